@@ -1,0 +1,44 @@
+"""xbarspice: neural networks on passive memristor crossbars, with answers proven in ngspice."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from xbarspice import devices, engines, errors
+from xbarspice.array import READ, Crossbar, End, LineEnds
+from xbarspice.engines import solve
+from xbarspice.solution import Solution, Status, kirchhoff_residual
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "READ",
+    "Crossbar",
+    "End",
+    "LineEnds",
+    "Solution",
+    "Status",
+    "devices",
+    "engines",
+    "errors",
+    "kirchhoff_residual",
+    "mapping",
+    "netlist",
+    "nn",
+    "solve",
+    "studies",
+]
+
+_ON_FIRST_USE = {
+    "mapping": "xbarspice.mapping",
+    "netlist": "xbarspice.netlist",
+    "nn": "xbarspice.surrogate.nn",
+    "studies": "xbarspice.studies",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ON_FIRST_USE:
+        return importlib.import_module(_ON_FIRST_USE[name])
+    raise AttributeError(f"module 'xbarspice' has no attribute {name!r}")

@@ -1,0 +1,69 @@
+"""The sinh TiO2 device of the 3IT group: I proportional to sinh(b V)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from xbarspice.devices.base import Device, register
+from xbarspice.devices.functions import cosh, sinh
+from xbarspice.errors import broken_rule
+
+__all__ = ["B_SETS", "SinhTiO2"]
+
+B_SETS = {"N1257R": 2.71689828, "O921C": 1.238443, "O921C_4K": 1.874788, "Messaris2018": 3.0}
+"""Exponent b (1/V) of each published parameter set."""
+
+
+@register("sinh_tio2")
+@dataclass(frozen=True, kw_only=True)
+class SinhTiO2(Device):
+    """TiO2 device ``I = (a/R) sinh(b V)``, rescaled so that ``I(V_read) = G V_read``.
+
+    The published prefactor a/R is not the read conductance (a sinh(0.2 b)/0.2 = 0.914 for
+    N1257R), so it is replaced by ``G V_read / sinh(b V_read)``; only the shape b is kept.
+
+    Args:
+        b: exponent in 1/V; default is the N1257R die at 300 K. See `B_SETS` for the others.
+        V_read: read voltage in V at which `G` is the chord conductance.
+    """
+
+    source: ClassVar[str] = "3IT-INPAQT QDMS parameter sets (N1257R, O921C); Messaris et al. 2018"
+    V_max: ClassVar[float] = 10.0
+
+    b: float = B_SETS["N1257R"]
+    V_read: float = 0.2
+
+    def __post_init__(self) -> None:
+        for field in ("b", "V_read"):
+            value = getattr(self, field)
+            if not (math.isfinite(value) and value > 0):
+                raise broken_rule(f"`{field}` must be a number > 0", value, "Give it in SI units.")
+
+    def _prefactor(self) -> float:
+        return self.V_read / math.sinh(self.b * self.V_read)
+
+    def current(self, V: Any, G: Any) -> Any:
+        return G * self._prefactor() * sinh(self.b * V)
+
+    def derivative(self, V: Any, G: Any) -> Any:
+        return G * (self._prefactor() * self.b) * cosh(self.b * V)
+
+    def spice_parameters(self, G: Any) -> dict[str, Any]:
+        return {"g": G}
+
+    def spice_body(self) -> str:
+        return f".param b={self.b!r} k={self._prefactor()!r}\nB1 p n i={{g}}*{{k}}*sinh({{b}}*v(p,n))"
+
+    def verilog_a(self) -> str:
+        return f"""`include "disciplines.vams"
+module xb_sinh_tio2(p, n);
+  inout p, n;
+  electrical p, n;
+  (* type="instance" *) parameter real g = 1e-4 from [0:inf);
+  (* type="instance" *) parameter real b = {self.b!r} from (0:inf);
+  (* type="instance" *) parameter real k = {self._prefactor()!r} from (0:inf);
+  analog I(p, n) <+ g * k * sinh(b * V(p, n));
+endmodule
+"""

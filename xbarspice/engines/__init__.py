@@ -1,0 +1,77 @@
+"""The engines, found by name and loaded on first use."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy.typing as npt
+
+from xbarspice.array import Crossbar
+from xbarspice.engines.base import Engine, Raw
+from xbarspice.errors import broken_rule
+from xbarspice.solution import Solution
+
+__all__ = ["Engine", "Raw", "get", "names", "solve"]
+
+_ENGINES = {
+    "nodal": "xbarspice.engines.nodal:NodalEngine",
+    "ngspice": "xbarspice.engines.ngspice:NgspiceEngine",
+    "pyspice": "xbarspice.engines.pyspice:PySpiceEngine",
+    "surrogate": "xbarspice.surrogate.engine:SurrogateEngine",
+}
+
+
+def names() -> list[str]:
+    """Names of the engines, sorted."""
+    return sorted(_ENGINES)
+
+
+def get(engine: str | Engine) -> Engine:
+    """Return the engine itself, or the one of that name with its default settings.
+
+    Raises:
+        InputError: no engine has that name.
+    """
+    if isinstance(engine, Engine):
+        return engine
+    if engine not in _ENGINES:
+        raise broken_rule(
+            f"`engine` must be an Engine or one of {names()}", repr(engine), "Use one of these."
+        )
+    module, _, cls = _ENGINES[engine].partition(":")
+    return getattr(importlib.import_module(module), cls)()
+
+
+def solve(
+    crossbar: Crossbar,
+    V_in: npt.ArrayLike,
+    V_out: npt.ArrayLike | None = None,
+    *,
+    engine: str | Engine = "surrogate",
+    full: bool = False,
+    check: bool = True,
+) -> Solution:
+    """Solve a crossbar for all currents with one engine.
+
+    Args:
+        crossbar: the array, or batch of arrays.
+        V_in: word-line voltages, V, (..., rows); leading axes broadcast with those of `G`.
+        V_out: voltages of driven bit-line ends, V, (..., cols); None for 0 V.
+        engine: "surrogate" (fast), "nodal" (sparse LU), "ngspice" (golden), "pyspice"
+            (ngspice in this process), or an engine object with its own settings.
+        full: compute node voltages and device currents now; otherwise on first use.
+        check: raise on a numerical failure; otherwise leave it in `Solution.status`.
+
+    Returns:
+        The currents and voltages, float64, with status and statistics.
+
+    Raises:
+        InputError: an argument breaks a rule.
+        FloatingNodeError: a line has no path to any source.
+        ConvergenceError: the stated residual was not met (only with `check`).
+        EngineError: the engine failed; `EngineMissingError` if it is not installed.
+    """
+    back_end = get(engine)
+    return back_end.solve(
+        back_end.prepare(crossbar), crossbar, V_in, V_out, full=full, check=check
+    )
