@@ -1,1 +1,14 @@
-"""studies."""
+"""Studies: training, inference through an engine, and the cross-check of engines."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__all__ = ["crosscheck", "data", "inference", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return importlib.import_module(f"xbarspice.studies.{name}")
+    raise AttributeError(f"module 'xbarspice.studies' has no attribute {name!r}")

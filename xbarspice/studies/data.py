@@ -1,0 +1,48 @@
+"""Data sets of the studies, split so that no test point is ever trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from xbarspice.config import DataConfig, child_rng
+
+__all__ = ["Split", "half_moons"]
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Points (n, features) and classes (n,) for training, validation and test."""
+
+    x_train: Array
+    y_train: npt.NDArray[np.intp]
+    x_validation: Array
+    y_validation: npt.NDArray[np.intp]
+    x_test: Array
+    y_test: npt.NDArray[np.intp]
+
+
+def half_moons(config: DataConfig) -> Split:
+    """The two interleaved half circles of scikit-learn, as used by arXiv:2305.18495.
+
+    The 1000 distinct points are split without overlap (the released protocol draws test points
+    that were also trained on). Min-max scaling to [0, 1] uses the training points alone, so a
+    validation or test feature may lie a little outside.
+    """
+    from sklearn.datasets import make_moons
+
+    x, y = make_moons(config.points, noise=config.noise, random_state=config.seed)
+    order = child_rng(config.seed, "split").permutation(config.points)
+    test, validation, train = np.split(order, [config.test, config.test + config.validation])
+    low, high = x[train].min(axis=0), x[train].max(axis=0)
+    x = (x - low) / (high - low)
+    y = y.astype(np.intp)
+    return Split(
+        x_train=x[train], y_train=y[train],
+        x_validation=x[validation], y_validation=y[validation],
+        x_test=x[test], y_test=y[test],
+    )  # fmt: skip
