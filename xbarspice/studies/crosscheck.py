@@ -266,3 +266,34 @@ def _worst_cell(pairs: list) -> WorstCell:
             )  # fmt: skip
     assert worst is not None
     return worst
+
+
+def results_tree(check: CrossCheck, x: npt.ArrayLike, y: npt.ArrayLike | None) -> dict[str, Any]:
+    """Every number behind a cross-check, for `store.write_tree(kind="cross-check")`.
+
+    Groups: ``inputs`` (x, y), ``engines/<name>`` (sums<k>, predictions) and
+    ``engines/<name>/block<k>`` (layer, array, G, V_in, V_out, currents, V_wl, V_bl, I_device).
+    """
+    engines: dict[str, Any] = {}
+    for name, answer in check.answers.items():
+        group: dict[str, Any] = {f"sums{k}": z for k, z in enumerate(answer.sums)}
+        group["predictions"] = answer.predictions
+        for k, a in enumerate(answer.blocks):
+            group[f"block{k}"] = {
+                "layer": a.block.layer,
+                "array": a.block.array,
+                "reverse": a.block.reverse,
+                "G": a.crossbar.G,
+                "lines_out": a.block.lines_out,
+                "V_in": a.V_in,
+                "V_out": a.V_out,
+                "currents": a.currents,
+                "V_wl": a.solution.V_wl,
+                "V_bl": a.solution.V_bl,
+                "I_device": a.solution.I_device,
+            }
+        engines[name] = group
+    inputs: dict[str, Any] = {"x": np.asarray(x, float)}
+    if y is not None:
+        inputs["y"] = np.asarray(y)
+    return {"reference": check.reference, "inputs": inputs, "engines": engines}
