@@ -1,0 +1,214 @@
+"""What a variation is: a frozen object with ``apply(G, rng)``, found by name, composable."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from xbarspice.errors import broken_rule
+
+__all__ = [
+    "Compose",
+    "Draws",
+    "Variation",
+    "checked",
+    "from_config",
+    "make",
+    "named",
+    "names",
+    "need",
+    "where",
+]
+
+Array = npt.NDArray[np.float64]
+
+
+class Draws:
+    """Random numbers from either kind of generator, in the array kind of `like`."""
+
+    def __init__(self, rng: Any, like: Any) -> None:
+        self.rng, self.like = rng, like
+        self.shape = tuple(like.shape)
+        self.torch = not isinstance(like, np.ndarray)
+        self.numpy_rng = isinstance(rng, np.random.Generator)
+        if not self.numpy_rng and type(rng).__module__.partition(".")[0] != "torch":
+            raise broken_rule(
+                "`rng` must be a numpy.random.Generator or a torch.Generator",
+                type(rng).__name__,
+                "Make one from a seed: numpy.random.default_rng(seed).",
+            )
+
+    def _get(self, numpy_name: str, torch_name: str) -> Any:
+        if self.numpy_rng:
+            drawn = getattr(self.rng, numpy_name)(size=self.shape)
+            return self.array(drawn) if self.torch else drawn
+        import torch
+
+        dtype = self.like.dtype if self.torch else torch.float64
+        drawn = getattr(torch, torch_name)(
+            self.shape, generator=self.rng, dtype=dtype, device=self.rng.device
+        )
+        return drawn.to(self.like.device) if self.torch else drawn.numpy()
+
+    def normal(self) -> Any:
+        return self._get("standard_normal", "randn")
+
+    def uniform(self) -> Any:
+        return self._get("random", "rand")
+
+    def array(self, values: Any) -> Any:
+        """Constant data in the array kind, dtype and device of `like`."""
+        if not self.torch:
+            return np.asarray(values)
+        import torch
+
+        return torch.tensor(values, dtype=self.like.dtype, device=self.like.device)
+
+    def lookup(self, levels: Array, table: Array, index: npt.NDArray[np.intp], u: Any) -> Any:
+        """Interpolate row `index` of `table` (rows, levels) at `u`; shapes broadcast."""
+        rows = np.broadcast_to(index, self.shape)
+        if not self.torch:
+            k = np.clip(np.searchsorted(levels, u, side="right") - 1, 0, levels.size - 2)
+            low, high = table[rows, k], table[rows, k + 1]
+            return low + (high - low) * (u - levels[k]) / (levels[k + 1] - levels[k])
+        import torch
+
+        p, t = self.array(levels), self.array(table)
+        at = torch.as_tensor(rows.copy(), device=self.like.device)
+        k = (torch.searchsorted(p, u.contiguous(), right=True) - 1).clamp(0, levels.size - 2)
+        low, high = t[at, k], t[at, k + 1]
+        return low + (high - low) * (u - p[k]) / (p[k + 1] - p[k])
+
+
+def where(condition: Any, yes: Any, no: Any) -> Any:
+    """Choose by condition, in the array kind of the condition."""
+    if isinstance(condition, np.ndarray):
+        return np.where(condition, yes, no)
+    import torch
+
+    return torch.where(condition, yes, no)
+
+
+def _finish(changed: Any, G: Any) -> Any:
+    """Keep absent devices absent and the rest at or above 0 S."""
+    return changed.clip(min=0.0) * (G > 0)
+
+
+def checked(G: Any) -> Any:
+    """`G` as an array or tensor of at least two axes."""
+    out = G if hasattr(G, "requires_grad") else np.asarray(G, dtype=np.float64)
+    if out.ndim < 2:
+        raise broken_rule(
+            "`G` must have the shape (..., rows, cols)", tuple(out.shape), "Pass conductances in S."
+        )
+    return out
+
+
+def need(rule: bool, text: str, received: object, remedy: str) -> None:
+    """Raise the usual error unless the rule holds."""
+    if not rule:
+        raise broken_rule(text, received, remedy)
+
+
+class Variation(abc.ABC):
+    """One cause of difference between the wanted and the real conductances."""
+
+    name: ClassVar[str]
+    source: ClassVar[str]
+    """Where the equation and its figures come from."""
+
+    def apply(self, G: Any, rng: Any) -> Any:
+        """Draw one realisation.
+
+        Args:
+            G: conductances, S, (..., rows, cols); NumPy array or torch tensor.
+            rng: `numpy.random.Generator` or `torch.Generator`; its state advances.
+
+        Returns:
+            New conductances of the same shape and kind, S; `G` itself is not changed.
+
+        Raises:
+            InputError: `G` has fewer than two axes, or `rng` is not a generator.
+        """
+        G = checked(G)
+        return _finish(self._apply(G, Draws(rng, G)), G)
+
+    @abc.abstractmethod
+    def _apply(self, G: Any, draws: Draws) -> Any: ...
+
+
+_REGISTRY: dict[str, type[Variation]] = {}
+
+
+def named(name: str) -> Callable[[type], type]:
+    """Class decorator: register a variation under a name."""
+
+    def add(cls: type) -> type:
+        cls.name = name
+        _REGISTRY[name] = cls
+        return cls
+
+    return add
+
+
+@dataclass(frozen=True)
+class Compose(Variation):
+    """Several variations, applied in the order given.
+
+    Args:
+        parts: the variations.
+    """
+
+    name: ClassVar[str] = "compose"
+    source: ClassVar[str] = "its parts"
+
+    parts: Sequence[Variation] = field(default_factory=tuple)
+
+    def __post_init__(self) -> None:
+        parts = tuple(self.parts)
+        need(
+            all(isinstance(part, Variation) for part in parts),
+            "`parts` must be Variation objects",
+            [type(part).__name__ for part in parts],
+            "Build each with its class, or from names with variability.from_config.",
+        )
+        object.__setattr__(self, "parts", parts)
+
+    def _apply(self, G: Any, draws: Draws) -> Any:
+        for part in self.parts:
+            G = part.apply(G, draws.rng)
+        return G
+
+
+def names() -> list[str]:
+    """Names of all variations, sorted."""
+    return sorted(_REGISTRY)
+
+
+def make(name: str, **parameters: Any) -> Variation:
+    """Build a variation by name, for example ``make("saf", rate_hrs=0.005)``.
+
+    Raises:
+        InputError: the name or a parameter is unknown, or a needed parameter is missing.
+    """
+    need(name in _REGISTRY, f"a variation must be one of {names()}", repr(name), "Use one.")
+    cls = _REGISTRY[name]
+    known = [f.name for f in fields(cls)]  # type: ignore[arg-type]
+    extra = sorted(set(parameters) - set(known))
+    need(not extra, f"parameters of {name!r} must be among {known}", extra, "Correct the name.")
+    try:
+        return cls(**parameters)
+    except TypeError as error:
+        raise broken_rule(f"{name!r} must be complete", error, "Give what is missing.") from None
+
+
+def from_config(terms: Sequence[Mapping[str, Any]]) -> Compose:
+    """Build a `Compose` from records such as ``{"name": "saf", "rate_hrs": 0.005}``, in order."""
+    for term in terms:
+        need("name" in term, "each variation must have a `name`", dict(term), f"One of {names()}.")
+    return Compose([make(**{str(k): v for k, v in term.items()}) for term in terms])

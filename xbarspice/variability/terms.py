@@ -1,0 +1,197 @@
+"""Independent variations of single devices: tuning, stuck, read noise, spread, retention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from xbarspice.devices.cubic import spread_coefficients
+from xbarspice.variability.base import Draws, Variation, checked, named, need, where
+
+__all__ = [
+    "ConductanceTuning",
+    "DeviceSpread",
+    "ReadNoise",
+    "RelativeNoise",
+    "RetentionDrift",
+    "StuckDevices",
+]
+
+
+@named("cti")
+@dataclass(frozen=True, kw_only=True)
+class ConductanceTuning(Variation):
+    """CTI, conductance-tuning imprecision: a relative offset, then a spread that depends on `G`.
+
+    ``G (1 + N(offset_mean, offset_std)) + sigma G N(0, 1)``, ``sigma = sigma_slope G + sigma_0``,
+    in the order of the released code: `sigma` is taken at the wanted `G`.
+
+    Args:
+        offset_mean, offset_std: relative offset (0.01 is 1 %).
+        sigma_slope: change of the relative spread with G, 1/S.
+        sigma_0: relative spread at G = 0.
+    """
+
+    source: ClassVar[str] = (
+        "Drolet et al. 2023, arXiv:2305.18495; 3it-inpaqt/Hardware-Aware-Article"
+    )
+
+    offset_mean: float = -0.589e-2
+    offset_std: float = 0.339e-2
+    sigma_slope: float = -6.24
+    sigma_0: float = 0.691e-2
+
+    def _apply(self, G: Any, draws: Draws) -> Any:
+        offset = self.offset_mean + self.offset_std * draws.normal()
+        sigma = (self.sigma_slope * G + self.sigma_0).clip(min=0.0)
+        return G * (1.0 + offset + sigma * draws.normal())
+
+
+@named("saf")
+@dataclass(frozen=True, kw_only=True)
+class StuckDevices(Variation):
+    """SAF, devices stuck at a low-resistive (LRS) or high-resistive (HRS) value.
+
+    Args:
+        rate_lrs, rate_hrs: probability that a device is stuck in each way. The defaults
+            0.5 % + 0.2 % are inferred from the released dies; the released code uses 0.5 % + 0.5 %.
+        lrs_mean, lrs_std: normal distribution of the stuck-LRS conductance, S.
+        hrs_min, hrs_max: uniform distribution of the stuck-HRS conductance, S.
+    """
+
+    source: ClassVar[str] = (
+        "Drolet et al. 2023, arXiv:2305.18495; 3it-inpaqt/Hardware-Aware-Article"
+    )
+
+    rate_lrs: float = 0.005
+    rate_hrs: float = 0.002
+    lrs_mean: float = 573e-6
+    lrs_std: float = 99e-6
+    hrs_min: float = 10e-6
+    hrs_max: float = 100e-6
+
+    def __post_init__(self) -> None:
+        rates = (self.rate_lrs, self.rate_hrs)
+        need(
+            min(rates) >= 0 and sum(rates) <= 1,
+            "`rate_lrs` and `rate_hrs` must be probabilities with a sum of at most 1",
+            rates,
+            "0.005 is half a percent.",
+        )
+        need(
+            0 <= self.hrs_min <= self.hrs_max,
+            "`hrs_min` and `hrs_max` must satisfy 0 <= hrs_min <= hrs_max",
+            (self.hrs_min, self.hrs_max),
+            "Give both in S.",
+        )
+
+    def draw(self, G: Any, rng: Any) -> tuple[Any, Any]:
+        """Which devices are stuck (bool) and at what conductance (S), each shaped like `G`."""
+        G = checked(G)
+        return self._draw(Draws(rng, G))
+
+    def _draw(self, draws: Draws) -> tuple[Any, Any]:
+        u = draws.uniform()
+        lrs = (self.lrs_mean + self.lrs_std * draws.normal()).clip(min=0.0)
+        hrs = self.hrs_min + (self.hrs_max - self.hrs_min) * draws.uniform()
+        return u < self.rate_lrs + self.rate_hrs, where(u < self.rate_lrs, lrs, hrs)
+
+    def _apply(self, G: Any, draws: Draws) -> Any:
+        stuck, value = self._draw(draws)
+        return where(stuck, value, G)
+
+
+@named("read_noise")
+@dataclass(frozen=True, kw_only=True)
+class ReadNoise(Variation):
+    """Noise of one read: relative spread ``slope R + sigma_0`` with ``R = 1/G``.
+
+    Args:
+        slope: growth of the relative spread with the resistance, 1/ohm.
+        sigma_0: relative spread at R = 0.
+    """
+
+    source: ClassVar[str] = "3IT-INPAQT QDMS (public repository), sigma[%] = 1.672e-5 R + 0.06645"
+
+    slope: float = 1.672e-7
+    sigma_0: float = 0.06645e-2
+
+    def _apply(self, G: Any, draws: Draws) -> Any:
+        return G + (self.slope + self.sigma_0 * G) * draws.normal()  # G/R = 1: finite at G = 0
+
+
+@named("relative_noise")
+@dataclass(frozen=True, kw_only=True)
+class RelativeNoise(Variation):
+    """Normal spread of constant relative size.
+
+    Args:
+        sigma: relative standard deviation; 0.008 (write) and 0.002 (read) are the figures of
+            3it-inpaqt/dot-calibration-v2.
+    """
+
+    source: ClassVar[str] = "3it-inpaqt/dot-calibration-v2 (public repository), 2024"
+
+    sigma: float
+
+    def __post_init__(self) -> None:
+        need(self.sigma >= 0, "`sigma` must be >= 0", self.sigma, "0.01 is one percent.")
+
+    def _apply(self, G: Any, draws: Draws) -> Any:
+        return G * (1.0 + self.sigma * draws.normal())
+
+
+@named("device_spread")
+@dataclass(frozen=True, kw_only=True)
+class DeviceSpread(Variation):
+    """Device-to-device spread of the Al2O3/TiO2-x device, as a change of its read conductance.
+
+    ``G + xi (sigma_A1 + sigma_A3 V_read^2)`` with one ``xi ~ N(0, 1)`` a device; the spread of the
+    whole curve is in `devices.CubicAl2O3TiO2.spread`. sigma_A1 is not let below 0.
+
+    Args:
+        T: temperature in degrees Celsius.
+        V_read: read voltage, V.
+    """
+
+    source: ClassVar[str] = (
+        "Nili et al. 2020, IEEE Trans. Nanotechnology, doi:10.1109/TNANO.2020.2982128"
+    )
+
+    T: float = 25.0
+    V_read: float = 0.2
+
+    def _apply(self, G: Any, draws: Draws) -> Any:
+        s1, s3 = spread_coefficients(G, self.T)
+        return G + (s1 + s3 * self.V_read**2) * draws.normal()
+
+
+@named("retention")
+@dataclass(frozen=True, kw_only=True)
+class RetentionDrift(Variation):
+    """Retention loss as a power law of time, ``G (t / t_0)^-nu``, one exponent a device.
+
+    No retention figure of passive TiO2 arrays is public: the exponent is yours.
+
+    Args:
+        nu: mean drift exponent (positive: the conductance falls).
+        nu_std: device-to-device standard deviation of the exponent.
+        t: time since programming, s.
+        t_0: time after programming at which `G` was read, s.
+    """
+
+    source: ClassVar[str] = "power law; the figures are the user's"
+
+    nu: float
+    nu_std: float = 0.0
+    t: float
+    t_0: float = 1.0
+
+    def __post_init__(self) -> None:
+        need(0 < self.t_0 <= self.t, "`t` and `t_0` must satisfy 0 < t_0 <= t", (self.t, self.t_0),
+              "Give both in s.")  # fmt: skip
+        need(self.nu_std >= 0, "`nu_std` must be >= 0", self.nu_std, "Give a standard deviation.")
+
+    def _apply(self, G: Any, draws: Draws) -> Any:
+        nu = self.nu + self.nu_std * draws.normal()
+        return G * (self.t / self.t_0) ** (-nu)
