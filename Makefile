@@ -1,0 +1,46 @@
+# Everything a newcomer types: `make demo` and `make test`. Both set up what they need, once.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?= -n auto
+
+.DEFAULT_GOAL := help
+.PHONY: help setup ngspice demo test check format golden bench wheel clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ngspice $(VENV)/.ready ## install ngspice (system package) and the virtual environment
+
+ngspice:
+	@.ci/install-ngspice
+
+$(VENV)/.ready: pyproject.toml .ci/constraints.txt .ci/install-venv
+	@.ci/install-venv
+
+demo: setup ## run the main job: train, map, netlists, ngspice, cross-check; results in runs/demo
+	@$(BIN)/xbarspice demo --out runs/demo
+
+test: setup ## run the whole test suite (needs ngspice; never skips it)
+	@XBARSPICE_REQUIRE_NGSPICE=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: setup ## lint, format and type checks
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright
+
+format: setup ## rewrite the sources in the project's format
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+golden: setup ## write the golden files anew; review the diff
+	@XBARSPICE_REGENERATE=1 $(BIN)/python -m pytest tests/golden
+
+bench: setup ## measure speed side by side; writes benchmarks/RESULTS.md
+	@$(BIN)/python -m pip install -q -c .ci/constraints.txt -e '.[bench]' --no-deps
+	@$(BIN)/python -m benchmarks
+
+wheel: setup ## build the wheel into dist/
+	@$(BIN)/python -m pip wheel -q --no-deps -w dist .
+
+clean: ## remove what was built (not the virtual environment)
+	@rm -rf build dist runs *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,26 @@
+"""Problems that many tests share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import xbarspice as xb
+from xbarspice.network import Network
+
+ASYMMETRIC_G = np.array([[100e-6, 200e-6, 300e-6], [400e-6, 50e-6, 0.0]])
+"""2x3, every entry different, one device absent: pins rows, columns and signs."""
+ASYMMETRIC_V = np.array([0.2, -0.1])
+
+
+def asymmetric_crossbar(**changes):
+    """The asymmetric 2x3 example with four different resistances, and its input."""
+    wires = {"R_wl": 5.0, "R_bl": 2.0, "R_driver": 10.0, "R_sense": 20.0}
+    return xb.Crossbar(ASYMMETRIC_G, **(wires | changes)), ASYMMETRIC_V
+
+
+def small_network() -> Network:
+    """2-3-1, no two weights alike."""
+    return Network(
+        W=(np.array([[1.0, -2.0, 0.5], [0.25, 3.0, -1.5]]), np.array([[2.0], [-1.0], [0.75]])),
+        b=(np.array([0.1, -0.2, 0.3]), np.array([-0.4])),
+    )

@@ -1,0 +1,254 @@
+"""The commands: each parses its arguments, calls the library and prints."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xbarspice.cli import screens
+from xbarspice.cli.runs import output_file, run_folder
+from xbarspice.errors import EngineError, StoreError, XbarspiceError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="xbarspice",
+    help="Neural networks on passive memristor crossbars, with answers proven against ngspice.",
+    epilog="Exit status: 0 done, 1 a gate failed, 2 wrong usage or input, 3 engine missing or "
+    "failed. Start with: xbarspice demo",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="TOML file; any run.toml shows all names and units.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one setting; repeatable."),
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything random in this run.")]
+Activation = Annotated[
+    str | None, typer.Option(help="Hidden activation of the network: sigmoid, tanh or relu.")
+]
+Inputs = Annotated[
+    Path | None, typer.Option("--inputs", help=".npz with x (and y), or .csv, one point a row.")
+]
+Random = Annotated[int, typer.Option(help="Number of random inputs when no --inputs are given.")]
+
+
+def _seeded(settings: list[str] | None, seed: int | None) -> list[str]:
+    return [*(settings or []), *([] if seed is None else [f"seed={seed}"])]
+
+
+@app.command(epilog="Example: xbarspice train --out network.npz --seed 3 --set train.hidden=[8]")
+def train(
+    out: Annotated[Path, typer.Option(help="Network file to write, .npz.")] = Path("network.npz"),
+    data_out: Annotated[
+        Path | None, typer.Option(help="Also write the test points (x, y), .npz.")
+    ] = None,
+    config: Config = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    json: Json = False,
+) -> None:
+    """Train the half-moons network on an honest split (no test point in the training set)."""
+    from xbarspice import network
+    from xbarspice.cli import steps
+    from xbarspice.studies import data
+    from xbarspice.studies import train as training
+
+    run = steps.configuration(config, _seeded(settings, seed))
+    for path in (out, *([data_out] if data_out else [])):
+        output_file(path, ".npz")
+    split = data.half_moons(run.data)
+    with screens.progress("training", quiet=json) as report:
+        trained = training.fit(split, run.train, seed=run.seed, progress=report)
+    network.save(out, trained.network)
+    if data_out:
+        steps.save_points(data_out, split)
+    screens.show(steps.training_record(trained, out), json, "Trained network")
+
+
+@app.command("map", epilog="Example: xbarspice map network.npz --out mapped.h5 --set array.R_wl=2")
+def map_(
+    network: Annotated[Path, typer.Argument(help="Network: .npz, or .pt with a state_dict.")],
+    out: Annotated[Path, typer.Option(help="Mapped network to write, .h5.")] = Path("mapped.h5"),
+    activation: Activation = None,
+    config: Config = None,
+    settings: Settings = None,
+    json: Json = False,
+) -> None:
+    """Map a trained network's weights to differential conductance pairs on passive arrays."""
+    from xbarspice import store
+    from xbarspice.cli import steps
+    from xbarspice.network import load
+
+    run = steps.configuration(config, settings)
+    output_file(out, ".h5")
+    mapped = steps.map_with(load(network, activation), run)
+    store.save_mapped(out, mapped)
+    screens.show(steps.mapping_record(mapped, out), json, "Mapped network")
+
+
+@app.command(epilog="Example: xbarspice netlist mapped.h5 --inputs points.npz --out netlists")
+def netlist(
+    mapped: Annotated[Path, typer.Argument(help="Mapped network (.h5), or a network to map.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("netlists"),
+    dialect: Annotated[str, typer.Option(help="Netlist dialect.")] = "ngspice",
+    inputs: Inputs = None,
+    random: Random = 2,
+    activation: Activation = None,
+    config: Config = None,
+    settings: Settings = None,
+    json: Json = False,
+) -> None:
+    """Write one netlist for every array pass of a mapped network."""
+    from xbarspice.cli import steps
+
+    run = steps.configuration(config, settings)
+    network = steps.mapped_network(mapped, run, activation)
+    x, _ = steps.inputs(network.network, inputs, random, run.seed)
+    with run_folder(out) as folder:
+        names = steps.write_netlists(network, x, folder, dialect)
+        (folder / "run.toml").write_text(run.to_toml(), encoding="utf-8")
+    screens.show({"folder": str(out), "points": len(x), "netlists": names}, json, "Netlists")
+
+
+@app.command(epilog="Example: xbarspice solve mapped.h5 --engine ngspice --inputs points.npz")
+def solve(
+    mapped: Annotated[Path, typer.Argument(help="Mapped network (.h5), or a network to map.")],
+    engine: Annotated[str, typer.Option(help="surrogate, nodal, ngspice or pyspice.")] = "surrogate",
+    out: Annotated[Path | None, typer.Option(help="Write all numbers to this .h5 file.")] = None,
+    inputs: Inputs = None,
+    random: Random = 20,
+    activation: Activation = None,
+    config: Config = None,
+    settings: Settings = None,
+    json: Json = False,
+) -> None:
+    """Run inputs through the arrays with one engine."""
+    from xbarspice import store
+    from xbarspice.cli import steps
+    from xbarspice.studies.inference import infer
+
+    run = steps.configuration(config, settings)
+    if out is not None:
+        output_file(out, ".h5")
+    network = steps.mapped_network(mapped, run, activation)
+    x, y = steps.inputs(network.network, inputs, random, run.seed)
+    with screens.progress(engine, quiet=json) as report:
+        answer = infer(network, x, engine, progress=report)
+    if out is not None:
+        store.write_tree(out, steps.inference_tree(answer, x, y), "inference")
+    screens.show(steps.inference_record(answer, y, json), json, f"Answers of {engine}")
+
+
+@app.command(epilog="Example: xbarspice verify network.pt --activation relu --random 50 --out runs/v")
+def verify(
+    mapped: Annotated[Path, typer.Argument(help="Mapped network (.h5), or a network to map.")],
+    out: Annotated[Path, typer.Option(help="Run folder to write.")] = Path("runs/verify"),
+    inputs: Inputs = None,
+    random: Random = 50,
+    activation: Activation = None,
+    config: Config = None,
+    settings: Settings = None,
+    json: Json = False,
+) -> None:
+    """Cross-check the engines against ngspice on a mapped network; exit 1 if a gate fails."""
+    from xbarspice.cli import steps
+
+    run = steps.configuration(config, settings)
+    network = steps.mapped_network(mapped, run, activation)
+    x, y = steps.inputs(network.network, inputs, random, run.seed)
+    with run_folder(out) as folder:
+        record = _crosscheck(folder, run, network, x, y, {"title": f"Cross-check of {mapped.name}"}, json)
+    screens.crosscheck(record, out, json)
+    raise typer.Exit(0 if record["passed"] else 1)
+
+
+@app.command(epilog="Example: xbarspice demo --out runs/demo --set array.R_wl=2")
+def demo(
+    out: Annotated[Path, typer.Option(help="Run folder to write.")] = Path("runs/demo"),
+    config: Config = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    json: Json = False,
+) -> None:
+    """The main job: train, map, write netlists, solve by three engines, cross-check, report."""
+    from xbarspice import network
+    from xbarspice.cli import steps
+    from xbarspice.studies import data
+    from xbarspice.studies import train as training
+
+    run = steps.configuration(config, _seeded(settings, seed), steps.DEMO)
+    split = data.half_moons(run.data)
+    with run_folder(out) as folder:
+        start = time.perf_counter()
+        with screens.progress("training", quiet=json) as report:
+            trained = training.fit(split, run.train, seed=run.seed, progress=report)
+        seconds = {"train": time.perf_counter() - start}
+        network.save(folder / "network.npz", trained.network)
+        steps.save_points(folder / "points.npz", split)
+        mapped = steps.map_with(trained.network, run)
+        extra: dict[str, Any] = {
+            "title": "Half moons on one 8x8 passive TiO2 crossbar",
+            "training": steps.training_record(trained, None),
+            "seconds": seconds,
+        }
+        record = _crosscheck(folder, run, mapped, split.x_test, split.y_test, extra, json)
+    screens.crosscheck(record, out, json)
+    raise typer.Exit(0 if record["passed"] else 1)
+
+
+def _crosscheck(
+    folder: Path, run: Any, mapped: Any, x: Any, y: Any, extra: dict[str, Any], quiet: bool
+) -> dict[str, Any]:
+    from xbarspice.cli import steps
+    from xbarspice.studies.crosscheck import crosscheck
+
+    start = time.perf_counter()
+    with screens.engines_progress(quiet=quiet) as report:
+        check = crosscheck(
+            mapped, x, y, engines=run.engines, reference=run.reference, gates=run.gates,
+            progress=report,
+        )  # fmt: skip
+    extra.setdefault("seconds", {})["crosscheck"] = time.perf_counter() - start
+    with screens.waiting("writing the report", quiet=quiet):
+        return steps.write_run(folder, run, mapped, check, x, y, extra)
+
+
+@app.command(epilog="Example: xbarspice doctor --json")
+def doctor(json: Json = False) -> None:
+    """Say what is installed, what is missing and what to do; exit 3 without a golden engine."""
+    from xbarspice.cli import steps
+
+    record = steps.doctor_record()
+    screens.doctor(record, json)
+    raise typer.Exit(0 if record["ngspice"]["path"] else 3)
+
+
+def main() -> None:
+    """Entry point: turn errors into one message and an exit status."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        screens.error("stopped by Ctrl-C; nothing was written")
+        sys.exit(130)
+    except (EngineError, StoreError) as error:
+        screens.error(str(error))
+        sys.exit(3)
+    except XbarspiceError as error:
+        screens.error(str(error))
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(0)
+
+

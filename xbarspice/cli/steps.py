@@ -1,0 +1,333 @@
+"""What the commands have in common: configurations, networks, inputs and the cross-check's folder."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import time
+import tomllib
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import xbarspice
+from xbarspice import netlist, report, store
+from xbarspice.config import MappingConfig, RunConfig, child_rng, read_toml
+from xbarspice.engines.ngspice import ngspice_info, pyspice_info
+from xbarspice.errors import InputError, broken_rule
+from xbarspice.mapping import MappedNetwork, map_network
+from xbarspice.network import Network
+from xbarspice.network import load as load_network
+from xbarspice.studies.crosscheck import CrossCheck, results_tree
+from xbarspice.studies.data import Split
+from xbarspice.studies.inference import Inference, infer
+from xbarspice.studies.train import Trained
+
+__all__ = [
+    "DEMO", "configuration", "doctor_record", "environment", "inference_record", "inference_tree",
+    "inputs", "map_with", "mapped_network", "mapping_record", "save_points", "to_json",
+    "training_record", "write_netlists", "write_run",
+]  # fmt: skip
+
+DEMO = RunConfig(mapping=MappingConfig(layout="folded", tile_rows=8, tile_cols=8))
+"""The demo: the 2-8-1 network folded onto one 8x8 array."""
+
+PACKAGES = (
+    "numpy", "scipy", "numba", "torch", "h5py", "PySpice", "pydantic", "typer", "rich", "jinja2",
+    "matplotlib", "scikit-learn",
+)  # fmt: skip
+
+
+def configuration(
+    path: Path | None, settings: list[str] | None, base: RunConfig | None = None
+) -> RunConfig:
+    """Configuration of a command: defaults, then a TOML file, then ``section.key=value`` settings.
+
+    Raises:
+        InputError: a setting is not of that form, or a name or value breaks the schema.
+    """
+    values = (base or RunConfig()).model_dump(mode="json")
+    if path is not None:
+        values = _merged(values, read_toml(path))
+    for setting in settings or []:
+        name, equals, text = setting.partition("=")
+        keys = name.strip().split(".")
+        if not equals or not all(keys):
+            raise broken_rule(
+                "a setting must read section.key=value", repr(setting),
+                "For example --set array.R_wl=2.",
+            )  # fmt: skip
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text.strip()  # a bare word is a string
+        for key in reversed(keys):
+            value = {key: value}
+        values = _merged(values, value)
+    return RunConfig.from_mapping(values)
+
+
+def _merged(base: dict[str, Any], change: Any) -> dict[str, Any]:
+    out = dict(base)
+    for key, value in change.items():
+        both = isinstance(value, dict) and isinstance(out.get(key), dict)
+        out[key] = _merged(out[key], value) if both else value
+    return out
+
+
+def map_with(network: Network, config: RunConfig) -> MappedNetwork:
+    """Map a network as the configuration says."""
+    return map_network(network, **config.mapping.model_dump(), **config.array.model_dump())
+
+
+def mapped_network(path: Path, config: RunConfig, activation: str | None) -> MappedNetwork:
+    """A mapped network from its ``.h5`` file, or a network file mapped by the configuration."""
+    if path.suffix == ".h5":
+        return store.load_mapped(path)
+    return map_with(load_network(path, activation), config)
+
+
+def inputs(
+    network: Network, path: Path | None, random: int, seed: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Network inputs: from a file (``.npz`` with x and perhaps y, or ``.csv``), or random in [0, 1].
+
+    A CSV has one point a row; one column more than the network has inputs is the class.
+    """
+    if path is None:
+        return child_rng(seed, "inputs").random((random, network.sizes[0])), None
+    if not path.is_file():
+        raise broken_rule("the inputs file must exist", str(path), "Check the path.")
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                return network.inputs(file["x"]), file["y"] if "y" in file.files else None
+        data = np.loadtxt(path, delimiter=",", ndmin=2)
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"the inputs must be an .npz with x (and y) or a .csv of numbers; {path.name}: "
+            f"{error}. Save them with np.savez(path, x=..., y=...)."
+        ) from error
+    width = network.sizes[0]
+    labels = data[:, width] if data.shape[1] == width + 1 else None
+    return network.inputs(data[:, :width] if labels is not None else data), labels
+
+
+def environment() -> dict[str, Any]:
+    """Versions of the golden engine, Python and the packages."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    return {
+        "ngspice": ngspice_info(),
+        "python": platform.python_version(),
+        "packages": versions,
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def write_netlists(
+    mapped: MappedNetwork, x: np.ndarray, folder: Path, dialect: str = "ngspice"
+) -> list[str]:
+    """One netlist a block, driven by every point of `x`; returns the file names.
+
+    Activations between layers are those of the surrogate.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    names = []
+    for k, answer in enumerate(infer(mapped, x, "surrogate").blocks):
+        name = f"layer{answer.block.layer}_block{k}.cir"
+        text = netlist.write(answer.crossbar, answer.V_in, answer.V_out, dialect=dialect)
+        (folder / name).write_text(text, encoding="utf-8")
+        names.append(name)
+    return names
+
+
+def write_run(
+    folder: Path,
+    config: RunConfig,
+    mapped: MappedNetwork,
+    check: CrossCheck,
+    x: np.ndarray,
+    y: np.ndarray | None,
+    extra: dict[str, Any],
+) -> dict[str, Any]:
+    """Fill a run folder: run.toml, results.h5, netlists/, report.json, report.html and others.
+
+    Returns:
+        The record that `report.json` holds.
+    """
+    seconds = dict(extra.pop("seconds", {}))
+    start = time.perf_counter()
+    names = write_netlists(mapped, x, folder / "netlists")
+    seconds["netlists"] = time.perf_counter() - start
+    tree = results_tree(check, x, y)
+    if mapped.network.sizes[0] == 2:
+        tree["boundary"] = _boundary(mapped, x)
+    store.write_tree(folder / "results.h5", tree, "cross-check")
+    store.save_mapped(folder / "mapped.h5", mapped)
+    (folder / "run.toml").write_text(config.to_toml(), encoding="utf-8")
+    record = {
+        "xbarspice": xbarspice.__version__,
+        **check.record(),
+        "network": {"sizes": mapped.network.sizes, "activation": mapped.network.activation},
+        "arrays": [_describe(array) for array in mapped.arrays],
+        "netlists": [f"netlists/{name}" for name in names],
+        "config": config.model_dump(mode="json"),
+        "environment": environment(),
+        "seconds": seconds,
+        **extra,
+    }
+    (folder / "report.json").write_text(to_json(record), encoding="utf-8")
+    report.write(folder)
+    return record
+
+
+def _describe(array: xbarspice.Crossbar) -> dict[str, Any]:
+    wires = {name: getattr(array, name) for name in ("R_wl", "R_bl", "R_driver", "R_sense")}
+    return {"shape": [array.rows, array.cols], **wires, "device": array.device.name}
+
+
+def _boundary(mapped: MappedNetwork, x: np.ndarray, side: int = 60) -> dict[str, np.ndarray]:
+    """Logits of software and surrogate on a grid around two-dimensional inputs."""
+    low, high = x.min(axis=0), x.max(axis=0)
+    margin = 0.05 * (high - low)
+    axes = [np.linspace(a, b, side) for a, b in zip(low - margin, high + margin, strict=True)]
+    grid = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
+    software = mapped.network.forward(grid)[-1]
+    surrogate = infer(mapped, grid, "surrogate").sums[-1]
+    shape = (side, side) if software.shape[1] == 1 else (side, side, -1)
+    return {
+        "x0": axes[0],
+        "x1": axes[1],
+        "software": software.reshape(shape),
+        "surrogate": surrogate.reshape(shape),
+    }
+
+
+def to_json(record: Any) -> str:
+    """JSON text; NumPy numbers become plain, NaN becomes null."""
+    return json.dumps(_plain(record), indent=2, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    converters: list[tuple[Any, Callable[[Any], Any]]] = [
+        (dict, lambda v: {str(k): _plain(w) for k, w in v.items()}),
+        ((list, tuple), lambda v: [_plain(w) for w in v]),
+        (np.ndarray, lambda v: _plain(v.tolist())),
+        (np.generic, lambda v: _plain(v.item())),
+        (float, lambda v: v if np.isfinite(v) else None),
+        (Path, str),
+    ]
+    for kind, convert in converters:
+        if isinstance(value, kind):
+            return convert(value)
+    return value
+
+
+def save_points(path: Path, split: Split) -> None:
+    """Write the test points of a split: x (points, features) and y (points,)."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("wb") as file:
+            np.savez(file, x=split.x_test, y=split.y_test)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def training_record(trained: Trained, out: Path | None) -> dict[str, Any]:
+    """Sizes, epochs and accuracies of a trained network."""
+    values = {k: v for k, v in trained.__dict__.items() if k != "network"}
+    record = {"sizes": list(trained.network.sizes), **values}
+    return record if out is None else {"file": str(out), **record}
+
+
+def mapping_record(mapped: MappedNetwork, out: Path) -> dict[str, Any]:
+    """Arrays, devices and ranges of a mapped network."""
+    return {
+        "file": str(out),
+        "sizes": list(mapped.network.sizes),
+        "arrays": len(mapped.arrays),
+        "shapes": [f"{a.rows}x{a.cols}" for a in mapped.arrays],
+        "devices": sum(int(np.count_nonzero(a.G)) for a in mapped.arrays),
+        "device": mapped.arrays[0].device.name,
+        "G_min_S": mapped.G_min,
+        "G_max_S": mapped.G_max,
+        "V_read_V": mapped.V_read,
+        "weight_scales": [layer.w_scale for layer in mapped.layers],
+    }
+
+
+def inference_record(answer: Inference, y: np.ndarray | None, whole: bool) -> dict[str, Any]:
+    """Predictions, accuracy and time of one engine's answers; `whole` adds the logits."""
+    stats = [b.solution.stats for b in answer.blocks]
+    record: dict[str, Any] = {
+        "engine": answer.engine,
+        "method": "; ".join(dict.fromkeys(s.method for s in stats)),
+        "points": len(answer.predictions),
+        "accuracy": None if y is None else float(np.mean(answer.predictions == y)),
+        "seconds": answer.seconds,
+        "predictions": answer.predictions if whole else answer.predictions[:10].tolist(),
+    }
+    return record | ({"logits": answer.sums[-1]} if whole else {})
+
+
+def inference_tree(answer: Inference, x: np.ndarray, y: np.ndarray | None) -> dict[str, Any]:
+    """Every number of one engine's answers, for `store.write_tree`."""
+    tree: dict[str, Any] = {"engine": answer.engine, "x": x, "predictions": answer.predictions}
+    tree |= {f"sums{k}": z for k, z in enumerate(answer.sums)}
+    if y is not None:
+        tree["y"] = y
+    for k, block in enumerate(answer.blocks):
+        tree[f"block{k}"] = {
+            "layer": block.block.layer, "array": block.block.array, "V_in": block.V_in,
+            "V_out": block.V_out, "I_in": block.solution.I_in, "I_out": block.solution.I_out,
+        }  # fmt: skip
+    return tree
+
+
+def doctor_record() -> dict[str, Any]:
+    """What is installed: the golden engine, PySpice and the packages, with remedies."""
+    found = environment()
+    ngspice = found["ngspice"]
+    pyspice = pyspice_info()
+    has = ngspice["path"] is not None
+    text = "none"
+    if has:
+        extras = [name for name in ("klu", "osdi") if ngspice[name]]
+        text = f"{ngspice['version']} at {ngspice['path']} ({' and '.join(extras) or 'no klu, no osdi'})"
+    install = "apt-get install ngspice libngspice0 (Debian, Ubuntu), or make setup in a checkout"
+    remedy = "" if has else install
+    if has and not ngspice["klu"]:
+        remedy = "works; 42 or later with KLU is far faster above 32x32 (Debian 12: backports)"
+    findings = [
+        {"part": "ngspice (golden engine)", "ok": has, "found": text, "remedy": remedy},
+        {
+            "part": "PySpice", "ok": pyspice["ok"], "found": pyspice["message"],
+            "remedy": "" if pyspice["ok"] else "apt-get install libngspice0; pip install PySpice",
+        },
+    ]  # fmt: skip
+    for package, version in found["packages"].items():
+        findings.append(
+            {
+                "part": package, "ok": version is not None, "found": version or "none",
+                "remedy": "" if version else f"pip install {package}",
+            }
+        )  # fmt: skip
+    return {
+        "xbarspice": xbarspice.__version__,
+        "ok": all(f["ok"] for f in findings),
+        **found,
+        "pyspice": pyspice,
+        "findings": findings,
+    }
