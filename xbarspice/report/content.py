@@ -1,0 +1,85 @@
+"""What a page is made of: verdict, sections, and in them text, tables, code and plots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Code", "Item", "Plot", "Section", "Table", "Text", "Verdict"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The answer at the head of a page.
+
+    Attributes:
+        state: "pass", "fail" or "none" (nothing was judged); sets the colour.
+        word: the answer in a word or two, for example "PASS".
+        text: one sentence that says why.
+    """
+
+    state: Literal["pass", "fail", "none"]
+    word: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """One paragraph; `note` sets it apart as a remark."""
+
+    text: str
+    note: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """Lines to type or to read as they are."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table of ready text; the first column heads each row.
+
+    Attributes:
+        caption: says what the table holds.
+        head: column titles.
+        rows: texts, as many a row as there are titles. PASS and FAIL are shown as badges.
+        left: columns of words, set flush left; the rest are numbers.
+        collapse: show only the caption until the reader opens it.
+    """
+
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    left: Sequence[int] = (0,)
+    collapse: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plot:
+    """A matplotlib figure with its text alternative and caption.
+
+    Leave text, ticks and frames in matplotlib's default black: on the page they take the colour of
+    the page's text, so that they can be read on light and on dark ground.
+    """
+
+    figure: Figure = field(repr=False)
+    alt: str
+    caption: str
+
+
+Item = Text | Code | Table | Plot
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Section:
+    """A heading and what stands below it."""
+
+    title: str
+    items: Sequence[Item]

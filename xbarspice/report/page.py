@@ -1,0 +1,154 @@
+"""The page builder: sections become one offline HTML file, or Markdown; files appear whole."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from itertools import groupby
+from pathlib import Path
+from typing import Any, cast
+
+from xbarspice.errors import StoreError
+from xbarspice.report.content import Code, Item, Plot, Section, Text, Verdict
+
+__all__ = ["html", "markdown", "page", "write_files"]
+
+
+def page(
+    title: str,
+    sections: Sequence[Section],
+    path: Path,
+    *,
+    verdict: Verdict | None = None,
+    subtitle: str = "",
+) -> Path:
+    """Draw sections as one HTML file that needs nothing else; see `html`.
+
+    Args:
+        title: the heading; any text.
+        sections: what the page holds, in order.
+        path: the file; it appears whole or not at all.
+        verdict: the answer at the head of the page.
+        subtitle: one line below the heading.
+
+    Returns:
+        `path`.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    write_files({path: html(title, sections, verdict=verdict, subtitle=subtitle)})
+    return path
+
+
+def html(
+    title: str, sections: Sequence[Section], *, verdict: Verdict | None = None, subtitle: str = ""
+) -> str:
+    """The page as text: every string escaped, plots as inline SVG, no script, no outside link."""
+    # Loaded here: who only solves arrays should not wait for the template engine.
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = (
+        resources.files("xbarspice.report").joinpath("page.html.j2").read_text(encoding="utf-8")
+    )
+    return environment.from_string(source).render(
+        title=_printable(title),
+        subtitle=_printable(subtitle),
+        verdict=verdict,
+        sections=[_prepare(k, section) for k, section in enumerate(sections)],
+    )
+
+
+def _prepare(number: int, section: Section) -> dict[str, Any]:
+    """Template data of one section; neighbouring plots share a grid."""
+    from markupsafe import Markup
+
+    from xbarspice.report.svg import to_svg
+
+    groups: list[dict[str, Any]] = []
+    counter = 0
+    for is_plot, items in groupby(section.items, key=lambda item: isinstance(item, Plot)):
+        if not is_plot:
+            groups += [{"kind": type(item).__name__, "item": item} for item in items]
+            continue
+        plots = []
+        for plot in cast("Iterable[Plot]", items):
+            # Safe: `to_svg` is matplotlib's output, which escapes every text that it draws.
+            svg = Markup(to_svg(plot.figure, f"s{number}p{counter}-"))  # noqa: S704
+            plots.append({"svg": svg, "alt": plot.alt, "caption": plot.caption})
+            counter += 1
+        groups.append({"kind": "Plots", "plots": plots})
+    return {"id": f"s{number}", "title": section.title, "groups": groups}
+
+
+def markdown(
+    title: str, sections: Sequence[Section], *, verdict: Verdict | None = None, subtitle: str = ""
+) -> str:
+    """The same page as Markdown; of the plots only the captions are left."""
+    lines = [f"# {_escape(title)}", ""]
+    if subtitle:
+        lines += [_escape(subtitle), ""]
+    if verdict is not None:
+        lines += [f"**{_escape(verdict.word)}** - {_escape(verdict.text)}", ""]
+    for section in sections:
+        lines += [f"## {_escape(section.title)}", ""]
+        for item in section.items:
+            lines += [*_item_lines(item), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _item_lines(item: Item) -> list[str]:
+    if isinstance(item, Text):
+        return [("> " if item.note else "") + _escape(item.text)]
+    if isinstance(item, Code):
+        return [f"    {line}" for line in _printable(item.text, keep="\n").splitlines()]
+    if isinstance(item, Plot):
+        return [f"- {_escape(item.caption)}"]
+    rule = [":--" if k in item.left else "--:" for k in range(len(item.head))]
+    rows = [item.head, *item.rows]
+    cells = [[_escape(c) or " " for c in row] for row in rows]
+    cells.insert(1, rule)
+    return [f"{_escape(item.caption)}:", "", *(f"| {' | '.join(row)} |" for row in cells)]
+
+
+def _printable(text: str, keep: str = "") -> str:
+    """Text on one line: control characters have no place in HTML or XML."""
+    return "".join(
+        c if c in keep or (c >= " " and c not in "\x7f\ufffe\uffff") else " " for c in text
+    )
+
+
+def _escape(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    text = re.sub(r"([\\`*|\[\]])", r"\\\1", _printable(text))
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def write_files(contents: Mapping[Path, str]) -> None:
+    """Write text files so that all are complete before the first takes its name.
+
+    Raises:
+        StoreError: a file cannot be written; then none of them is left half-written.
+    """
+    partials = {path: path.with_name(path.name + ".partial") for path in contents}
+    try:
+        for path, text in contents.items():
+            with partials[path].open("w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        for path, partial in partials.items():
+            partial.replace(path)
+    except OSError as error:
+        raise StoreError(
+            f"the report must be writable; {error}. "
+            "Check the folder, its permissions and the free space."
+        ) from error
+    finally:
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)

@@ -1,0 +1,66 @@
+"""Numbers as a person reads them: SI prefixes, short errors, plain counts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+__all__ = ["PREFIXES", "error", "plain", "prefix", "share", "si"]
+
+PREFIXES = {
+    -18: "a", -15: "f", -12: "p", -9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G",
+}  # fmt: skip
+
+
+def prefix(value: float) -> tuple[float, str]:
+    """The scale and SI prefix that bring |value| into [1, 1000), for example (1e-6, "u").
+
+    0 and values that are not finite get (1, "").
+    """
+    if value == 0 or not math.isfinite(value):
+        return 1.0, ""
+    exponent = 3 * math.floor(math.log10(abs(value)) / 3)
+    # 999.96 would print as 1000: it belongs to the next prefix.
+    if round(abs(value) / 10.0**exponent, 1) >= 1000:
+        exponent += 3
+    exponent = min(max(exponent, min(PREFIXES)), max(PREFIXES))
+    return 10.0**exponent, PREFIXES[exponent]
+
+
+def si(value: float | None, unit: str, digits: int = 4) -> str:
+    """A quantity with an SI prefix, for example ``57.13 uA``; a dash if there is none."""
+    if value is None:
+        return "-"
+    if math.isnan(value):
+        return "not checked"
+    scale, name = prefix(value)
+    return f"{value / scale:.{digits}g} {name}{unit}".rstrip()
+
+
+def error(value: float | None, digits: int = 3) -> str:
+    """A relative error, for example ``1.2e-9``; a dash if there is none."""
+    if value is None:
+        return "-"
+    if math.isnan(value):
+        return "not checked"
+    text = f"{value:.{digits}g}"
+    mantissa, e, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}" if e else text
+
+
+def share(value: float | None) -> str:
+    """An accuracy in percent, or a dash without labels."""
+    return "-" if value is None or math.isnan(value) else f"{100 * value:.4g} %"
+
+
+def plain(value: Any) -> str:
+    """Any plain JSON value in words: yes and no, short numbers, lists with commas."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return error(value, digits=6)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(plain(v) for v in value) or "-"
+    return str(value)
