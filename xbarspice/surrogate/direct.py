@@ -10,9 +10,9 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
 if TYPE_CHECKING:
-    from xbarspice.surrogate.linear import Factors, Lines, Network, Workspace
+    from xbarspice.surrogate.linear import Lines, Network
 
-__all__ = ["correct"]
+__all__ = ["Direct"]
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -42,25 +42,32 @@ def _ladder(lines: Lines, node: Index) -> list[tuple[Index, Index, Array]]:
     return out
 
 
-def correct(net: Network, f: Factors, ws: Workspace) -> None:
-    """Solve what `linear.correct` states, in place, by one sparse factorisation.
+class Direct:
+    """Sparse LU of W a + D b = F_wl, D a + B b = F_bl for one array with device slopes D (S).
 
-    With the bit-line unknowns negated the equations are those of a network of conductances.
+    With the bit-line unknowns negated these are the equations of a network of conductances.
     """
-    wl, free = _unknowns(net.wl, 0)
-    bl, size = _unknowns(net.bl, free)
-    branches = [*_ladder(net.wl, wl), *_ladder(net.bl, bl)]
-    branches.append((wl.T.ravel(), bl.ravel(), f.D.ravel()))
-    i, j, g = (np.concatenate(part) for part in zip(*branches, strict=True))
-    on_i, on_j = i >= 0, j >= 0
-    both = on_i & on_j
-    row = np.concatenate([i[on_i], j[on_j], i[both], j[both]])
-    col = np.concatenate([i[on_i], j[on_j], j[both], i[both]])
-    value = np.concatenate([g[on_i], g[on_j], -g[both], -g[both]])
-    matrix = sp.csc_matrix((value, (row, col)), shape=(size, size))
-    rhs = np.zeros(size)
-    np.add.at(rhs, wl[wl >= 0], ws.fT[wl >= 0])
-    np.add.at(rhs, bl[bl >= 0], -ws.r[bl >= 0])
-    x = np.append(splu(matrix).solve(rhs), 0.0)  # the last entry stands for held nodes
-    ws.aT[:] = x[wl]
-    ws.b[:] = -x[bl]
+
+    def __init__(self, net: Network, D: Array) -> None:
+        wl, free = _unknowns(net.wl, 0)
+        self.bl, size = _unknowns(net.bl, free)
+        branches = [*_ladder(net.wl, wl), *_ladder(net.bl, self.bl)]
+        self.wl, self.size = wl.T, size
+        branches.append((self.wl.ravel(), self.bl.ravel(), D.ravel()))
+        i, j, g = (np.concatenate(part) for part in zip(*branches, strict=True))
+        on_i, on_j = i >= 0, j >= 0
+        both = on_i & on_j
+        row = np.concatenate([i[on_i], j[on_j], i[both], j[both]])
+        col = np.concatenate([i[on_i], j[on_j], j[both], i[both]])
+        value = np.concatenate([g[on_i], g[on_j], -g[both], -g[both]])
+        self.lu = splu(sp.csc_matrix((value, (row, col)), shape=(size, size))) if size else None
+
+    def correct(self, F_wl: Array, F_bl: Array) -> tuple[Array, Array]:
+        """The corrections a and b in V, (rows, cols), for Kirchhoff sums in A of that shape."""
+        if self.lu is None:
+            return np.zeros_like(F_wl), np.zeros_like(F_bl)
+        rhs = np.zeros(self.size)
+        np.add.at(rhs, self.wl[self.wl >= 0], F_wl[self.wl >= 0])
+        np.add.at(rhs, self.bl[self.bl >= 0], -F_bl[self.bl >= 0])
+        x = np.append(self.lu.solve(rhs), 0.0)  # the last entry stands for held nodes
+        return x[self.wl], -x[self.bl]

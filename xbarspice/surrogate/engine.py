@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -13,17 +15,23 @@ from xbarspice.array import Crossbar, Drive
 from xbarspice.engines.base import Engine, Raw
 from xbarspice.errors import broken_rule
 from xbarspice.solution import Stats, Status
-from xbarspice.surrogate import kernels, linear, nonlinear
+from xbarspice.surrogate import linear, nonlinear
 
-__all__ = ["SurrogateEngine"]
+__all__ = ["Prepared", "SurrogateEngine", "solve", "spread"]
 
 Array = npt.NDArray[np.float64]
 
+WORTH_A_THREAD = 20_000
+"""Cells to solve for which starting another thread pays."""
 
-@dataclass(frozen=True)
-class _Prepared:
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What does not depend on the voltages: ladders, device slopes (S) or equations."""
+
     net: linear.Network
-    factors: list[linear.Factors] | None
+    D: Array | None
+    form: nonlinear.ClosedForm | None
 
 
 class SurrogateEngine(Engine):
@@ -39,75 +47,92 @@ class SurrogateEngine(Engine):
     def __init__(self, *, threads: int | None = None, direct: bool = False) -> None:
         if threads is not None and threads < 1:
             raise broken_rule("`threads` must be >= 1", threads, "Use None for all cores.")
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads or _cores()
         self.direct = direct
 
-    def _prepare(self, crossbar: Crossbar) -> _Prepared:
+    def _prepare(self, crossbar: Crossbar) -> Prepared:
         net = linear.network(crossbar)
-        if not crossbar.device.linear:
-            return _Prepared(net, None)
-        factors = []
-        for G in crossbar.G_flat:
-            f = linear.Factors(crossbar.rows, crossbar.cols)
-            f.fill(net, nonlinear.slopes(crossbar.device, G, None, np.zeros_like(G)))
-            factors.append(f)
-        return _Prepared(net, factors)
+        device, G = crossbar.device, crossbar.G_flat
+        if device.linear:
+            return Prepared(
+                net, G if device.name == "ohmic" else nonlinear.slopes(device, 0 * G, G), None
+            )
+        return Prepared(net, None, nonlinear.closed_form(device, G))
 
-    def _solve(self, state: _Prepared, crossbar: Crossbar, drive: Drive, full: bool) -> Raw:
-        rows, cols, count = crossbar.rows, crossbar.cols, len(drive.array)
-        I_out, I_in = np.empty((count, cols)), np.empty((count, rows))
-        inner = [np.empty((count, rows, cols)) for _ in range(3)] if full else None
-        solver = linear.correct_directly if self.direct else linear.correct
+    def _solve(self, state: Prepared, crossbar: Crossbar, drive: Drive, full: bool) -> Raw:
+        return self.run(state, crossbar, drive, full)[0]
 
-        def one(n: int) -> linear.Outcome:
-            ws = linear.workspace(rows, cols)
-            V_in, V_out = drive.V_in[n], drive.V_out[n]
-            net = state.net
-            kernels.open_circuit(V_in, V_out, net.wl.share, net.bl.share, ws.e)
-            if state.factors is not None:
-                f = state.factors[drive.array[n]]
-                end = linear.solve_linear(net, f, ws, I_out[n], I_in[n], solver)
-            else:
-                G = crossbar.G_flat[drive.array[n]]
-                end = nonlinear.solve_nonlinear(
-                    net, crossbar.device, G, ws, I_out[n], I_in[n], solver
-                )
-            if inner is not None:
-                V_wl, V_bl, I_device = inner
-                cell, row = np.arange(cols), np.arange(rows)[:, None]
-                share = net.wl.share
-                V_wl[n] = V_in[:, None] * (share[0][:, None] + share[1][:, None] * cell) - ws.a_sum
-                V_bl[n] = V_out * (net.bl.share[0] + net.bl.share[1] * row) + ws.b_sum
-                I_device[n] = ws.current
-            return end
-
-        if count == 1 or self.threads == 1:
-            ends = [one(n) for n in range(count)]
-        else:
-            with ThreadPoolExecutor(self.threads) as pool:
-                ends = list(pool.map(one, range(count)))
-        return Raw(
-            I_out=I_out,
-            I_in=I_in,
-            status=Status.CONVERGED if all(e.ok for e in ends) else Status.NOT_CONVERGED,
-            stats=_stats(ends),
-            **(dict(zip(("V_wl", "V_bl", "I_device"), inner, strict=True)) if inner else {}),
+    def run(
+        self, state: Prepared, crossbar: Crossbar, drive: Drive, full: bool
+    ) -> tuple[Raw, linear.Problem]:
+        """The answer of the back end and, for the gradients, the solved problem."""
+        p = linear.problem(crossbar, state.net, drive, full)
+        solve(p, crossbar, state, threads=self.threads, direct=self.direct)
+        stats = _stats(p.report)
+        converged = stats.residual <= linear.RESIDUAL
+        raw = Raw(
+            I_out=p.I_out,
+            I_in=p.I_in,
+            status=Status.CONVERGED if converged else Status.NOT_CONVERGED,
+            stats=stats,
+            V_wl=p.inner[0] if full else None,
+            V_bl=p.inner[1] if full else None,
+            I_device=p.inner[2] if full else None,
         )
+        return raw, p
 
 
-def _stats(ends: list[linear.Outcome]) -> Stats:
-    residuals = [e.residual for e in ends]
-    direct = sum(e.direct for e in ends)
-    notes = (
-        (f"{direct} of {len(ends)} solves were finished by sparse LU: too many iterations",)
-        if direct
-        else ()
-    )
+def solve(
+    p: linear.Problem, crossbar: Crossbar, state: Prepared, *, threads: int, direct: bool = False
+) -> None:
+    """Fill the answers of a problem, its solves spread over threads."""
+    G = crossbar.G_flat
+
+    def work(start: int, stop: int) -> None:
+        if direct:
+            for n in range(start, stop):
+                if state.D is not None:
+                    linear.solve_directly(p, state.D[p.index[n]], n)
+                else:
+                    nonlinear.solve_generic(p, crossbar.device, G[p.index[n]], n, direct=True)
+        elif state.D is not None:
+            linear.solve_range(p, state.D, state, start, stop)
+        else:
+            nonlinear.solve_range(p, crossbar.device, state.form, G, start, stop)
+
+    spread(work, len(p.index), threads, crossbar.rows * crossbar.cols)
+
+
+def spread(work: Callable[[int, int], None], count: int, threads: int, cells: int) -> None:
+    """Run work(start, stop) over 0..count in threads, as far as their number of cells pays."""
+    threads = max(1, min(threads, count, count * cells // WORTH_A_THREAD))
+    if threads == 1:
+        work(0, count)
+        return
+    pieces = min(count, 4 * threads)  # a few a thread, since solves differ in length
+    edges = [count * k // pieces for k in range(pieces + 1)]
+    list(_pool(threads).map(work, edges[:-1], edges[1:]))
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="xbarspice")
+
+
+@cache
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _stats(report: Array) -> Stats:
+    iterations, steps, residual = (float(x) for x in report.max(axis=0))
+    direct = int((report[:, 0] == linear.DIRECT).sum())
+    notes = (f"{direct} of {len(report)} solves by sparse LU: too many iterations",)
     return Stats(
         engine="surrogate",
         method="conjugate gradients between exact ladders",
-        iterations=max(e.iterations for e in ends),
-        newton_steps=max(e.newton_steps for e in ends),
-        residual=float(np.max(residuals)),
-        notes=notes,
+        iterations=max(0, int(iterations)),
+        newton_steps=int(steps),
+        residual=residual,
+        notes=notes if direct else (),
     )

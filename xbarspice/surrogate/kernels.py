@@ -30,9 +30,11 @@ __all__ = [
     "factor",
     "ladder",
     "network_residual",
+    "network_residual_rows",
     "open_circuit",
     "pcg",
     "settle",
+    "settle_rows",
     "transpose",
 ]
 
@@ -158,7 +160,7 @@ def _search_direction(r, R, s, inv, c, D, beta, z, p, Bp, g):
 
 
 @njit(**_OPTIONS)
-def pcg(D, R_bl, ends, s, inv, R_wl, sT, invT, r, b, p, Bp, c, g, gT, cT, z, tol2, limit):
+def pcg(D, R_bl, ends, s, inv, R_wl, sT, invT, r, b, p, Bp, c, g, gT, z, tol2, limit):
     """Solve (B - D W^-1 D) b = r until |r|^2 <= tol2; r is overwritten by what remains.
 
     All arrays are (rows, cols) or, with T, (cols, rows); z is (cols,). Returns the number of
@@ -178,10 +180,10 @@ def pcg(D, R_bl, ends, s, inv, R_wl, sT, invT, r, b, p, Bp, c, g, gT, cT, z, tol
         before = energy
         curvature = _search_direction(r, R_bl, s, inv, c, D, beta, z, p, Bp, g)
         transpose(g, gT)
-        curvature -= _forward(gT, R_wl, sT, invT, cT)
+        curvature -= _forward(gT, R_wl, sT, invT, gT)
         if not curvature > 0.0:
             return iteration, square
-        _backward(cT, R_wl, sT, invT, gT)
+        _backward(gT, R_wl, sT, invT, gT)
         transpose(gT, g)
         alpha = energy / curvature
         for k in range(rows):
@@ -226,32 +228,72 @@ def currents(current, I_in, I_out):
 
 
 @njit(**_OPTIONS)
-def network_residual(current, x, R, ends, F):
-    """F = current - (what the ladders carry away at the drops x), summed from branch currents.
+def settle_rows(F, R, ends):
+    """`settle` for lines that run along the rows of F, as word lines do in (rows, cols) arrays."""
+    lines, cells = F.shape
+    square = 0.0
+    for line in range(lines):
+        if R == 0.0 or cells == 1:
+            total = 0.0
+            for k in range(cells):
+                total += F[line, k]
+                F[line, k] = 0.0
+            F[line, 0] = total * ends[_KEEP_FIRST, line] * ends[_KEEP_LAST, line]
+        else:
+            F[line, 0] *= ends[_KEEP_FIRST, line]
+            F[line, cells - 1] *= ends[_KEEP_LAST, line]
+        for k in range(cells):
+            square += F[line, k] * F[line, k]
+    return square
 
-    Returns max |F| and the rounding that the largest branch voltage alone can cause, in A.
+
+@njit(**_OPTIONS)
+def _largest(F):
+    worst = 0.0
+    for i in range(F.shape[0]):
+        for j in range(F.shape[1]):
+            worst = max(worst, abs(F[i, j]))
+    return worst
+
+
+@njit(**_OPTIONS)
+def network_residual(current, x, R, ends, F):
+    """F = current - (what the bit lines carry away at the drops x), summed from branch currents.
+
+    Returns max |F| and the current that belongs to the largest branch voltage, in A.
     """
     cells, lines = x.shape
-    for k in range(cells):
-        for line in range(lines):
-            F[k, line] = current[k, line]
-    if R > 0.0:
-        g = 1.0 / R
-        for k in range(cells - 1):
-            for line in range(lines):
-                wire = (x[k, line] - x[k + 1, line]) * g
-                F[k, line] -= wire
-                F[k + 1, line] += wire
-    stiffest = 1.0 / R if R > 0.0 and cells > 1 else 0.0
-    largest_drop = 0.0
+    g = 1.0 / R if R > 0.0 else 0.0
+    stiffest = g if cells > 1 else 0.0
     for line in range(lines):
-        F[0, line] -= ends[_G_FIRST, line] * x[0, line]
-        F[cells - 1, line] -= ends[_G_LAST, line] * x[cells - 1, line]
+        F[0, line] = current[0, line] - ends[_G_FIRST, line] * x[0, line]
         stiffest = max(stiffest, ends[_G_FIRST, line], ends[_G_LAST, line])
-    settle(F, R, ends)
-    worst = 0.0
-    for k in range(cells):
+    for k in range(cells - 1):
         for line in range(lines):
-            worst = max(worst, abs(F[k, line]))
-            largest_drop = max(largest_drop, abs(x[k, line]))
-    return worst, stiffest * largest_drop
+            wire = (x[k, line] - x[k + 1, line]) * g
+            F[k, line] -= wire
+            F[k + 1, line] = current[k + 1, line] + wire
+    for line in range(lines):
+        F[cells - 1, line] -= ends[_G_LAST, line] * x[cells - 1, line]
+    settle(F, R, ends)
+    return _largest(F), stiffest * _largest(x)
+
+
+@njit(**_OPTIONS)
+def network_residual_rows(current, x, R, ends, F):
+    """`network_residual` for the word lines, along the rows of (rows, cols) arrays."""
+    lines, cells = x.shape
+    g = 1.0 / R if R > 0.0 else 0.0
+    stiffest = g if cells > 1 else 0.0
+    for line in range(lines):
+        for k in range(cells):
+            F[line, k] = current[line, k]
+        for k in range(cells - 1):
+            F[line, k] -= (x[line, k] - x[line, k + 1]) * g
+        for k in range(1, cells):
+            F[line, k] -= (x[line, k] - x[line, k - 1]) * g
+        F[line, 0] -= ends[_G_FIRST, line] * x[line, 0]
+        F[line, cells - 1] -= ends[_G_LAST, line] * x[line, cells - 1]
+        stiffest = max(stiffest, ends[_G_FIRST, line], ends[_G_LAST, line])
+    settle_rows(F, R, ends)
+    return _largest(F), stiffest * _largest(x)

@@ -4,24 +4,39 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.array import Crossbar, End
-from xbarspice.surrogate import direct, kernels
+from xbarspice.array import Crossbar, Drive, End
+from xbarspice.surrogate import direct, kernels, solves
 
-__all__ = ["Factors", "Lines", "Network", "Outcome", "Workspace", "network", "workspace"]
+__all__ = [
+    "DIRECT",
+    "Lines",
+    "Network",
+    "Problem",
+    "State",
+    "aims",
+    "network",
+    "open_state",
+    "problem",
+    "solve_directly",
+    "solve_range",
+    "store",
+    "true_residual",
+    "workspace",
+]
 
 Array = npt.NDArray[np.float64]
 
+DIRECT = -2.0
+"""Iterations reported for a solve that was finished by the direct method."""
 RESIDUAL = 1e-12
 """Stated Kirchhoff residual, relative to the largest current."""
 PCG_SHARE = 1e-13
 """Kirchhoff residual (root of the sum of squares) at which the conjugate gradients stop."""
-MAX_CORRECTIONS = 4
 ROUNDING = 1e-15
 """Relative rounding error of a voltage difference."""
 
@@ -84,10 +99,11 @@ def _share(crossbar: Crossbar, pair: tuple[End, End], cells: int, R: float) -> t
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """The linear part of a crossbar: its word lines and its bit lines."""
+    """The linear part of a crossbar: its word lines and its bit lines; R holds (R_wl, R_bl)."""
 
     wl: Lines
     bl: Lines
+    R: Array
 
 
 def network(crossbar: Crossbar) -> Network:
@@ -95,38 +111,28 @@ def network(crossbar: Crossbar) -> Network:
     return Network(
         wl=_lines(crossbar, crossbar.wl_ends, crossbar.cols, crossbar.R_wl),
         bl=_lines(crossbar, crossbar.bl_ends, crossbar.rows, crossbar.R_bl),
+        R=np.array([crossbar.R_wl, crossbar.R_bl]),
     )
 
 
-class Factors:
-    """Folded ladders of one array with given device slopes; buffers that can be refilled."""
-
-    def __init__(self, rows: int, cols: int) -> None:
-        self.DT = np.empty((cols, rows))
-        self.sT = np.empty((cols, rows))
-        self.invT = np.empty(rows)
-        self.s = np.empty((rows, cols))
-        self.inv = np.empty(cols)
-        self.D: Array = np.empty((0, 0))
-
-    def fill(self, net: Network, D: Array) -> None:
-        """Factor for device slopes D, S, (rows, cols); D is kept, not copied."""
-        self.D = D
-        kernels.transpose(D, self.DT)
-        kernels.factor(self.DT, net.wl.R, net.wl.ends, self.sT, self.invT)
-        kernels.factor(D, net.bl.R, net.bl.ends, self.s, self.inv)
-
-
 class Workspace:
-    """Scratch memory for one solve of a (rows, cols) array, kept between solves."""
+    """Scratch memory for solves of (rows, cols) arrays, kept between solves by each thread.
+
+    `owner` and `folded` say whose factors it holds: an object and the number of its array.
+    """
 
     def __init__(self, rows: int, cols: int) -> None:
         self.shape = rows, cols
-        self.r, self.b, self.p, self.Bp, self.c, self.g = np.zeros((6, rows, cols))
-        self.e, self.w, self.current, self.a_sum, self.b_sum = np.zeros((5, rows, cols))
-        self.fT, self.cT, self.aT = np.zeros((3, cols, rows))
-        self.z = np.zeros(cols)
-        self.factors = Factors(rows, cols)
+        self.work = np.zeros((solves.ARRAYS, rows, cols))
+        self.workT = np.zeros((2, cols, rows))
+        self.inv, self.lane = np.zeros((2, cols))
+        self.invT = np.zeros(rows)
+        self.owner: object = None
+        self.folded = -1
+
+    def scratch(self) -> tuple[Array, Array, Array, Array, Array]:
+        """The arrays in the order in which the kernels take them."""
+        return self.work, self.workT, self.inv, self.invT, self.lane
 
 
 _LOCAL = threading.local()
@@ -140,113 +146,138 @@ def workspace(rows: int, cols: int) -> Workspace:
     return kept
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How one solve ended: iterations, Newton steps, relative Kirchhoff residual, fallback."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Problem:
+    """N solves on one crossbar, and the room for their answers.
 
-    iterations: int
-    residual: float
-    newton_steps: int = 0
-    direct: bool = False
+    Attributes:
+        index: array that each solve belongs to, (N,).
+        V_in, V_out: driver voltages, V, (N, rows) and (N, cols).
+        I_out, I_in: line currents to fill, A, (N, cols) and (N, rows).
+        inner: V_wl, V_bl, I_device, device voltage and the drops a, b to fill, (6, N or 0, rows,
+            cols), in V and A.
+        report: iterations, Newton steps and relative residual to fill, (N, 3).
+    """
 
-    @property
-    def ok(self) -> bool:
-        """Whether the stated residual is met (NaN is not)."""
-        return self.residual <= RESIDUAL
+    net: Network
+    index: npt.NDArray[np.intp]
+    V_in: Array
+    V_out: Array
+    I_out: Array
+    I_in: Array
+    inner: Array
+    report: Array
 
 
-def limit(rows: int, cols: int) -> int:
-    """Iterations beyond which the direct method is the faster one."""
+def problem(crossbar: Crossbar, net: Network, drive: Drive, full: bool) -> Problem:
+    """The solves of a drive with room for the answers, with `full` also for the inside."""
+    count, rows, cols = len(drive.array), crossbar.rows, crossbar.cols
+    return Problem(
+        net=net,
+        index=drive.array,
+        V_in=np.ascontiguousarray(drive.V_in),
+        V_out=np.ascontiguousarray(drive.V_out),
+        I_out=np.empty((count, cols)),
+        I_in=np.empty((count, rows)),
+        inner=np.empty((6, count if full else 0, rows, cols)),
+        report=np.zeros((count, 3)),
+    )
+
+
+def aims(rows: int, cols: int) -> Array:
+    """Stated residual, share at which the gradients stop, rounding allowance, iteration limit."""
     size = max(rows, cols)
-    return 60 + size if size < 128 else 160 + size // 8
+    limit = 60 + size if size < 128 else 160 + size // 8  # beyond it the direct method is faster
+    return np.array([RESIDUAL, PCG_SHARE, ROUNDING / RESIDUAL, limit])
 
 
-Solver = Callable[[Network, Factors, Workspace, float], tuple[int, bool]]
-"""A linear correction as in `correct`: returns iterations and whether it was a direct solve."""
+def solve_range(p: Problem, G: Array, owner: object, start: int, stop: int) -> None:
+    """Solve start..stop of a problem on linear arrays of conductance G, S, (arrays, rows, cols).
 
-
-def correct(net: Network, f: Factors, ws: Workspace, tolerance: float) -> tuple[int, bool]:
-    """One linear correction: W a + D b = F_wl, D a + B b = F_bl.
-
-    On entry ws.fT (cols, rows) holds F_wl and ws.r (rows, cols) holds F_bl, in A. On return
-    ws.aT and ws.b hold the corrections in V and ws.r what remains of F_bl. The word lines are
-    solved exactly. If the gradients need more iterations than pay, the direct method takes over.
-    Returns the iterations used and whether that happened.
+    The factors of the last array stay in this thread's scratch memory for the same `owner`. What
+    the gradients leave unfinished is done by sparse LU, and reported as `DIRECT`.
     """
-    most = limit(*ws.shape)
-    original = ws.r.copy()
-    kernels.ladder(ws.fT, net.wl.R, f.sT, f.invT, ws.cT, ws.aT)
-    kernels.transpose(ws.aT, ws.g)
-    ws.r -= f.D * ws.g
-    used, square = kernels.pcg(
-        f.D, net.bl.R, net.bl.ends, f.s, f.inv, net.wl.R, f.sT, f.invT,
-        ws.r, ws.b, ws.p, ws.Bp, ws.c, ws.g, ws.aT, ws.cT, ws.z, tolerance**2, most,
+    rows, cols = G.shape[1:]
+    ws = workspace(rows, cols)
+    net = p.net
+    ws.folded = solves.linear(
+        start, stop, p.index, G, p.V_in, p.V_out, net.wl.share, net.bl.share, net.R, net.wl.ends,
+        net.bl.ends, aims(rows, cols), *ws.scratch(), ws.folded if ws.owner is owner else -1,
+        p.I_out, p.I_in, p.inner, p.report,
     )  # fmt: skip
-    np.multiply(f.D, ws.b, out=ws.g)
-    kernels.transpose(ws.g, ws.aT)
-    np.subtract(ws.fT, ws.aT, out=ws.aT)
-    kernels.ladder(ws.aT, net.wl.R, f.sT, f.invT, ws.cT, ws.aT)
-    if square <= tolerance**2:
-        return used, False
-    ws.r[:] = original
-    correct_directly(net, f, ws, tolerance)
-    return used, True
+    ws.owner = owner
+    for n in range(start, stop):
+        if p.report[n, 2] == solves.UNFINISHED:
+            solve_directly(p, G[p.index[n]], n)
 
 
-def true_residual(net: Network, ws: Workspace, largest: float, stiffest: float) -> float:
-    """Relative Kirchhoff residual of ws.current at the drops ws.a_sum, ws.b_sum.
+@dataclass(kw_only=True, eq=False)
+class State:
+    """Where one solve stands, (rows, cols) each.
 
-    Summed from branch currents, which are left in ws.fT (word lines) and ws.r (bit lines), A. They
-    are judged against the largest current, unless stiff wires, or the stiffest device (S), make the
-    rounding of the voltages alone exceed the stated share of it.
+    Open-circuit device voltages e, drops a and b, device voltages w (V), device currents (A) and
+    the Kirchhoff sums of the word and bit lines (A).
     """
-    kernels.transpose(ws.current, ws.cT)
-    kernels.transpose(ws.a_sum, ws.aT)
-    on_wl, rounding_wl = kernels.network_residual(ws.cT, ws.aT, net.wl.R, net.wl.ends, ws.fT)
-    on_bl, rounding_bl = kernels.network_residual(ws.current, ws.b_sum, net.bl.R, net.bl.ends, ws.r)
-    if not math.isfinite(largest):
-        return math.nan
-    rounding = max(rounding_wl, rounding_bl, stiffest * float(np.abs(ws.e).max()))
+
+    e: Array
+    a: Array
+    b: Array
+    w: Array
+    current: Array
+    F_wl: Array
+    F_bl: Array
+
+
+def open_state(p: Problem, n: int, shape: tuple[int, int]) -> State:
+    """The state of solve n before any current flows."""
+    e = np.empty(shape)
+    kernels.open_circuit(p.V_in[n], p.V_out[n], p.net.wl.share, p.net.bl.share, e)
+    a, b, current, F_wl, F_bl = np.zeros((5, *shape))
+    return State(e=e, a=a, b=b, w=e.copy(), current=current, F_wl=F_wl, F_bl=F_bl)
+
+
+def true_residual(net: Network, s: State, largest: float, stiffest: float) -> float:
+    """Relative Kirchhoff residual of a state, from branch currents, which are left in F_wl, F_bl.
+
+    It is judged against the largest current, unless stiff wires, or the stiffest device (S), make
+    the rounding of the voltages alone exceed the stated share of it.
+    """
+    wl, wire_wl = kernels.network_residual_rows(s.current, s.a, net.R[0], net.wl.ends, s.F_wl)
+    bl, wire_bl = kernels.network_residual(s.current, s.b, net.R[1], net.bl.ends, s.F_bl)
+    rounding = max(wire_wl, wire_bl, stiffest * float(np.abs(s.e).max()))
     scale = max(largest, ROUNDING / RESIDUAL * rounding)
-    worst = max(on_wl, on_bl)
-    return worst / scale if scale > 0.0 else worst
+    if not (math.isfinite(largest) and math.isfinite(max(wl, bl))):
+        return math.inf
+    return max(wl, bl) / scale if scale > 0.0 else max(wl, bl)
 
 
-def solve_linear(
-    net: Network, f: Factors, ws: Workspace, I_out: Array, I_in: Array, solver: Solver
-) -> Outcome:
-    """Solve a linear array whose open-circuit device voltages are in ws.e.
+def store(p: Problem, n: int, s: State) -> None:
+    """Keep the inner quantities of solve n, if room for them was given."""
+    if n < p.inner.shape[1]:
+        wl, bl = p.net.wl.share, p.net.bl.share
+        cell, row = np.arange(bl.shape[1]), np.arange(wl.shape[1])[:, None]
+        p.inner[0, n] = p.V_in[n][:, None] * (wl[0][:, None] + wl[1][:, None] * cell) - s.a
+        p.inner[1, n] = p.V_out[n] * (bl[0] + bl[1] * row) + s.b
+        p.inner[2:, n] = s.current, s.w, s.a, s.b
 
-    Leaves the drops in ws.a_sum and ws.b_sum, device voltages in ws.w and currents in ws.current,
-    and fills I_out (cols,) and I_in (rows,). Corrections repeat until the stated residual is met.
-    """
-    ws.a_sum[:] = 0.0
-    ws.b_sum[:] = 0.0
-    np.multiply(f.D, ws.e, out=ws.current)
-    largest = kernels.currents(ws.current, I_in, I_out)
-    stiffest = float(f.D.max())
-    ws.r[:] = ws.current
-    kernels.transpose(ws.current, ws.fT)
-    iterations, residual = 0, math.inf if largest > 0 else 0.0
-    direct = False
-    for _ in range(MAX_CORRECTIONS):
+
+def solve_directly(p: Problem, G: Array, n: int) -> None:
+    """Solve n of a problem on one linear array by sparse LU, refined with branch currents."""
+    s = open_state(p, n, (G.shape[0], G.shape[1]))
+    solver = direct.Direct(p.net, G)
+    np.multiply(G, s.e, out=s.current)
+    largest = kernels.currents(s.current, p.I_in[n], p.I_out[n])
+    s.F_wl[:] = s.F_bl[:] = s.current
+    residual = math.inf if largest > 0.0 else 0.0
+    for _ in range(solves.MAX_CORRECTIONS):
         if residual <= RESIDUAL:
             break
-        used, was_direct = solver(net, f, ws, PCG_SHARE * largest)
-        iterations, direct = iterations + used, direct or was_direct
-        kernels.transpose(ws.aT, ws.g)
-        ws.a_sum += ws.g
-        ws.b_sum += ws.b
-        np.subtract(ws.e, ws.a_sum, out=ws.w)
-        ws.w -= ws.b_sum
-        np.multiply(f.D, ws.w, out=ws.current)
-        largest = kernels.currents(ws.current, I_in, I_out)
-        residual = true_residual(net, ws, largest, stiffest)
-    return Outcome(iterations=iterations, residual=residual, direct=direct)
-
-
-def correct_directly(net: Network, f: Factors, ws: Workspace, tolerance: float) -> tuple[int, bool]:
-    """`correct` by the direct method alone; the tolerance plays no part."""
-    direct.correct(net, f, ws)
-    ws.r[:] = 0.0
-    return 0, True
+        a, b = solver.correct(s.F_wl, s.F_bl)
+        s.a += a
+        s.b += b
+        s.w[:] = s.e - s.a - s.b
+        np.multiply(G, s.w, out=s.current)
+        largest = kernels.currents(s.current, p.I_in[n], p.I_out[n])
+        residual = true_residual(p.net, s, largest, float(G.max()))
+    store(p, n, s)
+    p.report[n] = DIRECT, 0.0, residual

@@ -1,113 +1,202 @@
-"""Newton on the drops of one array, with the current mismatch carried so that Kirchhoff holds."""
+"""Newton on the drops of an array, with the current mismatch carried so that Kirchhoff holds.
+
+Each step solves L x + D (a + b) = F for the corrections a, b of the drops with the device slopes
+D, and then carries
+
+    F(t) = (1 - t) F + t (what the inner solve left) + I(w + t dw) - I(w) - t D dw,
+
+so that no Kirchhoff sum is ever formed from differences of node voltages. The inner solve stops
+early in proportion to |F| (inexact Newton; Dembo, Eisenstat and Steihaug 1982,
+doi:10.1137/0719025); the step t is halved until |F| falls. Devices whose equation is known to
+`solves` run compiled; any other device is evaluated on NumPy arrays by the same algorithm here.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.devices import Device
-from xbarspice.surrogate import kernels
+from xbarspice.devices import CubicAl2O3TiO2, Device, SinhTiO2
+from xbarspice.surrogate import kernels, solves
+from xbarspice.surrogate.direct import Direct
 from xbarspice.surrogate.linear import (
+    DIRECT,
     PCG_SHARE,
     RESIDUAL,
     Network,
-    Outcome,
-    Solver,
-    Workspace,
+    Problem,
+    State,
+    aims,
+    open_state,
+    store,
     true_residual,
+    workspace,
 )
 
-__all__ = ["solve_nonlinear"]
+__all__ = ["ClosedForm", "closed_form", "current", "slopes", "solve_generic", "solve_range"]
 
 Array = npt.NDArray[np.float64]
 
-MAX_STEPS = 100
-SMALLEST_STEP = 1e-9
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClosedForm:
+    """Device equations of all arrays for the compiled Newton; see `solves.newton`."""
+
+    kind: int
+    P: Array
+    Q: Array
+    stiffest: float
 
 
-def _norm(net: Network, F: Array, FT: Array) -> float:
+def closed_form(device: Device, G: Array) -> ClosedForm | None:
+    """Coefficients for the compiled Newton, or None for a device that it does not know.
+
+    A sub-class that overrides the equation is not known.
+    """
+    own = type(device).current, type(device).derivative
+    stiffest = float(G.max())
+    if own == (SinhTiO2.current, SinhTiO2.derivative):
+        sinh = cast(SinhTiO2, device)
+        P = G * (sinh.V_read / math.sinh(sinh.b * sinh.V_read))
+        Q = np.full((len(G), 1, 1), sinh.b)
+        return ClosedForm(kind=solves.SINH, P=P, Q=Q, stiffest=stiffest)
+    if own == (CubicAl2O3TiO2.current, CubicAl2O3TiO2.derivative):
+        P, Q = (np.ascontiguousarray(c) for c in cast(CubicAl2O3TiO2, device).coefficients(G))
+        present = G > 0
+        return ClosedForm(
+            kind=solves.CUBIC, P=np.where(present, P, 0), Q=np.where(present, Q, 0),
+            stiffest=stiffest,
+        )  # fmt: skip
+    return None
+
+
+def _shaped(values: object, w: Array, G: Array) -> Array:
+    """Values as float64 of the shape of w; 0 where the device is absent."""
+    out = np.asarray(values, dtype=np.float64)
+    return np.array(np.broadcast_to(np.where(G > 0, out, 0.0), w.shape), order="C")
+
+
+def current(device: Device, w: Array, G: Array) -> Array:
+    """Device currents in A at the device voltages w (V), shape of w; 0 for absent devices."""
+    return _shaped(device.current(w, G), w, G)
+
+
+def slopes(device: Device, w: Array, G: Array) -> Array:
+    """Device slopes in S at the device voltages w (V), shape of w; 0 for absent devices."""
+    return _shaped(device.derivative(w, G), w, G)
+
+
+def solve_range(
+    p: Problem, device: Device, form: ClosedForm | None, G: Array, start: int, stop: int
+) -> None:
+    """Solve start..stop of a problem on nonlinear arrays, G in S, (arrays, rows, cols).
+
+    What the inner iterations leave unfinished is repeated with sparse LU, reported as `DIRECT`.
+    """
+    if form is not None:
+        rows, cols = G.shape[1:]
+        ws, net = workspace(rows, cols), p.net
+        ws.owner = None
+        solves.newton(
+            start, stop, p.index, form.kind, form.P, form.Q, form.stiffest, p.V_in, p.V_out,
+            net.wl.share, net.bl.share, net.R, net.wl.ends, net.bl.ends, aims(rows, cols),
+            *ws.scratch(), p.I_out, p.I_in, p.inner, p.report,
+        )  # fmt: skip
+    for n in range(start, stop):
+        if form is None:
+            solve_generic(p, device, G[p.index[n]], n)
+        if p.report[n, 2] == solves.UNFINISHED:
+            solve_generic(p, device, G[p.index[n]], n, direct=True)
+
+
+def _norm(net: Network, F_wl: Array, F_bl: Array) -> float:
     """Root of the sum of squares of all Kirchhoff sums; what ideal ends absorb is dropped."""
-    on_bl = kernels.settle(F, net.bl.R, net.bl.ends)
-    return math.sqrt(on_bl + kernels.settle(FT, net.wl.R, net.wl.ends))
+    on_wl = kernels.settle_rows(F_wl, net.R[0], net.wl.ends)
+    return math.sqrt(on_wl + kernels.settle(F_bl, net.R[1], net.bl.ends))
 
 
-def _evaluate(device: Device, G: Array, absent: Array | None, w: Array) -> Array:
-    out = np.asarray(device.current(w, G), dtype=np.float64)
-    return out if absent is None else np.where(absent, 0.0, out)
+def _correct(
+    net: Network, D: Array, s: State, aim: float, direct: bool
+) -> tuple[Array, Array, Array, int]:
+    """Corrections a, b (V), what remains of F_bl (A) and the iterations, or -1 if too many."""
+    if direct:
+        return *Direct(net, D).correct(s.F_wl, s.F_bl), np.zeros_like(D), 0
+    rows, cols = D.shape
+    ws = workspace(rows, cols)
+    ws.owner = None
+    solves.fold(D, net.R, net.wl.ends, net.bl.ends, ws.work, ws.workT, ws.inv, ws.invT)
+    ws.work[1] = s.F_bl
+    used, square = solves.correct(
+        D, s.F_wl, net.R, net.bl.ends, *ws.scratch(), aim**2, int(aims(rows, cols)[3])
+    )
+    _, left, b, *_, a = ws.work[:7].copy()
+    return a, b, left, used if square <= aim**2 else -1
 
 
-def slopes(device: Device, G: Array, absent: Array | None, w: Array) -> Array:
-    """Device slopes, S, C-contiguous; 0 where the device is absent."""
-    out = np.asarray(device.derivative(w, G), dtype=np.float64)
-    out = out if absent is None else np.where(absent, 0.0, out)
-    return np.ascontiguousarray(np.broadcast_to(out, w.shape))
+def solve_generic(p: Problem, device: Device, G: Array, n: int, *, direct: bool = False) -> None:
+    """Solve n of a problem on one array of any device; `direct` takes sparse LU in every step."""
+    net, s = p.net, open_state(p, n, (G.shape[0], G.shape[1]))
+    s.current[:] = current(device, s.w, G)
+    s.F_wl[:] = s.F_bl[:] = s.current
+    norm = _norm(net, s.F_wl, s.F_bl)
+    largest, stiffest = kernels.currents(s.current, p.I_in[n], p.I_out[n]), float(G.max())
+    iterations = steps = 0
+    residual = math.inf if norm > 0.0 else 0.0
+    while steps < solves.MAX_STEPS and norm > 0.0:
+        if norm <= PCG_SHARE * largest:
+            residual = true_residual(net, s, largest, stiffest)
+            if residual <= RESIDUAL:
+                break
+            norm = _norm(net, s.F_wl, s.F_bl)
+        D = slopes(device, s.w, G)
+        aim = max(0.1 * PCG_SHARE * largest, norm * min(0.1, norm / max(largest, norm)))
+        a, b, left, used = _correct(net, D, s, aim, direct)
+        if used < 0:
+            p.report[n] = iterations, steps, solves.UNFINISHED
+            return
+        iterations += used
+        new_norm = _step(net, device, G, s, D, (a, b, left), norm)
+        if not new_norm < norm:
+            break  # the rounding floor, or no finite current
+        norm, steps = new_norm, steps + 1
+        largest = kernels.currents(s.current, p.I_in[n], p.I_out[n])
+    if not residual <= RESIDUAL:
+        residual = true_residual(net, s, largest, stiffest)
+    store(p, n, s)
+    p.report[n] = DIRECT if direct else iterations, steps, residual
 
 
-def solve_nonlinear(
+def _step(
     net: Network,
     device: Device,
     G: Array,
-    ws: Workspace,
-    I_out: Array,
-    I_in: Array,
-    solver: Solver,
-) -> Outcome:
-    """Solve an array of nonlinear devices whose open-circuit device voltages are in ws.e.
+    s: State,
+    D: Array,
+    move: tuple[Array, Array, Array],
+    norm: float,
+) -> float:
+    """Move the state along a Newton direction until |F| falls; returns the new |F|.
 
-    Newton's method on the drops. Each step solves L x + D (a + b) = F with the slopes D and
-    carries the mismatch between the new device currents and their linearisation,
-
-        F(t) = (1 - t) F + t (what the inner solve left) + I(w + t dw) - I(w) - t D dw,
-
-    so that no Kirchhoff sum is ever formed from differences of node voltages. The step t is halved
-    until |F| falls. Leaves the same as `linear.solve_linear`.
+    The state stays as it was if no step lowers it.
     """
-    stiffest = float(G.max())
-    absent = G == 0 if not G.all() else None
-    ws.a_sum[:] = 0.0
-    ws.b_sum[:] = 0.0
-    ws.w[:] = ws.e
-    ws.current[:] = _evaluate(device, G, absent, ws.w)
-    F, FT = ws.current.copy(), ws.current.T.copy(order="C")
-    norm = _norm(net, F, FT)
-    largest = kernels.currents(ws.current, I_in, I_out)
-    iterations = steps = 0
-    direct, residual = False, 0.0 if norm == 0.0 else math.inf
-    while steps < MAX_STEPS and norm > 0.0:
-        if norm <= PCG_SHARE * largest:
-            residual = true_residual(net, ws, largest, stiffest)
-            if residual <= RESIDUAL:
-                break
-            F[:], FT[:] = ws.r, ws.fT
-            norm = _norm(net, F, FT)
-        D = slopes(device, G, absent, ws.w)
-        ws.factors.fill(net, D)
-        ws.r[:], ws.fT[:] = F, FT
-        aim = max(0.1 * PCG_SHARE * largest, norm * min(0.1, norm / max(largest, norm)))
-        used, was_direct = solver(net, ws.factors, ws, aim)
-        iterations, direct, steps = iterations + used, direct or was_direct, steps + 1
-        da, t = ws.aT.T.copy(order="C"), 1.0
-        db, left = ws.b.copy(), ws.r.copy()
-        dw = -(da + db)
-        while True:
-            w = ws.w + t * dw
-            new = _evaluate(device, G, absent, w)
-            mismatch = new - ws.current - t * (D * dw)
-            F_t = (1 - t) * F + t * left + mismatch
-            FT_t = (1 - t) * FT + mismatch.T
-            norm_t = _norm(net, F_t, FT_t)
-            if norm_t < norm or t < SMALLEST_STEP:
-                break
-            t /= 2
-        if not norm_t < norm:
-            break  # the rounding floor, or no finite current
-        F, FT, norm = F_t, FT_t, norm_t
-        ws.w[:], ws.current[:] = w, new
-        ws.a_sum += t * da
-        ws.b_sum += t * db
-        largest = kernels.currents(ws.current, I_in, I_out)
-    if not residual <= RESIDUAL:
-        residual = true_residual(net, ws, largest, stiffest)
-    return Outcome(iterations=iterations, residual=residual, newton_steps=steps, direct=direct)
+    a, b, left = move
+    dw, t = -(a + b), 1.0
+    while True:
+        w = s.w + t * dw
+        new = current(device, w, G)
+        mismatch = new - s.current - t * (D * dw)
+        F_wl = (1 - t) * s.F_wl + mismatch
+        F_bl = (1 - t) * s.F_bl + t * left + mismatch
+        new_norm = _norm(net, F_wl, F_bl)
+        if new_norm < norm or t < solves.SMALLEST_STEP:
+            break
+        t /= 2
+    if new_norm < norm:
+        s.w, s.current, s.F_wl, s.F_bl = w, new, F_wl, F_bl
+        s.a += t * a
+        s.b += t * b
+    return new_norm

@@ -1,0 +1,319 @@
+"""Exact gradients of crossbar solves by the adjoint method, on NumPy arrays.
+
+Use::
+
+    raw, saved = forward(crossbar, crossbar.drive(V_in, V_out))
+    gradients = backward(saved, I_out=dL_dI_out, I_in=dL_dI_in)   # each optional
+
+With the drops a (word lines) and b (bit lines), the device voltage w = e - a - b and the device
+slopes D, the equations L_wl a = I(w), L_bl b = I(w) have the symmetric adjoint
+
+    (L_wl + D) la + D lb = -D h - dL/dV_wl,    D la + (L_bl + D) lb = -D h + dL/dV_bl,
+
+h = dL/dI_device + dL/dI_in (of its row) + dL/dI_out (of its column). The adjoint device voltage
+mu = h + la + lb gives every device-side gradient as sum(mu dI/dp), for G and for the model's
+parameters alike; a wire or an end contributes (its current) x (its adjoint current), which is also
+the one-sided derivative at a resistance of exactly 0 (Director and Rohrer 1969,
+doi:10.1109/TCT.1969.1082965).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from xbarspice.array import Crossbar, Drive, End
+from xbarspice.engines.base import Raw
+from xbarspice.errors import ConvergenceError
+from xbarspice.surrogate import kernels, linear, nonlinear, solves
+from xbarspice.surrogate.direct import Direct
+from xbarspice.surrogate.engine import Prepared, SurrogateEngine, spread
+
+__all__ = ["Gradients", "Saved", "backward", "forward"]
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Saved:
+    """The converged state of a forward solve.
+
+    Attributes:
+        crossbar: the crossbar that was solved.
+        index: array (in `Crossbar.G_flat`) of each of the N solves, (N,).
+        V_device: device voltages, V, (N, rows, cols).
+    """
+
+    crossbar: Crossbar
+    index: npt.NDArray[np.intp]
+    V_device: Array
+    problem: linear.Problem
+    state: Prepared
+    threads: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Gradients:
+    """Gradients of a scalar loss L (units of L per unit of the quantity).
+
+    Attributes:
+        V_in, V_out: dL/dV of each solve, (N, rows) and (N, cols); 0 for lines without a driver.
+        R_wl, R_bl, R_driver, R_sense: dL/dR, summed over all solves and lines. At a resistance of 0
+            this is the derivative towards positive values.
+        adjoint: adjoint device voltages mu, (N, rows, cols): dL/dp = sum(mu * dI/dp) for any
+            parameter p of the device currents I(V_device, G).
+        G: dL/dG of every array, (arrays, rows, cols), for ohmic devices (also where G = 0); None
+            for others, whose dI/dG comes from `adjoint`.
+    """
+
+    V_in: Array
+    V_out: Array
+    R_wl: float
+    R_bl: float
+    R_driver: float
+    R_sense: float
+    adjoint: Array
+    G: Array | None
+
+
+def forward(
+    crossbar: Crossbar, drive: Drive, *, threads: int | None = None, check: bool = True
+) -> tuple[Raw, Saved]:
+    """Solve all vectors of a drive and keep what the gradients need.
+
+    Args:
+        crossbar: the array, or batch of arrays.
+        drive: from `Crossbar.drive(V_in, V_out)`.
+        threads: as in `SurrogateEngine`.
+        check: raise if the stated residual is not met; otherwise see `Raw.status`.
+
+    Returns:
+        The answers with node voltages and device currents, flattened over the batch, and the state.
+
+    Raises:
+        FloatingNodeError: a line has no path to any source.
+        ConvergenceError: the stated residual was not met (only with `check`).
+    """
+    engine = SurrogateEngine(threads=threads)
+    state: Prepared = engine.prepare(crossbar)
+    raw, p = engine.run(state, crossbar, drive, full=True)
+    if check and not raw.status.ok:
+        raise ConvergenceError(
+            f"the surrogate must reach its residual: {raw.status.value} (residual "
+            f"{raw.stats.residual:.3g}). Check the conductances and voltages."
+        )
+    saved = Saved(
+        crossbar=crossbar,
+        index=drive.array,
+        V_device=p.inner[3],
+        problem=p,
+        state=state,
+        threads=engine.threads,
+    )
+    return raw, saved
+
+
+@dataclass(kw_only=True, eq=False)
+class _Adjoint:
+    """Sources and results of the adjoint solves; see `solves.adjoint` for the shapes."""
+
+    index: npt.NDArray[np.intp]
+    D: Array
+    sources: tuple[Array, Array, Array, Array, Array]
+    mu: Array
+    dV_in: Array
+    dV_out: Array
+    dR: Array
+    at_wl: Array
+    at_bl: Array
+    report: Array
+
+
+def backward(
+    saved: Saved,
+    *,
+    I_out: npt.ArrayLike | None = None,
+    I_in: npt.ArrayLike | None = None,
+    V_wl: npt.ArrayLike | None = None,
+    V_bl: npt.ArrayLike | None = None,
+    I_device: npt.ArrayLike | None = None,
+) -> Gradients:
+    """Gradients with respect to everything that a solve depends on, by one more solve.
+
+    Args:
+        saved: from `forward`.
+        I_out, I_in: dL/dI_out (N, cols) and dL/dI_in (N, rows); None for 0.
+        V_wl, V_bl, I_device: dL/d of the inner quantities, (N, rows, cols); None for 0.
+
+    Raises:
+        ConvergenceError: the adjoint equations did not reach the stated residual.
+    """
+    job = _job(saved, I_out, I_in, I_device, V_wl, V_bl)
+    rows, cols = job.D.shape[1:]
+
+    def work(start: int, stop: int) -> None:
+        _solve(saved, job, start, stop)
+
+    spread(work, len(job.index), saved.threads, rows * cols)
+    worst = float(job.report[:, 2].max(initial=0.0))
+    if not worst <= linear.RESIDUAL:
+        raise ConvergenceError(
+            f"the adjoint must reach a residual of {linear.RESIDUAL:g}: it reached {worst:.3g}. "
+            "Check that the gradients passed in are finite."
+        )
+    return _collect(saved, job)
+
+
+def _job(
+    saved: Saved,
+    I_out: npt.ArrayLike | None,
+    I_in: npt.ArrayLike | None,
+    I_device: npt.ArrayLike | None,
+    V_wl: npt.ArrayLike | None,
+    V_bl: npt.ArrayLike | None,
+) -> _Adjoint:
+    p, crossbar, count = saved.problem, saved.crossbar, len(saved.index)
+    rows, cols = crossbar.rows, crossbar.cols
+
+    def given(value: npt.ArrayLike | None, *shape: int) -> Array:
+        if value is None:
+            return np.zeros(shape)
+        return np.ascontiguousarray(np.broadcast_to(np.asarray(value, np.float64), shape))
+
+    def inner(value: npt.ArrayLike | None, wanted: bool) -> Array:
+        return given(value, count if wanted else 0, rows, cols)
+
+    on_nodes = V_wl is not None or V_bl is not None
+    D, index = saved.state.D, saved.index
+    if D is None:
+        D = nonlinear.slopes(crossbar.device, saved.V_device, crossbar.G_flat[saved.index])
+        index = np.arange(count)
+    return _Adjoint(
+        index=index,
+        D=D,
+        sources=(
+            given(I_out, count, cols),
+            given(I_in, count, rows),
+            inner(I_device, I_device is not None),
+            inner(V_wl, on_nodes),
+            inner(V_bl, on_nodes),
+        ),
+        mu=np.empty((count, 1, rows, cols)),
+        dV_in=np.empty_like(p.V_in),
+        dV_out=np.empty_like(p.V_out),
+        dR=np.zeros((count, 2)),
+        at_wl=np.zeros((count, 2, rows)),
+        at_bl=np.zeros((count, 2, cols)),
+        report=np.zeros((count, 3)),
+    )
+
+
+def _solve(saved: Saved, job: _Adjoint, start: int, stop: int) -> None:
+    p, net = saved.problem, saved.problem.net
+    rows, cols = job.D.shape[1:]
+    ws = linear.workspace(rows, cols)
+    owner = saved.state if saved.state.D is not None else job
+
+    def run(start: int, stop: int, folded: int, ready: bool, mu: Array) -> int:
+        return solves.adjoint(
+            start, stop, job.index, job.D, *job.sources, net.wl.share, net.bl.share, net.R,
+            net.wl.ends, net.bl.ends, linear.aims(rows, cols), p.inner, *ws.scratch(), folded,
+            ready, mu, job.dV_in, job.dV_out, job.dR, job.at_wl, job.at_bl, job.report,
+        )  # fmt: skip
+
+    ws.folded = run(start, stop, ws.folded if ws.owner is owner else -1, False, job.mu)
+    ws.owner = owner
+    for n in range(start, stop):
+        if job.report[n, 2] == solves.UNFINISHED:
+            both = np.empty((len(job.index), 2, rows, cols))
+            both[n], job.report[n, 2] = _directly(saved, job, n)
+            run(n, n + 1, -1, True, both)
+            job.mu[n, 0] = both[n, 0]
+
+
+def _directly(saved: Saved, job: _Adjoint, n: int) -> tuple[Array, float]:
+    """Adjoint drops la, lb of solve n by sparse LU, (2, rows, cols), and their residual."""
+    net, D = saved.problem.net, job.D[job.index[n]]
+    g_out, g_in, g_dev, g_wl, g_bl = job.sources
+    h = g_in[n][:, None] + g_out[n] + (g_dev[n] if len(g_dev) else 0.0)
+    f_wl = -D * h - (g_wl[n] if len(g_wl) else 0.0)
+    f_bl = -D * h + (g_bl[n] if len(g_bl) else 0.0)
+    solver, x = Direct(net, D), np.zeros((2, *D.shape))
+    scale = max(float(np.abs(f_wl).max()), float(np.abs(f_bl).max()), np.finfo(float).tiny)
+    residual = math.inf
+    for _ in range(solves.MAX_CORRECTIONS):
+        total = D * (x[0] + x[1])
+        r_wl, r_bl = np.empty_like(D), np.empty_like(D)
+        wl, wire_wl = kernels.network_residual_rows(f_wl - total, x[0], net.R[0], net.wl.ends, r_wl)
+        bl, wire_bl = kernels.network_residual(f_bl - total, x[1], net.R[1], net.bl.ends, r_bl)
+        allowance = linear.ROUNDING / linear.RESIDUAL * max(wire_wl, wire_bl)
+        residual = max(wl, bl) / max(scale, allowance)
+        if residual <= linear.RESIDUAL:
+            break
+        x += solver.correct(r_wl, r_bl)
+    return x, residual
+
+
+def _collect(saved: Saved, job: _Adjoint) -> Gradients:
+    crossbar = saved.crossbar
+    mu = job.mu[:, 0]
+    wl, bl = crossbar.wl_ends.T, crossbar.bl_ends.T
+    at_wl, at_bl = job.at_wl.sum(axis=0), job.at_bl.sum(axis=0)
+    by_end = {
+        end: float(at_wl[wl == end].sum() + at_bl[bl == end].sum())
+        for end in (End.DRIVEN, End.SENSED)
+    }
+    dR = job.dR.sum(axis=0)
+    out = {
+        "R_wl": float(dR[0]),
+        "R_bl": float(dR[1]),
+        "R_driver": by_end[End.DRIVEN],
+        "R_sense": by_end[End.SENSED],
+    }
+    for name, value in _through_lines(saved, job).items():
+        out[name] += value
+    return Gradients(
+        V_in=job.dV_in,
+        V_out=job.dV_out,
+        adjoint=mu,
+        G=_by_array(saved, mu * saved.V_device) if crossbar.device.name == "ohmic" else None,
+        **out,
+    )
+
+
+def _by_array(saved: Saved, values: Array) -> Array:
+    """Sum of the solves of every array, (arrays, rows, cols)."""
+    arrays = len(saved.crossbar.G_flat)
+    if arrays == len(values) and np.array_equal(saved.index, np.arange(arrays)):
+        return values
+    out = np.zeros((arrays, *values.shape[1:]))
+    np.add.at(out, saved.index, values)
+    return out
+
+
+def _through_lines(saved: Saved, job: _Adjoint) -> dict[str, float]:
+    """Share of the open-circuit voltages of lines between a driver and a sense node."""
+    crossbar, p = saved.crossbar, saved.problem
+    out: dict[str, float] = dict.fromkeys(["R_wl", "R_bl", "R_driver", "R_sense"], 0.0)
+    sides = (
+        ("R_wl", crossbar.wl_ends, p.V_in, crossbar.cols, 1.0, job.sources[3], (0, 1, 2)),
+        ("R_bl", crossbar.bl_ends, p.V_out, crossbar.rows, -1.0, job.sources[4], (0, 2, 1)),
+    )
+    for name, ends, volts, cells, sign, on_nodes, axes in sides:
+        for line, pair in enumerate(ends):
+            if {*pair} != {End.DRIVEN, End.SENSED}:
+                continue
+            psi = sign * job.D[job.index] * job.mu[:, 0]
+            psi = (psi + on_nodes if len(on_nodes) else psi).transpose(axes)[:, line]
+            R = getattr(crossbar, name)
+            total = crossbar.R_driver + (cells - 1) * R + crossbar.R_sense
+            steps = np.arange(cells)[::-1] if pair[0] == End.DRIVEN else np.arange(cells)
+            to_ground = steps * R + crossbar.R_sense  # resistance from the cell to the sense node
+            by_share = (psi * volts[:, line, None]).sum(axis=0)
+            out[name] += float(by_share @ ((steps * total - to_ground * (cells - 1)) / total**2))
+            out["R_driver"] -= float(by_share @ to_ground) / total**2
+            out["R_sense"] += float(by_share @ (total - to_ground)) / total**2
+    return out
