@@ -1,0 +1,102 @@
+"""Finds ngspice and asks the program itself what it can do."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from xbarspice.engines.ngspice.process import run_group
+from xbarspice.errors import EngineError, EngineMissingError
+
+__all__ = ["NgspiceInfo", "find", "ngspice_info"]
+
+INSTALL = (
+    "Install it (Debian and Ubuntu: apt-get install ngspice; Fedora: dnf install ngspice; macOS: "
+    "brew install ngspice; conda: conda install -c conda-forge ngspice), or pass `executable`."
+)
+
+_DECK = """* xbarspice probe
+.options klu
+V1 a 0 1
+R1 a 0 1
+.control
+op
+if $sim_status
+quit 3
+end
+osdi xbarspice-no-such-file.osdi
+version -s
+echo XBARSPICE-DONE
+quit 0
+.endc
+.end
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NgspiceInfo:
+    """An ngspice program: absolute path, version as it prints it, and whether KLU and OSDI work."""
+
+    path: str
+    version: str
+    klu: bool
+    osdi: bool
+
+
+def find(executable: str | os.PathLike[str] | None = None) -> str:
+    """Path of the program.
+
+    Raises:
+        EngineMissingError: it is not there; says what to install.
+    """
+    wanted = "ngspice" if executable is None else os.fspath(executable)
+    found = shutil.which(wanted)
+    if found is None:
+        raise EngineMissingError(f"ngspice must be installed; {wanted!r} was not found. {INSTALL}")
+    return str(Path(found).absolute())
+
+
+def ngspice_info(
+    executable: str | os.PathLike[str] | None = None, *, timeout: float = 20.0
+) -> NgspiceInfo:
+    """Ask an ngspice for its version and whether it has KLU and OSDI, by running it once.
+
+    The answer is remembered for the same file (path, size and time of change).
+
+    Args:
+        executable: name or path; None looks for ``ngspice`` on PATH.
+        timeout: seconds that the run may take.
+
+    Raises:
+        EngineMissingError: there is no such program.
+        EngineError: the program does not behave like ngspice.
+    """
+    path = find(executable)
+    seen = Path(path).stat()
+    return _ask(path, seen.st_size, seen.st_mtime_ns, timeout)
+
+
+@functools.lru_cache(maxsize=32)
+def _ask(path: str, _size: int, _changed: int, timeout: float) -> NgspiceInfo:
+    with tempfile.TemporaryDirectory(prefix="xbarspice-probe-") as name:
+        directory = Path(name)
+        (directory / "probe.cir").write_text(_DECK)
+        done = run_group([path, "-n", "-b", "probe.cir"], directory, timeout=timeout)
+    version = re.search(r"ngspice-(\d[\w.+-]*)", done.stdout)
+    if done.status != 0 or "XBARSPICE-DONE" not in done.stdout or version is None:
+        shown = (done.stderr.strip() or done.stdout.strip())[-300:]
+        raise EngineError(
+            f"{path} must behave like ngspice; a one-resistor circuit ended with status "
+            f"{done.status} and printed {shown!r}. {INSTALL}"
+        )
+    return NgspiceInfo(
+        path=path,
+        version=version.group(1),
+        klu="Using KLU" in done.stdout,
+        osdi="no such command" not in done.stderr,
+    )

@@ -1,0 +1,187 @@
+"""Runs one deck in ngspice and believes nothing: every known way to fail silently is checked."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from xbarspice.engines.ngspice.process import Finished, run_group
+from xbarspice.engines.ngspice.rawfile import RawFile, read_raw
+from xbarspice.errors import ConvergenceError, EngineError
+from xbarspice.netlist.records import place
+
+__all__ = ["Run", "control_section", "run_deck"]
+
+DONE = "XBARSPICE-DONE"
+FAILED = "XBARSPICE-FAILED"
+
+_FATAL = (
+    "singular", "too low", "to low", "too small", "not a valid", "ignored", "too many args",
+    "no such", "can't find", "cannot find", "could not", "unknown", "undefined", "error", "abort",
+    "no space", "can't open", "not found",
+)  # fmt: skip
+"""Words on stderr that mean a wrong or missing result even where the exit status is 0."""
+
+_BENIGN = ("reference value", "no compatibility mode", "note:", "trying gmin", "supplies reduced")
+_AIDS = ("gmin stepping", "source stepping", "optran")
+_SHOWN = 600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run that passed every check: its raw file, remarks for the user, seconds inside ngspice."""
+
+    raw: RawFile
+    notes: tuple[str, ...]
+    seconds: float
+
+
+def control_section(analysis: str) -> list[str]:
+    """The control section that `run_deck` expects around one analysis, such as ``op``.
+
+    `optran` comes first: ngspice's last aid would "rescue" floating nodes with a transient; gmin
+    and source stepping stay allowed and are reported.
+    """
+    return [
+        ".control",
+        "optran 1 1 1 0 0 0",
+        analysis,
+        "if $sim_status",
+        f"echo {FAILED}",
+        "quit 3",
+        "end",
+        "write result.raw",
+        f"echo {DONE}",
+        "quit 0",
+        ".endc",
+        ".end",
+    ]
+
+
+def run_deck(
+    executable: str,
+    lines: list[str],
+    *,
+    points: int,
+    klu: bool,
+    timeout: float,
+    keep: bool = False,
+    parent: str | os.PathLike[str] | None = None,
+    cancel: threading.Event | None = None,
+    accept: Callable[[RawFile], None] | None = None,
+) -> Run:
+    """Run a deck that ends in `control_section` and read its raw file.
+
+    Args:
+        executable: path of ngspice.
+        lines: the deck, title first.
+        points: number of points that the analysis must give.
+        klu: whether the deck asks for KLU, so that its use must be confirmed.
+        timeout: wall-clock limit in seconds.
+        keep: keep the run directory after success.
+        parent: where the run directory is made; None for the system's temporary directory.
+        cancel: ends the run when set.
+        accept: raises an EngineError if the results are not good enough.
+
+    Raises:
+        EngineError: the run cannot be trusted; names the run directory, which stays.
+        ConvergenceError: ngspice found no operating point.
+    """
+    try:
+        directory = Path(tempfile.mkdtemp(prefix="xbarspice-ngspice-", dir=parent))
+        (directory / "deck.cir").write_text("\n".join(lines) + "\n", encoding="ascii")
+    except OSError as error:
+        raise EngineError(
+            f"a run directory must be made in {parent or tempfile.gettempdir()}; "
+            f"{error.strerror}. Pass a `directory` that can be written."
+        ) from error
+    try:
+        command = [executable, "-n", "-b", "deck.cir"]
+        done = run_group(command, directory, timeout=timeout, cancel=cancel)
+        _write_logs(directory, done)
+        notes = _judge(done, lines, klu)
+        raw = read_raw(directory / "result.raw")
+        if len(raw.values) != points:
+            raise EngineError(
+                f"the analysis must give {points} points; it gave {len(raw.values)}. "
+                f"{_printed(done)}"
+            )
+        if accept is not None:
+            accept(raw)
+    except EngineError as error:
+        raise type(error)(f"{error} The run directory is kept: {directory}") from error
+    if not keep:
+        shutil.rmtree(directory, ignore_errors=True)
+    kept = (f"run directory: {directory}",) if keep else ()
+    return Run(raw=raw, notes=(*notes, *kept), seconds=done.seconds)
+
+
+def _write_logs(directory: Path, done: Finished) -> None:
+    try:
+        (directory / "stdout.txt").write_text(done.stdout, encoding="utf-8")
+        (directory / "stderr.txt").write_text(done.stderr, encoding="utf-8")
+    except OSError:
+        pass  # the disk may be full; the run is judged by what was printed, not by these copies
+
+
+def _judge(done: Finished, lines: list[str], klu: bool) -> tuple[str, ...]:
+    """Remarks about a good run; raises for a bad one."""
+    notes: list[str] = []
+    fatal: list[str] = []
+    for line in filter(None, (raw.strip() for raw in done.stderr.splitlines())):
+        low = line.lower()
+        if any(word in low for word in _AIDS):
+            notes.append(line)
+        elif any(word in low for word in _BENIGN) and "singular" not in low:
+            continue
+        elif any(word in low for word in _FATAL):
+            fatal.append(line)
+        else:
+            notes.append(line)
+    finished = any(line.strip() == DONE for line in done.stdout.splitlines())
+    if FAILED in done.stdout:
+        raise ConvergenceError(
+            f"ngspice must find an operating point; it did not. {_where(done, lines)}"
+        )
+    if done.status < 0:
+        raise EngineError(f"ngspice must end by itself; signal {-done.status} ended it.")
+    if done.status != 0 or not finished or fatal:
+        raise EngineError(
+            f"ngspice must run to its end without errors; exit status {done.status}"
+            f"{'' if finished else ', last line not reached'}. {_where(done, lines)}"
+        )
+    if klu and "Using KLU" not in done.stdout:
+        raise EngineError("ngspice must use KLU when asked; it did not say so.")
+    aids = [note for note in notes if any(word in note.lower() for word in _AIDS)]
+    others = [note for note in notes if note not in aids]
+    summary = (f"convergence aids used: {'; '.join(dict.fromkeys(aids))}"[:_SHOWN],) if aids else ()
+    return summary + tuple(dict.fromkeys(others))[:5]
+
+
+def _where(done: Finished, lines: list[str]) -> str:
+    """What ngspice printed, and the lines of the deck that its words lead to."""
+    words = set(re.findall(r"[a-z_][a-z0-9_#.]*", done.stderr.lower()))
+    words |= {part for word in words for part in re.split(r"[.#]", word)}
+    quoted = []
+    for number, line in enumerate(lines, start=1):
+        name, _, rest = line.partition(" ")
+        if not name or name[0] in "*.+" or len(quoted) == 3:
+            continue
+        nodes = rest.lower().split(" ", 2)[:2]
+        if name.lower() in words or any(n in words and "_" in n for n in nodes):
+            quoted.append(f"line {number} ({place(name)}): {line[:120]}")
+    hint = f" Netlist: {' | '.join(quoted)}." if quoted else ""
+    return f"{_printed(done)}{hint}"
+
+
+def _printed(done: Finished) -> str:
+    text = done.stderr.strip() or done.stdout.strip()
+    text = re.sub(r"\s*\n\s*", " / ", text)
+    shown = text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]} ... {text[-_SHOWN // 2 :]}"
+    return f"It printed: {shown}" if shown else "It printed nothing."

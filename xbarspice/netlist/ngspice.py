@@ -1,0 +1,171 @@
+"""Netlist text for ngspice, runnable by hand with ``ngspice -b``.
+
+One drive vector is an operating point with plain voltage sources. Several are one `.dc` sweep of a
+dummy source whose value k selects the vector: every driven line is a behavioural source
+``pwl(v(idx), ...)`` that is constant around each k. Its slope at the sweep points is then exactly
+0, so no product slope * k has to cancel: measured on ngspice 39 and 46, the voltages come out
+within 4e-16 of what was written, for 20 000 vectors as for 3 and for microvolts next to volts
+(breakpoints at the k themselves: 2e-12 of the largest voltage). Literals keep all their digits in
+`pwl`; only expressions inside subcircuits are reprinted with 11 digits, so devices take parameters.
+`Ridx` matters: without it 6 % of the sweeps over nonlinear arrays failed to converge to these
+tolerances with KLU, with it none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from xbarspice.devices import Ohmic
+from xbarspice.netlist.numbers import resistances
+from xbarspice.netlist.records import SIDES, Netlist, Sources, describe_device
+
+__all__ = ["OPTIONS", "PLATEAU", "circuit", "drive_name", "subcircuit", "write"]
+
+OPTIONS = "reltol=1e-12 abstol=1e-18 vntol=1e-15 gmin=1e-20"
+"""Tolerances that give 1e-13 in the currents; ngspice's defaults give 6e-8 (measured)."""
+
+PLATEAU = 0.25
+"""Half width of the constant part around each index of the sweep."""
+
+_PAIRS_A_LINE = 4
+_NAMES_A_LINE = 8
+
+
+def write(netlist: Netlist) -> str:
+    """The complete deck: header, elements, and a control section that prints all results."""
+    lines = [*circuit(netlist), f".options {OPTIONS} klu", *saves(netlist, nodes=True)]
+    run = "op" if netlist.vectors == 1 else f"dc Vidx 0 {netlist.vectors - 1} 1"
+    lines += [
+        "* By hand: ngspice -b <this file>. Without aids a floating node or a failure to converge",
+        "* would be papered over; optran keeps only gmin and source stepping.",
+        ".control",
+        "set numdgt=15",
+        "optran 1 1 1 0 0 0",
+        run,
+        "print all",
+        ".endc",
+        ".end",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def circuit(netlist: Netlist) -> list[str]:
+    """Header and elements, without options, outputs and control section."""
+    xb = netlist.crossbar
+    lines = header(netlist)
+    if not isinstance(xb.device, Ohmic):
+        lines += ["", *subcircuit(netlist)]
+    lines += ["", "* drivers", *drives(netlist)]
+    lines += ["* sense nodes at 0 V; the current of each source is the reading"]
+    for sources in (netlist.word_senses, netlist.bit_senses):
+        pairs = zip(sources.names, sources.nodes, strict=True)
+        lines += [f"{name} {node} 0 0" for name, node in pairs]
+    for title, part in (("line ends", netlist.ends), ("wire segments", netlist.wires)):
+        lines.append(f"* {title}")
+        rows = zip(part.names, part.a, part.b, part.ohm, strict=True)
+        lines += [f"{name} {a} {b} {ohm!r}" for name, a, b, ohm in rows]
+    return [*lines, "* devices, word line to bit line", *devices(netlist), ""]
+
+
+def header(netlist: Netlist) -> list[str]:
+    """Title line and what a reader needs; no date, so equal problems give equal text."""
+    from xbarspice import __version__
+
+    xb = netlist.crossbar
+    words = zip(SIDES, [*xb.wl_ends.T, *xb.bl_ends.T], strict=True)
+    ends = [f"* {side}: {_shortest([str(e) for e in line_ends])}" for side, line_ends in words]
+    return [
+        f"* xbarspice crossbar, {xb.rows} word lines x {xb.cols} bit lines, {xb.device.name}",
+        f"* version: {__version__}",
+        f"* config: {netlist.config}",
+        f"* rows: {xb.rows}",
+        f"* cols: {xb.cols}",
+        f"* R_wl: {xb.R_wl!r}",
+        f"* R_bl: {xb.R_bl!r}",
+        f"* R_driver: {xb.R_driver!r}",
+        f"* R_sense: {xb.R_sense!r}",
+        *ends,
+        f"* device: {describe_device(xb)}",
+        f"* vectors: {netlist.vectors}",
+    ]
+
+
+def _shortest(words: list[str]) -> str:
+    return words[0] if len(set(words)) == 1 else " ".join(words)
+
+
+def subcircuit(netlist: Netlist) -> list[str]:
+    """The device model; `g` is the conductance that the other parameters were derived from."""
+    device = netlist.crossbar.device
+    example = {"g": 1e-4} | device.spice_parameters(np.float64(1e-4))
+    defaults = " ".join(f"{name}={float(value)!r}" for name, value in example.items())
+    body = device.spice_body().splitlines()
+    return [f".subckt {model_name(netlist)} p n {defaults}", *body, ".ends"]
+
+
+def model_name(netlist: Netlist) -> str:
+    """Name of the device subcircuit."""
+    return f"xb_{netlist.crossbar.device.name}"
+
+
+def devices(netlist: Netlist) -> list[str]:
+    """One line a device: a resistor of 1/G, or an instance of the subcircuit."""
+    d = netlist.devices
+    device = netlist.crossbar.device
+    if isinstance(device, Ohmic):
+        rows = zip(d.names, d.a, d.b, resistances(d.G), strict=True)
+        return [f"R{name} {a} {b} {R}" for name, a, b, R in rows]
+    columns = {"g": d.G} | device.spice_parameters(d.G)
+    texts = [
+        [f"{key}={value!r}" for value in np.broadcast_to(column, d.G.shape).tolist()]
+        for key, column in columns.items()
+    ]
+    model = model_name(netlist)
+    values = [" ".join(t) for t in zip(*texts, strict=True)] if d.names else []
+    rows = zip(d.names, d.a, d.b, values, strict=True)
+    return [f"X{name} {a} {b} {model} {value}" for name, a, b, value in rows]
+
+
+def drive_name(netlist: Netlist, name: str) -> str:
+    """Element name of a driver: a V source for one vector, a B source for a sweep."""
+    return name if netlist.vectors == 1 else f"B{name[1:]}"
+
+
+def drives(netlist: Netlist) -> list[str]:
+    """The driven line ends: constant sources, or plateaus over the index of the sweep."""
+    lines = [] if netlist.vectors == 1 else ["Vidx idx 0 0", "Ridx idx 0 1"]
+    for sources in (netlist.word_drives, netlist.bit_drives):
+        for name, node, volts in zip(sources.names, sources.nodes, sources.volts.T, strict=True):
+            if netlist.vectors == 1:
+                lines.append(f"{name} {node} 0 {float(volts[0])!r}")
+            else:
+                lines += [f"{drive_name(netlist, name)} {node} 0 v=pwl(v(idx)"]
+                lines += _plateaus(volts.tolist())
+    return lines
+
+
+def _plateaus(volts: list[float]) -> list[str]:
+    pairs = [f",{k - PLATEAU!r},{v!r},{k + PLATEAU!r},{v!r}" for k, v in enumerate(volts)]
+    lines = [
+        "+" + "".join(pairs[k : k + _PAIRS_A_LINE]) for k in range(0, len(pairs), _PAIRS_A_LINE)
+    ]
+    lines[-1] += ")"
+    return lines
+
+
+def saves(netlist: Netlist, *, nodes: bool) -> list[str]:
+    """`.save` cards: source currents, driver voltages, and all node voltages on request."""
+    names = [f"i({drive_name(netlist, n)})" for s in _driven(netlist) for n in s.names]
+    names += [f"i({n})" for s in (netlist.word_senses, netlist.bit_senses) for n in s.names]
+    volts = [n for s in _driven(netlist) for n in s.nodes] + (netlist.nodes if nodes else [])
+    names += [f"v({n})" for n in dict.fromkeys(volts)]
+    return [
+        ".save " + " ".join(names[k : k + _NAMES_A_LINE])
+        for k in range(0, len(names), _NAMES_A_LINE)
+    ]
+
+
+def _driven(netlist: Netlist) -> Iterable[Sources]:
+    return (netlist.word_drives, netlist.bit_drives)

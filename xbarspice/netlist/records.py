@@ -1,0 +1,278 @@
+"""The crossbar as plain element records: names, nodes and numbers, before any text is written.
+
+A node is named after its cell, `w_<row>_<col>` on a word line and `b_<row>_<col>` on a bit line.
+Nodes joined by a resistance of exactly 0 are one node: a line of ideal wire is `w_<row>` or
+`b_<col>`, and a line end without resistance is the node of its source. Sources: `in_<row>` and
+`out_<col>` are driven, `ws_<row>` and `bs_<col>` are sense nodes at 0 V. Absent devices have no
+record. The order is fixed, so equal problems give equal records.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from xbarspice.array import Crossbar, End
+from xbarspice.errors import broken_rule
+
+__all__ = ["Devices", "Netlist", "Resistors", "Sources", "build", "config_hash", "place"]
+
+Array = npt.NDArray[np.float64]
+
+SIDES = ("wl_left", "wl_right", "bl_top", "bl_bottom")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resistors:
+    """Wire segments and line ends, column by column: names, two nodes, resistance in ohm."""
+
+    names: list[str]
+    a: list[str]
+    b: list[str]
+    ohm: list[float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Devices:
+    """Present devices from word line `a` to bit line `b`, row by row; G in S, all of length D."""
+
+    names: list[str]
+    a: list[str]
+    b: list[str]
+    row: npt.NDArray[np.intp]
+    col: npt.NDArray[np.intp]
+    G: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Voltage sources to ground: names, positive nodes, line numbers, volts (vectors, sources)."""
+
+    names: list[str]
+    nodes: list[str]
+    lines: list[int]
+    volts: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Netlist:
+    """All records of one array and its K drive vectors.
+
+    Attributes:
+        crossbar: the single array that the records describe.
+        V_in, V_out: the drive, V, (K, rows) and (K, cols).
+        wl, bl: node name of every cell, (rows, cols).
+        wires, ends: wire segments; resistances between line ends and their sources.
+        devices: the devices that are present.
+        word_drives, bit_drives: sources of the driven lines.
+        word_senses, bit_senses: sources of 0 V at the sense nodes; their current is the reading.
+        config: sha256 of G, wires, ends and device, in hexadecimal.
+    """
+
+    crossbar: Crossbar
+    V_in: Array
+    V_out: Array
+    wl: npt.NDArray[np.object_]
+    bl: npt.NDArray[np.object_]
+    wires: Resistors
+    ends: Resistors
+    devices: Devices
+    word_drives: Sources
+    bit_drives: Sources
+    word_senses: Sources
+    bit_senses: Sources
+    config: str
+
+    @property
+    def vectors(self) -> int:
+        """Number of drive vectors."""
+        return len(self.V_in)
+
+    @property
+    def nodes(self) -> list[str]:
+        """Names of all nodes of the cells, each once, word lines first."""
+        return list(dict.fromkeys([*self.wl.ravel().tolist(), *self.bl.ravel().tolist()]))
+
+
+def config_hash(crossbar: Crossbar) -> str:
+    """Sha256 (hexadecimal) of everything that defines the array: G, wires, ends, device."""
+    head = {
+        "shape": crossbar.G.shape,
+        "R": [repr(getattr(crossbar, f"R_{n}")) for n in ("wl", "bl", "driver", "sense")],
+        "wl_ends": crossbar.wl_ends.ravel().tolist(),
+        "bl_ends": crossbar.bl_ends.ravel().tolist(),
+        "device": describe_device(crossbar),
+    }
+    digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
+    digest.update(np.ascontiguousarray(crossbar.G, dtype="<f8").tobytes())
+    return digest.hexdigest()
+
+
+def describe_device(crossbar: Crossbar) -> str:
+    """Name and parameters of the device model, for example ``sinh_tio2 b=2.7 V_read=0.2``."""
+    device = crossbar.device
+    fields = dataclasses.fields(device) if dataclasses.is_dataclass(device) else ()
+    return " ".join([device.name, *(f"{f.name}={getattr(device, f.name)!r}" for f in fields)])
+
+
+def build(crossbar: Crossbar, V_in: npt.ArrayLike, V_out: npt.ArrayLike | None = None) -> Netlist:
+    """Turn one array and its drive into element records.
+
+    Args:
+        crossbar: a single array (no batch axes, or batch axes of length 1).
+        V_in: word-line voltages, V, (..., rows); leading axes are flattened into K vectors.
+        V_out: bit-line voltages, V, (..., cols); None for 0 V.
+
+    Raises:
+        InputError: the crossbar is a batch of several arrays, or the drive does not fit it.
+        FloatingNodeError: a line has no path to any source.
+    """
+    if len(crossbar.G_flat) != 1:
+        raise broken_rule(
+            "a netlist describes one array",
+            f"a batch of shape {crossbar.batch}",
+            "Write each array by itself, for example crossbar.replace(G=crossbar.G_flat[0]).",
+        )
+    single = crossbar if crossbar.G.ndim == 2 else crossbar.replace(G=crossbar.G_flat[0])
+    single.refuse_floating()
+    drive = crossbar.drive(V_in, V_out)
+    if not len(drive.V_in):
+        raise broken_rule("a netlist needs a drive vector", "an empty batch", "Pass at least one.")
+    wl = _nodes("w", single.wl_ends, single, single.R_wl, "in", "ws")
+    bl = _nodes("b", single.bl_ends, single, single.R_bl, "out", "bs").T
+    driven, sensed = (
+        [np.flatnonzero((e == kind).any(axis=1)) for e in (single.wl_ends, single.bl_ends)]
+        for kind in (End.DRIVEN, End.SENSED)
+    )
+    return Netlist(
+        crossbar=single,
+        V_in=drive.V_in,
+        V_out=drive.V_out,
+        wl=wl,
+        bl=bl,
+        wires=_wires(single, wl, bl),
+        ends=_end_resistors(single, wl, bl),
+        devices=_devices(single, wl, bl),
+        word_drives=_sources("in", driven[0], drive.V_in),
+        bit_drives=_sources("out", driven[1], drive.V_out),
+        word_senses=_sources("ws", sensed[0], np.zeros_like(drive.V_in)),
+        bit_senses=_sources("bs", sensed[1], np.zeros_like(drive.V_out)),
+        config=config_hash(single),
+    )
+
+
+def _nodes(
+    kind: str, ends: npt.NDArray[np.object_], crossbar: Crossbar, R: float, driver: str, sense: str
+) -> npt.NDArray[np.object_]:
+    """Node names (lines, cells), merged where the wire or the end has no resistance."""
+    lines = len(ends)
+    cells = crossbar.cols if kind == "w" else crossbar.rows
+    out = np.empty((lines, cells), dtype=object)
+    for line in range(lines):
+        if R == 0:
+            out[line] = f"{kind}_{line}"
+        elif kind == "w":
+            out[line] = [f"w_{line}_{c}" for c in range(cells)]
+        else:
+            out[line] = [f"b_{r}_{line}" for r in range(cells)]
+        for k, end in enumerate(ends[line]):
+            if crossbar.end_resistance(end) == 0:
+                source = f"{driver if end == End.DRIVEN else sense}_{line}"
+                out[line, slice(None) if R == 0 else -k] = source
+    return out
+
+
+def _wires(
+    crossbar: Crossbar, wl: npt.NDArray[np.object_], bl: npt.NDArray[np.object_]
+) -> Resistors:
+    rows, cols = crossbar.rows, crossbar.cols
+    names: list[str] = []
+    a: list[str] = []
+    b: list[str] = []
+    ohm: list[float] = []
+    if crossbar.R_wl > 0:
+        names += [f"Rw_{r}_{c}" for r in range(rows) for c in range(cols - 1)]
+        a += wl[:, :-1].ravel().tolist()
+        b += wl[:, 1:].ravel().tolist()
+        ohm += [crossbar.R_wl] * (rows * (cols - 1))
+    if crossbar.R_bl > 0:
+        names += [f"Rb_{r}_{c}" for r in range(rows - 1) for c in range(cols)]
+        a += bl[:-1].ravel().tolist()
+        b += bl[1:].ravel().tolist()
+        ohm += [crossbar.R_bl] * ((rows - 1) * cols)
+    return Resistors(names=names, a=a, b=b, ohm=ohm)
+
+
+def _end_resistors(
+    crossbar: Crossbar, wl: npt.NDArray[np.object_], bl: npt.NDArray[np.object_]
+) -> Resistors:
+    records: list[tuple[str, str, str, float]] = []
+    sides = (
+        ("Rwl", crossbar.wl_ends[:, 0], wl[:, 0], "in", "ws"),
+        ("Rwr", crossbar.wl_ends[:, 1], wl[:, -1], "in", "ws"),
+        ("Rbt", crossbar.bl_ends[:, 0], bl[0], "out", "bs"),
+        ("Rbb", crossbar.bl_ends[:, 1], bl[-1], "out", "bs"),
+    )
+    for name, ends, nodes, driver, sense in sides:
+        for line, end in enumerate(ends):
+            R = crossbar.end_resistance(end)
+            if 0 < R < np.inf:
+                source = driver if end == End.DRIVEN else sense
+                records.append((f"{name}_{line}", f"{source}_{line}", nodes[line], R))
+    names, a, b, ohm = ([r[k] for r in records] for k in range(4))
+    return Resistors(names=names, a=a, b=b, ohm=ohm)  # type: ignore[arg-type]
+
+
+def _devices(
+    crossbar: Crossbar, wl: npt.NDArray[np.object_], bl: npt.NDArray[np.object_]
+) -> Devices:
+    row, col = np.nonzero(crossbar.G > 0)
+    cells = zip(row.tolist(), col.tolist(), strict=True)
+    return Devices(
+        names=[f"d_{r}_{c}" for r, c in cells],
+        a=wl[row, col].tolist(),
+        b=bl[row, col].tolist(),
+        row=row,
+        col=col,
+        G=crossbar.G[row, col],
+    )
+
+
+def _sources(prefix: str, lines: npt.NDArray[np.intp], volts: Array) -> Sources:
+    names = [f"{prefix}_{line}" for line in lines.tolist()]
+    return Sources(
+        names=[f"V{name}" for name in names],
+        nodes=names,
+        lines=lines.tolist(),
+        volts=volts[:, lines],
+    )
+
+
+_PLACES = (
+    (r"[rx]?d_(\d+)_(\d+)", "device at row {0}, column {1}"),
+    (r"rw_(\d+)_(\d+)", "word line {0}, wire segment after column {1}"),
+    (r"rb_(\d+)_(\d+)", "bit line {1}, wire segment after row {0}"),
+    (r"rwl_(\d+)", "left end of word line {0}"),
+    (r"rwr_(\d+)", "right end of word line {0}"),
+    (r"rbt_(\d+)", "top end of bit line {0}"),
+    (r"rbb_(\d+)", "bottom end of bit line {0}"),
+    (r"[vb]in_(\d+)", "driver of word line {0}"),
+    (r"[vb]out_(\d+)", "driver of bit line {0}"),
+    (r"vws_(\d+)", "sense source of word line {0}"),
+    (r"vbs_(\d+)", "sense source of bit line {0}"),
+)
+
+
+def place(name: str) -> str:
+    """Where in the array an element sits, in words; the name itself if it is none of ours."""
+    for pattern, words in _PLACES:
+        found = re.fullmatch(pattern, name, re.IGNORECASE)
+        if found:
+            return words.format(*found.groups())
+    return name
