@@ -41,7 +41,7 @@ def _current_plots(run: Run, currents: Sequence[Currents]) -> list[Plot]:
     plots.parity(parity.add_subplot(), currents)
     errors = plots.new_figure()
     plots.histogram(errors.add_subplot(), currents, run.limit)
-    gate = f" The gate is {run.limit:g}." if run.limit else ""
+    gate = f" The gate is {units.error(run.limit)}." if run.limit else ""
     return [
         Plot(
             figure=parity,
@@ -73,10 +73,11 @@ def _pixels(found: CellMap) -> str:
 
 def _error_maps(run: Run) -> list[Plot]:
     maps, remark = _worst_first(run.error_maps(), MAX_MAPS)
-    positive = np.concatenate([m.values[m.values > 0] for m in maps]) if maps else np.empty(0)
-    norm = plots._log_norm(positive)  # one scale for all maps, so that they can be compared
     out = []
     for m in maps:
+        # One scale for all arrays of an engine, so that they can be compared.
+        same = [n.values[n.values > 0] for n in maps if n.engine == m.engine]
+        norm = plots.log_norm(np.concatenate(same))
         figure = plots.new_figure()
         plots.cells(
             figure, figure.add_subplot(), m, "device current error", log=True, norm=norm,

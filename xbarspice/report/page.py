@@ -151,4 +151,5 @@ def write_files(contents: Mapping[Path, str]) -> None:
         ) from error
     finally:
         for partial in partials.values():
-            partial.unlink(missing_ok=True)
+            if partial.is_file():
+                partial.unlink()

@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from xbarspice.report import units
 from xbarspice.report.records import CellMap, Currents
 
-__all__ = ["BLACK", "boundary", "cells", "escape", "histogram", "new_figure", "parity"]
+__all__ = ["BLACK", "boundary", "cells", "escape", "histogram", "log_norm", "new_figure", "parity"]
 
 Array = npt.NDArray[np.float64]
 
@@ -25,8 +25,8 @@ Array = npt.NDArray[np.float64]
 COLOURS = ("#2f7fd0", "#d1651f", "#2f9c63", "#b155c4", "#9a8411", "#d0487b")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 ABSENT = "#8f979e"
+FRAME = "#00b4dc"  # not a colour of the maps
 BLACK = "#010101"  # not the pure black that the page turns into its text colour
-WORDS = {"fontsize": 8}
 _MAX_POINTS = 4000  # a scatter of more hides itself; the worst are always drawn
 _MAX_LABELLED = 10  # rows or columns up to which a cell has room for its number
 _MAX_CELLS = 256  # rows or columns drawn one by one
@@ -37,9 +37,10 @@ def new_figure(width: float = 4.2, height: float = 3.3) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _log_ticks(axis: Axis) -> None:
+def _log_ticks(axis: Axis, low: float, high: float) -> None:
     """A few ticks such as 1e-9: plain text, as in the tables (and drawn far faster than powers)."""
-    axis.set_major_locator(LogLocator(numticks=7))
+    wide = high > 100 * low
+    axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0), numticks=7))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: units.error(value)))
 
@@ -96,9 +97,15 @@ def histogram(axes: Axes, groups: Sequence[Currents], limit: float | None) -> No
             label=escape(label),
         )  # fmt: skip
     if limit:
-        axes.axvline(limit, color="#c93a2b", linestyle="--", linewidth=1.5, label=f"gate {limit:g}")
+        axes.axvline(
+            limit,
+            color="#c93a2b",
+            linestyle="--",
+            linewidth=1.5,
+            label=f"gate {units.error(limit)}",
+        )
     axes.set_xscale("log")
-    _log_ticks(axes.xaxis)
+    _log_ticks(axes.xaxis, bins[0], bins[-1])
     axes.set_xlim(bins[0], bins[-1])
     top = axes.get_ylim()[1]
     axes.set_ylim(0, max(1.0, 1.35 * top))  # room for the legend above the bars
@@ -138,7 +145,7 @@ def cells(
     values, factor = _shrink(found.values / scale)
     shown = np.ma.masked_invalid(np.where(values > 0, values, np.nan) if log else values)
     if norm is None:
-        norm = _log_norm(shown.compressed()) if log else _linear_norm(shown.compressed())
+        norm = log_norm(shown.compressed()) if log else _linear_norm(shown.compressed())
     rows, cols = found.values.shape
     axes.add_patch(
         Rectangle((-0.5, -0.5), cols, rows, facecolor=ABSENT, edgecolor="none", zorder=0)
@@ -151,7 +158,7 @@ def cells(
     bar = figure.colorbar(image, ax=axes, shrink=0.9, pad=0.02)
     bar.set_label(f"{label} / {name}{unit}" if unit else label)
     if log:
-        _log_ticks(bar.ax.yaxis)
+        _log_ticks(bar.ax.yaxis, norm.vmin or 0.0, norm.vmax or 1.0)
     bar.outline.set_visible(False)  # type: ignore[operator]
     axes.set_xlabel("bit line (column)")
     axes.set_ylabel("word line (row)")
@@ -161,11 +168,9 @@ def cells(
         _write_numbers(axes, shown, image)
     if ring and found.worst > 0:
         row, col = found.place
-        axes.add_patch(
-            Rectangle(
-                (col - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#e5352b", linewidth=2, zorder=4
-            )
-        )
+        frame = Rectangle((col - 0.5, row - 0.5), 1, 1, fill=False, zorder=4, clip_on=False)
+        frame.set(edgecolor=FRAME, linewidth=2.5)
+        axes.add_patch(frame)
 
 
 def _shrink(values: Array) -> tuple[Array, int]:
@@ -180,10 +185,12 @@ def _shrink(values: Array) -> tuple[Array, int]:
     return np.where(np.isinf(small), np.nan, small), k
 
 
-def _log_norm(values: Array) -> Normalize:
+def log_norm(values: Array) -> Normalize:
+    """Logarithmic colours over positive values, at most six decades below the largest."""
     if not values.size:
         return LogNorm(1e-16, 1e-12)
-    low, high = float(values.min()), float(values.max())
+    high = float(values.max())
+    low = max(float(values.min()), 1e-6 * high)
     return LogNorm(low, high) if high > 2 * low else LogNorm(low / 2, high * 2)
 
 
@@ -196,9 +203,7 @@ def _linear_norm(values: Array) -> Normalize:
 
 def _write_numbers(axes: Axes, values: Any, image: Any) -> None:
     size = 8 if max(values.shape) <= 8 else 6.5
-    for (row, col), value in np.ndenumerate(values):
-        if np.ma.is_masked(value):
-            continue
+    for (row, col), value in np.ma.ndenumerate(values):  # passes over masked cells
         red, green, blue = to_rgb(image.cmap(image.norm(value)))
         light = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
         text = _short(float(value))
@@ -246,7 +251,10 @@ def boundary(axes: Axes, grid: dict[str, Any], inputs: dict[str, Any], predictio
     axes.set_ylim(x1.min(), x1.max())
     axes.set_xlabel("input 0")
     axes.set_ylabel("input 1")
-    axes.legend(fontsize=8, loc="best", borderpad=0.2, handlelength=1.8)
+    axes.legend(
+        fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False,
+        handlelength=1.8, borderpad=0.1, columnspacing=1.2,
+    )  # fmt: skip
 
 
 def margin(logits: npt.ArrayLike) -> Array:

@@ -168,7 +168,8 @@ class Run:
         """Voltage lost in the wires, V: |drive - device voltage| at each block's worst input.
 
         The drive of a cell is the voltage of its word line less that of its bit line, as the
-        sources set them. Lines that carry no current have no drive: they float, and are NaN.
+        sources set them. Lines whose currents cancel have no drive: they float, and are NaN, as are
+        absent devices.
         """
         out = []
         for block in self.blocks(self.reference):
@@ -178,6 +179,8 @@ class Run:
             device = _over_points(block["V_wl"] - block["V_bl"])
             drop = np.abs(V_in[:, :, None] - V_out[:, None, :] - device)
             drop[:, _floating(block["I_device"])] = np.nan
+            if "G" in block:
+                drop[:, np.asarray(block["G"]) <= 0] = np.nan
             if not np.isfinite(drop).any():
                 continue
             point = int(np.unravel_index(np.nanargmax(drop), drop.shape)[0])
@@ -203,7 +206,8 @@ def _floating(I_device: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     for axis in (2, 1):
         total = np.abs(currents.sum(axis=axis)).max(axis=0)
         flow = np.abs(currents).sum(axis=axis).max(axis=0)
-        dead = total <= _DEAD_LINE * flow
+        # Lines without any current are not floating for that: they may sit at their source's 0 V.
+        dead = (total <= _DEAD_LINE * flow) & (flow > _DEAD_LINE * flow.max(initial=0.0))
         floating |= dead[:, None] if axis == 2 else dead[None, :]
     return floating
 

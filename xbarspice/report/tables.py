@@ -81,24 +81,27 @@ def summary_section(record: dict[str, Any]) -> Section:
     rows = [
         row("Accuracy", units.share(record.get("software_accuracy")),
             lambda e: units.share(e.get("accuracy"))),
-        row(f"Predictions that differ from {reference}", units.plain(soft),
+        row("Predictions that differ", units.plain(soft),
             lambda e: units.plain(e.get("disagreements"))),
         row("Worst current error", "-", lambda e: largest(e, "worst")),
-        row("Rms current error (worst layer)", "-", lambda e: largest(e, "rms")),
+        row("Rms current error", "-", lambda e: largest(e, "rms")),
         row("Kirchhoff residual", "-", lambda e: units.error(e.get("kirchhoff"))),
         row("Time", "-", lambda e: units.si(e.get("seconds"), "s", 3)),
-        row("Method", "-", lambda e: units.plain(e.get("method") or None)),
     ]  # fmt: skip
     points = record.get("points")
     items: list[Item] = [
         Table(caption=f"Engines over {points} inputs", head=head, rows=rows),
-        Text(text="Current errors are relative to the largest reference current of the layer; the "
-                  "Kirchhoff residual to the largest current at a node.", note=True),
+        Text(text=f"Predictions that differ: from those of {reference}. Current errors: of "
+                  "the worst layer, relative to its largest reference current. The "
+                  "Kirchhoff residual: relative to the largest current.", note=True),
     ]  # fmt: skip
     if record.get("software_accuracy") is None:
         items.append(
             Text(text="The inputs came without classes, so there are no accuracies.", note=True)
         )
+    methods = [(e["engine"], e["method"]) for e in engines if e.get("method")]
+    if methods:
+        items.append(Table(caption="Methods", head=("Engine", "Method"), rows=methods, left=(0, 1)))
     for engine in engines:
         items += [
             Text(text=f"{engine['engine']}: {note}", note=True)
@@ -236,7 +239,7 @@ def _input(run: Run, point: int) -> str:
 def _consequence(error: float, engine: dict[str, Any], run: Run) -> str:
     """What an error of that size says; statements, not guesses about a cause."""
     differ = engine.get("disagreements")
-    tail = "" if differ is None else f" It changes {differ or 'no'} prediction{'s' * (differ > 1)}."
+    tail = "" if differ is None else f" Predictions that differ: {differ}."
     if math.isnan(error):
         return "An engine gave a number that is not finite: do not use its results."
     if error <= _ROUNDING:
@@ -246,12 +249,12 @@ def _consequence(error: float, engine: dict[str, Any], run: Run) -> str:
         return "No current gate was set to hold it against." + tail
     if error <= limit:
         return (
-            f"That is more than rounding, and below the gate of {limit:g}: "
+            f"That is more than rounding, and below the gate of {units.error(limit)}: "
             "the solvers' tolerances, or small differences in the device model." + tail
         )
     return (
-        f"That is above {limit:g}: the two do not solve the same circuit as closely as asked. "
-        "Compare netlist and array at this cell first: device model, wires, line ends, units."
+        f"That is above {units.error(limit)}: the two do not solve the same circuit as closely as "
+        "asked. Compare netlist and array at this cell: device model, wires, line ends, units."
         + tail
     )
 

@@ -12,17 +12,15 @@ PREFIXES = {
 }  # fmt: skip
 
 
-def prefix(value: float) -> tuple[float, str]:
+def prefix(value: float, digits: int = 4) -> tuple[float, str]:
     """The scale and SI prefix that bring |value| into [1, 1000), for example (1e-6, "u").
 
+    The value is rounded to `digits` first: 999.96 belongs to the next prefix.
     0 and values that are not finite get (1, "").
     """
     if value == 0 or not math.isfinite(value):
         return 1.0, ""
-    exponent = 3 * math.floor(math.log10(abs(value)) / 3)
-    # 999.96 would print as 1000: it belongs to the next prefix.
-    if round(abs(value) / 10.0**exponent, 1) >= 1000:
-        exponent += 3
+    exponent = 3 * math.floor(math.log10(abs(float(f"{value:.{digits}g}"))) / 3)
     exponent = min(max(exponent, min(PREFIXES)), max(PREFIXES))
     return 10.0**exponent, PREFIXES[exponent]
 
@@ -33,7 +31,7 @@ def si(value: float | None, unit: str, digits: int = 4) -> str:
         return "-"
     if math.isnan(value):
         return "not checked"
-    scale, name = prefix(value)
+    scale, name = prefix(value, digits)
     return f"{value / scale:.{digits}g} {name}{unit}".rstrip()
 
 
