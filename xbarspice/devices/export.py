@@ -1,0 +1,117 @@
+"""Write the device library (`models/`) from the Python definitions.
+
+Run ``python -m xbarspice.devices.export [folder]``; the files are checked in, and a test fails if
+they are not up to date.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from xbarspice.devices.base import Device, get
+from xbarspice.devices.dynamic import DynamicDevice
+from xbarspice.devices.files import to_toml
+from xbarspice.errors import InputError, broken_rule
+
+__all__ = ["MODELS", "render", "subcircuit", "verilog", "write"]
+
+MODELS = (
+    "cubic_al2o3_tio2",
+    "messaris2018",
+    "mt2021",
+    "n1257r",
+    "nili_pulse",
+    "o921c",
+    "o921c_4k",
+    "ohmic",
+    "pickett",
+    "sinh_tio2",
+)
+"""The models of the library; devices that a user registers are not written."""
+
+
+def _dynamic(device: Device, form: str) -> str | None:
+    """The dynamic form of a device, or None if it has none."""
+    if not isinstance(device, DynamicDevice):
+        return None
+    try:
+        return getattr(device, form)()
+    except InputError:
+        return None
+
+
+def _head(device: Device, comment: str, more: list[str]) -> list[str]:
+    low, high = device.G_range()
+    lines = [
+        f"xbarspice device library: {device.name}",
+        f"Source: {device.source}",
+        f"Valid for |V| <= {device.V_max:g} V, conductances {low:.4g} to {high:.4g} S.",
+        "Written by `python -m xbarspice.devices.export`; change the Python model instead.",
+        *more,
+    ]
+    return [f"{comment} {line}" for line in lines]
+
+
+def subcircuit(device: Device) -> str:
+    """The ngspice library file of a device: static subcircuit, and dynamic one where it exists."""
+    example = {"g": 1e-4} | device.spice_parameters(np.float64(1e-4))
+    defaults = " ".join(f"{name}={float(value)!r}" for name, value in example.items())
+    dynamic = _dynamic(device, "spice_dynamic")
+    about = [f"Static: X1 wl bl xb_{device.name} {defaults}", "(these belong to g = 100 uS)"]
+    if dynamic is not None and isinstance(device, DynamicDevice):
+        about += [
+            f"Dynamic: X1 wl bl xb_{device.name}_dyn x0=<start state, {device.state_unit}>;",
+            "use `tran ... uic`, without uic ngspice ignores the start state.",
+        ]
+    return "\n".join(
+        [
+            *_head(device, "*", about),
+            f".subckt xb_{device.name} p n {defaults}",
+            device.spice_body(),
+            ".ends",
+            *([dynamic.rstrip("\n")] if dynamic else []),
+            "",
+        ]
+    )
+
+
+def verilog(device: Device) -> str:
+    """The Verilog-A library file of a device."""
+    include = '`include "disciplines.vams"\n'
+    modules = [device.verilog_a(), _dynamic(device, "verilog_a_dynamic")]
+    bodies = [module.replace(include, "").rstrip("\n") for module in modules if module]
+    return "\n".join([*_head(device, "//", []), include.rstrip("\n"), *bodies, ""])
+
+
+def render() -> dict[str, str]:
+    """Every file of the library: name -> text."""
+    files = {}
+    for name in MODELS:
+        device = get(name)
+        files[f"{name}.sub"] = subcircuit(device)
+        files[f"{name}.va"] = verilog(device)
+        files[f"{name}.toml"] = to_toml(device)
+    return files
+
+
+def write(folder: Path) -> list[Path]:
+    """Write the library into an existing folder.
+
+    Raises:
+        InputError: the folder does not exist.
+    """
+    if not folder.is_dir():
+        raise broken_rule("the folder must exist", folder, "Make it, or name another.")
+    paths = []
+    for name, text in render().items():
+        paths.append(folder / name)
+        paths[-1].write_text(text, encoding="utf-8")
+    return paths
+
+
+if __name__ == "__main__":
+    written = write(Path(sys.argv[1] if len(sys.argv) > 1 else "models"))
+    sys.stdout.write(f"{len(written)} files written\n")

@@ -1,0 +1,79 @@
+"""Parameter files: a new parameter set of an existing model, as TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from pathlib import Path
+
+from xbarspice.devices.base import Device, get
+from xbarspice.errors import InputError, broken_rule
+
+__all__ = ["load_toml", "to_toml"]
+
+
+def load_toml(path: str | Path) -> Device:
+    """Read a device from a parameter file.
+
+    The file names a registered model, and gives the parameters that differ from its defaults::
+
+        model = "n1257r"
+        source = "my die, 2026"
+
+        [parameters]
+        R_on = 1200.0
+
+    Args:
+        path: the file.
+
+    Raises:
+        InputError: the file is not TOML, names no known model, or has an unknown parameter.
+    """
+    try:
+        text = Path(path).read_text("utf-8")
+    except OSError as error:
+        raise broken_rule("a parameter file must be readable", error, "Check the path.") from None
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise broken_rule(f"{path} must be TOML", error, "Correct the line.") from None
+    extra = sorted(set(table) - {"model", "source", "parameters"})
+    if extra or not isinstance(table.get("model"), str):
+        raise broken_rule(
+            f"{path} must hold `model`, and may hold `source` and [parameters]",
+            sorted(table),
+            'Name a registered model, for example model = "n1257r".',
+        )
+    cls = type(get(table["model"]))
+    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    given = table.get("parameters", {})
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise broken_rule(
+            f"the parameters of {table['model']!r} are {sorted(known)}",
+            f"{unknown} in {path}",
+            "Correct the name.",
+        )
+    bad = sorted(name for name, v in given.items() if isinstance(v, bool) or not _number(v))
+    if bad:
+        raise broken_rule("parameters must be numbers", f"{bad} in {path}", "Write 1.5, not text.")
+    try:
+        return cls(**{name: float(value) for name, value in given.items()})
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float))
+
+
+def to_toml(device: Device) -> str:
+    """The parameter file of a device, with every parameter and its source."""
+    values = [
+        f"{field.name} = {getattr(device, field.name)!r}"
+        for field in dataclasses.fields(device)  # type: ignore[arg-type]
+    ]
+    source = device.source.replace("\\", "\\\\").replace('"', '\\"')
+    return "\n".join(
+        [f'model = "{device.name}"', f'source = "{source}"', "", "[parameters]", *values, ""]
+    )
