@@ -193,7 +193,7 @@ def test_a_broken_gate_shows_everywhere(tmp_path):
     assert page.words.count("PASS") == 1
     text = paths["md"].read_text()
     assert "**FAIL**" in text
-    assert "above 1e-6" in text
+    assert "above the gate of 1e-6" in text
     failure = ET.parse(paths["junit"]).find(".//failure")  # noqa: S314 - our own file
     assert failure.get("message") == "value 0.03125 exceeds the limit 1e-06"
 

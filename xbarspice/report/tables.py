@@ -244,18 +244,20 @@ def _consequence(error: float, engine: dict[str, Any], run: Run) -> str:
         return "An engine gave a number that is not finite: do not use its results."
     if error <= _ROUNDING:
         return "That is rounding, not a different circuit." + tail
-    limit = run.limit
+    limit, worst = run.limit, max(layer["worst"] for layer in _layers(engine))
     if limit is None:
         return "No current gate was set to hold it against." + tail
-    if error <= limit:
+    # The gate is on output currents, not on devices: judge by those.
+    found, gate = units.error(worst), units.error(limit)
+    if worst <= limit:
         return (
-            f"That is more than rounding, and below the gate of {units.error(limit)}: "
-            "the solvers' tolerances, or small differences in the device model." + tail
+            f"That is more than rounding, but the output currents differ by {found} at most, "
+            f"within the gate of {gate}." + tail
         )
     return (
-        f"That is above {units.error(limit)}: the two do not solve the same circuit as closely as "
-        "asked. Compare netlist and array at this cell: device model, wires, line ends, units."
-        + tail
+        f"The output currents differ by up to {found}, above the gate of {gate}: the two do not "
+        "solve the same circuit as closely as asked. Compare netlist and array at this cell: "
+        "device model, wires, line ends, units." + tail
     )
 
 
