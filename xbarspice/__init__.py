@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xbarspice import devices, engines, errors
 from xbarspice.array import READ, Crossbar, End, LineEnds
 from xbarspice.engines import solve
 from xbarspice.solution import Solution, Status, kirchhoff_residual
+
+if TYPE_CHECKING:
+    from xbarspice import mapping, netlist, studies
+    from xbarspice.surrogate import nn
 
 __version__ = "0.1.0"
 

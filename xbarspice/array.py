@@ -1,7 +1,7 @@
 """The problem: a passive crossbar, its line ends and its drive. The sign conventions live here.
 
 ====================  =====================================================================
-rows = word lines     inputs; row 0 is the top. columns = bit lines = outputs; column 0 is left
+rows, columns         word lines (inputs; row 0 on top), bit lines (outputs; column 0 left)
 ``G``                 chord conductance of each device at the read voltage, S, (..., rows, cols)
 ``V_in``              voltage of the word-line drivers, V, (..., rows)
 ``V_out``             voltage of the bit-line drivers, V, (..., cols); 0 (virtual ground) in read mode
@@ -90,6 +90,7 @@ class LineEnds:
 
 
 READ = LineEnds()
+_ONE_ARRAY = np.zeros(1, dtype=np.intp)
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,8 @@ class Crossbar:
     ends: LineEnds
     wl_ends: npt.NDArray[np.object_] = field()
     bl_ends: npt.NDArray[np.object_] = field()
+    _held: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] = field()
+    _undriven: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] = field()
 
     def __init__(
         self,
@@ -169,6 +172,9 @@ class Crossbar:
         put("ends", ends)
         put("wl_ends", ends.word_lines(self.rows))
         put("bl_ends", ends.bit_lines(self.cols))
+        lines = (self.wl_ends, self.bl_ends)  # looked at in every solve: found out once
+        put("_held", tuple((e != End.FLOATING).any(axis=1) for e in lines))
+        put("_undriven", tuple(~(e == End.DRIVEN).any(axis=1) for e in lines))
         self._refuse_voltage_loops()
 
     def __repr__(self) -> str:
@@ -221,14 +227,17 @@ class Crossbar:
             "V_out", "column", np.zeros(self.cols) if V_out is None else V_out,
             self.cols, self.G.shape,
         )  # fmt: skip
-        for name, volts, ends in (("V_in", v_in, self.wl_ends), ("V_out", v_out, self.bl_ends)):
-            idle = ~(ends == End.DRIVEN).any(axis=1)
-            if np.any(volts[..., idle]):
+        given = (("V_in", v_in, 0), ("V_out", v_out, 1)) if V_out is not None else (("V_in", v_in, 0),)
+        for name, volts, side in given:
+            idle = self._undriven[side]
+            if idle.any() and np.any(volts[..., idle]):
                 raise broken_rule(
                     f"`{name}` must be 0 on a line that has no driven end",
                     f"a voltage on line {int(np.flatnonzero(idle)[0])}",
                     "Set it to 0, or declare an end of that line as driven in `ends`.",
                 )
+        if self.G.ndim == 2 and v_in.ndim == v_out.ndim == 1:  # the common case, kept short
+            return Drive(batch=(), array=_ONE_ARRAY, V_in=v_in[None], V_out=v_out[None])
         try:
             batch = np.broadcast_shapes(self.batch, v_in.shape[:-1], v_out.shape[:-1])
         except ValueError:
@@ -255,8 +264,7 @@ class Crossbar:
         Raises:
             FloatingNodeError: names the first line whose voltage would be undefined.
         """
-        wl_held = (self.wl_ends != End.FLOATING).any(axis=1)
-        bl_held = (self.bl_ends != End.FLOATING).any(axis=1)
+        wl_held, bl_held = self._held
         if wl_held.all() and bl_held.all():
             return
         present = self.G_flat > 0

@@ -27,10 +27,10 @@ class DataConfig(_Section):
     """The half-moons data, split without overlap; features are scaled by the training points."""
 
     name: Literal["half_moons"] = "half_moons"
-    points: int = Field(1000, ge=20)
-    noise: float = Field(0.2, ge=0)
-    test: int = Field(200, ge=1)
-    validation: int = Field(125, ge=1)
+    points: int = Field(default=1000, ge=20)
+    noise: float = Field(default=0.2, ge=0)
+    test: int = Field(default=200, ge=1)
+    validation: int = Field(default=125, ge=1)
     seed: int = 42
 
     @model_validator(mode="after")
@@ -45,22 +45,22 @@ class TrainConfig(_Section):
 
     hidden: tuple[int, ...] = (8,)
     activation: Literal["sigmoid", "tanh", "relu"] = "sigmoid"
-    epochs: int = Field(800, ge=1)
-    batch: int = Field(256, ge=1)
-    learning_rate: float = Field(0.1, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
-    patience: int = Field(200, ge=1, description="epochs without a better validation loss")
+    epochs: int = Field(default=800, ge=1)
+    batch: int = Field(default=256, ge=1)
+    learning_rate: float = Field(default=0.1, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    patience: int = Field(default=200, ge=1, description="epochs without a better validation loss")
 
 
 class MappingConfig(_Section):
     """How weights become conductances; see `xbarspice.mapping.map_network`."""
 
     layout: Literal["tiled", "folded"] = "folded"
-    tile_rows: int = Field(8, ge=1)
-    tile_cols: int = Field(8, ge=2)
-    G_min: float = Field(100e-6, ge=0, description="S")
-    G_max: float = Field(500e-6, gt=0, description="S")
-    V_read: float = Field(0.2, gt=0, description="V")
+    tile_rows: int = Field(default=8, ge=1)
+    tile_cols: int = Field(default=8, ge=2)
+    G_min: float = Field(default=100e-6, ge=0, description="S")
+    G_max: float = Field(default=500e-6, gt=0, description="S")
+    V_read: float = Field(default=0.2, gt=0, description="V")
     bias: Literal["array", "hidden", "digital"] = "hidden"
 
     @model_validator(mode="after")
@@ -73,10 +73,10 @@ class MappingConfig(_Section):
 class ArrayConfig(_Section):
     """Wires and device of every array."""
 
-    R_wl: float = Field(1.0, ge=0, description="ohm a word-line segment")
-    R_bl: float = Field(1.0, ge=0, description="ohm a bit-line segment")
-    R_driver: float = Field(0.0, ge=0, description="ohm")
-    R_sense: float = Field(0.0, ge=0, description="ohm")
+    R_wl: float = Field(default=1.0, ge=0, description="ohm a word-line segment")
+    R_bl: float = Field(default=1.0, ge=0, description="ohm a bit-line segment")
+    R_driver: float = Field(default=0.0, ge=0, description="ohm")
+    R_sense: float = Field(default=0.0, ge=0, description="ohm")
     device: str = "sinh_tio2"
 
 
@@ -84,15 +84,15 @@ class GateConfig(_Section):
     """What a cross-check must meet to pass."""
 
     current: float = Field(
-        1e-6, gt=0, description="largest current error over the largest reference output current"
+        default=1e-6, gt=0, description="largest current error over the largest reference current"
     )
-    predictions: int = Field(0, ge=0, description="predictions that may differ from the reference")
+    predictions: int = Field(default=0, ge=0, description="predictions that may differ")
 
 
 class RunConfig(_Section):
     """The full configuration of a run; `run.toml` holds every value, defaults too."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     data: DataConfig = DataConfig()
     train: TrainConfig = TrainConfig()
     mapping: MappingConfig = MappingConfig()

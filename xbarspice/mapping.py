@@ -138,7 +138,9 @@ class MappedNetwork:
 
     def partial_sums(self, block: Block, currents: Array) -> Array:
         """Weighted sums (without digital bias) that a block's currents stand for, (points, o)."""
-        signed = currents[..., 0] - currents[..., 1] if currents.shape[-1] == 2 else currents[..., 0]
+        signed = (
+            currents[..., 0] - currents[..., 1] if currents.shape[-1] == 2 else currents[..., 0]
+        )
         return signed / self.layers[block.layer].gain
 
     def with_conductances(self, G: tuple[Array, ...]) -> MappedNetwork:
@@ -221,7 +223,7 @@ def map_network(
     if place is None:
         raise broken_rule("`layout` must be 'tiled' or 'folded'", repr(layout), "Use one of them.")
     G, blocks = place(pairs, tile_rows, tile_cols)
-    wires = {"R_wl": R_wl, "R_bl": R_bl, "R_driver": R_driver, "R_sense": R_sense}
+    wires: dict[str, Any] = {"R_wl": R_wl, "R_bl": R_bl, "R_driver": R_driver, "R_sense": R_sense}
     return MappedNetwork(
         network=network,
         arrays=tuple(Crossbar(g, **wires, device=device) for g in G),

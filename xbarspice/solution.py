@@ -100,7 +100,13 @@ class Solution:
 
 
 def _line_residual(
-    V: Array, drawn: Array, ends: np.ndarray, volts: Array, total: Array, crossbar: Crossbar, R: float
+    V: Array,
+    drawn: Array,
+    ends: np.ndarray,
+    volts: Array,
+    total: Array,
+    crossbar: Crossbar,
+    R: float,
 ) -> float:
     """Largest Kirchhoff violation of lines whose cells run along the last axis, A.
 
@@ -153,8 +159,6 @@ def kirchhoff_residual(
         np.swapaxes(V_bl, -1, -2), -np.swapaxes(I_device, -1, -2), crossbar.bl_ends, v_out,
         -solution.I_out, crossbar, crossbar.R_bl,
     )  # fmt: skip
-    largest = max(
-        float(np.max(np.abs(a))) for a in (I_device, solution.I_in, solution.I_out)
-    )
+    largest = max(float(np.max(np.abs(a))) for a in (I_device, solution.I_in, solution.I_out))
     worst = max(wl, bl)
     return worst / largest if largest > 0 else worst

@@ -136,7 +136,9 @@ def _ends_to_tree(wl: np.ndarray, bl: np.ndarray) -> Tree:
 
 def _ends_from_tree(tree: Tree) -> LineEnds:
     word = {code: end for end, code in _END_CODES.items()}
-    wl, bl = ([[word[int(c)] for c in side] for side in tree[k].T] for k in ("word_lines", "bit_lines"))
+    wl, bl = (
+        [[word[int(c)] for c in side] for side in tree[k].T] for k in ("word_lines", "bit_lines")
+    )
     return LineEnds(wl_left=wl[0], wl_right=wl[1], bl_top=bl[0], bl_bottom=bl[1])
 
 

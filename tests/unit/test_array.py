@@ -57,7 +57,7 @@ def test_a_voltage_on_an_undriven_line_is_refused():
 
 def test_driver_and_sense_without_resistance_between_them_are_refused():
     ends = xb.LineEnds(wl_right="sensed")
-    with pytest.raises(InputError, match="without any resistance.*word line 0"):
+    with pytest.raises(InputError, match=r"without any resistance.*word line 0"):
         xb.Crossbar(G, R_wl=0, ends=ends)
     assert xb.Crossbar(G, R_wl=1, ends=ends).rows == 2
 

@@ -9,7 +9,9 @@ from xbarspice.errors import InputError
 
 
 def test_toml_holds_every_value(tmp_path):
-    config = RunConfig.from_mapping({"seed": 5, "array": {"R_wl": 2.5}, "train": {"hidden": [4, 3]}})
+    config = RunConfig.from_mapping(
+        {"seed": 5, "array": {"R_wl": 2.5}, "train": {"hidden": [4, 3]}}
+    )
     (tmp_path / "run.toml").write_text(config.to_toml())
     assert RunConfig.from_toml(tmp_path / "run.toml") == config
     assert "V_read = 0.2" in config.to_toml()
@@ -32,7 +34,7 @@ def test_wrong_entries_are_named(values, words):
 
 def test_a_file_that_is_no_toml(tmp_path):
     (tmp_path / "x.toml").write_text("seed = = 3")
-    with pytest.raises(InputError, match="x.toml` must be TOML"):
+    with pytest.raises(InputError, match=r"x\.toml` must be TOML"):
         RunConfig.from_toml(tmp_path / "x.toml")
     with pytest.raises(InputError, match="must exist"):
         RunConfig.from_toml(tmp_path / "none.toml")

@@ -41,7 +41,9 @@ def test_plain_values_come_back(tmp_path):
     store.write_tree(tmp_path / "t.h5", tree, "test")
     again = store.read_tree(tmp_path / "t.h5", "test")
     assert again["g"]["a"].tolist() == [0, 1, 2]
-    assert {k: v for k, v in again.items() if k != "g"} == {k: v for k, v in tree.items() if k != "g"}
+    assert {k: v for k, v in again.items() if k != "g"} == {
+        k: v for k, v in tree.items() if k != "g"
+    }
 
 
 def test_damage_and_other_kinds_are_noticed(tmp_path):

@@ -125,7 +125,9 @@ def netlist(
 @app.command(epilog="Example: xbarspice solve mapped.h5 --engine ngspice --inputs points.npz")
 def solve(
     mapped: Annotated[Path, typer.Argument(help="Mapped network (.h5), or a network to map.")],
-    engine: Annotated[str, typer.Option(help="surrogate, nodal, ngspice or pyspice.")] = "surrogate",
+    engine: Annotated[
+        str, typer.Option(help="surrogate, nodal, ngspice or pyspice.")
+    ] = "surrogate",
     out: Annotated[Path | None, typer.Option(help="Write all numbers to this .h5 file.")] = None,
     inputs: Inputs = None,
     random: Random = 20,
@@ -151,7 +153,9 @@ def solve(
     screens.show(steps.inference_record(answer, y, json), json, f"Answers of {engine}")
 
 
-@app.command(epilog="Example: xbarspice verify network.pt --activation relu --random 50 --out runs/v")
+@app.command(
+    epilog="Example: xbarspice verify network.pt --activation relu --random 50 --out runs/v"
+)
 def verify(
     mapped: Annotated[Path, typer.Argument(help="Mapped network (.h5), or a network to map.")],
     out: Annotated[Path, typer.Option(help="Run folder to write.")] = Path("runs/verify"),
@@ -169,7 +173,9 @@ def verify(
     network = steps.mapped_network(mapped, run, activation)
     x, y = steps.inputs(network.network, inputs, random, run.seed)
     with run_folder(out) as folder:
-        record = _crosscheck(folder, run, network, x, y, {"title": f"Cross-check of {mapped.name}"}, json)
+        record = _crosscheck(
+            folder, run, network, x, y, {"title": f"Cross-check of {mapped.name}"}, json
+        )
     screens.crosscheck(record, out, json)
     raise typer.Exit(0 if record["passed"] else 1)
 
@@ -250,5 +256,3 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(0)
-
-

@@ -109,17 +109,16 @@ def crosscheck(record: dict[str, Any], out: Path, as_json: bool) -> None:
         _json({**record, "folder": str(out)})
         return
     console = _out()
-    golden = record["engines"][0]
     console.print(_summary(record))
+    console.print(_lines(record))
     for engine in record["engines"][1:]:
-        console.print(_lines(engine, golden))
         for layer in engine["layers"]:
             cell = layer["worst_cell"]
             console.print(
-                f"  layer {layer['layer']}: worst cell row {cell['row']}, column {cell['col']} of "
-                f"array {cell['array']} at point {cell['point']}: error {cell['error']:.1e} of the "
-                f"largest device current (it carries {cell['I_reference'] * 1e6:.4g} uA at "
-                f"{cell['V_device'] * 1e3:.4g} mV)"
+                f"{engine['engine']}, layer {layer['layer']}: worst cell row {cell['row']}, column "
+                f"{cell['col']} of array {cell['array']} at point {cell['point']}, "
+                f"{cell['error']:.1e} of the largest device current "
+                f"({cell['I_reference'] * 1e6:.3g} uA at {cell['V_device'] * 1e3:.3g} mV)"
             )
     table = Table(title="Gates", title_justify="left")
     for name in ("gate", "value", "limit", ""):
@@ -133,15 +132,13 @@ def crosscheck(record: dict[str, Any], out: Path, as_json: bool) -> None:
 
 
 def _summary(record: dict[str, Any]) -> Table:
-    table = Table(
-        title=f"{record['title']}: {record['points']} points", title_justify="left"
-    )
-    for name in ("", "accuracy", "differs from " + record["reference"], "worst error", "rms error"):
+    table = Table(title=f"{record['title']}: {record['points']} points", title_justify="left")
+    for name in ("", "accuracy", "differ", "worst error", "rms error"):
         table.add_column(name, justify="right" if name else "left")
     table.add_column("Kirchhoff", justify="right")
     table.add_column("time", justify="right")
     table.add_row(
-        "software (no circuit)", _percent(record["software_accuracy"]),
+        "software", _percent(record["software_accuracy"]),
         str(record["software_disagreements"]), "-", "-", "-", "-",
     )  # fmt: skip
     for k, engine in enumerate(record["engines"]):
@@ -155,26 +152,35 @@ def _summary(record: dict[str, Any]) -> Table:
     return table
 
 
-def _lines(engine: dict[str, Any], golden: dict[str, Any], most: int = 24) -> Table:
-    title = f"{engine['engine']} against {golden['engine']}: error over the largest output current"
-    table = Table(title=title, title_justify="left")
-    for name in ("layer", "array", "line", "worst", "rms"):
+def _lines(record: dict[str, Any], most: int = 24) -> Table:
+    """Worst and rms error of every output line, one pair of columns an engine."""
+    engines = record["engines"][1:]
+    table = Table(
+        title=f"Current error against {record['reference']}, over the layer's largest current",
+        title_justify="left",
+    )
+    for name in ("layer", "array", "line"):
         table.add_column(name, justify="right")
-    for layer in engine["layers"]:
-        lines = layer["columns"]
-        shown = lines if len(lines) <= most else sorted(lines, key=lambda c: -c["worst"])[:8]
-        for line in shown:
-            table.add_row(
-                str(layer["layer"]), str(line["array"]), line["line"], f"{line['worst']:.1e}",
-                f"{line['rms']:.1e}",
-            )  # fmt: skip
+    for engine in engines:
+        table.add_column(f"{engine['engine']} worst", justify="right")
+        table.add_column("rms", justify="right")
+    for k in range(len(record["engines"][0]["layers"])):
+        layers = [engine["layers"][k] for engine in engines]
+        lines = list(zip(*(layer["columns"] for layer in layers), strict=True))
+        shown = lines
+        if len(lines) > most:
+            shown = sorted(lines, key=lambda row: -max(c["worst"] for c in row))[:8]
+        for row in shown:
+            place = (str(k), str(row[0]["array"]), row[0]["line"])
+            table.add_row(*place, *_errors(row))
         if len(shown) < len(lines):
-            table.add_row(str(layer["layer"]), "", f"+{len(lines) - len(shown)} better", "", "")
-        table.add_row(
-            str(layer["layer"]), "", "all", f"[bold]{layer['worst']:.1e}", f"{layer['rms']:.1e}",
-            end_section=True,
-        )  # fmt: skip
+            table.add_row(str(k), "", f"+{len(lines) - len(shown)} smaller")
+        table.add_row(str(k), "", "all", *_errors(layers), style="bold", end_section=True)
     return table
+
+
+def _errors(rows: Any) -> list[str]:
+    return [f"{row[name]:.1e}" for row in rows for name in ("worst", "rms")]
 
 
 def doctor(record: dict[str, Any], as_json: bool) -> None:

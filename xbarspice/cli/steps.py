@@ -1,7 +1,8 @@
-"""What the commands have in common: configurations, networks, inputs and the cross-check's folder."""
+"""What the commands have in common: configurations, networks, inputs, and the run folder."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import json
 import platform
@@ -17,8 +18,9 @@ import numpy as np
 import xbarspice
 from xbarspice import netlist, report, store
 from xbarspice.config import MappingConfig, RunConfig, child_rng, read_toml
-from xbarspice.engines.ngspice import ngspice_info, pyspice_info
-from xbarspice.errors import InputError, broken_rule
+from xbarspice.engines.ngspice import ngspice_info
+from xbarspice.engines.ngspice.pyspice_probe import pyspice_info
+from xbarspice.errors import EngineMissingError, InputError, broken_rule
 from xbarspice.mapping import MappedNetwork, map_network
 from xbarspice.network import Network
 from xbarspice.network import load as load_network
@@ -94,7 +96,7 @@ def mapped_network(path: Path, config: RunConfig, activation: str | None) -> Map
 def inputs(
     network: Network, path: Path | None, random: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Network inputs: from a file (``.npz`` with x and perhaps y, or ``.csv``), or random in [0, 1].
+    """Network inputs from a file (``.npz`` with x and perhaps y, or ``.csv``), or random in [0, 1].
 
     A CSV has one point a row; one column more than the network has inputs is the class.
     """
@@ -127,8 +129,12 @@ def environment() -> dict[str, Any]:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             versions[package] = None
+    try:
+        golden: dict[str, Any] = dataclasses.asdict(ngspice_info())
+    except EngineMissingError:
+        golden = {"path": None, "version": None, "klu": False, "osdi": False}
     return {
-        "ngspice": ngspice_info(),
+        "ngspice": golden,
         "python": platform.python_version(),
         "packages": versions,
         "machine": f"{platform.system()} {platform.machine()}",
@@ -305,7 +311,8 @@ def doctor_record() -> dict[str, Any]:
     text = "none"
     if has:
         extras = [name for name in ("klu", "osdi") if ngspice[name]]
-        text = f"{ngspice['version']} at {ngspice['path']} ({' and '.join(extras) or 'no klu, no osdi'})"
+        can = " and ".join(extras) or "no klu, no osdi"
+        text = f"{ngspice['version']} at {ngspice['path']} ({can})"
     install = "apt-get install ngspice libngspice0 (Debian, Ubuntu), or make setup in a checkout"
     remedy = "" if has else install
     if has and not ngspice["klu"]:

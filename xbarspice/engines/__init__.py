@@ -72,6 +72,4 @@ def solve(
         EngineError: the engine failed; `EngineMissingError` if it is not installed.
     """
     back_end = get(engine)
-    return back_end.solve(
-        back_end.prepare(crossbar), crossbar, V_in, V_out, full=full, check=check
-    )
+    return back_end.solve(back_end.prepare(crossbar), crossbar, V_in, V_out, full=full, check=check)

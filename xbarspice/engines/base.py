@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.array import Crossbar, Drive
-from xbarspice.errors import ConvergenceError
+from xbarspice.errors import ConvergenceError, EngineError
 from xbarspice.solution import Fields, Solution, Stats, Status
 
 __all__ = ["Engine", "Raw"]
@@ -108,7 +108,8 @@ class Engine(abc.ABC):
 
 
 def _fields(raw: Raw, batch: tuple[int, ...]) -> Fields:
-    assert raw.V_wl is not None and raw.V_bl is not None and raw.I_device is not None
+    if raw.V_wl is None or raw.V_bl is None or raw.I_device is None:
+        raise EngineError("an engine must return all fields when asked for them; it is a defect.")
     shape = (*batch, *raw.V_wl.shape[1:])
     return Fields(
         V_wl=raw.V_wl.reshape(shape),

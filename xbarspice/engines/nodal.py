@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from scipy.sparse.linalg import splu
+from scipy.sparse.linalg import SuperLU, splu
 
 from xbarspice.array import Crossbar, Drive, End
 from xbarspice.engines.base import Engine, Raw
@@ -107,7 +107,7 @@ def _topology(crossbar: Crossbar) -> _Topology:
 
 
 class NodalEngine(Engine):
-    """Exact sparse solution, one array and one vector at a time (linear arrays: one factorisation)."""
+    """Exact sparse solution, one vector at a time; a linear array is factored once."""
 
     name = "nodal"
 
@@ -121,16 +121,15 @@ class NodalEngine(Engine):
         for array in np.unique(drive.array):
             members = np.flatnonzero(drive.array == array)
             system = _System(state, crossbar, crossbar.G_flat[array])
-            factor = system.factor(system.slopes(None)) if crossbar.device.linear else None
+            linear = crossbar.device.linear and system.free.size > 0
+            factor = system.factor(system.slopes(None)) if linear else None
             for n in members:
                 V[n], used, residual = system.newton(drive.V_in[n], drive.V_out[n], factor)
                 steps, worst = max(steps, used), max(worst, residual)
         converged = worst <= RESIDUAL
         return Raw(
             status=Status.CONVERGED if converged else Status.NOT_CONVERGED,
-            stats=Stats(
-                engine=self.name, method="sparse LU", newton_steps=steps, residual=worst
-            ),
+            stats=Stats(engine=self.name, method="sparse LU", newton_steps=steps, residual=worst),
             **_collect(state, crossbar, drive, V),
         )
 
@@ -158,10 +157,8 @@ class _System:
         v = np.zeros(self.G.size) if V is None else V[self.a] - V[self.b]
         return self.device.derivative(v, self.G)
 
-    def factor(self, slopes: Array):
-        """LU of the nodal matrix with the given device slopes; None if every node is known."""
-        if self.free.size == 0:
-            return None
+    def factor(self, slopes: Array) -> SuperLU:
+        """LU of the nodal matrix (of the free nodes) with the given device slopes, S."""
         g = np.concatenate([self.g_linear, slopes])
         i, j = self.position[self.from_], self.position[self.to]
         on_i, on_j = i >= 0, j >= 0
@@ -183,12 +180,14 @@ class _System:
         current = np.empty(difference.size)
         current[:linear] = self.g_linear * difference[:linear]
         current[linear:] = self.device.current(difference[linear:], self.G)
-        total = np.bincount(self.to, current, V.size) - np.bincount(self.from_, current, V.size)
+        total = np.zeros(V.size)
+        total += np.bincount(self.to, current, V.size)
+        total -= np.bincount(self.from_, current, V.size)
         rounding = ROUNDING * np.max(self.g_linear, initial=0.0) * np.max(np.abs(V), initial=0.0)
         scale = max(float(np.max(np.abs(current), initial=0.0)), rounding / RESIDUAL)
         return total[self.free], scale
 
-    def newton(self, V_in: Array, V_out: Array, factor) -> tuple[Array, int, float]:
+    def newton(self, V_in: Array, V_out: Array, factor: SuperLU | None) -> tuple[Array, int, float]:
         """Damped Newton; a linear array with its factor needs one step and refinements of it.
 
         Returns the node voltages (V), the number of Newton steps and the relative residual.
@@ -201,7 +200,7 @@ class _System:
         relative = norm / scale if scale > 0 else 0.0
         step = 0
         while norm > 0 and step < (3 if linear else MAX_STEPS):
-            lu = factor if linear else self.factor(self.slopes(V))
+            lu = factor or self.factor(self.slopes(V))
             move = lu.solve(F)
             trial, damping = V.copy(), 1.0
             while True:

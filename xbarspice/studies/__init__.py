@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xbarspice.studies import crosscheck, data, inference, train
 
 __all__ = ["crosscheck", "data", "inference", "train"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +36,8 @@ def half_moons(config: DataConfig) -> Split:
     """
     from sklearn.datasets import make_moons
 
-    x, y = make_moons(config.points, noise=config.noise, random_state=config.seed)
+    made: Any = make_moons(config.points, noise=config.noise, random_state=config.seed)
+    x, y = made
     order = child_rng(config.seed, "split").permutation(config.points)
     test, validation, train = np.split(order, [config.test, config.test + config.validation])
     low, high = x[train].min(axis=0), x[train].max(axis=0)

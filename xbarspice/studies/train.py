@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ class Trained:
 def build(sizes: tuple[int, ...], activation: str, generator: torch.Generator) -> torch.nn.Module:
     """A multi-layer perceptron with Xavier-uniform weights and biases of 0.01."""
     layers: list[torch.nn.Module] = []
-    for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for n_in, n_out in itertools.pairwise(sizes):
         linear = torch.nn.Linear(n_in, n_out, dtype=torch.float64)
         torch.nn.init.xavier_uniform_(linear.weight, generator=generator)
         torch.nn.init.constant_(linear.bias, 0.01)

@@ -1,0 +1,174 @@
+"""The command line, as a person calls it: files, exit statuses, messages, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from xbarspice import network as networks
+from xbarspice import store
+
+FAST = ["--set", "train.epochs=60", "--set", "data.test=40"]
+
+
+def call(*arguments, cwd=None, env=None):
+    return subprocess.run(
+        [sys.executable, "-m", "xbarspice", *map(str, arguments)],
+        capture_output=True, text=True, cwd=cwd, env={**os.environ, **(env or {}), "COLUMNS": "100"},
+        timeout=240,
+    )  # fmt: skip
+
+
+def test_the_demo_leaves_a_whole_run_folder_and_passes(tmp_path):
+    out = tmp_path / "run"
+    done = call("demo", "--out", out, "--json", *FAST)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["passed"]
+    assert [e["engine"] for e in record["engines"]] == ["ngspice", "nodal", "surrogate"]
+    assert all(gate["value"] <= gate["limit"] for gate in record["gates"])
+    assert record["points"] == 40
+    expected = {"run.toml", "results.h5", "netlists", "report.html", "report.json", "report.md"}
+    assert expected <= {p.name for p in out.iterdir()}
+    stored = store.read_tree(out / "results.h5", "cross-check")
+    golden = stored["engines"]["ngspice"]["block0"]["currents"]
+    assert np.abs(golden).max() == pytest.approx(record["engines"][0]["layers"][0]["I_max"])
+    assert list(tmp_path.iterdir()) == [out]
+    again = call("demo", "--out", out, "--config", out / "run.toml", "--json")
+    assert json.loads(again.stdout)["engines"][0]["accuracy"] == record["engines"][0]["accuracy"]
+
+
+def test_the_steps_one_by_one(tmp_path):
+    def step(*arguments):
+        done = call(*arguments, "--json", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    trained = step("train", "--out", "n.npz", "--data-out", "p.npz", *FAST)
+    assert trained["sizes"] == [2, 8, 1]
+    mapped = step("map", "n.npz", "--out", "m.h5", "--set", "mapping.tile_rows=8")
+    assert mapped["devices"] == 64
+    assert step("netlist", "m.h5", "--inputs", "p.npz")["points"] == 40
+    found = {e: step("solve", "m.h5", "--engine", e, "--inputs", "p.npz", "--out", f"{e}.h5")
+             for e in ("surrogate", "nodal", "ngspice")}  # fmt: skip
+    for answer in found.values():
+        np.testing.assert_allclose(answer["logits"], found["ngspice"]["logits"], atol=1e-6)
+        assert answer["accuracy"] == found["ngspice"]["accuracy"]
+    assert found["ngspice"]["accuracy"] == pytest.approx(trained["accuracy_test"], abs=0.1)
+    record = step("verify", "m.h5", "--inputs", "p.npz", "--out", "v")
+    assert record["passed"]
+    assert (tmp_path / "v/report.html").stat().st_size > 10_000
+
+
+def test_verify_takes_a_state_dict_of_any_size(tmp_path):
+    model = torch.nn.Sequential(torch.nn.Linear(5, 9), torch.nn.ReLU(), torch.nn.Linear(9, 3))
+    torch.save(model.state_dict(), tmp_path / "m.pt")
+    done = call("verify", "m.pt", "--activation", "relu", "--random", 6, "--json",
+                "--set", "mapping.layout=tiled", "--set", "mapping.tile_rows=4", cwd=tmp_path)  # fmt: skip
+    record = json.loads(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert len(record["arrays"]) > 2
+    assert record["engines"][0]["accuracy"] is None
+
+
+def test_a_failed_gate_is_exit_status_1_and_keeps_the_report(tmp_path, network):
+    networks.save(tmp_path / "n.npz", network)
+    done = call("verify", "n.npz", "--out", "v", "--random", 3, "--set", "gates.current=1e-30",
+                cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 1
+    assert "FAIL" in done.stdout
+    assert "FAIL" in (tmp_path / "v/report.md").read_text()
+
+
+BAD = {
+    "nan": ({"W0": [[np.nan]]}, [], "`W0` must be finite"),
+    "infinite": ({"W0": [[np.inf]]}, [], "`W0` must be finite"),
+    "empty": ({"W0": np.zeros((0, 1))}, [], "none empty"),
+    "rank": ({"W0": [1.0]}, [], "2 axes"),
+    "range": ({"W0": [[1.0]]}, ["--set", "mapping.G_min=1"], "G_min must be smaller than G_max"),
+    "wire": ({"W0": [[1.0]]}, ["--set", "array.R_wl=-1"], "array.R_wl"),
+    "device": ({"W0": [[1.0]]}, ["--set", "array.device=magic"], "`device` must be"),
+    "setting": ({"W0": [[1.0]]}, ["--set", "R_wl"], "section.key=value"),
+    "folder": ({"W0": [[1.0]]}, ["--out", "/proc/none/m.h5"], "folder that can be written"),
+    "suffix": ({"W0": [[1.0]]}, ["--out", "m.txt"], "must end in .h5"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_message_exit_status_2_and_no_file(tmp_path, case):
+    arrays, options, words = BAD[case]
+    np.savez(tmp_path / "n.npz", **arrays)
+    done = call("map", "n.npz", "--set", "mapping.layout=tiled", *options, cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert [p.name for p in tmp_path.iterdir()] == ["n.npz"]
+
+
+def test_without_ngspice_the_status_is_3_and_nothing_is_left(tmp_path, network):
+    networks.save(tmp_path / "n.npz", network)
+    empty = tmp_path / "bin"
+    empty.mkdir()
+    env = {"PATH": str(empty)}
+    done = call("verify", "n.npz", "--out", "v", cwd=tmp_path, env=env)
+    assert done.returncode == 3
+    assert "ngspice must be installed" in done.stderr
+    assert {p.name for p in tmp_path.iterdir()} == {"n.npz", "bin"}
+    doctor = call("doctor", "--json", cwd=tmp_path, env=env)
+    assert doctor.returncode == 3
+    assert json.loads(doctor.stdout)["ngspice"]["path"] is None
+
+
+def test_doctor_names_engine_and_versions():
+    done = call("doctor", "--json")
+    record = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert Path(record["ngspice"]["path"]).is_file()
+    assert set(record["ngspice"]) >= {"version", "klu", "osdi"}
+    assert record["packages"]["numpy"] == np.__version__
+    assert record["pyspice"]["ok"], record["pyspice"]
+
+
+def test_a_foreign_folder_is_never_replaced(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("years of work")
+    done = call("demo", "--out", tmp_path / "mine", *FAST)
+    assert done.returncode == 2
+    assert (tmp_path / "mine/thesis.txt").read_text() == "years of work"
+
+
+def test_ctrl_c_leaves_nothing_behind(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "xbarspice", "demo", "--out", str(tmp_path / "run"),
+         "--set", "train.epochs=100000", "--set", "train.patience=100000"],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command", ["train", "map", "netlist", "solve", "verify", "demo", "doctor"]
+)
+def test_help_shows_an_example(command):
+    done = call(command, "--help")
+    assert done.returncode == 0
+    assert "Example" in done.stdout
+    assert "--json" in done.stdout
