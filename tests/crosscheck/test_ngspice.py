@@ -1,0 +1,170 @@
+"""The golden engine against the exact nodal engine, and against decks run by hand."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xbarspice as xb
+from tests.helpers import asymmetric_crossbar
+from xbarspice import netlist
+from xbarspice.engines.ngspice import NgspiceEngine, ngspice_info
+
+REFERENCE = Path(__file__).parents[2] / "netlists" / "reference"
+DEVICES = ["ohmic", "sinh_tio2", "cubic_al2o3_tio2"]
+STATE = 1e-10
+"""Agreement that is asked for, of the largest current; 2e-12 is typical, cancellation limits it."""
+
+
+def random_case(seed: int):
+    """One of the fixed random arrays: up to 12x12, some devices absent, some resistances 0."""
+    rng = np.random.default_rng(seed)
+    rows, cols = rng.integers(1, 13, 2)
+    G = rng.uniform(1e-6, 1e-3, (rows, cols)) * (rng.uniform(size=(rows, cols)) > 0.15)
+    names = ("R_wl", "R_bl", "R_driver", "R_sense")
+    R = {n: float(rng.choice([0.0, rng.uniform(0, 100)], p=[0.25, 0.75])) for n in names}
+    vectors = int(rng.integers(1, 5))
+    crossbar = xb.Crossbar(G, **R, device=DEVICES[seed % 3])
+    return crossbar, rng.uniform(-0.3, 0.3, (vectors, rows))
+
+
+def agree(got, want, tolerance=STATE):
+    scale = max(np.abs(want.I_in).max(), np.abs(want.I_out).max())
+    assert np.abs(got.I_out - want.I_out).max() <= tolerance * scale
+    assert np.abs(got.I_in - want.I_in).max() <= tolerance * scale
+    volts = max(np.abs(want.V_wl).max(), np.abs(want.V_bl).max())
+    assert np.abs(got.V_wl - want.V_wl).max() <= tolerance * volts
+    assert np.abs(got.V_bl - want.V_bl).max() <= tolerance * volts
+    assert np.abs(got.I_device - want.I_device).max() <= tolerance * scale
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_arrays_agree_with_nodal(seed):
+    crossbar, V_in = random_case(seed)
+    got = xb.solve(crossbar, V_in, engine=NgspiceEngine(), full=True)
+    agree(got, xb.solve(crossbar, V_in, engine="nodal", full=True))
+    assert got.stats.residual < 1e-9
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_asymmetric_example_through_text_reader_and_engine(device):
+    """Write, read back, solve what was read: the numbers are those of the original."""
+    crossbar, V_in = asymmetric_crossbar(device=device)
+    found = netlist.read(netlist.write(crossbar, V_in))
+    got = xb.solve(found.crossbar, found.V_in[0], engine="ngspice", full=True)
+    agree(got, xb.solve(crossbar, V_in, engine="nodal", full=True), 1e-12)
+
+
+@pytest.mark.parametrize("vectors", [1, 3])
+@pytest.mark.parametrize("device", DEVICES)
+def test_written_deck_runs_by_hand(tmp_path, vectors, device):
+    """The text that users get is a deck that ngspice -b solves and prints."""
+    crossbar, V_in = asymmetric_crossbar(device=device)
+    V = V_in * np.arange(1, vectors + 1)[:, None]
+    (tmp_path / "deck.cir").write_text(netlist.write(crossbar, V))
+    ran = subprocess.run(
+        ["ngspice", "-n", "-b", "deck.cir"], cwd=tmp_path, capture_output=True, text=True,
+        stdin=subprocess.DEVNULL, timeout=60, check=True,
+    )  # fmt: skip
+    want = xb.solve(crossbar, V, engine="nodal").I_out
+    printed = printed_columns(ran.stdout)
+    for column in range(3):
+        assert printed[f"vbs_{column}#branch"] == pytest.approx(list(want[:, column]), rel=1e-12)
+
+
+def printed_columns(stdout: str) -> dict[str, list[float]]:
+    """What `print all` printed, by name: ``name = value`` lines, or tables with a row a point."""
+    columns: dict[str, list[float]] = {}
+    names: list[str] = []
+    for line in stdout.splitlines():
+        words = line.split()
+        if len(words) == 3 and words[1] == "=":
+            columns[words[0]] = [float(words[2])]
+        elif words[:1] == ["Index"]:
+            names = words[1:]
+        elif names and words and words[0].isdigit():
+            for name, value in zip(names, words[1:], strict=True):
+                columns.setdefault(name, []).append(float(value))
+        if words[:1] == ["Index"] and "v-sweep" in columns:
+            columns.pop("v-sweep")
+    return columns
+
+
+def test_hand_written_reference_deck_agrees():
+    """Somebody else's deck of the 2x3 example gives the currents of every engine."""
+    ran = subprocess.run(
+        ["ngspice", "-n", "-b", REFERENCE / "asymmetric_2x3.cir"], capture_output=True, text=True,
+        stdin=subprocess.DEVNULL, timeout=60, check=True,
+    )  # fmt: skip
+    names = ("vsns0", "vsns1", "vsns2", "vtop", "vbottom")
+    found = [re.search(rf"i\({n}\) = (\S+)", ran.stdout, re.IGNORECASE) for n in names]
+    printed = np.array([float(f.group(1)) for f in found if f])
+    crossbar, V_in = asymmetric_crossbar()
+    for engine in ("nodal", "ngspice", "surrogate"):
+        sol = xb.solve(crossbar, V_in, engine=engine)
+        assert printed == pytest.approx([*sol.I_out, *-sol.I_in], rel=1e-9)
+
+
+def test_reverse_read_with_driven_bit_lines():
+    """Both V_in and V_out may vary from vector to vector, and lines may be driven at both ends."""
+    rng = np.random.default_rng(11)
+    ends = xb.LineEnds(
+        wl_left=["driven", "sensed", "driven", "floating"],
+        wl_right=["driven", "floating", "sensed", "sensed"],
+        bl_top="driven",
+        bl_bottom=["floating", "sensed", "driven"],
+    )
+    for device in DEVICES:
+        crossbar = xb.Crossbar(
+            rng.uniform(1e-6, 3e-4, (4, 3)), R_driver=3.0, R_sense=5.0, device=device, ends=ends
+        )
+        V_in = rng.uniform(-0.3, 0.3, (6, 4)) * [1, 0, 1, 0]
+        V_out = rng.uniform(-0.3, 0.3, (6, 3))
+        got = xb.solve(crossbar, V_in, V_out, engine="ngspice", full=True)
+        agree(got, xb.solve(crossbar, V_in, V_out, engine="nodal", full=True))
+
+
+def test_batches_broadcast_and_run_in_parallel():
+    """Batch axes of arrays and vectors broadcast; each array is a process of its own."""
+    rng = np.random.default_rng(12)
+    crossbar = xb.Crossbar(rng.uniform(1e-5, 1e-3, (3, 1, 2, 5, 4)), device="sinh_tio2")
+    V_in = rng.uniform(-0.2, 0.2, (7, 1, 5))
+    got = xb.solve(crossbar, V_in, engine=NgspiceEngine(workers=3), full=True)
+    want = xb.solve(crossbar, V_in, engine="nodal", full=True)
+    assert got.I_out.shape == (3, 7, 2, 4)
+    assert got.V_wl.shape == (3, 7, 2, 5, 4)
+    assert "6 processes" in got.stats.method
+    agree(got, want)
+
+
+def test_an_empty_batch_gives_empty_answers():
+    got = xb.solve(xb.Crossbar([[1e-4, 2e-4]]), np.empty((0, 1)), engine="ngspice")
+    assert got.I_out.shape == (0, 2)
+
+
+def test_long_sweeps_keep_tiny_voltages_exact():
+    """Microvolts next to volts, more vectors than one process takes: no cross-talk between them."""
+    V_in = np.tile([[1.0], [1e-6], [-1e-9]], (700, 1))
+    sol = xb.solve(xb.Crossbar([[1e-4]], R_wl=0, R_bl=0), V_in, engine="ngspice")
+    assert "3 processes" in sol.stats.method
+    assert np.allclose(sol.I_out, V_in * 1e-4, rtol=1e-12, atol=0)
+
+
+def test_ten_thousand_output_currents():
+    """ngspice's `save` and `write` commands break silently above a thousand names; `.save` not."""
+    G = np.linspace(1e-6, 1e-3, 10_000)[None]
+    sol = xb.solve(xb.Crossbar(G, R_wl=0, R_bl=0), [0.2], engine="ngspice")
+    assert np.allclose(sol.I_out, 0.2 * G[0], rtol=1e-12, atol=0)
+
+
+def test_the_binary_is_asked_what_it_can_do():
+    info = ngspice_info()
+    assert Path(info.path).is_file()
+    assert re.match(r"\d+", info.version)
+    assert ("KLU" in xb.solve(xb.Crossbar([[1e-4]]), [0.1], engine="ngspice").stats.method) is (
+        info.klu
+    )
