@@ -227,10 +227,9 @@ class Crossbar:
             "V_out", "column", np.zeros(self.cols) if V_out is None else V_out,
             self.cols, self.G.shape,
         )  # fmt: skip
-        given = (("V_in", v_in, 0), ("V_out", v_out, 1)) if V_out is not None else (("V_in", v_in, 0),)
-        for name, volts, side in given:
-            idle = self._undriven[side]
-            if idle.any() and np.any(volts[..., idle]):
+        given = (("V_in", v_in), ("V_out", None if V_out is None else v_out))
+        for (name, volts), idle in zip(given, self._undriven, strict=True):
+            if volts is not None and idle.any() and np.any(volts[..., idle]):
                 raise broken_rule(
                     f"`{name}` must be 0 on a line that has no driven end",
                     f"a voltage on line {int(np.flatnonzero(idle)[0])}",

@@ -247,10 +247,15 @@ def _directly(saved: Saved, job: _Adjoint, n: int) -> tuple[Array, float]:
     for _ in range(solves.MAX_CORRECTIONS):
         total = D * (x[0] + x[1])
         r_wl, r_bl = np.empty_like(D), np.empty_like(D)
-        wl, wire_wl = kernels.network_residual_rows(f_wl - total, x[0], net.R[0], net.wl.ends, r_wl)
-        bl, wire_bl = kernels.network_residual(f_bl - total, x[1], net.R[1], net.bl.ends, r_bl)
-        allowance = linear.ROUNDING / linear.RESIDUAL * max(wire_wl, wire_bl)
-        residual = max(wl, bl) / max(scale, allowance)
+        worst = max(
+            kernels.network_residual_rows(f_wl - total, x[0], net.wl.R, net.wl.ends, r_wl),
+            kernels.network_residual(f_bl - total, x[1], net.bl.R, net.bl.ends, r_bl),
+        )
+        wire = max(
+            kernels.stiff_current(x[0], net.wl.R, net.wl.ends),
+            kernels.stiff_current(x[1], net.bl.R, net.bl.ends),
+        )
+        residual = worst / max(scale, linear.ROUNDING / linear.RESIDUAL * wire)
         if residual <= linear.RESIDUAL:
             break
         x += solver.correct(r_wl, r_bl)

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
-from scipy.sparse.linalg import splu
 
 if TYPE_CHECKING:
     from xbarspice.surrogate.linear import Lines, Network
@@ -49,6 +47,9 @@ class Direct:
     """
 
     def __init__(self, net: Network, D: Array) -> None:
+        import scipy.sparse as sp  # only where it is needed: a fifth of a second
+        from scipy.sparse.linalg import splu
+
         wl, free = _unknowns(net.wl, 0)
         self.bl, size = _unknowns(net.bl, free)
         branches = [*_ladder(net.wl, wl), *_ladder(net.bl, self.bl)]

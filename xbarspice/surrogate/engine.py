@@ -125,13 +125,13 @@ def _cores() -> int:
 
 
 def _stats(report: Array) -> Stats:
-    iterations, steps, residual = (float(x) for x in report.max(axis=0))
+    iterations, steps, residual = report.max(axis=0, initial=0.0).tolist()
     direct = int((report[:, 0] == linear.DIRECT).sum())
     notes = (f"{direct} of {len(report)} solves by sparse LU: too many iterations",)
     return Stats(
         engine="surrogate",
         method="conjugate gradients between exact ladders",
-        iterations=max(0, int(iterations)),
+        iterations=int(iterations),
         newton_steps=int(steps),
         residual=residual,
         notes=notes if direct else (),

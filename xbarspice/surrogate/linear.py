@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.array import Crossbar, Drive, End
+from xbarspice.array import Crossbar, Drive, End, EndSpec
 from xbarspice.surrogate import direct, kernels, solves
 
 __all__ = [
@@ -61,40 +62,63 @@ class Lines:
     share: Array
 
 
-def _lines(crossbar: Crossbar, kinds: npt.NDArray[np.object_], cells: int, R: float) -> Lines:
-    ends = np.zeros((5, len(kinds)))
-    share = np.zeros((2, len(kinds)))
-    known: dict[tuple[End, End], tuple[list[float], tuple[float, float]]] = {}
-    for line, pair in enumerate(kinds):
-        key = (pair[0], pair[1])
-        if key not in known:
-            known[key] = _ends(crossbar, key, R), _share(crossbar, key, cells, R)
-        ends[:, line], share[:, line] = known[key]
-    return Lines(R=R, cells=cells, ends=ends, share=share)
+@dataclass(frozen=True)
+class _Wires:
+    """Resistances that make a line: its segments, a driver's, a sense node's, ohm; its cells."""
+
+    R: float
+    driver: float
+    sense: float
+    cells: int
 
 
-def _ends(crossbar: Crossbar, pair: tuple[End, End], R: float) -> list[float]:
-    first, last = (crossbar.end_resistance(end) for end in pair)
+@lru_cache(maxsize=256)
+def _uniform(first: str, last: str, wires: _Wires, lines: int) -> Lines:
+    """Lines that all have the same two ends."""
+    pair = End(first), End(last)
+    ends = np.repeat(np.array(_ends(pair, wires))[:, None], lines, axis=1)
+    share = np.repeat(np.array(_share(pair, wires))[:, None], lines, axis=1)
+    for shared in (ends, share):
+        shared.setflags(write=False)
+    return Lines(R=wires.R, cells=wires.cells, ends=ends, share=share)
+
+
+def _lines(sides: tuple[EndSpec, EndSpec], kinds: npt.NDArray[np.object_], wires: _Wires) -> Lines:
+    first, last = sides
+    if isinstance(first, str) and isinstance(last, str):
+        return _uniform(str(first), str(last), wires, len(kinds))
+    one = [_uniform(str(a), str(b), wires, 1) for a, b in kinds]
+    return Lines(
+        R=wires.R,
+        cells=wires.cells,
+        ends=np.concatenate([line.ends for line in one], axis=1),
+        share=np.concatenate([line.share for line in one], axis=1),
+    )
+
+
+def _ends(pair: tuple[End, End], wires: _Wires) -> list[float]:
+    known = {End.DRIVEN: wires.driver, End.SENSED: wires.sense, End.FLOATING: math.inf}
+    first, last = (known[end] for end in pair)
     return [
         1.0 / first if 0 < first < math.inf else 0.0,
         float(first != 0),
-        1.0 / R if first == 0 and R > 0 else 0.0,
+        1.0 / wires.R if first == 0 and wires.R > 0 else 0.0,
         1.0 / last if 0 < last < math.inf else 0.0,
         float(last != 0),
     ]
 
 
-def _share(crossbar: Crossbar, pair: tuple[End, End], cells: int, R: float) -> tuple[float, float]:
+def _share(pair: tuple[End, End], wires: _Wires) -> tuple[float, float]:
     """Open-circuit voltage of a line at cell k, as share[0] + share[1] k of its driver voltage."""
     if End.DRIVEN not in pair:
         return 0.0, 0.0
     if End.SENSED not in pair:
         return 1.0, 0.0
-    wire = R * (cells - 1)
-    total = crossbar.R_driver + wire + crossbar.R_sense
+    length = wires.R * (wires.cells - 1)
+    total = wires.driver + length + wires.sense
     if pair[0] == End.DRIVEN:
-        return (wire + crossbar.R_sense) / total, -R / total
-    return crossbar.R_sense / total, R / total
+        return (length + wires.sense) / total, -wires.R / total
+    return wires.sense / total, wires.R / total
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +132,13 @@ class Network:
 
 def network(crossbar: Crossbar) -> Network:
     """The ladders of a crossbar."""
+    c, e = crossbar, crossbar.ends
+    wl = _Wires(c.R_wl, c.R_driver, c.R_sense, c.cols)
+    bl = _Wires(c.R_bl, c.R_driver, c.R_sense, c.rows)
     return Network(
-        wl=_lines(crossbar, crossbar.wl_ends, crossbar.cols, crossbar.R_wl),
-        bl=_lines(crossbar, crossbar.bl_ends, crossbar.rows, crossbar.R_bl),
-        R=np.array([crossbar.R_wl, crossbar.R_bl]),
+        wl=_lines((e.wl_left, e.wl_right), c.wl_ends, wl),
+        bl=_lines((e.bl_top, e.bl_bottom), c.bl_ends, bl),
+        R=np.array([c.R_wl, c.R_bl]),
     )
 
 
@@ -242,13 +269,16 @@ def true_residual(net: Network, s: State, largest: float, stiffest: float) -> fl
     It is judged against the largest current, unless stiff wires, or the stiffest device (S), make
     the rounding of the voltages alone exceed the stated share of it.
     """
-    wl, wire_wl = kernels.network_residual_rows(s.current, s.a, net.R[0], net.wl.ends, s.F_wl)
-    bl, wire_bl = kernels.network_residual(s.current, s.b, net.R[1], net.bl.ends, s.F_bl)
-    rounding = max(wire_wl, wire_bl, stiffest * float(np.abs(s.e).max()))
-    scale = max(largest, ROUNDING / RESIDUAL * rounding)
-    if not (math.isfinite(largest) and math.isfinite(max(wl, bl))):
+    wl, bl = net.wl, net.bl
+    worst = max(
+        kernels.network_residual_rows(s.current, s.a, wl.R, wl.ends, s.F_wl),
+        kernels.network_residual(s.current, s.b, bl.R, bl.ends, s.F_bl),
+    )
+    wire = max(kernels.stiff_current(s.a, wl.R, wl.ends), kernels.stiff_current(s.b, bl.R, bl.ends))
+    scale = max(largest, ROUNDING / RESIDUAL * max(wire, stiffest * float(np.abs(s.e).max())))
+    if not (math.isfinite(largest) and math.isfinite(worst)):
         return math.inf
-    return max(wl, bl) / scale if scale > 0.0 else max(wl, bl)
+    return worst / scale if scale > 0.0 else worst
 
 
 def store(p: Problem, n: int, s: State) -> None:

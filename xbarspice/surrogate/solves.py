@@ -16,12 +16,14 @@ from xbarspice.surrogate.kernels import (
     currents,
     factor,
     ladder,
+    largest,
     network_residual,
     network_residual_rows,
     open_circuit,
     pcg,
     settle,
     settle_rows,
+    stiff_current,
     transpose,
 )
 
@@ -44,6 +46,8 @@ UNFINISHED = -1.0
 """Residual of a solve that was left to the direct method."""
 CUBIC, SINH = 1, 2
 """Device equations known to the compiled Newton: I = P V + Q V^3 and I = P sinh(Q V)."""
+RESIDUAL_MET = 1e-13
+"""Relative residual below which the allowance for rounding need not be found."""
 MAX_CORRECTIONS = 4
 MAX_STEPS = 100
 SMALLEST_STEP = 1e-9
@@ -92,23 +96,16 @@ def correct(D, F_wl, R, ends_bl, work, workT, inv, invT, lane, tol2, limit):
 
 
 @njit(**_OPTIONS)
-def _largest(x):
-    out = 0.0
-    for i in range(x.shape[0]):
-        for j in range(x.shape[1]):
-            out = max(out, abs(x[i, j]))
-    return out
-
-
-@njit(**_OPTIONS)
-def true_residual(R, ends_wl, ends_bl, work, F_wl, F_bl, largest, stiffest, rounding):
+def true_residual(R, ends_wl, ends_bl, work, F_wl, F_bl, most, stiffest, rounding):
     """Relative Kirchhoff residual of the state; the sums are left in F_wl and F_bl (A)."""
-    on_wl, wire_wl = network_residual_rows(work[_CUR], work[_A], R[0], ends_wl, F_wl)
-    on_bl, wire_bl = network_residual(work[_CUR], work[_BSUM], R[1], ends_bl, F_bl)
-    scale = max(largest, rounding * max(wire_wl, wire_bl, stiffest * _largest(work[_E])))
-    worst = max(on_wl, on_bl)
-    if not math.isfinite(largest) or not math.isfinite(worst):
+    worst = network_residual_rows(work[_CUR], work[_A], R[0], ends_wl, F_wl)
+    worst = max(worst, network_residual(work[_CUR], work[_BSUM], R[1], ends_bl, F_bl))
+    if not math.isfinite(most) or not math.isfinite(worst):
         return math.inf
+    if worst <= RESIDUAL_MET * most:
+        return worst / most if most > 0.0 else 0.0
+    wire = max(stiff_current(work[_A], R[0], ends_wl), stiff_current(work[_BSUM], R[1], ends_bl))
+    scale = max(most, rounding * max(wire, stiffest * largest(work[_E])))
     return worst / scale if scale > 0.0 else worst
 
 
@@ -148,17 +145,17 @@ def _linear_one(G, R, ends_wl, ends_bl, aims, work, workT, inv, invT, lane, I_ou
             w[i, j] = e[i, j]
             a[i, j] = 0.0
             b[i, j] = 0.0
-    largest = currents(cur, I_in, I_out)
-    residual = math.inf if largest > 0.0 else 0.0
+    most = currents(cur, I_in, I_out)
+    residual = math.inf if most > 0.0 else 0.0
     iterations = 0
     for _ in range(MAX_CORRECTIONS):
         if residual <= aims[0]:
             break
         used, square = correct(
-            G, F, R, ends_bl, work, workT, inv, invT, lane, (aims[1] * largest) ** 2, int(aims[3])
+            G, F, R, ends_bl, work, workT, inv, invT, lane, (aims[1] * most) ** 2, int(aims[3])
         )
         iterations += used
-        if not square <= (aims[1] * largest) ** 2:
+        if not square <= (aims[1] * most) ** 2:
             residual = UNFINISHED
             break
         for i in range(rows):
@@ -167,8 +164,8 @@ def _linear_one(G, R, ends_wl, ends_bl, aims, work, workT, inv, invT, lane, I_ou
                 b[i, j] += work[_B, i, j]
                 w[i, j] = e[i, j] - a[i, j] - b[i, j]
                 cur[i, j] = G[i, j] * w[i, j]
-        largest = currents(cur, I_in, I_out)
-        residual = true_residual(R, ends_wl, ends_bl, work, F, r, largest, stiffest, aims[2])
+        most = currents(cur, I_in, I_out)
+        residual = true_residual(R, ends_wl, ends_bl, work, F, r, most, stiffest, aims[2])
     report[0] = iterations
     report[1] = 0.0
     report[2] = residual
@@ -204,10 +201,10 @@ def linear(
 def _sinh(x, s, d):
     """S = sinh(x), d = cosh(x) - 1 for one row: series at x / 8 and three doublings, or exp."""
     count = x.size
-    largest = 0.0
+    most = 0.0
     for j in range(count):
-        largest = max(largest, abs(x[j]))
-    if largest <= 4.0:
+        most = max(most, abs(x[j]))
+    if most <= 4.0:
         for j in range(count):
             y = x[j] * 0.125
             q = y * y
@@ -290,20 +287,18 @@ def _newton_one(
     F_wl[:, :] = cur
     F_bl[:, :] = cur
     norm = math.sqrt(settle_rows(F_wl, R[0], ends_wl) + settle(F_bl, R[1], ends_bl))
-    largest = currents(cur, I_in, I_out)
+    most = currents(cur, I_in, I_out)
     residual = math.inf if norm > 0.0 else 0.0
     iterations, steps = 0, 0
     while steps < MAX_STEPS and norm > 0.0:
-        if norm <= aims[1] * largest:
-            residual = true_residual(
-                R, ends_wl, ends_bl, work, F_wl, F_bl, largest, stiffest, aims[2]
-            )
+        if norm <= aims[1] * most:
+            residual = true_residual(R, ends_wl, ends_bl, work, F_wl, F_bl, most, stiffest, aims[2])
             if residual <= aims[0]:
                 break
             norm = math.sqrt(settle_rows(F_wl, R[0], ends_wl) + settle(F_bl, R[1], ends_bl))
         fold(D, R, ends_wl, ends_bl, work, workT, inv, invT)
         work[_R] = F_bl
-        aim = max(0.1 * aims[1] * largest, norm * min(0.1, norm / max(largest, norm)))
+        aim = max(0.1 * aims[1] * most, norm * min(0.1, norm / max(most, norm)))
         used, square = correct(
             D, F_wl, R, ends_bl, work, workT, inv, invT, lane, aim * aim, int(aims[3])
         )
@@ -333,9 +328,9 @@ def _newton_one(
             for j in range(cols):
                 work[_A, i, j] += t * work[_G, i, j]
                 work[_BSUM, i, j] += t * work[_B, i, j]
-        largest = currents(cur, I_in, I_out)
+        most = currents(cur, I_in, I_out)
     if residual != UNFINISHED and not residual <= aims[0]:
-        residual = true_residual(R, ends_wl, ends_bl, work, F_wl, F_bl, largest, stiffest, aims[2])
+        residual = true_residual(R, ends_wl, ends_bl, work, F_wl, F_bl, most, stiffest, aims[2])
     report[0] = iterations
     report[1] = steps
     report[2] = residual
@@ -496,8 +491,8 @@ def adjoint(
     """Adjoint solves: W la + D lb = -D h - g_wl, D la + B lb = -D h + g_bl; see `adjoint.py`.
 
     `index` says which slopes of D each solve uses; g_dev, g_wl, g_bl are (N or 0, rows, cols).
-    mu is (N, 1, rows, cols); with `ready` it is (N, 2, rows, cols) and holds the adjoint drops on entry
-    (direct method). Returns the new `folded`.
+    mu is (N, 1, rows, cols); with `ready` it is (N, 2, rows, cols) and holds the adjoint drops on
+    entry (direct method). Returns the new `folded`.
     """
     rows, cols = D.shape[1:]
     F, r = work[_FW], work[_R]
