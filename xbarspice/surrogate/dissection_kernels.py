@@ -103,8 +103,9 @@ def _gather(G: Any, wires: Any, group: int, values: Any) -> None:
 
 @njit(**OPTIONS)
 def _clear(out: Any, first: int, count: int) -> None:
-    for k in range(first * LANES, (first + count) * LANES):
-        out[k] = 0
+    zero = fill(out, 0.0)
+    for p in range(first, first + count):
+        store(out, p, zero)
 
 
 @njit(**OPTIONS)
@@ -113,8 +114,12 @@ def _assemble(plan: Any, f: int, values: Any, panels: Any, at: int, stack: Any) 
     front = plan.front[f]
     E, pad, S = front[F_E], front[F_PAD], front[F_STACK]
     width = E + pad
-    _clear(panels, at, E * width)
-    _clear(stack, S, pad * pad)
+    for e in range(E):
+        _clear(panels, at + e * width + e, width - e)
+    for i in range(0, front[F_SINK], TILE):  # the tiles that `_eliminate` updates
+        first = i if i < front[F_SOURCE] else front[F_SINK] // TILE * TILE
+        for row in range(i, i + TILE):
+            _clear(stack, S + row * pad + first, pad - first)
     for n in range(front[F_ELEMENT], front[F_ELEMENT] + front[F_ELEMENTS]):
         a, b, value = plan.element[n]
         x = load(values, value)
