@@ -1,0 +1,185 @@
+"""The surrogate's parts: ladders, fallback, device paths, status, threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+import xbarspice as xb
+from xbarspice.surrogate import kernels, linear, nonlinear, solves
+from xbarspice.surrogate.engine import SurrogateEngine
+
+
+def _crossbar(rows=6, cols=9, **kwargs):
+    rng = np.random.default_rng(3)
+    return xb.Crossbar(
+        10 ** rng.uniform(-5, -3, (rows, cols)), **({"R_wl": 7.0, "R_bl": 4.0} | kwargs)
+    )
+
+
+def _dense(lines: linear.Lines, D):
+    """The ladder matrix of one line with admittances D (cells,), inverted; held nodes are 0."""
+    cells = D.size
+    K = np.diag(D)
+    for k in range(cells - 1):
+        K[k : k + 2, k : k + 2] += np.array([[1, -1], [-1, 1]]) / lines.R
+    K[0, 0] += lines.ends[0, 0]
+    K[-1, -1] += lines.ends[3, 0]
+    free = np.ones(cells, bool)
+    free[0] &= lines.ends[1, 0] > 0
+    free[-1] &= lines.ends[4, 0] > 0
+    out = np.zeros((cells, cells))
+    out[np.ix_(free, free)] = np.linalg.inv(K[np.ix_(free, free)])
+    return out
+
+
+@pytest.mark.parametrize("first", ["driven", "sensed", "floating"])
+@pytest.mark.parametrize("last", ["driven", "sensed", "floating"])
+@pytest.mark.parametrize("R_sense", [0.0, 20.0])
+def test_ladder_inverts_its_matrix(first, last, R_sense):
+    """Folding and unfolding a ladder is the inverse of its nodal matrix, for every pair of ends."""
+    ends = xb.LineEnds(bl_top=first, bl_bottom=last)
+    crossbar = xb.Crossbar(
+        np.full((5, 3), 1e-3), R_bl=6.0, R_driver=9.0, R_sense=R_sense, ends=ends
+    )
+    lines = linear.network(crossbar).bl
+    rng = np.random.default_rng(0)
+    D, f = rng.uniform(1e-4, 1e-3, (5, 3)), rng.normal(size=(5, 3))
+    s, c, x, inv = np.empty((5, 3)), np.empty((5, 3)), np.empty((5, 3)), np.empty(3)
+    kernels.factor(D, lines.R, lines.ends, s, inv)
+    kernels.ladder(f, lines.R, s, inv, c, x)
+    for line in range(3):
+        np.testing.assert_allclose(x[:, line], _dense(lines, D[:, line]) @ f[:, line], rtol=1e-12)
+
+
+def test_small_drops_keep_their_digits():
+    """Devices between lines at the same voltage carry no current, not rounding noise."""
+    ends = xb.LineEnds(bl_bottom="driven")
+    crossbar = _crossbar(R_wl=0.01, R_bl=0.01, R_driver=0.01, ends=ends)
+    got = xb.solve(crossbar, np.full(6, 0.5), np.full(9, 0.5), full=True)
+    assert np.all(got.I_device == 0.0)
+
+
+def test_falls_back_to_the_direct_method_and_says_so(monkeypatch):
+    """Too many iterations: sparse LU finishes the solve, with a note and the same answer."""
+    crossbar, V = _crossbar(), np.linspace(-0.2, 0.3, 6)
+    want = xb.solve(crossbar, V)
+    monkeypatch.setattr(linear, "aims", lambda *_: np.array([1e-12, 1e-13, 1e-3, 1.0]))
+    monkeypatch.setattr(nonlinear, "aims", linear.aims)
+    got = xb.solve(crossbar, V)
+    assert "1 of 1 solves by sparse LU" in got.stats.notes[0]
+    np.testing.assert_allclose(got.I_out, want.I_out, rtol=1e-12)
+    assert not want.stats.notes
+    bent = crossbar.replace(device="sinh_tio2")
+    got = xb.solve(bent, V)
+    assert "1 of 1 solves by sparse LU" in got.stats.notes[0]
+    np.testing.assert_allclose(got.I_out, xb.solve(bent, V, engine="nodal").I_out, rtol=1e-11)
+
+
+def test_an_unmet_residual_is_an_error_or_a_status(monkeypatch):
+    """A residual that cannot be met raises by default and is a status with check=False."""
+    monkeypatch.setattr(linear, "RESIDUAL", 1e-40)
+    monkeypatch.setattr(linear, "ROUNDING", 0.0)
+    with pytest.raises(xb.errors.ConvergenceError, match="residual"):
+        xb.solve(_crossbar(), np.ones(6))
+    got = xb.solve(_crossbar(), np.ones(6), check=False)
+    assert got.status is xb.Status.NOT_CONVERGED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quintic(xb.devices.Device):
+    """A device that the compiled Newton does not know."""
+
+    name: ClassVar[str] = "quintic"
+    source: ClassVar[str] = "made up for this test"
+
+    def current(self, V, G):
+        return G * V * (1 + V**4)
+
+    def derivative(self, V, G):
+        return G * (1 + 5 * V**4)
+
+    def spice_parameters(self, G):
+        return {"g": G}
+
+    def spice_body(self):
+        return "B1 p n i={g}*v(p,n)*(1+v(p,n)**4)"
+
+    def verilog_a(self):
+        return ""
+
+
+def test_any_device_is_solved():
+    """A device without a compiled equation is solved by the same Newton on NumPy arrays."""
+    crossbar = _crossbar(device=Quintic())
+    assert nonlinear.closed_form(crossbar.device, crossbar.G_flat) is None
+    V = np.linspace(-1.0, 1.0, 12).reshape(2, 6)
+    want, got = xb.solve(crossbar, V, engine="nodal"), xb.solve(crossbar, V)
+    np.testing.assert_allclose(got.I_out, want.I_out, rtol=1e-10)
+    assert got.stats.newton_steps >= 2
+
+
+@pytest.mark.parametrize("device", ["cubic_al2o3_tio2", "sinh_tio2"])
+@pytest.mark.parametrize("volts", [1e-6, 0.1, 1.0, 4.0])
+def test_compiled_equations_are_the_devices_own(device, volts):
+    """The compiled Newton and the one on NumPy arrays give the same currents."""
+    crossbar = _crossbar(device=device)
+    V = volts * np.linspace(-1, 1, 6)
+    compiled = xb.solve(crossbar, V)
+    state = SurrogateEngine().prepare(crossbar)
+    problem = linear.problem(crossbar, state.net, crossbar.drive(V), False)
+    nonlinear.solve_generic(problem, crossbar.device, crossbar.G, 0)
+    assert problem.report[0, 2] <= 1e-12
+    np.testing.assert_allclose(compiled.I_out, problem.I_out[0], rtol=1e-11)
+
+
+@pytest.mark.parametrize("largest", [1e-12, 1e-3, 0.5, 3.9, 4.1, 40.0, 700.0])
+def test_hyperbolic_functions(largest):
+    """Sinh and cosh - 1 agree with NumPy to a few roundings, for small arguments too."""
+    x = np.linspace(-largest, largest, 1001)
+    s, d = np.empty_like(x), np.empty_like(x)
+    solves._sinh(x, s, d)
+    np.testing.assert_allclose(s, np.sinh(x), rtol=4e-15)
+    np.testing.assert_allclose(d, 2 * np.sinh(x / 2) ** 2, rtol=8e-15)
+
+
+@pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
+def test_threads_do_not_change_the_answer(device):
+    """A batch spread over threads is the same, bit for bit, as one thread's."""
+    crossbar = _crossbar(40, 50, device=device)
+    V = np.random.default_rng(0).uniform(-0.3, 0.3, (64, 40))
+    one, many = (xb.solve(crossbar, V, engine=SurrogateEngine(threads=t)).I_out for t in (1, 4))
+    np.testing.assert_array_equal(one, many)
+
+
+def test_prepared_state_serves_many_vectors():
+    """Alternating between two prepared crossbars never mixes up their factors."""
+    engine = SurrogateEngine()
+    first, second = _crossbar(), _crossbar(R_wl=50.0)
+    states = engine.prepare(first), engine.prepare(second)
+    V = np.linspace(0.1, 0.3, 6)
+    for _ in range(2):
+        for crossbar, state in zip((first, second), states, strict=True):
+            want = xb.solve(crossbar, V, engine="nodal").I_out
+            np.testing.assert_allclose(engine.solve(state, crossbar, V).I_out, want, rtol=1e-11)
+
+
+def test_threads_must_be_positive():
+    """A number of threads below 1 is misuse."""
+    with pytest.raises(xb.errors.InputError, match="threads"):
+        SurrogateEngine(threads=0)
+
+
+def test_a_hard_array_is_still_exact():
+    """128x128 with stuck shorts and 30 ohm a segment: many iterations or sparse LU, same answer."""
+    rng = np.random.default_rng(0)
+    G = 10 ** rng.uniform(-6, -3, (128, 128))
+    G[rng.random(G.shape) < 0.02] = 0.1
+    crossbar = xb.Crossbar(G, R_wl=30.0, R_bl=30.0)
+    V = rng.uniform(-0.5, 0.5, 128)
+    want, got = xb.solve(crossbar, V, engine="nodal"), xb.solve(crossbar, V)
+    scale = np.abs(want.I_in).max()
+    np.testing.assert_allclose(got.I_out, want.I_out, rtol=0, atol=1e-11 * scale)
