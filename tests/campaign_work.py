@@ -1,0 +1,97 @@
+"""Functions that campaigns of the tests run; workers import them, so they live in a module.
+
+As a program (``python -m tests.campaign_work PATH COUNT SECONDS``) it runs a whole campaign, for
+the tests that kill one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from xbarspice.studies import campaign
+
+
+def square(parameters):
+    if "log" in parameters:
+        note(parameters["log"], parameters["n"])
+    time.sleep(parameters.get("seconds", 0.0))
+    n = parameters["n"]
+    return {"square": n * n, "row": np.arange(4.0) * n, "word": f"n={n}", "nothing": None}
+
+
+def note(path, n):
+    """One line for every execution; a single short append does not mix with others."""
+    with Path(path).open("a", encoding="ascii") as file:
+        file.write(f"{n}\n")
+
+
+def fussy(parameters):
+    n = parameters["n"]
+    if n % 3 == 0:
+        raise ValueError(f"{n} is a multiple of three \0 \udcff")
+    return {"half": n / 2}
+
+
+def mends(parameters):
+    """Fails until the file exists."""
+    if not Path(parameters["file"]).exists():
+        raise OSError("not yet")
+    return {"ok": True}
+
+
+def misbehaves(parameters):
+    """Every way not to return a dictionary of numbers."""
+    how = parameters["how"]
+    if how == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "exits":
+        sys.exit("enough")
+    answers = {
+        "list": [1, 2], "object": {"a": object()}, "slash": {"a/b": 1}, "big": {"a": 2**70},
+        "nul": {"a": "x\0y"}, "words": {"a": ["x", "y"]}, "lone": {"a": "\udcff"}, "key": {1: 1},
+    }  # fmt: skip
+    return answers.get(how, {"fine": 1})
+
+
+def dies_once(parameters):
+    """Kills its worker the first time."""
+    if not Path(parameters["file"]).exists():
+        Path(parameters["file"]).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"ok": True}
+
+
+def large(parameters):
+    """Items and results larger than a pipe's buffer."""
+    return {"twice": 2 * parameters["data"]}
+
+
+def rich(parameters):
+    return {
+        "float": np.float64(0.1), "int": np.int32(7), "flag": np.True_, "none": None, "word": "µS",
+        "nan": float("nan"), "empty": np.zeros((0, 3)), "scalar": np.asarray(2.5),
+        "ints": np.arange(3, dtype=np.uint8), "complex": 1 + 2j, "flags": np.array([True, False]),
+        "list": [1.0, 2.0], "nested": {"deep": {"a": np.eye(2)}},
+        "shape": np.ones(parameters["n"]),
+    }  # fmt: skip
+
+
+def items(count, **more):
+    return [{"n": n, "data": np.full(3, n), **more} for n in range(count)]
+
+
+def main(path, count, seconds, log):
+    campaign.run(
+        items(int(count), seconds=float(seconds), log=log), square, path, workers=2, resume=True,
+        progress=lambda done, total: sys.stdout.write(f"{done}\n") and sys.stdout.flush(),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,25 @@
+"""Campaigns: many solves whose results survive anything that stops the program.
+
+A campaign is a list (or generator) of `Item` and a function that turns an item's parameters into a
+dictionary of arrays and numbers. Each result is written to HDF5 soon after it comes (see
+`xbarspice.studies.campaign.journal` for what is on disk), so that a campaign that was killed
+continues with ``resume=True`` where it stopped. An item counts as finished when its result is
+committed to the disk; only such items are reported as done, and none of them is ever done again.
+"""
+
+from xbarspice.studies.campaign.items import Item, content_hash
+from xbarspice.studies.campaign.results import Failure, Results, load
+from xbarspice.studies.campaign.runner import Summary, run
+from xbarspice.studies.campaign.solves import infer_item, solve_item
+
+__all__ = [
+    "Failure",
+    "Item",
+    "Results",
+    "Summary",
+    "content_hash",
+    "infer_item",
+    "load",
+    "run",
+    "solve_item",
+]
