@@ -1,0 +1,300 @@
+"""The golden engine under attack, through the public API: the right error or the right numbers."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import stat
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xbarspice as xb
+from tests.helpers import asymmetric_crossbar
+from xbarspice.devices import Device
+from xbarspice.engines.ngspice import NgspiceEngine
+from xbarspice.errors import (
+    ConvergenceError,
+    EngineError,
+    EngineMissingError,
+    FloatingNodeError,
+    InputError,
+)
+
+REAL = shutil.which("ngspice")
+
+
+def fake(folder: Path, body: str, name: str = "ngspice") -> str:
+    """A program that passes the probe with the real ngspice, and then does `body` (sh)."""
+    path = folder / name
+    path.write_text(
+        f'#!/bin/sh\nif [ "$3" = probe.cir ]; then exec {REAL} "$@"; fi\n{body}\n', encoding="utf-8"
+    )
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def solve(executable=None, *, timeout=20.0, **changes):
+    crossbar, V_in = asymmetric_crossbar(**changes)
+    engine = NgspiceEngine(executable=executable, timeout=timeout)
+    return xb.solve(crossbar, V_in, engine=engine, full=True)
+
+
+@pytest.fixture(autouse=True)
+def own_temporary_directory(tmp_path, monkeypatch):
+    """Run directories that a failure keeps are made below the test's own folder."""
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
+def test_missing_binary_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EngineMissingError, match="apt-get install ngspice"):
+        solve()
+
+
+def test_binary_that_cannot_be_run(tmp_path):
+    path = tmp_path / "ngspice"
+    path.write_bytes(b"\x00not a program")
+    path.chmod(0o755)
+    with pytest.raises(EngineMissingError, match="can be run"):
+        solve(str(path))
+
+
+def test_binary_that_is_not_ngspice(tmp_path):
+    path = tmp_path / "ngspice"
+    path.write_text("#!/bin/sh\necho blue moon\n")
+    path.chmod(0o755)
+    with pytest.raises(EngineError, match=r"behave like ngspice.*blue moon"):
+        solve(str(path))
+
+
+def test_binary_that_prints_garbage_and_no_results(tmp_path, own_temporary_directory):
+    with pytest.raises(EngineError, match="last line not reached") as caught:
+        solve(fake(tmp_path, "head -c 5000 /dev/urandom; head -c 5000 /dev/urandom >&2; exit 0"))
+    kept = list(own_temporary_directory.iterdir())
+    assert len(kept) == 1  # the directory stays, and the error names it
+    assert str(kept[0]) in str(caught.value)
+    assert (kept[0] / "deck.cir").is_file()
+
+
+def test_binary_that_prints_without_end(tmp_path):
+    with pytest.raises(EngineError, match="print less than"):
+        solve(fake(tmp_path, "exec cat /dev/zero"))
+
+
+def test_binary_that_lies_about_success(tmp_path):
+    """Sentinel and exit status 0, but no raw file."""
+    with pytest.raises(EngineError, match="raw file"):
+        solve(fake(tmp_path, "echo Using KLU; echo XBARSPICE-DONE"))
+
+
+def test_run_that_hangs_is_killed_with_its_children(tmp_path):
+    """The time limit ends the whole process group: nothing of it is left."""
+    note = tmp_path / "pids"
+    start = time.monotonic()
+    with pytest.raises(EngineError, match="within 1 s"):
+        solve(fake(tmp_path, f"sleep 300 & echo $! $$ > '{note}'; wait"), timeout=1.0)
+    assert time.monotonic() - start < 20
+    for pid in map(int, note.read_text().split()):
+        for _ in range(100):
+            state = Path(f"/proc/{pid}/stat")
+            if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
+                break
+            time.sleep(0.05)
+        else:
+            pytest.fail(f"process {pid} is still running")
+
+
+def test_binary_killed_mid_run(tmp_path):
+    """Killed by its process id from outside: an error that names the signal."""
+    note = tmp_path / "pid"
+
+    def kill() -> None:
+        while not (note.exists() and note.read_text().strip()):
+            time.sleep(0.02)
+        os.kill(int(note.read_text()), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(EngineError, match="signal 9"):
+        solve(fake(tmp_path, f"echo $$ > '{note}'; exec sleep 60"))
+    killer.join()
+
+
+@pytest.mark.parametrize("tenth", range(10))
+def test_truncated_raw_file(tmp_path, tenth):
+    """A raw file cut at any tenth of its length is never read as an answer."""
+    body = (
+        f'{REAL} "$@"; status=$?; size=$(stat -c %s result.raw); '
+        f"truncate -s $((size * {tenth} / 10)) result.raw; exit $status"
+    )
+    with pytest.raises(EngineError, match="raw file"):
+        solve(fake(tmp_path, body))
+
+
+def test_raw_file_with_a_value_that_is_not_finite(tmp_path):
+    patch = "printf '\\000\\000\\000\\000\\000\\000\\370\\177'"
+    body = (
+        f'{REAL} "$@"; status=$?; size=$(stat -c %s result.raw); '
+        f"{patch} | dd of=result.raw bs=1 seek=$((size - 8)) conv=notrunc 2>/dev/null; exit $status"
+    )
+    with pytest.raises(EngineError, match="finite"):
+        solve(fake(tmp_path, body))
+
+
+def test_wrong_numbers_break_kirchhoffs_law(tmp_path):
+    """One changed node voltage in an otherwise perfect raw file is noticed."""
+    body = (
+        f'{REAL} "$@"; status=$?; size=$(stat -c %s result.raw); '
+        "printf '\\077' | dd of=result.raw bs=1 seek=$((size - 1)) conv=notrunc 2>/dev/null; "
+        "exit $status"
+    )
+    with pytest.raises(EngineError, match="Kirchhoff"):
+        solve(fake(tmp_path, body))
+
+
+def test_disk_full(tmp_path):
+    """The raw file does not fit (file-size limit): ngspice says 0, the engine does not."""
+    code = (
+        "import resource, signal, numpy as np, xbarspice as xb\n"
+        "from xbarspice.errors import EngineError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "from xbarspice.engines.ngspice import ngspice_info; ngspice_info()\n"
+        "array = xb.Crossbar(np.full((8, 8), 1e-4))\n"
+        "V = np.random.default_rng(0).uniform(0, .2, (400, 8))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
+        "try:\n    xb.solve(array, V, engine='ngspice', full=True)\n"
+        "except EngineError as error:\n    print('EngineError', error)\n"
+    )
+    import subprocess
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert "EngineError" in done.stdout, done.stderr
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+def test_directory_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    crossbar, V_in = asymmetric_crossbar()
+    engine = NgspiceEngine(directory=tmp_path / "file" / "below")
+    with pytest.raises(EngineError, match="run directory must be made"):
+        xb.solve(crossbar, V_in, engine=engine)
+
+
+def test_floating_node_is_named_before_any_run():
+    ends = xb.LineEnds(bl_bottom=["sensed", "floating", "sensed"])
+    G = [[1e-4, 0, 1e-4], [1e-4, 0, 1e-4]]
+    with pytest.raises(FloatingNodeError, match="bit line 1"):
+        xb.solve(xb.Crossbar(G, ends=ends), [0.1, 0.2], engine="ngspice")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hostile(Device):
+    """A device whose SPICE form is what a test wants it to be."""
+
+    name = "hostile"
+    source = "test"
+    body: str
+
+    def current(self, V, G):
+        return G * V
+
+    def derivative(self, V, G):
+        return G + 0 * V
+
+    def spice_parameters(self, G):
+        return {}
+
+    def spice_body(self):
+        return self.body
+
+    def verilog_a(self):
+        return ""
+
+
+def test_device_without_a_solution_does_not_converge():
+    """No voltage fulfils this device's law; the error quotes what ngspice said."""
+    jump = Hostile(body="B1 p n i=v(p,n) > 0.05 ? 1e-3 : 0")
+    with pytest.raises(ConvergenceError, match="operating point"):
+        solve(device=jump, R_driver=1000.0)
+
+
+def test_device_that_floats_inside():
+    """An island inside the device is an error, not 0 V."""
+    island = Hostile(body="R1 p n {1/g}\nR2 x y 1")
+    with pytest.raises(EngineError, match="singular"):
+        solve(device=island)
+
+
+def test_unknown_parameter_is_quoted():
+    with pytest.raises(EngineError, match=r"(?i)printed.*nosuch"):
+        solve(device=Hostile(body="R1 p n {nosuch}"))
+
+
+def test_device_text_that_is_another_law_breaks_kirchhoff():
+    """SPICE form and Python form disagree by a percent: noticed, not averaged."""
+    with pytest.raises(EngineError, match="Kirchhoff"):
+        solve(device=Hostile(body="R1 p n {1.01/g}"))
+
+
+def test_failure_of_one_array_ends_the_others(tmp_path):
+    """A batch with one failing process raises that failure and leaves no process behind."""
+    executable = fake(tmp_path, "exit 7")
+    crossbar = xb.Crossbar(np.full((6, 2, 2), 1e-4))
+    with pytest.raises(EngineError, match="exit status 7"):
+        xb.solve(crossbar, [0.1, 0.2], engine=NgspiceEngine(executable=executable, workers=2))
+
+
+def test_node_names_in_another_case(tmp_path):
+    """Names are found whatever the case in which the raw file spells them."""
+    body = f'{REAL} "$@"; status=$?; sed -i "/^\\t/s/v(\\|i(/\\U&/" result.raw; exit $status'
+    want = xb.solve(*asymmetric_crossbar(), engine="nodal")
+    got = solve(fake(tmp_path, body))
+    assert np.allclose(got.I_out, want.I_out, rtol=1e-10, atol=0)
+
+
+def test_path_with_spaces_and_other_alphabets(tmp_path):
+    """Program and run directories may lie anywhere."""
+    folder = tmp_path / "Übergröße и пробел 表"
+    folder.mkdir()
+    executable = fake(folder, f'exec {REAL} "$@"', name="ng spice é")
+    crossbar, V_in = asymmetric_crossbar()
+    engine = NgspiceEngine(executable=executable, directory=folder, keep=True)
+    got = xb.solve(crossbar, V_in, engine=engine)
+    want = xb.solve(crossbar, V_in, engine="nodal")
+    assert np.allclose(got.I_out, want.I_out, rtol=1e-10, atol=0)
+    assert str(folder) in got.stats.notes[-1]
+
+
+def test_start_up_files_of_the_user_are_not_read(tmp_path, monkeypatch):
+    """A .spiceinit in HOME or the working directory cannot change an answer."""
+    (tmp_path / ".spiceinit").write_text("set numdgt=3\nset filetype=ascii\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SPICE_ASCIIRAWFILE", "1")
+    monkeypatch.chdir(tmp_path)
+    want = xb.solve(*asymmetric_crossbar(), engine="nodal")
+    assert np.allclose(solve().I_out, want.I_out, rtol=1e-10, atol=0)
+
+
+def test_nothing_is_left_after_success(own_temporary_directory):
+    solve()
+    assert list(own_temporary_directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("settings", [{"timeout": 0}, {"timeout": -1.0}, {"workers": 0}])
+def test_misuse_is_refused(settings):
+    with pytest.raises(InputError):
+        NgspiceEngine(**settings)
