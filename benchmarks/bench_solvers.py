@@ -1,0 +1,256 @@
+"""Crossbar solvers side by side: times, ratios and errors of the same arrays in one run.
+
+    OMP_NUM_THREADS=1 python benchmarks/bench_solvers.py [--sizes 16 64 128] [--ngspice] [--large]
+                                                         [--json FILE]
+
+Every time is a median of repetitions that are interleaved in short bursts, so that no peer always
+finds the caches of another. One thread. The surrogate and the nodal engine are timed through the
+public `xb.solve`, on a crossbar object that exists; the peers on matrices that exist: building
+objects and matrices is left out for all. Peers that are not installed are named as such. The fitted
+alpha-beta formula is left out: its fitting procedure has not been reproduced from its paper here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import splu
+
+import xbarspice as xb
+from xbarspice.surrogate.engine import SurrogateEngine
+
+R = 1.0  # ohm, every segment and every end, as badcrossbar counts them
+
+
+def problem(size, device="ohmic"):
+    rng = np.random.default_rng(size)
+    G = rng.uniform(1 / 15e3, 1 / 5e3, (size, size))
+    crossbar = xb.Crossbar(G, R_wl=R, R_bl=R, R_driver=R, R_sense=R, device=device)
+    return crossbar, rng.uniform(0, 1, size)
+
+
+def nodal_matrix(G):
+    """The nodal matrix (word-line nodes, then bit-line nodes) of a square array in read mode."""
+    n = len(G)
+    chain = sp.diags_array(
+        [np.full(n - 1, -1 / R), np.r_[np.full(n - 1, 2 / R), 1 / R], np.full(n - 1, -1 / R)],
+        offsets=[-1, 0, 1],
+    )
+    flipped = sp.diags_array(
+        [np.full(n - 1, -1 / R), np.r_[1 / R, np.full(n - 1, 2 / R)], np.full(n - 1, -1 / R)],
+        offsets=[-1, 0, 1],
+    )
+    eye, D = sp.eye_array(n), sp.diags_array(G.ravel())
+    return sp.csc_matrix(
+        sp.block_array([[sp.kron(eye, chain) + D, -D], [-D, sp.kron(flipped, eye) + D]])
+    )
+
+
+def sparse_lu(crossbar, V):
+    n = crossbar.rows
+    K = nodal_matrix(crossbar.G)
+    rhs = np.zeros(2 * n * n)
+    rhs[: n * n : n] = V / R
+    return lambda: splu(K).solve(rhs)[-n:] / R
+
+
+def badcrossbar(crossbar, V):
+    try:
+        import cairo  # noqa: F401
+    except ImportError:  # only its plots need it; a stand-in lets the solver load
+        sys.modules["cairo"] = types.ModuleType("cairo")
+        sys.modules["cairo"].Context = object
+    import logging
+
+    import badcrossbar as peer
+
+    logging.disable(logging.INFO)
+    resistances = 1 / crossbar.G
+    return lambda: peer.compute(
+        V[:, None], resistances, r_i=R, node_voltages=False, all_currents=False
+    ).currents.output[0]
+
+
+def surrogate(crossbar, V):
+    engine = SurrogateEngine(threads=1)
+    return lambda: xb.solve(crossbar, V, engine=engine).I_out
+
+
+def nodal(crossbar, V):
+    return lambda: xb.solve(crossbar, V, engine="nodal").I_out
+
+
+def ngspice(crossbar, V):
+    return lambda: xb.solve(crossbar, V, engine="ngspice").I_out
+
+
+def ideal(crossbar, V):
+    return lambda: V @ crossbar.G
+
+
+def measure(peers, seconds=4.0, burst=5):
+    """Median seconds of each callable; bursts of one after the other until the time is used up."""
+    times = {name: [] for name in peers}
+    answers = {name: call() for name, call in peers.items()}  # compiles, fills the caches
+    end = time.perf_counter() + seconds
+    while True:
+        for name, call in peers.items():
+            for _ in range(burst):
+                start = time.perf_counter()
+                call()
+                times[name].append(time.perf_counter() - start)
+                if times[name][-1] > 0.2:
+                    break
+        if time.perf_counter() > end:
+            break
+    return {name: statistics.median(t) for name, t in times.items()}, answers
+
+
+def linear_rows(size, with_ngspice):
+    crossbar, V = problem(size)
+    makers = {
+        "surrogate": surrogate, "ideal product": ideal, "SciPy sparse LU": sparse_lu,
+        "nodal engine": nodal, "badcrossbar": badcrossbar,
+    }  # fmt: skip
+    if with_ngspice:
+        makers["ngspice"] = ngspice
+    peers, rows = {}, []
+    for name, make in makers.items():
+        try:
+            call = make(crossbar, V)
+            call()
+            peers[name] = call
+        except (ImportError, xb.errors.EngineError) as missing:
+            rows.append({"work": f"{size}x{size}, 1 vector", "solver": name, "note": str(missing)})
+    times, answers = measure(peers)
+    want = xb.solve(crossbar, V, engine="nodal").I_out
+    for name, seconds in times.items():
+        rows.append({
+            "work": f"{size}x{size}, 1 vector", "solver": name, "ms": 1e3 * seconds,
+            "ratio": seconds / times["surrogate"],
+            "error": float(np.abs(answers[name] - want).max() / np.abs(want).max()),
+        })  # fmt: skip
+    return rows
+
+
+def batch_rows():
+    """Many inputs on one 64x64 array, ohmic and sinh, on one core: time an input."""
+    rows = []
+    for device in ("ohmic", "sinh_tio2", "cubic_al2o3_tio2"):
+        crossbar, _ = problem(64, device)
+        V = np.random.default_rng(0).uniform(0, 1, (200, 64))
+        times, answers = measure({"surrogate": surrogate(crossbar, V)}, burst=1)
+        want = xb.solve(crossbar, V[:3], engine="nodal").I_out
+        rows.append({
+            "work": f"64x64 {device}, 200 inputs up to 1 V, an input", "solver": "surrogate",
+            "ms": 1e3 * times["surrogate"] / 200,
+            "error": float(np.abs(answers["surrogate"][:3] - want).max() / np.abs(want).max()),
+        })  # fmt: skip
+    return rows
+
+
+def gradient_rows():
+    """Backward against forward, one vector a solve."""
+    from xbarspice.surrogate import adjoint
+
+    rows = []
+    for size in (64, 128):
+        for device in ("ohmic", "sinh_tio2"):
+            crossbar, V = problem(size, device)
+            drive = crossbar.drive(V)
+            _, saved = adjoint.forward(crossbar, drive, threads=1)
+            g = np.ones((1, size))
+            times, _ = measure({
+                "forward": lambda c=crossbar, d=drive: adjoint.forward(c, d, threads=1),
+                "backward": lambda s=saved, g=g: adjoint.backward(s, I_out=g),
+            }, seconds=2.0)  # fmt: skip
+            for name, seconds in times.items():
+                rows.append({
+                    "work": f"{size}x{size} {device}, gradients", "solver": f"surrogate {name}",
+                    "ms": 1e3 * seconds, "ratio": seconds / times["forward"],
+                })  # fmt: skip
+    return rows
+
+
+def large_row():
+    crossbar, V = problem(1024)
+    start = time.perf_counter()
+    first = xb.solve(crossbar, V, engine=SurrogateEngine(threads=1))
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    note = f"residual {first.stats.residual:.1e}, peak memory of the process {peak:.0f} MiB"
+    return {"work": "1024x1024, 1 vector", "solver": "surrogate", "ms": 1e3 * seconds, "note": note}
+
+
+def start_rows():
+    """Import and first solve in fresh processes whose kernel cache is warm."""
+    code = (
+        "import time; t=time.perf_counter(); import xbarspice as xb; a=time.perf_counter();"
+        "import numpy as np; c=xb.Crossbar(np.full((8,8),1e-4)); xb.solve(c,np.ones(8));"
+        "print(a-t, time.perf_counter()-a)"
+    )
+    runs = []
+    for _ in range(4):
+        out = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+        runs.append([float(x) for x in out.stdout.split()])
+    medians = [statistics.median(column) for column in zip(*runs[1:], strict=True)]
+    return [
+        {"work": work, "solver": "surrogate", "ms": 1e3 * seconds}
+        for work, seconds in zip(("import xbarspice", "first solve"), medians, strict=True)
+    ]
+
+
+def hardware():
+    info = Path("/proc/cpuinfo")
+    model = [x for x in info.read_text().splitlines() if "model name" in x] if info.exists() else []
+    return {
+        "processor": model[0].split(":")[1].strip() if model else platform.processor(),
+        "python": platform.python_version(), "numpy": np.__version__, "threads": 1,
+    }  # fmt: skip
+
+
+def markdown(rows):
+    out = [
+        "| work | solver | ms | times the surrogate (or forward) | error | note |",
+        "|" + "---|" * 6,
+    ]
+    for row in rows:
+        ms, ratio, error = row.get("ms"), row.get("ratio"), row.get("error")
+        out.append(
+            f"| {row['work']} | {row['solver']} | {'' if ms is None else f'{ms:.4g}'} | "
+            f"{'' if ratio is None else f'{ratio:.3g}'} | "
+            f"{'' if error is None else f'{error:.1e}'} | {row.get('note', '')} |"
+        )
+    return "\n".join(out)
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--sizes", type=int, nargs="*", default=[16, 64, 128])
+    options.add_argument("--ngspice", action="store_true", help="include ngspice (slow)")
+    options.add_argument("--large", action="store_true", help="include 1024x1024")
+    options.add_argument("--json", type=Path, help="also write the rows to this file")
+    chosen = options.parse_args()
+    rows = [row for size in chosen.sizes for row in linear_rows(size, chosen.ngspice)]
+    rows += batch_rows() + gradient_rows() + start_rows()
+    if chosen.large:
+        rows.append(large_row())
+    machine = hardware()
+    print(f"{machine}\n\n{markdown(rows)}")
+    if chosen.json:
+        chosen.json.write_text(json.dumps({"hardware": machine, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
