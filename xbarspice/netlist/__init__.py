@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 import numpy.typing as npt
 
 from xbarspice.array import Crossbar
@@ -9,7 +12,17 @@ from xbarspice.netlist.reader import ReadBack, compare, read
 from xbarspice.netlist.records import Netlist, build, config_hash
 from xbarspice.netlist.writers import dialects, get
 
-__all__ = ["Netlist", "ReadBack", "build", "compare", "config_hash", "dialects", "read", "write"]
+__all__ = [
+    "Netlist",
+    "ReadBack",
+    "build",
+    "compare",
+    "config_hash",
+    "dialects",
+    "read",
+    "to_pyspice",
+    "write",
+]
 
 
 def write(
@@ -35,3 +48,8 @@ def write(
         FloatingNodeError: a line has no path to any source.
     """
     return get(dialect)(build(crossbar, V_in, V_out))
+
+
+def to_pyspice(crossbar: Crossbar, title: str = "xbarspice crossbar") -> Any:
+    """A PySpice `Circuit` of the array; see `xbarspice.engines.pyspice.to_pyspice`."""
+    return importlib.import_module("xbarspice.engines.pyspice").to_pyspice(crossbar, title)

@@ -21,7 +21,16 @@ from xbarspice.devices import Ohmic
 from xbarspice.netlist.numbers import resistances
 from xbarspice.netlist.records import SIDES, Netlist, Sources, describe_device
 
-__all__ = ["OPTIONS", "PLATEAU", "circuit", "drive_name", "subcircuit", "write"]
+__all__ = [
+    "OPTIONS",
+    "PLATEAU",
+    "circuit",
+    "drive_name",
+    "passive",
+    "plateaus",
+    "subcircuit",
+    "write",
+]
 
 OPTIONS = "reltol=1e-12 abstol=1e-18 vntol=1e-15 gmin=1e-20"
 """Tolerances that give 1e-13 in the currents; ngspice's defaults give 6e-8 (measured)."""
@@ -53,20 +62,32 @@ def write(netlist: Netlist) -> str:
 
 def circuit(netlist: Netlist) -> list[str]:
     """Header and elements, without options, outputs and control section."""
-    xb = netlist.crossbar
-    lines = header(netlist)
-    if not isinstance(xb.device, Ohmic):
-        lines += ["", *subcircuit(netlist)]
-    lines += ["", "* drivers", *drives(netlist)]
+    model, rest = _model(netlist), _elements(netlist)
+    lines = [*header(netlist), *model, "", "* drivers", *drives(netlist)]
     lines += ["* sense nodes at 0 V; the current of each source is the reading"]
     for sources in (netlist.word_senses, netlist.bit_senses):
         pairs = zip(sources.names, sources.nodes, strict=True)
         lines += [f"{name} {node} 0 0" for name, node in pairs]
+    return [*lines, *rest, ""]
+
+
+def passive(netlist: Netlist) -> list[str]:
+    """Device model and elements without any source."""
+    return [*_model(netlist), *_elements(netlist)]
+
+
+def _model(netlist: Netlist) -> list[str]:
+    ohmic = isinstance(netlist.crossbar.device, Ohmic)
+    return [] if ohmic else ["", *subcircuit(netlist)]
+
+
+def _elements(netlist: Netlist) -> list[str]:
+    lines: list[str] = []
     for title, part in (("line ends", netlist.ends), ("wire segments", netlist.wires)):
         lines.append(f"* {title}")
         rows = zip(part.names, part.a, part.b, part.ohm, strict=True)
         lines += [f"{name} {a} {b} {ohm!r}" for name, a, b, ohm in rows]
-    return [*lines, "* devices, word line to bit line", *devices(netlist), ""]
+    return [*lines, "* devices, word line to bit line", *devices(netlist)]
 
 
 def header(netlist: Netlist) -> list[str]:
@@ -142,11 +163,12 @@ def drives(netlist: Netlist) -> list[str]:
                 lines.append(f"{name} {node} 0 {float(volts[0])!r}")
             else:
                 lines += [f"{drive_name(netlist, name)} {node} 0 v=pwl(v(idx)"]
-                lines += _plateaus(volts.tolist())
+                lines += plateaus(volts.tolist())
     return lines
 
 
-def _plateaus(volts: list[float]) -> list[str]:
+def plateaus(volts: list[float]) -> list[str]:
+    """Rest of a `pwl(v(idx)` source as continuation lines: constant around every index."""
     pairs = [f",{k - PLATEAU!r},{v!r},{k + PLATEAU!r},{v!r}" for k, v in enumerate(volts)]
     lines = [
         "+" + "".join(pairs[k : k + _PAIRS_A_LINE]) for k in range(0, len(pairs), _PAIRS_A_LINE)

@@ -69,6 +69,7 @@ class NgspiceEngine(Engine):
     """
 
     name = "ngspice"
+    program = "ngspice"
 
     def __init__(
         self,
@@ -94,6 +95,9 @@ class NgspiceEngine(Engine):
     def _prepare(self, crossbar: Crossbar) -> NgspiceInfo:
         return ngspice_info(self.executable, timeout=min(self.timeout, 20.0))
 
+    def _command(self, info: NgspiceInfo) -> list[str]:
+        return [info.path, "-n", "-b"]
+
     def _solve(self, state: NgspiceInfo, crossbar: Crossbar, drive: Drive, full: bool) -> Raw:
         tasks = _tasks(drive)
         N, rows, cols = len(drive.array), crossbar.rows, crossbar.cols
@@ -116,7 +120,7 @@ class NgspiceEngine(Engine):
         solver = "KLU" if state.klu else "Sparse 1.3"
         stats = Stats(
             engine=self.name,
-            method=f"ngspice-{state.version}, {solver}, {len(tasks)} processes",
+            method=f"{self.program}-{state.version}, {solver}, {len(tasks)} processes",
             residual=max(residuals),
             notes=tuple(notes),
         )
@@ -161,7 +165,7 @@ class NgspiceEngine(Engine):
             residual[0] = _residual(netlist, part, full)
 
         run = run_deck(
-            info.path,
+            self._command(info),
             deck(netlist, klu=info.klu, full=full),
             points=netlist.vectors,
             klu=info.klu,

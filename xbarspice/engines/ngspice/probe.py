@@ -13,7 +13,7 @@ from pathlib import Path
 from xbarspice.engines.ngspice.process import run_group
 from xbarspice.errors import EngineError, EngineMissingError
 
-__all__ = ["NgspiceInfo", "find", "ngspice_info"]
+__all__ = ["NgspiceInfo", "ask", "find", "ngspice_info"]
 
 INSTALL = (
     "Install it (Debian and Ubuntu: apt-get install ngspice; Fedora: dnf install ngspice; macOS: "
@@ -83,10 +83,15 @@ def ngspice_info(
 
 @functools.lru_cache(maxsize=32)
 def _ask(path: str, _size: int, _changed: int, timeout: float) -> NgspiceInfo:
+    return ask([path, "-n", "-b"], path, timeout)
+
+
+def ask(command: list[str], path: str, timeout: float) -> NgspiceInfo:
+    """Run a one-resistor circuit with a program that behaves like ``ngspice -b``."""
     with tempfile.TemporaryDirectory(prefix="xbarspice-probe-") as name:
         directory = Path(name)
         (directory / "probe.cir").write_text(_DECK)
-        done = run_group([path, "-n", "-b", "probe.cir"], directory, timeout=timeout)
+        done = run_group([*command, "probe.cir"], directory, timeout=timeout)
     version = re.search(r"ngspice-(\d[\w.+-]*)", done.stdout)
     if done.status != 0 or "XBARSPICE-DONE" not in done.stdout or version is None:
         shown = (done.stderr.strip() or done.stdout.strip())[-300:]

@@ -65,7 +65,7 @@ def control_section(analysis: str) -> list[str]:
 
 
 def run_deck(
-    executable: str,
+    command: list[str],
     lines: list[str],
     *,
     points: int,
@@ -79,7 +79,7 @@ def run_deck(
     """Run a deck that ends in `control_section` and read its raw file.
 
     Args:
-        executable: path of ngspice.
+        command: the program and its options; the deck's name is added.
         lines: the deck, title first.
         points: number of points that the analysis must give.
         klu: whether the deck asks for KLU, so that its use must be confirmed.
@@ -102,8 +102,7 @@ def run_deck(
             f"{error.strerror}. Pass a `directory` that can be written."
         ) from error
     try:
-        command = [executable, "-n", "-b", "deck.cir"]
-        done = run_group(command, directory, timeout=timeout, cancel=cancel)
+        done = run_group([*command, "deck.cir"], directory, timeout=timeout, cancel=cancel)
         _write_logs(directory, done)
         notes = _judge(done, lines, klu)
         raw = read_raw(directory / "result.raw")
