@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.array import Crossbar, Drive, End
+from xbarspice.array import Crossbar, Drive, End, EndSpec
 from xbarspice.engines.base import Raw
 from xbarspice.errors import ConvergenceError
 from xbarspice.surrogate import kernels, linear, nonlinear, solves
@@ -265,12 +265,15 @@ def _directly(saved: Saved, job: _Adjoint, n: int) -> tuple[Array, float]:
 def _collect(saved: Saved, job: _Adjoint) -> Gradients:
     crossbar = saved.crossbar
     mu = job.mu[:, 0]
-    wl, bl = crossbar.wl_ends.T, crossbar.bl_ends.T
+    by_end = {End.DRIVEN: 0.0, End.SENSED: 0.0, End.FLOATING: 0.0}
     at_wl, at_bl = job.at_wl.sum(axis=0), job.at_bl.sum(axis=0)
-    by_end = {
-        end: float(at_wl[wl == end].sum() + at_bl[bl == end].sum())
-        for end in (End.DRIVEN, End.SENSED)
-    }
+    at = (*at_wl, *at_bl)
+    for (given, kinds), values in zip(_sides(crossbar), at, strict=True):
+        if isinstance(given, str):
+            by_end[End(given)] += float(values.sum())
+            continue
+        for kind, value in zip(kinds, values.tolist(), strict=True):
+            by_end[kind] += value
     dR = job.dR.sum(axis=0)
     out = {
         "R_wl": float(dR[0]),
@@ -287,6 +290,13 @@ def _collect(saved: Saved, job: _Adjoint) -> Gradients:
         G=_by_array(saved, mu * saved.V_device) if crossbar.device.name == "ohmic" else None,
         **out,
     )
+
+
+def _sides(crossbar: Crossbar) -> list[tuple[EndSpec, npt.NDArray[np.object_]]]:
+    """The four sides as they were given, and as one `End` a line: left, right, top, bottom."""
+    e, wl, bl = crossbar.ends, crossbar.wl_ends, crossbar.bl_ends
+    kinds = (wl[:, 0], wl[:, 1], bl[:, 0], bl[:, 1])
+    return list(zip((e.wl_left, e.wl_right, e.bl_top, e.bl_bottom), kinds, strict=True))
 
 
 def _by_array(saved: Saved, values: Array) -> Array:
@@ -307,7 +317,11 @@ def _through_lines(saved: Saved, job: _Adjoint) -> dict[str, float]:
         ("R_wl", crossbar.wl_ends, p.V_in, crossbar.cols, 1.0, job.sources[3], (0, 1, 2)),
         ("R_bl", crossbar.bl_ends, p.V_out, crossbar.rows, -1.0, job.sources[4], (0, 2, 1)),
     )
-    for name, ends, volts, cells, sign, on_nodes, axes in sides:
+    given = [spec for spec, _ in _sides(crossbar)]
+    for k, (name, ends, volts, cells, sign, on_nodes, axes) in enumerate(sides):
+        both = given[2 * k : 2 * k + 2]
+        if all(isinstance(x, str) for x in both) and {*both} != {End.DRIVEN, End.SENSED}:
+            continue
         for line, pair in enumerate(ends):
             if {*pair} != {End.DRIVEN, End.SENSED}:
                 continue
