@@ -8,10 +8,11 @@ float64, 1e-6 in float32).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numba
 import numpy as np
@@ -23,10 +24,14 @@ from xbarspice.surrogate.dissection_kernels import forward, reverse
 from xbarspice.surrogate.dissection_plan import WIRES, Plan, plan_of, topology_of
 from xbarspice.surrogate.dissection_simd import LANES
 
-__all__ = ["Reduction", "effective_matrix", "reduce"]
+__all__ = ["Reduction", "at_once", "effective_matrix", "reduce"]
+
+Answer = TypeVar("Answer")
 
 KEEP_BYTES = 1 << 29
 """Largest memory for kept factors; beyond it, the reverse mode repeats the elimination."""
+WORTH_A_THREAD = 10_000
+"""Work (see `_work`) for which starting threads pays."""
 
 
 def effective_matrix(
@@ -81,7 +86,7 @@ class Reduction:
         out = np.empty((len(self.G), self.G.shape[1] + len(WIRES)), self.G.dtype)
         given = np.ascontiguousarray(M, dtype=self.G.dtype)
         _on_all_cores(
-            len(self.G),
+            given.shape,
             lambda k, n: reverse(self.G, self.wires, given, self.plan, k, n, self.panels, out),
         )
         by_conductance = out[:, -len(WIRES) :].sum(axis=0, dtype=np.float64)
@@ -119,14 +124,29 @@ def reduce(
     keep = keep and size * G.itemsize <= KEEP_BYTES
     panels = np.empty(size if keep else 0, dtype)
     out = np.zeros((len(G), crossbar.rows, crossbar.cols), dtype)
-    _on_all_cores(len(G), lambda k, n: forward(G, wires, plan, k, n, panels, out))
+    _on_all_cores(out.shape, lambda k, n: forward(G, wires, plan, k, n, panels, out))
     return Reduction(G_eff=out, G=G, wires=wires, plan=plan, panels=panels)
 
 
-def _on_all_cores(arrays: int, work: Callable[[int, int], None]) -> None:
+def _work(shape: tuple[int, ...]) -> float:
+    """Elimination work of arrays (..., rows, cols), in units of about 50 ns."""
+    arrays, cells = math.prod(shape[:-2]), shape[-1] * shape[-2]
+    return -(-arrays // LANES) * cells**1.5
+
+
+def at_once(jobs: list[Callable[[], Answer]], shapes: list[tuple[int, ...]]) -> list[Answer]:
+    """Results of reductions (or reverse modes) of arrays of these shapes that share the cores."""
+    small = sum(_work(shape) for shape in shapes) < WORTH_A_THREAD
+    if small or len(jobs) == 1 or numba.get_num_threads() == 1:
+        return [job() for job in jobs]
+    with ThreadPoolExecutor(numba.get_num_threads()) as pool:
+        return list(pool.map(lambda job: job(), jobs))
+
+
+def _on_all_cores(shape: tuple[int, ...], work: Callable[[int, int], None]) -> None:
     """Call ``work(worker, workers)`` for every worker; kernels release the GIL."""
-    workers = min(numba.get_num_threads(), -(-arrays // LANES))
-    if workers <= 1:
+    workers = min(numba.get_num_threads(), -(-shape[0] // LANES))
+    if workers <= 1 or _work(shape) < WORTH_A_THREAD:
         work(0, 1)
         return
     with ThreadPoolExecutor(workers) as pool:

@@ -13,7 +13,7 @@ from xbarspice import devices
 from xbarspice.devices import Device
 from xbarspice.errors import broken_rule
 from xbarspice.mapping import Layer, layer_scales, pair_conductances
-from xbarspice.surrogate.torch_matrix import as_numpy, effective_matrix
+from xbarspice.surrogate.torch_matrix import as_numpy, effective_matrices, effective_matrix
 from xbarspice.surrogate.torch_solve import solve
 
 __all__ = ["CrossbarConfig", "CrossbarConv2d", "CrossbarLinear", "quantise"]
@@ -278,17 +278,15 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None, config: CrossbarConf
     return y if bias is None or G.shape[0] > weight.shape[1] else y + bias
 
 
-def _matrix(tiles: Tensor, config: CrossbarConfig) -> Tensor:
-    return effective_matrix(
-        tiles, R_wl=config.R_wl, R_bl=config.R_bl, R_driver=config.R_driver, R_sense=config.R_sense
-    )
-
-
 def _through_matrix(volts: Tensor, G: Tensor, config: CrossbarConfig) -> Tensor:
     """Current differences of a linear layer, A: the tiles' effective matrices form one matrix."""
     bands: dict[int, list[Tensor]] = {}
-    for top, _left, tiles in _stacked(G, config):
-        matrix = _matrix(tiles, config)
+    stacks = _stacked(G, config)
+    matrices = effective_matrices(
+        [tiles for _top, _left, tiles in stacks],
+        R_wl=config.R_wl, R_bl=config.R_bl, R_driver=config.R_driver, R_sense=config.R_sense,
+    )  # fmt: skip
+    for (top, _left, _tiles), matrix in zip(stacks, matrices, strict=True):
         bands.setdefault(top, []).append(matrix.transpose(1, 2).flatten(2).flatten(0, 1))
     whole = torch.cat([torch.cat(band, dim=1) for band in bands.values()])
     pairs = whole.unflatten(1, (-1, 2))
@@ -305,7 +303,10 @@ def _through_tiles(volts: Tensor, G: Tensor, config: CrossbarConfig) -> Tensor:
         a, b, rows, _cols = tiles.shape
         own = v[:, top : top + a * rows].unflatten(1, (a, 1, rows))
         if linear:
-            matrix = _matrix(tiles, config)
+            matrix = effective_matrix(
+                tiles, R_wl=config.R_wl, R_bl=config.R_bl, R_driver=config.R_driver,
+                R_sense=config.R_sense,
+            )  # fmt: skip
             current = torch.einsum("nakr,abrc->nabc", own, matrix)
         else:
             own = own.expand(-1, a, b, rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,13 @@ from xbarspice.array import READ, Crossbar, End, LineEnds
 from xbarspice.devices import Device
 from xbarspice.errors import XbarspiceError, broken_rule
 from xbarspice.surrogate import adjoint
-from xbarspice.surrogate.dissection import Reduction, reduce
+from xbarspice.surrogate.dissection import Reduction, at_once, reduce
 from xbarspice.surrogate.dissection_plan import WIRES
 from xbarspice.surrogate.torch_dense import dense_effective_matrix
 
 __all__ = [
-    "Scalar", "as_numpy", "as_resistances", "check_tensor", "crossbar_of", "effective_matrix",
+    "Scalar", "as_numpy", "as_resistances", "check_tensor", "crossbar_of", "effective_matrices",
+    "effective_matrix",
     "only_once",
 ]  # fmt: skip
 
@@ -92,31 +95,52 @@ def check_tensor(name: str, value: Any) -> None:
         )
 
 
-class _EffectiveMatrix(torch.autograd.Function):
+class _EffectiveMatrices(torch.autograd.Function):
+    """Inputs: crossbars, R x 4, then the G of each crossbar; outputs: G_eff of each."""
+
     @staticmethod
-    def forward(ctx: Any, crossbar: Crossbar, G: Tensor, *R: Tensor) -> Tensor:
+    def forward(ctx: Any, crossbars: list[Crossbar], *tensors: Tensor) -> tuple[Tensor, ...]:
         keep = any(ctx.needs_input_grad)
-        reduction = reduce(crossbar, dtype=as_numpy(G).dtype, keep=keep)
+        R, Gs = tensors[:4], tensors[4:]
+        dtype = as_numpy(Gs[0]).dtype
+        jobs = [partial(reduce, c, dtype=dtype, keep=keep) for c in crossbars]
+        found = at_once(jobs, [c.G.shape for c in crossbars])
         if keep:
-            ctx.save_for_backward(G, *R)
-            ctx.crossbar, ctx.reduction = crossbar, reduction
-        return torch.from_numpy(reduction.G_eff).reshape(G.shape)
+            ctx.save_for_backward(*R, *Gs)
+            ctx.crossbars, ctx.reductions = crossbars, found
+        return tuple(
+            torch.from_numpy(r.G_eff).reshape(G.shape) for r, G in zip(found, Gs, strict=True)
+        )
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         sources = (*ctx.saved_tensors, *grads)
-        reduction: Reduction = ctx.reduction
-        M = as_numpy(grads[0]).reshape(reduction.G_eff.shape)
-        dG, dR = reduction.reverse(M)
-        wanted = np.array(ctx.needs_input_grad[2:])
-        if wanted.any() and reduction.G.dtype != np.float64:
-            # drops along a wire are too small beside the voltages for float32 gradients
-            dR = reduce(ctx.crossbar, keep=True).reverse(M)[1]
-        if np.isnan(dR[wanted]).any():
-            dR = _by_unit_vectors(ctx.crossbar, M)
+        wanted = np.array(ctx.needs_input_grad[1:5])
+
+        def job(crossbar: Crossbar, reduction: Reduction, grad: Tensor) -> Any:
+            M = as_numpy(grad).reshape(reduction.G_eff.shape)
+            dG, dR = reduction.reverse(M)
+            return dG, _checked_resistances(crossbar, reduction, M, dR, wanted)
+
+        parts = zip(ctx.crossbars, ctx.reductions, grads, strict=True)
+        found = at_once([partial(job, *part) for part in parts], [g.shape for g in grads])
+        dR = np.sum([by_R for _dG, by_R in found], axis=0)
         by_R = [torch.tensor(d) if w else None for d, w in zip(dR, wanted, strict=True)]
-        by_G = torch.from_numpy(dG).reshape(grads[0].shape)
-        return (None, *(only_once(g, *sources) for g in (by_G, *by_R)))
+        by_G = [
+            torch.from_numpy(dG).reshape(grad.shape)
+            for (dG, _by_R), grad in zip(found, grads, strict=True)
+        ]
+        return (None, *(only_once(g, *sources) for g in (*by_R, *by_G)))
+
+
+def _checked_resistances(
+    crossbar: Crossbar, reduction: Reduction, M: np.ndarray, dR: np.ndarray, wanted: np.ndarray
+) -> np.ndarray:
+    """dL/dR where it is wanted, recomputed where the plain reverse mode is not good enough."""
+    if wanted.any() and reduction.G.dtype != np.float64:
+        # drops along a wire are too small beside the voltages for float32 gradients
+        dR = reduce(crossbar, keep=True).reverse(M)[1]
+    return _by_unit_vectors(crossbar, M) if np.isnan(dR[wanted]).any() else dR
 
 
 def _by_unit_vectors(crossbar: Crossbar, M: np.ndarray) -> np.ndarray:
@@ -154,10 +178,31 @@ def effective_matrix(
         FloatingNodeError: a line has no path to any source.
         XbarspiceError: a gradient of this function is differentiated again.
     """
-    check_tensor("G", G)
-    R = as_resistances(G, R_wl, R_bl, R_driver, R_sense)
-    crossbar = crossbar_of(G, R, "ohmic", ends)
-    if G.is_cuda:
-        flat = G.reshape(-1, crossbar.rows, crossbar.cols).double()
-        return dense_effective_matrix(crossbar, flat, torch.stack(R)).reshape(G.shape).to(G.dtype)
-    return _EffectiveMatrix.apply(crossbar, G, *R)  # type: ignore[no-any-return]
+    return effective_matrices(
+        [G], R_wl=R_wl, R_bl=R_bl, R_driver=R_driver, R_sense=R_sense, ends=ends
+    )[0]
+
+
+def effective_matrices(
+    Gs: Sequence[Tensor],
+    *,
+    R_wl: Scalar = 1.0,
+    R_bl: Scalar = 1.0,
+    R_driver: Scalar = 0.0,
+    R_sense: Scalar = 0.0,
+    ends: LineEnds = READ,
+) -> list[Tensor]:
+    """`effective_matrix` of several batches of arrays, of one dtype, that share the cores."""
+    for G in Gs:
+        check_tensor("G", G)
+    R = as_resistances(Gs[0], R_wl, R_bl, R_driver, R_sense)
+    crossbars = [crossbar_of(G, R, "ohmic", ends) for G in Gs]
+    if Gs[0].is_cuda:
+        wires = torch.stack(R)
+        return [
+            dense_effective_matrix(c, G.reshape(-1, c.rows, c.cols).double(), wires)
+            .reshape(G.shape)
+            .to(G.dtype)
+            for c, G in zip(crossbars, Gs, strict=True)
+        ]
+    return list(_EffectiveMatrices.apply(crossbars, *R, *Gs))
