@@ -1,0 +1,74 @@
+"""Netlist text in CDL, the circuit description that layout-versus-schematic tools read.
+
+Every resistor names its class, ``$[RWL]``, ``$[RBL]``, ``$[RLEAD]`` or ``$[RMEM]``. Equations have
+no place in CDL: in the form "subcircuit" a device is an instance of an empty (black box) cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from xbarspice.devices import Device
+from xbarspice.errors import broken_rule
+from xbarspice.netlist.dialect import Bench
+from xbarspice.netlist.hierarchy import Cell, Element, mem_model
+from xbarspice.netlist.records import Netlist
+from xbarspice.netlist.spice import SpiceDialect
+
+__all__ = ["CDL", "Cdl", "write"]
+
+
+class Cdl(SpiceDialect):
+    """CDL: ``.SUBCKT`` with ``*.PININFO`` (B: both directions), no sources, no analyses."""
+
+    name = "cdl"
+    suffix = ".cdl"
+    runs = False
+    opening = ("*.BIPOLAR", "*.RESI = 0", "*.CAPVAL")
+
+    def element(self, element: Element) -> str:
+        text = super().element(element)
+        if element.kind in ("R", "D") and not element.params:
+            return f"{text} $[{element.model}]"
+        return text
+
+    def open_cell(self, cell: Cell) -> Iterable[str]:
+        return [
+            " ".join([".SUBCKT", cell.name, *cell.pins]),
+            *self._pininfo(cell.pins),
+        ]
+
+    def close_cell(self, cell: Cell) -> str:
+        return ".ENDS"
+
+    def device_model(self, device: Device, form: str) -> list[str]:
+        if form == "resistor":
+            return []
+        return [f".SUBCKT {mem_model(device, form)} p n", "*.PININFO p:B n:B", ".ENDS"]
+
+    def sources(self, bench: Bench) -> list[str]:
+        raise broken_rule("CDL has no sources", self.name, "Take the bench of another dialect.")
+
+    def closing(self) -> list[str]:
+        return []
+
+    def write(self, netlist: Netlist) -> str:
+        from xbarspice.array import READ
+        from xbarspice.netlist.hierarchy import design
+
+        return self.design(design([netlist.crossbar.replace(ends=READ)], hierarchical=False))
+
+    def _pininfo(self, pins: tuple[str, ...]) -> list[str]:
+        each = 6
+        return [
+            " ".join(["*.PININFO", *(f"{p}:B" for p in pins[k : k + each])])
+            for k in range(0, len(pins), each)
+        ]
+
+
+CDL = Cdl()
+
+
+def write(netlist: Netlist) -> str:
+    """The array as a cell with pins; CDL has no drive."""
+    return CDL.write(netlist)

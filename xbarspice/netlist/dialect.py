@@ -1,0 +1,326 @@
+"""What every dialect shares: order of the text, name rules, continuation lines, test benches."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from xbarspice.array import Crossbar, End
+from xbarspice.devices import Device
+from xbarspice.errors import broken_rule
+from xbarspice.netlist.hierarchy import Cell, Design, Element, deck_elements, g_hash
+from xbarspice.netlist.records import Netlist, build, describe_device
+
+__all__ = ["Bench", "Dialect", "Source", "bench"]
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A voltage source to ground: its name, its node, and its volts for every vector, (K,)."""
+
+    name: str
+    node: str
+    volts: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """A test bench: the design's file, what its pins are connected to, and the sources.
+
+    Attributes:
+        include: file name of the design, or "" if its text precedes the bench.
+        instance: name of the instance.
+        cell: name of the design's top cell; "" for a deck without an instance.
+        nodes: node of every pin, in order; "0" for a pin that is grounded.
+        drives: sources with a value for each vector.
+        senses: sources of 0 V; their current is the reading.
+        vectors: number of drive vectors K.
+        device: the model, whose library files a simulator may have to load.
+        form: how devices are written.
+    """
+
+    include: str
+    cell: str
+    nodes: tuple[str, ...]
+    drives: tuple[Source, ...]
+    senses: tuple[Source, ...]
+    vectors: int
+    device: Device
+    form: str
+    instance: str = "Xdut"
+
+
+def bench(
+    design: Design, tile: int, crossbar: Crossbar, V_in: npt.ArrayLike,
+    V_out: npt.ArrayLike | None = None, *, include: str = "",
+) -> Bench:  # fmt: skip
+    """The test bench that drives and senses one tile of a design; other tiles are grounded.
+
+    Args:
+        design: the design under test.
+        tile: index of the tile.
+        crossbar: the tile's array with the line ends of this pass.
+        V_in, V_out: the drive, V, (..., rows) and (..., cols).
+        include: file name of the design.
+
+    Raises:
+        InputError: the array is another one, its far ends are used, or its line ends have other
+            resistances than the design's pins.
+    """
+    drawn = design.crossbars[tile]
+    _refuse_other_array(drawn, crossbar)
+    record = build(crossbar, V_in, V_out)
+    several = len(design.crossbars) > 1
+    pad = {f"WL<{r}>": ("wl", r) for r in range(drawn.rows)}
+    pad |= {f"BL<{c}>": ("bl", c) for c in range(drawn.cols)}
+    drives, senses = _pad_sources(record)
+    used = {("wl", int(s.node[3:-1])) if s.node[0] == "W" else ("bl", int(s.node[3:-1]))
+            for s in (*drives, *senses)}  # fmt: skip
+    nodes = []
+    for pin in design.top.pins:
+        local = pin.removeprefix(f"T{tile}_") if several else pin
+        mine = local in pad and (not several or pin.startswith(f"T{tile}_"))
+        floats = mine and pad[local] not in used
+        nodes.append(f"open_{local}" if floats else local if mine else "0")
+    return Bench(
+        include=include, cell=design.top.name, nodes=tuple(nodes), drives=drives, senses=senses,
+        vectors=record.vectors, device=design.device, form=design.form,
+    )  # fmt: skip
+
+
+def _refuse_other_array(drawn: Crossbar, crossbar: Crossbar) -> None:
+    wires = [(getattr(drawn, f"R_{n}"), getattr(crossbar, f"R_{n}")) for n in ("wl", "bl")]
+    if g_hash(drawn) != g_hash(crossbar) or any(a != b for a, b in wires):
+        raise broken_rule(
+            "a test bench must drive the array of its tile", repr(crossbar),
+            f"The design holds {drawn!r}.",
+        )  # fmt: skip
+    for side, ends in (("right", crossbar.wl_ends[:, 1]), ("top", crossbar.bl_ends[:, 0])):
+        if (ends != End.FLOATING).any():
+            raise broken_rule(
+                f"the {side} line ends of a design have no pins", crossbar.ends,
+                "Drive and sense on the left and at the bottom.",
+            )  # fmt: skip
+    sides = (
+        ("R_driver", drawn.R_driver, crossbar.wl_ends[:, 0]),
+        ("R_sense", drawn.R_sense, crossbar.bl_ends[:, 1]),
+    )
+    for name, R, ends in sides:
+        for end in ends:
+            if end != End.FLOATING and crossbar.end_resistance(end) != R:
+                raise broken_rule(
+                    f"a pass must meet the resistance that the design has at its pins ({name})",
+                    f"{crossbar.end_resistance(end):g} ohm at a {end} end, {R:g} ohm in the design",
+                    "For a pass that senses word lines, give it R_driver and R_sense exchanged.",
+                )  # fmt: skip
+
+
+def _pad_sources(record: Netlist) -> tuple[tuple[Source, ...], tuple[Source, ...]]:
+    """Drives and senses of a record at the design's pins."""
+    zero = (0.0,) * record.vectors
+    drives, senses = [], []
+    kinds = (
+        ("WL", record.word_drives, record.word_senses),
+        ("BL", record.bit_drives, record.bit_senses),
+    )
+    for line, driven, sensed in kinds:
+        for name, k, volts in zip(driven.names, driven.lines, driven.volts.T, strict=True):
+            drives.append(Source(name=name, node=f"{line}<{k}>", volts=tuple(volts.tolist())))
+        for name, k in zip(sensed.names, sensed.lines, strict=True):
+            senses.append(Source(name=name, node=f"{line}<{k}>", volts=zero))
+    return tuple(drives), tuple(senses)
+
+
+def deck_bench(record: Netlist) -> Bench:
+    """The sources of a deck: its records already name their nodes."""
+    zero = (0.0,) * record.vectors
+    drives = tuple(
+        Source(name=name, node=node, volts=tuple(volts.tolist()))
+        for s in (record.word_drives, record.bit_drives)
+        for name, node, volts in zip(s.names, s.nodes, s.volts.T, strict=True)
+    )
+    senses = tuple(
+        Source(name=name, node=node, volts=zero)
+        for s in (record.word_senses, record.bit_senses)
+        for name, node in zip(s.names, s.nodes, strict=True)
+    )
+    return Bench(
+        include="", cell="", nodes=(), drives=drives, senses=senses, vectors=record.vectors,
+        device=record.crossbar.device, form="subcircuit",
+    )  # fmt: skip
+
+
+class Dialect(abc.ABC):
+    """One dialect: turns designs, test benches and whole decks into text.
+
+    Sub-classes say how cells, elements, device bodies and analyses are spelt. All text is a
+    function of its arguments alone: no date, no path.
+    """
+
+    name: ClassVar[str]
+    suffix: ClassVar[str]
+    comment: ClassVar[str] = "*"
+    width: ClassVar[int] = 100
+    """Longest line; the strictest of the programs here reads 128 columns."""
+    opening: ClassVar[tuple[str, ...]] = ()
+    forms: ClassVar[tuple[str, ...]] = ("subcircuit", "resistor")
+    runs: ClassVar[bool] = True
+    """Whether the dialect has analyses (CDL only describes)."""
+
+    def write(self, netlist: Netlist) -> str:
+        """A complete deck of one array and its drive: every line end, one level, no pins."""
+        crossbar = netlist.crossbar
+        lines = [*self.opening, *self._commented(deck_header(netlist, self.name))]
+        form = "resistor" if crossbar.device.linear else self.forms[0]
+        lines += self._models(crossbar.device, form)
+        for element in deck_elements(netlist, form):
+            lines += self._wrapped(self.element(element))
+        lines += self._bench_body(deck_bench(netlist))
+        return "\n".join([*lines, *self.closing()]) + "\n"
+
+    def design(self, design: Design) -> str:
+        """The cells of a design, each before its use, without any source."""
+        if design.form not in self.forms:
+            raise broken_rule(
+                f"{self.name} writes devices as {' or '.join(self.forms)}", repr(design.form),
+                "Choose one of these forms, or another dialect.",
+            )  # fmt: skip
+        lines = [*self.opening, *self._commented(self.header(design))]
+        lines += self._models(design.device, design.form)
+        for cell in design.cells:
+            lines += ["", *self._cell(cell)]
+        return "\n".join(lines) + "\n"
+
+    def bench(self, bench: Bench) -> str:
+        """A test bench that can be run with the design beside it.
+
+        Raises:
+            InputError: the dialect has no analyses.
+        """
+        if not self.runs:
+            raise broken_rule(
+                f"a test bench needs a simulator; {self.name} has none", self.name,
+                "Take the bench of another dialect.",
+            )  # fmt: skip
+        lines = [
+            *self.opening,
+            *self._commented([f"xbarspice test bench of {bench.cell}: {bench.vectors} vectors"]),
+            self.include(bench.include),
+        ]
+        dut = Element("X", bench.instance, bench.nodes, model=bench.cell)
+        lines += self._wrapped(self.element(dut))
+        lines += self._bench_body(bench)
+        return "\n".join([*lines, *self.closing()]) + "\n"
+
+    def header(self, design: Design) -> list[str]:
+        """What the design is, with its hashes and the order of its pins."""
+        from xbarspice import __version__
+
+        lines = [
+            f"xbarspice design {design.top.name}, {self.name} dialect, "
+            + ("hierarchical" if design.hierarchical else "flat"),
+            f"version: {__version__}",
+            f"config: {design.config}",
+            f"form: {design.form}",
+            f"device: {describe_device(design.crossbars[0])}",
+        ]
+        for k, xb in enumerate(design.crossbars):
+            lines += [
+                f"tile {k}: {xb.rows} word lines x {xb.cols} bit lines, G sha256 {g_hash(xb)}",
+                f"tile {k}: R_wl={xb.R_wl!r} R_bl={xb.R_bl!r} R_driver={xb.R_driver!r} "
+                f"R_sense={xb.R_sense!r}",
+            ]
+        return [
+            *lines,
+            "pins: word lines from the top (WL 0 first), then bit lines from the left (BL 0 first)",
+        ]
+
+    def node(self, name: str) -> str:
+        """A node or pin name by the rules of the dialect."""
+        return name
+
+    @abc.abstractmethod
+    def element(self, element: Element) -> str:
+        """One instance as one (long) line."""
+
+    @abc.abstractmethod
+    def open_cell(self, cell: Cell) -> Iterable[str]:
+        """The lines that open a subcircuit (not wrapped yet)."""
+
+    @abc.abstractmethod
+    def close_cell(self, cell: Cell) -> str:
+        """The line that closes it."""
+
+    @abc.abstractmethod
+    def device_model(self, device: Device, form: str) -> list[str]:
+        """What must precede instances of a device model."""
+
+    @abc.abstractmethod
+    def include(self, file: str) -> str:
+        """The line that reads another file."""
+
+    @abc.abstractmethod
+    def sources(self, bench: Bench) -> list[str]:
+        """Sources and analysis."""
+
+    def closing(self) -> list[str]:
+        """The last lines of a deck or bench."""
+        return [".end"]
+
+    def _bench_body(self, bench: Bench) -> list[str]:
+        return [line for text in self.sources(bench) for line in self._wrapped(text)]
+
+    def _models(self, device: Device, form: str) -> list[str]:
+        return [line for text in self.device_model(device, form) for line in self._wrapped(text)]
+
+    def _cell(self, cell: Cell) -> list[str]:
+        lines = [line for text in self.open_cell(cell) for line in self._wrapped(text)]
+        for element in cell.elements:
+            lines += self._wrapped(self.element(element))
+        return [*lines, self.close_cell(cell)]
+
+    def _commented(self, lines: Sequence[str]) -> list[str]:
+        return [f"{self.comment} {line}" for line in lines]
+
+    def _wrapped(self, text: str) -> list[str]:
+        if len(text) <= self.width:
+            return [text]
+        return self.wrap(text)
+
+    def wrap(self, text: str) -> list[str]:
+        """A long line with the dialect's continuation lines."""
+        parts = folded(text, self.width - 2)
+        return [parts[0], *(f"+ {part}" for part in parts[1:])]
+
+
+def folded(text: str, width: int) -> list[str]:
+    """Cut a text at blanks into pieces of at most `width` columns (a longer word stays whole)."""
+    out = [""]
+    for word in text.split(" "):
+        if out[-1] and len(out[-1]) + 1 + len(word) > width:
+            out.append(word)
+        else:
+            out[-1] = f"{out[-1]} {word}" if out[-1] else word
+    return out
+
+
+def deck_header(netlist: Netlist, dialect: str) -> list[str]:
+    """Header of a deck."""
+    from xbarspice import __version__
+
+    xb = netlist.crossbar
+    return [
+        f"xbarspice crossbar, {dialect} dialect, {xb.rows} word lines x {xb.cols} bit lines",
+        f"version: {__version__}",
+        f"config: {netlist.config}",
+        f"device: {describe_device(xb)}",
+        f"G sha256: {g_hash(xb)}",
+        f"vectors: {netlist.vectors}",
+    ]

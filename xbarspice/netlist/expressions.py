@@ -1,0 +1,80 @@
+"""Device equations in other dialects: the ngspice subcircuit of a model, statement by statement."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from xbarspice.devices import Device
+from xbarspice.errors import broken_rule
+
+__all__ = ["Statement", "statements", "translated"]
+
+_SOURCE = re.compile(r"(B\w+) (\w+) (\w+) ([iv])=(.+)")
+_RESISTOR = re.compile(r"(R\w+) (\w+) (\w+) \{(.+)\}")
+_CALL = re.compile(r"\b([a-z]\w*)\(")
+COMMON = {name: name for name in ("sinh", "cosh", "tanh", "exp", "sqrt", "abs", "min", "max")}
+"""Functions that every dialect here spells alike (dialects add or rename the rest)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """One line of a device body: kind "param", "i", "v" (sources) or "r"; text has no braces."""
+
+    kind: str
+    name: str
+    nodes: tuple[str, str] = ("", "")
+    text: str = ""
+
+
+def statements(device: Device) -> list[Statement]:
+    """Take the ngspice body of a device apart.
+
+    Raises:
+        InputError: a line is none of the known kinds, so that it cannot be carried over.
+    """
+    out = []
+    for line in device.spice_body().splitlines():
+        if line.startswith(".param "):
+            for pair in line.split()[1:]:
+                name, _, value = pair.partition("=")
+                out.append(Statement(kind="param", name=name, text=value))
+        elif found := _SOURCE.fullmatch(line):
+            name, a, b, kind, text = found.groups()
+            out.append(Statement(kind=kind, name=name, nodes=(a, b), text=_bare(text)))
+        elif found := _RESISTOR.fullmatch(line):
+            name, a, b, text = found.groups()
+            out.append(Statement(kind="r", name=name, nodes=(a, b), text=_bare(text)))
+        else:
+            raise broken_rule(
+                f"every line of the body of {device.name} must be .param, B or R {{}}", repr(line),
+                "Write the design with form='resistor' or 'verilog_a'.",
+            )  # fmt: skip
+    return out
+
+
+def _bare(text: str) -> str:
+    return text.replace("{", "").replace("}", "")
+
+
+def translated(
+    device: Device, text: str, dialect: str, names: Mapping[str, str], *, ternary: bool = True
+) -> str:
+    """An expression with the function names of another dialect.
+
+    Args:
+        names: functions beyond `COMMON`, ngspice's name -> the dialect's.
+        ternary: whether the dialect knows ``a ? b : c``.
+
+    Raises:
+        InputError: the dialect has no such function.
+    """
+    known = COMMON | dict(names) | {"v": "v"}
+    unknown = sorted({f for f in _CALL.findall(text) if f not in known})
+    if unknown or ("?" in text and not ternary):
+        raise broken_rule(
+            f"{dialect} must know every function of {device.name}", unknown or "a ? b : c",
+            "Write the design with form='resistor' or 'verilog_a'.",
+        )  # fmt: skip
+    return _CALL.sub(lambda found: known[found[1]] + "(", text)

@@ -1,0 +1,350 @@
+"""The design without its test bench: arrays as cells with named pins, flat or hierarchical.
+
+``device -> row -> array -> tile -> network``. A row holds the devices of one word line and its
+wire segments (pins `W`, `B<0..cols-1>`), an array joins the rows with the bit-line segments (pins
+`W<0..>`, `B<0..>`), a tile adds the line ends between array and pads (pins `WL<0..>`, `BL<0..>`,
+word lines first, ascending), and the network holds all tiles (pins `T<k>_WL<r>`, `T<k>_BL<c>` if
+there are several). Word lines leave on the left, bit lines at the bottom: between pin and first
+node stand `R_driver` (word lines) and `R_sense` (bit lines), as the drawn array has them. With
+capacitances, every segment's capacitance stands between its cell's node and the pin `VSS`.
+
+All element names are those of `xbarspice.netlist.records`; nodes joined by 0 ohm are one node.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xbarspice.array import READ, Crossbar
+from xbarspice.devices import Device, Ohmic
+from xbarspice.errors import broken_rule
+from xbarspice.netlist.numbers import resistances
+from xbarspice.netlist.records import Netlist, build, config_hash
+
+__all__ = [
+    "FORMS", "Cell", "Design", "Element", "Wires", "deck_elements", "design", "expand", "g_hash", "mem_model",
+]  # fmt: skip
+
+FORMS = ("subcircuit", "verilog_a", "resistor")
+"""How a device is written: equations in a subcircuit, a Verilog-A instance, or the resistor 1/G."""
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One instance.
+
+    Attributes:
+        kind: "R" (a resistance), "C" (a capacitance), "D" (a device: resistor or subcircuit),
+            "N" (a Verilog-A device) or "X" (a cell).
+        name: unique in its cell.
+        nodes: connections in the order of the pins.
+        value: ohm or farad as exact decimal text; empty for devices and cells.
+        model: wire or device class of R and D, cell name of X.
+        params: parameters of a device as exact decimal text.
+    """
+
+    kind: str
+    name: str
+    nodes: tuple[str, ...]
+    value: str = ""
+    model: str = ""
+    params: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A subcircuit: its name, its pins in order, and its elements in order."""
+
+    name: str
+    pins: tuple[str, ...]
+    elements: tuple[Element, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wires:
+    """Capacitance to the substrate of one segment of word line and bit line, F; 0 for none."""
+
+    C_wl: float = 0.0
+    C_bl: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("C_wl", "C_bl"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise broken_rule(f"`{name}` must be >= 0 F", getattr(self, name), "Use 0 or more.")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Design:
+    """All cells of a design, each defined before it is used; the last one is the top.
+
+    Attributes:
+        cells: the subcircuits.
+        crossbars: the arrays, in read mode, one a tile.
+        form: how devices are written, one of `FORMS`.
+        hierarchical: whether rows, arrays and tiles are cells of their own.
+        config: sha256 of arrays, wires, form and hierarchy.
+    """
+
+    cells: tuple[Cell, ...]
+    crossbars: tuple[Crossbar, ...]
+    form: str
+    hierarchical: bool
+    wires: Wires
+    config: str
+
+    @property
+    def top(self) -> Cell:
+        """The cell that stands for the whole design."""
+        return self.cells[-1]
+
+    @property
+    def device(self) -> Device:
+        """The device model that all arrays share."""
+        return self.crossbars[0].device
+
+
+def g_hash(crossbar: Crossbar) -> str:
+    """Sha256 (hexadecimal) of `G` alone: shape and little-endian float64 values."""
+    digest = hashlib.sha256(json.dumps(crossbar.G.shape).encode())
+    digest.update(np.ascontiguousarray(crossbar.G, dtype="<f8").tobytes())
+    return digest.hexdigest()
+
+
+def mem_model(device: Device, form: str) -> str:
+    """Class of the devices in netlists and layout: `RMEM` or the name of the subcircuit."""
+    return "RMEM" if form == "resistor" else f"xb_{device.name}"
+
+
+def design(
+    crossbars: Sequence[Crossbar],
+    *,
+    hierarchical: bool = True,
+    form: str = "subcircuit",
+    wires: Wires | None = None,
+    name: str = "network",
+) -> Design:
+    """Turn arrays into cells.
+
+    Args:
+        crossbars: single arrays in read mode that share one device model; one tile each.
+        hierarchical: rows, arrays and tiles as cells; otherwise one cell holds every element.
+        form: one of `FORMS`; ohmic devices are resistors in every form.
+        wires: capacitances of the segments.
+        name: name of the top cell.
+
+    Raises:
+        InputError: an array is no single one, has other line ends or another device model.
+    """
+    wires = wires or Wires()
+    if form not in FORMS:
+        raise broken_rule(f"`form` must be one of {list(FORMS)}", repr(form), "Use one of them.")
+    if not crossbars:
+        raise broken_rule("a design needs an array", "none", "Pass at least one crossbar.")
+    for crossbar in crossbars:
+        _refuse_other_ends(crossbar)
+        if crossbar.device != crossbars[0].device:
+            raise broken_rule(
+                "all tiles of a design must share one device model",
+                f"{crossbars[0].device.name} and {crossbar.device.name}",
+                "Write one design for each model.",
+            )
+    form = "resistor" if isinstance(crossbars[0].device, Ohmic) else form
+    records = [build(c, np.zeros(c.rows)) for c in crossbars]
+    several = len(records) > 1
+    cells: list[Cell] = []
+    pieces: list[Element] = []
+    pins: list[str] = []
+    for k, record in enumerate(records):
+        prefix = f"t{k}_" if several else ""
+        ports = _ports(record.crossbar, wires)
+        outer = tuple(p if p == "VSS" or not several else f"T{k}_{p}" for p in ports)
+        pins += [p for p in outer if p not in pins]
+        tile = f"{prefix}tile"
+        if hierarchical:
+            cells += _tile_cells(record, wires, form, prefix)
+            pieces.append(Element("X", f"X{tile}", outer, model=tile))
+        else:
+            rename = dict(zip(ports, outer, strict=True))
+            pieces += [_renamed(e, prefix, rename) for e in _elements(record, wires, form)]
+    top = Cell(name, (*(p for p in pins if p != "VSS"), *(p for p in pins if p == "VSS")),
+               tuple(pieces))  # fmt: skip
+    return Design(
+        cells=(*cells, top),
+        crossbars=tuple(r.crossbar for r in records),
+        form=form,
+        hierarchical=hierarchical,
+        wires=wires,
+        config=_config(records, wires, form, hierarchical, name),
+    )
+
+
+def _refuse_other_ends(crossbar: Crossbar) -> None:
+    wanted = (READ.word_lines(crossbar.rows), READ.bit_lines(crossbar.cols))
+    same = all(
+        np.array_equal(a, b)
+        for a, b in zip(wanted, (crossbar.wl_ends, crossbar.bl_ends), strict=True)
+    )
+    if not same:
+        raise broken_rule(
+            "a design has its word-line pins on the left and its bit-line pins at the bottom",
+            crossbar.ends,
+            "Pass crossbar.replace(ends=xb.READ); other drives belong to the test bench.",
+        )
+
+
+def _config(
+    records: Sequence[Netlist], wires: Wires, form: str, hierarchical: bool, name: str
+) -> str:
+    said = {
+        "arrays": [config_hash(r.crossbar) for r in records],
+        "wires": [repr(v) for v in dataclasses.astuple(wires)],
+        "form": form,
+        "hierarchical": hierarchical,
+        "name": name,
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _ports(crossbar: Crossbar, wires: Wires) -> tuple[str, ...]:
+    lines = [f"WL<{r}>" for r in range(crossbar.rows)] + [f"BL<{c}>" for c in range(crossbar.cols)]
+    return (*lines, "VSS") if wires.C_wl or wires.C_bl else tuple(lines)
+
+
+def _renamed(element: Element, prefix: str, pins: dict[str, str]) -> Element:
+    if not prefix:
+        return element
+    nodes = tuple(pins.get(n, prefix + n) for n in element.nodes)
+    name = element.name[0] + prefix + element.name[1:]
+    return dataclasses.replace(element, name=name, nodes=nodes)
+
+
+def deck_elements(record: Netlist, form: str) -> Iterator[Element]:
+    """Every resistance and device of one array at one level, with the nodes of the records."""
+    for part in (record.ends, record.wires):
+        for name, a, b, ohm in zip(part.names, part.a, part.b, part.ohm, strict=True):
+            yield Element("R", name, (a, b), repr(ohm), _wire_model(name))
+    yield from _device_elements(record, form)
+
+
+def _elements(record: Netlist, wires: Wires, form: str) -> Iterator[Element]:
+    """Every element of one array at one level; pads carry the names of the ports."""
+    node = _pad_names(record)
+    for e in (*deck_elements(record, form), *_capacitances(record, wires)):
+        yield dataclasses.replace(e, nodes=tuple(node(n) for n in e.nodes))
+
+
+def _wire_model(name: str) -> str:
+    return {"Rw": "RWL", "Rb": "RBL"}.get(name.partition("_")[0], "RLEAD")
+
+
+def _pad_names(record: Netlist):
+    """Function from the records' node names to the design's: sources become ports."""
+    ports = {f"in_{r}": f"WL<{r}>" for r in range(record.crossbar.rows)}
+    ports |= {f"bs_{c}": f"BL<{c}>" for c in range(record.crossbar.cols)}
+    return lambda name: ports.get(name, name)
+
+
+def _device_elements(record: Netlist, form: str) -> Iterator[Element]:
+    d = record.devices
+    model = mem_model(record.crossbar.device, form)
+    nodes = zip(d.names, d.a, d.b, strict=True)
+    if form == "resistor":
+        for (name, a, b), R in zip(nodes, resistances(d.G), strict=True):
+            yield Element("D", f"R{name}", (a, b), R, model)
+        return
+    columns = record.crossbar.device.spice_parameters(d.G)
+    kind = "N" if form == "verilog_a" else "D"
+    if form == "subcircuit":  # the subcircuit also carries G itself, for readers
+        columns = {"g": d.G} | columns
+    texts = {
+        key: [repr(v) for v in np.broadcast_to(column, d.G.shape).tolist()]
+        for key, column in columns.items()
+    }
+    values = zip(*texts.values(), strict=True)
+    for (name, a, b), row in zip(nodes, values, strict=True):
+        params = tuple(zip(texts, row, strict=True))
+        yield Element(kind, f"X{name}", (a, b), "", model, params)
+
+
+def _capacitances(record: Netlist, wires: Wires) -> Iterator[Element]:
+    rows, cols = record.crossbar.rows, record.crossbar.cols
+    for kind, nodes, C in (("w", record.wl, wires.C_wl), ("b", record.bl, wires.C_bl)):
+        if C > 0:
+            for r in range(rows):
+                for c in range(cols):
+                    yield Element("C", f"C{kind}_{r}_{c}", (nodes[r, c], "VSS"), repr(C))
+
+
+def _tile_cells(record: Netlist, wires: Wires, form: str, prefix: str) -> list[Cell]:
+    """Row, array and tile cells of one array, in the order of their definition."""
+    rows, cols = record.crossbar.rows, record.crossbar.cols
+    node = _pad_names(record)
+    parts: dict[object, list[Element]] = {"array": [], "tile": []} | {r: [] for r in range(rows)}  # type: ignore[dict-item]
+    for e in _elements(record, wires, form):
+        kind, _, rest = e.name.partition("_")
+        if e.model == "RLEAD":
+            parts["tile"].append(e)
+        elif kind in ("Rb", "Cb"):
+            parts["array"].append(e)
+        else:
+            parts[int(rest.removeprefix("d_").split("_")[0])].append(e)
+    ground = ("VSS",) if wires.C_wl or wires.C_bl else ()
+    first = [node(n) for n in record.wl[:, 0]]
+    last = [node(n) for n in record.bl[-1]]
+    out, instances = [], []
+    for r in range(rows):
+        bits = [node(n) for n in record.bl[r]]
+        pins = {first[r]: "W"} | {n: f"B<{c}>" for c, n in enumerate(bits)}
+        out.append(Cell(f"{prefix}row_{r}", (*pins.values(), *ground), _named(parts[r], pins)))
+        at = (first[r], *bits, *ground)
+        instances.append(Element("X", f"Xrow_{r}", at, model=f"{prefix}row_{r}"))
+    edge = {n: f"W<{r}>" for r, n in enumerate(first)} | {n: f"B<{c}>" for c, n in enumerate(last)}
+    inside = _named([*instances, *parts["array"]], edge)
+    out.append(Cell(f"{prefix}array", (*edge.values(), *ground), inside))
+    whole = Element("X", "Xarray", (*edge, *ground), model=f"{prefix}array")
+    ports = _ports(record.crossbar, wires)
+    out.append(Cell(f"{prefix}tile", ports, (*parts["tile"], whole)))
+    if len(edge) != rows + cols:
+        raise AssertionError("lines share a node")  # records never merge two lines
+    return out
+
+
+def _named(elements: Sequence[Element], pins: dict[str, str]) -> tuple[Element, ...]:
+    """Elements with nodes renamed to the pins of their cell."""
+    return tuple(
+        dataclasses.replace(e, nodes=tuple(pins.get(n, n) for n in e.nodes)) for e in elements
+    )
+
+
+def expand(cells: Sequence[Cell], top: str | None = None) -> list[tuple[str, Element]]:
+    """Every R, C and D of a design at one level: (path of instances, element with global nodes).
+
+    Nodes inside a cell get the path of the instance as a prefix (``Xtile.Xarray.w_0_1``).
+    """
+    table = {cell.name.lower(): cell for cell in cells}
+    out: list[tuple[str, Element]] = []
+
+    def walk(cell: Cell, path: str, outer: dict[str, str]) -> None:
+        for e in cell.elements:
+            nodes = tuple(outer.get(n) or path + n for n in e.nodes)
+            inner = table.get(e.model.lower()) if e.kind == "X" else None
+            if inner is None:
+                out.append((path, dataclasses.replace(e, nodes=nodes)))
+                continue
+            if len(inner.pins) != len(nodes):
+                raise broken_rule(
+                    f"{path}{e.name} must connect the {len(inner.pins)} pins of {inner.name}",
+                    f"{len(nodes)} nodes",
+                    "Write the netlist again.",
+                )
+            walk(inner, f"{path}{e.name}.", dict(zip(inner.pins, nodes, strict=True)))
+
+    start = table[(top or cells[-1].name).lower()]
+    walk(start, "", {p: p for p in start.pins} | {"0": "0"})
+    return out

@@ -1,0 +1,59 @@
+"""Designs and test benches for ngspice (whole decks are written by `xbarspice.netlist.ngspice`)."""
+
+from __future__ import annotations
+
+from xbarspice.devices import Device
+from xbarspice.netlist.dialect import Bench
+from xbarspice.netlist.hierarchy import Element, mem_model
+from xbarspice.netlist.ngspice import OPTIONS, plateaus
+from xbarspice.netlist.ngspice import write as write_deck
+from xbarspice.netlist.records import Netlist
+from xbarspice.netlist.spice import SpiceDialect, default_parameters
+
+__all__ = ["NGSPICE", "Ngspice"]
+
+
+class Ngspice(SpiceDialect):
+    """ngspice 42 or later: `B` sources, Verilog-A through OSDI (``N`` elements)."""
+
+    name = "ngspice"
+    suffix = ".cir"
+    forms = ("subcircuit", "verilog_a", "resistor")
+
+    def write(self, netlist: Netlist) -> str:
+        return write_deck(netlist)
+
+    def device_model(self, device: Device, form: str) -> list[str]:
+        name = mem_model(device, form)
+        if form == "verilog_a":
+            return [f".model {name} {name}"]
+        if form == "resistor":
+            return []
+        return [f".subckt {name} p n {default_parameters(device, form)}", *device.spice_body().splitlines(),
+                f".ends {name}"]  # fmt: skip
+
+    def element(self, element: Element) -> str:
+        text = super().element(element)
+        return f"N{text[1:]}" if element.kind == "N" else text
+
+    def sources(self, bench: Bench) -> list[str]:
+        lines = self.senses(bench)
+        run = "op"
+        if bench.vectors == 1:
+            lines = [*self.constants(bench), *lines]
+        else:
+            run = f"dc Vidx 0 {bench.vectors - 1} 1"
+            drives = ["Vidx idx 0 0", "Ridx idx 0 1"]
+            for s in bench.drives:
+                drives += [
+                    f"B{s.name[1:]} {self.node(s.node)} 0 v=pwl(v(idx)",
+                    *plateaus(list(s.volts)),
+                ]
+            lines = [*drives, *lines]
+        model = mem_model(bench.device, bench.form)
+        osdi = [f"pre_osdi {model}.osdi"] if bench.form == "verilog_a" else []
+        return [*lines, f".options {OPTIONS} klu", ".control", *osdi, "set numdgt=15",
+                "optran 1 1 1 0 0 0", run, "print all", ".endc"]  # fmt: skip
+
+
+NGSPICE = Ngspice()
