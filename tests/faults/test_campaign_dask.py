@@ -1,0 +1,93 @@
+"""Campaigns on a real Dask cluster that loses workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from tests import campaign_work as work
+from xbarspice.errors import EngineError
+from xbarspice.studies import campaign
+from xbarspice.studies.campaign import cluster as module
+
+distributed = pytest.importorskip("distributed")
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
+        local_directory=str(tmp_path / "dask"),
+    ) as cluster:  # fmt: skip
+        yield cluster
+
+
+def test_a_worker_is_killed_and_every_item_is_there_once(tmp_path, cluster):
+    path = tmp_path / "c.h5"
+    log = tmp_path / "log"
+    items = work.items(60, seconds=0.05, log=str(log))
+    victims = []
+
+    def kill(done, total):
+        if done >= 5 and not victims:
+            process = next(iter(cluster.workers.values())).process
+            victims.append(process.pid)
+            os.kill(process.pid, signal.SIGKILL)
+
+    done = campaign.run(
+        items, work.square, path, scheduler=cluster.scheduler_address, progress=kill
+    )
+    assert victims
+    assert (done.items, done.finished, done.failed) == (60, 60, 0)
+    results = campaign.load(path)
+    assert list(results) == [campaign.Item(item).key for item in items]
+    assert results.column("square").tolist() == [n * n for n in range(60)]
+    again = campaign.run(items, work.square, path, scheduler=cluster.scheduler_address, resume=True)
+    assert again.already == 60
+
+
+def test_failing_items_on_a_cluster_are_recorded(tmp_path, cluster):
+    path = tmp_path / "c.h5"
+    done = campaign.run(work.items(30), work.fussy, path, scheduler=cluster.scheduler_address)
+    assert (done.finished, done.failed) == (20, 10)
+    assert {f.error for f in campaign.load(path).failures.values()} == {"ValueError"}
+
+
+def test_an_item_that_kills_its_workers_fails_alone(tmp_path, cluster):
+    path = tmp_path / "c.h5"
+    items = [campaign.Item({"how": how}) for how in ("a", "killed", "b")]
+    done = campaign.run(items, work.misbehaves, path, scheduler=cluster.scheduler_address)
+    assert (done.finished, done.failed) == (2, 1)
+    assert campaign.load(path).failures[items[1].key].error == "KilledWorker"
+
+
+def test_a_cluster_that_is_lost_ends_the_campaign_which_resumes_here(
+    tmp_path, cluster, monkeypatch
+):
+    monkeypatch.setattr(module, "PATIENCE", 3.0)
+    path = tmp_path / "c.h5"
+    items = work.items(200, seconds=0.05)
+    told = threading.Event()
+
+    def close():
+        told.wait(60)
+        cluster.close()
+
+    closer = threading.Thread(target=close)
+    closer.start()
+    start = time.monotonic()
+    with pytest.raises(EngineError, match="the Dask cluster must work"):
+        campaign.run(
+            items, work.square, path, scheduler=cluster.scheduler_address,
+            progress=lambda done, total: told.set() if done > 5 else None,
+        )  # fmt: skip
+    closer.join()
+    assert time.monotonic() - start < 100
+    assert 5 < len(campaign.load(path)) < 200
+    short = [dict(item) for item in items]
+    campaign.run(short, work.square, path, workers=2, resume=True)
+    assert campaign.load(path).column("square").tolist() == [n * n for n in range(200)]
