@@ -65,6 +65,7 @@ def test_an_item_that_kills_its_workers_fails_alone(tmp_path, cluster):
     assert campaign.load(path).failures[items[1].key].error == "KilledWorker"
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_lost_ends_the_campaign_which_resumes_here(
     tmp_path, cluster, monkeypatch
 ):
