@@ -153,6 +153,7 @@ def crosscheck(
     for engine in (reference, *engines):
         back_end = get(engine)
         if back_end.name == "surrogate":
+            progress(back_end.name, 0, len(mapped.blocks))
             infer(mapped, points[:1], back_end)  # compiles its kernels: not part of its time
         answers[back_end.name] = infer(
             mapped, points, back_end, full=True,
