@@ -152,6 +152,25 @@ def test_long_sweeps_keep_tiny_voltages_exact():
     sol = xb.solve(xb.Crossbar([[1e-4]], R_wl=0, R_bl=0), V_in, engine="ngspice")
     assert "3 processes" in sol.stats.method
     assert np.allclose(sol.I_out, V_in * 1e-4, rtol=1e-12, atol=0)
+    assert any("superposed from 1 unit" in note for note in sol.stats.notes)
+    device = xb.devices.get("sinh_tio2")
+    crossbar = xb.Crossbar([[1e-4]], R_wl=0, R_bl=0, device=device)
+    sol = xb.solve(crossbar, V_in, engine="ngspice")
+    # Newton stops at abstol = 1e-18 A, so the picoampere readings end there, not at 1e-12
+    assert np.allclose(sol.I_out, device.current(V_in, 1e-4), rtol=1e-12, atol=1e-20)
+    assert sol.stats.notes == ()
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_superposed_vectors_agree_with_nodal(full):
+    """More vectors than driven lines on an ohmic array: word and bit lines driven."""
+    rng = np.random.default_rng(13)
+    ends = xb.LineEnds(bl_top="driven")
+    crossbar = xb.Crossbar(rng.uniform(1e-5, 3e-4, (5, 4)), R_driver=3.0, R_sense=5.0, ends=ends)
+    V_in, V_out = rng.uniform(-0.3, 0.3, (2, 40, 5)), rng.uniform(-0.3, 0.3, (2, 40, 4))
+    got = xb.solve(crossbar, V_in, V_out, engine=NgspiceEngine(), full=full)
+    assert "superposed from 9 unit vectors" in got.stats.notes
+    agree(got, xb.solve(crossbar, V_in, V_out, engine="nodal", full=True), 1e-12)
 
 
 def test_ten_thousand_output_currents():

@@ -170,7 +170,7 @@ def test_disk_full(tmp_path):
         "from xbarspice.errors import EngineError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "from xbarspice.engines.ngspice import ngspice_info; ngspice_info()\n"
-        "array = xb.Crossbar(np.full((8, 8), 1e-4))\n"
+        "array = xb.Crossbar(np.full((8, 8), 1e-4), device='sinh_tio2')\n"
         "V = np.random.default_rng(0).uniform(0, .2, (400, 8))\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
         "try:\n    xb.solve(array, V, engine='ngspice', full=True)\n"

@@ -7,12 +7,13 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.array import Crossbar, Drive
+from xbarspice.array import Crossbar, Drive, End
+from xbarspice.devices import Ohmic
 from xbarspice.engines.base import Engine, Raw
 from xbarspice.engines.ngspice.probe import NgspiceInfo, ngspice_info
 from xbarspice.engines.ngspice.rawfile import RawFile
@@ -57,8 +58,12 @@ class NgspiceEngine(Engine):
         directory: where the run directories are made; None for the temporary directory.
         progress: show a progress bar over the processes.
 
+    An ohmic array is a netlist of plain resistors, so with more vectors than driven lines its unit
+    vectors are swept and the answers superposed (5e-14); `Solution.stats.notes` says so. Every
+    vector of a nonlinear array is a point of its own.
+
     Accuracy: the output currents agree with refined sparse solves to 1e-13 (ohmic) and 1e-12 (the
-    device models) of the largest; drive voltages arrive within 4e-16 (see
+    device models) of the largest, and no closer than ngspice's abstol of 1e-18 A; drive voltages arrive within 4e-16 (see
     `xbarspice.netlist.ngspice`). Without node voltages the check of an answer is that the currents
     into and out of the array balance; with them it is Kirchhoff's law at every node.
 
@@ -156,7 +161,12 @@ class NgspiceEngine(Engine):
         cancel: threading.Event,
     ) -> tuple[dict[str, Array], Run, float]:
         single = crossbar.replace(G=crossbar.G_flat[task.array])
-        netlist = build(single, drive.V_in[task.members], drive.V_out[task.members])
+        V_in, V_out = drive.V_in[task.members], drive.V_out[task.members]
+        units = _units(single) if isinstance(single.device, Ohmic) else None
+        if units is not None and len(V_in) > len(units[0]):
+            netlist = build(single, *units)
+        else:
+            netlist, units = build(single, V_in, V_out), None
         part: dict[str, Array] = {}
         residual = [0.0]
 
@@ -175,7 +185,20 @@ class NgspiceEngine(Engine):
             cancel=cancel,
             accept=accept,
         )
+        if units is not None:
+            weights = V_in @ units[0].T + V_out @ units[1].T
+            part = {key: np.tensordot(weights, values, axes=1) for key, values in part.items()}
+            run = replace(run, notes=(*run.notes, f"superposed from {len(units[0])} unit vectors"))
         return part, run, residual[0]
+
+
+def _units(crossbar: Crossbar) -> tuple[Array, Array]:
+    """One vector of 1 V for each driven line: V_in (lines, rows) and V_out (lines, cols)."""
+    driven = [(ends == End.DRIVEN).any(axis=1) for ends in (crossbar.wl_ends, crossbar.bl_ends)]
+    every = np.eye(crossbar.rows + crossbar.cols)[np.concatenate(driven)]
+    if not len(every):
+        every = np.zeros((1, crossbar.rows + crossbar.cols))
+    return every[:, : crossbar.rows], every[:, crossbar.rows :]
 
 
 def _tasks(drive: Drive) -> list[_Task]:
