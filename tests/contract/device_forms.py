@@ -42,7 +42,7 @@ def compiled(name: str, folder: Path) -> Path:
 def run(lines: list[str], analysis: str, points: int) -> dict[str, np.ndarray]:
     """Vectors of one analysis, by lower-case name."""
     deck = ["* device form", *lines, *control_section(analysis)]
-    raw = run_deck(ngspice_info().path, deck, points=points, klu=False, timeout=120.0).raw
+    raw = run_deck([ngspice_info().path, "-n", "-b"], deck, points=points, klu=False, timeout=120.0).raw
     return {name: raw.values[:, column] for name, column in raw.columns.items()}
 
 
@@ -100,5 +100,5 @@ def transient_state(
         analysis = f"pre_osdi {library}\n" + analysis.replace(" uic", "")
         nodes = [f"v(n{k}#x)" for k in range(len(x0))]
     got = run([*lines, ".save all"], analysis, 241)
-    unit = 1.0 if device.name == "pickett" else 1e3
+    unit = device.spice_unit
     return np.array([got[node][-1] for node in nodes]) * unit

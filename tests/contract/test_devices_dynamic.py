@@ -85,11 +85,11 @@ def test_no_voltage_no_change_and_signs_oppose(name):
     device = devices.get(name)
     x = states(device)
     assert np.array_equal(device.step(x, 0.0, 1e-6), x)
-    up, down = (device.conductance(device.step(x, V, 1e-5)) for V in (1.1, -1.1))
+    volts = 1.1 * device.set_sign
+    up, down = (device.conductance(device.step(x, V, 1e-5)) for V in (volts, -volts))
     G = device.conductance(x)
-    raises = name not in ("messaris2018", "pickett")  # there, positive voltage lowers G
-    assert np.all(up >= G if raises else up <= G)
-    assert np.all(down <= G if raises else down >= G)
+    assert np.all(up >= G)
+    assert np.all(down <= G)
     assert np.any(up != G)
     assert np.any(down != G)
 

@@ -37,6 +37,7 @@ class DataDrivenQuadratic(SinhTiO2, DynamicDevice):
         "2017 preprint); figures of the 3IT group, public repository 3it-inpaqt/QDMS"
     )
     state_unit: ClassVar[str] = "ohm"
+    spice_unit: ClassVar[float] = 1e3
     V_write: ClassVar[tuple[float, float]] = (-3.0, 3.0)
 
     a: float
@@ -125,7 +126,7 @@ class DataDrivenQuadratic(SinhTiO2, DynamicDevice):
             self,
             figures=self._figures(),
             current="{a}/(v(x)*1e3)*sinh({b}*v(p,n))",
-            rise=n, fall=p, unit=1e3, low="r_on", high="r_off",
+            rise=n, fall=p, unit=self.spice_unit, low="r_on", high="r_off",
         )  # fmt: skip
 
     def verilog_a_dynamic(self) -> str:
@@ -142,7 +143,7 @@ class DataDrivenQuadratic(SinhTiO2, DynamicDevice):
                 "else if (v < 0 && state < r_n)",
                 "  rate = a_n * (exp(-v / t_n) - 1.0) * (r_n - state) * (r_n - state);",
             ],
-            variables="r_p, r_n", unit=1e3, low="r_on", high="r_off",
+            variables="r_p, r_n", unit=self.spice_unit, low="r_on", high="r_off",
         )  # fmt: skip
 
 

@@ -31,6 +31,10 @@ class DynamicDevice(Device):
     state_unit: ClassVar[str]
     V_write: ClassVar[tuple[float, float]]
     """Smallest and largest pulse voltage, V, for which the source claims validity."""
+    spice_unit: ClassVar[float] = 1.0
+    """State per volt of the node ``x`` of the dynamic subcircuit."""
+    set_sign: ClassVar[float] = 1.0
+    """Sign of the voltage that raises the conductance."""
     continuous: ClassVar[bool] = True
     """Whether the state follows a differential equation, so that pulses may be cut in pieces."""
 

@@ -43,6 +43,8 @@ class DataDriven2018(SinhTiO2, DynamicDevice):
         "Messaris et al. 2018, IEEE TCAD, doi:10.1109/TCAD.2018.2791468; figures as in MemTorch"
     )
     state_unit: ClassVar[str] = "ohm"
+    spice_unit: ClassVar[float] = 1e3
+    set_sign: ClassVar[float] = -1.0
     V_write: ClassVar[tuple[float, float]] = (-3.0, 3.0)
 
     b: float = 3.0
@@ -122,7 +124,7 @@ class DataDriven2018(SinhTiO2, DynamicDevice):
             self,
             figures=self._figures(),
             current="{a}/(v(x)*1e3)*sinh({b}*v(p,n))",
-            rise=p, fall=n, unit=1e3, low="r_on", high="r_off", rise_at="v(p,n)>0",
+            rise=p, fall=n, unit=self.spice_unit, low="r_on", high="r_off", rise_at="v(p,n)>0",
         )  # fmt: skip
 
     def verilog_a_dynamic(self) -> str:
@@ -139,5 +141,5 @@ class DataDriven2018(SinhTiO2, DynamicDevice):
                 "else if (v < 0 && state > r_n)",
                 "  rate = a_n * (exp(-t_n * v) - 1.0) * (exp(k_n * (state - r_n)) - 1.0);",
             ],
-            variables="r_p, r_n", unit=1e3, low="r_on", high="r_off",
+            variables="r_p, r_n", unit=self.spice_unit, low="r_on", high="r_off",
         )  # fmt: skip

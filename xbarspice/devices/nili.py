@@ -42,15 +42,25 @@ RESET = np.array([
 ])  # fmt: skip
 
 
-def _rows(table: np.ndarray, x: Any) -> Any:
-    """The row of each state's bin: shape (..., 10), in the array kind of `x`."""
+def _bins(x: Any) -> Any:
+    """Number of each conductance's bin, in the array kind of `x`."""
     if not is_tensor(x):
-        return table[np.searchsorted(EDGES, x, side="right")]
+        return np.searchsorted(EDGES, x, side="right")
     import torch
 
     edges = torch.tensor(EDGES, dtype=x.dtype, device=x.device)
-    figures = torch.tensor(table, dtype=x.dtype, device=x.device)
-    return figures[torch.searchsorted(edges, x.detach().contiguous(), right=True)]
+    return torch.searchsorted(edges, x.detach().contiguous(), right=True)
+
+
+def _figures(table: np.ndarray, x: Any) -> tuple[Any, ...]:
+    """c0..c4 and d0..d4 of each conductance's bin, each shaped like `x`."""
+    bins = _bins(x)
+    if not is_tensor(x):
+        return tuple(column[bins] for column in table.T)
+    import torch
+
+    figures = torch.tensor(table.T.copy(), dtype=x.dtype, device=x.device)
+    return tuple(column[bins] for column in figures)
 
 
 @register("nili_pulse")
@@ -107,11 +117,13 @@ class NiliPulseMap(CubicAl2O3TiO2, DynamicDevice):
         L = math.log10(dt)
         total = 0.0 * x
         for table, sign in ((SET, 1.0), (RESET, -1.0)):
-            row = _rows(table, x)
-            c0, c1, c2, c3, c4, d0, d1, d2, d3, d4 = (row[..., k] for k in range(10))
+            if not bool((sign * V > 0).any()):
+                continue
+            c0, c1, c2, c3, c4, d0, d1, d2, d3, d4 = _figures(table, x)
             change = c0 * (sign - tanh(c1 * (L - c2))) * (tanh(c3 * V - c4) + sign)
-            spread = d0 + d1 * L * L + d2 * V * L + d3 * V * V * L + d4 * V * V * V
-            change = change * (1.0 + xi * spread).clip(min=0.0)
+            if not (isinstance(xi, float) and xi == 0.0):
+                spread = d0 + d1 * L * L + d2 * V * L + d3 * V * V * L + d4 * V * V * V
+                change = change * (1.0 + xi * spread).clip(min=0.0)
             total = total + where(sign * V > 0, change, 0.0 * x)
         return total
 

@@ -62,6 +62,7 @@ class Pickett(DynamicDevice):
         "SPICE modeling of memristors, ISCAS"
     )
     V_max: ClassVar[float] = 3.0
+    set_sign: ClassVar[float] = -1.0
     V_write: ClassVar[tuple[float, float]] = (-3.0, 3.0)
     state_unit: ClassVar[str] = "nm"
 

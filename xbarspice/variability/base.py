@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -143,12 +143,13 @@ class Variation(abc.ABC):
 
 
 _REGISTRY: dict[str, type[Variation]] = {}
+Named = TypeVar("Named", bound=Variation)
 
 
-def named(name: str) -> Callable[[type], type]:
+def named(name: str) -> Callable[[type[Named]], type[Named]]:
     """Class decorator: register a variation under a name."""
 
-    def add(cls: type) -> type:
+    def add(cls: type[Named]) -> type[Named]:
         cls.name = name
         _REGISTRY[name] = cls
         return cls

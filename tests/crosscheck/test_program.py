@@ -1,0 +1,54 @@
+"""Programming pulses: closed-form Python steps against one ngspice transient of the array."""
+
+import numpy as np
+import pytest
+
+import xbarspice as xb
+from xbarspice.errors import InputError
+from xbarspice.studies import program as pg
+from xbarspice.studies import program_spice
+
+CASES = [
+    ("o921c_4k", 4, 24, 60e-6, 300e-6),
+    ("messaris2018", 4, 24, 100e-6, 400e-6),
+    ("o921c_4k", 8, 8, 60e-6, 300e-6),
+]
+
+
+@pytest.mark.parametrize("scheme", ["V/2", "V/3"])
+@pytest.mark.parametrize(("device", "size", "count", "low", "high"), CASES)
+def test_pulses_equal_one_ngspice_transient(device, size, count, low, high, scheme):
+    """Every conductance after every pulse within 5e-4, while states move by a tenth and more.
+
+    The Python form takes the device voltages of the middle of each of eight parts of a pulse; it has
+    no edges (ngspice: a ten-thousandth of the width); that is what the tolerance covers.
+    """
+    rng = np.random.default_rng(1)
+    G, target = rng.uniform(low, high, (2, size, size))
+    crossbar = xb.Crossbar(G, device=device, R_wl=1.0, R_bl=2.0, R_driver=5.0)
+    full = pg.program(crossbar, target, scheme=scheme).sequence
+    strongest = np.sort(np.argsort(-np.abs(full[:, 2]), kind="stable")[:count])
+    pulses = full[strongest]
+    python = pg.replay(crossbar, pulses, width=200e-9, scheme=scheme, substeps=8)
+    spice = program_spice.replay_ngspice(crossbar, pulses, width=200e-9, scheme=scheme)
+    np.testing.assert_allclose(spice, python, rtol=5e-4)
+    assert np.max(np.abs(python[-1] / python[0] - 1)) > 0.1
+
+
+def test_ideal_wires_are_merged_nodes():
+    """R = 0 everywhere: the transient still runs, and each device sees exactly its share."""
+    G = np.random.default_rng(2).uniform(60e-6, 300e-6, (2, 3))
+    crossbar = xb.Crossbar(G, device="o921c_4k", R_wl=0.0, R_bl=0.0)
+    pulses = [(0, 1, 2.0), (1, 2, -2.0)]
+    python = pg.replay(crossbar, pulses, width=200e-9)
+    spice = program_spice.replay_ngspice(crossbar, pulses, width=200e-9)
+    np.testing.assert_allclose(spice, python, rtol=5e-4)
+
+
+def test_refuses_what_has_no_transient():
+    G = np.full((2, 2), 100e-6)
+    for device, scheme in (("nili_pulse", "V/2"), ("o921c_4k", "floating"), ("ohmic", "V/2")):
+        with pytest.raises(InputError):
+            program_spice.transient_deck(
+                xb.Crossbar(G, device=device), [(0, 0, 1.0)], width=1e-6, scheme=scheme
+            )

@@ -1,0 +1,250 @@
+"""Programming a passive array: write-verify, disturbance, orders, and what is refused."""
+
+import numpy as np
+import pytest
+
+import xbarspice as xb
+from xbarspice.errors import InputError
+from xbarspice.report import programming as pictures
+from xbarspice.studies import program as pg
+from xbarspice.studies.program_array import bias
+from xbarspice.variability import BiasingSchemeEffect, bse_table
+
+NILI = pg.Pulses(start=0.8, limit_set=1.15, limit_reset=1.5, width=1e-6)
+
+
+def problem(device="nili_pulse", size=4, R=1.0, low=30e-6, high=200e-6, start=20e-6, seed=0):
+    target = np.random.default_rng(seed).uniform(low, high, (size, size))
+    return xb.Crossbar(np.full((size, size), start), device=device, R_wl=R, R_bl=R), target
+
+
+def test_scheme_voltages():
+    """Selected device V; V/2 leaves V/2 or 0 on the others, V/3 leaves V/3 in size everywhere."""
+    for scheme, others in (("V/2", {0.0, 0.5}), ("V/3", {1 / 3, -1 / 3}), ("grounded", {0.0, 1.0})):
+        b = bias(scheme, 1, 2, 3, 4)
+        V = b.V_in[:, None] - b.V_out
+        assert V[1, 2] == 1.0
+        rest = np.delete(V.ravel(), 6)
+        assert all(min(abs(v - o) for o in others) < 1e-15 for v in rest)
+    b = bias("floating", 1, 2, 3, 4)
+    assert b.ends.wl_left == ["floating", "driven", "floating"]
+    assert b.ends.bl_bottom == ["floating", "floating", "driven", "floating"]
+
+
+def test_one_device_without_wires_reaches_its_target():
+    """No neighbours, no wires: the read is the conductance, and the error the tolerance."""
+    crossbar, target = problem(size=1, R=0.0)
+    run = pg.program(crossbar, target, pulses=NILI)
+    assert abs(run.error[0, 0]) <= 0.01
+    assert run.verified[0, 0] == pytest.approx(run.G[0, 0], rel=1e-9)
+    assert run.yield_ == 1.0
+    assert run.pulses[0, 0] == len(run.sequence) > 0
+    assert run.seconds == pytest.approx(len(run.sequence) * 2e-6 + 1e-6)
+
+
+def test_energy_of_a_single_device():
+    """Without wires the energy is the sum of V I over pulses and reads."""
+    crossbar, target = problem(size=1, R=0.0)
+    run = pg.program(crossbar, target, pulses=NILI)
+    device, G, want = crossbar.device, crossbar.G, 0.0
+    for _, _, V in run.sequence:
+        want += 0.2 * 0.2 * float(G[0, 0]) * 1e-6  # the read before the pulse
+        want += V * float(device.current(V, G)[0, 0]) * 1e-6
+        G = device.write(G, V, 1e-6)
+    want += 0.2 * 0.2 * float(G[0, 0]) * 1e-6
+    assert run.energy == pytest.approx(want, rel=1e-9)
+
+
+def test_repeated_compensated_passes_reach_every_target():
+    crossbar, target = problem(size=6)
+    once = pg.program(crossbar, target, pulses=NILI)
+    many = pg.program(crossbar, target, pulses=NILI, passes=6, compensate=True)
+    assert many.yield_ > 0.97 > once.yield_
+    assert not many.gave_up.any()
+
+
+def test_disturb_maps_add_up():
+    """Start + all moves = end; the last device has no later drift; the sequence replays to G."""
+    crossbar, target = problem("messaris2018", low=100e-6, high=400e-6, start=150e-6)
+    run = pg.program(crossbar, target)
+    np.testing.assert_allclose(run.start + run.moved.sum(0), run.G, rtol=1e-5)
+    assert run.disturb[-1, -1] == 0
+    assert np.any(run.disturb != 0)
+    assert run.later_writes[0, 0] == 15
+    replayed = pg.replay(crossbar, run.sequence, width=200e-9)
+    np.testing.assert_allclose(replayed[-1], run.G, rtol=1e-12)
+
+
+def test_no_half_select_moves_only_the_selected():
+    crossbar, target = problem("messaris2018", low=100e-6, high=400e-6, start=150e-6)
+    run = pg.program(crossbar, target, half_select=False)
+    assert np.all(run.disturb == 0)
+    for k, flat in enumerate(run.order):
+        others = np.delete(run.moved[k].ravel(), flat)
+        assert np.all(others == 0)
+
+
+def test_v3_halves_no_device_more_than_a_third():
+    """A 1 V pulse without wires: each device moves by exactly its own share of the voltage."""
+    crossbar, _ = problem("o921c_4k", R=0.0, start=100e-6)
+    device = crossbar.device
+    for scheme in ("V/2", "V/3"):
+        G = pg.replay(crossbar, [(1, 2, 2.0)], width=200e-9, scheme=scheme)[-1]
+        b = bias(scheme, 1, 2, 4, 4)
+        V = 2.0 * (b.V_in[:, None] - b.V_out)
+        np.testing.assert_allclose(G, device.write(crossbar.G, V, 200e-9), rtol=1e-9)
+
+
+@pytest.mark.parametrize("read", ["grounded", "floating", "V/2"])
+def test_reads_have_the_sneak_paths_of_the_array(read):
+    """The read is that of an independent engine with the same line ends."""
+    crossbar, target = problem(size=3, low=50e-6, high=150e-6)
+    run = pg.program(
+        crossbar, target, pulses=pg.Pulses(start=0.8, limit_set=1.15, limit_reset=1.5,
+        width=1e-6, read=read),
+    )  # fmt: skip
+    b = bias(read, 2, 2, 3, 3)
+    whole = crossbar.replace(G=run.G, ends=b.ends)
+    want = xb.solve(whole, 0.2 * b.V_in, 0.2 * b.V_out, engine="nodal").I_out[2] / 0.2
+    assert run.verified[2, 2] == pytest.approx(want, rel=1e-9)
+    if read == "floating":
+        assert abs(want / run.G[2, 2] - 1) > 0.1  # sneak paths are not small
+
+
+def test_engines_agree():
+    crossbar, target = problem("messaris2018", size=3, low=100e-6, high=400e-6, start=150e-6)
+    fast, exact = (pg.program(crossbar, target, engine=e) for e in ("surrogate", "nodal"))
+    assert np.array_equal(fast.sequence, exact.sequence)
+    np.testing.assert_allclose(fast.G, exact.G, rtol=1e-9)
+
+
+def test_large_arrays_solve_ahead_without_changing_the_answer(monkeypatch):
+    from xbarspice.studies import program_array
+
+    crossbar, target = problem()
+    plain = pg.program(crossbar, target, pulses=NILI)
+    monkeypatch.setattr(program_array, "WORTH_A_THREAD", 1)
+    ahead = pg.program(
+        crossbar, target, pulses=NILI, engine=xb.surrogate.engine.SurrogateEngine(threads=2)
+    )
+    assert np.array_equal(plain.sequence, ahead.sequence)
+    assert np.array_equal(plain.G, ahead.G)
+
+
+def test_stuck_devices_are_given_up_and_keep_their_value():
+    crossbar, target = problem()
+    stuck = np.zeros((4, 4), bool)
+    stuck[1, 2] = True
+    crossbar = crossbar.replace(G=np.where(stuck, 573e-6, crossbar.G))
+    run = pg.program(crossbar, target, pulses=NILI, stuck=stuck)
+    assert run.gave_up[1, 2]
+    assert run.G[1, 2] == 573e-6
+    assert run.pulses[1, 2] < 40
+    limited = pg.program(
+        crossbar, target, stuck=stuck,
+        pulses=pg.Pulses(start=0.8, limit_set=1.15, limit_reset=1.5, width=1e-6, max_pulses=5),
+    )  # fmt: skip
+    assert limited.pulses.max() == 5
+    assert limited.gave_up.sum() > 1
+
+
+def test_orders():
+    target = np.array([[3.0, 1.0], [0.0, 2.0]])
+    assert pg.order_of("rows", target).tolist() == [0, 1, 3]
+    assert pg.order_of("size", target).tolist() == [0, 3, 1]
+    assert pg.order_of("far", target).tolist() == [1, 0, 3]
+    assert pg.order_of([3, 1, 0], target).tolist() == [3, 1, 0]
+    crossbar, target = problem(size=3)
+    runs = pg.compare_orders(crossbar, target, pulses=NILI)
+    assert set(runs) == set(pg.ORDERS)
+    assert len({tuple(run.order) for run in runs.values()}) == 3
+
+
+def test_measured_table_in_place_of_half_select():
+    """The table follows the order of writing: the last device is left as it was written."""
+    crossbar, target = problem()
+    options = {"pulses": NILI, "half_select": False, "order": "far"}
+    plain = pg.program(crossbar, target, **options)
+    drawn = pg.program(
+        crossbar, target, bse=BiasingSchemeEffect(), rng=np.random.default_rng(0), **options
+    )
+    drift = (drawn.G - plain.G).ravel()
+    assert drift[plain.order[-1]] == 0
+    assert np.count_nonzero(drift) == 15
+    assert np.all(np.abs(drift) <= np.abs(bse_table().quantiles).max() + 1e-12)
+    assert np.array_equal(drawn.disturb.ravel(), drift)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"bse": BiasingSchemeEffect()}, "twice"),
+        ({"bse": BiasingSchemeEffect(), "half_select": False}, "generator"),
+        ({"scheme": "V/4"}, "scheme"),
+        ({"order": "random"}, "order"),
+        ({"order": [0, 1]}, "exactly once"),
+        ({"passes": 0}, "passes"),
+        ({"substeps": 0}, "substeps"),
+        ({"stuck": [True]}, "stuck"),
+        ({"pulses": pg.Pulses()}, "may be written with"),
+    ],
+)
+def test_misuse(change, words):
+    crossbar, target = problem()
+    with pytest.raises(InputError, match=words):
+        pg.program(crossbar, target, **({"pulses": NILI} | change))
+
+
+def test_misuse_of_arrays_and_targets():
+    crossbar, target = problem()
+    cases = [
+        (crossbar, target[:2], "shape of the array"),
+        (crossbar, target * 100, "targets of"),
+        (crossbar, -target, "targets of"),
+        (crossbar.replace(device="sinh_tio2"), target, "with a state"),
+        (crossbar.replace(G=np.full((4, 4), 1e-3)), target, "start conductances"),
+        (crossbar.replace(G=np.zeros((4, 4))), target, "needs a device"),
+        (crossbar.replace(G=np.full((2, 4, 4), 20e-6)), target, "one array"),
+    ]
+    for wrong, wanted, words in cases:
+        with pytest.raises(InputError, match=words):
+            pg.program(wrong, wanted, pulses=NILI)
+    o921c = xb.Crossbar(np.full((2, 2), 2e-4), device="o921c")
+    with pytest.raises(InputError, match="RESET"):
+        pg.program(o921c, np.full((2, 2), 3e-4))
+    for bad in ({"step": 0.0}, {"start": 9.0}, {"read": "none"}):
+        with pytest.raises(InputError):
+            pg.Pulses(**bad)
+
+
+def test_cells_without_target_or_device_are_left_alone():
+    crossbar, target = problem(R=0.0)
+    target[0, 1] = 0.0
+    G = crossbar.G.copy()
+    G[2, 3], target[2, 3] = 0.0, 0.0
+    run = pg.program(crossbar.replace(G=G), target, pulses=NILI, half_select=False)
+    assert run.G[2, 3] == 0
+    assert run.G[0, 1] == 20e-6
+    assert run.order.size == 14
+    assert run.error[0, 1] == 0
+
+
+def test_every_map_is_a_figure():
+    from matplotlib.figure import Figure
+
+    crossbar, target = problem(size=3)
+    runs = {s: pg.program(crossbar, target, pulses=NILI, scheme=s) for s in ("V/2", "V/3")}
+    run = runs["V/2"]
+    made = [
+        pictures.error_map(run), pictures.disturb_map(run), pictures.pulse_map(run),
+        pictures.victims_map(run, 1, 1), pictures.schemes_figure(runs),
+        pictures.orders_figure(runs),
+    ]  # fmt: skip
+    for figure in made:
+        assert isinstance(figure, Figure)
+        assert figure.axes[0].get_xlabel()
+        figure.canvas.draw()
+    shown = made[0].axes[0].images[0].get_array()
+    np.testing.assert_allclose(shown, 100 * run.error)
+    with pytest.raises(InputError, match="written"):
+        pictures.victims_map(run, 7, 7)

@@ -1,0 +1,205 @@
+"""A passive array while it is programmed: bias schemes, pulses on every device, reads."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from xbarspice import engines
+from xbarspice.array import Crossbar, Drive, LineEnds
+from xbarspice.devices import DynamicDevice
+from xbarspice.errors import ConvergenceError, broken_rule
+from xbarspice.surrogate import engine as fast
+from xbarspice.surrogate import linear, nonlinear
+
+__all__ = ["READS", "SCHEMES", "ArrayState", "Bias", "bias"]
+
+Array = npt.NDArray[np.float64]
+Solved = tuple[Array, Array, Array]
+
+WORTH_A_THREAD = 1024
+"""Cells from which a solve takes longer than to hand it to a thread."""
+
+SCHEMES = ("V/2", "V/3", "floating")
+READS = ("grounded", "floating", "V/2")
+
+# Voltage of the selected row, selected column, other rows, other columns, as a share of V; None
+# leaves the line floating. The selected device always sees the full V.
+_SHARES = {
+    "V/2": (1.0, 0.0, 0.5, 0.5),
+    "V/3": (1.0, 0.0, 1 / 3, 2 / 3),
+    "floating": (1.0, 0.0, None, None),
+    "grounded": (1.0, 0.0, 0.0, 0.0),
+}
+
+
+@dataclass(frozen=True)
+class Bias:
+    """What the lines carry for one selected device, per volt: ends, V_in (rows,), V_out (cols,)."""
+
+    ends: LineEnds
+    V_in: Array
+    V_out: Array
+
+
+def bias(scheme: str, row: int, col: int, rows: int, cols: int) -> Bias:
+    """The line voltages of a scheme for 1 V on the device in `row`, `col`.
+
+    Word lines are driven on the left, bit lines at the bottom.
+    """
+    selected_row, selected_col, other_row, other_col = _SHARES[scheme]
+    V_in, V_out = np.full(rows, other_row or 0.0), np.full(cols, other_col or 0.0)
+    V_in[row], V_out[col] = selected_row, selected_col
+    if other_row is not None:
+        return Bias(LineEnds(bl_bottom="driven"), V_in, V_out)
+    left, bottom = ["floating"] * rows, ["floating"] * cols
+    left[row], bottom[col] = "driven", "driven"
+    return Bias(LineEnds(wl_left=left, bl_bottom=bottom), V_in, V_out)
+
+
+class ArrayState:
+    """States of all devices of one array, and the circuit around them.
+
+    Args:
+        crossbar: wires, device (a `DynamicDevice`) and start conductances, one array.
+        engine: a name or an engine; the surrogate keeps its ladders between the solves.
+        stuck: devices whose state never moves, (rows, cols) bool.
+        half_select: whether the other devices move under the pulses, too.
+        substeps: parts of a pulse with constant device voltages: 1 takes those of its start; more
+            take those of the middle of each part (two solves a part).
+    """
+
+    def __init__(
+        self,
+        crossbar: Crossbar,
+        *,
+        engine: str | engines.Engine,
+        stuck: npt.NDArray[np.bool_],
+        half_select: bool,
+        substeps: int,
+    ) -> None:
+        device = crossbar.device
+        if not isinstance(device, DynamicDevice):
+            raise broken_rule(
+                "only a device with a state can be programmed",
+                device.name,
+                'Use a dynamic model such as "n1257r", "o921c_4k" or "nili_pulse".',
+            )
+        device.refuse_writing()
+        if crossbar.batch:
+            raise broken_rule(
+                "programming works on one array", f"a batch {crossbar.batch}", "Loop over it."
+            )
+        self.crossbar, self.device = crossbar, device
+        self.engine = engines.get(engine)
+        self.present = crossbar.G > 0
+        self.frozen = stuck | ~self.present
+        self.half_select, self.substeps = half_select, substeps
+        low, high = device.state_range
+        start = np.where(self.frozen, np.mean(device.G_range()), crossbar.G)
+        self.x = np.asarray(device.state(start), dtype=np.float64)
+        if np.any((self.x < low * (1 - 1e-9)) | (self.x > high * (1 + 1e-9))):
+            G_low, G_high = device.G_range()
+            raise broken_rule(
+                f"start conductances of {device.name} must lie in {G_low:.4g} to {G_high:.4g} S",
+                f"{crossbar.G[~self.frozen].min():.4g} to {crossbar.G[~self.frozen].max():.4g} S",
+                "Start inside the range of the device, or mark the device as stuck.",
+            )
+        self.x = self.x.clip(low, high)
+        self.G = crossbar.G.copy()
+        self.energy = 0.0
+        self._cores = self.engine.threads if isinstance(self.engine, fast.SurrogateEngine) else 1
+        self._next: tuple[int, float, int, Future[Solved]] | None = None
+        self._prepared: dict[LineEnds, tuple[Crossbar, linear.Network | None]] = {}
+
+    def _circuit(self, ends: LineEnds) -> tuple[Crossbar, linear.Network | None]:
+        if ends not in self._prepared:
+            if ends.wl_left != "driven" and len(self._prepared) > 8:
+                self._prepared.clear()  # floating: every device has ends of its own
+            crossbar = self.crossbar.replace(ends=ends)
+            crossbar.refuse_floating()
+            quick = isinstance(self.engine, fast.SurrogateEngine)
+            self._prepared[ends] = crossbar, linear.network(crossbar) if quick else None
+        return self._prepared[ends]
+
+    def expect(self, b: Bias, V: float) -> None:
+        """Begin to solve a pulse that will probably come next, beside the read that decides it.
+
+        Only where it pays: large arrays, a second core, compiled solves without the Python lock.
+        """
+        if self.G.size >= WORTH_A_THREAD and self._cores > 1:
+            self._circuit(_frozen(b.ends))
+            self._next = (id(b), V, id(self.G), _pool().submit(self._solve, b, V, self.G))
+
+    def _solution(self, b: Bias, V: float) -> Solved:
+        """Device voltages (V), I_in and I_out (A) at the present conductances."""
+        waiting, self._next = self._next, None
+        if waiting is not None and waiting[:3] == (id(b), V, id(self.G)):
+            return waiting[3].result()
+        return self._solve(b, V, self.G)
+
+    def _solve(self, b: Bias, V: float, G: Array) -> Solved:
+        crossbar, net = self._circuit(_frozen(b.ends))
+        if net is None:
+            whole = self.crossbar.replace(ends=b.ends, G=G)
+            done = self.engine.solve(
+                self.engine.prepare(whole), whole, V * b.V_in, V * b.V_out, full=True
+            )
+            return done.V_wl - done.V_bl, done.I_in, done.I_out
+        index = np.zeros(1, dtype=np.intp)
+        drive = Drive(batch=(), array=index, V_in=V * b.V_in[None], V_out=V * b.V_out[None])
+        p = linear.problem(crossbar, net, drive, True)
+        form = nonlinear.closed_form(self.device, G[None])
+        nonlinear.solve_range(p, self.device, form, G[None], 0, 1)
+        if not p.report[0, 2] <= linear.RESIDUAL:
+            raise ConvergenceError(
+                f"every solve must meet its residual; this one left {p.report[0, 2]:.3g}. "
+                "Use engine='nodal', or smaller voltages."
+            )
+        return p.inner[3, 0], p.I_in[0], p.I_out[0]
+
+    def pulse(self, b: Bias, V: float, width: float, cell: tuple[int, int]) -> None:
+        """Apply one pulse of V volts and `width` seconds; every device moves by its own voltage."""
+        pieces = self.substeps if self.device.continuous else 1
+        dt = width / pieces
+        for _ in range(pieces):
+            x = self.x
+            w, I_in, I_out = self._solution(b, V)
+            self.energy += float(V * (b.V_in @ I_in - b.V_out @ I_out)) * dt
+            if pieces > 1:  # voltages of the middle of the piece: second order
+                self._move(x, w, dt / 2, cell)
+                w = self._solve(b, V, self.G)[0]
+            self._move(x, w, dt, cell)
+
+    def _move(self, x: Array, w: Array, dt: float, cell: tuple[int, int]) -> None:
+        """Let the states go on from x (not changed) for dt at device voltages w."""
+        if self.half_select:
+            moved = self.device.step(x, w, dt, outside="clamp")
+            self.x = np.where(self.frozen, x, moved)
+        elif not self.frozen[cell]:
+            self.x = x.copy()
+            self.x[cell] = self.device.step(x[cell], w[cell], dt, outside="clamp")
+        G = np.asarray(self.device.conductance(self.x))
+        self.G = np.where(self.frozen, self.crossbar.G, G)
+
+    def read(self, b: Bias, V: float, col: int, seconds: float) -> float:
+        """Conductance in S that a read of one device reports: column current over voltage."""
+        _, I_in, I_out = self._solve(b, V, self.G)
+        self.energy += float(V * (b.V_in @ I_in - b.V_out @ I_out)) * seconds
+        return float(I_out[col]) / V
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="xbarspice-program")
+
+
+def _frozen(ends: LineEnds) -> LineEnds:
+    """Line ends with tuples in place of lists, so that they can be looked up."""
+    if isinstance(ends.wl_left, str):
+        return ends
+    return LineEnds(wl_left=tuple(ends.wl_left), bl_bottom=tuple(ends.bl_bottom))
