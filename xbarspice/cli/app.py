@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from xbarspice.cli import screens
+from xbarspice.cli import reproduce, screens
 from xbarspice.cli.runs import output_file, run_folder
 from xbarspice.errors import EngineError, StoreError, XbarspiceError
 
@@ -239,6 +239,9 @@ def doctor(json: Json = False) -> None:
     record = steps.doctor_record()
     screens.doctor(record, json)
     raise typer.Exit(0 if record["ngspice"]["path"] else 3)
+
+
+reproduce.register(app)
 
 
 def main() -> None:

@@ -1,0 +1,97 @@
+"""`xbarspice reproduce`: the paper's experiment, its report, and its confirmation in ngspice."""
+
+from __future__ import annotations
+
+import json as json_text
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xbarspice.cli import screens
+from xbarspice.errors import broken_rule
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(epilog="Example: xbarspice reproduce --quick --engine ngspice")(reproduce)
+
+
+def reproduce(
+    out: Annotated[Path, typer.Option(help="Folder; an unfinished run in it goes on.")] = Path(
+        "runs/reproduce"
+    ),
+    quick: Annotated[bool, typer.Option("--quick", help="Two seeds, a few transfers.")] = False,
+    engine: Annotated[
+        str, typer.Option(help="surrogate, or ngspice to confirm transfers of (c) in it as well.")
+    ] = "surrogate",
+    confirm: Annotated[
+        int | None, typer.Option(help="Transfers that ngspice repeats; 500, or 3 with --quick.")
+    ] = None,
+    circuit_transfers: Annotated[
+        int | None, typer.Option(help="Transfers a network through the circuit; 2000, or 100.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write the Markdown report here too.")
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document and nothing else.")
+    ] = False,
+) -> None:
+    """Train regular and hardware-aware networks, transfer them thousands of times, and report."""
+    from dataclasses import replace
+
+    import torch
+
+    from xbarspice.report import reproduction as report
+    from xbarspice.studies import reproduce as study
+
+    if engine not in ("surrogate", "ngspice"):
+        raise broken_rule("`--engine` must be surrogate or ngspice", repr(engine), "Use one.")
+    number = 0 if engine == "surrogate" else confirm or (3 if quick else 500)
+    plan = study.Plan.quick(confirm=number) if quick else study.Plan(confirm=number)
+    if circuit_transfers is not None:
+        plan = replace(plan, circuit_transfers=circuit_transfers)
+    start = time.perf_counter()
+
+    def say(text: str) -> None:
+        if not json:
+            typer.echo(f"{time.perf_counter() - start:6.0f} s  {text}", err=True)
+
+    # small tensors: a second thread costs more than it gives
+    torch.set_num_threads(1)
+    record = study.reproduce(out, plan, say=say)
+    report.write(record, out, *([markdown] if markdown else []))
+    plain = _plain(record)
+    (out / "record.json").write_text(json_text.dumps(plain, indent=1), encoding="utf-8")
+    screens.show(_short(record, out), json, "Reproduced")
+
+
+def _plain(value: Any) -> Any:
+    """Arrays as lists, for JSON."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
+    rows = {}
+    for row in record["rows"]:
+        name = f"({row['setting']}) {row['recipe']}" + (f" + {row['remedy']}" * bool(row["remedy"]))
+        middle = row["median"]
+        rows[name] = (
+            f"{100 * middle['metric']:.1f} % (noise-free {middle['noise_free']:.3f}, "
+            f"mean {middle['mean']:.3f})"
+        )
+    found = record.get("ngspice")
+    if found:
+        rows["ngspice"] = (
+            f"{found['differ']} of {found['predictions']} predictions differ "
+            f"({found['transfers']} transfers)"
+        )
+    return {**rows, "report": str(out / "report.html")}

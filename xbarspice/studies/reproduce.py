@@ -1,0 +1,323 @@
+"""The experiment of Drolet et al. 2023 (arXiv:2305.18495), repeated, made honest, and confirmed.
+
+Three settings: (a) the released protocol and error model, (b) an honest split of the data, (c) the
+honest split through the circuit, with 1 ohm a wire segment and the TiO2 sinh device. Every network
+and every transfer study is stored as soon as it is done; an interrupted run goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xbarspice import network as network_files
+from xbarspice.config import DataConfig
+from xbarspice.errors import broken_rule
+from xbarspice.mapping import MappedNetwork, map_network
+from xbarspice.network import Network
+from xbarspice.studies import recipes
+from xbarspice.studies.budget import loss_budget
+from xbarspice.studies.data import Split, half_moons
+from xbarspice.studies.hardware_aware import Trained
+from xbarspice.studies.recipes import FULL, QUICK, Effort
+from xbarspice.studies.remedies import Procedure, redundant
+from xbarspice.studies.transfer import TransferStudy, transfer
+from xbarspice.variability import Compose, drolet_2023
+
+__all__ = ["PAPER", "Plan", "reproduce"]
+
+PAPER = {"hardware-aware": 0.795, "regular": 0.185}
+"""Share of the test points right in at least 95 % of the transfers, as published."""
+
+WIRE = 1.0
+"""Ohm a segment in setting (c)."""
+
+REMEDIES = {
+    "bias correction": Procedure(bias=True),
+    "write order": Procedure(order="sensitivity"),
+    "partner and remapping": Procedure(compensate=True, remap=24),
+    "further tuning passes": Procedure(order="sensitivity", passes=6),
+    "all remedies": Procedure(order="sensitivity", passes=8, compensate=True, remap=24, bias=True),
+}
+"""What the tester may do; the settings were fixed on validation transfers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How much to do.
+
+    Attributes:
+        seeds: seeds of the networks.
+        transfers, circuit_transfers: a network and setting, without and with the circuit.
+        budget_transfers: a row of the loss budget.
+        confirm: transfers of (c) that ngspice repeats for the network in the middle of its row; 0
+            leaves it out.
+        effort: of the training.
+    """
+
+    seeds: tuple[int, ...] = tuple(range(6))
+    transfers: int = 2000
+    circuit_transfers: int = 2000
+    budget_transfers: int = 500
+    confirm: int = 0
+    effort: Effort = FULL
+
+    @classmethod
+    def quick(cls, *, confirm: int = 0) -> Plan:
+        """Two seeds and a few transfers, for continuous integration."""
+        return cls(
+            seeds=(0, 1), transfers=200, circuit_transfers=100, budget_transfers=100,
+            confirm=confirm, effort=QUICK,
+        )  # fmt: skip
+
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    folder: Path
+    plan: Plan
+    variation: Compose
+    say: Say
+
+    def trained(self, name: str, make: Callable[[], Trained]) -> tuple[Network, ...]:
+        """Networks of all seeds, from their files or trained now."""
+        paths = [self.folder / "networks" / f"{name}-seed{s}.npz" for s in self.plan.seeds]
+        if not all(path.is_file() for path in paths):
+            self.say(f"training: {name}")
+            for path, net in zip(paths, make().networks, strict=True):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                network_files.save(path, net)
+        return tuple(network_files.load(path) for path in paths)
+
+    def row(
+        self,
+        setting: str,
+        recipe: str,
+        networks: Sequence[Network],
+        split: Split,
+        *,
+        remedy: str = "",
+        procedure: Procedure = Procedure(),  # noqa: B008 - frozen
+        copies: int = 1,
+    ) -> tuple[dict[str, Any], list[TransferStudy]]:
+        """Studies of all seeds under one setting."""
+        circuit = setting == "c"
+        self.say(f"transfers: ({setting}) {recipe} {remedy}".rstrip())
+        studies = []
+        for seed, net in zip(self.plan.seeds, networks, strict=True):
+            name = f"{setting}-{recipe}-{remedy}-seed{seed}".replace(" ", "_")
+            path = self.folder / "transfers" / f"{name}.h5"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            studies.append(
+                transfer(
+                    redundant(mapped_on_8x8(net, circuit=circuit), copies),
+                    split.x_test, split.y_test, variation=self.variation, seed=1000 + seed,
+                    transfers=self.plan.circuit_transfers if circuit else self.plan.transfers,
+                    engine="surrogate" if circuit else "ideal",
+                    procedure=procedure,
+                    calibration=_calibration(split) if procedure.looks else None, path=path,
+                )
+            )  # fmt: skip
+        return _row(setting, recipe, remedy, studies), studies
+
+
+def mapped_on_8x8(net: Network, *, circuit: bool) -> MappedNetwork:
+    """A 2-8-1 network on one 8x8 array: with wires and TiO2 devices, or ideal."""
+    ohm = WIRE if circuit else 0.0
+    return map_network(
+        net, layout="folded", tile_rows=8, tile_cols=8, bias="hidden", R_wl=ohm, R_bl=ohm,
+        device="sinh_tio2" if circuit else "ohmic",
+    )  # fmt: skip
+
+
+def _calibration(split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Points that a tester may use: everything but the test points."""
+    return (
+        np.concatenate([split.x_train, split.x_validation]),
+        np.concatenate([split.y_train, split.y_validation]),
+    )
+
+
+def _row(
+    setting: str, recipe: str, remedy: str, studies: Sequence[TransferStudy]
+) -> dict[str, Any]:
+    seeds = [study.summary() for study in studies]
+    middle = {
+        key: float(np.median([s[key] for s in seeds]))
+        for key in ("metric", "noise_free", "mean", "low_5_percent", "worst")
+    }
+    return {
+        "setting": setting,
+        "recipe": recipe,
+        "remedy": remedy,
+        "transfers": seeds[0]["transfers"],
+        "median": middle,
+        "metric_least": min(s["metric"] for s in seeds),
+        "metric_most": max(s["metric"] for s in seeds),
+        "seeds": seeds,
+        "by_point": [study.by_point for study in studies],
+    }
+
+
+def reproduce(
+    folder: Path,
+    plan: Plan = Plan(),
+    *,
+    say: Say = lambda text: None,
+    data: DataConfig = DataConfig(),  # noqa: B008 - frozen
+) -> dict[str, Any]:
+    """Do the whole experiment in a folder, or go on with it.
+
+    Args:
+        folder: where networks and transfer studies are kept.
+        plan: how much to do.
+        say: told what begins.
+        data: the half moons.
+
+    Returns:
+        The record that `report.reproduction` draws: numbers, lists and arrays.
+
+    Raises:
+        InputError: the folder holds studies of other networks or settings.
+        EngineError: ngspice failed.
+    """
+    if not plan.seeds:
+        raise broken_rule("`seeds` must name at least one seed", plan.seeds, "Six are usual.")
+    run = _Run(folder=folder, plan=plan, variation=drolet_2023(), say=say)
+    rows: list[dict[str, Any]] = []
+    released, honest = recipes.released_split(data), half_moons(data)
+    for setting, split in (("a", released), ("b", honest)):
+        for recipe, nets in _networks(run, setting, split).items():
+            rows.append(run.row(setting, recipe, nets, split)[0])
+    ours = _networks(run, "b", honest)["ours"]
+    for remedy, procedure in REMEDIES.items():
+        found, _ = run.row("b", "ours", ours, honest, remedy=remedy, procedure=procedure)
+        rows.append(found)
+    rows.append(run.row("b", "ours", ours, honest, remedy="two pairs per weight", copies=2)[0])
+    through = _through(run, honest, ours)
+    last: list[TransferStudy] = []
+    for recipe, nets, remedy in (
+        ("regular", _networks(run, "b", honest)["regular"], ""),
+        ("ours", ours, ""),
+        ("ours, trained through the circuit", through, "all remedies"),
+        ("ours, trained through the circuit", through, ""),
+    ):
+        procedure = REMEDIES[remedy] if remedy else Procedure()
+        found, last = run.row("c", recipe, nets, honest, remedy=remedy, procedure=procedure)
+        rows.append(found)
+    middle = _middle(last)
+    record: dict[str, Any] = {
+        "paper": PAPER,
+        "plan": asdict(plan),
+        "wire_ohm": WIRE,
+        "overlap": _overlap(released),
+        "rows": rows,
+        "budget": _budget(run, through[middle], honest),
+        "boundaries": _boundaries(run, honest, through, ours, middle),
+        "points": {"x": honest.x_test, "y": honest.y_test},
+    }
+    if plan.confirm:
+        record["ngspice"] = _confirm(run, through[middle], middle, honest)
+    return record
+
+
+def _networks(run: _Run, setting: str, split: Split) -> dict[str, tuple[Network, ...]]:
+    """The networks of every recipe under the data of one setting."""
+    seeds, effort = run.plan.seeds, run.plan.effort
+    made: dict[str, Callable[[], Trained]] = {
+        "regular": lambda: recipes.regular(split, seeds, effort),
+        "weight decay only": lambda: recipes.weight_decay(split, seeds, effort),
+        "released technique": lambda: recipes.released(split, seeds, run.variation, effort),
+        "ours": lambda: recipes.hardware_aware(split, seeds, run.variation, effort),
+    }
+    return {k: run.trained(f"{setting}-{k.replace(' ', '_')}", v) for k, v in made.items()}
+
+
+def _through(run: _Run, split: Split, ours: Sequence[Network]) -> tuple[Network, ...]:
+    array = mapped_on_8x8(ours[0], circuit=True).arrays[0]
+    count = len(ours)
+    started = Trained(
+        networks=tuple(ours), score=np.zeros(count), accuracy=np.zeros(count),
+        history=np.empty((0, count, 2)),
+    )  # fmt: skip
+    return run.trained(
+        "c-ours",
+        lambda: recipes.through_circuit(
+            split, started, run.plan.seeds, run.variation, array, run.plan.effort
+        ),
+    )
+
+
+def _middle(studies: Sequence[TransferStudy]) -> int:
+    """Index of the study in the middle of its row by the metric."""
+    order = np.argsort([study.metric() for study in studies], kind="stable")
+    return int(order[(len(order) - 1) // 2])
+
+
+def _overlap(split: Split) -> int:
+    """Test points that are training points too."""
+    trained_on = {tuple(p) for p in split.x_train}
+    return sum(tuple(p) in trained_on for p in split.x_test)
+
+
+def _budget(run: _Run, net: Network, split: Split) -> list[dict[str, Any]]:
+    run.say("loss budget")
+    # read noise needs a solve of its own for every point: it is left to `loss_budget` itself
+    effects = ("cti", "bse", "saf", "wires", "nonlinearity", "quantisation")
+    found = loss_budget(
+        mapped_on_8x8(net, circuit=True), split.x_test, split.y_test, variation=run.variation,
+        transfers=run.plan.budget_transfers, seed=77, effects=effects,
+    )  # fmt: skip
+    return [asdict(loss) for loss in found]
+
+
+def _boundaries(
+    run: _Run,
+    split: Split,
+    through: Sequence[Network],
+    ours: Sequence[Network],
+    middle: int,
+) -> dict[str, Any]:
+    """Logits over the plane, noise-free, for one network of each recipe."""
+    from xbarspice.studies.inference import infer
+
+    low, high = split.x_test.min(axis=0) - 0.05, split.x_test.max(axis=0) + 0.05
+    x0, x1 = (np.linspace(a, b, 61) for a, b in zip(low, high, strict=True))
+    grid = np.stack(np.meshgrid(x0, x1), axis=-1).reshape(-1, 2)
+    nets = {k: v[0] for k, v in _networks(run, "b", split).items() if k != "ours"}
+    nets["ours"] = ours[middle]
+    found = {k: net.forward(grid)[-1].reshape(61, 61) for k, net in nets.items()}
+    mapped = mapped_on_8x8(through[middle], circuit=True)
+    circuit = infer(mapped, grid, "surrogate").sums[-1].reshape(61, 61)
+    return {"x0": x0, "x1": x1, "logits": found | {"ours, through the circuit": circuit}}
+
+
+def _confirm(run: _Run, net: Network, middle: int, split: Split) -> dict[str, Any]:
+    """Repeat the first transfers of (c) in ngspice, every test point, and compare."""
+    count = run.plan.confirm
+    seed = run.plan.seeds[middle]
+    found: dict[str, TransferStudy] = {}
+    for engine in ("surrogate", "ngspice"):
+        run.say(f"confirmation: {count} transfers with {engine}")
+        path = run.folder / "transfers" / f"confirm-{engine}-seed{seed}.h5"
+        found[engine] = transfer(
+            mapped_on_8x8(net, circuit=True), split.x_test, split.y_test,
+            variation=run.variation, seed=1000 + seed, transfers=count, engine=engine, path=path,
+        )  # fmt: skip
+    mine, golden = found["surrogate"], found["ngspice"]
+    scale = float(np.abs(golden.logits).max())
+    return {
+        "seed": seed,
+        "transfers": count,
+        "predictions": int(golden.predictions.size),
+        "differ": int(np.sum(mine.predictions != golden.predictions)),
+        "worst_logit_error": float(np.abs(mine.logits - golden.logits).max()) / scale,
+        "metric": {k: v.metric() for k, v in found.items()},
+        "accuracy": {k: v.by_transfer for k, v in found.items()},
+    }
