@@ -63,9 +63,10 @@ class NgspiceEngine(Engine):
     vector of a nonlinear array is a point of its own.
 
     Accuracy: the output currents agree with refined sparse solves to 1e-13 (ohmic) and 1e-12 (the
-    device models) of the largest, and no closer than ngspice's abstol of 1e-18 A; drive voltages arrive within 4e-16 (see
-    `xbarspice.netlist.ngspice`). Without node voltages the check of an answer is that the currents
-    into and out of the array balance; with them it is Kirchhoff's law at every node.
+    device models) of the largest, and no closer than ngspice's abstol of 1e-18 A; drive voltages
+    arrive within 4e-16 (see `xbarspice.netlist.ngspice`). Without node voltages
+    the check of an answer is that the currents into and out of the array balance; with them it is
+    Kirchhoff's law at every node.
 
     Raises:
         EngineMissingError: ngspice is not installed (from `prepare`).
