@@ -181,7 +181,8 @@ def _job(
     def given(value: npt.ArrayLike | None, *shape: int) -> Array:
         if value is None:
             return np.zeros(shape)
-        return np.ascontiguousarray(np.broadcast_to(np.asarray(value, np.float64), shape))
+        # always a writable copy: a read-only view would make numba compile the kernel once more
+        return np.array(np.broadcast_to(value, shape), np.float64, order="C")
 
     def inner(value: npt.ArrayLike | None, wanted: bool) -> Array:
         return given(value, count if wanted else 0, rows, cols)
