@@ -28,12 +28,12 @@ def test_pyspice_agrees_with_nodal(device, vectors):
     assert got.stats.engine == "pyspice"
 
 
-def test_a_circuit_that_does_not_load_is_an_error(monkeypatch):
+def test_a_circuit_that_does_not_load_is_an_error(monkeypatch, tmp_path):
     """PySpice would run the previous circuit again, or lose its library; here it is an error."""
     crossbar, V_in = asymmetric_crossbar(device="sinh_tio2")
     monkeypatch.setattr(type(crossbar.device), "spice_body", lambda self: "R1 p n {nosuch}")
     with pytest.raises(EngineError):
-        xb.solve(crossbar, V_in, engine="pyspice")
+        xb.solve(crossbar, V_in, engine=PySpiceEngine(directory=tmp_path))
 
 
 def test_missing_library_says_what_to_install(monkeypatch):
