@@ -20,7 +20,7 @@ CASES = [
 def test_pulses_equal_one_ngspice_transient(device, size, count, low, high, scheme):
     """Every conductance after every pulse within 5e-4, while states move by a tenth and more.
 
-    The Python form takes the device voltages of the middle of each of eight parts of a pulse; it has
+    The Python form takes the device voltages of the middle of each eighth of a pulse, and has
     no edges (ngspice: a ten-thousandth of the width); that is what the tolerance covers.
     """
     rng = np.random.default_rng(1)

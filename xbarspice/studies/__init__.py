@@ -6,9 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xbarspice.studies import campaign, crosscheck, data, inference, train
+    from xbarspice.studies import campaign, crosscheck, data, inference, program, train
 
-__all__ = ["campaign", "crosscheck", "data", "inference", "train"]
+__all__ = ["campaign", "crosscheck", "data", "inference", "program", "train"]
 
 
 def __getattr__(name: str) -> Any:
