@@ -111,7 +111,7 @@ class Drive:
 
 
 def _readonly(values: Any) -> Array:
-    out = np.array(values, dtype=np.float64, copy=True)
+    out = np.array(values, dtype=np.float64, copy=True, order="C")
     out.setflags(write=False)
     return out
 

@@ -183,3 +183,24 @@ def test_a_hard_array_is_still_exact():
     want, got = xb.solve(crossbar, V, engine="nodal"), xb.solve(crossbar, V)
     scale = np.abs(want.I_in).max()
     np.testing.assert_allclose(got.I_out, want.I_out, rtol=0, atol=1e-11 * scale)
+
+
+@pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
+def test_memory_order_of_the_conductances_does_not_matter(device):
+    """Transposed and reversed views give the answer of their values, without extra corrections."""
+    G = 10 ** np.random.default_rng(0).uniform(-6, -3, (9, 17))
+    V = np.linspace(0.1, 0.5, 17)
+    view, copy = G.T[::-1, ::-1], np.ascontiguousarray(G.T[::-1, ::-1])
+    got, want = (
+        xb.solve(xb.Crossbar(g, R_driver=2.0, device=device), V, engine=SurrogateEngine(threads=1))
+        for g in (view, copy)
+    )
+    np.testing.assert_array_equal(got.I_out, want.I_out)
+    assert got.stats.iterations == want.stats.iterations
+
+
+def test_kernels_refuse_other_memory_orders():
+    """The register transposition would misread a view, so that it is refused when compiled."""
+    view = np.zeros((16, 8)).T
+    with pytest.raises(Exception, match="C-ordered"):
+        kernels.transpose(view, np.zeros((16, 8)))

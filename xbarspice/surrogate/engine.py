@@ -52,7 +52,7 @@ class SurrogateEngine(Engine):
 
     def _prepare(self, crossbar: Crossbar) -> Prepared:
         net = linear.network(crossbar)
-        device, G = crossbar.device, crossbar.G_flat
+        device, G = crossbar.device, np.ascontiguousarray(crossbar.G_flat)
         if device.linear:
             return Prepared(
                 net, G if device.name == "ohmic" else nonlinear.slopes(device, 0 * G, G), None

@@ -28,7 +28,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils
+from numba.core import cgutils, errors
 
 from xbarspice.surrogate.dissection_simd import intrinsic
 
@@ -58,6 +58,8 @@ def _transpose_tile(typingctx: Any, x: Any, i: Any, j: Any, y: Any) -> Any:
 
     The compiler does not find these shuffles in a loop; written out they are five times faster.
     """
+    if not x.layout == y.layout == "C":
+        raise errors.TypingError("`transpose` takes C-ordered arrays")
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         number = ir.IntType(32)
