@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from xbarspice.cli import reproduce, screens
+from xbarspice.cli import reproduce, screens, transfer
 from xbarspice.cli.runs import output_file, run_folder
 from xbarspice.errors import EngineError, StoreError, XbarspiceError
 
@@ -241,6 +241,7 @@ def doctor(json: Json = False) -> None:
     raise typer.Exit(0 if record["ngspice"]["path"] else 3)
 
 
+transfer.register(app)
 reproduce.register(app)
 
 

@@ -6,9 +6,26 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xbarspice.studies import campaign, crosscheck, data, inference, program, train
+    from xbarspice.studies import (
+        batched,
+        budget,
+        campaign,
+        crosscheck,
+        data,
+        folded,
+        hardware_aware,
+        inference,
+        program,
+        recipes,
+        remedies,
+        reproduce,
+        train,
+        transfer,
+    )
 
-__all__ = ["campaign", "crosscheck", "data", "inference", "program", "train"]
+__all__ = [
+    "batched", "budget", "campaign", "crosscheck", "data", "folded", "hardware_aware", "inference", "program", "recipes", "remedies", "reproduce", "train", "transfer",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,71 @@
+"""`xbarspice transfer`: how a network fares over thousands of transfers onto imperfect arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xbarspice.cli import screens
+from xbarspice.cli.runs import output_file
+from xbarspice.errors import broken_rule
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(epilog="Example: xbarspice transfer network.npz --inputs points.npz")(transfer)
+
+
+def transfer(
+    mapped: Annotated[Path, typer.Argument(help="Mapped network (.h5), or a network to map.")],
+    inputs: Annotated[
+        Path | None, typer.Option("--inputs", help=".npz with x and y, or .csv, one point a row.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="HDF5 file of all transfers; an unfinished one goes on.")
+    ] = None,
+    transfers: Annotated[int, typer.Option(help="Number of transfers.")] = 2000,
+    engine: Annotated[
+        str, typer.Option(help="ideal (no circuit), matrix (linear), surrogate, nodal or ngspice.")
+    ] = "surrogate",
+    rate_lrs: Annotated[float, typer.Option(help="Share of devices stuck at low ohm.")] = 0.005,
+    rate_hrs: Annotated[float, typer.Option(help="Share of devices stuck at high ohm.")] = 0.002,
+    activation: Annotated[
+        str | None, typer.Option(help="Hidden activation of the network: sigmoid, tanh or relu.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one setting; repeatable."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the transfer errors.")] = 0,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document and nothing else.")
+    ] = False,
+) -> None:
+    """Transfer a network many times with the error model of Drolet et al. 2023 (TiO2 devices)."""
+    from xbarspice.cli import steps
+    from xbarspice.studies import data
+    from xbarspice.studies.transfer import transfer as study
+    from xbarspice.variability import drolet_2023
+
+    run = steps.configuration(config, settings)
+    if out is not None:
+        output_file(out, ".h5")
+    network = steps.mapped_network(mapped, run, activation)
+    if inputs is None and network.network.sizes[0] == 2 and network.network.sizes[-1] == 1:
+        split = data.half_moons(run.data)
+        x, y = split.x_test, split.y_test
+    else:
+        x, y = steps.inputs(network.network, inputs, 0, run.seed)
+    if y is None:
+        raise broken_rule("a transfer study needs classes", "points without y", "Add `y`.")
+    with screens.progress("transfers", quiet=json) as report:
+        found = study(
+            network, x, y, variation=drolet_2023(rate_lrs=rate_lrs, rate_hrs=rate_hrs),
+            transfers=transfers, seed=seed, engine=engine, path=out, progress=report,
+        )  # fmt: skip
+    screens.show(found.summary(), json, "Transfer study")
