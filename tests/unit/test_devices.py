@@ -79,6 +79,14 @@ def test_nili_pulses_follow_the_map():
         device.spice_dynamic()
 
 
+def test_nili_threshold_cuts_the_extrapolation_off():
+    x, V = np.full(4, 100e-6), np.array([0.5, 0.9, -0.5, -1.2])
+    free = devices.NiliPulseMap().pulse(x, V, 1e-6)
+    cut = devices.NiliPulseMap(V_threshold=0.8).pulse(x, V, 1e-6)
+    assert np.all(free != 0)
+    assert np.array_equal(cut, np.where(np.abs(V) >= 0.8, free, 0.0))
+
+
 def test_nili_spread_scales_the_change():
     device = devices.get("nili_pulse")
     x, V = np.array(150e-6), np.array(1.0)

@@ -72,8 +72,13 @@ class NiliPulseMap(CubicAl2O3TiO2, DynamicDevice):
     ``c0 (1 - tanh(c1 (L - c2))) (tanh(c3 V - c4) + 1)`` and a RESET pulse (V < 0) adds
     ``c0 (-1 - tanh(c1 (L - c2))) (tanh(c3 V - c4) - 1)``; c0..c4 depend on the bin of G before the
     pulse. It maps pulse to pulse and is not a differential equation: one pulse of 2 us is not two
-    of 1 us. The fits hold for +0.8..+1.15 V and -0.8..-1.5 V; smaller voltages (half-selected
-    devices) use the same map, which falls to zero smoothly. Widths 100 ns to 100 ms.
+    of 1 us. The fits hold for +0.8..+1.15 V and -0.8..-1.5 V, widths 100 ns to 100 ms. Smaller
+    voltages (half-selected devices) use the same map, which falls to zero smoothly; that is an
+    extrapolation, and the many small pulses of a large array add it up (a few uS in 8x8, hundreds
+    in 64x64). `V_threshold` cuts it off.
+
+    Args:
+        V_threshold: pulses below this size change nothing, V; 0 extrapolates, 0.8 keeps to the fits.
     """
 
     source: ClassVar[str] = (
@@ -84,6 +89,8 @@ class NiliPulseMap(CubicAl2O3TiO2, DynamicDevice):
     V_write: ClassVar[tuple[float, float]] = (-1.5, 1.15)
     continuous: ClassVar[bool] = False
     width_range: ClassVar[tuple[float, float]] = (100e-9, 100e-3)
+
+    V_threshold: float = 0.0
 
     @property
     def state_range(self) -> tuple[float, float]:
@@ -124,7 +131,7 @@ class NiliPulseMap(CubicAl2O3TiO2, DynamicDevice):
             if not (isinstance(xi, float) and xi == 0.0):
                 spread = d0 + d1 * L * L + d2 * V * L + d3 * V * V * L + d4 * V * V * V
                 change = change * (1.0 + xi * spread).clip(min=0.0)
-            total = total + where(sign * V > 0, change, 0.0 * x)
+            total = total + where((sign * V > 0) & (abs(V) >= self.V_threshold), change, 0.0 * x)
         return total
 
     def step(self, x: Any, V: Any, dt: Any, *, outside: str = "error", xi: Any = 0.0) -> Any:
