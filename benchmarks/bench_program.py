@@ -17,8 +17,8 @@ NILI = {"start": 0.9, "limit_set": 1.05, "limit_reset": 1.5, "width": 1e-6}
 CASES = [
     ("8x8 o921c_4k, 1 %", "o921c_4k", 8, (60e-6, 300e-6), 50e-6, 1.0, {}),
     ("8x8 nili_pulse, 1 %", "nili_pulse", 8, (30e-6, 200e-6), 20e-6, 1.0, NILI),
-    ("64x64 nili_pulse, threshold 0.8 V, 4 %", xb.devices.NiliPulseMap(V_threshold=0.8), 64, (30e-6, 100e-6), 20e-6, 0.35,
-     {**NILI, "tolerance": 0.04}),
+    ("64x64 nili_pulse, threshold 0.8 V, 4 %", xb.devices.NiliPulseMap(V_threshold=0.8), 64,
+     (30e-6, 100e-6), 20e-6, 0.35, {**NILI, "tolerance": 0.04}),
 ]  # fmt: skip
 
 

@@ -78,7 +78,7 @@ class NiliPulseMap(CubicAl2O3TiO2, DynamicDevice):
     in 64x64). `V_threshold` cuts it off.
 
     Args:
-        V_threshold: pulses below this size change nothing, V; 0 extrapolates, 0.8 keeps to the fits.
+        V_threshold: smaller pulses change nothing, V; 0 extrapolates, 0.8 keeps to the fits.
     """
 
     source: ClassVar[str] = (
