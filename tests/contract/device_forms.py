@@ -42,7 +42,8 @@ def compiled(name: str, folder: Path) -> Path:
 def run(lines: list[str], analysis: str, points: int) -> dict[str, np.ndarray]:
     """Vectors of one analysis, by lower-case name."""
     deck = ["* device form", *lines, *control_section(analysis)]
-    raw = run_deck([ngspice_info().path, "-n", "-b"], deck, points=points, klu=False, timeout=120.0).raw
+    command = [ngspice_info().path, "-n", "-b"]
+    raw = run_deck(command, deck, points=points, klu=False, timeout=120.0).raw
     return {name: raw.values[:, column] for name, column in raw.columns.items()}
 
 
