@@ -1,6 +1,6 @@
 """Netlist text in CDL, the circuit description that layout-versus-schematic tools read.
 
-Every resistor names its class, ``$[RWL]``, ``$[RBL]``, ``$[RLEAD]`` or ``$[RMEM]``. Equations have
+Every resistor names its class, ``$[RWL]``, ``$[RBL]`` or ``$[RMEM]``. Equations have
 no place in CDL: in the form "subcircuit" a device is an instance of an empty (black box) cell.
 """
 

@@ -172,6 +172,8 @@ def design(
         else:
             rename = dict(zip(ports, outer, strict=True))
             pieces += [_renamed(e, prefix, rename) for e in _elements(record, wires, form)]
+    if any(cell.name.lower() == name.lower() for cell in cells):
+        raise broken_rule("`name` must differ from the inner cells", repr(name), "Choose another.")
     top = Cell(name, (*(p for p in pins if p != "VSS"), *(p for p in pins if p == "VSS")),
                tuple(pieces))  # fmt: skip
     return Design(
@@ -240,7 +242,8 @@ def _elements(record: Netlist, wires: Wires, form: str) -> Iterator[Element]:
 
 
 def _wire_model(name: str) -> str:
-    return {"Rw": "RWL", "Rb": "RBL"}.get(name.partition("_")[0], "RLEAD")
+    """Class of a resistance in CDL and layout: the metal that it is made of."""
+    return "RWL" if name[1] == "w" else "RBL"
 
 
 def _pad_names(record: Netlist):
@@ -288,7 +291,7 @@ def _tile_cells(record: Netlist, wires: Wires, form: str, prefix: str) -> list[C
     parts: dict[object, list[Element]] = {"array": [], "tile": []} | {r: [] for r in range(rows)}  # type: ignore[dict-item]
     for e in _elements(record, wires, form):
         kind, _, rest = e.name.partition("_")
-        if e.model == "RLEAD":
+        if kind in ("Rwl", "Rbb"):
             parts["tile"].append(e)
         elif kind in ("Rb", "Cb"):
             parts["array"].append(e)

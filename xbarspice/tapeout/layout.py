@@ -1,0 +1,200 @@
+"""Draws a passive crossbar: lines, devices at the crossings, pads, cuts and labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xbarspice.array import Crossbar
+from xbarspice.errors import EngineMissingError
+from xbarspice.tapeout.technology import Line, Technology
+
+if TYPE_CHECKING:
+    import klayout.db as kdb
+
+__all__ = ["Grid", "draw", "klayout_db", "picture", "save"]
+
+
+def klayout_db() -> Any:
+    """The module `klayout.db`, loaded on first use.
+
+    Raises:
+        EngineMissingError: it is not installed.
+    """
+    try:
+        import klayout.db
+    except ImportError as error:
+        raise EngineMissingError(
+            "layout and LVS need KLayout's Python package. pip install 'xbarspice[tapeout]'"
+        ) from error
+    return klayout.db
+
+
+class Grid:
+    """Where everything stands, in database units: column 0 at x = 0, the last row at y = 0."""
+
+    def __init__(self, rows: int, cols: int, technology: Technology) -> None:
+        self.rows, self.cols, self.technology = rows, cols, technology
+
+    def units(self, um: float) -> int:
+        """Database units of a length in um."""
+        return round(um / self.technology.dbu)
+
+    def x(self, col: int) -> int:
+        """Centre of a bit line."""
+        return col * self.units(self.technology.pitch)
+
+    def y(self, row: int) -> int:
+        """Centre of a word line; row 0 is the top."""
+        return (self.rows - 1 - row) * self.units(self.technology.pitch)
+
+    def pad(self, kind: str, line: int) -> tuple[int, int]:
+        """Centre of the pad of a word line ("WL", on the left) or bit line ("BL", at the bottom)."""
+        t = self.technology
+        out = -self.units(t.pad.lead) - self.units(t.pad.size) // 2
+        return (out, self.y(line)) if kind == "WL" else (self.x(line), out)
+
+    def cells_in(self, box: kdb.Box) -> list[tuple[int, int]]:
+        """Crossings (row, column) whose centres lie in a box."""
+        pitch = self.units(self.technology.pitch)
+        cols = range(max(0, -(-box.left // pitch)), min(self.cols - 1, box.right // pitch) + 1)
+        low, high = max(0, -(-box.bottom // pitch)), min(self.rows - 1, box.top // pitch)
+        return [(self.rows - 1 - k, c) for k in range(low, high + 1) for c in cols]
+
+
+def draw(crossbar: Crossbar, technology: Technology, name: str = "crossbar") -> kdb.Layout:
+    """Draw one array.
+
+    The crossing is a cell of its own that is placed wherever a device is present (G > 0).
+
+    Args:
+        crossbar: a single array; only its shape and which devices are absent matter.
+        technology: layers and dimensions.
+        name: name of the top cell.
+
+    Raises:
+        EngineMissingError: KLayout's package is not installed.
+    """
+    kdb = klayout_db()
+    layout = kdb.Layout()
+    layout.dbu = technology.dbu
+    grid = Grid(crossbar.rows, crossbar.cols, technology)
+    top = layout.create_cell(name)
+    device = layout.create_cell("device")
+    half = grid.units(technology.device.size) // 2
+    device.shapes(layout.layer(*technology.device.layer)).insert(kdb.Box(-half, -half, half, half))
+    G = crossbar.G_flat[0]
+    for r in range(crossbar.rows):
+        for c in range(crossbar.cols):
+            if G[r, c] > 0:
+                at = kdb.Trans(grid.x(c), grid.y(r))
+                top.insert(kdb.CellInstArray(device.cell_index(), at))
+    pad = _pad_cell(layout, grid)
+    for r in range(crossbar.rows):
+        _line(layout, top, pad, grid, "WL", r)
+    for c in range(crossbar.cols):
+        _line(layout, top, pad, grid, "BL", c)
+    return layout
+
+
+def _pad_cell(layout: kdb.Layout, grid: Grid) -> kdb.Cell:
+    """Land and cuts; the metal below belongs to the line."""
+    kdb, t = klayout_db(), grid.technology
+    cell = layout.create_cell("pad")
+    half = grid.units(t.pad.size) // 2
+    cell.shapes(layout.layer(*t.pad.layer)).insert(kdb.Box(-half, -half, half, half))
+    cut, step = grid.units(t.via.size) // 2, grid.units(t.via.pitch)
+    first = -step * (t.via.count - 1) // 2
+    shapes = cell.shapes(layout.layer(*t.via.layer))
+    for k in range(t.via.count):
+        for m in range(t.via.count):
+            x, y = first + k * step, first + m * step
+            shapes.insert(kdb.Box(x - cut, y - cut, x + cut, y + cut))
+    return cell
+
+
+def _line(
+    layout: kdb.Layout, top: kdb.Cell, pad: kdb.Cell, grid: Grid, kind: str, line: int
+) -> None:
+    """Metal, pad and label of one line."""
+    kdb, t = klayout_db(), grid.technology
+    own, other, last = (
+        (t.word_line, t.bit_line, grid.x(grid.cols - 1))
+        if kind == "WL"
+        else (t.bit_line, t.word_line, grid.y(0))
+    )
+    half = grid.units(own.width) // 2
+    wire = (-grid.units(t.pad.lead), last + grid.units(other.width) // 2)
+    x, y = grid.pad(kind, line)
+    land = grid.units(t.pad.size) // 2
+    shapes = top.shapes(layout.layer(*own.layer))
+    if kind == "WL":
+        shapes.insert(kdb.Box(wire[0], y - half, wire[1], y + half))
+    else:
+        shapes.insert(kdb.Box(x - half, wire[0], x + half, wire[1]))
+    shapes.insert(kdb.Box(x - land, y - land, x + land, y + land))
+    top.insert(kdb.CellInstArray(pad.cell_index(), kdb.Trans(x, y)))
+    _label(layout, top, own, f"{kind}<{line}>", x, y)
+
+
+def _label(layout: kdb.Layout, top: kdb.Cell, line: Line, text: str, x: int, y: int) -> None:
+    kdb = klayout_db()
+    top.shapes(layout.layer(*line.label)).insert(kdb.Text(text, kdb.Trans(x, y)))
+
+
+def save(layout: kdb.Layout, folder: Path, stem: str) -> list[Path]:
+    """Write GDSII and OASIS without dates, so that equal drawings are equal files."""
+    kdb = klayout_db()
+    paths = []
+    for suffix, form in ((".gds", "GDS2"), (".oas", "OASIS")):
+        options = kdb.SaveLayoutOptions()
+        options.format = form
+        options.gds2_write_timestamps = False
+        paths.append(folder / f"{stem}{suffix}")
+        layout.write(str(paths[-1]), options)
+    return paths
+
+
+def picture(layout: kdb.Layout, technology: Technology, path: Path) -> None:
+    """Draw the layout as a PNG picture with its labels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch, Rectangle
+
+    kdb, dbu = klayout_db(), layout.dbu
+    t = technology
+    parts = (
+        ("word line", t.word_line.layer, "#3b6fb6", 0.75), ("device", t.device.layer, "#222222", 1),
+        ("bit line", t.bit_line.layer, "#d9822b", 0.6), ("pad", t.pad.layer, "#8a8f98", 0.45),
+        ("cut", t.via.layer, "#ffffff", 1),
+    )  # fmt: skip
+    figure = Figure(figsize=(6.4, 6.4), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    top = layout.top_cell()
+    for order, (_, layer, colour, alpha) in enumerate(parts):
+        region = kdb.Region(top.begin_shapes_rec(layout.layer(*layer))).merged()
+        for polygon in region.each():
+            for b in (box.bbox() for box in polygon.decompose_convex()):
+                at = (b.left * dbu, b.bottom * dbu)
+                axes.add_patch(
+                    Rectangle(at, b.width() * dbu, b.height() * dbu, facecolor=colour,
+                              alpha=alpha, linewidth=0, zorder=order)
+                )  # fmt: skip
+    for label in (t.word_line.label, t.bit_line.label):
+        for shape in top.shapes(layout.layer(*label)).each():
+            x, y = shape.text.x * dbu, shape.text.y * dbu
+            word = label == t.word_line.label
+            gap = t.pad.size / 2 + 0.4
+            axes.text(x - gap if word else x, y if word else y - gap, shape.text.string, fontsize=7,
+                      ha="right" if word else "center", va="center" if word else "top",
+                      rotation=0 if word else 90)  # fmt: skip
+    box = top.bbox()
+    axes.set_xlim(box.left * dbu - 3.2, box.right * dbu + 0.6)
+    axes.set_ylim(box.bottom * dbu - 3.2, box.top * dbu + 0.6)
+    axes.set_aspect("equal")
+    axes.set_xlabel("x (um)")
+    axes.set_ylabel("y (um)")
+    names = [Patch(facecolor=c, alpha=a, label=n) for n, _, c, a in parts[:4]]
+    figure.legend(handles=names, loc="outside upper center", ncols=4, frameon=False, fontsize=9)
+    figure.savefig(path)

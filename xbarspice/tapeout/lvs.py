@@ -1,0 +1,193 @@
+"""Layout versus schematic: KLayout compares the drawing with the CDL netlist; faults get a place."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xbarspice.array import Crossbar
+from xbarspice.errors import EngineError
+from xbarspice.netlist.hierarchy import design
+from xbarspice.netlist.records import place
+from xbarspice.netlist.writers import design_dialect
+from xbarspice.tapeout.extract import Extracted, Fault, extract
+from xbarspice.tapeout.layout import Grid, klayout_db
+from xbarspice.tapeout.technology import Technology
+
+if TYPE_CHECKING:
+    import klayout.db as kdb
+
+__all__ = ["TOLERANCE", "LvsReport", "cdl_of", "compare_layout"]
+
+TOLERANCE = 1e-9
+"""Relative difference of a segment's resistance that counts as another value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LvsReport:
+    """The verdict on one drawing.
+
+    Attributes:
+        clean: KLayout's comparison matched every net, pin and device, and no place is wrong.
+        matched: KLayout's own verdict.
+        faults: what is wrong, and where.
+        wires: R_wl, R_bl, R_driver, R_sense in ohm as extracted (0 where there is no segment).
+        devices, segments: how many were extracted.
+    """
+
+    clean: bool
+    matched: bool
+    faults: tuple[Fault, ...]
+    wires: dict[str, float]
+    devices: int
+    segments: int
+
+
+def cdl_of(crossbar: Crossbar, name: str = "crossbar") -> str:
+    """The CDL netlist that a drawing is compared with: devices as resistors of class RMEM."""
+    return design_dialect("cdl").design(design([crossbar], form="resistor", name=name))
+
+
+def compare_layout(
+    layout: kdb.Layout, crossbar: Crossbar, technology: Technology, cdl: str | None = None
+) -> LvsReport:
+    """Extract a drawing and compare it with the netlist of its array.
+
+    Args:
+        layout: the drawing.
+        crossbar: the array, with the wires that the technology gives.
+        technology: the technology of the drawing.
+        cdl: the netlist; None writes it from the array.
+    """
+    grid = Grid(crossbar.rows, crossbar.cols, technology)
+    found = extract(layout, grid)
+    reference = _reference(cdl_of(crossbar) if cdl is None else cdl)
+    mismatches: list[str] = []
+    matched = _matched(found.netlist, reference, mismatches)
+    faults = [*found.faults, *_missing(found, reference, grid), *_labels(found)]
+    if not matched and not faults:
+        faults = [Fault(kind="mismatch", place=m) for m in mismatches] or [
+            Fault(kind="mismatch", place="the netlists differ")
+        ]
+    return LvsReport(
+        clean=matched and not faults,
+        matched=matched,
+        faults=tuple(faults),
+        wires=_wires(found),
+        devices=sum(R is None for R in found.devices.values()),
+        segments=sum(R is not None for R in found.devices.values()),
+    )
+
+
+def _reference(cdl: str) -> Any:
+    """The CDL text as KLayout's own reader understands it, at one level."""
+    kdb = klayout_db()
+    netlist = kdb.Netlist()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "design.cdl"
+        path.write_text(cdl, encoding="utf-8")
+        try:
+            netlist.read(str(path), kdb.NetlistSpiceReader())
+        except RuntimeError as error:
+            raise EngineError(f"KLayout cannot read the CDL netlist: {error}.") from error
+    for device_class in netlist.each_device_class():
+        device_class.name = device_class.name.removeprefix("$[").removesuffix("]")
+    netlist.flatten()
+    return netlist
+
+
+def _top(netlist: Any) -> Any:
+    return next(iter(netlist.each_circuit_top_down()))
+
+
+def _matched(found: Any, reference: Any, mismatches: list[str]) -> bool:
+    kdb = klayout_db()
+    for netlist in (found, reference):
+        for device_class in netlist.each_device_class():
+            device_class.equal_parameters = _rule(device_class)
+    top, wanted = _top(found), _top(reference)
+    top.name = wanted.name
+
+    class Log(kdb.GenericNetlistCompareLogger):
+        def device_mismatch(self, a: Any, b: Any, message: str = "") -> None:
+            mismatches.append(f"device {(a or b).expanded_name()} has no partner")
+
+        def net_mismatch(self, a: Any, b: Any, message: str = "") -> None:
+            mismatches.append(f"net {(a or b).expanded_name()} has no partner")
+
+        def pin_mismatch(self, a: Any, b: Any, message: str = "") -> None:
+            mismatches.append(f"pin {(a or b).expanded_name()} has no partner")
+
+    found.make_top_level_pins()
+    log = Log()  # the comparer does not keep it alive
+    comparer = kdb.NetlistComparer(log)
+    nets = {net.name: net for net in top.each_net() if net.name}
+    for pin in wanted.each_pin():
+        net = wanted.net_for_pin(pin.id())
+        if net is not None and pin.name() in nets:
+            comparer.same_nets(nets[pin.name()], net, True)
+        else:
+            mismatches.append(f"pin {pin.name()} has no label in the layout")
+    return bool(comparer.compare(found, reference)) and not mismatches
+
+
+def _rule(device_class: Any) -> Any:
+    """Wires must agree in R; what a device was programmed to cannot be drawn."""
+    equal, R = klayout_db().EqualDeviceParameters, device_class.parameter_id("R")
+    return equal.ignore(R) if device_class.name == "RMEM" else equal(R, 0.0, TOLERANCE)
+
+
+def _missing(found: Extracted, reference: Any, grid: Grid) -> Iterator[Fault]:
+    """Elements of the netlist that the drawing lacks, has too much, or has with another value."""
+    wanted = {}
+    for device in _top(reference).each_device():
+        name = device.expanded_name().rpartition(".")[2].lower()
+        wanted[name] = None if name.startswith("d_") else device.parameter("R")
+    for name, R in wanted.items():
+        at = _where(name, grid)
+        words = place(name if name.startswith("d_") else f"r{name}")
+        if name not in found.devices:
+            kind = "missing device" if R is None else "open"
+            yield Fault(kind=kind, place=words, **at)
+            continue
+        drawn = found.devices[name]
+        if R is not None and not math.isclose(drawn or 0.0, R, rel_tol=TOLERANCE):
+            text = f"{words}: {drawn:.6g} ohm drawn, {R:.6g} ohm in the netlist"
+            yield Fault(kind="value", place=text, **at)
+    for name in found.devices:
+        if name not in wanted:
+            words = place(name if name.startswith("d_") else f"r{name}")
+            yield Fault(kind="extra device", place=words, **_where(name, grid))
+
+
+def _where(name: str, grid: Grid) -> dict[str, float]:
+    """Centre of an element in um."""
+    dbu, pitch = grid.technology.dbu, grid.technology.pitch
+    kind, *at = name.split("_")
+    k = [int(a) for a in at]
+    if kind in ("wl", "bb"):
+        x, y = grid.pad("WL" if kind == "wl" else "BL", k[0])
+        return {"x": x * dbu, "y": y * dbu}
+    x, y = grid.x(k[1]) * dbu, grid.y(k[0]) * dbu
+    return {"x": x + (pitch / 2 if kind == "w" else 0), "y": y - (pitch / 2 if kind == "b" else 0)}
+
+
+def _labels(found: Extracted) -> Iterator[Fault]:
+    for label, pad in found.labels:
+        if label != pad:
+            yield Fault(kind="label", place=f"label {label} stands on {pad or 'no pad'}")
+
+
+def _wires(found: Extracted) -> dict[str, float]:
+    """Mean resistance of each kind of segment."""
+    kinds = {"R_wl": "w", "R_bl": "b", "R_driver": "wl", "R_sense": "bb"}
+    out = {}
+    for name, kind in kinds.items():
+        values = [R for n, R in found.devices.items() if n.split("_")[0] == kind and R is not None]
+        same = values and max(values) - min(values) <= TOLERANCE * max(values)
+        out[name] = values[0] if same else math.fsum(values) / len(values) if values else 0.0
+    return out
