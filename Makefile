@@ -36,7 +36,7 @@ golden: setup ## write the golden files anew; review the diff
 	@XBARSPICE_REGENERATE=1 $(BIN)/python -m pytest tests/golden
 
 bench: setup ## measure speed side by side; writes benchmarks/RESULTS.md
-	@$(BIN)/python -m pip install -q -c .ci/constraints.txt -e '.[bench]' --no-deps
+	@$(BIN)/python -m pip install -q --no-deps badcrossbar==1.1.0 pathvalidate
 	@$(BIN)/python -m benchmarks
 
 wheel: setup ## build the wheel into dist/

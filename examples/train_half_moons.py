@@ -17,7 +17,7 @@ from xbarspice.network import from_state_dict
 from xbarspice.studies.crosscheck import crosscheck
 from xbarspice.studies.data import half_moons
 
-epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 150
+epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 300
 wires = {"R_wl": 2.0, "R_bl": 2.0, "device": "sinh_tio2"}
 
 torch.manual_seed(0)
@@ -28,7 +28,7 @@ layer = xb.nn.CrossbarConfig(tile_rows=8, tile_cols=8, **wires)
 output = xb.nn.CrossbarConfig(tile_rows=8, tile_cols=8, bias="digital", **wires)
 model = xb.nn.convert(plain.double(), {"0": layer, "2": output})
 
-optimiser = torch.optim.Adam(model.parameters(), lr=0.05)
+optimiser = torch.optim.Adam(model.parameters(), lr=0.2)
 for epoch in range(epochs):
     loss = torch.nn.functional.binary_cross_entropy_with_logits(model(x), y)
     optimiser.zero_grad()

@@ -11,8 +11,9 @@ from xbarspice.engines import solve
 from xbarspice.solution import Solution, Status, kirchhoff_residual
 
 if TYPE_CHECKING:
-    from xbarspice import mapping, netlist, studies
+    from xbarspice import mapping, netlist, studies, variability
     from xbarspice.surrogate import nn
+    from xbarspice.surrogate.dissection import effective_matrix
 
 __version__ = "0.1.0"
 
@@ -24,6 +25,7 @@ __all__ = [
     "Solution",
     "Status",
     "devices",
+    "effective_matrix",
     "engines",
     "errors",
     "kirchhoff_residual",
@@ -32,6 +34,7 @@ __all__ = [
     "nn",
     "solve",
     "studies",
+    "variability",
 ]
 
 _ON_FIRST_USE = {
@@ -39,10 +42,13 @@ _ON_FIRST_USE = {
     "netlist": "xbarspice.netlist",
     "nn": "xbarspice.surrogate.nn",
     "studies": "xbarspice.studies",
+    "variability": "xbarspice.variability",
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name == "effective_matrix":
+        return importlib.import_module("xbarspice.surrogate.dissection").effective_matrix
     if name in _ON_FIRST_USE:
         return importlib.import_module(_ON_FIRST_USE[name])
     raise AttributeError(f"module 'xbarspice' has no attribute {name!r}")
