@@ -44,8 +44,6 @@ def reproduce(
     """Train regular and hardware-aware networks, transfer them thousands of times, and report."""
     from dataclasses import replace
 
-    import torch
-
     from xbarspice.report import reproduction as report
     from xbarspice.studies import reproduce as study
 
@@ -61,8 +59,6 @@ def reproduce(
         if not json:
             typer.echo(f"{time.perf_counter() - start:6.0f} s  {text}", err=True)
 
-    # small tensors: a second thread costs more than it gives
-    torch.set_num_threads(1)
     record = study.reproduce(out, plan, say=say)
     report.write(record, out, *([markdown] if markdown else []))
     plain = _plain(record)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "batched", "budget", "campaign", "crosscheck", "data", "folded", "hardware_aware", "inference", "program", "recipes", "remedies", "reproduce", "train", "transfer",
+    "batched", "budget", "campaign", "crosscheck", "data", "folded", "hardware_aware",
+    "inference", "program", "recipes", "remedies", "reproduce", "train", "transfer",
 ]  # fmt: skip
 
 

@@ -218,6 +218,25 @@ def train(
         InputError: a phase draws transfers or uses the circuit without the argument that it needs.
     """
     _check(phases, variation, array)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # small tensors: a second thread costs more than it gives
+    try:
+        return _train(split, phases, seeds, variation, hidden, array, selection, start, progress)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train(
+    split: Split,
+    phases: Sequence[Phase],
+    seeds: Sequence[int],
+    variation: Variation | None,
+    hidden: int,
+    array: Crossbar | None,
+    selection: Selection | None,
+    start: Sequence[Network] | None,
+    progress: Callable[[int, int], None],
+) -> Trained:
     sizes = (split.x_train.shape[1], hidden, 1)
     bank = Bank.of(start, seeds) if start is not None else Bank(sizes, seeds)
     x_both = np.concatenate([split.x_train, split.x_validation])

@@ -168,8 +168,9 @@ def hardware_aware(
     picked = (best[:, : effort.kept] + effort.starts * np.arange(len(seeds))[:, None]).ravel()
     judge = Selection(every=max(1, effort.tune // 12), draws=effort.look, accuracy=accuracy)
     phase = Phase(
-        steps=effort.tune, draws=effort.draws, batch=256, objective="consistency", noise_free=1.5
-    )
+        steps=effort.tune, draws=effort.draws, batch=256, objective="consistency", noise_free=0.7,
+        wanted=0.97, softness=0.7,
+    )  # fmt: skip
     tuned = train(
         split, [phase], seeds=range(len(picked)), variation=variation, selection=judge,
         start=[replicated(small.networks[k], 8) for k in picked],
@@ -200,7 +201,7 @@ def through_circuit(
     """Go on from networks trained without the circuit, now through its wires and devices."""
     phase = Phase(
         steps=effort.polish, draws=effort.polish_draws, batch=256, learning_rate=0.03,
-        objective="consistency", noise_free=1.5, circuit=True,
+        objective="consistency", noise_free=0.7, wanted=0.97, softness=0.7, circuit=True,
     )  # fmt: skip
     judge = Selection(every=max(1, effort.polish // 8), draws=3 * effort.look, accuracy=accuracy)
     return train(
