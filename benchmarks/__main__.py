@@ -1,4 +1,4 @@
-"""Runs every benchmark and writes benchmarks/RESULTS.md: `make bench` (`--quick` for a short one)."""
+"""Runs every benchmark and writes benchmarks/RESULTS.md: `make bench` (or with `--quick`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import numba
-import numpy
+import numpy as np
 import scipy
 import torch
 
@@ -39,11 +39,11 @@ def main() -> None:
     text = [
         "# Benchmarks",
         "",
-        "Written by `make bench`; repeat it on a quiet machine. The figures to compare are the ratios "
-        "in one run: absolute times are those of this machine, and of what else it was doing.",
+        "Written by `make bench`; repeat it on a quiet machine. The figures to compare are the "
+        "ratios in one run: absolute times are those of this machine and of what else it did.",
         "",
         f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start; Python "
-        f"{platform.python_version()}, numpy {numpy.__version__}, scipy {scipy.__version__}, numba "
+        f"{platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}, numba "
         f"{numba.__version__}, torch {torch.__version__}; ngspice {ngspice.version}"
         f"{' with KLU' if ngspice.klu else ''}." + (" Short run (--quick)." if quick else ""),
     ]
