@@ -1,0 +1,97 @@
+"""The reproduction end to end, small, with its confirmation in ngspice; and its going on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from xbarspice.config import DataConfig
+from xbarspice.report import reproduction
+from xbarspice.studies.budget import loss_budget
+from xbarspice.studies.data import half_moons
+from xbarspice.studies.recipes import Effort
+from xbarspice.studies.reproduce import Plan, mapped_on_8x8, reproduce
+from xbarspice.studies.transfer import transfer
+from xbarspice.variability import drolet_2023
+
+TINY = Plan(
+    seeds=(0,), transfers=20, circuit_transfers=5, budget_transfers=5, confirm=2,
+    effort=Effort(
+        plain=60, starts=2, kept=1, small=200, tune=20, draws=8, polish=8, polish_draws=8, look=20
+    ),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reproduce")
+    return folder, reproduce(folder, TINY)
+
+
+def test_ngspice_confirms_every_prediction(done):
+    found = done[1]["ngspice"]
+    assert found["transfers"] == 2
+    assert found["predictions"] == 400
+    assert found["differ"] == 0
+    assert found["worst_logit_error"] < 1e-9
+    np.testing.assert_array_equal(found["accuracy"]["surrogate"], found["accuracy"]["ngspice"])
+
+
+def test_every_setting_and_control_stands_in_the_record(done):
+    rows = {(r["setting"], r["recipe"], r["remedy"]) for r in done[1]["rows"]}
+    for setting in "ab":
+        for recipe in ("regular", "weight decay only", "released technique", "ours"):
+            assert (setting, recipe, "") in rows
+    assert ("b", "ours", "all remedies") in rows
+    assert ("c", "ours, trained through the circuit", "") in rows
+    assert done[1]["overlap"] > 150
+
+
+def test_a_second_run_only_reads_what_is_there(done):
+    folder, first = done
+    said: list[str] = []
+    stamps = {p: p.stat().st_mtime_ns for p in (folder / "networks").iterdir()}
+    again = reproduce(folder, TINY, say=said.append)
+    assert not [text for text in said if text.startswith("training")]
+    assert stamps == {p: p.stat().st_mtime_ns for p in (folder / "networks").iterdir()}
+    assert json.dumps([r["median"] for r in again["rows"]]) == json.dumps(
+        [r["median"] for r in first["rows"]]
+    )
+
+
+def test_the_report_holds_the_tables_in_both_forms(done, tmp_path):
+    reproduction.write(done[1], tmp_path, tmp_path / "REPRODUCTION.md")
+    html = (tmp_path / "report.html").read_text()
+    text = (tmp_path / "REPRODUCTION.md").read_text()
+    assert "79.5" in html
+    assert html.count("<svg") >= 4
+    for piece in ("79.5", "18.5", "weight decay only", "all remedies", "0 of 400", "Loss budget"):
+        assert piece in text
+    assert text == (tmp_path / "report.md").read_text()
+
+
+def test_the_loss_budget_uses_common_draws(done):
+    """Alone and left out against "none" and "all": without effects nothing is lost."""
+    folder, _ = done
+    from xbarspice.network import load
+
+    net = load(folder / "networks" / "c-ours-seed0.npz")
+    split = half_moons(DataConfig())
+    mapped = mapped_on_8x8(net, circuit=True)
+    rows = loss_budget(
+        mapped, split.x_test[:60], split.y_test[:60], variation=drolet_2023(), transfers=30,
+        effects=("cti", "saf", "wires"),
+    )  # fmt: skip
+    by = {(r.effect, r.alone): r for r in rows}
+    assert by["none", True].cost == 0.0
+    assert by["all", True].cost == pytest.approx(
+        by["none", True].mean - by["all", True].mean, abs=1e-12
+    )
+    only = transfer(
+        mapped_on_8x8(net, circuit=False), split.x_test[:60], split.y_test[:60],
+        variation=replace(drolet_2023(), parts=drolet_2023().parts[2:]), transfers=30,
+    )  # fmt: skip
+    assert by["saf", True].mean == pytest.approx(only.by_transfer.mean(), abs=1e-12)
