@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from xbarspice.cli import campaign, reproduce, screens, transfer
+from xbarspice.cli import campaign, reproduce, screens, tapeout, transfer
 from xbarspice.cli.runs import output_file, run_folder
 from xbarspice.errors import EngineError, StoreError, XbarspiceError
 
@@ -244,6 +244,7 @@ def doctor(json: Json = False) -> None:
 transfer.register(app)
 campaign.register(app)
 reproduce.register(app)
+tapeout.register(app)
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ is a device.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -210,7 +211,7 @@ def _squares(kind: str, body: kdb.Polygon) -> float:
         return long / wide if kind == "WL" else wide / long
     region, total = kdb.Region(body), 0.0
     cuts = sorted({p.x if kind == "WL" else p.y for p in body.each_point_hull()})
-    for low, high in zip(cuts, cuts[1:], strict=False):
+    for low, high in itertools.pairwise(cuts):
         if kind == "WL":
             piece = kdb.Box(low, box.bottom, high, box.top)
         else:

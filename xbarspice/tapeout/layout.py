@@ -49,7 +49,7 @@ class Grid:
         return (self.rows - 1 - row) * self.units(self.technology.pitch)
 
     def pad(self, kind: str, line: int) -> tuple[int, int]:
-        """Centre of the pad of a word line ("WL", on the left) or bit line ("BL", at the bottom)."""
+        """Centre of the pad of a word line ("WL", left) or a bit line ("BL", at the bottom)."""
         t = self.technology
         out = -self.units(t.pad.lead) - self.units(t.pad.size) // 2
         return (out, self.y(line)) if kind == "WL" else (self.x(line), out)

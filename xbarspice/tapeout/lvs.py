@@ -1,4 +1,4 @@
-"""Layout versus schematic: KLayout compares the drawing with the CDL netlist; faults get a place."""
+"""Layout versus schematic: KLayout compares drawing and CDL netlist; faults get a place."""
 
 from __future__ import annotations
 

@@ -1,0 +1,84 @@
+"""The command `tapeout`: what the circuit designer and the test engineer take away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xbarspice.cli import screens
+from xbarspice.cli.runs import run_folder
+
+__all__ = ["register", "tapeout"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(epilog="Example: xbarspice tapeout mapped.h5 --out tapeout --technology demo")(
+        tapeout
+    )
+
+
+def tapeout(
+    mapped: Annotated[Path, typer.Argument(help="Mapped network (.h5), or a network to map.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("tapeout"),
+    technology: Annotated[
+        str, typer.Option(help="'demo' (fictitious), or a technology TOML file.")
+    ] = "demo",
+    dialect: Annotated[
+        list[str] | None, typer.Option(help="Netlist dialect; repeatable; all by default.")
+    ] = None,
+    form: Annotated[
+        str, typer.Option(help="Devices as subcircuit, verilog_a or resistor.")
+    ] = "subcircuit",
+    order: Annotated[str, typer.Option(help="Write order: conductance or row.")] = "conductance",
+    inputs: Annotated[
+        Path | None, typer.Option("--inputs", help=".npz with x, or .csv, for the test benches.")
+    ] = None,
+    random: Annotated[int, typer.Option(help="Number of random inputs without --inputs.")] = 10,
+    activation: Annotated[
+        str | None, typer.Option(help="Hidden activation of the network: sigmoid, tanh or relu.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one setting; repeatable."),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document and nothing else.")
+    ] = False,
+) -> None:
+    """Draw the arrays, compare layout and netlists, plan the programming; exit 1 if LVS fails."""
+    from xbarspice.cli import steps
+    from xbarspice.tapeout.flow import tapeout as run_tapeout
+    from xbarspice.tapeout.technology import load
+
+    run = steps.configuration(config, settings)
+    rules = load(technology)
+    network = steps.mapped_network(mapped, run, activation)
+    x, _ = steps.inputs(network.network, inputs, random, run.seed)
+    with run_folder(out) as folder:
+        with screens.progress("tapeout", quiet=json) as report:
+            record = run_tapeout(
+                network, x, folder, rules, names=dialect, form=form, order=order, progress=report
+            )
+        (folder / "run.toml").write_text(run.to_toml(), encoding="utf-8")
+    screens.show(record if json else _short(record, out), json, "Tapeout")
+    raise typer.Exit(0 if record["passed"] else 1)
+
+
+def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
+    """What a person wants to see of the manifest."""
+    faults = [f for tile in record["tiles"] for f in tile["lvs"]["faults"]]
+    effect = record["effect_of_drawn_wires"]
+    return {
+        "folder": str(out),
+        "files": len(record["files"]),
+        "tiles": ["x".join(map(str, t["shape"])) for t in record["tiles"]],
+        "LVS": "clean" if record["passed"] else [f"{f['kind']}: {f['place']}" for f in faults],
+        "wires_assumed_ohm": record["wires"]["assumed"],
+        "wires_drawn_ohm": record["wires"]["drawn"],
+        "agreement_with_software": effect["agreement_with_software"],
+        "predictions_changed": effect["predictions_changed"],
+    }

@@ -1,0 +1,294 @@
+"""Everything that a designer and a tester need, in one folder: netlists, layout, LVS, plan."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import xbarspice
+from xbarspice.array import READ, Crossbar
+from xbarspice.errors import broken_rule
+from xbarspice.mapping import Block, MappedNetwork
+from xbarspice.netlist.design_reader import prove
+from xbarspice.netlist.dialect import bench
+from xbarspice.netlist.hierarchy import Design, Wires, design, g_hash, mem_model
+from xbarspice.netlist.writers import design_dialect, dialects
+from xbarspice.studies.inference import Inference, infer
+from xbarspice.tapeout import layout as drawing
+from xbarspice.tapeout.lvs import LvsReport, cdl_of, compare_layout
+from xbarspice.tapeout.program import plan
+from xbarspice.tapeout.technology import Technology
+
+__all__ = ["as_drawn", "tapeout", "write_netlists"]
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Drawn(MappedNetwork):
+    """A mapped network whose reverse passes meet the leads that the drawing has.
+
+    A pass that drives bit lines does so through the bit lines' leads, so driver and sense
+    resistance change places.
+    """
+
+    def crossbar(self, block: Block) -> Crossbar:
+        array = super().crossbar(block)
+        if not block.reverse:
+            return array
+        return array.replace(R_driver=array.R_sense, R_sense=array.R_driver)
+
+
+def as_drawn(mapped: MappedNetwork, wires: dict[str, float]) -> MappedNetwork:
+    """The network on arrays with the wires of a drawing.
+
+    Args:
+        mapped: the network.
+        wires: R_wl, R_bl, R_driver (leads of the word lines) and R_sense (of the bit lines), ohm.
+    """
+    arrays = tuple(array.replace(**wires) for array in mapped.arrays)
+    return _Drawn(**{**mapped.__dict__, "arrays": arrays})
+
+
+def write_netlists(
+    mapped: MappedNetwork, x: npt.ArrayLike, folder: Path, *,
+    names: Sequence[str] | None = None, wires: Wires | None = None, form: str = "subcircuit",
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Write hierarchical and flat design and the test benches in several dialects, and prove each.
+
+    Args:
+        mapped: the network; the arrays of `as_drawn` or with equal R_driver and R_sense if a pass
+            senses word lines.
+        x: network inputs of the test benches, (points, inputs).
+        folder: a sub-folder a dialect is made in it.
+        names: dialects; None for all.
+        wires: capacitances.
+        form: "subcircuit", "verilog_a" or "resistor". CDL is always written with resistors (what
+            LVS reads), VACASK with Verilog-A if "subcircuit" is asked for.
+
+    Returns:
+        One record a file for the manifest.
+
+    Raises:
+        NetlistError: a text does not describe the arrays (nothing that is wrong stays unseen).
+    """
+    answers = infer(mapped, x, "surrogate").blocks
+    arrays = [array.replace(ends=READ) for array in mapped.arrays]
+    records = []
+    for name in dialects() if names is None else names:
+        dialect = design_dialect(name)
+        own = "resistor" if name == "cdl" else form
+        own = own if own in dialect.forms else "verilog_a"
+        place = folder / name
+        place.mkdir(parents=True, exist_ok=True)
+        files: dict[str, tuple[str, str]] = {}
+        for hierarchical in (True, False):
+            file = f"network{'' if hierarchical else '_flat'}{dialect.suffix}"
+            it = design(arrays, hierarchical=hierarchical, form=own, wires=wires)
+            text = dialect.design(it)
+            prove(text, name, it)
+            files[file] = ("design", text)
+            records.append(_described(file, name, it))
+            if not (dialect.runs and hierarchical):
+                continue
+            for k, answer in enumerate(answers):
+                tb = bench(it, answer.block.array, answer.crossbar, answer.V_in, answer.V_out,
+                           include=file)  # fmt: skip
+                files[f"bench_block{k}{dialect.suffix}"] = ("test bench", dialect.bench(tb))
+        if own == "verilog_a" and not arrays[0].device.linear:
+            device = arrays[0].device
+            files[f"{mem_model(device, own)}.va"] = ("device model", device.verilog_a())
+        for file, (kind, text) in files.items():
+            (place / file).write_text(text, encoding="utf-8")
+            same = next((r for r in records if r["file"] == file and r["dialect"] == name), None)
+            if same is None:
+                same = {"file": file, "dialect": name, "kind": kind}
+                records.append(same)
+            same["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    for record in records:
+        record["file"] = f"{folder.name}/{record['dialect']}/{record['file']}"
+    return records
+
+
+def _described(file: str, dialect: str, it: Design) -> dict[str, Any]:
+    spelt = design_dialect(dialect).node
+    return {
+        "file": file,
+        "dialect": dialect,
+        "kind": "design",
+        "top": it.top.name,
+        "hierarchical": it.hierarchical,
+        "form": it.form,
+        "ports": [spelt(pin) for pin in it.top.pins],
+        "config": it.config,
+        "proven": "read back; every element, G, wires and ports equal",
+    }
+
+
+def tapeout(
+    mapped: MappedNetwork, x: npt.ArrayLike, folder: Path, technology: Technology, *,
+    names: Sequence[str] | None = None, form: str = "subcircuit", order: str = "conductance",
+    progress: Progress = lambda done, total: None,
+) -> dict[str, Any]:  # fmt: skip
+    """Draw, extract, compare, write and prove netlists, and plan the programming.
+
+    The wires of all netlists and plans are those that were extracted from the drawing.
+
+    Args:
+        mapped: the network on its arrays, with assumed wires.
+        x: network inputs for the test benches and the accuracy, (points, inputs).
+        folder: an existing, empty folder.
+        technology: what to draw with.
+        names: dialects; None for all.
+        form: how devices are written.
+        order: write order of the plan.
+        progress: called with (steps done, steps).
+
+    Returns:
+        The record that ``manifest.json`` holds.
+    """
+    total = 2 * len(mapped.arrays) + 2
+    reports, files = [], []
+    for sub in ("layout", "plan"):
+        (folder / sub).mkdir()
+    for k, array in enumerate(mapped.arrays):
+        report, paths = _draw_tile(array, technology, folder / "layout", k)
+        reports.append(report)
+        files += [_hashed(folder, p, "layout") for p in paths]
+        progress(k + 1, total)
+    drawn = as_drawn(mapped, _wires(reports, mapped))
+    for k, array in enumerate(drawn.arrays):
+        paths = _plan_tile(array, mapped.V_read, order, folder / "plan", k)
+        files += [_hashed(folder, p, "programming plan") for p in paths]
+        progress(len(mapped.arrays) + k + 1, total)
+    capacitances = Wires(**technology.capacitances())
+    files += write_netlists(drawn, x, folder / "netlists", names=names, wires=capacitances,
+                            form=form)  # fmt: skip
+    progress(total - 1, total)
+    record = {
+        "xbarspice": xbarspice.__version__,
+        "technology": technology.model_dump(mode="json"),
+        "device": mapped.arrays[0].device.name,
+        "tiles": [_tile_record(a, r) for a, r in zip(drawn.arrays, reports, strict=True)],
+        "wires": {"assumed": _assumed(mapped), "drawn": {n: getattr(drawn.arrays[0], n)
+                                                         for n in _WIRES}},
+        "effect_of_drawn_wires": _effect(mapped, drawn, x),
+        "passed": all(r.clean for r in reports),
+        "files": files,
+    }  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    progress(total, total)
+    return record
+
+
+_WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
+
+
+def _assumed(mapped: MappedNetwork) -> dict[str, float]:
+    return {name: getattr(mapped.arrays[0], name) for name in _WIRES}
+
+
+def _wires(reports: Sequence[LvsReport], mapped: MappedNetwork) -> dict[str, float]:
+    """The extracted wires; a kind of segment that no tile has keeps its assumed value."""
+    out = {}
+    for name in _WIRES:
+        values = [r.wires[name] for r in reports if r.wires[name] > 0]
+        out[name] = values[0] if values else getattr(mapped.arrays[0], name)
+    return out
+
+
+def _draw_tile(
+    array: Crossbar, technology: Technology, folder: Path, k: int
+) -> tuple[LvsReport, list[Path]]:
+    tile = array.replace(ends=READ, **technology.wires())
+    name = f"tile_{k}"
+    drawn = drawing.draw(tile, technology, name)
+    paths = drawing.save(drawn, folder, name)
+    again = drawing.klayout_db().Layout()
+    again.read(str(paths[0]))  # what is compared is the file that is handed over
+    cdl = cdl_of(tile, name)
+    report = compare_layout(again, tile, technology, cdl)
+    for suffix, text in (
+        (".cdl", cdl),
+        (".lvs.json", json.dumps(_lvs_record(report), indent=2, allow_nan=False) + "\n"),
+    ):
+        paths.append(folder / f"{name}{suffix}")
+        paths[-1].write_text(text, encoding="utf-8")
+    if array.rows * array.cols <= 1024:  # larger pictures show nothing
+        paths.append(folder / f"{name}.png")
+        drawing.picture(drawn, technology, paths[-1])
+    return report, paths
+
+
+def _lvs_record(report: LvsReport) -> dict[str, Any]:
+    return {
+        "clean": report.clean,
+        "netlists_match": report.matched,
+        "devices": report.devices,
+        "segments": report.segments,
+        "extracted_ohm": report.wires,
+        "faults": [
+            {"kind": f.kind, "place": f.place, "x_um": f.x if np.isfinite(f.x) else None,
+             "y_um": f.y if np.isfinite(f.y) else None}
+            for f in report.faults
+        ],
+    }  # fmt: skip
+
+
+def _plan_tile(array: Crossbar, V_read: float, order: str, folder: Path, k: int) -> list[Path]:
+    made = plan(array, V_read=V_read, order=order)
+    csv_path, json_path = folder / f"tile_{k}.csv", folder / f"tile_{k}.json"
+    csv_path.write_text(made.to_csv(), encoding="utf-8")
+    record = {"G_sha256": g_hash(array), **made.record()}
+    json_path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    _refuse_unequal(csv_path, array)
+    return [csv_path, json_path]
+
+
+def _refuse_unequal(path: Path, array: Crossbar) -> None:
+    """What a tester reads from the file must be G, bit by bit."""
+    G = np.zeros(array.G.shape)
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            G[int(row["row"]), int(row["col"])] = float(row["G_target_S"])
+    if not np.array_equal(G, array.G):
+        raise broken_rule("the plan must hold G exactly", path.name, "This is a defect; report it.")
+
+
+def _tile_record(array: Crossbar, report: LvsReport) -> dict[str, Any]:
+    return {
+        "shape": [array.rows, array.cols],
+        "devices": int(np.count_nonzero(array.G)),
+        "G_sha256": g_hash(array),
+        "lvs": _lvs_record(report),
+    }
+
+
+def _effect(mapped: MappedNetwork, drawn: MappedNetwork, x: npt.ArrayLike) -> dict[str, Any]:
+    """How the answers change from assumed to drawn wires."""
+    before, after = infer(mapped, x, "surrogate"), infer(drawn, x, "surrogate")
+    software = mapped.network.predict(mapped.network.forward(x)[-1])
+
+    def agreement(answer: Inference) -> float:
+        return float(np.mean(answer.predictions == software))
+
+    return {
+        "points": len(before.predictions),
+        "agreement_with_software": {"assumed": agreement(before), "drawn": agreement(after)},
+        "predictions_changed": int(np.sum(before.predictions != after.predictions)),
+        "largest_logit_change": float(np.max(np.abs(before.sums[-1] - after.sums[-1]))),
+        "largest_logit": float(np.max(np.abs(before.sums[-1]))),
+    }
+
+
+def _hashed(folder: Path, path: Path, kind: str) -> dict[str, Any]:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"file": path.relative_to(folder).as_posix(), "kind": kind, "sha256": digest}
