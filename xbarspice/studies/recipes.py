@@ -17,7 +17,7 @@ from xbarspice.variability import Variation
 
 __all__ = [
     "FULL", "QUICK", "Effort", "hardware_aware", "regular", "released", "released_split",
-    "replicated", "through_circuit", "weight_decay",
+    "replicated", "through_circuit", "tried", "weight_decay",
 ]  # fmt: skip
 
 Progress = Callable[[int, int], None]
@@ -185,6 +185,78 @@ def hardware_aware(
         selection=replace(judge, every=max(1, effort.polish // 8), draws=3 * effort.look),
         progress=lambda done, _: progress(effort.small + effort.tune + done, total),
     )  # fmt: skip
+
+
+def tried(
+    split: Split,
+    plain: Sequence[Network],
+    variation: Variation,
+    *,
+    steps: int = 500,
+    draws: int = 32,
+    say: Callable[[str], None] = lambda text: None,
+) -> list[dict[str, Any]]:
+    """What was tried for the fine-tuning, each for equally many steps, judged on validation draws.
+
+    Args:
+        split: test points are not looked at.
+        plain: 2-8-1 networks that were trained without errors.
+        variation: transfer errors.
+        steps, draws: of each trial.
+        say: told what begins.
+
+    Returns:
+        For each trial: what, the median and best metric, and the median noise-free accuracy, on
+        training and validation points.
+    """
+    count = len(plain)
+    small = train(
+        split, [Phase(steps=1500)], seeds=range(4 * count), variation=None, hidden=3,
+        start=[_steep(90, k) for k in range(4 * count)], selection=Selection(every=1500),
+    )  # fmt: skip
+    best = np.argsort(-small.accuracy, kind="stable")[:count]
+    wide = [replicated(small.networks[k], 8) for k in best]
+    base = Phase(steps=steps, draws=draws, batch=256, learning_rate=0.05)
+    aim = replace(base, objective="consistency")
+    trials: dict[str, tuple[Sequence[Network], Phase]] = {
+        "plain 2-8-1, mean loss over the draws": (plain, base),
+        "plain 2-8-1, worst eighth of the draws": (plain, replace(base, objective="worst")),
+        "plain 2-8-1, consistency": (plain, aim),
+        "plain 2-8-1, consistency + noise-free loss": (plain, replace(aim, noise_free=1.5)),
+        "replicated 2-3-1, mean loss + noise-free loss": (wide, replace(base, noise_free=1.5)),
+        "replicated 2-3-1, worst eighth + noise-free loss": (
+            wide, replace(base, objective="worst", noise_free=1.5),
+        ),
+        "replicated 2-3-1, consistency": (wide, aim),
+        "replicated 2-3-1, consistency + noise-free loss": (wide, replace(aim, noise_free=1.5)),
+        "the same, aimed at 97 %, noise-free loss 0.7": (
+            wide, replace(aim, noise_free=0.7, wanted=0.97, softness=0.7),
+        ),
+        "the same, straight-through gradient": (
+            wide,
+            replace(
+                aim, noise_free=0.7, wanted=0.97, softness=0.7, gradient="straight_through"
+            ),
+        ),
+    }  # fmt: skip
+    out = []
+    for what, (start, phase) in trials.items():
+        say(f"tried: {what}")
+        found = train(
+            split, [phase], seeds=range(count), variation=variation, start=start,
+            selection=Selection(every=max(1, steps // 5), draws=draws * 10, accuracy=0.0),
+        )  # fmt: skip
+        # the end of the trial, not its best moment: that may be the degenerate boundary
+        metric, accuracy = found.history[-1].T
+        out.append(
+            {
+                "what": what,
+                "metric": float(np.median(metric)),
+                "best": float(metric.max()),
+                "noise_free": float(np.median(accuracy)),
+            }
+        )
+    return out
 
 
 def through_circuit(

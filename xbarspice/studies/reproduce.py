@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from xbarspice import network as network_files
+from xbarspice import store
 from xbarspice.config import DataConfig
 from xbarspice.errors import broken_rule
 from xbarspice.mapping import MappedNetwork, map_network
@@ -56,6 +57,7 @@ class Plan:
         budget_transfers: a row of the loss budget.
         confirm: transfers of (c) that ngspice repeats for the network in the middle of its row; 0
             leaves it out.
+        tried: steps of each trial in the table of what was tried; 0 leaves the table out.
         effort: of the training.
     """
 
@@ -64,6 +66,7 @@ class Plan:
     circuit_transfers: int = 2000
     budget_transfers: int = 500
     confirm: int = 0
+    tried: int = 500
     effort: Effort = FULL
 
     @classmethod
@@ -71,7 +74,7 @@ class Plan:
         """Two seeds and a few transfers, for continuous integration."""
         return cls(
             seeds=(0, 1), transfers=200, circuit_transfers=100, budget_transfers=100,
-            confirm=confirm, effort=QUICK,
+            confirm=confirm, tried=0, effort=QUICK,
         )  # fmt: skip
 
 
@@ -222,6 +225,8 @@ def reproduce(
         "boundaries": _boundaries(run, honest, through, ours, middle),
         "points": {"x": honest.x_test, "y": honest.y_test},
     }
+    if plan.tried:
+        record["tried"] = _tried(run, honest)
     if plan.confirm:
         record["ngspice"] = _confirm(run, through[middle], middle, honest)
     return record
@@ -264,6 +269,17 @@ def _overlap(split: Split) -> int:
     """Test points that are training points too."""
     trained_on = {tuple(p) for p in split.x_train}
     return sum(tuple(p) in trained_on for p in split.x_test)
+
+
+def _tried(run: _Run, split: Split) -> list[dict[str, Any]]:
+    """The table of what was tried, kept once it is made."""
+    path = run.folder / "tried.h5"
+    if not path.exists():
+        plain = _networks(run, "b", split)["regular"]
+        rows = recipes.tried(split, plain, run.variation, steps=run.plan.tried, say=run.say)
+        store.write_tree(path, {str(k): row for k, row in enumerate(rows)}, "table of trials")
+    kept = store.read_tree(path, "table of trials")
+    return [kept[str(k)] for k in range(len(kept))]
 
 
 def _budget(run: _Run, net: Network, split: Split) -> list[dict[str, Any]]:
