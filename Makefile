@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ngspice demo test check format golden bench wheel clean
+.PHONY: help setup ngspice demo reproduce test check format golden bench wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ $(VENV)/.ready: pyproject.toml .ci/constraints.txt .ci/install-venv
 
 demo: setup ## run the main job: train, map, netlists, ngspice, cross-check; results in runs/demo
 	@$(BIN)/xbarspice demo --out runs/demo
+
+reproduce: setup ## the paper's experiment with its confirmation in ngspice; resumable, about 30 minutes
+	@$(BIN)/xbarspice reproduce --engine ngspice --out runs/reproduce --markdown benchmarks/REPRODUCTION.md
 
 test: setup ## run the whole test suite (needs ngspice; never skips it)
 	@XBARSPICE_REQUIRE_NGSPICE=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
