@@ -42,7 +42,7 @@ def main() -> None:
         "Written by `make bench`; repeat it on a quiet machine. The figures to compare are the "
         "ratios in one run: absolute times are those of this machine and of what else it did.",
         "",
-        f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start; Python "
+        f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at start; Python "
         f"{platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}, numba "
         f"{numba.__version__}, torch {torch.__version__}; ngspice {ngspice.version}"
         f"{' with KLU' if ngspice.klu else ''}." + (" Short run (--quick)." if quick else ""),
