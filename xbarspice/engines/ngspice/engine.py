@@ -173,7 +173,7 @@ class NgspiceEngine(Engine):
 
         def accept(raw: RawFile) -> None:
             part.update(collect(netlist, raw, full=full))
-            residual[0] = _residual(netlist, part, full)
+            residual[0] = accepted_residual(netlist, part, full)
 
         run = run_deck(
             self._command(info),
@@ -234,26 +234,26 @@ def deck(netlist: Netlist, *, klu: bool, full: bool) -> list[str]:
     ]
 
 
-def collect(netlist: Netlist, raw: RawFile, *, full: bool) -> dict[str, Array]:
+def collect(
+    netlist: Netlist, raw: RawFile, *, full: bool, tolerance: float = DRIVE_TOLERANCE
+) -> dict[str, Array]:
     """Line currents, and on request node voltages and device currents, of all vectors of a run.
+
+    Args:
+        netlist: the records of the array, with the drive that was asked for.
+        raw: what ngspice wrote.
+        full: also collect node voltages.
+        tolerance: largest error of a driver's voltage, as a share of the largest voltage.
 
     Raises:
         EngineError: a vector is missing, or a driver did not give the voltage asked for.
     """
     xb = netlist.crossbar
     K = netlist.vectors
-    I_in, I_out = np.zeros((K, xb.rows)), np.zeros((K, xb.cols))
-    for sources, total, sign in (
-        (netlist.word_drives, I_in, -1.0),
-        (netlist.word_senses, I_in, -1.0),
-        (netlist.bit_drives, I_out, 1.0),
-        (netlist.bit_senses, I_out, 1.0),
-    ):
-        driven = sources is netlist.word_drives or sources is netlist.bit_drives
-        names = [dialect.drive_name(netlist, n) if driven else n for n in sources.names]
-        total[:, sources.lines] += sign * raw.take([f"i({n})" for n in names])
-        if driven and names:
-            _check_drive(sources.volts, raw.take([f"v({n})" for n in sources.nodes]))
+    I_in, I_out = line_currents(netlist, raw)
+    for sources in (netlist.word_drives, netlist.bit_drives):
+        if sources.names:
+            _check_drive(sources.volts, raw.take([f"v({n})" for n in sources.nodes]), tolerance)
     out = {"I_in": I_in, "I_out": I_out}
     if full:
         for key, nodes in (("V_wl", netlist.wl), ("V_bl", netlist.bl)):
@@ -262,16 +262,37 @@ def collect(netlist: Netlist, raw: RawFile, *, full: bool) -> dict[str, Array]:
     return out
 
 
-def _check_drive(asked: Array, got: Array) -> None:
+def line_currents(netlist: Netlist, raw: RawFile) -> tuple[np.ndarray, np.ndarray]:
+    """`I_in` (points, rows) and `I_out` (points, cols) of a run, A; complex after `.ac`.
+
+    Raises:
+        EngineError: a vector is missing.
+    """
+    shape = (len(raw.values), netlist.crossbar.rows + netlist.crossbar.cols)
+    total = np.zeros(shape, dtype=raw.values.dtype)
+    I_in, I_out = total[:, : netlist.crossbar.rows], total[:, netlist.crossbar.rows :]
+    for sources, currents, sign in (
+        (netlist.word_drives, I_in, -1.0),
+        (netlist.word_senses, I_in, -1.0),
+        (netlist.bit_drives, I_out, 1.0),
+        (netlist.bit_senses, I_out, 1.0),
+    ):
+        driven = sources is netlist.word_drives or sources is netlist.bit_drives
+        names = [dialect.drive_name(netlist, n) if driven else n for n in sources.names]
+        currents[:, sources.lines] += sign * raw.take([f"i({n})" for n in names])
+    return I_in, I_out
+
+
+def _check_drive(asked: Array, got: Array, tolerance: float) -> None:
     error = float(np.max(np.abs(asked - got)))
-    if error > DRIVE_TOLERANCE * float(np.max(np.abs(asked))):
+    if error > tolerance * float(np.max(np.abs(asked))):
         raise EngineError(
             f"ngspice must apply the drive voltages that were asked for; the largest error is "
             f"{error:.3g} V."
         )
 
 
-def _residual(netlist: Netlist, part: dict[str, Array], full: bool) -> float:
+def accepted_residual(netlist: Netlist, part: dict[str, Array], full: bool) -> float:
     """Relative Kirchhoff residual of a run; raises where it is larger than rounding explains."""
     xb = netlist.crossbar
     drawn, given = part["I_in"], part["I_out"]
