@@ -96,6 +96,8 @@ def prove(text: str, dialect: str, intended: Design) -> ReadDesign:
         )
         wanted[(tile, name.lower())] = Element(e.kind, name, nodes, e.value, e.model, e.params)
     problems = list(_differences(wanted, found.elements))
+    if found.cells[-1].name.lower() != intended.top.name.lower():
+        problems.append(f"the top cell is {found.cells[-1].name} instead of {intended.top.name}")
     if [p.lower() for p in found.pins] != [p.lower() for p in flat.top.pins]:
         problems.append(f"pins {_first_other(found.pins, flat.top.pins)}")
     if _models_text(found.models) != _models_text(_expected_models(intended, dialect)):

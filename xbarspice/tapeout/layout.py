@@ -164,8 +164,9 @@ def picture(layout: kdb.Layout, technology: Technology, path: Path) -> None:
     kdb, dbu = klayout_db(), layout.dbu
     t = technology
     parts = (
-        ("word line", t.word_line.layer, "#3b6fb6", 0.75), ("device", t.device.layer, "#222222", 1),
-        ("bit line", t.bit_line.layer, "#d9822b", 0.6), ("pad", t.pad.layer, "#8a8f98", 0.45),
+        ("word line", t.word_line.layer, "#3b6fb6", 0.75),
+        ("bit line", t.bit_line.layer, "#d9822b", 0.6),
+        ("device", t.device.layer, "#222222", 1), ("pad", t.pad.layer, "#8a8f98", 0.45),
         ("cut", t.via.layer, "#ffffff", 1),
     )  # fmt: skip
     figure = Figure(figsize=(6.4, 6.4), dpi=150, layout="constrained")

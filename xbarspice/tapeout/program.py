@@ -33,7 +33,7 @@ class Plan:
     """One tile's plan.
 
     Attributes:
-        order: position of each present device in the write order from 0, -1 if absent, (rows, cols).
+        order: position of each device in the write order from 0, -1 if absent, (rows, cols).
         G: targets, S, (rows, cols).
         I_read: current that a tester should read, A, (rows, cols).
         I_ideal: ``G V_read``, what it would be without wires and neighbours, A, (rows, cols).

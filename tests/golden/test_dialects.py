@@ -1,0 +1,197 @@
+"""The half-moons network in every dialect: the checked-in files, read back by several readers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import klayout.db as kdb
+import numpy as np
+import pytest
+from spicelib import SpiceEditor
+
+import xbarspice as xb
+from tests.helpers import asymmetric_crossbar
+from xbarspice import mapping, network
+from xbarspice.errors import NetlistError
+from xbarspice.netlist.design_reader import prove, read_design
+from xbarspice.netlist.hierarchy import FORMS, Wires, design
+from xbarspice.netlist.writers import design_dialect, dialects
+from xbarspice.tapeout.flow import as_drawn, write_netlists
+from xbarspice.tapeout.technology import load
+
+GOLDEN = Path(__file__).parents[2] / "netlists" / "golden" / "half_moons"
+SPICE = [name for name in dialects() if name not in ("spectre", "vacask")]
+CASES = (
+    {},
+    {"R_wl": 0.0, "R_driver": 0.0, "R_sense": 0.0},
+    {"R_bl": 0.0, "R_sense": 0.0},
+    {"R_wl": 0.0, "R_bl": 0.0},
+)
+
+
+def half_moons():
+    mapped = mapping.map_network(
+        network.load(GOLDEN / "network.npz"), layout="folded", tile_rows=8, tile_cols=8,
+        R_wl=1.0, R_bl=1.0, device="sinh_tio2",
+    )  # fmt: skip
+    return as_drawn(mapped, load("demo").wires())
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("netlists")
+    records = write_netlists(half_moons(), [[0.25, 0.5], [0.75, 0.125]], folder / "half_moons")
+    return folder / "half_moons", records
+
+
+def test_the_golden_files_are_up_to_date(written):
+    folder, records = written
+    if os.environ.get("XBARSPICE_REGENERATE"):
+        for path in folder.rglob("*.*"):
+            (GOLDEN / path.parent.name).mkdir(exist_ok=True)
+            (GOLDEN / path.parent.name / path.name).write_bytes(path.read_bytes())
+        (GOLDEN / "manifest.json").write_text(json.dumps(records, indent=1) + "\n")
+    fresh = {p.relative_to(folder): p for p in folder.rglob("*.*") if p.is_file()}
+    kept = {p.relative_to(GOLDEN) for p in GOLDEN.rglob("*.*") if p.is_file()}
+    assert kept - {Path("network.npz"), Path("manifest.json")} == set(fresh)
+    for name, path in fresh.items():
+        assert _text(path) == _text(GOLDEN / name), f"{name} changed: run `make golden`"
+
+
+def _text(path):
+    """Without the activation voltages' last digits, which depend on the machine's exp()."""
+    text = path.read_text()
+    if path.name.startswith("bench"):
+        text = re.sub(r"\d\.\d{6,}(e-\d+)?", lambda m: f"{float(m[0]):.9g}", text)
+    return text
+
+
+def test_the_manifest_names_ports_and_hashes(written):
+    _, records = written
+    designs = [r for r in records if r["kind"] == "design"]
+    assert {r["dialect"] for r in designs} == set(dialects())
+    for record in designs:
+        assert len(record["ports"]) == 16  # 8 word lines, 8 bit lines
+        assert len(record["sha256"]) == len(record["config"]) == 64
+    assert next(r for r in designs if r["dialect"] == "spectre")["ports"][0] == r"WL\<0\>"
+
+
+@pytest.mark.parametrize("dialect", dialects())
+@pytest.mark.parametrize("kept", ["network", "network_flat"])
+def test_the_golden_files_hold_exactly_G(dialect, kept):
+    text = (GOLDEN / dialect / f"{kept}{design_dialect(dialect).suffix}").read_text()
+    found = read_design(text, dialect)
+    wanted = half_moons().arrays[0]
+    if dialect == "vacask":
+        values = [dict(e.params)["g"] for e in found.elements.values() if e.params]
+        assert sorted(map(float, values)) == sorted(wanted.G.ravel())
+    np.testing.assert_array_equal(found.G[0], wanted.G)
+
+
+@pytest.mark.parametrize("dialect", dialects())
+@pytest.mark.parametrize("device", ["ohmic", "sinh_tio2", "cubic_al2o3_tio2"])
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("tiles", [1, 2])
+def test_every_form_reads_back(dialect, device, case, tiles):
+    array = asymmetric_crossbar(device=device, **case)[0]
+    wires = Wires(C_wl=1e-16, C_bl=3e-16) if tiles == 1 else None
+    for hierarchical in (True, False):
+        for form in FORMS:
+            it = design([array] * tiles, hierarchical=hierarchical, form=form, wires=wires)
+            if it.form not in design_dialect(dialect).forms:
+                with pytest.raises(xb.errors.InputError, match="writes devices as"):
+                    design_dialect(dialect).design(it)
+                continue
+            text = design_dialect(dialect).design(it)
+            assert max(map(len, text.splitlines())) <= 130
+            assert text == design_dialect(dialect).design(it)
+            prove(text, dialect, it)
+
+
+@pytest.mark.parametrize("dialect", dialects())
+@pytest.mark.parametrize("hierarchical", [True, False])
+def test_each_fault_is_found_and_named(dialect, hierarchical):
+    array = asymmetric_crossbar(device="ohmic")[0]
+    it = design([array], hierarchical=hierarchical)
+    text = design_dialect(dialect).design(it)
+    lines = text.splitlines(keepends=True)
+    at = {n: k for k, line in enumerate(lines) for n in [line.split(" ")[0]] if n[:1] in "RX"}
+
+    def refused(changed, words):
+        with pytest.raises(NetlistError, match=words):
+            prove("".join(changed), dialect, it)
+
+    device = "device at row 0, column 1"
+    other = list(lines)
+    other[at["Rd_0_1"]] = lines[at["Rd_0_1"]].replace("5000.0", "5000.000000000001")
+    refused(other, f"{device}: Rd_0_1 has the value 5000.000000000001 instead of 5000.0")
+    refused([x for k, x in enumerate(lines) if k != at["Rd_0_1"]], f"{device}: Rd_0_1 is missing")
+    refused([x for k, x in enumerate(lines) if k != at["Rw_1_0"]],
+            "word line 1, wire segment after column 0: Rw_1_0 is missing")  # fmt: skip
+    refused([*lines[: at["Rd_0_1"]], lines[at["Rd_0_1"]].replace("Rd_0_1", "Rextra_1"),
+             *lines[at["Rd_0_1"] :]], "Rextra_1 has no place")  # fmt: skip
+    swapped = list(lines)
+    for a, b in (("Rd_0_0", "Rd_0_1"), ("Rd_0_1", "Rd_0_0")):
+        swapped[at[a]] = lines[at[b]].replace(b, a)
+    refused(swapped, "device at row 0, column 0: Rd_0_0 connects")
+    refused(lines[: len(lines) - 4], "is cut off|the top cell is tile instead of network")
+
+
+def test_swapped_columns_of_an_instance_are_found():
+    it = design([asymmetric_crossbar(device="ohmic")[0]])
+    text = design_dialect("hspice").design(it)
+    row = next(line for line in text.splitlines() if line.startswith("Xrow_0"))
+    words = row.split()
+    words[2], words[3] = words[3], words[2]
+    with pytest.raises(NetlistError, match="device at row 0, column 0"):
+        prove(text.replace(row, " ".join(words)), "hspice", it)
+
+
+def _conductances(circuit, shape):
+    G = np.zeros(shape)
+    for device in circuit.each_device():
+        found = re.fullmatch(r"d_(\d+)_(\d+)", device.expanded_name().rpartition(".")[2].lower())
+        if found:
+            G[int(found[1]), int(found[2])] = 1 / device.parameter("R")
+    return G
+
+
+@pytest.mark.parametrize("dialect", SPICE)
+@pytest.mark.parametrize("hierarchical", [True, False])
+def test_klayouts_reader_finds_the_same_devices_wires_and_ports(dialect, hierarchical, tmp_path):
+    array = half_moons().arrays[0]
+    path = tmp_path / "network.cir"
+    it = design([array], hierarchical=hierarchical, form="resistor")
+    path.write_text(design_dialect(dialect).design(it))
+    netlist = kdb.Netlist()
+    netlist.read(str(path), kdb.NetlistSpiceReader())
+    netlist.flatten()
+    circuit = netlist.circuit_by_name("NETWORK")
+    np.testing.assert_allclose(_conductances(circuit, array.G.shape), array.G, rtol=1e-12)
+    pins = [design_dialect(dialect).node(p).upper() for p in it.top.pins]
+    assert [p.name().upper() for p in circuit.each_pin()] == pins
+    wires = [d.parameter("R") for d in circuit.each_device()
+             if not d.expanded_name().rpartition(".")[2].lower().startswith("d_")]  # fmt: skip
+    assert sorted(wires) == [1.0] * 112 + [3.25] * 16
+    nets = {  # every bit line is one chain: a device touches its own row's and column's node
+        d.expanded_name().rpartition(".")[2].lower(): [
+            d.net_for_terminal(k).expanded_name().rpartition(".")[2].lower() for k in (0, 1)
+        ]
+        for d in circuit.each_device()
+    }
+    assert nets["w_2_3"] == ["w_2_3", "w_2_4"]
+    assert len({n for pair in nets.values() for n in pair}) == 2 * 64 + 16
+
+
+def test_spicelib_finds_the_same_resistors_in_ltspice_text(tmp_path):
+    array = half_moons().arrays[0]
+    text = design_dialect("ltspice").design(design([array], hierarchical=False, form="resistor"))
+    path = tmp_path / "network.cir"
+    path.write_text(text + ".end\n")
+    inside = SpiceEditor(path).get_subcircuit_named("network")
+    G = np.array([[1 / float(inside.get_component_value(f"Rd_{r}_{c}")) for c in range(8)]
+                  for r in range(8)])  # fmt: skip
+    np.testing.assert_allclose(G, array.G, rtol=1e-12)
