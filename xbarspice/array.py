@@ -4,7 +4,7 @@
 rows, columns         word lines (inputs; row 0 on top), bit lines (outputs; column 0 left)
 ``G``                 chord conductance of each device at the read voltage, S, (..., rows, cols)
 ``V_in``              voltage of the word-line drivers, V, (..., rows)
-``V_out``             voltage of the bit-line drivers, V, (..., cols); 0 (virtual ground) in read mode
+``V_out``             voltage of the bit-line drivers, V, (..., cols); 0 in read mode
 ``I_in``              current from the word-line ends into the array, A, (..., rows)
 ``I_out``             current from the array into the bit-line ends, A, (..., cols)
 ``R_wl``, ``R_bl``    one wire segment between neighbouring cells, ohm; 0 is exact

@@ -23,8 +23,8 @@ FAST = ["--set", "train.epochs=60", "--set", "data.test=40"]
 def call(*arguments, cwd=None, env=None):
     return subprocess.run(
         [sys.executable, "-m", "xbarspice", *map(str, arguments)],
-        capture_output=True, text=True, cwd=cwd, env={**os.environ, **(env or {}), "COLUMNS": "100"},
-        timeout=240,
+        capture_output=True, text=True, cwd=cwd, timeout=240,
+        env={**os.environ, **(env or {}), "COLUMNS": "100"},
     )  # fmt: skip
 
 
@@ -72,8 +72,9 @@ def test_the_steps_one_by_one(tmp_path):
 def test_verify_takes_a_state_dict_of_any_size(tmp_path):
     model = torch.nn.Sequential(torch.nn.Linear(5, 9), torch.nn.ReLU(), torch.nn.Linear(9, 3))
     torch.save(model.state_dict(), tmp_path / "m.pt")
-    done = call("verify", "m.pt", "--activation", "relu", "--random", 6, "--json",
-                "--set", "mapping.layout=tiled", "--set", "mapping.tile_rows=4", cwd=tmp_path)  # fmt: skip
+    options = ["--set", "mapping.layout=tiled", "--set", "mapping.tile_rows=4"]
+    done = call("verify", "m.pt", "--activation", "relu", "--random", 6, "--json", *options,
+                cwd=tmp_path)  # fmt: skip
     record = json.loads(done.stdout)
     assert done.returncode == 0, done.stderr
     assert len(record["arrays"]) > 2

@@ -65,9 +65,9 @@ def test_every_module_has_a_place_and_imports_point_downwards():
         assert level(module) is not None, f"{module} has no place in ORDER"
         for name, _ in imports(tree):
             inner = name.removeprefix("xbarspice.")
-            if name.startswith("xbarspice.") and level(inner) is not None:
-                if level(inner) > level(module):
-                    upward.append(f"{module} imports {inner}")
+            place = level(inner) if name.startswith("xbarspice.") else None
+            if place is not None and place > level(module):
+                upward.append(f"{module} imports {inner}")
     assert not upward
 
 
