@@ -41,8 +41,10 @@ REMEDIES = {
     "bias correction": Procedure(bias=True),
     "write order": Procedure(order="sensitivity"),
     "partner and remapping": Procedure(compensate=True, remap=24),
-    "further tuning passes": Procedure(order="sensitivity", passes=6),
-    "all remedies": Procedure(order="sensitivity", passes=8, compensate=True, remap=24, bias=True),
+    "further tuning passes": Procedure(order="sensitivity", passes=6, rewrite=20, enough=0.99),
+    "all remedies": Procedure(
+        order="sensitivity", passes=6, rewrite=20, enough=0.99, compensate=True, remap=24, bias=True
+    ),
 }
 """What the tester may do; the settings were fixed on validation transfers."""
 
