@@ -1,0 +1,42 @@
+"""`xbarspice transfer` and `xbarspice reproduce` from the command line."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from typer.testing import CliRunner
+
+from xbarspice import network as network_files
+from xbarspice.cli.app import app
+from xbarspice.studies.transfer import TransferStudy
+
+
+def test_transfer_prints_the_figures_and_goes_on_from_its_file(tmp_path, network):
+    network_files.save(tmp_path / "n.npz", network)
+    args = ["transfer", str(tmp_path / "n.npz"), "--engine", "ideal", "--json"]
+    args += ["--out", str(tmp_path / "t.h5")]
+    first = CliRunner().invoke(app, [*args, "--transfers", "50"])
+    assert first.exit_code == 0, first.output
+    again = CliRunner().invoke(app, [*args, "--transfers", "120"])
+    assert again.exit_code == 0, again.output
+    found = json.loads(again.stdout)
+    assert found["transfers"] == 120
+    assert found["metric_low"] <= found["metric"] <= found["metric_high"]
+    assert found["worst"] <= found["low_5_percent"] <= found["mean"] <= 1
+
+
+def test_both_commands_explain_themselves():
+    for command in ("transfer", "reproduce"):
+        shown = CliRunner().invoke(app, [command, "--help"])
+        assert shown.exit_code == 0
+        assert "Example:" in shown.output
+
+
+def test_summary_of_many_classes():
+    logits = np.zeros((4, 3, 5))
+    logits[..., 2] = 1.0
+    study = TransferStudy(
+        engine="ideal", labels=np.array([2, 2, 0]), logits=logits, clean=logits[0]
+    )
+    assert study.metric() == study.noise_free == 2 / 3
