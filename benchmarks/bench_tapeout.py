@@ -1,0 +1,58 @@
+"""Time of tapeout: 64x64 drawn, extracted and compared; 128x128 written in every dialect."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+import xbarspice as xb
+from xbarspice.netlist.design_reader import prove
+from xbarspice.netlist.hierarchy import design
+from xbarspice.netlist.writers import design_dialect, dialects
+from xbarspice.tapeout import compare_layout, draw, load_technology, plan
+
+
+def array(side: int, device: str = "sinh_tio2") -> xb.Crossbar:
+    G = np.random.default_rng(0).uniform(100e-6, 500e-6, (side, side))
+    return xb.Crossbar(G, **load_technology().wires(), device=device)
+
+
+def timed(function):
+    start = time.perf_counter()
+    return function(), time.perf_counter() - start
+
+
+def main() -> None:
+    technology = load_technology()
+    print("| layout | draw, s | extract and compare, s | clean |")
+    print("|---|---|---|---|")
+    for side in (8, 64):
+        crossbar = array(side)
+        layout, drawing = timed(lambda x=crossbar: draw(x, technology))
+        report, comparing = timed(lambda x=crossbar, y=layout: compare_layout(y, x, technology))
+        assert report.clean
+        print(f"| {side}x{side} | {drawing:.2f} | {comparing:.2f} | {report.clean} |")
+    print()
+    print("| dialect, 128x128 | form | hierarchical, s | flat, s | read back and prove, s | MB |")
+    print("|---|---|---|---|---|---|")
+    crossbar = array(128)
+    for name in dialects():
+        dialect = design_dialect(name)
+        form = "resistor" if name == "cdl" else dialect.forms[0]
+        seconds, text, it = [], "", None
+        for hierarchical in (True, False):
+            start = time.perf_counter()
+            it = design([crossbar], hierarchical=hierarchical, form=form)
+            text = dialect.design(it)
+            seconds.append(time.perf_counter() - start)
+        _, proof = timed(lambda t=text, n=name, d=it: prove(t, n, d))
+        print(f"| {name} | {form} | {seconds[0]:.2f} | {seconds[1]:.2f} | {proof:.2f} "
+              f"| {len(text) / 1e6:.1f} |")  # fmt: skip
+    print()
+    _, seconds = timed(lambda: plan(array(64, "sinh_tio2")))
+    print(f"Programming plan of 64x64 (64 read vectors, sinh_tio2): {seconds:.2f} s")
+
+
+if __name__ == "__main__":
+    main()
