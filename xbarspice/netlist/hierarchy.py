@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,8 @@ from xbarspice.netlist.numbers import resistances
 from xbarspice.netlist.records import Netlist, build, config_hash
 
 __all__ = [
-    "FORMS", "Cell", "Design", "Element", "Wires", "deck_elements", "design", "expand", "g_hash", "mem_model",
+    "FORMS", "Cell", "Design", "Element", "Wires", "deck_elements", "design", "expand", "g_hash",
+    "mem_model",
 ]  # fmt: skip
 
 FORMS = ("subcircuit", "verilog_a", "resistor")
@@ -246,11 +247,11 @@ def _wire_model(name: str) -> str:
     return "RWL" if name[1] == "w" else "RBL"
 
 
-def _pad_names(record: Netlist):
+def _pad_names(record: Netlist) -> Callable[[str], str]:
     """Function from the records' node names to the design's: sources become ports."""
     ports = {f"in_{r}": f"WL<{r}>" for r in range(record.crossbar.rows)}
     ports |= {f"bs_{c}": f"BL<{c}>" for c in range(record.crossbar.cols)}
-    return lambda name: ports.get(name, name)
+    return lambda name: ports[name] if name in ports else name
 
 
 def _device_elements(record: Netlist, form: str) -> Iterator[Element]:

@@ -29,8 +29,8 @@ class Ngspice(SpiceDialect):
             return [f".model {name} {name}"]
         if form == "resistor":
             return []
-        return [f".subckt {name} p n {default_parameters(device, form)}", *device.spice_body().splitlines(),
-                f".ends {name}"]  # fmt: skip
+        head = f".subckt {name} p n {default_parameters(device, form)}"
+        return [head, *device.spice_body().splitlines(), f".ends {name}"]
 
     def element(self, element: Element) -> str:
         text = super().element(element)

@@ -24,8 +24,9 @@ class Xyce(SpiceDialect):
                     ".dc Vone 0 0 1", "Vone one 0 0", "Rone one 0 1"]  # fmt: skip
         names = [f"p_{s.name}" for s in bench.drives]
         drives = [f"{s.name} {self.node(s.node)} 0 {{p_{s.name}}}" for s in bench.drives]
+        first = zip(names, bench.drives, strict=True)
         return [
-            *(f".global_param {n}={s.volts[0]!r}" for n, s in zip(names, bench.drives, strict=True)),
+            *(f".global_param {name}={s.volts[0]!r}" for name, s in first),
             *drives, *lines,
             ".DATA vectors " + " ".join(names), *("+ " + row for row in self.rows(bench)),
             ".ENDDATA",

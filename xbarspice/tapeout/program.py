@@ -67,7 +67,7 @@ class Plan:
     def to_csv(self) -> str:
         """The records as CSV; numbers read back exactly."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(text, list[str](COLUMNS), lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows())
         return text.getvalue()
