@@ -7,6 +7,7 @@ through the circuit, with an ordinary optimiser, and the result is cross-checked
 """
 
 import sys
+from pathlib import Path
 
 import torch
 from sklearn.datasets import load_digits
@@ -14,7 +15,7 @@ from sklearn.model_selection import train_test_split
 
 import xbarspice as xb
 from xbarspice.mapping import calibrate_inputs, map_network
-from xbarspice.network import from_state_dict
+from xbarspice.network import from_state_dict, save
 from xbarspice.studies.crosscheck import crosscheck
 
 epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 100
@@ -59,6 +60,8 @@ fit(model, epochs, 0.003)
 print(f"trained through the arrays: {accuracy(model):.3f}")
 
 network = from_state_dict(model.state_dict(), "relu")
+save(Path("digits.npz"), network)
+print(f"xbarspice verify digits.npz --set mapping.x_scale={list(scales)}")
 mapped = map_network(network, x_scale=scales, **arrays)
 check = crosscheck(mapped, x_test[:5].numpy(), y_test[:5].numpy(), engines=("surrogate",))
 for gate in check.gates:

@@ -7,13 +7,14 @@ those of the circuit. The result is mapped with the same rules and cross-checked
 """
 
 import sys
+from pathlib import Path
 
 import torch
 
 import xbarspice as xb
 from xbarspice.config import DataConfig
 from xbarspice.mapping import map_network
-from xbarspice.network import from_state_dict
+from xbarspice.network import from_state_dict, save
 from xbarspice.studies.crosscheck import crosscheck
 from xbarspice.studies.data import half_moons
 
@@ -38,6 +39,7 @@ for epoch in range(epochs):
         print(f"epoch {epoch}: loss {loss.item():.4f}")
 
 network = from_state_dict(model.state_dict(), "sigmoid")
+save(Path("half_moons.npz"), network)  # xbarspice verify half_moons.npz --set array.R_wl=2
 mapped = map_network(network, tile_rows=8, tile_cols=8, **wires)
 check = crosscheck(mapped, split.x_test[:20], split.y_test[:20], engines=("surrogate",))
 with torch.no_grad():

@@ -62,6 +62,9 @@ class MappingConfig(_Section):
     G_max: float = Field(default=500e-6, gt=0, description="S")
     V_read: float = Field(default=0.2, gt=0, description="V")
     bias: Literal["array", "hidden", "digital"] = "hidden"
+    x_scale: tuple[float, ...] | None = Field(
+        default=None, description="largest |input| of every layer; None: 1 everywhere"
+    )
 
     @model_validator(mode="after")
     def _range_is_not_empty(self) -> Self:
@@ -127,8 +130,8 @@ class RunConfig(_Section):
         return cls.from_mapping(read_toml(path), origin=path.name)
 
     def to_toml(self) -> str:
-        """The configuration as TOML text."""
-        return tomli_w.dumps(self.model_dump(mode="json"))
+        """The configuration as TOML text; TOML has no null, so None is left out."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
 def _short(value: Any) -> str:
