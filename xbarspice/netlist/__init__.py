@@ -8,6 +8,7 @@ from typing import Any
 import numpy.typing as npt
 
 from xbarspice.array import Crossbar
+from xbarspice.netlist.network import write_network
 from xbarspice.netlist.reader import ReadBack, compare, read
 from xbarspice.netlist.records import Netlist, build, config_hash
 from xbarspice.netlist.writers import dialects, get
@@ -22,6 +23,7 @@ __all__ = [
     "read",
     "to_pyspice",
     "write",
+    "write_network",
 ]
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "PLATEAU",
     "circuit",
     "drive_name",
+    "elements",
     "passive",
     "plateaus",
     "subcircuit",
@@ -62,7 +63,7 @@ def write(netlist: Netlist) -> str:
 
 def circuit(netlist: Netlist) -> list[str]:
     """Header and elements, without options, outputs and control section."""
-    model, rest = _model(netlist), _elements(netlist)
+    model, rest = _model(netlist), elements(netlist)
     lines = [*header(netlist), *model, "", "* drivers", *drives(netlist)]
     lines += ["* sense nodes at 0 V; the current of each source is the reading"]
     for sources in (netlist.word_senses, netlist.bit_senses):
@@ -73,7 +74,7 @@ def circuit(netlist: Netlist) -> list[str]:
 
 def passive(netlist: Netlist) -> list[str]:
     """Device model and elements without any source."""
-    return [*_model(netlist), *_elements(netlist)]
+    return [*_model(netlist), *elements(netlist)]
 
 
 def _model(netlist: Netlist) -> list[str]:
@@ -81,7 +82,8 @@ def _model(netlist: Netlist) -> list[str]:
     return [] if ohmic else ["", *subcircuit(netlist)]
 
 
-def _elements(netlist: Netlist) -> list[str]:
+def elements(netlist: Netlist) -> list[str]:
+    """Line ends, wire segments and devices, without the device model and the sources."""
     lines: list[str] = []
     for title, part in (("line ends", netlist.ends), ("wire segments", netlist.wires)):
         lines.append(f"* {title}")
@@ -150,8 +152,11 @@ def devices(netlist: Netlist) -> list[str]:
 
 
 def drive_name(netlist: Netlist, name: str) -> str:
-    """Element name of a driver: a V source for one vector, a B source for a sweep."""
-    return name if netlist.vectors == 1 else f"B{name[1:]}"
+    """Element name of a driver: a V source for one vector, a B source for a sweep.
+
+    An E source, which follows another node of a larger circuit, keeps its name.
+    """
+    return name if netlist.vectors == 1 or name.startswith("E") else f"B{name[1:]}"
 
 
 def drives(netlist: Netlist) -> list[str]:

@@ -1,0 +1,201 @@
+"""A whole network in ngspice: one process from the input voltages to the decision, checked."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from xbarspice.engines.ngspice.engine import VECTORS_PER_PROCESS, accepted_residual, collect
+from xbarspice.engines.ngspice.probe import NgspiceInfo, ngspice_info
+from xbarspice.engines.ngspice.rawfile import RawFile
+from xbarspice.engines.ngspice.runner import Run, control_section, run_deck
+from xbarspice.errors import EngineError, broken_rule
+from xbarspice.mapping import MappedNetwork
+from xbarspice.netlist.network import (
+    NetworkNetlist,
+    build_network,
+    driven,
+    network_circuit,
+    network_options,
+    network_saves,
+)
+
+__all__ = ["NetworkAnswer", "solve_network"]
+
+Array = npt.NDArray[np.float64]
+
+NEURON_TOLERANCE = 1e-10
+"""Sums, and the voltages that activations drive, must be those of the neurons' equations within
+this share of the largest (measured: 1e-13)."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NetworkAnswer:
+    """A whole network's answers from one sweep.
+
+    Attributes:
+        sums: weighted sums of every layer, (points, outputs); the last are the logits.
+        predictions: class of each point, as decided in the circuit, (points,).
+        currents: current into the sense nodes of each block, A, (points, outputs, 1 or 2).
+        residual: largest relative Kirchhoff residual of any block.
+        seconds: time spent inside ngspice.
+        version: version of ngspice.
+        notes: remarks of the runs, such as convergence aids that ngspice used.
+    """
+
+    sums: tuple[Array, ...]
+    predictions: npt.NDArray[np.intp]
+    currents: tuple[Array, ...]
+    residual: float
+    seconds: float
+    version: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What was read and checked of one run."""
+
+    sums: list[Array]
+    classes: npt.NDArray[np.intp]
+    currents: list[Array]
+    residual: float
+
+
+def solve_network(
+    mapped: MappedNetwork,
+    x: npt.ArrayLike,
+    *,
+    executable: str | os.PathLike[str] | None = None,
+    timeout: float = 600.0,
+    full: bool = False,
+    keep: bool = False,
+    directory: str | os.PathLike[str] | None = None,
+) -> NetworkAnswer:
+    """Solve a network with its neurons in ngspice: one netlist, one process, one sweep.
+
+    More than `VECTORS_PER_PROCESS` points become several sweeps. Besides everything that
+    `run_deck` refuses, a run must give the line voltages and sums that the equations of the
+    neurons ask for, currents that balance in every block, and a decision that its logits support.
+
+    Args:
+        mapped: the network on its arrays, in any layout.
+        x: network inputs, (points, inputs).
+        executable: name or path of ngspice; None looks for it on PATH.
+        timeout: wall-clock limit of each process in seconds.
+        full: read all node voltages and check Kirchhoff's law with them.
+        keep: keep the run directories; their names are in `notes`.
+        directory: where the run directories are made; None for the temporary directory.
+
+    Raises:
+        InputError, FloatingNodeError: as `xb.netlist.write_network`.
+        EngineMissingError: ngspice is not installed.
+        ConvergenceError: ngspice found no operating point.
+        EngineError: anything else that makes an answer untrustworthy.
+    """
+    if not timeout > 0:
+        raise broken_rule("`timeout` must be > 0 s", timeout, "Give a limit in seconds.")
+    net = build_network(mapped, x)
+    info = ngspice_info(executable, timeout=min(timeout, 20.0))
+    pieces = np.array_split(net.x, -(-net.points // VECTORS_PER_PROCESS))
+    parts, runs = [], []
+    for piece in pieces:
+        some = NetworkNetlist(mapped=mapped, x=piece, blocks=net.blocks)
+        part, run = _run(some, info, timeout, full, keep, directory)
+        parts.append(part)
+        runs.append(run)
+    return NetworkAnswer(
+        sums=tuple(np.concatenate(z) for z in zip(*(p.sums for p in parts), strict=True)),
+        predictions=np.concatenate([p.classes for p in parts]),
+        currents=tuple(np.concatenate(c) for c in zip(*(p.currents for p in parts), strict=True)),
+        residual=max(p.residual for p in parts),
+        seconds=sum(run.seconds for run in runs),
+        version=info.version,
+        notes=tuple(dict.fromkeys(note for run in runs for note in run.notes)),
+    )
+
+
+def _run(
+    net: NetworkNetlist,
+    info: NgspiceInfo,
+    timeout: float,
+    full: bool,
+    keep: bool,
+    directory: str | os.PathLike[str] | None,
+) -> tuple[_Part, Run]:
+    parts: list[_Part] = []
+    lines = [
+        *network_circuit(net),
+        network_options(net, klu=info.klu),
+        *network_saves(net, nodes=full),
+        *control_section("op" if net.points == 1 else f"dc Vidx 0 {net.points - 1} 1"),
+    ]
+    run = run_deck(
+        [info.path, "-n", "-b"],
+        lines,
+        points=net.points,
+        klu=info.klu,
+        timeout=timeout,
+        keep=keep,
+        parent=directory,
+        accept=lambda raw: parts.append(_accepted(net, raw, full)),
+    )
+    return parts[0], run
+
+
+def _accepted(net: NetworkNetlist, raw: RawFile, full: bool) -> _Part:
+    """Read one run, layer by layer; raises where a neuron or an array breaks its equations."""
+    mapped, h = net.mapped, net.x
+    sums: list[Array] = []
+    currents: dict[int, Array] = {}
+    residuals = [0.0]
+    for k, layer in enumerate(mapped.layers):
+        z = raw.take([f"v(z{k}_{j})" for j in range(mapped.network.sizes[k + 1])])
+        expected = np.tile(layer.digital_bias, (len(h), 1))
+        for number, (block, netlist) in enumerate(zip(mapped.blocks, net.blocks, strict=True)):
+            if block.layer != k:
+                continue
+            asked = driven(netlist, *mapped.voltages(block, h))
+            part = collect(asked, raw, full=full, tolerance=NEURON_TOLERANCE)
+            residuals.append(accepted_residual(asked, part, full))
+            currents[number] = mapped.currents(block, part["I_in"], part["I_out"])
+            expected[:, block.outputs] += mapped.partial_sums(block, currents[number])
+        _check_sums(k, z, expected)
+        sums.append(z)
+        h = mapped.network.activate(z)
+    classes = _decided(mapped, sums[-1], raw.take(["v(class)"])[:, 0])
+    ordered = [currents[k] for k in sorted(currents)]
+    return _Part(sums, classes, ordered, max(residuals))
+
+
+def _check_sums(layer: int, z: Array, expected: Array) -> None:
+    error = float(np.max(np.abs(z - expected)))
+    if error > NEURON_TOLERANCE * float(np.max(np.abs(expected))):
+        raise EngineError(
+            f"the neurons of layer {layer} must add up the currents of their arrays; the largest "
+            f"error is {error:.3g}."
+        )
+
+
+def _decided(mapped: MappedNetwork, logits: Array, volts: Array) -> npt.NDArray[np.intp]:
+    """Classes that the circuit decided for; they must be those of its logits, ties apart."""
+    classes = np.rint(volts).astype(np.intp)
+    width = logits.shape[1]
+    wrong = (np.abs(volts - classes) > NEURON_TOLERANCE) | (classes < 0)
+    wrong |= classes >= max(width, 2)
+    if not wrong.any():
+        if width == 1:
+            lead = np.where(classes == 1, logits[:, 0], -logits[:, 0])
+        else:
+            lead = np.take_along_axis(logits, classes[:, None], 1)[:, 0] - logits.max(axis=1)
+        wrong = lead < -NEURON_TOLERANCE * float(np.max(np.abs(logits)))
+    if wrong.any():
+        point = int(np.flatnonzero(wrong)[0])
+        raise EngineError(
+            f"the circuit must decide for its largest logit; at point {point} it decided "
+            f"{volts[point]:g}, where the logits say {mapped.network.predict(logits[point])}."
+        )
+    return classes
