@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from xbarspice.array import Crossbar
 from xbarspice.engines.ngspice.probe import ngspice_info
+from xbarspice.engines.ngspice.rawfile import RawFile
 from xbarspice.engines.ngspice.runner import Run, control_section, run_deck
 from xbarspice.errors import broken_rule
 from xbarspice.netlist import build
@@ -79,8 +80,9 @@ def run(
     executable: str | os.PathLike[str] | None,
     timeout: float,
     points: int | None,
+    accept: Callable[[RawFile], None] | None = None,
 ) -> Run:
-    """Run a deck of `deck`, with KLU where the program has it.
+    """Run a deck of `deck`, with KLU where the program has it; `points`, `accept`: see `run_deck`.
 
     Raises:
         EngineError: ngspice is missing or gave no trustworthy answer.
@@ -88,4 +90,11 @@ def run(
     info = ngspice_info(executable, timeout=min(timeout, 20.0))
     if info.klu:
         lines = [f"{line} klu" if line.startswith(".options ") else line for line in lines]
-    return run_deck([info.path, "-n", "-b"], lines, points=points, klu=info.klu, timeout=timeout)
+    return run_deck(
+        [info.path, "-n", "-b"],
+        lines,
+        points=points,
+        klu=info.klu,
+        timeout=timeout,
+        accept=accept,
+    )
