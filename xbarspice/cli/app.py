@@ -103,6 +103,9 @@ def netlist(
     mapped: Annotated[Path, typer.Argument(help="Mapped network (.h5), or a network to map.")],
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("netlists"),
     dialect: Annotated[str, typer.Option(help="Netlist dialect.")] = "ngspice",
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Also network.cir: all passes and neurons, for ngspice.")
+    ] = False,
     inputs: Inputs = None,
     random: Random = 2,
     activation: Activation = None,
@@ -112,12 +115,16 @@ def netlist(
 ) -> None:
     """Write one netlist for every array pass of a mapped network."""
     from xbarspice.cli import steps
+    from xbarspice.netlist import write_network
 
     run = steps.configuration(config, settings)
     network = steps.mapped_network(mapped, run, activation)
     x, _ = steps.inputs(network.network, inputs, random, run.seed)
     with run_folder(out) as folder:
         names = steps.write_netlists(network, x, folder, dialect)
+        if whole:
+            names.append("network.cir")
+            (folder / names[-1]).write_text(write_network(network, x), encoding="utf-8")
         (folder / "run.toml").write_text(run.to_toml(), encoding="utf-8")
     screens.show({"folder": str(out), "points": len(x), "netlists": names}, json, "Netlists")
 
