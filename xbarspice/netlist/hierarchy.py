@@ -251,7 +251,11 @@ def _pad_names(record: Netlist) -> Callable[[str], str]:
     """Function from the records' node names to the design's: sources become ports."""
     ports = {f"in_{r}": f"WL<{r}>" for r in range(record.crossbar.rows)}
     ports |= {f"bs_{c}": f"BL<{c}>" for c in range(record.crossbar.cols)}
-    return lambda name: ports[name] if name in ports else name
+
+    def renamed(name: str) -> str:
+        return ports.get(name, name)
+
+    return renamed
 
 
 def _device_elements(record: Netlist, form: str) -> Iterator[Element]:

@@ -27,9 +27,6 @@ class Vacask(Dialect):
     def node(self, name: str) -> str:
         return name.replace("<", "_").replace(">", "")
 
-    def header(self, design):
-        return super().header(design)
-
     def element(self, element: Element) -> str:
         nodes = " ".join(map(self.node, element.nodes))
         if element.kind == "X":
