@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from xbarspice.cli import campaign, reproduce, screens, tapeout, transfer
+from xbarspice.cli import campaign, program, reproduce, screens, tapeout, transfer
 from xbarspice.cli.runs import output_file, run_folder
 from xbarspice.errors import EngineError, StoreError, XbarspiceError
 
@@ -251,6 +251,7 @@ def doctor(json: Json = False) -> None:
 transfer.register(app)
 campaign.register(app)
 reproduce.register(app)
+program.register(app)
 tapeout.register(app)
 
 

@@ -1,0 +1,273 @@
+"""`xbarspice program`: write a mapped network into its passive arrays, pulse by pulse."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xbarspice.cli import screens
+from xbarspice.cli.runs import run_folder
+from xbarspice.errors import broken_rule
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from xbarspice.array import Crossbar
+    from xbarspice.config import RunConfig
+    from xbarspice.studies.program import Programmed, Pulses
+
+__all__ = ["register"]
+
+WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
+OF_A_FILE = ("mapping.G_min", "mapping.G_max", *(f"array.{name}" for name in WIRES))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(
+        epilog="Example: xbarspice program mapped.h5 --device o921c_4k --scheme V/3 "
+        "--set mapping.G_min=60e-6 --set mapping.G_max=300e-6"
+    )(program)
+
+
+def program(
+    mapped: Annotated[Path, typer.Argument(help="Mapped network (.h5), or a network to map.")],
+    out: Annotated[Path, typer.Option(help="Run folder to write.")] = Path("runs/program"),
+    scheme: Annotated[
+        str, typer.Option(help="Unselected lines while writing: v/2, v/3 or floating.")
+    ] = "v/2",
+    order: Annotated[
+        str, typer.Option(help="Order of writing: rows, size (largest first) or far (cells).")
+    ] = "rows",
+    device: Annotated[
+        str | None, typer.Option(help="Dynamic model, such as o921c_4k; else that of the arrays.")
+    ] = None,
+    passes: Annotated[
+        int, typer.Option(help="Times that each array is gone through; later ones repair.")
+    ] = 1,
+    pulse: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Pulse setting, e.g. limit_set=1.05; repeatable."),
+    ] = None,
+    start: Annotated[
+        float | None, typer.Option(help="Conductance before, S; else the lowest of the device.")
+    ] = None,
+    compensate: Annotated[
+        bool, typer.Option("--compensate", help="Judge reads by what the full array would read.")
+    ] = False,
+    activation: Annotated[
+        str | None, typer.Option(help="Hidden activation of the network: sigmoid, tanh or relu.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="SECTION.KEY=VALUE",
+            help="Change one setting; of an .h5 file: mapping.G_min, mapping.G_max, array.R_*.",
+        ),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document and nothing else.")
+    ] = False,
+) -> None:
+    """Program the arrays by write-verify, with sneak paths and half-select disturbance."""
+    from xbarspice.cli import steps
+    from xbarspice.report import programming_page
+    from xbarspice.studies.program import program as study
+
+    run = steps.configuration(config, settings)
+    wanted, run = _arrays(mapped, run, activation, config, settings or [])
+    options: dict[str, Any] = {"order": order, "passes": passes, "compensate": compensate}
+    options |= {"scheme": scheme.upper() if scheme.lower() != "floating" else "floating"}
+    procedure = _pulses(pulse or [])
+    problems = [_blank(array, device, start) for array in wanted]
+    run = _changed(run, "array", {"device": problems[0].device.name})
+    done: list[Programmed] = []
+    with run_folder(out) as folder:
+        with screens.progress("programming", quiet=json) as report:
+            for crossbar, array in zip(problems, wanted, strict=True):
+                report(len(done), len(wanted))
+                done.append(study(crossbar, array.G, pulses=procedure, **options))
+            report(len(done), len(wanted))
+        record = _record(mapped, problems, done, options, procedure)
+        with screens.waiting("writing the report", quiet=json):
+            _write(folder, run, problems, done, record)
+            programming_page.write(record, done, folder / "report.html")
+    screens.show(record if json else _short(record, out), json, "Programmed")
+
+
+def _arrays(
+    path: Path, run: RunConfig, activation: str | None, config: Path | None, settings: list[str]
+) -> tuple[list[Crossbar], RunConfig]:
+    """Arrays with their wanted conductances, and the configuration that says what they are."""
+    from xbarspice.cli import steps
+
+    network = steps.mapped_network(path, run, activation)
+    if path.suffix != ".h5":
+        return list(network.arrays), run
+    given = [text.partition("=")[0].strip() for text in settings]
+    other = [name for name in given if name not in OF_A_FILE]
+    if other or config is not None:
+        raise broken_rule(
+            f"of a mapped network only {', '.join(OF_A_FILE)} can be set",
+            ", ".join(other) or str(config),
+            "Map the network again with `xbarspice map`, or pass the network itself.",
+        )
+    low = run.mapping.G_min if "mapping.G_min" in given else network.G_min
+    high = run.mapping.G_max if "mapping.G_max" in given else network.G_max
+    if not low < high:
+        raise broken_rule(
+            "G_min must be smaller than G_max", f"{low:g} and {high:g} S", "Set both."
+        )
+    wires = {name: getattr(run.array, name) for name in WIRES if f"array.{name}" in given}
+    arrays = [
+        array.replace(G=_rescaled(array.G, (network.G_min, network.G_max), (low, high)), **wires)
+        for array in network.arrays
+    ]
+    wires = {name: getattr(arrays[0], name) for name in WIRES}
+    run = _changed(run, "mapping", {"G_min": low, "G_max": high, "V_read": network.V_read})
+    return arrays, _changed(run, "array", wires)
+
+
+def _changed(run: RunConfig, section: str, values: dict[str, Any]) -> RunConfig:
+    return run.model_copy(update={section: getattr(run, section).model_copy(update=values)})
+
+
+def _rescaled(
+    G: np.ndarray, old: tuple[float, float], new: tuple[float, float]
+) -> np.ndarray:  # fmt: skip
+    """Conductances in another range: the mapping is affine, absent devices stay absent."""
+    share = (G - old[0]) / (old[1] - old[0])
+    return (new[0] + share * (new[1] - new[0])) * (G > 0)
+
+
+def _blank(array: Crossbar, device: str | None, start: float | None) -> Crossbar:
+    """The array before programming; refuses devices and targets that cannot be written."""
+    from xbarspice import devices
+    from xbarspice.devices import DynamicDevice
+
+    model = array.device if device is None else devices.get(device)
+    if not isinstance(model, DynamicDevice):
+        raise broken_rule(
+            "only a device with a state can be programmed", model.name,
+            "Choose a dynamic model, for example --device o921c_4k or --device nili_pulse.",
+        )  # fmt: skip
+    model.refuse_writing()
+    low, high = model.G_range()
+    G = array.G[array.G > 0]
+    if G.size and (G.min() < low * (1 - 1e-9) or G.max() > high * (1 + 1e-9)):
+        width = high - low
+        raise broken_rule(
+            f"targets of {model.name} must lie in {low * 1e6:.4g} to {high * 1e6:.4g} uS",
+            f"{G.min() * 1e6:.4g} to {G.max() * 1e6:.4g} uS",
+            "Map the network into that range, for example "
+            f"--set mapping.G_min={low + 0.05 * width:.3g} "
+            f"--set mapping.G_max={high - 0.15 * width:.3g}.",
+        )
+    before = low if start is None else start
+    return array.replace(G=before * (array.G > 0), device=model)
+
+
+def _pulses(texts: list[str]) -> Pulses:
+    from xbarspice.studies.program import Pulses
+
+    kinds = {f.name: type(f.default) for f in fields(Pulses)}
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            values[name] = kinds[name](value)
+        except (KeyError, ValueError):
+            raise broken_rule(
+                f"a pulse setting must read NAME=VALUE with a name of {', '.join(kinds)}",
+                repr(text), "For example --pulse limit_set=1.05.",
+            ) from None  # fmt: skip
+    return Pulses(**values)
+
+
+def _record(
+    path: Path, problems: list[Crossbar], done: list[Programmed], options: dict[str, Any],
+    pulses: Pulses,
+) -> dict[str, Any]:  # fmt: skip
+    import xbarspice
+    from xbarspice.studies.drift import beside_measured
+
+    arrays, sizes = [], [int(run.wanted.sum()) for run in done]
+    for crossbar, run in zip(problems, done, strict=True):
+        arrays.append(
+            {
+                "shape": [crossbar.rows, crossbar.cols], "device": crossbar.device.name,
+                **{name: getattr(crossbar, name) for name in WIRES},
+                "left_within_tolerance": _share_left(run),
+                **run.summary(), "drift": beside_measured(run),
+            }
+        )  # fmt: skip
+
+    def mean(name: str) -> float:
+        return sum(a[name] * n for a, n in zip(arrays, sizes, strict=True)) / sum(sizes)
+
+    return {
+        "xbarspice": xbarspice.__version__,
+        "title": f"Programming of {path.name} by {options['scheme']}",
+        **options,
+        "pulses": {f.name: getattr(pulses, f.name) for f in fields(pulses)},
+        "devices": sum(sizes),
+        "tolerance": pulses.tolerance,
+        "within_tolerance": mean("yield"),
+        "left_within_tolerance": mean("left_within_tolerance"),
+        "mean_pulses": mean("mean_pulses"),
+        "gave_up": sum(a["gave_up"] for a in arrays),
+        "seconds": sum(a["seconds"] for a in arrays),
+        "energy_J": sum(a["energy_J"] for a in arrays),
+        "arrays": arrays,
+    }
+
+
+def _share_left(run: Programmed) -> float:
+    """Devices whose true conductance was within the tolerance when they were left."""
+    wanted = run.wanted
+    error = abs(run.finished[wanted] / run.target[wanted] - 1.0)
+    return float((error <= run.tolerance).mean())
+
+
+def _write(
+    folder: Path, run: RunConfig, problems: list[Crossbar], done: list[Programmed],
+    record: dict[str, Any],
+) -> None:  # fmt: skip
+    from xbarspice import store
+    from xbarspice.cli import steps
+
+    tree = {}
+    for k, (crossbar, answer) in enumerate(zip(problems, done, strict=True)):
+        values = {f.name: getattr(answer, f.name) for f in fields(answer)}
+        maps = {"error": answer.error, "disturb": answer.disturb}
+        tree[str(k)] = {**values, **maps, "crossbar": store.crossbar_to_tree(crossbar)}
+    store.write_tree(folder / "program.h5", {"arrays": tree}, "programming")
+    (folder / "run.toml").write_text(run.to_toml(), encoding="utf-8")
+    (folder / "report.json").write_text(steps.to_json(record), encoding="utf-8")
+
+
+def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
+    from xbarspice.report.units import si
+
+    tolerance = f"within {100 * record['tolerance']:g} %"
+    drift = [
+        f"{k}: {name} {si(values['mean_S'], 'S', 3)} +- {si(values['std_S'], 'S', 3)}"
+        for k, array in enumerate(record["arrays"])
+        for name, values in array["drift"].items()
+    ]
+    return {
+        "devices": record["devices"],
+        f"{tolerance} at the end (yield)": f"{100 * record['within_tolerance']:.1f} %",
+        f"{tolerance} when left": f"{100 * record['left_within_tolerance']:.1f} %",
+        "given up (read outside the tolerance)": f"{record['gave_up']:.0f}",
+        "mean pulses a device": record["mean_pulses"],
+        "time on the tester": si(record["seconds"], "s", 3),
+        "energy": si(record["energy_J"], "J", 3),
+        "drift of finished devices, array": drift,
+        "report": str(out / "report.html"),
+    }
