@@ -28,7 +28,7 @@ __all__ = ["Reduction", "at_once", "effective_matrix", "reduce"]
 
 Answer = TypeVar("Answer")
 
-KEEP_BYTES = 1 << 29
+KEEP_BYTES = 1 << 30
 """Largest memory for kept factors; beyond it, the reverse mode repeats the elimination."""
 WORTH_A_THREAD = 10_000
 """Work (see `_work`) for which starting threads pays."""
