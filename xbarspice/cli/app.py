@@ -10,6 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from xbarspice.cli import campaign, program, reproduce, screens, tapeout, transfer
+from xbarspice.cli.options import (
+    Activation,
+    Config,
+    Inputs,
+    Json,
+    Mapped,
+    Random,
+    RunFolder,
+    Seed,
+    Settings,
+)
 from xbarspice.cli.runs import output_file, run_folder
 from xbarspice.errors import EngineError, StoreError, XbarspiceError
 
@@ -25,23 +36,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Config = Annotated[
-    Path | None, typer.Option("--config", help="TOML file; any run.toml shows all names and units.")
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one setting; repeatable."),
-]
-Seed = Annotated[int | None, typer.Option(help="Seed of everything random in this run.")]
-Activation = Annotated[
-    str | None, typer.Option(help="Hidden activation of the network: sigmoid, tanh or relu.")
-]
-Inputs = Annotated[
-    Path | None, typer.Option("--inputs", help=".npz with x (and y), or .csv, one point a row.")
-]
-Random = Annotated[int, typer.Option(help="Number of random inputs when no --inputs are given.")]
 
 
 def _seeded(settings: list[str] | None, seed: int | None) -> list[str]:
@@ -100,7 +94,7 @@ def map_(
 
 @app.command(epilog="Example: xbarspice netlist mapped.h5 --inputs points.npz --out netlists")
 def netlist(
-    mapped: Annotated[Path, typer.Argument(help="Mapped network (.h5), or a network to map.")],
+    mapped: Mapped,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("netlists"),
     dialect: Annotated[str, typer.Option(help="Netlist dialect.")] = "ngspice",
     whole: Annotated[
@@ -131,7 +125,7 @@ def netlist(
 
 @app.command(epilog="Example: xbarspice solve mapped.h5 --engine ngspice --inputs points.npz")
 def solve(
-    mapped: Annotated[Path, typer.Argument(help="Mapped network (.h5), or a network to map.")],
+    mapped: Mapped,
     engine: Annotated[
         str, typer.Option(help="surrogate, nodal, ngspice or pyspice.")
     ] = "surrogate",
@@ -164,8 +158,8 @@ def solve(
     epilog="Example: xbarspice verify network.pt --activation relu --random 50 --out runs/v"
 )
 def verify(
-    mapped: Annotated[Path, typer.Argument(help="Mapped network (.h5), or a network to map.")],
-    out: Annotated[Path, typer.Option(help="Run folder to write.")] = Path("runs/verify"),
+    mapped: Mapped,
+    out: RunFolder = Path("runs/verify"),
     inputs: Inputs = None,
     random: Random = 50,
     activation: Activation = None,
@@ -189,7 +183,7 @@ def verify(
 
 @app.command(epilog="Example: xbarspice demo --out runs/demo --set array.R_wl=2")
 def demo(
-    out: Annotated[Path, typer.Option(help="Run folder to write.")] = Path("runs/demo"),
+    out: RunFolder = Path("runs/demo"),
     config: Config = None,
     settings: Settings = None,
     seed: Seed = None,

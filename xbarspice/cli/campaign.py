@@ -12,6 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xbarspice.cli import screens
+from xbarspice.cli.options import (
+    Activation,
+    Config,
+    Inputs,
+    Json,
+    Mapped,
+    Random,
+    Settings,
+    TransferSeed,
+)
 from xbarspice.cli.runs import output_file
 from xbarspice.errors import broken_rule
 
@@ -32,7 +42,7 @@ def register(app: typer.Typer) -> None:
 
 
 def campaign(
-    mapped: Annotated[Path, typer.Argument(help="Mapped network (.h5), or a network to map.")],
+    mapped: Mapped,
     out: Annotated[Path, typer.Option(help="Campaign file, .h5.")] = Path("campaign.h5"),
     engine: Annotated[str, typer.Option(help="ngspice, nodal, surrogate or pyspice.")] = "ngspice",
     transfers: Annotated[
@@ -44,10 +54,8 @@ def campaign(
             metavar="NAME=V1,V2,...", help=f"Values in ohm of {', '.join(WIRES)}; repeatable."
         ),
     ] = None,
-    inputs: Annotated[
-        Path | None, typer.Option("--inputs", help=".npz with x (and y), or .csv, one point a row.")
-    ] = None,
-    random: Annotated[int, typer.Option(help="Random inputs when no --inputs are given.")] = 20,
+    inputs: Inputs = None,
+    random: Random = 20,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an existing file.")] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="With --resume, do failed items again.")
@@ -58,18 +66,11 @@ def campaign(
     scheduler: Annotated[
         str | None, typer.Option(metavar="tcp://HOST:PORT", help="Run on this Dask cluster.")
     ] = None,
-    activation: Annotated[
-        str | None, typer.Option(help="Hidden activation of the network: sigmoid, tanh or relu.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="TOML file.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one setting; repeatable."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the transfer errors.")] = 0,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document and nothing else.")
-    ] = False,
+    activation: Activation = None,
+    config: Config = None,
+    settings: Settings = None,
+    seed: TransferSeed = 0,
+    json: Json = False,
 ) -> None:
     """Solve a network for every transfer and every combination of swept wire resistances."""
     from xbarspice.cli import steps

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xbarspice.cli import screens
+from xbarspice.cli.options import Activation, Config, Json, Mapped, RunFolder
 from xbarspice.cli.runs import run_folder
 from xbarspice.errors import broken_rule
 
@@ -34,8 +35,8 @@ def register(app: typer.Typer) -> None:
 
 
 def program(
-    mapped: Annotated[Path, typer.Argument(help="Mapped network (.h5), or a network to map.")],
-    out: Annotated[Path, typer.Option(help="Run folder to write.")] = Path("runs/program"),
+    mapped: Mapped,
+    out: RunFolder = Path("runs/program"),
     scheme: Annotated[
         str, typer.Option(help="Unselected lines while writing: v/2, v/3 or floating.")
     ] = "v/2",
@@ -58,10 +59,8 @@ def program(
     compensate: Annotated[
         bool, typer.Option("--compensate", help="Judge reads by what the full array would read.")
     ] = False,
-    activation: Annotated[
-        str | None, typer.Option(help="Hidden activation of the network: sigmoid, tanh or relu.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="TOML file.")] = None,
+    activation: Activation = None,
+    config: Config = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -70,9 +69,7 @@ def program(
             help="Change one setting; of an .h5 file: mapping.G_min, mapping.G_max, array.R_*.",
         ),
     ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document and nothing else.")
-    ] = False,
+    json: Json = False,
 ) -> None:
     """Program the arrays by write-verify, with sneak paths and half-select disturbance."""
     from xbarspice.cli import steps

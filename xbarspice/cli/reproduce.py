@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from xbarspice.cli import screens
+from xbarspice.cli.options import Json
 from xbarspice.errors import broken_rule
 
 __all__ = ["register"]
@@ -37,9 +38,7 @@ def reproduce(
     markdown: Annotated[
         Path | None, typer.Option(help="Write the Markdown report here too.")
     ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document and nothing else.")
-    ] = False,
+    json: Json = False,
 ) -> None:
     """Train regular and hardware-aware networks, transfer them thousands of times, and report."""
     from dataclasses import replace

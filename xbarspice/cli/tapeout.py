@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from xbarspice.cli import screens
+from xbarspice.cli.options import Activation, Config, Json, Mapped, Random, Settings
 from xbarspice.cli.runs import run_folder
 
 __all__ = ["register", "tapeout"]
@@ -21,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 
 def tapeout(
-    mapped: Annotated[Path, typer.Argument(help="Mapped network (.h5), or a network to map.")],
+    mapped: Mapped,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("tapeout"),
     technology: Annotated[
         str, typer.Option(help="'demo' (fictitious), or a technology TOML file.")
@@ -36,18 +37,11 @@ def tapeout(
     inputs: Annotated[
         Path | None, typer.Option("--inputs", help=".npz with x, or .csv, for the test benches.")
     ] = None,
-    random: Annotated[int, typer.Option(help="Number of random inputs without --inputs.")] = 10,
-    activation: Annotated[
-        str | None, typer.Option(help="Hidden activation of the network: sigmoid, tanh or relu.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="TOML file.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one setting; repeatable."),
-    ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document and nothing else.")
-    ] = False,
+    random: Random = 10,
+    activation: Activation = None,
+    config: Config = None,
+    settings: Settings = None,
+    json: Json = False,
 ) -> None:
     """Draw the arrays, compare layout and netlists, plan the programming; exit 1 if LVS fails."""
     from xbarspice.cli import steps

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from xbarspice.cli import screens
+from xbarspice.cli.options import Activation, Config, Json, Mapped, Settings, TransferSeed
 from xbarspice.cli.runs import output_file
 from xbarspice.errors import broken_rule
 
@@ -20,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def transfer(
-    mapped: Annotated[Path, typer.Argument(help="Mapped network (.h5), or a network to map.")],
+    mapped: Mapped,
     inputs: Annotated[
         Path | None, typer.Option("--inputs", help=".npz with x and y, or .csv, one point a row.")
     ] = None,
@@ -33,18 +34,11 @@ def transfer(
     ] = "surrogate",
     rate_lrs: Annotated[float, typer.Option(help="Share of devices stuck at low ohm.")] = 0.005,
     rate_hrs: Annotated[float, typer.Option(help="Share of devices stuck at high ohm.")] = 0.002,
-    activation: Annotated[
-        str | None, typer.Option(help="Hidden activation of the network: sigmoid, tanh or relu.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="TOML file.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one setting; repeatable."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the transfer errors.")] = 0,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document and nothing else.")
-    ] = False,
+    activation: Activation = None,
+    config: Config = None,
+    settings: Settings = None,
+    seed: TransferSeed = 0,
+    json: Json = False,
 ) -> None:
     """Transfer a network many times with the error model of Drolet et al. 2023 (TiO2 devices)."""
     from xbarspice.cli import steps

@@ -1,0 +1,33 @@
+"""The options that several commands share, declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "Activation", "Config", "Inputs", "Json", "Mapped", "Random", "RunFolder", "Seed", "Settings",
+    "TransferSeed",
+]  # fmt: skip
+
+Mapped = Annotated[Path, typer.Argument(help="Mapped network (.h5), or a network to map.")]
+RunFolder = Annotated[Path, typer.Option("--out", help="Run folder to write.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="TOML file; any run.toml shows all names and units.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one setting; repeatable."),
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything random in this run.")]
+TransferSeed = Annotated[int, typer.Option(help="Seed of the transfer errors.")]
+Activation = Annotated[
+    str | None, typer.Option(help="Hidden activation of the network: sigmoid, tanh or relu.")
+]
+Inputs = Annotated[
+    Path | None, typer.Option("--inputs", help=".npz with x (and y), or .csv, one point a row.")
+]
+Random = Annotated[int, typer.Option(help="Number of random inputs when no --inputs are given.")]
