@@ -20,6 +20,7 @@ doi:10.1109/TCT.1969.1082965).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,8 +62,9 @@ class Gradients:
 
     Attributes:
         V_in, V_out: dL/dV of each solve, (N, rows) and (N, cols); 0 for lines without a driver.
-        R_wl, R_bl, R_driver, R_sense: dL/dR, summed over all solves and lines. At a resistance of 0
-            this is the derivative towards positive values.
+        by_solve: dL/dR of each solve (N,) for R_wl, R_bl, R_driver, R_sense, summed over lines.
+            At a resistance of 0 this is the derivative towards positive values.
+        R_wl, R_bl, R_driver, R_sense: their sums over all solves.
         adjoint: adjoint device voltages mu, (N, rows, cols): dL/dp = sum(mu * dI/dp) for any
             parameter p of the device currents I(V_device, G).
         G: dL/dG of every array, (arrays, rows, cols), for ohmic devices (also where G = 0); None
@@ -71,12 +73,25 @@ class Gradients:
 
     V_in: Array
     V_out: Array
-    R_wl: float
-    R_bl: float
-    R_driver: float
-    R_sense: float
+    by_solve: Mapping[str, Array]
     adjoint: Array
     G: Array | None
+
+    @property
+    def R_wl(self) -> float:
+        return float(self.by_solve["R_wl"].sum())
+
+    @property
+    def R_bl(self) -> float:
+        return float(self.by_solve["R_bl"].sum())
+
+    @property
+    def R_driver(self) -> float:
+        return float(self.by_solve["R_driver"].sum())
+
+    @property
+    def R_sense(self) -> float:
+        return float(self.by_solve["R_sense"].sum())
 
 
 def forward(
@@ -266,30 +281,29 @@ def _directly(saved: Saved, job: _Adjoint, n: int) -> tuple[Array, float]:
 def _collect(saved: Saved, job: _Adjoint) -> Gradients:
     crossbar = saved.crossbar
     mu = job.mu[:, 0]
-    by_end = {End.DRIVEN: 0.0, End.SENSED: 0.0, End.FLOATING: 0.0}
-    at_wl, at_bl = job.at_wl.sum(axis=0), job.at_bl.sum(axis=0)
-    at = (*at_wl, *at_bl)
+    count = len(mu)
+    by_end = {end: np.zeros(count) for end in End}
+    at = (*job.at_wl.swapaxes(0, 1), *job.at_bl.swapaxes(0, 1))
     for (given, kinds), values in zip(_sides(crossbar), at, strict=True):
         if isinstance(given, str):
-            by_end[End(given)] += float(values.sum())
+            by_end[End(given)] += values.sum(axis=1)
             continue
-        for kind, value in zip(kinds, values.tolist(), strict=True):
+        for kind, value in zip(kinds, values.T, strict=True):
             by_end[kind] += value
-    dR = job.dR.sum(axis=0)
     out = {
-        "R_wl": float(dR[0]),
-        "R_bl": float(dR[1]),
+        "R_wl": job.dR[:, 0],
+        "R_bl": job.dR[:, 1],
         "R_driver": by_end[End.DRIVEN],
         "R_sense": by_end[End.SENSED],
     }
     for name, value in _through_lines(saved, job).items():
-        out[name] += value
+        out[name] = out[name] + value
     return Gradients(
         V_in=job.dV_in,
         V_out=job.dV_out,
+        by_solve=out,
         adjoint=mu,
         G=_by_array(saved, mu * saved.V_device) if crossbar.device.name == "ohmic" else None,
-        **out,
     )
 
 
@@ -310,10 +324,10 @@ def _by_array(saved: Saved, values: Array) -> Array:
     return out
 
 
-def _through_lines(saved: Saved, job: _Adjoint) -> dict[str, float]:
-    """Share of the open-circuit voltages of lines between a driver and a sense node."""
+def _through_lines(saved: Saved, job: _Adjoint) -> dict[str, Array]:
+    """Share of the open-circuit voltages of lines between a driver and a sense node, (N,) each."""
     crossbar, p = saved.crossbar, saved.problem
-    out: dict[str, float] = dict.fromkeys(["R_wl", "R_bl", "R_driver", "R_sense"], 0.0)
+    out: dict[str, Array] = {}
     sides = (
         ("R_wl", crossbar.wl_ends, p.V_in, crossbar.cols, 1.0, job.sources[3], (0, 1, 2)),
         ("R_bl", crossbar.bl_ends, p.V_out, crossbar.rows, -1.0, job.sources[4], (0, 2, 1)),
@@ -332,8 +346,12 @@ def _through_lines(saved: Saved, job: _Adjoint) -> dict[str, float]:
             total = crossbar.R_driver + (cells - 1) * R + crossbar.R_sense
             steps = np.arange(cells)[::-1] if pair[0] == End.DRIVEN else np.arange(cells)
             to_ground = steps * R + crossbar.R_sense  # resistance from the cell to the sense node
-            by_share = (psi * volts[:, line, None]).sum(axis=0)
-            out[name] += float(by_share @ ((steps * total - to_ground * (cells - 1)) / total**2))
-            out["R_driver"] -= float(by_share @ to_ground) / total**2
-            out["R_sense"] += float(by_share @ (total - to_ground)) / total**2
+            by_share = psi * volts[:, line, None]
+            slopes = (steps * total - to_ground * (cells - 1)) / total**2
+            for of, value in (
+                (name, by_share @ slopes),
+                ("R_driver", by_share @ (-to_ground) / total**2),
+                ("R_sense", by_share @ (total - to_ground) / total**2),
+            ):
+                out[of] = out.get(of, 0.0) + value
     return out
