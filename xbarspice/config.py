@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 import zlib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -14,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from xbarspice.errors import InputError, broken_rule
 
 __all__ = [
-    "ArrayConfig", "DataConfig", "GateConfig", "MappingConfig", "RunConfig", "TrainConfig",
-    "child_rng", "child_seed", "read_toml",
+    "ArrayConfig", "DataConfig", "GateConfig", "MappingConfig", "RunConfig", "SweepConfig",
+    "TrainConfig", "VerifyConfig", "child_rng", "child_seed", "read_toml",
 ]  # fmt: skip
 
 
@@ -84,12 +85,84 @@ class ArrayConfig(_Section):
 
 
 class GateConfig(_Section):
-    """What a cross-check must meet to pass."""
+    """What a cross-check must meet to pass; every value is a largest allowed one, None judges not.
 
-    current: float = Field(
-        default=1e-6, gt=0, description="largest current error over the largest reference current"
-    )
+    Errors of currents are relative to the largest reference current of the layer.
+    """
+
+    current: float = Field(default=1e-6, gt=0, description="worst error of an output current")
     predictions: int = Field(default=0, ge=0, description="predictions that may differ")
+    rms: float | None = Field(default=None, gt=0, description="rms error of the output currents")
+    device: float | None = Field(
+        default=None, gt=0, description="worst device current over the layer's largest one"
+    )
+    kirchhoff: float | None = Field(
+        default=None, gt=0, description="Kirchhoff residual over the largest current"
+    )
+    accuracy_loss: float | None = Field(
+        default=None, ge=0, le=1, description="accuracy of the software less that of an engine"
+    )
+    ideal: float | None = Field(
+        default=None, gt=0, description="worst output current of the ideal product V G, reference"
+    )
+    drop: float | None = Field(
+        default=None, gt=0, description="largest voltage lost in wires over the largest drive"
+    )
+    energy: float | None = Field(default=None, gt=0, description="J, of the costliest inference")
+    given: float | None = Field(
+        default=1e-3, gt=0, description="worst error of the currents that came with an array"
+    )
+    findings: int | None = Field(
+        default=None, ge=0, description="findings of the detectors of common mistakes"
+    )
+
+
+class VerifyConfig(_Section):
+    """How `xbarspice verify` reads, and how it looks for the worst input."""
+
+    t_read: float = Field(default=100e-9, gt=0, description="length of one read pass, s")
+    starts: int = Field(default=8, ge=1, description="starting points of the search")
+    steps: int = Field(default=30, ge=1, description="projected gradient steps from each")
+    rounds: int = Field(default=3, ge=1, description="rounds of the search between engines")
+    low: float | None = Field(
+        default=None, description="smallest input of the search; None: of the given inputs, or 0"
+    )
+    high: float | None = Field(
+        default=None, description="largest; None: of the given inputs, or full scale"
+    )
+    trust_error: float = Field(
+        default=1e-2, gt=0, description="error up to which the map calls a level trusted"
+    )
+
+    @model_validator(mode="after")
+    def _box_is_not_empty(self) -> Self:
+        if self.low is not None and self.high is not None and not self.low < self.high:
+            raise ValueError("low must be smaller than high")
+        return self
+
+
+class SweepConfig(_Section):
+    """What `xbarspice verify --map` sweeps; every axis rises."""
+
+    sizes: tuple[int, ...] = Field(default=(4, 8, 16, 32, 64), description="rows = columns")
+    R_wire: tuple[float, ...] = Field(
+        default=(0.1, 0.3, 1.0, 3.0, 10.0), description="ohm a segment, R_wl = R_bl"
+    )
+    G_max: tuple[float, ...] = Field(default=(10e-6, 100e-6, 500e-6), description="S")
+    G_ratio: float = Field(default=5.0, ge=1, description="G_max over G_min")
+    V_read: tuple[float, ...] = Field(default=(0.1, 0.2, 0.4), description="V")
+    devices: tuple[str, ...] = ("ohmic", "sinh_tio2", "cubic_al2o3_tio2")
+    vectors: int = Field(default=3, ge=1, description="random inputs of each kind")
+
+    @model_validator(mode="after")
+    def _axes_rise(self) -> Self:
+        for name in ("sizes", "R_wire", "G_max", "V_read"):
+            axis = getattr(self, name)
+            if not axis or axis[0] <= 0 or any(b <= a for a, b in pairwise(axis)):
+                raise ValueError(f"{name} must hold rising numbers > 0")
+        if not self.devices:
+            raise ValueError("devices must name at least one device")
+        return self
 
 
 class RunConfig(_Section):
@@ -103,6 +176,8 @@ class RunConfig(_Section):
     engines: tuple[str, ...] = ("nodal", "surrogate")
     reference: str = "ngspice"
     gates: GateConfig = GateConfig()
+    verify: VerifyConfig = VerifyConfig()
+    sweep: SweepConfig = SweepConfig()
 
     @classmethod
     def from_mapping(cls, values: dict[str, Any], origin: str = "configuration") -> RunConfig:

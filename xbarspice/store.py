@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from xbarspice.mapping import Block, Layer, MappedNetwork
 from xbarspice.network import Network
 
 __all__ = [
-    "crossbar_from_tree", "crossbar_to_tree", "load_mapped", "read_tree", "save_mapped",
-    "write_tree",
+    "crossbar_from_tree", "crossbar_to_tree", "kind_of", "load_mapped", "read_plain", "read_tree",
+    "save_mapped", "write_tree",
 ]  # fmt: skip
 
 FORMAT = 1
@@ -75,6 +75,36 @@ def read_tree(path: Path, kind: str) -> Tree:
                     f"it says {found[0]!r}, {found[1]}. Make it with the matching command."
                 )
             return _read_group(file)
+    except (OSError, KeyError, RuntimeError) as error:
+        raise StoreError(
+            f"`{path.name}` must be a readable HDF5 file; {error}. Make it again."
+        ) from error
+
+
+def kind_of(path: Path) -> str | None:
+    """What `write_tree` called a file; None for an HDF5 file of another origin.
+
+    Raises:
+        StoreError: the file is no HDF5 file. InputError: there is no such file.
+    """
+    return _open(path, lambda file: file.attrs.get("xbarspice_kind"))
+
+
+def read_plain(path: Path) -> Tree:
+    """Datasets, attributes and groups of any HDF5 file, whoever wrote it; as `read_tree`.
+
+    Raises:
+        StoreError: the file is no HDF5 file. InputError: there is no such file.
+    """
+    return _open(path, _read_group)
+
+
+def _open(path: Path, work: Callable[[Any], Any]) -> Any:
+    if not path.is_file():
+        raise broken_rule("the file must exist", str(path), "Check the path.")
+    try:
+        with h5py.File(path, "r") as file:
+            return work(file)
     except (OSError, KeyError, RuntimeError) as error:
         raise StoreError(
             f"`{path.name}` must be a readable HDF5 file; {error}. Make it again."
