@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,70 +14,12 @@ from xbarspice.engines import Engine, get
 from xbarspice.errors import broken_rule
 from xbarspice.mapping import MappedNetwork
 from xbarspice.studies.inference import Inference, infer
+from xbarspice.studies.verify.judge import accuracy, ideal_record, judge
+from xbarspice.studies.verify.records import EngineRecord, Gate, GivenRecord, IdealRecord
 
-__all__ = ["CrossCheck", "EngineRecord", "Gate", "crosscheck"]
+__all__ = ["CrossCheck", "EngineRecord", "Gate", "crosscheck", "results_tree"]
 
 Array = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ColumnRecord:
-    """Current error of one output line, relative to the layer's largest reference current."""
-
-    array: int
-    line: str
-    worst: float
-    rms: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorstCell:
-    """The device whose current differs most, relative to the layer's largest device current."""
-
-    array: int
-    row: int
-    col: int
-    point: int
-    error: float
-    I_reference: float
-    I_engine: float
-    V_device: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerRecord:
-    """Current errors of one layer; `I_max` is the largest reference output current, A."""
-
-    layer: int
-    I_max: float
-    worst: float
-    rms: float
-    columns: tuple[ColumnRecord, ...]
-    worst_cell: WorstCell
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineRecord:
-    """One engine's answers; `accuracy` is None without labels, the errors of the reference 0."""
-
-    engine: str
-    method: str
-    seconds: float
-    accuracy: float | None
-    disagreements: int
-    kirchhoff: float
-    notes: tuple[str, ...]
-    layers: tuple[LayerRecord, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gate:
-    """One condition: `value` must not exceed `limit`."""
-
-    name: str
-    value: float
-    limit: float
-    passed: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,9 +29,13 @@ class CrossCheck:
     Attributes:
         reference: name of the engine that the others are judged against.
         points: number of network inputs.
+        origins: where each input comes from, (points,); empty if nobody said.
         software_accuracy: accuracy of the network without any circuit; None without labels.
         software_disagreements: predictions of the reference that differ from the software's.
+        t_read: length of one read pass, s, for the energies.
         engines: the reference first.
+        ideal: what the circuit makes of the ideal product, one record a layer.
+        given: the currents that came with a single array, judged; None without any.
         gates: conditions with their outcome.
         answers: the inference of every engine, by name (not part of the record).
     """
@@ -101,6 +47,10 @@ class CrossCheck:
     engines: tuple[EngineRecord, ...]
     gates: tuple[Gate, ...]
     answers: dict[str, Inference] = field(repr=False)
+    origins: tuple[str, ...] = ()
+    t_read: float = 100e-9
+    ideal: tuple[IdealRecord, ...] = ()
+    given: GivenRecord | None = None
 
     @property
     def passed(self) -> bool:
@@ -109,13 +59,14 @@ class CrossCheck:
 
     def record(self) -> dict[str, Any]:
         """Plain dictionaries and lists for JSON."""
-        shallow = {
-            k: v for k, v in self.__dict__.items() if k not in {"answers", "engines", "gates"}
-        }
+        rest = {"answers", "engines", "gates", "ideal", "given"}
+        shallow = {k: v for k, v in self.__dict__.items() if k not in rest}
         return {
             "passed": self.passed,
             **shallow,
             "gates": [asdict(gate) for gate in self.gates],
+            "ideal": [asdict(layer) for layer in self.ideal],
+            "given": None if self.given is None else asdict(self.given),
             "engines": [asdict(engine) for engine in self.engines],
         }
 
@@ -128,6 +79,10 @@ def crosscheck(
     engines: tuple[str | Engine, ...] = ("nodal", "surrogate"),
     reference: str | Engine = "ngspice",
     gates: GateConfig = GateConfig(),  # noqa: B008 - frozen
+    origins: Sequence[str] = (),
+    t_read: float = 100e-9,
+    given: tuple[npt.NDArray[np.intp], Array] | None = None,
+    findings: int = 0,
     progress: Callable[[str, int, int], None] = lambda engine, done, total: None,
 ) -> CrossCheck:
     """Solve every input with every engine and compare currents, cells and predictions.
@@ -136,12 +91,17 @@ def crosscheck(
     what the first layer's error did to its inputs.
 
     Args:
-        mapped: the network on its arrays.
+        mapped: the network on its arrays, or a `SingleArray`.
         x: network inputs, (points, inputs).
-        y: classes, (points,), for the accuracies; optional.
+        y: classes, (points,), for the accuracies; optional; negative where nobody knows.
         engines: the engines to judge.
         reference: the engine to judge them against.
-        gates: limits for the current error and for differing predictions.
+        gates: limits; see `GateConfig`.
+        origins: where each point comes from, one word a point.
+        t_read: length of one read pass, s, for the energies.
+        given: for a single array, point numbers (k,) and the currents that someone else found for
+            them, A, (k, cols).
+        findings: how many findings the detectors had before the solve, for their gate.
         progress: called with (engine, blocks done, blocks in all).
 
     Raises:
@@ -152,6 +112,8 @@ def crosscheck(
     answers: dict[str, Inference] = {}
     for engine in (reference, *engines):
         back_end = get(engine)
+        if back_end.name in answers:
+            continue
         if back_end.name == "surrogate":
             progress(back_end.name, 0, len(mapped.blocks))
             infer(mapped, points[:1], back_end)  # compiles its kernels: not part of its time
@@ -161,16 +123,20 @@ def crosscheck(
         )  # fmt: skip
     golden = next(iter(answers.values()))
     software = mapped.network.predict(mapped.network.forward(points)[-1])
-    records = tuple(_judge(mapped, a, golden, labels) for a in answers.values())
-    return CrossCheck(
+    check = CrossCheck(
         reference=golden.engine,
         points=len(points),
-        software_accuracy=_accuracy(software, labels),
+        origins=tuple(origins),
+        software_accuracy=accuracy(software, labels),
         software_disagreements=int(np.sum(software != golden.predictions)),
-        engines=records,
-        gates=tuple(g for record in records[1:] for g in _gates(record, gates)),
+        t_read=t_read,
+        engines=tuple(judge(mapped, a, golden, labels, t_read) for a in answers.values()),
+        ideal=tuple(ideal_record(golden, k) for k in range(len(mapped.layers))),
+        given=None if given is None else _judge_given(golden, *given),
+        gates=(),
         answers=answers,
     )
+    return CrossCheck(**{**check.__dict__, "gates": tuple(_gates(check, gates, findings))})
 
 
 def _labels(y: npt.ArrayLike | None, points: int) -> npt.NDArray[np.intp] | None:
@@ -184,94 +150,49 @@ def _labels(y: npt.ArrayLike | None, points: int) -> npt.NDArray[np.intp] | None
     return labels.astype(np.intp)
 
 
-def _accuracy(predictions: np.ndarray, labels: np.ndarray | None) -> float | None:
-    return None if labels is None else float(np.mean(predictions == labels))
+def _judge_given(golden: Inference, points: npt.NDArray[np.intp], I_out: Array) -> GivenRecord:
+    reference = golden.blocks[0].solution.I_out[points]
+    error = np.abs(I_out - reference) / (float(np.max(np.abs(reference))) or 1.0)
+    at = tuple(int(k) for k in np.unravel_index(np.argmax(error), error.shape))
+    return GivenRecord(
+        worst=float(error[at]), rms=float(np.sqrt(np.mean(error**2))), point=int(points[at[0]]),
+        line=at[1], I_reference=float(reference[at]), I_given=float(I_out[at]),
+    )  # fmt: skip
 
 
-def _gates(record: EngineRecord, limits: GateConfig) -> list[Gate]:
-    worst = max(layer.worst for layer in record.layers)
+def _gates(check: CrossCheck, limits: GateConfig, findings: int) -> list[Gate]:
+    """Every named limit that is set, each against what it judges."""
+    found: list[tuple[str, float, float | None]] = []
+    for e in check.engines[1:]:
+        found += [
+            (f"{e.engine}: worst current error", max(k.worst for k in e.layers), limits.current),
+            (f"{e.engine}: rms current error", max(k.rms for k in e.layers), limits.rms),
+            (
+                f"{e.engine}: worst device current error",
+                max(k.worst_cell.error for k in e.layers),
+                limits.device,
+            ),
+            (f"{e.engine}: predictions that differ", e.disagreements, limits.predictions),
+        ]
+    for e in check.engines:
+        found.append((f"{e.engine}: Kirchhoff residual", e.kirchhoff, limits.kirchhoff))
+        if e.accuracy is not None and check.software_accuracy is not None:
+            loss = check.software_accuracy - e.accuracy
+            found.append((f"{e.engine}: accuracy lost", loss, limits.accuracy_loss))
+    drop = max((k.drop / k.drive for k in check.ideal if k.drive), default=0.0)
+    found += [
+        ("distance from the ideal product", max(k.worst for k in check.ideal), limits.ideal),
+        ("voltage lost in wires", drop, limits.drop),
+        ("energy of an inference, J", max(check.engines[0].energy), limits.energy),
+        ("findings of the detectors", findings, limits.findings),
+    ]
+    if check.given is not None:
+        found.append(("currents that came with the array", check.given.worst, limits.given))
     return [
-        Gate(
-            name=f"{record.engine}: worst current error",
-            value=worst,
-            limit=limits.current,
-            passed=bool(worst <= limits.current),
-        ),
-        Gate(
-            name=f"{record.engine}: predictions that differ",
-            value=record.disagreements,
-            limit=limits.predictions,
-            passed=record.disagreements <= limits.predictions,
-        ),
+        Gate(name=name, value=value, limit=limit, passed=bool(value <= limit))
+        for name, value, limit in found
+        if limit is not None
     ]
-
-
-def _judge(
-    mapped: MappedNetwork, answer: Inference, golden: Inference, labels: np.ndarray | None
-) -> EngineRecord:
-    stats = [b.solution.stats for b in answer.blocks]
-    return EngineRecord(
-        engine=answer.engine,
-        method="; ".join(dict.fromkeys(s.method for s in stats)),
-        seconds=answer.seconds,
-        accuracy=_accuracy(answer.predictions, labels),
-        disagreements=int(np.sum(answer.predictions != golden.predictions)),
-        kirchhoff=max(b.residual for b in answer.blocks),
-        notes=tuple(dict.fromkeys(note for s in stats for note in s.notes)),
-        layers=tuple(_judge_layer(k, answer, golden) for k in range(len(mapped.layers))),
-    )
-
-
-def _judge_layer(layer: int, answer: Inference, golden: Inference) -> LayerRecord:
-    pairs = [
-        (a, g) for a, g in zip(answer.blocks, golden.blocks, strict=True) if a.block.layer == layer
-    ]
-    I_max = max(float(np.max(np.abs(g.currents))) for _, g in pairs)
-    scale = I_max or 1.0
-    columns, squares = [], []
-    for a, g in pairs:
-        error = np.abs(a.currents - g.currents) / scale
-        squares.append(error.ravel() ** 2)
-        kind = "WL" if a.block.reverse else "BL"
-        for (o, s), line in np.ndenumerate(a.block.lines_out):
-            columns.append(
-                ColumnRecord(
-                    array=a.block.array,
-                    line=f"{kind}{line}",
-                    worst=float(error[:, o, s].max()),
-                    rms=float(np.sqrt(np.mean(error[:, o, s] ** 2))),
-                )
-            )
-    return LayerRecord(
-        layer=layer,
-        I_max=I_max,
-        worst=max(c.worst for c in columns),
-        rms=float(np.sqrt(np.mean(np.concatenate(squares)))),
-        columns=tuple(columns),
-        worst_cell=_worst_cell(pairs),
-    )
-
-
-def _worst_cell(pairs: list) -> WorstCell:
-    scale = max(float(np.max(np.abs(g.solution.I_device))) for _, g in pairs) or 1.0
-    found: list[WorstCell] = []
-    for a, g in pairs:
-        error = np.abs(a.solution.I_device - g.solution.I_device) / scale
-        point, row, col = (int(k) for k in np.unravel_index(np.argmax(error), error.shape))
-        at = (point, row, col)
-        found.append(
-            WorstCell(
-                array=a.block.array,
-                row=row,
-                col=col,
-                point=point,
-                error=float(error[at]),
-                I_reference=float(g.solution.I_device[at]),
-                I_engine=float(a.solution.I_device[at]),
-                V_device=float(g.solution.V_wl[at] - g.solution.V_bl[at]),
-            )
-        )
-    return max(found, key=lambda cell: cell.error)
 
 
 def results_tree(check: CrossCheck, x: npt.ArrayLike, y: npt.ArrayLike | None) -> dict[str, Any]:
@@ -300,6 +221,8 @@ def results_tree(check: CrossCheck, x: npt.ArrayLike, y: npt.ArrayLike | None) -
             }
         engines[name] = group
     inputs: dict[str, Any] = {"x": np.asarray(x, float)}
+    if check.origins:
+        inputs["worst"] = np.array([word.startswith("worst") for word in check.origins])
     if y is not None:
         inputs["y"] = np.asarray(y)
     return {"reference": check.reference, "inputs": inputs, "engines": engines}

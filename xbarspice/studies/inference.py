@@ -14,7 +14,7 @@ from xbarspice.engines import Engine, get
 from xbarspice.mapping import Block, MappedNetwork
 from xbarspice.solution import Solution, kirchhoff_residual
 
-__all__ = ["BlockAnswer", "Inference", "infer"]
+__all__ = ["BlockAnswer", "Inference", "energies", "infer"]
 
 Array = npt.NDArray[np.float64]
 
@@ -98,6 +98,24 @@ def infer(
         blocks=tuple(answers),
         seconds=seconds,
     )
+
+
+def energies(answer: Inference, t_read: float) -> Array:
+    """Energy that the sources give for every inference, J, (points,).
+
+    ``E = t_read * sum over passes (sum_i V_in[i] I_in[i] - sum_j V_out[j] I_out[j])``: static
+    power ``V I`` of all sources (`I_out` flows out of the array) times the length of a read pass.
+    Line and device capacitances, converters and neurons are not in it; for the charge of the lines
+    see `engines.ngspice.transient_read`.
+
+    Args:
+        answer: the solved passes; V in V, I in A.
+        t_read: length of one pass, s.
+    """
+    power = np.zeros(len(answer.predictions))
+    for b in answer.blocks:
+        power += (b.V_in * b.solution.I_in).sum(axis=1) - (b.V_out * b.solution.I_out).sum(axis=1)
+    return t_read * power
 
 
 def _solve_block(
