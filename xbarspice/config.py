@@ -12,11 +12,12 @@ import numpy as np
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from xbarspice import devices
 from xbarspice.errors import InputError, broken_rule
 
 __all__ = [
-    "ArrayConfig", "DataConfig", "GateConfig", "MappingConfig", "RunConfig", "SweepConfig",
-    "TrainConfig", "VerifyConfig", "child_rng", "child_seed", "read_toml",
+    "ArrayConfig", "CalibrationNote", "DataConfig", "GateConfig", "MappingConfig", "RunConfig",
+    "SweepConfig", "TrainConfig", "VerifyConfig", "child_rng", "child_seed", "read_toml",
 ]  # fmt: skip
 
 
@@ -82,6 +83,32 @@ class ArrayConfig(_Section):
     R_driver: float = Field(default=0.0, ge=0, description="ohm")
     R_sense: float = Field(default=0.0, ge=0, description="ohm")
     device: str = "sinh_tio2"
+    parameters: dict[str, float] = Field(
+        default={}, description="fields of the device that differ from its defaults"
+    )
+
+    def model(self) -> devices.Device:
+        """The device with these parameters.
+
+        Raises:
+            InputError: the device is not registered, or has no such parameter.
+        """
+        return devices.with_parameters(self.device, self.parameters)
+
+    def arguments(self) -> dict[str, Any]:
+        """Wires and device, as keyword arguments of `Crossbar` and `mapping.map_network`."""
+        wires = self.model_dump(include={"R_wl", "R_bl", "R_driver", "R_sense"})
+        return {**wires, "device": self.model()}
+
+
+class CalibrationNote(_Section):
+    """Which calibration card a configuration was overlaid with; see `xbarspice.card`."""
+
+    title: str
+    data_sha256: str
+    card_sha256: str
+    applied: tuple[str, ...]
+    overridden: tuple[str, ...] = ()
 
 
 class GateConfig(_Section):
@@ -178,6 +205,10 @@ class RunConfig(_Section):
     gates: GateConfig = GateConfig()
     verify: VerifyConfig = VerifyConfig()
     sweep: SweepConfig = SweepConfig()
+    variability: tuple[dict[str, Any], ...] = Field(
+        default=(), description="terms of `variability.from_config`; empty: the command's own"
+    )
+    calibration: CalibrationNote | None = None
 
     @classmethod
     def from_mapping(cls, values: dict[str, Any], origin: str = "configuration") -> RunConfig:

@@ -65,7 +65,8 @@ def test_a_run_folder_holds_what_the_study_finds(tmp_path, mapped):
     assert json.loads((out / "report.json").read_text()) == record
     settings = tomllib.loads((out / "run.toml").read_text())
     assert settings["array"] == {
-        "R_wl": 3.0, "R_bl": 1.0, "R_driver": 0.0, "R_sense": 0.0, "device": "o921c_4k"
+        "R_wl": 3.0, "R_bl": 1.0, "R_driver": 0.0, "R_sense": 0.0, "device": "o921c_4k",
+        "parameters": {},
     }  # fmt: skip
     assert (settings["mapping"]["G_min"], settings["mapping"]["G_max"]) == (60e-6, 300e-6)
     page = (out / "report.html").read_text()

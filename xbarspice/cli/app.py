@@ -12,6 +12,7 @@ import typer
 from xbarspice.cli import campaign, program, reproduce, screens, tapeout, transfer
 from xbarspice.cli.options import (
     Activation,
+    Calibration,
     Config,
     Inputs,
     Json,
@@ -49,6 +50,7 @@ def train(
         Path | None, typer.Option(help="Also write the test points (x, y), .npz.")
     ] = None,
     config: Config = None,
+    calibration: Calibration = None,
     settings: Settings = None,
     seed: Seed = None,
     json: Json = False,
@@ -59,7 +61,7 @@ def train(
     from xbarspice.studies import data
     from xbarspice.studies import train as training
 
-    run = steps.configuration(config, _seeded(settings, seed))
+    run = steps.configuration(config, _seeded(settings, seed), calibration=calibration)
     for path in (out, *([data_out] if data_out else [])):
         output_file(path, ".npz")
     split = data.half_moons(run.data)
@@ -68,7 +70,7 @@ def train(
     network.save(out, trained.network)
     if data_out:
         steps.save_points(data_out, split)
-    screens.show(steps.training_record(trained, out), json, "Trained network")
+    screens.show(steps.named(steps.training_record(trained, out), run), json, "Trained network")
 
 
 @app.command("map", epilog="Example: xbarspice map network.npz --out mapped.h5 --set array.R_wl=2")
@@ -77,6 +79,7 @@ def map_(
     out: Annotated[Path, typer.Option(help="Mapped network to write, .h5.")] = Path("mapped.h5"),
     activation: Activation = None,
     config: Config = None,
+    calibration: Calibration = None,
     settings: Settings = None,
     json: Json = False,
 ) -> None:
@@ -85,11 +88,11 @@ def map_(
     from xbarspice.cli import steps
     from xbarspice.network import load
 
-    run = steps.configuration(config, settings)
+    run = steps.configuration(config, settings, calibration=calibration)
     output_file(out, ".h5")
     mapped = steps.map_with(load(network, activation), run)
     store.save_mapped(out, mapped)
-    screens.show(steps.mapping_record(mapped, out), json, "Mapped network")
+    screens.show(steps.named(steps.mapping_record(mapped, out), run), json, "Mapped network")
 
 
 @app.command(epilog="Example: xbarspice netlist mapped.h5 --inputs points.npz --out netlists")
@@ -104,6 +107,7 @@ def netlist(
     random: Random = 2,
     activation: Activation = None,
     config: Config = None,
+    calibration: Calibration = None,
     settings: Settings = None,
     json: Json = False,
 ) -> None:
@@ -111,7 +115,7 @@ def netlist(
     from xbarspice.cli import steps
     from xbarspice.netlist import write_network
 
-    run = steps.configuration(config, settings)
+    run = steps.configuration(config, settings, calibration=calibration)
     network = steps.mapped_network(mapped, run, activation)
     x, _ = steps.inputs(network.network, inputs, random, run.seed)
     with run_folder(out) as folder:
@@ -120,7 +124,8 @@ def netlist(
             names.append("network.cir")
             (folder / names[-1]).write_text(write_network(network, x), encoding="utf-8")
         (folder / "run.toml").write_text(run.to_toml(), encoding="utf-8")
-    screens.show({"folder": str(out), "points": len(x), "netlists": names}, json, "Netlists")
+    record = {"folder": str(out), "points": len(x), "netlists": names}
+    screens.show(steps.named(record, run), json, "Netlists")
 
 
 @app.command(epilog="Example: xbarspice solve mapped.h5 --engine ngspice --inputs points.npz")
@@ -134,6 +139,7 @@ def solve(
     random: Random = 20,
     activation: Activation = None,
     config: Config = None,
+    calibration: Calibration = None,
     settings: Settings = None,
     json: Json = False,
 ) -> None:
@@ -142,7 +148,7 @@ def solve(
     from xbarspice.cli import steps
     from xbarspice.studies.inference import infer
 
-    run = steps.configuration(config, settings)
+    run = steps.configuration(config, settings, calibration=calibration)
     if out is not None:
         output_file(out, ".h5")
     network = steps.mapped_network(mapped, run, activation)
@@ -151,7 +157,9 @@ def solve(
         answer = infer(network, x, engine, progress=report)
     if out is not None:
         store.write_tree(out, steps.inference_tree(answer, x, y), "inference")
-    screens.show(steps.inference_record(answer, y, json), json, f"Answers of {engine}")
+    screens.show(
+        steps.named(steps.inference_record(answer, y, json), run), json, f"Answers of {engine}"
+    )
 
 
 @app.command(
@@ -164,13 +172,14 @@ def verify(
     random: Random = 50,
     activation: Activation = None,
     config: Config = None,
+    calibration: Calibration = None,
     settings: Settings = None,
     json: Json = False,
 ) -> None:
     """Cross-check the engines against ngspice on a mapped network; exit 1 if a gate fails."""
     from xbarspice.cli import steps
 
-    run = steps.configuration(config, settings)
+    run = steps.configuration(config, settings, calibration=calibration)
     network = steps.mapped_network(mapped, run, activation)
     x, y = steps.inputs(network.network, inputs, random, run.seed)
     with run_folder(out) as folder:
@@ -185,6 +194,7 @@ def verify(
 def demo(
     out: RunFolder = Path("runs/demo"),
     config: Config = None,
+    calibration: Calibration = None,
     settings: Settings = None,
     seed: Seed = None,
     json: Json = False,
@@ -195,7 +205,7 @@ def demo(
     from xbarspice.studies import data
     from xbarspice.studies import train as training
 
-    run = steps.configuration(config, _seeded(settings, seed), steps.DEMO)
+    run = steps.configuration(config, _seeded(settings, seed), steps.DEMO, calibration=calibration)
     split = data.half_moons(run.data)
     with run_folder(out) as folder:
         start = time.perf_counter()

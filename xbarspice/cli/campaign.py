@@ -14,6 +14,7 @@ import typer
 from xbarspice.cli import screens
 from xbarspice.cli.options import (
     Activation,
+    Calibration,
     Config,
     Inputs,
     Json,
@@ -27,6 +28,7 @@ from xbarspice.errors import broken_rule
 
 if TYPE_CHECKING:
     from xbarspice.mapping import MappedNetwork
+    from xbarspice.variability import Variation
 
 __all__ = ["register"]
 
@@ -68,6 +70,7 @@ def campaign(
     ] = None,
     activation: Activation = None,
     config: Config = None,
+    calibration: Calibration = None,
     settings: Settings = None,
     seed: TransferSeed = 0,
     json: Json = False,
@@ -75,12 +78,14 @@ def campaign(
     """Solve a network for every transfer and every combination of swept wire resistances."""
     from xbarspice.cli import steps
     from xbarspice.studies import campaign as campaigns
+    from xbarspice.variability import drolet_2023
 
-    run = steps.configuration(config, settings)
+    run = steps.configuration(config, settings, calibration=calibration)
     output_file(out, ".h5")
     network = steps.mapped_network(mapped, run, activation)
     x, y = steps.inputs(network.network, inputs, random, run.seed)
-    items = _Items(network, engine, _sweeps(sweep or []), transfers, seed)
+    variation = steps.variation(run, drolet_2023())
+    items = _Items(network, engine, _sweeps(sweep or []), transfers, seed, variation)
     function = functools.partial(campaigns.infer_item, x=x, y=y)
     try:
         with screens.progress("campaign", quiet=json) as report:
@@ -93,7 +98,7 @@ def campaign(
         raise typer.Exit(130) from None
     record = {**dataclasses.asdict(done), "path": str(out), "damaged": [*map(str, done.damaged)]}
     record["reasons"] = _reasons(campaigns.load(out))
-    screens.show(record, json, "Campaign")
+    screens.show(steps.named(record, run), json, "Campaign")
 
 
 def _reasons(results: Any) -> list[str]:
@@ -124,7 +129,7 @@ class _Items(Sized):
 
     def __init__(
         self, network: MappedNetwork, engine: str, sweeps: dict[str, list[float]],
-        transfers: int, seed: int,
+        transfers: int, seed: int, variation: Variation,
     ) -> None:  # fmt: skip
         if transfers < 0:
             raise broken_rule("`transfers` must be >= 0", transfers, "Use 0 for no errors.")
@@ -132,7 +137,7 @@ class _Items(Sized):
         self.grid = [
             dict(zip(sweeps, values, strict=True)) for values in itertools.product(*sweeps.values())
         ]
-        self.transfers, self.seed = transfers, seed
+        self.transfers, self.seed, self.variation = transfers, seed, variation
 
     def __len__(self) -> int:
         return len(self.grid) * max(self.transfers, 1)
@@ -142,9 +147,8 @@ class _Items(Sized):
             yield None, self.network
             return
         from xbarspice.studies.transfer import conductances
-        from xbarspice.variability import drolet_2023
 
-        drawn = conductances(self.network, drolet_2023(), transfers=self.transfers, seed=self.seed)
+        drawn = conductances(self.network, self.variation, transfers=self.transfers, seed=self.seed)
         for k in range(self.transfers):
             yield k, self.network.with_conductances(tuple(g[k] for g in drawn))
 

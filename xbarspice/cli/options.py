@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 __all__ = [
-    "Activation", "Config", "Inputs", "Json", "Mapped", "Random", "RunFolder", "Seed", "Settings",
-    "TransferSeed",
+    "Activation", "Calibration", "Config", "Inputs", "Json", "Mapped", "Random", "RunFolder",
+    "Seed", "Settings", "TransferSeed",
 ]  # fmt: skip
 
 Mapped = Annotated[Path, typer.Argument(help="Mapped network (.h5), or a network to map.")]
@@ -17,6 +17,10 @@ RunFolder = Annotated[Path, typer.Option("--out", help="Run folder to write.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Config = Annotated[
     Path | None, typer.Option("--config", help="TOML file; any run.toml shows all names and units.")
+]
+Calibration = Annotated[
+    Path | None,
+    typer.Option("--calibration", help="Card of `xbarspice calibrate`; goes over --config."),
 ]
 Settings = Annotated[
     list[str] | None,

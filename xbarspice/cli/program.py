@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xbarspice.cli import screens
-from xbarspice.cli.options import Activation, Config, Json, Mapped, RunFolder
+from xbarspice.cli.options import Activation, Calibration, Config, Json, Mapped, RunFolder
 from xbarspice.cli.runs import run_folder
 from xbarspice.errors import broken_rule
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from xbarspice.array import Crossbar
     from xbarspice.config import RunConfig
+    from xbarspice.devices import Device
     from xbarspice.studies.program import Programmed, Pulses
 
 __all__ = ["register"]
@@ -61,6 +62,7 @@ def program(
     ] = False,
     activation: Activation = None,
     config: Config = None,
+    calibration: Calibration = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,13 +78,13 @@ def program(
     from xbarspice.report import programming_page
     from xbarspice.studies.program import program as study
 
-    run = steps.configuration(config, settings)
+    run = steps.configuration(config, settings, calibration=calibration)
     wanted, run = _arrays(mapped, run, activation, config, settings or [])
     options: dict[str, Any] = {"order": order, "passes": passes, "compensate": compensate}
     options |= {"scheme": scheme.upper() if scheme.lower() != "floating" else "floating"}
     procedure = _pulses(pulse or [])
     problems = [_blank(array, device, start) for array in wanted]
-    run = _changed(run, "array", {"device": problems[0].device.name})
+    run = _changed(run, "array", _as_config(problems[0].device))
     done: list[Programmed] = []
     with run_folder(out) as folder:
         with screens.progress("programming", quiet=json) as report:
@@ -90,11 +92,11 @@ def program(
                 report(len(done), len(wanted))
                 done.append(study(crossbar, array.G, pulses=procedure, **options))
             report(len(done), len(wanted))
-        record = _record(mapped, problems, done, options, procedure)
+        record = steps.named(_record(mapped, problems, done, options, procedure), run)
         with screens.waiting("writing the report", quiet=json):
             _write(folder, run, problems, done, record)
             programming_page.write(record, done, folder / "report.html")
-    screens.show(record if json else _short(record, out), json, "Programmed")
+    screens.show(record if json else steps.named(_short(record, out), run), json, "Programmed")
 
 
 def _arrays(
@@ -128,6 +130,14 @@ def _arrays(
     wires = {name: getattr(arrays[0], name) for name in WIRES}
     run = _changed(run, "mapping", {"G_min": low, "G_max": high, "V_read": network.V_read})
     return arrays, _changed(run, "array", wires)
+
+
+def _as_config(device: Device) -> dict[str, Any]:
+    """A device as `ArrayConfig` names it."""
+    usual = type(device)()
+    parameters = {f.name: getattr(device, f.name) for f in fields(device)}  # type: ignore[arg-type]
+    changed = {k: v for k, v in parameters.items() if v != getattr(usual, k)}
+    return {"device": device.name, "parameters": changed}
 
 
 def _changed(run: RunConfig, section: str, values: dict[str, Any]) -> RunConfig:

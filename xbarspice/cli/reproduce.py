@@ -26,6 +26,9 @@ def reproduce(
         "runs/reproduce"
     ),
     quick: Annotated[bool, typer.Option("--quick", help="Two seeds, a few transfers.")] = False,
+    case: Annotated[
+        str, typer.Option(help="moons (the paper's), digits (the larger one), or all.")
+    ] = "all",
     engine: Annotated[
         str, typer.Option(help="surrogate, or ngspice to confirm transfers of (c) in it as well.")
     ] = "surrogate",
@@ -44,21 +47,29 @@ def reproduce(
     from dataclasses import replace
 
     from xbarspice.report import reproduction as report
+    from xbarspice.studies import digits
     from xbarspice.studies import reproduce as study
 
     if engine not in ("surrogate", "ngspice"):
         raise broken_rule("`--engine` must be surrogate or ngspice", repr(engine), "Use one.")
+    if case not in ("all", "moons", "digits"):
+        raise broken_rule("`--case` must be all, moons or digits", repr(case), "Use one.")
     number = 0 if engine == "surrogate" else confirm or (3 if quick else 500)
-    plan = study.Plan.quick(confirm=number) if quick else study.Plan(confirm=number)
+    plan = study.Plan.quick(confirm=number) if quick else study.Plan.full(confirm=number)
     if circuit_transfers is not None:
         plan = replace(plan, circuit_transfers=circuit_transfers)
+    if case == "moons":
+        plan = replace(plan, digits=None)
     start = time.perf_counter()
 
     def say(text: str) -> None:
         if not json:
             typer.echo(f"{time.perf_counter() - start:6.0f} s  {text}", err=True)
 
-    record = study.reproduce(out, plan, say=say)
+    if case == "digits" and plan.digits is not None:
+        record = {"digits": digits.reproduce(out / "digits", plan.digits, say=say)}
+    else:
+        record = study.reproduce(out, plan, say=say)
     report.write(record, out, *([markdown] if markdown else []))
     plain = _plain(record)
     (out / "record.json").write_text(json_text.dumps(plain, indent=1), encoding="utf-8")
@@ -76,17 +87,26 @@ def _plain(value: Any) -> Any:
 
 def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
     rows = {}
-    for row in record["rows"]:
+    for row in record.get("rows", []):
         name = f"({row['setting']}) {row['recipe']}" + (f" + {row['remedy']}" * bool(row["remedy"]))
         middle = row["median"]
         rows[name] = (
             f"{100 * middle['metric']:.1f} % (noise-free {middle['noise_free']:.3f}, "
             f"mean {middle['mean']:.3f})"
         )
-    found = record.get("ngspice")
-    if found:
-        rows["ngspice"] = (
-            f"{found['differ']} of {found['predictions']} predictions differ "
-            f"({found['transfers']} transfers)"
+    second = record.get("digits", {})
+    for row in second.get("rows", []):
+        middle = row["median"]
+        rows[f"digits: {row['network']}, {row['remedy']}, {row['device']}"] = (
+            f"mean {middle['mean']:.4f} (software {middle['software']:.4f})"
         )
+    for what, found in (
+        ("ngspice", record.get("ngspice")),
+        ("ngspice, digits", second.get("ngspice")),
+    ):
+        if found:
+            rows[what] = (
+                f"{found['differ']} of {found['predictions']} predictions differ "
+                f"({found['transfers']} transfers)"
+            )
     return {**rows, "report": str(out / "report.html")}

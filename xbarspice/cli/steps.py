@@ -17,6 +17,7 @@ import numpy as np
 
 import xbarspice
 from xbarspice import netlist, report, store
+from xbarspice.card import CalibrationCard
 from xbarspice.config import MappingConfig, RunConfig, child_rng, read_toml
 from xbarspice.engines.ngspice import ngspice_info
 from xbarspice.engines.ngspice.pyspice_probe import pyspice_info
@@ -28,11 +29,12 @@ from xbarspice.studies.crosscheck import CrossCheck, results_tree
 from xbarspice.studies.data import Split
 from xbarspice.studies.inference import Inference, infer
 from xbarspice.studies.train import Trained
+from xbarspice.variability import Variation, from_config
 
 __all__ = [
-    "DEMO", "configuration", "doctor_record", "environment", "inference_record", "inference_tree",
-    "inputs", "map_with", "mapped_network", "mapping_record", "save_points", "to_json",
-    "training_record", "write_netlists", "write_run",
+    "DEMO", "calibrated", "configuration", "doctor_record", "environment", "inference_record",
+    "inference_tree", "inputs", "map_with", "mapped_network", "mapping_record", "named",
+    "save_points", "to_json", "training_record", "variation", "write_netlists", "write_run",
 ]  # fmt: skip
 
 DEMO = RunConfig(mapping=MappingConfig(layout="folded", tile_rows=8, tile_cols=8))
@@ -45,9 +47,16 @@ PACKAGES = (
 
 
 def configuration(
-    path: Path | None, settings: list[str] | None, base: RunConfig | None = None
+    path: Path | None,
+    settings: list[str] | None,
+    base: RunConfig | None = None,
+    *,
+    calibration: Path | None = None,
 ) -> RunConfig:
-    """Configuration of a command: defaults, then a TOML file, then ``section.key=value`` settings.
+    """Configuration of a command: each of these goes over the one before.
+
+    Defaults, a TOML file, a calibration card, ``section.key=value`` settings. A setting that goes
+    over a calibrated value is named in ``calibration.overridden``.
 
     Raises:
         InputError: a setting is not of that form, or a name or value breaks the schema.
@@ -55,6 +64,8 @@ def configuration(
     values = (base or RunConfig()).model_dump(mode="json")
     if path is not None:
         values = _merged(values, read_toml(path))
+    if calibration is not None:
+        values = CalibrationCard.from_toml(calibration).overlay(values)
     for setting in settings or []:
         name, equals, text = setting.partition("=")
         keys = name.strip().split(".")
@@ -67,9 +78,13 @@ def configuration(
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             value = text.strip()  # a bare word is a string
+        name = ".".join(keys)
         for key in reversed(keys):
             value = {key: value}
         values = _merged(values, value)
+        note = values.get("calibration") or {}
+        if any(done == name or done.startswith(f"{name}.") for done in note.get("applied", ())):
+            note["overridden"] = [*note.get("overridden", ()), name]
     return RunConfig.from_mapping(values)
 
 
@@ -83,14 +98,44 @@ def _merged(base: dict[str, Any], change: Any) -> dict[str, Any]:
 
 def map_with(network: Network, config: RunConfig) -> MappedNetwork:
     """Map a network as the configuration says."""
-    return map_network(network, **config.mapping.model_dump(), **config.array.model_dump())
+    return map_network(network, **config.mapping.model_dump(), **config.array.arguments())
 
 
 def mapped_network(path: Path, config: RunConfig, activation: str | None) -> MappedNetwork:
-    """A mapped network from its ``.h5`` file, or a network file mapped by the configuration."""
+    """A mapped network from its ``.h5`` file, or a network file mapped by the configuration.
+
+    Of a calibrated configuration, the calibrated values replace those of the file.
+    """
     if path.suffix == ".h5":
-        return store.load_mapped(path)
+        return calibrated(store.load_mapped(path), config)
     return map_with(load_network(path, activation), config)
+
+
+def calibrated(mapped: MappedNetwork, config: RunConfig) -> MappedNetwork:
+    """The same network with the calibrated wires and device of the configuration, if any."""
+    if config.calibration is None:
+        return mapped
+    new = config.array.arguments()
+    applied = [name.removeprefix("array.").split(".")[0] for name in config.calibration.applied]
+    changes = {name: new[name] for name in new if name in applied}
+    arrays = tuple(array.replace(**changes) for array in mapped.arrays)
+    return dataclasses.replace(mapped, arrays=arrays)
+
+
+def named(record: dict[str, Any], config: RunConfig) -> dict[str, Any]:
+    """A record that also names the calibration card of its configuration, if any."""
+    note = config.calibration
+    if note is None:
+        return record
+    text = f"{note.title} (data {note.data_sha256[:12]}, card {note.card_sha256[:12]})"
+    if note.overridden:
+        text += f"; overridden by hand: {', '.join(note.overridden)}"
+    return {**record, "calibration": text}
+
+
+def variation(config: RunConfig, otherwise: Variation) -> Variation:
+    """The variability of the configuration, or another where it has none."""
+    return from_config(config.variability) if config.variability else otherwise
 
 
 def inputs(
@@ -200,7 +245,11 @@ def write_run(
 
 def _describe(array: xbarspice.Crossbar) -> dict[str, Any]:
     wires = {name: getattr(array, name) for name in ("R_wl", "R_bl", "R_driver", "R_sense")}
-    return {"shape": [array.rows, array.cols], **wires, "device": array.device.name}
+    fields = dataclasses.fields(array.device)  # type: ignore[arg-type]
+    parameters = {f"device.{f.name}": getattr(array.device, f.name) for f in fields}
+    return {
+        "shape": [array.rows, array.cols], **wires, "device": array.device.name, **parameters
+    }  # fmt: skip
 
 
 def _boundary(mapped: MappedNetwork, x: np.ndarray, side: int = 60) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from xbarspice.cli import screens
-from xbarspice.cli.options import Activation, Config, Json, Mapped, Random, Settings
+from xbarspice.cli.options import Activation, Calibration, Config, Json, Mapped, Random, Settings
 from xbarspice.cli.runs import run_folder
 
 __all__ = ["register", "tapeout"]
@@ -40,6 +40,7 @@ def tapeout(
     random: Random = 10,
     activation: Activation = None,
     config: Config = None,
+    calibration: Calibration = None,
     settings: Settings = None,
     json: Json = False,
 ) -> None:
@@ -48,7 +49,7 @@ def tapeout(
     from xbarspice.tapeout.flow import tapeout as run_tapeout
     from xbarspice.tapeout.technology import load
 
-    run = steps.configuration(config, settings)
+    run = steps.configuration(config, settings, calibration=calibration)
     rules = load(technology)
     network = steps.mapped_network(mapped, run, activation)
     x, _ = steps.inputs(network.network, inputs, random, run.seed)
@@ -57,8 +58,11 @@ def tapeout(
             record = run_tapeout(
                 network, x, folder, rules, names=dialect, form=form, order=order, progress=report
             )
+        if run.calibration is not None:
+            record = steps.named(record, run)
+            (folder / "manifest.json").write_text(steps.to_json(record) + "\n", encoding="utf-8")
         (folder / "run.toml").write_text(run.to_toml(), encoding="utf-8")
-    screens.show(record if json else _short(record, out), json, "Tapeout")
+    screens.show(record if json else steps.named(_short(record, out), run), json, "Tapeout")
     raise typer.Exit(0 if record["passed"] else 1)
 
 

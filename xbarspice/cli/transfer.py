@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from xbarspice.cli import screens
-from xbarspice.cli.options import Activation, Config, Json, Mapped, Settings, TransferSeed
+from xbarspice.cli.options import (
+    Activation,
+    Calibration,
+    Config,
+    Json,
+    Mapped,
+    Settings,
+    TransferSeed,
+)
 from xbarspice.cli.runs import output_file
 from xbarspice.errors import broken_rule
 
@@ -36,6 +44,7 @@ def transfer(
     rate_hrs: Annotated[float, typer.Option(help="Share of devices stuck at high ohm.")] = 0.002,
     activation: Activation = None,
     config: Config = None,
+    calibration: Calibration = None,
     settings: Settings = None,
     seed: TransferSeed = 0,
     json: Json = False,
@@ -46,7 +55,7 @@ def transfer(
     from xbarspice.studies.transfer import transfer as study
     from xbarspice.variability import drolet_2023
 
-    run = steps.configuration(config, settings)
+    run = steps.configuration(config, settings, calibration=calibration)
     if out is not None:
         output_file(out, ".h5")
     network = steps.mapped_network(mapped, run, activation)
@@ -57,9 +66,10 @@ def transfer(
         x, y = steps.inputs(network.network, inputs, 0, run.seed)
     if y is None:
         raise broken_rule("a transfer study needs classes", "points without y", "Add `y`.")
+    variation = steps.variation(run, drolet_2023(rate_lrs=rate_lrs, rate_hrs=rate_hrs))
     with screens.progress("transfers", quiet=json) as report:
         found = study(
-            network, x, y, variation=drolet_2023(rate_lrs=rate_lrs, rate_hrs=rate_hrs),
+            network, x, y, variation=variation,
             transfers=transfers, seed=seed, engine=engine, path=out, progress=report,
         )  # fmt: skip
-    screens.show(found.summary(), json, "Transfer study")
+    screens.show(steps.named(found.summary(), run), json, "Transfer study")

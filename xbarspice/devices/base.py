@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from xbarspice.errors import broken_rule
 
-__all__ = ["Device", "Expression", "get", "names", "register", "within"]
+__all__ = ["Device", "Expression", "get", "names", "register", "with_parameters", "within"]
 
 Expression = Mapping[str, Any]
 
@@ -164,3 +165,19 @@ def get(device: str | Device) -> Device:
         repr(device),
         "Pass a registered name, or register your own model with xb.devices.register.",
     )
+
+
+def with_parameters(device: str | Device, parameters: Mapping[str, float]) -> Device:
+    """A device with some of its fields replaced.
+
+    Raises:
+        InputError: the device is unknown, has no such field, or refuses the value.
+    """
+    model = get(device)
+    known = [f.name for f in dataclasses.fields(model)]  # type: ignore[arg-type]
+    unknown = sorted(set(parameters) - set(known))
+    if unknown:
+        raise broken_rule(
+            f"the parameters of {model.name!r} are {known}", unknown, "Correct the name."
+        )
+    return dataclasses.replace(model, **parameters) if parameters else model  # type: ignore[type-var]

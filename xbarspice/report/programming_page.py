@@ -41,7 +41,9 @@ def write(record: dict[str, Any], runs: Sequence[Programmed], path: Path) -> Pat
         _section(k, entry, run, record)
         for k, (entry, run) in enumerate(zip(record["arrays"], runs, strict=True))
     ]
-    return page(record["title"], sections, path, verdict=verdict)
+    card = record.get("calibration")
+    subtitle = f"Calibrated: {card}" if card else ""
+    return page(record["title"], sections, path, verdict=verdict, subtitle=subtitle)
 
 
 def _section(

@@ -1,0 +1,180 @@
+"""Calibration cards: what was fitted to measured data, and how a configuration takes it over.
+
+A card is a TOML file that `xbarspice calibrate` writes and every command accepts::
+
+    title = "die 7, reads of 24 November"
+    data_sha256 = "..."                    # of the measured files, in order
+    device = "sinh_tio2"
+    [values.R_wl]
+    value = 2.13
+    low = 2.05                             # 95 % confidence interval
+    high = 2.21
+    unit = "ohm"
+
+Names are ``R_wl``, ``R_bl``, ``R_driver``, ``R_sense`` and the fields of the device as
+``device.<field>``. A configuration overlaid with a card says so in its `calibration` section.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from xbarspice import devices
+from xbarspice.config import CalibrationNote, RunConfig
+from xbarspice.errors import InputError, broken_rule
+
+__all__ = ["WIRES", "CalibrationCard", "CardValue", "HeldOut", "data_hash"]
+
+WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CardValue(_Part):
+    """One fitted value with its 95 % confidence interval; infinite where the data do not say."""
+
+    value: float = Field(allow_inf_nan=False)
+    low: float
+    high: float
+    unit: str = ""
+    data_sha256: str = Field(default="", description="of the data it was fitted to")
+
+    @model_validator(mode="after")
+    def _is_an_interval(self) -> Self:
+        if not self.low <= self.value <= self.high:
+            raise ValueError("low <= value <= high must hold")
+        return self
+
+
+class HeldOut(_Part):
+    """How well data that was not fitted is predicted.
+
+    Attributes:
+        split: which part was held out, in words.
+        points: numbers held out.
+        error: rms difference of the prediction, over the rms of these numbers.
+        noise: the same for the fitted part.
+    """
+
+    split: str
+    points: int
+    error: float
+    noise: float
+
+
+class CalibrationCard(_Part):
+    """The card; see the module text."""
+
+    format: Literal[1] = 1
+    title: str = Field(min_length=1)
+    date: str | None = Field(default=None, description="as the caller gave it")
+    data: tuple[str, ...] = ()
+    data_sha256: str
+    device: str
+    values: dict[str, CardValue] = {}
+    variability: tuple[dict[str, Any], ...] = ()
+    held_out: HeldOut | None = None
+    notices: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        known = [*WIRES, *(f"device.{name}" for name in _fields(self.device))]
+        wrong = sorted(set(self.values) - set(known))
+        if wrong:
+            raise ValueError(f"values must be among {known}, not {wrong}")
+        low = [name for name in WIRES if name in self.values and self.values[name].value < 0]
+        if low:
+            raise ValueError(f"resistances must be >= 0: {low}")
+        self.model()  # a value that the device refuses
+        return self
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Fields of the device that the card sets."""
+        return {
+            name.removeprefix("device."): v.value
+            for name, v in self.values.items()
+            if name.startswith("device.")
+        }
+
+    @property
+    def wires(self) -> dict[str, float]:
+        """Resistances that the card sets, ohm."""
+        return {name: self.values[name].value for name in WIRES if name in self.values}
+
+    def model(self) -> devices.Device:
+        """The calibrated device."""
+        return devices.with_parameters(self.device, self.parameters)
+
+    def to_toml(self) -> str:
+        """The card as text; the same card always gives the same text."""
+        return tomli_w.dumps(self.model_dump(mode="python", exclude_none=True))
+
+    @classmethod
+    def from_toml(cls, path: Path) -> CalibrationCard:
+        """Read a card.
+
+        Raises:
+            InputError: there is no such file, it is not TOML, or an entry breaks the schema.
+        """
+        try:
+            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise broken_rule(
+                "the calibration card must be readable", error, "Check the path."
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"`{path.name}` must be TOML; {error}. Mend that line.") from None
+        except ValidationError as error:
+            found = "; ".join(
+                f"{'.'.join(map(str, e['loc'])) or 'card'}: {e['msg']}" for e in error.errors()
+            )
+            raise InputError(
+                f"the calibration card `{path.name}` must follow the schema; received {found}. "
+                "Write it with `xbarspice calibrate`, or see xbarspice.card."
+            ) from None
+
+    def overlay(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Nested configuration values with those of the card in their place.
+
+        Wires and device of the `array` section and, if the card has any, the variability are
+        replaced; parameters of another device are dropped.
+        """
+        array = dict(values.get("array", {}))
+        same = array.get("device", RunConfig().array.device) == self.device
+        old = dict(array.get("parameters", {})) if same else {}
+        array |= {**self.wires, "device": self.device, "parameters": old | self.parameters}
+        out = {**values, "array": array, "calibration": self.note().model_dump(mode="json")}
+        return out | ({"variability": self.variability} if self.variability else {})
+
+    def note(self) -> CalibrationNote:
+        """What a configuration says about this card."""
+        applied = [f"array.{name}" for name in self.wires] + ["array.device"]
+        applied += [f"array.parameters.{name}" for name in self.parameters]
+        return CalibrationNote(
+            title=self.title,
+            data_sha256=self.data_sha256,
+            card_sha256=hashlib.sha256(self.to_toml().encode()).hexdigest(),
+            applied=(*applied, *(["variability"] if self.variability else [])),
+        )
+
+
+def _fields(device: str) -> list[str]:
+    return [f.name for f in dataclasses.fields(devices.get(device))]  # type: ignore[arg-type]
+
+
+def data_hash(*paths: Path) -> str:
+    """SHA-256 over the bytes of files, in order; a name plays no part."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
