@@ -11,7 +11,7 @@ import numpy as np
 from xbarspice.devices.base import register
 from xbarspice.devices.cubic import CubicAl2O3TiO2
 from xbarspice.devices.dynamic import DynamicDevice
-from xbarspice.devices.functions import is_tensor, tanh, where
+from xbarspice.devices.functions import is_tensor, tanh
 from xbarspice.errors import broken_rule
 
 __all__ = ["NiliPulseMap"]
@@ -53,7 +53,7 @@ def _bins(x: Any) -> Any:
 
 
 def _figures(table: np.ndarray, x: Any) -> tuple[Any, ...]:
-    """c0..c4 and d0..d4 of each conductance's bin, each shaped like `x`."""
+    """The figures of each conductance's bin, one column of the table each, shaped like `x`."""
     bins = _bins(x)
     if not is_tensor(x):
         return tuple(column[bins] for column in table.T)
@@ -122,16 +122,20 @@ class NiliPulseMap(CubicAl2O3TiO2, DynamicDevice):
         """
         x, V = x + 0.0 * V, V + 0.0 * x
         L = math.log10(dt)
-        total = 0.0 * x
+        total = 0.0 * x if is_tensor(x) else np.zeros(np.shape(x))
         for table, sign in ((SET, 1.0), (RESET, -1.0)):
-            if not bool((sign * V > 0).any()):
+            moving = (sign * V > 0) & (abs(V) >= self.V_threshold)  # few, with a threshold
+            if not bool(moving.any()):
                 continue
-            c0, c1, c2, c3, c4, d0, d1, d2, d3, d4 = _figures(table, x)
-            change = c0 * (sign - tanh(c1 * (L - c2))) * (tanh(c3 * V - c4) + sign)
+            v = V[moving]
+            c0, c1, c2, c3, c4, *_ = table.T
+            figures = np.column_stack([c0 * (sign - np.tanh(c1 * (L - c2))), c3, c4, table[:, 5:]])
+            scale, c3, c4, d0, d1, d2, d3, d4 = _figures(figures, x[moving])
+            change = scale * (tanh(c3 * v - c4) + sign)
             if not (isinstance(xi, float) and xi == 0.0):
-                spread = d0 + d1 * L * L + d2 * V * L + d3 * V * V * L + d4 * V * V * V
-                change = change * (1.0 + xi * spread).clip(min=0.0)
-            total = total + where((sign * V > 0) & (abs(V) >= self.V_threshold), change, 0.0 * x)
+                spread = d0 + d1 * L * L + d2 * v * L + d3 * v * v * L + d4 * v * v * v
+                change = change * (1.0 + (xi + 0.0 * x)[moving] * spread).clip(min=0.0)
+            total[moving] = change
         return total
 
     def step(self, x: Any, V: Any, dt: Any, *, outside: str = "error", xi: Any = 0.0) -> Any:

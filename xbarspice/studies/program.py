@@ -21,6 +21,7 @@ from xbarspice.devices import DynamicDevice
 from xbarspice.engines import Engine
 from xbarspice.errors import broken_rule
 from xbarspice.studies.program_array import READS, SCHEMES, ArrayState, bias
+from xbarspice.studies.program_read import Reader
 from xbarspice.variability import BiasingSchemeEffect
 
 __all__ = ["ORDERS", "Programmed", "Pulses", "compare_orders", "order_of", "program", "replay"]
@@ -281,7 +282,7 @@ def _expected(state: ArrayState, target: Array, pulses: Pulses) -> Array:
     out = np.zeros_like(target)
     for row, col in np.argwhere(target > 0):
         b = bias(pulses.read, row, col, *target.shape)
-        out[row, col] = state.read(b, pulses.V_read, col, 0.0)
+        out[row, col] = Reader(state, b, pulses.V_read, (row, col)).exact()
     state.G = G
     return out
 
@@ -297,18 +298,19 @@ def _write_verify(
     """Write one device; whether it needed a pulse."""
     rows, cols = state.G.shape
     writing = bias(scheme, *cell, rows, cols)
-    reading = bias(pulses.read, *cell, rows, cols)
+    reader = Reader(state, bias(pulses.read, *cell, rows, cols), pulses.V_read, cell)
     sign = state.device.set_sign
     size, direction, used, at_limit = pulses.start, 0.0, 0, 0
     while True:
-        if used:  # the ramp will probably go on: its next pulse is solved beside the read
-            limit = pulses.limit_set if direction > 0 else pulses.limit_reset
-            state.expect(writing, direction * sign * min(size + pulses.step, limit))
-        seen = state.read(reading, pulses.V_read, cell[1], pulses.read_width)
+        last = used >= pulses.max_pulses or at_limit >= pulses.max_at_limit
+        seen, bound = reader.follow()
+        if last or abs(seen / target - 1.0) - pulses.tolerance <= bound / target:
+            seen = reader.exact()
+        state.energy += reader.power * pulses.read_width
         log.seconds += pulses.read_width
         error = seen / target - 1.0
         done = abs(error) <= pulses.tolerance
-        if done or used >= pulses.max_pulses or at_limit >= pulses.max_at_limit:
+        if done or last:
             break
         wanted = 1.0 if error < 0 else -1.0
         limit = pulses.limit_set if wanted > 0 else pulses.limit_reset

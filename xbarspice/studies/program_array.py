@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +18,6 @@ __all__ = ["READS", "SCHEMES", "ArrayState", "Bias", "bias"]
 
 Array = npt.NDArray[np.float64]
 Solved = tuple[Array, Array, Array]
-
-WORTH_A_THREAD = 1024
-"""Cells from which a solve takes longer than to hand it to a thread."""
 
 SCHEMES = ("V/2", "V/3", "floating")
 READS = ("grounded", "floating", "V/2")
@@ -112,8 +107,7 @@ class ArrayState:
         self.x = self.x.clip(low, high)
         self.G = crossbar.G.copy()
         self.energy = 0.0
-        self._cores = self.engine.threads if isinstance(self.engine, fast.SurrogateEngine) else 1
-        self._next: tuple[int, float, int, Future[Solved]] | None = None
+        self._trails: list[tuple[Bias, list[tuple[float, Array]]]] = []
         self._prepared: dict[LineEnds, tuple[Crossbar, linear.Network | None]] = {}
 
     def _circuit(self, ends: LineEnds) -> tuple[Crossbar, linear.Network | None]:
@@ -126,23 +120,13 @@ class ArrayState:
             self._prepared[ends] = crossbar, linear.network(crossbar) if quick else None
         return self._prepared[ends]
 
-    def expect(self, b: Bias, V: float) -> None:
-        """Begin to solve a pulse that will probably come next, beside the read that decides it.
+    def solve(self, b: Bias, V: float) -> Solved:
+        """Device voltages (V), I_in and I_out (A) at the present conductances.
 
-        Only where it pays: large arrays, a second core, compiled solves without the Python lock.
+        Solves with the same `b`, one after the other, start from each other's drops: the pulses of
+        one ramp are alike.
         """
-        if self.G.size >= WORTH_A_THREAD and self._cores > 1:
-            self._circuit(_frozen(b.ends))
-            self._next = (id(b), V, id(self.G), _pool().submit(self._solve, b, V, self.G))
-
-    def _solution(self, b: Bias, V: float) -> Solved:
-        """Device voltages (V), I_in and I_out (A) at the present conductances."""
-        waiting, self._next = self._next, None
-        if waiting is not None and waiting[:3] == (id(b), V, id(self.G)):
-            return waiting[3].result()
-        return self._solve(b, V, self.G)
-
-    def _solve(self, b: Bias, V: float, G: Array) -> Solved:
+        G = self.G
         crossbar, net = self._circuit(_frozen(b.ends))
         if net is None:
             whole = self.crossbar.replace(ends=b.ends, G=G)
@@ -154,13 +138,37 @@ class ArrayState:
         drive = Drive(batch=(), array=index, V_in=V * b.V_in[None], V_out=V * b.V_out[None])
         p = linear.problem(crossbar, net, drive, True)
         form = nonlinear.closed_form(self.device, G[None])
-        nonlinear.solve_range(p, self.device, form, G[None], 0, 1)
-        if not p.report[0, 2] <= linear.RESIDUAL:
-            raise ConvergenceError(
-                f"every solve must meet its residual; this one left {p.report[0, 2]:.3g}. "
-                "Use engine='nodal', or smaller voltages."
-            )
+        trail = self._trail(b)
+        nonlinear.solve_range(p, self.device, form, G[None], 0, 1, _guess(trail, V))
+        _judge(p)
+        trail[:] = [*(known for known in trail[-1:] if known[0] != V), (V, p.inner[4:, 0])]
         return p.inner[3, 0], p.I_in[0], p.I_out[0]
+
+    def _trail(self, b: Bias) -> list[tuple[float, Array]]:
+        """The last two solves with these line voltages: voltage and drops, V."""
+        for known, trail in self._trails:
+            if known is b:
+                return trail
+        self._trails = [*self._trails[-1:], (b, [])]  # of one device: its pulses and its reads
+        return self._trails[-1][1]
+
+    def column_gain(self, b: Bias, col: int, w: Array) -> Array | None:
+        """Share of a small current in parallel to each device that reaches a column's end.
+
+        By reciprocity these are the device voltages for 1 V at that end, with all devices replaced
+        by their slopes at the device voltages w (V). None where the engine is not the surrogate.
+        """
+        crossbar, net = self._circuit(_frozen(b.ends))
+        if net is None:
+            return None
+        V_out = np.zeros((1, self.G.shape[1]))
+        V_out[0, col] = 1.0
+        index = np.zeros(1, dtype=np.intp)
+        drive = Drive(batch=(), array=index, V_in=np.zeros((1, len(self.G))), V_out=V_out)
+        p = linear.problem(crossbar, net, drive, True)
+        linear.solve_range(p, nonlinear.slopes(self.device, w, self.G)[None], object(), 0, 1)
+        _judge(p)
+        return -p.inner[3, 0]
 
     def pulse(self, b: Bias, V: float, width: float, cell: tuple[int, int]) -> None:
         """Apply one pulse of V volts and `width` seconds; every device moves by its own voltage."""
@@ -168,11 +176,11 @@ class ArrayState:
         dt = width / pieces
         for _ in range(pieces):
             x = self.x
-            w, I_in, I_out = self._solution(b, V)
+            w, I_in, I_out = self.solve(b, V)
             self.energy += float(V * (b.V_in @ I_in - b.V_out @ I_out)) * dt
             if pieces > 1:  # voltages of the middle of the piece: second order
                 self._move(x, w, dt / 2, cell)
-                w = self._solve(b, V, self.G)[0]
+                w = self.solve(b, V)[0]
             self._move(x, w, dt, cell)
 
     def _move(self, x: Array, w: Array, dt: float, cell: tuple[int, int]) -> None:
@@ -186,16 +194,24 @@ class ArrayState:
         G = np.asarray(self.device.conductance(self.x))
         self.G = np.where(self.frozen, self.crossbar.G, G)
 
-    def read(self, b: Bias, V: float, col: int, seconds: float) -> float:
-        """Conductance in S that a read of one device reports: column current over voltage."""
-        _, I_in, I_out = self._solve(b, V, self.G)
-        self.energy += float(V * (b.V_in @ I_in - b.V_out @ I_out)) * seconds
-        return float(I_out[col]) / V
+
+def _guess(trail: list[tuple[float, Array]], V: float) -> Array | None:
+    """Drops (V) that the solves before suggest; their share of V is nearly linear in V^2."""
+    if not trail:
+        return None
+    (V1, first), (V2, last) = trail[0], trail[-1]
+    share = (V**2 - V1**2) / (V2**2 - V1**2) if abs(V1) != abs(V2) else 1.0
+    if not 1.0 < share <= 3.0:
+        return (V / V2) * last
+    return (V * (1.0 - share) / V1) * first + (V * share / V2) * last
 
 
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, thread_name_prefix="xbarspice-program")
+def _judge(p: linear.Problem) -> None:
+    if not p.report[0, 2] <= linear.RESIDUAL:
+        raise ConvergenceError(
+            f"every solve must meet its residual; this one left {p.report[0, 2]:.3g}. "
+            "Use engine='nodal', or smaller voltages."
+        )
 
 
 def _frozen(ends: LineEnds) -> LineEnds:

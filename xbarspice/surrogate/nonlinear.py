@@ -91,10 +91,18 @@ def slopes(device: Device, w: Array, G: Array) -> Array:
 
 
 def solve_range(
-    p: Problem, device: Device, form: ClosedForm | None, G: Array, start: int, stop: int
+    p: Problem,
+    device: Device,
+    form: ClosedForm | None,
+    G: Array,
+    start: int,
+    stop: int,
+    guess: Array | None = None,
 ) -> None:
     """Solve start..stop of a problem on nonlinear arrays, G in S, (arrays, rows, cols).
 
+    `guess` holds the drops a and b, V, (2, rows, cols), from which the compiled Newton starts; it
+    changes the number of steps, not the residual at which they end.
     What the inner iterations leave unfinished is repeated with sparse LU, reported as `DIRECT`.
     """
     if form is not None:
@@ -105,6 +113,7 @@ def solve_range(
             start, stop, p.index, form.kind, form.P, form.Q, form.stiffest, p.V_in, p.V_out,
             net.wl.share, net.bl.share, net.R, net.wl.ends, net.bl.ends, aims(rows, cols),
             *ws.scratch(), p.I_out, p.I_in, p.inner, p.report,
+            np.empty((0, rows, cols)) if guess is None else guess,
         )  # fmt: skip
     for n in range(start, stop):
         if form is None:

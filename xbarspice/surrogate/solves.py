@@ -275,17 +275,26 @@ def _try_step(t, R, ends_wl, ends_bl, work, F_wl, F_bl):
 @njit(**_OPTIONS)
 def _newton_one(
     kind, P, Q, stiffest, R, ends_wl, ends_bl, aims, work, workT, inv, invT, lane, slope, xs,
-    I_out, I_in, report,
+    I_out, I_in, report, guess,
 ):  # fmt: skip
     """One nonlinear solve from the open-circuit device voltages in work[_E]; see `nonlinear`."""
     rows, cols = P.shape
     F_wl, F_bl, w, cur, D = work[_FW], work[_F], work[_W], work[_CUR], work[_D]
-    work[_A] = 0.0
-    work[_BSUM] = 0.0
-    w[:, :] = work[_E]
+    if guess.shape[0]:
+        work[_A] = guess[0]
+        work[_BSUM] = guess[1]
+        w[:, :] = work[_E] - guess[0] - guess[1]
+    else:
+        work[_A] = 0.0
+        work[_BSUM] = 0.0
+        w[:, :] = work[_E]
     _evaluate(kind, P, Q, w, cur, D, xs[0], xs[1])
-    F_wl[:, :] = cur
-    F_bl[:, :] = cur
+    if guess.shape[0]:
+        network_residual_rows(cur, work[_A], R[0], ends_wl, F_wl)
+        network_residual(cur, work[_BSUM], R[1], ends_bl, F_bl)
+    else:
+        F_wl[:, :] = cur
+        F_bl[:, :] = cur
     norm = math.sqrt(settle_rows(F_wl, R[0], ends_wl) + settle(F_bl, R[1], ends_bl))
     most = currents(cur, I_in, I_out)
     residual = math.inf if norm > 0.0 else 0.0
@@ -339,12 +348,13 @@ def _newton_one(
 @njit(**_OPTIONS)
 def newton(
     start, stop, index, kind, P, Q, stiffest, V_in, V_out, share_wl, share_bl, R, ends_wl, ends_bl,
-    aims, work, workT, inv, invT, lane, I_out, I_in, inner, report,
+    aims, work, workT, inv, invT, lane, I_out, I_in, inner, report, guess,
 ):  # fmt: skip
     """Solves start..stop of a batch on arrays of `kind` devices with coefficients P and Q.
 
     P is (arrays, rows, cols), Q the same for `CUBIC` and (arrays, 1, 1) for `SINH`; `stiffest` is
-    the largest conductance at the read voltage. The rest is as in `linear`.
+    the largest conductance at the read voltage. `guess` is (2 or 0, rows, cols): drops a and b from
+    which every solve starts. The rest is as in `linear`.
     """
     slope = np.empty(P.shape[1:])
     xs = np.empty((2, P.shape[2]))
@@ -353,7 +363,7 @@ def newton(
         open_circuit(V_in[n], V_out[n], share_wl, share_bl, work[_E])
         _newton_one(
             kind, P[k], Q[k], stiffest, R, ends_wl, ends_bl, aims, work, workT, inv, invT, lane,
-            slope, xs, I_out[n], I_in[n], report[n],
+            slope, xs, I_out[n], I_in[n], report[n], guess,
         )  # fmt: skip
         _store(n, work, V_in, V_out, share_wl, share_bl, inner)
 
