@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from xbarspice.report import digits
 from xbarspice.report.content import Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import html, markdown, write_files
 
@@ -24,9 +25,10 @@ TITLE = "Half moons on one 8x8 passive TiO2 array: the experiment of arXiv:2305.
 def write(record: dict[str, Any], folder: Path, *extra: Path) -> None:
     """Write report.html and report.md into a folder, and the Markdown to further paths."""
     parts, verdict = sections(record), _verdict(record)
-    text = markdown(TITLE, parts, verdict=verdict)
+    title = TITLE if "rows" in record else "Digits on tiled passive TiO2 arrays"
+    text = markdown(title, parts, verdict=verdict)
     files = {
-        folder / "report.html": html(TITLE, parts, verdict=verdict),
+        folder / "report.html": html(title, parts, verdict=verdict),
         folder / "report.md": text,
     }
     write_files(files | dict.fromkeys(extra, text))
@@ -41,7 +43,9 @@ def _find(record: dict[str, Any], setting: str, recipe: str, remedy: str = "") -
     return next(r for r in record["rows"] if (r["setting"], r["recipe"], r["remedy"]) == key)
 
 
-def _verdict(record: dict[str, Any]) -> Verdict:
+def _verdict(record: dict[str, Any]) -> Verdict | None:
+    if "rows" not in record:
+        return None
     ours = _find(record, "b", "ours")["median"]
     text = (
         f"Hardware-aware training alone, honest split: {_percent(ours['metric'])} % of the test "
@@ -54,14 +58,17 @@ def _verdict(record: dict[str, Any]) -> Verdict:
 
 
 def sections(record: dict[str, Any]) -> list[Section]:
-    """The page's sections."""
+    """The page's sections: the half moons, the digits, or both."""
+    second = [digits.section(record["digits"])] if "digits" in record else []
+    if "rows" not in record:
+        return second
     out = [_table_section(record), _histograms(record)]
     if "tried" in record:
         out.append(_tried(record))
     out += [_budget(record), _boundaries(record)]
     if "ngspice" in record:
         out.insert(1, _ngspice(record["ngspice"]))
-    return out
+    return out + second
 
 
 def _table_section(record: dict[str, Any]) -> Section:

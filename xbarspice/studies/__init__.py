@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         campaign,
         crosscheck,
         data,
+        digits,
         folded,
         hardware_aware,
         inference,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "batched", "budget", "campaign", "crosscheck", "data", "folded", "hardware_aware",
+    "batched", "budget", "campaign", "crosscheck", "data", "digits", "folded", "hardware_aware",
     "inference", "program", "recipes", "remedies", "reproduce", "train", "transfer",
 ]  # fmt: skip
 

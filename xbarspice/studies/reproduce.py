@@ -20,7 +20,7 @@ from xbarspice.config import DataConfig
 from xbarspice.errors import broken_rule
 from xbarspice.mapping import MappedNetwork, map_network
 from xbarspice.network import Network
-from xbarspice.studies import recipes
+from xbarspice.studies import digits, recipes
 from xbarspice.studies.budget import loss_budget
 from xbarspice.studies.data import Split, half_moons
 from xbarspice.studies.hardware_aware import Trained
@@ -61,6 +61,7 @@ class Plan:
             leaves it out.
         tried: steps of each trial in the table of what was tried; 0 leaves the table out.
         effort: of the training.
+        digits: the second case; None leaves it out.
     """
 
     seeds: tuple[int, ...] = tuple(range(6))
@@ -70,13 +71,19 @@ class Plan:
     confirm: int = 0
     tried: int = 500
     effort: Effort = FULL
+    digits: digits.Plan | None = None
+
+    @classmethod
+    def full(cls, *, confirm: int = 0) -> Plan:
+        """Both cases; with `confirm`, 20 transfers of the digits go through ngspice as well."""
+        return cls(confirm=confirm, digits=digits.Plan(confirm=20 if confirm else 0))
 
     @classmethod
     def quick(cls, *, confirm: int = 0) -> Plan:
         """Two seeds and a few transfers, for continuous integration."""
         return cls(
             seeds=(0, 1), transfers=200, circuit_transfers=100, budget_transfers=100,
-            confirm=confirm, tried=0, effort=QUICK,
+            confirm=confirm, tried=0, effort=QUICK, digits=digits.Plan.quick(confirm=confirm),
         )  # fmt: skip
 
 
@@ -231,6 +238,8 @@ def reproduce(
         record["tried"] = _tried(run, honest)
     if plan.confirm:
         record["ngspice"] = _confirm(run, through[middle], middle, honest)
+    if plan.digits is not None:
+        record["digits"] = digits.reproduce(folder / "digits", plan.digits, say=say)
     return record
 
 

@@ -31,7 +31,9 @@ from xbarspice.studies.batched import Batch
 from xbarspice.studies.remedies import Procedure, Tester, program
 from xbarspice.variability import Variation
 
-__all__ = ["CHUNK", "Interval", "TransferStudy", "conductances", "metric", "transfer"]
+__all__ = [
+    "CHUNK", "Interval", "TransferStudy", "conductances", "fingerprint", "metric", "transfer",
+]  # fmt: skip
 
 Array = npt.NDArray[np.float64]
 
@@ -188,7 +190,7 @@ def transfer(
         )
     name = engine if isinstance(engine, str) else engine.name
     tester = Tester.of(mapped, procedure, calibration, circuit=name != "ideal")
-    key = _fingerprint(mapped, points, labels, variation, seed, name, read, procedure, calibration)
+    key = fingerprint(mapped, points, labels, variation, seed, name, read, procedure, calibration)
     done = _read(path, key)
     for start in range(len(done), transfers, CHUNK):
         batch = program(tester, variation, count=CHUNK, seed=seed, chunk=start // CHUNK)
@@ -219,7 +221,7 @@ def conductances(
     return tuple(np.concatenate(g)[:transfers] for g in zip(*parts, strict=True))
 
 
-def _fingerprint(mapped: MappedNetwork, *things: Any) -> str:
+def fingerprint(mapped: MappedNetwork, *things: Any) -> str:
     """Equal for equal studies, whatever the number of transfers."""
     digest = hashlib.sha256()
     for array in mapped.arrays:

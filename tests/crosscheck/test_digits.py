@@ -1,0 +1,92 @@
+"""The digits study end to end, small, with its confirmation in ngspice; and its going on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from xbarspice.report import reproduction
+from xbarspice.studies import digits as study
+from xbarspice.studies.data import digits
+from xbarspice.studies.inference import infer
+from xbarspice.variability import Compose, drolet_2023
+
+QUICK = study.Plan.quick(confirm=1)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("digits")
+    return folder, study.reproduce(folder, QUICK)
+
+
+def test_no_test_point_is_trained_on():
+    split = digits()
+    parts = [split.x_train, split.x_validation, split.x_test]
+    assert [len(p) for p in parts] == [1197, 200, 400]
+    assert len(np.unique(np.concatenate(parts), axis=0)) == 1797
+
+
+def test_ngspice_confirms_every_prediction(done):
+    found = done[1]["ngspice"]
+    assert found["predictions"] == 100
+    assert found["differ"] == 0
+    assert found["worst_logit_error"] < 1e-9
+
+
+def test_training_through_the_arrays_undoes_the_loss_to_the_wires(done):
+    """Without errors the array-trained network does through wires what it does in software."""
+    rows = {(r["network"], r["remedy"], r["device"]): r["median"] for r in done[1]["rows"]}
+    regular = rows["regular", "none", "ohmic"]
+    through = rows["trained through the arrays", "none", "ohmic"]
+    assert regular["software"] > 0.9
+    assert through["noise_free"] > regular["noise_free"]
+    assert through["mean"] > regular["mean"]
+    for name in study.NETWORKS:
+        for remedy in ("bias correction", "partner"):
+            assert rows[name, remedy, "ohmic"]["mean"] > rows[name, "none", "ohmic"]["mean"]
+
+
+def test_the_row_without_errors_is_the_nodal_engine(done):
+    from xbarspice.network import load
+
+    split = digits()
+    net = load(done[0] / "trained_through_the_arrays-seed0.npz")
+    mapped = study.on_tiles(net, split)
+    assert all(max(a.rows, a.cols) <= 32 for a in mapped.arrays)
+    exact = infer(mapped, split.x_test[:100], "nodal")
+    row = next(r for r in done[1]["rows"] if r["network"] == study.NETWORKS[2])
+    assert row["seeds"][0]["noise_free"] == np.mean(exact.predictions == split.y_test[:100])
+
+
+def test_errors_are_drawn_for_each_tile_by_itself():
+    """The device written last in every tile does not drift; the one written first does."""
+    G = torch.full((64, 64), 3e-4, dtype=torch.float64)
+    bse = Compose(drolet_2023().parts[1:2])
+    drawn = study.by_tile(G, bse, torch.Generator().manual_seed(0))
+    last = drawn[31::32, 31::32]
+    torch.testing.assert_close(last, torch.full_like(last, 3e-4), rtol=0, atol=0)
+    assert bool((drawn[::32, ::32] != 3e-4).all())
+
+
+def test_a_second_run_reads_and_other_numbers_are_computed_anew(done, monkeypatch):
+    folder, first = done
+    monkeypatch.setattr(study, "train", None)  # networks are there: nothing is trained
+    again = study.reproduce(folder, QUICK)
+    assert [r["median"] for r in again["rows"]] == [r["median"] for r in first["rows"]]
+    more = study.reproduce(
+        folder, replace(QUICK, transfers=40, nonlinear=0, confirm=0, remedies=("none",))
+    )
+    assert {r["transfers"] for r in more["rows"]} == {40}
+    assert more["rows"][0]["seeds"][0]["transfers"] == 40
+
+
+def test_the_report_of_the_digits_alone(done, tmp_path):
+    reproduction.write({"digits": done[1]}, tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    for piece in ("trained through the arrays", "bias correction", "0 of 100", "sinh_tio2"):
+        assert piece in text
+    assert "half moons" not in text.splitlines()[0]

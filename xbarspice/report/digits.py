@@ -1,0 +1,57 @@
+"""Section of the digits study, drawn from its record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xbarspice.report.content import Section, Table, Text
+
+__all__ = ["section"]
+
+
+def section(record: dict[str, Any]) -> Section:
+    """The section of a record of `studies.digits.reproduce`."""
+    plan = record["plan"]
+    items: list[Any] = [
+        Text(
+            text="The 8x8 digits of scikit-learn through 64-32-10 (ReLU) on five arrays of at most "
+            f"32x32 with {record['wire_ohm']:g} ohm a wire segment; the error model is that of the "
+            f"half moons, drawn for every array by itself. Medians over {len(plan['seeds'])} "
+            "seeds; lost: accuracy of the network in software less the mean over the transfers."
+        ),
+        Table(
+            caption="Digits: accuracy over the transfers, test points",
+            head=(
+                "network", "remedy", "device", "software", "arrays, no errors", "mean",
+                "lost, points of a percent", "5 %", "worst", "metric %", "transfers",
+            ),
+            rows=[_line(row) for row in record["rows"]],
+            left=(0, 1, 2),
+        ),
+        Text(
+            text="All biases are digital. Ohmic arrays are solved exactly by their effective "
+            "matrices. The tester of the bias correction looks at 300 training points. Networks "
+            "take their last state and remedies were fixed on validation points."
+        ),
+    ]  # fmt: skip
+    if "ngspice" in record:
+        items.insert(2, Text(text=_confirmed(record["ngspice"])))
+    return Section(title="Second case: digits on tiled arrays", items=items)
+
+
+def _line(row: dict[str, Any]) -> tuple[str, ...]:
+    m = row["median"]
+    return (
+        row["network"], row["remedy"], row["device"], f"{m['software']:.3f}",
+        f"{m['noise_free']:.3f}", f"{m['mean']:.4f}", f"{100 * (m['software'] - m['mean']):.1f}",
+        f"{m['low_5_percent']:.3f}", f"{m['worst']:.3f}", f"{100 * m['metric']:.1f}",
+        str(row["transfers"]),
+    )  # fmt: skip
+
+
+def _confirmed(found: dict[str, Any]) -> str:
+    return (
+        f"Confirmed in ngspice: {found['transfers']} transfers of the array-trained network, all "
+        f"test points: {found['differ']} of {found['predictions']} single predictions differ; the "
+        f"largest difference of a logit is {found['worst_logit_error']:.2g} of the largest logit."
+    )

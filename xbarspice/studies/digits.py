@@ -1,0 +1,300 @@
+"""The second case: 8x8 digits through 64-32-10 on tiles of at most 32x32, 2 ohm a wire segment.
+
+Three networks are compared over many transfers: a regular one, one trained on drawn transfers onto
+ideal arrays, and one trained on drawn transfers through the arrays with their wires. Devices are
+ohmic, so that a thousand transfers are a thousand effective matrices a tile; biases are digital.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from xbarspice import network as network_files
+from xbarspice import store
+from xbarspice.config import child_seed
+from xbarspice.mapping import MappedNetwork, calibrate_inputs, map_network
+from xbarspice.network import Network, from_state_dict
+from xbarspice.studies import train as plain
+from xbarspice.studies.data import Split, digits
+from xbarspice.studies.remedies import Procedure, redundant
+from xbarspice.studies.transfer import TransferStudy, fingerprint, transfer
+from xbarspice.surrogate.convert import convert
+from xbarspice.surrogate.layers import CrossbarConfig
+from xbarspice.variability import Variation, drolet_2023
+
+__all__ = ["NETWORKS", "REMEDIES", "Plan", "on_tiles", "reproduce", "train"]
+
+SIZES = (64, 32, 10)
+TILE, WIRE = 32, 2.0
+
+NETWORKS = ("regular", "trained on ideal arrays", "trained through the arrays")
+
+REMEDIES = {
+    "none": Procedure(),
+    "bias correction": Procedure(bias=True),
+    "partner": Procedure(compensate=True),
+    "partner and bias correction": Procedure(compensate=True, bias=True),
+    "two pairs per weight": Procedure(),
+    "two pairs, partner and bias correction": Procedure(compensate=True, bias=True),
+}
+"""What the tester may do; fixed on validation points."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How much to do.
+
+    Attributes:
+        seeds: seeds of the networks.
+        transfers: a network and remedy.
+        nonlinear: transfers of the array-trained networks with the sinh device; 0 leaves them out.
+        confirm: transfers that ngspice repeats; 0 leaves it out.
+        points: test points that are looked at; None for all 400.
+        steps, tune: optimiser steps of the regular network, and of the two that go on from it.
+        draws: transfers drawn a step.
+        remedies: names out of `REMEDIES`.
+    """
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    transfers: int = 1000
+    nonlinear: int = 100
+    confirm: int = 0
+    points: int | None = None
+    steps: int = 600
+    tune: int = 400
+    draws: int = 2
+    remedies: tuple[str, ...] = tuple(REMEDIES)
+
+    @classmethod
+    def quick(cls, *, confirm: int = 0) -> Plan:
+        """One seed and a few transfers, for continuous integration."""
+        return cls(
+            seeds=(0,), transfers=30, nonlinear=2, confirm=min(confirm, 1), points=100, steps=150,
+            tune=40, draws=2, remedies=("none", "bias correction", "partner"),
+        )  # fmt: skip
+
+
+def train(
+    split: Split,
+    variation: Variation,
+    *,
+    seed: int,
+    plan: Plan = Plan(),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Network, ...]:
+    """Train the three networks of one seed, in the order of `NETWORKS`.
+
+    The last state is kept: nothing is selected, so the validation points stay unused here.
+
+    Args:
+        split: the digits.
+        variation: transfer errors, drawn `plan.draws` times a step for the second and third.
+        seed: of the initial weights, the batches and the transfers.
+        plan: numbers of steps and draws.
+        progress: called with (steps done, steps in all).
+    """
+    total = plan.steps + 2 * plan.tune
+    generator = torch.Generator().manual_seed(child_seed(seed, "digits"))
+    model = plain.build(SIZES, "relu", generator)
+    _optimise(model, split, plan.steps, 0.01, 1, generator, lambda k: progress(k, total))
+    out = [from_state_dict(model.state_dict(), "relu")]
+    for k, ohm in enumerate((0.0, WIRE)):
+        # generators of their own: each network comes out alike whatever was trained before it
+        drawn = torch.Generator().manual_seed(child_seed(seed, f"digits through {ohm} ohm"))
+        config = CrossbarConfig(
+            tile_rows=TILE, tile_cols=TILE, R_wl=ohm, R_bl=ohm, bias="digital",
+            perturb=lambda G, drawn=drawn: by_tile(G, variation, drawn),
+        )  # fmt: skip
+        done = plan.steps + k * plan.tune
+        arrays = convert(model, config)
+        _optimise(
+            arrays, split, plan.tune, 0.003, plan.draws, drawn,
+            lambda step, done=done: progress(done + step, total),
+        )  # fmt: skip
+        out.append(from_state_dict(arrays.state_dict(), "relu"))
+    return tuple(out)
+
+
+def by_tile(G: Tensor, variation: Variation, generator: torch.Generator) -> Tensor:
+    """Draw the errors of a layer tile by tile: every tile is programmed on its own.
+
+    Args:
+        G: conductances of the whole layer, S, (inputs, 2 * outputs).
+        variation, generator: the errors, and where they are drawn from.
+    """
+    rows = [
+        torch.cat([variation.apply(tile, generator) for tile in band.split(TILE, dim=1)], dim=1)
+        for band in G.split(TILE, dim=0)
+    ]
+    return torch.cat(rows)
+
+
+def _optimise(
+    model: nn.Module,
+    split: Split,
+    steps: int,
+    rate: float,
+    draws: int,
+    generator: torch.Generator,
+    progress: Callable[[int], None],
+) -> None:
+    """Adam on batches of 256, the learning rate falling to zero along a cosine."""
+    x, y = torch.as_tensor(split.x_train), torch.as_tensor(split.y_train)
+    optimiser = torch.optim.Adam(model.parameters(), lr=rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    for step in range(steps):
+        part = torch.randperm(len(x), generator=generator)[:256]
+        optimiser.zero_grad()
+        for _ in range(draws):
+            loss = nn.functional.cross_entropy(model(x[part]), y[part]) / draws
+            loss.backward()
+        optimiser.step()
+        schedule.step()
+        progress(step + 1)
+
+
+def on_tiles(net: Network, split: Split, *, device: str = "ohmic") -> MappedNetwork:
+    """A digits network on its five arrays; inputs scaled by the training points."""
+    return map_network(
+        net, tile_rows=TILE, tile_cols=TILE, bias="digital", R_wl=WIRE, R_bl=WIRE, device=device,
+        x_scale=calibrate_inputs(net, split.x_train),
+    )  # fmt: skip
+
+
+def reproduce(folder: Path, plan: Plan = Plan(), *, say: Say = lambda text: None) -> dict[str, Any]:
+    """Train, transfer and confirm the digits networks in a folder, or go on there.
+
+    Args:
+        folder: where networks and rows are kept.
+        plan: how much to do.
+        say: told what begins.
+
+    Returns:
+        The record that `report.digits` draws.
+
+    Raises:
+        EngineError: ngspice failed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    split, variation = digits(), drolet_2023()
+    nets = {seed: _networks(folder, split, variation, seed, plan, say) for seed in plan.seeds}
+    rows = []
+    for k, name in enumerate(NETWORKS):
+        for remedy in plan.remedies:
+            say(f"digits: {name}, {remedy}")
+            rows.append(_row(folder, split, variation, name, remedy, k, nets, plan))
+    if plan.nonlinear:
+        say("digits: sinh device")
+        rows.append(_row(folder, split, variation, NETWORKS[2], "none", 2, nets, plan, sinh=True))
+    record: dict[str, Any] = {"plan": asdict(plan), "wire_ohm": WIRE, "rows": rows}
+    if plan.confirm:
+        record["ngspice"] = _confirm(folder, nets[plan.seeds[0]][2], split, variation, plan, say)
+    return record
+
+
+def _networks(
+    folder: Path, split: Split, variation: Variation, seed: int, plan: Plan, say: Say
+) -> tuple[Network, ...]:
+    paths = [folder / f"{name.replace(' ', '_')}-seed{seed}.npz" for name in NETWORKS]
+    if not all(path.is_file() for path in paths):
+        say(f"digits: training, seed {seed}")
+        for path, net in zip(paths, train(split, variation, seed=seed, plan=plan), strict=True):
+            network_files.save(path, net)
+    return tuple(network_files.load(path) for path in paths)
+
+
+def _row(
+    folder: Path,
+    split: Split,
+    variation: Variation,
+    name: str,
+    remedy: str,
+    which: int,
+    nets: dict[int, tuple[Network, ...]],
+    plan: Plan,
+    *,
+    sinh: bool = False,
+) -> dict[str, Any]:
+    """One network and remedy over all seeds; figures that are there already are read."""
+    seeds = []
+    for seed, trained in nets.items():
+        mapped = on_tiles(trained[which], split, device="sinh_tio2" if sinh else "ohmic")
+        mapped = redundant(mapped, 2 if remedy.startswith("two pairs") else 1)
+        count = plan.nonlinear if sinh else plan.transfers
+        path = folder / f"{which}-{remedy.replace(' ', '_')}{'-sinh' * sinh}-seed{seed}.h5"
+        seeds.append(_figures(path, mapped, split, variation, seed, REMEDIES[remedy], count, plan))
+    keys = ("software", "noise_free", "mean", "low_5_percent", "worst", "metric")
+    return {
+        "network": name,
+        "remedy": remedy,
+        "device": "sinh_tio2" if sinh else "ohmic",
+        "transfers": plan.nonlinear if sinh else plan.transfers,
+        "median": {key: float(np.median([s[key] for s in seeds])) for key in keys},
+        "mean_least": min(s["mean"] for s in seeds),
+        "mean_most": max(s["mean"] for s in seeds),
+        "seeds": seeds,
+    }
+
+
+def _figures(
+    path: Path,
+    mapped: MappedNetwork,
+    split: Split,
+    variation: Variation,
+    seed: int,
+    procedure: Procedure,
+    count: int,
+    plan: Plan,
+) -> dict[str, Any]:
+    """Figures of one study. The logits (32 MB for 1000 transfers) are not kept."""
+    x, y = split.x_test[: plan.points], split.y_test[: plan.points]
+    # a tester who looks at 300 training points computes a tenth as long as with all points
+    calibration = (split.x_train[:300], split.y_train[:300]) if procedure.looks else None
+    engine = "matrix" if mapped.arrays[0].device.linear else "surrogate"
+    key = fingerprint(mapped, x, y, variation, seed, count, engine, procedure, calibration)
+    if path.exists():
+        kept = store.read_tree(path, "digits row")
+        if kept.pop("fingerprint") == key:
+            return kept
+    found = transfer(
+        mapped, x, y, variation=variation, transfers=count, seed=2000 + seed, engine=engine,
+        procedure=procedure, calibration=calibration,
+    )  # fmt: skip
+    software = np.mean(mapped.network.predict(mapped.network.forward(x)[-1]) == y)
+    figures = {**found.summary(), "software": float(software)}
+    store.write_tree(path, {**figures, "fingerprint": key}, "digits row")
+    return figures
+
+
+def _confirm(
+    folder: Path, net: Network, split: Split, variation: Variation, plan: Plan, say: Say
+) -> dict[str, Any]:
+    """The first transfers of the array-trained network again in ngspice, every test point."""
+    mapped = on_tiles(net, split)
+    found: dict[str, TransferStudy] = {}
+    for engine in ("matrix", "ngspice"):
+        say(f"digits: {plan.confirm} transfers with {engine}")
+        found[engine] = transfer(
+            mapped, split.x_test[: plan.points], split.y_test[: plan.points], variation=variation,
+            transfers=plan.confirm, seed=2000 + plan.seeds[0], engine=engine,
+            path=folder / f"confirm-{engine}.h5",
+        )  # fmt: skip
+    mine, golden = found["matrix"], found["ngspice"]
+    return {
+        "transfers": plan.confirm,
+        "predictions": int(golden.predictions.size),
+        "differ": int(np.sum(mine.predictions != golden.predictions)),
+        "worst_logit_error": float(
+            np.abs(mine.logits - golden.logits).max() / np.abs(golden.logits).max()
+        ),
+        "mean": {k: float(v.by_transfer.mean()) for k, v in found.items()},
+    }
