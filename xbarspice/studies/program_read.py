@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,7 +75,7 @@ class Reader:
         if anchor.gain is None:
             return 0.0, np.inf
         G, device = self.state.G.ravel(), self.state.device
-        changed = np.flatnonzero(G != anchor.G.ravel())
+        changed = np.flatnonzero(anchor.G.ravel() != G)
         w, old, gain = (x.ravel()[changed] for x in (anchor.w, anchor.G, anchor.gain))
         new = G[changed]
         j = nonlinear.current(device, w, new) - nonlinear.current(device, w, old)
@@ -84,7 +85,7 @@ class Reader:
         z = float(change @ Z)
         if not z < 0.5:
             return 0.0, np.inf
-        left_out = np.sqrt(change @ gain**2 * z) * float(np.sqrt(Z) @ abs(j)) / (1.0 - z)
+        left_out = math.sqrt(change @ gain**2 * z) * float(np.sqrt(Z) @ abs(j)) / (1.0 - z)
         self.power = anchor.power + float(w @ j)
         seen = (anchor.current + float(gain @ j)) / self.V
         return seen, 2.0 * left_out / self.V + FLOOR * abs(seen)
