@@ -144,3 +144,15 @@ def test_reverse_mode_equals_differences(case, kept, monkeypatch):
         else:
             expected = numeric(lambda x, n=name: loss(**{n: x}), R, 1e-2 * R)
             assert dR[k] == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
+def test_factors_of_living_reductions_never_share_memory():
+    """The memory of a reduction is used again only after it is gone."""
+    first = reduce(xb.Crossbar(conductances((9, 6, 6), seed=1)), keep=True)
+    M = np.ones((9, 6, 6))
+    expected = first.reverse(M)[0]
+    for seed in range(3):  # the memory of these goes from one to the next
+        other = reduce(xb.Crossbar(conductances((9, 6, 6), seed=seed)), keep=True)
+        assert not np.shares_memory(first.panels, other.panels)
+        other.reverse(M)
+    np.testing.assert_array_equal(first.reverse(M)[0], expected)

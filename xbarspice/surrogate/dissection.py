@@ -9,10 +9,14 @@ float64, 1e-6 in float32).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import os
+import threading
+import weakref
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import lru_cache, partial
+from typing import Any
 
 import numba
 import numpy as np
@@ -24,12 +28,12 @@ from xbarspice.surrogate.dissection_kernels import forward, reverse
 from xbarspice.surrogate.dissection_plan import WIRES, Plan, plan_of, topology_of
 from xbarspice.surrogate.dissection_simd import LANES
 
-__all__ = ["Reduction", "at_once", "effective_matrix", "reduce"]
-
-Answer = TypeVar("Answer")
+__all__ = ["Reduction", "effective_matrix", "reduce", "reduce_all", "reverse_all"]
 
 KEEP_BYTES = 1 << 30
 """Largest memory for kept factors; beyond it, the reverse mode repeats the elimination."""
+SPARE_BYTES = 1 << 28
+"""Largest memory held for the factors of later reductions."""
 WORTH_A_THREAD = 10_000
 """Work (see `_work`) for which starting threads pays."""
 
@@ -83,16 +87,7 @@ class Reduction:
             dL/dG (arrays, rows, cols), and dL/dR of `WIRES` summed over the arrays (4,); the latter
             is NaN for a resistance of exactly 0, whose nodes were merged.
         """
-        out = np.empty((len(self.G), self.G.shape[1] + len(WIRES)), self.G.dtype)
-        given = np.ascontiguousarray(M, dtype=self.G.dtype)
-        _on_all_cores(
-            given.shape,
-            lambda k, n: reverse(self.G, self.wires, given, self.plan, k, n, self.panels, out),
-        )
-        by_conductance = out[:, -len(WIRES) :].sum(axis=0, dtype=np.float64)
-        # g = 1/R, so dL/dR = -g^2 dL/dg
-        by_resistance = np.where(self.wires > 0, -(self.wires**2.0) * by_conductance, np.nan)
-        return out[:, : -len(WIRES)].reshape(given.shape), by_resistance
+        return reverse_all([self], [M])[0]
 
 
 def reduce(
@@ -108,24 +103,95 @@ def reduce(
     Raises:
         InputError: the device is not linear, or another dtype.
     """
+    return reduce_all([crossbar], dtype=dtype, keep=keep)[0]
+
+
+def reduce_all(
+    crossbars: Sequence[Crossbar], *, dtype: npt.DTypeLike = np.float64, keep: bool = False
+) -> list[Reduction]:
+    """`reduce` for several shapes of arrays that share the cores."""
+    out = [_prepared(crossbar, np.dtype(dtype), keep) for crossbar in crossbars]
+    _on_all_cores(
+        [
+            (r.G_eff.shape, partial(forward, r.G, r.wires, r.plan, panels=r.panels, out=r.G_eff))
+            for r in out
+        ]
+    )
+    return out
+
+
+def reverse_all(
+    reductions: Sequence[Reduction], Ms: Sequence[npt.NDArray[Any]]
+) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+    """`Reduction.reverse` of several reductions that share the cores."""
+    outs = [np.empty((len(r.G), r.G.shape[1] + len(WIRES)), r.G.dtype) for r in reductions]
+    given = [np.ascontiguousarray(M, dtype=r.G.dtype) for r, M in zip(reductions, Ms, strict=True)]
+    _on_all_cores(
+        [
+            (M.shape, partial(reverse, r.G, r.wires, M, r.plan, panels=r.panels, out=out))
+            for r, M, out in zip(reductions, given, outs, strict=True)
+        ]
+    )
+    answers = []
+    for r, M, out in zip(reductions, given, outs, strict=True):
+        by_conductance = out[:, -len(WIRES) :].sum(axis=0, dtype=np.float64)
+        # g = 1/R, so dL/dR = -g^2 dL/dg
+        by_resistance = np.where(r.wires > 0, -(r.wires**2.0) * by_conductance, np.nan)
+        answers.append((out[:, : -len(WIRES)].reshape(M.shape), by_resistance))
+    return answers
+
+
+def _prepared(crossbar: Crossbar, dtype: np.dtype[Any], keep: bool) -> Reduction:
+    """A reduction whose G_eff is still 0."""
     if not crossbar.device.linear:
         raise broken_rule(
             "the effective matrix needs a linear device", repr(crossbar.device.name),
             'Use device="ohmic", or solve for every input vector.',
         )  # fmt: skip
-    if np.dtype(dtype) not in (np.float64, np.float32):
+    if dtype not in (np.float64, np.float32):
         raise broken_rule("`dtype` must be float64 or float32", dtype, "Pass one of them.")
     plan = plan_of(topology_of(crossbar))
     G = np.ascontiguousarray(crossbar.G_flat.reshape(-1, crossbar.rows * crossbar.cols), dtype)
     R = np.array([getattr(crossbar, name) for name in WIRES])
     wires = np.divide(1.0, R, out=np.zeros_like(R), where=R > 0).astype(dtype)
-    groups = -(-len(G) // LANES)
-    size = groups * plan.panels * LANES
-    keep = keep and size * G.itemsize <= KEEP_BYTES
-    panels = np.empty(size if keep else 0, dtype)
-    out = np.zeros((len(G), crossbar.rows, crossbar.cols), dtype)
-    _on_all_cores(out.shape, lambda k, n: forward(G, wires, plan, k, n, panels, out))
-    return Reduction(G_eff=out, G=G, wires=wires, plan=plan, panels=panels)
+    size = -(-len(G) // LANES) * plan.panels * LANES
+    keep = keep and size * dtype.itemsize <= KEEP_BYTES
+    out = Reduction(
+        G_eff=np.zeros((len(G), crossbar.rows, crossbar.cols), dtype),
+        G=G,
+        wires=wires,
+        plan=plan,
+        panels=_buffers.take(size * dtype.itemsize).view(dtype) if keep else np.empty(0, dtype),
+    )
+    if keep:
+        weakref.finalize(out, _buffers.give, out.panels).atexit = False
+    return out
+
+
+class _Buffers:
+    """Memory of reductions that are gone, for the next ones: new pages cost more than the work."""
+
+    def __init__(self) -> None:
+        self.free: list[npt.NDArray[Any]] = []
+        self.lock = threading.Lock()
+
+    def take(self, size: int) -> npt.NDArray[Any]:
+        """`size` bytes; a free buffer is taken if it fits without much waste."""
+        with self.lock:
+            for k, buffer in enumerate(self.free):
+                if size <= buffer.nbytes <= 2 * size:
+                    return self.free.pop(k)[:size]
+        return np.empty(size, np.uint8)
+
+    def give(self, panels: npt.NDArray[Any]) -> None:
+        """Return a buffer; the oldest ones go while more than `SPARE_BYTES` are held."""
+        with self.lock:
+            self.free.append(panels.view(np.uint8))
+            while sum(buffer.nbytes for buffer in self.free) > SPARE_BYTES:
+                self.free.pop(0)
+
+
+_buffers = _Buffers()
 
 
 def _work(shape: tuple[int, ...]) -> float:
@@ -134,20 +200,24 @@ def _work(shape: tuple[int, ...]) -> float:
     return -(-arrays // LANES) * cells**1.5
 
 
-def at_once(jobs: list[Callable[[], Answer]], shapes: list[tuple[int, ...]]) -> list[Answer]:
-    """Results of reductions (or reverse modes) of arrays of these shapes that share the cores."""
-    small = sum(_work(shape) for shape in shapes) < WORTH_A_THREAD
-    if small or len(jobs) == 1 or numba.get_num_threads() == 1:
-        return [job() for job in jobs]
-    with ThreadPoolExecutor(numba.get_num_threads()) as pool:
-        return list(pool.map(lambda job: job(), jobs))
+def _on_all_cores(jobs: list[tuple[tuple[int, ...], Callable[..., None]]]) -> None:
+    """Do kernels on arrays of these shapes; they take (worker, workers) and release the GIL."""
+    work = sum(_work(shape) for shape, _kernel in jobs)
+    workers = numba.get_num_threads() if work >= WORTH_A_THREAD else 1
+
+    def part(k: int) -> None:
+        for n, (_shape, kernel) in enumerate(jobs):  # shifted: short jobs go to different workers
+            kernel(worker=(k + n) % workers, workers=workers)
+
+    others = [_threads(workers - 1).submit(part, k) for k in range(1, workers)]
+    part(0)
+    for other in others:
+        other.result()
 
 
-def _on_all_cores(shape: tuple[int, ...], work: Callable[[int, int], None]) -> None:
-    """Call ``work(worker, workers)`` for every worker; kernels release the GIL."""
-    workers = min(numba.get_num_threads(), -(-shape[0] // LANES))
-    if workers <= 1 or _work(shape) < WORTH_A_THREAD:
-        work(0, 1)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(lambda k: work(k, workers), range(workers)))
+@lru_cache(maxsize=1)
+def _threads(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, thread_name_prefix="xbarspice")
+
+
+os.register_at_fork(after_in_child=_threads.cache_clear)  # threads do not survive a fork

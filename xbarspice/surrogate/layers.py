@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +14,9 @@ from xbarspice import devices
 from xbarspice.devices import Device
 from xbarspice.errors import broken_rule
 from xbarspice.mapping import Layer, layer_scales, pair_conductances
-from xbarspice.surrogate.torch_matrix import as_numpy, effective_matrices, effective_matrix
+from xbarspice.surrogate.dissection_plan import WIRES
+from xbarspice.surrogate.tiling import Tiling
+from xbarspice.surrogate.torch_matrix import as_numpy, effective_matrix, pair_matrix
 from xbarspice.surrogate.torch_solve import solve
 
 __all__ = ["CrossbarConfig", "CrossbarConv2d", "CrossbarLinear", "quantise"]
@@ -144,7 +147,7 @@ class CrossbarLinear(nn.Module):
         """What would be programmed: S, one (rows, cols) an array, tiles by rows of tiles."""
         with torch.no_grad():
             G = _conductances(self.weight, self.bias, self.config)[0]
-        return [tile for row in _split(G, self.config) for tile in row]
+        return _tiles(G, self.config)
 
 
 class CrossbarConv2d(nn.Conv2d):
@@ -212,54 +215,79 @@ class CrossbarConv2d(nn.Conv2d):
         """What would be programmed: S, one (rows, cols) an array, tiles by rows of tiles."""
         with torch.no_grad():
             G = _conductances(self.weight.flatten(1), self.bias, self.config)[0]
-        return [tile for row in _split(G, self.config) for tile in row]
+        return _tiles(G, self.config)
 
 
 def _pair(value: Any) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
+class _Pairs(torch.autograd.Function):
+    """Inputs: lines and their scales (two a block: weights, bias), the range; output: pairs, S.
+
+    `pair_conductances` in NumPy: the matrices are too small to wake torch's threads for every step.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, scales: list[float], G_min: float, G_max: float, *blocks: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(*blocks)
+        ctx.spans = [(G_max - G_min) / scale for scale in scales]
+        lines = [as_numpy(block) for block in blocks]
+        out = np.empty((sum(map(len, lines)), 2 * lines[0].shape[1]), lines[0].dtype)
+        top = 0
+        for block, scale in zip(lines, scales, strict=True):
+            part = out[top : top + len(block)]
+            part[:, 0::2], part[:, 1::2] = pair_conductances(block, scale, G_min, G_max)
+            top += len(block)
+        return torch.from_numpy(out)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        by_pair, top, out = as_numpy(grads[0]), 0, []
+        for block, span in zip(ctx.saved_tensors, ctx.spans, strict=True):
+            lines = as_numpy(block)
+            part = by_pair[top : top + len(lines)] * np.asarray(span, by_pair.dtype)
+            out.append(part[:, 0::2] * (lines >= 0) - part[:, 1::2] * (lines <= 0))
+            top += len(lines)
+        return None, None, None, *(torch.from_numpy(by) for by in out)
+
+
 def _conductances(
     weight: Tensor, bias: Tensor | None, config: CrossbarConfig
 ) -> tuple[Tensor, Layer]:
     """Pairs of a whole layer, S, (inputs and bias, 2 * outputs), even columns +; and its scales."""
-    W = weight.mT.to(config.dtype)
-    b = bias if bias is not None and config.bias == "array" and bool(bias.any()) else None
+    blocks = [weight.mT.to(config.dtype)]
+    if bias is not None and config.bias == "array" and bool(bias.any()):
+        blocks.append(bias.to(config.dtype)[None, :])
+    own = [as_numpy(block.detach().cpu()) for block in blocks]
     scales = layer_scales(
-        as_numpy(W.detach().cpu().double()),
-        None if b is None else as_numpy(b.detach().cpu().double()),
+        own[0], own[1] if len(own) > 1 else None,
         config.x_scale, config.G_min, config.G_max, config.V_read,
     )  # fmt: skip
-    both = torch.stack(pair_conductances(W, scales.w_scale, config.G_min, config.G_max), dim=-1)
-    if b is not None:
-        line = b.to(config.dtype)[None, :]
-        extra = pair_conductances(line, scales.b_scale, config.G_min, config.G_max)
-        both = torch.cat([both, torch.stack(extra, dim=-1)])
-    return both.flatten(1), scales
+    by_block = [scales.w_scale, scales.b_scale][: len(blocks)]
+    if not weight.is_cuda:
+        return _Pairs.apply(by_block, config.G_min, config.G_max, *blocks), scales
+    pairs = [
+        torch.stack(pair_conductances(block, scale, config.G_min, config.G_max), dim=-1)
+        for block, scale in zip(blocks, by_block, strict=True)
+    ]
+    return torch.cat(pairs).flatten(1), scales
 
 
-def _split(G: Tensor, config: CrossbarConfig) -> list[list[Tensor]]:
+def _tiling(config: CrossbarConfig) -> Tiling:
+    return Tiling(rows=config.tile_rows, cols=config.tile_cols // 2 * 2)
+
+
+def _tiles(G: Tensor, config: CrossbarConfig) -> list[Tensor]:
     """Tiles of a layer, by rows of tiles."""
     width = config.tile_cols // 2 * 2
-    return [list(row.split(width, dim=1)) for row in G.split(config.tile_rows, dim=0)]
+    return [tile for row in G.split(config.tile_rows) for tile in row.split(width, dim=1)]
 
 
-def _regions(size: int, tile: int) -> list[tuple[int, int, int]]:
-    """Runs of equal tiles along one axis: (first line, tiles, lines a tile)."""
-    whole, rest = divmod(size, tile)
-    out = [(0, whole, tile)] if whole else []
-    return [*out, (whole * tile, 1, rest)] if rest else out
-
-
-def _stacked(G: Tensor, config: CrossbarConfig) -> list[tuple[int, int, Tensor]]:
-    """All tiles in at most four stacks of equals: first row, first column, (a, b, rows, cols)."""
-    width = config.tile_cols // 2 * 2
-    out = []
-    for top, a, rows in _regions(G.shape[0], config.tile_rows):
-        for left, b, cols in _regions(G.shape[1], width):
-            part = G[top : top + a * rows, left : left + b * cols]
-            out.append((top, left, part.reshape(a, rows, b, cols).transpose(1, 2)))
-    return out
+def _wires(config: CrossbarConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in WIRES}
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None, config: CrossbarConfig) -> Tensor:
@@ -271,27 +299,11 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None, config: CrossbarConf
     if G.shape[0] > weight.shape[1]:
         volts = nn.functional.pad(volts, (0, 1), value=scales.V_bias)
     if devices.get(config.device).linear and config.adc_bits is None:
-        difference = _through_matrix(volts, G, config)
+        difference = volts @ pair_matrix(G, _tiling(config), _wires(config)).to(volts.dtype)
     else:
         difference = _through_tiles(volts, G, config)
     y = (difference / scales.gain).to(x.dtype)
     return y if bias is None or G.shape[0] > weight.shape[1] else y + bias
-
-
-def _through_matrix(volts: Tensor, G: Tensor, config: CrossbarConfig) -> Tensor:
-    """Current differences of a linear layer, A: the tiles' effective matrices form one matrix."""
-    bands: dict[int, list[Tensor]] = {}
-    stacks = _stacked(G, config)
-    matrices = effective_matrices(
-        [tiles for _top, _left, tiles in stacks],
-        R_wl=config.R_wl, R_bl=config.R_bl, R_driver=config.R_driver, R_sense=config.R_sense,
-    )  # fmt: skip
-    for (top, _left, _tiles), matrix in zip(stacks, matrices, strict=True):
-        bands.setdefault(top, []).append(matrix.transpose(1, 2).flatten(2).flatten(0, 1))
-    whole = torch.cat([torch.cat(band, dim=1) for band in bands.values()])
-    pairs = whole.unflatten(1, (-1, 2))
-    difference = (pairs[..., 0] - pairs[..., 1]).to(volts.dtype)
-    return volts @ difference
 
 
 def _through_tiles(volts: Tensor, G: Tensor, config: CrossbarConfig) -> Tensor:
@@ -299,21 +311,16 @@ def _through_tiles(volts: Tensor, G: Tensor, config: CrossbarConfig) -> Tensor:
     v = volts.to(config.dtype).flatten(0, -2)
     linear = devices.get(config.device).linear
     bands: dict[int, list[Tensor]] = {}
-    for top, _left, tiles in _stacked(G, config):
-        a, b, rows, _cols = tiles.shape
+    tiling = _tiling(config)
+    regions = tiling.regions(G.shape)
+    for (top, _left, a, b, rows, _cols), tiles in zip(regions, tiling.stacks(G), strict=True):
         own = v[:, top : top + a * rows].unflatten(1, (a, 1, rows))
         if linear:
-            matrix = effective_matrix(
-                tiles, R_wl=config.R_wl, R_bl=config.R_bl, R_driver=config.R_driver,
-                R_sense=config.R_sense,
-            )  # fmt: skip
+            matrix = effective_matrix(tiles, **_wires(config))
             current = torch.einsum("nakr,abrc->nabc", own, matrix)
         else:
             own = own.expand(-1, a, b, rows)
-            current = solve(
-                tiles, own, device=config.device, R_wl=config.R_wl, R_bl=config.R_bl,
-                R_driver=config.R_driver, R_sense=config.R_sense,
-            ).I_out  # fmt: skip
+            current = solve(tiles, own, device=config.device, **_wires(config)).I_out
         pairs = current.unflatten(-1, (-1, 2))
         difference = pairs[..., 0] - pairs[..., 1]
         if config.adc_bits is not None:

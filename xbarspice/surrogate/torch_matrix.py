@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,14 +12,14 @@ from xbarspice.array import READ, Crossbar, End, LineEnds
 from xbarspice.devices import Device
 from xbarspice.errors import XbarspiceError, broken_rule
 from xbarspice.surrogate import adjoint
-from xbarspice.surrogate.dissection import Reduction, at_once, reduce
+from xbarspice.surrogate.dissection import Reduction, reduce, reduce_all, reverse_all
 from xbarspice.surrogate.dissection_plan import WIRES
+from xbarspice.surrogate.tiling import Tiling
 from xbarspice.surrogate.torch_dense import dense_effective_matrix
 
 __all__ = [
-    "Scalar", "as_numpy", "as_resistances", "check_tensor", "crossbar_of", "effective_matrices",
-    "effective_matrix",
-    "only_once",
+    "Scalar", "as_numpy", "as_resistances", "check_tensor", "crossbar_of", "effective_matrix",
+    "only_once", "pair_matrix",
 ]  # fmt: skip
 
 Scalar = float | Tensor
@@ -95,42 +93,29 @@ def check_tensor(name: str, value: Any) -> None:
         )
 
 
-class _EffectiveMatrices(torch.autograd.Function):
-    """Inputs: crossbars, R x 4, then the G of each crossbar; outputs: G_eff of each."""
+class _EffectiveMatrix(torch.autograd.Function):
+    """Inputs: crossbar, R x 4, G; output: G_eff."""
 
     @staticmethod
-    def forward(ctx: Any, crossbars: list[Crossbar], *tensors: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, crossbar: Crossbar, *tensors: Tensor) -> Tensor:
+        G = tensors[4]
         keep = any(ctx.needs_input_grad)
-        R, Gs = tensors[:4], tensors[4:]
-        dtype = as_numpy(Gs[0]).dtype
-        jobs = [partial(reduce, c, dtype=dtype, keep=keep) for c in crossbars]
-        found = at_once(jobs, [c.G.shape for c in crossbars])
+        reduction = reduce(crossbar, dtype=as_numpy(G).dtype, keep=keep)
         if keep:
-            ctx.save_for_backward(*R, *Gs)
-            ctx.crossbars, ctx.reductions = crossbars, found
-        return tuple(
-            torch.from_numpy(r.G_eff).reshape(G.shape) for r, G in zip(found, Gs, strict=True)
-        )
+            ctx.save_for_backward(*tensors)
+            ctx.crossbar, ctx.reduction = crossbar, reduction
+        return torch.from_numpy(reduction.G_eff).reshape(G.shape)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        sources = (*ctx.saved_tensors, *grads)
+        reduction: Reduction = ctx.reduction
         wanted = np.array(ctx.needs_input_grad[1:5])
-
-        def job(crossbar: Crossbar, reduction: Reduction, grad: Tensor) -> Any:
-            M = as_numpy(grad).reshape(reduction.G_eff.shape)
-            dG, dR = reduction.reverse(M)
-            return dG, _checked_resistances(crossbar, reduction, M, dR, wanted)
-
-        parts = zip(ctx.crossbars, ctx.reductions, grads, strict=True)
-        found = at_once([partial(job, *part) for part in parts], [g.shape for g in grads])
-        dR = np.sum([by_R for _dG, by_R in found], axis=0)
+        M = as_numpy(grads[0]).reshape(reduction.G_eff.shape)
+        dG, dR = reduction.reverse(M)
+        dR = _checked_resistances(ctx.crossbar, reduction, M, dR, wanted)
         by_R = [torch.tensor(d) if w else None for d, w in zip(dR, wanted, strict=True)]
-        by_G = [
-            torch.from_numpy(dG).reshape(grad.shape)
-            for (dG, _by_R), grad in zip(found, grads, strict=True)
-        ]
-        return (None, *(only_once(g, *sources) for g in (*by_R, *by_G)))
+        by_G = torch.from_numpy(dG).reshape(grads[0].shape)
+        return (None, *(only_once(g, *ctx.saved_tensors, *grads) for g in (*by_R, by_G)))
 
 
 def _checked_resistances(
@@ -178,31 +163,56 @@ def effective_matrix(
         FloatingNodeError: a line has no path to any source.
         XbarspiceError: a gradient of this function is differentiated again.
     """
-    return effective_matrices(
-        [G], R_wl=R_wl, R_bl=R_bl, R_driver=R_driver, R_sense=R_sense, ends=ends
-    )[0]
+    check_tensor("G", G)
+    R = as_resistances(G, R_wl, R_bl, R_driver, R_sense)
+    crossbar = crossbar_of(G, R, "ohmic", ends)
+    if G.is_cuda:
+        flat = G.reshape(-1, crossbar.rows, crossbar.cols).double()
+        return dense_effective_matrix(crossbar, flat, torch.stack(R)).reshape(G.shape).to(G.dtype)
+    return _EffectiveMatrix.apply(crossbar, *R, G)  # type: ignore[no-any-return]
 
 
-def effective_matrices(
-    Gs: Sequence[Tensor],
-    *,
-    R_wl: Scalar = 1.0,
-    R_bl: Scalar = 1.0,
-    R_driver: Scalar = 0.0,
-    R_sense: Scalar = 0.0,
-    ends: LineEnds = READ,
-) -> list[Tensor]:
-    """`effective_matrix` of several batches of arrays, of one dtype, that share the cores."""
-    for G in Gs:
-        check_tensor("G", G)
-    R = as_resistances(Gs[0], R_wl, R_bl, R_driver, R_sense)
-    crossbars = [crossbar_of(G, R, "ohmic", ends) for G in Gs]
-    if Gs[0].is_cuda:
-        wires = torch.stack(R)
-        return [
-            dense_effective_matrix(c, G.reshape(-1, c.rows, c.cols).double(), wires)
-            .reshape(G.shape)
-            .to(G.dtype)
-            for c, G in zip(crossbars, Gs, strict=True)
-        ]
-    return list(_EffectiveMatrices.apply(crossbars, *R, *Gs))
+class _PairMatrix(torch.autograd.Function):
+    """Inputs: tiling, resistances, G (inputs, 2 * outputs); output: (inputs, outputs)."""
+
+    @staticmethod
+    def forward(ctx: Any, tiling: Tiling, wires: dict[str, Any], G: Tensor) -> Tensor:
+        keep = ctx.needs_input_grad[2]
+        values = as_numpy(G)
+        crossbars = [Crossbar(tiles, **wires) for tiles in tiling.stacks(values)]
+        reductions = reduce_all(crossbars, dtype=values.dtype, keep=keep)
+        if keep:
+            ctx.save_for_backward(G)
+            ctx.tiling, ctx.reductions = tiling, reductions
+        whole = tiling.join([r.G_eff for r in reductions], np.empty_like(values))
+        return torch.from_numpy(whole[:, 0::2] - whole[:, 1::2])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        (G,) = ctx.saved_tensors
+        M = np.empty(G.shape, as_numpy(G).dtype)
+        M[:, 0::2] = as_numpy(grads[0])
+        np.negative(M[:, 0::2], out=M[:, 1::2])
+        Ms = [tiles.reshape(-1, *tiles.shape[2:]) for tiles in ctx.tiling.stacks(M)]
+        found = reverse_all(ctx.reductions, Ms)
+        dG = torch.from_numpy(ctx.tiling.join([by_G for by_G, _by_R in found], M))
+        return None, None, only_once(dG, G, *grads)
+
+
+def pair_matrix(G: Tensor, tiling: Tiling, wires: dict[str, Any]) -> Tensor:
+    """The matrix that tiles of linear differential pairs multiply by, as one.
+
+    Args:
+        G: conductances of a layer, S, (inputs, 2 * outputs), even columns +.
+        tiling: how the layer is cut into arrays.
+        wires: `WIRES` in ohm.
+
+    Returns:
+        Difference of the effective columns of every pair, S, (inputs, outputs), differentiable once
+        in `G`.
+    """
+    if G.is_cuda:
+        stacks = [effective_matrix(tiles, **wires) for tiles in tiling.stacks(G)]
+        pairs = tiling.join(stacks, torch.empty_like(G)).unflatten(1, (-1, 2))
+        return pairs[..., 0] - pairs[..., 1]
+    return _PairMatrix.apply(tiling, wires, G)  # type: ignore[no-any-return]
