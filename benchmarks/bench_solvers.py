@@ -6,8 +6,7 @@
 Every time is a median of repetitions that are interleaved in short bursts, so that no peer always
 finds the caches of another. One thread. The surrogate and the nodal engine are timed through the
 public `xb.solve`, on a crossbar object that exists; the peers on matrices that exist: building
-objects and matrices is left out for all. Peers that are not installed are named as such. The fitted
-alpha-beta formula is left out: its fitting procedure has not been reproduced from its paper here.
+objects and matrices is left out for all. Peers that are not installed are named as such.
 """
 
 from __future__ import annotations
@@ -99,6 +98,36 @@ def ideal(crossbar, V):
     return lambda: V @ crossbar.G
 
 
+def alpha_beta(crossbar, V):
+    """The fitted formula I = V (alpha * G * beta): attenuation of every device by its two wires.
+
+    alpha_ij = (g f + sum_{k<i} (i-k) G_kj) / (g f + f_a sum_k (m-k) G_kj) along the bit line, beta
+    alike along the word line, with closed forms for the fit factors f and f_a. Written from the
+    formulas of the model comparison github.com/alambertini01/Crossbar_Models_Comparison ("gamma"),
+    since their paper could not be had.
+    """
+    G, g = crossbar.G, 1 / R
+    n = len(G)
+    k = np.arange(n)
+
+    def call():
+        mean = G.mean()
+        near = 1 / (1 + (n - k) @ G.mean(1) / g) / (1 + (k + 1) @ G.mean(0) / g)
+        s, A, B, X = np.sqrt(near), (n - 2) / n, 2 / n, n * (n - 1) / 2 * mean
+        fit = max(A * X * s * (g + X) / (g * (g - g * s + A * X * (1 - s) - B * X * s)), 0)
+        q, Y = (n - 1) / (n + 1), n * (n + 1) / 2 * mean
+        edge = (q * (g + Y) + 2 / (n + 1) * g * fit) / (g + q * Y)
+        down = np.zeros((n + 1, n))
+        np.cumsum(np.cumsum(G, axis=0), axis=0, out=down[1:])
+        right = np.zeros((n, n + 1))
+        np.cumsum(np.cumsum(G[:, ::-1], axis=1), axis=1, out=right[:, 1:])
+        alpha = (g * fit + down[:-1]) / (g * fit + edge * down[-1])
+        beta = (g * fit + right[:, -2::-1]) / (g * fit + edge * right[:, -1:])
+        return V @ (alpha * G * beta)
+
+    return call
+
+
 def measure(peers, seconds=4.0, burst=5):
     """Median seconds of each callable; bursts of one after the other until the time is used up."""
     times = {name: [] for name in peers}
@@ -121,7 +150,7 @@ def linear_rows(size, with_ngspice):
     crossbar, V = problem(size)
     makers = {
         "surrogate": surrogate, "ideal product": ideal, "SciPy sparse LU": sparse_lu,
-        "nodal engine": nodal, "badcrossbar": badcrossbar,
+        "nodal engine": nodal, "badcrossbar": badcrossbar, "alpha-beta formula": alpha_beta,
     }  # fmt: skip
     if with_ngspice:
         makers["ngspice"] = ngspice
