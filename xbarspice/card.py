@@ -11,8 +11,9 @@ A card is a TOML file that `xbarspice calibrate` writes and every command accept
     high = 2.21
     unit = "ohm"
 
-Names are ``R_wl``, ``R_bl``, ``R_driver``, ``R_sense`` and the fields of the device as
-``device.<field>``. A configuration overlaid with a card says so in its `calibration` section.
+Names are ``R_wl``, ``R_bl``, ``R_driver``, ``R_sense``, the fields of the device as
+``device.<field>``, and intervals of terms of `variability` as ``variability.<term>.<field>``. A
+configuration overlaid with a card says so in its `calibration` section.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class CalibrationCard(_Part):
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
         known = [*WIRES, *(f"device.{name}" for name in _fields(self.device))]
-        wrong = sorted(set(self.values) - set(known))
+        wrong = sorted(n for n in set(self.values) - set(known) if not n.startswith("variability."))
         if wrong:
             raise ValueError(f"values must be among {known}, not {wrong}")
         low = [name for name in WIRES if name in self.values and self.values[name].value < 0]

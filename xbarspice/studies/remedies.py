@@ -304,7 +304,7 @@ def _drift(work: _Work, bse: Any, chosen: Bools, number: int) -> Array:
     drift = Draws(rng, work.G).lookup(table.levels, table.quantiles, row, u)
     if bse.beyond_4_sigma is not None:
         drift = np.where(np.abs(drift) > 4.0 * table.std[row], bse.beyond_4_sigma, drift)
-    return drift * (later > 0)
+    return bse.scale * drift * (later > 0)
 
 
 def _tune(tester: Tester, works: list[_Work], terms: _Terms, number: int) -> bool:

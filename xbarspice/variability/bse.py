@@ -68,6 +68,7 @@ class BiasingSchemeEffect(Variation):
         later_writes: devices of the same array that are programmed after all of these.
         beyond_4_sigma: None keeps the measured tails. A value in S replaces each drift whose size
             exceeds four standard deviations of its row; the released code uses +60e-6 there.
+        scale: factor on every drift of the table, for dies that drift more or less than its dies.
     """
 
     source: ClassVar[str] = (
@@ -77,9 +78,11 @@ class BiasingSchemeEffect(Variation):
     order: Sequence[int] | None = None
     later_writes: int = 0
     beyond_4_sigma: float | None = None
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         need(self.later_writes >= 0, "`later_writes` must be >= 0", self.later_writes, "Count.")
+        need(self.scale >= 0, "`scale` must be >= 0", self.scale, "1 keeps the measured drifts.")
         if self.order is not None:
             order = tuple(int(k) for k in np.asarray(self.order).ravel())
             need(
@@ -112,4 +115,4 @@ class BiasingSchemeEffect(Variation):
         if self.beyond_4_sigma is not None:
             far = abs(drift) > draws.array(4.0 * table.std[row])
             drift = where(far, draws.array(self.beyond_4_sigma), drift)
-        return G + drift * draws.array(later > 0)
+        return G + self.scale * drift * draws.array(later > 0)

@@ -1,6 +1,34 @@
 """Calibration: fit the models to measured data, and say how well they are known."""
 
+from xbarspice.studies.calibrate.cards import card_of, card_of_spread, record_of
 from xbarspice.studies.calibrate.fit import Fit, Noise, Options, fit_reads
+from xbarspice.studies.calibrate.pulses import fit_pulses
+from xbarspice.studies.calibrate.readers import (
+    read_programming,
+    read_pulses,
+    read_reads,
+    read_sweeps,
+)
 from xbarspice.studies.calibrate.records import Programming, PulseTrains, Reads, sweeps
+from xbarspice.studies.calibrate.spread import Spread, fit_spread
 
-__all__ = ["Fit", "Noise", "Options", "Programming", "PulseTrains", "Reads", "fit_reads", "sweeps"]
+__all__ = [
+    "Fit",
+    "Noise",
+    "Options",
+    "Programming",
+    "PulseTrains",
+    "Reads",
+    "Spread",
+    "card_of",
+    "card_of_spread",
+    "fit_pulses",
+    "fit_reads",
+    "fit_spread",
+    "read_programming",
+    "read_pulses",
+    "read_reads",
+    "read_sweeps",
+    "record_of",
+    "sweeps",
+]

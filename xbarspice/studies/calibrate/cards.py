@@ -1,0 +1,118 @@
+"""Cards from fits: values, intervals, hash of the data, held-out error; and the record of a fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+from xbarspice.card import CalibrationCard, CardValue, data_hash
+from xbarspice.errors import broken_rule
+from xbarspice.studies.calibrate.fit import Fit
+from xbarspice.studies.calibrate.model import TIED
+from xbarspice.studies.calibrate.spread import Spread
+
+__all__ = ["card_of", "card_of_spread", "record_of"]
+
+
+def card_of(
+    fit: Fit,
+    device: str,
+    data: Sequence[Path],
+    *,
+    title: str,
+    date: str | None = None,
+    before: CalibrationCard | None = None,
+) -> CalibrationCard:
+    """The card of a fit.
+
+    Args:
+        fit: from `fit_reads` or `fit_pulses`.
+        device: registered name of the device that was assumed.
+        data: the measured files.
+        title: names the card in reports.
+        date: as the caller wants it; None leaves it out, and equal data give equal cards.
+        before: an earlier card whose other values are taken over, with their own intervals.
+    """
+    digest = data_hash(*data)
+    values: dict[str, CardValue] = {}
+    bounds = zip(fit.parameters, fit.values, fit.low, fit.high, strict=True)
+    for p, value, low, high in bounds:
+        if p.name.startswith("G["):
+            continue
+        entry = CardValue(
+            value=float(value), low=float(low), high=float(high), unit=p.unit, data_sha256=digest
+        )
+        values |= dict.fromkeys(TIED.get(p.name, (p.name,)), entry)
+    card = CalibrationCard(
+        title=title, date=date, data=tuple(path.name for path in data), data_sha256=digest,
+        device=device, values=values, held_out=fit.held_out, notices=fit.findings,
+    )  # fmt: skip
+    return _merged(before, card)
+
+
+def card_of_spread(
+    spread: Spread,
+    device: str,
+    data: Sequence[Path],
+    *,
+    title: str,
+    date: str | None = None,
+    before: CalibrationCard | None = None,
+) -> CalibrationCard:
+    """The card of a variability model; arguments as in `card_of`."""
+    digest = data_hash(*data)
+    values = {k: v.model_copy(update={"data_sha256": digest}) for k, v in spread.values.items()}
+    card = CalibrationCard(
+        title=title, date=date, data=tuple(path.name for path in data), data_sha256=digest,
+        device=device, values=values, variability=spread.terms, notices=spread.notices,
+    )  # fmt: skip
+    return _merged(before, card)
+
+
+def _merged(before: CalibrationCard | None, card: CalibrationCard) -> CalibrationCard:
+    if before is None:
+        return card
+    if before.device != card.device:
+        raise broken_rule(
+            "an earlier card must be of the same device", f"{before.device} and {card.device}",
+            "Leave it out, or choose its device.",
+        )  # fmt: skip
+    return CalibrationCard(
+        **{
+            **card.model_dump(),
+            "values": {**before.model_dump()["values"], **card.model_dump()["values"]},
+            "variability": card.variability or before.variability,
+            "data": (*before.data, *card.data),
+            "notices": (*before.notices, *card.notices),
+        }
+    )
+
+
+def record_of(fit: Fit) -> dict[str, Any]:
+    """A fit as plain values, for JSON and reports."""
+    bounds = zip(fit.parameters, fit.values, fit.low, fit.high, fit.error, strict=True)
+    rows = [
+        {
+            "name": p.name, "unit": p.unit, "start": p.start, "value": float(v),
+            "low": _finite(low), "high": _finite(high), "error": _finite(error),
+        }
+        for p, v, low, high, error in bounds
+    ]  # fmt: skip
+    return {
+        "parameters": rows,
+        "points": len(fit.measured),
+        "fitted": int(fit.fitted.sum()),
+        "rms_error": fit.rms,
+        "scatter_over_noise": fit.scale,
+        "held_out": None if fit.held_out is None else fit.held_out.model_dump(),
+        "findings": list(fit.findings),
+        "singular_values": fit.singular,
+        "evaluations": fit.evaluations,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
