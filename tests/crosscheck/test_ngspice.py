@@ -109,6 +109,22 @@ def test_hand_written_reference_deck_agrees():
         assert printed == pytest.approx([*sol.I_out, *-sol.I_in], rel=1e-9)
 
 
+@pytest.mark.parametrize("wires", [(0.1, 0.1), (0.01, 0.0), (0.1, 1.0), (0.01, 10.0)])
+@pytest.mark.parametrize("device", DEVICES[1:])
+def test_short_wires_converge_as_far_as_rounding_lets_them(device, wires):
+    """An abstol below eps * V / R never converges; the answer is as good as that noise allows."""
+    rng = np.random.default_rng(21)
+    R = {"R_wl": wires[0], "R_bl": wires[1], "R_driver": 5.0, "R_sense": 5.0}
+    crossbar = xb.Crossbar(rng.uniform(5e-5, 5e-4, (8, 6)), device=device, **R)
+    V_in = rng.uniform(-0.5, 0.5, (100, 8))
+    got = xb.solve(crossbar, V_in, engine="ngspice")
+    want = xb.solve(crossbar, V_in, engine="nodal")
+    noise = 1e-14 * 0.5 / min(R for R in wires if R > 0)
+    assert np.abs(got.I_out - want.I_out).max() <= noise
+    assert np.abs(got.I_in - want.I_in).max() <= noise
+    assert got.stats.notes == ()
+
+
 def test_reverse_read_with_driven_bit_lines():
     """Both V_in and V_out may vary from vector to vector, and lines may be driven at both ends."""
     rng = np.random.default_rng(11)
@@ -156,7 +172,7 @@ def test_long_sweeps_keep_tiny_voltages_exact():
     device = xb.devices.get("sinh_tio2")
     crossbar = xb.Crossbar([[1e-4]], R_wl=0, R_bl=0, device=device)
     sol = xb.solve(crossbar, V_in, engine="ngspice")
-    # Newton stops at abstol = 1e-18 A, so the picoampere readings end there, not at 1e-12
+    # Newton stops at an abstol of 1e-18 A, so the picoampere readings end there, not at 1e-12
     assert np.allclose(sol.I_out, device.current(V_in, 1e-4), rtol=1e-12, atol=1e-20)
     assert sol.stats.notes == ()
 

@@ -14,7 +14,7 @@ from xbarspice.array import Crossbar, End
 from xbarspice.devices import Device
 from xbarspice.errors import broken_rule
 from xbarspice.netlist.hierarchy import Cell, Design, Element, deck_elements, g_hash
-from xbarspice.netlist.records import Netlist, build, describe_device
+from xbarspice.netlist.records import Netlist, build, describe_device, steepest
 
 __all__ = ["Bench", "Dialect", "Source", "bench"]
 
@@ -44,6 +44,7 @@ class Bench:
         vectors: number of drive vectors K.
         device: the model, whose library files a simulator may have to load.
         form: how devices are written.
+        slope: largest conductance, S; with the voltages it says how tight tolerances can be.
     """
 
     include: str
@@ -54,6 +55,7 @@ class Bench:
     vectors: int
     device: Device
     form: str
+    slope: float
     instance: str = "Xdut"
 
 
@@ -92,6 +94,7 @@ def bench(
     return Bench(
         include=include, cell=design.top.name, nodes=tuple(nodes), drives=drives, senses=senses,
         vectors=record.vectors, device=design.device, form=design.form,
+        slope=steepest(crossbar),
     )  # fmt: skip
 
 
@@ -154,6 +157,7 @@ def deck_bench(record: Netlist) -> Bench:
     return Bench(
         include="", cell="", nodes=(), drives=drives, senses=senses, vectors=record.vectors,
         device=record.crossbar.device, form="subcircuit",
+        slope=steepest(record.crossbar),
     )  # fmt: skip
 
 

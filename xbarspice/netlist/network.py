@@ -32,7 +32,7 @@ from xbarspice.devices import Ohmic
 from xbarspice.errors import broken_rule
 from xbarspice.mapping import Block, MappedNetwork
 from xbarspice.netlist import ngspice as dialect
-from xbarspice.netlist.records import Netlist, Resistors, Sources, build
+from xbarspice.netlist.records import Netlist, Resistors, Sources, build, steepest
 
 __all__ = [
     "NetworkNetlist", "build_network", "driven", "network_circuit", "network_options",
@@ -150,21 +150,15 @@ def network_circuit(net: NetworkNetlist) -> list[str]:
 
 
 def network_options(net: NetworkNetlist, *, klu: bool) -> str:
-    """The `.options` card: tolerances just above the rounding of the largest conductance.
+    """The `.options` card: `ngspice.tolerances`, whose noise a neuron shows times its 1/gain.
 
-    A line of little resistance, driven at `V_read`, rounds its current to some 1e-16 of V_read/R,
-    and a neuron shows that noise times its transimpedance. Newton's method, which ends when its
-    steps are that small, has then come closer still: over 108 small networks the worst sum or
-    current was 6e-12 of the largest away from runs layer by layer. An abstol of 1e-18 (the array
-    engine's) did not converge for some of them.
+    Over 108 small networks the worst sum or current was 6e-12 of the largest away from runs layer
+    by layer. An abstol of 1e-18 did not converge for some of them.
     """
-    wires = ("R_wl", "R_bl", "R_driver", "R_sense")
-    ohms = [getattr(a, name) for a in net.mapped.arrays for name in wires]
-    slope = max([1 / R for R in ohms if R > 0] + [float(a.G.max()) for a in net.mapped.arrays])
-    abstol = 4e-15 * slope * net.mapped.V_read
-    vntol = abstol / min(layer.gain for layer in net.mapped.layers)
-    tolerances = f"reltol=1e-12 abstol={abstol:.3g} vntol={vntol:.3g} gmin=1e-20 pivrel={PIVREL}"
-    return f".options {tolerances}{' klu' if klu else ''}"
+    slope = max(steepest(array) for array in net.mapped.arrays)
+    transimpedance = 1 / min(layer.gain for layer in net.mapped.layers)
+    words = dialect.tolerances(slope, net.mapped.V_read, transimpedance)
+    return f".options {words} pivrel={PIVREL}{' klu' if klu else ''}"
 
 
 def network_saves(net: NetworkNetlist, *, nodes: bool) -> list[str]:

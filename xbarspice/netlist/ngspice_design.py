@@ -5,7 +5,7 @@ from __future__ import annotations
 from xbarspice.devices import Device
 from xbarspice.netlist.dialect import Bench
 from xbarspice.netlist.hierarchy import Element, mem_model
-from xbarspice.netlist.ngspice import OPTIONS, plateaus
+from xbarspice.netlist.ngspice import plateaus, tolerances
 from xbarspice.netlist.ngspice import write as write_deck
 from xbarspice.netlist.records import Netlist
 from xbarspice.netlist.spice import SpiceDialect, default_parameters
@@ -52,7 +52,9 @@ class Ngspice(SpiceDialect):
             lines = [*drives, *lines]
         model = mem_model(bench.device, bench.form)
         osdi = [f"pre_osdi {model}.osdi"] if bench.form == "verilog_a" else []
-        return [*lines, f".options {OPTIONS} klu", ".control", *osdi, "set numdgt=15",
+        volts = max((abs(v) for s in bench.drives for v in s.volts), default=0.0)
+        options = tolerances(bench.slope, volts)
+        return [*lines, f".options {options} klu", ".control", *osdi, "set numdgt=15",
                 "optran 1 1 1 0 0 0", run, "print all", ".endc"]  # fmt: skip
 
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from xbarspice.array import Crossbar, End
 from xbarspice.errors import broken_rule
 
-__all__ = ["Devices", "Netlist", "Resistors", "Sources", "build", "config_hash", "place"]
+__all__ = ["Devices", "Netlist", "Resistors", "Sources", "build", "config_hash", "place", "steepest"]
 
 Array = npt.NDArray[np.float64]
 
@@ -119,6 +119,12 @@ def describe_device(crossbar: Crossbar) -> str:
     device = crossbar.device
     fields = dataclasses.fields(device) if dataclasses.is_dataclass(device) else ()
     return " ".join([device.name, *(f"{f.name}={getattr(device, f.name)!r}" for f in fields)])
+
+
+def steepest(crossbar: Crossbar) -> float:
+    """Largest conductance of an array, wires and line ends included, S."""
+    ohms = (crossbar.R_wl, crossbar.R_bl, crossbar.R_driver, crossbar.R_sense)
+    return max([1 / R for R in ohms if R > 0] + [float(crossbar.G.max())])
 
 
 def build(crossbar: Crossbar, V_in: npt.ArrayLike, V_out: npt.ArrayLike | None = None) -> Netlist:

@@ -82,7 +82,7 @@ def golden_gradient(
         netlist,
         lambda name, volts: f"{volts!r}{' ac 1' if name in ports else ''}",
         analysis="ac lin 1 1 1",
-        options=dialect.OPTIONS,
+        options=dialect.options(netlist),
         nodes=True,
     )
     raw = run(lines, executable=executable, timeout=timeout, points=1).raw
