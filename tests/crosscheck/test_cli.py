@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+import xbarspice as xb
 from xbarspice import network as networks
 from xbarspice import store
 
@@ -173,3 +174,41 @@ def test_help_shows_an_example(command):
     assert done.returncode == 0
     assert "Example" in done.stdout
     assert "--json" in done.stdout
+
+
+def test_verify_judges_an_array_and_explains_its_currents(tmp_path):
+    """A file whose currents were found with the two end resistances exchanged: one finding."""
+    rng = np.random.default_rng(0)
+    G, V = rng.uniform(1e-4, 5e-4, (6, 5)), rng.uniform(0, 0.2, (4, 6))
+    wires = {"R_wl": 2.0, "R_bl": 2.0}
+    right = xb.Crossbar(G, **wires, R_sense=90.0, device="sinh_tio2")
+    I_out = xb.solve(right, V, engine="nodal").I_out
+    np.savez(tmp_path / "a.npz", G=G, **wires, R_driver=90.0, R_sense=0.0, device="sinh_tio2",
+             V_in=V, I_out=I_out)  # fmt: skip
+    done = call("verify", "a.npz", "--engine", "surrogate", "--worst-case", "--out", "v", "--json",
+                "--set", "verify.steps=3", "--set", "verify.rounds=1", cwd=tmp_path)  # fmt: skip
+    record = json.loads(done.stdout)
+    assert done.returncode == 1, done.stderr
+    assert [e["engine"] for e in record["engines"]] == ["ngspice", "surrogate"]
+    assert [f["kind"] for f in record["findings"]] == ["driver resistance on the wrong side"]
+    assert [g["name"] for g in record["gates"] if not g["passed"]] == [
+        "currents that came with the array"
+    ]
+    assert record["origins"] == ["file"] * 4 + ["worst: ideal product", "worst: engines"]
+    assert record["engines"][1]["layers"][0]["worst"] < 1e-9
+    assert "driver resistance on the wrong side" in (tmp_path / "v/junit.xml").read_text()
+    assert (tmp_path / "v/array.h5").is_file()
+
+
+def test_verify_with_chosen_engines_and_test_set(tmp_path, network):
+    networks.save(tmp_path / "n.npz", network)
+    done = call("verify", "n.npz", "--engine", "surrogate", "--engine", "pyspice", "--reference",
+                "nodal", "--test-set", "--random", 3, "--set", "data.test=20", "--json",
+                cwd=tmp_path)  # fmt: skip
+    record = json.loads(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert [e["engine"] for e in record["engines"]] == ["nodal", "surrogate", "pyspice"]
+    assert record["origins"] == ["test set"] * 20 + ["random"] * 3
+    assert record["findings"] == []
+    assert all(energy > 0 for energy in record["engines"][0]["energy"])
+    assert call("verify", cwd=tmp_path).returncode == 2

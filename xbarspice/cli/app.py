@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from xbarspice.cli import campaign, program, reproduce, screens, tapeout, transfer
+from xbarspice.cli import campaign, program, reproduce, screens, tapeout, transfer, verify
 from xbarspice.cli.options import (
     Activation,
     Calibration,
@@ -162,34 +162,6 @@ def solve(
     )
 
 
-@app.command(
-    epilog="Example: xbarspice verify network.pt --activation relu --random 50 --out runs/v"
-)
-def verify(
-    mapped: Mapped,
-    out: RunFolder = Path("runs/verify"),
-    inputs: Inputs = None,
-    random: Random = 50,
-    activation: Activation = None,
-    config: Config = None,
-    calibration: Calibration = None,
-    settings: Settings = None,
-    json: Json = False,
-) -> None:
-    """Cross-check the engines against ngspice on a mapped network; exit 1 if a gate fails."""
-    from xbarspice.cli import steps
-
-    run = steps.configuration(config, settings, calibration=calibration)
-    network = steps.mapped_network(mapped, run, activation)
-    x, y = steps.inputs(network.network, inputs, random, run.seed)
-    with run_folder(out) as folder:
-        record = _crosscheck(
-            folder, run, network, x, y, {"title": f"Cross-check of {mapped.name}"}, json
-        )
-    screens.crosscheck(record, out, json)
-    raise typer.Exit(0 if record["passed"] else 1)
-
-
 @app.command(epilog="Example: xbarspice demo --out runs/demo --set array.R_wl=2")
 def demo(
     out: RunFolder = Path("runs/demo"),
@@ -220,26 +192,9 @@ def demo(
             "training": steps.training_record(trained, None),
             "seconds": seconds,
         }
-        record = _crosscheck(folder, run, mapped, split.x_test, split.y_test, extra, json)
+        record = verify.crosscheck(folder, run, mapped, split.x_test, split.y_test, extra, json)
     screens.crosscheck(record, out, json)
     raise typer.Exit(0 if record["passed"] else 1)
-
-
-def _crosscheck(
-    folder: Path, run: Any, mapped: Any, x: Any, y: Any, extra: dict[str, Any], quiet: bool
-) -> dict[str, Any]:
-    from xbarspice.cli import steps
-    from xbarspice.studies.crosscheck import crosscheck
-
-    start = time.perf_counter()
-    with screens.engines_progress(quiet=quiet) as report:
-        check = crosscheck(
-            mapped, x, y, engines=run.engines, reference=run.reference, gates=run.gates,
-            progress=report,
-        )  # fmt: skip
-    extra.setdefault("seconds", {})["crosscheck"] = time.perf_counter() - start
-    with screens.waiting("writing the report", quiet=quiet):
-        return steps.write_run(folder, run, mapped, check, x, y, extra)
 
 
 @app.command(epilog="Example: xbarspice doctor --json")
@@ -252,6 +207,7 @@ def doctor(json: Json = False) -> None:
     raise typer.Exit(0 if record["ngspice"]["path"] else 3)
 
 
+verify.register(app)
 transfer.register(app)
 campaign.register(app)
 reproduce.register(app)

@@ -120,6 +120,8 @@ def crosscheck(record: dict[str, Any], out: Path, as_json: bool) -> None:
                 f"{cell['error']:.1e} of the largest device current "
                 f"({cell['I_reference'] * 1e6:.3g} uA at {cell['V_device'] * 1e3:.3g} mV)"
             )
+    for line in _remarks(record):
+        console.print(line, soft_wrap=True)
     table = Table(title="Gates", title_justify="left")
     for name in ("gate", "value", "limit", ""):
         table.add_column(name, justify="left" if name in {"gate", ""} else "right")
@@ -131,13 +133,34 @@ def crosscheck(record: dict[str, Any], out: Path, as_json: bool) -> None:
     console.print(f"{verdict}  report: {escape(str(out / 'report.html'))}", soft_wrap=True)
 
 
+def _remarks(record: dict[str, Any]) -> Iterator[str]:
+    """Findings, distance from the ideal product, inputs found by search, energy: a line each."""
+    for f in record.get("findings") or []:
+        text = escape(f"{f['where']}: {f['text']} {f['remedy']}")
+        yield f"[bold yellow]{escape(f['kind'])}[/] in {text}"
+    for k in record.get("ideal") or []:
+        yield (
+            f"layer {k['layer']}: at most {100 * k['worst']:.3g} % from the ideal product "
+            f"({k['line']} of array {k['array']}; devices {100 * k['device']:+.3g} %, wires "
+            f"{100 * k['wires']:+.3g} %), up to {k['drop'] * 1e3:.3g} mV lost in wires"
+        )
+    for w in record.get("worst_inputs") or []:
+        what = "from the ideal product" if w["target"] == "ideal" else "between engines"
+        yield f"worst input {what}: point {w['point']}, {w['value']:.2g} (search of {w['solves']})"
+    energy = record["engines"][0].get("energy") or []
+    if energy:
+        mean, most = sum(energy) / len(energy) * 1e12, max(energy) * 1e12
+        yield f"energy of an inference: {mean:.4g} pJ on average, {most:.4g} pJ at most"
+
+
 def _summary(record: dict[str, Any]) -> Table:
     table = Table(title=f"{record['title']}: {record['points']} points", title_justify="left")
     for name in ("", "accuracy", "differ", "worst error", "rms error"):
         table.add_column(name, justify="right" if name else "left")
     table.add_column("Kirchhoff", justify="right")
     table.add_column("time", justify="right")
-    table.add_row(
+    if record.get("subject") != "array":
+        table.add_row(
         "software", _percent(record["software_accuracy"]),
         str(record["software_disagreements"]), "-", "-", "-", "-",
     )  # fmt: skip

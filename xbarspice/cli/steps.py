@@ -29,6 +29,7 @@ from xbarspice.studies.crosscheck import CrossCheck, results_tree
 from xbarspice.studies.data import Split
 from xbarspice.studies.inference import Inference, infer
 from xbarspice.studies.train import Trained
+from xbarspice.studies.verify.subject import SingleArray
 from xbarspice.variability import Variation, from_config
 
 __all__ = [
@@ -222,16 +223,21 @@ def write_run(
     names = write_netlists(mapped, x, folder / "netlists")
     seconds["netlists"] = time.perf_counter() - start
     tree = results_tree(check, x, y)
-    if mapped.network.sizes[0] == 2:
+    array = isinstance(mapped, SingleArray)
+    if mapped.network.sizes[0] == 2 and not array:
         tree["boundary"] = _boundary(mapped, x)
     store.write_tree(folder / "results.h5", tree, "cross-check")
-    store.save_mapped(folder / "mapped.h5", mapped)
+    if array:
+        store.write_tree(folder / "array.h5", store.crossbar_to_tree(mapped.arrays[0]), "crossbar")
+    else:
+        store.save_mapped(folder / "mapped.h5", mapped)
     (folder / "run.toml").write_text(config.to_toml(), encoding="utf-8")
+    network = {"sizes": mapped.network.sizes, "activation": mapped.network.activation}
     record = {
         "xbarspice": xbarspice.__version__,
         **check.record(),
-        "network": {"sizes": mapped.network.sizes, "activation": mapped.network.activation},
-        "arrays": [_describe(array) for array in mapped.arrays],
+        **({} if array else {"network": network}),
+        "arrays": [_describe(crossbar) for crossbar in mapped.arrays],
         "netlists": [f"netlists/{name}" for name in names],
         "config": config.model_dump(mode="json"),
         "environment": environment(),

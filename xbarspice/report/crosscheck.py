@@ -19,6 +19,7 @@ from xbarspice.report.tables import (
     verdict,
     worst_section,
 )
+from xbarspice.report.verification import findings_section, ideal_section, input_section
 
 __all__ = ["write"]
 
@@ -72,9 +73,12 @@ def _sections(run: Run) -> list[Section]:
     gates = gate_items(run.record)
     found = [
         Section(title="Gates", items=gates) if gates else None,
+        findings_section(run.record),
         summary_section(run.record),
+        ideal_section(run.record),
         line_section(run.record),
         worst_section(run),
+        input_section(run.record),
         Section(title="Plots", items=_plots(run)),
         config_section(run.record),
         environment_section(run.record),

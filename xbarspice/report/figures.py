@@ -25,6 +25,7 @@ def network_plots(run: Run) -> list[Plot]:
     currents = run.currents()
     return [
         *_current_plots(run, currents),
+        *_input_plot(run),
         *_error_maps(run),
         *_drop_maps(run),
         *_conductance_maps(run),
@@ -56,6 +57,23 @@ def _current_plots(run: Run, currents: Sequence[Currents]) -> list[Plot]:
             caption=f"Errors of the output currents against {run.reference}, relative to the "
             f"largest current of the layer.{gate}",
         ),
+    ]
+
+
+def _input_plot(run: Run) -> list[Plot]:
+    errors, origins = run.input_errors()
+    if errors.size < 2:
+        return []
+    figure = plots.new_figure()
+    plots.by_input(figure.add_subplot(), errors, origins, run.limit)
+    k = int(np.argmax(errors))
+    words = f"worst {units.error(errors[k])} at input {k} ({origins[k]})"
+    return [
+        Plot(
+            figure=figure,
+            alt=f"Current error of {errors.size} inputs: {words}.",
+            caption=f"Worst current error of every input over all engines and lines; {words}.",
+        )
     ]
 
 

@@ -36,6 +36,9 @@ def junit(record: dict[str, Any]) -> str:
             message = f"value {gate['value']!r} exceeds the limit {gate['limit']!r}"
             failure = ET.SubElement(case, "failure", {"message": message, "type": "gate"})
             failure.text = _clean(f"{gate['name']}: {message}")
+    if found := record.get("findings"):
+        lines = [f"{f['kind']} ({f['where']}): {f['text']} {f['remedy']}" for f in found]
+        ET.SubElement(suite, "system-out").text = _clean("\n".join(lines))
     ET.indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, "unicode") + "\n"
 

@@ -17,7 +17,17 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from xbarspice.report import units
 from xbarspice.report.records import CellMap, Currents
 
-__all__ = ["BLACK", "boundary", "cells", "escape", "histogram", "log_norm", "new_figure", "parity"]
+__all__ = [
+    "BLACK",
+    "boundary",
+    "by_input",
+    "cells",
+    "escape",
+    "histogram",
+    "log_norm",
+    "new_figure",
+    "parity",
+]
 
 Array = npt.NDArray[np.float64]
 
@@ -113,6 +123,31 @@ def histogram(axes: Axes, groups: Sequence[Currents], limit: float | None) -> No
     axes.set_ylabel("output currents")
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.legend(fontsize=8, loc="upper left", borderpad=0.2)
+
+
+def by_input(axes: Axes, errors: Array, origins: Sequence[str], limit: float | None) -> None:
+    """Worst current error of every input on a logarithmic axis, one marker an origin."""
+    floor = min(errors[errors > 0], default=1e-16)  # equal to the last digit: drawn at the bottom
+    words = np.array(origins)
+    for k, origin in enumerate(dict.fromkeys(origins)):
+        mine = np.flatnonzero(words == origin)
+        found = origin.startswith("worst")
+        axes.plot(
+            mine, np.maximum(errors[mine], floor), linestyle="none",
+            marker="*" if found else MARKERS[k % len(MARKERS)], markersize=10 if found else 4,
+            color=COLOURS[k % len(COLOURS)], label=escape(origin), rasterized=mine.size > 500,
+        )  # fmt: skip
+    if limit:
+        axes.axhline(limit, color="#c93a2b", linestyle="--", linewidth=1.5,
+                     label=f"gate {units.error(limit)}")  # fmt: skip
+    high = max(float(errors.max(initial=floor)), limit or 0.0)
+    axes.set_yscale("log")
+    axes.set_ylim(floor / 3, 30 * high)  # room for the legend
+    _log_ticks(axes.yaxis, floor / 3, 3 * high)
+    axes.set_xlabel("input")
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.set_ylabel("worst current error")
+    axes.legend(fontsize=8, loc="upper left", borderpad=0.2, ncols=2)
 
 
 def cells(
@@ -272,14 +307,19 @@ def _points(axes: Axes, inputs: dict[str, Any], predictions: Any) -> None:
     if y is None:
         axes.plot(x[:, 0], x[:, 1], ".", color=ABSENT, markersize=4, rasterized=True)
         return
-    for k, label in enumerate(np.unique(y)):
+    unknown = np.asarray(y) < 0  # points without a class
+    axes.plot(x[unknown, 0], x[unknown, 1], "*", color=FRAME, markersize=9, rasterized=True)
+    for k, label in enumerate(np.unique(np.asarray(y)[~unknown])):
         mine = x[y == label]
         axes.plot(
             mine[:, 0], mine[:, 1], linestyle="none", marker=MARKERS[k % len(MARKERS)],
             markersize=3.5, color=COLOURS[k % len(COLOURS)], rasterized=True,
             label=f"class {label}",
         )  # fmt: skip
-    if predictions is not None and (wrong := np.asarray(predictions) != np.asarray(y)).any():
+    if (
+        predictions is not None
+        and (wrong := (np.asarray(predictions) != np.asarray(y)) & ~unknown).any()
+    ):
         axes.plot(
             x[wrong, 0], x[wrong, 1], linestyle="none", marker="o", markersize=8,
             markerfacecolor="none", markeredgecolor="#e5352b", markeredgewidth=1.2,

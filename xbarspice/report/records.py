@@ -91,6 +91,13 @@ class Run:
         """Network inputs x, (points, inputs), and perhaps classes y."""
         return self.tree.get("inputs") or {}
 
+    def input_errors(self) -> tuple[Array, list[str]]:
+        """Worst current error of every input over the judged engines, (points,), and its origin."""
+        engines = [e for e in self.record.get("engines") or [] if e.get("errors")]
+        judged = [np.array(e["errors"], float) for e in engines if e["engine"] != self.reference]
+        errors = np.max(judged, axis=0) if judged else np.empty(0)
+        return errors, list(self.record.get("origins") or ["given"] * len(errors))
+
     @property
     def limit(self) -> float | None:
         """The tightest current gate; None without one."""

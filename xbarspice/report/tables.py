@@ -78,24 +78,43 @@ def summary_section(record: dict[str, Any]) -> Section:
             return "reference"
         return units.error(max((layer[name] for layer in _layers(engine)), default=None))
 
-    rows = [
-        row("Accuracy", units.share(record.get("software_accuracy")),
-            lambda e: units.share(e.get("accuracy"))),
-        row("Predictions that differ", units.plain(soft),
-            lambda e: units.plain(e.get("disagreements"))),
+    predictions = record.get("subject") != "array"
+    rows = (
+        [
+            row(
+                "Accuracy",
+                units.share(record.get("software_accuracy")),
+                lambda e: units.share(e.get("accuracy")),
+            ),
+            row(
+                "Predictions that differ",
+                units.plain(soft),
+                lambda e: units.plain(e.get("disagreements")),
+            ),
+            row("Predictions that agree", "-", lambda e: units.share(e.get("agreement"))),
+        ]
+        if predictions
+        else []
+    )
+    rows += [
         row("Worst current error", "-", lambda e: largest(e, "worst")),
         row("Rms current error", "-", lambda e: largest(e, "rms")),
         row("Kirchhoff residual", "-", lambda e: units.error(e.get("kirchhoff"))),
+        row("Energy an inference, mean", "-", _mean_energy),
         row("Time", "-", lambda e: units.si(e.get("seconds"), "s", 3)),
     ]  # fmt: skip
     points = record.get("points")
+    remark = f"Predictions that differ: from those of {reference}. " if predictions else ""
+    if not predictions:  # a single array has no software to compare with
+        head.pop(1)
+        for cells in rows:
+            cells.pop(1)
     items: list[Item] = [
         Table(caption=f"Engines over {points} inputs", head=head, rows=rows),
-        Text(text=f"Predictions that differ: from those of {reference}. Current errors: of "
-                  "the worst layer, relative to its largest reference current. The "
-                  "Kirchhoff residual: relative to the largest current.", note=True),
+        Text(text=remark + "Current errors: of the worst layer, relative to its largest reference "
+                  "current. The Kirchhoff residual: relative to the largest current.", note=True),
     ]  # fmt: skip
-    if record.get("software_accuracy") is None:
+    if record.get("software_accuracy") is None and predictions:
         items.append(
             Text(text="The inputs came without classes, so there are no accuracies.", note=True)
         )
@@ -109,6 +128,11 @@ def summary_section(record: dict[str, Any]) -> Section:
         ]
     items += _training(record)
     return Section(title="Summary", items=items)
+
+
+def _mean_energy(engine: dict[str, Any]) -> str:
+    energy = engine.get("energy") or []
+    return units.si(sum(energy) / len(energy), "J", 3) if energy else "-"
 
 
 def _training(record: dict[str, Any]) -> Iterator[Item]:
@@ -226,7 +250,9 @@ def _meaning(engine: dict[str, Any], found: tuple[int, dict[str, Any]], run: Run
         f"{units.si(w['I_reference'], 'A')} at {units.si(w['V_device'], 'V')}, "
         f"{units.error(w['error'])} of the layer's largest device current. "
     )
-    return text + _consequence(w["error"], engine, run)
+    # A rounding error is said once, by the consequence.
+    why = " ".join(words for words in w.get("why") or () if not words.startswith("The error is"))
+    return text + _consequence(w["error"], engine, run) + (f" {why}" if why else "")
 
 
 def _input(run: Run, point: int) -> str:

@@ -1,0 +1,275 @@
+"""`xbarspice verify`: judge engines on a mapped network or an array, with gates and a report."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from xbarspice.cli import screens
+from xbarspice.cli.options import (
+    Activation,
+    Calibration,
+    Config,
+    Inputs,
+    Json,
+    RunFolder,
+    Seed,
+    Settings,
+)
+from xbarspice.cli.runs import run_folder
+from xbarspice.errors import EngineError, broken_rule
+
+__all__ = ["crosscheck", "register"]
+
+RANDOM = 50
+"""Random inputs where none are asked for in any other way."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(
+        epilog="Examples: xbarspice verify network.pt --activation relu --worst-case\n\n"
+        "xbarspice verify array.npz --engine surrogate --engine nodal --reference pyspice"
+    )(verify)
+
+
+def verify(
+    subject: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Mapped network (.h5), network to map (.npz, .pt), or one array: .npz or .h5 "
+            "with G in S, and R_wl, R_bl, R_driver, R_sense, device, V_in, I_out as far as known."
+        ),
+    ] = None,
+    out: RunFolder = Path("runs/verify"),
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--engine", help="Engine to judge: surrogate, nodal, ngspice, pyspice; repeatable."
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Engine to judge against (default: ngspice).")
+    ] = None,
+    inputs: Inputs = None,
+    test_set: Annotated[
+        bool, typer.Option("--test-set", help="Also the test points of the configured data.")
+    ] = False,
+    random: Annotated[
+        int | None,
+        typer.Option(help=f"Random inputs ({RANDOM} where no other inputs are asked for)."),
+    ] = None,
+    worst_case: Annotated[
+        bool,
+        typer.Option(
+            "--worst-case",
+            help="Also two inputs found by search: furthest from the ideal product, and where "
+            "the engines differ most.",
+        ),
+    ] = False,
+    activation: Activation = None,
+    config: Config = None,
+    calibration: Calibration = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    json: Json = False,
+) -> None:
+    """Cross-check engines on a mapped network or an array; exit 1 if a gate fails."""
+    from xbarspice.cli import steps
+
+    given = [*(settings or []), *([] if seed is None else [f"seed={seed}"])]
+    run = steps.configuration(config, given, calibration=calibration)
+    chosen: dict[str, Any] = {"engines": engine or run.engines}
+    chosen["reference"] = reference or run.reference
+    run = type(run).from_mapping({**run.model_dump(mode="json"), **chosen})
+    if subject is None:
+        raise broken_rule(
+            "verify needs a network or an array", "no file", "Name it: xbarspice verify mapped.h5"
+        )
+    mapped, file = _subject(subject, run, activation)
+    with run_folder(out) as folder:
+        points = _points(mapped, file, run, inputs, test_set, random)
+        extra: dict[str, Any] = {"title": f"Cross-check of {subject.name}"}
+        if worst_case:
+            points = _with_worst(mapped, points, run, extra, json)
+        record = crosscheck(
+            folder, run, mapped, points.x, points.y, extra, json, origins=points.origin,
+            I_out=None if file is None else file.I_out,
+        )  # fmt: skip
+    screens.crosscheck(record, out, json)
+    raise typer.Exit(0 if record["passed"] else 1)
+
+
+def _subject(path: Path, run: Any, activation: str | None) -> tuple[Any, Any]:
+    """The network on its arrays or the single array, and what came with the array's file."""
+    from xbarspice.cli import steps
+    from xbarspice.studies.verify.subject import is_array_file, load_array, single_array
+
+    if is_array_file(path):
+        file = load_array(path, run.array.arguments())
+        return single_array(file.crossbar, V_read=run.mapping.V_read), file
+    return steps.mapped_network(path, run, activation), None
+
+
+def _points(
+    mapped: Any, file: Any, run: Any, inputs: Path | None, test_set: bool, random: int | None
+) -> Any:
+    """All inputs that were asked for, in the order file, test set, random."""
+    from xbarspice.cli import steps
+    from xbarspice.studies.verify.inputs import Inputs, joined, random_inputs
+
+    parts = []
+    if file is not None and file.x is not None:
+        parts.append(Inputs.of(file.x, None, "file"))
+    if inputs is not None:
+        x, y = steps.inputs(mapped.network, inputs, 0, run.seed)
+        parts.append(Inputs.of(x, y, "file"))
+    if test_set:
+        parts.append(_test_set(mapped, run))
+    if random is None:
+        random = 0 if parts else RANDOM
+    if random < 0 or not (parts or random):
+        raise broken_rule("verify needs at least one input", random, "Raise --random.")
+    if random:
+        parts.append(random_inputs(mapped, random, run.seed))
+    return joined(parts)
+
+
+def _test_set(mapped: Any, run: Any) -> Any:
+    from xbarspice.studies import data
+    from xbarspice.studies.verify.inputs import Inputs
+
+    sizes = mapped.network.sizes
+    if (sizes[0], sizes[-1]) in {(2, 1), (2, 2)}:
+        split = data.half_moons(run.data)
+    elif (sizes[0], sizes[-1]) == (64, 10):
+        split = data.digits()
+    else:
+        raise broken_rule(
+            "the test sets that xbarspice knows are half moons (2 inputs) and digits (64 to 10)",
+            f"a network of {sizes}", "Give your test set with --inputs.",
+        )  # fmt: skip
+    return Inputs.of(split.x_test, split.y_test, "test set")
+
+
+def _with_worst(mapped: Any, points: Any, run: Any, extra: dict[str, Any], quiet: bool) -> Any:
+    """The points and the two worst inputs; the searches are recorded in `extra`."""
+    from xbarspice.config import child_rng
+    from xbarspice.studies.verify import worst
+    from xbarspice.studies.verify.inputs import Inputs, box, joined
+
+    start = time.perf_counter()
+    known = points if set(points.origin) != {"random"} else None
+    bounds = box(mapped, known, run.verify.low, run.verify.high)
+    with screens.progress("search: ideal product", quiet=quiet) as report:
+        ideal = worst.worst_of_ideal(
+            mapped, bounds, child_rng(run.seed, "worst of ideal"), starts=run.verify.starts,
+            steps=run.verify.steps, progress=report,
+        )  # fmt: skip
+    with screens.progress("search: engines", quiet=quiet) as report:
+        engines = worst.worst_between_engines(
+            mapped, bounds, child_rng(run.seed, "worst between engines"), engines=run.engines,
+            reference=run.reference, starts=run.verify.starts, rounds=run.verify.rounds,
+            also=[ideal.x], progress=report,
+        )  # fmt: skip
+    found = [{**w.record(), "point": len(points.x) + k} for k, w in enumerate((ideal, engines))]
+    extra["worst_inputs"] = found
+    extra.setdefault("seconds", {})["search"] = time.perf_counter() - start
+    x = np.stack([ideal.x, engines.x])
+    new = Inputs(x=x, y=None, origin=("worst: ideal product", "worst: engines"))
+    return joined([points, new])
+
+
+def crosscheck(
+    folder: Path,
+    run: Any,
+    mapped: Any,
+    x: Any,
+    y: Any,
+    extra: dict[str, Any],
+    quiet: bool,
+    *,
+    origins: Sequence[str] = (),
+    I_out: Any = None,
+) -> dict[str, Any]:
+    """Cross-check, look for common mistakes, and fill a run folder; returns its record."""
+    from xbarspice.cli import steps
+    from xbarspice.studies.crosscheck import crosscheck as study
+
+    start = time.perf_counter()
+    findings = _before(mapped, x)
+    try:
+        with screens.engines_progress(quiet=quiet) as report:
+            check = study(
+                mapped, x, y, engines=run.engines, reference=run.reference, gates=run.gates,
+                origins=origins, t_read=run.verify.t_read, findings=len(findings),
+                given=None if I_out is None else (np.arange(len(I_out)), I_out), progress=report,
+            )  # fmt: skip
+    except EngineError as error:
+        if not findings:
+            raise
+        hints = " ".join(f"{f.where}: {f.text} {f.remedy}" for f in findings)
+        raise type(error)(f"{error} Before the solve: {hints}") from error
+    with screens.waiting("looking for common mistakes", quiet=quiet):
+        after = _after(check, run, I_out)
+    if after:  # the gate of the findings counts them all
+        check = dataclasses.replace(check, gates=_recounted(check.gates, len(findings + after)))
+    extra["findings"] = [dataclasses.asdict(f) for f in (*findings, *after)]
+    extra.setdefault("seconds", {})["crosscheck"] = time.perf_counter() - start
+    with screens.waiting("writing the report", quiet=quiet):
+        return steps.write_run(folder, run, mapped, check, x, y, extra)
+
+
+def _recounted(gates: Any, count: int) -> tuple[Any, ...]:
+    return tuple(
+        dataclasses.replace(g, value=count, passed=count <= g.limit)
+        if g.name == "findings of the detectors"
+        else g
+        for g in gates
+    )
+
+
+def _before(mapped: Any, x: Any) -> list[Any]:
+    """What can be seen before anything is solved: weights and magnitudes."""
+    from xbarspice.studies.verify.detectors import magnitude_findings, network_findings
+    from xbarspice.studies.verify.subject import SingleArray
+
+    if not isinstance(mapped, SingleArray):
+        return network_findings(mapped)
+    return magnitude_findings(
+        mapped.arrays[0], x, mapped.G_min, mapped.G_max, pairs=False, where="the array"
+    )
+
+
+def _after(check: Any, run: Any, I_out: Any) -> list[Any]:
+    """What explains currents that disagree: those of the file, then those of each engine."""
+    from xbarspice.studies.verify.current_detectors import CurrentEvidence, current_findings
+
+    golden = check.answers[check.reference]
+    cases = []
+    if check.given is not None and check.given.worst > (run.gates.given or 1e-3):
+        cases.append((golden.blocks[0], I_out, "the currents of the file"))
+    for engine in check.engines[1:]:
+        layer = max(engine.layers, key=lambda k: k.worst)
+        if layer.worst <= run.gates.current:
+            continue
+        both = zip(check.answers[engine.engine].blocks, golden.blocks, strict=True)
+        own = [(a, g) for a, g in both if a.block.layer == layer.layer]
+        a, g = max(own, key=lambda pair: np.abs(pair[0].currents - pair[1].currents).max())
+        cases.append((g, a.solution.I_out, f"the currents of {engine.engine}"))
+    found = []
+    for g, currents, where in cases:
+        points = slice(0, min(len(currents), 20))  # enough to tell one mistake from another
+        found += current_findings(
+            CurrentEvidence(
+                crossbar=g.crossbar, V_in=g.V_in[points], V_out=g.V_out[points],
+                I_out=currents[points], tolerance=min(run.gates.given or 1e-3, 1e-3), where=where,
+            )
+        )  # fmt: skip
+    return found
