@@ -9,7 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from xbarspice.cli import campaign, program, reproduce, screens, tapeout, transfer, verify
+from xbarspice.cli import (
+    calibrate,
+    campaign,
+    program,
+    reproduce,
+    screens,
+    tapeout,
+    transfer,
+    verify,
+)
 from xbarspice.cli.options import (
     Activation,
     Calibration,
@@ -209,6 +218,7 @@ def doctor(json: Json = False) -> None:
 
 verify.register(app)
 transfer.register(app)
+calibrate.register(app)
 campaign.register(app)
 reproduce.register(app)
 program.register(app)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from xbarspice.studies import (
         batched,
         budget,
+        calibrate,
         campaign,
         crosscheck,
         data,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "batched", "budget", "campaign", "crosscheck", "data", "digits", "folded", "hardware_aware",
+    "batched", "budget", "calibrate", "campaign", "crosscheck", "data", "digits", "folded", "hardware_aware",
     "inference", "program", "recipes", "remedies", "reproduce", "train", "transfer",
 ]  # fmt: skip
 

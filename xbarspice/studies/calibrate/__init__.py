@@ -1,7 +1,9 @@
 """Calibration: fit the models to measured data, and say how well they are known."""
 
 from xbarspice.studies.calibrate.cards import card_of, card_of_spread, record_of
+from xbarspice.studies.calibrate.die import Die, Thresholds, read_die
 from xbarspice.studies.calibrate.fit import Fit, Noise, Options, fit_reads
+from xbarspice.studies.calibrate.placement import Served, best_lines, serve
 from xbarspice.studies.calibrate.pulses import fit_pulses
 from xbarspice.studies.calibrate.readers import (
     read_programming,
@@ -13,22 +15,28 @@ from xbarspice.studies.calibrate.records import Programming, PulseTrains, Reads,
 from xbarspice.studies.calibrate.spread import Spread, fit_spread
 
 __all__ = [
+    "Die",
     "Fit",
     "Noise",
     "Options",
     "Programming",
     "PulseTrains",
     "Reads",
+    "Served",
     "Spread",
+    "Thresholds",
+    "best_lines",
     "card_of",
     "card_of_spread",
     "fit_pulses",
     "fit_reads",
     "fit_spread",
+    "read_die",
     "read_programming",
     "read_pulses",
     "read_reads",
     "read_sweeps",
     "record_of",
+    "serve",
     "sweeps",
 ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
 
 from xbarspice.card import CalibrationCard, CardValue, data_hash
 from xbarspice.errors import broken_rule
@@ -83,6 +83,9 @@ def _merged(before: CalibrationCard | None, card: CalibrationCard) -> Calibratio
     return CalibrationCard(
         **{
             **card.model_dump(),
+            "data_sha256": hashlib.sha256(
+                (before.data_sha256 + card.data_sha256).encode()
+            ).hexdigest(),
             "values": {**before.model_dump()["values"], **card.model_dump()["values"]},
             "variability": card.variability or before.variability,
             "data": (*before.data, *card.data),

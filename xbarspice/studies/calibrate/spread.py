@@ -7,9 +7,9 @@ come from the observed information (inverse Hessian of the negative log-likeliho
 
 Drift (`variability.BiasingSchemeEffect`): the factor on the measured table is the median of the
 drifts' sizes over the table's median size for the same number of later writes; its interval comes
-from order statistics, free of any distribution. Stuck devices (`variability.StuckDevices`): a device is stuck
-if all its writes ended on the same side, more than `STUCK` of the target away; the rates have exact
-binomial intervals (Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404).
+from order statistics, free of any distribution. Stuck devices (`variability.StuckDevices`): a
+device is stuck if all its writes ended on the same side, more than `STUCK` of the target away; the
+rates have exact binomial intervals (Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404).
 """
 
 from __future__ import annotations

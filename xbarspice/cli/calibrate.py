@@ -1,0 +1,306 @@
+"""`xbarspice calibrate`: models from measured data, cards for all commands, twins of dies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xbarspice.cli import calibrate_die as die_command
+from xbarspice.cli import screens
+from xbarspice.cli.calibrate_job import Job, Title, configured
+from xbarspice.cli.options import (
+    Calibration,
+    Config,
+    Json,
+    RunFolder,
+    Seed,
+    Settings,
+)
+from xbarspice.cli.runs import run_folder
+from xbarspice.errors import broken_rule
+
+if TYPE_CHECKING:
+    from xbarspice.array import Crossbar
+    from xbarspice.config import RunConfig
+    from xbarspice.studies.calibrate import Fit, Options
+
+__all__ = ["register"]
+
+calibrate = typer.Typer(
+    name="calibrate",
+    help="Fit models to measured data; the card that is written goes into every command.",
+    epilog="Example: xbarspice calibrate reads reads.csv --array G.csv --free R_wire,device.b",
+    no_args_is_help=True,
+)
+
+Data = Annotated[Path, typer.Argument(help="Measured data, .csv or .h5.")]
+Free = Annotated[str, typer.Option(help="What is fitted, comma-separated.")]
+Bounds = Annotated[
+    list[str] | None,
+    typer.Option("--bound", metavar="NAME=LOW,HIGH", help="Bounds of a parameter; repeatable."),
+]
+Date = Annotated[str | None, typer.Option(help="Date for the card; left out without.")]
+Loss = Annotated[str, typer.Option(help="linear, or soft_l1 or huber against outliers.")]
+Relative = Annotated[float, typer.Option(help="Scatter of a measured value, relative.")]
+Absolute = Annotated[
+    float | None, typer.Option(help="Scatter in A (S for pulses); else 1e-3 of the largest.")
+]
+HeldOut = Annotated[float, typer.Option(help="Share of the reads that is predicted, not fitted.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    die_command.register(calibrate)
+    app.add_typer(calibrate)
+
+
+@calibrate.command(
+    epilog="Example: xbarspice calibrate sweeps iv.csv --free device.b,G --set array.R_driver=50"
+)
+def sweeps(
+    data: Data,
+    free: Free = "device.b,G",
+    out: RunFolder = Path("runs/calibrate"),
+    bound: Bounds = None,
+    loss: Loss = "linear",
+    relative: Relative = 0.01,
+    absolute: Absolute = None,
+    held_out: HeldOut = 0.2,
+    title: Title = None,
+    date: Date = None,
+    config: Config = None,
+    calibration: Calibration = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    json: Json = False,
+) -> None:
+    """I-V sweeps of single devices (device, V, I): device parameters, conductances, series ohm."""
+    import numpy as np
+
+    from xbarspice.array import Crossbar
+    from xbarspice.studies import calibrate as study
+
+    run = configured(config, settings, seed, calibration)
+    reads = study.read_sweeps(data)
+    V, current = reads.V_in[:, 0], reads.I_out[:, 0]
+    index = np.asarray(reads.array)
+    G = []
+    for k, name in enumerate(reads.labels):
+        far = (index == k) & (np.abs(V) > 0)
+        slope = (V * current)[far].sum() / max((V[far] ** 2).sum(), 1e-300)
+        if not slope > 0:
+            raise broken_rule(
+                f"the sweep of device {name} must carry a current in the direction of its voltage",
+                f"{slope:g} S", "Check signs and units.",
+            )  # fmt: skip
+        G.append(slope)
+    start = Crossbar(np.array(G)[:, None, None], **run.array.arguments())
+    options = _options(loss, relative, absolute, held_out, run)
+    with screens.waiting("fitting", quiet=json):
+        fit, crossbar = study.fit_reads(
+            start, reads, _list(free), bounds=_bounds(bound), options=options
+        )
+    _finish(Job(data, out, run, calibration, title, date, json), fit, crossbar)
+
+
+@calibrate.command(
+    epilog="Example: xbarspice calibrate reads reads.csv --array mapped.h5 "
+    "--free R_wl,R_bl,R_driver,device.b"
+)
+def reads(
+    data: Data,
+    array: Annotated[
+        Path | None,
+        typer.Option(help="What was measured: mapped network or crossbar (.h5), or G (.csv)."),
+    ] = None,
+    free: Free = "R_wire,device.b",
+    out: RunFolder = Path("runs/calibrate"),
+    bound: Bounds = None,
+    loss: Loss = "linear",
+    relative: Relative = 0.01,
+    absolute: Absolute = None,
+    held_out: HeldOut = 0.2,
+    title: Title = None,
+    date: Date = None,
+    config: Config = None,
+    calibration: Calibration = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    json: Json = False,
+) -> None:
+    """Currents of an array for known inputs: wires, drivers, sense, device and conductances."""
+    from xbarspice.studies import calibrate as study
+
+    run = configured(config, settings, seed, calibration)
+    measured = study.read_reads(data)
+    start = _array(array, run, (measured.rows, measured.cols), _list(free))
+    options = _options(loss, relative, absolute, held_out, run)
+    with screens.waiting("fitting", quiet=json):
+        fit, crossbar = study.fit_reads(
+            start, measured, _list(free), bounds=_bounds(bound), options=options
+        )
+    _finish(Job(data, out, run, calibration, title, date, json), fit, crossbar)
+
+
+@calibrate.command(
+    epilog="Example: xbarspice calibrate pulses pulses.csv --set array.device=o921c_4k "
+    "--free A_p,r_p0,A_n"
+)
+def pulses(
+    data: Data,
+    free: Free = "A_p,A_n",
+    out: RunFolder = Path("runs/calibrate"),
+    bound: Bounds = None,
+    loss: Loss = "linear",
+    relative: Relative = 0.01,
+    absolute: Absolute = None,
+    held_out: HeldOut = 0.2,
+    title: Title = None,
+    date: Date = None,
+    config: Config = None,
+    calibration: Calibration = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    json: Json = False,
+) -> None:
+    """Pulse trains (device, V, width, G or R): parameters of a dynamic device."""
+    from xbarspice.studies import calibrate as study
+
+    run = configured(config, settings, seed, calibration)
+    trains = study.read_pulses(data)
+    options = _options(loss, relative, absolute, held_out, run)
+    with screens.waiting("fitting", quiet=json):
+        fit, device = study.fit_pulses(
+            run.array.model(), trains, _list(free), bounds=_bounds(bound), options=options
+        )
+    _finish(Job(data, out, run, calibration, title, date, json), fit, device=device.name, unit="S")
+
+
+@calibrate.command(epilog="Example: xbarspice calibrate spread writes.csv --out runs/spread")
+def spread(
+    data: Data,
+    out: RunFolder = Path("runs/calibrate"),
+    title: Title = None,
+    date: Date = None,
+    config: Config = None,
+    calibration: Calibration = None,
+    settings: Settings = None,
+    json: Json = False,
+) -> None:
+    """Repeated programming (device, target, G): tuning spread, drift, stuck devices."""
+    from xbarspice.report import calibration as report
+    from xbarspice.studies import calibrate as study
+
+    run = configured(config, settings, None, calibration)
+    job = Job(data, out, run, calibration, title, date, json)
+    found = study.fit_spread(study.read_programming(data))
+    card = study.card_of_spread(
+        found, run.array.device, [data], title=job.name, date=date, before=job.before()
+    )
+    rows = [
+        {"name": name.removeprefix("variability."), "unit": v.unit, "value": v.value,
+         "low": v.low, "high": v.high, "start": None}
+        for name, v in found.values.items()
+    ]  # fmt: skip
+    record = {"parameters": rows, "findings": list(found.notices), "held_out": None}
+    with run_folder(out) as folder:
+        record = job.write(folder, card, record)
+        report.write_fit(record, card.to_toml(), folder / "report.html")
+    screens.show(record if json else _short(record, out), json, "Calibration")
+
+
+def _finish(
+    job: Job, fit: Fit, crossbar: Crossbar | None = None, *, device: str | None = None,
+    unit: str = "A",
+) -> None:  # fmt: skip
+    """Card, record, report and screen of a fit."""
+    from xbarspice import store
+    from xbarspice.report import calibration as report
+    from xbarspice.studies import calibrate as study
+
+    name = device or (crossbar.device.name if crossbar is not None else job.run.array.device)
+    card = study.card_of(fit, name, [job.data], title=job.name, date=job.date, before=job.before())
+    with run_folder(job.out) as folder:
+        record = job.write(folder, card, study.record_of(fit))
+        if crossbar is not None and any(p.name.startswith("G[") for p in fit.parameters):
+            store.write_tree(folder / "crossbar.h5", store.crossbar_to_tree(crossbar), "crossbar")
+        report.write_fit(
+            record, card.to_toml(), folder / "report.html", fit.measured, fit.predicted,
+            fit.fitted, unit,
+        )  # fmt: skip
+    screens.show(record if job.json else _short(record, job.out), job.json, "Calibration")
+
+
+def _list(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _bounds(texts: list[str] | None) -> dict[str, tuple[float, float]]:
+    out = {}
+    for text in texts or []:
+        name, _, values = text.partition("=")
+        try:
+            low, high = (float(v) for v in values.split(","))
+        except ValueError:
+            raise broken_rule(
+                "a bound must read NAME=LOW,HIGH", repr(text), "For example --bound R_wl=0,20."
+            ) from None
+        out[name.strip()] = (low, high)
+    return out
+
+
+def _options(
+    loss: Any, relative: float, absolute: float | None, held_out: float, run: RunConfig
+) -> Options:
+    from xbarspice.studies.calibrate import Noise, Options
+
+    noise = Noise(relative=relative, absolute=absolute)
+    return Options(noise=noise, loss=loss, held_out=held_out, seed=run.seed)
+
+
+def _array(
+    path: Path | None, run: RunConfig, shape: tuple[int, int], free: list[str]
+) -> Crossbar:  # fmt: skip
+    """The array that was measured, with starting values."""
+    import numpy as np
+
+    from xbarspice import store
+    from xbarspice.array import Crossbar
+    from xbarspice.cli import steps
+    from xbarspice.studies.calibrate import read_die
+
+    if path is None:
+        if "G" not in free:
+            raise broken_rule(
+                "the conductances must be known or fitted", "neither --array nor G in --free",
+                "Give --array, or add G to --free.",
+            )  # fmt: skip
+        middle = (max(run.mapping.G_min, 1e-3 * run.mapping.G_max) * run.mapping.G_max) ** 0.5
+        return Crossbar(np.full(shape, middle), **run.array.arguments())
+    if path.suffix != ".h5":
+        return Crossbar(read_die(path).G, **run.array.arguments())
+    if store.kind_of(path) == "crossbar":
+        return store.crossbar_from_tree(store.read_tree(path, "crossbar"))
+    mapped = steps.mapped_network(path, run, None)
+    if len(mapped.arrays) != 1:
+        raise broken_rule(
+            "the measured network must stand on one array", len(mapped.arrays),
+            "Give the conductances of the measured array as a .csv.",
+        )  # fmt: skip
+    return mapped.arrays[0]
+
+
+def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
+    rows: dict[str, Any] = {}
+    for r in record["parameters"][:20]:
+        low, high = ("-" if r[k] is None else f"{r[k]:.5g}" for k in ("low", "high"))
+        rows[r["name"]] = f"{r['value']:.5g} {r['unit']} [{low}, {high}]"
+    if len(record["parameters"]) > 20:
+        rows["..."] = f"{len(record['parameters']) - 20} more in report.json"
+    if held := record.get("held_out"):
+        rows["held-out error"] = f"{100 * held['error']:.3g} % (fitted {100 * held['noise']:.3g} %)"
+    for k, text in enumerate(record["findings"], 1):
+        rows[f"warning {k}"] = text
+    return {**rows, "card": str(out / "card.toml"), "report": str(out / "report.html")}

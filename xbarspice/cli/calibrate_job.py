@@ -1,0 +1,71 @@
+"""What all `xbarspice calibrate` commands share: the configuration, and the files they leave."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from xbarspice.card import CalibrationCard
+    from xbarspice.config import RunConfig
+
+__all__ = ["Job", "Title", "configured"]
+
+Title = Annotated[str | None, typer.Option(help="Title of the report; else the file's name.")]
+
+
+def configured(
+    config: Path | None, settings: list[str] | None, seed: int | None, calibration: Path | None
+) -> RunConfig:
+    """The configuration of a calibration: its starting values."""
+    from xbarspice.cli import steps
+
+    given = [*(settings or []), *([] if seed is None else [f"seed={seed}"])]
+    return steps.configuration(config, given, calibration=calibration)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What all calibrations have in common: data, place, configuration, earlier card."""
+
+    data: Path
+    out: Path
+    run: RunConfig
+    earlier: Path | None
+    title: str | None
+    date: str | None
+    json: bool
+
+    @property
+    def name(self) -> str:
+        return self.title or f"Calibration to {self.data.name}"
+
+    def before(self) -> CalibrationCard | None:
+        """The card given by --calibration: its other values are taken over."""
+        from xbarspice.card import CalibrationCard
+
+        return None if self.earlier is None else CalibrationCard.from_toml(self.earlier)
+
+    def write(
+        self, folder: Path, card: CalibrationCard | None, record: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Write card.toml, run.toml and report.json; returns the record."""
+        import xbarspice
+        from xbarspice.card import data_hash
+        from xbarspice.cli import steps
+        from xbarspice.config import RunConfig
+
+        run = self.run
+        if card is not None:
+            (folder / "card.toml").write_text(card.to_toml(), encoding="utf-8")
+            run = RunConfig.from_mapping(card.overlay(run.model_dump(mode="json")))
+        (folder / "run.toml").write_text(run.to_toml(), encoding="utf-8")
+        record = {
+            "xbarspice": xbarspice.__version__, "title": self.name, "data": [self.data.name],
+            "data_sha256": data_hash(self.data), **record, "config": run.model_dump(mode="json"),
+        }  # fmt: skip
+        (folder / "report.json").write_text(steps.to_json(record), encoding="utf-8")
+        return record

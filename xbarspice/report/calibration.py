@@ -1,0 +1,207 @@
+"""Pages of calibrations: fitted values with intervals, parity, warnings; and the twin of a die."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xbarspice.report.content import Code, Item, Plot, Section, Table, Text, Verdict
+from xbarspice.report.page import page
+from xbarspice.report.tables import config_section
+from xbarspice.report.units import si
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["write_die", "write_fit"]
+
+Array = npt.NDArray[np.float64]
+MOST = 80
+"""Rows of the table of parameters that are shown at once."""
+
+
+def write_fit(
+    record: dict[str, Any], card: str, path: Path, measured: Array | None = None,
+    predicted: Array | None = None, fitted: Any = None, unit: str = "A",
+) -> Path:  # fmt: skip
+    """The page of a fit.
+
+    Args:
+        record: what `report.json` holds: title, data, parameters, findings, held_out, config.
+        card: the card's text.
+        path: the HTML file.
+        measured, predicted, fitted: values and which of them were fitted, for the plots; or None.
+        unit: of these values.
+    """
+    findings = record["findings"]
+    verdict = Verdict(
+        state="fail" if findings else "pass", word="WARNINGS" if findings else "DETERMINED",
+        text=f"{len(findings)} remarks on what the data do not determine; see below." if findings
+        else "The data determine every fitted value.",
+    )  # fmt: skip
+    items: list[Item] = [Text(text=f"Warning: {text}.", note=True) for text in findings]
+    items.append(_values(record["parameters"]))
+    if held := record.get("held_out"):
+        items.append(
+            Text(
+                text=f"Held out: {held['split']} ({held['points']} values), predicted with an rms "
+                f"error of {100 * held['error']:.3g} % of their rms; the fitted part: "
+                f"{100 * held['noise']:.3g} %."
+            )
+        )
+    if measured is not None and predicted is not None and fitted is not None:
+        items += _plots(measured, predicted, fitted.astype(bool), unit)
+    items.append(Text(text=_HOW, note=True))
+    sections = [
+        Section(title="Fitted values", items=items),
+        Section(title="Calibration card", items=[Code(text=card)]),
+    ]
+    return page(
+        record["title"], [*sections, *_config(record)], path, verdict=verdict,
+        subtitle=f"Data: {', '.join(record['data'])} (SHA-256 {record['data_sha256'][:12]})",
+    )  # fmt: skip
+
+
+_HOW = (
+    "Intervals: value +- t sqrt(cov), cov = s^2 (J^T J)^-1 with the Jacobian J of the weighted "
+    "residuals at the solution and Student's t for 95 %. A dash: the data do not bound it."
+)
+
+
+def _config(record: dict[str, Any]) -> list[Section]:
+    section = config_section(record)
+    return [section] if section else []
+
+
+def _number(value: float | None, unit: str) -> str:
+    if value is None:
+        return "-"
+    return si(value, unit, 5) if unit in ("ohm", "S") else f"{value:.5g} {unit}".rstrip()
+
+
+def _values(rows: Sequence[dict[str, Any]]) -> Table:
+    return Table(
+        caption="Values and 95 % intervals",
+        head=("parameter", "value", "low", "high", "start"),
+        rows=[
+            (r["name"], *(_number(r.get(k), r["unit"]) for k in ("value", "low", "high", "start")))
+            for r in rows
+        ],
+        collapse=len(rows) > MOST,
+    )
+
+
+def _plots(measured: Array, predicted: Array, fitted: Any, unit: str) -> list[Item]:
+    from xbarspice.report import new_figure
+    from xbarspice.report.units import prefix
+
+    scale, name = prefix(float(np.abs(measured).max()))
+    parity, residual = new_figure(), new_figure()
+    axes, other = parity.add_subplot(), residual.add_subplot()
+    low, high = measured.min() / scale, measured.max() / scale
+    axes.plot([low, high], [low, high], color="0.6", lw=1)
+    for mask, label, color in ((fitted, "fitted", "C0"), (~fitted, "held out", "C1")):
+        if not mask.any():
+            continue
+        x, y = measured[mask] / scale, predicted[mask] / scale
+        axes.plot(x, y, ".", ms=4, label=label, color=color)
+        other.plot(x, y - x, ".", ms=4, label=label, color=color)
+    axes.set_ylabel(f"model, {name}{unit}")
+    other.set_ylabel(f"model - measured, {name}{unit}")
+    for each in (axes, other):
+        each.set_xlabel(f"measured, {name}{unit}")
+        each.legend(frameon=False)
+    return [
+        Plot(figure=parity, alt="Model against measured values", caption="Model against data."),
+        Plot(figure=residual, alt="Residuals over measured values", caption="Residuals."),
+    ]
+
+
+def write_die(record: dict[str, Any], G: Array, stuck: Any, path: Path) -> Path:
+    """The page of a measured die.
+
+    Args:
+        record: what `report.json` holds: title, stuck, spread, notices, settings, network.
+        G: conductances, S, (rows, cols). stuck: -1, 0 or 1, (rows, cols).
+        path: the HTML file.
+    """
+    low, high = int((stuck > 0).sum()), int((stuck < 0).sum())
+    verdict = Verdict(
+        state="none", word="MEASURED",
+        text=f"{low} devices stuck at low ohm, {high} at high ohm, of {stuck.size}.",
+    )  # fmt: skip
+    caption = "Measured conductances; crosses: stuck at low ohm, circles: at high ohm."
+    items: list[Item] = [
+        Plot(figure=_map(G, stuck), alt="Map of the measured conductances", caption=caption),
+        Plot(figure=_histogram(G, record), alt="Histogram of the conductances",
+             caption="Conductances, and the range between the thresholds."),
+    ]  # fmt: skip
+    rows = [(k.replace("_", " "), f"{v:.4g}") for k, v in record["spread"].items()]
+    items.append(Table(caption="Devices that are not stuck", head=("", "value"), rows=rows))
+    items += [Text(text=f"{text[0].upper()}{text[1:]}.", note=True) for text in record["notices"]]
+    sections = [Section(title="The die", items=items), *_network(record)]
+    if record["settings"]:
+        table = Table(
+            caption="As it stands in the file", head=("", "value"), left=(0, 1),
+            rows=[(k, str(v)) for k, v in record["settings"].items()],
+        )  # fmt: skip
+        sections.append(Section(title="Measurement", items=[table]))
+    return page(
+        record["title"], [*sections, *_config(record)], path, verdict=verdict,
+        subtitle=f"Data: {', '.join(record['data'])} (SHA-256 {record['data_sha256'][:12]})",
+    )  # fmt: skip
+
+
+def _network(record: dict[str, Any]) -> list[Section]:
+    found = record.get("network_on_die")
+    if not found:
+        return []
+    rows = [("software", f"{100 * found['software']:.1f} %", "-")]
+    rows += [
+        (name, f"{100 * found['exact'][name]:.1f} %", f"{100 * found['mean'][name]:.1f} %")
+        for name in found["exact"]
+    ]
+    rows.append(("with the measured conductances", f"{100 * found['as_measured']:.1f} %", "-"))
+    lines = (
+        f"Best lines, by {found['method']}: word line of each network row "
+        f"{list(found['rows'])}; bit line of each column {list(found['cols'])}. 'Partners': the "
+        "other device of a pair with a stuck one is tuned to keep the difference. Lines were "
+        "chosen by other points than those of the table."
+    )
+    table = Table(
+        caption="Accuracy on the test points, every point through the surrogate",
+        head=("", "healthy devices on target", "mean over drawn tuning errors"), rows=rows,
+    )  # fmt: skip
+    return [Section(title="The network on this die", items=[table, Text(text=lines)])]
+
+
+def _map(G: Array, stuck: Any) -> Figure:
+    from xbarspice.report import new_figure
+
+    figure = new_figure()
+    axes = figure.add_subplot()
+    image = axes.imshow(G * 1e6, cmap="viridis")
+    for sign, mark in ((1, "x"), (-1, "o")):
+        row, col = np.nonzero(stuck == sign)
+        axes.plot(col, row, mark, color="red", mfc="none", ms=8, mew=1.8)
+    axes.set_xlabel("bit line")
+    axes.set_ylabel("word line")
+    figure.colorbar(image, ax=axes, label="G, uS")
+    return figure
+
+
+def _histogram(G: Array, record: dict[str, Any]) -> Figure:
+    from xbarspice.report import new_figure
+
+    figure = new_figure()
+    axes = figure.add_subplot()
+    axes.hist(G.ravel() * 1e6, bins=min(30, max(5, G.size // 4)), color="C0")
+    for limit in record["thresholds_S"]:
+        axes.axvline(limit * 1e6, color="red", ls="--", lw=1)
+    axes.set_xlabel("G, uS")
+    axes.set_ylabel("devices")
+    return figure
