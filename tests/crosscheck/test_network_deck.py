@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from xbarspice import mapping, netlist
+from tests.crosscheck.test_ngspice import printed_columns
+from xbarspice import mapping, netlist, network
 from xbarspice.array import LineEnds
 from xbarspice.engines.ngspice import network as whole
 from xbarspice.errors import ConvergenceError, EngineError, InputError
@@ -127,3 +131,47 @@ def test_lines_that_cannot_be_read_are_refused():
         netlist.write_network(broken, x)
     with pytest.raises(InputError, match="at least one row"):
         netlist.write_network(mapped, np.zeros((0, 2)))
+
+
+def command(folder, *arguments):
+    """What a program printed in a folder; it must succeed."""
+    done = subprocess.run(
+        arguments, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("case", "points"), [("folded 2-8-1", 6), ("tiled 5-7-4-3", 6), ("tiled 5-7-4-3", 1)]
+)
+def test_the_written_network_runs_by_hand(tmp_path, case, points):
+    """`netlist --whole`, then ``ngspice -b network.cir``: the decisions of every other way."""
+    sizes, options = CASES[case]
+    net = random_network(sizes, "sigmoid")
+    x = np.random.default_rng(2).uniform(-1, 1, (points, sizes[0]))
+    network.save(tmp_path / "n.npz", net)
+    np.savez(tmp_path / "x.npz", x=x)
+    asked = {"layout": "tiled"} | options | {"device": "sinh_tio2", "R_driver": 10.0}
+    array = {"R_wl", "R_bl", "R_driver", "device"}
+    words = [
+        word
+        for key, value in asked.items()
+        for word in ("--set", f"{'array' if key in array else 'mapping'}.{key}={value}")
+    ]
+    xbarspice = [sys.executable, "-m", "xbarspice"]
+    command(tmp_path, *xbarspice, "map", "n.npz", "--out", "m.h5", *words)
+    command(tmp_path, *xbarspice, "netlist", "m.h5", "--inputs", "x.npz", "--whole", "--out", "w")
+    printed = printed_columns(command(tmp_path / "w", "ngspice", "-n", "-b", "network.cir"))
+    decided = np.rint(printed["class"]).astype(int)
+    logits = np.array([printed[f"z{len(sizes) - 2}_{j}"] for j in range(sizes[-1])]).T
+    for engine in ("surrogate", "nodal", "ngspice"):
+        out = command(
+            tmp_path, *xbarspice, "solve", "m.h5", "--engine", engine, "--inputs", "x.npz",
+            "--out", f"{engine}.h5", "--json",
+        )  # fmt: skip
+        answer = json.loads(out)
+        assert answer["predictions"] == decided.tolist()
+        assert np.abs(np.array(answer["logits"]) - logits).max() < 1e-6 * np.abs(logits).max()
+    mapped = mapping.map_network(net, **asked)
+    assert np.array_equal(whole.solve_network(mapped, x).predictions, decided)

@@ -21,7 +21,16 @@ import numpy.typing as npt
 from xbarspice.array import Crossbar, End
 from xbarspice.errors import broken_rule
 
-__all__ = ["Devices", "Netlist", "Resistors", "Sources", "build", "config_hash", "place", "steepest"]
+__all__ = [
+    "Devices",
+    "Netlist",
+    "Resistors",
+    "Sources",
+    "build",
+    "config_hash",
+    "place",
+    "steepest",
+]
 
 Array = npt.NDArray[np.float64]
 
