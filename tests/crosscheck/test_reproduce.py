@@ -20,7 +20,8 @@ from xbarspice.variability import drolet_2023
 TINY = Plan(
     seeds=(0,), transfers=20, circuit_transfers=5, budget_transfers=5, confirm=2, tried=2,
     effort=Effort(
-        plain=60, starts=2, kept=1, small=200, tune=20, draws=8, polish=8, polish_draws=8, look=20
+        plain=60, starts=2, kept=1, small=200, tune=20, draws=8, polish=8, remedied=4, left=8,
+        look=20,
     ),
 )  # fmt: skip
 
@@ -46,7 +47,9 @@ def test_every_setting_and_control_stands_in_the_record(done):
         for recipe in ("regular", "weight decay only", "released technique", "ours"):
             assert (setting, recipe, "") in rows
     assert ("b", "ours", "all remedies") in rows
+    assert ("b", "ours, trained with the remedies", "all remedies") in rows
     assert ("c", "ours, trained through the circuit", "") in rows
+    assert ("c", "ours, trained with the remedies through the circuit", "all remedies") in rows
     assert done[1]["overlap"] > 150
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 
 from xbarspice.array import Crossbar
 from xbarspice.config import DataConfig
-from xbarspice.errors import InputError
+from xbarspice.errors import InputError, StoreError
 from xbarspice.mapping import map_network
-from xbarspice.studies import hardware_aware, recipes
+from xbarspice.network import Network
+from xbarspice.studies import recipes
 from xbarspice.studies.data import half_moons
 from xbarspice.studies.folded import Folded
 from xbarspice.studies.hardware_aware import Bank, Phase, Selection, train
+from xbarspice.studies.in_the_loop import best_shift, left_behind
 from xbarspice.studies.inference import infer
+from xbarspice.studies.objectives import draw
+from xbarspice.studies.remedies import Procedure
+from xbarspice.studies.transfer import CHUNK, transfer
 from xbarspice.variability import drolet_2023
 
 SPLIT = half_moons(DataConfig())
@@ -93,7 +96,7 @@ def test_the_same_seeds_give_the_same_networks():
     np.testing.assert_array_equal(runs[0].networks[0].W[0], runs[1].networks[0].W[0])
 
 
-@pytest.mark.parametrize("objective", ["likelihood", "worst", "consistency"])
+@pytest.mark.parametrize("objective", ["likelihood", "worst", "consistency", "count"])
 @pytest.mark.parametrize("gradient", ["pathwise", "straight_through"])
 def test_every_objective_and_gradient_raises_the_validation_metric(objective, gradient):
     begun = train(SPLIT, [Phase(steps=300)], seeds=[0], variation=None)
@@ -112,13 +115,159 @@ def test_every_objective_and_gradient_raises_the_validation_metric(objective, gr
 @pytest.mark.parametrize("gradient", ["pathwise", "straight_through"])
 def test_stuck_devices_get_a_gradient_only_straight_through(gradient):
     """Hardware-aware dropout: where every device is stuck, nothing reaches the conductances."""
-    setting = SimpleNamespace(variation=drolet_2023(rate_lrs=1.0, rate_hrs=0.0))
+    variation = drolet_2023(rate_lrs=1.0, rate_hrs=0.0)
     G = torch.full((1, 8, 8), 2e-4, requires_grad=True)
     phase = Phase(steps=1, draws=3, gradient=gradient)
-    drawn = hardware_aware._draw(G, phase, setting, torch.Generator().manual_seed(0))
-    drawn.sum().backward()
+    drawn = draw(G, phase, variation, torch.Generator().manual_seed(0))
+    drawn.G.sum().backward()
     assert G.grad is not None
     np.testing.assert_allclose(G.grad.numpy(), 0.0 if gradient == "pathwise" else 3.0)
+
+
+def test_strata_hold_every_device_stuck_once_with_the_right_weight():
+    """Weighted means over the strata are means over transfers drawn at random."""
+    G = torch.full((1, 8, 8), 2e-4)
+    variation = drolet_2023()
+    phase = Phase(steps=1, draws=10, stratified=True)
+    generator = torch.Generator().manual_seed(0)
+    several = [draw(G, phase, variation, generator) for _ in range(40)]
+    assert several[0].G.shape == (1, 74, 8, 8)
+    assert several[0].weights.sum().item() == pytest.approx(1.0)
+    far = (several[0].G[0, 10:] - 2e-4).abs().flatten(1)  # stuck devices are far off
+    assert bool((far[range(64), range(64)] > 5e-5).float().mean() > 0.95)
+    mine = sum((d.weights[:, None, None] * d.G[0]).sum(dim=0) for d in several) / 40
+    wanted = G[:, None].expand(-1, 20000, -1, -1)
+    theirs = variation.apply(wanted, generator)[0].mean(dim=0)
+    assert mine.mean().item() == pytest.approx(theirs.mean().item(), abs=4e-7)
+
+
+@pytest.fixture(scope="module")
+def bent():
+    """A 2-8-1 network whose boundary follows the moons: three neurons, replicated."""
+    small = Network(
+        W=(np.array([[24.9, -22.4, -25.0], [-11.4, -11.1, 11.3]]), np.array([[24.6], [13], [-31]])),
+        b=(np.array([-12.8, 16.4, 0.6]), np.array([-9.9])),
+    )
+    small = train(
+        SPLIT, [Phase(steps=100, learning_rate=0.05)], seeds=[0], variation=None, hidden=3,
+        start=[small],
+    ).networks[0]  # fmt: skip
+    wide = recipes.replicated(small, 8)
+    right = wide.predict(wide.forward(SPLIT.x_train)[-1]) == SPLIT.y_train
+    assert right.mean() > 0.96
+    return wide
+
+
+def test_held_accuracy_is_reached_by_steering_the_noise_free_loss(bent):
+    found = {}
+    for hold in (0.80, 0.97):
+        phase = Phase(steps=150, draws=16, stratified=True, objective="count", hold=hold,
+                      softness=0.3, learning_rate=0.05)  # fmt: skip
+        ended = train(SPLIT, [phase], seeds=[0], variation=drolet_2023(), start=[bent])
+        found[hold] = ended.accuracy[0]
+    assert found[0.97] > 0.955
+    assert found[0.97] > found[0.80]
+
+
+REMEDIES = Procedure(compensate=True, bias=True)
+
+
+def test_remedies_in_the_loop_raise_the_metric_that_remedies_reach(bent):
+    phase = Phase(
+        steps=60, draws=32, objective="count", hold=0.965, softness=0.3, procedure=REMEDIES,
+        learning_rate=0.03,
+    )  # fmt: skip
+    look = Selection(every=30, draws=100, accuracy=0.0)
+    found = train(SPLIT, [phase], seeds=[0], variation=drolet_2023(), start=[bent], selection=look)
+    still = train(
+        SPLIT, [Phase(**{**phase.__dict__, "steps": 1, "learning_rate": 1e-9})], seeds=[0],
+        variation=drolet_2023(), start=[bent], selection=look,
+    )  # fmt: skip
+    assert found.score[0] > still.score[0]
+
+
+def test_what_the_tester_leaves_behind_is_what_the_transfer_study_sees():
+    """Errors and shift in the loop give the logits of the study, remapped lines and all."""
+    network = train(SPLIT, [Phase(steps=200)], seeds=[2], variation=None).networks[0]
+    procedure = Procedure(compensate=True, remap=4, bias=True, passes=2)
+    calibration = (SPLIT.x_train, SPLIT.y_train)
+    left = left_behind([network], procedure, drolet_2023(), calibration, None, draws=CHUNK, seed=5)
+    folded = Folded(inputs=2, hidden=8)
+    G, scales = folded.conductances(doubled(Bank.of([network], [0])))
+    z = (
+        folded.logits(G[:, None] + left.error, scales, torch.as_tensor(SPLIT.x_validation))
+        + left.shift[..., None]
+    )
+    study = transfer(
+        mapped(network, R_wl=0.0, R_bl=0.0), SPLIT.x_validation, SPLIT.y_validation,
+        variation=drolet_2023(), transfers=CHUNK, seed=5, procedure=procedure,
+        calibration=calibration,
+    )  # fmt: skip
+    np.testing.assert_allclose(z[0].numpy(), study.logits[..., 0], rtol=1e-3, atol=1e-3)
+
+
+def test_the_best_shift_moves_with_the_logits():
+    """Value: the count of right points. Gradient: all logits up by d, the shift down by d."""
+    generator = torch.Generator().manual_seed(0)
+    y = (torch.rand(400, generator=generator) > 0.5).double()
+    z = (2 * y - 1) * 2 + torch.randn(3, 5, 400, generator=generator, dtype=torch.float64)
+    shifted = (z - 0.4).requires_grad_()
+    s = best_shift(shifted, y, torch.full((3,), 4.0), torch.zeros(3, 5))
+    before = ((shifted > 0) == (y > 0)).double().mean()
+    after = ((shifted + s[..., None] > 0) == (y > 0)).double().mean()
+    assert after > before
+    s.sum().backward()
+    assert shifted.grad is not None
+    np.testing.assert_allclose(shifted.grad.sum(dim=-1).numpy(), -1.0, rtol=0.05)
+
+
+@pytest.mark.parametrize("procedure", [None, REMEDIES], ids=["plain", "remedies"])
+def test_a_run_that_was_stopped_ends_bit_for_bit_as_one_that_was_not(tmp_path, procedure):
+    phases = [
+        Phase(steps=7, learning_rate=0.05),
+        Phase(steps=14, draws=4, batch=64, objective="count", hold=0.9, softness=0.3,
+              procedure=procedure, refresh=4, stratified=procedure is None),
+    ]  # fmt: skip
+    look = Selection(every=3, draws=20, accuracy=0.0)
+    options = {"seeds": [1, 2], "variation": drolet_2023(), "selection": look}
+    whole = train(SPLIT, phases, **options)
+    path = tmp_path / "runs" / "run.ckpt"
+
+    class StoppedError(Exception):
+        pass
+
+    def stop_at(step):
+        def progress(done, total):
+            if done == step:
+                raise StoppedError
+
+        return progress
+
+    for step in (5, 13, 17):  # between two writes, after one, in either phase
+        with pytest.raises(StoppedError):
+            train(SPLIT, phases, **options, checkpoint=path, checkpoint_every=3,
+                  progress=stop_at(step))  # fmt: skip
+    seen = []
+    resumed = train(SPLIT, phases, **options, checkpoint=path, checkpoint_every=3,
+                    progress=lambda done, total: seen.append(done))  # fmt: skip
+    assert seen[0] == 16
+    for mine, other in zip(resumed.networks, whole.networks, strict=True):
+        for a, b in zip((*mine.W, *mine.b), (*other.W, *other.b), strict=True):
+            np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(resumed.history, whole.history)
+    assert not list(path.parent.glob("*.partial"))
+    finished = train(SPLIT, phases, **options, checkpoint=path, progress=stop_at(1))
+    np.testing.assert_array_equal(finished.score, whole.score)
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    path = tmp_path / "run.ckpt"
+    train(SPLIT, [Phase(steps=2)], seeds=[1], variation=None, checkpoint=path)
+    with pytest.raises(InputError, match="this very run"):
+        train(SPLIT, [Phase(steps=3)], seeds=[1], variation=None, checkpoint=path)
+    path.write_bytes(b"no checkpoint")
+    with pytest.raises(StoreError, match="checkpoint"):
+        train(SPLIT, [Phase(steps=2)], seeds=[1], variation=None, checkpoint=path)
 
 
 def test_line_penalty_lowers_the_conductances():

@@ -8,137 +8,46 @@ phase, so that any of them can be left out:
     reparametrisation   `draws` noisy transfers a step; `gradient` "pathwise" differentiates the
                         drawn errors, "straight_through" treats them as constants
     hardware-aware      stuck devices take their failure value and, with "pathwise", get no
-    dropout             gradient in that step (the released technique)
+    dropout             gradient in that step (the released technique); `stratified` lets every
+                        device be stuck once in every step
     regularisation      `weight_decay`, and `line_penalty` on the conductances, which carry the
                         line and sneak currents
     averaging           `draws` transfers a step; `objective` says how their losses are combined
     the array itself    `circuit`: wires and nonlinear devices, to first order in the drawn errors
+    remedies            `procedure`: the transfers are those that a tester leaves behind
 
-Technique and error model: Drolet et al. 2023, arXiv:2305.18495. The objectives "worst" and
-"consistency" are this program's own.
+Technique and error model: Drolet et al. 2023, arXiv:2305.18495. The objectives "worst",
+"consistency" and "count", the strata and the remedies in the loop are this program's own.
 """
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from xbarspice.array import Crossbar
 from xbarspice.config import child_seed
 from xbarspice.errors import broken_rule
 from xbarspice.network import Network
+from xbarspice.studies import checkpoints
+from xbarspice.studies.bank import Bank
 from xbarspice.studies.data import Split
 from xbarspice.studies.folded import Folded
+from xbarspice.studies.in_the_loop import Left, best_shift, left_behind
+from xbarspice.studies.objectives import Drawn, Phase, draw, noise_free_loss, objective
 from xbarspice.variability import Variation
 
 __all__ = ["Bank", "Phase", "Selection", "Trained", "train"]
 
 Array = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Phase:
-    """A stretch of training with one set of techniques.
-
-    Attributes:
-        steps: optimiser steps.
-        learning_rate: of Adam; falls to a tenth along a cosine when `decay` is set.
-        batch: points a step; None takes all training points.
-        draws: transfers drawn a step; 0 trains without errors.
-        objective: "likelihood" is the mean loss; "worst" the mean over the worst `share` of the
-            draws; "consistency" asks of every point that it be right in `wanted` of the draws.
-        share, wanted, softness: numbers of these objectives; `softness` is the width of the
-            smoothed count, in logits.
-        noise_free: weight of the loss without errors, added to the objective.
-        weight_decay: L2 coefficient of Adam.
-        line_penalty: weight of the mean conductance over `G_max`.
-        gradient: how the drawn errors are differentiated.
-        circuit: compute through wires and devices.
-    """
-
-    steps: int
-    learning_rate: float = 0.1
-    decay: bool = True
-    batch: int | None = None
-    draws: int = 0
-    objective: Literal["likelihood", "worst", "consistency"] = "likelihood"
-    share: float = 0.125
-    wanted: float = 0.95
-    softness: float = 0.5
-    noise_free: float = 0.0
-    weight_decay: float = 0.0
-    line_penalty: float = 0.0
-    gradient: Literal["pathwise", "straight_through"] = "pathwise"
-    circuit: bool = False
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.draws < 0:
-            raise broken_rule(
-                "a phase needs at least one step and no negative number of draws",
-                f"{self.steps} steps, {self.draws} draws", "Use draws=0 for plain training.",
-            )  # fmt: skip
-        if not 0 < self.share <= 1 or not 0 < self.wanted < 1:
-            raise broken_rule(
-                "`share` must be in (0, 1] and `wanted` in (0, 1)",
-                (self.share, self.wanted), "0.125 and 0.95 are usual.",
-            )  # fmt: skip
-
-
-class Bank:
-    """The parameters of many two-layer networks of one shape, one seed an entry.
-
-    Attributes:
-        W0 (seeds, inputs, hidden), b0 (seeds, hidden), W1 (seeds, hidden, outputs),
-        b1 (seeds, outputs): leaf tensors in float32.
-    """
-
-    def __init__(self, sizes: tuple[int, int, int], seeds: Sequence[int]) -> None:
-        kept: list[list[Tensor]] = [[], []]
-        for seed in seeds:
-            generator = torch.Generator().manual_seed(child_seed(seed, "initial weights"))
-            for k, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
-                weight = torch.empty(n_out, n_in)
-                torch.nn.init.xavier_uniform_(weight, generator=generator)
-                kept[k].append(weight.T.contiguous())
-        self.sizes, self.seeds = sizes, tuple(seeds)
-        self.W0, self.W1 = (torch.stack(k).requires_grad_() for k in kept)
-        self.b0 = torch.full((len(seeds), sizes[1]), 0.01, requires_grad=True)
-        self.b1 = torch.full((len(seeds), sizes[2]), 0.01, requires_grad=True)
-
-    @classmethod
-    def of(cls, networks: Sequence[Network], seeds: Sequence[int]) -> Bank:
-        """A bank that starts from trained networks of one shape."""
-        out = cls(networks[0].sizes, seeds)  # type: ignore[arg-type]
-        with torch.no_grad():
-            for k, network in enumerate(networks):
-                for name, values in zip(("W0", "W1"), network.W, strict=True):
-                    getattr(out, name)[k] = torch.as_tensor(values.copy())
-                for name, values in zip(("b0", "b1"), network.b, strict=True):
-                    getattr(out, name)[k] = torch.as_tensor(values.copy())
-        return out
-
-    @property
-    def parameters(self) -> list[Tensor]:
-        """All leaf tensors."""
-        return [self.W0, self.b0, self.W1, self.b1]
-
-    def networks(self, state: Sequence[Tensor] | None = None) -> list[Network]:
-        """The networks as NumPy arrays, of the present parameters or of a kept state."""
-        W0, b0, W1, b1 = (
-            p.detach().double().numpy() for p in (self.parameters if state is None else state)
-        )
-        return [
-            Network(W=(W0[s], W1[s]), b=(b0[s], b1[s]), activation="sigmoid")
-            for s in range(len(self.seeds))
-        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +92,8 @@ class _Setting:
     y: Tensor
     x_select: Tensor
     y_select: Tensor
+    calibration: tuple[np.ndarray, np.ndarray]
+    seed: int
 
 
 def train(
@@ -195,6 +106,8 @@ def train(
     array: Crossbar | None = None,
     selection: Selection | None = None,
     start: Sequence[Network] | None = None,
+    checkpoint: Path | None = None,
+    checkpoint_every: int = 50,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Trained:
     """Train one network a seed, all in one batch of tensor operations.
@@ -212,66 +125,55 @@ def train(
         array: wires and device for phases with `circuit`; its `G` is not used.
         selection: None keeps the last state.
         start: networks to start from, one a seed.
+        checkpoint: file that holds the state of the run, written complete or not at all; a run
+            that finds its own unfinished state there goes on from it and ends bit for bit as
+            one that was never stopped.
+        checkpoint_every: steps between writes.
         progress: called with (steps done, steps in all).
 
     Raises:
-        InputError: a phase draws transfers or uses the circuit without the argument that it needs.
+        InputError: a phase draws transfers or uses the circuit without the argument that it
+            needs, or the checkpoint belongs to another run.
     """
-    _check(phases, variation, array)
+    _check(phases, variation, array, checkpoint_every)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # small tensors: a second thread costs more than it gives
     try:
-        return _train(split, phases, seeds, variation, hidden, array, selection, start, progress)
+        sizes = (split.x_train.shape[1], hidden, 1)
+        bank = Bank.of(start, seeds) if start is not None else Bank(sizes, seeds)
+        setting = _setting(split, bank, variation, array, seeds)
+        run = _Run(bank, setting, phases, selection)
+        if checkpoint is not None:
+            told = (phases, seeds, variation, hidden, selection, array, array and array.device)
+            key = checkpoints.fingerprint(told, bank.parameters, setting.calibration, setting.x)
+            run.restore(checkpoints.read(checkpoint, key))
+            keep = lambda: checkpoints.write(checkpoint, key, run.state())  # noqa: E731
+        else:
+            keep = lambda: None  # noqa: E731
+        return run.go(keep, checkpoint_every, progress)
     finally:
         torch.set_num_threads(threads)
 
 
-def _train(
-    split: Split,
-    phases: Sequence[Phase],
+def _setting(
+    split: Split, bank: Bank, variation: Variation | None, array: Crossbar | None,
     seeds: Sequence[int],
-    variation: Variation | None,
-    hidden: int,
-    array: Crossbar | None,
-    selection: Selection | None,
-    start: Sequence[Network] | None,
-    progress: Callable[[int, int], None],
-) -> Trained:
-    sizes = (split.x_train.shape[1], hidden, 1)
-    bank = Bank.of(start, seeds) if start is not None else Bank(sizes, seeds)
+) -> _Setting:  # fmt: skip
     x_both = np.concatenate([split.x_train, split.x_validation])
     y_both = np.concatenate([split.y_train, split.y_validation])
-    setting = _Setting(
-        folded=Folded(inputs=sizes[0], hidden=hidden, outputs=1, array=array),
+    inputs, hidden, _ = bank.sizes
+    return _Setting(
+        folded=Folded(inputs=inputs, hidden=hidden, outputs=1, array=array),
         variation=variation,
         x=torch.as_tensor(split.x_train).float(), y=torch.as_tensor(split.y_train).float(),
         x_select=torch.as_tensor(x_both).float(), y_select=torch.as_tensor(y_both).float(),
+        calibration=(x_both, y_both), seed=seeds[0],
     )  # fmt: skip
-    keeper = _Keeper(bank, setting, selection, any(p.circuit for p in phases))
-    generator = torch.Generator().manual_seed(child_seed(seeds[0], "transfers in training"))
-    total, done = sum(p.steps for p in phases), 0
-    for phase in phases:
-        optimiser = torch.optim.Adam(
-            bank.parameters, lr=phase.learning_rate, weight_decay=phase.weight_decay
-        )
-        # a state without errors in training is no candidate unless nothing else is trained
-        judged = phase.draws > 0 or not any(p.draws for p in phases)
-        for step in range(phase.steps):
-            if phase.decay:
-                fall = 0.55 + 0.45 * np.cos(np.pi * step / phase.steps)
-                optimiser.param_groups[0]["lr"] = phase.learning_rate * fall
-            optimiser.zero_grad()
-            _loss(bank, phase, setting, generator).backward()
-            optimiser.step()
-            done += 1
-            last = step + 1 == phase.steps
-            if selection and judged and (last or (step + 1) % selection.every == 0):
-                keeper.look()
-            progress(done, total)
-    return keeper.result()
 
 
-def _check(phases: Sequence[Phase], variation: Variation | None, array: Crossbar | None) -> None:
+def _check(
+    phases: Sequence[Phase], variation: Variation | None, array: Crossbar | None, every: int
+) -> None:
     if variation is None and any(p.draws for p in phases):
         raise broken_rule(
             "phases with `draws` need `variation`", "None", "Pass variability.drolet_2023()."
@@ -280,71 +182,161 @@ def _check(phases: Sequence[Phase], variation: Variation | None, array: Crossbar
         raise broken_rule(
             "phases with `circuit` need `array`", "None", "Pass a Crossbar with wires and device."
         )
+    if every < 1:
+        raise broken_rule("`checkpoint_every` must be >= 1", every, "50 is usual.")
 
 
-def _loss(bank: Bank, phase: Phase, setting: _Setting, generator: torch.Generator) -> Tensor:
-    """Loss summed over the seeds, which keeps their gradients apart."""
-    x, y = setting.x, setting.y
-    if phase.batch is not None and phase.batch < len(x):
-        part = torch.randperm(len(x), generator=generator)[: phase.batch]
-        x, y = x[part], y[part]
-    folded = setting.folded
-    G, scales = folded.conductances(bank.parameters)
-    nominal = folded.corrections(G, scales, x) if phase.circuit else None
-    total = torch.zeros(())
-    if phase.draws == 0 or phase.noise_free:
-        z = folded.logits(G[:, None], scales, x, nominal)[:, 0]
-        weight = phase.noise_free if phase.draws else 1.0
-        total = total + weight * _bce(z, y).mean(dim=-1).sum()
-    if phase.draws:
-        noisy = _draw(G, phase, setting, generator)
-        z = folded.logits(noisy, scales, x, nominal)
-        total = total + _objective(z, y, phase).sum()
-    if phase.line_penalty:
-        total = total + phase.line_penalty * (G.mean(dim=(-1, -2)) / folded.G_max).sum()
-    return total
+class _Run:
+    """A training run that can be put down and taken up again at any step."""
 
+    def __init__(
+        self, bank: Bank, setting: _Setting, phases: Sequence[Phase], selection: Selection | None
+    ) -> None:
+        self.bank, self.setting, self.phases, self.selection = bank, setting, phases, selection
+        seed = child_seed(setting.seed, "transfers in training")
+        self.generator = torch.Generator().manual_seed(seed)
+        self.keeper = _Keeper(bank, setting, selection, phases)
+        self.done = 0
+        self.left: Left | None = None
+        self.optimiser = self._begin(phases[0])
 
-def _draw(G: Tensor, phase: Phase, setting: _Setting, generator: torch.Generator) -> Tensor:
-    """Drawn conductances, S, (seeds, draws, rows, cols)."""
-    wanted = G[:, None].expand(-1, phase.draws, -1, -1)
-    variation = setting.variation
-    if variation is None:  # refused by `_check`
-        raise AssertionError
-    if phase.gradient == "pathwise":
-        return variation.apply(wanted, generator)
-    with torch.no_grad():
-        error = variation.apply(wanted, generator) - wanted
-    return wanted + error
+    def _begin(self, phase: Phase) -> torch.optim.Adam:
+        """A new optimiser, and the steered weight of the noise-free loss at its start."""
+        self.hold = torch.full((len(self.bank.seeds),), phase.noise_free or 1.0)
+        return torch.optim.Adam(
+            self.bank.parameters, lr=phase.learning_rate, weight_decay=phase.weight_decay
+        )
 
+    def go(
+        self, keep: Callable[[], None], every: int, progress: Callable[[int, int], None]
+    ) -> Trained:
+        total, first = sum(p.steps for p in self.phases), 0
+        for phase in self.phases:
+            # a state without errors in training is no candidate unless nothing else is trained
+            judged = phase.draws > 0 or not any(p.draws for p in self.phases)
+            for step in range(max(0, self.done - first), phase.steps):
+                if step == 0:
+                    self.optimiser = self._begin(phase)
+                self._step(phase, step)
+                self.done += 1
+                last = step + 1 == phase.steps
+                if self.selection and judged and (last or (step + 1) % self.selection.every == 0):
+                    self.keeper.look()
+                if self.done % every == 0 or self.done == total:
+                    keep()
+                progress(self.done, total)
+            first += phase.steps
+        return self.keeper.result()
 
-def _bce(z: Tensor, y: Tensor) -> Tensor:
-    return binary_cross_entropy_with_logits(z, y.expand_as(z), reduction="none")
+    def _step(self, phase: Phase, step: int) -> None:
+        if phase.decay:
+            fall = 0.55 + 0.45 * math.cos(math.pi * step / phase.steps)
+            self.optimiser.param_groups[0]["lr"] = phase.learning_rate * fall
+        if phase.procedure is not None and step % phase.refresh == 0:
+            s = self.setting
+            if s.variation is None:  # refused by `_check`
+                raise AssertionError
+            self.left = left_behind(
+                self.bank.networks(), phase.procedure, s.variation, s.calibration,
+                s.folded.array if phase.circuit else None, draws=phase.draws,
+                seed=child_seed(s.seed, f"tester at step {self.done}"),
+            )  # fmt: skip
+        self.optimiser.zero_grad()
+        self._loss(phase, step).backward()
+        self.optimiser.step()
 
+    def _loss(self, phase: Phase, step: int) -> Tensor:
+        """Loss summed over the seeds, which keeps their gradients apart."""
+        x, y = self.setting.x, self.setting.y
+        if phase.batch is not None and phase.batch < len(x):
+            part = torch.randperm(len(x), generator=self.generator)[: phase.batch]
+            x, y = x[part], y[part]
+        folded = self.setting.folded
+        G, scales = folded.conductances(self.bank.parameters)
+        nominal = folded.corrections(G, scales, x) if phase.circuit else None
+        clean = folded.logits(G[:, None], scales, x, nominal)[:, 0]
+        width = clean.detach().abs().median(dim=1).values
+        total = torch.zeros(())
+        if phase.hold:
+            self._steer(clean, y, phase, step)
+            total = total + (self.hold * noise_free_loss(clean, y, phase, width)).sum()
+        elif phase.draws == 0 or phase.noise_free:
+            weight = phase.noise_free if phase.draws else 1.0
+            total = total + weight * noise_free_loss(clean, y, phase, width).sum()
+        if phase.draws:
+            drawn = self._draw(G, phase)
+            z = folded.logits(drawn.G, scales, x, nominal)
+            if drawn.shift is not None:
+                z = z + best_shift(z, y, width, drawn.shift)[..., None]
+            done = step / phase.steps
+            total = total + objective(z, y, drawn.weights, phase, width, done).sum()
+        if phase.line_penalty:
+            total = total + phase.line_penalty * (G.mean(dim=(-1, -2)) / folded.G_max).sum()
+        return total
 
-def _objective(z: Tensor, y: Tensor, phase: Phase) -> Tensor:
-    """One number a seed from logits (seeds, draws, points)."""
-    if phase.objective == "likelihood":
-        return _bce(z, y).mean(dim=(1, 2))
-    if phase.objective == "worst":
-        each = _bce(z, y).mean(dim=2)
-        return each.topk(max(1, round(phase.share * each.shape[1])), dim=1).values.mean(dim=1)
-    right = torch.sigmoid(z * (2 * y - 1) / phase.softness).mean(dim=1)
-    # what is missing to the wanted share, smoothed over a few percent
-    return softplus((phase.wanted - right) / 0.04).mean(dim=1)
+    def _draw(self, G: Tensor, phase: Phase) -> Drawn:
+        if self.setting.variation is None:  # refused by `_check`
+            raise AssertionError
+        if phase.procedure is None or self.left is None:
+            return draw(G, phase, self.setting.variation, self.generator)
+        return Drawn(
+            G=G[:, None] + self.left.error,
+            weights=torch.full((phase.draws,), 1 / phase.draws),
+            shift=self.left.shift if phase.procedure.bias else None,
+        )
+
+    def _steer(self, clean: Tensor, y: Tensor, phase: Phase, step: int) -> None:
+        """Raise the weight of the noise-free loss where the accuracy is below `hold`."""
+        if step % 10 == 0:
+            accuracy = ((clean > 0) == (y > 0)).float().mean(dim=1)
+            change = (40 * (phase.hold - accuracy)).clamp(-0.3, 0.3)
+            self.hold = (self.hold * torch.exp(change)).clamp(0.05, 50)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the rest of the run depends on."""
+        return {
+            "done": self.done,
+            "parameters": [p.detach() for p in self.bank.parameters],
+            "optimiser": self.optimiser.state_dict(),
+            "generator": self.generator.get_state(),
+            "hold": self.hold,
+            "left": None if self.left is None else [self.left.error, self.left.shift],
+            "keeper": self.keeper.kept(),
+        }
+
+    def restore(self, state: dict[str, Any] | None) -> None:
+        """Go back to a state of this run; None is its beginning."""
+        if state is None:
+            return
+        self.done = state["done"]
+        self.bank.load(state["parameters"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.generator.set_state(state["generator"])
+        self.hold = state["hold"]
+        if state["left"] is not None:
+            self.left = Left(error=state["left"][0], shift=state["left"][1])
+        self.keeper.take(state["keeper"])
 
 
 class _Keeper:
     """Keeps the best state of each seed."""
 
     def __init__(
-        self, bank: Bank, setting: _Setting, selection: Selection | None, circuit: bool
+        self, bank: Bank, setting: _Setting, selection: Selection | None, phases: Sequence[Phase]
     ) -> None:
-        self.bank, self.setting, self.selection, self.circuit = bank, setting, selection, circuit
+        self.bank, self.setting, self.selection = bank, setting, selection
+        self.circuit = any(p.circuit for p in phases)
+        self.procedure = next((p.procedure for p in phases if p.procedure is not None), None)
         self.best = torch.full((len(bank.seeds),), -np.inf)
         self.found = torch.zeros(len(bank.seeds), 2)
-        self.state = [p.detach().clone() for p in bank.parameters]
+        self.best_state = [p.detach().clone() for p in bank.parameters]
         self.history: list[Tensor] = []
+
+    def kept(self) -> list[Any]:
+        return [self.best, self.found, self.best_state, self.history]
+
+    def take(self, kept: list[Any]) -> None:
+        self.best, self.found, self.best_state, self.history = kept
 
     @torch.no_grad()
     def look(self) -> None:
@@ -356,7 +348,7 @@ class _Keeper:
         better = value > self.best
         self.best = torch.where(better, value, self.best)
         self.found[better] = found[better]
-        for kept, now in zip(self.state, self.bank.parameters, strict=True):
+        for kept, now in zip(self.best_state, self.bank.parameters, strict=True):
             kept[better] = now.detach()[better]
 
     def _judge(self, draws: int) -> Tensor:
@@ -369,9 +361,18 @@ class _Keeper:
             return torch.stack([accuracy, accuracy], dim=1)
         generator = torch.Generator().manual_seed(child_seed(0, "validation transfers"))
         right = torch.zeros(len(G), s.x_select.shape[0])
-        for part in _parts(draws, 100):
-            noisy = s.variation.apply(G[:, None].expand(-1, part, -1, -1), generator)
-            z = s.folded.logits(noisy, scales, s.x_select, nominal)
+        for number, part in enumerate(_parts(draws, 100)):
+            if self.procedure is None:
+                noisy = s.variation.apply(G[:, None].expand(-1, part, -1, -1), generator)
+                shift = torch.zeros(1, 1)
+            else:
+                left = left_behind(
+                    self.bank.networks(), self.procedure, s.variation, s.calibration,
+                    s.folded.array if self.circuit else None, draws=part,
+                    seed=child_seed(number, "tester on validation transfers"),
+                )  # fmt: skip
+                noisy, shift = G[:, None] + left.error, left.shift
+            z = s.folded.logits(noisy, scales, s.x_select, nominal) + shift[..., None]
             right += ((z > 0) == (s.y_select > 0)).float().sum(dim=1)
         metric = (right >= 0.95 * draws - 1e-6).float().mean(dim=1)
         return torch.stack([metric, accuracy], dim=1)
@@ -382,7 +383,7 @@ class _Keeper:
             self.look()
         history = torch.stack(self.history).double().numpy()
         return Trained(
-            networks=tuple(self.bank.networks(self.state)),
+            networks=tuple(self.bank.networks(self.best_state)),
             score=self.found[:, 0].double().numpy(),
             accuracy=self.found[:, 1].double().numpy(),
             history=history,
