@@ -8,6 +8,7 @@ from xbarspice.errors import InputError
 from xbarspice.report import programming as pictures
 from xbarspice.studies import program as pg
 from xbarspice.studies.program_array import bias
+from xbarspice.studies.program_range import writable_range
 from xbarspice.variability import BiasingSchemeEffect, bse_table
 
 NILI = pg.Pulses(start=0.8, limit_set=1.15, limit_reset=1.5, width=1e-6)
@@ -204,6 +205,28 @@ def test_stuck_devices_are_given_up_and_keep_their_value():
     )  # fmt: skip
     assert limited.pulses.max() == 5
     assert limited.gave_up.sum() > 1
+
+
+@pytest.mark.parametrize("scheme", ["V/2", "V/3"])
+def test_devices_hold_still_in_the_writable_range_and_not_in_the_whole(scheme):
+    """Two passes inside it bring the devices to their targets; in the whole range they fail."""
+    device = xb.devices.get("o921c_4k")
+    low, high = writable_range(device, pg.Pulses(), scheme, (8, 8))
+    assert device.G_range()[0] < low < high < device.G_range()[1]
+    options = {"scheme": scheme, "passes": 2, "compensate": True}
+    start = device.G_range()[0]
+    crossbar, target = problem(device, 8, low=low, high=high, start=start)
+    inside = pg.program(crossbar, target, **options)
+    assert inside.yield_ >= 0.95
+    crossbar, target = problem(device, 8, low=start, high=high, start=start)
+    assert pg.program(crossbar, target, **options).yield_ < 0.5
+
+
+def test_no_writable_range_where_everything_moves():
+    """The pulse map of Nili et al. has no threshold; with one at 0.8 V, all of it holds still."""
+    assert writable_range(xb.devices.NiliPulseMap(), NILI, "V/3", (64, 64)) is None
+    low, high = writable_range(xb.devices.NiliPulseMap(V_threshold=0.8), NILI, "V/3", (64, 64))
+    assert high > 10 * low
 
 
 def test_orders():

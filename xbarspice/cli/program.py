@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from xbarspice.array import Crossbar
     from xbarspice.config import RunConfig
-    from xbarspice.devices import Device
+    from xbarspice.devices import Device, DynamicDevice
     from xbarspice.studies.program import Programmed, Pulses
 
 __all__ = ["register"]
@@ -83,7 +83,7 @@ def program(
     options: dict[str, Any] = {"order": order, "passes": passes, "compensate": compensate}
     options |= {"scheme": scheme.upper() if scheme.lower() != "floating" else "floating"}
     procedure = _pulses(pulse or [])
-    problems = [_blank(array, device, start) for array in wanted]
+    problems = [_blank(array, device, start, procedure, options["scheme"]) for array in wanted]
     run = _changed(run, "array", _as_config(problems[0].device))
     done: list[Programmed] = []
     with run_folder(out) as folder:
@@ -152,7 +152,9 @@ def _rescaled(
     return (new[0] + share * (new[1] - new[0])) * (G > 0)
 
 
-def _blank(array: Crossbar, device: str | None, start: float | None) -> Crossbar:
+def _blank(
+    array: Crossbar, device: str | None, start: float | None, pulses: Pulses, scheme: str
+) -> Crossbar:
     """The array before programming; refuses devices and targets that cannot be written."""
     from xbarspice import devices
     from xbarspice.devices import DynamicDevice
@@ -168,15 +170,30 @@ def _blank(array: Crossbar, device: str | None, start: float | None) -> Crossbar
     G = array.G[array.G > 0]
     if G.size and (G.min() < low * (1 - 1e-9) or G.max() > high * (1 + 1e-9)):
         width = high - low
+        held = _held(model, pulses, scheme, array)
+        a, b = held or (low + 0.05 * width, high - 0.15 * width)
+        why = f" (finished devices hold still there under {scheme})" if held else ""
         raise broken_rule(
             f"targets of {model.name} must lie in {low * 1e6:.4g} to {high * 1e6:.4g} uS",
             f"{G.min() * 1e6:.4g} to {G.max() * 1e6:.4g} uS",
             "Map the network into that range, for example "
-            f"--set mapping.G_min={low + 0.05 * width:.3g} "
-            f"--set mapping.G_max={high - 0.15 * width:.3g}.",
+            f"--set mapping.G_min={1e6 * a:.1f}e-6 --set mapping.G_max={1e6 * b:.1f}e-6{why}.",
         )
     before = low if start is None else start
     return array.replace(G=before * (array.G > 0), device=model)
+
+
+def _held(
+    model: DynamicDevice, pulses: Pulses, scheme: str, array: Crossbar
+) -> tuple[float, float] | None:
+    """Range in which finished devices hold still, S, if the scheme exists and one was found."""
+    from xbarspice.studies.program_range import SHARES, writable_range
+
+    return (
+        writable_range(model, pulses, scheme, (array.rows, array.cols))
+        if scheme in SHARES
+        else None
+    )
 
 
 def _pulses(texts: list[str]) -> Pulses:
@@ -205,11 +222,14 @@ def _record(
 
     arrays, sizes = [], [int(run.wanted.sum()) for run in done]
     for crossbar, run in zip(problems, done, strict=True):
+        model = cast("DynamicDevice", crossbar.device)
         arrays.append(
             {
                 "shape": [crossbar.rows, crossbar.cols], "device": crossbar.device.name,
                 **{name: getattr(crossbar, name) for name in WIRES},
                 "left_within_tolerance": _share_left(run),
+                "targets_S": [float(run.target[run.wanted].min()), float(run.target.max())],
+                "held_S": _held(model, pulses, options["scheme"], crossbar),
                 **run.summary(), "drift": beside_measured(run),
             }
         )  # fmt: skip
@@ -259,6 +279,7 @@ def _write(
 
 
 def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
+    from xbarspice.report.programming_page import ranges
     from xbarspice.report.units import si
 
     tolerance = f"within {100 * record['tolerance']:g} %"
@@ -276,5 +297,6 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
         "time on the tester": si(record["seconds"], "s", 3),
         "energy": si(record["energy_J"], "J", 3),
         "drift of finished devices, array": drift,
+        "targets, array": [f"{k}: {ranges(a)}" for k, a in enumerate(record["arrays"])],
         "report": str(out / "report.html"),
     }

@@ -17,7 +17,7 @@ from xbarspice.report.units import si
 if TYPE_CHECKING:
     from xbarspice.studies.program import Programmed
 
-__all__ = ["write"]
+__all__ = ["ranges", "write"]
 
 
 def write(record: dict[str, Any], runs: Sequence[Programmed], path: Path) -> Path:
@@ -86,6 +86,20 @@ def _others(run: Programmed) -> npt.NDArray[np.float64]:
     return moved.sum(axis=1)
 
 
+def ranges(entry: dict[str, Any]) -> str:
+    """Where the targets of an array lie, beside the range in which finished devices hold still."""
+
+    def span(pair: Sequence[float]) -> str:
+        return f"{1e6 * pair[0]:.4g} to {1e6 * pair[1]:.4g} µS"
+
+    targets, held = entry["targets_S"], entry["held_S"]
+    if held is None:
+        return f"{span(targets)}; no range holds still under half-select pulses"
+    lies = held[0] * 0.998 <= targets[0] and targets[1] <= held[1] * 1.002  # a rounded entry
+    verdict = "inside" if lies else "NOT inside"
+    return f"{span(targets)}, {verdict} {span(held)}, where finished devices hold still"
+
+
 _REMARK = (
     "The model drifts by its own dynamics under half-select voltages. The measured drifts come "
     "from other dies (Drolet et al. 2023, arXiv:2305.18495), for equal numbers of later writes."
@@ -95,6 +109,7 @@ _REMARK = (
 def _figures(entry: dict[str, Any], record: dict[str, Any]) -> Table:
     percent = f"{100 * record['tolerance']:g} %"
     rows = [
+        ("targets", ranges(entry)),
         (f"within {percent} at the end (yield)", f"{100 * entry['yield']:.1f} %"),
         (f"within {percent} when left", f"{100 * entry['left_within_tolerance']:.1f} %"),
         ("given up", f"{entry['gave_up']:.0f}"),
