@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "batched", "budget", "calibrate", "campaign", "crosscheck", "data", "digits", "folded",
-    "hardware_aware", "inference", "program", "recipes", "remedies", "reproduce", "train", "transfer",
+    "hardware_aware", "inference", "program", "recipes", "remedies", "reproduce", "train",
+    "transfer",
 ]  # fmt: skip
 
 
