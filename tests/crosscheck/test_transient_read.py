@@ -111,6 +111,34 @@ def test_waveforms_agree_with_an_ode_solver(device):
     assert np.abs(read.I_out - want).max() < 3e-4 * np.abs(want).max()
 
 
+def test_a_smaller_reltol_takes_more_steps_and_comes_closer():
+    """The figures of the docstring's table: each step of ten costs and brings what it says."""
+    crossbar, V_in = asymmetric_crossbar(R_driver=500.0, R_sense=200.0, device="sinh_tio2")
+    pulse = {"C_wire": 2e-14, "C_device": 1e-14, "rise": 1e-10, "width": 1e-9}
+    errors, steps = [], []
+    for reltol in (1e-3, 1e-5, 1e-7):
+        read = transient_read(crossbar, V_in, **pulse, reltol=reltol)
+        want = ode(crossbar, V_in, read, **pulse)
+        errors.append(np.abs(read.I_out - want).max() / np.abs(want).max())
+        steps.append(len(read.t))
+    assert errors[0] < 1e-2
+    assert errors[1] < 1e-3 < errors[0]
+    assert errors[2] < 5e-5 < errors[1]
+    assert steps[0] < steps[1] < steps[2]
+
+
+def test_short_wires_are_no_obstacle():
+    """Nonlinear devices behind 0.01 ohm, where currents round to 1e-15 A: the same settled read."""
+    rng = np.random.default_rng(6)
+    crossbar = xb.Crossbar(
+        rng.uniform(5e-5, 5e-4, (6, 5)), R_wl=0.01, R_bl=0.01, R_driver=50.0, device="sinh_tio2"
+    )
+    V_in = rng.uniform(-0.3, 0.3, 6)
+    read = transient_read(crossbar, V_in, **SMALL)
+    want = xb.solve(crossbar, V_in, engine="nodal").I_out
+    assert np.abs(read.I_settled - want).max() < 1e-6 * np.abs(want).max()
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(
     "wires",
@@ -211,6 +239,9 @@ def test_misuse_is_refused_before_ngspice_runs():
         ({"tolerance": 0.0}, "`tolerance`"),
         ({"max_step": 0.0}, "`max_step`"),
         ({"timeout": 0.0}, "`timeout`"),
+        ({"reltol": 1e-9}, "`reltol`"),
+        ({"reltol": 0.01}, "`reltol`"),
+        ({"reltol": np.nan}, "`reltol`"),
     ):
         with pytest.raises(InputError, match=words):
             transient_read(crossbar, V_in, **{**SMALL, "executable": "no-such", **change})
