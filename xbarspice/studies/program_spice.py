@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
 
@@ -13,7 +15,7 @@ from xbarspice.devices import DynamicDevice
 from xbarspice.engines.ngspice import ngspice_info
 from xbarspice.engines.ngspice.runner import control_section, run_deck
 from xbarspice.errors import broken_rule
-from xbarspice.studies.program_array import bias
+from xbarspice.studies.program_array import SCHEMES, bias
 
 __all__ = ["replay_ngspice", "transient_deck"]
 
@@ -26,14 +28,27 @@ EDGE_SHARE = 1e-4
 OPTIONS = ".options reltol=1e-5 abstol=1e-14 vntol=1e-8 gmin=1e-18 method=gear"
 
 
-def _waveforms(
-    sequence: Array, shape: tuple[int, int], width: float, scheme: str
-) -> tuple[list[str], list[str], float]:
-    """PWL sources of the word and bit lines, and the period of the pulses in s."""
+SWITCH = ".model xb_switch sw(ron=1e-3 roff=1e12 vt=0.5 vh=0)"
+"""Drivers that let go of a floating line: a milliohm on, 1 Tohm off. Against devices of 1 kohm to
+1 Mohm that is an error of 1e-6 of the device voltages and less."""
+
+
+@dataclass(frozen=True)
+class _Waves:
+    """PWL of the source of each word and bit line, of its switch (empty: none), and the period."""
+
+    sources: list[str]
+    switches: list[str]
+    period: float
+
+
+def _waveforms(sequence: Array, shape: tuple[int, int], width: float, scheme: str) -> _Waves:
+    """Sources and, where lines float, their switches: off from before a pulse until after it."""
     rows, cols = shape
     edge = EDGE_SHARE * width
     period = GAP + width + edge
     points: list[list[str]] = [["0 0"] for _ in range(rows + cols)]
+    holds: list[list[str]] = [["0 1"] for _ in range(rows + cols)]
     for k, (row, col, V) in enumerate(sequence):
         b = bias(scheme, int(row), int(col), rows, cols)
         corners = k * period + np.array([GAP, GAP + edge, GAP + width, period])
@@ -42,9 +57,38 @@ def _waveforms(
             if v != 0.0:
                 volts = (0.0, v, v, 0.0)
                 line += [f"{t!r} {u!r}" for t, u in zip(corners.tolist(), volts, strict=True)]
-    ends = f"{len(sequence) * period + GAP!r} 0"
-    made = [f"pwl({' '.join([*line, ends])})" for line in points]
-    return made[:rows], made[rows:], period
+        away = k * period + np.array([0.5, 0.5, 1.2, 1.2]) * GAP + [0.0, edge, width, width + edge]
+        for number, line in enumerate(holds):
+            if scheme == "floating" and number not in (row, rows + col):
+                line += [f"{t!r} {u}" for t, u in zip(away.tolist(), (1, 0, 0, 1), strict=True)]
+    end = len(sequence) * period + GAP
+    return _Waves(
+        [f"pwl({' '.join([*line, f'{end!r} 0'])})" for line in points],
+        [f"pwl({' '.join([*line, f'{end!r} 1'])})" for line in holds if scheme == "floating"],
+        period,
+    )
+
+
+def _drivers(
+    crossbar: Crossbar, waves: _Waves, near: Callable[[str, int], str]
+) -> list[str]:  # fmt: skip
+    """Source, driver resistance and switch of every line, up to its first node."""
+    rows = crossbar.rows
+    lines = [SWITCH] if waves.switches else []
+    for number, wave in enumerate(waves.sources):
+        kind, k = ("w", number) if number < rows else ("b", number - rows)
+        node = target = near(kind, k)
+        if waves.switches:
+            node = f"s{kind}{k}"
+            lines += [
+                f"Vc{kind}{k} c{kind}{k} 0 {waves.switches[number]}",
+                f"S{kind}{k} {node} {target} c{kind}{k} 0 xb_switch on",
+            ]
+        if crossbar.R_driver > 0:
+            lines.append(f"Rd{kind}{k} d{kind}{k} {node} {crossbar.R_driver!r}")
+            node = f"d{kind}{k}"
+        lines.append(f"V{kind}{k} {node} 0 {wave}")
+    return lines
 
 
 def _line(name: str, nodes: list[str], R: float) -> list[str]:
@@ -62,22 +106,22 @@ def transient_deck(
         crossbar: wires, a dynamic device and the start conductances.
         sequence: rows of (row, col, V).
         width: length of every pulse, s.
-        scheme: "V/2" or "V/3".
+        scheme: "V/2", "V/3" or "floating"; see `SWITCH` for what floating means here.
 
     Raises:
-        InputError: the device has no differential equation, or the scheme leaves lines floating.
+        InputError: the device has no differential equation, or there is no such scheme.
     """
     device = crossbar.device
-    if scheme == "floating" or not isinstance(device, DynamicDevice):
+    if not isinstance(device, DynamicDevice) or scheme not in SCHEMES:
         raise broken_rule(
-            "a transient needs a dynamic device and driven lines",
+            f"a transient needs a dynamic device and a scheme of {SCHEMES}",
             f"{device.name}, {scheme}",
-            'Use "V/2" or "V/3".',
+            "Choose both; `xb.devices.names()` lists the models.",
         )
     subcircuit = device.spice_dynamic()
     pulses = np.asarray(sequence, dtype=np.float64).reshape(-1, 3)
     rows, cols = crossbar.G.shape
-    wl, bl, _ = _waveforms(pulses, (rows, cols), width, scheme)
+    waves = _waveforms(pulses, (rows, cols), width, scheme)
     lines = ["* xbarspice: programming pulses on a passive array", OPTIONS]
 
     def word(i: int, j: int) -> str:
@@ -86,14 +130,10 @@ def transient_deck(
     def bit(i: int, j: int) -> str:
         return f"b{i if crossbar.R_bl > 0 else rows - 1}_{j}"
 
-    for kind, waves, near in (
-        ("w", wl, lambda i: word(i, 0)), ("b", bl, lambda j: bit(rows - 1, j)),
-    ):  # fmt: skip
-        for k, wave in enumerate(waves):
-            node = f"d{kind}{k}" if crossbar.R_driver > 0 else near(k)
-            lines.append(f"V{kind}{k} {node} 0 {wave}")
-            if crossbar.R_driver > 0:
-                lines.append(f"Rd{kind}{k} {node} {near(k)} {crossbar.R_driver!r}")
+    def near(kind: str, k: int) -> str:
+        return word(k, 0) if kind == "w" else bit(rows - 1, k)
+
+    lines += _drivers(crossbar, waves, near)
     for i in range(rows):
         lines += _line(f"w{i}", [word(i, j) for j in range(cols)], crossbar.R_wl)
     for j in range(cols):
@@ -128,7 +168,7 @@ def replay_ngspice(
     pulses = np.asarray(sequence, dtype=np.float64).reshape(-1, 3)
     deck = transient_deck(crossbar, pulses, width=width, scheme=scheme)
     device = cast(DynamicDevice, crossbar.device)
-    period = _waveforms(pulses, crossbar.G.shape, width, scheme)[2]
+    period = _waveforms(pulses, crossbar.G.shape, width, scheme).period
     cells = np.argwhere(crossbar.G > 0)
     nodes = [f"v(x{i}_{j}.x)" for i, j in cells]
     total = len(pulses) * period
