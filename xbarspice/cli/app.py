@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -207,11 +208,15 @@ def demo(
 
 
 @app.command(epilog="Example: xbarspice doctor --json")
-def doctor(json: Json = False) -> None:
+def doctor(calibration: Calibration = None, json: Json = False) -> None:
     """Say what is installed, what is missing and what to do; exit 3 without a golden engine."""
     from xbarspice.cli import steps
 
-    record = steps.doctor_record()
+    run = steps.configuration(None, None, calibration=calibration)  # refuses a wrong card
+    record = steps.named(steps.doctor_record(), run)
+    if calibration is not None:
+        found = {"part": "calibration card", "ok": True, "found": record["calibration"]}
+        record["findings"].append({**found, "remedy": ""})
     screens.doctor(record, json)
     raise typer.Exit(0 if record["ngspice"]["path"] else 3)
 
@@ -227,6 +232,7 @@ tapeout.register(app)
 
 def main() -> None:
     """Entry point: turn errors into one message and an exit status."""
+    warnings.showwarning = screens.warned
     try:
         app()
     except KeyboardInterrupt:

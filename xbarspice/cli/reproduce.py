@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from xbarspice.cli import screens
-from xbarspice.cli.options import Json
+from xbarspice.cli.options import Calibration, Json
 from xbarspice.errors import broken_rule
 
 __all__ = ["register"]
@@ -41,6 +41,7 @@ def reproduce(
     markdown: Annotated[
         Path | None, typer.Option(help="Write the Markdown report here too.")
     ] = None,
+    calibration: Calibration = None,
     json: Json = False,
 ) -> None:
     """Train regular and hardware-aware networks, transfer them thousands of times, and report."""
@@ -50,6 +51,11 @@ def reproduce(
     from xbarspice.studies import digits
     from xbarspice.studies import reproduce as study
 
+    if calibration is not None:
+        raise broken_rule(
+            "the published experiment keeps its own wires and device", str(calibration),
+            "Use `xbarspice transfer --calibration` to judge a network on calibrated arrays.",
+        )  # fmt: skip
     if engine not in ("surrogate", "ngspice"):
         raise broken_rule("`--engine` must be surrogate or ngspice", repr(engine), "Use one.")
     if case not in ("all", "moons", "digits"):

@@ -22,10 +22,9 @@ OPEN = {"", "nan", "inf", "+inf", "ol", "o.l.", "open", "over", "overload", "n/a
 """Cells that stand for a device without measurable current."""
 
 V_READ = re.compile(
-    r"(?:v[_ ]?read|read(?:ing)?[_ ]*(?:voltage|bias)|lecture)[^\d+-]*?(?P<unit1>mV|V)?[^\d+-]*"
-    r"(?P<number>[-+]?\d+(?:[.,]\d+)?)\s*(?P<unit2>mV|V)?",
-    re.IGNORECASE,
+    r"(?:v[_ ]?read|read(?:ing)?[_ ]*(?:voltage|bias)|lecture)(?P<rest>[^\r\n]*)", re.IGNORECASE
 )
+VOLTS = re.compile(r"(?P<number>[-+]?\d+(?:[.,]\d+)?)\s*(?P<unit>mV|V)?(?![a-z])", re.IGNORECASE)
 UNIT_WORDS: tuple[tuple[str, str, float], ...] = (
     (r"M\s?(?:ohm|\u03a9|\u2126)", "Mohm", 1e6),
     (r"k\s?(?:ohm|\u03a9|\u2126)", "kohm", 1e3),
@@ -33,7 +32,7 @@ UNIT_WORDS: tuple[tuple[str, str, float], ...] = (
     (r"(?<![A-Za-z])[u\u00b5\u03bc]S(?![a-z])", "uS", 1e-6),
     (r"(?<![A-Za-z])mS(?![a-z])", "mS", 1e-3),
     (r"(?<![A-Za-z])nS(?![a-z])", "nS", 1e-9),
-    (r"(?<![A-Za-z])S(?![A-Za-z])|[Ss]iemens", "S", 1.0),
+    (r"(?:\bin|\bunits?\s*[:=;]?|[\[(])\s*S\b|[Ss]iemens", "S", 1.0),
 )
 """Pattern, unit and factor, the longer ones first."""
 
@@ -132,18 +131,25 @@ def read_die(path: Path, unit: str | None = None) -> Die:
     scaled = np.where(finite, values * factor, np.inf if unit.endswith("ohm") else 0.0)
     with np.errstate(divide="ignore"):
         G = 1.0 / scaled if unit.endswith("ohm") else scaled
-    found = V_READ.search(text)
-    V_read = None
-    if found:
-        name = found["unit2"] or found["unit1"] or "V"
-        V_read = abs(tables.number(found["number"])) * (1e-3 if name.lower() == "mv" else 1.0)
-    else:
+    V_read = _read_voltage(text)
+    if V_read is None:
         notices.append("the head names no read voltage: that of the device model is assumed")
     if not finite.all():
         notices.append(f"{int((~finite).sum())} cells without a number count as open devices")
     notices.append("the values are taken as those of single devices: reads inside the array hold "
                    "sneak currents and wires unless they were corrected for")  # fmt: skip
     return Die(G=G, V_read=V_read, unit=unit, settings=_settings(head), notices=(*said, *notices))
+
+
+def _read_voltage(head: str) -> float | None:
+    """Read voltage of the head, V; its unit stands behind the number or before it."""
+    line = V_READ.search(head)
+    found = VOLTS.search(line["rest"]) if line else None
+    if line is None or found is None:
+        return None
+    before = line["rest"][: found.start()]
+    milli = "mv" in (found["unit"] or before).lower()
+    return abs(tables.number(found["number"])) * (1e-3 if milli else 1.0)
 
 
 def _cells(line: str) -> list[float | str]:
@@ -230,9 +236,8 @@ def _unit(
         if unit not in factors:
             raise broken_rule(f"the unit must be one of {sorted(factors)}", repr(unit), "Use one.")
         return unit, factors[unit], ()
-    without = V_READ.sub(" ", head)
     for pattern, name, factor in UNIT_WORDS:
-        if re.search(pattern, without):
+        if re.search(pattern, head):
             return name, factor, ()
     middle = float(np.nanmedian(np.where(values > 0, values, np.nan)))
     if middle >= 200.0:

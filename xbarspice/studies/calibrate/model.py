@@ -228,8 +228,8 @@ def _by_field(device: devices.Device, field: str, V: Array, G: Array) -> Array:
     if slope is None:
         raise InputError(
             f"the current of {device.name!r} must depend on `{field}` through torch operations; "
-            "received no derivative. Write the model with xbarspice.devices.functions, or do not "
-            "fit that field."
+            "received no derivative. Start it at another value, do not fit it, or write the model "
+            "with xbarspice.devices.functions."
         )
     return slope.numpy()
 

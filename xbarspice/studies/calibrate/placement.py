@@ -27,6 +27,7 @@ from xbarspice.studies.batched import Batch, Placement
 from xbarspice.studies.calibrate.die import Die, Thresholds
 from xbarspice.studies.remedies import Procedure, Tester, program
 from xbarspice.variability import Compose, StuckDevices, Variation
+from xbarspice.variability.base import Draws
 
 __all__ = ["Served", "best_lines", "serve"]
 
@@ -44,8 +45,8 @@ class _KnownStuck(StuckDevices):
     stuck: Any
     value: Any
 
-    def draw(self, G: Any, rng: Any) -> tuple[Any, Any]:
-        return np.broadcast_to(self.stuck, G.shape), np.broadcast_to(self.value, G.shape)
+    def _draw(self, draws: Draws) -> tuple[Any, Any]:
+        return np.broadcast_to(self.stuck, draws.shape), np.broadcast_to(self.value, draws.shape)
 
 
 @dataclass(frozen=True, kw_only=True)
