@@ -158,7 +158,7 @@ class VerifyConfig(_Section):
         default=None, description="largest; None: of the given inputs, or full scale"
     )
     trust_error: float = Field(
-        default=1e-2, gt=0, description="error up to which the map calls a level trusted"
+        default=5e-2, gt=0, description="error up to which the map calls a level trusted"
     )
 
     @model_validator(mode="after")
@@ -173,7 +173,7 @@ class SweepConfig(_Section):
 
     sizes: tuple[int, ...] = Field(default=(4, 8, 16, 32, 64), description="rows = columns")
     R_wire: tuple[float, ...] = Field(
-        default=(0.1, 0.3, 1.0, 3.0, 10.0), description="ohm a segment, R_wl = R_bl"
+        default=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0), description="ohm a segment, R_wl = R_bl"
     )
     G_max: tuple[float, ...] = Field(default=(10e-6, 100e-6, 500e-6), description="S")
     G_ratio: float = Field(default=5.0, ge=1, description="G_max over G_min")

@@ -8,6 +8,7 @@ __all__ = [
     "InputError",
     "NetlistError",
     "StoreError",
+    "TrustWarning",
     "XbarspiceError",
     "broken_rule",
 ]
@@ -43,6 +44,10 @@ class ConvergenceError(EngineError):
 
 class FloatingNodeError(EngineError):
     """A node of the array has no path to any source, so its voltage is undefined."""
+
+
+class TrustWarning(UserWarning):
+    """An approximate level of the surrogate is used where the trust map does not vouch for it."""
 
 
 def broken_rule(rule: str, received: object, remedy: str) -> InputError:

@@ -17,6 +17,7 @@ import torch
 import xbarspice as xb
 from xbarspice import network as networks
 from xbarspice import store
+from xbarspice.surrogate import trust
 
 FAST = ["--set", "train.epochs=60", "--set", "data.test=40"]
 
@@ -212,3 +213,49 @@ def test_verify_with_chosen_engines_and_test_set(tmp_path, network):
     assert record["findings"] == []
     assert all(energy > 0 for energy in record["engines"][0]["energy"])
     assert call("verify", cwd=tmp_path).returncode == 2
+
+
+SWEEP = [
+    "--set", "sweep.sizes=[2, 3]", "--set", "sweep.R_wire=[1.0, 10.0]", "--set",
+    "sweep.G_max=[1e-4]", "--set", "sweep.V_read=[0.1]", "--set", 'sweep.devices=["ohmic"]',
+]  # fmt: skip
+
+
+def test_verify_maps_the_trust_region_with_ngspice(tmp_path):
+    done = call("verify", "--map", "--map-out", "m.toml", "--json", *SWEEP, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["source"]["reference"].startswith("ngspice")
+    ideal = np.array(record["errors"]["ohmic"]["ideal"])
+    assert ideal.shape == (2, 2, 1, 1)
+    assert (np.diff(ideal, axis=1) > 0).all()
+    assert [p.name for p in tmp_path.iterdir()] == ["m.toml"]
+    assert trust.load(tmp_path / "m.toml").axes["size"] == (2, 3)
+
+
+def test_ctrl_c_in_a_sweep_keeps_the_points(tmp_path):
+    """The message names the journal, and the same command goes on from it."""
+    command = [sys.executable, "-m", "xbarspice", "verify", "--map", "--map-out", "m.toml"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    journal = tmp_path / "m.toml.points.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if journal.exists() and len(journal.read_text().splitlines()) > 3:
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "goes on from there" in stderr
+    assert "Traceback" not in stderr
+    assert not (tmp_path / "m.toml").exists()
+    assert json.loads(journal.read_text().splitlines()[-1])["errors"]["ideal"]
+
+
+def test_a_level_outside_of_its_region_is_one_message(tmp_path, network):
+    """Warned on stderr in words, not as a Python warning with a line of source."""
+    networks.save(tmp_path / "n.npz", network)
+    done = call("solve", "n.npz", "--engine", "ideal", "--set", "array.R_wl=30", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr.count("outside of its trust region") == 1
+    assert "TrustWarning" not in done.stderr

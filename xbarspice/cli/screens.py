@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,18 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-__all__ = ["crosscheck", "doctor", "engines_progress", "error", "progress", "show", "waiting"]
+from xbarspice.errors import TrustWarning
+
+__all__ = [
+    "crosscheck",
+    "doctor",
+    "engines_progress",
+    "error",
+    "progress",
+    "show",
+    "trust_map",
+    "waiting",
+]
 
 _err = Console(stderr=True, highlight=False)
 
@@ -25,6 +37,17 @@ def _out() -> Console:
 def error(message: str) -> None:
     """One message on stderr."""
     _err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+
+
+_show = warnings.showwarning
+
+
+def warned(message: Any, category: Any, *place: Any, **more: Any) -> None:
+    """A warning of ours as one message on stderr; others as Python shows them."""
+    if issubclass(category, TrustWarning):
+        _err.print(f"[bold yellow]warning:[/] {escape(str(message))}", soft_wrap=True)
+    else:
+        _show(message, category, *place, **more)
 
 
 def _bars() -> Progress:
@@ -204,6 +227,40 @@ def _lines(record: dict[str, Any], most: int = 24) -> Table:
 
 def _errors(rows: Any) -> list[str]:
     return [f"{row[name]:.1e}" for row in rows for name in ("worst", "rms")]
+
+
+def trust_map(found: Any, path: Path, error: float, as_json: bool) -> None:
+    """Largest trusted size of every device and level, by wire resistance and conductance."""
+    if as_json:
+        errors = {d: {k: v.tolist() for k, v in e.items()} for d, e in found.errors.items()}
+        _json({"file": str(path), "source": found.source, "axes": found.axes, "errors": errors})
+        return
+    table = Table(
+        title=f"Largest array whose error stays within {error:g}, by wire resistance",
+        title_justify="left",
+    )
+    for name in ("device", "level", "G_max", "V_read"):
+        table.add_column(name, no_wrap=True)
+    for R in found.axes["R_wire"]:
+        table.add_column(f"{R:g} ohm", justify="right", no_wrap=True)
+    for device, levels in found.errors.items():
+        for level in levels:
+            sizes = found.largest(level, device, error)  # (R_wire, G_max, V_read)
+            for G, V, row in _places(sizes, found.axes):
+                table.add_row(device, level, G, V, *(str(n) if n else "none" for n in row))
+        table.add_section()
+    console = _out()
+    console.print(table)
+    console.print(f"map: {escape(str(path))}", soft_wrap=True)
+
+
+def _places(sizes: Any, axes: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Rows of a map: those that are alike for all conductances or voltages stand once."""
+    alike_G, alike_V = ((sizes == sizes.take([0], axis=k)).all() for k in (1, 2))
+    for k, G in enumerate(axes["G_max"][:1] if alike_G else axes["G_max"]):
+        for j, V in enumerate(axes["V_read"][:1] if alike_V else axes["V_read"]):
+            words = "all" if alike_G else f"{G * 1e6:g} uS", "all" if alike_V else f"{V:g} V"
+            yield *words, sizes[:, k, j]
 
 
 def doctor(record: dict[str, Any], as_json: bool) -> None:

@@ -22,7 +22,7 @@ from xbarspice.cli.options import (
     Seed,
     Settings,
 )
-from xbarspice.cli.runs import run_folder
+from xbarspice.cli.runs import output_file, run_folder
 from xbarspice.errors import EngineError, broken_rule
 
 __all__ = ["crosscheck", "register"]
@@ -51,7 +51,9 @@ def verify(
     engine: Annotated[
         list[str] | None,
         typer.Option(
-            "--engine", help="Engine to judge: surrogate, nodal, ngspice, pyspice; repeatable."
+            "--engine",
+            help="Engine to judge: surrogate, nodal, ngspice, pyspice, or a level (ideal, "
+            "linear, float32); repeatable.",
         ),
     ] = None,
     reference: Annotated[
@@ -73,6 +75,17 @@ def verify(
             "the engines differ most.",
         ),
     ] = False,
+    map_: Annotated[
+        bool,
+        typer.Option(
+            "--map",
+            help="Instead: sweep [sweep] of the configuration and map where each surrogate level "
+            "stays near ngspice; a stopped sweep goes on.",
+        ),
+    ] = False,
+    map_out: Annotated[Path, typer.Option("--map-out", help="Trust map to write, .toml.")] = Path(
+        "trust_map.toml"
+    ),
     activation: Activation = None,
     config: Config = None,
     calibration: Calibration = None,
@@ -88,6 +101,9 @@ def verify(
     chosen: dict[str, Any] = {"engines": engine or run.engines}
     chosen["reference"] = reference or run.reference
     run = type(run).from_mapping({**run.model_dump(mode="json"), **chosen})
+    if map_:
+        _trust_map(run, map_out, json)
+        return
     if subject is None:
         raise broken_rule(
             "verify needs a network or an array", "no file", "Name it: xbarspice verify mapped.h5"
@@ -104,6 +120,27 @@ def verify(
         )  # fmt: skip
     screens.crosscheck(record, out, json)
     raise typer.Exit(0 if record["passed"] else 1)
+
+
+def _trust_map(run: Any, path: Path, quiet: bool) -> None:
+    """Sweep, write the map, and show the largest trusted size of every level."""
+    import xbarspice
+    from xbarspice.studies.verify.sweep import journal_of, sweep
+
+    output_file(path, ".toml")
+    try:
+        with screens.progress("trust map", quiet=quiet) as report:
+            found = sweep(
+                run.sweep, path, seed=run.seed, reference=run.reference,
+                version=xbarspice.__version__, progress=report,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        screens.error(
+            f"stopped by Ctrl-C; the finished points stand in {journal_of(path)}: "
+            "the same command goes on from there"
+        )
+        raise typer.Exit(130) from None
+    screens.trust_map(found, path, run.verify.trust_error, quiet)
 
 
 def _subject(path: Path, run: Any, activation: str | None) -> tuple[Any, Any]:
@@ -220,10 +257,25 @@ def crosscheck(
         after = _after(check, run, I_out)
     if after:  # the gate of the findings counts them all
         check = dataclasses.replace(check, gates=_recounted(check.gates, len(findings + after)))
+    extra["trust"] = _trust(mapped, x, run.verify.trust_error)
     extra["findings"] = [dataclasses.asdict(f) for f in (*findings, *after)]
     extra.setdefault("seconds", {})["crosscheck"] = time.perf_counter() - start
     with screens.waiting("writing the report", quiet=quiet):
         return steps.write_run(folder, run, mapped, check, x, y, extra)
+
+
+def _trust(mapped: Any, x: Any, limit: float) -> dict[str, Any]:
+    """What the trust map says of each level for these arrays: its largest error, None if none."""
+    from xbarspice.studies.verify.subject import SingleArray
+    from xbarspice.surrogate.trust import LEVELS, packaged
+
+    known = packaged()
+    V = float(np.max(np.abs(x))) if isinstance(mapped, SingleArray) else mapped.V_read
+    errors = {}
+    for level in LEVELS:
+        found = float(np.max([known.error(level, array, V) for array in mapped.arrays]))
+        errors[level] = found if np.isfinite(found) else None
+    return {"limit": limit, "V": V, "source": known.source, "errors": errors}
 
 
 def _recounted(gates: Any, count: int) -> tuple[Any, ...]:

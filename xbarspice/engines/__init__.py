@@ -19,11 +19,12 @@ _ENGINES = {
     "pyspice": "xbarspice.engines.pyspice:PySpiceEngine",
     "surrogate": "xbarspice.surrogate.engine:SurrogateEngine",
 }
+_LEVELS = ("ideal", "linear", "float32")
 
 
 def names() -> list[str]:
-    """Names of the engines, sorted."""
-    return sorted(_ENGINES)
+    """Names of the engines, sorted; "ideal", "linear" and "float32" are approximate levels."""
+    return sorted([*_ENGINES, *_LEVELS])
 
 
 def get(engine: str | Engine) -> Engine:
@@ -34,6 +35,8 @@ def get(engine: str | Engine) -> Engine:
     """
     if isinstance(engine, Engine):
         return engine
+    if engine in _LEVELS:
+        return importlib.import_module("xbarspice.surrogate.levels").LevelEngine(engine)
     if engine not in _ENGINES:
         raise broken_rule(
             f"`engine` must be an Engine or one of {names()}", repr(engine), "Use one of these."
@@ -58,7 +61,8 @@ def solve(
         V_in: word-line voltages, V, (..., rows); leading axes broadcast with those of `G`.
         V_out: voltages of driven bit-line ends, V, (..., cols); None for 0 V.
         engine: "surrogate" (fast), "nodal" (sparse LU), "ngspice" (golden), "pyspice"
-            (ngspice in this process), or an engine object with its own settings.
+            (ngspice in this process), an engine object with its own settings, or an
+            approximate level of the surrogate: "ideal", "linear" or "float32".
         full: compute node voltages and device currents now; otherwise on first use.
         check: raise on a numerical failure; otherwise leave it in `Solution.status`.
 

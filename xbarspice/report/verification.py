@@ -81,7 +81,25 @@ def ideal_section(record: dict[str, Any]) -> Section | None:
             rows=rows,
         ),
     ]  # fmt: skip
-    return Section(title="The circuit and the ideal product", items=items)
+    return Section(title="The circuit and the ideal product", items=[*items, *_trust(record)])
+
+
+def _trust(record: dict[str, Any]) -> Iterator[Item]:
+    """What the trust map says of the levels of the surrogate for these arrays."""
+    found = record.get("trust")
+    if not found:
+        return
+    rows = []
+    for level, error in found["errors"].items():
+        verdict = "not covered" if error is None else "no"
+        if error is not None and error <= found["limit"]:
+            verdict = "yes"
+        rows.append((level, "-" if error is None else units.error(error), verdict))
+    yield Table(
+        caption=f"Trust map ({found['source'].get('reference')}): largest error measured on such "
+        f"arrays, and whether it stays within {units.error(found['limit'])}",
+        head=("Level of the surrogate", "Error", "Trusted"), rows=rows,
+    )  # fmt: skip
 
 
 def input_section(record: dict[str, Any]) -> Section | None:

@@ -29,6 +29,7 @@ from xbarspice.mapping import MappedNetwork
 from xbarspice.studies import batched
 from xbarspice.studies.batched import Batch
 from xbarspice.studies.remedies import Procedure, Tester, program
+from xbarspice.surrogate.trust import warn_outside
 from xbarspice.variability import Variation
 
 __all__ = [
@@ -180,6 +181,9 @@ def transfer(
         InputError: arguments do not fit; `path` holds another study; a procedure lacks its
             calibration points.
         EngineError, StoreError: as the engine and the store.
+
+    Warns:
+        TrustWarning: "ideal" or "matrix" where the trust map does not vouch for it.
     """
     if transfers < 1:
         raise broken_rule("`transfers` must be >= 1", transfers, "2000 is usual.")
@@ -189,6 +193,8 @@ def transfer(
             f"`y` must have the shape ({len(points)},)", labels.shape, "Pass one class a point."
         )
     name = engine if isinstance(engine, str) else engine.name
+    level = {"matrix": "linear"}.get(name, name)  # anything else is exact and says nothing
+    warn_outside(level, mapped.arrays, mapped.V_read)
     tester = Tester.of(mapped, procedure, calibration, circuit=name != "ideal")
     key = fingerprint(mapped, points, labels, variation, seed, name, read, procedure, calibration)
     done = _read(path, key)

@@ -27,6 +27,7 @@ from xbarspice.errors import broken_rule
 from xbarspice.surrogate.dissection_kernels import forward, reverse
 from xbarspice.surrogate.dissection_plan import WIRES, Plan, plan_of, topology_of
 from xbarspice.surrogate.dissection_simd import LANES
+from xbarspice.surrogate.trust import warn_outside
 
 __all__ = ["Reduction", "effective_matrix", "reduce", "reduce_all", "reverse_all"]
 
@@ -54,9 +55,15 @@ def effective_matrix(
     Raises:
         InputError: the device is not linear, or another dtype.
         FloatingNodeError: a line has no path to any source.
+
+    Warns:
+        TrustWarning: float32 where the trust map does not vouch for it, once an array.
     """
     crossbar.refuse_floating()
-    return reduce(crossbar, dtype=dtype).G_eff.reshape(crossbar.G.shape)
+    reduction = reduce(crossbar, dtype=dtype)
+    if reduction.G.dtype == np.float32:
+        warn_outside("float32", [crossbar], 0.0)  # a linear array's error knows no voltage
+    return reduction.G_eff.reshape(crossbar.G.shape)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

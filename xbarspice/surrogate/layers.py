@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from xbarspice import devices
+from xbarspice.array import Crossbar
 from xbarspice.devices import Device
 from xbarspice.errors import broken_rule
 from xbarspice.mapping import Layer, layer_scales, pair_conductances
@@ -18,6 +19,7 @@ from xbarspice.surrogate.dissection_plan import WIRES
 from xbarspice.surrogate.tiling import Tiling
 from xbarspice.surrogate.torch_matrix import as_numpy, effective_matrix, pair_matrix
 from xbarspice.surrogate.torch_solve import solve
+from xbarspice.surrogate.trust import warn_outside
 
 __all__ = ["CrossbarConfig", "CrossbarConv2d", "CrossbarLinear", "quantise"]
 
@@ -39,7 +41,8 @@ class CrossbarConfig:
         adc_range: current difference at full scale, A; None takes the largest of the batch.
         perturb: changes the conductances before they are solved, for example by noise or stuck
             devices; maps S (inputs, 2 * outputs) to the same shape.
-        dtype: precision of the circuit; float32 is faster with a relative error of about 1e-6.
+        dtype: precision of the circuit; float32 is faster with a relative error of about 1e-6,
+            and warns where the trust map does not vouch for it (`surrogate.trust`).
     """
 
     tile_rows: int = 64
@@ -81,6 +84,12 @@ class CrossbarConfig:
         if self.bias not in ("array", "digital"):
             raise broken_rule("`bias` must be 'array' or 'digital'", self.bias, "Use one of them.")
         devices.get(self.device)
+        if self.dtype == torch.float32:  # looked up here, so that no solve has to
+            full = Crossbar(
+                np.full((self.tile_rows, self.tile_cols), self.G_max), R_wl=self.R_wl,
+                R_bl=self.R_bl, R_driver=self.R_driver, R_sense=self.R_sense, device=self.device,
+            )  # fmt: skip
+            warn_outside("float32", [full], self.V_read)
 
 
 def quantise(x: Tensor, bits: int | None, full_scale: float | Tensor) -> Tensor:

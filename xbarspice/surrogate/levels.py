@@ -1,0 +1,113 @@
+"""The approximate levels of the surrogate as engines: ideal product, linear array, float32."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from xbarspice.array import Crossbar, Drive, End
+from xbarspice.engines.base import Engine, Raw
+from xbarspice.errors import broken_rule
+from xbarspice.solution import Stats, Status
+from xbarspice.surrogate.dissection import reduce
+from xbarspice.surrogate.engine import SurrogateEngine
+from xbarspice.surrogate.trust import ERRORS, TrustMap, warn_outside
+
+__all__ = ["LevelEngine"]
+
+
+@dataclass(eq=False)
+class _State:
+    """What a level keeps of an array, and whether its trust was checked."""
+
+    crossbar: Crossbar
+    inner: Any = None
+    G_eff: np.ndarray | None = None
+    checked: bool = False
+
+
+class LevelEngine(Engine):
+    """One approximate level; it warns once where the trust map does not vouch for it.
+
+    Args:
+        level: "ideal" (``I_out = (V_in - V_out) G``, no wires, floating lines carry nothing),
+            "linear" (exact wires, ohmic devices of the same G) or "float32" (single precision: the
+            effective matrix of an ohmic array in float32, else exact answers to rounded numbers).
+        error: largest error, over the largest output current, that is accepted without a warning.
+        trust: a trust map of one's own.
+    """
+
+    def __init__(
+        self,
+        level: Literal["ideal", "linear", "float32"],
+        *,
+        error: float | None = None,
+        trust: TrustMap | None = None,
+        warn: bool = True,
+    ) -> None:
+        if level not in ERRORS:
+            raise broken_rule(f"`level` must be one of {sorted(ERRORS)}", repr(level), "Use one.")
+        self.name = level
+        self.error, self.trust, self.warn = error, trust, warn
+        self._exact = SurrogateEngine()
+
+    def _prepare(self, crossbar: Crossbar) -> _State:
+        if self.name == "ideal":
+            return _State(crossbar)
+        if self.name == "linear":
+            linear = crossbar.replace(device="ohmic")
+            return _State(linear, self._exact._prepare(linear))
+        rounded = crossbar.replace(G=crossbar.G.astype(np.float32))
+        state = _State(rounded, self._exact._prepare(rounded))
+        if crossbar.device.name == "ohmic":
+            state.G_eff = reduce(crossbar, dtype=np.float32).G_eff
+        return state
+
+    def _solve(self, state: _State, crossbar: Crossbar, drive: Drive, full: bool) -> Raw:
+        if self.warn and not state.checked:
+            state.checked = True  # once a prepared array: the voltages of a study hardly change
+            V = max(float(np.max(np.abs(v), initial=0.0)) for v in (drive.V_in, drive.V_out))
+            warn_outside(self.name, [crossbar], V, error=self.error, trust=self.trust)
+        if self.name == "ideal":
+            return _ideal(crossbar, drive)
+        if self.name == "linear":
+            return self._exact._solve(state.inner, state.crossbar, drive, full)
+        return self._rounded(state, drive, full)
+
+    def _rounded(self, state: _State, drive: Drive, full: bool) -> Raw:
+        single = Drive(
+            batch=drive.batch, array=drive.array,
+            V_in=_single(drive.V_in), V_out=_single(drive.V_out),
+        )  # fmt: skip
+        raw = self._exact._solve(state.inner, state.crossbar, single, full)
+        I_out = _single(raw.I_out)
+        if state.G_eff is not None and not drive.V_out.any():
+            v = drive.V_in.astype(np.float32)
+            products = [v[n] @ state.G_eff[k] for n, k in enumerate(drive.array)]
+            I_out = np.stack(products).astype(np.float64)
+        fields = {k: getattr(raw, k) for k in ("V_wl", "V_bl", "I_device")}
+        return Raw(
+            I_out=I_out, I_in=_single(raw.I_in), status=raw.status,
+            stats=Stats(engine=self.name, method="single precision"),
+            **{k: None if v is None else _single(v) for k, v in fields.items()},
+        )  # fmt: skip
+
+
+def _single(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float32).astype(np.float64)
+
+
+def _ideal(crossbar: Crossbar, drive: Drive) -> Raw:
+    held = [(ends != End.FLOATING).any(axis=1) for ends in (crossbar.wl_ends, crossbar.bl_ends)]
+    shape = (len(drive.array), crossbar.rows, crossbar.cols)
+    V_wl = np.broadcast_to(drive.V_in[:, :, None], shape)
+    V_bl = np.broadcast_to(drive.V_out[:, None, :], shape)
+    present = held[0][:, None] & held[1][None, :]
+    I_device = crossbar.G_flat[drive.array] * (V_wl - V_bl) * present
+    return Raw(
+        I_out=I_device.sum(axis=1), I_in=I_device.sum(axis=2), status=Status.CONVERGED,
+        stats=Stats(engine="ideal", method="the product V G, no circuit"),
+        V_wl=V_wl.copy(), V_bl=V_bl.copy(), I_device=I_device,
+    )  # fmt: skip
