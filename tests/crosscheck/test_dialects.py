@@ -20,18 +20,22 @@ from xbarspice.netlist.writers import design_dialect
 REVERSE = xb.LineEnds(wl_left="sensed", bl_bottom="driven")
 
 
-def ngspice_currents(it, tile, crossbar, V_in, V_out, kind):
+def ngspice_currents(it, tile, crossbar, V_in, V_out, kind, *, written="ngspice", command=()):
     """Currents of the sense sources, (vectors, lines), from the texts of design and bench."""
     dialect = design_dialect("ngspice")
     tb = dialect.bench(bench(it, tile, crossbar, V_in, V_out, include="design.cir"))
     lines = tb.splitlines()
     head = lines[: lines.index(".control")]
     k = head.index('.include "design.cir"')
-    deck = [*head[:k], *dialect.design(it).splitlines(), *head[k + 1 :]]
+    deck = [*head[:k], *design_dialect(written).design(it).splitlines(), *head[k + 1 :]]
     analysis = next(line for line in lines if line.startswith("dc "))
     deck = ["* title", *deck, *control_section(analysis)]
     raw = run_deck(
-        [ngspice_info().path, "-n", "-b"], deck, points=len(V_in), klu=False, timeout=120.0
+        [ngspice_info().path, "-n", "-b", *command],
+        deck,
+        points=len(V_in),
+        klu=False,
+        timeout=120.0,
     ).raw
     count = crossbar.cols if kind == "bs" else crossbar.rows
     return np.stack([raw.values[:, raw.columns[f"i(v{kind}_{k})"]] for k in range(count)], axis=1)
@@ -48,6 +52,21 @@ def test_ngspice_agrees_with_the_nodal_engine(device, hierarchical, case, tiles)
     it = design([crossbar] * tiles, hierarchical=hierarchical, wires=wires)
     found = ngspice_currents(it, tiles - 1, crossbar, V, None, "bs")
     wanted = xb.solve(crossbar, V, engine="nodal").I_out
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("device", ["ohmic", "sinh_tio2", "cubic_al2o3_tio2", "pickett"])
+@pytest.mark.parametrize(("written", "mode"), [("hspice", "hsa"), ("ltspice", "lt"), ("xyce", "")])
+@pytest.mark.parametrize("hierarchical", [True, False])
+def test_ngspice_runs_the_designs_of_its_relatives(device, written, mode, hierarchical):
+    """HSPICE, LTspice and Xyce cannot be had: ngspice, which reads much of theirs, stands in."""
+    crossbar, V = asymmetric_crossbar(device=device)
+    V = np.stack([V, -2 * V])
+    it = design([crossbar], hierarchical=hierarchical, wires=Wires(C_wl=1e-15, C_bl=1e-15))
+    command = ["-D", f"ngbehavior={mode}"] if mode else []
+    found = ngspice_currents(it, 0, crossbar, V, None, "bs", written=written, command=command)
+    wanted = xb.solve(crossbar, V, engine="nodal").I_out
+    # numbers in the behavioural sources of the Pickett model are rounded to 11 digits by ngspice
     np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9 * np.abs(wanted).max())
 
 

@@ -17,8 +17,9 @@ from tests.helpers import asymmetric_crossbar
 from xbarspice import mapping, network
 from xbarspice.errors import NetlistError
 from xbarspice.netlist.design_reader import prove, read_design
-from xbarspice.netlist.hierarchy import FORMS, Wires, design
+from xbarspice.netlist.hierarchy import FORMS, Wires, design, g_hash
 from xbarspice.netlist.writers import design_dialect, dialects
+from xbarspice.tapeout.check import check_files
 from xbarspice.tapeout.flow import as_drawn, write_netlists
 from xbarspice.tapeout.technology import load
 
@@ -59,6 +60,21 @@ def test_the_golden_files_are_up_to_date(written):
     assert kept - {Path("network.npz"), Path("manifest.json")} == set(fresh)
     for name, path in fresh.items():
         assert _text(path) == _text(GOLDEN / name), f"{name} changed: run `make golden`"
+
+
+def test_the_golden_manifest_is_the_one_that_is_written(written):
+    """All of it: the hashes of benches, whose last digits depend on exp(), by the files here."""
+    folder, records = written
+    kept = json.loads((GOLDEN / "manifest.json").read_text())
+    assert [_steady(r) for r in kept] == [_steady(r) for r in records]
+    assert list(check_files(GOLDEN.parent, kept)) == []
+    assert list(check_files(folder.parent, records)) == []
+    array = half_moons().arrays[0]
+    assert {tuple(r["G_sha256"]) for r in kept if r["kind"] == "design"} == {(g_hash(array),)}
+
+
+def _steady(record):
+    return {k: v for k, v in record.items() if (record["kind"], k) != ("test bench", "sha256")}
 
 
 def _text(path):

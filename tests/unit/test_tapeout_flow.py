@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from xbarspice import network
 from xbarspice.cli.app import app
 from xbarspice.mapping import map_network
 from xbarspice.studies.inference import infer
-from xbarspice.tapeout import as_drawn, plan
+from xbarspice.tapeout import as_drawn, check_folder, plan
 
 
 def test_the_plan_expects_what_the_nodal_engine_says():
@@ -70,7 +72,7 @@ def test_the_command_fills_a_folder_whose_manifest_is_true(tmp_path):
     assert len(record["tiles"]) == 2
     listed = {f["file"] for f in record["files"]}
     present = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
-    assert present - listed == {"manifest.json", "run.toml"}
+    assert present - listed == {"manifest.json"}
     for file in record["files"]:
         assert hashlib.sha256((out / file["file"]).read_bytes()).hexdigest() == file["sha256"]
     mapped = map_network(small_network(), layout="tiled", tile_rows=8, tile_cols=8)
@@ -83,6 +85,76 @@ def test_the_command_fills_a_folder_whose_manifest_is_true(tmp_path):
         np.testing.assert_array_equal(G, array.G)
     again = CliRunner().invoke(app, args)
     assert json.loads(again.output)["files"] == record["files"]  # equal input, equal files
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A tapeout of two tiles, in two dialects."""
+    base = tmp_path_factory.mktemp("tapeout")
+    network.save(base / "net.npz", small_network())
+    args = ["tapeout", str(base / "net.npz"), "--out", str(base / "out"), "--random", "2"]
+    args += ["--dialect", "cdl", "--dialect", "spectre", "--set", "mapping.layout=tiled"]
+    result = CliRunner().invoke(app, args)
+    assert result.exit_code == 0, result.output
+    return base / "out"
+
+
+def test_a_fresh_folder_passes_its_check(folder):
+    found = check_folder(folder)
+    assert found.passed
+    assert found.files == sum(p.is_file() for p in folder.rglob("*")) - 1  # the manifest itself
+    result = CliRunner().invoke(app, ["tapeout", str(folder), "--check", "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.output)["problems"] == []
+
+
+def test_every_kind_of_change_is_named(folder, tmp_path):
+    copy = tmp_path / "copy"
+
+    def problems(change):
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(folder, copy)
+        change()
+        return dict(check_folder(copy).problems)
+
+    for record in json.loads((folder / "manifest.json").read_text())["files"]:
+        file = copy / record["file"]
+        flipped = problems(lambda f=file: f.write_bytes(f.read_bytes() + b"\n"))
+        assert flipped == {record["file"]: "was changed since it was written"}
+    assert problems((copy / "run.toml").unlink) == {"run.toml": "is missing"}
+    extra = problems(lambda: (copy / "plan/tile_9.csv").write_text(""))
+    assert extra == {"plan/tile_9.csv": "is not in the manifest"}
+
+
+@pytest.mark.parametrize("name", ["plan/tile_1.csv", "netlists/cdl/network.cdl",
+                                  "netlists/spectre/network_flat.scs"])  # fmt: skip
+def test_another_conductance_is_named_even_where_the_hash_was_renewed(name, folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    lines = (copy / name).read_text().splitlines(keepends=True)
+    device = re.compile(r"[RX](t0_)?d_0_0 |0,")
+    k = next(k for k, line in enumerate(lines) if device.match(line))
+    number = re.compile(r"\d+\.\d+(e-\d+)?")
+    lines[k] = number.sub(lambda found: repr(1.5 * float(found[0])), lines[k], count=1)
+    (copy / name).write_text("".join(lines))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    record = next(r for r in manifest["files"] if r["file"] == name)
+    record["sha256"] = hashlib.sha256((copy / name).read_bytes()).hexdigest()
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    ((file, words),) = check_folder(copy).problems
+    assert file == name
+    assert words.startswith("does not hold the conductances of tile")
+    result = CliRunner().invoke(app, ["tapeout", str(copy), "--check"])
+    assert result.exit_code == 1
+    assert name in "".join(result.output.split())
+
+
+def test_a_folder_without_a_manifest_is_refused(tmp_path):
+    with pytest.raises(xb.errors.InputError, match=r"manifest\.json"):
+        check_folder(tmp_path)
+    (tmp_path / "manifest.json").write_text("[]")
+    with pytest.raises(xb.errors.InputError, match="wrote"):
+        check_folder(tmp_path)
 
 
 def test_the_command_names_a_wrong_technology(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -42,9 +42,18 @@ def tapeout(
     config: Config = None,
     calibration: Calibration = None,
     settings: Settings = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Hold a folder written earlier against its manifest.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Draw the arrays, compare layout and netlists, plan the programming; exit 1 if LVS fails."""
+    """Draw the arrays, compare layout and netlists, plan the programming; exit 1 if LVS fails.
+
+    With --check the argument is the folder of an earlier tapeout: nothing is written, and every
+    file that changed, is missing or holds other conductances is named (exit 1).
+    """
+    if check:
+        _check(mapped, json)
     from xbarspice.cli import steps
     from xbarspice.tapeout.flow import tapeout as run_tapeout
     from xbarspice.tapeout.technology import load
@@ -54,6 +63,7 @@ def tapeout(
     network = steps.mapped_network(mapped, run, activation)
     x, _ = steps.inputs(network.network, inputs, random, run.seed)
     with run_folder(out) as folder:
+        (folder / "run.toml").write_text(run.to_toml(), encoding="utf-8")
         with screens.progress("tapeout", quiet=json) as report:
             record = run_tapeout(
                 network, x, folder, rules, names=dialect, form=form, order=order, progress=report
@@ -61,9 +71,25 @@ def tapeout(
         if run.calibration is not None:
             record = steps.named(record, run)
             (folder / "manifest.json").write_text(steps.to_json(record) + "\n", encoding="utf-8")
-        (folder / "run.toml").write_text(run.to_toml(), encoding="utf-8")
     screens.show(record if json else steps.named(_short(record, out), run), json, "Tapeout")
     raise typer.Exit(0 if record["passed"] else 1)
+
+
+def _check(folder: Path, json: bool) -> NoReturn:
+    """Show what `check_folder` says; the exit status is its verdict."""
+    from xbarspice.tapeout.check import check_folder
+
+    found = check_folder(folder)
+    said: dict[str, Any] = {
+        "folder": str(folder),
+        "files": found.files,
+        "passed": found.passed,
+        "problems": [{"file": name, "problem": words} for name, words in found.problems],
+    }
+    if not json:
+        said["problems"] = [f"{name} {words}" for name, words in found.problems] or "none"
+    screens.show(said, json, "Tapeout check")
+    raise typer.Exit(0 if found.passed else 1)
 
 
 def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:

@@ -1,5 +1,12 @@
 """Netlist text in CDL, the circuit description that layout-versus-schematic tools read.
 
+Checked against Cadence's description of its CDL netlister (Virtuoso ADE Explorer User Guide,
+appendix "auCdl Netlisting": header directives, ``*.PININFO``, ``.SUBCKT``, black boxes) and a
+designers' forum on ``$[name]`` (the class of a two-terminal element). `*.BIPOLAR` keeps resistors
+and capacitors, `*.RESI = 0` shorts none of them however small (segments are of the order of an
+ohm; auCdl's usual threshold is 2000), `*.RESVAL` and `*.CAPVAL` let their values be compared.
+KLayout reads the text in every test and compares layouts with it; no commercial LVS tool has.
+
 Every resistor names its class, ``$[RWL]``, ``$[RBL]`` or ``$[RMEM]``. Equations have
 no place in CDL: in the form "subcircuit" a device is an instance of an empty (black box) cell.
 """
@@ -24,7 +31,7 @@ class Cdl(SpiceDialect):
     name = "cdl"
     suffix = ".cdl"
     runs = False
-    opening = ("*.BIPOLAR", "*.RESI = 0", "*.CAPVAL")
+    opening = ("*.BIPOLAR", "*.RESI = 0", "*.RESVAL", "*.CAPVAL")
 
     def element(self, element: Element) -> str:
         text = super().element(element)

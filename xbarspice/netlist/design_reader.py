@@ -271,7 +271,8 @@ def _element(at: int, words: list[str], dialect: str) -> Element:
     if plain and plain[-1].startswith("$["):
         model = plain.pop()[2:-1]
     kind = name[0].upper()
-    pairs = tuple((k, v) for k, _, v in (p.partition("=") for p in params))
+    spelt = design_dialect(dialect).plain_parameter
+    pairs = tuple((spelt(k), v) for k, _, v in (p.partition("=") for p in params))
     try:
         for _, value in pairs:
             number(value)

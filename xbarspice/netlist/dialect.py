@@ -14,6 +14,7 @@ from xbarspice.array import Crossbar, End
 from xbarspice.devices import Device
 from xbarspice.errors import broken_rule
 from xbarspice.netlist.hierarchy import Cell, Design, Element, deck_elements, g_hash
+from xbarspice.netlist.ngspice import ABSTOL, ROUNDING, VNTOL
 from xbarspice.netlist.records import Netlist, build, describe_device, steepest
 
 __all__ = ["Bench", "Dialect", "Source", "bench"]
@@ -57,6 +58,20 @@ class Bench:
     form: str
     slope: float
     instance: str = "Xdut"
+
+    @property
+    def volts(self) -> float:
+        """Largest voltage of the drives, V."""
+        return max((abs(v) for s in self.drives for v in s.volts), default=0.0)
+
+    @property
+    def tolerances(self) -> tuple[float, float]:
+        """Absolute tolerances (A, V) just above the rounding of currents and voltages.
+
+        Those of `xbarspice.netlist.ngspice.tolerances`, rounded to three digits.
+        """
+        pair = (max(ABSTOL, ROUNDING * self.slope * self.volts), max(VNTOL, ROUNDING * self.volts))
+        return float(f"{pair[0]:.3g}"), float(f"{pair[1]:.3g}")
 
 
 def bench(
@@ -174,6 +189,9 @@ class Dialect(abc.ABC):
     width: ClassVar[int] = 100
     """Longest line; the strictest of the programs here reads 128 columns."""
     opening: ClassVar[tuple[str, ...]] = ()
+    """Lines after the title, which is the first line of every file."""
+    reserved: ClassVar[frozenset[str]] = frozenset()
+    """Words (small letters) that may not name a parameter of a device's equations."""
     forms: ClassVar[tuple[str, ...]] = ("subcircuit", "resistor")
     runs: ClassVar[bool] = True
     """Whether the dialect has analyses (CDL only describes)."""
@@ -181,7 +199,7 @@ class Dialect(abc.ABC):
     def write(self, netlist: Netlist) -> str:
         """A complete deck of one array and its drive: every line end, one level, no pins."""
         crossbar = netlist.crossbar
-        lines = [*self.opening, *self._commented(deck_header(netlist, self.name))]
+        lines = self._titled(deck_header(netlist, self.name))
         form = "resistor" if crossbar.device.linear else self.forms[0]
         lines += self._models(crossbar.device, form)
         for element in deck_elements(netlist, form):
@@ -196,7 +214,7 @@ class Dialect(abc.ABC):
                 f"{self.name} writes devices as {' or '.join(self.forms)}", repr(design.form),
                 "Choose one of these forms, or another dialect.",
             )  # fmt: skip
-        lines = [*self.opening, *self._commented(self.header(design))]
+        lines = self._titled(self.header(design))
         lines += self._models(design.device, design.form)
         for cell in design.cells:
             lines += ["", *self._cell(cell)]
@@ -214,8 +232,7 @@ class Dialect(abc.ABC):
                 "Take the bench of another dialect.",
             )  # fmt: skip
         lines = [
-            *self.opening,
-            *self._commented([f"xbarspice test bench of {bench.cell}: {bench.vectors} vectors"]),
+            *self._titled([f"xbarspice test bench of {bench.cell}: {bench.vectors} vectors"]),
             self.include(bench.include),
         ]
         dut = Element("X", bench.instance, bench.nodes, model=bench.cell)
@@ -249,6 +266,15 @@ class Dialect(abc.ABC):
     def node(self, name: str) -> str:
         """A node or pin name by the rules of the dialect."""
         return name
+
+    def parameter(self, name: str) -> str:
+        """The spelling of a parameter of a device's equations: reserved words get a ``_``."""
+        return f"{name}_" if name.lower() in self.reserved else name
+
+    def plain_parameter(self, spelt: str) -> str:
+        """The name behind a spelling: undoes `parameter`."""
+        plain = spelt.removesuffix("_")
+        return plain if plain.lower() in self.reserved else spelt
 
     @abc.abstractmethod
     def element(self, element: Element) -> str:
@@ -290,8 +316,9 @@ class Dialect(abc.ABC):
             lines += self._wrapped(self.element(element))
         return [*lines, self.close_cell(cell)]
 
-    def _commented(self, lines: Sequence[str]) -> list[str]:
-        return [f"{self.comment} {line}" for line in lines]
+    def _titled(self, lines: Sequence[str]) -> list[str]:
+        title, *rest = (f"{self.comment} {line}" for line in lines)
+        return [title, *self.opening, *rest]
 
     def _wrapped(self, text: str) -> list[str]:
         if len(text) <= self.width:

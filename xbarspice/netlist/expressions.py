@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from xbarspice.devices import Device
@@ -14,6 +14,8 @@ __all__ = ["Statement", "statements", "translated"]
 _SOURCE = re.compile(r"(B\w+) (\w+) (\w+) ([iv])=(.+)")
 _RESISTOR = re.compile(r"(R\w+) (\w+) (\w+) \{(.+)\}")
 _CALL = re.compile(r"\b([a-z]\w*)\(")
+_NAME = re.compile(r"\bv\([^()]*\)|\b[A-Za-z_]\w*\b(?!\()")
+"""A voltage, whose nodes are left alone, or a parameter."""
 COMMON = {name: name for name in ("sinh", "cosh", "tanh", "exp", "sqrt", "abs", "min", "max")}
 """Functions that every dialect here spells alike (dialects add or rename the rest)."""
 
@@ -59,13 +61,16 @@ def _bare(text: str) -> str:
 
 
 def translated(
-    device: Device, text: str, dialect: str, names: Mapping[str, str], *, ternary: bool = True
-) -> str:
-    """An expression with the function names of another dialect.
+    device: Device, text: str, dialect: str, names: Mapping[str, str], *,
+    ternary: bool = True, parameter: Callable[[str], str] = str,
+) -> str:  # fmt: skip
+    """An expression with the function and parameter names of another dialect.
 
     Args:
-        names: functions beyond `COMMON`, ngspice's name -> the dialect's.
+        names: functions beyond `COMMON`, ngspice's name -> the dialect's, or an expression with
+            ``{}`` for the argument where the dialect has no such function.
         ternary: whether the dialect knows ``a ? b : c``.
+        parameter: the dialect's spelling of a parameter's name.
 
     Raises:
         InputError: the dialect has no such function.
@@ -77,4 +82,19 @@ def translated(
             f"{dialect} must know every function of {device.name}", unknown or "a ? b : c",
             "Write the design with form='resistor' or 'verilog_a'.",
         )  # fmt: skip
-    return _CALL.sub(lambda found: known[found[1]] + "(", text)
+    spelt = _NAME.sub(lambda f: f[0] if f[0].endswith(")") else parameter(f[0]), text)
+    for name, words in known.items():
+        spelt = _written_out(spelt, name, words) if "{}" in words else spelt
+    return _CALL.sub(lambda found: known.get(found[1], found[1]) + "(", spelt)
+
+
+def _written_out(text: str, name: str, words: str) -> str:
+    """Every call of one function replaced by an expression of its argument."""
+    while found := re.search(rf"\b{name}\(", text):
+        depth, end = 1, found.end()
+        while depth:
+            depth += {"(": 1, ")": -1}.get(text[end], 0)
+            end += 1
+        argument = text[found.end() : end - 1]
+        text = text[: found.start()] + words.replace("{}", argument) + text[end:]
+    return text

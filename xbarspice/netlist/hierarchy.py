@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from xbarspice.array import READ, Crossbar
 from xbarspice.devices import Device, Ohmic
@@ -29,7 +30,7 @@ from xbarspice.netlist.records import Netlist, build, config_hash
 
 __all__ = [
     "FORMS", "Cell", "Design", "Element", "Wires", "deck_elements", "design", "expand", "g_hash",
-    "mem_model",
+    "matrix_hash", "mem_model",
 ]  # fmt: skip
 
 FORMS = ("subcircuit", "verilog_a", "resistor")
@@ -111,9 +112,14 @@ class Design:
 
 
 def g_hash(crossbar: Crossbar) -> str:
-    """Sha256 (hexadecimal) of `G` alone: shape and little-endian float64 values."""
-    digest = hashlib.sha256(json.dumps(crossbar.G.shape).encode())
-    digest.update(np.ascontiguousarray(crossbar.G, dtype="<f8").tobytes())
+    """`matrix_hash` of an array's `G`."""
+    return matrix_hash(crossbar.G)
+
+
+def matrix_hash(G: npt.NDArray[np.float64]) -> str:
+    """Sha256 (hexadecimal) of a matrix alone: shape and little-endian float64 values."""
+    digest = hashlib.sha256(json.dumps(G.shape).encode())
+    digest.update(np.ascontiguousarray(G, dtype="<f8").tobytes())
     return digest.hexdigest()
 
 

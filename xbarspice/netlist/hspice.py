@@ -1,4 +1,18 @@
-"""Netlist text for HSPICE: quoted expressions, `G`/`E` elements, vectors as a `.DATA` block."""
+"""Netlist text for HSPICE: quoted expressions, `G`/`E` elements, vectors as a `.DATA` block.
+
+Checked against public copies of Synopsys' manuals (HSPICE Quick Reference Guide X-2005.09,
+studylib.net/doc/18892087; HSPICE Command Reference X-2005.09, documents.pub) as far as they could
+be read, a public rendering of the Star-Hspice rules of names (names may hold
+``! # $ % * + - / < > [ ] _``, start with a letter, ignore case, and end at blank, comma, ``=`` and
+parentheses; lines up to 1024 columns), Cadence's name mapping for HSPICE (maeSKILLref, HspiceD:
+``<`` and ``>`` stay), and public decks: `.hdl "x.va"` with the module as an `X` element
+(cosineAlh/RRAM_model), `numdgt` up to 10 with `ingold=2` (mmartin4064/ECE555). `.print dc` needs a
+`.dc`, so one vector is a table of one row; `accurate` and `post` were dropped (they concern
+transients and waveform files). The limits of `absv`, `relv`, `absi` and `reli`, and `sgn` and the
+sign rule of `log` (its argument is positive here), are from general knowledge. HSPICE itself is
+commercial and has never run these texts; ngspice, in its HSPICE mode, runs the designs in the
+tests.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +25,10 @@ from xbarspice.netlist.spice import SpiceDialect
 __all__ = ["HSPICE", "Hspice", "write"]
 
 
+_COLUMNS = 8
+"""Currents of one table, which so stays within the page of every release."""
+
+
 class Hspice(SpiceDialect):
     """HSPICE: ``G1 p n cur='...'``; Verilog-A through ``.hdl``; lines up to 1024 columns."""
 
@@ -18,6 +36,7 @@ class Hspice(SpiceDialect):
     suffix = ".sp"
     forms = ("subcircuit", "verilog_a", "resistor")
     functions = {"ln": "log", "sgn": "sgn"}  # noqa: RUF012 - a constant of the class
+    reserved = frozenset({"time", "temper", "hertz", "m"})
 
     def device_model(self, device: Device, form: str) -> list[str]:
         if form == "verilog_a":
@@ -34,23 +53,23 @@ class Hspice(SpiceDialect):
         return f"{letter}{name[1:]} {a} {b} {word}='{text}'"
 
     def sources(self, bench: Bench) -> list[str]:
-        options = ".option ingold=2 numdgt=10 post=0 accurate"
-        reading = ".print dc " + " ".join(f"I({s.name})" for s in (*bench.drives, *bench.senses))
-        if bench.vectors == 1:
-            return [*self.constants(bench), *self.senses(bench), options, ".op", reading]
+        abstol, vntol = bench.tolerances
         names = [f"p_{s.name}" for s in bench.drives]
-        first = zip(names, bench.drives, strict=True)
+        reading = [f"I({s.name})" for s in (*bench.drives, *bench.senses)]
         return [
-            *(f".param {name}={s.volts[0]!r}" for name, s in first),
+            *(f".param {name}={s.volts[0]!r}"
+              for name, s in zip(names, bench.drives, strict=True)),
             *(f"{s.name} {self.node(s.node)} 0 'p_{s.name}'" for s in bench.drives),
             *self.senses(bench),
-            options,
+            ".option ingold=2 numdgt=10",
+            f".option absv={vntol!r} relv=1e-9 absi={abstol!r} reli=1e-9",
             " ".join([".data vectors", *names]),
-            *(row for text in self.rows(bench) for row in [text]),
+            *self.rows(bench),
             ".enddata",
             ".dc data=vectors",
-            reading,
-        ]
+            *(" ".join([".print dc", *reading[k : k + _COLUMNS]])
+              for k in range(0, len(reading), _COLUMNS)),
+        ]  # fmt: skip
 
 
 HSPICE = Hspice()

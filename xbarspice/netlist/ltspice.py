@@ -1,4 +1,14 @@
-"""Netlist text for LTspice: `_` instead of angle brackets, vectors as `.step` over a table."""
+"""Netlist text for LTspice: `_` instead of angle brackets, vectors as `.step` over a table.
+
+Checked against the LTspice help as kept by LTwiki (ltwiki.org/LTspiceHelp: `.PARAM`, braces,
+functions such as `table`, `sgn`, `sinh`; "B sources (complete reference)"). Its expressions know
+the constants `e`, `pi`, `k` and `q` in either case, so that a parameter `k` of a device is written
+`k_`. Names with `<` are replaced because help and tools (spicelib) treat them as operators. That
+parameters in a `B` source need no braces, that `numdgt` above 6 gives double precision, and that
+`.op` may stand beside `.step` are from general knowledge. LTspice is a Windows program and has
+never run these texts; ngspice runs the designs in the tests, spicelib and KLayout read them.
+LTspice has no Verilog-A.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +26,7 @@ class LTspice(SpiceDialect):
     suffix = ".cir"
     params_word = " params:"
     ternary = False
+    reserved = frozenset({"e", "pi", "k", "q", "true", "false", "time", "temp", "m"})
 
     def node(self, name: str) -> str:
         return name.replace("<", "_").replace(">", "")
@@ -26,7 +37,8 @@ class LTspice(SpiceDialect):
         return super().statement(kind, name, nodes, text)
 
     def sources(self, bench: Bench) -> list[str]:
-        options = ".options numdgt=15 reltol=1e-12 abstol=1e-18 vntol=1e-15 gmin=1e-20"
+        abstol, vntol = bench.tolerances
+        options = f".options numdgt=15 reltol=1e-12 abstol={abstol!r} vntol={vntol!r} gmin=1e-20"
         if bench.vectors == 1:
             return [*self.constants(bench), *self.senses(bench), options, ".op"]
         drives = []

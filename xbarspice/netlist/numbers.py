@@ -11,10 +11,15 @@ import numpy.typing as npt
 
 from xbarspice.errors import NetlistError
 
-__all__ = ["conductance", "number", "resistances"]
+__all__ = ["conductance", "number", "number_like", "resistances"]
 
 _PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 _LONG = Context(prec=21)
+
+
+def number_like(text: str) -> bool:
+    """Whether a text is a plain decimal number and no expression."""
+    return bool(_PLAIN.fullmatch(text))
 
 
 def number(text: str) -> float:

@@ -1,4 +1,15 @@
-"""Netlist text for Spectre: parentheses around nodes, escaped brackets, vectors as a paramset."""
+"""Netlist text for Spectre: parentheses around nodes, escaped brackets, vectors as a paramset.
+
+Checked against Cadence's manuals of version 23.1 (Spectre Circuit Simulator Reference: sweep,
+parameters, expressions, bsource; Classic Simulator User Guide, chapters "Spectre Netlists" and
+"Control Statements": paramset, options, save; name mapping of the Spectre netlister) and public
+netlists (gserdyuk/models-mot-adms, kevinlinger/RegFileViPro: `ahdl_include`, `options reltol=
+vabstol= iabstol= gmin=`, `save V2:1`, comment as first line). Findings: the brace of a `sweep` must
+end its line; subcircuit parameters belong in one statement right after `subckt`; a sign function
+is not among the documented ones and is written with ``?:``. Numbers carry no suffix, so that the
+case-sensitive SI factors cannot matter. Spectre is commercial and has never run these texts; an
+independent parser (PyPI `eda-netlist-parser`) reads them in the tests.
+"""
 
 from __future__ import annotations
 
@@ -51,27 +62,29 @@ class Spectre(Dialect):
             return [f'ahdl_include "{name}.va"']
         if form == "resistor":
             return []
-        lines = [f"subckt {name} (p n)", f"parameters {default_parameters(device, form)}"]
+        functions = {"ln": "ln", "sgn": "(({})>0?1:(({})<0?-1:0))"}
+        own = [f"parameters {default_parameters(device, form)}"]
+        lines = []
         for s in statements(device):
+            text = translated(device, s.text, self.name, functions)
             if s.kind == "param":
-                lines.append(f"parameters {s.name}={s.text}")
+                own.append(f"{s.name}={text}")
                 continue
-            text = translated(device, s.text, self.name, {"ln": "ln"})
             what = f"resistor r={text}" if s.kind == "r" else f"bsource {s.kind}={text}"
             lines.append(f"{s.name} ({s.nodes[0]} {s.nodes[1]}) {what}")
-        return [*lines, f"ends {name}"]
+        return [f"subckt {name} (p n)", " ".join(own), *lines, f"ends {name}"]
 
     def sources(self, bench: Bench) -> list[str]:
         senses = [f"{s.name} ({self.node(s.node)} 0) vsource dc=0" for s in bench.senses]
         save = "save " + " ".join(f"{s.name}:p" for s in (*bench.drives, *bench.senses))
-        options = "precise options reltol=1e-9 iabstol=1e-18 vabstol=1e-15 gmin=1e-20"
+        abstol, vntol = bench.tolerances
+        options = f"precise options reltol=1e-9 iabstol={abstol!r} vabstol={vntol!r} gmin=1e-20"
         if bench.vectors == 1:
             drives = [
                 f"{s.name} ({self.node(s.node)} 0) vsource dc={s.volts[0]!r}" for s in bench.drives
             ]
-            return [*drives, *senses, options, save, "read dc"]
+            return [*drives, *senses, options, save, "readout dc"]
         names = [f"p_{s.name}" for s in bench.drives]
-        volts = zip(*(s.volts for s in bench.drives), strict=True)
         return [
             *(f"parameters {n}={s.volts[0]!r}" for n, s in zip(names, bench.drives, strict=True)),
             *(f"{s.name} ({self.node(s.node)} 0) vsource dc=p_{s.name}" for s in bench.drives),
@@ -80,9 +93,14 @@ class Spectre(Dialect):
             save,
             "vectors paramset {",
             " ".join(names),
-            *(" ".join(map(repr, row)) for row in volts),
+            *(
+                " ".join(map(repr, row))
+                for row in zip(*(s.volts for s in bench.drives), strict=True)
+            ),
             "}",
-            "sweep_vectors sweep paramset=vectors { read dc }",
+            "every sweep paramset=vectors {",
+            "readout dc",
+            "}",
         ]
 
     def closing(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -15,12 +15,12 @@ from xbarspice.netlist.hierarchy import Cell, Element, mem_model
 __all__ = ["SpiceDialect", "default_parameters"]
 
 
-def default_parameters(device: Device, form: str) -> str:
+def default_parameters(device: Device, form: str, spelt: Callable[[str], str] = str) -> str:
     """Parameters of a device subcircuit with their defaults (those of 100 uS)."""
     values = {"g": 1e-4} | device.spice_parameters(np.float64(1e-4))
     if form != "subcircuit":
         values = device.spice_parameters(np.float64(1e-4))
-    return " ".join(f"{name}={float(value)!r}" for name, value in values.items())
+    return " ".join(f"{spelt(name)}={float(value)!r}" for name, value in values.items())
 
 
 class SpiceDialect(Dialect):
@@ -36,7 +36,8 @@ class SpiceDialect(Dialect):
         if element.kind == "X":
             return f"{element.name} {nodes} {element.model}"
         if element.params:
-            params = " ".join(f"{k}={v}" for k, v in element.params)
+            spelt = self.parameter if element.kind == "D" else str  # a module keeps its own names
+            params = " ".join(f"{spelt(k)}={v}" for k, v in element.params)
             return f"{element.name} {nodes} {element.model}{self.params_word} {params}"
         return f"{element.name} {nodes} {element.value}"
 
@@ -53,12 +54,15 @@ class SpiceDialect(Dialect):
         if form == "resistor":
             return []
         name = mem_model(device, form)
-        lines = [f".subckt {name} p n{self.params_word} {default_parameters(device, form)}"]
+        defaults = default_parameters(device, form, self.parameter)
+        lines = [f".subckt {name} p n{self.params_word} {defaults}"]
         for s in statements(device):
-            text = s.text
-            if s.kind != "param":
-                text = translated(device, text, self.name, self.functions, ternary=self.ternary)
-            lines.append(self.statement(s.kind, s.name, s.nodes, text))
+            text = translated(
+                device, s.text, self.name, self.functions,
+                ternary=self.ternary, parameter=self.parameter,
+            )  # fmt: skip
+            own = self.parameter(s.name) if s.kind == "param" else s.name
+            lines.append(self.statement(s.kind, own, s.nodes, text))
         return [*lines, f".ends {name}"]
 
     def statement(self, kind: str, name: str, nodes: tuple[str, str], text: str) -> str:

@@ -60,7 +60,8 @@ class Vacask(Dialect):
         lines = ["ground 0", "model xb_source vsource"]
         for s in (*bench.drives, *bench.senses):
             lines.append(f"{s.name} ({self.node(s.node)} 0) xb_source dc={s.volts[0]!r}")
-        lines += ["control", "  options reltol=1e-9 abstol=1e-18 vntol=1e-15 gmin=0"]
+        abstol, vntol = bench.tolerances
+        lines += ["control", f"  options reltol=1e-9 abstol={abstol!r} vntol={vntol!r} gmin=0"]
         lines.append("  save " + " ".join(f"i({s.name})" for s in (*bench.drives, *bench.senses)))
         for k in range(bench.vectors):
             if k:

@@ -1,8 +1,20 @@
-"""Netlist text for Xyce: `PARAMS:` before subcircuit parameters, vectors as a `.DATA` table."""
+"""Netlist text for Xyce: `PARAMS:` before subcircuit parameters, vectors as a `.DATA` table.
+
+Checked card by card against the Xyce Reference Guide (github.com/Xyce/Xyce, doc/Reference_Guide:
+SUBCKT, DATA, DC, GLOBAL_PARAM, PRINT, B_Device, Expression_Arithmetic_Functions) and the Users'
+Guide (doc/Users_Guide: Xyce_UG_ch04 on titles, comments, continuation, numbers and reserved words;
+nlstbl on `.OPTIONS NONLIN`). Two findings from there: `.OP` prints nothing by itself, so that one
+vector is a table of one row; and the default RHSTOL of 1e-6 is a residual in ampere, far more than
+these currents may be wrong by, so that the bench sets it. Xyce reads Verilog-A only through its
+plugin compiler, hence the forms. Not checked: angle brackets in node names (the guide's table of
+allowed characters was not at hand). Xyce itself has never run these texts: it is in no registry
+(the PyPI packages `xyce` and `xycepymi` hold no program).
+"""
 
 from __future__ import annotations
 
 from xbarspice.netlist.dialect import Bench
+from xbarspice.netlist.numbers import number_like
 from xbarspice.netlist.records import Netlist
 from xbarspice.netlist.spice import SpiceDialect
 
@@ -15,23 +27,28 @@ class Xyce(SpiceDialect):
     name = "xyce"
     suffix = ".cir"
     params_word = " PARAMS:"
+    reserved = frozenset({"time", "freq", "temp", "vt", "gmin", "pi"})
+
+    def statement(self, kind: str, name: str, nodes: tuple[str, str], text: str) -> str:
+        expression = kind == "param" and not number_like(text)
+        return super().statement(kind, name, nodes, f"{{{text}}}" if expression else text)
 
     def sources(self, bench: Bench) -> list[str]:
-        lines = self.senses(bench)
         reading = " ".join(f"I({s.name})" for s in (*bench.drives, *bench.senses))
-        if bench.vectors == 1:
-            return [*self.constants(bench), *lines, ".op", f".print dc precision=16 {reading}",
-                    ".dc Vone 0 0 1", "Vone one 0 0", "Rone one 0 1"]  # fmt: skip
         names = [f"p_{s.name}" for s in bench.drives]
-        drives = [f"{s.name} {self.node(s.node)} 0 {{p_{s.name}}}" for s in bench.drives]
-        first = zip(names, bench.drives, strict=True)
+        abstol, _ = bench.tolerances
         return [
-            *(f".global_param {name}={s.volts[0]!r}" for name, s in first),
-            *drives, *lines,
-            ".DATA vectors " + " ".join(names), *("+ " + row for row in self.rows(bench)),
+            *(f".global_param {name}={s.volts[0]!r}"
+              for name, s in zip(names, bench.drives, strict=True)),
+            *(f"{s.name} {self.node(s.node)} 0 {{p_{s.name}}}" for s in bench.drives),
+            *self.senses(bench),
+            f".options nonlin reltol=1e-9 abstol={abstol!r} rhstol={25 * abstol:.3g}",
+            ".DATA vectors",
+            "+ " + " ".join(names),
+            *("+ " + row for row in self.rows(bench)),
             ".ENDDATA",
             ".dc DATA=vectors",
-            f".print dc precision=16 {reading}",
+            f".print dc width=24 precision=16 {reading}",
         ]  # fmt: skip
 
     def wrap(self, text: str) -> list[str]:

@@ -1,5 +1,6 @@
 """From mapped arrays to tapeout: proven netlists, layout, LVS and the programming plan."""
 
+from xbarspice.tapeout.check import FolderCheck, check_folder
 from xbarspice.tapeout.flow import as_drawn, tapeout, write_netlists
 from xbarspice.tapeout.layout import draw, picture, save
 from xbarspice.tapeout.lvs import LvsReport, compare_layout
@@ -8,6 +9,6 @@ from xbarspice.tapeout.technology import Technology
 from xbarspice.tapeout.technology import load as load_technology
 
 __all__ = [
-    "LvsReport", "Plan", "Technology", "as_drawn", "compare_layout", "draw", "load_technology",
-    "picture", "plan", "save", "tapeout", "write_netlists",
+    "FolderCheck", "LvsReport", "Plan", "Technology", "as_drawn", "check_folder", "compare_layout",
+    "draw", "load_technology", "picture", "plan", "save", "tapeout", "write_netlists",
 ]  # fmt: skip

@@ -23,6 +23,7 @@ from xbarspice.netlist.hierarchy import Design, Wires, design, g_hash, mem_model
 from xbarspice.netlist.writers import design_dialect, dialects
 from xbarspice.studies.inference import Inference, infer
 from xbarspice.tapeout import layout as drawing
+from xbarspice.tapeout.check import MANIFEST
 from xbarspice.tapeout.lvs import LvsReport, cdl_of, compare_layout
 from xbarspice.tapeout.program import plan
 from xbarspice.tapeout.technology import Technology
@@ -128,6 +129,7 @@ def _described(file: str, dialect: str, it: Design) -> dict[str, Any]:
         "hierarchical": it.hierarchical,
         "form": it.form,
         "ports": [spelt(pin) for pin in it.top.pins],
+        "G_sha256": [g_hash(array) for array in it.crossbars],
         "config": it.config,
         "proven": "read back; every element, G, wires and ports equal",
     }
@@ -145,7 +147,7 @@ def tapeout(
     Args:
         mapped: the network on its arrays, with assumed wires.
         x: network inputs for the test benches and the accuracy, (points, inputs).
-        folder: an existing, empty folder.
+        folder: an existing folder; files that are already in it (settings) are listed, too.
         technology: what to draw with.
         names: dialects; None for all.
         form: how devices are written.
@@ -153,10 +155,11 @@ def tapeout(
         progress: called with (steps done, steps).
 
     Returns:
-        The record that ``manifest.json`` holds.
+        The record that ``manifest.json`` holds; `check_folder` holds the folder against it.
     """
     total = 2 * len(mapped.arrays) + 2
-    reports, files = [], []
+    reports = []
+    files = [_hashed(folder, p, "settings") for p in sorted(folder.iterdir()) if p.is_file()]
     for sub in ("layout", "plan"):
         (folder / sub).mkdir()
     for k, array in enumerate(mapped.arrays):
@@ -184,7 +187,7 @@ def tapeout(
         "passed": all(r.clean for r in reports),
         "files": files,
     }  # fmt: skip
-    (folder / "manifest.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    (folder / MANIFEST).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     progress(total, total)
     return record
 

@@ -26,13 +26,14 @@ Vbs_4 BL<4> 0 0
 Vbs_5 BL<5> 0 0
 Vbs_6 BL<6> 0 0
 Vbs_7 BL<7> 0 0
-.option ingold=2 numdgt=10 post=0 accurate
+.option ingold=2 numdgt=10
+.option absv=1e-15 relv=1e-9 absi=6e-16 reli=1e-9
 .data vectors p_Vin_0 p_Vin_1 p_Vin_2 p_Vin_3 p_Vin_4 p_Vin_5 p_Vin_6 p_Vin_7
 0.05 -0.05 0.1 -0.1 0.09218629134470283 -0.09218629134470283 0.0 0.0
 0.15000000000000002 -0.15000000000000002 0.025 -0.025 0.09218629134470283 -0.09218629134470283 0.0
 + 0.0
 .enddata
 .dc data=vectors
-.print dc I(Vin_0) I(Vin_1) I(Vin_2) I(Vin_3) I(Vin_4) I(Vin_5) I(Vin_6) I(Vin_7) I(Vbs_0)
-+ I(Vbs_1) I(Vbs_2) I(Vbs_3) I(Vbs_4) I(Vbs_5) I(Vbs_6) I(Vbs_7)
+.print dc I(Vin_0) I(Vin_1) I(Vin_2) I(Vin_3) I(Vin_4) I(Vin_5) I(Vin_6) I(Vin_7)
+.print dc I(Vbs_0) I(Vbs_1) I(Vbs_2) I(Vbs_3) I(Vbs_4) I(Vbs_5) I(Vbs_6) I(Vbs_7)
 .end

@@ -32,7 +32,8 @@ Vout_6 BL<6> 0 'p_Vout_6'
 Vout_7 BL<7> 0 'p_Vout_7'
 Vws_6 WL<6> 0 0
 Vws_7 WL<7> 0 0
-.option ingold=2 numdgt=10 post=0 accurate
+.option ingold=2 numdgt=10
+.option absv=1e-15 relv=1e-9 absi=8e-16 reli=1e-9
 .data vectors p_Vin_0 p_Vin_1 p_Vin_2 p_Vin_3 p_Vin_4 p_Vin_5 p_Vout_0 p_Vout_1 p_Vout_2 p_Vout_3
 + p_Vout_4 p_Vout_5 p_Vout_6 p_Vout_7
 0.0 0.0 0.0 0.0 0.0 0.0 0.18051221537621825 0.005218548160842744 0.007953246255039943
@@ -43,6 +44,6 @@ Vws_7 WL<7> 0 0
 + 0.19999996630473424
 .enddata
 .dc data=vectors
-.print dc I(Vin_0) I(Vin_1) I(Vin_2) I(Vin_3) I(Vin_4) I(Vin_5) I(Vout_0) I(Vout_1) I(Vout_2)
-+ I(Vout_3) I(Vout_4) I(Vout_5) I(Vout_6) I(Vout_7) I(Vws_6) I(Vws_7)
+.print dc I(Vin_0) I(Vin_1) I(Vin_2) I(Vin_3) I(Vin_4) I(Vin_5) I(Vout_0) I(Vout_1)
+.print dc I(Vout_2) I(Vout_3) I(Vout_4) I(Vout_5) I(Vout_6) I(Vout_7) I(Vws_6) I(Vws_7)
 .end
