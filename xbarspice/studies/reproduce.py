@@ -247,6 +247,10 @@ def reproduce(
         "budget": _budget(run, through[middle], honest),
         "boundaries": _boundaries(run, honest, through, ours, middle),
         "points": {"x": honest.x_test, "y": honest.y_test},
+        "seen": {
+            "ours": _seen(run, ours, honest, Procedure()),
+            MENDED: _seen(run, mended, honest, all_),
+        },
     }
     if plan.tried:
         record["tried"] = _tried(run, honest)
@@ -267,6 +271,26 @@ def _networks(run: _Run, setting: str, split: Split) -> dict[str, tuple[Network,
         "ours": lambda: recipes.hardware_aware(split, seeds, run.variation, effort),
     }
     return {k: run.trained(f"{setting}-{k.replace(' ', '_')}", v) for k, v in made.items()}
+
+
+def _seen(
+    run: _Run, networks: Sequence[Network], split: Split, procedure: Procedure
+) -> dict[str, float]:
+    """Medians of (b) on training and validation points: says how much the test points differ."""
+    x, y = _calibration(split)
+    run.say("transfers: (b) on training and validation points")
+    found = [
+        transfer(
+            mapped_on_8x8(net, circuit=False), x, y, variation=run.variation, seed=5000 + seed,
+            transfers=min(500, run.plan.transfers), procedure=procedure,
+            calibration=(x, y) if procedure.looks else None,
+        )
+        for seed, net in zip(run.plan.seeds, networks, strict=True)
+    ]  # fmt: skip
+    return {
+        "metric": float(np.median([study.metric() for study in found])),
+        "noise_free": float(np.median([study.noise_free for study in found])),
+    }
 
 
 def _mended(run: _Run, split: Split, start: Sequence[Network], array: Crossbar | None) -> Trained:
