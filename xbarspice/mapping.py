@@ -115,8 +115,16 @@ class MappedNetwork:
         return [block for block in self.blocks if block.layer == layer]
 
     def crossbar(self, block: Block) -> Crossbar:
-        """The array of a block with the line ends of its reading pass."""
+        """The array of a block with the line ends of its reading pass.
+
+        A line end has one lead, whichever way it is used: the arrays' `R_driver` is that of the
+        word lines, `R_sense` that of the bit lines. A reverse pass drives bit lines and senses word
+        lines, so the two change places in it.
+        """
         array = self.arrays[block.array]
+        if block.reverse and array.R_driver != array.R_sense:
+            leads = {"R_driver": array.R_sense, "R_sense": array.R_driver}
+            return array.replace(ends=_word_lines_at_0_V(block.ends, array.rows), **leads)
         return array if array.ends == block.ends else array.replace(ends=block.ends)
 
     def voltages(self, block: Block, x: Array) -> tuple[Array, Array]:
@@ -147,6 +155,19 @@ class MappedNetwork:
         """The same network on arrays with other conductances, S: one (rows, cols) an array."""
         arrays = tuple(a.replace(G=g) for a, g in zip(self.arrays, G, strict=True))
         return MappedNetwork(**{**self.__dict__, "arrays": arrays})
+
+
+def _word_lines_at_0_V(ends: LineEnds, rows: int) -> LineEnds:
+    """Line ends of a reverse pass whose word lines are all called sensed.
+
+    No word line carries an input then: one that is held at 0 V beside the sensed ones is the same
+    circuit, and sensed it meets the lead of the word lines.
+    """
+    left, right = (
+        tuple(End.SENSED if end == End.DRIVEN else end for end in side)
+        for side in ends.word_lines(rows).T
+    )
+    return LineEnds(**{**ends.__dict__, "wl_left": left, "wl_right": right})
 
 
 def layer_scales(
@@ -198,7 +219,9 @@ def map_network(
         bias: which biases are devices: all, those of the hidden layers, or none.
         x_scale: largest |input| of each layer; None means 1 everywhere (inputs and activations
             within [-1, 1]); see `calibrate_inputs` for networks with other ranges.
-        R_wl, R_bl, R_driver, R_sense, device: as in `Crossbar`.
+        R_wl, R_bl, device: as in `Crossbar`.
+        R_driver, R_sense: leads of the word lines' and of the bit lines' ends, ohm; see
+            `MappedNetwork.crossbar` for passes in the other direction.
 
     Raises:
         InputError: the range is empty, the network does not fit the layout, or a wire or device

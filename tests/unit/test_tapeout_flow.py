@@ -17,8 +17,7 @@ from tests.helpers import asymmetric_crossbar, small_network
 from xbarspice import network
 from xbarspice.cli.app import app
 from xbarspice.mapping import map_network
-from xbarspice.studies.inference import infer
-from xbarspice.tapeout import as_drawn, check_folder, plan
+from xbarspice.tapeout import as_drawn, check_folder, plan, write_netlists
 
 
 def test_the_plan_expects_what_the_nodal_engine_says():
@@ -50,13 +49,65 @@ def test_the_plan_refuses_wrong_words():
         plan(array, V_read=0.0)
 
 
-def test_a_reverse_pass_meets_the_leads_that_are_drawn():
-    mapped = map_network(small_network(), layout="folded", tile_rows=8, tile_cols=8)
-    drawn = as_drawn(mapped, {"R_wl": 2.0, "R_bl": 3.0, "R_driver": 7.0, "R_sense": 11.0})
-    forward, back = (drawn.crossbar(block) for block in drawn.blocks)
-    assert (forward.R_driver, forward.R_sense) == (7.0, 11.0)
-    assert (back.R_driver, back.R_sense) == (11.0, 7.0)  # bit lines are driven through their leads
-    assert infer(drawn, [[0.2, 0.4]], "surrogate").sums[-1].shape == (1, 1)
+LEADS = {"R_wl": 2.0, "R_bl": 3.0, "R_driver": 70.0, "R_sense": 11.0}
+
+
+def by_hand(G, V_word, V_bit):
+    """Currents out of the word-line and bit-line sources of a drawn array: plain nodal analysis.
+
+    Every word line has its lead on the left, every bit line at the bottom, whatever is done there.
+    """
+    rows, cols = G.shape
+    nodes = np.arange(2 * rows * cols).reshape(2, rows, cols)
+    Y, J = np.zeros((nodes.size, nodes.size)), np.zeros(nodes.size)
+
+    def resistor(a, b, ohm):
+        for p, q in ((a, b), (b, a)):
+            Y[p, p] += 1 / ohm
+            Y[p, q] -= 1 / ohm
+
+    for r, c in np.ndindex(G.shape):
+        if G[r, c] > 0:
+            resistor(nodes[0, r, c], nodes[1, r, c], 1 / G[r, c])
+        if c:
+            resistor(nodes[0, r, c - 1], nodes[0, r, c], LEADS["R_wl"])
+        if r:
+            resistor(nodes[1, r - 1, c], nodes[1, r, c], LEADS["R_bl"])
+    ends = ((nodes[0, :, 0], V_word, LEADS["R_driver"]), (nodes[1, -1], V_bit, LEADS["R_sense"]))
+    for where, volts, lead in ends:
+        Y[where, where] += 1 / lead
+        J[where] += volts / lead
+    V = np.linalg.solve(Y, J)
+    return [(volts - V[where]) / lead for where, volts, lead in ends]
+
+
+def test_both_passes_of_a_folded_network_meet_the_leads_that_are_drawn():
+    mapped = map_network(small_network(), layout="folded", tile_rows=8, tile_cols=8, **LEADS)
+    drawn = as_drawn(map_network(small_network(), layout="folded", tile_rows=8, tile_cols=8), LEADS)
+    rng = np.random.default_rng(3)
+    for net in (mapped, drawn):
+        for block in net.blocks:
+            width = net.network.sizes[block.layer]
+            V_in, V_out = net.voltages(block, rng.uniform(0.1, 1.0, (2, width)))
+            answer = xb.solve(net.crossbar(block), V_in, V_out, engine="nodal")
+            for k in range(2):
+                I_word, I_bit = by_hand(net.arrays[0].G, V_in[k], V_out[k])
+                np.testing.assert_allclose(answer.I_in[k], I_word, rtol=1e-9)
+                np.testing.assert_allclose(answer.I_out[k], -I_bit, rtol=1e-9)
+
+
+def test_equal_leads_leave_a_reverse_pass_as_it_was_mapped():
+    mapped = map_network(small_network(), layout="folded", tile_rows=8, tile_cols=8, R_driver=5.0,
+                         R_sense=5.0)  # fmt: skip
+    assert mapped.crossbar(mapped.blocks[1]).ends == mapped.blocks[1].ends
+
+
+def test_netlists_of_a_folded_network_with_unequal_leads_are_written(tmp_path):
+    mapped = map_network(small_network(), layout="folded", tile_rows=8, tile_cols=8, **LEADS)
+    write_netlists(mapped, [[0.2, 0.4]], tmp_path / "netlists", names=["ngspice"])
+    text = (tmp_path / "netlists/ngspice/bench_block1.cir").read_text()
+    assert "Vws_0 WL<0> 0 0" in text  # at 0 V, through the lead that the design holds
+    assert "Vout_0 BL<0> 0" in text
 
 
 def test_the_command_fills_a_folder_whose_manifest_is_true(tmp_path):

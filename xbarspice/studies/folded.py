@@ -161,7 +161,7 @@ class Folded:
             raise AssertionError("the caller has checked that there is an array")
         rows, cols = self.shape
         a = self.array
-        # driver and sense resistances differ by pass; only equal ones (0 by default) are exact
+        # a line's lead is the same in both passes: see MappedNetwork.crossbar
         i, j = torch.arange(rows).to(G), torch.arange(cols).to(G)
         Z_wl = a.R_driver + a.R_wl * torch.minimum(j[:, None], j)
         Z_bl = a.R_sense + a.R_bl * (rows - 1 - torch.maximum(i[:, None], i))

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import xbarspice
 from xbarspice.array import READ, Crossbar
 from xbarspice.errors import broken_rule
-from xbarspice.mapping import Block, MappedNetwork
+from xbarspice.mapping import MappedNetwork
 from xbarspice.netlist.design_reader import prove
 from xbarspice.netlist.dialect import bench
 from xbarspice.netlist.hierarchy import Design, Wires, design, g_hash, mem_model
@@ -33,30 +33,15 @@ __all__ = ["as_drawn", "tapeout", "write_netlists"]
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Drawn(MappedNetwork):
-    """A mapped network whose reverse passes meet the leads that the drawing has.
-
-    A pass that drives bit lines does so through the bit lines' leads, so driver and sense
-    resistance change places.
-    """
-
-    def crossbar(self, block: Block) -> Crossbar:
-        array = super().crossbar(block)
-        if not block.reverse:
-            return array
-        return array.replace(R_driver=array.R_sense, R_sense=array.R_driver)
-
-
 def as_drawn(mapped: MappedNetwork, wires: dict[str, float]) -> MappedNetwork:
     """The network on arrays with the wires of a drawing.
 
     Args:
         mapped: the network.
-        wires: R_wl, R_bl, R_driver (leads of the word lines) and R_sense (of the bit lines), ohm.
+        wires: R_wl, R_bl, R_driver (leads of the word lines) and R_sense (of the bit lines), ohm;
+            `MappedNetwork.crossbar` gives each pass the lead of the lines that it uses.
     """
-    arrays = tuple(array.replace(**wires) for array in mapped.arrays)
-    return _Drawn(**{**mapped.__dict__, "arrays": arrays})
+    return replace(mapped, arrays=tuple(array.replace(**wires) for array in mapped.arrays))
 
 
 def write_netlists(
@@ -66,8 +51,7 @@ def write_netlists(
     """Write hierarchical and flat design and the test benches in several dialects, and prove each.
 
     Args:
-        mapped: the network; the arrays of `as_drawn` or with equal R_driver and R_sense if a pass
-            senses word lines.
+        mapped: the network.
         x: network inputs of the test benches, (points, inputs).
         folder: a sub-folder a dialect is made in it.
         names: dialects; None for all.
