@@ -17,7 +17,14 @@ from tests.helpers import asymmetric_crossbar, small_network
 from xbarspice import network
 from xbarspice.cli.app import app
 from xbarspice.mapping import map_network
-from xbarspice.tapeout import as_drawn, check_folder, plan, write_netlists
+from xbarspice.tapeout import (
+    as_drawn,
+    check_folder,
+    load_technology,
+    plan,
+    tapeout,
+    write_netlists,
+)
 
 
 def test_the_plan_expects_what_the_nodal_engine_says():
@@ -108,6 +115,23 @@ def test_netlists_of_a_folded_network_with_unequal_leads_are_written(tmp_path):
     text = (tmp_path / "netlists/ngspice/bench_block1.cir").read_text()
     assert "Vws_0 WL<0> 0 0" in text  # at 0 V, through the lead that the design holds
     assert "Vout_0 BL<0> 0" in text
+
+
+def test_a_form_that_a_dialect_lacks_is_refused_before_any_work(tmp_path):
+    mapped = map_network(small_network(), layout="folded", tile_rows=8, tile_cols=8,
+                         device="sinh_tio2")  # fmt: skip
+    x = [[0.2, 0.4]]
+    with pytest.raises(xb.errors.InputError, match="received ltspice, xyce, which do not"):
+        tapeout(mapped, x, tmp_path, load_technology(), form="verilog_a")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(xb.errors.InputError, match="`form` must be one of"):
+        write_netlists(mapped, x, tmp_path, form="spline")
+    records = write_netlists(mapped, x, tmp_path, names=["hspice", "spectre"], form="verilog_a")
+    assert {r["file"].rpartition("/")[2] for r in records if r["kind"] == "device model"} == {
+        "xb_sinh_tio2.va"
+    }
+    assert '.hdl "xb_sinh_tio2.va"' in (tmp_path / "hspice/network.sp").read_text()
+    assert 'ahdl_include "xb_sinh_tio2.va"' in (tmp_path / "spectre/network.scs").read_text()
 
 
 def test_the_command_fills_a_folder_whose_manifest_is_true(tmp_path):

@@ -46,6 +46,7 @@ class Bench:
         device: the model, whose library files a simulator may have to load.
         form: how devices are written.
         slope: largest conductance, S; with the voltages it says how tight tolerances can be.
+        config: the design's configuration hash; "" for a deck.
     """
 
     include: str
@@ -57,6 +58,7 @@ class Bench:
     device: Device
     form: str
     slope: float
+    config: str = ""
     instance: str = "Xdut"
 
     @property
@@ -109,7 +111,7 @@ def bench(
     return Bench(
         include=include, cell=design.top.name, nodes=tuple(nodes), drives=drives, senses=senses,
         vectors=record.vectors, device=design.device, form=design.form,
-        slope=steepest(crossbar),
+        slope=steepest(crossbar), config=design.config,
     )  # fmt: skip
 
 
@@ -232,7 +234,7 @@ class Dialect(abc.ABC):
                 "Take the bench of another dialect.",
             )  # fmt: skip
         lines = [
-            *self._titled([f"xbarspice test bench of {bench.cell}: {bench.vectors} vectors"]),
+            *self._titled(bench_header(bench, self.name)),
             self.include(bench.include),
         ]
         dut = Element("X", bench.instance, bench.nodes, model=bench.cell)
@@ -258,10 +260,10 @@ class Dialect(abc.ABC):
                 f"tile {k}: R_wl={xb.R_wl!r} R_bl={xb.R_bl!r} R_driver={xb.R_driver!r} "
                 f"R_sense={xb.R_sense!r}",
             ]
-        return [
-            *lines,
-            "pins: word lines from the top (WL 0 first), then bit lines from the left (BL 0 first)",
+        lines += [
+            "pins: word lines from the top (WL 0 first), then bit lines from the left (BL 0 first)"
         ]
+        return [*lines, SUBSTRATE] if "VSS" in design.top.pins else lines
 
     def node(self, name: str) -> str:
         """A node or pin name by the rules of the dialect."""
@@ -340,6 +342,21 @@ def folded(text: str, width: int) -> list[str]:
         else:
             out[-1] = f"{out[-1]} {word}" if out[-1] else word
     return out
+
+
+SUBSTRATE = "and last VSS, the substrate, where the wires' capacitances end"
+
+
+def bench_header(bench: Bench, dialect: str) -> list[str]:
+    """What a test bench drives and reads."""
+    lines = [
+        f"xbarspice test bench of {bench.cell}, {dialect} dialect: {bench.vectors} vectors",
+        f"config of the design: {bench.config}",
+    ]
+    if bench.senses:
+        first, last = bench.senses[0].name, bench.senses[-1].name
+        lines += [f"readings: the current into the + terminal of {first} to {last}, A"]
+    return lines
 
 
 def deck_header(netlist: Netlist, dialect: str) -> list[str]:

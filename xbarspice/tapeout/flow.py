@@ -15,11 +15,12 @@ import numpy.typing as npt
 
 import xbarspice
 from xbarspice.array import READ, Crossbar
+from xbarspice.devices import Ohmic
 from xbarspice.errors import broken_rule
 from xbarspice.mapping import MappedNetwork
 from xbarspice.netlist.design_reader import prove
 from xbarspice.netlist.dialect import bench
-from xbarspice.netlist.hierarchy import Design, Wires, design, g_hash, mem_model
+from xbarspice.netlist.hierarchy import FORMS, Design, Wires, design, g_hash, mem_model
 from xbarspice.netlist.writers import design_dialect, dialects
 from xbarspice.studies.inference import Inference, infer
 from xbarspice.tapeout import layout as drawing
@@ -65,13 +66,14 @@ def write_netlists(
     Raises:
         NetlistError: a text does not describe the arrays (nothing that is wrong stays unseen).
     """
+    names = dialects() if names is None else names
+    _refuse_form(names, form, mapped.arrays[0])
     answers = infer(mapped, x, "surrogate").blocks
     arrays = [array.replace(ends=READ) for array in mapped.arrays]
     records = []
-    for name in dialects() if names is None else names:
+    for name in names:
         dialect = design_dialect(name)
-        own = "resistor" if name == "cdl" else form
-        own = own if own in dialect.forms else "verilog_a"
+        own = _own_form(name, form)
         place = folder / name
         place.mkdir(parents=True, exist_ok=True)
         files: dict[str, tuple[str, str]] = {}
@@ -101,6 +103,26 @@ def write_netlists(
     for record in records:
         record["file"] = f"{folder.name}/{record['dialect']}/{record['file']}"
     return records
+
+
+def _own_form(dialect: str, form: str) -> str:
+    """The form that a dialect writes when one is asked for."""
+    return {("vacask", "subcircuit"): "verilog_a"}.get(
+        (dialect, form), "resistor" if dialect == "cdl" else form
+    )
+
+
+def _refuse_form(names: Sequence[str], form: str, array: Crossbar) -> None:
+    """Say before any work which dialects cannot write the form."""
+    if form not in FORMS:
+        raise broken_rule(f"`form` must be one of {list(FORMS)}", repr(form), "Use one of them.")
+    lacking = [n for n in names if _own_form(n, form) not in design_dialect(n).forms]
+    if lacking and not isinstance(array.device, Ohmic):
+        able = [n for n in dialects() if n not in lacking]
+        raise broken_rule(
+            f"every dialect must know devices as {form!r}", f"{', '.join(lacking)}, which do not",
+            f"Choose among {', '.join(able)} (--dialect), or another form.",
+        )  # fmt: skip
 
 
 def _described(file: str, dialect: str, it: Design) -> dict[str, Any]:
@@ -141,6 +163,7 @@ def tapeout(
     Returns:
         The record that ``manifest.json`` holds; `check_folder` holds the folder against it.
     """
+    _refuse_form(dialects() if names is None else names, form, mapped.arrays[0])
     total = 2 * len(mapped.arrays) + 2
     reports = []
     files = [_hashed(folder, p, "settings") for p in sorted(folder.iterdir()) if p.is_file()]
