@@ -17,6 +17,7 @@ from tests.helpers import asymmetric_crossbar, small_network
 from xbarspice import network
 from xbarspice.cli.app import app
 from xbarspice.mapping import map_network
+from xbarspice.studies.inference import infer
 from xbarspice.tapeout import (
     as_drawn,
     check_folder,
@@ -222,6 +223,40 @@ def test_another_conductance_is_named_even_where_the_hash_was_renewed(name, fold
     result = CliRunner().invoke(app, ["tapeout", str(copy), "--check"])
     assert result.exit_code == 1
     assert name in "".join(result.output.split())
+
+
+def test_record_and_page_say_how_the_accuracy_changes_with_the_drawn_wires(tmp_path):
+    net = small_network()
+    network.save(tmp_path / "net.npz", net)
+    x = np.random.default_rng(5).uniform(-1.0, 1.0, (40, 2))
+    y = y_of(net, x)
+    y[:8] = 1 - y[:8]  # so that accuracy and agreement differ
+    np.savez(tmp_path / "points.npz", x=x, y=y)
+    out = tmp_path / "out"
+    args = ["tapeout", str(tmp_path / "net.npz"), "--inputs", str(tmp_path / "points.npz")]
+    args += ["--out", str(out), "--dialect", "cdl", "--json", "--set", "mapping.layout=folded"]
+    for setting in ("array.R_wl=200", "array.R_bl=200", "array.device=ohmic"):
+        args += ["--set", setting]
+    result = CliRunner().invoke(app, args)
+    assert result.exit_code == 0, result.output
+    record = json.loads(result.output)
+    wires = {"R_wl": 200.0, "R_bl": 200.0}
+    assumed = map_network(net, layout="folded", tile_rows=8, tile_cols=8, **wires)
+    drawn = as_drawn(assumed, record["wires"]["drawn"])
+    effect = record["effect_of_drawn_wires"]
+    for name, mapped in (("assumed", assumed), ("drawn", drawn)):
+        found = infer(mapped, x, "surrogate").predictions
+        assert effect["accuracy"][name] == np.mean(found == y)
+        assert effect["agreement_with_software"][name] == np.mean(found == y_of(net, x))
+    assert effect["accuracy"]["assumed"] < effect["accuracy"]["drawn"]
+    page = (out / "report.html").read_text()
+    for words in (f"{100 * effect['accuracy']['drawn']:.2f} %", "200 ohm", "1 ohm", "PASS"):
+        assert words in page
+    assert check_folder(out).passed
+
+
+def y_of(net, x):
+    return net.predict(net.forward(x)[-1])
 
 
 def test_a_folder_without_a_manifest_is_refused(tmp_path):

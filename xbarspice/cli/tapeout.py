@@ -35,7 +35,8 @@ def tapeout(
     ] = "subcircuit",
     order: Annotated[str, typer.Option(help="Write order: conductance or row.")] = "conductance",
     inputs: Annotated[
-        Path | None, typer.Option("--inputs", help=".npz with x, or .csv, for the test benches.")
+        Path | None,
+        typer.Option("--inputs", help=".npz with x (and y), or .csv, for benches and accuracy."),
     ] = None,
     random: Random = 10,
     activation: Activation = None,
@@ -55,22 +56,27 @@ def tapeout(
     if check:
         _check(mapped, json)
     from xbarspice.cli import steps
+    from xbarspice.report import tapeout_page
+    from xbarspice.tapeout.flow import add_file, save_manifest
     from xbarspice.tapeout.flow import tapeout as run_tapeout
     from xbarspice.tapeout.technology import load
 
     run = steps.configuration(config, settings, calibration=calibration)
     rules = load(technology)
     network = steps.mapped_network(mapped, run, activation)
-    x, _ = steps.inputs(network.network, inputs, random, run.seed)
+    x, y = steps.inputs(network.network, inputs, random, run.seed)
     with run_folder(out) as folder:
         (folder / "run.toml").write_text(run.to_toml(), encoding="utf-8")
         with screens.progress("tapeout", quiet=json) as report:
             record = run_tapeout(
-                network, x, folder, rules, names=dialect, form=form, order=order, progress=report
-            )
+                network, x, folder, rules, y=y, names=dialect, form=form, order=order,
+                progress=report,
+            )  # fmt: skip
         if run.calibration is not None:
             record = steps.named(record, run)
-            (folder / "manifest.json").write_text(steps.to_json(record) + "\n", encoding="utf-8")
+            save_manifest(record, folder)
+        page = tapeout_page.write(record, folder, folder / "report.html")
+        add_file(record, folder, page, "report")
     screens.show(record if json else steps.named(_short(record, out), run), json, "Tapeout")
     raise typer.Exit(0 if record["passed"] else 1)
 
@@ -103,6 +109,7 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
         "LVS": "clean" if record["passed"] else [f"{f['kind']}: {f['place']}" for f in faults],
         "wires_assumed_ohm": record["wires"]["assumed"],
         "wires_drawn_ohm": record["wires"]["drawn"],
+        **({"accuracy": effect["accuracy"]} if effect["accuracy"] else {}),
         "agreement_with_software": effect["agreement_with_software"],
         "predictions_changed": effect["predictions_changed"],
     }

@@ -22,14 +22,14 @@ from xbarspice.netlist.design_reader import prove
 from xbarspice.netlist.dialect import bench
 from xbarspice.netlist.hierarchy import FORMS, Design, Wires, design, g_hash, mem_model
 from xbarspice.netlist.writers import design_dialect, dialects
-from xbarspice.studies.inference import Inference, infer
+from xbarspice.studies.inference import infer
 from xbarspice.tapeout import layout as drawing
 from xbarspice.tapeout.check import MANIFEST
 from xbarspice.tapeout.lvs import LvsReport, cdl_of, compare_layout
 from xbarspice.tapeout.program import plan
 from xbarspice.tapeout.technology import Technology
 
-__all__ = ["as_drawn", "tapeout", "write_netlists"]
+__all__ = ["add_file", "as_drawn", "save_manifest", "tapeout", "write_netlists"]
 
 Progress = Callable[[int, int], None]
 
@@ -143,7 +143,8 @@ def _described(file: str, dialect: str, it: Design) -> dict[str, Any]:
 
 def tapeout(
     mapped: MappedNetwork, x: npt.ArrayLike, folder: Path, technology: Technology, *,
-    names: Sequence[str] | None = None, form: str = "subcircuit", order: str = "conductance",
+    y: npt.ArrayLike | None = None, names: Sequence[str] | None = None,
+    form: str = "subcircuit", order: str = "conductance",
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Draw, extract, compare, write and prove netlists, and plan the programming.
@@ -153,6 +154,7 @@ def tapeout(
     Args:
         mapped: the network on its arrays, with assumed wires.
         x: network inputs for the test benches and the accuracy, (points, inputs).
+        y: their classes, (points,); without them only the agreement with the software is known.
         folder: an existing folder; files that are already in it (settings) are listed, too.
         technology: what to draw with.
         names: dialects; None for all.
@@ -190,11 +192,11 @@ def tapeout(
         "tiles": [_tile_record(a, r) for a, r in zip(drawn.arrays, reports, strict=True)],
         "wires": {"assumed": _assumed(mapped), "drawn": {n: getattr(drawn.arrays[0], n)
                                                          for n in _WIRES}},
-        "effect_of_drawn_wires": _effect(mapped, drawn, x),
+        "effect_of_drawn_wires": _effect(mapped, drawn, x, y),
         "passed": all(r.clean for r in reports),
         "files": files,
     }  # fmt: skip
-    (folder / MANIFEST).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    save_manifest(record, folder)
     progress(total, total)
     return record
 
@@ -222,8 +224,7 @@ def _draw_tile(
     name = f"tile_{k}"
     drawn = drawing.draw(tile, technology, name)
     paths = drawing.save(drawn, folder, name)
-    again = drawing.klayout_db().Layout()
-    again.read(str(paths[0]))  # what is compared is the file that is handed over
+    again = drawing.read(paths[0])  # what is compared is the file that is handed over
     cdl = cdl_of(tile, name)
     report = compare_layout(again, tile, technology, cdl)
     for suffix, text in (
@@ -232,7 +233,7 @@ def _draw_tile(
     ):
         paths.append(folder / f"{name}{suffix}")
         paths[-1].write_text(text, encoding="utf-8")
-    if array.rows * array.cols <= 1024:  # larger pictures show nothing
+    if array.rows * array.cols <= drawing.LARGEST_PICTURE:
         paths.append(folder / f"{name}.png")
         drawing.picture(drawn, technology, paths[-1])
     return report, paths
@@ -282,21 +283,35 @@ def _tile_record(array: Crossbar, report: LvsReport) -> dict[str, Any]:
     }
 
 
-def _effect(mapped: MappedNetwork, drawn: MappedNetwork, x: npt.ArrayLike) -> dict[str, Any]:
+def _effect(
+    mapped: MappedNetwork, drawn: MappedNetwork, x: npt.ArrayLike, y: npt.ArrayLike | None
+) -> dict[str, Any]:
     """How the answers change from assumed to drawn wires."""
     before, after = infer(mapped, x, "surrogate"), infer(drawn, x, "surrogate")
-    software = mapped.network.predict(mapped.network.forward(x)[-1])
 
-    def agreement(answer: Inference) -> float:
-        return float(np.mean(answer.predictions == software))
+    def shares(classes: npt.ArrayLike) -> dict[str, float]:
+        both = {"assumed": before, "drawn": after}
+        return {n: float(np.mean(a.predictions == np.asarray(classes))) for n, a in both.items()}
 
     return {
         "points": len(before.predictions),
-        "agreement_with_software": {"assumed": agreement(before), "drawn": agreement(after)},
+        "accuracy": None if y is None else shares(y),
+        "agreement_with_software": shares(mapped.network.predict(mapped.network.forward(x)[-1])),
         "predictions_changed": int(np.sum(before.predictions != after.predictions)),
         "largest_logit_change": float(np.max(np.abs(before.sums[-1] - after.sums[-1]))),
         "largest_logit": float(np.max(np.abs(before.sums[-1]))),
     }
+
+
+def add_file(record: dict[str, Any], folder: Path, path: Path, kind: str) -> None:
+    """Name one more file in the manifest of a folder."""
+    record["files"].append(_hashed(folder, path, kind))
+    save_manifest(record, folder)
+
+
+def save_manifest(record: dict[str, Any], folder: Path) -> None:
+    """Write a record as the folder's ``manifest.json``."""
+    (folder / MANIFEST).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def _hashed(folder: Path, path: Path, kind: str) -> dict[str, Any]:

@@ -11,8 +11,12 @@ from xbarspice.tapeout.technology import Line, Technology
 
 if TYPE_CHECKING:
     import klayout.db as kdb
+    from matplotlib.figure import Figure
 
-__all__ = ["Grid", "draw", "klayout_db", "picture", "save"]
+__all__ = ["LARGEST_PICTURE", "Grid", "draw", "figure", "klayout_db", "picture", "read", "save"]
+
+LARGEST_PICTURE = 1024
+"""Most crossings of an array that is worth a picture; larger ones show nothing."""
 
 
 def klayout_db() -> Any:
@@ -155,8 +159,20 @@ def save(layout: kdb.Layout, folder: Path, stem: str) -> list[Path]:
     return paths
 
 
+def read(path: Path) -> kdb.Layout:
+    """Read a GDSII or OASIS file."""
+    layout = klayout_db().Layout()
+    layout.read(str(path))
+    return layout
+
+
 def picture(layout: kdb.Layout, technology: Technology, path: Path) -> None:
     """Draw the layout as a PNG picture with its labels."""
+    figure(layout, technology).savefig(path)
+
+
+def figure(layout: kdb.Layout, technology: Technology) -> Figure:
+    """The layout with its labels as a matplotlib figure."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch, Rectangle
@@ -169,9 +185,9 @@ def picture(layout: kdb.Layout, technology: Technology, path: Path) -> None:
         ("device", t.device.layer, "#222222", 1), ("pad", t.pad.layer, "#8a8f98", 0.45),
         ("cut", t.via.layer, "#ffffff", 1),
     )  # fmt: skip
-    figure = Figure(figsize=(6.4, 6.4), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    page = Figure(figsize=(6.4, 6.4), dpi=150, layout="constrained")
+    FigureCanvasAgg(page)
+    axes = page.add_subplot()
     top = layout.top_cell()
     for order, (_, layer, colour, alpha) in enumerate(parts):
         region = kdb.Region(top.begin_shapes_rec(layout.layer(*layer))).merged()
@@ -197,5 +213,5 @@ def picture(layout: kdb.Layout, technology: Technology, path: Path) -> None:
     axes.set_xlabel("x (um)")
     axes.set_ylabel("y (um)")
     names = [Patch(facecolor=c, alpha=a, label=n) for n, _, c, a in parts[:4]]
-    figure.legend(handles=names, loc="outside upper center", ncols=4, frameon=False, fontsize=9)
-    figure.savefig(path)
+    page.legend(handles=names, loc="outside upper center", ncols=4, frameon=False, fontsize=9)
+    return page
