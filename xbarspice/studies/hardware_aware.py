@@ -247,22 +247,27 @@ class _Run:
 
     def _loss(self, phase: Phase, step: int) -> Tensor:
         """Loss summed over the seeds, which keeps their gradients apart."""
-        x, y = self.setting.x, self.setting.y
-        if phase.batch is not None and phase.batch < len(x):
-            part = torch.randperm(len(x), generator=self.generator)[: phase.batch]
-            x, y = x[part], y[part]
-        folded = self.setting.folded
+        s, folded = self.setting, self.setting.folded
+        part = slice(None)
+        if phase.batch is not None and phase.batch < len(s.x):
+            part = torch.randperm(len(s.x), generator=self.generator)[: phase.batch]
+        x, y = s.x[part], s.y[part]
+        # what is held is the accuracy on all points, not on those that happen to be in the batch
+        seen = slice(None) if phase.hold else part
+        x_clean, y_clean = s.x[seen], s.y[seen]
         G, scales = folded.conductances(self.bank.parameters)
-        nominal = folded.corrections(G, scales, x) if phase.circuit else None
-        clean = folded.logits(G[:, None], scales, x, nominal)[:, 0]
+        nominal = folded.corrections(G, scales, x_clean) if phase.circuit else None
+        clean = folded.logits(G[:, None], scales, x_clean, nominal)[:, 0]
+        if nominal is not None and phase.hold:
+            nominal = (nominal[0][:, part], nominal[1][:, part])
         width = clean.detach().abs().median(dim=1).values
         total = torch.zeros(())
         if phase.hold:
-            self._steer(clean, y, phase, step)
-            total = total + (self.hold * noise_free_loss(clean, y, phase, width)).sum()
+            self._steer(clean, y_clean, phase, step)
+            total = total + (self.hold * noise_free_loss(clean, y_clean, phase, width)).sum()
         elif phase.draws == 0 or phase.noise_free:
             weight = phase.noise_free if phase.draws else 1.0
-            total = total + weight * noise_free_loss(clean, y, phase, width).sum()
+            total = total + weight * noise_free_loss(clean, y_clean, phase, width).sum()
         if phase.draws:
             drawn = self._draw(G, phase)
             z = folded.logits(drawn.G, scales, x, nominal)

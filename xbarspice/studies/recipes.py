@@ -45,10 +45,10 @@ class Effort:
 
     plain: int = 6000
     starts: int = 16
-    kept: int = 4
+    kept: int = 6
     small: int = 1500
-    tune: int = 250
-    polish: int = 500
+    tune: int = 500
+    polish: int = 1500
     draws: int = 24
     remedied: int = 200
     left: int = 64
@@ -69,7 +69,7 @@ HOLD_REMEDIED = 0.975
 
 TUNE = Phase(
     steps=1, draws=24, stratified=True, batch=256, objective="count", wanted=0.955, softness=0.3,
-    hold=HOLD, learning_rate=0.05,
+    hold=HOLD, learning_rate=0.1,
 )  # fmt: skip
 """The fine-tuning; its numbers were chosen on training and validation points."""
 
@@ -217,12 +217,12 @@ def hardware_aware(
     total = effort.small + effort.tune + effort.polish
     wide = _smalls(split, seeds, effort, lambda done, _: progress(done, total))
     judge = Selection(every=max(1, effort.tune // 4), draws=effort.look, accuracy=FLOOR)
-    phase = replace(TUNE, steps=effort.tune, draws=effort.draws)
+    phase = replace(TUNE, steps=effort.tune, draws=effort.draws, learning_rate=0.2)
     tuned = train(
         split, [phase], seeds=range(len(wide)), variation=variation, selection=judge, start=wide,
         progress=lambda done, _: progress(effort.small + done, total),
     )  # fmt: skip
-    last = replace(phase, steps=effort.polish, learning_rate=0.03)
+    last = replace(phase, steps=effort.polish, learning_rate=0.1)
     return train(
         split, [last], seeds=seeds, variation=variation, start=_best_of_each_seed(tuned, seeds),
         selection=replace(judge, every=max(1, effort.polish // 8), draws=3 * effort.look),
@@ -272,8 +272,8 @@ def through_circuit(
     progress: Progress = _silent,
 ) -> Trained:
     """Go on from networks trained without the circuit, now through its wires and devices."""
-    phase = replace(TUNE, steps=effort.polish, draws=effort.draws, learning_rate=0.03, circuit=True)
-    judge = Selection(every=max(1, effort.polish // 8), draws=3 * effort.look, accuracy=FLOOR)
+    phase = replace(TUNE, steps=effort.tune, draws=effort.draws, learning_rate=0.03, circuit=True)
+    judge = Selection(every=max(1, effort.tune // 4), draws=3 * effort.look, accuracy=FLOOR)
     return train(
         _all_but_test(split), [phase], seeds=seeds, variation=variation, array=array, start=start,
         selection=judge, progress=progress,

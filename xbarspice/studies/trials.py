@@ -51,7 +51,7 @@ def tried(
         say(f"tried: {what}")
         found = train(
             split, [phase], seeds=range(len(start)), variation=variation, start=start,
-            selection=Selection(every=phase.steps, draws=300, accuracy=0.0),
+            selection=Selection(every=phase.steps, draws=1000, accuracy=0.0),
         )  # fmt: skip
         # the end of the trial, not its best moment: that may be the degenerate boundary
         metric, accuracy = found.history[-1].T
@@ -95,7 +95,11 @@ def _trials(
         "replicated 2-3-1, count, stratified, 96.6 % held": (wide, count),
         "replicated 2-3-1, count, stratified, 97.0 % held": (wide, replace(count, hold=0.97)),
         "the same as 96.6 %, sharper margins": (wide, replace(count, softness=0.15)),
-        "the same as 96.6 %, learning rate 0.1": (wide, replace(count, learning_rate=0.1)),
+        "the same as 96.6 %, learning rate 0.05": (wide, replace(count, learning_rate=0.05)),
+        "the same as 96.6 %, learning rate 0.2": (wide, replace(count, learning_rate=0.2)),
+        "the same as 96.6 %, learning rate 0.2, four times the steps": (
+            wide, replace(count, learning_rate=0.2, steps=4 * steps),
+        ),
     }  # fmt: skip
 
 
