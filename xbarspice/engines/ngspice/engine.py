@@ -32,6 +32,9 @@ VECTORS_PER_PROCESS = 1000
 """ngspice looks a drive up from the first point on, so one sweep of K vectors costs K^2: 0.4 s of
 a 32-row array's 2 s at 1000, most of its time at 20 000. Longer batches become several sweeps."""
 
+CHUNK = 32
+"""Vectors whose node voltages are read and checked at a time, which bounds the memory."""
+
 DRIVE_TOLERANCE = 1e-14
 """Driver voltages must come back within this share of the largest (measured: 4e-16)."""
 
@@ -119,9 +122,7 @@ class NgspiceEngine(Engine):
         cancel = threading.Event()
 
         def work(task: _Task) -> None:
-            part, run, residual = self._run(state, crossbar, drive, task, full, cancel)
-            for key, values in part.items():
-                out[key][task.members] = values
+            run, residual = self._run(state, crossbar, drive, task, full, cancel, out)
             residuals.append(residual)
             notes.update(dict.fromkeys(run.notes))
 
@@ -163,20 +164,27 @@ class NgspiceEngine(Engine):
         task: _Task,
         full: bool,
         cancel: threading.Event,
-    ) -> tuple[dict[str, Array], Run, float]:
+        out: dict[str, Array],
+    ) -> tuple[Run, float]:
+        """Solve one task and put its answers in their places of `out`."""
         single = crossbar.replace(G=crossbar.G_flat[task.array])
         V_in, V_out = drive.V_in[task.members], drive.V_out[task.members]
         units = _units(single) if isinstance(single.device, Ohmic) else None
         if units is not None and len(V_in) > len(units[0]):
             netlist = build(single, *units)
+            weights = V_in @ units[0].T + V_out @ units[1].T
         else:
-            netlist, units = build(single, V_in, V_out), None
-        part: dict[str, Array] = {}
+            netlist, units, weights = build(single, V_in, V_out), None, None
+        target = (
+            out
+            if units is None
+            else {k: np.empty((len(units[0]), *v.shape[1:])) for k, v in out.items()}
+        )
+        members = task.members if units is None else np.arange(netlist.vectors)
         residual = [0.0]
 
         def accept(raw: RawFile) -> None:
-            part.update(collect(netlist, raw, full=full))
-            residual[0] = accepted_residual(netlist, part, full)
+            residual[0] = _take(netlist, raw, full, target, members)
 
         run = run_deck(
             self._command(info),
@@ -189,11 +197,39 @@ class NgspiceEngine(Engine):
             cancel=cancel,
             accept=accept,
         )
-        if units is not None:
-            weights = V_in @ units[0].T + V_out @ units[1].T
-            part = {key: np.tensordot(weights, values, axes=1) for key, values in part.items()}
-            run = replace(run, notes=(*run.notes, f"superposed from {len(units[0])} unit vectors"))
-        return part, run, residual[0]
+        if weights is not None:
+            for some in _chunks(len(weights)):
+                for key, values in target.items():
+                    out[key][task.members[some]] = np.tensordot(weights[some], values, axes=1)
+            run = replace(
+                run, notes=(*run.notes, f"superposed from {netlist.vectors} unit vectors")
+            )
+        return run, residual[0]
+
+
+def _chunks(points: int) -> list[slice]:
+    """Points a few at a time: what is computed on the way stays small next to the answers."""
+    return [slice(k, k + CHUNK) for k in range(0, points, CHUNK)]
+
+
+def _take(
+    netlist: Netlist, raw: RawFile, full: bool, out: dict[str, Array], members: npt.NDArray[np.intp]
+) -> float:
+    """Put a run's answers in their places of `out`; the residual, if it is accepted."""
+    part = collect(netlist, raw, full=False)
+    for key, values in part.items():
+        out[key][members] = values
+    if not full:
+        return accepted_residual(netlist, part, full)
+    worst = largest = 0.0
+    for some in _chunks(netlist.vectors):
+        fields = node_fields(netlist, RawFile(columns=raw.columns, values=raw.values[some]))
+        for key, values in fields.items():
+            out[key][members[some]] = values
+        piece = fields | {key: values[some] for key, values in part.items()}
+        off, most = _violation(netlist, piece, netlist.V_in[some], netlist.V_out[some])
+        worst, largest = max(worst, off), max(largest, most)
+    return _judged(netlist, worst, largest)
 
 
 def _units(crossbar: Crossbar) -> tuple[Array, Array]:
@@ -251,17 +287,26 @@ def collect(
     Raises:
         EngineError: a vector is missing, or a driver did not give the voltage asked for.
     """
-    xb = netlist.crossbar
-    K = netlist.vectors
     I_in, I_out = line_currents(netlist, raw)
     for sources in (netlist.word_drives, netlist.bit_drives):
         if sources.names:
             _check_drive(sources.volts, raw.take([f"v({n})" for n in sources.nodes]), tolerance)
     out = {"I_in": I_in, "I_out": I_out}
-    if full:
-        for key, nodes in (("V_wl", netlist.wl), ("V_bl", netlist.bl)):
-            out[key] = raw.take([f"v({n})" for n in nodes.ravel()]).reshape(K, *nodes.shape)
-        out["I_device"] = xb.device.current(out["V_wl"] - out["V_bl"], xb.G)
+    return out | node_fields(netlist, raw) if full else out
+
+
+def node_fields(netlist: Netlist, raw: RawFile) -> dict[str, Array]:
+    """Node voltages and device currents of the points of a run, each (points, rows, cols).
+
+    Raises:
+        EngineError: a vector is missing.
+    """
+    xb, points = netlist.crossbar, len(raw.values)
+    out = {
+        key: raw.take([f"v({n})" for n in nodes.ravel()]).reshape(points, *nodes.shape)
+        for key, nodes in (("V_wl", netlist.wl), ("V_bl", netlist.bl))
+    }
+    out["I_device"] = xb.device.current(out["V_wl"] - out["V_bl"], xb.G)
     return out
 
 
@@ -297,19 +342,30 @@ def _check_drive(asked: Array, got: Array, tolerance: float) -> None:
 
 def accepted_residual(netlist: Netlist, part: dict[str, Array], full: bool) -> float:
     """Relative Kirchhoff residual of a run; raises where it is larger than rounding explains."""
-    xb = netlist.crossbar
-    drawn, given = part["I_in"], part["I_out"]
-    largest = max(float(np.max(np.abs(a))) for a in (drawn, given))
     if full:
-        solution = Solution(
-            I_out=given, I_in=drawn, status=Status.CONVERGED, stats=Stats(engine="", method=""),
-            fields=lambda: Fields(**{k: part[k] for k in ("V_wl", "V_bl", "I_device")}),
-        )  # fmt: skip
-        residual = kirchhoff_residual(xb, solution, netlist.V_in, netlist.V_out)
-        largest = max(largest, float(np.max(np.abs(part["I_device"]))))
-    else:
-        imbalance = float(np.max(np.abs(drawn.sum(axis=1) - given.sum(axis=1))))
-        residual = imbalance / largest if largest > 0 else imbalance
+        return _judged(netlist, *_violation(netlist, part, netlist.V_in, netlist.V_out))
+    drawn, given = part["I_in"], part["I_out"]
+    imbalance = float(np.max(np.abs(drawn.sum(axis=1) - given.sum(axis=1))))
+    return _judged(netlist, imbalance, max(float(np.max(np.abs(a))) for a in (drawn, given)))
+
+
+def _violation(
+    netlist: Netlist, part: dict[str, Array], V_in: Array, V_out: Array
+) -> tuple[float, float]:
+    """Largest violation of Kirchhoff's law at any node, and the largest current, A."""
+    solution = Solution(
+        I_out=part["I_out"], I_in=part["I_in"], status=Status.CONVERGED,
+        stats=Stats(engine="", method=""),
+        fields=lambda: Fields(**{k: part[k] for k in ("V_wl", "V_bl", "I_device")}),
+    )  # fmt: skip
+    largest = max(float(np.max(np.abs(part[k]))) for k in ("I_in", "I_out", "I_device"))
+    relative = kirchhoff_residual(netlist.crossbar, solution, V_in, V_out)
+    return relative * (largest if largest > 0 else 1.0), largest
+
+
+def _judged(netlist: Netlist, amperes: float, largest: float) -> float:
+    """The violation as a share of the largest current; raises where rounding is no excuse."""
+    residual = amperes / largest if largest > 0 else amperes
     limit = RESIDUAL + _rounding(netlist, largest)
     if residual > limit:
         raise EngineError(

@@ -96,7 +96,8 @@ def run_deck(
     """
     try:
         directory = Path(tempfile.mkdtemp(prefix="xbarspice-ngspice-", dir=parent))
-        (directory / "deck.cir").write_text("\n".join(lines) + "\n", encoding="ascii")
+        with (directory / "deck.cir").open("w", encoding="ascii") as file:
+            file.writelines(f"{line}\n" for line in lines)
     except OSError as error:
         raise EngineError(
             f"a run directory must be made in {parent or tempfile.gettempdir()}; "
