@@ -20,6 +20,7 @@ HERE = Path(__file__).parent
 PARTS = [
     ("Solvers, one thread", "bench_solvers", ["--ngspice", "--large"], ["--sizes", "16", "64"]),
     ("Effective matrices and training", "bench_training", [], ["--quick"]),
+    ("Reduced effective matrices", "bench_reduced", [], ["--quick"]),
     ("The golden engine", "bench_ngspice", [], ["--quick"]),
     ("Campaigns", "bench_campaign", [], []),
     ("Programming", "bench_program", [], ["--quick"]),
