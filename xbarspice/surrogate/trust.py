@@ -264,14 +264,14 @@ def warn_outside(
         wired = level == "ideal" and equivalent_wire(c) > 0
         if level != "float32" and c.device.linear and not wired:
             continue  # exact
-        place = (c.rows, c.cols, round(equivalent_wire(c), 6), c.device.name, float(c.G.max()))
-        key = (level, limit, V, trust and id(trust), os.environ.get(VARIABLE), *place)
+        place = (c.rows, c.cols, round(equivalent_wire(c), 6), repr(c.device), float(c.G.max()))
+        key = (level, limit, trust and id(trust), os.environ.get(VARIABLE), *place)
         if key in _said:
             continue
-        _said.add(key)
         found = (trust or packaged()).error(level, c, V)
         if found <= limit:
             continue
+        _said.add(key)
         what = (
             f"the map has no such array (size, wires, G_max, voltage or {c.device.name!r} with "
             "these parameters)"
@@ -281,7 +281,7 @@ def warn_outside(
         warnings.warn(
             f"the {level} level is used outside of its trust region ({limit:g}): {c.rows}x{c.cols},"
             f" {place[2]:g} ohm a segment with line ends, {c.device.name}, up to "
-            f"{place[-1] * 1e6:.4g} uS and {V:g} V; {what}. "
+            f"{place[-1] * 1e6:.4g} uS and {V:.3g} V; {what}. "
             'Use engine="surrogate" (exact), or regenerate the map: xbarspice verify --map.',
             TrustWarning, stacklevel=_outside(),
         )  # fmt: skip
