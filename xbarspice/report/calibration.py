@@ -140,7 +140,10 @@ def write_die(record: dict[str, Any], G: Array, stuck: Any, path: Path) -> Path:
         Plot(figure=_histogram(G, record), alt="Histogram of the conductances",
              caption="Conductances, and the range between the thresholds."),
     ]  # fmt: skip
-    rows = [(k.replace("_", " "), f"{v:.4g}") for k, v in record["spread"].items()]
+    rows = [
+        (k.removesuffix("_S").replace("_", " "), si(v, "S") if k.endswith("_S") else f"{v:.4g}")
+        for k, v in record["spread"].items()
+    ]
     items.append(Table(caption="Devices that are not stuck", head=("", "value"), rows=rows))
     items += [Text(text=f"{text[0].upper()}{text[1:]}.", note=True) for text in record["notices"]]
     sections = [Section(title="The die", items=items), *_network(record)]
