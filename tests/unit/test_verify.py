@@ -15,9 +15,10 @@ from xbarspice.mapping import map_network
 from xbarspice.studies.crosscheck import crosscheck
 from xbarspice.studies.inference import energies, infer
 from xbarspice.studies.verify.inputs import NO_CLASS, Inputs, box, joined, random_inputs
-from xbarspice.studies.verify.judge import drive
+from xbarspice.studies.verify.judge import drive, point_errors, scales
 from xbarspice.studies.verify.subject import is_array_file, load_array, single_array
-from xbarspice.studies.verify.worst import worst_between_engines, worst_of_ideal
+from xbarspice.studies.verify.worst import _starts, worst_between_engines, worst_of_ideal
+from xbarspice.surrogate.levels import LevelEngine
 
 D, S, F = "driven", "sensed", "floating"
 ENDS = {
@@ -188,6 +189,25 @@ def test_the_search_between_engines_finds_where_they_differ():
     )  # fmt: skip
     assert found.value == pytest.approx(1e-4, rel=1e-3)
     assert found.value >= found.start
+
+
+def test_the_search_between_engines_keeps_one_scale():
+    """Its value is the error over the first round's currents, and no candidate had a larger one."""
+    mapped = map_network(small_network(), device="sinh_tio2", R_wl=3.0, R_bl=3.0)
+    bounds = box(mapped, None, None, None)
+    linear = LevelEngine("linear", warn=False)
+    known = np.random.default_rng(1).random((50, 2))
+    found = worst_between_engines(
+        mapped, bounds, np.random.default_rng(0), engines=(linear,), reference="nodal",
+        starts=6, also=[known],
+    )  # fmt: skip
+    first = np.concatenate([_starts(bounds, 6, np.random.default_rng(0)), known])
+    I_max = scales(infer(mapped, first, "nodal"), 2)
+    points = np.concatenate([[found.x], first])
+    gap = point_errors(infer(mapped, points, linear), infer(mapped, points, "nodal"), I_max)
+    assert found.value == pytest.approx(gap[0], rel=1e-9)
+    assert gap[0] >= gap[1:].max() * (1 - 1e-9)
+    assert gap[0] > 1e-3
 
 
 def test_box_of_given_inputs():

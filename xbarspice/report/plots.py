@@ -141,9 +141,10 @@ def by_input(axes: Axes, errors: Array, origins: Sequence[str], limit: float | N
         axes.axhline(limit, color="#c93a2b", linestyle="--", linewidth=1.5,
                      label=f"gate {units.error(limit)}")  # fmt: skip
     high = max(float(errors.max(initial=floor)), limit or 0.0)
+    low = min(floor, limit or floor) / 3
     axes.set_yscale("log")
-    axes.set_ylim(floor / 3, 30 * high)  # room for the legend
-    _log_ticks(axes.yaxis, floor / 3, 3 * high)
+    axes.set_ylim(low, high * (high / low) ** 0.35)  # room for the legend
+    _log_ticks(axes.yaxis, low, 3 * high)
     axes.set_xlabel("input")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_ylabel("worst current error")

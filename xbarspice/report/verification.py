@@ -160,8 +160,9 @@ def _searches(record: dict[str, Any]) -> Iterator[Item]:
         )
     if record.get("worst_inputs"):
         yield Text(
-            text="Exact engines differ by rounding, which also depends on the inputs that are "
-            "solved beside one: in the tables the same input may show another error.", note=True,
+            text="The searches have a full scale of their own, that of their starting points. "
+            "Exact engines differ by rounding, which also depends on the inputs solved beside "
+            "one: in the tables the same input may show another error.", note=True,
         )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from xbarspice.studies.verify.records import (
 )
 from xbarspice.studies.verify.subject import SingleArray
 
-__all__ = ["accuracy", "drive", "ideal_record", "judge", "point_errors"]
+__all__ = ["accuracy", "drive", "ideal_record", "judge", "point_errors", "scales"]
 
 Array = npt.NDArray[np.float64]
 Pairs = list[tuple[BlockAnswer, BlockAnswer]]
@@ -48,16 +48,22 @@ def _scale(found: Pairs) -> float:
     return max(float(np.max(np.abs(g.currents))) for _, g in found)
 
 
-def point_errors(answer: Inference, golden: Inference, layers: int) -> Array:
+def scales(golden: Inference, layers: int) -> list[float]:
+    """Largest reference output current of every layer, A."""
+    return [_scale(pairs(golden, golden, k)) or 1.0 for k in range(layers)]
+
+
+def point_errors(
+    answer: Inference, golden: Inference, I_max: Sequence[float]
+) -> npt.NDArray[np.float64]:
     """Worst output-current error of every input, (points,).
 
-    ``max over layers and lines of |I - I_reference| / I_max(layer)``.
+    ``max over layers and lines of |I - I_reference| / I_max[layer]``; `I_max` in A, usually of
+    `scales`.
     """
     worst = np.zeros(len(golden.predictions))
-    for k in range(layers):
-        found = pairs(answer, golden, k)
-        scale = _scale(found) or 1.0
-        for a, g in found:
+    for k, scale in enumerate(I_max):
+        for a, g in pairs(answer, golden, k):
             error = np.abs(a.currents - g.currents).max(axis=(1, 2)) / scale
             worst = np.maximum(worst, error)
     return worst
@@ -88,7 +94,7 @@ def judge(
         layers=tuple(
             _judge_layer(mapped, k, pairs(answer, golden, k)) for k in range(len(mapped.layers))
         ),
-        errors=tuple(point_errors(answer, golden, len(mapped.layers)).tolist()),
+        errors=tuple(point_errors(answer, golden, scales(golden, len(mapped.layers))).tolist()),
         energy=tuple(energies(answer, t_read).tolist()),
     )
 

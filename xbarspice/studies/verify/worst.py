@@ -9,9 +9,10 @@ gradient of ``sum_k (z_k - z0_k)^2``, and every step goes ``x <- clip(x + s (hig
 with ``s`` falling from 0.2 to 0.005, from several random starting points and corners of the box.
 
 *engines*: ``max over layers and lines of |I - I_reference| / I_max`` between the engines
-themselves. Exact engines differ by rounding, which has no gradient, so this is a seeded local
-search that solves every candidate with every engine: each round keeps the best three and moves,
-flips or redraws some of their inputs. It takes the input of the first search as a candidate too.
+themselves, with `I_max` (A) of the first round's inputs, so that all rounds have one scale. Exact
+engines differ by rounding, which has no gradient, so this is a seeded local search that solves
+every candidate with every engine: each round keeps the best three and moves, flips or redraws some
+of their inputs. It takes the input of the first search as a candidate too.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from xbarspice.engines import Engine
 from xbarspice.errors import broken_rule
 from xbarspice.mapping import MappedNetwork
 from xbarspice.studies.inference import infer
-from xbarspice.studies.verify.judge import point_errors
+from xbarspice.studies.verify.judge import point_errors, scales
 
 __all__ = ["WorstInput", "worst_between_engines", "worst_of_ideal"]
 
@@ -206,7 +207,8 @@ def worst_between_engines(
     """
     low, high = box
     x = np.concatenate([_starts(box, starts, rng), *(np.atleast_2d(a) for a in also)])
-    value = _disagreement(mapped, x, engines, reference)
+    I_max = scales(infer(mapped, x, reference), len(mapped.layers))
+    value = _disagreement(mapped, x, engines, reference, I_max)
     first, solves = float(value[:starts].max()), len(x)
     progress(0, rounds)
     for k in range(rounds):
@@ -219,7 +221,7 @@ def worst_between_engines(
         kind = rng.choice(4, size=children.shape, p=[0.5, 0.2, 0.2, 0.1])
         children = np.clip(np.choose(kind, [children, moved, flipped, draws]), low, high)
         x = np.concatenate([x, children])
-        value = np.concatenate([value, _disagreement(mapped, children, engines, reference)])
+        value = np.concatenate([value, _disagreement(mapped, children, engines, reference, I_max)])
         solves += len(children)
         progress(k + 1, rounds)
     k = int(np.argmax(value))
@@ -227,9 +229,12 @@ def worst_between_engines(
 
 
 def _disagreement(
-    mapped: MappedNetwork, x: Array, engines: Sequence[str | Engine], reference: str | Engine
+    mapped: MappedNetwork,
+    x: Array,
+    engines: Sequence[str | Engine],
+    reference: str | Engine,
+    I_max: Sequence[float],
 ) -> Array:
     """Largest output-current error of every point over the engines, (points,)."""
     golden = infer(mapped, x, reference)
-    errors = [point_errors(infer(mapped, x, e), golden, len(mapped.layers)) for e in engines]
-    return np.max(errors, axis=0)
+    return np.max([point_errors(infer(mapped, x, e), golden, I_max) for e in engines], axis=0)
