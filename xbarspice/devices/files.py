@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import tomllib
 from pathlib import Path
 
 from xbarspice.devices.base import Device, get
+from xbarspice.devices.dynamic import DynamicDevice
 from xbarspice.errors import InputError, broken_rule
 
 __all__ = ["load_toml", "to_toml"]
@@ -74,6 +76,20 @@ def to_toml(device: Device) -> str:
         for field in dataclasses.fields(device)  # type: ignore[arg-type]
     ]
     source = device.source.replace("\\", "\\\\").replace('"', '\\"')
-    return "\n".join(
-        [f'model = "{device.name}"', f'source = "{source}"', "", "[parameters]", *values, ""]
-    )
+    low, high = device.G_range()
+    valid = f"Valid for |V| <= {device.V_max:g} V, conductances {low:.4g} to {high:.4g} S"
+    if isinstance(device, DynamicDevice):
+        valid += ", pulses of {:g} to {:g} V".format(*device.V_write)
+    about = [f"# {line}".rstrip() for line in (f"{valid}.", *_units(type(device)))]
+    head = [f'model = "{device.name}"', f'source = "{source}"', *about]
+    return "\n".join([*head, "", "[parameters]", *values, ""])
+
+
+def _units(cls: type) -> list[str]:
+    """What the docstrings of a model and its parents say of their parameters."""
+    lines: list[str] = []
+    for parent in cls.__mro__:
+        head, _, rest = inspect.cleandoc(parent.__doc__ or "").partition("Args:\n")
+        if head and rest and dataclasses.is_dataclass(parent):
+            lines += inspect.cleandoc(rest.partition("\n\n")[0]).splitlines()
+    return lines

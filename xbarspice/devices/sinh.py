@@ -29,7 +29,10 @@ class SinhTiO2(Device):
         V_read: read voltage in V at which `G` is the chord conductance.
     """
 
-    source: ClassVar[str] = "3IT-INPAQT QDMS parameter sets (N1257R, O921C); Messaris et al. 2018"
+    source: ClassVar[str] = (
+        "Messaris et al. 2018, IEEE TCAD, doi:10.1109/TCAD.2018.2791468; parameter sets of the 3IT "
+        "group (N1257R, O921C), public repository 3it-inpaqt/QDMS"
+    )
     V_max: ClassVar[float] = 10.0
 
     b: float = B_SETS["N1257R"]
