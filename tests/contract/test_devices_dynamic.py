@@ -58,6 +58,16 @@ def test_transient_equals_ngspice(name, V, form, osdi_folder):
     np.testing.assert_allclose(forms.transient_state(device, x0, V, library), want, rtol=1e-4)
 
 
+@pytest.mark.parametrize("V", [-0.8, -1.5])
+def test_pickett_runaway_ends_at_the_limit_in_the_subcircuit(V):
+    """Below 1.3 nm ON switching ends at w_min in both forms; the soft limit costs up to 2e-4."""
+    device = devices.get("pickett")
+    x0 = np.array([1.02, 1.1, 1.2, 1.28])
+    want = device.follow(x0, *forms.pulse(V))
+    np.testing.assert_allclose(want, device.w_min, rtol=1e-12)
+    np.testing.assert_allclose(forms.transient_state(device, x0, V), want, rtol=2e-4)
+
+
 @pytest.mark.parametrize("name", WRITABLE)
 def test_state_and_conductance_are_one_to_one(name):
     device = devices.get(name)

@@ -46,6 +46,10 @@ class Pickett(DynamicDevice):
     Conductances outside the range of w scale the current of the nearest w. The state equation is
     stiff and is integrated; beyond a barrier voltage of 0.8 V the current goes on linearly.
 
+    ON switching below about 1.3 nm runs away to `w_min` within femtoseconds. The ngspice subcircuit
+    follows it to 2e-4 of the state (its limits are soft); the Verilog-A form does not: ngspice with
+    OSDI finds no time step and must be stopped by its time limit. Use the subcircuit there.
+
     Args:
         phi_0: barrier height, V.
         area: tunnelling area, nm^2.
