@@ -215,12 +215,15 @@ def _with_worst(mapped: Any, points: Any, run: Any, extra: dict[str, Any], quiet
             reference=run.reference, starts=run.verify.starts, rounds=run.verify.rounds,
             also=[ideal.x], progress=report,
         )  # fmt: skip
-    found = [{**w.record(), "point": len(points.x) + k} for k, w in enumerate((ideal, engines))]
-    extra["worst_inputs"] = found
+    extra["worst_inputs"] = []
     extra.setdefault("seconds", {})["search"] = time.perf_counter() - start
-    x = np.stack([ideal.x, engines.x])
-    new = Inputs(x=x, y=None, origin=("worst: ideal product", "worst: engines"))
-    return joined([points, new])
+    for w, origin in ((ideal, "worst: ideal product"), (engines, "worst: engines")):
+        same = np.flatnonzero((points.x == w.x).all(axis=1))
+        if not same.size:  # both searches may end at one input, or at a given one
+            points = joined([points, Inputs.of(w.x[None], None, origin)])
+        place = int(same[0]) if same.size else len(points.x) - 1
+        extra["worst_inputs"].append({**w.record(), "point": place})
+    return points
 
 
 def crosscheck(

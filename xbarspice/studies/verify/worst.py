@@ -206,7 +206,8 @@ def worst_between_engines(
         EngineError: an engine failed.
     """
     low, high = box
-    x = np.concatenate([_starts(box, starts, rng), *(np.atleast_2d(a) for a in also)])
+    more = [np.atleast_2d(a) for a in also]
+    x = np.concatenate([_starts(box, starts, rng), *more])
     I_max = scales(infer(mapped, x, reference), len(mapped.layers))
     value = _disagreement(mapped, x, engines, reference, I_max)
     first, solves = float(value[:starts].max()), len(x)
@@ -219,7 +220,9 @@ def worst_between_engines(
         moved = children + 0.1 * (high - low) * rng.standard_normal(children.shape)
         flipped = low + high - children
         kind = rng.choice(4, size=children.shape, p=[0.5, 0.2, 0.2, 0.1])
+        kind[np.arange(len(kind)), rng.integers(0, low.size, len(kind))] = 1  # none stays as it is
         children = np.clip(np.choose(kind, [children, moved, flipped, draws]), low, high)
+        children = np.unique(children, axis=0)
         x = np.concatenate([x, children])
         value = np.concatenate([value, _disagreement(mapped, children, engines, reference, I_max)])
         solves += len(children)
