@@ -1,29 +1,49 @@
-"""What the golden engine costs: many vectors in one process, overhead, text, raw files.
+"""What the golden engine costs: many vectors in one process, overhead, text, raw files, memory.
 
-Run: python benchmarks/bench_ngspice.py [--quick]
+Run ``python -m benchmarks.bench_ngspice [--quick] [--ngspice39 PROGRAM]``; the path of ngspice 39
+may also stand in the environment variable XBARSPICE_NGSPICE39. Times are medians of runs that take
+turns. Prints Markdown; the campaign overhead is measured by `benchmarks.bench_campaign`.
 """
 
 from __future__ import annotations
 
+import argparse
+import os
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
 import xbarspice as xb
-from xbarspice import netlist
+from xbarspice import mapping, netlist
+from xbarspice.config import DataConfig
 from xbarspice.engines.ngspice import NgspiceEngine, ngspice_info
+from xbarspice.engines.ngspice import engine as engine_module
 from xbarspice.engines.ngspice.rawfile import read_raw
 from xbarspice.engines.ngspice.runner import control_section, run_deck
+from xbarspice.errors import EngineError
 from xbarspice.netlist import ngspice as dialect
+from xbarspice.network import Network
+from xbarspice.studies.data import half_moons
+from xbarspice.studies.transfer import transfer
+from xbarspice.variability import drolet_2023
 
 
-def timed(work) -> float:
+def timed(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
+
+
+def row(work: str, found: str, target: str, met: bool | None) -> None:
+    verdict = {True: "met", False: "MISSED", None: "-"}[met]
+    print(f"| {work} | {found} | {target} | {verdict} |", flush=True)
 
 
 def array(size: int, device: str = "ohmic") -> xb.Crossbar:
@@ -31,64 +51,127 @@ def array(size: int, device: str = "ohmic") -> xb.Crossbar:
     return xb.Crossbar(rng.uniform(6.7e-5, 2e-4, (size, size)), device=device)
 
 
-def one_process_against_many(vectors: int, samples: int) -> None:
+def vectors_of(count: int, size: int) -> np.ndarray:
+    return np.random.default_rng(count).uniform(0, 0.2, (count, size))
+
+
+def one_process_against_many(samples: int, repeats: int) -> None:
     """200 vectors on one 32x32 linear array, against as many processes on the same netlist."""
-    crossbar = array(32)
-    V = np.random.default_rng(0).uniform(0, 0.2, (vectors, 32))
+    count = 200
+    crossbar, V = array(32), vectors_of(count, 32)
     engine = NgspiceEngine(workers=1)
     state = engine.prepare(crossbar)
-    together = min(timed(lambda: engine.solve(state, crossbar, V)) for _ in range(3))
-    info = ngspice_info()
-    deck = [
-        *dialect.circuit(netlist.build(crossbar, V[0])),
-        f".options {dialect.OPTIONS}{' klu' if info.klu else ''}",
-        *dialect.saves(netlist.build(crossbar, V[0]), nodes=False),
+    net = netlist.build(crossbar, V[0])
+    lines = [
+        *dialect.circuit(net),
+        f".options {dialect.options(net)}{' klu' if state.klu else ''}",
+        *dialect.saves(net, nodes=False),
         *control_section("op"),
     ]
-    command = [info.path, "-n", "-b"]
+
+    def swept() -> None:
+        """The engine superposes unit vectors; here every vector is a point of the sweep."""
+        run_deck(
+            [state.path, "-n", "-b"],
+            engine_module.deck(netlist.build(crossbar, V), klu=state.klu, full=False),
+            points=count, klu=state.klu, timeout=60,
+        )  # fmt: skip
 
     def separate() -> None:
         for _ in range(samples):
-            run_deck(command, deck, points=1, klu=info.klu, timeout=60)
+            run_deck([state.path, "-n", "-b"], lines, points=1, klu=state.klu, timeout=60)
 
-    each = timed(separate) / samples
-    ratio = each * vectors / together
-    print(f"{vectors} vectors, 32x32: one process {together:.3f} s; {vectors} processes")
-    print(f"  {each * vectors:.2f} s ({samples} measured): {ratio:.1f} times (target 20)")
+    together, sweeps, each = [], [], []
+    for _ in range(repeats):
+        together.append(timed(lambda: engine.solve(state, crossbar, V)))
+        sweeps.append(timed(swept))
+        each.append(timed(separate) * count / samples)
+    for name, seconds, goal in (("superposed", together, 20), ("swept", sweeps, None)):
+        ratio = median(s / t for s, t in zip(each, seconds, strict=True))
+        row(
+            f"200 vectors on a linear 32x32, {name}, against 200 processes",
+            f"{median(seconds):.2f} s against {median(each):.1f} s ({samples} timed): {ratio:.0f}x",
+            *(("reported", None) if goal is None else (f">= {goal}x", ratio >= goal)),
+        )  # fmt: skip
 
 
-def overhead(vectors: int) -> None:
-    """Share of writing, starting and reading in a 64x64 solve."""
-    crossbar = array(64)
-    V = np.random.default_rng(1).uniform(0, 0.2, (vectors, 64))
-    from xbarspice.engines.ngspice import engine as module
+def versions(old: str | None, vectors: int) -> None:
+    """The same linear 64x64 in the installed ngspice and in ngspice 39."""
+    crossbar, V = array(64), vectors_of(vectors, 64)
+    work = f"linear 64x64, {vectors} vectors, installed ngspice against 39"
+    if old is None:
+        row(work, "skipped: no 39 program given (--ngspice39)", "reported", None)
+        return
+    new = NgspiceEngine(workers=1)
+    other = NgspiceEngine(workers=1, executable=old)
+    fast = median(timed(lambda: new.solve(new.prepare(crossbar), crossbar, V)) for _ in range(3))
+    slow = timed(lambda: other.solve(other.prepare(crossbar), crossbar, V))
+    names = [f"{i.version}{' KLU' if i.klu else ''}" for i in (ngspice_info(), ngspice_info(old))]
+    row(
+        work, f"{names[0]} {fast:.2f} s, {names[1]} {slow:.1f} s: {slow / fast:.0f}x",
+        "reported", None,
+    )  # fmt: skip
 
+
+def overhead(vectors: int, repeats: int) -> None:
+    """Share of writing, starting and reading in a 64x64 solve, for both kinds of device."""
     inside: list[float] = []
-    original = module.run_deck
+    original = engine_module.run_deck
 
     def spy(*args, **kwargs):
         run = original(*args, **kwargs)
         inside.append(run.seconds)
         return run
 
-    module.run_deck = spy
     engine = NgspiceEngine(workers=1)
-    state = engine.prepare(crossbar)
-    total = timed(lambda: engine.solve(state, crossbar, V, full=True))
-    module.run_deck = original
-    share = (total - inside[0]) / inside[0]
-    print(f"64x64, {vectors} vectors, all nodes: ngspice {inside[0]:.2f} s, all {total:.2f} s:")
-    print(f"  overhead {100 * share:.1f} % of ngspice's time (target 15)")
+    for device, count in (("ohmic", vectors), ("sinh_tio2", max(vectors // 4, 2))):
+        crossbar, V = array(64, device), vectors_of(count, 64)
+        state = engine.prepare(crossbar)
+        shares = []
+        inside.clear()
+        engine_module.run_deck = spy
+        try:
+            for _ in range(repeats):
+                total = timed(partial(engine.solve, state, crossbar, V, full=True))
+                shares.append((total - inside[-1]) / inside[-1])
+        finally:
+            engine_module.run_deck = original
+        share = median(shares)
+        row(
+            f"runner's own time, 64x64 {device}, {count} vectors, all nodes",
+            f"{100 * share:.1f} % of ngspice's {median(inside):.2f} s",
+            "<= 15 %", share <= 0.15,
+        )  # fmt: skip
 
 
-def text() -> None:
-    """Netlist text of a 256x256 nonlinear array, and reading it back."""
-    crossbar = array(256, "sinh_tio2")
-    V = np.full(256, 0.1)
-    seconds = min(timed(lambda: netlist.write(crossbar, V)) for _ in range(3))
-    written = netlist.write(crossbar, V)
-    back = timed(lambda: netlist.read(written))
-    print(f"text of 256x256 sinh_tio2: {seconds:.2f} s (target 1); read and proven {back:.2f} s")
+def transfers(count: int) -> None:
+    """Transfers of a 2-8-1 half-moons network on nonlinear devices, all test points, all cores."""
+    rng = np.random.default_rng(0)
+    net = Network(
+        W=(rng.normal(size=(2, 8)), rng.normal(size=(8, 1))),
+        b=(rng.normal(size=8), rng.normal(size=1)),
+    )
+    split = half_moons(DataConfig())
+    mapped = mapping.map_network(net, layout="folded", device="sinh_tio2")
+    seconds = timed(
+        lambda: transfer(
+            mapped, split.x_test, split.y_test, variation=drolet_2023(), transfers=count,
+            engine=NgspiceEngine(),
+        )
+    )  # fmt: skip
+    scaled = seconds * 500 / count
+    row(
+        f"500 half-moons transfers, {len(split.x_test)} test points, {os.cpu_count()} cores",
+        f"{scaled:.0f} s" + ("" if count == 500 else f", scaled from {count}"),
+        "< 600 s", scaled < 600,
+    )  # fmt: skip
+
+
+def text(repeats: int) -> None:
+    """Netlist text of a 256x256 nonlinear array."""
+    crossbar, V = array(256, "sinh_tio2"), np.full(256, 0.1)
+    seconds = median(timed(lambda: netlist.write(crossbar, V)) for _ in range(repeats))
+    row("netlist text of 256x256 sinh_tio2", f"{seconds:.2f} s", "<= 1 s", seconds <= 1)
 
 
 def raw_file() -> None:
@@ -98,14 +181,73 @@ def raw_file() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "result.raw"
         path.write_bytes(f"{head}{names}Binary:\n".encode() + np.zeros((20000, 65)).tobytes())
-        seconds = min(timed(lambda: read_raw(path)) for _ in range(5))
-    print(f"raw file of 20 000 x 65: {seconds:.3f} s (target 0.1)")
+        seconds = median(timed(lambda: read_raw(path)) for _ in range(7))
+    row("raw file of 20 000 x 65 read", f"{seconds:.3f} s", "<= 0.1 s", seconds <= 0.1)
+
+
+MEMORY = [("ohmic", 64, 2000), ("sinh_tio2", 16, 4000)]
+"""Device, size and vectors of the runs whose memory is measured, with all node voltages."""
+
+
+def peak(device: str, size: int, count: int) -> None:
+    """In a fresh process: growth of its peak memory, and the bytes of the solve's arrays."""
+    crossbar, V = array(size, device), vectors_of(count, size)
+    engine = NgspiceEngine()
+    state = engine.prepare(crossbar)
+    engine.solve(state, crossbar, V[:2], full=True)  # what is loaded on first use
+    # getrusage would start from the peak of the parent; this starts from what is in use now
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmRSS")
+    got = engine.solve(state, crossbar, V, full=True)
+    grown = _status("VmHWM") - before
+    arrays = (got.I_out, got.I_in, got.V_wl, got.V_bl, got.I_device, V, crossbar.G)
+    print(grown, sum(a.nbytes for a in arrays))
+
+
+def _status(name: str) -> int:
+    """A figure of this process's memory, bytes (Linux)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(x.split()[1]) for x in lines if x.startswith(f"{name}:"))
+
+
+def memory() -> None:
+    for device, size, count in MEMORY:
+        asked = [sys.executable, "-m", "benchmarks.bench_ngspice", "--peak"]
+        done = subprocess.run(
+            [*asked, device, str(size), str(count)],
+            capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1],
+        )  # fmt: skip
+        grown, arrays = map(int, done.stdout.split())
+        row(
+            f"peak memory, {size}x{size} {device}, {count} vectors, all nodes",
+            f"{grown / arrays:.2f} times its {arrays / 1e6:.0f} MB of arrays",
+            "<= 3", grown <= 3 * arrays,
+        )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer vectors and transfers")
+    parser.add_argument("--ngspice39", default=os.environ.get("XBARSPICE_NGSPICE39"))
+    parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.peak:
+        device, size, count = given.peak
+        peak(device, int(size), int(count))
+        return
+    if given.ngspice39 is not None and not ngspice_info(given.ngspice39).version.startswith("39"):
+        raise EngineError(f"--ngspice39 must name ngspice 39; {given.ngspice39} is not.")
+    info = ngspice_info()
+    print(f"ngspice {info.version}{' with KLU' if info.klu else ''}\n")
+    print("| work | found | target | |\n|---|---|---|---|")
+    one_process_against_many(10 if given.quick else 50, 3)
+    versions(given.ngspice39, 20 if given.quick else 200)
+    overhead(20 if given.quick else 200, 3)
+    transfers(10 if given.quick else 500)
+    text(3)
+    raw_file()
+    memory()
 
 
 if __name__ == "__main__":
-    quick = "--quick" in sys.argv
-    print(ngspice_info())
-    one_process_against_many(200, 20 if quick else 200)
-    overhead(20 if quick else 200)
-    text()
-    raw_file()
+    main()
