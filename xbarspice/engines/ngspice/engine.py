@@ -68,8 +68,8 @@ class NgspiceEngine(Engine):
     Accuracy: over sizes of 2 to 64, wires of 0 to 10 ohm and all device models the output currents
     agree with refined sparse solves to 5e-12 of the largest or, where that is more, to 6e-15 V_max
     g_max, the rounding of the node voltages times the largest conductance of the circuit: with
-    wires of 0.01 ohm up to some 1e-9 of the largest (see `xbarspice.netlist.ngspice.tolerances`; the
-    voltages are the largest of one process). Drive voltages arrive within 4e-16. Without node
+    wires of 0.01 ohm up to some 1e-9 of the largest (see `xbarspice.netlist.ngspice.tolerances`;
+    the voltages are the largest of one process). Drive voltages arrive within 4e-16. Without node
     voltages the check of an answer is that the currents into and out of the array balance; with
     them it is Kirchhoff's law at every node.
 
