@@ -1,6 +1,8 @@
-"""Problems that many tests share."""
+"""What many tests share: problems, and the start of a command that heeds Ctrl-C."""
 
 from __future__ import annotations
+
+import signal
 
 import numpy as np
 
@@ -24,3 +26,8 @@ def small_network() -> Network:
         W=(np.array([[1.0, -2.0, 0.5], [0.25, 3.0, -1.5]]), np.array([[2.0], [-1.0], [0.75]])),
         b=(np.array([0.1, -0.2, 0.3]), np.array([-0.4])),
     )
+
+
+def heed_ctrl_c():
+    """For `preexec_fn`: a suite that a script started with `&` inherits and passes on "ignore"."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

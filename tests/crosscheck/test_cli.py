@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import xbarspice as xb
+from tests.helpers import heed_ctrl_c
 from xbarspice import network as networks
 from xbarspice import store
 from xbarspice.surrogate import trust
@@ -154,11 +155,12 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "xbarspice", "demo", "--out", str(tmp_path / "run"),
          "--set", "train.epochs=100000", "--set", "train.patience=100000"],
-        stderr=subprocess.PIPE, text=True,
+        stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c,
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.1)
+    assert list(tmp_path.iterdir()), "the run had not begun after a minute"
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
@@ -236,7 +238,9 @@ def test_verify_maps_the_trust_region_with_ngspice(tmp_path):
 def test_ctrl_c_in_a_sweep_keeps_the_points(tmp_path):
     """The message names the journal, and the same command goes on from it."""
     command = [sys.executable, "-m", "xbarspice", "verify", "--map", "--map-out", "m.toml"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c
+    )
     journal = tmp_path / "m.toml.points.jsonl"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:

@@ -125,6 +125,28 @@ def test_short_wires_converge_as_far_as_rounding_lets_them(device, wires):
     assert got.stats.notes == ()
 
 
+@pytest.mark.parametrize("step", [0.0, 1e-13, 1e-12, 1e-11])
+@pytest.mark.parametrize("device", DEVICES[1:])
+def test_vectors_that_repeat_arrive_as_they_were_asked_for(device, step):
+    """Also where Newton would be content with the vector before: the drive is checked to 1e-14."""
+    rng = np.random.default_rng(5)
+    crossbar = xb.Crossbar(rng.uniform(5e-5, 3e-4, (4, 3)), device=device, R_driver=5.0)
+    V_in = rng.uniform(-0.2, 0.2, 4) * (1 + step * rng.normal(size=(40, 4)))
+    V_in[::7] = rng.uniform(-0.2, 0.2, 4)
+    agree(xb.solve(crossbar, V_in, engine="ngspice"), xb.solve(crossbar, V_in, engine="nodal"))
+
+
+@pytest.mark.parametrize("size", [8, 32])
+def test_the_balance_of_currents_allows_for_the_rounding_of_every_node(size):
+    """Short wires and small currents: each of many nodes leaves some eps * V / R over."""
+    G = np.random.default_rng(0).uniform(3e-6, 1e-5, (size, size))
+    R = dict.fromkeys(("R_wl", "R_bl", "R_driver", "R_sense"), 0.01)
+    V_in = np.full((1, size), 0.2) * np.linspace(-1, 1, size)
+    got = xb.solve(xb.Crossbar(G, **R), V_in, engine="ngspice")
+    want = xb.solve(xb.Crossbar(G, **R), V_in, engine="nodal")
+    assert np.abs(got.I_out - want.I_out).max() <= 1e-9 * np.abs(want.I_out).max()
+
+
 def test_reverse_read_with_driven_bit_lines():
     """Both V_in and V_out may vary from vector to vector, and lines may be driven at both ends."""
     rng = np.random.default_rng(11)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from tests import campaign_work as work
+from tests.helpers import heed_ctrl_c
 from xbarspice.errors import EngineError, InputError, StoreError
 from xbarspice.studies import campaign
 from xbarspice.studies.campaign import journal, runner, tables
@@ -35,7 +36,7 @@ def start(path, log, count=150, seconds=0.01, before=""):
     return subprocess.Popen(
         [sys.executable, str(script), str(path), str(count), str(seconds), str(log)],
         cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c,
     )  # fmt: skip
 
 

@@ -254,7 +254,7 @@ def _models(net: NetworkNetlist) -> list[str]:
 def _inputs(net: NetworkNetlist) -> list[str]:
     volts = net.x * (net.mapped.V_read / net.mapped.layers[0].x_scale)
     lines = ["* network inputs in volts, and a reference of 1 V", "Vone one 0 1"]
-    lines += [] if net.points == 1 else ["Vidx idx 0 0", "Ridx idx 0 1"]
+    lines += [] if net.points == 1 else dialect.SWEEP
     for i, column in enumerate(volts.T):
         if net.points == 1:
             lines.append(f"Vx_{i} x_{i} 0 {float(column[0])!r}")

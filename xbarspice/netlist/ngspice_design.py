@@ -5,7 +5,7 @@ from __future__ import annotations
 from xbarspice.devices import Device
 from xbarspice.netlist.dialect import Bench
 from xbarspice.netlist.hierarchy import Element, mem_model
-from xbarspice.netlist.ngspice import plateaus, tolerances
+from xbarspice.netlist.ngspice import SWEEP, plateaus, tolerances
 from xbarspice.netlist.ngspice import write as write_deck
 from xbarspice.netlist.records import Netlist
 from xbarspice.netlist.spice import SpiceDialect, default_parameters
@@ -43,7 +43,7 @@ class Ngspice(SpiceDialect):
             lines = [*self.constants(bench), *lines]
         else:
             run = f"dc Vidx 0 {bench.vectors - 1} 1"
-            drives = ["Vidx idx 0 0", "Ridx idx 0 1"]
+            drives = [*SWEEP]
             for s in bench.drives:
                 drives += [
                     f"B{s.name[1:]} {self.node(s.node)} 0 v=pwl(v(idx)",
