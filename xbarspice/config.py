@@ -110,6 +110,14 @@ class CalibrationNote(_Section):
     applied: tuple[str, ...]
     overridden: tuple[str, ...] = ()
 
+    @property
+    def text(self) -> str:
+        """The card's title and digests in one line, as every report names it."""
+        out = f"{self.title} (data {self.data_sha256[:12]}, card {self.card_sha256[:12]})"
+        if self.overridden:
+            out += f"; overridden by hand: {', '.join(self.overridden)}"
+        return out
+
 
 class GateConfig(_Section):
     """What a cross-check must meet to pass; every value is a largest allowed one, None judges not.

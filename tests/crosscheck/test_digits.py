@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from xbarspice.card import CalibrationCard, CardValue
+from xbarspice.errors import InputError
+from xbarspice.network import load
 from xbarspice.report import reproduction
 from xbarspice.studies import digits as study
 from xbarspice.studies.data import digits
+from xbarspice.studies.hardware import Hardware
 from xbarspice.studies.inference import infer
 from xbarspice.variability import Compose, drolet_2023
 
@@ -51,8 +55,6 @@ def test_training_through_the_arrays_undoes_the_loss_to_the_wires(done):
 
 
 def test_the_row_without_errors_is_the_nodal_engine(done):
-    from xbarspice.network import load
-
     split = digits()
     net = load(done[0] / "trained_through_the_arrays-seed0.npz")
     mapped = study.on_tiles(net, split)
@@ -90,3 +92,27 @@ def test_the_report_of_the_digits_alone(done, tmp_path):
     for piece in ("trained through the arrays", "bias correction", "0 of 100", "sinh_tio2"):
         assert piece in text
     assert "half moons" not in text.splitlines()[0]
+
+
+def test_a_card_gives_wires_errors_and_the_nonlinear_device(tmp_path):
+    card = CalibrationCard(
+        title="die 7", data_sha256="ab" * 32, device="sinh_tio2",
+        values={"R_driver": CardValue(value=30.0, low=28.0, high=32.0, unit="ohm"),
+                "device.b": CardValue(value=2.5, low=2.4, high=2.6)},
+        variability=({"name": "relative_noise", "sigma": 0.05},),
+    )  # fmt: skip
+    plan = replace(
+        QUICK, steps=40, tune=5, transfers=3, nonlinear=1, confirm=0, remedies=("none",), points=20
+    )
+    record = study.reproduce(tmp_path / "digits", plan, card=card)
+    assert record["hardware"]["wires_ohm"]["R_driver"] == 30.0
+    assert record["hardware"]["errors"] == "calibration card"
+    (net,) = (load(p) for p in (tmp_path / "digits").glob("trained_through*.npz"))
+    hardware = Hardware.of(card, wire=study.WIRE, device="sinh_tio2")
+    mapped = study.on_tiles(net, digits(), nonlinear=True, hardware=hardware)
+    assert {(a.R_wl, a.R_driver) for a in mapped.arrays} == {(study.WIRE, 30.0)}
+    assert mapped.arrays[0].device == card.model()
+    reproduction.write({"digits": record}, tmp_path)
+    assert "Calibrated: die 7 (data abababababab, card " in (tmp_path / "report.md").read_text()
+    with pytest.raises(InputError, match="begun with die 7"):
+        study.reproduce(tmp_path / "digits", plan)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from xbarspice.card import CalibrationCard, CardValue
 from xbarspice.config import DataConfig
+from xbarspice.errors import InputError
 from xbarspice.report import reproduction
 from xbarspice.studies.budget import loss_budget
 from xbarspice.studies.data import half_moons
@@ -30,6 +33,48 @@ TINY = Plan(
 def done(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reproduce")
     return folder, reproduce(folder, TINY)
+
+
+CARD = CalibrationCard(
+    title="die 7", data_sha256="ab" * 32, device="sinh_tio2",
+    values={
+        "R_wl": CardValue(value=9.0, low=8.5, high=9.5, unit="ohm"),
+        "R_sense": CardValue(value=60.0, low=55.0, high=65.0, unit="ohm"),
+        "device.b": CardValue(value=2.0, low=1.9, high=2.1),
+    },
+    variability=({"name": "relative_noise", "sigma": 0.01},),
+)  # fmt: skip
+
+
+def test_a_card_changes_what_goes_through_the_circuit_and_is_named(done, tmp_path):
+    """The networks of (a) and (b) are taken over: no card touches them."""
+    shutil.copytree(done[0] / "networks", tmp_path / "networks")
+    for path in (tmp_path / "networks").glob("c-*"):
+        path.unlink()
+    (tmp_path / "card.toml").write_text(CARD.to_toml())
+    plan = replace(TINY, confirm=1, tried=0)
+    record = reproduce(tmp_path, plan, card=CARD)
+    for row, plain in zip(record["rows"], done[1]["rows"], strict=True):
+        if row["setting"] in "ab":
+            assert row["median"] == plain["median"]
+    regular = [
+        next(r for r in rows if (r["setting"], r["recipe"]) == ("c", "regular"))["median"]
+        for rows in (record["rows"], done[1]["rows"])
+    ]
+    assert regular[0]["noise_free"] != regular[1]["noise_free"]
+    assert record["ngspice"]["differ"] == 0
+    assert record["ngspice"]["worst_logit_error"] < 1e-9
+    made = record["hardware"]
+    assert made["wires_ohm"] == {"R_wl": 9.0, "R_bl": 1.0, "R_driver": 0.0, "R_sense": 60.0}
+    assert made["errors"] == "calibration card"
+    reproduction.write(record, tmp_path)
+    for text in ((tmp_path / name).read_text() for name in ("report.html", "report.md")):
+        assert "Calibrated: die 7 (data abababababab, card " in text
+        assert "R_wl 9, R_bl 1, R_driver 0, R_sense 60 ohm" in text
+    with pytest.raises(InputError, match=r"no card in .* begun with die 7"):
+        reproduce(tmp_path, plan)
+    with pytest.raises(InputError, match="begun with none"):
+        reproduce(done[0], plan, card=CARD)
 
 
 def test_ngspice_confirms_every_prediction(done):

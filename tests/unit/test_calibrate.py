@@ -7,7 +7,6 @@ import json
 
 import numpy as np
 import pytest
-from typer.main import get_command
 from typer.testing import CliRunner
 
 import xbarspice as xb
@@ -373,23 +372,6 @@ def test_an_earlier_card_is_carried_on(card, tmp_path):
     (tmp_path / "both.toml").write_text(made.to_toml())
     run = steps.configuration(None, None, calibration=tmp_path / "both.toml")
     assert from_config(run.variability) == from_config(found.terms)
-
-
-def commands(group, name="xbarspice"):
-    for key, value in group.commands.items():
-        if hasattr(value, "commands"):
-            yield from commands(value, f"{name} {key}")
-        else:
-            yield f"{name} {key}", value
-
-
-def test_every_command_takes_a_card():
-    lacking = [
-        name
-        for name, command in commands(get_command(app))
-        if not any("--calibration" in p.opts for p in command.params)
-    ]
-    assert not lacking
 
 
 # --- the twin of a die -------------------------------------------------------------------------

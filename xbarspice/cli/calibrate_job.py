@@ -67,5 +67,6 @@ class Job:
             "xbarspice": xbarspice.__version__, "title": self.name, "data": [self.data.name],
             "data_sha256": data_hash(self.data), **record, "config": run.model_dump(mode="json"),
         }  # fmt: skip
+        record = steps.named(record, run)
         (folder / "report.json").write_text(steps.to_json(record), encoding="utf-8")
         return record

@@ -81,11 +81,13 @@ def campaign(
     from xbarspice.variability import drolet_2023
 
     run = steps.configuration(config, settings, calibration=calibration)
+    given = _sweeps(sweep or [])
+    run = steps.overruled(run, *(f"array.{name}" for name in given))
     output_file(out, ".h5")
     network = steps.mapped_network(mapped, run, activation)
     x, y = steps.inputs(network.network, inputs, random, run.seed)
     variation = steps.variation(run, drolet_2023())
-    items = _Items(network, engine, _sweeps(sweep or []), transfers, seed, variation)
+    items = _Items(network, engine, given, transfers, seed, variation)
     function = functools.partial(campaigns.infer_item, x=x, y=y)
     try:
         with screens.progress("campaign", quiet=json) as report:

@@ -79,6 +79,8 @@ def program(
     from xbarspice.studies.program import program as study
 
     run = steps.configuration(config, settings, calibration=calibration)
+    if device is not None:
+        run = steps.overruled(run, "array.device")
     wanted, run = _arrays(mapped, run, activation, config, settings or [])
     options: dict[str, Any] = {"order": order, "passes": passes, "compensate": compensate}
     options |= {"scheme": scheme.upper() if scheme.lower() != "floating" else "floating"}

@@ -44,18 +44,18 @@ def reproduce(
     calibration: Calibration = None,
     json: Json = False,
 ) -> None:
-    """Train regular and hardware-aware networks, transfer them thousands of times, and report."""
+    """Train regular and hardware-aware networks, transfer them thousands of times, and report.
+
+    A calibration card changes the settings that go through the circuit: (c) and the digits. The
+    others repeat the published error model.
+    """
     from dataclasses import replace
 
+    from xbarspice.card import CalibrationCard
     from xbarspice.report import reproduction as report
     from xbarspice.studies import digits
     from xbarspice.studies import reproduce as study
 
-    if calibration is not None:
-        raise broken_rule(
-            "the published experiment keeps its own wires and device", str(calibration),
-            "Use `xbarspice transfer --calibration` to judge a network on calibrated arrays.",
-        )  # fmt: skip
     if engine not in ("surrogate", "ngspice"):
         raise broken_rule("`--engine` must be surrogate or ngspice", repr(engine), "Use one.")
     if case not in ("all", "moons", "digits"):
@@ -66,6 +66,7 @@ def reproduce(
         plan = replace(plan, circuit_transfers=circuit_transfers)
     if case == "moons":
         plan = replace(plan, digits=None)
+    card = None if calibration is None else CalibrationCard.from_toml(calibration)
     start = time.perf_counter()
 
     def say(text: str) -> None:
@@ -73,9 +74,9 @@ def reproduce(
             typer.echo(f"{time.perf_counter() - start:6.0f} s  {text}", err=True)
 
     if case == "digits" and plan.digits is not None:
-        record = {"digits": digits.reproduce(out / "digits", plan.digits, say=say)}
+        record = {"digits": digits.reproduce(out / "digits", plan.digits, say=say, card=card)}
     else:
-        record = study.reproduce(out, plan, say=say)
+        record = study.reproduce(out, plan, say=say, card=card)
     report.write(record, out, *([markdown] if markdown else []))
     plain = _plain(record)
     (out / "record.json").write_text(json_text.dumps(plain, indent=1), encoding="utf-8")
@@ -115,4 +116,6 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
                 f"{found['differ']} of {found['predictions']} predictions differ "
                 f"({found['transfers']} transfers)"
             )
-    return {**rows, "report": str(out / "report.html")}
+    card = (record if "hardware" in record else second)["hardware"]["calibration"]
+    named = {"calibration": card} if card else {}
+    return {**rows, **named, "report": str(out / "report.html")}

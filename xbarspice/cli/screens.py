@@ -157,7 +157,9 @@ def crosscheck(record: dict[str, Any], out: Path, as_json: bool) -> None:
 
 
 def _remarks(record: dict[str, Any]) -> Iterator[str]:
-    """Findings, distance from the ideal product, inputs found by search, energy: a line each."""
+    """Card, findings, distance from the ideal product, searched inputs, energy: a line each."""
+    if card := record.get("calibration"):
+        yield f"calibrated: {escape(card)}"
     for f in record.get("findings") or []:
         text = escape(f"{f['where']}: {f['text']} {f['remedy']}")
         yield f"[bold yellow]{escape(f['kind'])}[/] in {text}"

@@ -33,9 +33,10 @@ from xbarspice.studies.verify.subject import SingleArray
 from xbarspice.variability import Variation, from_config
 
 __all__ = [
-    "DEMO", "calibrated", "configuration", "doctor_record", "environment", "inference_record",
-    "inference_tree", "inputs", "map_with", "mapped_network", "mapping_record", "named",
-    "save_points", "to_json", "training_record", "variation", "write_netlists", "write_run",
+    "DEMO", "calibrated", "calibrated_array", "configuration", "doctor_record", "environment",
+    "inference_record", "inference_tree", "inputs", "map_with", "mapped_network", "mapping_record",
+    "named", "overruled", "save_points", "to_json", "training_record", "variation",
+    "write_netlists", "write_run",
 ]  # fmt: skip
 
 DEMO = RunConfig(mapping=MappingConfig(layout="folded", tile_rows=8, tile_cols=8))
@@ -116,22 +117,33 @@ def calibrated(mapped: MappedNetwork, config: RunConfig) -> MappedNetwork:
     """The same network with the calibrated wires and device of the configuration, if any."""
     if config.calibration is None:
         return mapped
+    arrays = tuple(calibrated_array(array, config) for array in mapped.arrays)
+    return dataclasses.replace(mapped, arrays=arrays)
+
+
+def calibrated_array(array: xbarspice.Crossbar, config: RunConfig) -> xbarspice.Crossbar:
+    """An array with the calibrated wires and device of the configuration, if any."""
+    if config.calibration is None:
+        return array
     new = config.array.arguments()
     applied = [name.removeprefix("array.").split(".")[0] for name in config.calibration.applied]
-    changes = {name: new[name] for name in new if name in applied}
-    arrays = tuple(array.replace(**changes) for array in mapped.arrays)
-    return dataclasses.replace(mapped, arrays=arrays)
+    return array.replace(**{name: new[name] for name in new if name in applied})
+
+
+def overruled(config: RunConfig, *names: str) -> RunConfig:
+    """A configuration that says which calibrated values the command's own options go over."""
+    note = config.calibration
+    hit = [] if note is None else [name for name in names if name in note.applied]
+    if note is None or not hit:
+        return config
+    new = note.model_copy(update={"overridden": (*note.overridden, *hit)})
+    return config.model_copy(update={"calibration": new})
 
 
 def named(record: dict[str, Any], config: RunConfig) -> dict[str, Any]:
     """A record that also names the calibration card of its configuration, if any."""
     note = config.calibration
-    if note is None:
-        return record
-    text = f"{note.title} (data {note.data_sha256[:12]}, card {note.card_sha256[:12]})"
-    if note.overridden:
-        text += f"; overridden by hand: {', '.join(note.overridden)}"
-    return {**record, "calibration": text}
+    return record if note is None else {**record, "calibration": note.text}
 
 
 def variation(config: RunConfig, otherwise: Variation) -> Variation:
@@ -244,6 +256,7 @@ def write_run(
         "seconds": seconds,
         **extra,
     }
+    record = named(record, config)
     (folder / "report.json").write_text(to_json(record), encoding="utf-8")
     report.write(folder)
     return record

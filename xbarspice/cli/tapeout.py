@@ -10,6 +10,7 @@ import typer
 from xbarspice.cli import screens
 from xbarspice.cli.options import Activation, Calibration, Config, Json, Mapped, Random, Settings
 from xbarspice.cli.runs import run_folder
+from xbarspice.errors import broken_rule
 
 __all__ = ["register", "tapeout"]
 
@@ -54,6 +55,11 @@ def tapeout(
     file that changed, is missing or holds other conductances is named (exit 1).
     """
     if check:
+        if calibration is not None:
+            raise broken_rule(
+                "the check holds a folder against its own manifest, which names its card",
+                str(calibration), "Leave --calibration out, or write the tapeout anew with it.",
+            )  # fmt: skip
         _check(mapped, json)
     from xbarspice.cli import steps
     from xbarspice.report import tapeout_page

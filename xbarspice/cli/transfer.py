@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -40,8 +40,12 @@ def transfer(
     engine: Annotated[
         str, typer.Option(help="ideal (no circuit), matrix (linear), surrogate, nodal or ngspice.")
     ] = "surrogate",
-    rate_lrs: Annotated[float, typer.Option(help="Share of devices stuck at low ohm.")] = 0.005,
-    rate_hrs: Annotated[float, typer.Option(help="Share of devices stuck at high ohm.")] = 0.002,
+    rate_lrs: Annotated[
+        float | None, typer.Option(help="Share of devices stuck at low ohm; else 0.005.")
+    ] = None,
+    rate_hrs: Annotated[
+        float | None, typer.Option(help="Share of devices stuck at high ohm; else 0.002.")
+    ] = None,
     activation: Activation = None,
     config: Config = None,
     calibration: Calibration = None,
@@ -66,7 +70,15 @@ def transfer(
         x, y = steps.inputs(network.network, inputs, 0, run.seed)
     if y is None:
         raise broken_rule("a transfer study needs classes", "points without y", "Add `y`.")
-    variation = steps.variation(run, drolet_2023(rate_lrs=rate_lrs, rate_hrs=rate_hrs))
+    given = {"rate_lrs": rate_lrs, "rate_hrs": rate_hrs}
+    rates: dict[str, Any] = {name: rate for name, rate in given.items() if rate is not None}
+    if rates and run.variability:
+        raise broken_rule(
+            "the variability of a card or configuration has its own rates of stuck devices",
+            ", ".join(f"{name} = {rate:g}" for name, rate in rates.items()),
+            "Leave the rates out, or set the term `saf` of the variability.",
+        )  # fmt: skip
+    variation = steps.variation(run, drolet_2023(**rates))
     with screens.progress("transfers", quiet=json) as report:
         found = study(
             network, x, y, variation=variation,

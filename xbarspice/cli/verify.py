@@ -102,6 +102,12 @@ def verify(
     chosen["reference"] = reference or run.reference
     run = type(run).from_mapping({**run.model_dump(mode="json"), **chosen})
     if map_:
+        if calibration is not None:
+            raise broken_rule(
+                "the trust map sweeps wires and devices of its own, so a card has no place in it",
+                str(calibration),
+                "Set sweep.R_wire and sweep.devices around the card's values, or leave it out.",
+            )  # fmt: skip
         _trust_map(run, map_out, json)
         return
     if subject is None:
@@ -150,7 +156,8 @@ def _subject(path: Path, run: Any, activation: str | None) -> tuple[Any, Any]:
 
     if is_array_file(path):
         file = load_array(path, run.array.arguments())
-        return single_array(file.crossbar, V_read=run.mapping.V_read), file
+        crossbar = steps.calibrated_array(file.crossbar, run)
+        return single_array(crossbar, V_read=run.mapping.V_read), file
     return steps.mapped_network(path, run, activation), None
 
 

@@ -62,8 +62,15 @@ def write_fit(
     ]
     return page(
         record["title"], [*sections, *_config(record)], path, verdict=verdict,
-        subtitle=f"Data: {', '.join(record['data'])} (SHA-256 {record['data_sha256'][:12]})",
+        subtitle=_subtitle(record),
     )  # fmt: skip
+
+
+def _subtitle(record: dict[str, Any]) -> str:
+    """The data, and the card: that of a fit is the one it leaves, of a die the one it was given."""
+    text = f"Data: {', '.join(record['data'])} (SHA-256 {record['data_sha256'][:12]})"
+    card = record.get("calibration")
+    return f"{text}, card: {card}" if card else text
 
 
 _HOW = (
@@ -155,7 +162,7 @@ def write_die(record: dict[str, Any], G: Array, stuck: Any, path: Path) -> Path:
         sections.append(Section(title="Measurement", items=[table]))
     return page(
         record["title"], [*sections, *_config(record)], path, verdict=verdict,
-        subtitle=f"Data: {', '.join(record['data'])} (SHA-256 {record['data_sha256'][:12]})",
+        subtitle=_subtitle(record),
     )  # fmt: skip
 
 

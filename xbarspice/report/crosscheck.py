@@ -65,6 +65,7 @@ def _subtitle(record: dict[str, Any]) -> str:
         f"{record['points']} inputs" if record.get("points") is not None else "",
         f"reference {record['reference']}" if record.get("reference") else "",
         f"xbarspice {record['xbarspice']}" if record.get("xbarspice") else "",
+        f"calibrated: {record['calibration']}" if record.get("calibration") else "",
     ]
     return ", ".join(p for p in parts if p)
 

@@ -6,7 +6,22 @@ from typing import Any
 
 from xbarspice.report.content import Section, Table, Text
 
-__all__ = ["section"]
+__all__ = ["errors_text", "section", "wires_text"]
+
+
+def wires_text(hardware: dict[str, Any]) -> str:
+    """Wires of the arrays in words: the segments, and the leads where there are any."""
+    ohm = hardware["wires_ohm"]
+    if ohm["R_wl"] == ohm["R_bl"] and not ohm["R_driver"] and not ohm["R_sense"]:
+        return f"{ohm['R_wl']:g} ohm a wire segment"
+    return ", ".join(f"{name} {value:.4g}" for name, value in ohm.items()) + " ohm"
+
+
+def errors_text(hardware: dict[str, Any]) -> str:
+    """Whose error model it is."""
+    if hardware["errors"] == "calibration card":
+        return "that of the calibration card (read noise drawn once a transfer)"
+    return f"that of {hardware['errors']}"
 
 
 def section(record: dict[str, Any]) -> Section:
@@ -15,9 +30,10 @@ def section(record: dict[str, Any]) -> Section:
     items: list[Any] = [
         Text(
             text="The 8x8 digits of scikit-learn through 64-32-10 (ReLU) on five arrays of at most "
-            f"32x32 with {record['wire_ohm']:g} ohm a wire segment; the error model is that of the "
-            f"half moons, drawn for every array by itself. Medians over {len(plan['seeds'])} "
-            "seeds; lost: accuracy of the network in software less the mean over the transfers."
+            f"32x32 with {wires_text(record['hardware'])}; the error model is "
+            f"{errors_text(record['hardware'])}, drawn for every array by itself. "
+            f"Medians over {len(plan['seeds'])} seeds; lost: accuracy of the network in "
+            "software less the mean over the transfers."
         ),
         Table(
             caption="Digits: accuracy over the transfers, test points",

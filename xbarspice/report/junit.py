@@ -24,6 +24,9 @@ def junit(record: dict[str, Any]) -> str:
     }
     suites = ET.Element("testsuites", counts)
     suite = ET.SubElement(suites, "testsuite", {**counts, "skipped": "0"})
+    if card := record.get("calibration"):
+        about = ET.SubElement(suite, "properties")
+        ET.SubElement(about, "property", {"name": "calibration", "value": _clean(card)})
     for gate in gates:
         case = ET.SubElement(
             suite, "testcase",

@@ -83,7 +83,8 @@ def loss_budget(
     Args:
         mapped: the network with its wires and device.
         x, y: test points and classes.
-        variation: the transfer errors; its terms named "cti", "bse" and "saf" are switched.
+        variation: the transfer errors; its terms named "cti", "bse" and "saf" are switched. A term
+            "read_noise" is the noise of every read; without one it has its usual figures.
         transfers, seed: as in `transfer`.
         effects: which to look at, out of `EFFECTS`.
         levels: conductance levels of "quantisation".
@@ -116,7 +117,8 @@ def _study(
     seed: int,
 ) -> TransferStudy:
     """A transfer study with only the effects that are on."""
-    terms = [p for p in variation.parts if p.name in on or p.name not in EFFECTS]
+    own = [p for p in variation.parts if p.name == "read_noise"]
+    terms = [p for p in variation.parts if p not in own and (p.name in on or p.name not in EFFECTS)]
     if "quantisation" in on:
         terms.insert(0, Quantisation(levels=levels, G_min=mapped.G_min, G_max=mapped.G_max))
     changes: dict[str, Any] = {}
@@ -133,7 +135,7 @@ def _study(
     return transfer(
         MappedNetwork(**{**mapped.__dict__, "arrays": arrays}), x, y,
         variation=Compose(terms), transfers=transfers, seed=seed, engine=engine,
-        read=ReadNoise() if noisy else None,
+        read=Compose(own or [ReadNoise()]) if noisy else None,
     )  # fmt: skip
 
 

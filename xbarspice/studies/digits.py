@@ -7,7 +7,7 @@ ohmic, so that a thousand transfers are a thousand effective matrices a tile; bi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,18 @@ from torch import Tensor, nn
 
 from xbarspice import network as network_files
 from xbarspice import store
+from xbarspice.card import CalibrationCard
 from xbarspice.config import child_seed
 from xbarspice.mapping import MappedNetwork, calibrate_inputs, map_network
 from xbarspice.network import Network, from_state_dict
 from xbarspice.studies import train as plain
 from xbarspice.studies.data import Split, digits
+from xbarspice.studies.hardware import Hardware, keep_card
 from xbarspice.studies.remedies import Procedure, redundant
 from xbarspice.studies.transfer import TransferStudy, fingerprint, transfer
 from xbarspice.surrogate.convert import convert
 from xbarspice.surrogate.layers import CrossbarConfig
-from xbarspice.variability import Variation, drolet_2023
+from xbarspice.variability import Variation
 
 __all__ = ["NETWORKS", "REMEDIES", "Plan", "on_tiles", "reproduce", "train"]
 
@@ -47,6 +49,9 @@ REMEDIES = {
 """What the tester may do; fixed on validation points."""
 
 Say = Callable[[str], None]
+
+PUBLISHED = Hardware.of(None, wire=WIRE, device="sinh_tio2")
+"""Wires, and the device of the row with nonlinear devices, without a calibration card."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +94,7 @@ def train(
     *,
     seed: int,
     plan: Plan = Plan(),
+    hardware: Hardware = PUBLISHED,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Network, ...]:
     """Train the three networks of one seed, in the order of `NETWORKS`.
@@ -100,6 +106,7 @@ def train(
         variation: transfer errors, drawn `plan.draws` times a step for the second and third.
         seed: of the initial weights, the batches and the transfers.
         plan: numbers of steps and draws.
+        hardware: its wires are those of the third network.
         progress: called with (steps done, steps in all).
     """
     total = plan.steps + 2 * plan.tune
@@ -107,11 +114,13 @@ def train(
     model = plain.build(SIZES, "relu", generator)
     _optimise(model, split, plan.steps, 0.01, 1, generator, lambda k: progress(k, total))
     out = [from_state_dict(model.state_dict(), "relu")]
-    for k, ohm in enumerate((0.0, WIRE)):
+    ideal: Mapping[str, Any] = dict.fromkeys(hardware.wires, 0.0)
+    # the names of the generators are of the published experiment: a card changes no drawn number
+    for k, (ohm, wires) in enumerate(((0.0, ideal), (WIRE, hardware.wires))):
         # generators of their own: each network comes out alike whatever was trained before it
         drawn = torch.Generator().manual_seed(child_seed(seed, f"digits through {ohm} ohm"))
         config = CrossbarConfig(
-            tile_rows=TILE, tile_cols=TILE, R_wl=ohm, R_bl=ohm, bias="digital",
+            tile_rows=TILE, tile_cols=TILE, **wires, bias="digital",
             perturb=lambda G, drawn=drawn: by_tile(G, variation, drawn),
         )  # fmt: skip
         done = plan.steps + k * plan.tune
@@ -162,52 +171,67 @@ def _optimise(
         progress(step + 1)
 
 
-def on_tiles(net: Network, split: Split, *, device: str = "ohmic") -> MappedNetwork:
+def on_tiles(
+    net: Network, split: Split, *, nonlinear: bool = False, hardware: Hardware = PUBLISHED
+) -> MappedNetwork:
     """A digits network on its five arrays; inputs scaled by the training points."""
     return map_network(
-        net, tile_rows=TILE, tile_cols=TILE, bias="digital", R_wl=WIRE, R_bl=WIRE, device=device,
+        net, tile_rows=TILE, tile_cols=TILE, bias="digital", **hardware.wires,
+        device=hardware.device if nonlinear else "ohmic",
         x_scale=calibrate_inputs(net, split.x_train),
     )  # fmt: skip
 
 
-def reproduce(folder: Path, plan: Plan = Plan(), *, say: Say = lambda text: None) -> dict[str, Any]:
+def reproduce(
+    folder: Path,
+    plan: Plan = Plan(),
+    *,
+    say: Say = lambda text: None,
+    card: CalibrationCard | None = None,
+) -> dict[str, Any]:
     """Train, transfer and confirm the digits networks in a folder, or go on there.
 
     Args:
         folder: where networks and rows are kept.
         plan: how much to do.
         say: told what begins.
+        card: calibrated wires, errors, and device of the row with nonlinear devices.
 
     Returns:
         The record that `report.digits` draws.
 
     Raises:
+        InputError: the folder was begun with another card.
         EngineError: ngspice failed.
     """
+    keep_card(folder, card, begun=any(folder.glob("*.npz")))
     folder.mkdir(parents=True, exist_ok=True)
-    split, variation = digits(), drolet_2023()
-    nets = {seed: _networks(folder, split, variation, seed, plan, say) for seed in plan.seeds}
+    split, hardware = digits(), Hardware.of(card, wire=WIRE, device="sinh_tio2")
+    nets = {seed: _networks(folder, split, hardware, seed, plan, say) for seed in plan.seeds}
     rows = []
     for k, name in enumerate(NETWORKS):
         for remedy in plan.remedies:
             say(f"digits: {name}, {remedy}")
-            rows.append(_row(folder, split, variation, name, remedy, k, nets, plan))
+            rows.append(_row(folder, split, hardware, name, remedy, k, nets, plan))
     if plan.nonlinear:
-        say("digits: sinh device")
-        rows.append(_row(folder, split, variation, NETWORKS[2], "none", 2, nets, plan, sinh=True))
-    record: dict[str, Any] = {"plan": asdict(plan), "wire_ohm": WIRE, "rows": rows}
+        say(f"digits: {hardware.name}")
+        rows.append(
+            _row(folder, split, hardware, NETWORKS[2], "none", 2, nets, plan, nonlinear=True)
+        )
+    record: dict[str, Any] = {"plan": asdict(plan), "hardware": hardware.record(), "rows": rows}
     if plan.confirm:
-        record["ngspice"] = _confirm(folder, nets[plan.seeds[0]][2], split, variation, plan, say)
+        record["ngspice"] = _confirm(folder, nets[plan.seeds[0]][2], split, hardware, plan, say)
     return record
 
 
 def _networks(
-    folder: Path, split: Split, variation: Variation, seed: int, plan: Plan, say: Say
+    folder: Path, split: Split, hardware: Hardware, seed: int, plan: Plan, say: Say
 ) -> tuple[Network, ...]:
     paths = [folder / f"{name.replace(' ', '_')}-seed{seed}.npz" for name in NETWORKS]
     if not all(path.is_file() for path in paths):
         say(f"digits: training, seed {seed}")
-        for path, net in zip(paths, train(split, variation, seed=seed, plan=plan), strict=True):
+        trained = train(split, hardware.variation, seed=seed, plan=plan, hardware=hardware)
+        for path, net in zip(paths, trained, strict=True):
             network_files.save(path, net)
     return tuple(network_files.load(path) for path in paths)
 
@@ -215,29 +239,29 @@ def _networks(
 def _row(
     folder: Path,
     split: Split,
-    variation: Variation,
+    hardware: Hardware,
     name: str,
     remedy: str,
     which: int,
     nets: dict[int, tuple[Network, ...]],
     plan: Plan,
     *,
-    sinh: bool = False,
+    nonlinear: bool = False,
 ) -> dict[str, Any]:
     """One network and remedy over all seeds; figures that are there already are read."""
     seeds = []
     for seed, trained in nets.items():
-        mapped = on_tiles(trained[which], split, device="sinh_tio2" if sinh else "ohmic")
+        mapped = on_tiles(trained[which], split, nonlinear=nonlinear, hardware=hardware)
         mapped = redundant(mapped, 2 if remedy.startswith("two pairs") else 1)
-        count = plan.nonlinear if sinh else plan.transfers
-        path = folder / f"{which}-{remedy.replace(' ', '_')}{'-sinh' * sinh}-seed{seed}.h5"
-        seeds.append(_figures(path, mapped, split, variation, seed, REMEDIES[remedy], count, plan))
+        count = plan.nonlinear if nonlinear else plan.transfers
+        path = folder / f"{which}-{remedy.replace(' ', '_')}{'-sinh' * nonlinear}-seed{seed}.h5"
+        seeds.append(_figures(path, mapped, split, hardware, seed, REMEDIES[remedy], count, plan))
     keys = ("software", "noise_free", "mean", "low_5_percent", "worst", "metric")
     return {
         "network": name,
         "remedy": remedy,
-        "device": "sinh_tio2" if sinh else "ohmic",
-        "transfers": plan.nonlinear if sinh else plan.transfers,
+        "device": hardware.name if nonlinear else "ohmic",
+        "transfers": plan.nonlinear if nonlinear else plan.transfers,
         "median": {key: float(np.median([s[key] for s in seeds])) for key in keys},
         "mean_least": min(s["mean"] for s in seeds),
         "mean_most": max(s["mean"] for s in seeds),
@@ -249,7 +273,7 @@ def _figures(
     path: Path,
     mapped: MappedNetwork,
     split: Split,
-    variation: Variation,
+    hardware: Hardware,
     seed: int,
     procedure: Procedure,
     count: int,
@@ -260,6 +284,7 @@ def _figures(
     # a tester who looks at 300 training points computes a tenth as long as with all points
     calibration = (split.x_train[:300], split.y_train[:300]) if procedure.looks else None
     engine = "matrix" if mapped.arrays[0].device.linear else "surrogate"
+    variation = hardware.variation
     key = fingerprint(mapped, x, y, variation, seed, count, engine, procedure, calibration)
     if path.exists():
         kept = store.read_tree(path, "digits row")
@@ -276,15 +301,16 @@ def _figures(
 
 
 def _confirm(
-    folder: Path, net: Network, split: Split, variation: Variation, plan: Plan, say: Say
+    folder: Path, net: Network, split: Split, hardware: Hardware, plan: Plan, say: Say
 ) -> dict[str, Any]:
     """The first transfers of the array-trained network again in ngspice, every test point."""
-    mapped = on_tiles(net, split)
+    mapped = on_tiles(net, split, hardware=hardware)
     found: dict[str, TransferStudy] = {}
     for engine in ("matrix", "ngspice"):
         say(f"digits: {plan.confirm} transfers with {engine}")
         found[engine] = transfer(
-            mapped, split.x_test[: plan.points], split.y_test[: plan.points], variation=variation,
+            mapped, split.x_test[: plan.points], split.y_test[: plan.points],
+            variation=hardware.variation,
             transfers=plan.confirm, seed=2000 + plan.seeds[0], engine=engine,
             path=folder / f"confirm-{engine}.h5",
         )  # fmt: skip

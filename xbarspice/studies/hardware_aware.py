@@ -203,9 +203,18 @@ class _Run:
     def _begin(self, phase: Phase) -> torch.optim.Adam:
         """A new optimiser, and the steered weight of the noise-free loss at its start."""
         self.hold = torch.full((len(self.bank.seeds),), phase.noise_free or 1.0)
+        self.bank.measure_in(phase.units)
         return torch.optim.Adam(
-            self.bank.parameters, lr=phase.learning_rate, weight_decay=phase.weight_decay
+            self.bank.leaves, lr=phase.learning_rate, weight_decay=phase.weight_decay
         )
+
+    def _phase_of(self, step: int) -> Phase:
+        """The phase that holds a step of the whole run."""
+        for phase in self.phases:
+            if step < phase.steps:
+                return phase
+            step -= phase.steps
+        raise AssertionError("a state is not kept beyond the last step")
 
     def go(
         self, keep: Callable[[], None], every: int, progress: Callable[[int, int], None]
@@ -244,6 +253,7 @@ class _Run:
         self.optimiser.zero_grad()
         self._loss(phase, step).backward()
         self.optimiser.step()
+        self.bank.within()
 
     def _loss(self, phase: Phase, step: int) -> Tensor:
         """Loss summed over the seeds, which keeps their gradients apart."""
@@ -301,7 +311,7 @@ class _Run:
         """Everything that the rest of the run depends on."""
         return {
             "done": self.done,
-            "parameters": [p.detach() for p in self.bank.parameters],
+            "leaves": [p.detach() for p in self.bank.leaves],
             "optimiser": self.optimiser.state_dict(),
             "generator": self.generator.get_state(),
             "hold": self.hold,
@@ -314,7 +324,8 @@ class _Run:
         if state is None:
             return
         self.done = state["done"]
-        self.bank.load(state["parameters"])
+        self.optimiser = self._begin(self._phase_of(self.done - 1))
+        self.bank.load(state["leaves"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
         self.hold = state["hold"]

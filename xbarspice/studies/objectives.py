@@ -14,10 +14,11 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from xbarspice.errors import broken_rule
+from xbarspice.studies.bank import Units
 from xbarspice.studies.remedies import Procedure
 from xbarspice.variability import Compose, StuckDevices, Variation
 
-__all__ = ["Drawn", "Phase", "draw", "noise_free_loss", "objective"]
+__all__ = ["Drawn", "Phase", "can_stratify", "draw", "noise_free_loss", "objective"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class Phase:
     Attributes:
         steps: optimiser steps.
         learning_rate: of Adam; falls to a tenth along a cosine when `decay` is set.
+        units: what Adam's steps are measured in; see `Bank`.
         batch: points a step; None takes all training points.
         draws: transfers drawn a step; 0 trains without errors.
         stratified: beside the `draws` transfers, now without any stuck device, one transfer for
@@ -50,6 +52,7 @@ class Phase:
 
     steps: int
     learning_rate: float = 0.1
+    units: Units = "weights"
     decay: bool = True
     batch: int | None = None
     draws: int = 0
@@ -152,9 +155,19 @@ def _stratified(G: Tensor, phase: Phase, variation: Variation, generator: torch.
     return Drawn(G=torch.where(stuck, value, noisy), weights=weights)
 
 
+def can_stratify(variation: Variation) -> bool:
+    """Whether `stratified` draws can be had: one term of stuck devices whose rates are not 0."""
+    return len(_stuck_terms(variation)) == 1
+
+
+def _stuck_terms(variation: Variation) -> list[StuckDevices]:
+    parts = variation.parts if isinstance(variation, Compose) else (variation,)
+    return [p for p in parts if isinstance(p, StuckDevices) and p.rate_lrs + p.rate_hrs > 0]
+
+
 def _split_off_stuck(variation: Variation) -> tuple[StuckDevices, Variation]:
     parts = variation.parts if isinstance(variation, Compose) else (variation,)
-    stuck = [p for p in parts if isinstance(p, StuckDevices) and p.rate_lrs + p.rate_hrs > 0]
+    stuck = _stuck_terms(variation)
     if len(stuck) != 1:
         raise broken_rule(
             "stratified draws need a variation with one `saf` term whose rates are not 0",

@@ -13,6 +13,7 @@ from xbarspice.config import DataConfig, child_rng
 from xbarspice.network import Network
 from xbarspice.studies.data import Split
 from xbarspice.studies.hardware_aware import Phase, Selection, Trained, train
+from xbarspice.studies.objectives import can_stratify
 from xbarspice.studies.remedies import Procedure
 from xbarspice.variability import Variation
 
@@ -271,8 +272,15 @@ def through_circuit(
     effort: Effort = FULL,
     progress: Progress = _silent,
 ) -> Trained:
-    """Go on from networks trained without the circuit, now through its wires and devices."""
-    phase = replace(TUNE, steps=effort.tune, draws=effort.draws, learning_rate=0.03, circuit=True)
+    """Go on from networks trained without the circuit, now through its wires and devices.
+
+    Errors without stuck devices have no strata: one transfer for every device is drawn freely then.
+    """
+    strata = can_stratify(variation)
+    phase = replace(
+        TUNE, steps=effort.tune, draws=effort.draws + (0 if strata else array.rows * array.cols),
+        stratified=strata, learning_rate=0.03, circuit=True,
+    )  # fmt: skip
     judge = Selection(every=max(1, effort.tune // 4), draws=3 * effort.look, accuracy=FLOOR)
     return train(
         _all_but_test(split), [phase], seeds=seeds, variation=variation, array=array, start=start,

@@ -17,6 +17,7 @@ import numpy as np
 from xbarspice import network as network_files
 from xbarspice import store
 from xbarspice.array import Crossbar
+from xbarspice.card import CalibrationCard
 from xbarspice.config import DataConfig
 from xbarspice.errors import broken_rule
 from xbarspice.mapping import MappedNetwork, map_network
@@ -24,6 +25,7 @@ from xbarspice.network import Network
 from xbarspice.studies import digits, recipes, trials
 from xbarspice.studies.budget import loss_budget
 from xbarspice.studies.data import Split, half_moons
+from xbarspice.studies.hardware import Hardware, keep_card
 from xbarspice.studies.hardware_aware import Trained
 from xbarspice.studies.recipes import FULL, QUICK, Effort
 from xbarspice.studies.remedies import Procedure, redundant
@@ -98,6 +100,7 @@ class _Run:
     folder: Path
     plan: Plan
     variation: Compose
+    hardware: Hardware
     say: Say
 
     def trained(self, name: str, make: Callable[[], Trained]) -> tuple[Network, ...]:
@@ -131,8 +134,9 @@ class _Run:
             path.parent.mkdir(parents=True, exist_ok=True)
             studies.append(
                 transfer(
-                    redundant(mapped_on_8x8(net, circuit=circuit), copies),
-                    split.x_test, split.y_test, variation=self.variation, seed=1000 + seed,
+                    redundant(self.mapped(net, circuit=circuit), copies),
+                    split.x_test, split.y_test, seed=1000 + seed,
+                    variation=self.errors(circuit=circuit),
                     transfers=self.plan.circuit_transfers if circuit else self.plan.transfers,
                     engine="surrogate" if circuit else "ideal",
                     procedure=procedure,
@@ -141,14 +145,23 @@ class _Run:
             )  # fmt: skip
         return _row(setting, recipe, remedy, studies), studies
 
+    def mapped(self, net: Network, *, circuit: bool) -> MappedNetwork:
+        """A network on its array; with `circuit` on that of setting (c)."""
+        return mapped_on_8x8(net, circuit=circuit, hardware=self.hardware)
 
-def mapped_on_8x8(net: Network, *, circuit: bool) -> MappedNetwork:
-    """A 2-8-1 network on one 8x8 array: with wires and TiO2 devices, or ideal."""
-    ohm = WIRE if circuit else 0.0
-    return map_network(
-        net, layout="folded", tile_rows=8, tile_cols=8, bias="hidden", R_wl=ohm, R_bl=ohm,
-        device="sinh_tio2" if circuit else "ohmic",
-    )  # fmt: skip
+    def errors(self, *, circuit: bool) -> Compose:
+        """Errors of a transfer: the published ones, or those of setting (c)."""
+        return self.hardware.variation if circuit else self.variation
+
+
+PUBLISHED = Hardware.of(None, wire=WIRE, device="sinh_tio2")
+"""Setting (c) without a calibration card."""
+
+
+def mapped_on_8x8(net: Network, *, circuit: bool, hardware: Hardware = PUBLISHED) -> MappedNetwork:
+    """A 2-8-1 network on one 8x8 array: with wires and devices, or ideal."""
+    made = hardware.arguments() if circuit else {"R_wl": 0.0, "R_bl": 0.0, "device": "ohmic"}
+    return map_network(net, layout="folded", tile_rows=8, tile_cols=8, bias="hidden", **made)
 
 
 def _calibration(split: Split) -> tuple[np.ndarray, np.ndarray]:
@@ -186,6 +199,7 @@ def reproduce(
     *,
     say: Say = lambda text: None,
     data: DataConfig = DataConfig(),  # noqa: B008 - frozen
+    card: CalibrationCard | None = None,
 ) -> dict[str, Any]:
     """Do the whole experiment in a folder, or go on with it.
 
@@ -194,17 +208,20 @@ def reproduce(
         plan: how much to do.
         say: told what begins.
         data: the half moons.
+        card: calibrated wires, device and errors of (c) and the digits; the others stay published.
 
     Returns:
         The record that `report.reproduction` draws: numbers, lists and arrays.
 
     Raises:
-        InputError: the folder holds studies of other networks or settings.
+        InputError: the folder holds studies of other networks or settings, or another card.
         EngineError: ngspice failed.
     """
     if not plan.seeds:
         raise broken_rule("`seeds` must name at least one seed", plan.seeds, "Six are usual.")
-    run = _Run(folder=folder, plan=plan, variation=drolet_2023(), say=say)
+    keep_card(folder, card, begun=(folder / "networks").exists())
+    hardware = Hardware.of(card, wire=WIRE, device="sinh_tio2")
+    run = _Run(folder=folder, plan=plan, variation=drolet_2023(), hardware=hardware, say=say)
     rows: list[dict[str, Any]] = []
     released, honest = recipes.released_split(data), half_moons(data)
     for setting, split in (("a", released), ("b", honest)):
@@ -218,11 +235,11 @@ def reproduce(
     rows.append(run.row("b", "ours", ours, honest, remedy="two pairs per weight", copies=2)[0])
     all_ = REMEDIES["all remedies"]
     rows.append(run.row("b", MENDED, mended, honest, remedy="all remedies", procedure=all_)[0])
-    array = mapped_on_8x8(ours[0], circuit=True).arrays[0]
+    array = run.mapped(ours[0], circuit=True).arrays[0]
     through = run.trained(
         "c-ours",
         lambda: recipes.through_circuit(
-            honest, ours, plan.seeds, run.variation, array, plan.effort
+            honest, ours, plan.seeds, run.errors(circuit=True), array, plan.effort
         ),
     )
     both = run.trained("c-ours_with_remedies", lambda: _mended(run, honest, mended, array))
@@ -241,7 +258,7 @@ def reproduce(
     record: dict[str, Any] = {
         "paper": PAPER,
         "plan": asdict(plan),
-        "wire_ohm": WIRE,
+        "hardware": hardware.record(),
         "overlap": _overlap(released),
         "rows": rows,
         "budget": _budget(run, through[middle], honest),
@@ -257,7 +274,7 @@ def reproduce(
     if plan.confirm:
         record["ngspice"] = _confirm(run, through[middle], middle, honest)
     if plan.digits is not None:
-        record["digits"] = digits.reproduce(folder / "digits", plan.digits, say=say)
+        record["digits"] = digits.reproduce(folder / "digits", plan.digits, say=say, card=card)
     return record
 
 
@@ -295,10 +312,10 @@ def _seen(
 
 def _mended(run: _Run, split: Split, start: Sequence[Network], array: Crossbar | None) -> Trained:
     """Networks trained with all remedies in the loop, ideal or through the circuit."""
+    errors = run.errors(circuit=array is not None)
     return recipes.with_remedies(
-        split, start, run.plan.seeds, run.variation, REMEDIES["all remedies"], array,
-        run.plan.effort,
-    )  # fmt: skip
+        split, start, run.plan.seeds, errors, REMEDIES["all remedies"], array, run.plan.effort
+    )
 
 
 def _middle(studies: Sequence[TransferStudy]) -> int:
@@ -330,7 +347,8 @@ def _tried(run: _Run, split: Split) -> list[dict[str, Any]]:
 def _budget(run: _Run, net: Network, split: Split) -> list[dict[str, Any]]:
     run.say("loss budget")
     found = loss_budget(
-        mapped_on_8x8(net, circuit=True), split.x_test, split.y_test, variation=run.variation,
+        run.mapped(net, circuit=True), split.x_test, split.y_test,
+        variation=run.hardware.variation,
         transfers=run.plan.budget_transfers, seed=77,
     )  # fmt: skip
     return [asdict(loss) for loss in found]
@@ -352,7 +370,7 @@ def _boundaries(
     nets = {k: v[0] for k, v in _networks(run, "b", split).items() if k != "ours"}
     nets["ours"] = ours[middle]
     found = {k: net.forward(grid)[-1].reshape(61, 61) for k, net in nets.items()}
-    mapped = mapped_on_8x8(through[middle], circuit=True)
+    mapped = run.mapped(through[middle], circuit=True)
     circuit = infer(mapped, grid, "surrogate").sums[-1].reshape(61, 61)
     return {"x0": x0, "x1": x1, "logits": found | {"ours, through the circuit": circuit}}
 
@@ -366,8 +384,8 @@ def _confirm(run: _Run, net: Network, middle: int, split: Split) -> dict[str, An
         run.say(f"confirmation: {count} transfers with {engine}")
         path = run.folder / "transfers" / f"confirm-{engine}-seed{seed}.h5"
         found[engine] = transfer(
-            mapped_on_8x8(net, circuit=True), split.x_test, split.y_test,
-            variation=run.variation, seed=1000 + seed, transfers=count, engine=engine, path=path,
+            run.mapped(net, circuit=True), split.x_test, split.y_test, seed=1000 + seed,
+            variation=run.hardware.variation, transfers=count, engine=engine, path=path,
         )  # fmt: skip
     mine, golden = found["surrogate"], found["ngspice"]
     scale = float(np.abs(golden.logits).max())

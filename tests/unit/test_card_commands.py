@@ -1,0 +1,135 @@
+"""Every command and a calibration card: it is taken and named, or refused in clear words."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+import xbarspice as xb
+from xbarspice import store
+from xbarspice.card import CalibrationCard, CardValue
+from xbarspice.cli import steps
+from xbarspice.cli.app import app
+from xbarspice.errors import InputError
+from xbarspice.mapping import map_network
+from xbarspice.network import Network, save
+
+CARD = CalibrationCard(
+    title="die 7", data_sha256="ab" * 32, device="sinh_tio2",
+    values={
+        "R_wl": CardValue(value=9.0, low=8.5, high=9.5, unit="ohm"),
+        "R_sense": CardValue(value=60.0, low=55.0, high=65.0, unit="ohm"),
+        "device.b": CardValue(value=2.0, low=1.9, high=2.1),
+    },
+    variability=({"name": "relative_noise", "sigma": 0.02},),
+)  # fmt: skip
+NAMED = "die 7 (data abababababab, card "
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A network, the same mapped without a card, a crossbar file, a card."""
+    rng = np.random.default_rng(0)
+    network = Network(
+        W=(rng.normal(size=(2, 8)), rng.normal(size=(8, 1))), b=(np.zeros(8), np.zeros(1)),
+        activation="sigmoid",
+    )  # fmt: skip
+    save(tmp_path / "n.npz", network)
+    mapped = map_network(network, layout="folded", tile_rows=8, tile_cols=8)
+    store.save_mapped(tmp_path / "plain.h5", mapped)
+    store.write_tree(tmp_path / "c.h5", store.crossbar_to_tree(mapped.arrays[0]), "crossbar")
+    (tmp_path / "card.toml").write_text(CARD.to_toml())
+    return tmp_path
+
+
+def run(folder, *arguments, card="card.toml"):
+    """Invoke a command in JSON; names of files in the folder become their paths."""
+    words = [str(folder / w) if (folder / w).exists() or w.startswith("OUT") else w
+             for w in arguments]  # fmt: skip
+    more = ["--calibration", str(folder / card)] if card else []
+    return CliRunner().invoke(app, [*words, *more, "--json"])
+
+
+def record_of(done):
+    assert done.exit_code == 0, done.output + repr(done.exception)
+    return json.loads(done.stdout)
+
+
+def commands(group, name=""):
+    for key, value in group.commands.items():
+        if hasattr(value, "commands"):
+            yield from commands(value, f"{name}{key} ")
+        else:
+            yield f"{name}{key}", value
+
+
+def test_every_command_takes_a_card():
+    for name, command in commands(get_command(app)):
+        assert any("--calibration" in p.opts for p in command.params), name
+
+
+VERIFY = ("--engine", "surrogate", "--reference", "nodal", "--random", "3", "--out", "OUT")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("map", "n.npz", "--out", "OUT.h5"),
+        ("netlist", "plain.h5", "--out", "OUT"),
+        ("solve", "plain.h5"),
+        ("verify", "plain.h5", *VERIFY),
+        ("verify", "c.h5", *VERIFY),
+        ("transfer", "plain.h5", "--transfers", "3"),
+        ("campaign", "plain.h5", "--out", "OUT.h5", "--engine", "nodal", "--workers", "1"),
+        ("doctor",),
+    ],
+    ids=lambda words: f"{words[0]} {words[1] if len(words) > 1 else ''}",
+)
+def test_the_record_names_the_card(folder, words):
+    done = run(folder, *words)
+    record = json.loads(done.stdout)
+    assert record["calibration"].startswith(NAMED)
+
+
+def test_the_page_of_a_cross_check_names_the_card_and_uses_it(folder):
+    record = record_of(run(folder, "verify", "c.h5", *VERIFY))
+    assert record["arrays"][0]["R_wl"] == 9.0
+    assert record["arrays"][0]["device.b"] == 2.0
+    for name in ("report.html", "report.md", "junit.xml"):
+        assert NAMED in (folder / "OUT" / name).read_text()
+    shown = CliRunner().invoke(
+        app, ["verify", str(folder / "c.h5"), "--engine", "surrogate", "--reference", "nodal",
+              "--random", "3", "--out", str(folder / "OUT"),
+              "--calibration", str(folder / "card.toml")],
+    )  # fmt: skip
+    assert f"calibrated: {NAMED}" in shown.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("verify", "--map", "--map-out", "OUT.toml"), "the trust map sweeps wires and devices"),
+        (("tapeout", "c.h5", "--check"), "holds a folder against its own manifest"),
+        (("transfer", "n.npz", "--rate-lrs", "0.1"), "has its own rates of stuck devices"),
+    ],
+)
+def test_where_a_card_has_no_place_it_is_refused(folder, words, said):
+    done = run(folder, *words)
+    assert isinstance(done.exception, InputError)
+    assert said in str(done.exception)
+
+
+def test_swept_wires_that_go_over_the_card_are_named(folder):
+    done = run(folder, "campaign", "plain.h5", "--out", "OUT.h5", "--engine", "nodal",
+               "--workers", "1", "--random", "2", "--sweep", "R_wl=1,2")  # fmt: skip
+    assert record_of(done)["calibration"].endswith("; overridden by hand: array.R_wl")
+
+
+def test_an_array_takes_the_card_over():
+    config = steps.configuration(None, None)
+    array = xb.Crossbar(np.full((2, 2), 1e-4), R_wl=1.0)
+    assert steps.calibrated_array(array, config) is array
