@@ -128,19 +128,32 @@ class CalibrationCard(_Part):
             InputError: there is no such file, it is not TOML, or an entry breaks the schema.
         """
         try:
-            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+            text = path.read_text(encoding="utf-8")
         except OSError as error:
             raise broken_rule(
                 "the calibration card must be readable", error, "Check the path."
             ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
             raise InputError(f"`{path.name}` must be TOML; {error}. Mend that line.") from None
+        return cls.from_text(text, path.name)
+
+    @classmethod
+    def from_text(cls, text: str, name: str) -> CalibrationCard:
+        """A card from its text; `name` stands for it in messages.
+
+        Raises:
+            InputError: it is not TOML, or an entry breaks the schema.
+        """
+        try:
+            return cls.model_validate(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise InputError(f"`{name}` must be TOML; {error}. Mend that line.") from None
         except ValidationError as error:
             found = "; ".join(
                 f"{'.'.join(map(str, e['loc'])) or 'card'}: {e['msg']}" for e in error.errors()
             )
             raise InputError(
-                f"the calibration card `{path.name}` must follow the schema; received {found}. "
+                f"the calibration card `{name}` must follow the schema; received {found}. "
                 "Write it with `xbarspice calibrate`, or see xbarspice.card."
             ) from None
 

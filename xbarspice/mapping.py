@@ -100,7 +100,16 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MappedNetwork:
-    """A network on its arrays: everything that an engine and a tester need to know."""
+    """A network on its arrays: everything that an engine and a tester need to know.
+
+    Attributes:
+        network, arrays, layers, blocks: the network and where it stands.
+        G_min, G_max: conductance range, S.
+        V_read: voltage of a full-scale input, V.
+        card: text of the calibration card (see `xbarspice.card`) whose wires and device the arrays
+            have; "": none.
+        overruled: calibrated values that were set by hand instead, such as "array.R_wl".
+    """
 
     network: Network
     arrays: tuple[Crossbar, ...]
@@ -109,6 +118,8 @@ class MappedNetwork:
     G_min: float
     G_max: float
     V_read: float
+    card: str = ""
+    overruled: tuple[str, ...] = ()
 
     def blocks_of(self, layer: int) -> list[Block]:
         """The blocks of one layer, in order."""

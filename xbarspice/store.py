@@ -173,7 +173,7 @@ def _ends_from_tree(tree: Tree) -> LineEnds:
 
 
 def save_mapped(path: Path, mapped: MappedNetwork) -> None:
-    """Write a mapped network: its weights, arrays, scales and places."""
+    """Write a mapped network: its weights, arrays, scales and places, and its calibration card."""
     network = mapped.network
     tree: Tree = {
         "activation": network.activation,
@@ -182,6 +182,7 @@ def save_mapped(path: Path, mapped: MappedNetwork) -> None:
         "arrays": {str(k): crossbar_to_tree(a) for k, a in enumerate(mapped.arrays)},
         "layers": {str(k): dict(layer.__dict__) for k, layer in enumerate(mapped.layers)},
         "blocks": {str(k): _block_to_tree(mapped, b) for k, b in enumerate(mapped.blocks)},
+        "calibration": {"card": mapped.card, "overruled": " ".join(mapped.overruled)},
     }  # fmt: skip
     write_tree(path, tree, "mapped network")
 
@@ -205,6 +206,7 @@ def load_mapped(path: Path) -> MappedNetwork:
         activation=tree["activation"],
     )
     arrays = tuple(crossbar_from_tree(tree["arrays"][str(k)]) for k in range(len(tree["arrays"])))
+    calibration = tree.get("calibration", {})  # files of older versions have none
     blocks = []
     for k in range(len(tree["blocks"])):
         values = tree["blocks"][str(k)]
@@ -215,4 +217,6 @@ def load_mapped(path: Path) -> MappedNetwork:
         layers=tuple(Layer(**tree["layers"][str(k)]) for k in range(layers)),
         blocks=tuple(blocks),
         **{name: tree[name] for name in ("G_min", "G_max", "V_read")},
+        card=calibration.get("card", ""),
+        overruled=tuple(calibration.get("overruled", "").split()),
     )

@@ -46,7 +46,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def run(folder, *arguments, card="card.toml"):
+def run(folder, *arguments, card: str | None = "card.toml"):
     """Invoke a command in JSON; names of files in the folder become their paths."""
     words = [str(folder / w) if (folder / w).exists() or w.startswith("OUT") else w
              for w in arguments]  # fmt: skip
@@ -133,3 +133,81 @@ def test_an_array_takes_the_card_over():
     config = steps.configuration(None, None)
     array = xb.Crossbar(np.full((2, 2), 1e-4), R_wl=1.0)
     assert steps.calibrated_array(array, config) is array
+
+
+# --- a mapped network keeps its card ------------------------------------------------------------
+
+
+@pytest.fixture
+def kept(folder):
+    """The network mapped with the card, one value of it set by hand; then without the card."""
+    done = run(folder, "map", "n.npz", "--out", "OUT.h5", "--set", "array.R_wl=3")
+    assert done.exit_code == 0, done.output
+    (folder / "OUT.h5").rename(folder / "kept.h5")
+    (folder / "card.toml").rename(folder / "same.toml")
+    return folder
+
+
+def test_a_mapped_network_comes_back_with_its_card(kept):
+    again = store.load_mapped(kept / "kept.h5")
+    assert again.card == CARD.to_toml()
+    assert again.overruled == ("array.R_wl",)
+    store.save_mapped(kept / "more.h5", again)
+    assert store.load_mapped(kept / "more.h5").card == CARD.to_toml()
+    assert store.load_mapped(kept / "plain.h5").card == ""
+
+
+def test_later_commands_use_and_name_the_card_of_the_mapped_network(kept):
+    config = steps.configuration(None, None, mapped=kept / "kept.h5")
+    assert config.array.R_wl == 3.0  # as set by hand when it was mapped
+    assert config.array.R_sense == 60.0
+    assert config.array.model() == CARD.model()
+    assert config.variability == CARD.variability
+    assert config.calibration is not None
+    assert config.calibration.text.startswith(NAMED)
+    assert config.calibration.overridden == ("array.R_wl",)
+    (array,) = steps.mapped_network(kept / "kept.h5", config, None).arrays
+    assert (array.R_wl, array.R_sense, array.device) == (3.0, 60.0, CARD.model())
+    plain = steps.configuration(None, None, mapped=kept / "plain.h5")
+    assert plain == steps.configuration(None, None)
+
+
+def test_a_run_folder_and_commands_carry_it_on(kept):
+    record = record_of(run(kept, "verify", "kept.h5", *VERIFY, card=None))
+    assert record["calibration"].startswith(NAMED)
+    assert record["calibration"].endswith("overridden by hand: array.R_wl")
+    assert [record["arrays"][0][k] for k in ("R_wl", "R_sense", "device.b")] == [3.0, 60.0, 2.0]
+    again = store.load_mapped(kept / "OUT" / "mapped.h5")
+    assert (again.card, again.overruled) == (CARD.to_toml(), ("array.R_wl",))
+    named = record_of(run(kept, "solve", "kept.h5", "--set", "array.R_bl=2", card=None))
+    assert "card " in named["calibration"]
+
+
+def test_the_same_card_is_taken_and_another_refused(kept):
+    same = run(kept, "solve", "kept.h5", "--random", "2", card="same.toml")
+    assert record_of(same)["calibration"].endswith("overridden by hand: array.R_wl")
+    other = CARD.model_copy(update={"title": "die 8"})
+    (kept / "other.toml").write_text(other.to_toml())
+    for words in (("solve", "kept.h5"), ("verify", "kept.h5", *VERIFY)):
+        done = run(kept, *words, card="other.toml")
+        assert isinstance(done.exception, InputError)
+        assert "keeps the calibration card that it was mapped with" in str(done.exception)
+        assert "die 8" in str(done.exception)
+        assert "die 7" in str(done.exception)
+
+
+def test_a_fit_of_a_mapped_network_takes_its_card_on(kept):
+    """What is not fitted keeps its calibrated value and interval in the new card."""
+    (array,) = store.load_mapped(kept / "kept.h5").arrays
+    V_in = np.random.default_rng(1).uniform(-0.2, 0.2, (12, array.rows))
+    found = xb.solve(array.replace(R_bl=4.0, ends=xb.READ), V_in, engine="nodal")
+    store.write_tree(kept / "r.h5", {"V_in": V_in, "I_out": found.I_out}, "reads")
+    done = run(kept, "calibrate", "reads", "r.h5", "--array", "kept.h5", "--free", "R_bl",
+               "--out", "OUT", card=None)  # fmt: skip
+    assert done.exit_code == 0, done.output + repr(done.exception)
+    made = CalibrationCard.from_toml(kept / "OUT" / "card.toml")
+    assert "R_wl" not in made.values  # it was set by hand: the fit has not used the card's
+    assert made.values["R_bl"].value == pytest.approx(4.0, rel=1e-6)
+    assert made.values["R_sense"] == CARD.values["R_sense"]
+    assert made.parameters == CARD.parameters
+    assert made.variability == CARD.variability

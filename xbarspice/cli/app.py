@@ -100,7 +100,7 @@ def map_(
 
     run = steps.configuration(config, settings, calibration=calibration)
     output_file(out, ".h5")
-    mapped = steps.map_with(load(network, activation), run)
+    mapped = steps.map_with(load(network, activation), run, calibration)
     store.save_mapped(out, mapped)
     screens.show(steps.named(steps.mapping_record(mapped, out), run), json, "Mapped network")
 
@@ -125,7 +125,7 @@ def netlist(
     from xbarspice.cli import steps
     from xbarspice.netlist import write_network
 
-    run = steps.configuration(config, settings, calibration=calibration)
+    run = steps.configuration(config, settings, calibration=calibration, mapped=mapped)
     network = steps.mapped_network(mapped, run, activation)
     x, _ = steps.inputs(network.network, inputs, random, run.seed)
     with run_folder(out) as folder:
@@ -158,7 +158,7 @@ def solve(
     from xbarspice.cli import steps
     from xbarspice.studies.inference import infer
 
-    run = steps.configuration(config, settings, calibration=calibration)
+    run = steps.configuration(config, settings, calibration=calibration, mapped=mapped)
     if out is not None:
         output_file(out, ".h5")
     network = steps.mapped_network(mapped, run, activation)
@@ -196,7 +196,7 @@ def demo(
         seconds = {"train": time.perf_counter() - start}
         network.save(folder / "network.npz", trained.network)
         steps.save_points(folder / "points.npz", split)
-        mapped = steps.map_with(trained.network, run)
+        mapped = steps.map_with(trained.network, run, calibration)
         extra: dict[str, Any] = {
             "title": "Half moons on one 8x8 passive TiO2 crossbar",
             "training": steps.training_record(trained, None),

@@ -133,7 +133,7 @@ def reads(
     """Currents of an array for known inputs: wires, drivers, sense, device and conductances."""
     from xbarspice.studies import calibrate as study
 
-    run = configured(config, settings, seed, calibration)
+    run = configured(config, settings, seed, calibration, array)
     measured = study.read_reads(data)
     start = _array(array, run, (measured.rows, measured.cols), _list(free))
     options = _options(loss, relative, absolute, held_out, run)
@@ -141,7 +141,7 @@ def reads(
         fit, crossbar = study.fit_reads(
             start, measured, _list(free), bounds=_bounds(bound), options=options
         )
-    _finish(Job(data, out, run, calibration, title, date, json), fit, crossbar)
+    _finish(Job(data, out, run, calibration, title, date, json, array), fit, crossbar)
 
 
 @calibrate.command(

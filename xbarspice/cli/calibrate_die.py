@@ -71,7 +71,7 @@ def die(
     from xbarspice.report import calibration as report
     from xbarspice.studies import calibrate as study
 
-    run = configured(config, settings, seed, calibration)
+    run = configured(config, settings, seed, calibration, network)
     measured = study.read_die(data, unit)
     crossbar = _twin(measured, run)
     mapped = None if network is None else steps.mapped_network(network, run, activation)

@@ -18,13 +18,17 @@ Title = Annotated[str | None, typer.Option(help="Title of the report; else the f
 
 
 def configured(
-    config: Path | None, settings: list[str] | None, seed: int | None, calibration: Path | None
+    config: Path | None,
+    settings: list[str] | None,
+    seed: int | None,
+    calibration: Path | None,
+    mapped: Path | None = None,
 ) -> RunConfig:
     """The configuration of a calibration: its starting values."""
     from xbarspice.cli import steps
 
     given = [*(settings or []), *([] if seed is None else [f"seed={seed}"])]
-    return steps.configuration(config, given, calibration=calibration)
+    return steps.configuration(config, given, calibration=calibration, mapped=mapped)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,16 +42,31 @@ class Job:
     title: str | None
     date: str | None
     json: bool
+    mapped: Path | None = None
 
     @property
     def name(self) -> str:
         return self.title or f"Calibration to {self.data.name}"
 
     def before(self) -> CalibrationCard | None:
-        """The card given by --calibration: its other values are taken over."""
-        from xbarspice.card import CalibrationCard
+        """The card given, or carried by what was measured: its other values are taken over.
 
-        return None if self.earlier is None else CalibrationCard.from_toml(self.earlier)
+        Without those that were set by hand: the fit has not used them.
+        """
+        from xbarspice.card import CalibrationCard
+        from xbarspice.cli.cards import carried
+
+        if self.earlier is not None:
+            card = CalibrationCard.from_toml(self.earlier)
+        elif (network := carried(self.mapped)) is not None:
+            card = CalibrationCard.from_text(network.card, "its card")
+        else:
+            return None
+        note = self.run.calibration
+        hand = () if note is None else note.overridden
+        mine = {n.removeprefix("array.").replace("parameters.", "device.") for n in hand}
+        kept = {name: value for name, value in card.values.items() if name not in mine}
+        return card.model_copy(update={"values": kept})
 
     def write(
         self, folder: Path, card: CalibrationCard | None, record: dict[str, Any]

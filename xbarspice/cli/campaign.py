@@ -80,7 +80,7 @@ def campaign(
     from xbarspice.studies import campaign as campaigns
     from xbarspice.variability import drolet_2023
 
-    run = steps.configuration(config, settings, calibration=calibration)
+    run = steps.configuration(config, settings, calibration=calibration, mapped=mapped)
     given = _sweeps(sweep or [])
     run = steps.overruled(run, *(f"array.{name}" for name in given))
     output_file(out, ".h5")

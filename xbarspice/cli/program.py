@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from xbarspice.array import Crossbar
     from xbarspice.config import RunConfig
-    from xbarspice.devices import Device, DynamicDevice
+    from xbarspice.devices import DynamicDevice
     from xbarspice.studies.program import Programmed, Pulses
 
 __all__ = ["register"]
@@ -78,7 +78,7 @@ def program(
     from xbarspice.report import programming_page
     from xbarspice.studies.program import program as study
 
-    run = steps.configuration(config, settings, calibration=calibration)
+    run = steps.configuration(config, settings, calibration=calibration, mapped=mapped)
     if device is not None:
         run = steps.overruled(run, "array.device")
     wanted, run = _arrays(mapped, run, activation, config, settings or [])
@@ -86,7 +86,7 @@ def program(
     options |= {"scheme": scheme.upper() if scheme.lower() != "floating" else "floating"}
     procedure = _pulses(pulse or [])
     problems = [_blank(array, device, start, procedure, options["scheme"]) for array in wanted]
-    run = _changed(run, "array", _as_config(problems[0].device))
+    run = _changed(run, "array", steps.as_config(problems[0].device))
     done: list[Programmed] = []
     with run_folder(out) as folder:
         with screens.progress("programming", quiet=json) as report:
@@ -132,14 +132,6 @@ def _arrays(
     wires = {name: getattr(arrays[0], name) for name in WIRES}
     run = _changed(run, "mapping", {"G_min": low, "G_max": high, "V_read": network.V_read})
     return arrays, _changed(run, "array", wires)
-
-
-def _as_config(device: Device) -> dict[str, Any]:
-    """A device as `ArrayConfig` names it."""
-    usual = type(device)()
-    parameters = {f.name: getattr(device, f.name) for f in fields(device)}  # type: ignore[arg-type]
-    changed = {k: v for k, v in parameters.items() if v != getattr(usual, k)}
-    return {"device": device.name, "parameters": changed}
 
 
 def _changed(run: RunConfig, section: str, values: dict[str, Any]) -> RunConfig:

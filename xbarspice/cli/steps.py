@@ -17,7 +17,15 @@ import numpy as np
 
 import xbarspice
 from xbarspice import netlist, report, store
-from xbarspice.card import CalibrationCard
+from xbarspice.cli.cards import (
+    as_config,
+    calibrated,
+    calibrated_array,
+    named,
+    overlaid,
+    overruled,
+    with_card,
+)
 from xbarspice.config import MappingConfig, RunConfig, child_rng, read_toml
 from xbarspice.engines.ngspice import ngspice_info
 from xbarspice.engines.ngspice.pyspice_probe import pyspice_info
@@ -33,9 +41,9 @@ from xbarspice.studies.verify.subject import SingleArray
 from xbarspice.variability import Variation, from_config
 
 __all__ = [
-    "DEMO", "calibrated", "calibrated_array", "configuration", "doctor_record", "environment",
-    "inference_record", "inference_tree", "inputs", "map_with", "mapped_network", "mapping_record",
-    "named", "overruled", "save_points", "to_json", "training_record", "variation",
+    "DEMO", "as_config", "calibrated", "calibrated_array", "configuration", "doctor_record",
+    "environment", "inference_record", "inference_tree", "inputs", "map_with", "mapped_network",
+    "mapping_record", "named", "overruled", "save_points", "to_json", "training_record", "variation",
     "write_netlists", "write_run",
 ]  # fmt: skip
 
@@ -54,20 +62,28 @@ def configuration(
     base: RunConfig | None = None,
     *,
     calibration: Path | None = None,
+    mapped: Path | None = None,
 ) -> RunConfig:
     """Configuration of a command: each of these goes over the one before.
 
     Defaults, a TOML file, a calibration card, ``section.key=value`` settings. A setting that goes
     over a calibrated value is named in ``calibration.overridden``.
 
+    Args:
+        path: the TOML file.
+        settings: each ``section.key=value``.
+        base: in place of the defaults.
+        calibration: the card; without one, that which the mapped network carries.
+        mapped: what the command works on; counts if it is a mapped network with a card.
+
     Raises:
-        InputError: a setting is not of that form, or a name or value breaks the schema.
+        InputError: a setting is not of that form, a name or value breaks the schema, or the mapped
+            network carries another card.
     """
     values = (base or RunConfig()).model_dump(mode="json")
     if path is not None:
         values = _merged(values, read_toml(path))
-    if calibration is not None:
-        values = CalibrationCard.from_toml(calibration).overlay(values)
+    values = overlaid(values, calibration, mapped)
     for setting in settings or []:
         name, equals, text = setting.partition("=")
         keys = name.strip().split(".")
@@ -98,52 +114,23 @@ def _merged(base: dict[str, Any], change: Any) -> dict[str, Any]:
     return out
 
 
-def map_with(network: Network, config: RunConfig) -> MappedNetwork:
-    """Map a network as the configuration says."""
-    return map_network(network, **config.mapping.model_dump(), **config.array.arguments())
+def map_with(network: Network, config: RunConfig, calibration: Path | None = None) -> MappedNetwork:
+    """Map a network as the configuration says; it carries the card that is in it."""
+    made = map_network(network, **config.mapping.model_dump(), **config.array.arguments())
+    return with_card(made, config, calibration)
 
 
-def mapped_network(path: Path, config: RunConfig, activation: str | None) -> MappedNetwork:
+def mapped_network(
+    path: Path, config: RunConfig, activation: str | None, calibration: Path | None = None
+) -> MappedNetwork:
     """A mapped network from its ``.h5`` file, or a network file mapped by the configuration.
 
-    Of a calibrated configuration, the calibrated values replace those of the file.
+    Of a calibrated configuration, the calibrated values replace those of the file; `calibration` is
+    the card for the network to carry, if it has none yet.
     """
-    if path.suffix == ".h5":
-        return calibrated(store.load_mapped(path), config)
-    return map_with(load_network(path, activation), config)
-
-
-def calibrated(mapped: MappedNetwork, config: RunConfig) -> MappedNetwork:
-    """The same network with the calibrated wires and device of the configuration, if any."""
-    if config.calibration is None:
-        return mapped
-    arrays = tuple(calibrated_array(array, config) for array in mapped.arrays)
-    return dataclasses.replace(mapped, arrays=arrays)
-
-
-def calibrated_array(array: xbarspice.Crossbar, config: RunConfig) -> xbarspice.Crossbar:
-    """An array with the calibrated wires and device of the configuration, if any."""
-    if config.calibration is None:
-        return array
-    new = config.array.arguments()
-    applied = [name.removeprefix("array.").split(".")[0] for name in config.calibration.applied]
-    return array.replace(**{name: new[name] for name in new if name in applied})
-
-
-def overruled(config: RunConfig, *names: str) -> RunConfig:
-    """A configuration that says which calibrated values the command's own options go over."""
-    note = config.calibration
-    hit = [] if note is None else [name for name in names if name in note.applied]
-    if note is None or not hit:
-        return config
-    new = note.model_copy(update={"overridden": (*note.overridden, *hit)})
-    return config.model_copy(update={"calibration": new})
-
-
-def named(record: dict[str, Any], config: RunConfig) -> dict[str, Any]:
-    """A record that also names the calibration card of its configuration, if any."""
-    note = config.calibration
-    return record if note is None else {**record, "calibration": note.text}
+    if path.suffix != ".h5":
+        return map_with(load_network(path, activation), config, calibration)
+    return with_card(calibrated(store.load_mapped(path), config), config, calibration)
 
 
 def variation(config: RunConfig, otherwise: Variation) -> Variation:

@@ -67,7 +67,7 @@ def tapeout(
     from xbarspice.tapeout.flow import tapeout as run_tapeout
     from xbarspice.tapeout.technology import load
 
-    run = steps.configuration(config, settings, calibration=calibration)
+    run = steps.configuration(config, settings, calibration=calibration, mapped=mapped)
     rules = load(technology)
     network = steps.mapped_network(mapped, run, activation)
     x, y = steps.inputs(network.network, inputs, random, run.seed)

@@ -59,7 +59,7 @@ def transfer(
     from xbarspice.studies.transfer import transfer as study
     from xbarspice.variability import drolet_2023
 
-    run = steps.configuration(config, settings, calibration=calibration)
+    run = steps.configuration(config, settings, calibration=calibration, mapped=mapped)
     if out is not None:
         output_file(out, ".h5")
     network = steps.mapped_network(mapped, run, activation)

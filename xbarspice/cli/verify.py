@@ -97,7 +97,9 @@ def verify(
     from xbarspice.cli import steps
 
     given = [*(settings or []), *([] if seed is None else [f"seed={seed}"])]
-    run = steps.configuration(config, given, calibration=calibration)
+    run = steps.configuration(
+        config, given, calibration=calibration, mapped=None if map_ else subject
+    )
     chosen: dict[str, Any] = {"engines": engine or run.engines}
     chosen["reference"] = reference or run.reference
     run = type(run).from_mapping({**run.model_dump(mode="json"), **chosen})
@@ -114,7 +116,7 @@ def verify(
         raise broken_rule(
             "verify needs a network or an array", "no file", "Name it: xbarspice verify mapped.h5"
         )
-    mapped, file = _subject(subject, run, activation)
+    mapped, file = _subject(subject, run, activation, calibration)
     with run_folder(out) as folder:
         points = _points(mapped, file, run, inputs, test_set, random)
         extra: dict[str, Any] = {"title": f"Cross-check of {subject.name}"}
@@ -149,7 +151,9 @@ def _trust_map(run: Any, path: Path, quiet: bool) -> None:
     screens.trust_map(found, path, run.verify.trust_error, quiet)
 
 
-def _subject(path: Path, run: Any, activation: str | None) -> tuple[Any, Any]:
+def _subject(
+    path: Path, run: Any, activation: str | None, calibration: Path | None
+) -> tuple[Any, Any]:
     """The network on its arrays or the single array, and what came with the array's file."""
     from xbarspice.cli import steps
     from xbarspice.studies.verify.subject import is_array_file, load_array, single_array
@@ -158,7 +162,7 @@ def _subject(path: Path, run: Any, activation: str | None) -> tuple[Any, Any]:
         file = load_array(path, run.array.arguments())
         crossbar = steps.calibrated_array(file.crossbar, run)
         return single_array(crossbar, V_read=run.mapping.V_read), file
-    return steps.mapped_network(path, run, activation), None
+    return steps.mapped_network(path, run, activation, calibration), None
 
 
 def _points(
