@@ -40,7 +40,7 @@ def doubled(bank: Bank) -> list[torch.Tensor]:
 def test_conductances_and_logits_are_those_of_the_mapped_network():
     bank = Bank((2, 8, 1), range(3))
     with torch.no_grad():
-        bank.b0 += torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
+        bank.leaves[1] += torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
     folded = Folded(inputs=2, hidden=8)
     G, scales = folded.conductances(doubled(bank))
     x = SPLIT.x_test[:20]
@@ -80,6 +80,25 @@ def test_corrections_are_the_circuit_to_first_order_in_the_errors():
     m = mapped(bank.networks()[0], device="sinh_tio2").with_conductances((noisy[0, 0].numpy(),))
     exact = infer(m, x.numpy(), "nodal").sums[-1][:, 0]
     assert np.abs(near - exact).max() < 0.2 * np.abs(far - exact).max()
+
+
+def test_units_of_ranges_keep_the_functions_and_every_weight_in_its_range():
+    bank = Bank((2, 8, 1), range(2))
+    folded, x = Folded(inputs=2, hidden=8), torch.as_tensor(SPLIT.x_test[:20])
+    G, scales = folded.conductances(doubled(bank))
+    before = folded.logits(G[:, None], scales, x)
+    second = bank.parameters[2].abs().amax(dim=(1, 2)).double().detach()
+    bank.measure_in("ranges")
+    G_after, scales = folded.conductances(doubled(bank))
+    torch.testing.assert_close(G_after, G, rtol=1e-5, atol=0)
+    after = folded.logits(G_after[:, None], scales, x) * second[:, None, None]
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        bank.leaves[0] *= 3
+    bank.within()
+    assert bank.leaves[0].abs().max() == 1
+    bank.measure_in("weights")
+    assert [p.shape for p in bank.leaves] == [(2, 2, 8), (2, 8), (2, 8, 1), (2, 1)]
 
 
 def test_seeds_train_apart_from_each_other():
@@ -226,7 +245,8 @@ def test_a_run_that_was_stopped_ends_bit_for_bit_as_one_that_was_not(tmp_path, p
     phases = [
         Phase(steps=7, learning_rate=0.05),
         Phase(steps=14, draws=4, batch=64, objective="count", hold=0.9, softness=0.3,
-              procedure=procedure, refresh=4, stratified=procedure is None),
+              procedure=procedure, refresh=4, stratified=procedure is None,
+              units="weights" if procedure else "ranges"),
     ]  # fmt: skip
     look = Selection(every=3, draws=20, accuracy=0.0)
     options = {"seeds": [1, 2], "variation": drolet_2023(), "selection": look}
@@ -305,3 +325,5 @@ def test_missing_arguments_are_refused():
         train(SPLIT, [Phase(steps=1, circuit=True)], seeds=[0], variation=None)
     with pytest.raises(InputError, match="step"):
         Phase(steps=0)
+    with pytest.raises(InputError, match="ranges"):
+        Phase(steps=1, draws=1, units="ranges", objective="consistency")

@@ -82,6 +82,11 @@ class Phase:
                 "`share` must be in (0, 1] and `wanted` in (0, 1)",
                 (self.share, self.wanted), "0.125 and 0.95 are usual.",
             )  # fmt: skip
+        if self.units == "ranges" and (self.objective != "count" or not self.hold):
+            raise broken_rule(
+                'units="ranges" leaves the scale of the logits free and needs objective="count" '
+                "and `hold`", (self.objective, self.hold), 'Use units="weights".',
+            )  # fmt: skip
         if self.stratified and (self.draws == 0 or self.procedure is not None):
             raise broken_rule(
                 "`stratified` needs `draws` and no `procedure`",
