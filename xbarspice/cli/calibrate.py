@@ -24,7 +24,7 @@ from xbarspice.errors import broken_rule
 if TYPE_CHECKING:
     from xbarspice.array import Crossbar
     from xbarspice.config import RunConfig
-    from xbarspice.studies.calibrate import Fit, Options
+    from xbarspice.studies.calibrate import Fit, Options, Spread
 
 __all__ = ["register"]
 
@@ -190,25 +190,79 @@ def spread(
     json: Json = False,
 ) -> None:
     """Repeated programming (device, target, G): tuning spread, drift, stuck devices."""
-    from xbarspice.report import calibration as report
     from xbarspice.studies import calibrate as study
 
     run = configured(config, settings, None, calibration)
-    job = Job(data, out, run, calibration, title, date, json)
     found = study.fit_spread(study.read_programming(data))
+    _finish_spread(Job(data, out, run, calibration, title, date, json), found)
+
+
+@calibrate.command(epilog="Example: xbarspice calibrate noise repeats.csv --out runs/noise")
+def noise(
+    data: Data,
+    array: Annotated[
+        Path | None,
+        typer.Option(help="Whole array: its G (.csv), crossbar or mapped network (.h5)."),
+    ] = None,
+    at: Annotated[
+        float | None, typer.Option(help="Time in s that retention stands for; else the last read.")
+    ] = None,
+    out: RunFolder = Path("runs/calibrate"),
+    title: Title = None,
+    date: Date = None,
+    config: Config = None,
+    calibration: Calibration = None,
+    settings: Settings = None,
+    json: Json = False,
+) -> None:
+    """Repeated reads (device, G or R, perhaps t): read noise, and retention where t is known.
+
+    With --array the data are currents of that array (V_in0 ..., I_out0 ...) under inputs that were
+    applied several times. The terms of a card take the place of a command's own error model: give
+    the card of `calibrate spread` as --calibration, and the new card has tuning and stuck devices
+    as well.
+    """
+    from xbarspice.studies import calibrate as study
+
+    run = configured(config, settings, None, calibration, array)
+    if array is None:
+        found = study.fit_noise(study.read_repeats(data), at=at)
+    elif at is not None:
+        raise broken_rule(
+            "retention is fitted to reads of single devices", f"--at {at:g} with --array",
+            "Leave one of them out.",
+        )  # fmt: skip
+    else:
+        measured = study.read_reads(data)
+        G = _array(array, run, (measured.rows, measured.cols), []).G
+        found = study.fit_read_noise(measured, G)
+    _finish_spread(Job(data, out, run, calibration, title, date, json, array), found)
+
+
+def _finish_spread(job: Job, found: Spread) -> None:
+    """Card, record, report and screen of terms of the variability."""
+    from xbarspice.report import calibration as report
+    from xbarspice.studies import calibrate as study
+
+    out, run, date = job.out, job.run, job.date
     card = study.card_of_spread(
-        found, run.array.device, [data], title=job.name, date=date, before=job.before()
+        found, run.array.device, [job.data], title=job.name, date=date, before=job.before()
     )
     rows = [
         {"name": name.removeprefix("variability."), "unit": v.unit, "value": v.value,
          "low": v.low, "high": v.high, "start": None}
         for name, v in found.values.items()
     ]  # fmt: skip
-    record = {"parameters": rows, "findings": list(found.notices), "held_out": None}
+    record = {
+        "parameters": rows, "findings": list(found.notices), "held_out": None,
+        "intervals": "Intervals for 95 %, of each term by its own statistic: likelihood, order "
+        "statistics, binomial, chi^2 or Student's t; see xbarspice.studies.calibrate.spread and "
+        "noise.",
+    }  # fmt: skip
     with run_folder(out) as folder:
         record = job.write(folder, card, record)
         report.write_fit(record, card.to_toml(), folder / "report.html")
-    screens.show(record if json else _short(record, out), json, "Calibration")
+    screens.show(record if job.json else _short(record, out), job.json, "Calibration")
 
 
 def _finish(

@@ -43,8 +43,8 @@ from xbarspice.variability import Variation, from_config
 __all__ = [
     "DEMO", "as_config", "calibrated", "calibrated_array", "configuration", "doctor_record",
     "environment", "inference_record", "inference_tree", "inputs", "map_with", "mapped_network",
-    "mapping_record", "named", "overruled", "save_points", "to_json", "training_record", "variation",
-    "write_netlists", "write_run",
+    "mapping_record", "named", "overruled", "save_points", "to_json", "training_record",
+    "variation", "write_netlists", "write_run",
 ]  # fmt: skip
 
 DEMO = RunConfig(mapping=MappingConfig(layout="folded", tile_rows=8, tile_cols=8))

@@ -40,7 +40,7 @@ def write_fit(
     findings = record["findings"]
     verdict = Verdict(
         state="fail" if findings else "pass", word="WARNINGS" if findings else "DETERMINED",
-        text=f"{len(findings)} remarks on what the data do not determine; see below." if findings
+        text=f"{len(findings)} remark{'s' * (len(findings) > 1)} on what the data do not determine; see below." if findings
         else "The data determine every fitted value.",
     )  # fmt: skip
     items: list[Item] = [Text(text=f"Warning: {text}.", note=True) for text in findings]
@@ -55,7 +55,7 @@ def write_fit(
         )
     if measured is not None and predicted is not None and fitted is not None:
         items += _plots(measured, predicted, fitted.astype(bool), unit)
-    items.append(Text(text=_HOW, note=True))
+    items.append(Text(text=record.get("intervals") or _HOW, note=True))
     sections = [
         Section(title="Fitted values", items=items),
         Section(title="Calibration card", items=[Code(text=card)]),

@@ -3,15 +3,17 @@
 from xbarspice.studies.calibrate.cards import card_of, card_of_spread, record_of
 from xbarspice.studies.calibrate.die import Die, Thresholds, read_die
 from xbarspice.studies.calibrate.fit import Fit, Noise, Options, fit_reads
+from xbarspice.studies.calibrate.noise import fit_noise, fit_read_noise
 from xbarspice.studies.calibrate.placement import Served, best_lines, serve
 from xbarspice.studies.calibrate.pulses import fit_pulses
 from xbarspice.studies.calibrate.readers import (
     read_programming,
     read_pulses,
     read_reads,
+    read_repeats,
     read_sweeps,
 )
-from xbarspice.studies.calibrate.records import Programming, PulseTrains, Reads, sweeps
+from xbarspice.studies.calibrate.records import Programming, PulseTrains, Reads, Repeats, sweeps
 from xbarspice.studies.calibrate.spread import Spread, fit_spread
 
 __all__ = [
@@ -22,19 +24,23 @@ __all__ = [
     "Programming",
     "PulseTrains",
     "Reads",
+    "Repeats",
     "Served",
     "Spread",
     "Thresholds",
     "best_lines",
     "card_of",
     "card_of_spread",
+    "fit_noise",
     "fit_pulses",
+    "fit_read_noise",
     "fit_reads",
     "fit_spread",
     "read_die",
     "read_programming",
     "read_pulses",
     "read_reads",
+    "read_repeats",
     "read_sweeps",
     "record_of",
     "serve",

@@ -87,11 +87,25 @@ def _merged(before: CalibrationCard | None, card: CalibrationCard) -> Calibratio
                 (before.data_sha256 + card.data_sha256).encode()
             ).hexdigest(),
             "values": {**before.model_dump()["values"], **card.model_dump()["values"]},
-            "variability": card.variability or before.variability,
+            "variability": _terms(before.variability, card.variability),
             "data": (*before.data, *card.data),
             "notices": (*before.notices, *card.notices),
         }
     )
+
+
+ORDER = ("cti", "bse", "saf", "retention", "read_noise")
+"""Terms as they follow each other in a die's life; others come first."""
+
+
+def _terms(
+    old: tuple[dict[str, Any], ...], new: tuple[dict[str, Any], ...]
+) -> tuple[dict[str, Any], ...]:
+    """Terms of both cards, the new one's where both have one of a name."""
+    names = {term["name"] for term in new}
+    both = [*(term for term in old if term["name"] not in names), *new]
+    place = {name: k for k, name in enumerate(ORDER)}
+    return tuple(sorted(both, key=lambda term: place.get(term["name"], -1)))
 
 
 def record_of(fit: Fit) -> dict[str, Any]:

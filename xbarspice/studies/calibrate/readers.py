@@ -11,6 +11,8 @@ pulse trains   ``device``, ``V`` (V; 0: a read without a pulse), ``width`` (s), 
                ``R`` (ohm), read after the pulse: in order of time
 programming    ``device``, ``target`` and ``G`` (S) of each write, perhaps ``G_end`` (S) when the
                whole array was finished and ``later_writes``, the devices written in between
+repeats        ``device``, and ``G`` (S) or ``R`` (ohm) of each read, perhaps ``t`` (s since the
+               device was programmed); of a whole array: array reads with repeated voltages
 =============  ===================================================================================
 """
 
@@ -28,9 +30,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from xbarspice import store
 from xbarspice.errors import InputError, broken_rule
 from xbarspice.studies.calibrate import tables
-from xbarspice.studies.calibrate.records import Programming, PulseTrains, Reads, sweeps
+from xbarspice.studies.calibrate.records import Programming, PulseTrains, Reads, Repeats, sweeps
 
-__all__ = ["read_programming", "read_pulses", "read_reads", "read_sweeps"]
+__all__ = ["read_programming", "read_pulses", "read_reads", "read_repeats", "read_sweeps"]
 
 Array = npt.NDArray[np.float64]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -62,6 +64,11 @@ class _Write(_Row):
     later_writes: int = Field(default=0, ge=0)
 
 
+class _Repeat(_Row):
+    G: Positive
+    t: Positive | None = None
+
+
 class _Read(BaseModel):
     V_in: list[Finite]
     I_out: list[Finite | None]
@@ -70,7 +77,7 @@ class _Read(BaseModel):
 
 
 DIMENSIONS = {
-    "V": "V", "I": "A", "width": "s", "G": "S", "R": "ohm", "target": "S", "G_end": "S",
+    "V": "V", "I": "A", "width": "s", "t": "s", "G": "S", "R": "ohm", "target": "S", "G_end": "S",
     "V_in": "V", "V_out": "V", "I_out": "A", "I_in": "A",
 }  # fmt: skip
 LINES = re.compile(r"^(V_in|V_out|I_in|I_out)(\d+)$")
@@ -88,15 +95,29 @@ def read_sweeps(path: Path) -> Reads:
 
 def read_pulses(path: Path) -> PulseTrains:
     """Pulse trains; see the module text."""
-    records = _records(path, ("device", "V", "width", "G", "R"))
+    rows = _checked(_Pulse, path, _with_G(_records(path, ("device", "V", "width", "G", "R"))))
+    labels, index = _labels([r.device for r in rows])
+    V, width, G = (np.array([getattr(r, n) for r in rows]) for n in ("V", "width", "G"))
+    return PulseTrains(device=index, V=V, width=width, G=G, labels=labels)
+
+
+def read_repeats(path: Path) -> Repeats:
+    """Repeated reads of single devices; see the module text."""
+    rows = _checked(_Repeat, path, _with_G(_records(path, ("device", "G", "R", "t"))))
+    return Repeats(
+        device=_labels([r.device for r in rows])[1],
+        G=np.array([r.G for r in rows]),
+        t=np.array([np.nan if r.t is None else r.t for r in rows]),
+    )
+
+
+def _with_G(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Conductances in the place of resistances."""
     for record in records:
         R = record.pop("R", None)
         if R is not None and "G" not in record:
             record["G"] = 1 / R if isinstance(R, float) and R > 0 else R
-    rows = _checked(_Pulse, path, records)
-    labels, index = _labels([r.device for r in rows])
-    V, width, G = (np.array([getattr(r, n) for r in rows]) for n in ("V", "width", "G"))
-    return PulseTrains(device=index, V=V, width=width, G=G, labels=labels)
+    return records
 
 
 def read_programming(path: Path) -> Programming:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from xbarspice.array import READ, LineEnds
 from xbarspice.errors import broken_rule
 
-__all__ = ["Programming", "PulseTrains", "Reads", "sweeps"]
+__all__ = ["Programming", "PulseTrains", "Reads", "Repeats", "sweeps"]
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -143,3 +143,18 @@ class Programming:
     G: Array
     G_end: Array
     later_writes: Index
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Repeats:
+    """Reads of single devices that nobody wrote to in between, N reads.
+
+    Attributes:
+        device: number of the device, (N,).
+        G: conductance, S, (N,).
+        t: time since the device was programmed, s, (N,); NaN where unknown.
+    """
+
+    device: Index
+    G: Array
+    t: Array
