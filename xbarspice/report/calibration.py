@@ -38,9 +38,10 @@ def write_fit(
         unit: of these values.
     """
     findings = record["findings"]
+    count = f"{len(findings)} remark{'s' * (len(findings) > 1)}"
     verdict = Verdict(
         state="fail" if findings else "pass", word="WARNINGS" if findings else "DETERMINED",
-        text=f"{len(findings)} remark{'s' * (len(findings) > 1)} on what the data do not determine; see below." if findings
+        text=f"{count} on what the data do not determine; see below." if findings
         else "The data determine every fitted value.",
     )  # fmt: skip
     items: list[Item] = [Text(text=f"Warning: {text}.", note=True) for text in findings]

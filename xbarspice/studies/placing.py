@@ -10,10 +10,11 @@ from xbarspice.studies.batched import Placement
 from xbarspice.studies.tester import Tester
 from xbarspice.studies.writing import Work, gather
 
-__all__ = ["compensated", "remap"]
+__all__ = ["alike", "compensated", "remap"]
 
 Array = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Index = npt.NDArray[np.intp]
 
 
 def compensated(mapped: MappedNetwork, k: int, wanted: Array, stuck: Bools, value: Array) -> Array:
@@ -77,18 +78,34 @@ def _best_placement(tester: Tester, k: int, work: Work, hit: npt.NDArray[np.intp
     return best
 
 
+def alike(mapped: MappedNetwork, k: int) -> tuple[list[Index], list[Index]]:
+    """Groups of word lines, and of bit lines, of array `k` whose ends do the same in every pass.
+
+    What an end does is what its block says, whatever the leads: `MappedNetwork.crossbar` may call a
+    line that is held at 0 V sensed so as to give it the right lead, which does not make a tester's
+    input line one of its outputs.
+    """
+    rows, cols = mapped.arrays[k].G.shape
+    blocks = [b for b in mapped.blocks if b.array == k]
+    out = []
+    for ends in (
+        [b.ends.word_lines(rows) for b in blocks],
+        [b.ends.bit_lines(cols) for b in blocks],
+    ):
+        kinds = np.stack(ends, axis=1)
+        names = np.array(["".join(str(e) for e in kind.ravel()) for kind in kinds])
+        out.append([np.flatnonzero(names == name) for name in np.unique(names)])
+    return out[0], out[1]
+
+
 def _shuffled(
     mapped: MappedNetwork, k: int, place: Placement, rng: np.random.Generator
 ) -> Placement:
     """Random permutations among lines whose ends are alike in every reading pass."""
-    blocks = [b for b in mapped.blocks if b.array == k]
     out = []
-    for lines, side in ((place.rows, "wl_ends"), (place.cols, "bl_ends")):
-        kinds = np.stack([getattr(mapped.crossbar(b), side) for b in blocks], axis=1)
-        names = np.array(["".join(str(e) for e in kind.ravel()) for kind in kinds])
+    for lines, groups in zip((place.rows, place.cols), alike(mapped, k), strict=True):
         new = lines.copy()
-        for kind in np.unique(names):
-            members = np.flatnonzero(names == kind)
+        for members in groups:
             shuffle = rng.random((len(lines), members.size)).argsort(axis=1)
             new[:, members] = members[shuffle]
         out.append(new)

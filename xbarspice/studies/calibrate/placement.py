@@ -5,7 +5,9 @@ reading pass. What a placement costs is, to second order, the sum over the stuck
 ``(sensitivity (G_stuck - G_wanted))^2``. For given rows this is a linear assignment of the columns
 (Kuhn 1955, doi:10.1002/nav.3800020109), solved exactly; all arrangements of the side with fewer are
 gone through where they are at most `EXACT`, which makes the minimum exact. Random placements are
-judged beside it by the computed answers for tuning points, as in `studies.remedies`.
+judged beside it by the computed answers for tuning points, as in `studies.remedies`. One half of
+these points picks the best random placement; the other half, which nothing was picked by, decides
+between it, the assigned lines and the lines as they stand. Test points play no part.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from xbarspice.mapping import MappedNetwork
 from xbarspice.studies import batched
 from xbarspice.studies.batched import Batch, Placement
 from xbarspice.studies.calibrate.die import Die, Thresholds
+from xbarspice.studies.placing import alike
 from xbarspice.studies.remedies import Procedure, Tester, program
 from xbarspice.variability import Compose, StuckDevices, Variation
 from xbarspice.variability.base import Draws
@@ -90,7 +93,7 @@ def serve(
         mapped: the network on one array of the die's size.
         die: the measured die.
         thresholds: what counts as stuck.
-        tuning: points and classes by which placements are chosen.
+        tuning: points and classes by which placements are chosen, 2 or more.
         test: points and classes by which they are judged; no tuning points.
         errors: tuning errors of healthy devices; their stuck devices are replaced by the die's.
         transfers: draws of these errors.
@@ -166,7 +169,7 @@ def _choose(
         return Placement(rows=plain[0][None], cols=plain[1][None]), "no stuck device: lines kept"
     sensitivity = None if tester.sensitivity is None else tester.sensitivity[0]
     weight = np.ones(value.shape) if sensitivity is None else sensitivity
-    sides = _alike(mapped)
+    sides = alike(mapped, 0)
     *assigned, exact = best_lines(weight, mapped.arrays[0].G, stuck, value, *sides)
     rng = child_rng(seed, "die: random lines")
     found = [plain, tuple(assigned), *(_shuffled(plain, sides, rng) for _ in range(trials))]
@@ -179,21 +182,32 @@ def _choose(
         )
     ]
     margins = tester.margins(tester.logits(seen))
-    score = np.tanh(margins / max(float(np.median(np.abs(margins))), 1e-12)).mean(axis=1)
-    k = int(np.argmax(score))
+    score = np.tanh(margins / max(float(np.median(np.abs(margins))), 1e-12))
+    k = _fair_choice(score, child_rng(seed, "die: judges of the lines"))
     words = ("the lines as they stand", f"linear assignment ({'exact' if exact else 'local'})")
     method = words[k] if k < 2 else f"best of {trials} random placements"
     return Placement(rows=places.rows[k : k + 1], cols=places.cols[k : k + 1]), method
 
 
-def _alike(mapped: MappedNetwork) -> tuple[list[Index], list[Index]]:
-    """Groups of word lines, and of bit lines, whose ends are alike in every reading pass."""
-    out = []
-    for side in ("wl_ends", "bl_ends"):
-        kinds = [getattr(mapped.crossbar(b), side) for b in mapped.blocks if b.array == 0]
-        names = ["".join(map(str, np.ravel(k))) for k in np.stack(kinds, axis=1)]
-        out.append([np.flatnonzero(np.array(names) == n) for n in dict.fromkeys(names)])
-    return out[0], out[1]
+def _fair_choice(score: Array, rng: np.random.Generator) -> int:
+    """Index of the placement to keep: 0 as it stands, 1 assigned, 2 and on random.
+
+    The best of many random placements on some points is better there than elsewhere, so other
+    points must decide between it and the two that were not picked by answers.
+
+    Args:
+        score: of every placement and tuning point, (placements, points).
+        rng: deals the points out.
+    """
+    if score.shape[1] < 2:
+        raise broken_rule(
+            "lines are chosen by at least 2 tuning points", score.shape[1], "Give more points."
+        )
+    order = rng.permutation(score.shape[1])
+    half = len(order) // 2
+    picked, judged = (score[:, part].mean(axis=1) for part in (order[:half], order[half:]))
+    finalists = [0, 1, *([2 + int(np.argmax(picked[2:]))] if len(score) > 2 else [])]
+    return finalists[int(np.argmax(judged[finalists]))]
 
 
 def _shuffled(plain: Any, sides: Any, rng: np.random.Generator) -> tuple[Index, Index]:
