@@ -1,9 +1,11 @@
 """Effective matrices, their gradients and a training step, as ratios measured in one run.
 
-    python benchmarks/bench_training.py [--quick] [--out benchmarks/out]
+    python -m benchmarks.bench_training [--quick] [--out benchmarks/out]
 
 Writes training.json (the figures) and training.md (the table). Times are the best of several
-interleaved repetitions on all cores; errors stand beside them.
+interleaved repetitions on all cores; errors stand beside them. The training steps run twice, each
+time with their ideal peer in a process of their own: with the threads of torch as they are (after
+every product they keep their cores busy for some milliseconds) and with `OMP_WAIT_POLICY=passive`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import argparse
 import json
 import os
 import platform
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -144,7 +148,7 @@ def training(repeats: int) -> list[Record]:
             models[f"{tile} {dtype}"] = xb.nn.convert(plain, config)
     steps = {name: step(model) for name, model in models.items()}
     steps["ideal"] = lambda run=steps["ideal"]: [run() for _ in range(10)]  # short: ten at a time
-    t = best(steps, 2 * repeats)
+    t = best(steps, repeats)
     t["ideal"] /= 10
     rows: list[Record] = []
     for tile, target in ((32, 20), (128, 60)):
@@ -154,6 +158,7 @@ def training(repeats: int) -> list[Record]:
             error = (models[name](x).detach() - exact).abs().max() / exact.abs().max()
             rows.append(
                 {
+                    "threads of torch": os.environ.get("OMP_WAIT_POLICY", "as they are"),
                     "tiles": f"{tile}x{tile}",
                     "dtype": str(dtype).removeprefix("torch."),
                     "ms_a_step": t[name] * 1e3,
@@ -164,6 +169,17 @@ def training(repeats: int) -> list[Record]:
                 }
             )
     return rows
+
+
+def steps_in_a_process(quick: bool, policy: str | None) -> list[Record]:
+    """`training` where torch's threads wait in this way for work."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("OMP_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.bench_training", "--steps", *["--quick"] * quick],
+        env=environment | ({"OMP_WAIT_POLICY": policy} if policy else {}),
+        stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    return json.loads(done.stdout)
 
 
 def table(rows: list[Record]) -> str:
@@ -178,16 +194,22 @@ def table(rows: list[Record]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two repetitions instead of seven")
+    parser.add_argument("--steps", action="store_true", help="print the training steps as JSON")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/out"))
     given = parser.parse_args()
     repeats = 2 if given.quick else 7
+    if given.steps:
+        print(json.dumps(training(2 * repeats)))
+        return
     result = {
         "processor": processor(),
         "cores": os.cpu_count(),
         "load_before": os.getloadavg()[0],
         "effective_matrix": matrices(repeats),
         "one_vector": single_vectors(repeats),
-        "training_step": training(repeats),
+        "training_step": [
+            row for policy in (None, "passive") for row in steps_in_a_process(given.quick, policy)
+        ],
         "load_after": os.getloadavg()[0],
     }
     given.out.mkdir(parents=True, exist_ok=True)

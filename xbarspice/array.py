@@ -289,10 +289,10 @@ class Crossbar:
             ("bit", self.bl_ends, self.R_bl, self.rows),
         )
         for kind, ends, R_wire, cells in lines:
+            if R_wire * (cells - 1) + self.R_driver + self.R_sense > 0:
+                continue
             for line, pair in enumerate(ends):
-                if {*pair} != {End.DRIVEN, End.SENSED}:
-                    continue
-                if R_wire * (cells - 1) + self.R_driver + self.R_sense == 0:
+                if {*pair} == {End.DRIVEN, End.SENSED}:
                     raise broken_rule(
                         "a driver and a sense node must not be joined without any resistance",
                         f"{kind} line {line} driven and sensed through 0 ohm",

@@ -1,5 +1,7 @@
 """The effective matrix by dissection: equal to the nodal engine, and its reverse mode exact."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -156,3 +158,34 @@ def test_factors_of_living_reductions_never_share_memory():
         assert not np.shares_memory(first.panels, other.panels)
         other.reverse(M)
     np.testing.assert_array_equal(first.reverse(M)[0], expected)
+
+
+@pytest.mark.parametrize("shape", [(37, 50), (64, 64), (70, 33)])
+def test_large_fronts_are_exact_in_both_modes(shape):
+    """Shapes whose rows of fronts are long and no whole number of tiles."""
+    rng = np.random.default_rng(3)
+    crossbar = xb.Crossbar(conductances((2, *shape)), R_wl=2.0, R_driver=5.0, R_sense=3.0)
+    expected = xb.solve(
+        crossbar.replace(G=crossbar.G[:, None]), np.eye(shape[0]), engine="nodal"
+    ).I_out
+    reduction = reduce(crossbar, keep=True)
+    np.testing.assert_allclose(reduction.G_eff, expected, rtol=1e-11, atol=0)
+    M = rng.standard_normal(crossbar.G.shape)
+    dG, _dR = reduction.reverse(M)
+    along = crossbar.G * rng.standard_normal(crossbar.G.shape)
+    slope = numeric(
+        lambda t: float((effective_matrix(crossbar.replace(G=crossbar.G + t * along)) * M).sum()),
+        0.0, 1e-3,
+    )  # fmt: skip
+    assert float((dG * along).sum()) == pytest.approx(slope, rel=1e-8)
+
+
+@pytest.mark.skipif(dissection._where is None, reason="only Linux tells a thread its processor")
+def test_threads_are_kept_away_from_the_processor_of_their_caller(monkeypatch):
+    pool = dissection._Pool(1)
+    allowed = os.sched_getaffinity(0)
+    for here in sorted(allowed)[:2]:
+        monkeypatch.setattr(dissection, "_where", lambda here=here: here)
+        pool.keep_away()
+        assert pool.threads.submit(os.sched_getaffinity, 0).result() == (allowed - {here} or {here})
+    pool.threads.shutdown()

@@ -8,8 +8,10 @@ float64, 1e-6 in float32).
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -24,17 +26,19 @@ import numpy.typing as npt
 
 from xbarspice.array import Crossbar
 from xbarspice.errors import broken_rule
-from xbarspice.surrogate.dissection_kernels import forward, reverse
+from xbarspice.surrogate.dissection_kernels import forward, reverse, workspace
 from xbarspice.surrogate.dissection_plan import WIRES, Plan, plan_of, topology_of
 from xbarspice.surrogate.dissection_simd import LANES
 from xbarspice.surrogate.trust import warn_outside
 
-__all__ = ["Reduction", "effective_matrix", "reduce", "reduce_all", "reverse_all"]
+__all__ = ["Reduction", "effective_matrix", "reduce", "reduce_all", "reduce_stacks", "reverse_all"]
 
 KEEP_BYTES = 1 << 30
 """Largest memory for kept factors; beyond it, the reverse mode repeats the elimination."""
 SPARE_BYTES = 1 << 28
 """Largest memory held for the factors of later reductions."""
+HUGE_PAGES = 1 << 22
+"""NumPy asks for huge pages from this size on; small ones cost a miss for every row of a front."""
 WORTH_A_THREAD = 10_000
 """Work (see `_work`) for which starting threads pays."""
 
@@ -117,13 +121,46 @@ def reduce_all(
     crossbars: Sequence[Crossbar], *, dtype: npt.DTypeLike = np.float64, keep: bool = False
 ) -> list[Reduction]:
     """`reduce` for several shapes of arrays that share the cores."""
-    out = [_prepared(crossbar, np.dtype(dtype), keep) for crossbar in crossbars]
-    _on_all_cores(
-        [
-            (r.G_eff.shape, partial(forward, r.G, r.wires, r.plan, panels=r.panels, out=r.G_eff))
-            for r in out
-        ]
-    )
+    return _reduce([_prepared(crossbar, np.dtype(dtype), keep) for crossbar in crossbars])
+
+
+def reduce_stacks(
+    stacks: Sequence[npt.NDArray[Any]], wires: dict[str, float], *, keep: bool = False
+) -> list[Reduction]:
+    """`reduce_all` for ohmic arrays in read mode that are known to be in order.
+
+    Args:
+        stacks: checked conductances, S, each (..., rows, cols), float64 or float32.
+        wires: `WIRES` in ohm.
+        keep: as for `reduce`.
+    """
+    out = []
+    for tiles in stacks:
+        rows, cols = tiles.shape[-2:]
+        R = np.array([wires[name] for name in WIRES], np.float64)
+        G = np.ascontiguousarray(tiles.reshape(-1, rows * cols))
+        out.append(_unreduced(G, R, _read_plan(rows, cols, tuple(R.tolist())), keep))
+    return _reduce(out)
+
+
+@lru_cache(maxsize=64)
+def _read_plan(rows: int, cols: int, R: tuple[float, ...]) -> Plan:
+    """The tree of an array of this shape in read mode."""
+    one = Crossbar(np.ones((rows, cols)), **dict(zip(WIRES, R, strict=True)))
+    return plan_of(topology_of(one))
+
+
+def _reduce(out: list[Reduction]) -> list[Reduction]:
+    """Fill in the G_eff of prepared reductions."""
+    jobs = [
+        _Job(
+            shape=r.G_eff.shape,
+            kernel=partial(forward, r.G, r.wires, r.plan, panels=r.panels, out=r.G_eff),
+            work=workspace(r.plan, reverse=False, kept=r.panels.size > 0),
+        )
+        for r in out
+    ]
+    _on_all_cores(jobs, out[0].G.dtype)
     return out
 
 
@@ -133,12 +170,15 @@ def reverse_all(
     """`Reduction.reverse` of several reductions that share the cores."""
     outs = [np.empty((len(r.G), r.G.shape[1] + len(WIRES)), r.G.dtype) for r in reductions]
     given = [np.ascontiguousarray(M, dtype=r.G.dtype) for r, M in zip(reductions, Ms, strict=True)]
-    _on_all_cores(
-        [
-            (M.shape, partial(reverse, r.G, r.wires, M, r.plan, panels=r.panels, out=out))
-            for r, M, out in zip(reductions, given, outs, strict=True)
-        ]
-    )
+    jobs = [
+        _Job(
+            shape=M.shape,
+            kernel=partial(reverse, r.G, r.wires, M, r.plan, panels=r.panels, out=out),
+            work=workspace(r.plan, reverse=True, kept=r.panels.size > 0),
+        )
+        for r, M, out in zip(reductions, given, outs, strict=True)
+    ]
+    _on_all_cores(jobs, outs[0].dtype)
     answers = []
     for r, M, out in zip(reductions, given, outs, strict=True):
         by_conductance = out[:, -len(WIRES) :].sum(axis=0, dtype=np.float64)
@@ -157,18 +197,22 @@ def _prepared(crossbar: Crossbar, dtype: np.dtype[Any], keep: bool) -> Reduction
         )  # fmt: skip
     if dtype not in (np.float64, np.float32):
         raise broken_rule("`dtype` must be float64 or float32", dtype, "Pass one of them.")
-    plan = plan_of(topology_of(crossbar))
     G = np.ascontiguousarray(crossbar.G_flat.reshape(-1, crossbar.rows * crossbar.cols), dtype)
     R = np.array([getattr(crossbar, name) for name in WIRES])
-    wires = np.divide(1.0, R, out=np.zeros_like(R), where=R > 0).astype(dtype)
-    size = -(-len(G) // LANES) * plan.panels * LANES
-    keep = keep and size * dtype.itemsize <= KEEP_BYTES
+    return _unreduced(G, R, plan_of(topology_of(crossbar)), keep)
+
+
+def _unreduced(G: npt.NDArray[Any], R: npt.NDArray[Any], plan: Plan, keep: bool) -> Reduction:
+    """A reduction of G (arrays, rows * cols), S, with `WIRES` of R, ohm; its G_eff is still 0."""
+    wires = np.divide(1.0, R, out=np.zeros_like(R), where=R > 0).astype(G.dtype)
+    size = -(-len(G) // LANES) * plan.panels * LANES * G.itemsize
+    keep = keep and 0 < size <= KEEP_BYTES
     out = Reduction(
-        G_eff=np.zeros((len(G), crossbar.rows, crossbar.cols), dtype),
+        G_eff=np.zeros((len(G), plan.rows, plan.cols), G.dtype),
         G=G,
         wires=wires,
         plan=plan,
-        panels=_buffers.take(size * dtype.itemsize).view(dtype) if keep else np.empty(0, dtype),
+        panels=_buffers.take(size).view(G.dtype) if keep else np.empty(0, G.dtype),
     )
     if keep:
         weakref.finalize(out, _buffers.give, out.panels).atexit = False
@@ -183,12 +227,12 @@ class _Buffers:
         self.lock = threading.Lock()
 
     def take(self, size: int) -> npt.NDArray[Any]:
-        """`size` bytes; a free buffer is taken if it fits without much waste."""
+        """At least `size` bytes; a free buffer is taken if it fits without much waste."""
         with self.lock:
             for k, buffer in enumerate(self.free):
-                if size <= buffer.nbytes <= 2 * size:
-                    return self.free.pop(k)[:size]
-        return np.empty(size, np.uint8)
+                if size <= buffer.nbytes <= max(2 * size, HUGE_PAGES):
+                    return self.free.pop(k)
+        return np.empty(max(-(-size // 8) * 8, HUGE_PAGES), np.uint8)  # whole float64 numbers
 
     def give(self, panels: npt.NDArray[Any]) -> None:
         """Return a buffer; the oldest ones go while more than `SPARE_BYTES` are held."""
@@ -207,24 +251,70 @@ def _work(shape: tuple[int, ...]) -> float:
     return -(-arrays // LANES) * cells**1.5
 
 
-def _on_all_cores(jobs: list[tuple[tuple[int, ...], Callable[..., None]]]) -> None:
-    """Do kernels on arrays of these shapes; they take (worker, workers) and release the GIL."""
-    work = sum(_work(shape) for shape, _kernel in jobs)
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """A kernel on arrays of a shape; it takes (worker, workers, work) and releases the GIL."""
+
+    shape: tuple[int, ...]
+    kernel: Callable[..., None]
+    work: int
+
+
+def _on_all_cores(jobs: list[_Job], dtype: np.dtype[Any]) -> None:
+    work = sum(_work(job.shape) for job in jobs)
     workers = numba.get_num_threads() if work >= WORTH_A_THREAD else 1
+    scratch = max(job.work for job in jobs) * dtype.itemsize
 
     def part(k: int) -> None:
-        for n, (_shape, kernel) in enumerate(jobs):  # shifted: short jobs go to different workers
-            kernel(worker=(k + n) % workers, workers=workers)
+        buffer = _buffers.take(scratch)
+        try:
+            for n, job in enumerate(jobs):  # shifted: short jobs go to different workers
+                job.kernel(worker=(k + n) % workers, workers=workers, work=buffer.view(dtype))
+        finally:
+            _buffers.give(buffer)
 
-    others = [_threads(workers - 1).submit(part, k) for k in range(1, workers)]
+    if workers == 1:
+        part(0)
+        return
+    pool = _pool(workers - 1)
+    pool.keep_away()
+    others = [pool.threads.submit(part, k) for k in range(1, workers)]
     part(0)
     for other in others:
         other.result()
 
 
+class _Pool:
+    """Threads that stay, on other processors than the thread that gives them work.
+
+    On a virtual machine Linux takes a halted processor for a busy one and wakes a thread where its
+    waker runs: both then share one processor, at half the speed, for as long as a job lasts.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.threads = ThreadPoolExecutor(count, thread_name_prefix="xbarspice")
+        started = threading.Barrier(count + 1)
+        for _ in range(count):
+            self.threads.submit(started.wait)
+        started.wait()
+        self.away_from = -1
+
+    def keep_away(self) -> None:
+        """Move the threads away from the processor of the caller."""
+        if _where is None or (here := _where()) == self.away_from:
+            return
+        allowed = os.sched_getaffinity(0)
+        for thread in self.threads._threads:
+            os.sched_setaffinity(thread.native_id or 0, allowed - {here} or allowed)
+        self.away_from = here
+
+
+_where = getattr(ctypes.CDLL(None), "sched_getcpu", None) if sys.platform == "linux" else None
+
+
 @lru_cache(maxsize=1)
-def _threads(count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, thread_name_prefix="xbarspice")
+def _pool(count: int) -> _Pool:
+    return _Pool(count)
 
 
-os.register_at_fork(after_in_child=_threads.cache_clear)  # threads do not survive a fork
+os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork

@@ -21,7 +21,8 @@ __all__ = ["TILE", "WIRES", "Plan", "Topology", "plan_of", "topology_of"]
 Index = npt.NDArray[np.int64]
 
 TILE = 4
-"""Kept nodes of a front are padded to a multiple of this, so that kernels see whole tiles only."""
+"""Eliminated and kept nodes of a front are each padded to a multiple of this, so that kernels see
+whole tiles only."""
 WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
 """The shared resistances, in the order in which kernels take their conductances."""
 
@@ -40,12 +41,14 @@ class Plan(NamedTuple):
     """The tree in post-order; positions count vectors (one number of every lane).
 
     Attributes:
+        rows, cols: shape of the array.
         front: (fronts, 15) integers a front, see the ``F_*`` constants of this module.
         element: (elements, 3): position of the two nodes in their front, and the value number:
             cells count from 0 by rows, then the four shared conductances (`WIRES`).
         child_map: positions of every front's kept nodes in the front of its parent.
         nodes: node number of every position of every front (word-line nodes by rows, bit-line
             nodes by rows, terminals), in the order of the fronts.
+        values: conductances of an array, the shared ones (`WIRES`) last.
         panels: size of all panels together.
         stack: size of the forward workspace.
         reverse_stack: size of the reverse workspace.
@@ -56,10 +59,13 @@ class Plan(NamedTuple):
         sink_col: bit line of every sink terminal, -1 for the common ground.
     """
 
+    rows: int
+    cols: int
     front: Index
     element: Index
     child_map: Index
     nodes: Index
+    values: int
     panels: int
     stack: int
     reverse_stack: int
@@ -224,14 +230,15 @@ def plan_of(topology: Topology) -> Plan:
     panels = 0
     for k, front in enumerate(order):
         kept, count = front.kept, len(front.eliminated)
-        padded = -(-len(kept) // TILE) * TILE
-        where = {node: p for p, node in enumerate(front.inner)}
+        padded = wide(len(kept))
+        gap = wide(count) - count  # kept nodes begin on a tile
+        where = {node: p + gap * (p >= count) for p, node in enumerate(front.inner)}
         row = table[k]
         row[F_E], row[F_K], row[F_PAD] = count, len(kept), padded
         row[F_SOURCE] = sum(n < network.first_terminal for n in kept)
         row[F_SINK] = sum(n < network.first_sink for n in kept)
         row[F_PANEL], row[F_ELEMENT], row[F_NODE] = panels, len(elements), len(nodes)
-        panels += count * (count + padded + 1)
+        panels += _panel(row)
         for a, b, value in front.elements:
             low, high = sorted((where[a], where[b]))
             elements.append((low, high, value))
@@ -243,15 +250,18 @@ def plan_of(topology: Topology) -> Plan:
         nodes += front.inner
     stack, reverse = _stack_positions(table)
     return Plan(
+        rows=topology.rows,
+        cols=topology.cols,
         front=table,
         element=np.array(elements, dtype=np.int64).reshape(-1, 3),
         child_map=np.array(maps, dtype=np.int64),
         nodes=np.array(nodes, dtype=np.int64),
+        values=topology.rows * topology.cols + len(WIRES),
         panels=panels,
         stack=stack,
         reverse_stack=reverse,
-        widest=int((table[:, F_E] * (table[:, F_E] + table[:, F_PAD] + 1)).max()),
-        tallest=int(-(-table[:, F_E].max() // TILE) * TILE),
+        widest=max(map(_panel, table)),
+        tallest=int(wide(table[:, F_E].max())),
         broadest=int(table[:, F_PAD].max()),
         source_row=np.array(
             [n - network.first_terminal for n in root.kept if n < network.first_sink], np.int64
@@ -267,18 +277,36 @@ def plan_of(topology: Topology) -> Plan:
     )
 
 
+def wide(count: int) -> int:
+    """A number of nodes, padded to whole tiles."""
+    return -(-count // TILE) * TILE
+
+
+def stride(across: int) -> int:
+    """Distance of the rows of a matrix that is `across` wide: long rows are an odd number of tiles.
+
+    A column of a matrix whose rows are a power of two apart falls into a few sets of the caches.
+    """
+    return across + TILE if across >= 32 and across % (2 * TILE) == 0 else across
+
+
+def _panel(front: Index) -> int:
+    """Size of a front's panel: a row and a scale for every eliminated node."""
+    return int(front[F_E] * (stride(wide(front[F_E]) + front[F_PAD]) + 1))
+
+
 def _stack_positions(table: Index) -> tuple[int, int]:
     """Place every front above its parent (forward also above its elder sibling); sizes needed."""
     table[-1, F_STACK] = table[-1, F_REVERSE] = 0
     stack = reverse = 0
     for row in table[::-1]:
-        kept = row[F_PAD] ** 2
-        full = (row[F_E] + row[F_K]) * (row[F_E] + row[F_PAD])
+        kept = row[F_PAD] * stride(row[F_PAD])
+        full = (wide(row[F_E]) + row[F_K]) * stride(wide(row[F_E]) + row[F_PAD])
         end, end_reverse = row[F_STACK] + kept, row[F_REVERSE] + full
         stack, reverse = max(stack, end), max(reverse, end_reverse)
         for column in (F_CHILD_A, F_CHILD_B):
             if row[column] >= 0:
                 child = table[row[column]]
                 child[F_STACK], child[F_REVERSE] = end, end_reverse
-                end += child[F_PAD] ** 2
+                end += child[F_PAD] * stride(child[F_PAD])
     return int(stack), int(reverse)

@@ -16,6 +16,7 @@ from xbarspice.devices import Device
 from xbarspice.errors import broken_rule
 from xbarspice.mapping import Layer, layer_scales, pair_conductances
 from xbarspice.surrogate.dissection_plan import WIRES
+from xbarspice.surrogate.pair_kernels import pairs, pairs_back
 from xbarspice.surrogate.tiling import Tiling
 from xbarspice.surrogate.torch_matrix import as_numpy, effective_matrix, pair_matrix
 from xbarspice.surrogate.torch_solve import solve
@@ -234,7 +235,7 @@ def _pair(value: Any) -> tuple[int, int]:
 class _Pairs(torch.autograd.Function):
     """Inputs: lines and their scales (two a block: weights, bias), the range; output: pairs, S.
 
-    `pair_conductances` in NumPy: the matrices are too small to wake torch's threads for every step.
+    `pair_conductances` compiled: the matrices are too small to wake torch's threads for every step.
     """
 
     @staticmethod
@@ -247,8 +248,8 @@ class _Pairs(torch.autograd.Function):
         out = np.empty((sum(map(len, lines)), 2 * lines[0].shape[1]), lines[0].dtype)
         top = 0
         for block, scale in zip(lines, scales, strict=True):
-            part = out[top : top + len(block)]
-            part[:, 0::2], part[:, 1::2] = pair_conductances(block, scale, G_min, G_max)
+            number = out.dtype.type
+            pairs(block, number((G_max - G_min) / scale), number(G_min), out[top:])
             top += len(block)
         return torch.from_numpy(out)
 
@@ -257,8 +258,8 @@ class _Pairs(torch.autograd.Function):
         by_pair, top, out = as_numpy(grads[0]), 0, []
         for block, span in zip(ctx.saved_tensors, ctx.spans, strict=True):
             lines = as_numpy(block)
-            part = by_pair[top : top + len(lines)] * np.asarray(span, by_pair.dtype)
-            out.append(part[:, 0::2] * (lines >= 0) - part[:, 1::2] * (lines <= 0))
+            out.append(np.empty_like(lines))  # in the order of the weights
+            pairs_back(lines, lines.dtype.type(span), by_pair[top:], out[-1])
             top += len(lines)
         return None, None, None, *(torch.from_numpy(by) for by in out)
 

@@ -12,7 +12,7 @@ from xbarspice.array import READ, Crossbar, End, LineEnds
 from xbarspice.devices import Device
 from xbarspice.errors import XbarspiceError, broken_rule
 from xbarspice.surrogate import adjoint
-from xbarspice.surrogate.dissection import Reduction, reduce, reduce_all, reverse_all
+from xbarspice.surrogate.dissection import Reduction, reduce, reduce_stacks, reverse_all
 from xbarspice.surrogate.dissection_plan import WIRES
 from xbarspice.surrogate.tiling import Tiling
 from xbarspice.surrogate.torch_dense import dense_effective_matrix
@@ -179,8 +179,9 @@ class _PairMatrix(torch.autograd.Function):
     def forward(ctx: Any, tiling: Tiling, wires: dict[str, Any], G: Tensor) -> Tensor:
         keep = ctx.needs_input_grad[2]
         values = as_numpy(G)
-        crossbars = [Crossbar(tiles, **wires) for tiles in tiling.stacks(values)]
-        reductions = reduce_all(crossbars, dtype=values.dtype, keep=keep)
+        if not (values.min() >= 0 and values.max() < np.inf):
+            Crossbar(values, **wires)  # says what is wrong
+        reductions = reduce_stacks(tiling.stacks(values), wires, keep=keep)
         if keep:
             ctx.save_for_backward(G)
             ctx.tiling, ctx.reductions = tiling, reductions
