@@ -49,10 +49,6 @@ app = typer.Typer(
 )
 
 
-def _seeded(settings: list[str] | None, seed: int | None) -> list[str]:
-    return [*(settings or []), *([] if seed is None else [f"seed={seed}"])]
-
-
 @app.command(epilog="Example: xbarspice train --out network.npz --seed 3 --set train.hidden=[8]")
 def train(
     out: Annotated[Path, typer.Option(help="Network file to write, .npz.")] = Path("network.npz"),
@@ -71,7 +67,7 @@ def train(
     from xbarspice.studies import data
     from xbarspice.studies import train as training
 
-    run = steps.configuration(config, _seeded(settings, seed), calibration=calibration)
+    run = steps.configuration(config, settings, calibration=calibration, seed=seed)
     for path in (out, *([data_out] if data_out else [])):
         output_file(path, ".npz")
     split = data.half_moons(run.data)
@@ -187,7 +183,7 @@ def demo(
     from xbarspice.studies import data
     from xbarspice.studies import train as training
 
-    run = steps.configuration(config, _seeded(settings, seed), steps.DEMO, calibration=calibration)
+    run = steps.configuration(config, settings, steps.DEMO, calibration=calibration, seed=seed)
     split = data.half_moons(run.data)
     with run_folder(out) as folder:
         start = time.perf_counter()

@@ -9,7 +9,7 @@ import typer
 
 from xbarspice.cli import calibrate_die as die_command
 from xbarspice.cli import screens
-from xbarspice.cli.calibrate_job import Job, Title, configured
+from xbarspice.cli.calibrate_job import Job, Title
 from xbarspice.cli.options import (
     Calibration,
     Config,
@@ -23,6 +23,7 @@ from xbarspice.errors import broken_rule
 
 if TYPE_CHECKING:
     from xbarspice.array import Crossbar
+    from xbarspice.card import CalibrationCard
     from xbarspice.config import RunConfig
     from xbarspice.studies.calibrate import Fit, Options, Spread
 
@@ -80,9 +81,10 @@ def sweeps(
     import numpy as np
 
     from xbarspice.array import Crossbar
+    from xbarspice.cli import steps
     from xbarspice.studies import calibrate as study
 
-    run = configured(config, settings, seed, calibration)
+    run = steps.configuration(config, settings, calibration=calibration, seed=seed)
     reads = study.read_sweeps(data)
     V, current = reads.V_in[:, 0], reads.I_out[:, 0]
     index = np.asarray(reads.array)
@@ -131,9 +133,10 @@ def reads(
     json: Json = False,
 ) -> None:
     """Currents of an array for known inputs: wires, drivers, sense, device and conductances."""
+    from xbarspice.cli import steps
     from xbarspice.studies import calibrate as study
 
-    run = configured(config, settings, seed, calibration, array)
+    run = steps.configuration(config, settings, calibration=calibration, mapped=array, seed=seed)
     measured = study.read_reads(data)
     start = _array(array, run, (measured.rows, measured.cols), _list(free))
     options = _options(loss, relative, absolute, held_out, run)
@@ -166,9 +169,10 @@ def pulses(
     json: Json = False,
 ) -> None:
     """Pulse trains (device, V, width, G or R): parameters of a dynamic device."""
+    from xbarspice.cli import steps
     from xbarspice.studies import calibrate as study
 
-    run = configured(config, settings, seed, calibration)
+    run = steps.configuration(config, settings, calibration=calibration, seed=seed)
     trains = study.read_pulses(data)
     options = _options(loss, relative, absolute, held_out, run)
     with screens.waiting("fitting", quiet=json):
@@ -190,9 +194,10 @@ def spread(
     json: Json = False,
 ) -> None:
     """Repeated programming (device, target, G): tuning spread, drift, stuck devices."""
+    from xbarspice.cli import steps
     from xbarspice.studies import calibrate as study
 
-    run = configured(config, settings, None, calibration)
+    run = steps.configuration(config, settings, calibration=calibration)
     found = study.fit_spread(study.read_programming(data))
     _finish_spread(Job(data, out, run, calibration, title, date, json), found)
 
@@ -222,9 +227,10 @@ def noise(
     the card of `calibrate spread` as --calibration, and the new card has tuning and stuck devices
     as well.
     """
+    from xbarspice.cli import steps
     from xbarspice.studies import calibrate as study
 
-    run = configured(config, settings, None, calibration, array)
+    run = steps.configuration(config, settings, calibration=calibration, mapped=array)
     if array is None:
         found = study.fit_noise(study.read_repeats(data), at=at)
     elif at is not None:
@@ -241,28 +247,12 @@ def noise(
 
 def _finish_spread(job: Job, found: Spread) -> None:
     """Card, record, report and screen of terms of the variability."""
-    from xbarspice.report import calibration as report
     from xbarspice.studies import calibrate as study
 
-    out, run, date = job.out, job.run, job.date
     card = study.card_of_spread(
-        found, run.array.device, [job.data], title=job.name, date=date, before=job.before()
+        found, job.run.array.device, [job.data], title=job.name, date=job.date, before=job.before()
     )
-    rows = [
-        {"name": name.removeprefix("variability."), "unit": v.unit, "value": v.value,
-         "low": v.low, "high": v.high, "start": None}
-        for name, v in found.values.items()
-    ]  # fmt: skip
-    record = {
-        "parameters": rows, "findings": list(found.notices), "held_out": None,
-        "intervals": "Intervals for 95 %, of each term by its own statistic: likelihood, order "
-        "statistics, binomial, chi^2 or Student's t; see xbarspice.studies.calibrate.spread and "
-        "noise.",
-    }  # fmt: skip
-    with run_folder(out) as folder:
-        record = job.write(folder, card, record)
-        report.write_fit(record, card.to_toml(), folder / "report.html")
-    screens.show(record if job.json else _short(record, out), job.json, "Calibration")
+    _leave(job, card, study.record_of_spread(found))
 
 
 def _finish(
@@ -270,20 +260,28 @@ def _finish(
     unit: str = "A",
 ) -> None:  # fmt: skip
     """Card, record, report and screen of a fit."""
-    from xbarspice import store
-    from xbarspice.report import calibration as report
     from xbarspice.studies import calibrate as study
 
     name = device or (crossbar.device.name if crossbar is not None else job.run.array.device)
     card = study.card_of(fit, name, [job.data], title=job.name, date=job.date, before=job.before())
+    fitted = crossbar if any(p.name.startswith("G[") for p in fit.parameters) else None
+    points = (fit.measured, fit.predicted, fit.fitted, unit)
+    _leave(job, card, study.record_of(fit), points=points, crossbar=fitted)
+
+
+def _leave(
+    job: Job, card: CalibrationCard, record: dict[str, Any], *, points: tuple[Any, ...] = (),
+    crossbar: Crossbar | None = None,
+) -> None:  # fmt: skip
+    """Write the run folder of a calibration and show what was found."""
+    from xbarspice import store
+    from xbarspice.report import calibration as report
+
     with run_folder(job.out) as folder:
-        record = job.write(folder, card, study.record_of(fit))
-        if crossbar is not None and any(p.name.startswith("G[") for p in fit.parameters):
+        record = job.write(folder, card, record)
+        if crossbar is not None:
             store.write_tree(folder / "crossbar.h5", store.crossbar_to_tree(crossbar), "crossbar")
-        report.write_fit(
-            record, card.to_toml(), folder / "report.html", fit.measured, fit.predicted,
-            fit.fitted, unit,
-        )  # fmt: skip
+        report.write_fit(record, card.to_toml(), folder / "report.html", *points)
     screens.show(record if job.json else _short(record, job.out), job.json, "Calibration")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xbarspice.cli import screens
-from xbarspice.cli.calibrate_job import Job, Title, configured
+from xbarspice.cli.calibrate_job import Job, Title
 from xbarspice.cli.options import (
     Activation,
     Calibration,
@@ -71,7 +71,7 @@ def die(
     from xbarspice.report import calibration as report
     from xbarspice.studies import calibrate as study
 
-    run = configured(config, settings, seed, calibration, network)
+    run = steps.configuration(config, settings, calibration=calibration, mapped=network, seed=seed)
     measured = study.read_die(data, unit)
     crossbar = _twin(measured, run)
     mapped = None if network is None else steps.mapped_network(network, run, activation)

@@ -1,4 +1,4 @@
-"""What all `xbarspice calibrate` commands share: the configuration, and the files they leave."""
+"""What all `xbarspice calibrate` commands share: the job, its earlier card, its files."""
 
 from __future__ import annotations
 
@@ -12,23 +12,9 @@ if TYPE_CHECKING:
     from xbarspice.card import CalibrationCard
     from xbarspice.config import RunConfig
 
-__all__ = ["Job", "Title", "configured"]
+__all__ = ["Job", "Title"]
 
 Title = Annotated[str | None, typer.Option(help="Title of the report; else the file's name.")]
-
-
-def configured(
-    config: Path | None,
-    settings: list[str] | None,
-    seed: int | None,
-    calibration: Path | None,
-    mapped: Path | None = None,
-) -> RunConfig:
-    """The configuration of a calibration: its starting values."""
-    from xbarspice.cli import steps
-
-    given = [*(settings or []), *([] if seed is None else [f"seed={seed}"])]
-    return steps.configuration(config, given, calibration=calibration, mapped=mapped)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -63,6 +63,7 @@ def configuration(
     *,
     calibration: Path | None = None,
     mapped: Path | None = None,
+    seed: int | None = None,
 ) -> RunConfig:
     """Configuration of a command: each of these goes over the one before.
 
@@ -75,6 +76,7 @@ def configuration(
         base: in place of the defaults.
         calibration: the card; without one, that which the mapped network carries.
         mapped: what the command works on; counts if it is a mapped network with a card.
+        seed: the command's option of that name, which goes over all settings.
 
     Raises:
         InputError: a setting is not of that form, a name or value breaks the schema, or the mapped
@@ -84,7 +86,7 @@ def configuration(
     if path is not None:
         values = _merged(values, read_toml(path))
     values = overlaid(values, calibration, mapped)
-    for setting in settings or []:
+    for setting in [*(settings or []), *([] if seed is None else [f"seed={seed}"])]:
         name, equals, text = setting.partition("=")
         keys = name.strip().split(".")
         if not equals or not all(keys):

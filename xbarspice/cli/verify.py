@@ -96,10 +96,8 @@ def verify(
     """Cross-check engines on a mapped network or an array; exit 1 if a gate fails."""
     from xbarspice.cli import steps
 
-    given = [*(settings or []), *([] if seed is None else [f"seed={seed}"])]
-    run = steps.configuration(
-        config, given, calibration=calibration, mapped=None if map_ else subject
-    )
+    file = None if map_ else subject
+    run = steps.configuration(config, settings, calibration=calibration, mapped=file, seed=seed)
     chosen: dict[str, Any] = {"engines": engine or run.engines}
     chosen["reference"] = reference or run.reference
     run = type(run).from_mapping({**run.model_dump(mode="json"), **chosen})

@@ -1,6 +1,11 @@
 """Calibration: fit the models to measured data, and say how well they are known."""
 
-from xbarspice.studies.calibrate.cards import card_of, card_of_spread, record_of
+from xbarspice.studies.calibrate.cards import (
+    card_of,
+    card_of_spread,
+    record_of,
+    record_of_spread,
+)
 from xbarspice.studies.calibrate.die import Die, Thresholds, read_die
 from xbarspice.studies.calibrate.fit import Fit, Noise, Options, fit_reads
 from xbarspice.studies.calibrate.noise import fit_noise, fit_read_noise
@@ -43,6 +48,7 @@ __all__ = [
     "read_repeats",
     "read_sweeps",
     "record_of",
+    "record_of_spread",
     "serve",
     "sweeps",
 ]

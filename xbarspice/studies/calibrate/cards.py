@@ -14,7 +14,7 @@ from xbarspice.studies.calibrate.fit import Fit
 from xbarspice.studies.calibrate.model import TIED
 from xbarspice.studies.calibrate.spread import Spread
 
-__all__ = ["card_of", "card_of_spread", "record_of"]
+__all__ = ["card_of", "card_of_spread", "record_of", "record_of_spread"]
 
 
 def card_of(
@@ -129,6 +129,21 @@ def record_of(fit: Fit) -> dict[str, Any]:
         "singular_values": fit.singular,
         "evaluations": fit.evaluations,
     }
+
+
+def record_of_spread(spread: Spread) -> dict[str, Any]:
+    """Terms of the variability as plain values, for JSON and reports."""
+    rows = [
+        {"name": name.removeprefix("variability."), "unit": v.unit, "value": v.value,
+         "low": v.low, "high": v.high, "start": None}
+        for name, v in spread.values.items()
+    ]  # fmt: skip
+    return {
+        "parameters": rows, "findings": list(spread.notices), "held_out": None,
+        "intervals": "Intervals for 95 %, of each term by its own statistic: likelihood, order "
+        "statistics, binomial, chi^2 or Student's t; see xbarspice.studies.calibrate.spread and "
+        "noise.",
+    }  # fmt: skip
 
 
 def _finite(value: float) -> float | None:
