@@ -96,7 +96,9 @@ def test_every_setting_and_control_stands_in_the_record(done):
     assert ("c", "ours, trained through the circuit", "") in rows
     assert ("c", "ours, trained with the remedies through the circuit", "all remedies") in rows
     assert done[1]["overlap"] > 150
-    assert set(done[1]["seen"]) == {"ours", "ours, trained with the remedies"}
+    for name, points in (("seen", 800), ("fresh", 400)):
+        assert set(done[1][name]) == {"ours", "ours, trained with the remedies"}
+        assert all(found["points"] == points for found in done[1][name].values())
 
 
 def test_a_second_run_only_reads_what_is_there(done):

@@ -12,7 +12,7 @@ from xbarspice.errors import InputError, StoreError
 from xbarspice.mapping import map_network
 from xbarspice.network import Network
 from xbarspice.studies import recipes
-from xbarspice.studies.data import half_moons
+from xbarspice.studies.data import fresh_half_moons, half_moons
 from xbarspice.studies.folded import Folded
 from xbarspice.studies.hardware_aware import Bank, Phase, Selection, train
 from xbarspice.studies.in_the_loop import best_shift, left_behind
@@ -316,6 +316,18 @@ def test_the_released_split_tests_on_training_points_and_the_honest_one_does_not
     assert len(released.x_train) == 875
     assert shared[0] > 150
     assert shared[1] == 0
+
+
+def test_fresh_points_are_new_points_of_the_same_law_in_the_same_scaling():
+    x, y = fresh_half_moons(DataConfig(), 20000)
+    known = {tuple(p) for p in (*SPLIT.x_train, *SPLIT.x_validation, *SPLIT.x_test)}
+    assert not any(tuple(p) in known for p in x)
+    assert y.mean() == 0.5
+    for k in (0, 1):
+        mine, other = x[y == k], SPLIT.x_train[SPLIT.y_train == k]
+        error = other.std(axis=0) / np.sqrt(len(other))
+        assert np.all(np.abs(mine.mean(axis=0) - other.mean(axis=0)) < 4 * error)
+        np.testing.assert_allclose(mine.std(axis=0), other.std(axis=0), rtol=0.1)
 
 
 def test_missing_arguments_are_refused():

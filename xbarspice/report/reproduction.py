@@ -21,6 +21,25 @@ SETTINGS = {
 }
 TITLE = "Half moons on one 8x8 passive TiO2 array: the experiment of arXiv:2305.18495"
 
+OTHER_DRAWS = (
+    ("steps on the weights, 500 + 1500 steps, 96.6 % held", "81.9", "0.955"),
+    ("steps on the weights, 500 + 1000 steps, 96.6 % held", "81.7", "0.955"),
+    ("the same, trained on 6000 points, 96.2 % held", "81.2", "0.959"),
+    ("the same on 800 points, 97.1 % held", "80.9", "0.958"),
+    ("the same, points jittered by 0.03", "80.9", "0.958"),
+    ("the same, learning rate 0.2", "81.1", "0.959"),
+    ("the same, 64 draws beside the stuck devices", "81.0", "0.959"),
+    ("steps in ranges, 350 steps, 96.6 % held", "82.6", "0.959"),
+    ("then 700 steps at 0.01", "81.9", "0.956"),
+    ("then 700 steps at 0.005, 97.0 % held", "81.4", "0.958"),
+    ("then 350 steps at 0.003", "82.8", "0.956"),
+    ("the same, wanted in 96.5 % of the draws", "82.7", "0.954"),
+    ("the same, sharper margins", "82.1", "0.958"),
+    ("the same, sharper margins, 80 draws, 97.0 % held", "81.9", "0.959"),
+    ("steps in ranges, 150 + 300 steps, 16 starts of 3 or 4 neurons, 97.0 % held", "82.8", "0.958"),
+)
+"""What was tried for our recipe off the data of this experiment."""
+
 
 def write(record: dict[str, Any], folder: Path, *extra: Path) -> None:
     """Write report.html and report.md into a folder, and the Markdown to further paths."""
@@ -129,24 +148,46 @@ def _table_section(record: dict[str, Any]) -> Section:
             f"{digits.errors_text(record['hardware'])}, and it is solved exactly by the surrogate "
             "engine. Networks and settings were chosen on "
             "training and validation points with validation transfers, never on test points; the "
-            "test points were looked at once for each final network. An earlier recipe had been "
-            "looked at on the same test points (72.0 % alone, 91.5 % with all remedies)."
+            "test points were looked at once for each final network. But two other recipes have "
+            "been looked at on the same test points as well. An earlier one: 72.0 % alone, 91.5 % "
+            "with all remedies. A later one, with steps in units of the conductance ranges and "
+            "97.0 % held, chosen on other draws of the half moons (see what was tried): 76.8 % "
+            "alone at a noise-free accuracy of 0.960, 90.8 % with all remedies in the loop at "
+            "0.955, 77.0 and 90.3 % through the circuit; on the fresh points 83.6 % at 0.953 and "
+            "90.8 % at 0.958. On training and validation points its networks with remedies were "
+            "already behind (92.9 %), so the recipe of this report was kept; that was decided "
+            "when the test figures of both were known."
         )
     )
     if "seen" in record:
-        told = "; ".join(
-            f"{name}: {_percent(found['metric'])} %, noise-free {found['noise_free']:.3f}"
-            for name, found in record["seen"].items()
-        )
-        items.append(
-            Text(
-                text=f"The same figures of (b) on the training and validation points: {told}. The "
-                "networks were trained and chosen on these points, so these figures flatter. A "
-                "share of 200 test points has a standard error of about 3 points of a percent; the "
-                "least and the most over the seeds do not show it, for all seeds have these points."
-            )
-        )
+        items += _elsewhere(record)
     return Section(title="Accuracy over the transfers", items=items)
+
+
+def _elsewhere(record: dict[str, Any]) -> list[Any]:
+    """The figures of (b) on the points that were trained on, and on fresh points."""
+    names = {"seen": "training and validation points", "fresh": "fresh points of the same law"}
+    rows = [
+        (
+            recipe, f"{found['points']} {what}", _percent(found["metric"]),
+            f"{found['noise_free']:.3f}",
+        )
+        for key, what in names.items()
+        for recipe, found in record[key].items()
+    ]  # fmt: skip
+    return [
+        Table(
+            caption="The same networks of (b) on other points, 500 transfers",
+            head=("network", "points", "metric %", "noise-free"), rows=rows, left=(0, 1),
+        ),
+        Text(
+            text="The networks were trained and chosen on the training and validation points, so "
+            "these figures flatter. The fresh points were drawn anew for this table; nothing was "
+            "chosen on them. A share of 200 test points has a standard error of about 3 points of "
+            "a percent, which the least and the most over the seeds do not show, for all seeds "
+            "have the same test points; on 4000 points it is 0.6."
+        ),
+    ]  # fmt: skip
 
 
 def _line(row: dict[str, Any]) -> tuple[str, ...]:
@@ -280,4 +321,26 @@ def _tried(record: dict[str, Any]) -> Section:
             for r in rows
         ],
     )
-    return Section(title="What was tried", items=[table])
+    return Section(title="What was tried", items=[table, *_other_draws()])
+
+
+def _other_draws() -> list[Any]:
+    """How the recipe was chosen: measured once, off the data of this experiment."""
+    return [
+        Table(
+            caption="Six other draws of the half moons (seeds 100 to 105), one network each: means "
+            "on 3000 or 4000 fresh points a draw, 1000 transfers; nothing here has to do with the "
+            "test points",
+            head=("what", "metric %", "noise-free"),
+            rows=OTHER_DRAWS,
+        ),
+        Text(
+            text="The best classifier of this law, which knows the densities, has an accuracy of "
+            "0.971. Trained on 6000 points instead of 800, the metric does not rise: the points do "
+            "not limit it. Steps in units of the conductance ranges do in 350 steps what 2000 "
+            "steps on the weights do not; after them neither longer training nor sharper margins, "
+            "more draws or more starts gain anything. About 83 % at 0.958 is the most that was "
+            "found with 64 devices and this error model: measured, no bound. The first row is the "
+            "recipe of this report; on its own data the recipe of the last rows was no better."
+        ),
+    ]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from xbarspice.config import DataConfig, child_rng
 
-__all__ = ["Split", "digits", "half_moons"]
+__all__ = ["Split", "digits", "fresh_half_moons", "half_moons"]
 
 Array = npt.NDArray[np.float64]
 
@@ -48,6 +48,26 @@ def half_moons(config: DataConfig) -> Split:
         x_validation=x[validation], y_validation=y[validation],
         x_test=x[test], y_test=y[test],
     )  # fmt: skip
+
+
+def fresh_half_moons(config: DataConfig, count: int) -> tuple[Array, npt.NDArray[np.intp]]:
+    """Newly drawn points of the law behind `half_moons`, in the scaling of its training points.
+
+    A share of 200 test points has a standard error of about 3 points of a percent; this tells what
+    a network does on the law itself. The points are nobody's training, validation or test points.
+
+    Returns:
+        Points (count, 2) and classes (count,).
+    """
+    from sklearn.datasets import make_moons
+
+    made: Any = make_moons(config.points, noise=config.noise, random_state=config.seed)
+    order = child_rng(config.seed, "split").permutation(config.points)
+    train = made[0][order[config.test + config.validation :]]
+    low, high = train.min(axis=0), train.max(axis=0)
+    state = int(child_rng(config.seed, "fresh points").integers(2**31))
+    new: Any = make_moons(count, noise=config.noise, random_state=state)
+    return (new[0] - low) / (high - low), new[1].astype(np.intp)
 
 
 def digits(seed: int = 0) -> Split:

@@ -24,7 +24,7 @@ from xbarspice.mapping import MappedNetwork, map_network
 from xbarspice.network import Network
 from xbarspice.studies import digits, recipes, trials
 from xbarspice.studies.budget import loss_budget
-from xbarspice.studies.data import Split, half_moons
+from xbarspice.studies.data import Split, fresh_half_moons, half_moons
 from xbarspice.studies.hardware import Hardware, keep_card
 from xbarspice.studies.hardware_aware import Trained
 from xbarspice.studies.recipes import FULL, QUICK, Effort
@@ -64,6 +64,7 @@ class Plan:
         budget_transfers: a row of the loss budget.
         confirm: transfers of (c) that ngspice repeats for the network in the middle of its row; 0
             leaves it out.
+        fresh: newly drawn points of the same law, on which the networks of (b) are judged as well.
         tried: steps of each trial in the table of what was tried; 0 leaves the table out.
         effort: of the training.
         digits: the second case; None leaves it out.
@@ -74,6 +75,7 @@ class Plan:
     circuit_transfers: int = 2000
     budget_transfers: int = 500
     confirm: int = 0
+    fresh: int = 4000
     tried: int = 250
     effort: Effort = FULL
     digits: digits.Plan | None = None
@@ -88,7 +90,8 @@ class Plan:
         """Two seeds and a few transfers, for continuous integration."""
         return cls(
             seeds=(0, 1), transfers=200, circuit_transfers=100, budget_transfers=100,
-            confirm=confirm, tried=0, effort=QUICK, digits=digits.Plan.quick(confirm=confirm),
+            confirm=confirm, fresh=400, tried=0, effort=QUICK,
+            digits=digits.Plan.quick(confirm=confirm),
         )  # fmt: skip
 
 
@@ -264,11 +267,15 @@ def reproduce(
         "budget": _budget(run, through[middle], honest),
         "boundaries": _boundaries(run, honest, through, ours, middle),
         "points": {"x": honest.x_test, "y": honest.y_test},
-        "seen": {
-            "ours": _seen(run, ours, honest, Procedure()),
-            MENDED: _seen(run, mended, honest, all_),
-        },
     }
+    # how much the 200 test points differ from the points that were seen, and from the law itself
+    for name, points in (
+        ("seen", _calibration(honest)), ("fresh", fresh_half_moons(data, plan.fresh)),
+    ):  # fmt: skip
+        record[name] = {
+            "ours": _elsewhere(run, ours, honest, points, Procedure()),
+            MENDED: _elsewhere(run, mended, honest, points, all_),
+        }
     if plan.tried:
         record["tried"] = _tried(run, honest)
     if plan.confirm:
@@ -290,21 +297,26 @@ def _networks(run: _Run, setting: str, split: Split) -> dict[str, tuple[Network,
     return {k: run.trained(f"{setting}-{k.replace(' ', '_')}", v) for k, v in made.items()}
 
 
-def _seen(
-    run: _Run, networks: Sequence[Network], split: Split, procedure: Procedure
+def _elsewhere(
+    run: _Run,
+    networks: Sequence[Network],
+    split: Split,
+    points: tuple[np.ndarray, np.ndarray],
+    procedure: Procedure,
 ) -> dict[str, float]:
-    """Medians of (b) on training and validation points: says how much the test points differ."""
-    x, y = _calibration(split)
-    run.say("transfers: (b) on training and validation points")
+    """Medians of (b) on other points and classes than the test points."""
+    x, y = points
+    run.say(f"transfers: (b) on {len(x)} other points")
     found = [
         transfer(
             mapped_on_8x8(net, circuit=False), x, y, variation=run.variation, seed=5000 + seed,
             transfers=min(500, run.plan.transfers), procedure=procedure,
-            calibration=(x, y) if procedure.looks else None,
+            calibration=_calibration(split) if procedure.looks else None,
         )
         for seed, net in zip(run.plan.seeds, networks, strict=True)
     ]  # fmt: skip
     return {
+        "points": len(x),
         "metric": float(np.median([study.metric() for study in found])),
         "noise_free": float(np.median([study.noise_free for study in found])),
     }

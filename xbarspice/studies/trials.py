@@ -100,6 +100,9 @@ def _trials(
         "the same as 96.6 %, learning rate 0.2, four times the steps": (
             wide, replace(count, learning_rate=0.2, steps=4 * steps),
         ),
+        "the same as 96.6 %, steps in units of the conductance ranges": (
+            wide, replace(count, units="ranges", learning_rate=0.01),
+        ),
     }  # fmt: skip
 
 
