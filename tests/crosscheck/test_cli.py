@@ -164,7 +164,8 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path):
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
+    # a shell shows both as 130; Python ends itself by the signal if it came inside an `exec`
+    assert process.returncode in (130, -signal.SIGINT)
     assert "Traceback" not in stderr
     assert list(tmp_path.iterdir()) == []
 
