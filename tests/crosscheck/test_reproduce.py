@@ -22,6 +22,7 @@ from xbarspice.variability import drolet_2023
 
 TINY = Plan(
     seeds=(0,), transfers=20, circuit_transfers=5, budget_transfers=5, confirm=2, tried=2,
+    fresh=400,
     effort=Effort(
         plain=60, starts=2, kept=1, small=200, tune=20, draws=8, polish=8, remedied=4, left=8,
         look=20,

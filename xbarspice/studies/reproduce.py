@@ -317,6 +317,7 @@ def _elsewhere(
     ]  # fmt: skip
     return {
         "points": len(x),
+        "transfers": len(found[0].logits),
         "metric": float(np.median([study.metric() for study in found])),
         "noise_free": float(np.median([study.noise_free for study in found])),
     }
