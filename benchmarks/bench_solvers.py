@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import resource
 import statistics
@@ -27,6 +28,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
 import xbarspice as xb
+from xbarspice.engines.ngspice import NgspiceEngine
 from xbarspice.surrogate.engine import SurrogateEngine
 
 R = 1.0  # ohm, every segment and every end, as badcrossbar counts them
@@ -163,6 +165,11 @@ def linear_rows(size, with_ngspice):
         except (ImportError, xb.errors.EngineError) as missing:
             rows.append({"work": f"{size}x{size}, 1 vector", "solver": name, "note": str(missing)})
     times, answers = measure(peers)
+    old = os.environ.get("XBARSPICE_NGSPICE39")
+    if with_ngspice and old and size <= 64:  # its solver takes seconds: once
+        start = time.perf_counter()
+        answers["ngspice 39"] = xb.solve(crossbar, V, engine=NgspiceEngine(executable=old)).I_out
+        times["ngspice 39"] = time.perf_counter() - start
     want = xb.solve(crossbar, V, engine="nodal").I_out
     for name, seconds in times.items():
         rows.append({
