@@ -17,8 +17,14 @@ import torch
 from xbarspice.engines.ngspice import ngspice_info
 
 HERE = Path(__file__).parent
+JSON = ["--json", str(HERE / "out" / "solvers.json")]
 PARTS = [
-    ("Solvers, one thread", "bench_solvers", ["--ngspice", "--large", "--json", "benchmarks/out/solvers.json"], ["--sizes", "16", "64"]),
+    (
+        "Solvers, one thread",
+        "bench_solvers",
+        ["--ngspice", "--large", *JSON],
+        ["--sizes", "16", "64"],
+    ),
     ("Effective matrices and training", "bench_training", [], ["--quick"]),
     ("Reduced effective matrices", "bench_reduced", [], ["--quick"]),
     ("The golden engine", "bench_ngspice", [], ["--quick"]),

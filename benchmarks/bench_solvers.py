@@ -3,10 +3,11 @@
     OMP_NUM_THREADS=1 python benchmarks/bench_solvers.py [--sizes 16 64 128] [--ngspice] [--large]
                                                          [--json FILE]
 
-Every time is a median of repetitions that are interleaved in short bursts, so that no peer always
-finds the caches of another. One thread. The surrogate and the nodal engine are timed through the
-public `xb.solve`, on a crossbar object that exists; the peers on matrices that exist: building
-objects and matrices is left out for all. Peers that are not installed are named as such.
+Every time is a median of repetitions that take turns in bursts of `BURST` seconds; what the first
+call after another solver takes, whose data fill the caches then, stands beside it. One thread. The
+surrogate and the nodal engine are timed through the public `xb.solve`, on a crossbar object that
+exists; the peers on matrices that exist: building objects and matrices is left out for all. Peers
+that are not installed are named as such.
 """
 
 from __future__ import annotations
@@ -130,22 +131,25 @@ def alpha_beta(crossbar, V):
     return call
 
 
-def measure(peers, seconds=4.0, burst=5):
-    """Median seconds of each callable; bursts of one after the other until the time is used up."""
-    times = {name: [] for name in peers}
+BURST = 0.02
+
+
+def measure(peers, seconds=4.0):
+    """Median seconds of each callable in bursts, of the first calls of its bursts, and answers."""
+    times, first = {name: [] for name in peers}, {name: [] for name in peers}
     answers = {name: call() for name, call in peers.items()}  # compiles, fills the caches
     end = time.perf_counter() + seconds
-    while True:
+    while time.perf_counter() < end:
         for name, call in peers.items():
-            for _ in range(burst):
+            begun = len(times[name])
+            until = time.perf_counter() + BURST
+            while len(times[name]) == begun or time.perf_counter() < until:
                 start = time.perf_counter()
                 call()
                 times[name].append(time.perf_counter() - start)
-                if times[name][-1] > 0.2:
-                    break
-        if time.perf_counter() > end:
-            break
-    return {name: statistics.median(t) for name, t in times.items()}, answers
+            first[name].append(times[name][begun])
+    medians = [{k: statistics.median(t) for k, t in found.items()} for found in (times, first)]
+    return *medians, answers
 
 
 def linear_rows(size, with_ngspice):
@@ -164,17 +168,17 @@ def linear_rows(size, with_ngspice):
             peers[name] = call
         except (ImportError, xb.errors.EngineError) as missing:
             rows.append({"work": f"{size}x{size}, 1 vector", "solver": name, "note": str(missing)})
-    times, answers = measure(peers)
+    times, first, answers = measure(peers)
     old = os.environ.get("XBARSPICE_NGSPICE39")
     if with_ngspice and old and size <= 64:  # its solver takes seconds: once
         start = time.perf_counter()
         answers["ngspice 39"] = xb.solve(crossbar, V, engine=NgspiceEngine(executable=old)).I_out
-        times["ngspice 39"] = time.perf_counter() - start
+        times["ngspice 39"] = first["ngspice 39"] = time.perf_counter() - start
     want = xb.solve(crossbar, V, engine="nodal").I_out
     for name, seconds in times.items():
         rows.append({
             "work": f"{size}x{size}, 1 vector", "solver": name, "ms": 1e3 * seconds,
-            "ratio": seconds / times["surrogate"],
+            "first_ms": 1e3 * first[name], "ratio": seconds / times["surrogate"],
             "error": float(np.abs(answers[name] - want).max() / np.abs(want).max()),
         })  # fmt: skip
     return rows
@@ -186,7 +190,7 @@ def batch_rows():
     for device in ("ohmic", "sinh_tio2", "cubic_al2o3_tio2"):
         crossbar, _ = problem(64, device)
         V = np.random.default_rng(0).uniform(0, 1, (200, 64))
-        times, answers = measure({"surrogate": surrogate(crossbar, V)}, burst=1)
+        times, _, answers = measure({"surrogate": surrogate(crossbar, V)})
         want = xb.solve(crossbar, V[:3], engine="nodal").I_out
         rows.append({
             "work": f"64x64 {device}, 200 inputs up to 1 V, an input", "solver": "surrogate",
@@ -207,7 +211,7 @@ def gradient_rows():
             drive = crossbar.drive(V)
             _, saved = adjoint.forward(crossbar, drive, threads=1)
             g = np.ones((1, size))
-            times, _ = measure({
+            times, *_ = measure({
                 "forward": lambda c=crossbar, d=drive: adjoint.forward(c, d, threads=1),
                 "backward": lambda s=saved, g=g: adjoint.backward(s, I_out=g),
             }, seconds=2.0)  # fmt: skip
@@ -258,13 +262,15 @@ def hardware():
 
 def markdown(rows):
     out = [
-        "| work | solver | ms | times the surrogate (or forward) | error | note |",
-        "|" + "---|" * 6,
+        "| work | solver | ms | first call, ms | times the surrogate (or forward) | error | note |",
+        "|" + "---|" * 7,
     ]
     for row in rows:
         ms, ratio, error = row.get("ms"), row.get("ratio"), row.get("error")
+        first = row.get("first_ms")
         out.append(
             f"| {row['work']} | {row['solver']} | {'' if ms is None else f'{ms:.4g}'} | "
+            f"{'' if first is None else f'{first:.4g}'} | "
             f"{'' if ratio is None else f'{ratio:.3g}'} | "
             f"{'' if error is None else f'{error:.1e}'} | {row.get('note', '')} |"
         )

@@ -147,6 +147,7 @@ class Crossbar:
     wl_ends: npt.NDArray[np.object_] = field()
     bl_ends: npt.NDArray[np.object_] = field()
     _held: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] = field()
+    _all_held: bool = field()
     _undriven: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] = field()
 
     def __init__(
@@ -174,6 +175,7 @@ class Crossbar:
         put("bl_ends", ends.bit_lines(self.cols))
         lines = (self.wl_ends, self.bl_ends)  # looked at in every solve: found out once
         put("_held", tuple((e != End.FLOATING).any(axis=1) for e in lines))
+        put("_all_held", all(held.all() for held in self._held))
         put("_undriven", tuple(~(e == End.DRIVEN).any(axis=1) for e in lines))
         self._refuse_voltage_loops()
 
@@ -223,10 +225,11 @@ class Crossbar:
                 end is given a voltage other than 0.
         """
         v_in = _checked_voltages("V_in", "row", V_in, self.rows, self.G.shape)
-        v_out = _checked_voltages(
-            "V_out", "column", np.zeros(self.cols) if V_out is None else V_out,
-            self.cols, self.G.shape,
-        )  # fmt: skip
+        v_out = (
+            np.zeros(self.cols)
+            if V_out is None
+            else _checked_voltages("V_out", "column", V_out, self.cols, self.G.shape)
+        )
         given = (("V_in", v_in), ("V_out", None if V_out is None else v_out))
         for (name, volts), idle in zip(given, self._undriven, strict=True):
             if volts is not None and idle.any() and np.any(volts[..., idle]):
@@ -263,9 +266,9 @@ class Crossbar:
         Raises:
             FloatingNodeError: names the first line whose voltage would be undefined.
         """
-        wl_held, bl_held = self._held
-        if wl_held.all() and bl_held.all():
+        if self._all_held:
             return
+        wl_held, bl_held = self._held
         present = self.G_flat > 0
         wl, bl = (np.broadcast_to(h, (len(present), h.size)).copy() for h in (wl_held, bl_held))
         for _ in range(self.rows + self.cols):

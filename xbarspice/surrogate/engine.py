@@ -125,8 +125,13 @@ def _cores() -> int:
 
 
 def _stats(report: Array) -> Stats:
-    iterations, steps, residual = report.max(axis=0, initial=0.0).tolist()
-    direct = int((report[:, 0] == linear.DIRECT).sum())
+    if len(report) == 1:  # the common case, kept short
+        iterations, steps, residual = report[0].tolist()
+        direct = int(iterations == linear.DIRECT)
+        iterations = max(iterations, 0.0)
+    else:
+        iterations, steps, residual = report.max(axis=0, initial=0.0).tolist()
+        direct = int((report[:, 0] == linear.DIRECT).sum())
     notes = (f"{direct} of {len(report)} solves by sparse LU: too many iterations",)
     return Stats(
         engine="surrogate",

@@ -6,6 +6,7 @@ import math
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -130,8 +131,18 @@ class Network:
     R: Array
 
 
+_NETWORKS: WeakKeyDictionary[Crossbar, Network] = WeakKeyDictionary()
+
+
 def network(crossbar: Crossbar) -> Network:
-    """The ladders of a crossbar."""
+    """The ladders of a crossbar, which is frozen: found once, forgotten with it."""
+    found = _NETWORKS.get(crossbar)
+    if found is None:
+        found = _NETWORKS[crossbar] = _network(crossbar)
+    return found
+
+
+def _network(crossbar: Crossbar) -> Network:
     c, e = crossbar, crossbar.ends
     wl = _Wires(c.R_wl, c.R_driver, c.R_sense, c.cols)
     bl = _Wires(c.R_bl, c.R_driver, c.R_sense, c.rows)
@@ -211,11 +222,14 @@ def problem(crossbar: Crossbar, net: Network, drive: Drive, full: bool) -> Probl
     )
 
 
+@lru_cache(maxsize=64)
 def aims(rows: int, cols: int) -> Array:
     """Stated residual, share at which the gradients stop, rounding allowance, iteration limit."""
     size = max(rows, cols)
     limit = 60 + size if size < 128 else 160 + size // 8  # beyond it the direct method is faster
-    return np.array([RESIDUAL, PCG_SHARE, ROUNDING / RESIDUAL, limit])
+    out = np.array([RESIDUAL, PCG_SHARE, ROUNDING / RESIDUAL, limit])
+    out.setflags(write=False)
+    return out
 
 
 def solve_range(p: Problem, G: Array, owner: object, start: int, stop: int) -> None:
