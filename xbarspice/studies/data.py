@@ -34,13 +34,7 @@ def half_moons(config: DataConfig) -> Split:
     that were also trained on). Min-max scaling to [0, 1] uses the training points alone, so a
     validation or test feature may lie a little outside.
     """
-    from sklearn.datasets import make_moons
-
-    made: Any = make_moons(config.points, noise=config.noise, random_state=config.seed)
-    x, y = made
-    order = child_rng(config.seed, "split").permutation(config.points)
-    test, validation, train = np.split(order, [config.test, config.test + config.validation])
-    low, high = x[train].min(axis=0), x[train].max(axis=0)
+    x, y, (test, validation, train), low, high = _drawn(config)
     x = (x - low) / (high - low)
     y = y.astype(np.intp)
     return Split(
@@ -48,6 +42,18 @@ def half_moons(config: DataConfig) -> Split:
         x_validation=x[validation], y_validation=y[validation],
         x_test=x[test], y_test=y[test],
     )  # fmt: skip
+
+
+def _drawn(config: DataConfig) -> tuple[Any, Any, list[Any], Array, Array]:
+    """Points, classes, their numbers (test, validation, training), range of training features."""
+    from sklearn.datasets import make_moons
+
+    made: Any = make_moons(config.points, noise=config.noise, random_state=config.seed)
+    x, y = made
+    order = child_rng(config.seed, "split").permutation(config.points)
+    parts = np.split(order, [config.test, config.test + config.validation])
+    train = x[parts[2]]
+    return x, y, parts, train.min(axis=0), train.max(axis=0)
 
 
 def fresh_half_moons(config: DataConfig, count: int) -> tuple[Array, npt.NDArray[np.intp]]:
@@ -61,10 +67,7 @@ def fresh_half_moons(config: DataConfig, count: int) -> tuple[Array, npt.NDArray
     """
     from sklearn.datasets import make_moons
 
-    made: Any = make_moons(config.points, noise=config.noise, random_state=config.seed)
-    order = child_rng(config.seed, "split").permutation(config.points)
-    train = made[0][order[config.test + config.validation :]]
-    low, high = train.min(axis=0), train.max(axis=0)
+    *_, low, high = _drawn(config)
     state = int(child_rng(config.seed, "fresh points").integers(2**31))
     new: Any = make_moons(count, noise=config.noise, random_state=state)
     return (new[0] - low) / (high - low), new[1].astype(np.intp)
