@@ -28,7 +28,7 @@ from xbarspice.array import Crossbar
 from xbarspice.errors import broken_rule
 from xbarspice.surrogate.dissection_kernels import forward, reverse, workspace
 from xbarspice.surrogate.dissection_plan import WIRES, Plan, plan_of, topology_of
-from xbarspice.surrogate.dissection_simd import LANES
+from xbarspice.surrogate.simd import LANES
 from xbarspice.surrogate.trust import warn_outside
 
 __all__ = ["Reduction", "effective_matrix", "reduce", "reduce_all", "reduce_stacks", "reverse_all"]

@@ -36,7 +36,7 @@ from xbarspice.surrogate.dissection_plan import (
     TILE,
     Plan,
 )  # fmt: skip
-from xbarspice.surrogate.dissection_simd import (
+from xbarspice.surrogate.simd import (
     LANES,
     add,
     div,

@@ -30,7 +30,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils, errors
 
-from xbarspice.surrogate.dissection_simd import intrinsic
+from xbarspice.surrogate.simd import intrinsic
 
 __all__ = [
     "currents",
