@@ -284,7 +284,9 @@ def factor_rows(D: Any, R: float, ends: Any, lines: Any) -> None:
             store(lines, at + 6, d[6])
             store(lines, at + 7, d[7])
         i = block * LANES
-        store(lines, inv + block, add(load(lines, block * across), take(ends, G_FIRST, i, rows - i)))
+        store(
+            lines, inv + block, add(load(lines, block * across), take(ends, G_FIRST, i, rows - i))
+        )
     for k in range(across):
         if k == cols - 1:
             for block in range(blocks):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.array import Crossbar, Drive, End, EndSpec
-from xbarspice.surrogate import direct, kernels, solves
+from xbarspice.surrogate import direct, kernels, ladders, solves
 
 __all__ = [
     "DIRECT",
@@ -161,16 +161,24 @@ class Workspace:
 
     def __init__(self, rows: int, cols: int) -> None:
         self.shape = rows, cols
-        self.work = np.zeros((solves.ARRAYS, rows, cols))
-        self.workT = np.zeros((2, cols, rows))
-        self.inv, self.lane = np.zeros((2, cols))
-        self.invT = np.zeros(rows)
+        # one more row than needed: arrays a power of two apart would crowd the same cache lines
+        self.work = _aligned(solves.ARRAYS, rows + 1, cols)
+        self.lines = _aligned(ladders.row_scratch(rows, cols))
+        self.lane = _aligned(2, cols)
         self.owner: object = None
         self.folded = -1
 
-    def scratch(self) -> tuple[Array, Array, Array, Array, Array]:
+    def scratch(self) -> tuple[Array, Array, Array]:
         """The arrays in the order in which the kernels take them."""
-        return self.work, self.workT, self.inv, self.invT, self.lane
+        return self.work, self.lines, self.lane
+
+
+def _aligned(*shape: int) -> Array:
+    """Zeros that start on a line of the caches."""
+    count, line = math.prod(shape), 64
+    memory = np.zeros(8 * count + line, np.uint8)
+    first = -memory.ctypes.data % line
+    return memory[first : first + 8 * count].view(np.float64).reshape(shape)
 
 
 _LOCAL = threading.local()

@@ -137,12 +137,11 @@ def _correct(
     rows, cols = D.shape
     ws = workspace(rows, cols)
     ws.owner = None
-    solves.fold(D, net.R, net.wl.ends, net.bl.ends, ws.work, ws.workT, ws.inv, ws.invT)
-    ws.work[1] = s.F_bl
+    solves.fold(D, net.R, net.wl.ends, net.bl.ends, *ws.scratch())
     used, square = solves.correct(
-        D, s.F_wl, net.R, net.bl.ends, *ws.scratch(), aim**2, int(aims(rows, cols)[3])
+        D, s.F_wl, s.F_bl, net.R, net.bl.ends, *ws.scratch(), aim**2, int(aims(rows, cols)[3])
     )
-    _, left, b, *_, a = ws.work[:7].copy()
+    _, left, b, *_, a = ws.work[:7, :rows].copy()
     return a, b, left, used if square <= aim**2 else -1
 
 

@@ -17,8 +17,8 @@ from numba.extending import intrinsic as _numba_intrinsic
 from numba.extending import models, register_model
 
 __all__ = [
-    "LANES", "absolute", "add", "div", "fill", "fma", "fnma", "load", "maximum", "mul", "prefetch", "put",
-    "sqrt", "store", "sub", "take", "total", "transposed",
+    "LANES", "absolute", "add", "div", "fill", "fma", "fnma", "load", "maximum", "mul", "peak", "prefetch",
+    "put", "sqrt", "store", "sub", "take", "total", "transposed",
 ]  # fmt: skip
 
 LANES = 8
@@ -95,12 +95,8 @@ def _two_dimensional(array: Any) -> None:
 def _within(builder: Any, count: Any) -> tuple[Any, Any]:
     """Whether all lanes are within `count`, and a mask of those that are."""
     lanes = ir.VectorType(count.type, LANES)
-    spread = builder.insert_element(
-        ir.Constant(lanes, ir.Undefined), count, ir.Constant(ir.IntType(32), 0)
-    )
-    first = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-    spread = builder.shuffle_vector(spread, ir.Constant(lanes, ir.Undefined), first)
-    mask = builder.icmp_signed("<", ir.Constant(lanes, list(range(LANES))), spread)
+    counts = _spread(builder, lanes, count)
+    mask = builder.icmp_signed("<", ir.Constant(lanes, list(range(LANES))), counts)
     return builder.icmp_signed(">=", count, ir.Constant(count.type, LANES)), mask
 
 
@@ -180,17 +176,33 @@ def transposed(typingctx: Any, rows: Any) -> Any:
     return rows(rows), emit
 
 
+def _folded(builder: Any, vector: Any, join: Callable[[Any, Any], Any]) -> Any:
+    """All lanes joined two by two into one number."""
+    parts = [builder.extract_element(vector, ir.Constant(ir.IntType(32), k)) for k in range(LANES)]
+    while len(parts) > 1:
+        parts = [join(x, y) for x, y in zip(parts[::2], parts[1::2], strict=True)]
+    return parts[0]
+
+
 @intrinsic
 def total(typingctx: Any, a: Any) -> Any:
     """Sum of all lanes."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        parts = [
-            builder.extract_element(args[0], ir.Constant(ir.IntType(32), k)) for k in range(LANES)
-        ]
-        while len(parts) > 1:
-            parts = [builder.fadd(x, y) for x, y in zip(parts[::2], parts[1::2], strict=True)]
-        return parts[0]
+        return _folded(builder, args[0], builder.fadd)
+
+    return a.dtype(a), emit
+
+
+@intrinsic
+def peak(typingctx: Any, a: Any) -> Any:
+    """The largest lane."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        def larger(x: Any, y: Any) -> Any:
+            return builder.select(builder.fcmp_ordered(">", x, y), x, y)
+
+        return _folded(builder, args[0], larger)
 
     return a.dtype(a), emit
 
@@ -212,18 +224,22 @@ def prefetch(typingctx: Any, array: Any, index: Any) -> Any:
     return types.void(array, types.intp), emit
 
 
+def _spread(builder: Any, vector: Any, scalar: Any) -> Any:
+    """A vector whose lanes all hold the scalar."""
+    undefined = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
+    return builder.shuffle_vector(first, undefined, mask)
+
+
 @intrinsic
 def fill(typingctx: Any, array: Any, number: Any) -> Any:
-    """A vector of the array's dtype whose lanes all hold `number`."""
+    """A vector of the dtype of an array, or of a vector, whose lanes all hold `number`."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vector = _llvm(signature.args[0].dtype)
-        scalar = context.cast(builder, args[1], signature.args[1], signature.args[0].dtype)
-        first = builder.insert_element(
-            ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0)
-        )
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
-        return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), mask)
+        dtype = signature.args[0].dtype
+        scalar = context.cast(builder, args[1], signature.args[1], dtype)
+        return _spread(builder, _llvm(dtype), scalar)
 
     return _Vector(array.dtype)(array, number), emit
 

@@ -1,6 +1,6 @@
 """Compiled whole solves: ranges of a batch, each solve from its voltages to its line currents.
 
-The scratch memory is `work` (17, rows, cols), `workT` (2, cols, rows) and `lane` (cols,); line
+The scratch memory is `work` (ARRAYS, at least rows, cols), `lines` and `lane` (see `ladders`); line
 constants come as (R_wl, R_bl), ends and shares (see `linear.Lines`). A solve whose conjugate
 gradients need too many iterations is left with the residual `UNFINISHED` for the direct method.
 """
@@ -14,18 +14,26 @@ from numba import njit
 
 from xbarspice.surrogate.kernels import (
     currents,
-    factor,
-    ladder,
     largest,
     network_residual,
     network_residual_rows,
+    ohmic,
     open_circuit,
-    pcg,
-    settle,
+    remaining,
     settle_rows,
     stiff_current,
+)
+from xbarspice.surrogate.ladders import (
+    OPTIONS,
+    eliminate,
+    factor,
+    factor_rows,
+    pcg,
+    recover,
+    settle,
     transpose,
 )
+from xbarspice.surrogate.simd import LANES, add, fill, fma, fnma, mul, put, sub, take
 
 __all__ = [
     "ARRAYS",
@@ -52,60 +60,47 @@ MAX_CORRECTIONS = 4
 MAX_STEPS = 100
 SMALLEST_STEP = 1e-9
 
-# scratch arrays (rows, cols) ...
+# Scratch arrays of cells. Between calls: factors _S; corrections a, b in _G, _B; what is left in _R.
 _S, _R, _B, _P, _BP, _C, _G, _E, _W, _CUR, _A, _BSUM, _F, _D, _FW, _WNEW, _NEW = range(17)
 ARRAYS = 17
-# ... and (cols, rows)
-_ST, _XT = range(2)
 
 
 @njit(**_OPTIONS)
-def fold(D, R, ends_wl, ends_bl, work, workT, inv, invT):
+def fold(D, R, ends_wl, ends_bl, work, lines, lane):
     """Factor both kinds of lines for the device slopes D."""
-    transpose(D, workT[_XT])
-    factor(workT[_XT], R[0], ends_wl, workT[_ST], invT)
-    factor(D, R[1], ends_bl, work[_S], inv)
+    factor_rows(D, R[0], ends_wl, lines)
+    factor(D, R[1], ends_bl, work[_S, : len(D)], lane)
 
 
 @njit(**_OPTIONS)
-def correct(D, F_wl, R, ends_bl, work, workT, inv, invT, lane, tol2, limit):
-    """Solve W a + D b = F_wl, D a + B b = F_bl; F_bl is given in work[_R].
+def correct(D, F_wl, F_bl, R, ends_bl, work, lines, lane, tol2, limit):
+    """Solve W a + D b = F_wl, D a + B b = F_bl.
 
     Leaves a in work[_G], b in work[_B] and what remains of F_bl in work[_R]; returns the
     iterations and the square of that remainder.
     """
-    rows, cols = D.shape
-    r, b, g, xT = work[_R], work[_B], work[_G], workT[_XT]
-    transpose(F_wl, xT)
-    ladder(xT, R[0], workT[_ST], invT, xT, xT)
-    transpose(xT, g)
-    for i in range(rows):
-        for j in range(cols):
-            r[i, j] -= D[i, j] * g[i, j]
+    rows = len(D)
+    r, b, g = work[_R, :rows], work[_B, :rows], work[_G, :rows]
+    eliminate(D, F_wl, F_bl, R[0], lines, r)
     used, square = pcg(
-        D, R[1], ends_bl, work[_S], inv, R[0], workT[_ST], invT,
-        r, b, work[_P], work[_BP], work[_C], g, xT, lane, tol2, limit,
+        D, R[0], R[1], ends_bl, work[_S, :rows], lines, lane, r, b, work[_P, :rows],
+        work[_BP, :rows], work[_C, :rows], g, tol2, limit,
     )  # fmt: skip
-    for i in range(rows):
-        for j in range(cols):
-            g[i, j] = F_wl[i, j] - D[i, j] * b[i, j]
-    transpose(g, xT)
-    ladder(xT, R[0], workT[_ST], invT, xT, xT)
-    transpose(xT, g)
+    recover(D, F_wl, b, R[0], lines, g)
     return used, square
 
 
 @njit(**_OPTIONS)
-def true_residual(R, ends_wl, ends_bl, work, F_wl, F_bl, most, stiffest, rounding):
+def true_residual(R, ends_wl, ends_bl, current, a, b, e, F_wl, F_bl, most, stiffest, rounding):
     """Relative Kirchhoff residual of the state; the sums are left in F_wl and F_bl (A)."""
-    worst = network_residual_rows(work[_CUR], work[_A], R[0], ends_wl, F_wl)
-    worst = max(worst, network_residual(work[_CUR], work[_BSUM], R[1], ends_bl, F_bl))
+    worst = network_residual_rows(current, a, R[0], ends_wl, F_wl)
+    worst = max(worst, network_residual(current, b, R[1], ends_bl, F_bl))
     if not math.isfinite(most) or not math.isfinite(worst):
         return math.inf
     if worst <= RESIDUAL_MET * most:
         return worst / most if most > 0.0 else 0.0
-    wire = max(stiff_current(work[_A], R[0], ends_wl), stiff_current(work[_BSUM], R[1], ends_bl))
-    scale = max(most, rounding * max(wire, stiffest * largest(work[_E])))
+    wire = max(stiff_current(a, R[0], ends_wl), stiff_current(b, R[1], ends_bl))
+    scale = max(most, rounding * max(wire, stiffest * largest(e)))
     return worst / scale if scale > 0.0 else worst
 
 
@@ -114,7 +109,7 @@ def _store(n, work, V_in, V_out, share_wl, share_bl, inner):
     """Node voltages and device currents of solve n, if room for them was given."""
     if n >= inner.shape[1]:
         return
-    rows, cols = work.shape[1:]
+    rows, cols = inner.shape[2:]
     for i in range(rows):
         for j in range(cols):
             u0 = V_in[n, i] * (share_wl[0, i] + share_wl[1, i] * j)
@@ -128,44 +123,42 @@ def _store(n, work, V_in, V_out, share_wl, share_bl, inner):
 
 
 @njit(**_OPTIONS)
-def _linear_one(G, R, ends_wl, ends_bl, aims, work, workT, inv, invT, lane, I_out, I_in, report):
+def _linear_one(G, R, ends_wl, ends_bl, aims, work, lines, lane, I_out, I_in, report):
     """One linear solve from the open-circuit device voltages in work[_E]."""
-    rows, cols = G.shape
+    rows = len(G)
     e, w, cur, a, b, r, F = (
-        work[_E], work[_W], work[_CUR], work[_A], work[_BSUM], work[_R], work[_FW],
+        work[_E, :rows], work[_W, :rows], work[_CUR, :rows], work[_A, :rows], work[_BSUM, :rows],
+        work[_R, :rows], work[_FW, :rows],
     )  # fmt: skip
-    stiffest = 0.0
-    for i in range(rows):
-        for j in range(cols):
-            stiffest = max(stiffest, G[i, j])
-            x = G[i, j] * e[i, j]
-            cur[i, j] = x
-            r[i, j] = x
-            F[i, j] = x
-            w[i, j] = e[i, j]
-            a[i, j] = 0.0
-            b[i, j] = 0.0
-    most = currents(cur, I_in, I_out)
+    more_a, more_b = work[_G, :rows], work[_B, :rows]
+    ohmic(G, e, cur)
+    most, stiffest = currents(cur, I_in, I_out), largest(G)
     residual = math.inf if most > 0.0 else 0.0
     iterations = 0
-    for _ in range(MAX_CORRECTIONS):
+    if residual == 0.0:
+        w[:] = e
+        a[:] = 0.0
+        b[:] = 0.0
+    for correction in range(MAX_CORRECTIONS):
         if residual <= aims[0]:
             break
-        used, square = correct(
-            G, F, R, ends_bl, work, workT, inv, invT, lane, (aims[1] * most) ** 2, int(aims[3])
-        )
+        F_wl, F_bl = (cur, cur) if correction == 0 else (F, r)
+        tol2 = (aims[1] * most) ** 2
+        used, square = correct(G, F_wl, F_bl, R, ends_bl, work, lines, lane, tol2, int(aims[3]))
         iterations += used
-        if not square <= (aims[1] * most) ** 2:
+        if not square <= tol2:
             residual = UNFINISHED
             break
-        for i in range(rows):
-            for j in range(cols):
-                a[i, j] += work[_G, i, j]
-                b[i, j] += work[_B, i, j]
-                w[i, j] = e[i, j] - a[i, j] - b[i, j]
-                cur[i, j] = G[i, j] * w[i, j]
+        if correction == 0:
+            a[:] = more_a
+            b[:] = more_b
+        else:
+            a += more_a
+            b += more_b
+        remaining(e, a, b, w)
+        ohmic(G, w, cur)
         most = currents(cur, I_in, I_out)
-        residual = true_residual(R, ends_wl, ends_bl, work, F, r, most, stiffest, aims[2])
+        residual = true_residual(R, ends_wl, ends_bl, cur, a, b, e, F, r, most, stiffest, aims[2])
     report[0] = iterations
     report[1] = 0.0
     report[2] = residual
@@ -174,7 +167,7 @@ def _linear_one(G, R, ends_wl, ends_bl, aims, work, workT, inv, invT, lane, I_ou
 @njit(**_OPTIONS)
 def linear(
     start, stop, index, G, V_in, V_out, share_wl, share_bl, R, ends_wl, ends_bl, aims,
-    work, workT, inv, invT, lane, folded, I_out, I_in, inner, report,
+    work, lines, lane, folded, I_out, I_in, inner, report,
 ):  # fmt: skip
     """Solves start..stop of a batch on linear arrays; `index` says which array of G each uses.
 
@@ -183,133 +176,173 @@ def linear(
     limit of iterations. `inner` is (6, N or 0, rows, cols): V_wl, V_bl, I_device, device voltage,
     drops a and b. `report` is (N, 3): iterations, Newton steps, residual. Returns the new `folded`.
     """
+    rows = G.shape[1]
     for n in range(start, stop):
         k = index[n]
         if k != folded:
-            fold(G[k], R, ends_wl, ends_bl, work, workT, inv, invT)
+            fold(G[k], R, ends_wl, ends_bl, work, lines, lane)
             folded = k
-        open_circuit(V_in[n], V_out[n], share_wl, share_bl, work[_E])
+        open_circuit(V_in[n], V_out[n], share_wl, share_bl, work[_E, :rows])
         _linear_one(
-            G[k], R, ends_wl, ends_bl, aims, work, workT, inv, invT, lane,
-            I_out[n], I_in[n], report[n],
-        )  # fmt: skip
+            G[k], R, ends_wl, ends_bl, aims, work, lines, lane, I_out[n], I_in[n], report[n]
+        )
         _store(n, work, V_in, V_out, share_wl, share_bl, inner)
     return folded
 
 
+@njit(inline="always", **OPTIONS)
+def _sinh_small(x):
+    """sinh(x) and cosh(x) - 1 for |x| <= 4: Taylor series at x / 8 and three doublings."""
+    one, two, y = fill(x, 1.0), fill(x, 2.0), mul(x, fill(x, 0.125))
+    q = mul(y, y)
+    t = fma(q, fill(x, 1.0 / 156.0), one)
+    t = fma(mul(q, fill(x, 1.0 / 110.0)), t, one)
+    t = fma(mul(q, fill(x, 1.0 / 72.0)), t, one)
+    t = fma(mul(q, fill(x, 1.0 / 42.0)), t, one)
+    t = fma(mul(q, fill(x, 1.0 / 20.0)), t, one)
+    s = fma(mul(y, mul(q, fill(x, 1.0 / 6.0))), t, y)
+    t = fma(q, fill(x, 1.0 / 182.0), one)
+    t = fma(mul(q, fill(x, 1.0 / 132.0)), t, one)
+    t = fma(mul(q, fill(x, 1.0 / 90.0)), t, one)
+    t = fma(mul(q, fill(x, 1.0 / 56.0)), t, one)
+    t = fma(mul(q, fill(x, 1.0 / 30.0)), t, one)
+    d = mul(mul(q, fill(x, 0.5)), fma(mul(q, fill(x, 1.0 / 12.0)), t, one))
+    s, d = mul(two, mul(s, add(one, d))), mul(two, mul(s, s))
+    s, d = mul(two, mul(s, add(one, d))), mul(two, mul(s, s))
+    return mul(two, mul(s, add(one, d))), mul(two, mul(s, s))
+
+
 @njit(**_OPTIONS)
-def _sinh(x, s, d):
-    """S = sinh(x), d = cosh(x) - 1 for one row: series at x / 8 and three doublings, or exp."""
-    count = x.size
-    most = 0.0
-    for j in range(count):
-        most = max(most, abs(x[j]))
-    if most <= 4.0:
-        for j in range(count):
-            y = x[j] * 0.125
-            q = y * y
-            t = 1.0 + q / 156.0
-            t = 1.0 + q / 110.0 * t
-            t = 1.0 + q / 72.0 * t
-            t = 1.0 + q / 42.0 * t
-            t = 1.0 + q / 20.0 * t
-            sy = y + y * (q / 6.0 * t)
-            t = 1.0 + q / 182.0
-            t = 1.0 + q / 132.0 * t
-            t = 1.0 + q / 90.0 * t
-            t = 1.0 + q / 56.0 * t
-            t = 1.0 + q / 30.0 * t
-            dy = 0.5 * q * (1.0 + q / 12.0 * t)
-            s2 = 2.0 * sy * (1.0 + dy)
-            d2 = 2.0 * sy * sy
-            s4 = 2.0 * s2 * (1.0 + d2)
-            d4 = 2.0 * s2 * s2
-            s[j] = 2.0 * s4 * (1.0 + d4)
-            d[j] = 2.0 * s4 * s4
+def _sinh(x):
+    """sinh(x) and cosh(x) - 1 without loss of digits at any x."""
+    t = math.expm1(abs(x))
+    half = 0.5 * t / (t + 1.0) if t < 1e300 else 0.5
+    return math.copysign(half + 0.5 * t, x), half * t if t < 1e300 else 0.5 * t
+
+
+@njit(**_OPTIONS)
+def _evaluate(kind, P, Q, w, current, slope):
+    """Device currents and slopes at the device voltages w; 0 for devices with P = 0."""
+    rows, cols = P.shape
+    zero = fill(P, 0.0)
+    if kind == CUBIC:
+        three = fill(P, 3.0)
+        for i in range(rows):
+            for j in range(0, cols, LANES):
+                n = cols - j
+                x, p = take(w, i, j, n), take(P, i, j, n)
+                q = mul(take(Q, i, j, n), mul(x, x))
+                put(current, i, j, n, mul(add(p, q), x))
+                put(slope, i, j, n, fma(three, q, p))
         return
-    for j in range(count):
-        t = math.expm1(abs(x[j]))
-        half = 0.5 * t / (t + 1.0) if t < 1e300 else 0.5
-        s[j] = math.copysign(half + 0.5 * t, x[j])
-        d[j] = half * t if t < 1e300 else 0.5 * t
-
-
-@njit(**_OPTIONS)
-def _evaluate(kind, P, Q, w, current, slope, x, s):
-    """Device currents and slopes at the device voltages w; x and s are (cols,) scratch."""
-    rows, cols = w.shape
-    for i in range(rows):
-        if kind == CUBIC:
-            for j in range(cols):
-                q = Q[i, j] * w[i, j] * w[i, j]
-                current[i, j] = (P[i, j] + q) * w[i, j]
-                slope[i, j] = P[i, j] + 3.0 * q
-        else:
-            b = Q[0, 0]
-            for j in range(cols):
-                x[j] = b * w[i, j]
-            _sinh(x, s, slope[i])
-            for j in range(cols):
-                current[i, j] = P[i, j] * s[j] if P[i, j] > 0.0 else 0.0
-                slope[i, j] = P[i, j] * b * (1.0 + slope[i, j]) if P[i, j] > 0.0 else 0.0
-
-
-@njit(**_OPTIONS)
-def _try_step(t, R, ends_wl, ends_bl, work, F_wl, F_bl):
-    """Mismatch after a Newton step of length t: into work[_FW] and work[_R]; returns its norm.
-
-    On entry work[_G], work[_B] are the corrections, work[_R] what the inner solve left for t = 1,
-    work[_NEW] the currents at work[_WNEW].
-    """
-    rows, cols = F_bl.shape
+    b = Q[0, 0]
+    if b * largest(w) <= 4.0:
+        scale, one = fill(P, b), fill(P, 1.0)
+        for i in range(rows):
+            for j in range(0, cols, LANES):
+                n = cols - j
+                p = take(P, i, j, n)
+                s, d = _sinh_small(mul(scale, take(w, i, j, n)))
+                put(current, i, j, n, mul(p, s))
+                put(slope, i, j, n, mul(mul(p, scale), add(one, d)))
+        return
     for i in range(rows):
         for j in range(cols):
-            dw = work[_G, i, j] + work[_B, i, j]
-            mismatch = work[_NEW, i, j] - work[_CUR, i, j] + t * work[_D, i, j] * dw
-            work[_P, i, j] = (1.0 - t) * F_wl[i, j] + mismatch
-            work[_BP, i, j] = (1.0 - t) * F_bl[i, j] + t * work[_R, i, j] + mismatch
-    square = settle_rows(work[_P], R[0], ends_wl)
-    return math.sqrt(square + settle(work[_BP], R[1], ends_bl))
+            if P[i, j] > 0.0:
+                s, d = _sinh(b * w[i, j])
+                current[i, j] = P[i, j] * s
+                slope[i, j] = P[i, j] * b * (1.0 + d)
+            else:
+                current[i, j] = slope[i, j] = 0.0
+
+
+@njit(**_OPTIONS)
+def _try_step(t, work, F_wl, F_bl, cur, D, new):
+    """The Kirchhoff sums after a Newton step of length t, into work[_P] and work[_BP].
+
+    On entry work[_G], work[_B] are the corrections and work[_R] what the inner solve left for
+    t = 1; `new` are the currents at the new voltages.
+    """
+    rows, cols = D.shape
+    length, rest = fill(D, t), fill(D, 1.0 - t)
+    for i in range(rows):
+        for j in range(0, cols, LANES):
+            n = cols - j
+            dw = add(take(work[_G, :rows], i, j, n), take(work[_B, :rows], i, j, n))
+            change = sub(take(new, i, j, n), take(cur, i, j, n))
+            mismatch = fma(mul(length, take(D, i, j, n)), dw, change)
+            left = fma(length, take(work[_R, :rows], i, j, n), mismatch)
+            put(work[_P, :rows], i, j, n, fma(rest, take(F_wl, i, j, n), mismatch))
+            put(work[_BP, :rows], i, j, n, fma(rest, take(F_bl, i, j, n), left))
+
+
+@njit(**_OPTIONS)
+def _step_voltages(t, w, a, b, out):
+    """Device voltages w - t (a + b)."""
+    length = fill(w, t)
+    for i in range(w.shape[0]):
+        for j in range(0, w.shape[1], LANES):
+            n = w.shape[1] - j
+            dw = add(take(a, i, j, n), take(b, i, j, n))
+            put(out, i, j, n, fnma(length, dw, take(w, i, j, n)))
+
+
+@njit(**_OPTIONS)
+def _add_times(t, x, total):
+    """Total += t x."""
+    length = fill(x, t)
+    for i in range(x.shape[0]):
+        for j in range(0, x.shape[1], LANES):
+            n = x.shape[1] - j
+            put(total, i, j, n, fma(length, take(x, i, j, n), take(total, i, j, n)))
 
 
 @njit(**_OPTIONS)
 def _newton_one(
-    kind, P, Q, stiffest, R, ends_wl, ends_bl, aims, work, workT, inv, invT, lane, slope, xs,
-    I_out, I_in, report, guess,
+    kind, P, Q, stiffest, R, ends_wl, ends_bl, aims, work, lines, lane, slope, I_out, I_in,
+    report, guess,
 ):  # fmt: skip
     """One nonlinear solve from the open-circuit device voltages in work[_E]; see `nonlinear`."""
-    rows, cols = P.shape
-    F_wl, F_bl, w, cur, D = work[_FW], work[_F], work[_W], work[_CUR], work[_D]
+    rows = len(P)
+    F_wl, F_bl, w, cur, D = (
+        work[_FW, :rows], work[_F, :rows], work[_W, :rows], work[_CUR, :rows], work[_D, :rows],
+    )  # fmt: skip
+    e, a, b = work[_E, :rows], work[_A, :rows], work[_BSUM, :rows]
+    w_new, new, new_wl, new_bl = (
+        work[_WNEW, :rows], work[_NEW, :rows], work[_P, :rows], work[_BP, :rows],
+    )  # fmt: skip
+    more_a, more_b = work[_G, :rows], work[_B, :rows]
     if guess.shape[0]:
-        work[_A] = guess[0]
-        work[_BSUM] = guess[1]
-        w[:, :] = work[_E] - guess[0] - guess[1]
+        a[:] = guess[0]
+        b[:] = guess[1]
+        remaining(e, a, b, w)
     else:
-        work[_A] = 0.0
-        work[_BSUM] = 0.0
-        w[:, :] = work[_E]
-    _evaluate(kind, P, Q, w, cur, D, xs[0], xs[1])
+        a[:] = 0.0
+        b[:] = 0.0
+        w[:] = e
+    _evaluate(kind, P, Q, w, cur, D)
     if guess.shape[0]:
-        network_residual_rows(cur, work[_A], R[0], ends_wl, F_wl)
-        network_residual(cur, work[_BSUM], R[1], ends_bl, F_bl)
+        network_residual_rows(cur, a, R[0], ends_wl, F_wl)
+        network_residual(cur, b, R[1], ends_bl, F_bl)
     else:
-        F_wl[:, :] = cur
-        F_bl[:, :] = cur
+        F_wl[:] = cur
+        F_bl[:] = cur
     norm = math.sqrt(settle_rows(F_wl, R[0], ends_wl) + settle(F_bl, R[1], ends_bl))
     most = currents(cur, I_in, I_out)
     residual = math.inf if norm > 0.0 else 0.0
     iterations, steps = 0, 0
     while steps < MAX_STEPS and norm > 0.0:
         if norm <= aims[1] * most:
-            residual = true_residual(R, ends_wl, ends_bl, work, F_wl, F_bl, most, stiffest, aims[2])
+            residual = true_residual(
+                R, ends_wl, ends_bl, cur, a, b, e, F_wl, F_bl, most, stiffest, aims[2]
+            )
             if residual <= aims[0]:
                 break
             norm = math.sqrt(settle_rows(F_wl, R[0], ends_wl) + settle(F_bl, R[1], ends_bl))
-        fold(D, R, ends_wl, ends_bl, work, workT, inv, invT)
-        work[_R] = F_bl
+        fold(D, R, ends_wl, ends_bl, work, lines, lane)
         aim = max(0.1 * aims[1] * most, norm * min(0.1, norm / max(most, norm)))
         used, square = correct(
-            D, F_wl, R, ends_bl, work, workT, inv, invT, lane, aim * aim, int(aims[3])
+            D, F_wl, F_bl, R, ends_bl, work, lines, lane, aim * aim, int(aims[3])
         )
         iterations += used
         if not square <= aim * aim:
@@ -317,29 +350,28 @@ def _newton_one(
             break
         t = 1.0
         while True:
-            for i in range(rows):
-                for j in range(cols):
-                    work[_WNEW, i, j] = w[i, j] - t * (work[_G, i, j] + work[_B, i, j])
-            _evaluate(kind, P, Q, work[_WNEW], work[_NEW], slope, xs[0], xs[1])
-            new_norm = _try_step(t, R, ends_wl, ends_bl, work, F_wl, F_bl)
+            _step_voltages(t, w, more_a, more_b, w_new)
+            _evaluate(kind, P, Q, w_new, new, slope)
+            _try_step(t, work, F_wl, F_bl, cur, D, new)
+            new_norm = math.sqrt(settle_rows(new_wl, R[0], ends_wl) + settle(new_bl, R[1], ends_bl))
             if new_norm < norm or t < SMALLEST_STEP:
                 break
             t *= 0.5
         if not new_norm < norm:
             break  # the rounding floor, or no finite current
         norm, steps = new_norm, steps + 1
-        F_wl[:, :] = work[_P]
-        F_bl[:, :] = work[_BP]
-        w[:, :] = work[_WNEW]
-        cur[:, :] = work[_NEW]
-        D[:, :] = slope
-        for i in range(rows):
-            for j in range(cols):
-                work[_A, i, j] += t * work[_G, i, j]
-                work[_BSUM, i, j] += t * work[_B, i, j]
+        F_wl[:] = new_wl
+        F_bl[:] = new_bl
+        w[:] = w_new
+        cur[:] = new
+        D[:] = slope
+        _add_times(t, more_a, a)
+        _add_times(t, more_b, b)
         most = currents(cur, I_in, I_out)
     if residual != UNFINISHED and not residual <= aims[0]:
-        residual = true_residual(R, ends_wl, ends_bl, work, F_wl, F_bl, most, stiffest, aims[2])
+        residual = true_residual(
+            R, ends_wl, ends_bl, cur, a, b, e, F_wl, F_bl, most, stiffest, aims[2]
+        )
     report[0] = iterations
     report[1] = steps
     report[2] = residual
@@ -348,7 +380,7 @@ def _newton_one(
 @njit(**_OPTIONS)
 def newton(
     start, stop, index, kind, P, Q, stiffest, V_in, V_out, share_wl, share_bl, R, ends_wl, ends_bl,
-    aims, work, workT, inv, invT, lane, I_out, I_in, inner, report, guess,
+    aims, work, lines, lane, I_out, I_in, inner, report, guess,
 ):  # fmt: skip
     """Solves start..stop of a batch on arrays of `kind` devices with coefficients P and Q.
 
@@ -357,13 +389,12 @@ def newton(
     which every solve starts. The rest is as in `linear`.
     """
     slope = np.empty(P.shape[1:])
-    xs = np.empty((2, P.shape[2]))
     for n in range(start, stop):
         k = index[n]
-        open_circuit(V_in[n], V_out[n], share_wl, share_bl, work[_E])
+        open_circuit(V_in[n], V_out[n], share_wl, share_bl, work[_E, : len(slope)])
         _newton_one(
-            kind, P[k], Q[k], stiffest, R, ends_wl, ends_bl, aims, work, workT, inv, invT, lane,
-            slope, xs, I_out[n], I_in[n], report[n], guess,
+            kind, P[k], Q[k], stiffest, R, ends_wl, ends_bl, aims, work, lines, lane, slope,
+            I_out[n], I_in[n], report[n], guess,
         )  # fmt: skip
         _store(n, work, V_in, V_out, share_wl, share_bl, inner)
 
@@ -465,11 +496,11 @@ def _adjoint_sources(n, D, g_out, g_in, g_dev, g_wl, g_bl, h, f_wl, f_bl):
 
 
 @njit(**_OPTIONS)
-def _adjoint_one(n, D, g_wl, g_bl, R, ends_wl, ends_bl, share_wl, share_bl, inner, work, workT,
-                 fT, mu, dV_in, dV_out, dR, at_wl, at_bl):  # fmt: skip
+def _adjoint_one(n, D, g_wl, g_bl, R, ends_wl, ends_bl, share_wl, share_bl, inner, work, fT, mu, dV_in, dV_out, dR, at_wl, at_bl):  # fmt: skip
     """All gradients but those of the devices from the adjoint drops in work[_G] and work[_B]."""
     rows, cols = D.shape
-    h, la, lb, f_wl, f_bl = work[_E], work[_G], work[_B], work[_C], work[_P]
+    h, la, lb = work[_E, :rows], work[_G, :rows], work[_B, :rows]
+    f_wl, f_bl = work[_C, :rows], work[_P, :rows]
     dV_out[:] = 0.0
     for i in range(rows):
         into = 0.0
@@ -495,7 +526,7 @@ def _adjoint_one(n, D, g_wl, g_bl, R, ends_wl, ends_bl, share_wl, share_bl, inne
 @njit(**_OPTIONS)
 def adjoint(
     start, stop, index, D, g_out, g_in, g_dev, g_wl, g_bl, share_wl, share_bl, R, ends_wl, ends_bl,
-    aims, inner, work, workT, inv, invT, lane, folded, ready, mu, dV_in, dV_out, dR, at_wl, at_bl,
+    aims, inner, work, lines, lane, folded, ready, mu, dV_in, dV_out, dR, at_wl, at_bl,
     report,
 ):  # fmt: skip
     """Adjoint solves: W la + D lb = -D h - g_wl, D la + B lb = -D h + g_bl; see `adjoint.py`.
@@ -505,32 +536,31 @@ def adjoint(
     entry (direct method). Returns the new `folded`.
     """
     rows, cols = D.shape[1:]
-    F, r = work[_FW], work[_R]
+    F, r = work[_FW, :rows], work[_R, :rows]
+    on_wl, on_bl = work[_W, :rows], work[_CUR, :rows]
     fT = np.empty((4, cols, rows))
     for n in range(start, stop):
         k = index[n]
-        _adjoint_sources(n, D[k], g_out, g_in, g_dev, g_wl, g_bl, work[_E], F, r)
+        _adjoint_sources(n, D[k], g_out, g_in, g_dev, g_wl, g_bl, work[_E, :rows], F, r)
         if ready:
-            work[_G] = mu[n, 0]
-            work[_B] = mu[n, 1]
+            work[_G, :rows] = mu[n, 0]
+            work[_B, :rows] = mu[n, 1]
         else:
             if k != folded:
-                fold(D[k], R, ends_wl, ends_bl, work, workT, inv, invT)
+                fold(D[k], R, ends_wl, ends_bl, work, lines, lane)
                 folded = k
-            work[_W] = F
-            work[_CUR] = r
-            scale = settle_rows(work[_W], R[0], ends_wl) + settle(work[_CUR], R[1], ends_bl)
+            on_wl[:] = F
+            on_bl[:] = r
+            scale = settle_rows(on_wl, R[0], ends_wl) + settle(on_bl, R[1], ends_bl)
             aim2 = aims[1] * aims[1] * scale
-            used, square = correct(
-                D[k], F, R, ends_bl, work, workT, inv, invT, lane, aim2, int(aims[3])
-            )
+            used, square = correct(D[k], F, r, R, ends_bl, work, lines, lane, aim2, int(aims[3]))
             report[n, 0] = used
             report[n, 2] = math.sqrt(square / scale) if scale > 0.0 else 0.0
             if not square <= aim2:
                 report[n, 2] = UNFINISHED
                 continue
         _adjoint_one(
-            n, D[k], g_wl, g_bl, R, ends_wl, ends_bl, share_wl, share_bl, inner, work, workT, fT,
+            n, D[k], g_wl, g_bl, R, ends_wl, ends_bl, share_wl, share_bl, inner, work, fT,
             mu[n, 0], dV_in[n], dV_out[n], dR[n], at_wl[n], at_bl[n],
         )  # fmt: skip
     return folded
