@@ -29,7 +29,7 @@ import numpy.typing as npt
 from xbarspice.array import Crossbar, Drive, End, EndSpec
 from xbarspice.engines.base import Raw
 from xbarspice.errors import ConvergenceError
-from xbarspice.surrogate import kernels, linear, nonlinear, solves
+from xbarspice.surrogate import adjoint_kernels, kernels, linear, nonlinear, solves
 from xbarspice.surrogate.direct import Direct
 from xbarspice.surrogate.engine import Prepared, SurrogateEngine, spread
 
@@ -133,7 +133,7 @@ def forward(
 
 @dataclass(kw_only=True, eq=False)
 class _Adjoint:
-    """Sources and results of the adjoint solves; see `solves.adjoint` for the shapes."""
+    """Sources and results of the adjoint solves; see `adjoint_kernels.adjoint` for the shapes."""
 
     index: npt.NDArray[np.intp]
     D: Array
@@ -234,7 +234,7 @@ def _solve(saved: Saved, job: _Adjoint, start: int, stop: int) -> None:
     owner = saved.state if saved.state.D is not None else job
 
     def run(start: int, stop: int, folded: int, ready: bool, mu: Array) -> int:
-        return solves.adjoint(
+        return adjoint_kernels.adjoint(
             start, stop, job.index, job.D, *job.sources, net.wl.share, net.bl.share, net.R,
             net.wl.ends, net.bl.ends, linear.aims(rows, cols), p.inner, *ws.scratch(), folded,
             ready, mu, job.dV_in, job.dV_out, job.dR, job.at_wl, job.at_bl, job.report,

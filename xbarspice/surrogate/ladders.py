@@ -54,7 +54,7 @@ __all__ = [
 OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
 # Ends of all lines of one kind, float64 (5, lines).
 G_FIRST, KEEP_FIRST, T_FIRST, G_LAST, KEEP_LAST = range(5)
-# Rows of the scratch memory `lane`, float64 (2, cols): 1/Y of the last nodes, and what a sweep carries.
+# Rows of the scratch memory `lane`, float64 (2, cols): 1/Y of the last nodes, carry of a sweep.
 _INV, _CARRY = range(2)
 
 
@@ -342,15 +342,17 @@ def _ahead(lines: Any, at: int, scratch: int, R: Any, f: Any, passed: Any, energ
 
 
 @njit(inline="always", **OPTIONS)
-def _ahead_square(lines: Any, at: int, scratch: int, R: Any, rows: Any, passed: Any, energy: Any) -> Any:  # fmt: skip
+def _ahead_square(
+    lines: Any, at: int, scratch: int, R: Any, rows: Any, passed: Any, energy: Any
+) -> Any:
     f = transposed(rows)
-    c, passed, energy = _ahead(lines, at, scratch, R, f[0], passed, energy)
-    c, passed, energy = _ahead(lines, at + 1, scratch + 1, R, f[1], passed, energy)
-    c, passed, energy = _ahead(lines, at + 2, scratch + 2, R, f[2], passed, energy)
-    c, passed, energy = _ahead(lines, at + 3, scratch + 3, R, f[3], passed, energy)
-    c, passed, energy = _ahead(lines, at + 4, scratch + 4, R, f[4], passed, energy)
-    c, passed, energy = _ahead(lines, at + 5, scratch + 5, R, f[5], passed, energy)
-    c, passed, energy = _ahead(lines, at + 6, scratch + 6, R, f[6], passed, energy)
+    _, passed, energy = _ahead(lines, at, scratch, R, f[0], passed, energy)
+    _, passed, energy = _ahead(lines, at + 1, scratch + 1, R, f[1], passed, energy)
+    _, passed, energy = _ahead(lines, at + 2, scratch + 2, R, f[2], passed, energy)
+    _, passed, energy = _ahead(lines, at + 3, scratch + 3, R, f[3], passed, energy)
+    _, passed, energy = _ahead(lines, at + 4, scratch + 4, R, f[4], passed, energy)
+    _, passed, energy = _ahead(lines, at + 5, scratch + 5, R, f[5], passed, energy)
+    _, passed, energy = _ahead(lines, at + 6, scratch + 6, R, f[6], passed, energy)
     return _ahead(lines, at + 7, scratch + 7, R, f[7], passed, energy)
 
 
@@ -376,9 +378,23 @@ def _back_square(lines: Any, at: int, scratch: int, x: Any) -> Any:
     return transposed((x0, x1, x2, x3, x4, x5, x6, x7)), x0
 
 
+_SCHUR, _ELIMINATE, _RECOVER = range(3)
+
+
+@njit(inline="always", **OPTIONS)
+def _injected(kind: int, D: Any, F: Any, x: Any, i: int, j: int) -> Any:
+    if kind == _SCHUR:
+        return _products(_square(D, i, j), _square(x, i, j))
+    if kind == _ELIMINATE:
+        return _square(F, i, j)
+    return _remainders(_square(D, i, j), _square(x, i, j), _square(F, i, j))
+
+
 @njit(**OPTIONS)
-def _schur(D: Any, p: Any, Bp: Any, R: float, lines: Any, q: Any) -> float:
-    """Q = Bp - D W^-1 D p; returns (D p) W^-1 (D p)."""
+def _through_rows(
+    kind: int, D: Any, F: Any, x: Any, base: Any, R: float, lines: Any, out: Any
+) -> float:
+    """See `_schur`, `eliminate`, `recover`; returns f W^-1 f for the injected currents f."""
     rows, cols = D.shape
     across, blocks = _across(cols), (rows + LANES - 1) // LANES
     scratch, r, energy = blocks * (across + 1), fill(D, R), fill(D, 0.0)
@@ -386,54 +402,36 @@ def _schur(D: Any, p: Any, Bp: Any, R: float, lines: Any, q: Any) -> float:
         i, first = block * LANES, block * across
         c = passed = fill(D, 0.0)
         for j in range(0, across, LANES):
-            f = _products(_square(D, i, j), _square(p, i, j))
+            f = _injected(kind, D, F, x, i, j)
             c, passed, energy = _ahead_square(lines, first + j, scratch + j, r, f, passed, energy)
         energy = _last(lines, blocks * across + block, scratch + across - 1, c, energy)
-        x = fill(D, 0.0)
+        carried = fill(D, 0.0)
         for j in range(across - LANES, -1, -LANES):
-            voltages, x = _back_square(lines, first + j, scratch + j, x)
-            _put_square(q, i, j, _remainders(_square(D, i, j), voltages, _square(Bp, i, j)))
+            drops, carried = _back_square(lines, first + j, scratch + j, carried)
+            if kind == _RECOVER:
+                _put_square(out, i, j, drops)
+            else:
+                left = _remainders(_square(D, i, j), drops, _square(base, i, j))
+                _put_square(out, i, j, left)
     return total(energy)
+
+
+@njit(**OPTIONS)
+def _schur(D: Any, p: Any, Bp: Any, R: float, lines: Any, q: Any) -> float:
+    """Q = Bp - D W^-1 D p; returns (D p) W^-1 (D p)."""
+    return _through_rows(_SCHUR, D, p, p, Bp, R, lines, q)
 
 
 @njit(**OPTIONS)
 def eliminate(D: Any, F_wl: Any, F_bl: Any, R: float, lines: Any, r: Any) -> None:
     """R = F_bl - D W^-1 F_wl; r may be F_bl."""
-    rows, cols = D.shape
-    across, blocks = _across(cols), (rows + LANES - 1) // LANES
-    scratch, resistance, energy = blocks * (across + 1), fill(D, R), fill(D, 0.0)
-    for block in range(blocks):
-        i, first = block * LANES, block * across
-        c = passed = fill(D, 0.0)
-        for j in range(0, across, LANES):
-            f = _square(F_wl, i, j)
-            c, passed, energy = _ahead_square(
-                lines, first + j, scratch + j, resistance, f, passed, energy
-            )
-        energy = _last(lines, blocks * across + block, scratch + across - 1, c, energy)
-        x = fill(D, 0.0)
-        for j in range(across - LANES, -1, -LANES):
-            voltages, x = _back_square(lines, first + j, scratch + j, x)
-            _put_square(r, i, j, _remainders(_square(D, i, j), voltages, _square(F_bl, i, j)))
+    _through_rows(_ELIMINATE, D, F_wl, F_wl, F_bl, R, lines, r)
 
 
 @njit(**OPTIONS)
 def recover(D: Any, F_wl: Any, b: Any, R: float, lines: Any, a: Any) -> None:
     """A = W^-1 (F_wl - D b)."""
-    rows, cols = D.shape
-    across, blocks = _across(cols), (rows + LANES - 1) // LANES
-    scratch, r, energy = blocks * (across + 1), fill(D, R), fill(D, 0.0)
-    for block in range(blocks):
-        i, first = block * LANES, block * across
-        c = passed = fill(D, 0.0)
-        for j in range(0, across, LANES):
-            f = _remainders(_square(D, i, j), _square(b, i, j), _square(F_wl, i, j))
-            c, passed, energy = _ahead_square(lines, first + j, scratch + j, r, f, passed, energy)
-        energy = _last(lines, blocks * across + block, scratch + across - 1, c, energy)
-        x = fill(D, 0.0)
-        for j in range(across - LANES, -1, -LANES):
-            voltages, x = _back_square(lines, first + j, scratch + j, x)
-            _put_square(a, i, j, voltages)
+    _through_rows(_RECOVER, D, F_wl, b, F_wl, R, lines, a)
 
 
 # --- between them --------------------------------------------------------------------------------
@@ -441,10 +439,10 @@ def recover(D: Any, F_wl: Any, b: Any, R: float, lines: Any, a: Any) -> None:
 
 @njit(**OPTIONS)
 def pcg(D: Any, R_wl: float, R_bl: float, ends: Any, s: Any, lines: Any, lane: Any, r: Any, b: Any,
-        p: Any, Bp: Any, t: Any, q: Any, tol2: float, limit: int) -> Any:  # fmt: skip
+        p: Any, Bp: Any, q: Any, tol2: float, limit: int) -> Any:  # fmt: skip
     """Solve (B - D W^-1 D) b = r until |r|^2 <= tol2; r is overwritten by what remains.
 
-    `ends` are those of the bit lines. Returns the number of iterations and the |r|^2 reached.
+    `ends` are those of the bit lines; p, Bp and q are scratch. Returns the number of iterations and the |r|^2 reached.
     """
     cols = D.shape[1]
     square = settle(r, R_bl, ends)
@@ -457,10 +455,10 @@ def pcg(D: Any, R_wl: float, R_bl: float, ends: Any, s: Any, lines: Any, lane: A
             if iteration == 0:
                 b[:, :] = 0.0
             return iteration, square
-        energy = forward(r, R_bl, s, lane, t)
+        energy = forward(r, R_bl, s, lane, q)
         beta = 0.0 if iteration == 0 else energy / before
         before = energy
-        curvature = _direction(r, s, lane, t, beta, p, Bp) - _schur(D, p, Bp, R_wl, lines, q)
+        curvature = _direction(r, s, lane, q, beta, p, Bp) - _schur(D, p, Bp, R_wl, lines, q)
         if not curvature > 0.0:
             if iteration == 0:
                 b[:, :] = 0.0

@@ -141,7 +141,7 @@ def _correct(
     used, square = solves.correct(
         D, s.F_wl, s.F_bl, net.R, net.bl.ends, *ws.scratch(), aim**2, int(aims(rows, cols)[3])
     )
-    _, left, b, *_, a = ws.work[:7, :rows].copy()
+    a, b, left = ws.work[[solves.DROP, solves.RISE, solves.LEFT], :rows]  # a copy
     return a, b, left, used if square <= aim**2 else -1
 
 

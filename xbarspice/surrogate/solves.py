@@ -31,16 +31,18 @@ from xbarspice.surrogate.ladders import (
     pcg,
     recover,
     settle,
-    transpose,
 )
 from xbarspice.surrogate.simd import LANES, add, fill, fma, fnma, mul, put, sub, take
 
 __all__ = [
     "ARRAYS",
     "CUBIC",
+    "DROP",
+    "LEFT",
+    "RISE",
     "SINH",
+    "SPARE",
     "UNFINISHED",
-    "adjoint",
     "correct",
     "fold",
     "linear",
@@ -60,9 +62,12 @@ MAX_CORRECTIONS = 4
 MAX_STEPS = 100
 SMALLEST_STEP = 1e-9
 
-# Scratch arrays of cells. Between calls: factors _S; corrections a, b in _G, _B; what is left in _R.
-_S, _R, _B, _P, _BP, _C, _G, _E, _W, _CUR, _A, _BSUM, _F, _D, _FW, _WNEW, _NEW = range(17)
-ARRAYS = 17
+# Scratch arrays of cells: those of `fold` and `correct` first, then those of the solves.
+_S, LEFT, RISE, _P, _BP, DROP = range(6)
+SPARE = 6
+"""The first scratch array that `fold` and `correct` leave alone."""
+_E, _W, _CUR, _A, _BSUM, _F, _D, _FW, _WNEW, _NEW = range(SPARE, SPARE + 10)
+ARRAYS = SPARE + 10
 
 
 @njit(**_OPTIONS)
@@ -76,15 +81,15 @@ def fold(D, R, ends_wl, ends_bl, work, lines, lane):
 def correct(D, F_wl, F_bl, R, ends_bl, work, lines, lane, tol2, limit):
     """Solve W a + D b = F_wl, D a + B b = F_bl.
 
-    Leaves a in work[_G], b in work[_B] and what remains of F_bl in work[_R]; returns the
+    Leaves a in work[DROP], b in work[RISE] and what remains of F_bl in work[LEFT]; returns the
     iterations and the square of that remainder.
     """
     rows = len(D)
-    r, b, g = work[_R, :rows], work[_B, :rows], work[_G, :rows]
+    r, b, g = work[LEFT, :rows], work[RISE, :rows], work[DROP, :rows]
     eliminate(D, F_wl, F_bl, R[0], lines, r)
     used, square = pcg(
         D, R[0], R[1], ends_bl, work[_S, :rows], lines, lane, r, b, work[_P, :rows],
-        work[_BP, :rows], work[_C, :rows], g, tol2, limit,
+        work[_BP, :rows], g, tol2, limit,
     )  # fmt: skip
     recover(D, F_wl, b, R[0], lines, g)
     return used, square
@@ -128,9 +133,9 @@ def _linear_one(G, R, ends_wl, ends_bl, aims, work, lines, lane, I_out, I_in, re
     rows = len(G)
     e, w, cur, a, b, r, F = (
         work[_E, :rows], work[_W, :rows], work[_CUR, :rows], work[_A, :rows], work[_BSUM, :rows],
-        work[_R, :rows], work[_FW, :rows],
+        work[LEFT, :rows], work[_FW, :rows],
     )  # fmt: skip
-    more_a, more_b = work[_G, :rows], work[_B, :rows]
+    more_a, more_b = work[DROP, :rows], work[RISE, :rows]
     ohmic(G, e, cur)
     most, stiffest = currents(cur, I_in, I_out), largest(G)
     residual = math.inf if most > 0.0 else 0.0
@@ -224,7 +229,6 @@ def _sinh(x):
 def _evaluate(kind, P, Q, w, current, slope):
     """Device currents and slopes at the device voltages w; 0 for devices with P = 0."""
     rows, cols = P.shape
-    zero = fill(P, 0.0)
     if kind == CUBIC:
         three = fill(P, 3.0)
         for i in range(rows):
@@ -260,7 +264,7 @@ def _evaluate(kind, P, Q, w, current, slope):
 def _try_step(t, work, F_wl, F_bl, cur, D, new):
     """The Kirchhoff sums after a Newton step of length t, into work[_P] and work[_BP].
 
-    On entry work[_G], work[_B] are the corrections and work[_R] what the inner solve left for
+    On entry work[DROP], work[RISE] are the corrections and work[LEFT] what the inner solve left for
     t = 1; `new` are the currents at the new voltages.
     """
     rows, cols = D.shape
@@ -268,10 +272,10 @@ def _try_step(t, work, F_wl, F_bl, cur, D, new):
     for i in range(rows):
         for j in range(0, cols, LANES):
             n = cols - j
-            dw = add(take(work[_G, :rows], i, j, n), take(work[_B, :rows], i, j, n))
+            dw = add(take(work[DROP, :rows], i, j, n), take(work[RISE, :rows], i, j, n))
             change = sub(take(new, i, j, n), take(cur, i, j, n))
             mismatch = fma(mul(length, take(D, i, j, n)), dw, change)
-            left = fma(length, take(work[_R, :rows], i, j, n), mismatch)
+            left = fma(length, take(work[LEFT, :rows], i, j, n), mismatch)
             put(work[_P, :rows], i, j, n, fma(rest, take(F_wl, i, j, n), mismatch))
             put(work[_BP, :rows], i, j, n, fma(rest, take(F_bl, i, j, n), left))
 
@@ -311,7 +315,7 @@ def _newton_one(
     w_new, new, new_wl, new_bl = (
         work[_WNEW, :rows], work[_NEW, :rows], work[_P, :rows], work[_BP, :rows],
     )  # fmt: skip
-    more_a, more_b = work[_G, :rows], work[_B, :rows]
+    more_a, more_b = work[DROP, :rows], work[RISE, :rows]
     if guess.shape[0]:
         a[:] = guess[0]
         b[:] = guess[1]
@@ -397,170 +401,3 @@ def newton(
             I_out[n], I_in[n], report[n], guess,
         )  # fmt: skip
         _store(n, work, V_in, V_out, share_wl, share_bl, inner)
-
-
-@njit(**_OPTIONS)
-def _end_currents(f, x, R, ends, line, out):
-    """Currents that leave a line (a column) through its first and its last end, A."""
-    cells = f.shape[0]
-    ideal_first = ends[1, line] == 0.0
-    ideal_last = ends[4, line] == 0.0
-    first = ends[0, line] * x[0, line]
-    last = ends[3, line] * x[cells - 1, line]
-    if ideal_first or ideal_last:
-        if cells > 1 and R > 0.0:
-            if ideal_first:
-                first = f[0, line] + x[1, line] / R
-            if ideal_last:
-                last = f[cells - 1, line] + x[cells - 2, line] / R
-        else:
-            total = 0.0
-            for k in range(cells):
-                total += f[k, line]
-            both = 0.5 if ideal_first and ideal_last else 1.0
-            first = total * both if ideal_first else 0.0
-            last = total * both if ideal_last else 0.0
-    out[0] = first
-    out[1] = last
-
-
-@njit(**_OPTIONS)
-def _first_current(f, x, ends, line):
-    """What leaves a line without wire resistance through its first end, for the split in wires."""
-    cells = f.shape[0]
-    ideal_first = ends[1, line] == 0.0
-    ideal_last = ends[4, line] == 0.0
-    if not ideal_first and not ideal_last:
-        return ends[0, line] * x[0, line]
-    total = 0.0
-    for k in range(cells):
-        # between two ideal ends a current divides as along a uniform wire
-        part = 1.0 - k / (cells - 1) if ideal_last else 1.0
-        total += part * f[k, line]
-    return total if ideal_first else 0.0
-
-
-@njit(**_OPTIONS)
-def _wire_sensitivity(f, x, fa, xa, R, ends):
-    """Sum over all segments of (current) x (adjoint current): dL/dR of the wires, also at R = 0."""
-    cells, lines = f.shape
-    total = 0.0
-    if R > 0.0:
-        g = 1.0 / R
-        for k in range(cells - 1):
-            for line in range(lines):
-                here = (x[k, line] - x[k + 1, line]) * g
-                total += here * ((xa[k, line] - xa[k + 1, line]) * g)
-    elif cells > 1:
-        for line in range(lines):
-            here = -_first_current(f, x, ends, line)
-            there = -_first_current(fa, xa, ends, line)
-            for k in range(cells - 1):
-                here += f[k, line]
-                there += fa[k, line]
-                total += here * there
-    return total
-
-
-@njit(**_OPTIONS)
-def _sensitivity(f, x, fa, xa, R, ends, at_ends, two):
-    """As `_wire_sensitivity`; also fills at_ends (2, lines) with the same product at the ends."""
-    for line in range(f.shape[1]):
-        _end_currents(f, x, R, ends, line, two[0])
-        _end_currents(fa, xa, R, ends, line, two[1])
-        at_ends[0, line] = two[0, 0] * two[1, 0]
-        at_ends[1, line] = two[0, 1] * two[1, 1]
-    return _wire_sensitivity(f, x, fa, xa, R, ends)
-
-
-@njit(**_OPTIONS)
-def _adjoint_sources(n, D, g_out, g_in, g_dev, g_wl, g_bl, h, f_wl, f_bl):
-    rows, cols = D.shape
-    for i in range(rows):
-        for j in range(cols):
-            h[i, j] = g_in[n, i] + g_out[n, j]
-    if n < g_dev.shape[0]:
-        for i in range(rows):
-            for j in range(cols):
-                h[i, j] += g_dev[n, i, j]
-    for i in range(rows):
-        for j in range(cols):
-            x = -D[i, j] * h[i, j]
-            f_wl[i, j] = x
-            f_bl[i, j] = x
-    if n < g_wl.shape[0]:
-        for i in range(rows):
-            for j in range(cols):
-                f_wl[i, j] -= g_wl[n, i, j]
-                f_bl[i, j] += g_bl[n, i, j]
-
-
-@njit(**_OPTIONS)
-def _adjoint_one(n, D, g_wl, g_bl, R, ends_wl, ends_bl, share_wl, share_bl, inner, work, fT, mu, dV_in, dV_out, dR, at_wl, at_bl):  # fmt: skip
-    """All gradients but those of the devices from the adjoint drops in work[_G] and work[_B]."""
-    rows, cols = D.shape
-    h, la, lb = work[_E, :rows], work[_G, :rows], work[_B, :rows]
-    f_wl, f_bl = work[_C, :rows], work[_P, :rows]
-    dV_out[:] = 0.0
-    for i in range(rows):
-        into = 0.0
-        for j in range(cols):
-            mu[i, j] = h[i, j] + la[i, j] + lb[i, j]
-            x = D[i, j] * mu[i, j]
-            on_wl = x + g_wl[n, i, j] if n < g_wl.shape[0] else x
-            on_bl = g_bl[n, i, j] - x if n < g_bl.shape[0] else -x
-            f_wl[i, j] = -on_wl
-            f_bl[i, j] = on_bl
-            into += on_wl * (share_wl[0, i] + share_wl[1, i] * j)
-            dV_out[j] += on_bl * (share_bl[0, j] + share_bl[1, j] * i)
-        dV_in[i] = into
-    two = np.empty((2, 2))
-    dR[1] = _sensitivity(inner[2, n], inner[5, n], f_bl, lb, R[1], ends_bl, at_bl, two)
-    transpose(inner[2, n], fT[0])
-    transpose(inner[4, n], fT[1])
-    transpose(f_wl, fT[2])
-    transpose(la, fT[3])
-    dR[0] = _sensitivity(fT[0], fT[1], fT[2], fT[3], R[0], ends_wl, at_wl, two)
-
-
-@njit(**_OPTIONS)
-def adjoint(
-    start, stop, index, D, g_out, g_in, g_dev, g_wl, g_bl, share_wl, share_bl, R, ends_wl, ends_bl,
-    aims, inner, work, lines, lane, folded, ready, mu, dV_in, dV_out, dR, at_wl, at_bl,
-    report,
-):  # fmt: skip
-    """Adjoint solves: W la + D lb = -D h - g_wl, D la + B lb = -D h + g_bl; see `adjoint.py`.
-
-    `index` says which slopes of D each solve uses; g_dev, g_wl, g_bl are (N or 0, rows, cols).
-    mu is (N, 1, rows, cols); with `ready` it is (N, 2, rows, cols) and holds the adjoint drops on
-    entry (direct method). Returns the new `folded`.
-    """
-    rows, cols = D.shape[1:]
-    F, r = work[_FW, :rows], work[_R, :rows]
-    on_wl, on_bl = work[_W, :rows], work[_CUR, :rows]
-    fT = np.empty((4, cols, rows))
-    for n in range(start, stop):
-        k = index[n]
-        _adjoint_sources(n, D[k], g_out, g_in, g_dev, g_wl, g_bl, work[_E, :rows], F, r)
-        if ready:
-            work[_G, :rows] = mu[n, 0]
-            work[_B, :rows] = mu[n, 1]
-        else:
-            if k != folded:
-                fold(D[k], R, ends_wl, ends_bl, work, lines, lane)
-                folded = k
-            on_wl[:] = F
-            on_bl[:] = r
-            scale = settle_rows(on_wl, R[0], ends_wl) + settle(on_bl, R[1], ends_bl)
-            aim2 = aims[1] * aims[1] * scale
-            used, square = correct(D[k], F, r, R, ends_bl, work, lines, lane, aim2, int(aims[3]))
-            report[n, 0] = used
-            report[n, 2] = math.sqrt(square / scale) if scale > 0.0 else 0.0
-            if not square <= aim2:
-                report[n, 2] = UNFINISHED
-                continue
-        _adjoint_one(
-            n, D[k], g_wl, g_bl, R, ends_wl, ends_bl, share_wl, share_bl, inner, work, fT,
-            mu[n, 0], dV_in[n], dV_out[n], dR[n], at_wl[n], at_bl[n],
-        )  # fmt: skip
-    return folded
