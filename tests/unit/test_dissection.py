@@ -1,7 +1,5 @@
 """The effective matrix by dissection: equal to the nodal engine, and its reverse mode exact."""
 
-import os
-
 import numpy as np
 import pytest
 
@@ -178,14 +176,3 @@ def test_large_fronts_are_exact_in_both_modes(shape):
         0.0, 1e-3,
     )  # fmt: skip
     assert float((dG * along).sum()) == pytest.approx(slope, rel=1e-8)
-
-
-@pytest.mark.skipif(dissection._where is None, reason="only Linux tells a thread its processor")
-def test_threads_are_kept_away_from_the_processor_of_their_caller(monkeypatch):
-    pool = dissection._Pool(1)
-    allowed = os.sched_getaffinity(0)
-    for here in sorted(allowed)[:2]:
-        monkeypatch.setattr(dissection, "_where", lambda here=here: here)
-        pool.keep_away()
-        assert pool.threads.submit(os.sched_getaffinity, 0).result() == (allowed - {here} or {here})
-    pool.threads.shutdown()

@@ -8,14 +8,10 @@ float64, 1e-6 in float32).
 
 from __future__ import annotations
 
-import ctypes
 import math
-import os
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -29,6 +25,7 @@ from xbarspice.errors import broken_rule
 from xbarspice.surrogate.dissection_kernels import forward, reverse, workspace
 from xbarspice.surrogate.dissection_plan import WIRES, Plan, plan_of, topology_of
 from xbarspice.surrogate.simd import LANES
+from xbarspice.surrogate.threads import share
 from xbarspice.surrogate.trust import warn_outside
 
 __all__ = ["Reduction", "effective_matrix", "reduce", "reduce_all", "reduce_stacks", "reverse_all"]
@@ -273,48 +270,4 @@ def _on_all_cores(jobs: list[_Job], dtype: np.dtype[Any]) -> None:
         finally:
             _buffers.give(buffer)
 
-    if workers == 1:
-        part(0)
-        return
-    pool = _pool(workers - 1)
-    pool.keep_away()
-    others = [pool.threads.submit(part, k) for k in range(1, workers)]
-    part(0)
-    for other in others:
-        other.result()
-
-
-class _Pool:
-    """Threads that stay, on other processors than the thread that gives them work.
-
-    On a virtual machine Linux takes a halted processor for a busy one and wakes a thread where its
-    waker runs: both then share one processor, at half the speed, for as long as a job lasts.
-    """
-
-    def __init__(self, count: int) -> None:
-        self.threads = ThreadPoolExecutor(count, thread_name_prefix="xbarspice")
-        started = threading.Barrier(count + 1)
-        for _ in range(count):
-            self.threads.submit(started.wait)
-        started.wait()
-        self.away_from = -1
-
-    def keep_away(self) -> None:
-        """Move the threads away from the processor of the caller."""
-        if _where is None or (here := _where()) == self.away_from:
-            return
-        allowed = os.sched_getaffinity(0)
-        for thread in self.threads._threads:
-            os.sched_setaffinity(thread.native_id or 0, allowed - {here} or allowed)
-        self.away_from = here
-
-
-_where = getattr(ctypes.CDLL(None), "sched_getcpu", None) if sys.platform == "linux" else None
-
-
-@lru_cache(maxsize=1)
-def _pool(count: int) -> _Pool:
-    return _Pool(count)
-
-
-os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
+    share(part, workers, workers)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,6 +15,7 @@ from xbarspice.engines.base import Engine, Raw
 from xbarspice.errors import broken_rule
 from xbarspice.solution import Stats, Status
 from xbarspice.surrogate import linear, nonlinear
+from xbarspice.surrogate.threads import share
 
 __all__ = ["Prepared", "SurrogateEngine", "solve", "spread"]
 
@@ -111,12 +111,7 @@ def spread(work: Callable[[int, int], None], count: int, threads: int, cells: in
         return
     pieces = min(count, 4 * threads)  # a few a thread, since solves differ in length
     edges = [count * k // pieces for k in range(pieces + 1)]
-    list(_pool(threads).map(work, edges[:-1], edges[1:]))
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="xbarspice")
+    share(lambda k: work(edges[k], edges[k + 1]), pieces, threads)
 
 
 @cache

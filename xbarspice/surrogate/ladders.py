@@ -442,7 +442,8 @@ def pcg(D: Any, R_wl: float, R_bl: float, ends: Any, s: Any, lines: Any, lane: A
         p: Any, Bp: Any, q: Any, tol2: float, limit: int) -> Any:  # fmt: skip
     """Solve (B - D W^-1 D) b = r until |r|^2 <= tol2; r is overwritten by what remains.
 
-    `ends` are those of the bit lines; p, Bp and q are scratch. Returns the number of iterations and the |r|^2 reached.
+    `ends` are those of the bit lines; p, Bp and q are scratch. Returns the number of iterations and
+    the |r|^2 reached.
     """
     cols = D.shape[1]
     square = settle(r, R_bl, ends)
