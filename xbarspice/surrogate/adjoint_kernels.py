@@ -11,7 +11,8 @@ import numpy as np
 from numba import njit
 
 from xbarspice.surrogate.kernels import settle_rows
-from xbarspice.surrogate.ladders import settle, transpose
+from xbarspice.surrogate.ladders import OPTIONS, settle
+from xbarspice.surrogate.simd import LANES, add, fill, fma, fnma, put, sub, take, total
 from xbarspice.surrogate.solves import DROP, LEFT, RISE, SPARE, UNFINISHED, correct, fold
 
 __all__ = ["adjoint"]
@@ -63,89 +64,127 @@ def _first_current(f, x, ends, line):
 
 
 @njit(**_OPTIONS)
-def _wire_sensitivity(f, x, fa, xa, R, ends):
-    """Sum over all segments of (current) x (adjoint current): dL/dR of the wires, also at R = 0."""
+def _without_resistance(f, x, fa, xa, ends):
+    """Sum over all segments of (current) x (adjoint current) where wires have no resistance."""
     cells, lines = f.shape
-    total = 0.0
-    if R > 0.0:
-        g = 1.0 / R
+    found = 0.0
+    for line in range(lines):
+        here = -_first_current(f, x, ends, line)
+        there = -_first_current(fa, xa, ends, line)
         for k in range(cells - 1):
-            for line in range(lines):
-                here = (x[k, line] - x[k + 1, line]) * g
-                total += here * ((xa[k, line] - xa[k + 1, line]) * g)
-    elif cells > 1:
-        for line in range(lines):
-            here = -_first_current(f, x, ends, line)
-            there = -_first_current(fa, xa, ends, line)
-            for k in range(cells - 1):
-                here += f[k, line]
-                there += fa[k, line]
-                total += here * there
-    return total
+            here += f[k, line]
+            there += fa[k, line]
+            found += here * there
+    return found
+
+
+@njit(**OPTIONS)
+def _along_columns(x, xa):
+    """Sum over all segments of the bit lines of (drop) x (adjoint drop)."""
+    found = fill(x, 0.0)
+    for k in range(x.shape[0] - 1):
+        for j in range(0, x.shape[1], LANES):
+            n = x.shape[1] - j
+            drop = sub(take(x, k, j, n), take(x, k + 1, j, n))
+            found = fma(drop, sub(take(xa, k, j, n), take(xa, k + 1, j, n)), found)
+    return total(found)
+
+
+@njit(**OPTIONS)
+def _along_rows(x, xa):
+    """As `_along_columns`, for the word lines."""
+    found = fill(x, 0.0)
+    segments = x.shape[1] - 1
+    for i in range(x.shape[0]):
+        for k in range(0, segments, LANES):
+            n = segments - k
+            drop = sub(take(x, i, k, n), take(x, i, k + 1, n))
+            found = fma(drop, sub(take(xa, i, k, n), take(xa, i, k + 1, n)), found)
+    return total(found)
 
 
 @njit(**_OPTIONS)
-def _sensitivity(f, x, fa, xa, R, ends, at_ends, two):
-    """As `_wire_sensitivity`; also fills at_ends (2, lines) with the same product at the ends."""
+def _at_ends(f, x, fa, xa, R, ends, at_ends, two):
+    """Fill at_ends (2, lines) with (current) x (adjoint current) at both ends of every line."""
     for line in range(f.shape[1]):
         _end_currents(f, x, R, ends, line, two[0])
         _end_currents(fa, xa, R, ends, line, two[1])
         at_ends[0, line] = two[0, 0] * two[1, 0]
         at_ends[1, line] = two[0, 1] * two[1, 1]
-    return _wire_sensitivity(f, x, fa, xa, R, ends)
+
+
+@njit(**OPTIONS)
+def _sources(n, D, g_out, g_in, g_dev, g_wl, g_bl, h, f_wl, f_bl):
+    """What the adjoint solve n is driven by: h, -D h - g_wl and -D h + g_bl."""
+    rows, cols = D.shape
+    by_device, on_nodes = n < len(g_dev), n < len(g_wl)
+    zero = fill(D, 0.0)
+    for i in range(rows):
+        by_row = fill(D, g_in[n, i])
+        for j in range(0, cols, LANES):
+            m = cols - j
+            x = add(by_row, take(g_out, n, j, m))
+            if by_device:
+                x = add(x, take(g_dev[n], i, j, m))
+            put(h, i, j, m, x)
+            x = fnma(take(D, i, j, m), x, zero)
+            put(f_wl, i, j, m, sub(x, take(g_wl[n], i, j, m)) if on_nodes else x)
+            put(f_bl, i, j, m, add(x, take(g_bl[n], i, j, m)) if on_nodes else x)
+
+
+@njit(**OPTIONS)
+def _injected(n, D, g_wl, g_bl, h, la, lb, mu, f_wl, f_bl):
+    """The adjoint device voltages mu = h + la + lb and the adjoint currents into both lines."""
+    rows, cols = D.shape
+    on_nodes = n < len(g_wl)
+    zero = fill(D, 0.0)
+    for i in range(rows):
+        for j in range(0, cols, LANES):
+            m = cols - j
+            voltage = add(take(h, i, j, m), add(take(la, i, j, m), take(lb, i, j, m)))
+            put(mu, i, j, m, voltage)
+            x = fnma(take(D, i, j, m), voltage, zero)
+            put(f_wl, i, j, m, sub(x, take(g_wl[n], i, j, m)) if on_nodes else x)
+            put(f_bl, i, j, m, add(x, take(g_bl[n], i, j, m)) if on_nodes else x)
 
 
 @njit(**_OPTIONS)
-def _adjoint_sources(n, D, g_out, g_in, g_dev, g_wl, g_bl, h, f_wl, f_bl):
-    rows, cols = D.shape
+def _by_drivers(f_wl, f_bl, share_wl, share_bl, dV_in, dV_out):
+    """Gradients of the driver voltages from the adjoint currents into the lines."""
+    rows, cols = f_wl.shape
+    dV_out[:] = 0.0
     for i in range(rows):
+        by_share, by_cell = 0.0, 0.0
         for j in range(cols):
-            h[i, j] = g_in[n, i] + g_out[n, j]
-    if n < g_dev.shape[0]:
-        for i in range(rows):
-            for j in range(cols):
-                h[i, j] += g_dev[n, i, j]
-    for i in range(rows):
+            by_share -= f_wl[i, j]
+            by_cell -= f_wl[i, j] * j
+        dV_in[i] = by_share * share_wl[0, i] + by_cell * share_wl[1, i]
         for j in range(cols):
-            x = -D[i, j] * h[i, j]
-            f_wl[i, j] = x
-            f_bl[i, j] = x
-    if n < g_wl.shape[0]:
-        for i in range(rows):
-            for j in range(cols):
-                f_wl[i, j] -= g_wl[n, i, j]
-                f_bl[i, j] += g_bl[n, i, j]
+            dV_out[j] += f_bl[i, j] * (share_bl[0, j] + share_bl[1, j] * i)
 
 
 @njit(**_OPTIONS)
 def _adjoint_one(
-    n, D, g_wl, g_bl, R, ends_wl, ends_bl, share_wl, share_bl, inner, work, fT,
+    n, D, g_wl, g_bl, R, ends_wl, ends_bl, share_wl, share_bl, inner, work, two,
     mu, dV_in, dV_out, dR, at_wl, at_bl,
 ):  # fmt: skip
     """All gradients but those of the devices from the adjoint drops in work[DROP], work[RISE]."""
-    rows, cols = D.shape
+    rows = len(D)
     h, la, lb = work[_H, :rows], work[DROP, :rows], work[RISE, :rows]
     f_wl, f_bl = work[_ON_WL, :rows], work[_ON_BL, :rows]
-    dV_out[:] = 0.0
-    for i in range(rows):
-        into = 0.0
-        for j in range(cols):
-            mu[i, j] = h[i, j] + la[i, j] + lb[i, j]
-            x = D[i, j] * mu[i, j]
-            on_wl = x + g_wl[n, i, j] if n < g_wl.shape[0] else x
-            on_bl = g_bl[n, i, j] - x if n < g_bl.shape[0] else -x
-            f_wl[i, j] = -on_wl
-            f_bl[i, j] = on_bl
-            into += on_wl * (share_wl[0, i] + share_wl[1, i] * j)
-            dV_out[j] += on_bl * (share_bl[0, j] + share_bl[1, j] * i)
-        dV_in[i] = into
-    two = np.empty((2, 2))
-    dR[1] = _sensitivity(inner[2, n], inner[5, n], f_bl, lb, R[1], ends_bl, at_bl, two)
-    transpose(inner[2, n], fT[0])
-    transpose(inner[4, n], fT[1])
-    transpose(f_wl, fT[2])
-    transpose(la, fT[3])
-    dR[0] = _sensitivity(fT[0], fT[1], fT[2], fT[3], R[0], ends_wl, at_wl, two)
+    current, a, b = inner[2, n], inner[4, n], inner[5, n]
+    _injected(n, D, g_wl, g_bl, h, la, lb, mu, f_wl, f_bl)
+    _by_drivers(f_wl, f_bl, share_wl, share_bl, dV_in, dV_out)
+    _at_ends(current, b, f_bl, lb, R[1], ends_bl, at_bl, two)
+    _at_ends(current.T, a.T, f_wl.T, la.T, R[0], ends_wl, at_wl, two)
+    if R[0] > 0.0:
+        dR[0] = _along_rows(a, la) / (R[0] * R[0])
+    else:
+        dR[0] = _without_resistance(current.T, a.T, f_wl.T, la.T, ends_wl)
+    if R[1] > 0.0:
+        dR[1] = _along_columns(b, lb) / (R[1] * R[1])
+    else:
+        dR[1] = _without_resistance(current, b, f_bl, lb, ends_bl)
 
 
 @njit(**_OPTIONS)
@@ -160,13 +199,13 @@ def adjoint(
     mu is (N, 1, rows, cols); with `ready` it is (N, 2, rows, cols) and holds the adjoint drops on
     entry (direct method). Returns the new `folded`.
     """
-    rows, cols = D.shape[1:]
+    rows = D.shape[1]
     h, F, r = work[_H, :rows], work[_F, :rows], work[LEFT, :rows]
     on_wl, on_bl = work[_ON_WL, :rows], work[_ON_BL, :rows]
-    fT = np.empty((4, cols, rows))
+    two = np.empty((2, 2))
     for n in range(start, stop):
         k = index[n]
-        _adjoint_sources(n, D[k], g_out, g_in, g_dev, g_wl, g_bl, h, F, r)
+        _sources(n, D[k], g_out, g_in, g_dev, g_wl, g_bl, h, F, r)
         if ready:
             work[DROP, :rows] = mu[n, 0]
             work[RISE, :rows] = mu[n, 1]
@@ -185,7 +224,7 @@ def adjoint(
                 report[n, 2] = UNFINISHED
                 continue
         _adjoint_one(
-            n, D[k], g_wl, g_bl, R, ends_wl, ends_bl, share_wl, share_bl, inner, work, fT,
+            n, D[k], g_wl, g_bl, R, ends_wl, ends_bl, share_wl, share_bl, inner, work, two,
             mu[n, 0], dV_in[n], dV_out[n], dR[n], at_wl[n], at_bl[n],
         )  # fmt: skip
     return folded

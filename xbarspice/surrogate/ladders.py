@@ -48,7 +48,7 @@ from xbarspice.surrogate.simd import (
 
 __all__ = [
     "G_FIRST", "G_LAST", "KEEP_FIRST", "KEEP_LAST", "backward", "eliminate", "factor",
-    "factor_rows", "forward", "pcg", "recover", "row_scratch", "settle", "transpose",
+    "factor_rows", "forward", "pcg", "recover", "row_scratch", "settle",
 ]  # fmt: skip
 
 OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
@@ -254,14 +254,6 @@ def _remainders(a: Any, b: Any, c: Any) -> Any:
         fnma(a[3], b[3], c[3]), fnma(a[4], b[4], c[4]), fnma(a[5], b[5], c[5]),
         fnma(a[6], b[6], c[6]), fnma(a[7], b[7], c[7]),
     )  # fmt: skip
-
-
-@njit(**OPTIONS)
-def transpose(x: Any, y: Any) -> None:
-    """Y = x transposed; both are C-ordered."""
-    for i in range(0, x.shape[0], LANES):
-        for j in range(0, x.shape[1], LANES):
-            _put_square(y, j, i, transposed(_square(x, i, j)))
 
 
 @njit(**OPTIONS)
