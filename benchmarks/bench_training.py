@@ -64,6 +64,7 @@ def matrices(repeats: int) -> list[Record]:
             t = best(
                 {
                     "forward": lambda c=crossbar, d=dtype: effective_matrix(c, dtype=d),
+                    "kept": lambda c=crossbar, d=dtype: reduce(c, dtype=d, keep=True),
                     "backward": lambda r=reduced, m=M: r.reverse(m),
                 },
                 repeats,
@@ -75,6 +76,7 @@ def matrices(repeats: int) -> list[Record]:
                     "us_an_array": t["forward"] / arrays * 1e6,
                     "target_us": target,
                     "backward_over_forward": t["backward"] / t["forward"],
+                    "backward_over_forward_that_keeps_factors": t["backward"] / t["kept"],
                     "error": float(np.abs(reduced.G_eff[0] / exact - 1).max()),
                 }
             )

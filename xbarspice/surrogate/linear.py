@@ -233,8 +233,8 @@ def problem(crossbar: Crossbar, net: Network, drive: Drive, full: bool) -> Probl
 @lru_cache(maxsize=64)
 def aims(rows: int, cols: int) -> Array:
     """Stated residual, share at which the gradients stop, rounding allowance, iteration limit."""
-    size = max(rows, cols)
-    limit = 60 + size if size < 128 else 160 + size // 8  # beyond it the direct method is faster
+    # sparse LU costs as much as 600 iterations at 16x16, 2500 at 64x64, 7600 at 256x256
+    limit = 100 + 16 * max(rows, cols)
     out = np.array([RESIDUAL, PCG_SHARE, ROUNDING / RESIDUAL, limit])
     out.setflags(write=False)
     return out
