@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numba import njit
 
-from xbarspice.surrogate.kernels import settle_rows
+from xbarspice.surrogate.kernels import copy, settle_rows
 from xbarspice.surrogate.ladders import OPTIONS, settle
 from xbarspice.surrogate.simd import LANES, add, fill, fma, fnma, put, sub, take, total
 from xbarspice.surrogate.solves import DROP, LEFT, RISE, SPARE, UNFINISHED, correct, fold
@@ -207,14 +207,14 @@ def adjoint(
         k = index[n]
         _sources(n, D[k], g_out, g_in, g_dev, g_wl, g_bl, h, F, r)
         if ready:
-            work[DROP, :rows] = mu[n, 0]
-            work[RISE, :rows] = mu[n, 1]
+            copy(mu[n, 0], work[DROP, :rows])
+            copy(mu[n, 1], work[RISE, :rows])
         else:
             if k != folded:
                 fold(D[k], R, ends_wl, ends_bl, work, lines, lane)
                 folded = k
-            on_wl[:] = F
-            on_bl[:] = r
+            copy(F, on_wl)
+            copy(r, on_bl)
             scale = settle_rows(on_wl, R[0], ends_wl) + settle(on_bl, R[1], ends_bl)
             aim2 = aims[1] * aims[1] * scale
             used, square = correct(D[k], F, r, R, ends_bl, work, lines, lane, aim2, int(aims[3]))

@@ -28,6 +28,8 @@ from xbarspice.surrogate.simd import (
 )  # fmt: skip
 
 __all__ = [
+    "add_times",
+    "copy",
     "currents",
     "largest",
     "network_residual",
@@ -52,6 +54,24 @@ def open_circuit(V_in: Any, V_out: Any, share_wl: Any, share_bl: Any, e: Any) ->
         for j in range(cols):
             v0 = V_out[j] * (share_bl[0, j] + share_bl[1, j] * i)
             e[i, j] = u0 + u1 * j - v0
+
+
+@njit(**OPTIONS)
+def copy(x: Any, out: Any) -> None:
+    """Out = x: as an assignment to a slice, of which the compiler would check the shapes."""
+    for i in range(x.shape[0]):
+        for j in range(0, x.shape[1], LANES):
+            put(out, i, j, x.shape[1] - j, take(x, i, j, x.shape[1] - j))
+
+
+@njit(**OPTIONS)
+def add_times(t: float, x: Any, out: Any) -> None:
+    """Out += t x."""
+    length = fill(x, t)
+    for i in range(x.shape[0]):
+        for j in range(0, x.shape[1], LANES):
+            n = x.shape[1] - j
+            put(out, i, j, n, fma(length, take(x, i, j, n), take(out, i, j, n)))
 
 
 @njit(**OPTIONS)

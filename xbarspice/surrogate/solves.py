@@ -13,6 +13,8 @@ import numpy as np
 from numba import njit
 
 from xbarspice.surrogate.kernels import (
+    add_times,
+    copy,
     currents,
     largest,
     network_residual,
@@ -141,7 +143,7 @@ def _linear_one(G, R, ends_wl, ends_bl, aims, work, lines, lane, I_out, I_in, re
     residual = math.inf if most > 0.0 else 0.0
     iterations = 0
     if residual == 0.0:
-        w[:] = e
+        copy(e, w)
         a[:] = 0.0
         b[:] = 0.0
     for correction in range(MAX_CORRECTIONS):
@@ -155,11 +157,11 @@ def _linear_one(G, R, ends_wl, ends_bl, aims, work, lines, lane, I_out, I_in, re
             residual = UNFINISHED
             break
         if correction == 0:
-            a[:] = more_a
-            b[:] = more_b
+            copy(more_a, a)
+            copy(more_b, b)
         else:
-            a += more_a
-            b += more_b
+            add_times(1.0, more_a, a)
+            add_times(1.0, more_b, b)
         remaining(e, a, b, w)
         ohmic(G, w, cur)
         most = currents(cur, I_in, I_out)
@@ -292,16 +294,6 @@ def _step_voltages(t, w, a, b, out):
 
 
 @njit(**_OPTIONS)
-def _add_times(t, x, total):
-    """Total += t x."""
-    length = fill(x, t)
-    for i in range(x.shape[0]):
-        for j in range(0, x.shape[1], LANES):
-            n = x.shape[1] - j
-            put(total, i, j, n, fma(length, take(x, i, j, n), take(total, i, j, n)))
-
-
-@njit(**_OPTIONS)
 def _newton_one(
     kind, P, Q, stiffest, R, ends_wl, ends_bl, aims, work, lines, lane, slope, I_out, I_in,
     report, guess,
@@ -317,20 +309,20 @@ def _newton_one(
     )  # fmt: skip
     more_a, more_b = work[DROP, :rows], work[RISE, :rows]
     if guess.shape[0]:
-        a[:] = guess[0]
-        b[:] = guess[1]
+        copy(guess[0], a)
+        copy(guess[1], b)
         remaining(e, a, b, w)
     else:
         a[:] = 0.0
         b[:] = 0.0
-        w[:] = e
+        copy(e, w)
     _evaluate(kind, P, Q, w, cur, D)
     if guess.shape[0]:
         network_residual_rows(cur, a, R[0], ends_wl, F_wl)
         network_residual(cur, b, R[1], ends_bl, F_bl)
     else:
-        F_wl[:] = cur
-        F_bl[:] = cur
+        copy(cur, F_wl)
+        copy(cur, F_bl)
     norm = math.sqrt(settle_rows(F_wl, R[0], ends_wl) + settle(F_bl, R[1], ends_bl))
     most = currents(cur, I_in, I_out)
     residual = math.inf if norm > 0.0 else 0.0
@@ -364,13 +356,13 @@ def _newton_one(
         if not new_norm < norm:
             break  # the rounding floor, or no finite current
         norm, steps = new_norm, steps + 1
-        F_wl[:] = new_wl
-        F_bl[:] = new_bl
-        w[:] = w_new
-        cur[:] = new
-        D[:] = slope
-        _add_times(t, more_a, a)
-        _add_times(t, more_b, b)
+        copy(new_wl, F_wl)
+        copy(new_bl, F_bl)
+        copy(w_new, w)
+        copy(new, cur)
+        copy(slope, D)
+        add_times(t, more_a, a)
+        add_times(t, more_b, b)
         most = currents(cur, I_in, I_out)
     if residual != UNFINISHED and not residual <= aims[0]:
         residual = true_residual(
