@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from xbarspice.surrogate.kernels import copy, settle_rows
-from xbarspice.surrogate.ladders import OPTIONS, settle
+from xbarspice.surrogate.ladders import G_FIRST, G_LAST, KEEP_FIRST, KEEP_LAST, OPTIONS, settle
 from xbarspice.surrogate.simd import LANES, add, fill, fma, fnma, put, sub, take, total
 from xbarspice.surrogate.solves import DROP, LEFT, RISE, SPARE, UNFINISHED, correct, fold
 
@@ -26,10 +26,10 @@ _H, _F, _ON_WL, _ON_BL = range(SPARE, SPARE + 4)
 def _end_currents(f, x, R, ends, line, out):
     """Currents that leave a line (a column) through its first and its last end, A."""
     cells = f.shape[0]
-    ideal_first = ends[1, line] == 0.0
-    ideal_last = ends[4, line] == 0.0
-    first = ends[0, line] * x[0, line]
-    last = ends[3, line] * x[cells - 1, line]
+    ideal_first = ends[KEEP_FIRST, line] == 0.0
+    ideal_last = ends[KEEP_LAST, line] == 0.0
+    first = ends[G_FIRST, line] * x[0, line]
+    last = ends[G_LAST, line] * x[cells - 1, line]
     if ideal_first or ideal_last:
         if cells > 1 and R > 0.0:
             if ideal_first:
@@ -51,10 +51,10 @@ def _end_currents(f, x, R, ends, line, out):
 def _first_current(f, x, ends, line):
     """What leaves a line without wire resistance through its first end, for the split in wires."""
     cells = f.shape[0]
-    ideal_first = ends[1, line] == 0.0
-    ideal_last = ends[4, line] == 0.0
+    ideal_first = ends[KEEP_FIRST, line] == 0.0
+    ideal_last = ends[KEEP_LAST, line] == 0.0
     if not ideal_first and not ideal_last:
-        return ends[0, line] * x[0, line]
+        return ends[G_FIRST, line] * x[0, line]
     total = 0.0
     for k in range(cells):
         # between two ideal ends a current divides as along a uniform wire
@@ -109,8 +109,8 @@ def _at_ends(f, x, fa, xa, R, ends, at_ends, two):
     for line in range(f.shape[1]):
         _end_currents(f, x, R, ends, line, two[0])
         _end_currents(fa, xa, R, ends, line, two[1])
-        at_ends[0, line] = two[0, 0] * two[1, 0]
-        at_ends[1, line] = two[0, 1] * two[1, 1]
+        at_ends[G_FIRST, line] = two[0, 0] * two[1, 0]
+        at_ends[KEEP_FIRST, line] = two[0, 1] * two[1, 1]
 
 
 @njit(**OPTIONS)

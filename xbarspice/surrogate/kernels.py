@@ -101,7 +101,7 @@ def currents(current: Any, I_in: Any, I_out: Any) -> float:
     rows, cols = current.shape
     by_column = I_out.reshape((1, cols))
     zero = fill(current, 0.0)
-    stiffest, most, everything = zero, 0.0, 0.0
+    by_device, most, everything = zero, 0.0, 0.0
     for j in range(0, cols, LANES):
         put(by_column, 0, j, cols - j, zero)
     for i in range(rows):
@@ -111,13 +111,13 @@ def currents(current: Any, I_in: Any, I_out: Any) -> float:
             x = take(current, i, j, n)
             by_row = add(by_row, x)
             put(by_column, 0, j, n, add(take(by_column, 0, j, n), x))
-            stiffest = maximum(stiffest, absolute(x))
+            by_device = maximum(by_device, absolute(x))
         I_in[i] = total(by_row)
         most = max(most, abs(I_in[i]))
     for j in range(cols):
         everything += abs(I_out[j])
         most = max(most, abs(I_out[j]))
-    return max(most, peak(stiffest)) if math.isfinite(everything) else math.inf
+    return max(most, peak(by_device)) if math.isfinite(everything) else math.inf
 
 
 @njit(**OPTIONS)
