@@ -129,7 +129,7 @@ def _line_residual(
             if resistance[k] == 0:  # an ideal source supplies whatever its node needs
                 node[..., line, -k] = 0.0
     supplied = total - drawn.sum(axis=-1)
-    return max(float(np.max(np.abs(node))), float(np.max(np.abs(supplied))))
+    return float(np.maximum(np.max(np.abs(node)), np.max(np.abs(supplied))))  # NaN stays
 
 
 def kirchhoff_residual(
@@ -147,7 +147,8 @@ def kirchhoff_residual(
         V_in, V_out: as given to the solve, V, (..., rows) and (..., cols).
 
     Returns:
-        The relative residual (0 for an array without any current), largest over the batch.
+        The relative residual (0 for an array without any current), largest over the batch; NaN if a
+        number of the solution is NaN.
     """
     V_wl, V_bl, I_device = solution.V_wl, solution.V_bl, solution.I_device
     v_in = np.broadcast_to(np.asarray(V_in, float), solution.I_in.shape)
@@ -159,6 +160,7 @@ def kirchhoff_residual(
         np.swapaxes(V_bl, -1, -2), -np.swapaxes(I_device, -1, -2), crossbar.bl_ends, v_out,
         -solution.I_out, crossbar, crossbar.R_bl,
     )  # fmt: skip
-    largest = max(float(np.max(np.abs(a))) for a in (I_device, solution.I_in, solution.I_out))
-    worst = max(wl, bl)
-    return worst / largest if largest > 0 else worst
+    currents = (I_device, solution.I_in, solution.I_out)
+    largest = float(np.max([np.max(np.abs(a)) for a in currents]))
+    worst = float(np.maximum(wl, bl))
+    return worst if largest == 0 else worst / largest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 import time
 from dataclasses import dataclass, replace
 from typing import Any
@@ -75,22 +76,20 @@ class Engine(abc.ABC):
 
         Raises:
             InputError: the arguments do not fit the crossbar.
-            ConvergenceError: the stated residual was not met (only with `check`).
+            ConvergenceError: the stated residual was not met, or a number of the answer is NaN or
+                infinite (only with `check`).
         """
         drive = crossbar.drive(V_in, V_out)
         start = time.perf_counter()
         raw = self._solve(state, crossbar, drive, full)
         seconds = time.perf_counter() - start
-        if check and not raw.status.ok:
-            raise ConvergenceError(
-                f"the {self.name} engine must reach its residual: {raw.status.value} "
-                f"(residual {raw.stats.residual:.3g}, {raw.stats.method}). "
-                "Check the conductances and voltages, or use engine='nodal'."
-            )
+        raw = self.checked(raw, crossbar, drive, check)
 
         def fields() -> Fields:
-            done = raw if raw.V_wl is not None else self._solve(state, crossbar, drive, True)
-            return _fields(done, drive.batch)
+            if raw.V_wl is not None:
+                return _fields(raw, drive.batch)
+            done = self._solve(state, crossbar, drive, True)
+            return _fields(self.checked(done, crossbar, drive, check), drive.batch)
 
         return Solution(
             I_out=raw.I_out.reshape(*drive.batch, crossbar.cols),
@@ -100,11 +99,56 @@ class Engine(abc.ABC):
             fields=fields() if raw.V_wl is not None else fields,
         )
 
+    def checked(self, raw: Raw, crossbar: Crossbar, drive: Drive, check: bool) -> Raw:
+        """An answer that may be used, or one whose status says that it may not.
+
+        `solve` asks for it; whoever runs a back end without `solve` asks for it too.
+
+        Raises:
+            ConvergenceError: a number is not finite, or the residual was not met (with `check`).
+        """
+        wrong = _not_finite(raw)
+        if wrong is not None:
+            V = max(float(np.abs(v).max(initial=0.0)) for v in (drive.V_in, drive.V_out))
+            text = (
+                f"the {self.name} engine must give finite numbers: {wrong}, driven with up to "
+                f"{V:.4g} V (the source of {crossbar.device.name!r} vouches for "
+                f"{crossbar.device.V_max:g} V). Check the voltages and the device's current."
+            )
+            if check:
+                raise ConvergenceError(text)
+            stats = replace(raw.stats, notes=(*raw.stats.notes, text))
+            return replace(raw, status=Status.NOT_CONVERGED, stats=stats)
+        if check and not raw.status.ok:
+            raise ConvergenceError(
+                f"the {self.name} engine must reach its residual: {raw.status.value} "
+                f"(residual {raw.stats.residual:.3g}, {raw.stats.method}). "
+                "Check the conductances and voltages, or use engine='nodal'."
+            )
+        return raw
+
     @abc.abstractmethod
     def _prepare(self, crossbar: Crossbar) -> Any: ...
 
     @abc.abstractmethod
     def _solve(self, state: Any, crossbar: Crossbar, drive: Drive, full: bool) -> Raw: ...
+
+
+def _not_finite(raw: Raw) -> str | None:
+    """What of an answer is NaN or infinite, in words; None if all of it is finite."""
+    for name in ("I_out", "I_in", "V_wl", "V_bl", "I_device"):
+        values = getattr(raw, name)
+        # a finite sum has finite terms, and is the quicker question
+        if values is None or math.isfinite(values.sum()) or np.isfinite(values).all():
+            continue
+        bad = ~np.isfinite(values)
+        vector, *place = (int(k) for k in np.argwhere(bad)[0])
+        where = ", ".join(str(k) for k in place)
+        return (
+            f"{name}[{where}] of vector {vector} is {values[bad][0]} "
+            f"({int(bad.sum())} of {values.size} numbers of {name} are NaN or infinite)"
+        )
+    return None
 
 
 def _fields(raw: Raw, batch: tuple[int, ...]) -> Fields:

@@ -18,6 +18,7 @@ from scipy.sparse.linalg import SuperLU, splu
 
 from xbarspice.array import Crossbar, Drive, End
 from xbarspice.engines.base import Engine, Raw
+from xbarspice.errors import ConvergenceError
 from xbarspice.solution import Stats, Status
 
 __all__ = ["NodalEngine"]
@@ -125,7 +126,8 @@ class NodalEngine(Engine):
             factor = system.factor(system.slopes(None)) if linear else None
             for n in members:
                 V[n], used, residual = system.newton(drive.V_in[n], drive.V_out[n], factor)
-                steps, worst = max(steps, used), max(worst, residual)
+                steps = max(steps, used)
+                worst = float(np.maximum(worst, residual))  # NaN stays
         converged = worst <= RESIDUAL
         return Raw(
             status=Status.CONVERGED if converged else Status.NOT_CONVERGED,
@@ -167,6 +169,11 @@ class _System:
         col = np.concatenate([i[on_i], j[on_j], j[both], i[both]])
         val = np.concatenate([g[on_i], g[on_j], -g[both], -g[both]])
         size = self.free.size
+        if not np.isfinite(val).all():
+            raise ConvergenceError(
+                "the slopes of all devices must be finite: a slope is NaN or infinite. Check the "
+                "voltages and the device's derivative."
+            )
         return splu(sp.csc_matrix((val, (row, col)), shape=(size, size)))
 
     def residual(self, V: Array) -> tuple[Array, float]:
@@ -197,7 +204,7 @@ class _System:
         linear = factor is not None or self.free.size == 0
         F, scale = self.residual(V)
         norm = np.max(np.abs(F), initial=0.0)
-        relative = norm / scale if scale > 0 else 0.0
+        relative = 0.0 if norm == 0 else float(norm / scale)
         step = 0
         while norm > 0 and step < (3 if linear else MAX_STEPS):
             lu = factor or self.factor(self.slopes(V))

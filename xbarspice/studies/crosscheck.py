@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -165,16 +165,25 @@ def _judge_given(golden: Inference, points: npt.NDArray[np.intp], I_out: Array) 
     )  # fmt: skip
 
 
+def _largest(values: Iterable[float]) -> float:
+    """Largest of the values, 0 of none; NaN if one is NaN, which no limit lets pass."""
+    return float(np.max(list(values), initial=0.0))
+
+
 def _gates(check: CrossCheck, limits: GateConfig, findings: int) -> list[Gate]:
     """Every named limit that is set, each against what it judges."""
     found: list[tuple[str, float, float | None]] = []
     for e in check.engines[1:]:
         found += [
-            (f"{e.engine}: worst current error", max(k.worst for k in e.layers), limits.current),
-            (f"{e.engine}: rms current error", max(k.rms for k in e.layers), limits.rms),
+            (
+                f"{e.engine}: worst current error",
+                _largest(k.worst for k in e.layers),
+                limits.current,
+            ),
+            (f"{e.engine}: rms current error", _largest(k.rms for k in e.layers), limits.rms),
             (
                 f"{e.engine}: worst device current error",
-                max(k.worst_cell.error for k in e.layers),
+                _largest(k.worst_cell.error for k in e.layers),
                 limits.device,
             ),
         ]
@@ -187,11 +196,11 @@ def _gates(check: CrossCheck, limits: GateConfig, findings: int) -> list[Gate]:
         if e.accuracy is not None and check.software_accuracy is not None:
             loss = check.software_accuracy - e.accuracy
             found.append((f"{e.engine}: accuracy lost", loss, limits.accuracy_loss))
-    drop = max((k.drop / k.drive for k in check.ideal if k.drive), default=0.0)
+    drop = _largest(k.drop / k.drive for k in check.ideal if k.drive)
     found += [
-        ("distance from the ideal product", max(k.worst for k in check.ideal), limits.ideal),
+        ("distance from the ideal product", _largest(k.worst for k in check.ideal), limits.ideal),
         ("voltage lost in wires", drop, limits.drop),
-        ("energy of an inference, J", max(check.engines[0].energy), limits.energy),
+        ("energy of an inference, J", _largest(check.engines[0].energy), limits.energy),
         ("findings of the detectors", findings, limits.findings),
     ]
     if check.given is not None:

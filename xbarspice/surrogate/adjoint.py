@@ -103,23 +103,20 @@ def forward(
         crossbar: the array, or batch of arrays.
         drive: from `Crossbar.drive(V_in, V_out)`.
         threads: as in `SurrogateEngine`.
-        check: raise if the stated residual is not met; otherwise see `Raw.status`.
+        check: raise if the answer may not be used; otherwise see `Raw.status`.
 
     Returns:
         The answers with node voltages and device currents, flattened over the batch, and the state.
 
     Raises:
         FloatingNodeError: a line has no path to any source.
-        ConvergenceError: the stated residual was not met (only with `check`).
+        ConvergenceError: the stated residual was not met, or a number is not finite (only with
+            `check`).
     """
     engine = SurrogateEngine(threads=threads)
     state: Prepared = engine.prepare(crossbar)
     raw, p = engine.run(state, crossbar, drive, full=True)
-    if check and not raw.status.ok:
-        raise ConvergenceError(
-            f"the surrogate must reach its residual: {raw.status.value} (residual "
-            f"{raw.stats.residual:.3g}). Check the conductances and voltages."
-        )
+    raw = engine.checked(raw, crossbar, drive, check)
     saved = Saved(
         crossbar=crossbar,
         index=drive.array,

@@ -219,7 +219,7 @@ def adjoint(
             aim2 = aims[1] * aims[1] * scale
             used, square = correct(D[k], F, r, R, ends_bl, work, lines, lane, aim2, int(aims[3]))
             report[n, 0] = used
-            report[n, 2] = math.sqrt(square / scale) if scale > 0.0 else 0.0
+            report[n, 2] = 0.0 if scale == 0.0 else math.sqrt(square / scale)
             if not square <= aim2:
                 report[n, 2] = UNFINISHED
                 continue

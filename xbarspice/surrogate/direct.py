@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from xbarspice.errors import ConvergenceError
+
 if TYPE_CHECKING:
     from xbarspice.surrogate.linear import Lines, Network
 
@@ -61,6 +63,11 @@ class Direct:
         row = np.concatenate([i[on_i], j[on_j], i[both], j[both]])
         col = np.concatenate([i[on_i], j[on_j], j[both], i[both]])
         value = np.concatenate([g[on_i], g[on_j], -g[both], -g[both]])
+        if not np.isfinite(value).all():
+            raise ConvergenceError(
+                "the slopes of all devices must be finite: a slope is NaN or infinite. Check the "
+                "voltages and the device's derivative."
+            )
         self.lu = splu(sp.csc_matrix((value, (row, col)), shape=(size, size))) if size else None
 
     def correct(self, F_wl: Array, F_bl: Array) -> tuple[Array, Array]:

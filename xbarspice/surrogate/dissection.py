@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.array import Crossbar
-from xbarspice.errors import broken_rule
+from xbarspice.errors import ConvergenceError, broken_rule
 from xbarspice.surrogate.dissection_kernels import forward, reverse, workspace
 from xbarspice.surrogate.dissection_plan import WIRES, Plan, plan_of, topology_of
 from xbarspice.surrogate.simd import LANES
@@ -56,6 +56,7 @@ def effective_matrix(
     Raises:
         InputError: the device is not linear, or another dtype.
         FloatingNodeError: a line has no path to any source.
+        ConvergenceError: an entry is not finite.
 
     Warns:
         TrustWarning: float32 where the trust map does not vouch for it, once an array.
@@ -158,6 +159,12 @@ def _reduce(out: list[Reduction]) -> list[Reduction]:
         for r in out
     ]
     _on_all_cores(jobs, out[0].G.dtype)
+    for r in out:
+        if not (math.isfinite(r.G_eff.sum()) or np.isfinite(r.G_eff).all()):
+            raise ConvergenceError(
+                f"the effective matrix must be finite in {r.G_eff.dtype}: an entry is not. "
+                "Check the array for conductances and resistances near the limits of its numbers."
+            )
     return out
 
 

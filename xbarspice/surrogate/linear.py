@@ -320,7 +320,7 @@ def solve_directly(p: Problem, G: Array, n: int) -> None:
     np.multiply(G, s.e, out=s.current)
     largest = kernels.currents(s.current, p.I_in[n], p.I_out[n])
     s.F_wl[:] = s.F_bl[:] = s.current
-    residual = math.inf if largest > 0.0 else 0.0
+    residual = 0.0 if largest == 0.0 else math.inf
     for _ in range(solves.MAX_CORRECTIONS):
         if residual <= RESIDUAL:
             break

@@ -153,7 +153,7 @@ def solve_generic(p: Problem, device: Device, G: Array, n: int, *, direct: bool 
     norm = _norm(net, s.F_wl, s.F_bl)
     largest, stiffest = kernels.currents(s.current, p.I_in[n], p.I_out[n]), float(G.max())
     iterations = steps = 0
-    residual = math.inf if norm > 0.0 else 0.0
+    residual = 0.0 if norm == 0.0 else math.inf  # a norm may be NaN
     while steps < solves.MAX_STEPS and norm > 0.0:
         if norm <= PCG_SHARE * largest:
             residual = true_residual(net, s, largest, stiffest)

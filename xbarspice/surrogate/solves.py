@@ -140,7 +140,7 @@ def _linear_one(G, R, ends_wl, ends_bl, aims, work, lines, lane, I_out, I_in, re
     more_a, more_b = work[DROP, :rows], work[RISE, :rows]
     ohmic(G, e, cur)
     most, stiffest = currents(cur, I_in, I_out), largest(G)
-    residual = math.inf if most > 0.0 else 0.0
+    residual = 0.0 if most == 0.0 else math.inf
     iterations = 0
     if residual == 0.0:
         copy(e, w)
@@ -325,7 +325,7 @@ def _newton_one(
         copy(cur, F_bl)
     norm = math.sqrt(settle_rows(F_wl, R[0], ends_wl) + settle(F_bl, R[1], ends_bl))
     most = currents(cur, I_in, I_out)
-    residual = math.inf if norm > 0.0 else 0.0
+    residual = 0.0 if norm == 0.0 else math.inf  # a norm may be NaN
     iterations, steps = 0, 0
     while steps < MAX_STEPS and norm > 0.0:
         if norm <= aims[1] * most:

@@ -13,7 +13,7 @@ from torch import Tensor
 from xbarspice import devices, engines
 from xbarspice.array import READ, Crossbar, Drive, LineEnds
 from xbarspice.devices import Device
-from xbarspice.errors import broken_rule
+from xbarspice.errors import ConvergenceError, broken_rule
 from xbarspice.solution import Stats, Status
 from xbarspice.surrogate import adjoint
 from xbarspice.surrogate.dissection_plan import WIRES
@@ -289,6 +289,11 @@ def _on_tensors(
     R, values = torch.stack(rest[:4]), tuple(rest[4:])
     index = torch.tensor(problem.drive.array, device=G.device)
     answers = dense_solve(problem.crossbar, problem.model(values), G[index], V_in, V_out, R)
+    if not all(bool(torch.isfinite(value).all()) for value in answers.values()):
+        raise ConvergenceError(
+            "the surrogate must give finite numbers on the tensor's device: a current or voltage "
+            "is NaN or infinite. Check the voltages and the device's current."
+        )
     problem.stats.append(Stats(engine="surrogate", method="dense Newton on tensors"))
     sources = [t for t in tensors if t.requires_grad]
     if sources:

@@ -137,7 +137,7 @@ class NgspiceEngine(Engine):
         stats = Stats(
             engine=self.name,
             method=f"{self.program}-{state.version}, {solver}, {len(tasks)} processes",
-            residual=max(residuals),
+            residual=float(np.max(residuals)),
             notes=tuple(notes),
         )
         return Raw(status=Status.CONVERGED, stats=stats, **out)
@@ -234,7 +234,7 @@ def _take(
             out[key][members[some]] = values
         piece = fields | {key: values[some] for key, values in part.items()}
         off, most = _violation(netlist, piece, netlist.V_in[some], netlist.V_out[some])
-        worst, largest = max(worst, off), max(largest, most)
+        worst, largest = (float(np.maximum(*pair)) for pair in ((worst, off), (largest, most)))
     return _judged(netlist, worst, largest)
 
 
@@ -339,7 +339,7 @@ def line_currents(netlist: Netlist, raw: RawFile) -> tuple[np.ndarray, np.ndarra
 
 def _check_drive(asked: Array, got: Array, tolerance: float) -> None:
     error = float(np.max(np.abs(asked - got)))
-    if error > tolerance * float(np.max(np.abs(asked))):
+    if not error <= tolerance * float(np.max(np.abs(asked))):
         raise EngineError(
             f"ngspice must apply the drive voltages that were asked for; the largest error is "
             f"{error:.3g} V."
@@ -377,7 +377,7 @@ def _judged(netlist: Netlist, amperes: float, largest: float, *, nodes: int = 0)
     """
     residual = amperes / largest if largest > 0 else amperes
     limit = RESIDUAL + (ROUNDING + ROUNDING_OF_A_SUM * nodes) * _noise(netlist, largest)
-    if residual > limit:
+    if not residual <= limit:
         raise EngineError(
             f"ngspice's answer must obey Kirchhoff's current law; its relative residual is "
             f"{residual:.3g}, more than {limit:.3g}. Check the array for extreme resistances."

@@ -185,12 +185,9 @@ def _balance(netlist: Netlist, raw: RawFile) -> None:
     """Refuse small-signal currents that do not add up, or that are not in phase."""
     I_in, I_out = line_currents(netlist, raw)
     largest = max(float(np.max(np.abs(a))) for a in (I_in, I_out))
-    wrong = max(
-        abs(complex(I_in.sum() - I_out.sum())),
-        float(np.max(np.abs(np.imag(I_in)))),
-        float(np.max(np.abs(np.imag(I_out)))),
-    )
-    if wrong > BALANCE * largest:
+    parts = (I_in.sum() - I_out.sum(), np.imag(I_in), np.imag(I_out))
+    wrong = float(np.max([np.max(np.abs(part)) for part in parts]))
+    if not wrong <= BALANCE * largest:
         raise EngineError(
             f"ngspice's small-signal currents must be real and balance; they are off by "
             f"{wrong:.3g} A of {largest:.3g} A. Check the array for extreme resistances."

@@ -111,7 +111,7 @@ def solve_network(
         sums=tuple(np.concatenate(z) for z in zip(*(p.sums for p in parts), strict=True)),
         predictions=np.concatenate([p.classes for p in parts]),
         currents=tuple(np.concatenate(c) for c in zip(*(p.currents for p in parts), strict=True)),
-        residual=max(p.residual for p in parts),
+        residual=float(np.max([p.residual for p in parts])),
         seconds=sum(run.seconds for run in runs),
         version=info.version,
         notes=tuple(dict.fromkeys(note for run in runs for note in run.notes)),
@@ -168,12 +168,12 @@ def _accepted(net: NetworkNetlist, raw: RawFile, full: bool) -> _Part:
         h = mapped.network.activate(z)
     classes = _decided(mapped, sums[-1], raw.take(["v(class)"])[:, 0])
     ordered = [currents[k] for k in sorted(currents)]
-    return _Part(sums, classes, ordered, max(residuals))
+    return _Part(sums, classes, ordered, float(np.max(residuals)))
 
 
 def _check_sums(layer: int, z: Array, expected: Array) -> None:
     error = float(np.max(np.abs(z - expected)))
-    if error > NEURON_TOLERANCE * float(np.max(np.abs(expected))):
+    if not error <= NEURON_TOLERANCE * float(np.max(np.abs(expected))):
         raise EngineError(
             f"the neurons of layer {layer} must add up the currents of their arrays; the largest "
             f"error is {error:.3g}."
@@ -184,14 +184,14 @@ def _decided(mapped: MappedNetwork, logits: Array, volts: Array) -> npt.NDArray[
     """Classes that the circuit decided for; they must be those of its logits, ties apart."""
     classes = np.rint(volts).astype(np.intp)
     width = logits.shape[1]
-    wrong = (np.abs(volts - classes) > NEURON_TOLERANCE) | (classes < 0)
+    wrong = ~(np.abs(volts - classes) <= NEURON_TOLERANCE) | (classes < 0)
     wrong |= classes >= max(width, 2)
     if not wrong.any():
         if width == 1:
             lead = np.where(classes == 1, logits[:, 0], -logits[:, 0])
         else:
             lead = np.take_along_axis(logits, classes[:, None], 1)[:, 0] - logits.max(axis=1)
-        wrong = lead < -NEURON_TOLERANCE * float(np.max(np.abs(logits)))
+        wrong = ~(lead >= -NEURON_TOLERANCE * float(np.max(np.abs(logits))))
     if wrong.any():
         point = int(np.flatnonzero(wrong)[0])
         raise EngineError(

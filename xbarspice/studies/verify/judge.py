@@ -89,7 +89,7 @@ def judge(
         disagreements=int(differs.sum()),
         agreement=float(np.mean(~differs)),
         differing=tuple(int(k) for k in np.flatnonzero(differs)[:SHOWN]),
-        kirchhoff=max(b.residual for b in answer.blocks),
+        kirchhoff=float(np.max([b.residual for b in answer.blocks])),  # NaN if none was looked at
         notes=tuple(dict.fromkeys(note for s in stats for note in s.notes)),
         layers=tuple(
             _judge_layer(mapped, k, pairs(answer, golden, k)) for k in range(len(mapped.layers))
@@ -124,7 +124,7 @@ def _judge_layer(mapped: MappedNetwork, layer: int, found: Pairs) -> LayerRecord
     return LayerRecord(
         layer=layer,
         I_max=I_max,
-        worst=max(c.worst for c in columns),
+        worst=float(np.max([c.worst for c in columns])),
         rms=float(np.sqrt(np.mean(np.concatenate(squares)))),
         columns=tuple(columns),
         worst_cell=_worst_cell(mapped, found),

@@ -121,7 +121,7 @@ def point_errors(
         engine = "surrogate" if level == "nonlinear" else LevelEngine(level, warn=False)  # type: ignore[arg-type]
         found = engines.solve(crossbar, V, engine=engine).I_out
         out[level] = [
-            float(f"{max(_errors(found[:, part], golden[:, part], sets)):.3e}")
+            float(f"{np.max([*_errors(found[:, part], golden[:, part], sets)]):.3e}")
             for part in np.split(np.arange(len(V)), len(config.V_read))
         ]
     return out
