@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xbarspice.devices import export
+from xbarspice.devices import export, forms
 from xbarspice.engines.ngspice import ngspice_info
 from xbarspice.engines.ngspice.runner import control_section, run_deck
 
@@ -49,10 +49,9 @@ def run(lines: list[str], analysis: str, points: int) -> dict[str, np.ndarray]:
 
 def instance(device, k: int, G: float, osdi: bool) -> str:
     """One static device from node `a` to node `s<k>`."""
-    values = device.spice_parameters(np.float64(G)) if G else {}
-    if not osdi:
-        values = {"g": G} | values
-    text = " ".join(f"{key}={float(value)!r}" for key, value in values.items())
+    form = "verilog_a" if osdi else "subcircuit"
+    values = forms.instance_parameters(device, G, form=form) if G else {"xb_g": ["0.0"]}
+    text = " ".join(f"{key}={value}" for key, (value,) in values.items())
     return f"{'N' if osdi else 'X'}{k} a s{k} {'model' if osdi else f'xb_{device.name}'} {text}"
 
 
@@ -92,11 +91,11 @@ def transient_state(
     lines = [f"V1 a 0 pwl({points})", TRANSIENT]
     analysis = f"tran 1n 240n 0 {step!r} uic\nlinearize"
     if library is None:
-        lines += [f"X{k} a 0 {name} x0={x!r}" for k, x in enumerate(x0.tolist())]
+        lines += [f"X{k} a 0 {name} xb_x0={x!r}" for k, x in enumerate(x0.tolist())]
         lines.append(export.subcircuit(device))
         nodes = [f"v(x{k}.x)" for k in range(len(x0))]
     else:
-        lines += [f"N{k} a 0 model x0={x!r}" for k, x in enumerate(x0.tolist())]
+        lines += [f"N{k} a 0 model xb_x0={x!r}" for k, x in enumerate(x0.tolist())]
         lines.append(f".model model {name}")
         analysis = f"pre_osdi {library}\n" + analysis.replace(" uic", "")
         nodes = [f"v(n{k}#x)" for k in range(len(x0))]

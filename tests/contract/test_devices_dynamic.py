@@ -1,5 +1,7 @@
 """Every device that can be written: its step, its limits, and its transient in ngspice."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from tests.contract import device_forms as forms
 from xbarspice import devices
 from xbarspice.devices import DynamicDevice, export
 from xbarspice.devices.dynamic import integrate
-from xbarspice.errors import InputError
+from xbarspice.errors import ConvergenceError, InputError
 
 WRITABLE = ["messaris2018", "mt2021", "n1257r", "nili_pulse", "o921c_4k", "pickett"]
 CONTINUOUS = [name for name in WRITABLE if name != "nili_pulse"]
@@ -172,3 +174,28 @@ def test_outside_the_validity_range_is_refused_or_clamped(name):
     )
     assert device.step(np.array([high * 1.1]), 0.0, 1e-6, outside="clamp") == high
     assert device.step(np.array([low * 0.9]), 0.0, 1e-6, outside="clamp") == low
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_the_start_is_said_in_the_file(name, osdi_folder):
+    """`uic` belongs to the subcircuit and not to Verilog-A: each file says its own way."""
+    files = export.render()
+    subcircuit, module = files[f"{name}.sub"], files[f"{name}.va"]
+    assert "* use `tran ... uic`" in subcircuit
+    assert f"// Dynamic: <instance> wl bl xb_{name}_dyn xb_x0=<start state" in module
+    assert "// use `tran` without `uic`" in module
+    if forms.openvaf() is None:
+        return
+    device = devices.get(name)
+    x0 = float(states(device, 1)[0])
+    lines = [
+        "V1 a 0 0", forms.TRANSIENT, f"N1 a 0 model xb_x0={x0!r}", f".model model xb_{name}_dyn",
+        ".save all",
+    ]  # fmt: skip
+    library = forms.compiled(name, osdi_folder)
+    analysis = f"pre_osdi {library}\ntran 1n 10n{{}}\nlinearize"
+    got = forms.run(lines, analysis.format(""), 11)["v(n1#x)"][0] * device.spice_unit
+    assert got == pytest.approx(x0, rel=1e-6)
+    with contextlib.suppress(ConvergenceError):
+        got = forms.run(lines, analysis.format(" uic"), 11)["v(n1#x)"][0] * device.spice_unit
+        assert got != pytest.approx(x0, rel=1e-2)

@@ -11,6 +11,7 @@ import pytest
 
 import xbarspice as xb
 from tests.helpers import asymmetric_crossbar
+from xbarspice.devices import forms
 from xbarspice.engines.ngspice import ngspice_info
 from xbarspice.engines.ngspice.runner import control_section, run_deck
 from xbarspice.netlist.dialect import bench
@@ -98,7 +99,7 @@ def test_vacask_runs_its_own_dialect_and_agrees(device, hierarchical, tmp_path):
     tb = bench(it, 0, crossbar, V, include="design.sim")
     (tmp_path / "bench.sim").write_text(dialect.bench(tb))
     if not crossbar.device.linear:
-        (tmp_path / f"xb_{device}.va").write_text(crossbar.device.verilog_a())
+        (tmp_path / f"xb_{device}.va").write_text(forms.verilog_a(crossbar.device))
         command = [programs / "openvaf-r", f"xb_{device}.va", "-o", f"xb_{device}.osdi"]
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=300)
     command = [programs / "vacask", "bench.sim"]

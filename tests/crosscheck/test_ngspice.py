@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -225,3 +227,33 @@ def test_the_binary_is_asked_what_it_can_do():
     assert ("KLU" in xb.solve(xb.Crossbar([[1e-4]]), [0.1], engine="ngspice").stats.method) is (
         info.klu
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainNames(xb.devices.Device):
+    """A user's device whose parameters are called as plainly as can be, one without braces."""
+
+    name: ClassVar[str] = "plain_names"
+    source: ClassVar[str] = "test"
+    k: float = 0.5
+
+    def current(self, V, G):
+        return G * V * (1 + self.k * V * V)
+
+    def derivative(self, V, G):
+        return G * (1 + 3 * self.k * V * V)
+
+    def spice_parameters(self, G):
+        return {"k": self.k + 0 * G}
+
+    def spice_body(self):
+        return ".param r=1 b={k*r}\nB1 p n i={g}*{r}*v(p,n)*(1+b*v(p,n)*v(p,n))"
+
+    def verilog_a(self):
+        return ""
+
+
+def test_renamed_parameters_of_a_users_device():
+    array, V_in = asymmetric_crossbar(device=PlainNames())
+    wanted = xb.solve(array, V_in, engine="nodal").I_out
+    np.testing.assert_allclose(xb.solve(array, V_in, engine="ngspice").I_out, wanted, rtol=1e-9)

@@ -255,3 +255,12 @@ def test_a_transient_that_takes_too_long_is_an_error():
     crossbar, V_in = asymmetric_crossbar(device="sinh_tio2")
     with pytest.raises(EngineError, match="within 1 s"):
         transient_read(crossbar, V_in, **SMALL, max_step=1e-15, timeout=1.0)
+
+
+def test_numpy_scalars_are_numbers():
+    """`repr` of a NumPy scalar is no number to ngspice."""
+    array, V_in = asymmetric_crossbar()
+    times = {"C_wire": 1e-15, "C_device": 2e-15, "rise": 1e-10, "width": 2e-9, "reltol": 1e-5}
+    plain = transient_read(array, V_in, **times)
+    other = transient_read(array, V_in, **{k: np.float64(v) for k, v in times.items()})
+    np.testing.assert_array_equal(plain.I_out, other.I_out)

@@ -102,7 +102,7 @@ def test_the_golden_files_hold_exactly_G(dialect, kept):
     found = read_design(text, dialect)
     wanted = half_moons().arrays[0]
     if dialect == "vacask":
-        values = [dict(e.params)["g"] for e in found.elements.values() if e.params]
+        values = [dict(e.params)["xb_g"] for e in found.elements.values() if e.params]
         assert sorted(map(float, values)) == sorted(wanted.G.ravel())
     np.testing.assert_array_equal(found.G[0], wanted.G)
 

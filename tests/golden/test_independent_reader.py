@@ -44,12 +44,12 @@ def flat_elements(path):
 
 def wanted_elements(array, dialect, form):
     """The same of the records; inner nodes carry unique names already."""
-    node, spelt = design_dialect(dialect).node, design_dialect(dialect).parameter
+    node = design_dialect(dialect).node
     flat = design([array], hierarchical=False, form=form, wires=WIRES)
     return {
         e.name: (
             [node(n) for n in e.nodes],
-            e.value or {spelt(k) if form == "subcircuit" else k: v for k, v in e.params},
+            e.value or dict(e.params),
         )
         for e in flat.top.elements
     }, [node(p) for p in flat.top.pins]

@@ -139,7 +139,7 @@ def test_an_edited_value_is_read_and_admitted(asymmetric):
 
 def test_a_changed_model_is_found():
     crossbar, V_in = asymmetric_crossbar(device="sinh_tio2")
-    text = netlist.write(crossbar, V_in).replace("sinh({b}", "tanh({b}")
+    text = netlist.write(crossbar, V_in).replace("sinh({xb_b}", "tanh({xb_b}")
     with pytest.raises(NetlistError, match="device model"):
         netlist.read(text)
 

@@ -25,6 +25,8 @@ class Device(abc.ABC):
 
     The three forms of one equation are `current`/`derivative` (NumPy arrays or torch tensors),
     `spice_body` (ngspice) and `verilog_a` (OSDI simulators); the contract tests hold them equal.
+    Equations use plain names (`g`, `b`); in every written text the parameters carry the prefix
+    ``xb_``, so that a designer's own ``.param`` cannot replace them (`xbarspice.devices.forms`).
     """
 
     name: ClassVar[str]

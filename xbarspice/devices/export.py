@@ -7,10 +7,10 @@ they are not up to date.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
+from xbarspice.devices import forms
 from xbarspice.devices.base import Device, get
 from xbarspice.devices.dynamic import DynamicDevice
 from xbarspice.devices.files import to_toml
@@ -33,12 +33,12 @@ MODELS = (
 """The models of the library; devices that a user registers are not written."""
 
 
-def _dynamic(device: Device, form: str) -> str | None:
+def _dynamic(device: Device, form: Callable[[DynamicDevice], str]) -> str | None:
     """The dynamic form of a device, or None if it has none."""
     if not isinstance(device, DynamicDevice):
         return None
     try:
-        return getattr(device, form)()
+        return form(device)
     except InputError:
         return None
 
@@ -57,20 +57,19 @@ def _head(device: Device, comment: str, more: list[str]) -> list[str]:
 
 def subcircuit(device: Device) -> str:
     """The ngspice library file of a device: static subcircuit, and dynamic one where it exists."""
-    example = {"g": 1e-4} | device.spice_parameters(np.float64(1e-4))
-    defaults = " ".join(f"{name}={float(value)!r}" for name, value in example.items())
-    dynamic = _dynamic(device, "spice_dynamic")
+    defaults = forms.default_parameters(device)
+    dynamic = _dynamic(device, forms.spice_dynamic)
     about = [f"Static: X1 wl bl xb_{device.name} {defaults}", "(these belong to g = 100 uS)"]
     if dynamic is not None and isinstance(device, DynamicDevice):
         about += [
-            f"Dynamic: X1 wl bl xb_{device.name}_dyn x0=<start state, {device.state_unit}>;",
+            _start(device, "X1"),
             "use `tran ... uic`, without uic ngspice ignores the start state.",
         ]
     return "\n".join(
         [
             *_head(device, "*", about),
             f".subckt xb_{device.name} p n {defaults}",
-            device.spice_body(),
+            *forms.spice_body(device),
             ".ends",
             *([dynamic.rstrip("\n")] if dynamic else []),
             "",
@@ -78,12 +77,25 @@ def subcircuit(device: Device) -> str:
     )
 
 
+def _start(device: DynamicDevice, instance: str) -> str:
+    state = f"{forms.START}=<start state, {device.state_unit}>"
+    return f"Dynamic: {instance} wl bl xb_{device.name}_dyn {state};"
+
+
 def verilog(device: Device) -> str:
     """The Verilog-A library file of a device."""
     include = '`include "disciplines.vams"\n'
-    modules = [device.verilog_a(), _dynamic(device, "verilog_a_dynamic")]
+    dynamic = _dynamic(device, forms.verilog_a_dynamic)
+    about: list[str] = []
+    if dynamic is not None and isinstance(device, DynamicDevice):
+        about = [
+            _start(device, "<instance>"),
+            "use `tran` without `uic`: the operating point at time 0 sets the start state, which",
+            "`uic` leaves out (ngspice then begins elsewhere, or finds no time step).",
+        ]
+    modules = [forms.verilog_a(device), dynamic]
     bodies = [module.replace(include, "").rstrip("\n") for module in modules if module]
-    return "\n".join([*_head(device, "//", []), include.rstrip("\n"), *bodies, ""])
+    return "\n".join([*_head(device, "//", about), include.rstrip("\n"), *bodies, ""])
 
 
 def render() -> dict[str, str]:

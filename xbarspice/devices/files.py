@@ -9,6 +9,7 @@ from pathlib import Path
 
 from xbarspice.devices.base import Device, get
 from xbarspice.devices.dynamic import DynamicDevice
+from xbarspice.devices.numbers import decimal
 from xbarspice.errors import InputError, broken_rule
 
 __all__ = ["load_toml", "to_toml"]
@@ -72,7 +73,7 @@ def _number(value: object) -> bool:
 def to_toml(device: Device) -> str:
     """The parameter file of a device, with every parameter and its source."""
     values = [
-        f"{field.name} = {getattr(device, field.name)!r}"
+        f"{field.name} = {decimal(getattr(device, field.name))}"
         for field in dataclasses.fields(device)  # type: ignore[arg-type]
     ]
     source = device.source.replace("\\", "\\\\").replace('"', '\\"')

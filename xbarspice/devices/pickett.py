@@ -14,6 +14,7 @@ from xbarspice.devices import text
 from xbarspice.devices.base import register
 from xbarspice.devices.dynamic import DynamicDevice
 from xbarspice.devices.functions import exp, expm1, is_tensor, where
+from xbarspice.devices.numbers import decimal
 from xbarspice.errors import broken_rule
 
 __all__ = ["Pickett"]
@@ -290,7 +291,7 @@ class Pickett(DynamicDevice):
         ]
 
     def spice_body(self) -> str:
-        figures = " ".join(f"{name}={value!r}" for name, value in self._figures().items())
+        figures = " ".join(f"{name}={decimal(v)}" for name, v in self._figures().items())
         lines = [f".param {figures}", *self._spice_barrier("{w}")]
         return "\n".join([*lines, "B1 p m i={k}*v(ib)", "R1 m n {rs/k}"])
 
@@ -328,7 +329,9 @@ if (vb0 < 0.0) ib = -ib;"""
     _VERILOG_NAMES: ClassVar[str] = "vb0, u, d, e, w2, l, t, f, g, h, q, r, i0, a, c, s, ib"
 
     def verilog_a(self) -> str:
-        real = "\n".join(f"  parameter real {n} = {v!r};" for n, v in self._figures().items())
+        real = "\n".join(
+            f"  parameter real {n} = {decimal(v)};" for n, v in self._figures().items()
+        )
         lines = "\n".join("    " + line for line in self._VERILOG_BARRIER.splitlines())
         return f"""`include "disciplines.vams"
 module xb_{self.name}(p, n);

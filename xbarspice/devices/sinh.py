@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 
 from xbarspice.devices.base import Device, register
 from xbarspice.devices.functions import cosh, sinh
+from xbarspice.devices.numbers import decimal
 from xbarspice.errors import broken_rule
 
 __all__ = ["B_SETS", "SinhTiO2"]
@@ -71,9 +72,8 @@ class SinhTiO2(Device):
         return {"g": G}
 
     def spice_body(self) -> str:
-        return (
-            f".param b={self.b!r} k={self._prefactor()!r}\nB1 p n i={{g}}*{{k}}*sinh({{b}}*v(p,n))"
-        )
+        numbers = f".param b={decimal(self.b)} k={decimal(self._prefactor())}"
+        return f"{numbers}\nB1 p n i={{g}}*{{k}}*sinh({{b}}*v(p,n))"
 
     def verilog_a(self) -> str:
         return f"""`include "disciplines.vams"
@@ -81,8 +81,8 @@ module xb_{self.name}(p, n);
   inout p, n;
   electrical p, n;
   (* type="instance" *) parameter real g = 1e-4 from [0:inf);
-  (* type="instance" *) parameter real b = {self.b!r} from (0:inf);
-  (* type="instance" *) parameter real k = {self._prefactor()!r} from (0:inf);
+  (* type="instance" *) parameter real b = {decimal(self.b)} from (0:inf);
+  (* type="instance" *) parameter real k = {decimal(self._prefactor())} from (0:inf);
   analog I(p, n) <+ g * k * sinh(b * V(p, n));
 endmodule
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from xbarspice.devices.dynamic import DynamicDevice
+from xbarspice.devices.numbers import decimal
 
 __all__ = ["EDGE", "spice_state", "verilog_state"]
 
@@ -44,12 +45,12 @@ def spice_state(
     x_low, x_high = device.state_range
     edge = EDGE * (x_high - x_low)
     numbers = {**figures, "soft": edge, "cx": CAPACITANCE, "unit": unit}
-    params = " ".join(f"{name}={value!r}" for name, value in numbers.items())
+    params = " ".join(f"{name}={decimal(value)}" for name, value in numbers.items())
     up = f"min(max(({{{high}}}-v(x)*{{unit}})/{{soft}},0),1)"
     down = f"min(max((v(x)*{{unit}}-{{{low}}})/{{soft}},0),1)"
     return "\n".join(
         [
-            f".subckt xb_{device.name}_dyn p n x0={(x_low + x_high) / 2!r}",
+            f".subckt xb_{device.name}_dyn p n x0={decimal((x_low + x_high) / 2)}",
             f".param {params}",
             f"Bi p n i={current}",
             *body,
@@ -81,18 +82,18 @@ def verilog_state(
     The other arguments are those of `spice_state`.
     """
     x_low, x_high = device.state_range
-    real = [f"  parameter real {name} = {value!r};" for name, value in figures.items()]
+    real = [f"  parameter real {name} = {decimal(value)};" for name, value in figures.items()]
     return "\n".join(
         [
             '`include "disciplines.vams"',
             f"module xb_{device.name}_dyn(p, n);",
             "  inout p, n;",
             "  electrical p, n, x;",
-            f'  (* type="instance" *) parameter real x0 = {(x_low + x_high) / 2!r};',
+            f'  (* type="instance" *) parameter real x0 = {decimal((x_low + x_high) / 2)};',
             *real,
-            f"  parameter real soft = {EDGE * (x_high - x_low)!r};",
-            f"  parameter real cx = {CAPACITANCE!r};",
-            f"  parameter real unit = {unit!r};",
+            f"  parameter real soft = {decimal(EDGE * (x_high - x_low))};",
+            f"  parameter real cx = {decimal(CAPACITANCE)};",
+            f"  parameter real unit = {decimal(unit)};",
             f"  real v, state, rate, {variables};",
             "  analog begin",
             "    v = V(p, n);",

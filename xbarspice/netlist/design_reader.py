@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.array import Crossbar
+from xbarspice.devices.forms import CONDUCTANCE
 from xbarspice.errors import InputError, NetlistError
 from xbarspice.netlist.hierarchy import Cell, Design, Element, design, expand
 from xbarspice.netlist.numbers import conductance, number
@@ -192,7 +193,7 @@ def _conductances(
         at = re.fullmatch(r"[rx]d_(\d+)_(\d+)", name)
         if at and tile in G and int(at[1]) < G[tile].shape[0] and int(at[2]) < G[tile].shape[1]:
             values = dict(e.params)
-            known = conductance(e.value) if e.value else float(values.get("g", "nan"))
+            known = conductance(e.value) if e.value else float(values.get(CONDUCTANCE, "nan"))
             G[tile][int(at[1]), int(at[2])] = known
     return tuple(G[k] for k in sorted(G))
 
@@ -271,8 +272,7 @@ def _element(at: int, words: list[str], dialect: str) -> Element:
     if plain and plain[-1].startswith("$["):
         model = plain.pop()[2:-1]
     kind = name[0].upper()
-    spelt = design_dialect(dialect).plain_parameter
-    pairs = tuple((spelt(k), v) for k, _, v in (p.partition("=") for p in params))
+    pairs = tuple((k, v) for k, _, v in (p.partition("=") for p in params))
     try:
         for _, value in pairs:
             number(value)

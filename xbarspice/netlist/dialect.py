@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from xbarspice.array import Crossbar, End
 from xbarspice.devices import Device
+from xbarspice.devices.numbers import decimal
 from xbarspice.errors import broken_rule
 from xbarspice.netlist.hierarchy import Cell, Design, Element, deck_elements, g_hash
 from xbarspice.netlist.ngspice import ABSTOL, ROUNDING, VNTOL
@@ -192,8 +193,6 @@ class Dialect(abc.ABC):
     """Longest line; the strictest of the programs here reads 128 columns."""
     opening: ClassVar[tuple[str, ...]] = ()
     """Lines after the title, which is the first line of every file."""
-    reserved: ClassVar[frozenset[str]] = frozenset()
-    """Words (small letters) that may not name a parameter of a device's equations."""
     forms: ClassVar[tuple[str, ...]] = ("subcircuit", "resistor")
     runs: ClassVar[bool] = True
     """Whether the dialect has analyses (CDL only describes)."""
@@ -257,8 +256,8 @@ class Dialect(abc.ABC):
         for k, xb in enumerate(design.crossbars):
             lines += [
                 f"tile {k}: {xb.rows} word lines x {xb.cols} bit lines, G sha256 {g_hash(xb)}",
-                f"tile {k}: R_wl={xb.R_wl!r} R_bl={xb.R_bl!r} R_driver={xb.R_driver!r} "
-                f"R_sense={xb.R_sense!r}",
+                f"tile {k}: R_wl={decimal(xb.R_wl)} R_bl={decimal(xb.R_bl)} "
+                f"R_driver={decimal(xb.R_driver)} R_sense={decimal(xb.R_sense)}",
             ]
         lines += [
             "pins: word lines from the top (WL 0 first), then bit lines from the left (BL 0 first)"
@@ -268,15 +267,6 @@ class Dialect(abc.ABC):
     def node(self, name: str) -> str:
         """A node or pin name by the rules of the dialect."""
         return name
-
-    def parameter(self, name: str) -> str:
-        """The spelling of a parameter of a device's equations: reserved words get a ``_``."""
-        return f"{name}_" if name.lower() in self.reserved else name
-
-    def plain_parameter(self, spelt: str) -> str:
-        """The name behind a spelling: undoes `parameter`."""
-        plain = spelt.removesuffix("_")
-        return plain if plain.lower() in self.reserved else spelt
 
     @abc.abstractmethod
     def element(self, element: Element) -> str:

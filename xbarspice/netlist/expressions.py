@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xbarspice.devices import Device
+from xbarspice.devices.forms import spice_body
 from xbarspice.errors import broken_rule
 
 __all__ = ["Statement", "statements", "translated"]
@@ -14,8 +15,6 @@ __all__ = ["Statement", "statements", "translated"]
 _SOURCE = re.compile(r"(B\w+) (\w+) (\w+) ([iv])=(.+)")
 _RESISTOR = re.compile(r"(R\w+) (\w+) (\w+) \{(.+)\}")
 _CALL = re.compile(r"\b([a-z]\w*)\(")
-_NAME = re.compile(r"\bv\([^()]*\)|\b[A-Za-z_]\w*\b(?!\()")
-"""A voltage, whose nodes are left alone, or a parameter."""
 COMMON = {name: name for name in ("sinh", "cosh", "tanh", "exp", "sqrt", "abs", "min", "max")}
 """Functions that every dialect here spells alike (dialects add or rename the rest)."""
 
@@ -37,7 +36,7 @@ def statements(device: Device) -> list[Statement]:
         InputError: a line is none of the known kinds, so that it cannot be carried over.
     """
     out = []
-    for line in device.spice_body().splitlines():
+    for line in spice_body(device):
         if line.startswith(".param "):
             for pair in line.split()[1:]:
                 name, _, value = pair.partition("=")
@@ -61,16 +60,14 @@ def _bare(text: str) -> str:
 
 
 def translated(
-    device: Device, text: str, dialect: str, names: Mapping[str, str], *,
-    ternary: bool = True, parameter: Callable[[str], str] = str,
-) -> str:  # fmt: skip
-    """An expression with the function and parameter names of another dialect.
+    device: Device, text: str, dialect: str, names: Mapping[str, str], *, ternary: bool = True
+) -> str:
+    """An expression with the function names of another dialect.
 
     Args:
         names: functions beyond `COMMON`, ngspice's name -> the dialect's, or an expression with
             ``{}`` for the argument where the dialect has no such function.
         ternary: whether the dialect knows ``a ? b : c``.
-        parameter: the dialect's spelling of a parameter's name.
 
     Raises:
         InputError: the dialect has no such function.
@@ -82,10 +79,9 @@ def translated(
             f"{dialect} must know every function of {device.name}", unknown or "a ? b : c",
             "Write the design with form='resistor' or 'verilog_a'.",
         )  # fmt: skip
-    spelt = _NAME.sub(lambda f: f[0] if f[0].endswith(")") else parameter(f[0]), text)
     for name, words in known.items():
-        spelt = _written_out(spelt, name, words) if "{}" in words else spelt
-    return _CALL.sub(lambda found: known.get(found[1], found[1]) + "(", spelt)
+        text = _written_out(text, name, words) if "{}" in words else text
+    return _CALL.sub(lambda found: known.get(found[1], found[1]) + "(", text)
 
 
 def _written_out(text: str, name: str, words: str) -> str:

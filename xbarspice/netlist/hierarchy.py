@@ -24,6 +24,8 @@ import numpy.typing as npt
 
 from xbarspice.array import READ, Crossbar
 from xbarspice.devices import Device, Ohmic
+from xbarspice.devices.forms import instance_parameters
+from xbarspice.devices.numbers import decimal
 from xbarspice.errors import broken_rule
 from xbarspice.netlist.numbers import resistances
 from xbarspice.netlist.records import Netlist, build, config_hash
@@ -237,7 +239,7 @@ def deck_elements(record: Netlist, form: str) -> Iterator[Element]:
     """Every resistance and device of one array at one level, with the nodes of the records."""
     for part in (record.ends, record.wires):
         for name, a, b, ohm in zip(part.names, part.a, part.b, part.ohm, strict=True):
-            yield Element("R", name, (a, b), repr(ohm), _wire_model(name))
+            yield Element("R", name, (a, b), decimal(ohm), _wire_model(name))
     yield from _device_elements(record, form)
 
 
@@ -272,14 +274,8 @@ def _device_elements(record: Netlist, form: str) -> Iterator[Element]:
         for (name, a, b), R in zip(nodes, resistances(d.G), strict=True):
             yield Element("D", f"R{name}", (a, b), R, model)
         return
-    columns = record.crossbar.device.spice_parameters(d.G)
     kind = "N" if form == "verilog_a" else "D"
-    if form == "subcircuit":  # the subcircuit also carries G itself, for readers
-        columns = {"g": d.G} | columns
-    texts = {
-        key: [repr(v) for v in np.broadcast_to(column, d.G.shape).tolist()]
-        for key, column in columns.items()
-    }
+    texts = instance_parameters(record.crossbar.device, d.G, form=form)
     values = zip(*texts.values(), strict=True)
     for (name, a, b), row in zip(nodes, values, strict=True):
         params = tuple(zip(texts, row, strict=True))
@@ -292,7 +288,7 @@ def _capacitances(record: Netlist, wires: Wires) -> Iterator[Element]:
         if C > 0:
             for r in range(rows):
                 for c in range(cols):
-                    yield Element("C", f"C{kind}_{r}_{c}", (nodes[r, c], "VSS"), repr(C))
+                    yield Element("C", f"C{kind}_{r}_{c}", (nodes[r, c], "VSS"), decimal(C))
 
 
 def _tile_cells(record: Netlist, wires: Wires, form: str, prefix: str) -> list[Cell]:

@@ -17,6 +17,7 @@ tests.
 from __future__ import annotations
 
 from xbarspice.devices import Device
+from xbarspice.devices.numbers import decimal
 from xbarspice.netlist.dialect import Bench
 from xbarspice.netlist.hierarchy import mem_model
 from xbarspice.netlist.records import Netlist
@@ -36,7 +37,6 @@ class Hspice(SpiceDialect):
     suffix = ".sp"
     forms = ("subcircuit", "verilog_a", "resistor")
     functions = {"ln": "log", "sgn": "sgn"}  # noqa: RUF012 - a constant of the class
-    reserved = frozenset({"time", "temper", "hertz", "m"})
 
     def device_model(self, device: Device, form: str) -> list[str]:
         if form == "verilog_a":
@@ -57,12 +57,12 @@ class Hspice(SpiceDialect):
         names = [f"p_{s.name}" for s in bench.drives]
         reading = [f"I({s.name})" for s in (*bench.drives, *bench.senses)]
         return [
-            *(f".param {name}={s.volts[0]!r}"
+            *(f".param {name}={decimal(s.volts[0])}"
               for name, s in zip(names, bench.drives, strict=True)),
             *(f"{s.name} {self.node(s.node)} 0 'p_{s.name}'" for s in bench.drives),
             *self.senses(bench),
             ".option ingold=2 numdgt=10",
-            f".option absv={vntol!r} relv=1e-9 absi={abstol!r} reli=1e-9",
+            f".option absv={decimal(vntol)} relv=1e-9 absi={decimal(abstol)} reli=1e-9",
             " ".join([".data vectors", *names]),
             *self.rows(bench),
             ".enddata",

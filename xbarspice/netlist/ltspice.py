@@ -2,8 +2,8 @@
 
 Checked against the LTspice help as kept by LTwiki (ltwiki.org/LTspiceHelp: `.PARAM`, braces,
 functions such as `table`, `sgn`, `sinh`; "B sources (complete reference)"). Its expressions know
-the constants `e`, `pi`, `k` and `q` in either case, so that a parameter `k` of a device is written
-`k_`. Names with `<` are replaced because help and tools (spicelib) treat them as operators. That
+the constants `e`, `pi`, `k` and `q`, which is one more reason for the prefix of our parameters.
+Names with `<` are replaced because help and tools (spicelib) treat them as operators. That
 parameters in a `B` source need no braces, that `numdgt` above 6 gives double precision, and that
 `.op` may stand beside `.step` are from general knowledge. LTspice is a Windows program and has
 never run these texts; ngspice runs the designs in the tests, spicelib and KLayout read them.
@@ -12,6 +12,7 @@ LTspice has no Verilog-A.
 
 from __future__ import annotations
 
+from xbarspice.devices.numbers import decimal
 from xbarspice.netlist.dialect import Bench
 from xbarspice.netlist.records import Netlist
 from xbarspice.netlist.spice import SpiceDialect
@@ -26,7 +27,6 @@ class LTspice(SpiceDialect):
     suffix = ".cir"
     params_word = " params:"
     ternary = False
-    reserved = frozenset({"e", "pi", "k", "q", "true", "false", "time", "temp", "m"})
 
     def node(self, name: str) -> str:
         return name.replace("<", "_").replace(">", "")
@@ -37,13 +37,13 @@ class LTspice(SpiceDialect):
         return super().statement(kind, name, nodes, text)
 
     def sources(self, bench: Bench) -> list[str]:
-        abstol, vntol = bench.tolerances
-        options = f".options numdgt=15 reltol=1e-12 abstol={abstol!r} vntol={vntol!r} gmin=1e-20"
+        abstol, vntol = map(decimal, bench.tolerances)
+        options = f".options numdgt=15 reltol=1e-12 abstol={abstol} vntol={vntol} gmin=1e-20"
         if bench.vectors == 1:
             return [*self.constants(bench), *self.senses(bench), options, ".op"]
         drives = []
         for s in bench.drives:
-            pairs = ", ".join(f"{k}, {v!r}" for k, v in enumerate(s.volts))
+            pairs = ", ".join(f"{k}, {decimal(v)}" for k, v in enumerate(s.volts))
             drives.append(f"{s.name} {self.node(s.node)} 0 {{table(vec, {pairs})}}")
         step = f".step param vec 0 {bench.vectors - 1} 1"
         return [*drives, *self.senses(bench), options, step, ".op"]

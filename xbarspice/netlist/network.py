@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.devices import Ohmic
+from xbarspice.devices.numbers import decimal
 from xbarspice.errors import broken_rule
 from xbarspice.mapping import Block, MappedNetwork
 from xbarspice.netlist import ngspice as dialect
@@ -257,7 +258,7 @@ def _inputs(net: NetworkNetlist) -> list[str]:
     lines += [] if net.points == 1 else dialect.SWEEP
     for i, column in enumerate(volts.T):
         if net.points == 1:
-            lines.append(f"Vx_{i} x_{i} 0 {float(column[0])!r}")
+            lines.append(f"Vx_{i} x_{i} 0 {decimal(column[0])}")
         else:
             lines += [f"Bx_{i} x_{i} 0 v=pwl(v(idx)", *dialect.plateaus(column.tolist())]
     return lines
@@ -277,7 +278,7 @@ def _section(net: NetworkNetlist, k: int, block: Block, netlist: Netlist) -> Ite
         carries = sources is _drives(block, netlist)
         for name, node, line in zip(sources.names, sources.nodes, sources.lines, strict=True):
             source, gain = signals.get(line, ("one", 0.0)) if carries else ("one", 0.0)
-            yield f"{name} {node} 0 {source} 0 {gain!r}"
+            yield f"{name} {node} 0 {source} 0 {decimal(gain)}"
     yield "* virtual grounds"
     for sources in (netlist.word_senses, netlist.bit_senses):
         for name, node in zip(sources.names, sources.nodes, strict=True):
@@ -308,9 +309,9 @@ def _sums(net: NetworkNetlist, layer: int) -> Iterator[str]:
     gain = float(scales.gain)
     yield f"* neurons of layer {layer}"
     for j, bias in enumerate(scales.digital_bias.tolist()):
-        yield f"Rz{layer}_{j} z{layer}_{j} 0 {1 / gain!r}"
+        yield f"Rz{layer}_{j} z{layer}_{j} 0 {decimal(1 / gain)}"
         if bias:
-            yield f"Iz{layer}_{j} 0 z{layer}_{j} {bias * gain!r}"
+            yield f"Iz{layer}_{j} 0 z{layer}_{j} {decimal(bias * gain)}"
     for k, block, netlist in _blocks(net, layer):
         senses = _senses(block, netlist)
         names = dict(zip(senses.lines, senses.names, strict=True))

@@ -22,6 +22,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from xbarspice.devices import Ohmic
+from xbarspice.devices.forms import default_parameters, instance_parameters, spice_body
+from xbarspice.devices.numbers import decimal, decimals
 from xbarspice.netlist.numbers import resistances
 from xbarspice.netlist.records import SIDES, Netlist, Sources, describe_device, steepest
 
@@ -145,7 +147,7 @@ def elements(netlist: Netlist) -> list[str]:
     for title, part in (("line ends", netlist.ends), ("wire segments", netlist.wires)):
         lines.append(f"* {title}")
         rows = zip(part.names, part.a, part.b, part.ohm, strict=True)
-        lines += [f"{name} {a} {b} {ohm!r}" for name, a, b, ohm in rows]
+        lines += [f"{name} {a} {b} {decimal(ohm)}" for name, a, b, ohm in rows]
     return [*lines, "* devices, word line to bit line", *devices(netlist)]
 
 
@@ -162,10 +164,10 @@ def header(netlist: Netlist) -> list[str]:
         f"* config: {netlist.config}",
         f"* rows: {xb.rows}",
         f"* cols: {xb.cols}",
-        f"* R_wl: {xb.R_wl!r}",
-        f"* R_bl: {xb.R_bl!r}",
-        f"* R_driver: {xb.R_driver!r}",
-        f"* R_sense: {xb.R_sense!r}",
+        f"* R_wl: {decimal(xb.R_wl)}",
+        f"* R_bl: {decimal(xb.R_bl)}",
+        f"* R_driver: {decimal(xb.R_driver)}",
+        f"* R_sense: {decimal(xb.R_sense)}",
         *ends,
         f"* device: {describe_device(xb)}",
         f"* vectors: {netlist.vectors}",
@@ -177,12 +179,10 @@ def _shortest(words: list[str]) -> str:
 
 
 def subcircuit(netlist: Netlist) -> list[str]:
-    """The device model; `g` is the conductance that the other parameters were derived from."""
+    """The device model; `xb_g` is the conductance that the other parameters come from."""
     device = netlist.crossbar.device
-    example = {"g": 1e-4} | device.spice_parameters(np.float64(1e-4))
-    defaults = " ".join(f"{name}={float(value)!r}" for name, value in example.items())
-    body = device.spice_body().splitlines()
-    return [f".subckt {model_name(netlist)} p n {defaults}", *body, ".ends"]
+    head = f".subckt {model_name(netlist)} p n {default_parameters(device)}"
+    return [head, *spice_body(device), ".ends"]
 
 
 def model_name(netlist: Netlist) -> str:
@@ -197,11 +197,8 @@ def devices(netlist: Netlist) -> list[str]:
     if isinstance(device, Ohmic):
         rows = zip(d.names, d.a, d.b, resistances(d.G), strict=True)
         return [f"R{name} {a} {b} {R}" for name, a, b, R in rows]
-    columns = {"g": d.G} | device.spice_parameters(d.G)
-    texts = [
-        [f"{key}={value!r}" for value in np.broadcast_to(column, d.G.shape).tolist()]
-        for key, column in columns.items()
-    ]
+    columns = instance_parameters(device, d.G)
+    texts = [[f"{key}={text}" for text in column] for key, column in columns.items()]
     model = model_name(netlist)
     values = [" ".join(t) for t in zip(*texts, strict=True)] if d.names else []
     rows = zip(d.names, d.a, d.b, values, strict=True)
@@ -222,7 +219,7 @@ def drives(netlist: Netlist) -> list[str]:
     for sources in (netlist.word_drives, netlist.bit_drives):
         for name, node, volts in zip(sources.names, sources.nodes, sources.volts.T, strict=True):
             if netlist.vectors == 1:
-                lines.append(f"{name} {node} 0 {float(volts[0])!r}")
+                lines.append(f"{name} {node} 0 {decimal(volts[0])}")
             else:
                 lines += [f"{drive_name(netlist, name)} {node} 0 v=pwl(v(idx)"]
                 lines += plateaus(volts.tolist())
@@ -231,7 +228,7 @@ def drives(netlist: Netlist) -> list[str]:
 
 def plateaus(volts: list[float]) -> list[str]:
     """Rest of a `pwl(v(idx)` source as continuation lines: constant around every index."""
-    pairs = [f",{k - PLATEAU!r},{v!r},{k + PLATEAU!r},{v!r}" for k, v in enumerate(volts)]
+    pairs = [f",{k - PLATEAU!r},{v},{k + PLATEAU!r},{v}" for k, v in enumerate(decimals(volts))]
     lines = [
         "+" + "".join(pairs[k : k + _PAIRS_A_LINE]) for k in range(0, len(pairs), _PAIRS_A_LINE)
     ]

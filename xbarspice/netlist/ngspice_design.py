@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from xbarspice.devices import Device
+from xbarspice.devices.forms import default_parameters, spice_body
 from xbarspice.netlist.dialect import Bench
 from xbarspice.netlist.hierarchy import Element, mem_model
 from xbarspice.netlist.ngspice import SWEEP, plateaus, tolerances
 from xbarspice.netlist.ngspice import write as write_deck
 from xbarspice.netlist.records import Netlist
-from xbarspice.netlist.spice import SpiceDialect, default_parameters
+from xbarspice.netlist.spice import SpiceDialect
 
 __all__ = ["NGSPICE", "Ngspice"]
 
@@ -29,8 +30,8 @@ class Ngspice(SpiceDialect):
             return [f".model {name} {name}"]
         if form == "resistor":
             return []
-        head = f".subckt {name} p n {default_parameters(device, form)}"
-        return [head, *device.spice_body().splitlines(), f".ends {name}"]
+        head = f".subckt {name} p n {default_parameters(device)}"
+        return [head, *spice_body(device), f".ends {name}"]
 
     def element(self, element: Element) -> str:
         text = super().element(element)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from xbarspice import devices
 from xbarspice.array import Crossbar, LineEnds
 from xbarspice.devices import Device, Ohmic
+from xbarspice.devices.forms import CONDUCTANCE
 from xbarspice.errors import InputError, NetlistError, XbarspiceError
 from xbarspice.netlist import ngspice
 from xbarspice.netlist.numbers import conductance, number
@@ -209,7 +210,9 @@ def _crossbar(parsed: _Parsed, device: Device | None) -> Crossbar:
             if kind == "r":
                 G[row, col] = _value(parsed, name, conductance, words[2])
             else:
-                G[row, col] = _value(parsed, name, number, _parameters(words).get("g", "missing"))
+                G[row, col] = _value(
+                    parsed, name, number, _parameters(words).get(CONDUCTANCE, "missing")
+                )
     ends = LineEnds(**{side: _words(header[side]) for side in SIDES})
     R = {key: _resistance(parsed, key, prefix) for key, prefix in _RESISTANCES.items()}
     return Crossbar(G, **_end_resistances(parsed, ends, rows, cols, R), device=model, ends=ends)

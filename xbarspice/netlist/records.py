@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.array import Crossbar, End
+from xbarspice.devices.numbers import decimal
 from xbarspice.errors import broken_rule
 
 __all__ = [
@@ -127,7 +128,12 @@ def describe_device(crossbar: Crossbar) -> str:
     """Name and parameters of the device model, for example ``sinh_tio2 b=2.7 V_read=0.2``."""
     device = crossbar.device
     fields = dataclasses.fields(device) if dataclasses.is_dataclass(device) else ()
-    return " ".join([device.name, *(f"{f.name}={getattr(device, f.name)!r}" for f in fields)])
+    return " ".join([device.name, *(f"{f.name}={_shown(getattr(device, f.name))}" for f in fields)])
+
+
+def _shown(value: object) -> str:
+    """A field of a device: a number as in netlists, anything else as Python writes it."""
+    return repr(value) if isinstance(value, (str, bool)) else decimal(value)
 
 
 def steepest(crossbar: Crossbar) -> float:

@@ -16,11 +16,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from xbarspice.devices import Device
+from xbarspice.devices.forms import default_parameters
+from xbarspice.devices.numbers import decimal, decimals
 from xbarspice.netlist.dialect import Bench, Dialect, folded
 from xbarspice.netlist.expressions import statements, translated
 from xbarspice.netlist.hierarchy import Cell, Element, mem_model
 from xbarspice.netlist.records import Netlist
-from xbarspice.netlist.spice import default_parameters
 
 __all__ = ["SPECTRE", "Spectre", "write"]
 
@@ -63,7 +64,7 @@ class Spectre(Dialect):
         if form == "resistor":
             return []
         functions = {"ln": "ln", "sgn": "(({})>0?1:(({})<0?-1:0))"}
-        own = [f"parameters {default_parameters(device, form)}"]
+        own = [f"parameters {default_parameters(device)}"]
         lines = []
         for s in statements(device):
             text = translated(device, s.text, self.name, functions)
@@ -77,16 +78,20 @@ class Spectre(Dialect):
     def sources(self, bench: Bench) -> list[str]:
         senses = [f"{s.name} ({self.node(s.node)} 0) vsource dc=0" for s in bench.senses]
         save = "save " + " ".join(f"{s.name}:p" for s in (*bench.drives, *bench.senses))
-        abstol, vntol = bench.tolerances
-        options = f"precise options reltol=1e-9 iabstol={abstol!r} vabstol={vntol!r} gmin=1e-20"
+        abstol, vntol = map(decimal, bench.tolerances)
+        options = f"precise options reltol=1e-9 iabstol={abstol} vabstol={vntol} gmin=1e-20"
         if bench.vectors == 1:
             drives = [
-                f"{s.name} ({self.node(s.node)} 0) vsource dc={s.volts[0]!r}" for s in bench.drives
+                f"{s.name} ({self.node(s.node)} 0) vsource dc={decimal(s.volts[0])}"
+                for s in bench.drives
             ]
             return [*drives, *senses, options, save, "readout dc"]
         names = [f"p_{s.name}" for s in bench.drives]
         return [
-            *(f"parameters {n}={s.volts[0]!r}" for n, s in zip(names, bench.drives, strict=True)),
+            *(
+                f"parameters {n}={decimal(s.volts[0])}"
+                for n, s in zip(names, bench.drives, strict=True)
+            ),
             *(f"{s.name} ({self.node(s.node)} 0) vsource dc=p_{s.name}" for s in bench.drives),
             *senses,
             options,
@@ -94,7 +99,7 @@ class Spectre(Dialect):
             "vectors paramset {",
             " ".join(names),
             *(
-                " ".join(map(repr, row))
+                " ".join(decimals(row))
                 for row in zip(*(s.volts for s in bench.drives), strict=True)
             ),
             "}",

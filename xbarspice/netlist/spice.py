@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 import numpy as np
 
 from xbarspice.devices import Device
+from xbarspice.devices.forms import default_parameters
+from xbarspice.devices.numbers import decimal, decimals
 from xbarspice.netlist.dialect import Bench, Dialect
 from xbarspice.netlist.expressions import statements, translated
 from xbarspice.netlist.hierarchy import Cell, Element, mem_model
 
-__all__ = ["SpiceDialect", "default_parameters"]
-
-
-def default_parameters(device: Device, form: str, spelt: Callable[[str], str] = str) -> str:
-    """Parameters of a device subcircuit with their defaults (those of 100 uS)."""
-    values = {"g": 1e-4} | device.spice_parameters(np.float64(1e-4))
-    if form != "subcircuit":
-        values = device.spice_parameters(np.float64(1e-4))
-    return " ".join(f"{spelt(name)}={float(value)!r}" for name, value in values.items())
+__all__ = ["SpiceDialect"]
 
 
 class SpiceDialect(Dialect):
-    """SPICE cards: ``R1 a b 1.0``, ``X1 a b cell g=1.0``, ``.subckt``, ``.ends``."""
+    """SPICE cards: ``R1 a b 1.0``, ``X1 a b cell xb_g=1.0``, ``.subckt``, ``.ends``."""
 
     params_word: ClassVar[str] = ""
     """What stands before the parameters of a subcircuit or instance."""
@@ -36,8 +30,7 @@ class SpiceDialect(Dialect):
         if element.kind == "X":
             return f"{element.name} {nodes} {element.model}"
         if element.params:
-            spelt = self.parameter if element.kind == "D" else str  # a module keeps its own names
-            params = " ".join(f"{spelt(k)}={v}" for k, v in element.params)
+            params = " ".join(f"{k}={v}" for k, v in element.params)
             return f"{element.name} {nodes} {element.model}{self.params_word} {params}"
         return f"{element.name} {nodes} {element.value}"
 
@@ -54,15 +47,11 @@ class SpiceDialect(Dialect):
         if form == "resistor":
             return []
         name = mem_model(device, form)
-        defaults = default_parameters(device, form, self.parameter)
+        defaults = default_parameters(device)
         lines = [f".subckt {name} p n{self.params_word} {defaults}"]
         for s in statements(device):
-            text = translated(
-                device, s.text, self.name, self.functions,
-                ternary=self.ternary, parameter=self.parameter,
-            )  # fmt: skip
-            own = self.parameter(s.name) if s.kind == "param" else s.name
-            lines.append(self.statement(s.kind, own, s.nodes, text))
+            text = translated(device, s.text, self.name, self.functions, ternary=self.ternary)
+            lines.append(self.statement(s.kind, s.name, s.nodes, text))
         return [*lines, f".ends {name}"]
 
     def statement(self, kind: str, name: str, nodes: tuple[str, str], text: str) -> str:
@@ -80,9 +69,9 @@ class SpiceDialect(Dialect):
 
     def constants(self, bench: Bench) -> list[str]:
         """Drivers with the volts of the first (only) vector."""
-        return [f"{s.name} {self.node(s.node)} 0 {s.volts[0]!r}" for s in bench.drives]
+        return [f"{s.name} {self.node(s.node)} 0 {decimal(s.volts[0])}" for s in bench.drives]
 
     def rows(self, bench: Bench) -> list[str]:
         """The volts of every vector, one text a vector."""
         volts = np.array([s.volts for s in bench.drives]).reshape(len(bench.drives), -1)
-        return [" ".join(map(repr, row)) for row in volts.T.tolist()]
+        return [" ".join(decimals(row)) for row in volts.T]

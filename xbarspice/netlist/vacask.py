@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from xbarspice.devices import Device
+from xbarspice.devices.numbers import decimal
 from xbarspice.netlist.dialect import Bench, Dialect, folded
 from xbarspice.netlist.hierarchy import Cell, Element, mem_model
 from xbarspice.netlist.records import Netlist
@@ -59,13 +60,18 @@ class Vacask(Dialect):
     def sources(self, bench: Bench) -> list[str]:
         lines = ["ground 0", "model xb_source vsource"]
         for s in (*bench.drives, *bench.senses):
-            lines.append(f"{s.name} ({self.node(s.node)} 0) xb_source dc={s.volts[0]!r}")
+            lines.append(f"{s.name} ({self.node(s.node)} 0) xb_source dc={decimal(s.volts[0])}")
         abstol, vntol = bench.tolerances
-        lines += ["control", f"  options reltol=1e-9 abstol={abstol!r} vntol={vntol!r} gmin=0"]
+        lines += [
+            "control",
+            f"  options reltol=1e-9 abstol={decimal(abstol)} vntol={decimal(vntol)} gmin=0",
+        ]
         lines.append("  save " + " ".join(f"i({s.name})" for s in (*bench.drives, *bench.senses)))
         for k in range(bench.vectors):
             if k:
-                lines += [f'  alter instance("{s.name}") dc={s.volts[k]!r}' for s in bench.drives]
+                lines += [
+                    f'  alter instance("{s.name}") dc={decimal(s.volts[k])}' for s in bench.drives
+                ]
             lines.append(f"  analysis read_{k} op")
         return [*lines, "endc"]
 

@@ -13,6 +13,7 @@ allowed characters was not at hand). Xyce itself has never run these texts: it i
 
 from __future__ import annotations
 
+from xbarspice.devices.numbers import decimal
 from xbarspice.netlist.dialect import Bench
 from xbarspice.netlist.numbers import number_like
 from xbarspice.netlist.records import Netlist
@@ -27,7 +28,6 @@ class Xyce(SpiceDialect):
     name = "xyce"
     suffix = ".cir"
     params_word = " PARAMS:"
-    reserved = frozenset({"time", "freq", "temp", "vt", "gmin", "pi"})
 
     def statement(self, kind: str, name: str, nodes: tuple[str, str], text: str) -> str:
         expression = kind == "param" and not number_like(text)
@@ -38,11 +38,11 @@ class Xyce(SpiceDialect):
         names = [f"p_{s.name}" for s in bench.drives]
         abstol, _ = bench.tolerances
         return [
-            *(f".global_param {name}={s.volts[0]!r}"
+            *(f".global_param {name}={decimal(s.volts[0])}"
               for name, s in zip(names, bench.drives, strict=True)),
             *(f"{s.name} {self.node(s.node)} 0 {{p_{s.name}}}" for s in bench.drives),
             *self.senses(bench),
-            f".options nonlin reltol=1e-9 abstol={abstol!r} rhstol={25 * abstol:.3g}",
+            f".options nonlin reltol=1e-9 abstol={decimal(abstol)} rhstol={25 * abstol:.3g}",
             ".DATA vectors",
             "+ " + " ".join(names),
             *("+ " + row for row in self.rows(bench)),

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.array import Crossbar
-from xbarspice.devices import DynamicDevice
+from xbarspice.devices import DynamicDevice, forms
+from xbarspice.devices.numbers import decimal, decimals
 from xbarspice.engines.ngspice import ngspice_info
 from xbarspice.engines.ngspice.runner import control_section, run_deck
 from xbarspice.errors import broken_rule
@@ -56,15 +57,17 @@ def _waveforms(sequence: Array, shape: tuple[int, int], width: float, scheme: st
             v = float(V * share)
             if v != 0.0:
                 volts = (0.0, v, v, 0.0)
-                line += [f"{t!r} {u!r}" for t, u in zip(corners.tolist(), volts, strict=True)]
+                line += [
+                    f"{t} {u}" for t, u in zip(decimals(corners), decimals(volts), strict=True)
+                ]
         away = k * period + np.array([0.5, 0.5, 1.2, 1.2]) * GAP + [0.0, edge, width, width + edge]
         for number, line in enumerate(holds):
             if scheme == "floating" and number not in (row, rows + col):
-                line += [f"{t!r} {u}" for t, u in zip(away.tolist(), (1, 0, 0, 1), strict=True)]
-    end = len(sequence) * period + GAP
+                line += [f"{t} {u}" for t, u in zip(decimals(away), (1, 0, 0, 1), strict=True)]
+    end = decimal(len(sequence) * period + GAP)
     return _Waves(
-        [f"pwl({' '.join([*line, f'{end!r} 0'])})" for line in points],
-        [f"pwl({' '.join([*line, f'{end!r} 1'])})" for line in holds if scheme == "floating"],
+        [f"pwl({' '.join([*line, f'{end} 0'])})" for line in points],
+        [f"pwl({' '.join([*line, f'{end} 1'])})" for line in holds if scheme == "floating"],
         period,
     )
 
@@ -85,7 +88,7 @@ def _drivers(
                 f"S{kind}{k} {node} {target} c{kind}{k} 0 xb_switch on",
             ]
         if crossbar.R_driver > 0:
-            lines.append(f"Rd{kind}{k} d{kind}{k} {node} {crossbar.R_driver!r}")
+            lines.append(f"Rd{kind}{k} d{kind}{k} {node} {decimal(crossbar.R_driver)}")
             node = f"d{kind}{k}"
         lines.append(f"V{kind}{k} {node} 0 {wave}")
     return lines
@@ -94,7 +97,7 @@ def _drivers(
 def _line(name: str, nodes: list[str], R: float) -> list[str]:
     """Wire segments from node to node; none where R is 0, since the nodes are one."""
     pairs = enumerate(pairwise(nodes)) if R > 0 else ()
-    return [f"R{name}_{k} {a} {b} {R!r}" for k, (a, b) in pairs]
+    return [f"R{name}_{k} {a} {b} {decimal(R)}" for k, (a, b) in pairs]
 
 
 def transient_deck(
@@ -118,7 +121,7 @@ def transient_deck(
             f"{device.name}, {scheme}",
             "Choose both; `xb.devices.names()` lists the models.",
         )
-    subcircuit = device.spice_dynamic()
+    subcircuit = forms.spice_dynamic(device)
     pulses = np.asarray(sequence, dtype=np.float64).reshape(-1, 3)
     rows, cols = crossbar.G.shape
     waves = _waveforms(pulses, (rows, cols), width, scheme)
@@ -140,8 +143,8 @@ def transient_deck(
         lines += _line(f"b{j}", [bit(i, j) for i in range(rows)], crossbar.R_bl)
     x = np.asarray(device.state(crossbar.G))
     for i, j in np.argwhere(crossbar.G > 0):
-        start = float(x[i, j])
-        lines.append(f"X{i}_{j} {word(i, j)} {bit(i, j)} xb_{device.name}_dyn x0={start!r}")
+        start = f"{forms.START}={decimal(x[i, j])}"
+        lines.append(f"X{i}_{j} {word(i, j)} {bit(i, j)} xb_{device.name}_dyn {start}")
     return [*lines, *subcircuit.splitlines()]
 
 
@@ -172,7 +175,7 @@ def replay_ngspice(
     cells = np.argwhere(crossbar.G > 0)
     nodes = [f"v(x{i}_{j}.x)" for i, j in cells]
     total = len(pulses) * period
-    analysis = f"tran {period!r} {total!r} 0 {width / 100!r} uic\nlinearize"
+    analysis = f"tran {decimal(period)} {decimal(total)} 0 {decimal(width / 100)} uic\nlinearize"
     saves = [f".save {' '.join(nodes[k : k + 20])}" for k in range(0, len(nodes), 20)]
     done = run_deck(
         [ngspice_info().path, "-n", "-b"], [*deck, *saves, *control_section(analysis)],

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 import xbarspice
 from xbarspice.array import READ, Crossbar
-from xbarspice.devices import Ohmic
+from xbarspice.devices import Ohmic, forms
 from xbarspice.errors import broken_rule
 from xbarspice.mapping import MappedNetwork
 from xbarspice.netlist.design_reader import prove
@@ -92,7 +92,7 @@ def write_netlists(
                 files[f"bench_block{k}{dialect.suffix}"] = ("test bench", dialect.bench(tb))
         if own == "verilog_a" and not arrays[0].device.linear:
             device = arrays[0].device
-            files[f"{mem_model(device, own)}.va"] = ("device model", device.verilog_a())
+            files[f"{mem_model(device, own)}.va"] = ("device model", forms.verilog_a(device))
         for file, (kind, text) in files.items():
             (place / file).write_text(text, encoding="utf-8")
             same = next((r for r in records if r["file"] == file and r["dialect"] == name), None)

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.array import Crossbar
+from xbarspice.devices.numbers import decimal
 from xbarspice.engines.ngspice.engine import NgspiceEngine, line_currents
 from xbarspice.engines.ngspice.rawfile import RawFile
 from xbarspice.engines.ngspice.single import deck, run, single
@@ -80,7 +81,7 @@ def golden_gradient(
     found = engine.solve(engine.prepare(crossbar), crossbar, V_in, V_out, full=True)
     lines = deck(
         netlist,
-        lambda name, volts: f"{volts!r}{' ac 1' if name in ports else ''}",
+        lambda name, volts: f"{decimal(volts)}{' ac 1' if name in ports else ''}",
         analysis="ac lin 1 1 1",
         options=dialect.options(netlist),
         nodes=True,

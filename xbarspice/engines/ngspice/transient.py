@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.array import Crossbar
+from xbarspice.devices.numbers import decimal
 from xbarspice.engines.ngspice.engine import NgspiceEngine, line_currents
 from xbarspice.engines.ngspice.rawfile import RawFile
 from xbarspice.engines.ngspice.single import deck, run, single
@@ -135,8 +136,8 @@ def transient_read(
     lines = deck(
         netlist,
         lambda _, volts: _pulse(volts, rise, width),
-        analysis=f"tran {step!r} {end!r} 0 {step!r}",
-        options=f"reltol={reltol!r} abstol={dialect.abstol(netlist):.3g} {OPTIONS}",
+        analysis=f"tran {decimal(step)} {decimal(end)} 0 {decimal(step)}",
+        options=f"reltol={decimal(reltol)} abstol={dialect.abstol(netlist):.3g} {OPTIONS}",
         nodes=False,
         extra=_capacitors(netlist, C_wire, C_device),
     )
@@ -182,7 +183,8 @@ def _check_times(
 
 def _pulse(volts: float, rise: float, width: float) -> str:
     """One trapezoid from 0 V; also of 0 V, since ngspice steps exactly onto the corners."""
-    return f"pwl(0 0 {rise!r} {volts!r} {width!r} {volts!r} {width + rise!r} 0)"
+    start, level, stop, end = (decimal(v) for v in (rise, volts, width, width + rise))
+    return f"pwl(0 0 {start} {level} {stop} {level} {end} 0)"
 
 
 def _capacitors(netlist: Netlist, C_wire: float, C_device: float) -> list[str]:
@@ -190,11 +192,11 @@ def _capacitors(netlist: Netlist, C_wire: float, C_device: float) -> list[str]:
     lines = ["* capacitances"]
     if C_wire > 0:
         cells = Counter([*netlist.wl.ravel().tolist(), *netlist.bl.ravel().tolist()])
-        lines += [f"C{node} {node} 0 {count * C_wire!r}" for node, count in cells.items()]
+        lines += [f"C{node} {node} 0 {decimal(count * C_wire)}" for node, count in cells.items()]
     if C_device > 0:
         d = netlist.devices
         rows = zip(d.names, d.a, d.b, strict=True)
-        lines += [f"C{name} {a} {b} {C_device!r}" for name, a, b in rows]
+        lines += [f"C{name} {a} {b} {decimal(C_device)}" for name, a, b in rows]
     return lines
 
 

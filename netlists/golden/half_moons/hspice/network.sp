@@ -6,10 +6,10 @@
 * tile 0: 8 word lines x 8 bit lines, G sha256 4e301e3c7be684bfdcb26f0513d7a3838986553f440f032818546ec8054a2cd7
 * tile 0: R_wl=1.0 R_bl=1.0 R_driver=3.25 R_sense=3.25
 * pins: word lines from the top (WL 0 first), then bit lines from the left (BL 0 first)
-.subckt xb_sinh_tio2 p n g=0.0001
-.param b=2.71689828
-.param k=0.3505591994397548
-G1 p n cur='g*k*sinh(b*v(p,n))'
+.subckt xb_sinh_tio2 p n xb_g=0.0001
+.param xb_b=2.71689828
+.param xb_k=0.3505591994397548
+G1 p n cur='xb_g*xb_k*sinh(xb_b*v(p,n))'
 .ends xb_sinh_tio2
 
 .subckt row_0 W B<0> B<1> B<2> B<3> B<4> B<5> B<6> B<7>
@@ -20,14 +20,14 @@ Rw_0_3 w_0_3 w_0_4 1.0
 Rw_0_4 w_0_4 w_0_5 1.0
 Rw_0_5 w_0_5 w_0_6 1.0
 Rw_0_6 w_0_6 w_0_7 1.0
-Xd_0_0 W B<0> xb_sinh_tio2 g=0.0001
-Xd_0_1 w_0_1 B<1> xb_sinh_tio2 g=0.0003351524180283982
-Xd_0_2 w_0_2 B<2> xb_sinh_tio2 g=0.0001
-Xd_0_3 w_0_3 B<3> xb_sinh_tio2 g=0.0001
-Xd_0_4 w_0_4 B<4> xb_sinh_tio2 g=0.0001
-Xd_0_5 w_0_5 B<5> xb_sinh_tio2 g=0.0001
-Xd_0_6 w_0_6 B<6> xb_sinh_tio2 g=0.00015047254472419513
-Xd_0_7 w_0_7 B<7> xb_sinh_tio2 g=0.0005
+Xd_0_0 W B<0> xb_sinh_tio2 xb_g=0.0001
+Xd_0_1 w_0_1 B<1> xb_sinh_tio2 xb_g=0.0003351524180283982
+Xd_0_2 w_0_2 B<2> xb_sinh_tio2 xb_g=0.0001
+Xd_0_3 w_0_3 B<3> xb_sinh_tio2 xb_g=0.0001
+Xd_0_4 w_0_4 B<4> xb_sinh_tio2 xb_g=0.0001
+Xd_0_5 w_0_5 B<5> xb_sinh_tio2 xb_g=0.0001
+Xd_0_6 w_0_6 B<6> xb_sinh_tio2 xb_g=0.00015047254472419513
+Xd_0_7 w_0_7 B<7> xb_sinh_tio2 xb_g=0.0005
 .ends row_0
 
 .subckt row_1 W B<0> B<1> B<2> B<3> B<4> B<5> B<6> B<7>
@@ -38,14 +38,14 @@ Rw_1_3 w_1_3 w_1_4 1.0
 Rw_1_4 w_1_4 w_1_5 1.0
 Rw_1_5 w_1_5 w_1_6 1.0
 Rw_1_6 w_1_6 w_1_7 1.0
-Xd_1_0 W B<0> xb_sinh_tio2 g=0.00025333830894291187
-Xd_1_1 w_1_1 B<1> xb_sinh_tio2 g=0.0001
-Xd_1_2 w_1_2 B<2> xb_sinh_tio2 g=0.0001428216799441697
-Xd_1_3 w_1_3 B<3> xb_sinh_tio2 g=0.0003999107381890493
-Xd_1_4 w_1_4 B<4> xb_sinh_tio2 g=0.00015858512471762857
-Xd_1_5 w_1_5 B<5> xb_sinh_tio2 g=0.00019085982254332461
-Xd_1_6 w_1_6 B<6> xb_sinh_tio2 g=0.0001
-Xd_1_7 w_1_7 B<7> xb_sinh_tio2 g=0.0001
+Xd_1_0 W B<0> xb_sinh_tio2 xb_g=0.00025333830894291187
+Xd_1_1 w_1_1 B<1> xb_sinh_tio2 xb_g=0.0001
+Xd_1_2 w_1_2 B<2> xb_sinh_tio2 xb_g=0.0001428216799441697
+Xd_1_3 w_1_3 B<3> xb_sinh_tio2 xb_g=0.0003999107381890493
+Xd_1_4 w_1_4 B<4> xb_sinh_tio2 xb_g=0.00015858512471762857
+Xd_1_5 w_1_5 B<5> xb_sinh_tio2 xb_g=0.00019085982254332461
+Xd_1_6 w_1_6 B<6> xb_sinh_tio2 xb_g=0.0001
+Xd_1_7 w_1_7 B<7> xb_sinh_tio2 xb_g=0.0001
 .ends row_1
 
 .subckt row_2 W B<0> B<1> B<2> B<3> B<4> B<5> B<6> B<7>
@@ -56,14 +56,14 @@ Rw_2_3 w_2_3 w_2_4 1.0
 Rw_2_4 w_2_4 w_2_5 1.0
 Rw_2_5 w_2_5 w_2_6 1.0
 Rw_2_6 w_2_6 w_2_7 1.0
-Xd_2_0 W B<0> xb_sinh_tio2 g=0.0001
-Xd_2_1 w_2_1 B<1> xb_sinh_tio2 g=0.00018338694961131304
-Xd_2_2 w_2_2 B<2> xb_sinh_tio2 g=0.00016959361464651064
-Xd_2_3 w_2_3 B<3> xb_sinh_tio2 g=0.00015880064667455184
-Xd_2_4 w_2_4 B<4> xb_sinh_tio2 g=0.00020611380390875763
-Xd_2_5 w_2_5 B<5> xb_sinh_tio2 g=0.00018534227265901742
-Xd_2_6 w_2_6 B<6> xb_sinh_tio2 g=0.0001
-Xd_2_7 w_2_7 B<7> xb_sinh_tio2 g=0.0001
+Xd_2_0 W B<0> xb_sinh_tio2 xb_g=0.0001
+Xd_2_1 w_2_1 B<1> xb_sinh_tio2 xb_g=0.00018338694961131304
+Xd_2_2 w_2_2 B<2> xb_sinh_tio2 xb_g=0.00016959361464651064
+Xd_2_3 w_2_3 B<3> xb_sinh_tio2 xb_g=0.00015880064667455184
+Xd_2_4 w_2_4 B<4> xb_sinh_tio2 xb_g=0.00020611380390875763
+Xd_2_5 w_2_5 B<5> xb_sinh_tio2 xb_g=0.00018534227265901742
+Xd_2_6 w_2_6 B<6> xb_sinh_tio2 xb_g=0.0001
+Xd_2_7 w_2_7 B<7> xb_sinh_tio2 xb_g=0.0001
 .ends row_2
 
 .subckt row_3 W B<0> B<1> B<2> B<3> B<4> B<5> B<6> B<7>
@@ -74,14 +74,14 @@ Rw_3_3 w_3_3 w_3_4 1.0
 Rw_3_4 w_3_4 w_3_5 1.0
 Rw_3_5 w_3_5 w_3_6 1.0
 Rw_3_6 w_3_6 w_3_7 1.0
-Xd_3_0 W B<0> xb_sinh_tio2 g=0.0001597552467578103
-Xd_3_1 w_3_1 B<1> xb_sinh_tio2 g=0.0001
-Xd_3_2 w_3_2 B<2> xb_sinh_tio2 g=0.0001
-Xd_3_3 w_3_3 B<3> xb_sinh_tio2 g=0.0001
-Xd_3_4 w_3_4 B<4> xb_sinh_tio2 g=0.0001
-Xd_3_5 w_3_5 B<5> xb_sinh_tio2 g=0.0001
-Xd_3_6 w_3_6 B<6> xb_sinh_tio2 g=0.00017742781826405034
-Xd_3_7 w_3_7 B<7> xb_sinh_tio2 g=0.00022393538248831
+Xd_3_0 W B<0> xb_sinh_tio2 xb_g=0.0001597552467578103
+Xd_3_1 w_3_1 B<1> xb_sinh_tio2 xb_g=0.0001
+Xd_3_2 w_3_2 B<2> xb_sinh_tio2 xb_g=0.0001
+Xd_3_3 w_3_3 B<3> xb_sinh_tio2 xb_g=0.0001
+Xd_3_4 w_3_4 B<4> xb_sinh_tio2 xb_g=0.0001
+Xd_3_5 w_3_5 B<5> xb_sinh_tio2 xb_g=0.0001
+Xd_3_6 w_3_6 B<6> xb_sinh_tio2 xb_g=0.00017742781826405034
+Xd_3_7 w_3_7 B<7> xb_sinh_tio2 xb_g=0.00022393538248831
 .ends row_3
 
 .subckt row_4 W B<0> B<1> B<2> B<3> B<4> B<5> B<6> B<7>
@@ -92,14 +92,14 @@ Rw_4_3 w_4_3 w_4_4 1.0
 Rw_4_4 w_4_4 w_4_5 1.0
 Rw_4_5 w_4_5 w_4_6 1.0
 Rw_4_6 w_4_6 w_4_7 1.0
-Xd_4_0 W B<0> xb_sinh_tio2 g=0.000321703468056373
-Xd_4_1 w_4_1 B<1> xb_sinh_tio2 g=0.0001
-Xd_4_2 w_4_2 B<2> xb_sinh_tio2 g=0.0001
-Xd_4_3 w_4_3 B<3> xb_sinh_tio2 g=0.0005000000000000001
-Xd_4_4 w_4_4 B<4> xb_sinh_tio2 g=0.0001
-Xd_4_5 w_4_5 B<5> xb_sinh_tio2 g=0.00016344072389636125
-Xd_4_6 w_4_6 B<6> xb_sinh_tio2 g=0.0001
-Xd_4_7 w_4_7 B<7> xb_sinh_tio2 g=0.0001
+Xd_4_0 W B<0> xb_sinh_tio2 xb_g=0.000321703468056373
+Xd_4_1 w_4_1 B<1> xb_sinh_tio2 xb_g=0.0001
+Xd_4_2 w_4_2 B<2> xb_sinh_tio2 xb_g=0.0001
+Xd_4_3 w_4_3 B<3> xb_sinh_tio2 xb_g=0.0005000000000000001
+Xd_4_4 w_4_4 B<4> xb_sinh_tio2 xb_g=0.0001
+Xd_4_5 w_4_5 B<5> xb_sinh_tio2 xb_g=0.00016344072389636125
+Xd_4_6 w_4_6 B<6> xb_sinh_tio2 xb_g=0.0001
+Xd_4_7 w_4_7 B<7> xb_sinh_tio2 xb_g=0.0001
 .ends row_4
 
 .subckt row_5 W B<0> B<1> B<2> B<3> B<4> B<5> B<6> B<7>
@@ -110,14 +110,14 @@ Rw_5_3 w_5_3 w_5_4 1.0
 Rw_5_4 w_5_4 w_5_5 1.0
 Rw_5_5 w_5_5 w_5_6 1.0
 Rw_5_6 w_5_6 w_5_7 1.0
-Xd_5_0 W B<0> xb_sinh_tio2 g=0.0001
-Xd_5_1 w_5_1 B<1> xb_sinh_tio2 g=0.000437503990756535
-Xd_5_2 w_5_2 B<2> xb_sinh_tio2 g=0.0002585482415626944
-Xd_5_3 w_5_3 B<3> xb_sinh_tio2 g=0.0001
-Xd_5_4 w_5_4 B<4> xb_sinh_tio2 g=0.00028769584804237805
-Xd_5_5 w_5_5 B<5> xb_sinh_tio2 g=0.0001
-Xd_5_6 w_5_6 B<6> xb_sinh_tio2 g=0.00013082374071659127
-Xd_5_7 w_5_7 B<7> xb_sinh_tio2 g=0.0002026676874286281
+Xd_5_0 W B<0> xb_sinh_tio2 xb_g=0.0001
+Xd_5_1 w_5_1 B<1> xb_sinh_tio2 xb_g=0.000437503990756535
+Xd_5_2 w_5_2 B<2> xb_sinh_tio2 xb_g=0.0002585482415626944
+Xd_5_3 w_5_3 B<3> xb_sinh_tio2 xb_g=0.0001
+Xd_5_4 w_5_4 B<4> xb_sinh_tio2 xb_g=0.00028769584804237805
+Xd_5_5 w_5_5 B<5> xb_sinh_tio2 xb_g=0.0001
+Xd_5_6 w_5_6 B<6> xb_sinh_tio2 xb_g=0.00013082374071659127
+Xd_5_7 w_5_7 B<7> xb_sinh_tio2 xb_g=0.0002026676874286281
 .ends row_5
 
 .subckt row_6 W B<0> B<1> B<2> B<3> B<4> B<5> B<6> B<7>
@@ -128,14 +128,14 @@ Rw_6_3 w_6_3 w_6_4 1.0
 Rw_6_4 w_6_4 w_6_5 1.0
 Rw_6_5 w_6_5 w_6_6 1.0
 Rw_6_6 w_6_6 w_6_7 1.0
-Xd_6_0 W B<0> xb_sinh_tio2 g=0.0003218057329534113
-Xd_6_1 w_6_1 B<1> xb_sinh_tio2 g=0.0001
-Xd_6_2 w_6_2 B<2> xb_sinh_tio2 g=0.0001
-Xd_6_3 w_6_3 B<3> xb_sinh_tio2 g=0.0001
-Xd_6_4 w_6_4 B<4> xb_sinh_tio2 g=0.0001
-Xd_6_5 w_6_5 B<5> xb_sinh_tio2 g=0.0001
-Xd_6_6 w_6_6 B<6> xb_sinh_tio2 g=0.0002027459703568407
-Xd_6_7 w_6_7 B<7> xb_sinh_tio2 g=0.0005
+Xd_6_0 W B<0> xb_sinh_tio2 xb_g=0.0003218057329534113
+Xd_6_1 w_6_1 B<1> xb_sinh_tio2 xb_g=0.0001
+Xd_6_2 w_6_2 B<2> xb_sinh_tio2 xb_g=0.0001
+Xd_6_3 w_6_3 B<3> xb_sinh_tio2 xb_g=0.0001
+Xd_6_4 w_6_4 B<4> xb_sinh_tio2 xb_g=0.0001
+Xd_6_5 w_6_5 B<5> xb_sinh_tio2 xb_g=0.0001
+Xd_6_6 w_6_6 B<6> xb_sinh_tio2 xb_g=0.0002027459703568407
+Xd_6_7 w_6_7 B<7> xb_sinh_tio2 xb_g=0.0005
 .ends row_6
 
 .subckt row_7 W B<0> B<1> B<2> B<3> B<4> B<5> B<6> B<7>
@@ -146,14 +146,14 @@ Rw_7_3 w_7_3 w_7_4 1.0
 Rw_7_4 w_7_4 w_7_5 1.0
 Rw_7_5 w_7_5 w_7_6 1.0
 Rw_7_6 w_7_6 w_7_7 1.0
-Xd_7_0 W B<0> xb_sinh_tio2 g=0.0001
-Xd_7_1 w_7_1 B<1> xb_sinh_tio2 g=0.0004205441298229661
-Xd_7_2 w_7_2 B<2> xb_sinh_tio2 g=0.0001877513241015292
-Xd_7_3 w_7_3 B<3> xb_sinh_tio2 g=0.0004775948487665983
-Xd_7_4 w_7_4 B<4> xb_sinh_tio2 g=0.00023404651806037337
-Xd_7_5 w_7_5 B<5> xb_sinh_tio2 g=0.00014952702741422998
-Xd_7_6 w_7_6 B<6> xb_sinh_tio2 g=0.0001
-Xd_7_7 w_7_7 B<7> xb_sinh_tio2 g=0.0001
+Xd_7_0 W B<0> xb_sinh_tio2 xb_g=0.0001
+Xd_7_1 w_7_1 B<1> xb_sinh_tio2 xb_g=0.0004205441298229661
+Xd_7_2 w_7_2 B<2> xb_sinh_tio2 xb_g=0.0001877513241015292
+Xd_7_3 w_7_3 B<3> xb_sinh_tio2 xb_g=0.0004775948487665983
+Xd_7_4 w_7_4 B<4> xb_sinh_tio2 xb_g=0.00023404651806037337
+Xd_7_5 w_7_5 B<5> xb_sinh_tio2 xb_g=0.00014952702741422998
+Xd_7_6 w_7_6 B<6> xb_sinh_tio2 xb_g=0.0001
+Xd_7_7 w_7_7 B<7> xb_sinh_tio2 xb_g=0.0001
 .ends row_7
 
 .subckt array W<0> W<1> W<2> W<3> W<4> W<5> W<6> W<7> B<0> B<1> B<2> B<3> B<4> B<5> B<6> B<7>
