@@ -32,6 +32,7 @@ import numpy.typing as npt
 
 from xbarspice import devices
 from xbarspice.errors import FloatingNodeError, broken_rule
+from xbarspice.values import array_of, number_of
 
 __all__ = ["READ", "Crossbar", "Drive", "End", "LineEnds"]
 
@@ -90,6 +91,11 @@ class LineEnds:
 
 
 READ = LineEnds()
+R_LOW, R_HIGH = 1e-30, 1e15
+"""Smallest resistance but 0, and largest, ohm. Solves multiply, square and invert such numbers;
+within these limits nothing of that overflows or vanishes."""
+G_HIGH = 1e15
+"""Largest conductance, S, for the same reason."""
 _ONE_ARRAY = np.zeros(1, dtype=np.intp)
 
 
@@ -122,7 +128,7 @@ class Crossbar:
 
     Args:
         G: chord conductance of each device at the read voltage, S, (..., rows, cols);
-            finite and >= 0, where 0 means that the device is absent.
+            from 0 to `G_HIGH`, where 0 means that the device is absent.
         R_wl: wire resistance of one word-line segment between neighbouring cells, ohm.
         R_bl: the same along a bit line, ohm.
         R_driver: resistance between each source and the line end it drives, ohm.
@@ -130,7 +136,8 @@ class Crossbar:
         device: a registered device name (`xb.devices.names()`) or a `Device`.
         ends: what every line end is connected to; the default is read mode.
 
-    Every resistance may be exactly 0. The object is frozen and its arrays are read-only.
+    Every resistance may be exactly 0; another one lies between `R_LOW` and `R_HIGH`. The object
+    is frozen and its arrays are read-only.
 
     Raises:
         InputError: a value breaks one of the rules above, or a line without any resistance
@@ -304,17 +311,11 @@ class Crossbar:
 
 
 def _checked_conductances(G: npt.ArrayLike) -> Array:
-    try:
-        out = _readonly(G)
-    except (TypeError, ValueError):
-        raise broken_rule(
-            "`G` must be an array of numbers", type(G).__name__, "Pass conductances in S."
-        ) from None
+    remedy = "Pass conductances in S, for example of shape (64, 32)."
+    out = array_of("G", G, finite=False, remedy=remedy)
     if out.ndim < 2 or 0 in out.shape:
         raise broken_rule(
-            "`G` must have the shape (..., rows, cols) with no empty axis",
-            out.shape,
-            "Pass conductances in S, for example of shape (64, 32).",
+            "`G` must have the shape (..., rows, cols) with no empty axis", out.shape, remedy
         )
     if not np.isfinite(out).all():
         raise broken_rule(
@@ -328,28 +329,27 @@ def _checked_conductances(G: npt.ArrayLike) -> Array:
             f"a smallest value of {out.min():g} S",
             "Map signed weights to conductance pairs first (xb.mapping).",
         )
-    return out
+    if (out > G_HIGH).any():
+        raise broken_rule(
+            f"`G` must be <= {G_HIGH:g} S",
+            f"a largest value of {out.max():g} S",
+            "Give conductances in S: 100 uS is 100e-6.",
+        )
+    return _readonly(out)
 
 
 def _checked_resistance(name: str, value: float) -> float:
-    if isinstance(value, (int, float, np.number)) and math.isfinite(value) and value >= 0:
-        return float(value)
-    raise broken_rule(
-        f"`{name}` must be a finite number >= 0 in ohm",
-        repr(value),
-        "Use 0 for an ideal connection.",
-    )
+    remedy = f"Give it in ohm: 0 for an ideal connection, or {R_LOW:g} to {R_HIGH:g}."
+    out = number_of(name, value, low=0.0, high=R_HIGH, remedy=remedy)
+    if 0.0 < out < R_LOW:
+        raise broken_rule(f"`{name}` must be 0 or >= {R_LOW:g} ohm", f"{out!r}", remedy)
+    return out
 
 
 def _checked_voltages(
     name: str, axis: str, value: npt.ArrayLike, size: int, shape: tuple[int, ...]
 ) -> Array:
-    try:
-        out = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise broken_rule(
-            f"`{name}` must be an array of numbers", type(value).__name__, "Pass volts."
-        ) from None
+    out = array_of(name, value, finite=False, remedy="Pass volts.")
     if out.ndim < 1 or out.shape[-1] != size:
         raise broken_rule(
             f"`{name}` must end in the {axis} axis",

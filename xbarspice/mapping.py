@@ -26,6 +26,7 @@ from xbarspice.array import READ, Crossbar, End, LineEnds
 from xbarspice.devices import Device
 from xbarspice.errors import broken_rule
 from xbarspice.network import Network
+from xbarspice.values import array_of, number_of, whole_number_of
 
 __all__ = [
     "Block", "Layer", "MappedNetwork", "layer_scales", "map_network", "pair_conductances",
@@ -238,6 +239,12 @@ def map_network(
         InputError: the range is empty, the network does not fit the layout, or a wire or device
             argument breaks a rule of `Crossbar`.
     """
+    G_min, G_max = number_of("G_min", G_min), number_of("G_max", G_max)
+    V_read = number_of("V_read", V_read)
+    tile_rows, tile_cols = (
+        whole_number_of(name, count, low=1, remedy="Count the lines of one array.")
+        for name, count in (("tile_rows", tile_rows), ("tile_cols", tile_cols))
+    )
     _check_range(G_min, G_max, V_read, tile_rows, tile_cols)
     scales = _input_scales(network, x_scale)
     last = len(network.W) - 1
@@ -292,7 +299,9 @@ def _check_range(G_min: float, G_max: float, V_read: float, rows: int, cols: int
 
 
 def _input_scales(network: Network, x_scale: tuple[float, ...] | None) -> tuple[float, ...]:
-    scales = (1.0,) * len(network.W) if x_scale is None else tuple(x_scale)
+    scales = (1.0,) * len(network.W)
+    if x_scale is not None:
+        scales = tuple(array_of("x_scale", x_scale, rank=1, finite=False).tolist())
     if len(scales) != len(network.W) or not all(0 < s < np.inf for s in scales):
         raise broken_rule(
             f"`x_scale` must hold {len(network.W)} numbers > 0", scales,

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.errors import InputError, broken_rule
+from xbarspice.values import array_of
 
 __all__ = ["ACTIVATIONS", "Network", "load", "save"]
 
@@ -77,12 +78,13 @@ class Network:
 
     def inputs(self, x: npt.ArrayLike) -> Array:
         """Check network inputs, (points, inputs), and return them as float64."""
-        out = np.asarray(x, dtype=np.float64)
+        remedy = "Pass one row a point."
+        out = array_of("network inputs", x, finite=False, remedy=remedy)
         if out.ndim != 2 or out.shape[1] != self.sizes[0] or not np.isfinite(out).all():
             raise broken_rule(
                 f"network inputs must be finite and of shape (points, {self.sizes[0]})",
                 f"{out.shape}" + ("" if np.isfinite(out).all() else " with NaN or infinity"),
-                "Pass one row a point.",
+                remedy,
             )
         return out
 
@@ -102,12 +104,7 @@ class Network:
 
 
 def _checked(name: str, value: Any, rank: int) -> Array:
-    try:
-        out = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise broken_rule(
-            f"`{name}` must be an array of numbers", type(value).__name__, "Check the file."
-        ) from None
+    out = array_of(name, value, finite=False, remedy="Check the file.").copy()
     if out.ndim != rank or out.size == 0:
         raise broken_rule(
             f"`{name}` must have {rank} axes, none empty", f"shape {out.shape}",

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.array import Crossbar, End
+from xbarspice.values import array_of
 
 __all__ = ["Fields", "Solution", "Stats", "Status", "kirchhoff_residual"]
 
@@ -151,8 +152,8 @@ def kirchhoff_residual(
         number of the solution is NaN.
     """
     V_wl, V_bl, I_device = solution.V_wl, solution.V_bl, solution.I_device
-    v_in = np.broadcast_to(np.asarray(V_in, float), solution.I_in.shape)
-    v_out = np.broadcast_to(np.asarray(V_out, float), solution.I_out.shape)
+    v_in = np.broadcast_to(array_of("V_in", V_in), solution.I_in.shape)
+    v_out = np.broadcast_to(array_of("V_out", V_out), solution.I_out.shape)
     wl = _line_residual(
         V_wl, I_device, crossbar.wl_ends, v_in, solution.I_in, crossbar, crossbar.R_wl
     )

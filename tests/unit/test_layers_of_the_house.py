@@ -11,8 +11,8 @@ import xbarspice
 
 ROOT = Path(xbarspice.__file__).parent
 ORDER = [
-    ["errors"], ["devices"], ["array"], ["solution"], ["config", "network", "variability"],
-    ["card"],
+    ["errors"], ["values"], ["devices"], ["array"], ["solution"],
+    ["config", "network", "variability"], ["card"],
     ["mapping"], ["store"], ["engines"], ["netlist"], ["engines.ngspice", "engines.pyspice"],
     ["surrogate"], ["studies"], ["tapeout"], ["report"], ["cli"], ["__main__"],
 ]  # fmt: skip

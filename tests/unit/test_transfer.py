@@ -209,7 +209,7 @@ def test_wrong_arguments_are_refused():
     mapped = folded(network)
     with pytest.raises(InputError, match="calibration"):
         transfer(mapped, x, y, variation=drolet_2023(), procedure=Procedure(bias=True))
-    with pytest.raises(InputError, match="one class a point"):
+    with pytest.raises(InputError, match="number of its class"):
         transfer(mapped, x, y[:-1], variation=drolet_2023())
     with pytest.raises(InputError, match="transfers"):
         transfer(mapped, x, y, variation=drolet_2023(), transfers=0)

@@ -7,9 +7,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-import numpy as np
-
 from xbarspice.errors import broken_rule
+from xbarspice.values import array_of
 
 __all__ = ["Device", "Expression", "get", "names", "register", "with_parameters", "within"]
 
@@ -126,8 +125,8 @@ def within(device: Device, V: Any, G: Any, *, outside: str = "error") -> tuple[A
     """
     if outside not in ("error", "clamp"):
         raise broken_rule('`outside` must be "error" or "clamp"', repr(outside), "Use one.")
-    V = V if hasattr(V, "requires_grad") else np.asarray(V, dtype=np.float64)
-    G = G if hasattr(G, "requires_grad") else np.asarray(G, dtype=np.float64)
+    V = V if hasattr(V, "requires_grad") else array_of("V", V, remedy="Pass volts.")
+    G = G if hasattr(G, "requires_grad") else array_of("G", G, remedy="Pass conductances in S.")
     low, high = device.G_range()
     if outside == "clamp":
         return V.clip(-device.V_max, device.V_max), G.clip(low, high) * (G > 0)

@@ -11,12 +11,13 @@ import numpy.typing as npt
 
 from xbarspice.config import GateConfig
 from xbarspice.engines import Engine, get
-from xbarspice.errors import broken_rule
 from xbarspice.mapping import MappedNetwork
 from xbarspice.studies.inference import Inference, infer
+from xbarspice.studies.verify.inputs import NO_CLASS
 from xbarspice.studies.verify.judge import accuracy, ideal_record, judge
 from xbarspice.studies.verify.records import EngineRecord, Gate, GivenRecord, IdealRecord
 from xbarspice.studies.verify.subject import SingleArray
+from xbarspice.values import labels_of
 
 __all__ = ["CrossCheck", "EngineRecord", "Gate", "crosscheck", "results_tree"]
 
@@ -96,7 +97,7 @@ def crosscheck(
     Args:
         mapped: the network on its arrays, or a `SingleArray`.
         x: network inputs, (points, inputs).
-        y: classes, (points,), for the accuracies; optional; negative where nobody knows.
+        y: classes, (points,), for the accuracies; optional; -1 where nobody knows.
         engines: the engines to judge.
         reference: the engine to judge them against.
         gates: limits; see `GateConfig`.
@@ -145,14 +146,7 @@ def crosscheck(
 
 
 def _labels(y: npt.ArrayLike | None, points: int) -> npt.NDArray[np.intp] | None:
-    if y is None:
-        return None
-    labels = np.asarray(y)
-    if labels.shape != (points,):
-        raise broken_rule(
-            f"labels must have the shape ({points},)", labels.shape, "Pass one class a point."
-        )
-    return labels.astype(np.intp)
+    return None if y is None else labels_of("y", y, points, low=NO_CLASS)
 
 
 def _judge_given(golden: Inference, points: npt.NDArray[np.intp], I_out: Array) -> GivenRecord:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.studies.program import Programmed
+from xbarspice.values import whole_numbers_of
 from xbarspice.variability.bse import bse_table
 
 __all__ = ["beside_measured", "measured_drift"]
@@ -25,7 +26,7 @@ def measured_drift(later_writes: npt.ArrayLike, levels: int = 400) -> Array:
         (devices, levels), S. Source: Drolet et al. 2023, arXiv:2305.18495 (see `bse_table`).
     """
     table = bse_table()
-    later = np.asarray(later_writes, dtype=np.intp).ravel()
+    later = whole_numbers_of("later_writes", later_writes, low=0).ravel()
     row = later.clip(1, len(table.mean)) - 1
     u = (np.arange(levels) + 0.5) / levels
     drifts = np.array([np.interp(u, table.levels, table.quantiles[k]) for k in row])

@@ -20,9 +20,10 @@ from xbarspice.array import Crossbar
 from xbarspice.devices import DynamicDevice
 from xbarspice.engines import Engine
 from xbarspice.errors import broken_rule
-from xbarspice.studies.program_array import SCHEMES, ArrayState, bias
+from xbarspice.studies.program_array import SCHEMES, ArrayState, bias, pulses_of
 from xbarspice.studies.program_read import Reader
 from xbarspice.studies.programmed import ORDERS, Programmed, Pulses, order_of
+from xbarspice.values import array_of
 from xbarspice.variability import BiasingSchemeEffect
 
 __all__ = ["ORDERS", "Programmed", "Pulses", "compare_orders", "order_of", "program", "replay"]
@@ -216,7 +217,7 @@ def _check(
 
 
 def _checked_target(crossbar: Crossbar, target: npt.ArrayLike) -> Array:
-    G = np.array(target, dtype=np.float64)
+    G = array_of("target", target, remedy="Pass conductances in S, (rows, cols).").copy()
     if G.shape != crossbar.G.shape[-2:]:
         raise broken_rule(
             "`target` must have the shape of the array",
@@ -255,7 +256,7 @@ def replay(
         width: length of every pulse, s.
         scheme, substeps, engine: as for `program`.
     """
-    pulses = np.asarray(sequence, dtype=np.float64).reshape(-1, 3)
+    pulses = pulses_of(sequence)
     none = np.zeros(crossbar.G.shape, bool)
     state = ArrayState(crossbar, engine=engine, stuck=none, half_select=True, substeps=substeps)
     seen = [state.G]

@@ -13,8 +13,9 @@ from xbarspice.devices import DynamicDevice
 from xbarspice.errors import ConvergenceError, broken_rule
 from xbarspice.surrogate import engine as fast
 from xbarspice.surrogate import linear, nonlinear
+from xbarspice.values import array_of, whole_numbers_of
 
-__all__ = ["READS", "SCHEMES", "ArrayState", "Bias", "bias"]
+__all__ = ["READS", "SCHEMES", "ArrayState", "Bias", "bias", "pulses_of"]
 
 Array = npt.NDArray[np.float64]
 Solved = tuple[Array, Array, Array]
@@ -219,3 +220,20 @@ def _frozen(ends: LineEnds) -> LineEnds:
     if isinstance(ends.wl_left, str):
         return ends
     return LineEnds(wl_left=tuple(ends.wl_left), bl_bottom=tuple(ends.bl_bottom))
+
+
+def pulses_of(sequence: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """A pulse sequence as (pulses, 3): row and column of the device and the voltage, V.
+
+    Raises:
+        InputError: it holds no numbers, or a pulse is no such triple of a whole cell and a voltage.
+    """
+    remedy = "Pass rows of (row, col, V)."
+    pulses = array_of("sequence", sequence, remedy=remedy)
+    if pulses.size == 0:
+        return np.zeros((0, 3))
+    if pulses.ndim not in (1, 2) or pulses.shape[-1] != 3:
+        raise broken_rule("`sequence` must have the shape (pulses, 3)", pulses.shape, remedy)
+    pulses = pulses.reshape(-1, 3)
+    whole_numbers_of("sequence", pulses[:, :2], low=0, remedy=remedy)
+    return pulses

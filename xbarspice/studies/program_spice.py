@@ -16,7 +16,7 @@ from xbarspice.devices.numbers import decimal, decimals
 from xbarspice.engines.ngspice import ngspice_info
 from xbarspice.engines.ngspice.runner import control_section, run_deck
 from xbarspice.errors import broken_rule
-from xbarspice.studies.program_array import SCHEMES, bias
+from xbarspice.studies.program_array import SCHEMES, bias, pulses_of
 
 __all__ = ["replay_ngspice", "transient_deck"]
 
@@ -122,7 +122,7 @@ def transient_deck(
             "Choose both; `xb.devices.names()` lists the models.",
         )
     subcircuit = forms.spice_dynamic(device)
-    pulses = np.asarray(sequence, dtype=np.float64).reshape(-1, 3)
+    pulses = pulses_of(sequence)
     rows, cols = crossbar.G.shape
     waves = _waveforms(pulses, (rows, cols), width, scheme)
     lines = ["* xbarspice: programming pulses on a passive array", OPTIONS]
@@ -168,7 +168,7 @@ def replay_ngspice(
     Raises:
         EngineError: ngspice is missing or gave no trustworthy answer.
     """
-    pulses = np.asarray(sequence, dtype=np.float64).reshape(-1, 3)
+    pulses = pulses_of(sequence)
     deck = transient_deck(crossbar, pulses, width=width, scheme=scheme)
     device = cast(DynamicDevice, crossbar.device)
     period = _waveforms(pulses, crossbar.G.shape, width, scheme).period

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from xbarspice.errors import broken_rule
 from xbarspice.studies.program_array import READS
+from xbarspice.values import array_of, whole_numbers_of
 
 __all__ = ["ORDERS", "Programmed", "Pulses", "order_of"]
 
@@ -149,7 +150,7 @@ def order_of(order: str | Sequence[int], target: npt.ArrayLike) -> npt.NDArray[n
             from their drivers first), or a permutation of the flat indices of wanted devices.
         target: wanted conductances, S, (rows, cols); 0 for no device.
     """
-    G = np.asarray(target, dtype=np.float64)
+    G = array_of("target", target, rank=2, remedy="Pass conductances in S, (rows, cols).")
     wanted = np.flatnonzero(G.ravel() > 0)
     if isinstance(order, str):
         rows, cols = G.shape
@@ -162,7 +163,7 @@ def order_of(order: str | Sequence[int], target: npt.ArrayLike) -> npt.NDArray[n
                 "Use one.",
             )
         return wanted[np.argsort(keys[order][wanted], kind="stable")]
-    given = np.asarray(order, dtype=np.intp)
+    given = whole_numbers_of("order", order, rank=1, remedy="Pass flat indices row * cols + col.")
     if not np.array_equal(np.sort(given), wanted):
         raise broken_rule(
             "`order` must name every wanted device exactly once",

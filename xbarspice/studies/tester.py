@@ -13,6 +13,7 @@ from xbarspice.errors import broken_rule
 from xbarspice.mapping import MappedNetwork
 from xbarspice.studies import batched
 from xbarspice.studies.batched import Batch
+from xbarspice.values import labels_of
 
 __all__ = ["Procedure", "Tester"]
 
@@ -93,7 +94,8 @@ class Tester:
                 "this procedure needs `calibration` points", "None",
                 "Pass training points and classes; never test points.",
             )  # fmt: skip
-        x, y = mapped.network.inputs(calibration[0]), np.asarray(calibration[1], dtype=np.intp)
+        x = mapped.network.inputs(calibration[0])
+        y = labels_of("calibration[1]", calibration[1], len(x))
         offsets = batched.circuit_offsets(mapped, x) if circuit else None
         tester = cls(mapped=mapped, procedure=procedure, x=x, y=y, offsets=offsets)
         if procedure.order == "rows" and procedure.passes == 1:

@@ -30,6 +30,7 @@ from xbarspice.studies import batched
 from xbarspice.studies.batched import Batch
 from xbarspice.studies.remedies import Procedure, Tester, program
 from xbarspice.surrogate.trust import warn_outside
+from xbarspice.values import labels_of
 from xbarspice.variability import Variation
 
 __all__ = [
@@ -187,11 +188,8 @@ def transfer(
     """
     if transfers < 1:
         raise broken_rule("`transfers` must be >= 1", transfers, "2000 is usual.")
-    points, labels = mapped.network.inputs(x), np.asarray(y, dtype=np.intp)
-    if labels.shape != (len(points),):
-        raise broken_rule(
-            f"`y` must have the shape ({len(points)},)", labels.shape, "Pass one class a point."
-        )
+    points = mapped.network.inputs(x)
+    labels = labels_of("y", y, len(points))
     name = engine if isinstance(engine, str) else engine.name
     level = {"matrix": "linear"}.get(name, name)  # anything else is exact and says nothing
     warn_outside(level, mapped.arrays, mapped.V_read)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.errors import broken_rule
+from xbarspice.values import array_of, number_of, whole_number_of
 
 __all__ = [
     "Compose",
@@ -101,7 +102,7 @@ def _finish(changed: Any, G: Any) -> Any:
 
 def checked(G: Any) -> Any:
     """`G` as an array or tensor of at least two axes."""
-    out = G if hasattr(G, "requires_grad") else np.asarray(G, dtype=np.float64)
+    out = G if hasattr(G, "requires_grad") else array_of("G", G, remedy="Pass conductances in S.")
     if out.ndim < 2:
         raise broken_rule(
             "`G` must have the shape (..., rows, cols)", tuple(out.shape), "Pass conductances in S."
@@ -202,6 +203,12 @@ def make(name: str, **parameters: Any) -> Variation:
     known = [f.name for f in fields(cls)]  # type: ignore[arg-type]
     extra = sorted(set(parameters) - set(known))
     need(not extra, f"parameters of {name!r} must be among {known}", extra, "Correct the name.")
+    types = {f.name: str(f.type) for f in fields(cls)}  # type: ignore[arg-type]
+    for key, value in parameters.items():
+        if types[key].startswith("float") and not (value is None and "None" in types[key]):
+            parameters[key] = number_of(f"{name}.{key}", value)
+        elif types[key] == "int":
+            parameters[key] = whole_number_of(f"{name}.{key}", value, low=0, remedy="Count.")
     try:
         return cls(**parameters)
     except TypeError as error:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from xbarspice.values import whole_numbers_of
 from xbarspice.variability.base import Draws, Variation, named, need, where
 
 __all__ = ["BSETable", "BiasingSchemeEffect", "bse_table"]
@@ -84,7 +85,7 @@ class BiasingSchemeEffect(Variation):
         need(self.later_writes >= 0, "`later_writes` must be >= 0", self.later_writes, "Count.")
         need(self.scale >= 0, "`scale` must be >= 0", self.scale, "1 keeps the measured drifts.")
         if self.order is not None:
-            order = tuple(int(k) for k in np.asarray(self.order).ravel())
+            order = tuple(whole_numbers_of("order", self.order).ravel().tolist())
             need(
                 sorted(order) == list(range(len(order))),
                 "`order` must name every device exactly once",

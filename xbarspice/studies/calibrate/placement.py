@@ -29,6 +29,7 @@ from xbarspice.studies.batched import Batch, Placement
 from xbarspice.studies.calibrate.die import Die, Thresholds
 from xbarspice.studies.placing import alike
 from xbarspice.studies.remedies import Procedure, Tester, program
+from xbarspice.values import labels_of
 from xbarspice.variability import Compose, StuckDevices, Variation
 from xbarspice.variability.base import Draws
 
@@ -109,6 +110,8 @@ def serve(
             f"the network must stand on one array of the die's size {die.G.shape}", shapes,
             "Set mapping.tile_rows, mapping.tile_cols and mapping.layout.",
         )  # fmt: skip
+    x = mapped.network.inputs(test[0])
+    y = labels_of("test[1]", test[1], len(x))
     stuck = die.stuck(thresholds) != 0
     tester = Tester.of(mapped, Procedure(remap=1), tuning, circuit=True)
     best, method = _choose(tester, stuck, die.G, trials, seed)
@@ -118,7 +121,6 @@ def serve(
         ("as it stands", plain, False), ("best lines", best, False),
         ("best lines and partners", best, True),
     )  # fmt: skip
-    x, y = mapped.network.inputs(test[0]), np.asarray(test[1])
     for name, place, partners in cases:
         case = replace(tester, procedure=Procedure(compensate=partners))
         for out, variation, count in ((exact, Compose([]), 1), (mean, errors, transfers)):
@@ -132,7 +134,7 @@ def serve(
     )  # fmt: skip
 
 
-def _accuracy(mapped: MappedNetwork, x: Array, y: Array, batch: Batch) -> float:
+def _accuracy(mapped: MappedNetwork, x: Array, y: Index, batch: Batch) -> float:
     """Mean accuracy over the transfers of a batch, every point through the surrogate."""
     right = []
     for k in range(0, batch.transfers, 10):

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from xbarspice.array import READ, LineEnds
 from xbarspice.errors import broken_rule
+from xbarspice.values import array_of, whole_numbers_of
 
 __all__ = ["Programming", "PulseTrains", "Reads", "Repeats", "sweeps"]
 
@@ -45,7 +46,7 @@ class Reads:
             value = getattr(self, name)
             if value is None:
                 continue
-            value = np.asarray(value, dtype=np.float64)
+            value = array_of(name, value, finite=False)
             object.__setattr__(self, name, value)
             if value.ndim != 2 or len(value) != count:
                 raise broken_rule(
@@ -55,7 +56,8 @@ class Reads:
             if name.startswith("V") and not np.isfinite(value).all():
                 raise broken_rule(f"`{name}` must be finite", "NaN or infinity", "Give volts.")
         index = np.zeros(count, np.intp) if self.array is None else self.array
-        object.__setattr__(self, "array", np.asarray(index, dtype=np.intp))
+        checked = whole_numbers_of("array", index, shape=(count,), low=0)
+        object.__setattr__(self, "array", checked)
         if not np.isfinite(self.currents()).any():
             raise broken_rule("reads must hold at least one current", "none", "Check the file.")
 
@@ -87,7 +89,7 @@ def sweeps(device: npt.ArrayLike, V: npt.ArrayLike, I: npt.ArrayLike) -> Reads: 
         if name not in names:
             names.append(str(name))
         index.append(names.index(name))
-    column = [np.asarray(x, dtype=np.float64)[:, None] for x in (V, I)]
+    column = [array_of(n, x, rank=1, finite=False)[:, None] for n, x in (("V", V), ("I", I))]
     return Reads(
         V_in=column[0], I_out=column[1], array=np.array(index, dtype=np.intp), labels=tuple(names)
     )
