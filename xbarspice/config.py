@@ -201,7 +201,7 @@ class SweepConfig(_Section):
 
 
 class RunConfig(_Section):
-    """The full configuration of a run; `run.toml` holds every value, defaults too."""
+    """The full configuration of a run; `run.toml` holds what of it the command read."""
 
     seed: int = Field(default=0, ge=0)
     data: DataConfig = DataConfig()

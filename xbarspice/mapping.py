@@ -29,8 +29,8 @@ from xbarspice.network import Network
 from xbarspice.values import array_of, number_of, whole_number_of
 
 __all__ = [
-    "Block", "Layer", "MappedNetwork", "layer_scales", "map_network", "pair_conductances",
-    "pair_weights",
+    "Block", "Layer", "MappedNetwork", "layer_scales", "map_network", "mapping_settings",
+    "pair_conductances", "pair_weights", "with_range",
 ]  # fmt: skip
 
 Array = npt.NDArray[np.float64]
@@ -274,6 +274,40 @@ def map_network(
         G_max=G_max,
         V_read=V_read,
     )
+
+
+def mapping_settings(mapped: MappedNetwork) -> dict[str, Any]:
+    """Arguments of `map_network` that place and scale a network as this one is: its `[mapping]`."""
+    last = len(mapped.layers) - 1
+    on_array = {b.layer for b in mapped.blocks if mapped.network.W[b.layer].shape[0] in b.inputs}
+    hidden = any(np.any(b) for b in mapped.network.b[:-1])
+    return {
+        "layout": "folded" if any(b.reverse for b in mapped.blocks) else "tiled",
+        "tile_rows": max(a.rows for a in mapped.arrays),
+        "tile_cols": max(2, *(a.cols for a in mapped.arrays)),
+        "G_min": mapped.G_min,
+        "G_max": mapped.G_max,
+        "V_read": mapped.V_read,
+        "bias": "array" if last in on_array else "hidden" if on_array or not hidden else "digital",
+        "x_scale": tuple(layer.x_scale for layer in mapped.layers),
+    }
+
+
+def with_range(mapped: MappedNetwork, G_min: float, G_max: float) -> MappedNetwork:
+    """The same network in another conductance range, S; absent devices stay absent.
+
+    The mapping is affine in the conductances, so this is the network mapped into that range.
+    """
+    old, new = mapped.G_max - mapped.G_min, G_max - G_min
+    arrays = tuple(
+        a.replace(G=(G_min + (a.G - mapped.G_min) * (new / old)).clip(min=0) * (a.G > 0))
+        for a in mapped.arrays
+    )
+    layers = tuple(
+        Layer(**{**layer.__dict__, "gain": layer.gain * (new / old)}) for layer in mapped.layers
+    )
+    changes = {"arrays": arrays, "layers": layers, "G_min": G_min, "G_max": G_max}
+    return MappedNetwork(**{**mapped.__dict__, **changes})
 
 
 def calibrate_inputs(network: Network, x: npt.ArrayLike) -> tuple[float, ...]:

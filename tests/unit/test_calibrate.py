@@ -312,7 +312,7 @@ def card(tmp_path):
 
 
 def test_a_card_goes_over_the_configuration_and_under_what_is_set_by_hand(card):
-    run = steps.configuration(None, ["array.R_bl=9"], calibration=card)
+    run = steps.configuration(None, ["array.R_bl=9"], reads=("array",), calibration=card)
     made = cards.CalibrationCard.from_toml(card)
     assert run.array.R_wl == made.values["R_wl"].value
     assert run.array.R_bl == 9.0

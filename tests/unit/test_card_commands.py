@@ -132,7 +132,7 @@ def test_swept_wires_that_go_over_the_card_are_named(folder):
 def test_an_array_takes_the_card_over():
     config = steps.configuration(None, None)
     array = xb.Crossbar(np.full((2, 2), 1e-4), R_wl=1.0)
-    assert steps.calibrated_array(array, config) is array
+    assert steps.with_stated_array(array, config) is array
 
 
 # --- a mapped network keeps its card ------------------------------------------------------------

@@ -67,7 +67,8 @@ def train(
     from xbarspice.studies import data
     from xbarspice.studies import train as training
 
-    run = steps.configuration(config, settings, calibration=calibration, seed=seed)
+    reads = ("seed", "data", "train")
+    run = steps.configuration(config, settings, reads=reads, calibration=calibration, seed=seed)
     for path in (out, *([data_out] if data_out else [])):
         output_file(path, ".npz")
     split = data.half_moons(run.data)
@@ -94,7 +95,8 @@ def map_(
     from xbarspice.cli import steps
     from xbarspice.network import load
 
-    run = steps.configuration(config, settings, calibration=calibration)
+    reads = ("mapping", "array")
+    run = steps.configuration(config, settings, reads=reads, calibration=calibration)
     output_file(out, ".h5")
     mapped = steps.map_with(load(network, activation), run, calibration)
     store.save_mapped(out, mapped)
@@ -121,7 +123,8 @@ def netlist(
     from xbarspice.cli import steps
     from xbarspice.netlist import write_network
 
-    run = steps.configuration(config, settings, calibration=calibration, mapped=mapped)
+    reads = ("mapping", "array", *(() if inputs else ("seed",)))
+    run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=mapped)
     network = steps.mapped_network(mapped, run, activation)
     x, _ = steps.inputs(network.network, inputs, random, run.seed)
     with run_folder(out) as folder:
@@ -129,7 +132,8 @@ def netlist(
         if whole:
             names.append("network.cir")
             (folder / names[-1]).write_text(write_network(network, x), encoding="utf-8")
-        (folder / "run.toml").write_text(run.to_toml(), encoding="utf-8")
+        values = steps.solved(run, reads, network)
+        (folder / "run.toml").write_text(steps.run_toml(values), encoding="utf-8")
     record = {"folder": str(out), "points": len(x), "netlists": names}
     screens.show(steps.named(record, run), json, "Netlists")
 
@@ -154,7 +158,8 @@ def solve(
     from xbarspice.cli import steps
     from xbarspice.studies.inference import infer
 
-    run = steps.configuration(config, settings, calibration=calibration, mapped=mapped)
+    reads = ("mapping", "array", *(() if inputs else ("seed",)))
+    run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=mapped)
     if out is not None:
         output_file(out, ".h5")
     network = steps.mapped_network(mapped, run, activation)
@@ -183,7 +188,10 @@ def demo(
     from xbarspice.studies import data
     from xbarspice.studies import train as training
 
-    run = steps.configuration(config, settings, steps.DEMO, calibration=calibration, seed=seed)
+    reads = ("seed", "data", "train", "mapping", "array", *verify.JUDGED, "engines", "reference")
+    run = steps.configuration(
+        config, settings, steps.DEMO, reads=reads, calibration=calibration, seed=seed
+    )
     split = data.half_moons(run.data)
     with run_folder(out) as folder:
         start = time.perf_counter()
@@ -198,7 +206,9 @@ def demo(
             "training": steps.training_record(trained, None),
             "seconds": seconds,
         }
-        record = verify.crosscheck(folder, run, mapped, split.x_test, split.y_test, extra, json)
+        record = verify.crosscheck(
+            folder, run, reads, mapped, split.x_test, split.y_test, extra, json
+        )
     screens.crosscheck(record, out, json)
     raise typer.Exit(0 if record["passed"] else 1)
 

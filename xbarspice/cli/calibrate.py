@@ -84,12 +84,13 @@ def sweeps(
     from xbarspice.cli import steps
     from xbarspice.studies import calibrate as study
 
-    run = steps.configuration(config, settings, calibration=calibration, seed=seed)
-    reads = study.read_sweeps(data)
-    V, current = reads.V_in[:, 0], reads.I_out[:, 0]
-    index = np.asarray(reads.array)
+    read = ("seed", "array")
+    run = steps.configuration(config, settings, reads=read, calibration=calibration, seed=seed)
+    measured = study.read_sweeps(data)
+    V, current = measured.V_in[:, 0], measured.I_out[:, 0]
+    index = np.asarray(measured.array)
     G = []
-    for k, name in enumerate(reads.labels):
+    for k, name in enumerate(measured.labels):
         far = (index == k) & (np.abs(V) > 0)
         slope = (V * current)[far].sum() / max((V[far] ** 2).sum(), 1e-300)
         if not slope > 0:
@@ -102,9 +103,9 @@ def sweeps(
     options = _options(loss, relative, absolute, held_out, run)
     with screens.waiting("fitting", quiet=json):
         fit, crossbar = study.fit_reads(
-            start, reads, _list(free), bounds=_bounds(bound), options=options
+            start, measured, _list(free), bounds=_bounds(bound), options=options
         )
-    _finish(Job(data, out, run, calibration, title, date, json), fit, crossbar)
+    _finish(Job(data, out, run, read, calibration, title, date, json), fit, crossbar)
 
 
 @calibrate.command(
@@ -134,17 +135,22 @@ def reads(
 ) -> None:
     """Currents of an array for known inputs: wires, drivers, sense, device and conductances."""
     from xbarspice.cli import steps
+    from xbarspice.config import ArrayConfig
     from xbarspice.studies import calibrate as study
 
-    run = steps.configuration(config, settings, calibration=calibration, mapped=array, seed=seed)
+    read = ("seed", "array", *(() if array else ("mapping.G_min", "mapping.G_max")))
+    run = steps.configuration(
+        config, settings, reads=read, calibration=calibration, mapped=array, seed=seed
+    )
     measured = study.read_reads(data)
     start = _array(array, run, (measured.rows, measured.cols), _list(free))
+    run = run.model_copy(update={"array": ArrayConfig(**steps.said_of_arrays([start]))})
     options = _options(loss, relative, absolute, held_out, run)
     with screens.waiting("fitting", quiet=json):
         fit, crossbar = study.fit_reads(
             start, measured, _list(free), bounds=_bounds(bound), options=options
         )
-    _finish(Job(data, out, run, calibration, title, date, json, array), fit, crossbar)
+    _finish(Job(data, out, run, read, calibration, title, date, json, array), fit, crossbar)
 
 
 @calibrate.command(
@@ -172,14 +178,16 @@ def pulses(
     from xbarspice.cli import steps
     from xbarspice.studies import calibrate as study
 
-    run = steps.configuration(config, settings, calibration=calibration, seed=seed)
+    read = ("seed", "array.device", "array.parameters")
+    run = steps.configuration(config, settings, reads=read, calibration=calibration, seed=seed)
     trains = study.read_pulses(data)
     options = _options(loss, relative, absolute, held_out, run)
     with screens.waiting("fitting", quiet=json):
         fit, device = study.fit_pulses(
             run.array.model(), trains, _list(free), bounds=_bounds(bound), options=options
         )
-    _finish(Job(data, out, run, calibration, title, date, json), fit, device=device.name, unit="S")
+    job = Job(data, out, run, read, calibration, title, date, json)
+    _finish(job, fit, device=device.name, unit="S")
 
 
 @calibrate.command(epilog="Example: xbarspice calibrate spread writes.csv --out runs/spread")
@@ -197,9 +205,10 @@ def spread(
     from xbarspice.cli import steps
     from xbarspice.studies import calibrate as study
 
-    run = steps.configuration(config, settings, calibration=calibration)
+    read = ("array.device",)
+    run = steps.configuration(config, settings, reads=read, calibration=calibration)
     found = study.fit_spread(study.read_programming(data))
-    _finish_spread(Job(data, out, run, calibration, title, date, json), found)
+    _finish_spread(Job(data, out, run, read, calibration, title, date, json), found)
 
 
 @calibrate.command(epilog="Example: xbarspice calibrate noise repeats.csv --out runs/noise")
@@ -228,9 +237,11 @@ def noise(
     as well.
     """
     from xbarspice.cli import steps
+    from xbarspice.config import ArrayConfig
     from xbarspice.studies import calibrate as study
 
-    run = steps.configuration(config, settings, calibration=calibration, mapped=array)
+    read = ("array.device",)
+    run = steps.configuration(config, settings, reads=read, calibration=calibration, mapped=array)
     if array is None:
         found = study.fit_noise(study.read_repeats(data), at=at)
     elif at is not None:
@@ -240,9 +251,10 @@ def noise(
         )  # fmt: skip
     else:
         measured = study.read_reads(data)
-        G = _array(array, run, (measured.rows, measured.cols), []).G
-        found = study.fit_read_noise(measured, G)
-    _finish_spread(Job(data, out, run, calibration, title, date, json, array), found)
+        start = _array(array, run, (measured.rows, measured.cols), [])
+        run = run.model_copy(update={"array": ArrayConfig(**steps.said_of_arrays([start]))})
+        found = study.fit_read_noise(measured, start.G)
+    _finish_spread(Job(data, out, run, read, calibration, title, date, json, array), found)
 
 
 def _finish_spread(job: Job, found: Spread) -> None:
@@ -334,7 +346,7 @@ def _array(
     if path.suffix != ".h5":
         return Crossbar(read_die(path).G, **run.array.arguments())
     if store.kind_of(path) == "crossbar":
-        return steps.calibrated_array(
+        return steps.with_stated_array(
             store.crossbar_from_tree(store.read_tree(path, "crossbar")), run
         )
     mapped = steps.mapped_network(path, run, None)

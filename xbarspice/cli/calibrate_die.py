@@ -71,16 +71,22 @@ def die(
     from xbarspice.report import calibration as report
     from xbarspice.studies import calibrate as study
 
-    run = steps.configuration(config, settings, calibration=calibration, mapped=network, seed=seed)
+    reads = _reads(network, inputs)
+    run = steps.configuration(
+        config, settings, reads=reads, calibration=calibration, mapped=network, seed=seed
+    )
     measured = study.read_die(data, unit)
-    crossbar = _twin(measured, run)
     mapped = None if network is None else steps.mapped_network(network, run, activation)
+    arguments = run.array.arguments()
+    if mapped is not None:
+        arguments |= {name: getattr(mapped.arrays[0], name) for name in arguments}
+    crossbar = _twin(measured, arguments)
     low, high = (run.mapping.G_min, run.mapping.G_max)
     if mapped is not None:
         low, high = mapped.G_min, mapped.G_max
     limits = study.Thresholds(G_min=low, G_max=high, above=above, below=below)
     record = _die_record(measured, limits, crossbar)
-    job = Job(data, out, run, calibration, title, None, json)
+    job = Job(data, out, run, reads, calibration, title, None, json, solved=mapped)
     if mapped is not None:
         with screens.waiting("placing the network", quiet=json):
             served = _served(mapped, measured, limits, run, inputs, transfers, trials)
@@ -92,12 +98,19 @@ def die(
     screens.show(record if json else _die_short(record, out), json, "Measured die")
 
 
-def _twin(measured: Die, run: RunConfig) -> Crossbar:
+def _reads(network: Path | None, inputs: Path | None) -> tuple[str, ...]:
+    """Settings that the command reads, by its options."""
+    if network is None:
+        return ("array", "mapping.G_min", "mapping.G_max")
+    data = () if inputs else ("data",)
+    return ("seed", "array", "mapping", "variability", *data)
+
+
+def _twin(measured: Die, arguments: dict[str, Any]) -> Crossbar:
     """The die as a crossbar; its conductances hold at the read voltage of the head."""
     from xbarspice import devices
     from xbarspice.array import Crossbar
 
-    arguments = run.array.arguments()
     fields = [f.name for f in dataclasses.fields(arguments["device"])]
     if measured.V_read is not None and "V_read" in fields:
         arguments["device"] = devices.with_parameters(

@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from xbarspice.card import CalibrationCard
     from xbarspice.config import RunConfig
+    from xbarspice.mapping import MappedNetwork
 
 __all__ = ["Job", "Title"]
 
@@ -19,16 +20,28 @@ Title = Annotated[str | None, typer.Option(help="Title of the report; else the f
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What all calibrations have in common: data, place, configuration, earlier card."""
+    """What all calibrations have in common: data, place, configuration, earlier card.
+
+    Attributes:
+        data, out: measured file and run folder.
+        run: the configuration; its `[array]` is that of the array that was fitted.
+        reads: what the command read of it, as of `settings.configuration`.
+        earlier: the card given.
+        title, date, json: options of the command.
+        mapped: what was measured, if a file holds it.
+        solved: the network that was put on a die.
+    """
 
     data: Path
     out: Path
     run: RunConfig
+    reads: tuple[str, ...]
     earlier: Path | None
     title: str | None
     date: str | None
     json: bool
     mapped: Path | None = None
+    solved: MappedNetwork | None = None
 
     @property
     def name(self) -> str:
@@ -63,14 +76,16 @@ class Job:
         from xbarspice.cli import steps
         from xbarspice.config import RunConfig
 
-        run = self.run
+        run, reads = self.run, self.reads
         if card is not None:
             (folder / "card.toml").write_text(card.to_toml(), encoding="utf-8")
             run = RunConfig.from_mapping(card.overlay(run.model_dump(mode="json")))
-        (folder / "run.toml").write_text(run.to_toml(), encoding="utf-8")
+            reads = (*reads, "array", *(("variability",) if card.variability else ()))
+        values = steps.solved(run, reads, self.solved)
+        (folder / "run.toml").write_text(steps.run_toml(values), encoding="utf-8")
         record = {
             "xbarspice": xbarspice.__version__, "title": self.name, "data": [self.data.name],
-            "data_sha256": data_hash(self.data), **record, "config": run.model_dump(mode="json"),
+            "data_sha256": data_hash(self.data), **record, "config": values,
         }  # fmt: skip
         record = steps.named(record, run)
         (folder / "report.json").write_text(steps.to_json(record), encoding="utf-8")

@@ -80,8 +80,11 @@ def campaign(
     from xbarspice.studies import campaign as campaigns
     from xbarspice.variability import drolet_2023
 
-    run = steps.configuration(config, settings, calibration=calibration, mapped=mapped)
     given = _sweeps(sweep or [])
+    wires = tuple(f"array.{name}" for name in WIRES if name not in given)
+    reads = ("mapping", *wires, "array.device", "array.parameters")
+    reads += (() if inputs else ("seed",)) + (("variability",) if transfers else ())
+    run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=mapped)
     run = steps.overruled(run, *(f"array.{name}" for name in given))
     output_file(out, ".h5")
     network = steps.mapped_network(mapped, run, activation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from xbarspice.errors import broken_rule
 from xbarspice.mapping import MappedNetwork
 
 __all__ = [
-    "as_config", "calibrated", "calibrated_array", "carried", "named", "overlaid", "overruled",
+    "WIRES", "as_config", "carried", "named", "overlaid", "overruled", "said_of_arrays",
     "with_card",
 ]  # fmt: skip
 
@@ -55,8 +56,7 @@ def overlaid(
             "Map the network again with the other card, or leave --calibration out.",
         )  # fmt: skip
     out = card.overlay(values)
-    array = network.arrays[0]
-    out["array"] = {name: getattr(array, name) for name in WIRES} | as_config(array.device)
+    out["array"] = said_of_arrays(network.arrays)
     out["calibration"] |= {"overridden": network.overruled}
     return out
 
@@ -78,21 +78,15 @@ def as_config(device: Device) -> dict[str, Any]:
     return {"device": device.name, "parameters": changed}
 
 
-def calibrated(mapped: MappedNetwork, config: RunConfig) -> MappedNetwork:
-    """The same network with the calibrated wires and device of the configuration, if any."""
-    if config.calibration is None:
-        return mapped
-    arrays = tuple(calibrated_array(array, config) for array in mapped.arrays)
-    return dataclasses.replace(mapped, arrays=arrays)
-
-
-def calibrated_array(array: xbarspice.Crossbar, config: RunConfig) -> xbarspice.Crossbar:
-    """An array with the calibrated wires and device of the configuration, if any."""
-    if config.calibration is None:
-        return array
-    new = config.array.arguments()
-    applied = [name.removeprefix("array.").split(".")[0] for name in config.calibration.applied]
-    return array.replace(**{name: new[name] for name in new if name in applied})
+def said_of_arrays(arrays: Sequence[xbarspice.Crossbar]) -> dict[str, Any]:
+    """Wires and device of arrays as `ArrayConfig` names them; those that differ are left out."""
+    first, *rest = arrays
+    out = {
+        name: getattr(first, name)
+        for name in WIRES
+        if all(getattr(other, name) == getattr(first, name) for other in rest)
+    }
+    return out | (as_config(first.device) if all(a.device == first.device for a in rest) else {})
 
 
 def overruled(config: RunConfig, *names: str) -> RunConfig:

@@ -16,7 +16,7 @@ Mapped = Annotated[Path, typer.Argument(help="Mapped network (.h5), or a network
 RunFolder = Annotated[Path, typer.Option("--out", help="Run folder to write.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Config = Annotated[
-    Path | None, typer.Option("--config", help="TOML file; any run.toml shows all names and units.")
+    Path | None, typer.Option("--config", help="TOML file of settings, such as a run.toml.")
 ]
 Calibration = Annotated[
     Path | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -9,22 +10,28 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from xbarspice.cli import screens
-from xbarspice.cli.options import Activation, Calibration, Config, Json, Mapped, RunFolder
+from xbarspice.cli.options import (
+    Activation,
+    Calibration,
+    Config,
+    Json,
+    Mapped,
+    RunFolder,
+    Settings,
+)
 from xbarspice.cli.runs import run_folder
 from xbarspice.errors import broken_rule
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from xbarspice.array import Crossbar
     from xbarspice.config import RunConfig
     from xbarspice.devices import DynamicDevice
+    from xbarspice.mapping import MappedNetwork
     from xbarspice.studies.program import Programmed, Pulses
 
 __all__ = ["register"]
 
 WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
-OF_A_FILE = ("mapping.G_min", "mapping.G_max", *(f"array.{name}" for name in WIRES))
 
 
 def register(app: typer.Typer) -> None:
@@ -63,14 +70,7 @@ def program(
     activation: Activation = None,
     config: Config = None,
     calibration: Calibration = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="SECTION.KEY=VALUE",
-            help="Change one setting; of an .h5 file: mapping.G_min, mapping.G_max, array.R_*.",
-        ),
-    ] = None,
+    settings: Settings = None,
     json: Json = False,
 ) -> None:
     """Program the arrays by write-verify, with sneak paths and half-select disturbance."""
@@ -78,15 +78,21 @@ def program(
     from xbarspice.report import programming_page
     from xbarspice.studies.program import program as study
 
-    run = steps.configuration(config, settings, calibration=calibration, mapped=mapped)
+    wires = tuple(f"array.{name}" for name in WIRES)
+    device_read = () if device else ("array.device", "array.parameters")
+    placed = ("layout", "tile_rows", "tile_cols", "G_min", "G_max", "bias", "x_scale")
+    reads = (*(f"mapping.{name}" for name in placed), *wires, *device_read)
+    run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=mapped)
     if device is not None:
         run = steps.overruled(run, "array.device")
-    wanted, run = _arrays(mapped, run, activation, config, settings or [])
+    network = _network(mapped, run, activation)
+    wanted = network.arrays
     options: dict[str, Any] = {"order": order, "passes": passes, "compensate": compensate}
     options |= {"scheme": scheme.upper() if scheme.lower() != "floating" else "floating"}
     procedure = _pulses(pulse or [])
     problems = [_blank(array, device, start, procedure, options["scheme"]) for array in wanted]
-    run = _changed(run, "array", steps.as_config(problems[0].device))
+    blank = dataclasses.replace(network, arrays=tuple(problems))
+    values = steps.solved(run, (*reads, "array"), blank)
     done: list[Programmed] = []
     with run_folder(out) as folder:
         with screens.progress("programming", quiet=json) as report:
@@ -96,54 +102,34 @@ def program(
             report(len(done), len(wanted))
         record = steps.named(_record(mapped, problems, done, options, procedure), run)
         with screens.waiting("writing the report", quiet=json):
-            _write(folder, run, problems, done, record)
+            _write(folder, values, problems, done, record)
             programming_page.write(record, done, folder / "report.html")
     screens.show(record if json else steps.named(_short(record, out), run), json, "Programmed")
 
 
-def _arrays(
-    path: Path, run: RunConfig, activation: str | None, config: Path | None, settings: list[str]
-) -> tuple[list[Crossbar], RunConfig]:
-    """Arrays with their wanted conductances, and the configuration that says what they are."""
-    from xbarspice.cli import steps
+def _network(path: Path, run: RunConfig, activation: str | None) -> MappedNetwork:
+    """The network with its wanted conductances.
 
-    network = steps.mapped_network(path, run, activation)
+    A mapped network is written into the stated conductance range: the one value of `[mapping]` that
+    can be changed without mapping again.
+    """
+    from xbarspice.cli import steps
+    from xbarspice.mapping import with_range
+
     if path.suffix != ".h5":
-        return list(network.arrays), run
-    given = [text.partition("=")[0].strip() for text in settings]
-    other = [name for name in given if name not in OF_A_FILE]
-    if other or config is not None:
-        raise broken_rule(
-            f"of a mapped network only {', '.join(OF_A_FILE)} can be set",
-            ", ".join(other) or str(config),
-            "Map the network again with `xbarspice map`, or pass the network itself.",
-        )
-    low = run.mapping.G_min if "mapping.G_min" in given else network.G_min
-    high = run.mapping.G_max if "mapping.G_max" in given else network.G_max
+        return steps.mapped_network(path, run, activation)
+    stated = run.mapping.model_fields_set & {"G_min", "G_max"}
+    rest = run.mapping.model_copy()
+    rest.model_fields_set.difference_update(stated)
+    network = steps.mapped_network(path, run.model_copy(update={"mapping": rest}), activation)
+    low, high = (
+        getattr(run.mapping if name in stated else network, name) for name in ("G_min", "G_max")
+    )
     if not low < high:
         raise broken_rule(
             "G_min must be smaller than G_max", f"{low:g} and {high:g} S", "Set both."
         )
-    wires = {name: getattr(run.array, name) for name in WIRES if f"array.{name}" in given}
-    arrays = [
-        array.replace(G=_rescaled(array.G, (network.G_min, network.G_max), (low, high)), **wires)
-        for array in network.arrays
-    ]
-    wires = {name: getattr(arrays[0], name) for name in WIRES}
-    run = _changed(run, "mapping", {"G_min": low, "G_max": high, "V_read": network.V_read})
-    return arrays, _changed(run, "array", wires)
-
-
-def _changed(run: RunConfig, section: str, values: dict[str, Any]) -> RunConfig:
-    return run.model_copy(update={section: getattr(run, section).model_copy(update=values)})
-
-
-def _rescaled(
-    G: np.ndarray, old: tuple[float, float], new: tuple[float, float]
-) -> np.ndarray:  # fmt: skip
-    """Conductances in another range: the mapping is affine, absent devices stay absent."""
-    share = (G - old[0]) / (old[1] - old[0])
-    return (new[0] + share * (new[1] - new[0])) * (G > 0)
+    return with_range(network, low, high) if stated else network
 
 
 def _blank(
@@ -256,7 +242,7 @@ def _share_left(run: Programmed) -> float:
 
 
 def _write(
-    folder: Path, run: RunConfig, problems: list[Crossbar], done: list[Programmed],
+    folder: Path, values: dict[str, Any], problems: list[Crossbar], done: list[Programmed],
     record: dict[str, Any],
 ) -> None:  # fmt: skip
     from xbarspice import store
@@ -264,11 +250,11 @@ def _write(
 
     tree = {}
     for k, (crossbar, answer) in enumerate(zip(problems, done, strict=True)):
-        values = {f.name: getattr(answer, f.name) for f in fields(answer)}
+        numbers = {f.name: getattr(answer, f.name) for f in fields(answer)}
         maps = {"error": answer.error, "disturb": answer.disturb}
-        tree[str(k)] = {**values, **maps, "crossbar": store.crossbar_to_tree(crossbar)}
+        tree[str(k)] = {**numbers, **maps, "crossbar": store.crossbar_to_tree(crossbar)}
     store.write_tree(folder / "program.h5", {"arrays": tree}, "programming")
-    (folder / "run.toml").write_text(run.to_toml(), encoding="utf-8")
+    (folder / "run.toml").write_text(steps.run_toml(values), encoding="utf-8")
     (folder / "report.json").write_text(steps.to_json(record), encoding="utf-8")
 
 

@@ -7,7 +7,6 @@ import importlib.metadata
 import json
 import platform
 import time
-import tomllib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,16 +16,15 @@ import numpy as np
 
 import xbarspice
 from xbarspice import netlist, report, store
-from xbarspice.cli.cards import (
-    as_config,
-    calibrated,
-    calibrated_array,
-    named,
-    overlaid,
-    overruled,
-    with_card,
+from xbarspice.cli.cards import as_config, named, overruled, said_of_arrays, with_card
+from xbarspice.cli.settings import (
+    configuration,
+    refuse_other_mapping,
+    run_toml,
+    solved,
+    with_stated_array,
 )
-from xbarspice.config import MappingConfig, RunConfig, child_rng, read_toml
+from xbarspice.config import MappingConfig, RunConfig, child_rng
 from xbarspice.engines.ngspice import ngspice_info
 from xbarspice.engines.ngspice.pyspice_probe import pyspice_info
 from xbarspice.errors import EngineMissingError, InputError, broken_rule
@@ -41,79 +39,22 @@ from xbarspice.studies.verify.subject import SingleArray
 from xbarspice.variability import Variation, from_config
 
 __all__ = [
-    "DEMO", "as_config", "calibrated", "calibrated_array", "configuration", "doctor_record",
-    "environment", "inference_record", "inference_tree", "inputs", "map_with", "mapped_network",
-    "mapping_record", "named", "overruled", "save_points", "to_json", "training_record",
-    "variation", "write_netlists", "write_run",
+    "DEMO", "TEST_SET", "as_config", "configuration", "doctor_record", "environment",
+    "inference_record", "inference_tree", "inputs", "map_with", "mapped_network", "mapping_record",
+    "named", "overruled", "run_toml", "said_of_arrays", "save_points", "solved", "to_json",
+    "training_record", "variation", "with_stated_array", "write_netlists", "write_run",
 ]  # fmt: skip
 
 DEMO = RunConfig(mapping=MappingConfig(layout="folded", tile_rows=8, tile_cols=8))
 """The demo: the 2-8-1 network folded onto one 8x8 array."""
 
+TEST_SET = ("data.name", "data.points", "data.noise", "data.test", "data.seed")
+"""Settings that the half-moons test points depend on."""
+
 PACKAGES = (
     "numpy", "scipy", "numba", "torch", "h5py", "PySpice", "pydantic", "typer", "rich", "jinja2",
     "matplotlib", "scikit-learn",
 )  # fmt: skip
-
-
-def configuration(
-    path: Path | None,
-    settings: list[str] | None,
-    base: RunConfig | None = None,
-    *,
-    calibration: Path | None = None,
-    mapped: Path | None = None,
-    seed: int | None = None,
-) -> RunConfig:
-    """Configuration of a command: each of these goes over the one before.
-
-    Defaults, a TOML file, a calibration card, ``section.key=value`` settings. A setting that goes
-    over a calibrated value is named in ``calibration.overridden``.
-
-    Args:
-        path: the TOML file.
-        settings: each ``section.key=value``.
-        base: in place of the defaults.
-        calibration: the card; without one, that which the mapped network carries.
-        mapped: what the command works on; counts if it is a mapped network with a card.
-        seed: the command's option of that name, which goes over all settings.
-
-    Raises:
-        InputError: a setting is not of that form, a name or value breaks the schema, or the mapped
-            network carries another card.
-    """
-    values = (base or RunConfig()).model_dump(mode="json")
-    if path is not None:
-        values = _merged(values, read_toml(path))
-    values = overlaid(values, calibration, mapped)
-    for setting in [*(settings or []), *([] if seed is None else [f"seed={seed}"])]:
-        name, equals, text = setting.partition("=")
-        keys = name.strip().split(".")
-        if not equals or not all(keys):
-            raise broken_rule(
-                "a setting must read section.key=value", repr(setting),
-                "For example --set array.R_wl=2.",
-            )  # fmt: skip
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text.strip()  # a bare word is a string
-        name = ".".join(keys)
-        for key in reversed(keys):
-            value = {key: value}
-        values = _merged(values, value)
-        note = values.get("calibration") or {}
-        if any(done == name or done.startswith(f"{name}.") for done in note.get("applied", ())):
-            note["overridden"] = [*note.get("overridden", ()), name]
-    return RunConfig.from_mapping(values)
-
-
-def _merged(base: dict[str, Any], change: Any) -> dict[str, Any]:
-    out = dict(base)
-    for key, value in change.items():
-        both = isinstance(value, dict) and isinstance(out.get(key), dict)
-        out[key] = _merged(out[key], value) if both else value
-    return out
 
 
 def map_with(network: Network, config: RunConfig, calibration: Path | None = None) -> MappedNetwork:
@@ -127,12 +68,18 @@ def mapped_network(
 ) -> MappedNetwork:
     """A mapped network from its ``.h5`` file, or a network file mapped by the configuration.
 
-    Of a calibrated configuration, the calibrated values replace those of the file; `calibration` is
-    the card for the network to carry, if it has none yet.
+    The arrays of a file take the stated values of `[array]`; see `xbarspice.cli.settings`.
+    `calibration` is the card for the network to carry, if it has none yet.
+
+    Raises:
+        InputError: a stated value of `[mapping]` is not that of the mapped network.
     """
     if path.suffix != ".h5":
         return map_with(load_network(path, activation), config, calibration)
-    return with_card(calibrated(store.load_mapped(path), config), config, calibration)
+    mapped = store.load_mapped(path)
+    refuse_other_mapping(mapped, config, path.name)
+    arrays = tuple(with_stated_array(array, config) for array in mapped.arrays)
+    return with_card(dataclasses.replace(mapped, arrays=arrays), config, calibration)
 
 
 def variation(config: RunConfig, otherwise: Variation) -> Variation:
@@ -208,6 +155,7 @@ def write_netlists(
 def write_run(
     folder: Path,
     config: RunConfig,
+    values: dict[str, Any],
     mapped: MappedNetwork,
     check: CrossCheck,
     x: np.ndarray,
@@ -215,6 +163,16 @@ def write_run(
     extra: dict[str, Any],
 ) -> dict[str, Any]:
     """Fill a run folder: run.toml, results.h5, netlists/, report.json, report.html and others.
+
+    Args:
+        folder: the empty folder.
+        config: of the run.
+        values: what of it was read, as `settings.solved` returns it.
+        mapped: the network or single array that was solved.
+        check: the cross-check.
+        x: inputs, (points, inputs).
+        y: classes, (points,), or None.
+        extra: more entries of the record.
 
     Returns:
         The record that `report.json` holds.
@@ -232,7 +190,7 @@ def write_run(
         store.write_tree(folder / "array.h5", store.crossbar_to_tree(mapped.arrays[0]), "crossbar")
     else:
         store.save_mapped(folder / "mapped.h5", mapped)
-    (folder / "run.toml").write_text(config.to_toml(), encoding="utf-8")
+    (folder / "run.toml").write_text(run_toml(values), encoding="utf-8")
     network = {"sizes": mapped.network.sizes, "activation": mapped.network.activation}
     record = {
         "xbarspice": xbarspice.__version__,
@@ -240,7 +198,7 @@ def write_run(
         **({} if array else {"network": network}),
         "arrays": [_describe(crossbar) for crossbar in mapped.arrays],
         "netlists": [f"netlists/{name}" for name in names],
-        "config": config.model_dump(mode="json"),
+        "config": values,
         "environment": environment(),
         "seconds": seconds,
         **extra,

@@ -60,6 +60,12 @@ def tapeout(
                 "the check holds a folder against its own manifest, which names its card",
                 str(calibration), "Leave --calibration out, or write the tapeout anew with it.",
             )  # fmt: skip
+        if settings or config is not None:
+            raise broken_rule(
+                "the check holds a folder against its own manifest, which no setting changes",
+                ", ".join(settings or []) or str(config),
+                "Leave --set and --config out, or write the tapeout anew with them.",
+            )
         _check(mapped, json)
     from xbarspice.cli import steps
     from xbarspice.report import tapeout_page
@@ -67,12 +73,14 @@ def tapeout(
     from xbarspice.tapeout.flow import tapeout as run_tapeout
     from xbarspice.tapeout.technology import load
 
-    run = steps.configuration(config, settings, calibration=calibration, mapped=mapped)
+    reads = ("mapping", "array", *(() if inputs else ("seed",)))
+    run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=mapped)
     rules = load(technology)
     network = steps.mapped_network(mapped, run, activation)
     x, y = steps.inputs(network.network, inputs, random, run.seed)
     with run_folder(out) as folder:
-        (folder / "run.toml").write_text(run.to_toml(), encoding="utf-8")
+        values = steps.solved(run, reads, network)
+        (folder / "run.toml").write_text(steps.run_toml(values), encoding="utf-8")
         with screens.progress("tapeout", quiet=json) as report:
             record = run_tapeout(
                 network, x, folder, rules, y=y, names=dialect, form=form, order=order,

@@ -59,7 +59,9 @@ def transfer(
     from xbarspice.studies.transfer import transfer as study
     from xbarspice.variability import drolet_2023
 
-    run = steps.configuration(config, settings, calibration=calibration, mapped=mapped)
+    reads = ("mapping", "variability", *(() if inputs else steps.TEST_SET))
+    reads += () if engine == "ideal" else ("array",)
+    run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=mapped)
     if out is not None:
         output_file(out, ".h5")
     network = steps.mapped_network(mapped, run, activation)

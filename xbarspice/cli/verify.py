@@ -25,7 +25,10 @@ from xbarspice.cli.options import (
 from xbarspice.cli.runs import output_file, run_folder
 from xbarspice.errors import EngineError, broken_rule
 
-__all__ = ["crosscheck", "register"]
+__all__ = ["JUDGED", "crosscheck", "register"]
+
+JUDGED = ("gates", "verify.t_read", "verify.trust_error")
+"""Settings that every cross-check reads."""
 
 RANDOM = 50
 """Random inputs where none are asked for in any other way."""
@@ -97,10 +100,13 @@ def verify(
     from xbarspice.cli import steps
 
     file = None if map_ else subject
-    run = steps.configuration(config, settings, calibration=calibration, mapped=file, seed=seed)
-    chosen: dict[str, Any] = {"engines": engine or run.engines}
-    chosen["reference"] = reference or run.reference
-    run = type(run).from_mapping({**run.model_dump(mode="json"), **chosen})
+    chosen: dict[str, Any] = {"engines": tuple(engine)} if engine else {}
+    chosen |= {"reference": reference} if reference else {}
+    read_random = random or (random is None and not (inputs or test_set))
+    reads = _reads(map_, worst_case, test_set, chosen, bool(read_random), file)
+    run = steps.configuration(
+        config, settings, reads=reads, calibration=calibration, mapped=file, seed=seed
+    ).model_copy(update=chosen)
     if map_:
         if calibration is not None:
             raise broken_rule(
@@ -121,11 +127,34 @@ def verify(
         if worst_case:
             points = _with_worst(mapped, points, run, extra, json)
         record = crosscheck(
-            folder, run, mapped, points.x, points.y, extra, json, origins=points.origin,
-            I_out=None if file is None else file.I_out,
+            folder, run, (*reads, *chosen), mapped, points.x, points.y, extra, json,
+            origins=points.origin, I_out=None if file is None else file.I_out,
         )  # fmt: skip
     screens.crosscheck(record, out, json)
     raise typer.Exit(0 if record["passed"] else 1)
+
+
+def _reads(
+    map_: bool, worst_case: bool, test_set: bool, chosen: dict[str, Any], random: bool,
+    file: Path | None,
+) -> tuple[str, ...]:  # fmt: skip
+    """Settings that the command reads, by its options."""
+    from xbarspice.cli.steps import TEST_SET
+    from xbarspice.studies.verify.subject import is_array_file
+
+    engines = tuple(name for name in ("engines", "reference") if name not in chosen)
+    if map_:
+        return ("seed", "sweep", "verify.trust_error", *engines[-1:])
+    single = file is not None and file.is_file() and is_array_file(file)
+    return (
+        *(("seed",) if random or worst_case else ()),
+        *(TEST_SET if test_set else ()),
+        "mapping.V_read" if single else "mapping",
+        "array",
+        *engines,
+        *JUDGED[:1],
+        *(("verify",) if worst_case else JUDGED[1:]),
+    )
 
 
 def _trust_map(run: Any, path: Path, quiet: bool) -> None:
@@ -158,7 +187,7 @@ def _subject(
 
     if is_array_file(path):
         file = load_array(path, run.array.arguments())
-        crossbar = steps.calibrated_array(file.crossbar, run)
+        crossbar = steps.with_stated_array(file.crossbar, run)
         return single_array(crossbar, V_read=run.mapping.V_read), file
     return steps.mapped_network(path, run, activation, calibration), None
 
@@ -238,6 +267,7 @@ def _with_worst(mapped: Any, points: Any, run: Any, extra: dict[str, Any], quiet
 def crosscheck(
     folder: Path,
     run: Any,
+    reads: Sequence[str],
     mapped: Any,
     x: Any,
     y: Any,
@@ -273,7 +303,8 @@ def crosscheck(
     extra["findings"] = [dataclasses.asdict(f) for f in (*findings, *after)]
     extra.setdefault("seconds", {})["crosscheck"] = time.perf_counter() - start
     with screens.waiting("writing the report", quiet=quiet):
-        return steps.write_run(folder, run, mapped, check, x, y, extra)
+        values = steps.solved(run, reads, mapped)
+        return steps.write_run(folder, run, values, mapped, check, x, y, extra)
 
 
 def _trust(mapped: Any, x: Any, limit: float) -> dict[str, Any]:

@@ -303,7 +303,7 @@ def _with_unit(name: str, value: Any) -> str:
 
 
 def config_section(record: dict[str, Any]) -> Section | None:
-    """Network, arrays and the full configuration."""
+    """Network, arrays and the settings that were read."""
     items: list[Item] = []
     if network := record.get("network"):
         rows = [(name, units.plain(v)) for name, v in _flat(network)]
@@ -314,7 +314,7 @@ def config_section(record: dict[str, Any]) -> Section | None:
         rows = [(name, _with_unit(name, v)) for name, v in _flat(config)]
         items.append(
             Table(
-                caption="Every value of run.toml", head=("Name", "Value"), rows=rows, left=(0, 1),
+                caption="Every setting that was read (run.toml)", head=("Name", "Value"), rows=rows, left=(0, 1),
                 collapse=len(rows) > _LONG,
             )
         )  # fmt: skip
@@ -354,8 +354,8 @@ def repeat_section(record: dict[str, Any]) -> Section:
     release = f"xbarspice {version}" if version else "the same xbarspice"
     items.append(
         Text(
-            text=f"run.toml in this folder is the full configuration{with_seed}. "
-            f"With {release} it gives the same arrays, netlists and predictions; currents agree "
+            text=f"run.toml in this folder holds every setting that was read{with_seed}. "
+            f"With {release} and the same files it gives the same arrays, netlists and predictions; currents agree "
             "within the solvers' rounding."
         )
     )

@@ -1,0 +1,409 @@
+"""What was asked is what is solved: a setting changes the solved objects, or is refused by name.
+
+Every command meets every value of the configuration's model, so that a new value cannot be
+forgotten. The commands run up to their first piece of work (`SEAMS`), which takes the arguments
+down and stops; a value that is taken must change them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import tomllib
+from types import SimpleNamespace
+from typing import Any, Literal, get_args, get_origin
+
+import numpy as np
+import pytest
+from pydantic import BaseModel
+from typer.testing import CliRunner
+
+import xbarspice as xb
+from tests.helpers import small_network
+from xbarspice import network as networks
+from xbarspice import store
+from xbarspice.cli import settings, steps
+from xbarspice.cli.app import app
+from xbarspice.config import MappingConfig, RunConfig
+from xbarspice.errors import InputError
+from xbarspice.mapping import map_network, mapping_settings, with_range
+
+# --- another value of every setting -------------------------------------------------------------
+
+SPECIAL: dict[str, Any] = {
+    "array.device": '"nili_pulse"',
+    "array.parameters": "{b = 1.5}",
+    "mapping.tile_rows": 2,
+    "mapping.tile_cols": 2,
+    "mapping.G_min": 60e-6,
+    "mapping.G_max": 300e-6,
+    "mapping.x_scale": "[0.01, 0.02]",
+    "train.hidden": "[3]",
+    "data.noise": 0.3,
+    "engines": '["nodal"]',
+    "reference": '"nodal"',
+    "variability": '[{name = "relative_noise", sigma = 0.02}]',
+    "gates.accuracy_loss": 0.25,
+    "gates.findings": 7,
+    "verify.low": -0.5,
+    "verify.high": 2.0,
+    "sweep.sizes": "[2, 3]",
+    "sweep.R_wire": "[1.0, 2.0]",
+    "sweep.G_max": "[1e-5]",
+    "sweep.V_read": "[0.3]",
+    "sweep.devices": '["ohmic"]',
+}
+"""Values as TOML where half as much again, or another word, is no valid value."""
+FIXED = {"data.name", "calibration"}
+"""One word only; and what cards write and nobody sets."""
+
+
+def leaves(model: type[BaseModel], above: str = "") -> list[tuple[str, Any]]:
+    """(dotted name, field) of every value of a configuration's model."""
+    out = []
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            out += leaves(kind, f"{above}{name}.")
+        else:
+            out.append((f"{above}{name}", field))
+    return out
+
+
+def other(name: str, field: Any) -> str:
+    """A valid value that is not the default, as TOML."""
+    if name in SPECIAL:
+        return str(SPECIAL[name])
+    if get_origin(field.annotation) is Literal:
+        return f'"{next(w for w in get_args(field.annotation) if w != field.default)}"'
+    if isinstance(field.default, int):
+        return str(field.default + 3)
+    return str(0.5 if field.default in (None, 0.0) else 1.5 * field.default)
+
+
+SETTINGS = [(n, other(n, f)) for n, f in leaves(RunConfig) if n not in FIXED]
+
+
+def test_every_value_of_the_model_has_another():
+    for name, text in SETTINGS:
+        _, value = settings._parsed(f"{name}={text}")
+        *above, last = name.split(".")
+        run = RunConfig.from_mapping({above[0]: {last: value}} if above else {last: value})
+        section = getattr(run, above[0]) if above else run
+        default = getattr(RunConfig(), above[0]) if above else RunConfig()
+        assert getattr(section, last) != getattr(default, last), name
+
+
+# --- what a command is about to do --------------------------------------------------------------
+
+
+class WorkReachedError(Exception):
+    """The first piece of work of a command was reached."""
+
+
+def digest(value: Any) -> Any:
+    """Plain nested values that two equal pieces of work have in common; functions are left out."""
+    if isinstance(value, np.ndarray):
+        return value.shape, hashlib.sha256(value.tobytes()).hexdigest()
+    if isinstance(value, BaseModel):
+        return value.model_dump_json()
+    if isinstance(value, dict):
+        return {str(k): digest(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [digest(v) for v in value]
+    if dataclasses.is_dataclass(value):
+        return type(value).__name__, digest(dict(value.__dict__))
+    if isinstance(value, np.random.Generator):
+        return str(value.bit_generator.state)
+    if isinstance(value, (str, int, float, bool, type(None), np.generic)):
+        return repr(value)
+    if isinstance(value, functools.partial):
+        return digest(value.keywords)
+    return digest(value.__dict__) if type(value).__name__ == "_Items" else None
+
+
+STOP = object()
+"""What a seam gives that ends the command."""
+
+
+def _fake_fit(*_: Any, **__: Any) -> Any:
+    return SimpleNamespace(network=small_network())
+
+
+def _fake_worst(mapped: Any, *_: Any, **__: Any) -> Any:
+    return SimpleNamespace(x=np.full(mapped.network.sizes[0], 0.25), record=dict)
+
+
+CHECK: dict[str, Any] = {
+    "xbarspice.studies.verify.worst.worst_of_ideal": _fake_worst,
+    "xbarspice.studies.verify.worst.worst_between_engines": _fake_worst,
+    "xbarspice.studies.crosscheck.crosscheck": lambda *_, **__: SimpleNamespace(gates=()),
+    "xbarspice.cli.verify._after": lambda *_: [],
+    "xbarspice.cli.verify._trust": STOP,
+}
+SEAMS: dict[str, dict[str, Any]] = {
+    "train": {"xbarspice.studies.train.fit": STOP},
+    "map": {"xbarspice.store.save_mapped": STOP},
+    "netlist": {"xbarspice.cli.steps.infer": STOP},
+    "solve": {"xbarspice.studies.inference.infer": STOP},
+    "verify": {
+        **CHECK,
+        "xbarspice.studies.verify.sweep.sweep": lambda *_, **__: None,
+        "xbarspice.cli.screens.trust_map": STOP,
+    },
+    "demo": {"xbarspice.studies.train.fit": _fake_fit, **CHECK},
+    "campaign": {"xbarspice.studies.campaign.run": STOP},
+    "transfer": {"xbarspice.studies.transfer.transfer": STOP},
+    "tapeout": {"xbarspice.tapeout.flow.tapeout": STOP},
+    "program": {"xbarspice.studies.program.program": STOP},
+    "calibrate": {
+        "xbarspice.studies.calibrate.fit_reads": STOP,
+        "xbarspice.studies.calibrate.fit_pulses": STOP,
+        "xbarspice.studies.calibrate.card_of_spread": STOP,
+        "xbarspice.cli.calibrate_die._die_record": lambda *_: {},
+        "xbarspice.studies.calibrate.serve": STOP,
+        "xbarspice.cli.calibrate_job.Job.write": STOP,
+    },
+}
+"""What each command calls to do its work, and what stands in for it."""
+UNSEEN = {"write", "_after"}
+"""Calls whose arguments hold the configuration itself, or nothing of the problem."""
+
+RANDOM = ("--random", "3")
+FILE = ("--inputs", "p.npz")
+CALLS: list[tuple[str, ...]] = [
+    ("train",),
+    ("map", "n.npz"),
+    *((c, s, *i) for c in ("netlist", "solve", "tapeout") for s, i in (
+        ("n.npz", RANDOM), ("m.h5", RANDOM), ("m.h5", FILE))),
+    ("campaign", "m.h5", *RANDOM),
+    ("campaign", "n.npz", *FILE, "--transfers", "2", "--sweep", "R_wl=1,2"),
+    ("transfer", "m.h5"),
+    ("transfer", "n.npz", *FILE),
+    ("transfer", "m.h5", "--engine", "ideal"),
+    ("program", "m.h5", "--device", "o921c_4k", "--set", "mapping.G_max=301e-6"),
+    ("program", "n.npz", "--config", "writable.toml"),
+    ("verify", "m.h5", *RANDOM),
+    ("verify", "n.npz", *FILE, "--engine", "surrogate", "--reference", "nodal"),
+    ("verify", "m.h5", "--test-set", "--worst-case"),
+    ("verify", "a.npz", *RANDOM),
+    ("verify", "c.h5", *RANDOM),
+    ("verify", "--map"),
+    ("demo",),
+    ("calibrate", "reads", "r.csv", "--array", "m.h5"),
+    ("calibrate", "reads", "r.csv", "--free", "G"),
+    ("calibrate", "sweeps", "s.csv"),
+    ("calibrate", "pulses", "u.csv", "--config", "writable.toml"),
+    ("calibrate", "spread", "w.csv"),
+    ("calibrate", "noise", "t.csv"),
+    ("calibrate", "die", "d.csv"),
+    ("calibrate", "die", "d.csv", "--network", "n.npz"),
+    ("calibrate", "die", "d.csv", "--network", "m.h5", *FILE),
+]  # fmt: skip
+WRITABLE = {"array.device": '"o921c"', "array.parameters": "{A_p = 0.2}"}
+"""Other values for the calls whose device has a state."""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A network, the same mapped, arrays, inputs, and measured data for every calibration."""
+    folder = tmp_path_factory.mktemp("settings")
+    rng = np.random.default_rng(0)
+    networks.save(folder / "n.npz", small_network())
+    mapped = map_network(small_network(), layout="folded", device="sinh_tio2")
+    store.save_mapped(folder / "m.h5", mapped)
+    array = mapped.arrays[0].replace(ends=xb.READ)
+    store.write_tree(folder / "c.h5", store.crossbar_to_tree(array), "crossbar")
+    np.savez(folder / "a.npz", G=array.G, R_wl=2.0, device="sinh_tio2")
+    np.savez(folder / "p.npz", x=rng.random((6, 2)), y=np.array([0, 1] * 3))
+    (folder / "writable.toml").write_text(
+        '[array]\ndevice = "o921c_4k"\n[mapping]\nG_min = 61e-6\nG_max = 301e-6\n'
+    )
+    V = rng.uniform(0, 0.2, (4, array.rows))
+    I_out = V @ array.G
+    head = [f"V_in{k}" for k in range(array.rows)] + [f"I_out{k}" for k in range(array.cols)]
+    tables = {
+        "r": (head, np.hstack([V, I_out])),
+        "s": (["device", "V", "I"], [[0, v, 1e-4 * v] for v in (0.1, 0.2, 0.3)]),
+        "u": (
+            ["device", "V", "width", "G"],
+            [[0, v, 1e-7, g * 1e-6] for v, g in ((0, 100), (1, 110), (1, 115))],
+        ),
+        "w": (
+            ["device", "target", "G"],
+            [[k, 1e-4, g] for k, g in enumerate(np.linspace(0.98e-4, 1.02e-4, 9))],
+        ),
+        "t": (["device", "G"], [[k % 2, g] for k, g in enumerate(rng.uniform(1e-4, 1.1e-4, 20))]),
+    }
+    for name, (columns, rows) in tables.items():
+        np.savetxt(folder / f"{name}.csv", np.asarray(rows), delimiter=",", comments="",
+                   header=",".join(columns))  # fmt: skip
+    R = np.full((8, 8), 5000.0) + 10 * rng.random((8, 8))
+    (folder / "d.csv").write_text("ohm\n" + "\n".join(";".join(map(str, r)) for r in R))
+    return folder
+
+
+def begin(monkeypatch, files, words: tuple[str, ...], *more: str) -> tuple[int, Any]:
+    """(exit status, arguments of all work) of a command; -1 is a command that came to its work."""
+    done: list[Any] = []
+    for path, result in SEAMS[words[0]].items():
+        name = path.rpartition(".")[2]
+
+        def seam(*args: Any, _name: str = name, _result: Any = result, **options: Any) -> Any:
+            options.pop("progress", None)
+            options.pop("path", None)
+            if _name not in UNSEEN:
+                done.append((_name, digest(args), digest(options)))
+            if _result is STOP:
+                raise WorkReachedError
+            return _result(*args, **options)
+
+        monkeypatch.setattr(path, seam)
+    monkeypatch.chdir(files)
+    out = ("--out", "OUT.h5") if words[0] in {"map", "campaign"} else ()
+    ended = CliRunner().invoke(app, [*words, *out, *more, "--json"])
+    if isinstance(ended.exception, WorkReachedError):
+        return -1, done
+    if isinstance(ended.exception, InputError):
+        return 2, str(ended.exception)
+    raise AssertionError(f"{words} {more}: {ended.output} {ended.exception!r}")
+
+
+@pytest.mark.parametrize("words", CALLS, ids=" ".join)
+def test_a_setting_changes_what_is_solved_or_is_refused(monkeypatch, files, words):
+    status, before = begin(monkeypatch, files, words)
+    assert status == -1, before
+    assert begin(monkeypatch, files, words) == (status, before)
+    changed, ignored = [], []
+    for name, text in SETTINGS:
+        value = WRITABLE.get(name, text) if "writable.toml" in words else text
+        status, after = begin(monkeypatch, files, words, "--set", f"{name}={value}")
+        if status == -1:
+            (ignored if after == before else changed).append(name)
+    assert not ignored
+    assert changed
+
+
+def test_every_command_with_settings_is_among_the_calls():
+    from typer.main import get_command
+
+    from tests.unit.test_card_commands import commands
+
+    with_settings = {
+        n for n, c in commands(get_command(app)) if any("--set" in p.opts for p in c.params)
+    }
+    called = {" ".join(w[:2]) if w[0] == "calibrate" else w[0] for w in CALLS}
+    assert called == with_settings
+
+
+# --- mapped networks ----------------------------------------------------------------------------
+
+
+def invoke(folder, *words):
+    done = CliRunner().invoke(app, [str(folder / w) if (folder / w).exists() else w for w in words])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        return str(done.exception)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.mark.parametrize(
+    "command", ["solve", "netlist", "verify", "tapeout", "transfer", "campaign"]
+)
+@pytest.mark.parametrize("road", ["--set", "--config"])
+def test_another_mapping_of_a_mapped_network_is_refused_by_name(files, tmp_path, command, road):
+    word = "mapping.V_read=0.1"
+    if road == "--config":
+        (tmp_path / "c.toml").write_text("[mapping]\nV_read = 0.1\n")
+        word = str(tmp_path / "c.toml")
+    said = invoke(files, command, "m.h5", road, word)
+    assert "mapping.V_read = 0.1" in said
+    assert "V_read = 0.2" in said
+    assert "xbarspice map" in said
+
+
+def test_the_mapping_that_a_network_has_is_taken(files):
+    """As `--config` of the run that mapped it states it; and a tile larger than needed."""
+    network = store.load_mapped(files / "m.h5")
+    for values in (mapping_settings(network), MappingConfig().model_dump(), {"tile_rows": 64}):
+        run = RunConfig.from_mapping({"mapping": values})
+        settings.refuse_other_mapping(network, run, "m.h5")
+        assert settings.solved(run, ("mapping",), network)["mapping"]["layout"] == "folded"
+
+
+def test_wires_of_a_mapped_network_are_solved_and_said(files, tmp_path):
+    out = tmp_path / "netlists"
+    invoke(files, "netlist", "m.h5", "--out", str(out), "--set", "array.R_wl=100000")
+    said = tomllib.loads((out / "run.toml").read_text())
+    assert said["array"]["R_wl"] == 100000
+    assert said["array"]["device"] == "sinh_tio2"
+    assert said["mapping"]["layout"] == "folded"
+    assert set(said) == {"seed", "mapping", "array"}
+    assert "100000" in (out / "layer0_block0.cir").read_text()
+
+
+def test_run_toml_of_a_mapped_network_says_what_the_file_holds(files, tmp_path):
+    """Not the defaults: wires, device parameters, range and tiles of the file."""
+    device = xb.devices.SinhTiO2(b=1.75)
+    network = map_network(small_network(), layout="tiled", tile_rows=2, tile_cols=4, R_wl=7.0,
+                          device=device, G_max=400e-6, V_read=0.15)  # fmt: skip
+    store.save_mapped(tmp_path / "t.h5", network)
+    record = invoke(tmp_path, "verify", "t.h5", "--engine", "surrogate", "--reference", "nodal",
+                    "--random", "2", "--out", str(tmp_path / "v"))  # fmt: skip
+    assert "PASS" in record
+    said = tomllib.loads((tmp_path / "v/run.toml").read_text())
+    assert said["array"] == {"R_wl": 7.0, "R_bl": 1.0, "R_driver": 0.0, "R_sense": 0.0,
+                             "device": "sinh_tio2", "parameters": {"b": 1.75}}  # fmt: skip
+    assert said["mapping"]["layout"] == "tiled"
+    assert (said["mapping"]["G_max"], said["mapping"]["V_read"]) == (400e-6, 0.15)
+    again = map_network(small_network(), **MappingConfig(**said["mapping"]).model_dump())
+    assert [a.G.tolist() for a in again.arrays] == [a.G.tolist() for a in network.arrays]
+
+
+def test_parameters_alone_go_over_the_device_of_the_file(files):
+    array = xb.Crossbar([[1e-4]], device=xb.devices.SinhTiO2(b=1.75, V_read=0.3))
+    run = RunConfig.from_mapping({"array": {"parameters": {"b": 2.5}}})
+    assert settings.with_stated_array(array, run).device == xb.devices.SinhTiO2(b=2.5, V_read=0.3)
+    run = RunConfig.from_mapping({"array": {"device": "ohmic"}})
+    assert settings.with_stated_array(array, run).device.name == "ohmic"
+    assert settings.with_stated_array(array, RunConfig()) is array
+
+
+def test_arrays_that_differ_have_no_common_value_to_say(files):
+    network = map_network(small_network(), tile_rows=2, tile_cols=4)
+    first, *rest = network.arrays
+    mixed = dataclasses.replace(network, arrays=(first.replace(R_wl=9.0), *rest))
+    said = settings.solved(RunConfig(), ("mapping", "array"), mixed)["array"]
+    assert "R_wl" not in said
+    assert said["R_bl"] == 1.0
+
+
+@pytest.mark.parametrize("bias", ["array", "hidden", "digital"])
+@pytest.mark.parametrize("tiles", [(64, 64), (2, 3), (1, 2)])
+def test_mapping_settings_map_to_the_same_arrays(bias, tiles):
+    network = map_network(small_network(), tile_rows=tiles[0], tile_cols=tiles[1], bias=bias,
+                          x_scale=(0.5, 2.0), V_read=0.1)  # fmt: skip
+    again = map_network(small_network(), **mapping_settings(network))
+    assert settings._alike(network, again)
+    assert len(again.arrays) == len(network.arrays)
+
+
+def test_another_range_is_the_network_mapped_into_it():
+    network = map_network(small_network(), bias="array")
+    moved = with_range(network, 60e-6, 300e-6)
+    want = map_network(small_network(), bias="array", G_min=60e-6, G_max=300e-6)
+    for a, b in zip(moved.arrays, want.arrays, strict=True):
+        np.testing.assert_allclose(a.G, b.G, rtol=1e-14)
+    assert [k.gain for k in moved.layers] == pytest.approx([k.gain for k in want.layers])
+
+
+def test_the_device_set_by_hand_drops_the_parameters_of_another(files, tmp_path):
+    (tmp_path / "c.toml").write_text('[array]\ndevice = "sinh_tio2"\nparameters = {b = 2.0}\n')
+    run = steps.configuration(tmp_path / "c.toml", ["array.device=ohmic"], reads=("array",))
+    assert run.array.model().name == "ohmic"
+
+
+def test_the_check_of_a_tapeout_takes_no_settings(files):
+    said = invoke(files, "tapeout", "m.h5", "--check", "--set", "array.R_wl=2")
+    assert "which no setting changes" in said
