@@ -151,10 +151,7 @@ def crossbar_to_tree(crossbar: Crossbar) -> Tree:
 
 def crossbar_from_tree(tree: Tree) -> Crossbar:
     """The crossbar that `crossbar_to_tree` took apart."""
-    device = dataclasses.replace(
-        devices.get(tree["device"]),  # type: ignore[type-var]
-        **tree.get("device_parameters", {}),
-    )
+    device = devices.with_parameters(tree["device"], tree.get("device_parameters", {}))
     wires = {name: tree[name] for name in ("R_wl", "R_bl", "R_driver", "R_sense")}
     return Crossbar(tree["G"], **wires, device=device, ends=_ends_from_tree(tree["ends"]))
 

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+from xbarspice.devices.parameters import Range, check_parameters
 from xbarspice.errors import broken_rule
 from xbarspice.values import array_of
 
@@ -19,8 +20,9 @@ class Device(abc.ABC):
     """A two-terminal device whose state is its conductance at the read voltage.
 
     Sub-classes are frozen, keyword-only dataclasses whose fields are the model's shared
-    parameters (floats). `G` is the chord conductance ``I(V_read) / V_read`` in S. An absent device
-    is ``G == 0`` and carries no current at any voltage.
+    parameters (floats): finite numbers within `ranges`, whichever way the device was made. `G` is
+    the chord conductance ``I(V_read) / V_read`` in S. An absent device is ``G == 0`` and carries no
+    current at any voltage.
 
     The three forms of one equation are `current`/`derivative` (NumPy arrays or torch tensors),
     `spice_body` (ngspice) and `verilog_a` (OSDI simulators); the contract tests hold them equal.
@@ -40,6 +42,13 @@ class Device(abc.ABC):
     G_max: ClassVar[float] = float("inf")
     """Conductances in S for which the model's source claims validity. The equations themselves are
     evaluated as they stand outside it; `within` refuses or clamps, as the caller chooses."""
+
+    ranges: ClassVar[Mapping[str, Range]] = {}
+    """Ranges of parameters by name; all others must be finite."""
+
+    def __post_init__(self) -> None:
+        check_parameters(self, self.ranges)
+        object.__setattr__(self, "_parameters_checked", True)
 
     def G_range(self) -> tuple[float, float]:
         """Smallest and largest valid conductance, S."""
@@ -128,16 +137,17 @@ def within(device: Device, V: Any, G: Any, *, outside: str = "error") -> tuple[A
     V = V if hasattr(V, "requires_grad") else array_of("V", V, remedy="Pass volts.")
     G = G if hasattr(G, "requires_grad") else array_of("G", G, remedy="Pass conductances in S.")
     low, high = device.G_range()
-    if outside == "clamp":
+    if outside == "clamp" and bool((V == V).all()) and bool((G == G).all()):
         return V.clip(-device.V_max, device.V_max), G.clip(low, high) * (G > 0)
     slack = 1 + 1e-9  # a limit computed as 1/R may be one rounding away
-    if bool((abs(V) > device.V_max * slack).any()):
+    if not bool((abs(V) <= device.V_max * slack).all()):  # NaN is not within
         raise broken_rule(
             f"{device.name} is valid for |V| <= {device.V_max:g} V",
             f"{float(abs(V).max()):g} V",
             'Use smaller voltages, another model, or outside="clamp".',
         )
-    if bool(((G > 0) & ((device.G_min / slack > G) | (device.G_max * slack < G))).any()):
+    inside = (device.G_min / slack <= G) & (device.G_max * slack >= G)
+    if not bool(((G == 0) | inside).all()):
         raise broken_rule(
             f"{device.name} is valid for {low * 1e6:.4g} to {high * 1e6:.4g} uS",
             f"{float(G.min()) * 1e6:.4g} to {float(G.max()) * 1e6:.4g} uS",
@@ -155,9 +165,12 @@ def get(device: str | Device) -> Device:
     """Return the device itself, or the registered one of that name with default parameters.
 
     Raises:
-        InputError: no device of that name is registered.
+        InputError: no device of that name is registered, or a parameter of the device is not a
+            finite number in its range.
     """
     if isinstance(device, Device):
+        if not getattr(device, "_parameters_checked", False):  # a class with its own __post_init__
+            Device.__post_init__(device)
         return device
     if isinstance(device, str) and device in _REGISTRY:
         return _REGISTRY[device]()

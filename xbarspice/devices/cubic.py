@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from xbarspice.devices.base import Device, register
+from xbarspice.devices.parameters import READ_VOLTAGE, Range
 from xbarspice.errors import broken_rule
 
-__all__ = ["CubicAl2O3TiO2", "spread_coefficients"]
+__all__ = ["TEMPERATURE", "CubicAl2O3TiO2", "spread_coefficients"]
+
+TEMPERATURE = Range(text="in (0, 200] degrees Celsius", low=0.0, open_below=True, high=200.0)
+SIGMAS = Range(text="in [-10, 10] standard deviations", low=-10.0, high=10.0)
 
 
 def spread_coefficients(G: Any, T: float) -> tuple[Any, Any]:
@@ -62,11 +67,7 @@ class CubicAl2O3TiO2(Device):
     V_read: float = 0.2
     xi: float = 0.0
 
-    def __post_init__(self) -> None:
-        if not 0 < self.T <= 200:
-            raise broken_rule("`T` must lie in (0, 200] degrees Celsius", self.T, "Convert it.")
-        if not self.V_read > 0:
-            raise broken_rule("`V_read` must be > 0 V", self.V_read, "Give the read voltage in V.")
+    ranges: ClassVar[Mapping[str, Range]] = {"T": TEMPERATURE, "V_read": READ_VOLTAGE, "xi": SIGMAS}
 
     def coefficients(self, G: Any) -> tuple[Any, Any]:
         """A1 (S) and A3 (S/V^2), each shaped like `G`; both 0 where G is 0."""

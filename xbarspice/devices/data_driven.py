@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ from xbarspice.devices import text
 from xbarspice.devices.base import register
 from xbarspice.devices.dynamic import DynamicDevice
 from xbarspice.devices.functions import expm1, where
+from xbarspice.devices.parameters import NOT_ZERO, POSITIVE, Range
 from xbarspice.devices.sinh import SinhTiO2
 from xbarspice.errors import broken_rule
 
@@ -39,6 +41,10 @@ class DataDrivenQuadratic(SinhTiO2, DynamicDevice):
     state_unit: ClassVar[str] = "ohm"
     spice_unit: ClassVar[float] = 1e3
     V_write: ClassVar[tuple[float, float]] = (-3.0, 3.0)
+    ranges: ClassVar[Mapping[str, Range]] = SinhTiO2.ranges | {
+        "a": POSITIVE, "R_on": POSITIVE, "R_off": POSITIVE, "t_p": NOT_ZERO, "t_n": NOT_ZERO,
+    }  # fmt: skip
+    state_limits: ClassVar[tuple[str, str] | None] = ("R_on", "R_off")
 
     a: float
     R_on: float
@@ -51,21 +57,6 @@ class DataDrivenQuadratic(SinhTiO2, DynamicDevice):
     t_n: float
     r_n0: float
     r_n1: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.R_on < self.R_off:
-            raise broken_rule(
-                "`R_on` and `R_off` must satisfy 0 < R_on < R_off",
-                (self.R_on, self.R_off),
-                "Give both in ohm.",
-            )
-        if not (self.a > 0 and self.t_p != 0 and self.t_n != 0):
-            raise broken_rule(
-                "`a` must be > 0 and `t_p`, `t_n` not 0",
-                (self.a, self.t_p, self.t_n),
-                "Check them.",
-            )
 
     def _ratio(self) -> float:
         """R times the read conductance."""

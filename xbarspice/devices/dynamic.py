@@ -38,6 +38,28 @@ class DynamicDevice(Device):
     continuous: ClassVar[bool] = True
     """Whether the state follows a differential equation, so that pulses may be cut in pieces."""
 
+    state_limits: ClassVar[tuple[str, str] | None] = None
+    """Names of the parameters that are the smallest and the largest state, if parameters are."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.state_limits is not None:
+            names, ends = self.state_limits, [getattr(self, n) for n in self.state_limits]
+            if not ends[0] < ends[1]:
+                raise broken_rule(
+                    f"`{names[0]}` must be smaller than `{names[1]}`", tuple(ends),
+                    f"Give both in {self.state_unit}.",
+                )  # fmt: skip
+        if any(is_tensor(value) for value in vars(self).values()):
+            return
+        with np.errstate(all="ignore"):
+            low, high = self.G_range()
+        if not 0 < low < high < np.inf:
+            raise broken_rule(
+                f"the parameters of {self.name!r} must give two conductances > 0 at the ends of "
+                f"its state", f"{low:g} and {high:g} S", "Check the parameter set.",
+            )  # fmt: skip
+
     @property
     @abc.abstractmethod
     def state_range(self) -> tuple[float, float]:
@@ -86,7 +108,13 @@ class DynamicDevice(Device):
         x, V = self._valid(x, V, outside)
         if not np.all(np.asarray(dt) >= 0):
             raise broken_rule("`dt` must be >= 0 s", dt, "Give the duration of the pulse.")
-        return self._step(x, V, dt)
+        moved = self._step(x, V, dt)
+        if not bool((moved == moved).all()):  # limits do not hold NaN back
+            raise ConvergenceError(
+                f"the state of {self.name} must stay a number: it became NaN. Use smaller voltages "
+                "or shorter pulses, or check the parameters."
+            )
+        return moved
 
     def write(self, G: Any, V: Any, dt: Any, *, outside: str = "error") -> Any:
         """Conductance in S after a pulse; `step` in terms of `G`."""
@@ -124,18 +152,20 @@ class DynamicDevice(Device):
         (low, high), (down, up) = self.state_range, self.V_write
         slack = 1e-9
         if outside == "error":
-            if bool(((x < low * (1 - slack)) | (x > high * (1 + slack))).any()):
+            if not bool(((x >= low * (1 - slack)) & (x <= high * (1 + slack))).all()):
                 raise broken_rule(
                     f"the state of {self.name} must lie in {low:g} to {high:g} {self.state_unit}",
                     f"{float(x.min()):g} to {float(x.max()):g}",
                     'Choose conductances in the range of the device, or use outside="clamp".',
                 )
-            if bool(((down - slack > V) | (up + slack < V)).any()):
+            if not bool(((down - slack <= V) & (up + slack >= V)).all()):
                 raise broken_rule(
                     f"{self.name} may be written with {down:g} to {up:g} V",
                     f"{float(V.min()):g} to {float(V.max()):g} V",
                     'Use smaller pulses, or outside="clamp".',
                 )
+        if not (bool((x == x).all()) and bool((V == V).all())):
+            raise broken_rule("states and voltages must be numbers", "NaN", "Check them.")
         return x.clip(low, high), V.clip(down, up)
 
     def spice_dynamic(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,8 +13,8 @@ from xbarspice.devices import text
 from xbarspice.devices.base import register
 from xbarspice.devices.dynamic import DynamicDevice
 from xbarspice.devices.functions import exp, expm1, is_tensor, where
+from xbarspice.devices.parameters import POSITIVE, Range
 from xbarspice.devices.sinh import SinhTiO2
-from xbarspice.errors import broken_rule
 
 __all__ = ["DataDriven2018"]
 
@@ -46,6 +47,10 @@ class DataDriven2018(SinhTiO2, DynamicDevice):
     spice_unit: ClassVar[float] = 1e3
     set_sign: ClassVar[float] = -1.0
     V_write: ClassVar[tuple[float, float]] = (-3.0, 3.0)
+    ranges: ClassVar[Mapping[str, Range]] = SinhTiO2.ranges | {
+        "a": POSITIVE, "R_on": POSITIVE, "R_off": POSITIVE, "k_p": POSITIVE, "k_n": POSITIVE,
+    }  # fmt: skip
+    state_limits: ClassVar[tuple[str, str] | None] = ("R_on", "R_off")
 
     b: float = 3.0
     a: float = 0.24
@@ -61,15 +66,6 @@ class DataDriven2018(SinhTiO2, DynamicDevice):
     k_n: float = 1.17e-3
     r_n0: float = 29304.82557
     r_n1: float = 23692.77225
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not (0 < self.R_on < self.R_off and self.a > 0 and self.k_p > 0 and self.k_n > 0):
-            raise broken_rule(
-                "`R_on` < `R_off`, `a`, `k_p` and `k_n` must be > 0",
-                (self.R_on, self.R_off, self.a, self.k_p, self.k_n),
-                "Check the parameter set.",
-            )
 
     def _ratio(self) -> float:
         return self.a * math.sinh(self.b * self.V_read) / self.V_read

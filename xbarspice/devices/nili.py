@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ from xbarspice.devices.base import register
 from xbarspice.devices.cubic import CubicAl2O3TiO2
 from xbarspice.devices.dynamic import DynamicDevice
 from xbarspice.devices.functions import is_tensor, tanh
+from xbarspice.devices.parameters import NOT_NEGATIVE, Range
 from xbarspice.errors import broken_rule
 
 __all__ = ["NiliPulseMap"]
@@ -90,6 +92,8 @@ class NiliPulseMap(CubicAl2O3TiO2, DynamicDevice):
     continuous: ClassVar[bool] = False
     width_range: ClassVar[tuple[float, float]] = (100e-9, 100e-3)
 
+    ranges: ClassVar[Mapping[str, Range]] = CubicAl2O3TiO2.ranges | {"V_threshold": NOT_NEGATIVE}
+
     V_threshold: float = 0.0
 
     @property
@@ -141,7 +145,7 @@ class NiliPulseMap(CubicAl2O3TiO2, DynamicDevice):
     def step(self, x: Any, V: Any, dt: Any, *, outside: str = "error", xi: Any = 0.0) -> Any:
         x, V = self._valid(x, V, outside)
         low, high = self.width_range
-        if outside == "error" and not low <= dt <= high:
+        if not dt >= 0 or (outside == "error" and not low <= dt <= high):
             raise broken_rule(
                 f"{self.name} is valid for pulses of {low:g} to {high:g} s",
                 dt,

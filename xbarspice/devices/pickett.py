@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from xbarspice.devices.base import register
 from xbarspice.devices.dynamic import DynamicDevice
 from xbarspice.devices.functions import exp, expm1, is_tensor, where
 from xbarspice.devices.numbers import decimal
-from xbarspice.errors import broken_rule
+from xbarspice.devices.parameters import POSITIVE, READ_VOLTAGE, Range
 
 __all__ = ["Pickett"]
 
@@ -70,6 +71,12 @@ class Pickett(DynamicDevice):
     set_sign: ClassVar[float] = -1.0
     V_write: ClassVar[tuple[float, float]] = (-3.0, 3.0)
     state_unit: ClassVar[str] = "nm"
+    ranges: ClassVar[Mapping[str, Range]] = {
+        **dict.fromkeys(("phi_0", "area", "k_r", "R_series", "f_off", "f_on"), POSITIVE),
+        **dict.fromkeys(("i_off", "i_on", "b", "w_c", "w_min", "w_max"), POSITIVE),
+        "V_read": READ_VOLTAGE,
+    }
+    state_limits: ClassVar[tuple[str, str] | None] = ("w_min", "w_max")
 
     phi_0: float = 0.95
     area: float = 1e4
@@ -86,14 +93,6 @@ class Pickett(DynamicDevice):
     V_read: float = 0.2
     w_min: float = 1.0
     w_max: float = 2.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.w_min < self.w_max:
-            raise broken_rule(
-                "`w_min` and `w_max` must satisfy 0 < w_min < w_max",
-                (self.w_min, self.w_max),
-                "Give both in nm.",
-            )
 
     @property
     def state_range(self) -> tuple[float, float]:

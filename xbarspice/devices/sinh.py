@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from xbarspice.devices.base import Device, register
 from xbarspice.devices.functions import cosh, sinh
 from xbarspice.devices.numbers import decimal
+from xbarspice.devices.parameters import POSITIVE, READ_VOLTAGE, Range
 from xbarspice.errors import broken_rule
 
 __all__ = ["B_SETS", "SinhTiO2"]
@@ -39,11 +41,15 @@ class SinhTiO2(Device):
     b: float = B_SETS["N1257R"]
     V_read: float = 0.2
 
+    ranges: ClassVar[Mapping[str, Range]] = {"b": POSITIVE, "V_read": READ_VOLTAGE}
+
     def __post_init__(self) -> None:
-        for field in ("b", "V_read"):
-            value = getattr(self, field)
-            if not (math.isfinite(value) and value > 0):
-                raise broken_rule(f"`{field}` must be a number > 0", value, "Give it in SI units.")
+        super().__post_init__()
+        if not self.b * self.V_read <= 700:  # the largest float is exp(709)
+            raise broken_rule(
+                "`b` times `V_read` must be at most 700", f"{float(self.b * self.V_read):.4g}",
+                "Give b in 1/V and V_read in V.",
+            )  # fmt: skip
 
     @classmethod
     def of(cls, parameter_set: str, *, V_read: float = 0.2) -> Self:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from xbarspice.devices.parameters import NOT_NEGATIVE, POSITIVE, Range
 from xbarspice.mapping import MappedNetwork
 from xbarspice.studies.transfer import TransferStudy, transfer
 from xbarspice.variability import Compose, ReadNoise, Variation
@@ -32,11 +33,15 @@ class Quantisation(Variation):
 
     source: ClassVar[str] = "uniform rounding; the number of levels is the user's"
 
+    ranges: ClassVar[Mapping[str, Range]] = {"G_min": NOT_NEGATIVE, "G_max": POSITIVE}
+
     levels: int = 64
     G_min: float = 100e-6
     G_max: float = 500e-6
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        need(self.G_min < self.G_max, "`G_min` must be < `G_max`", self.G_max, "Give both in S.")
         need(self.levels >= 2, "`levels` must be >= 2", self.levels, "64 levels are 6 bits.")
 
     def _apply(self, G: Any, draws: Draws) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from xbarspice.devices.parameters import Range, check_parameters
 from xbarspice.errors import broken_rule
 from xbarspice.values import array_of, number_of, whole_number_of
 
@@ -122,6 +123,11 @@ class Variation(abc.ABC):
     name: ClassVar[str]
     source: ClassVar[str]
     """Where the equation and its figures come from."""
+    ranges: ClassVar[Mapping[str, Range]] = {}
+    """Ranges of parameters by name; all others must be finite numbers."""
+
+    def __post_init__(self) -> None:
+        check_parameters(self, self.ranges)
 
     def apply(self, G: Any, rng: Any) -> Any:
         """Draw one realisation.

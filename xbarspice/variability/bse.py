@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import functools
 import importlib.resources
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from xbarspice.devices.parameters import NOT_NEGATIVE, Range
 from xbarspice.values import whole_numbers_of
 from xbarspice.variability.base import Draws, Variation, named, need, where
 
@@ -76,14 +77,15 @@ class BiasingSchemeEffect(Variation):
         "Drolet et al. 2023, arXiv:2305.18495; 3it-inpaqt/Hardware-Aware-Article"
     )
 
+    ranges: ClassVar[Mapping[str, Range]] = {"later_writes": NOT_NEGATIVE, "scale": NOT_NEGATIVE}
+
     order: Sequence[int] | None = None
     later_writes: int = 0
     beyond_4_sigma: float | None = None
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        need(self.later_writes >= 0, "`later_writes` must be >= 0", self.later_writes, "Count.")
-        need(self.scale >= 0, "`scale` must be >= 0", self.scale, "1 keeps the measured drifts.")
+        super().__post_init__()
         if self.order is not None:
             order = tuple(whole_numbers_of("order", self.order).ravel().tolist())
             need(

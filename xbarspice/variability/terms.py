@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from xbarspice.devices.cubic import spread_coefficients
+from xbarspice.devices.cubic import TEMPERATURE, spread_coefficients
+from xbarspice.devices.parameters import NOT_NEGATIVE, POSITIVE, READ_VOLTAGE, Range
 from xbarspice.variability.base import Draws, Variation, checked, named, need, where
 
 __all__ = [
@@ -16,6 +18,8 @@ __all__ = [
     "RetentionDrift",
     "StuckDevices",
 ]
+
+SHARE = Range(text="in [0, 1]", low=0.0, high=1.0)
 
 
 @named("cti")
@@ -35,6 +39,8 @@ class ConductanceTuning(Variation):
     source: ClassVar[str] = (
         "Drolet et al. 2023, arXiv:2305.18495; 3it-inpaqt/Hardware-Aware-Article"
     )
+
+    ranges: ClassVar[Mapping[str, Range]] = {"offset_std": NOT_NEGATIVE}
 
     offset_mean: float = -0.589e-2
     offset_std: float = 0.339e-2
@@ -63,6 +69,11 @@ class StuckDevices(Variation):
         "Drolet et al. 2023, arXiv:2305.18495; 3it-inpaqt/Hardware-Aware-Article"
     )
 
+    ranges: ClassVar[Mapping[str, Range]] = {
+        **dict.fromkeys(("rate_lrs", "rate_hrs"), SHARE),
+        **dict.fromkeys(("lrs_mean", "lrs_std", "hrs_min", "hrs_max"), NOT_NEGATIVE),
+    }
+
     rate_lrs: float = 0.005
     rate_hrs: float = 0.002
     lrs_mean: float = 573e-6
@@ -71,15 +82,16 @@ class StuckDevices(Variation):
     hrs_max: float = 100e-6
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         rates = (self.rate_lrs, self.rate_hrs)
         need(
-            min(rates) >= 0 and sum(rates) <= 1,
+            sum(rates) <= 1,
             "`rate_lrs` and `rate_hrs` must be probabilities with a sum of at most 1",
             rates,
             "0.005 is half a percent.",
         )
         need(
-            0 <= self.hrs_min <= self.hrs_max,
+            self.hrs_min <= self.hrs_max,
             "`hrs_min` and `hrs_max` must satisfy 0 <= hrs_min <= hrs_max",
             (self.hrs_min, self.hrs_max),
             "Give both in S.",
@@ -132,10 +144,9 @@ class RelativeNoise(Variation):
 
     source: ClassVar[str] = "3it-inpaqt/dot-calibration-v2 (public repository), 2024"
 
-    sigma: float
+    ranges: ClassVar[Mapping[str, Range]] = {"sigma": NOT_NEGATIVE}
 
-    def __post_init__(self) -> None:
-        need(self.sigma >= 0, "`sigma` must be >= 0", self.sigma, "0.01 is one percent.")
+    sigma: float
 
     def _apply(self, G: Any, draws: Draws) -> Any:
         return G * (1.0 + self.sigma * draws.normal())
@@ -157,6 +168,8 @@ class DeviceSpread(Variation):
     source: ClassVar[str] = (
         "Nili et al. 2020, IEEE Trans. Nanotechnology, doi:10.1109/TNANO.2020.2982128"
     )
+
+    ranges: ClassVar[Mapping[str, Range]] = {"T": TEMPERATURE, "V_read": READ_VOLTAGE}
 
     T: float = 25.0
     V_read: float = 0.2
@@ -182,15 +195,19 @@ class RetentionDrift(Variation):
 
     source: ClassVar[str] = "power law; the figures are the user's"
 
+    ranges: ClassVar[Mapping[str, Range]] = {
+        "nu_std": NOT_NEGATIVE, "t": POSITIVE, "t_0": POSITIVE,
+    }  # fmt: skip
+
     nu: float
     nu_std: float = 0.0
     t: float
     t_0: float = 1.0
 
     def __post_init__(self) -> None:
-        need(0 < self.t_0 <= self.t, "`t` and `t_0` must satisfy 0 < t_0 <= t", (self.t, self.t_0),
+        super().__post_init__()
+        need(self.t_0 <= self.t, "`t` and `t_0` must satisfy 0 < t_0 <= t", (self.t, self.t_0),
               "Give both in s.")  # fmt: skip
-        need(self.nu_std >= 0, "`nu_std` must be >= 0", self.nu_std, "Give a standard deviation.")
 
     def _apply(self, G: Any, draws: Draws) -> Any:
         nu = self.nu + self.nu_std * draws.normal()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,9 +157,9 @@ def load_array(path: Path, defaults: dict[str, Any]) -> ArrayFile:
         wires: dict[str, Any] = {
             name: float(np.asarray(data.get(name, defaults[name]))) for name in WIRES
         }
-        device = devices.get(_text(data.get("device", defaults["device"])))
-        parameters = data.get("device_parameters", {})
-        device = dataclasses.replace(device, **parameters)  # type: ignore[type-var]
+        device = devices.with_parameters(
+            _text(data.get("device", defaults["device"])), data.get("device_parameters", {})
+        )
         crossbar = Crossbar(data["G"], **wires, device=device)
     return _with_vectors(path, data, crossbar)
 
