@@ -12,6 +12,7 @@ from xbarspice.config import GateConfig, RunConfig
 from xbarspice.engines.nodal import NodalEngine
 from xbarspice.errors import InputError
 from xbarspice.mapping import map_network
+from xbarspice.report.tables import verdict
 from xbarspice.studies.crosscheck import crosscheck
 from xbarspice.studies.inference import energies, infer
 from xbarspice.studies.verify.inputs import NO_CLASS, Inputs, box, joined, random_inputs
@@ -136,6 +137,52 @@ def test_every_named_gate_judges_its_own_quantity():
     } <= failed  # fmt: skip
     loose = GateConfig(current=1.0)
     assert crosscheck(mapped, x, engines=(Tilted(),), reference="nodal", gates=loose).passed
+
+
+def test_the_ideal_gate_judges_what_is_found_end_to_end():
+    """Each layer is near the ideal product of its own inputs; the last sums and a search are not.
+
+    The headline says what was compared, and the distance that no gate judges.
+    """
+    mapped = map_network(small_network(), device="ohmic", R_wl=9.0, R_bl=9.0)
+    x = np.random.default_rng(0).random((6, 2))
+    free = crosscheck(mapped, x, engines=("surrogate",), reference="nodal",
+                      searched={"ideal": 0.6, "engines": 1e-9})  # fmt: skip
+    software = mapped.network.forward(x)[-1]
+    distance = np.abs(free.answers["nodal"].sums[-1] - software).max() / np.abs(software).max()
+    assert free.end_to_end == pytest.approx(distance, rel=1e-12)
+    layers = max(k.worst for k in free.ideal)
+    assert not any("ideal" in g.name for g in free.gates)
+    said = verdict(free.record() | {"worst_inputs": [{"target": "ideal", "value": 0.6}]})
+    assert said.word == "PASS"
+    assert "Compared: currents of surrogate with those of nodal at 6 inputs." in said.text
+    assert "(0.6 by search) from the ideal product, which no gate judges" in said.text
+    for limit, failed in (
+        (0.7, []),
+        (0.5, ["end to end, by search"]),
+        (min(distance, layers) / 2, ["", "end to end", "end to end, by search"]),
+    ):
+        check = crosscheck(mapped, x, engines=("surrogate",), reference="nodal",
+                           gates=GateConfig(ideal=limit), searched={"ideal": 0.6})  # fmt: skip
+        names = [g.name for g in check.gates if not g.passed]
+        before = "distance from the ideal product"
+        assert names == [f"{before}, {word}" if word else before for word in failed]
+    tight = crosscheck(mapped, x, engines=("surrogate",), reference="nodal",
+                       searched={"engines": 2e-6})  # fmt: skip
+    assert [g.name for g in tight.gates if not g.passed] == ["worst current error, by search"]
+
+
+def test_a_gate_with_nothing_to_judge_is_named():
+    mapped = map_network(small_network())
+    x = np.full((2, 2), 0.5)
+    gates = GateConfig(accuracy_loss=0.1, given=1e-6)
+    check = crosscheck(mapped, x, engines=("surrogate",), reference="nodal", gates=gates)
+    assert [text.partition(":")[0] for text in check.unjudged] == [
+        "gates.accuracy_loss", "gates.given"
+    ]  # fmt: skip
+    assert "Not judged: gates.accuracy_loss: no input has a class." in verdict(check.record()).text
+    known = crosscheck(mapped, x, [1, 1], engines=("surrogate",), reference="nodal")
+    assert known.unjudged == ()
 
 
 def test_points_without_a_class_count_in_no_accuracy():

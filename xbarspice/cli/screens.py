@@ -1,4 +1,8 @@
-"""What a person sees in the terminal: progress on stderr, results on stdout."""
+"""What a person sees in the terminal: progress on stderr, results on stdout.
+
+No console reads markup: names, paths and messages may hold square brackets. What is set off by a
+style is a `Text`.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,9 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from xbarspice.errors import TrustWarning
 
@@ -27,16 +31,20 @@ __all__ = [
     "waiting",
 ]
 
-_err = Console(stderr=True, highlight=False)
+_err = Console(stderr=True, highlight=False, markup=False)
 
 
 def _out() -> Console:
-    return Console(highlight=False)
+    return Console(highlight=False, markup=False)
+
+
+def _marked(word: str, style: str, rest: str = "") -> Text:
+    return Text.assemble((word, style), rest)
 
 
 def error(message: str) -> None:
     """One message on stderr."""
-    _err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+    _err.print(_marked("error:", "bold red", f" {message}"), soft_wrap=True)
 
 
 _show = warnings.showwarning
@@ -45,14 +53,14 @@ _show = warnings.showwarning
 def warned(message: Any, category: Any, *place: Any, **more: Any) -> None:
     """A warning of ours as one message on stderr; others as Python shows them."""
     if issubclass(category, TrustWarning):
-        _err.print(f"[bold yellow]warning:[/] {escape(str(message))}", soft_wrap=True)
+        _err.print(_marked("warning:", "bold yellow", f" {message}"), soft_wrap=True)
     else:
         _show(message, category, *place, **more)
 
 
 def _bars() -> Progress:
     return Progress(
-        TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.description:<22}", markup=False), BarColumn(), MofNCompleteColumn(),
         TimeElapsedColumn(), console=_err,
     )  # fmt: skip
 
@@ -118,7 +126,7 @@ def show(record: dict[str, Any], as_json: bool, title: str) -> None:
         return
     table = Table(title=title, title_justify="left", show_header=False)
     for name, value in record.items():
-        table.add_row(name.replace("_", " "), escape(_text(value)))
+        table.add_row(name.replace("_", " "), _text(value))
     _out().print(table)
 
 
@@ -131,6 +139,8 @@ def crosscheck(record: dict[str, Any], out: Path, as_json: bool) -> None:
     if as_json:
         _json({**record, "folder": str(out)})
         return
+    from xbarspice.report.tables import verdict as headline
+
     console = _out()
     console.print(_summary(record))
     console.print(_lines(record))
@@ -149,20 +159,23 @@ def crosscheck(record: dict[str, Any], out: Path, as_json: bool) -> None:
     for name in ("gate", "value", "limit", ""):
         table.add_column(name, justify="left" if name in {"gate", ""} else "right")
     for gate in record["gates"]:
-        verdict = "[green]pass[/]" if gate["passed"] else "[bold red]FAIL[/]"
+        verdict = _marked("pass", "green") if gate["passed"] else _marked("FAIL", "bold red")
         table.add_row(gate["name"], f"{gate['value']:.3g}", f"{gate['limit']:.3g}", verdict)
     console.print(table)
-    verdict = "[bold green]PASS[/]" if record["passed"] else "[bold red]FAIL[/]"
-    console.print(f"{verdict}  report: {escape(str(out / 'report.html'))}", soft_wrap=True)
+    answer = headline(record)
+    style = {"pass": "bold green", "fail": "bold red", "none": "bold"}[answer.state]
+    console.print(_marked(answer.word, style, f"  {answer.text}"), soft_wrap=True)
+    console.print(f"report: {out / 'report.html'}", soft_wrap=True)
 
 
-def _remarks(record: dict[str, Any]) -> Iterator[str]:
+def _remarks(record: dict[str, Any]) -> Iterator[str | Text]:
     """Card, findings, distance from the ideal product, searched inputs, energy: a line each."""
     if card := record.get("calibration"):
-        yield f"calibrated: {escape(card)}"
+        yield f"calibrated: {card}"
     for f in record.get("findings") or []:
-        text = escape(f"{f['where']}: {f['text']} {f['remedy']}")
-        yield f"[bold yellow]{escape(f['kind'])}[/] in {text}"
+        yield _marked(
+            f["kind"], "bold yellow", f" in {f['where']}: {f['text']} {f['remedy']}"
+        )
     for k in record.get("ideal") or []:
         yield (
             f"layer {k['layer']}: at most {100 * k['worst']:.3g} % from the ideal product "
@@ -253,7 +266,7 @@ def trust_map(found: Any, path: Path, error: float, as_json: bool) -> None:
         table.add_section()
     console = _out()
     console.print(table)
-    console.print(f"map: {escape(str(path))}", soft_wrap=True)
+    console.print(f"map: {path}", soft_wrap=True)
 
 
 def _places(sizes: Any, axes: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
@@ -275,6 +288,6 @@ def doctor(record: dict[str, Any], as_json: bool) -> None:
     for name in ("part", "found", "what to do"):
         table.add_column(name)
     for row in record["findings"]:
-        mark = "[green]ok[/]  " if row["ok"] else "[bold red]missing[/]  "
-        table.add_row(row["part"], mark + escape(row["found"]), escape(row["remedy"]))
+        mark = ("ok", "green") if row["ok"] else ("missing", "bold red")
+        table.add_row(row["part"], _marked(*mark, f"  {row['found']}"), row["remedy"])
     console.print(table)

@@ -82,7 +82,7 @@ def verify(
         bool,
         typer.Option(
             "--map",
-            help="Instead: sweep [sweep] of the configuration and map where each surrogate level "
+            help="Instead: sweep \\[sweep] of the configuration and map where each surrogate level "
             "stays near ngspice; a stopped sweep goes on.",
         ),
     ] = False,
@@ -288,7 +288,9 @@ def crosscheck(
             check = study(
                 mapped, x, y, engines=run.engines, reference=run.reference, gates=run.gates,
                 origins=origins, t_read=run.verify.t_read, findings=len(findings),
-                given=None if I_out is None else (np.arange(len(I_out)), I_out), progress=report,
+                given=None if I_out is None else (np.arange(len(I_out)), I_out),
+                searched={w["target"]: w["value"] for w in extra.get("worst_inputs", ())},
+                progress=report,
             )  # fmt: skip
     except EngineError as error:
         if not findings:

@@ -12,7 +12,7 @@ from xbarspice.report.records import Run
 
 __all__ = [
     "config_section", "environment_section", "gate_items", "line_section", "repeat_section",
-    "summary_section", "verdict", "worst_section",
+    "scope", "summary_section", "verdict", "worst_section",
 ]  # fmt: skip
 
 _LONG = 16  # rows above which a table waits folded
@@ -31,15 +31,38 @@ def verdict(record: dict[str, Any]) -> Verdict:
             f"{g['name']} is {units.error(g['value'])}, limit {units.error(g['limit'])}"
             for g in failed
         )
-        text = f"{len(failed)} of {len(gates)} gates broken: {reasons}."
+        text = f"{len(failed)} of {len(gates)} gates broken: {reasons}. {scope(record)}".strip()
         return Verdict(state="fail", word="FAIL", text=text)
     if record.get("passed") is False:
         return Verdict(state="fail", word="FAIL", text="The run says that it did not pass.")
     if not gates:
         text = "No gate was set, so nothing was judged; the figures stand for themselves."
         return Verdict(state="none", word="NO GATES", text=text)
-    text = f"Every gate holds ({len(gates)} of {len(gates)})."
-    return Verdict(state="pass", word="PASS", text=text)
+    text = f"Every gate holds ({len(gates)} of {len(gates)}). {scope(record)}"
+    return Verdict(state="pass", word="PASS", text=text.strip())
+
+
+def scope(record: dict[str, Any]) -> str:
+    """What a cross-check compared with what, and what no gate judged, in a few sentences."""
+    parts = []
+    names = [e["engine"] for e in record.get("engines") or []][1:]
+    if names:
+        parts.append(
+            f"Compared: currents of {' and '.join(names)} with those of {record.get('reference')} "
+            f"at {record.get('points')} inputs."
+        )
+    if (value := record.get("end_to_end")) is not None:
+        subject = "output currents" if record.get("subject") == "array" else "last layer's sums"
+        sought = {w["target"]: w["value"] for w in record.get("worst_inputs") or []}
+        by_search = f" ({units.error(sought['ideal'])} by search)" if "ideal" in sought else ""
+        judged = any("ideal product" in g["name"] for g in record.get("gates") or [])
+        parts.append(
+            f"The {subject} of {record.get('reference')} are up to {units.error(value)} of the "
+            f"largest{by_search} from the ideal product"
+            + ("." if judged else ", which no gate judges.")
+        )
+    parts += [f"Not judged: {text}." for text in record.get("unjudged") or []]
+    return " ".join(parts)
 
 
 def gate_items(record: dict[str, Any]) -> list[Item]:
@@ -314,8 +337,8 @@ def config_section(record: dict[str, Any]) -> Section | None:
         rows = [(name, _with_unit(name, v)) for name, v in _flat(config)]
         items.append(
             Table(
-                caption="Every setting that was read (run.toml)", head=("Name", "Value"), rows=rows, left=(0, 1),
-                collapse=len(rows) > _LONG,
+                caption="Every setting that was read (run.toml)", head=("Name", "Value"),
+                rows=rows, left=(0, 1), collapse=len(rows) > _LONG,
             )
         )  # fmt: skip
     return Section(title="Configuration", items=items) if items else None
@@ -355,8 +378,8 @@ def repeat_section(record: dict[str, Any]) -> Section:
     items.append(
         Text(
             text=f"run.toml in this folder holds every setting that was read{with_seed}. "
-            f"With {release} and the same files it gives the same arrays, netlists and predictions; currents agree "
-            "within the solvers' rounding."
+            f"With {release} and the same files it gives the same arrays, netlists and "
+            "predictions; currents agree within the solvers' rounding."
         )
     )
     command = record.get("command")

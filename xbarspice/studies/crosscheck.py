@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -38,6 +38,10 @@ class CrossCheck:
         t_read: length of one read pass, s, for the energies.
         engines: the reference first.
         ideal: what the circuit makes of the ideal product, one record a layer.
+        end_to_end: largest difference of the reference's last weighted sums (of a single array:
+            output currents) from those of the software, over the software's largest.
+        searched: what a search for the worst input found: ("ideal" or "engines", distance).
+        unjudged: limits that were set by hand and had nothing to judge, each with the reason.
         given: the currents that came with a single array, judged; None without any.
         gates: conditions with their outcome.
         answers: the inference of every engine, by name (not part of the record).
@@ -54,6 +58,9 @@ class CrossCheck:
     t_read: float = 100e-9
     ideal: tuple[IdealRecord, ...] = ()
     given: GivenRecord | None = None
+    end_to_end: float = 0.0
+    searched: tuple[tuple[str, float], ...] = ()
+    unjudged: tuple[str, ...] = ()
     subject: str = "network"
 
     @property
@@ -87,6 +94,7 @@ def crosscheck(
     t_read: float = 100e-9,
     given: tuple[npt.NDArray[np.intp], Array] | None = None,
     findings: int = 0,
+    searched: Mapping[str, float] | None = None,
     progress: Callable[[str, int, int], None] = lambda engine, done, total: None,
 ) -> CrossCheck:
     """Solve every input with every engine and compare currents, cells and predictions.
@@ -105,6 +113,8 @@ def crosscheck(
         t_read: length of one read pass, s, for the energies.
         given: for a single array, point numbers (k,) and the currents that someone else found for
             them, A, (k, cols).
+        searched: distances that a search for the worst input found: "ideal" from the ideal product
+            end to end, "engines" between the engines; judged by the same limits as the points.
         findings: how many findings the detectors had before the solve, for their gate.
         progress: called with (engine, blocks done, blocks in all).
 
@@ -139,6 +149,9 @@ def crosscheck(
         engines=tuple(judge(mapped, a, golden, labels, t_read) for a in answers.values()),
         ideal=tuple(ideal_record(golden, k) for k in range(len(mapped.layers))),
         given=None if given is None else _judge_given(golden, *given),
+        end_to_end=_end_to_end(mapped, golden, points),
+        searched=tuple((searched or {}).items()),
+        unjudged=tuple(_unjudged(gates, labels, given is not None, is_array)),
         gates=(),
         answers=answers,
     )
@@ -147,6 +160,27 @@ def crosscheck(
 
 def _labels(y: npt.ArrayLike | None, points: int) -> npt.NDArray[np.intp] | None:
     return None if y is None else labels_of("y", y, points, low=NO_CLASS)
+
+
+def _end_to_end(mapped: MappedNetwork, golden: Inference, points: Array) -> float:
+    software = mapped.network.forward(points)[-1]
+    scale = float(np.max(np.abs(software))) or 1.0
+    return float(np.max(np.abs(golden.sums[-1] - software))) / scale
+
+
+def _unjudged(
+    limits: GateConfig, labels: Any, given: bool, is_array: bool
+) -> Iterator[str]:  # fmt: skip
+    """Limits that differ from the defaults and have nothing to judge."""
+    known = labels is not None and bool((labels >= 0).any())
+    for name, judged, why in (
+        ("accuracy_loss", known and not is_array, "no input has a class"),
+        ("predictions", not is_array, "a single array predicts nothing"),
+        ("given", given, "no currents came with the inputs"),
+    ):
+        value = getattr(limits, name)
+        if not judged and value is not None and value != getattr(GateConfig(), name):
+            yield f"gates.{name}: {why}"
 
 
 def _judge_given(golden: Inference, points: npt.NDArray[np.intp], I_out: Array) -> GivenRecord:
@@ -197,6 +231,16 @@ def _gates(check: CrossCheck, limits: GateConfig, findings: int) -> list[Gate]:
         ("energy of an inference, J", _largest(check.engines[0].energy), limits.energy),
         ("findings of the detectors", findings, limits.findings),
     ]
+    if check.subject == "network":  # of a single array that is the distance above
+        found.append(
+            ("distance from the ideal product, end to end", check.end_to_end, limits.ideal)
+        )
+    of_search = {
+        "ideal": ("distance from the ideal product, end to end, by search", limits.ideal),
+        "engines": ("worst current error, by search", limits.current),
+    }
+    for target, value in check.searched:
+        found.append((of_search[target][0], value, of_search[target][1]))
     if check.given is not None:
         found.append(("currents that came with the array", check.given.worst, limits.given))
     return [
