@@ -65,15 +65,21 @@ def check_parameters(model: Any, ranges: Mapping[str, Range]) -> None:
         kind = item.type if isinstance(item.type, str) else getattr(item.type, "__name__", "")
         kinds = {name.strip() for name in kind.split("|")}
         value: Any = getattr(model, item.name)
-        if not kinds & {"float", "int"} or (value is None and "None" in kinds):
+        if not kinds & {"float", "int"}:
+            continue
+        if value is None and "None" in kinds:
             continue
         name = f"{getattr(model, 'name', type(model).__name__)}.{item.name}"
-        tensor = is_tensor(value)
-        number = number_of(name, value.detach().cpu() if tensor else value, remedy=_REMEDY)
+        number = number_of(name, _detached(value), remedy=_REMEDY)
         whole = "float" not in kinds
         allowed = ranges.get(item.name, FINITE)
         if number not in allowed or (whole and number != int(number)):
             word = "a whole number" if whole else "a number"
             raise broken_rule(f"`{name}` must be {word} {allowed.text}", f"{number:g}", _REMEDY)
-        if not tensor and type(value) is not (int if whole else float):
+        if not is_tensor(value) and type(value) is not (int if whole else float):
             object.__setattr__(model, item.name, int(number) if whole else number)
+
+
+def _detached(value: Any) -> Any:
+    """A tensor's number; anything else as it is."""
+    return value.detach().cpu() if is_tensor(value) else value
