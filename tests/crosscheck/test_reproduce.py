@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from xbarspice.card import CalibrationCard, CardValue
+from xbarspice.cli import reproduce as command
 from xbarspice.config import DataConfig
 from xbarspice.errors import InputError
 from xbarspice.report import reproduction
+from xbarspice.studies import digits
 from xbarspice.studies.budget import loss_budget
 from xbarspice.studies.data import half_moons
 from xbarspice.studies.recipes import Effort
@@ -123,6 +125,55 @@ def test_the_report_holds_the_tables_in_both_forms(done, tmp_path):
     for piece in ("79.5", "18.5", "weight decay only", "all remedies", "0 of 400", "Loss budget"):
         assert piece in text
     assert text == (tmp_path / "report.md").read_text()
+
+
+HISTORY = ("72.0 % alone", "jittered by 0.03", "83.6 %", "Not measured by this run")
+
+
+def test_a_quick_run_says_so_everywhere_and_quotes_no_other_run(done, tmp_path):
+    record = done[1]
+    assert record["less_than_full"]["transfers"] == (20, 2000)
+    reproduction.write(record, tmp_path)
+    for name in ("report.html", "report.md"):
+        text = (tmp_path / name).read_text()
+        assert "Quick run: Half moons" in text
+        assert "Quick run, not the experiment (transfers 20 of 2000" in text
+        assert "QUICK RUN" in text
+        assert "no figure of it stands for the experiment" in text
+        assert not [word for word in (*HISTORY, "SIMULATED", "MEASURED") if word in text]
+    shown = command._short(record, tmp_path)
+    assert shown["run"].startswith("quick run, not the experiment")
+
+
+def test_the_report_of_a_full_run_dates_what_it_did_not_measure(done, tmp_path):
+    record = {**done[1], "less_than_full": {}}
+    reproduction.write(record, tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert not [word for word in HISTORY if word not in text]
+    assert "Not measured by this run, but on 2026-11-24 by " in text
+    assert "SIMULATED" in text
+    assert "MEASURED" not in text.replace("SIMULATED", "")
+    assert "uick run" not in text
+    assert "run" not in command._short(record, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("plan", "less"),
+    [
+        (Plan.full(), set()),
+        (Plan.full(confirm=500), set()),
+        (replace(Plan.full(), circuit_transfers=100), {"circuit_transfers"}),
+        (digits.Plan(confirm=20), set()),
+        (digits.Plan(points=100), {"points"}),
+    ],
+)
+def test_a_plan_knows_what_is_less_than_full(plan, less):
+    assert set(plan.less_than_full()) == less
+
+
+def test_quick_plans_are_less_than_full():
+    assert {"seeds", "transfers", "training_plain"} <= set(Plan.quick().less_than_full())
+    assert {"seeds", "transfers", "remedies"} <= set(digits.Plan.quick().less_than_full())
 
 
 def test_the_loss_budget_uses_common_draws(done):

@@ -80,7 +80,9 @@ def reproduce(
     report.write(record, out, *([markdown] if markdown else []))
     plain = _plain(record)
     (out / "record.json").write_text(json_text.dumps(plain, indent=1), encoding="utf-8")
-    screens.show(_short(record, out), json, "Reproduced")
+    quick_run = report.quick_run(record)
+    title = f"Reproduced: {quick_run}" if quick_run else "Reproduced"
+    screens.show(_short(record, out), json, title)
 
 
 def _plain(value: Any) -> Any:
@@ -93,7 +95,10 @@ def _plain(value: Any) -> Any:
 
 
 def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
-    rows = {}
+    from xbarspice.report.reproduction import quick_run
+
+    less = quick_run(record)
+    rows = {"run": less} if less else {}
     for row in record.get("rows", []):
         name = f"({row['setting']}) {row['recipe']}" + (f" + {row['remedy']}" * bool(row["remedy"]))
         middle = row["median"]

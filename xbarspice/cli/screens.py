@@ -173,9 +173,7 @@ def _remarks(record: dict[str, Any]) -> Iterator[str | Text]:
     if card := record.get("calibration"):
         yield f"calibrated: {card}"
     for f in record.get("findings") or []:
-        yield _marked(
-            f["kind"], "bold yellow", f" in {f['where']}: {f['text']} {f['remedy']}"
-        )
+        yield _marked(f["kind"], "bold yellow", f" in {f['where']}: {f['text']} {f['remedy']}")
     for k in record.get("ideal") or []:
         yield (
             f"layer {k['layer']}: at most {100 * k['worst']:.3g} % from the ideal product "

@@ -33,7 +33,7 @@ def write(record: dict[str, Any], runs: Sequence[Programmed], path: Path) -> Pat
     """
     share, tolerance = 100 * record["within_tolerance"], 100 * record["tolerance"]
     verdict = Verdict(
-        state="none", word="MEASURED",
+        state="none", word="SIMULATED",
         text=f"{share:.1f} % of {record['devices']} devices end within {tolerance:g} % of their "
         f"target; {100 * record['left_within_tolerance']:.1f} % were when they were left.",
     )  # fmt: skip

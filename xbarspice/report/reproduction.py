@@ -1,8 +1,15 @@
-"""Page of the reproduced experiment, drawn from its record."""
+"""Page of the reproduced experiment, drawn from its record.
+
+A run that is smaller than the full one says so in its title, its verdict and beside the title. What
+earlier runs measured stands in `data/reproduction_history.toml` and is quoted, as history, in the
+report of a full run only.
+"""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +19,7 @@ from xbarspice.report import digits
 from xbarspice.report.content import Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import html, markdown, write_files
 
-__all__ = ["sections", "write"]
+__all__ = ["quick_run", "sections", "write"]
 
 SETTINGS = {
     "a": "(a) released protocol and error model",
@@ -21,30 +28,12 @@ SETTINGS = {
 }
 TITLE = "Half moons on one 8x8 passive TiO2 array: the experiment of arXiv:2305.18495"
 
-OTHER_DRAWS = (
-    ("steps on the weights, 500 + 1500 steps, 96.6 % held", "81.9", "0.955"),
-    ("steps on the weights, 500 + 1000 steps, 96.6 % held", "81.7", "0.955"),
-    ("the same, trained on 6000 points, 96.2 % held", "81.2", "0.959"),
-    ("the same on 800 points, 97.1 % held", "80.9", "0.958"),
-    ("the same, points jittered by 0.03", "80.9", "0.958"),
-    ("the same, learning rate 0.2", "81.1", "0.959"),
-    ("the same, 64 draws beside the stuck devices", "81.0", "0.959"),
-    ("steps in ranges, 350 steps, 96.6 % held", "82.6", "0.959"),
-    ("then 700 steps at 0.01", "81.9", "0.956"),
-    ("then 700 steps at 0.005, 97.0 % held", "81.4", "0.958"),
-    ("then 350 steps at 0.003", "82.8", "0.956"),
-    ("the same, wanted in 96.5 % of the draws", "82.7", "0.954"),
-    ("the same, sharper margins", "82.1", "0.958"),
-    ("the same, sharper margins, 80 draws, 97.0 % held", "81.9", "0.959"),
-    ("steps in ranges, 150 + 300 steps, 16 starts of 3 or 4 neurons, 97.0 % held", "82.8", "0.958"),
-)
-"""What was tried for our recipe off the data of this experiment."""
-
 
 def write(record: dict[str, Any], folder: Path, *extra: Path) -> None:
     """Write report.html and report.md into a folder, and the Markdown to further paths."""
     parts, verdict = sections(record), _verdict(record)
     title = TITLE if "rows" in record else "Digits on tiled passive TiO2 arrays"
+    title = f"Quick run: {title}" if quick_run(record) else title
     subtitle = _subtitle(record)
     text = markdown(title, parts, verdict=verdict, subtitle=subtitle)
     files = {
@@ -54,15 +43,27 @@ def write(record: dict[str, Any], folder: Path, *extra: Path) -> None:
     write_files(files | dict.fromkeys(extra, text))
 
 
+def quick_run(record: dict[str, Any]) -> str:
+    """How much smaller than the full experiment a run is, in a sentence; "" for a full one."""
+    parts = [record] if "rows" in record else []
+    parts += [record["digits"]] if "digits" in record else []
+    names = ("half moons", "digits") if len(parts) == 2 else ("",)
+    found = []
+    for name, part in zip(names, parts, strict=False):
+        if less := part.get("less_than_full"):
+            words = (f"{key.replace('_', ' ')} {a} of {b}" for key, (a, b) in less.items())
+            found.append(f"{name} {', '.join(words)}".strip())
+    return f"quick run, not the experiment ({'; '.join(found)})" if found else ""
+
+
 def _subtitle(record: dict[str, Any]) -> str:
-    """Names the calibration card, if there is one, and says what it applies to."""
+    """Says if the run is a quick one, and what the calibration card, if any, applies to."""
     both = "rows" in record
     card = (record if both else record["digits"])["hardware"]["calibration"]
-    if card is None:
-        return ""
-    return f"Calibrated: {card}" + (
-        ": (c) and the digits; (a) and (b) as published" if both else ""
-    )
+    applies = ": (c) and the digits; (a) and (b) as published" if both else ""
+    quick = quick_run(record)
+    parts = [quick[:1].upper() + quick[1:], f"Calibrated: {card}{applies}" if card else ""]
+    return ". ".join(part for part in parts if part)
 
 
 def _percent(value: float) -> str:
@@ -75,8 +76,10 @@ def _find(record: dict[str, Any], setting: str, recipe: str, remedy: str = "") -
 
 
 def _verdict(record: dict[str, Any]) -> Verdict | None:
+    quick = quick_run(record)
     if "rows" not in record:
-        return None
+        text = f"This is a {quick}: no figure of it stands for the experiment."
+        return Verdict(state="none", word="QUICK RUN", text=text) if quick else None
     ours = _find(record, "b", "ours")["median"]
     mended = _find(record, "b", "ours, trained with the remedies", "all remedies")["median"]
     text = (
@@ -86,7 +89,9 @@ def _verdict(record: dict[str, Any]) -> Verdict | None:
         f"trained on). With all remedies, in the loop of training too: "
         f"{_percent(mended['metric'])} %, noise-free {mended['noise_free']:.3f}."
     )
-    return Verdict(state="none", word="MEASURED", text=text)
+    if quick:
+        text = f"This is a {quick}: no figure of it stands for the experiment. {text}"
+    return Verdict(state="none", word="QUICK RUN" if quick else "SIMULATED", text=text)
 
 
 def sections(record: dict[str, Any]) -> list[Section]:
@@ -95,7 +100,7 @@ def sections(record: dict[str, Any]) -> list[Section]:
     if "rows" not in record:
         return second
     out = [_table_section(record), _histograms(record)]
-    if "tried" in record:
+    if "tried" in record and not quick_run(record):
         out.append(_tried(record))
     out += [_budget(record), _boundaries(record)]
     if "ngspice" in record:
@@ -148,18 +153,11 @@ def _table_section(record: dict[str, Any]) -> Section:
             f"{digits.errors_text(record['hardware'])}, and it is solved exactly by the surrogate "
             "engine. Networks and settings were chosen on "
             "training and validation points with validation transfers, never on test points; the "
-            "test points were looked at once for each final network. But two other recipes have "
-            "been looked at on the same test points as well. An earlier one: 72.0 % alone, 91.5 % "
-            "with all remedies. A later one, with steps in units of the conductance ranges and "
-            "97.0 % held, chosen on other draws of the half moons (see what was tried): 76.8 % "
-            "alone at a noise-free accuracy of 0.960, 90.8 % with all remedies in the loop at "
-            "0.955, 77.0 and 90.3 % through the circuit; on the fresh points 83.6 % at 0.953 and "
-            "90.8 % at 0.958. On training and validation points its networks with remedies were "
-            "already behind (92.9 %), so the recipe of this report was kept; that was decided "
-            "when the test and fresh figures of the later one, and the test figures of this one, "
-            "were known."
+            "test points were looked at once for each final network."
         )
     )
+    if not quick_run(record):
+        items.append(_history("seen_before"))
     if "seen" in record:
         items += _elsewhere(record)
     return Section(title="Accuracy over the transfers", items=items)
@@ -328,23 +326,21 @@ def _tried(record: dict[str, Any]) -> Section:
     return Section(title="What was tried", items=[table, *_other_draws()])
 
 
+def _past(key: str) -> dict[str, Any]:
+    text = files("xbarspice.report").joinpath("data/reproduction_history.toml").read_text("utf-8")
+    return tomllib.loads(text)[key]
+
+
+def _history(key: str) -> Text:
+    """What an earlier run measured, in its own words, marked as such."""
+    past = _past(key)
+    text = f"Not measured by this run, but on {past['date']} by {past['source']}: {past['text']}"
+    return Text(text=" ".join(text.split()), note=True)
+
+
 def _other_draws() -> list[Any]:
-    """How the recipe was chosen: measured once, off the data of this experiment."""
-    return [
-        Table(
-            caption="Six other draws of the half moons (seeds 100 to 105), one network each: means "
-            "on 3000 or 4000 fresh points a draw, 1000 transfers; nothing here has to do with the "
-            "test points",
-            head=("what", "metric %", "noise-free"),
-            rows=OTHER_DRAWS,
-        ),
-        Text(
-            text="The best classifier of this law, which knows the densities, has an accuracy of "
-            "0.971. Trained on 6000 points instead of 800, the metric does not rise: the points do "
-            "not limit it. Steps in units of the conductance ranges do in 350 steps what 2000 "
-            "steps on the weights do not; after them neither longer training nor sharper margins, "
-            "more draws or more starts gain anything. About 83 % at 0.958 is the most that was "
-            "found with 64 devices and this error model: measured, no bound. The first row is the "
-            "recipe of this report; on its own data the recipe of the last rows was no better."
-        ),
-    ]
+    """How the recipe was chosen, off the data of this experiment."""
+    past = _past("other_draws")
+    caption = f"From {past['date']}, not measured by this run: {past['source']}"
+    head = ("what", "metric %", "noise-free")
+    return [Table(caption=caption, head=head, rows=past["rows"]), _history("other_draws")]

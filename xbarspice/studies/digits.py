@@ -79,6 +79,19 @@ class Plan:
     draws: int = 2
     remedies: tuple[str, ...] = tuple(REMEDIES)
 
+    def less_than_full(self) -> dict[str, tuple[int, int]]:
+        """What is smaller than in the full experiment: name -> (this run, full run)."""
+        full = Plan()
+        names = ("transfers", "nonlinear", "steps", "tune", "draws")
+        pairs = {name: (getattr(self, name), getattr(full, name)) for name in names}
+        pairs |= {
+            name: (len(getattr(self, name)), len(getattr(full, name)))
+            for name in ("seeds", "remedies")
+        }
+        if self.points is not None:
+            pairs["points"] = (self.points, 400)
+        return {name: pair for name, pair in pairs.items() if pair[0] < pair[1]}
+
     @classmethod
     def quick(cls, *, confirm: int = 0) -> Plan:
         """One seed and a few transfers, for continuous integration."""
@@ -218,7 +231,10 @@ def reproduce(
         rows.append(
             _row(folder, split, hardware, NETWORKS[2], "none", 2, nets, plan, nonlinear=True)
         )
-    record: dict[str, Any] = {"plan": asdict(plan), "hardware": hardware.record(), "rows": rows}
+    record: dict[str, Any] = {
+        "plan": asdict(plan), "less_than_full": plan.less_than_full(),
+        "hardware": hardware.record(), "rows": rows,
+    }  # fmt: skip
     if plan.confirm:
         record["ngspice"] = _confirm(folder, nets[plan.seeds[0]][2], split, hardware, plan, say)
     return record

@@ -80,6 +80,18 @@ class Plan:
     effort: Effort = FULL
     digits: digits.Plan | None = None
 
+    def less_than_full(self) -> dict[str, tuple[int, int]]:
+        """What is smaller than in the full experiment: name -> (this run, full run)."""
+        full = Plan()
+        names = ("transfers", "circuit_transfers", "budget_transfers", "fresh", "tried")
+        pairs = {name: (getattr(self, name), getattr(full, name)) for name in names}
+        pairs["seeds"] = (len(self.seeds), len(full.seeds))
+        pairs |= {
+            f"training_{name}": (value, getattr(full.effort, name))
+            for name, value in asdict(self.effort).items()
+        }
+        return {name: pair for name, pair in pairs.items() if pair[0] < pair[1]}
+
     @classmethod
     def full(cls, *, confirm: int = 0) -> Plan:
         """Both cases; with `confirm`, 20 transfers of the digits go through ngspice as well."""
@@ -261,6 +273,7 @@ def reproduce(
     record: dict[str, Any] = {
         "paper": PAPER,
         "plan": asdict(plan),
+        "less_than_full": plan.less_than_full(),
         "hardware": hardware.record(),
         "overlap": _overlap(released),
         "rows": rows,
