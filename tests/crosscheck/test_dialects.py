@@ -11,11 +11,11 @@ import pytest
 
 import xbarspice as xb
 from tests.helpers import asymmetric_crossbar
-from xbarspice.devices import forms
 from xbarspice.engines.ngspice import ngspice_info
 from xbarspice.engines.ngspice.runner import control_section, run_deck
 from xbarspice.netlist.dialect import bench
 from xbarspice.netlist.hierarchy import Wires, design
+from xbarspice.netlist.module import module
 from xbarspice.netlist.writers import design_dialect
 
 REVERSE = xb.LineEnds(wl_left="sensed", bl_bottom="driven")
@@ -99,8 +99,8 @@ def test_vacask_runs_its_own_dialect_and_agrees(device, hierarchical, tmp_path):
     tb = bench(it, 0, crossbar, V, include="design.sim")
     (tmp_path / "bench.sim").write_text(dialect.bench(tb))
     if not crossbar.device.linear:
-        (tmp_path / f"xb_{device}.va").write_text(forms.verilog_a(crossbar.device))
-        command = [programs / "openvaf-r", f"xb_{device}.va", "-o", f"xb_{device}.osdi"]
+        (tmp_path / f"{it.model}.va").write_text(module(crossbar.device, it.model))
+        command = [programs / "openvaf-r", f"{it.model}.va", "-o", f"{it.model}.osdi"]
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=300)
     command = [programs / "vacask", "bench.sim"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
@@ -113,3 +113,26 @@ def test_vacask_runs_its_own_dialect_and_agrees(device, hierarchical, tmp_path):
         values = dict(zip(names, np.frombuffer(data, "<f8"), strict=True))
         found = np.array([values[f"vbs_{c}:flow(br)"] for c in range(3)])
         np.testing.assert_allclose(found, wanted[k], rtol=1e-9)
+
+
+def test_two_networks_in_one_test_bench_give_both_their_currents():
+    """Cells and device models of different content share no name, so neither hides the other."""
+    first, V = asymmetric_crossbar(device=xb.devices.SinhTiO2(b=2.0))
+    second = first.replace(G=2 * first.G[::-1], R_wl=50.0, device=xb.devices.SinhTiO2(b=6.0))
+    dialect = design_dialect("ngspice")
+    deck = ["* two networks"]
+    for k, array in enumerate((first, second)):
+        it = design([array])
+        pins = [f"{pin.replace('<', '_').replace('>', '')}_{k}" for pin in it.top.pins]
+        deck += [*dialect.design(it).splitlines(), f"X{k} {' '.join(pins)} {it.name}"]
+        deck += [f"Vin{k}_{r} WL_{r}_{k} 0 {v!r}" for r, v in enumerate(V.tolist())]
+        deck += [f"Vbs{k}_{c} BL_{c}_{k} 0 0" for c in range(3)]
+    deck += [".options reltol=1e-12 abstol=1e-16 vntol=1e-15 gmin=1e-20", "Vidx idx 0 0",
+             "Ridx idx 0 1"]  # fmt: skip
+    deck += control_section("dc Vidx 0 1 1")
+    program = [ngspice_info().path, "-n", "-b"]
+    raw = run_deck(program, deck, points=2, klu=False, timeout=120.0).raw
+    for k, array in enumerate((first, second)):
+        wanted = xb.solve(array, V, engine="nodal").I_out
+        currents = [raw.values[0, raw.columns[f"i(vbs{k}_{c})"]] for c in range(3)]
+        np.testing.assert_allclose(currents, wanted, rtol=1e-9)

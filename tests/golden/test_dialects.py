@@ -16,11 +16,13 @@ import xbarspice as xb
 from tests.helpers import asymmetric_crossbar
 from xbarspice import mapping, network
 from xbarspice.errors import NetlistError
-from xbarspice.netlist.design_reader import prove, read_design
+from xbarspice.netlist.design_reader import prove
 from xbarspice.netlist.hierarchy import FORMS, Wires, design, g_hash
+from xbarspice.netlist.numbers import conductance
 from xbarspice.netlist.writers import design_dialect, dialects
 from xbarspice.tapeout.check import check_files
-from xbarspice.tapeout.flow import as_drawn, write_netlists
+from xbarspice.tapeout.flow import as_drawn
+from xbarspice.tapeout.netlists import write_netlists
 from xbarspice.tapeout.technology import load
 
 GOLDEN = Path(__file__).parents[2] / "netlists" / "golden" / "half_moons"
@@ -44,7 +46,9 @@ def half_moons():
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("netlists")
-    records = write_netlists(half_moons(), [[0.25, 0.5], [0.75, 0.125]], folder / "half_moons")
+    records = write_netlists(
+        half_moons(), [[0.25, 0.5], [0.75, 0.125]], folder / "half_moons", name="half_moons"
+    )
     return folder / "half_moons", records
 
 
@@ -99,12 +103,16 @@ def test_the_manifest_names_ports_and_hashes(written):
 @pytest.mark.parametrize("kept", ["network", "network_flat"])
 def test_the_golden_files_hold_exactly_G(dialect, kept):
     text = (GOLDEN / dialect / f"{kept}{design_dialect(dialect).suffix}").read_text()
-    found = read_design(text, dialect)
     wanted = half_moons().arrays[0]
-    if dialect == "vacask":
-        values = [dict(e.params)["xb_g"] for e in found.elements.values() if e.params]
-        assert sorted(map(float, values)) == sorted(wanted.G.ravel())
-    np.testing.assert_array_equal(found.G[0], wanted.G)
+    form = {"cdl": "resistor", "vacask": "verilog_a"}.get(dialect, "subcircuit")
+    wires = design([wanted], hierarchical=kept == "network", form=form, name="half_moons")
+    read = prove(text, dialect, wires)
+    values = [(e.name, dict(e.params).get("xb_g"), e.value) for _, e in read.elements]
+    G = np.zeros((8, 8))
+    for name, g, R in values:
+        if at := re.fullmatch(r"[RX]d_(\d)_(\d)", name):
+            G[int(at[1]), int(at[2])] = float(g) if g else conductance(R)
+    np.testing.assert_array_equal(G, wanted.G)
 
 
 @pytest.mark.parametrize("dialect", dialects())
@@ -152,8 +160,12 @@ def test_each_fault_is_found_and_named(dialect, hierarchical):
     swapped = list(lines)
     for a, b in (("Rd_0_0", "Rd_0_1"), ("Rd_0_1", "Rd_0_0")):
         swapped[at[a]] = lines[at[b]].replace(b, a)
-    refused(swapped, "device at row 0, column 0: Rd_0_0 connects")
-    refused(lines[: len(lines) - 4], "is cut off|the top cell is tile instead of network")
+    prove("".join(swapped), dialect, it)  # only the names of two instances: the same circuit
+    values = [re.search(r"\d+\.\d+", lines[at[f"Rd_0_{c}"]])[0] for c in (0, 1)]
+    for c in (0, 1):
+        swapped[at[f"Rd_0_{c}"]] = lines[at[f"Rd_0_{c}"]].replace(values[c], values[1 - c])
+    refused(swapped, "device at row 0, column 0: Rd_0_0 has the value")
+    refused(lines[: len(lines) - 4], "is cut off|the top cell is")
 
 
 def test_swapped_columns_of_an_instance_are_found():
@@ -180,12 +192,12 @@ def _conductances(circuit, shape):
 def test_klayouts_reader_finds_the_same_devices_wires_and_ports(dialect, hierarchical, tmp_path):
     array = half_moons().arrays[0]
     path = tmp_path / "network.cir"
-    it = design([array], hierarchical=hierarchical, form="resistor")
+    it = design([array], hierarchical=hierarchical, form="resistor", name="net")
     path.write_text(design_dialect(dialect).design(it))
     netlist = kdb.Netlist()
     netlist.read(str(path), kdb.NetlistSpiceReader())
     netlist.flatten()
-    circuit = netlist.circuit_by_name("NETWORK")
+    circuit = netlist.circuit_by_name("NET")
     np.testing.assert_allclose(_conductances(circuit, array.G.shape), array.G, rtol=1e-12)
     pins = [design_dialect(dialect).node(p).upper() for p in it.top.pins]
     assert [p.name().upper() for p in circuit.each_pin()] == pins
@@ -204,10 +216,12 @@ def test_klayouts_reader_finds_the_same_devices_wires_and_ports(dialect, hierarc
 
 def test_spicelib_finds_the_same_resistors_in_ltspice_text(tmp_path):
     array = half_moons().arrays[0]
-    text = design_dialect("ltspice").design(design([array], hierarchical=False, form="resistor"))
+    text = design_dialect("ltspice").design(
+        design([array], hierarchical=False, form="resistor", name="net")
+    )
     path = tmp_path / "network.cir"
     path.write_text(text + ".end\n")
-    inside = SpiceEditor(path).get_subcircuit_named("network")
+    inside = SpiceEditor(path).get_subcircuit_named("net")
     G = np.array([[1 / float(inside.get_component_value(f"Rd_{r}_{c}")) for c in range(8)]
                   for r in range(8)])  # fmt: skip
     np.testing.assert_allclose(G, array.G, rtol=1e-12)

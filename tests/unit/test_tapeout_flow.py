@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import json
 import re
@@ -14,13 +15,14 @@ from typer.testing import CliRunner
 
 import xbarspice as xb
 from tests.helpers import asymmetric_crossbar, small_network
-from xbarspice import network
+from xbarspice import network, store
 from xbarspice.cli.app import app
 from xbarspice.mapping import map_network
 from xbarspice.studies.inference import infer
 from xbarspice.tapeout import (
     as_drawn,
     check_folder,
+    layout,
     load_technology,
     plan,
     tapeout,
@@ -127,12 +129,13 @@ def test_a_form_that_a_dialect_lacks_is_refused_before_any_work(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(xb.errors.InputError, match="`form` must be one of"):
         write_netlists(mapped, x, tmp_path, form="spline")
-    records = write_netlists(mapped, x, tmp_path, names=["hspice", "spectre"], form="verilog_a")
-    assert {r["file"].rpartition("/")[2] for r in records if r["kind"] == "device model"} == {
-        "xb_sinh_tio2.va"
-    }
-    assert '.hdl "xb_sinh_tio2.va"' in (tmp_path / "hspice/network.sp").read_text()
-    assert 'ahdl_include "xb_sinh_tio2.va"' in (tmp_path / "spectre/network.scs").read_text()
+    dialects = ["hspice", "spectre"]
+    records = write_netlists(mapped, x, tmp_path, names=dialects, form="verilog_a", name="moons")
+    file = "moons__sinh_tio2.va"
+    assert {r["file"].rpartition("/")[2] for r in records if r["kind"] == "device model"} == {file}
+    assert "module moons__sinh_tio2(p, n);" in (tmp_path / "hspice" / file).read_text()
+    assert f'.hdl "{file}"' in (tmp_path / "hspice/network.sp").read_text()
+    assert f'ahdl_include "{file}"' in (tmp_path / "spectre/network.scs").read_text()
 
 
 def test_the_command_fills_a_folder_whose_manifest_is_true(tmp_path):
@@ -196,33 +199,126 @@ def test_every_kind_of_change_is_named(folder, tmp_path):
     for record in json.loads((folder / "manifest.json").read_text())["files"]:
         file = copy / record["file"]
         flipped = problems(lambda f=file: f.write_bytes(f.read_bytes() + b"\n"))
-        assert flipped == {record["file"]: "was changed since it was written"}
+        assert flipped.pop(record["file"]).startswith(("was changed", "differs"))
+        assert not flipped
     assert problems((copy / "run.toml").unlink) == {"run.toml": "is missing"}
     extra = problems(lambda: (copy / "plan/tile_9.csv").write_text(""))
     assert extra == {"plan/tile_9.csv": "is not in the manifest"}
 
 
-@pytest.mark.parametrize("name", ["plan/tile_1.csv", "netlists/cdl/network.cdl",
-                                  "netlists/spectre/network_flat.scs"])  # fmt: skip
-def test_another_conductance_is_named_even_where_the_hash_was_renewed(name, folder, tmp_path):
+def renewed(folder, *names):
+    """Write the hashes of files into the manifest again, as someone who means to hide would."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for record in manifest["files"]:
+        if record["file"] in names:
+            digest = hashlib.sha256((folder / record["file"]).read_bytes()).hexdigest()
+            record["sha256"] = digest
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "words"),
+    [
+        ("plan/tile_1.csv", r"(?m)^0,(\d+),(\d+),\d", r"0,\1,\2,9", "conductances of tile 1"),
+        ("netlists/cdl/network.cdl", r"(Rw_0_0 \S+ \S+) \S+", r"\1 1000.0", "word line 0"),
+        ("netlists/cdl/network.cdl", r"(Rd_0_0 \S+ \S+) \S+", r"\1 7.0", "row 0, column 0"),
+        ("netlists/spectre/network_flat.scs", r"(Xt0_d_0_0 .*=)\S+", r"\g<1>1", "row 0, col"),
+        ("netlists/spectre/network.scs", r"(Xd_0_0 .*=)\S+", r"\g<1>0.1", "row 0, column 0"),
+        ("netlists/spectre/network.scs", r"sinh\(", "cosh(", "device model"),
+        ("netlists/spectre/network.scs", r"\Z", "o options temp=99\n", "no card that we write"),
+        ("netlists/spectre/bench_block0.scs", r"vsource dc=0", "vsource dc=1", "differs from"),
+        ("netlists/spectre/bench_block1.scs", r"network\.scs", "other.scs", "differs from"),
+        ("layout/tile_0.cdl", r"(Rw_0_0 \S+ \S+) \S+", r"\1 1000.0", "differs from"),
+    ],
+)  # fmt: skip
+def test_an_edited_text_is_named_even_where_the_hash_was_renewed(
+    name, old, new, words, folder, tmp_path
+):
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
-    lines = (copy / name).read_text().splitlines(keepends=True)
-    device = re.compile(r"[RX](t0_)?d_0_0 |0,")
-    k = next(k for k, line in enumerate(lines) if device.match(line))
-    number = re.compile(r"\d+\.\d+(e-\d+)?")
-    lines[k] = number.sub(lambda found: repr(1.5 * float(found[0])), lines[k], count=1)
-    (copy / name).write_text("".join(lines))
-    manifest = json.loads((copy / "manifest.json").read_text())
-    record = next(r for r in manifest["files"] if r["file"] == name)
-    record["sha256"] = hashlib.sha256((copy / name).read_bytes()).hexdigest()
-    (copy / "manifest.json").write_text(json.dumps(manifest))
-    ((file, words),) = check_folder(copy).problems
+    text, count = re.subn(old, new, (copy / name).read_text(), count=1)
+    assert count == 1
+    (copy / name).write_text(text)
+    renewed(copy, name)
+    ((file, said),) = check_folder(copy).problems
     assert file == name
-    assert words.startswith("does not hold the conductances of tile")
+    assert words in said
     result = CliRunner().invoke(app, ["tapeout", str(copy), "--check"])
     assert result.exit_code == 1
     assert name in "".join(result.output.split())
+
+
+def test_a_comment_in_a_netlist_is_no_other_circuit(folder, tmp_path):
+    copy, name = tmp_path / "copy", "netlists/spectre/network.scs"
+    shutil.copytree(folder, copy)
+    (copy / name).write_text((copy / name).read_text() + "// seen by the designer\n")
+    assert dict(check_folder(copy).problems) == {name: "was changed since it was written"}
+    renewed(copy, name)
+    assert check_folder(copy).passed
+
+
+def test_a_network_that_changed_is_named(folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    mapped = store.load_mapped(copy / "network/mapped.h5")
+    arrays = (mapped.arrays[0].replace(R_wl=1000.0), *mapped.arrays[1:])
+    store.save_mapped(copy / "network/mapped.h5", dataclasses.replace(mapped, arrays=arrays))
+    assert not check_folder(copy).passed
+    renewed(copy, "network/mapped.h5")
+    names = [name for name, _ in check_folder(copy).problems]
+    assert "netlists/cdl/network.cdl" in names
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret", "/etc/hostname", "plan/../../secret", "C:x", "plan\\tile_0.csv", "",
+             "./run.toml", "plan//tile_0.csv", "link/secret", "link.txt"],
+)  # fmt: skip
+def test_names_outside_the_folder_are_refused_and_never_read(name, folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (tmp_path / "secret").write_text("x")
+    (copy / "link").symlink_to(tmp_path, target_is_directory=True)
+    (copy / "link.txt").symlink_to(tmp_path / "secret")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    digest = hashlib.sha256(b"x").hexdigest()
+    manifest["files"].append({"file": name, "kind": "settings", "sha256": digest})
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    problems = check_folder(copy).problems
+    assert (name, "leads out of the folder or through a link") in problems
+    assert ("link", "is a link") in problems
+    assert ("link.txt", "is a link") in problems
+
+
+def test_a_manifest_that_drops_a_netlist_is_named(folder, tmp_path):
+    copy, name = tmp_path / "copy", "netlists/cdl/network.cdl"
+    shutil.copytree(folder, copy)
+    (copy / name).unlink()
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["files"] = [f for f in manifest["files"] if f["file"] != name]
+    manifest["files"].append(manifest["files"][0])
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    twice = manifest["files"][0]["file"]
+    assert dict(check_folder(copy).problems) == {
+        name: "is not in the manifest", twice: "is named twice"
+    }  # fmt: skip
+
+
+def test_two_tapeouts_share_no_cell_of_layout_or_netlist(tmp_path):
+    cells = []
+    for k, name in enumerate((None, "moons")):
+        mapped = map_network(small_network(), layout="folded", tile_rows=8, tile_cols=8)
+        out = tmp_path / str(k)
+        out.mkdir()
+        record = tapeout(mapped, [[0.2, 0.4]], out, load_technology(), names=["cdl"], name=name)
+        gds = layout.read(out / "layout/tile_0.gds")
+        own = {cell.name for cell in gds.each_cell()}
+        text = (out / "netlists/cdl/network.cdl").read_text()
+        own |= set(re.findall(r"(?i)^\.subckt (\S+)", text, re.MULTILINE))
+        assert all(cell.startswith(record["name"]) for cell in own)
+        cells.append(own)
+    assert not cells[0] & cells[1]
+    with pytest.raises(xb.errors.InputError, match="name of a design"):
+        tapeout(mapped, [[0.2, 0.4]], out, load_technology(), name="a b")
 
 
 def test_record_and_page_say_how_the_accuracy_changes_with_the_drawn_wires(tmp_path):

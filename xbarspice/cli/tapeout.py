@@ -41,6 +41,10 @@ def tapeout(
     ] = None,
     random: Random = 10,
     activation: Activation = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name before all cells and models; by default from the content."),
+    ] = None,
     config: Config = None,
     calibration: Calibration = None,
     settings: Settings = None,
@@ -51,8 +55,9 @@ def tapeout(
 ) -> None:
     """Draw the arrays, compare layout and netlists, plan the programming; exit 1 if LVS fails.
 
-    With --check the argument is the folder of an earlier tapeout: nothing is written, and every
-    file that changed, is missing or holds other conductances is named (exit 1).
+    With --check the argument is the folder of an earlier tapeout: nothing is written. Every file
+    that changed, is missing or superfluous is named, and every netlist is proven against the mapped
+    network in the folder again (exit 1 if something is wrong).
     """
     if check:
         if calibration is not None:
@@ -84,7 +89,7 @@ def tapeout(
         with screens.progress("tapeout", quiet=json) as report:
             record = run_tapeout(
                 network, x, folder, rules, y=y, names=dialect, form=form, order=order,
-                progress=report,
+                name=name, progress=report,
             )  # fmt: skip
         if run.calibration is not None:
             record = steps.named(record, run)
@@ -103,6 +108,7 @@ def _check(folder: Path, json: bool) -> NoReturn:
     said: dict[str, Any] = {
         "folder": str(folder),
         "files": found.files,
+        "netlists_compared": found.netlists,
         "passed": found.passed,
         "problems": [{"file": name, "problem": words} for name, words in found.problems],
     }

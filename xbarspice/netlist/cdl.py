@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from xbarspice.devices import Device
 from xbarspice.errors import broken_rule
 from xbarspice.netlist.dialect import Bench
-from xbarspice.netlist.hierarchy import Cell, Element, mem_model
+from xbarspice.netlist.hierarchy import DECK, Cell, Element, mem_model
 from xbarspice.netlist.records import Netlist
 from xbarspice.netlist.spice import SpiceDialect
 
@@ -33,8 +33,8 @@ class Cdl(SpiceDialect):
     runs = False
     opening = ("*.BIPOLAR", "*.RESI = 0", "*.RESVAL", "*.CAPVAL")
 
-    def element(self, element: Element) -> str:
-        text = super().element(element)
+    def element(self, element: Element, scope: str = DECK) -> str:
+        text = super().element(element, scope)
         if element.kind in ("R", "D") and not element.params:
             return f"{text} $[{element.model}]"
         return text
@@ -48,10 +48,10 @@ class Cdl(SpiceDialect):
     def close_cell(self, cell: Cell) -> str:
         return ".ENDS"
 
-    def device_model(self, device: Device, form: str) -> list[str]:
+    def device_model(self, device: Device, form: str, scope: str = DECK) -> list[str]:
         if form == "resistor":
             return []
-        return [f".SUBCKT {mem_model(device, form)} p n", "*.PININFO p:B n:B", ".ENDS"]
+        return [f".SUBCKT {mem_model(device, form, scope)} p n", "*.PININFO p:B n:B", ".ENDS"]
 
     def sources(self, bench: Bench) -> list[str]:
         raise broken_rule("CDL has no sources", self.name, "Take the bench of another dialect.")

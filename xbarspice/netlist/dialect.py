@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,7 +15,15 @@ from xbarspice.array import Crossbar, End
 from xbarspice.devices import Device
 from xbarspice.devices.numbers import decimal
 from xbarspice.errors import broken_rule
-from xbarspice.netlist.hierarchy import Cell, Design, Element, deck_elements, g_hash
+from xbarspice.netlist.hierarchy import (
+    DECK,
+    Cell,
+    Design,
+    Element,
+    deck_elements,
+    g_hash,
+    mem_model,
+)  # fmt: skip
 from xbarspice.netlist.ngspice import ABSTOL, ROUNDING, VNTOL
 from xbarspice.netlist.records import Netlist, build, describe_device, steepest
 
@@ -44,7 +53,7 @@ class Bench:
         drives: sources with a value for each vector.
         senses: sources of 0 V; their current is the reading.
         vectors: number of drive vectors K.
-        device: the model, whose library files a simulator may have to load.
+        model: name of the device model, whose library file a simulator may have to load.
         form: how devices are written.
         slope: largest conductance, S; with the voltages it says how tight tolerances can be.
         config: the design's configuration hash; "" for a deck.
@@ -56,7 +65,7 @@ class Bench:
     drives: tuple[Source, ...]
     senses: tuple[Source, ...]
     vectors: int
-    device: Device
+    model: str
     form: str
     slope: float
     config: str = ""
@@ -111,7 +120,7 @@ def bench(
         nodes.append(f"open_{local}" if floats else local if mine else "0")
     return Bench(
         include=include, cell=design.top.name, nodes=tuple(nodes), drives=drives, senses=senses,
-        vectors=record.vectors, device=design.device, form=design.form,
+        vectors=record.vectors, model=design.model, form=design.form,
         slope=steepest(crossbar), config=design.config,
     )  # fmt: skip
 
@@ -174,7 +183,7 @@ def deck_bench(record: Netlist) -> Bench:
     )
     return Bench(
         include="", cell="", nodes=(), drives=drives, senses=senses, vectors=record.vectors,
-        device=record.crossbar.device, form="subcircuit",
+        model=mem_model(record.crossbar.device, "subcircuit"), form="subcircuit",
         slope=steepest(record.crossbar),
     )  # fmt: skip
 
@@ -194,6 +203,14 @@ class Dialect(abc.ABC):
     opening: ClassVar[tuple[str, ...]] = ()
     """Lines after the title, which is the first line of every file."""
     forms: ClassVar[tuple[str, ...]] = ("subcircuit", "resistor")
+    remark: ClassVar[re.Pattern[str]] = re.compile(r"(?!)")
+    """What opens a comment at the end of a line; nothing where programs do not agree on it."""
+    factors: ClassVar[Mapping[str, int]] = {}
+    """Factors of numbers in texts that are read, as powers of ten."""
+    case_sensitive: ClassVar[bool] = False
+    """Whether ``A`` and ``a`` are two names."""
+    bus: ClassVar[str] = r"<\d+>"
+    """Pattern of what follows the letters of a bus name; "" where names hold no brackets."""
     runs: ClassVar[bool] = True
     """Whether the dialect has analyses (CDL only describes)."""
 
@@ -216,9 +233,9 @@ class Dialect(abc.ABC):
                 "Choose one of these forms, or another dialect.",
             )  # fmt: skip
         lines = self._titled(self.header(design))
-        lines += self._models(design.device, design.form)
+        lines += self._models(design.device, design.form, design.scope)
         for cell in design.cells:
-            lines += ["", *self._cell(cell)]
+            lines += ["", *self._cell(cell, design.scope)]
         return "\n".join(lines) + "\n"
 
     def bench(self, bench: Bench) -> str:
@@ -269,8 +286,8 @@ class Dialect(abc.ABC):
         return name
 
     @abc.abstractmethod
-    def element(self, element: Element) -> str:
-        """One instance as one (long) line."""
+    def element(self, element: Element, scope: str = DECK) -> str:
+        """One instance as one (long) line; `scope` precedes names that the text defines."""
 
     @abc.abstractmethod
     def open_cell(self, cell: Cell) -> Iterable[str]:
@@ -281,8 +298,8 @@ class Dialect(abc.ABC):
         """The line that closes it."""
 
     @abc.abstractmethod
-    def device_model(self, device: Device, form: str) -> list[str]:
-        """What must precede instances of a device model."""
+    def device_model(self, device: Device, form: str, scope: str = DECK) -> list[str]:
+        """What must precede instances of a device model; `scope` precedes its name."""
 
     @abc.abstractmethod
     def include(self, file: str) -> str:
@@ -299,13 +316,14 @@ class Dialect(abc.ABC):
     def _bench_body(self, bench: Bench) -> list[str]:
         return [line for text in self.sources(bench) for line in self._wrapped(text)]
 
-    def _models(self, device: Device, form: str) -> list[str]:
-        return [line for text in self.device_model(device, form) for line in self._wrapped(text)]
+    def _models(self, device: Device, form: str, scope: str = DECK) -> list[str]:
+        texts = self.device_model(device, form, scope)
+        return [line for text in texts for line in self._wrapped(text)]
 
-    def _cell(self, cell: Cell) -> list[str]:
+    def _cell(self, cell: Cell, scope: str) -> list[str]:
         lines = [line for text in self.open_cell(cell) for line in self._wrapped(text)]
         for element in cell.elements:
-            lines += self._wrapped(self.element(element))
+            lines += self._wrapped(self.element(element, scope))
         return [*lines, self.close_cell(cell)]
 
     def _titled(self, lines: Sequence[str]) -> list[str]:

@@ -9,6 +9,8 @@ node stand `R_driver` (word lines) and `R_sense` (bit lines), as the drawn array
 capacitances, every segment's capacitance stands between its cell's node and the pin `VSS`.
 
 All element names are those of `xbarspice.netlist.records`; nodes joined by 0 ohm are one node.
+Every cell and device model begins with the name of its design and ``__``, so that two designs can
+stand in one test bench: subcircuits share one space of names in all simulators.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -31,9 +34,15 @@ from xbarspice.netlist.numbers import resistances
 from xbarspice.netlist.records import Netlist, build, config_hash
 
 __all__ = [
-    "FORMS", "Cell", "Design", "Element", "Wires", "deck_elements", "design", "expand", "g_hash",
-    "matrix_hash", "mem_model",
+    "DECK", "FORMS", "Cell", "Design", "Element", "Wires", "deck_elements", "design", "expand",
+    "g_hash", "matrix_hash", "mem_model", "name_of", "refuse_name",
 ]  # fmt: skip
+
+DECK = "xb"
+"""What precedes model names in decks, which hold one array and no cells."""
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*", re.ASCII)
+_LONGEST_NAME = 32
 
 FORMS = ("subcircuit", "verilog_a", "resistor")
 """How a device is written: equations in a subcircuit, a Verilog-A instance, or the resistor 1/G."""
@@ -108,6 +117,21 @@ class Design:
         return self.cells[-1]
 
     @property
+    def name(self) -> str:
+        """Name of the design and of its top cell."""
+        return self.top.name
+
+    @property
+    def scope(self) -> str:
+        """What precedes ``_`` and the rest in the names of inner cells and of the device model."""
+        return _scope(self.name)
+
+    @property
+    def model(self) -> str:
+        """Name of the device model; "RMEM" for resistors."""
+        return mem_model(self.device, self.form, self.scope)
+
+    @property
     def device(self) -> Device:
         """The device model that all arrays share."""
         return self.crossbars[0].device
@@ -125,9 +149,35 @@ def matrix_hash(G: npt.NDArray[np.float64]) -> str:
     return digest.hexdigest()
 
 
-def mem_model(device: Device, form: str) -> str:
-    """Class of the devices in netlists and layout: `RMEM` or the name of the subcircuit."""
-    return "RMEM" if form == "resistor" else f"xb_{device.name}"
+def mem_model(device: Device, form: str, scope: str = DECK) -> str:
+    """Class of the devices in netlists and layout: `RMEM` or the name of the subcircuit.
+
+    Args:
+        device: the model.
+        form: one of `FORMS`.
+        scope: what precedes the model's name: `DECK`, or `Design.scope`.
+    """
+    return "RMEM" if form == "resistor" else f"{scope}_{device.name}"
+
+
+def name_of(crossbars: Sequence[Crossbar]) -> str:
+    """A name that follows from the content of arrays: the same in every form and dialect."""
+    hashes = json.dumps([config_hash(c) for c in crossbars])
+    return f"net_{hashlib.sha256(hashes.encode()).hexdigest()[:8]}"
+
+
+def refuse_name(name: str) -> None:
+    """Refuse what is no name of a design in every dialect and layout format.
+
+    Raises:
+        InputError: letters, digits and single ``_`` between them are needed, a letter first, at
+            most 32.
+    """
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+        raise broken_rule(
+            "the name of a design must be a letter, then letters and digits with single _ between "
+            f"them, {_LONGEST_NAME} at most", repr(name), "Choose another name.",
+        )  # fmt: skip
 
 
 def design(
@@ -136,7 +186,7 @@ def design(
     hierarchical: bool = True,
     form: str = "subcircuit",
     wires: Wires | None = None,
-    name: str = "network",
+    name: str | None = None,
 ) -> Design:
     """Turn arrays into cells.
 
@@ -145,10 +195,11 @@ def design(
         hierarchical: rows, arrays and tiles as cells; otherwise one cell holds every element.
         form: one of `FORMS`; ohmic devices are resistors in every form.
         wires: capacitances of the segments.
-        name: name of the top cell.
+        name: name of the top cell, with which those of all other cells begin; None for `name_of`.
 
     Raises:
-        InputError: an array is no single one, has other line ends or another device model.
+        InputError: an array is no single one, has other line ends or another device model, or the
+            name breaks the rule of `refuse_name`.
     """
     wires = wires or Wires()
     if form not in FORMS:
@@ -163,6 +214,9 @@ def design(
                 f"{crossbars[0].device.name} and {crossbar.device.name}",
                 "Write one design for each model.",
             )
+    name = name_of(crossbars) if name is None else name
+    refuse_name(name)
+    scope = _scope(name)
     form = "resistor" if isinstance(crossbars[0].device, Ohmic) else form
     records = [build(c, np.zeros(c.rows)) for c in crossbars]
     several = len(records) > 1
@@ -174,15 +228,19 @@ def design(
         ports = _ports(record.crossbar, wires)
         outer = tuple(p if p == "VSS" or not several else f"T{k}_{p}" for p in ports)
         pins += [p for p in outer if p not in pins]
-        tile = f"{prefix}tile"
         if hierarchical:
-            cells += _tile_cells(record, wires, form, prefix)
-            pieces.append(Element("X", f"X{tile}", outer, model=tile))
+            cells += _tile_cells(record, wires, form, scope, prefix)
+            model = f"{scope}_{prefix}tile"
+            pieces.append(Element("X", f"X{prefix}tile", outer, model=model))
         else:
             rename = dict(zip(ports, outer, strict=True))
-            pieces += [_renamed(e, prefix, rename) for e in _elements(record, wires, form)]
-    if any(cell.name.lower() == name.lower() for cell in cells):
-        raise broken_rule("`name` must differ from the inner cells", repr(name), "Choose another.")
+            elements = _elements(record, wires, form, scope)
+            pieces += [_renamed(e, prefix, rename) for e in elements]
+    if mem_model(crossbars[0].device, form, scope) in {cell.name for cell in cells}:
+        raise broken_rule(
+            "a device model must not be named like a cell", crossbars[0].device.name,
+            "Register it under another name.",
+        )  # fmt: skip
     top = Cell(name, (*(p for p in pins if p != "VSS"), *(p for p in pins if p == "VSS")),
                tuple(pieces))  # fmt: skip
     return Design(
@@ -235,18 +293,23 @@ def _renamed(element: Element, prefix: str, pins: dict[str, str]) -> Element:
     return dataclasses.replace(element, name=name, nodes=nodes)
 
 
-def deck_elements(record: Netlist, form: str) -> Iterator[Element]:
+def _scope(name: str) -> str:
+    """What precedes the ``_`` and the rest of an inner name; `refuse_name` keeps ``__`` free."""
+    return f"{name}_"
+
+
+def deck_elements(record: Netlist, form: str, scope: str = DECK) -> Iterator[Element]:
     """Every resistance and device of one array at one level, with the nodes of the records."""
     for part in (record.ends, record.wires):
         for name, a, b, ohm in zip(part.names, part.a, part.b, part.ohm, strict=True):
             yield Element("R", name, (a, b), decimal(ohm), _wire_model(name))
-    yield from _device_elements(record, form)
+    yield from _device_elements(record, form, scope)
 
 
-def _elements(record: Netlist, wires: Wires, form: str) -> Iterator[Element]:
+def _elements(record: Netlist, wires: Wires, form: str, scope: str) -> Iterator[Element]:
     """Every element of one array at one level; pads carry the names of the ports."""
     node = _pad_names(record)
-    for e in (*deck_elements(record, form), *_capacitances(record, wires)):
+    for e in (*deck_elements(record, form, scope), *_capacitances(record, wires)):
         yield dataclasses.replace(e, nodes=tuple(node(n) for n in e.nodes))
 
 
@@ -266,9 +329,9 @@ def _pad_names(record: Netlist) -> Callable[[str], str]:
     return renamed
 
 
-def _device_elements(record: Netlist, form: str) -> Iterator[Element]:
+def _device_elements(record: Netlist, form: str, scope: str) -> Iterator[Element]:
     d = record.devices
-    model = mem_model(record.crossbar.device, form)
+    model = mem_model(record.crossbar.device, form, scope)
     nodes = zip(d.names, d.a, d.b, strict=True)
     if form == "resistor":
         for (name, a, b), R in zip(nodes, resistances(d.G), strict=True):
@@ -291,12 +354,12 @@ def _capacitances(record: Netlist, wires: Wires) -> Iterator[Element]:
                     yield Element("C", f"C{kind}_{r}_{c}", (nodes[r, c], "VSS"), decimal(C))
 
 
-def _tile_cells(record: Netlist, wires: Wires, form: str, prefix: str) -> list[Cell]:
+def _tile_cells(record: Netlist, wires: Wires, form: str, scope: str, prefix: str) -> list[Cell]:
     """Row, array and tile cells of one array, in the order of their definition."""
     rows, cols = record.crossbar.rows, record.crossbar.cols
     node = _pad_names(record)
     parts: dict[object, list[Element]] = {"array": [], "tile": []} | {r: [] for r in range(rows)}  # type: ignore[dict-item]
-    for e in _elements(record, wires, form):
+    for e in _elements(record, wires, form, scope):
         kind, _, rest = e.name.partition("_")
         if kind in ("Rwl", "Rbb"):
             parts["tile"].append(e)
@@ -305,21 +368,22 @@ def _tile_cells(record: Netlist, wires: Wires, form: str, prefix: str) -> list[C
         else:
             parts[int(rest.removeprefix("d_").split("_")[0])].append(e)
     ground = ("VSS",) if wires.C_wl or wires.C_bl else ()
+    cell = f"{scope}_{prefix}"
     first = [node(n) for n in record.wl[:, 0]]
     last = [node(n) for n in record.bl[-1]]
     out, instances = [], []
     for r in range(rows):
         bits = [node(n) for n in record.bl[r]]
         pins = {first[r]: "W"} | {n: f"B<{c}>" for c, n in enumerate(bits)}
-        out.append(Cell(f"{prefix}row_{r}", (*pins.values(), *ground), _named(parts[r], pins)))
+        out.append(Cell(f"{cell}row_{r}", (*pins.values(), *ground), _named(parts[r], pins)))
         at = (first[r], *bits, *ground)
-        instances.append(Element("X", f"Xrow_{r}", at, model=f"{prefix}row_{r}"))
+        instances.append(Element("X", f"Xrow_{r}", at, model=f"{cell}row_{r}"))
     edge = {n: f"W<{r}>" for r, n in enumerate(first)} | {n: f"B<{c}>" for c, n in enumerate(last)}
     inside = _named([*instances, *parts["array"]], edge)
-    out.append(Cell(f"{prefix}array", (*edge.values(), *ground), inside))
-    whole = Element("X", "Xarray", (*edge, *ground), model=f"{prefix}array")
+    out.append(Cell(f"{cell}array", (*edge.values(), *ground), inside))
+    whole = Element("X", "Xarray", (*edge, *ground), model=f"{cell}array")
     ports = _ports(record.crossbar, wires)
-    out.append(Cell(f"{prefix}tile", ports, (*parts["tile"], whole)))
+    out.append(Cell(f"{cell}tile", ports, (*parts["tile"], whole)))
     if len(edge) != rows + cols:
         raise AssertionError("lines share a node")  # records never merge two lines
     return out
@@ -332,29 +396,46 @@ def _named(elements: Sequence[Element], pins: dict[str, str]) -> tuple[Element, 
     )
 
 
-def expand(cells: Sequence[Cell], top: str | None = None) -> list[tuple[str, Element]]:
+def expand(cells: Sequence[Cell], *, most: int | None = None) -> list[tuple[str, Element]]:
     """Every R, C and D of a design at one level: (path of instances, element with global nodes).
 
-    Nodes inside a cell get the path of the instance as a prefix (``Xtile.Xarray.w_0_1``).
+    Nodes inside a cell get the path of the instance as a prefix (``Xtile.Xarray.w_0_1``). The last
+    cell is the top.
+
+    Args:
+        cells: the cells.
+        most: how many elements there may be at most; None for any number.
+
+    Raises:
+        InputError: an instance connects too few or too many pins, a cell holds itself, or there
+            are more elements.
     """
-    table = {cell.name.lower(): cell for cell in cells}
+    table = {cell.name: cell for cell in cells}
     out: list[tuple[str, Element]] = []
-
-    def walk(cell: Cell, path: str, outer: dict[str, str]) -> None:
-        for e in cell.elements:
-            nodes = tuple(outer.get(n) or path + n for n in e.nodes)
-            inner = table.get(e.model.lower()) if e.kind == "X" else None
-            if inner is None:
-                out.append((path, dataclasses.replace(e, nodes=nodes)))
-                continue
-            if len(inner.pins) != len(nodes):
-                raise broken_rule(
-                    f"{path}{e.name} must connect the {len(inner.pins)} pins of {inner.name}",
-                    f"{len(nodes)} nodes",
-                    "Write the netlist again.",
-                )
-            walk(inner, f"{path}{e.name}.", dict(zip(inner.pins, nodes, strict=True)))
-
-    start = table[(top or cells[-1].name).lower()]
-    walk(start, "", {p: p for p in start.pins} | {"0": "0"})
+    instances = 0
+    top = cells[-1]
+    stack = [(top, "", {p: p for p in top.pins}, iter(top.elements))]
+    while stack:
+        _, path, outer, elements = stack[-1]
+        e = next(elements, None)
+        if e is None:
+            stack.pop()
+            continue
+        if most is not None and max(len(out), instances) > most:
+            raise broken_rule(f"there must be {most} elements at most", "more", "Write it again.")
+        nodes = tuple(outer.get(n) or path + n for n in e.nodes)
+        cell = table.get(e.model) if e.kind == "X" else None
+        if cell is None:
+            out.append((path, dataclasses.replace(e, nodes=nodes)))
+            continue
+        instances += 1
+        if len(cell.pins) != len(nodes):
+            raise broken_rule(
+                f"{path}{e.name} must connect the {len(cell.pins)} pins of {cell.name}",
+                f"{len(nodes)} nodes", "Write the netlist again.",
+            )  # fmt: skip
+        if len(stack) > len(cells):
+            raise broken_rule("a cell must not hold itself", cell.name, "Write the netlist again.")
+        pins = dict(zip(cell.pins, nodes, strict=True))
+        stack.append((cell, f"{path}{e.name}.", pins, iter(cell.elements)))
     return out

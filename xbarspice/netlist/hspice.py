@@ -16,10 +16,12 @@ tests.
 
 from __future__ import annotations
 
+import re
+
 from xbarspice.devices import Device
 from xbarspice.devices.numbers import decimal
 from xbarspice.netlist.dialect import Bench
-from xbarspice.netlist.hierarchy import mem_model
+from xbarspice.netlist.hierarchy import DECK, mem_model
 from xbarspice.netlist.records import Netlist
 from xbarspice.netlist.spice import SpiceDialect
 
@@ -35,13 +37,14 @@ class Hspice(SpiceDialect):
 
     name = "hspice"
     suffix = ".sp"
+    remark = re.compile(r"\s\$(?=\s|$)")
     forms = ("subcircuit", "verilog_a", "resistor")
     functions = {"ln": "log", "sgn": "sgn"}  # noqa: RUF012 - a constant of the class
 
-    def device_model(self, device: Device, form: str) -> list[str]:
+    def device_model(self, device: Device, form: str, scope: str = DECK) -> list[str]:
         if form == "verilog_a":
-            return [f'.hdl "{mem_model(device, form)}.va"']
-        return super().device_model(device, form)
+            return [f'.hdl "{mem_model(device, form, scope)}.va"']
+        return super().device_model(device, form, scope)
 
     def statement(self, kind: str, name: str, nodes: tuple[str, str], text: str) -> str:
         a, b = nodes

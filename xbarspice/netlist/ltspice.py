@@ -12,6 +12,8 @@ LTspice has no Verilog-A.
 
 from __future__ import annotations
 
+import re
+
 from xbarspice.devices.numbers import decimal
 from xbarspice.netlist.dialect import Bench
 from xbarspice.netlist.records import Netlist
@@ -25,6 +27,8 @@ class LTspice(SpiceDialect):
 
     name = "ltspice"
     suffix = ".cir"
+    remark = re.compile(";")
+    bus = ""
     params_word = " params:"
     ternary = False
 

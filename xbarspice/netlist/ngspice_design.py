@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from xbarspice.devices import Device
 from xbarspice.devices.forms import default_parameters, spice_body
 from xbarspice.netlist.dialect import Bench
-from xbarspice.netlist.hierarchy import Element, mem_model
+from xbarspice.netlist.hierarchy import DECK, Element, mem_model
 from xbarspice.netlist.ngspice import SWEEP, plateaus, tolerances
 from xbarspice.netlist.ngspice import write as write_deck
 from xbarspice.netlist.records import Netlist
@@ -19,13 +21,14 @@ class Ngspice(SpiceDialect):
 
     name = "ngspice"
     suffix = ".cir"
+    remark = re.compile(r";|\s//|\s\$(?=\s|$)")
     forms = ("subcircuit", "verilog_a", "resistor")
 
     def write(self, netlist: Netlist) -> str:
         return write_deck(netlist)
 
-    def device_model(self, device: Device, form: str) -> list[str]:
-        name = mem_model(device, form)
+    def device_model(self, device: Device, form: str, scope: str = DECK) -> list[str]:
+        name = mem_model(device, form, scope)
         if form == "verilog_a":
             return [f".model {name} {name}"]
         if form == "resistor":
@@ -33,8 +36,8 @@ class Ngspice(SpiceDialect):
         head = f".subckt {name} p n {default_parameters(device)}"
         return [head, *spice_body(device), f".ends {name}"]
 
-    def element(self, element: Element) -> str:
-        text = super().element(element)
+    def element(self, element: Element, scope: str = DECK) -> str:
+        text = super().element(element, scope)
         return f"N{text[1:]}" if element.kind == "N" else text
 
     def sources(self, bench: Bench) -> list[str]:
@@ -51,8 +54,7 @@ class Ngspice(SpiceDialect):
                     *plateaus(list(s.volts)),
                 ]
             lines = [*drives, *lines]
-        model = mem_model(bench.device, bench.form)
-        osdi = [f"pre_osdi {model}.osdi"] if bench.form == "verilog_a" else []
+        osdi = [f"pre_osdi {bench.model}.osdi"] if bench.form == "verilog_a" else []
         volts = max((abs(v) for s in bench.drives for v in s.volts), default=0.0)
         options = tolerances(bench.slope, volts)
         return [*lines, f".options {options} klu", ".control", *osdi, "set numdgt=15",

@@ -1,9 +1,14 @@
-"""Numbers in netlists: decimal text that reads back to exactly the same float."""
+"""Numbers in netlists: decimal text that reads back to exactly the same float.
+
+Texts are written without factors. Read are also the factors of SPICE, where ``1M`` is a thousandth
+in either case, and of Spectre, where it is a million: exactly, as decimals.
+"""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from decimal import Context, Decimal
 
 import numpy as np
@@ -11,9 +16,22 @@ import numpy.typing as npt
 
 from xbarspice.errors import NetlistError
 
-__all__ = ["conductance", "number", "number_like", "resistances"]
+__all__ = [
+    "SPECTRE_FACTORS", "SPICE_FACTORS", "conductance", "exact", "number", "number_like",
+    "resistances",
+]  # fmt: skip
 
-_PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+SPICE_FACTORS = {"t": 12, "g": 9, "meg": 6, "k": 3, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15}
+"""Powers of ten that all descendants of SPICE write alike, in small or capital letters."""
+SPICE_FACTORS |= {name.upper(): power for name, power in SPICE_FACTORS.items()} | {"Meg": 6}
+
+SPECTRE_FACTORS = {
+    "T": 12, "G": 9, "M": 6, "K": 3, "k": 3, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15,
+}  # fmt: skip
+"""Those of Spectre, which tells capital from small letters."""
+
+_PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+_SCALED = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))([a-z]+)", re.IGNORECASE | re.ASCII)
 _LONG = Context(prec=21)
 
 
@@ -22,18 +40,35 @@ def number_like(text: str) -> bool:
     return bool(_PLAIN.fullmatch(text))
 
 
-def number(text: str) -> float:
-    """Read a plain decimal number.
+def exact(text: str, factors: Mapping[str, int] | None = None) -> Decimal:
+    """Read a decimal number exactly.
+
+    Args:
+        text: a plain decimal, or one without exponent that ends in one of the factors.
+            A number so small that it is the float 0 is refused.
+        factors: name -> power of ten; None for plain decimals only.
 
     Raises:
-        NetlistError: the text has a unit suffix (where ``1M`` means milli), a comma or anything
-            else that simulators read in different ways, or the value is not finite.
+        NetlistError: the text has a unit, another factor, a comma or anything else that simulators
+            read in different ways, or the value is no finite float.
     """
-    if _PLAIN.fullmatch(text) and math.isfinite(value := float(text)):
-        return value
+    scaled = _SCALED.fullmatch(text) if factors else None
+    if scaled and factors and scaled[2] in factors:
+        plain = f"{scaled[1]}e{factors[scaled[2]]}"
+    else:
+        plain = text
+    if _PLAIN.fullmatch(plain) and math.isfinite(value := float(plain)):
+        zero = not plain.lower().partition("e")[0].strip("+-0.")
+        if value or zero:
+            return Decimal(0) if zero else Decimal(plain)
     raise NetlistError(
         f"numbers must be plain decimals; received {text!r}. Write 1e-3 instead of 1m."
     )
+
+
+def number(text: str, factors: Mapping[str, int] | None = None) -> float:
+    """`exact` as the nearest float."""
+    return float(exact(text, factors))
 
 
 def resistances(G: npt.NDArray[np.float64]) -> list[str]:
@@ -56,8 +91,10 @@ def resistances(G: npt.NDArray[np.float64]) -> list[str]:
     return texts
 
 
-def conductance(text: str) -> float:
+def conductance(text: str, factors: Mapping[str, int] | None = None) -> float:
     """The conductance in S whose resistance was written by `resistances`."""
-    number(text)
-    digits = sum(c.isdigit() for c in text.lower().partition("e")[0].lstrip("-0."))
-    return 1.0 / float(text) if digits < 19 else float(_LONG.divide(Decimal(1), Decimal(text)))
+    R = exact(text, factors)
+    if not R:
+        raise NetlistError(f"a device must have a resistance; received {text!r}. Write 1/G.")
+    long = len(R.as_tuple().digits) >= 19
+    return float(_LONG.divide(Decimal(1), R)) if long else 1.0 / float(R)

@@ -13,6 +13,7 @@ independent parser (PyPI `eda-netlist-parser`) reads them in the tests.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from xbarspice.devices import Device
@@ -20,7 +21,8 @@ from xbarspice.devices.forms import default_parameters
 from xbarspice.devices.numbers import decimal, decimals
 from xbarspice.netlist.dialect import Bench, Dialect, folded
 from xbarspice.netlist.expressions import statements, translated
-from xbarspice.netlist.hierarchy import Cell, Element, mem_model
+from xbarspice.netlist.hierarchy import DECK, Cell, Element, mem_model
+from xbarspice.netlist.numbers import SPECTRE_FACTORS
 from xbarspice.netlist.records import Netlist
 
 __all__ = ["SPECTRE", "Spectre", "write"]
@@ -32,13 +34,17 @@ class Spectre(Dialect):
     name = "spectre"
     suffix = ".scs"
     comment = "//"
+    remark = re.compile(r"\s//")
+    case_sensitive = True
+    factors = SPECTRE_FACTORS
+    bus = r"\\<\d+\\>"
     opening = ("simulator lang=spectre",)
     forms = ("subcircuit", "verilog_a", "resistor")
 
     def node(self, name: str) -> str:
         return name.replace("<", "\\<").replace(">", "\\>")
 
-    def element(self, element: Element) -> str:
+    def element(self, element: Element, scope: str = DECK) -> str:
         nodes = " ".join(map(self.node, element.nodes))
         if element.kind == "X":
             return f"{element.name} ({nodes}) {element.model}"
@@ -57,8 +63,8 @@ class Spectre(Dialect):
     def include(self, file: str) -> str:
         return f'include "{file}"'
 
-    def device_model(self, device: Device, form: str) -> list[str]:
-        name = mem_model(device, form)
+    def device_model(self, device: Device, form: str, scope: str = DECK) -> list[str]:
+        name = mem_model(device, form, scope)
         if form == "verilog_a":
             return [f'ahdl_include "{name}.va"']
         if form == "resistor":

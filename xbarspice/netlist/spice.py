@@ -12,7 +12,8 @@ from xbarspice.devices.forms import default_parameters
 from xbarspice.devices.numbers import decimal, decimals
 from xbarspice.netlist.dialect import Bench, Dialect
 from xbarspice.netlist.expressions import statements, translated
-from xbarspice.netlist.hierarchy import Cell, Element, mem_model
+from xbarspice.netlist.hierarchy import DECK, Cell, Element, mem_model
+from xbarspice.netlist.numbers import SPICE_FACTORS
 
 __all__ = ["SpiceDialect"]
 
@@ -20,12 +21,13 @@ __all__ = ["SpiceDialect"]
 class SpiceDialect(Dialect):
     """SPICE cards: ``R1 a b 1.0``, ``X1 a b cell xb_g=1.0``, ``.subckt``, ``.ends``."""
 
+    factors: ClassVar[Mapping[str, int]] = SPICE_FACTORS
     params_word: ClassVar[str] = ""
     """What stands before the parameters of a subcircuit or instance."""
     functions: ClassVar[Mapping[str, str]] = {"ln": "ln", "sgn": "sgn"}
     ternary: ClassVar[bool] = True
 
-    def element(self, element: Element) -> str:
+    def element(self, element: Element, scope: str = DECK) -> str:
         nodes = " ".join(map(self.node, element.nodes))
         if element.kind == "X":
             return f"{element.name} {nodes} {element.model}"
@@ -43,10 +45,10 @@ class SpiceDialect(Dialect):
     def include(self, file: str) -> str:
         return f'.include "{file}"'
 
-    def device_model(self, device: Device, form: str) -> list[str]:
+    def device_model(self, device: Device, form: str, scope: str = DECK) -> list[str]:
         if form == "resistor":
             return []
-        name = mem_model(device, form)
+        name = mem_model(device, form, scope)
         defaults = default_parameters(device)
         lines = [f".subckt {name} p n{self.params_word} {defaults}"]
         for s in statements(device):

@@ -6,12 +6,13 @@ point a vector follows an ``alter`` of the drivers. The raw file of vector k is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from xbarspice.devices import Device
 from xbarspice.devices.numbers import decimal
 from xbarspice.netlist.dialect import Bench, Dialect, folded
-from xbarspice.netlist.hierarchy import Cell, Element, mem_model
+from xbarspice.netlist.hierarchy import DECK, Cell, Element, mem_model
 from xbarspice.netlist.records import Netlist
 
 __all__ = ["VACASK", "Vacask", "write"]
@@ -23,12 +24,15 @@ class Vacask(Dialect):
     name = "vacask"
     suffix = ".sim"
     comment = "//"
+    remark = re.compile(r"\s//")
+    case_sensitive = True
+    bus = ""
     forms = ("verilog_a", "resistor")
 
     def node(self, name: str) -> str:
         return name.replace("<", "_").replace(">", "")
 
-    def element(self, element: Element) -> str:
+    def element(self, element: Element, scope: str = DECK) -> str:
         nodes = " ".join(map(self.node, element.nodes))
         if element.kind == "X":
             return f"{element.name} ({nodes}) {element.model}"
@@ -36,7 +40,7 @@ class Vacask(Dialect):
             params = " ".join(f"{k}={v}" for k, v in element.params)
             return f"{element.name} ({nodes}) {element.model}_model {params}"
         master, key = ("capacitor", "c") if element.kind == "C" else ("resistor", "r")
-        return f"{element.name} ({nodes}) xb_{master} {key}={element.value}"
+        return f"{element.name} ({nodes}) {scope}_{master} {key}={element.value}"
 
     def open_cell(self, cell: Cell) -> Iterable[str]:
         return [f"subckt {cell.name}({' '.join(map(self.node, cell.pins))})"]
@@ -47,14 +51,14 @@ class Vacask(Dialect):
     def include(self, file: str) -> str:
         return f'include "{file}"'
 
-    def device_model(self, device: Device, form: str) -> list[str]:
+    def device_model(self, device: Device, form: str, scope: str = DECK) -> list[str]:
         base = [
             'load "resistor.osdi"', 'load "capacitor.osdi"',
-            "model xb_resistor resistor", "model xb_capacitor capacitor",
+            f"model {scope}_resistor resistor", f"model {scope}_capacitor capacitor",
         ]  # fmt: skip
         if form == "resistor":
             return base
-        name = mem_model(device, form)
+        name = mem_model(device, form, scope)
         return [*base, f'load "{name}.osdi"', f"model {name}_model {name}"]
 
     def sources(self, bench: Bench) -> list[str]:

@@ -13,6 +13,8 @@ allowed characters was not at hand). Xyce itself has never run these texts: it i
 
 from __future__ import annotations
 
+import re
+
 from xbarspice.devices.numbers import decimal
 from xbarspice.netlist.dialect import Bench
 from xbarspice.netlist.numbers import number_like
@@ -27,6 +29,7 @@ class Xyce(SpiceDialect):
 
     name = "xyce"
     suffix = ".cir"
+    remark = re.compile(";")
     params_word = " PARAMS:"
 
     def statement(self, kind: str, name: str, nodes: tuple[str, str], text: str) -> str:

@@ -1,9 +1,10 @@
 """From mapped arrays to tapeout: proven netlists, layout, LVS and the programming plan."""
 
 from xbarspice.tapeout.check import FolderCheck, check_folder
-from xbarspice.tapeout.flow import as_drawn, tapeout, write_netlists
+from xbarspice.tapeout.flow import as_drawn, tapeout
 from xbarspice.tapeout.layout import draw, picture, save
 from xbarspice.tapeout.lvs import LvsReport, compare_layout
+from xbarspice.tapeout.netlists import write_netlists
 from xbarspice.tapeout.program import Plan, plan
 from xbarspice.tapeout.technology import Technology
 from xbarspice.tapeout.technology import load as load_technology

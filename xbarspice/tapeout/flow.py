@@ -14,22 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 import xbarspice
+from xbarspice import store
 from xbarspice.array import READ, Crossbar
-from xbarspice.devices import Ohmic, forms
 from xbarspice.errors import broken_rule
 from xbarspice.mapping import MappedNetwork
-from xbarspice.netlist.design_reader import prove
-from xbarspice.netlist.dialect import bench
-from xbarspice.netlist.hierarchy import FORMS, Design, Wires, design, g_hash, mem_model
-from xbarspice.netlist.writers import design_dialect, dialects
+from xbarspice.netlist.hierarchy import Wires, g_hash, name_of, refuse_name
+from xbarspice.netlist.writers import dialects
 from xbarspice.studies.inference import infer
 from xbarspice.tapeout import layout as drawing
-from xbarspice.tapeout.check import MANIFEST
+from xbarspice.tapeout.check import INPUTS, MANIFEST, NETWORK
 from xbarspice.tapeout.lvs import LvsReport, cdl_of, compare_layout
+from xbarspice.tapeout.netlists import refuse_form, write_netlists
 from xbarspice.tapeout.program import plan
 from xbarspice.tapeout.technology import Technology
 
-__all__ = ["add_file", "as_drawn", "save_manifest", "tapeout", "write_netlists"]
+__all__ = ["add_file", "as_drawn", "save_manifest", "tapeout"]
 
 Progress = Callable[[int, int], None]
 
@@ -45,106 +44,10 @@ def as_drawn(mapped: MappedNetwork, wires: dict[str, float]) -> MappedNetwork:
     return replace(mapped, arrays=tuple(array.replace(**wires) for array in mapped.arrays))
 
 
-def write_netlists(
-    mapped: MappedNetwork, x: npt.ArrayLike, folder: Path, *,
-    names: Sequence[str] | None = None, wires: Wires | None = None, form: str = "subcircuit",
-) -> list[dict[str, Any]]:  # fmt: skip
-    """Write hierarchical and flat design and the test benches in several dialects, and prove each.
-
-    Args:
-        mapped: the network.
-        x: network inputs of the test benches, (points, inputs).
-        folder: a sub-folder a dialect is made in it.
-        names: dialects; None for all.
-        wires: capacitances.
-        form: "subcircuit", "verilog_a" or "resistor". CDL is always written with resistors (what
-            LVS reads), VACASK with Verilog-A if "subcircuit" is asked for.
-
-    Returns:
-        One record a file for the manifest.
-
-    Raises:
-        NetlistError: a text does not describe the arrays (nothing that is wrong stays unseen).
-    """
-    names = dialects() if names is None else names
-    _refuse_form(names, form, mapped.arrays[0])
-    answers = infer(mapped, x, "surrogate").blocks
-    arrays = [array.replace(ends=READ) for array in mapped.arrays]
-    records = []
-    for name in names:
-        dialect = design_dialect(name)
-        own = _own_form(name, form)
-        place = folder / name
-        place.mkdir(parents=True, exist_ok=True)
-        files: dict[str, tuple[str, str]] = {}
-        for hierarchical in (True, False):
-            file = f"network{'' if hierarchical else '_flat'}{dialect.suffix}"
-            it = design(arrays, hierarchical=hierarchical, form=own, wires=wires)
-            text = dialect.design(it)
-            prove(text, name, it)
-            files[file] = ("design", text)
-            records.append(_described(file, name, it))
-            if not (dialect.runs and hierarchical):
-                continue
-            for k, answer in enumerate(answers):
-                tb = bench(it, answer.block.array, answer.crossbar, answer.V_in, answer.V_out,
-                           include=file)  # fmt: skip
-                files[f"bench_block{k}{dialect.suffix}"] = ("test bench", dialect.bench(tb))
-        if own == "verilog_a" and not arrays[0].device.linear:
-            device = arrays[0].device
-            files[f"{mem_model(device, own)}.va"] = ("device model", forms.verilog_a(device))
-        for file, (kind, text) in files.items():
-            (place / file).write_text(text, encoding="utf-8")
-            same = next((r for r in records if r["file"] == file and r["dialect"] == name), None)
-            if same is None:
-                same = {"file": file, "dialect": name, "kind": kind}
-                records.append(same)
-            same["sha256"] = hashlib.sha256(text.encode()).hexdigest()
-    for record in records:
-        record["file"] = f"{folder.name}/{record['dialect']}/{record['file']}"
-    return records
-
-
-def _own_form(dialect: str, form: str) -> str:
-    """The form that a dialect writes when one is asked for."""
-    return {("vacask", "subcircuit"): "verilog_a"}.get(
-        (dialect, form), "resistor" if dialect == "cdl" else form
-    )
-
-
-def _refuse_form(names: Sequence[str], form: str, array: Crossbar) -> None:
-    """Say before any work which dialects cannot write the form."""
-    if form not in FORMS:
-        raise broken_rule(f"`form` must be one of {list(FORMS)}", repr(form), "Use one of them.")
-    lacking = [n for n in names if _own_form(n, form) not in design_dialect(n).forms]
-    if lacking and not isinstance(array.device, Ohmic):
-        able = [n for n in dialects() if n not in lacking]
-        raise broken_rule(
-            f"every dialect must know devices as {form!r}", f"{', '.join(lacking)}, which do not",
-            f"Choose among {', '.join(able)} (--dialect), or another form.",
-        )  # fmt: skip
-
-
-def _described(file: str, dialect: str, it: Design) -> dict[str, Any]:
-    spelt = design_dialect(dialect).node
-    return {
-        "file": file,
-        "dialect": dialect,
-        "kind": "design",
-        "top": it.top.name,
-        "hierarchical": it.hierarchical,
-        "form": it.form,
-        "ports": [spelt(pin) for pin in it.top.pins],
-        "G_sha256": [g_hash(array) for array in it.crossbars],
-        "config": it.config,
-        "proven": "read back; every element, G, wires and ports equal",
-    }
-
-
 def tapeout(
     mapped: MappedNetwork, x: npt.ArrayLike, folder: Path, technology: Technology, *,
     y: npt.ArrayLike | None = None, names: Sequence[str] | None = None,
-    form: str = "subcircuit", order: str = "conductance",
+    form: str = "subcircuit", order: str = "conductance", name: str | None = None,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Draw, extract, compare, write and prove netlists, and plan the programming.
@@ -160,33 +63,42 @@ def tapeout(
         names: dialects; None for all.
         form: how devices are written.
         order: write order of the plan.
+        name: of the design: all cells of netlists and layouts begin with it, so that two designs
+            can stand in one test bench or mask; None for one that follows from the content.
         progress: called with (steps done, steps).
 
     Returns:
         The record that ``manifest.json`` holds; `check_folder` holds the folder against it.
     """
-    _refuse_form(dialects() if names is None else names, form, mapped.arrays[0])
+    refuse_form(dialects() if names is None else names, form, mapped.arrays[0])
+    name = name_of(mapped.arrays) if name is None else name
+    refuse_name(name)
+    refuse_name(_tile_name(name, len(mapped.arrays) - 1))
     total = 2 * len(mapped.arrays) + 2
     reports = []
     files = [_hashed(folder, p, "settings") for p in sorted(folder.iterdir()) if p.is_file()]
-    for sub in ("layout", "plan"):
+    for sub in ("layout", "plan", "network"):
         (folder / sub).mkdir()
     for k, array in enumerate(mapped.arrays):
-        report, paths = _draw_tile(array, technology, folder / "layout", k)
+        report, paths = _draw_tile(array, technology, folder / "layout", k, _tile_name(name, k))
         reports.append(report)
         files += [_hashed(folder, p, "layout") for p in paths]
         progress(k + 1, total)
     drawn = as_drawn(mapped, _wires(reports, mapped))
+    files += _save_network(drawn, x, folder)
     for k, array in enumerate(drawn.arrays):
         paths = _plan_tile(array, mapped.V_read, order, folder / "plan", k)
         files += [_hashed(folder, p, "programming plan") for p in paths]
         progress(len(mapped.arrays) + k + 1, total)
     capacitances = Wires(**technology.capacitances())
     files += write_netlists(drawn, x, folder / "netlists", names=names, wires=capacitances,
-                            form=form)  # fmt: skip
+                            form=form, name=name)  # fmt: skip
     progress(total - 1, total)
     record = {
         "xbarspice": xbarspice.__version__,
+        "name": name,
+        "form": form,
+        "dialects": list(dialects() if names is None else names),
         "technology": technology.model_dump(mode="json"),
         "device": mapped.arrays[0].device.name,
         "tiles": [_tile_record(a, r) for a, r in zip(drawn.arrays, reports, strict=True)],
@@ -217,15 +129,30 @@ def _wires(reports: Sequence[LvsReport], mapped: MappedNetwork) -> dict[str, flo
     return out
 
 
+def _save_network(drawn: MappedNetwork, x: npt.ArrayLike, folder: Path) -> list[dict[str, Any]]:
+    """What the check writes the netlists from again: network as drawn, inputs of the benches."""
+    store.save_mapped(folder / NETWORK, drawn)
+    np.savez(folder / INPUTS, x=np.asarray(x, dtype=np.float64))
+    return [
+        _hashed(folder, folder / NETWORK, "mapped network"),
+        _hashed(folder, folder / INPUTS, "inputs"),
+    ]
+
+
+def _tile_name(name: str, k: int) -> str:
+    """Name of the cell of a tile's drawing."""
+    return f"{name}_tile_{k}"
+
+
 def _draw_tile(
-    array: Crossbar, technology: Technology, folder: Path, k: int
+    array: Crossbar, technology: Technology, folder: Path, k: int, cell: str
 ) -> tuple[LvsReport, list[Path]]:
     tile = array.replace(ends=READ, **technology.wires())
     name = f"tile_{k}"
-    drawn = drawing.draw(tile, technology, name)
+    drawn = drawing.draw(tile, technology, cell)
     paths = drawing.save(drawn, folder, name)
     again = drawing.read(paths[0])  # what is compared is the file that is handed over
-    cdl = cdl_of(tile, name)
+    cdl = cdl_of(tile, cell)
     report = compare_layout(again, tile, technology, cdl)
     for suffix, text in (
         (".cdl", cdl),

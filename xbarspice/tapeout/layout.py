@@ -74,7 +74,7 @@ def draw(crossbar: Crossbar, technology: Technology, name: str = "crossbar") -> 
     Args:
         crossbar: a single array; only its shape and which devices are absent matter.
         technology: layers and dimensions.
-        name: name of the top cell.
+        name: name of the top cell, with which those of the others begin.
 
     Raises:
         EngineMissingError: KLayout's package is not installed.
@@ -84,7 +84,7 @@ def draw(crossbar: Crossbar, technology: Technology, name: str = "crossbar") -> 
     layout.dbu = technology.dbu
     grid = Grid(crossbar.rows, crossbar.cols, technology)
     top = layout.create_cell(name)
-    device = layout.create_cell("device")
+    device = layout.create_cell(f"{name}__device")
     half = grid.units(technology.device.size) // 2
     device.shapes(layout.layer(*technology.device.layer)).insert(kdb.Box(-half, -half, half, half))
     G = crossbar.G_flat[0]
@@ -93,7 +93,7 @@ def draw(crossbar: Crossbar, technology: Technology, name: str = "crossbar") -> 
             if G[r, c] > 0:
                 at = kdb.Trans(grid.x(c), grid.y(r))
                 top.insert(kdb.CellInstArray(device.cell_index(), at))
-    pad = _pad_cell(layout, grid)
+    pad = _pad_cell(layout, grid, f"{name}__pad")
     for r in range(crossbar.rows):
         _line(layout, top, pad, grid, "WL", r)
     for c in range(crossbar.cols):
@@ -101,10 +101,10 @@ def draw(crossbar: Crossbar, technology: Technology, name: str = "crossbar") -> 
     return layout
 
 
-def _pad_cell(layout: kdb.Layout, grid: Grid) -> kdb.Cell:
+def _pad_cell(layout: kdb.Layout, grid: Grid, name: str) -> kdb.Cell:
     """Land and cuts; the metal below belongs to the line."""
     kdb, t = klayout_db(), grid.technology
-    cell = layout.create_cell("pad")
+    cell = layout.create_cell(name)
     half = grid.units(t.pad.size) // 2
     cell.shapes(layout.layer(*t.pad.layer)).insert(kdb.Box(-half, -half, half, half))
     cut, step = grid.units(t.via.size) // 2, grid.units(t.via.pitch)

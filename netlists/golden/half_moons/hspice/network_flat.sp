@@ -1,18 +1,18 @@
-* xbarspice design network, hspice dialect, flat
+* xbarspice design half_moons, hspice dialect, flat
 * version: 0.1.0
-* config: 90dfe9cb99c15b4e1992aed9ac0664420d865393280998bc6ac001a2e9d7f78f
+* config: d2af15a6827bc7aee76c20451aafc3d97344f5cfec48cdc6d22a0672618b0ad5
 * form: subcircuit
 * device: sinh_tio2 b=2.71689828 V_read=0.2
 * tile 0: 8 word lines x 8 bit lines, G sha256 4e301e3c7be684bfdcb26f0513d7a3838986553f440f032818546ec8054a2cd7
 * tile 0: R_wl=1.0 R_bl=1.0 R_driver=3.25 R_sense=3.25
 * pins: word lines from the top (WL 0 first), then bit lines from the left (BL 0 first)
-.subckt xb_sinh_tio2 p n xb_g=0.0001
+.subckt half_moons__sinh_tio2 p n xb_g=0.0001
 .param xb_b=2.71689828
 .param xb_k=0.3505591994397548
 G1 p n cur='xb_g*xb_k*sinh(xb_b*v(p,n))'
-.ends xb_sinh_tio2
+.ends half_moons__sinh_tio2
 
-.subckt network WL<0> WL<1> WL<2> WL<3> WL<4> WL<5> WL<6> WL<7> BL<0> BL<1> BL<2> BL<3> BL<4>
+.subckt half_moons WL<0> WL<1> WL<2> WL<3> WL<4> WL<5> WL<6> WL<7> BL<0> BL<1> BL<2> BL<3> BL<4>
 + BL<5> BL<6> BL<7>
 Rwl_0 WL<0> w_0_0 3.25
 Rwl_1 WL<1> w_1_0 3.25
@@ -142,68 +142,68 @@ Rb_6_4 b_6_4 b_7_4 1.0
 Rb_6_5 b_6_5 b_7_5 1.0
 Rb_6_6 b_6_6 b_7_6 1.0
 Rb_6_7 b_6_7 b_7_7 1.0
-Xd_0_0 w_0_0 b_0_0 xb_sinh_tio2 xb_g=0.0001
-Xd_0_1 w_0_1 b_0_1 xb_sinh_tio2 xb_g=0.0003351524180283982
-Xd_0_2 w_0_2 b_0_2 xb_sinh_tio2 xb_g=0.0001
-Xd_0_3 w_0_3 b_0_3 xb_sinh_tio2 xb_g=0.0001
-Xd_0_4 w_0_4 b_0_4 xb_sinh_tio2 xb_g=0.0001
-Xd_0_5 w_0_5 b_0_5 xb_sinh_tio2 xb_g=0.0001
-Xd_0_6 w_0_6 b_0_6 xb_sinh_tio2 xb_g=0.00015047254472419513
-Xd_0_7 w_0_7 b_0_7 xb_sinh_tio2 xb_g=0.0005
-Xd_1_0 w_1_0 b_1_0 xb_sinh_tio2 xb_g=0.00025333830894291187
-Xd_1_1 w_1_1 b_1_1 xb_sinh_tio2 xb_g=0.0001
-Xd_1_2 w_1_2 b_1_2 xb_sinh_tio2 xb_g=0.0001428216799441697
-Xd_1_3 w_1_3 b_1_3 xb_sinh_tio2 xb_g=0.0003999107381890493
-Xd_1_4 w_1_4 b_1_4 xb_sinh_tio2 xb_g=0.00015858512471762857
-Xd_1_5 w_1_5 b_1_5 xb_sinh_tio2 xb_g=0.00019085982254332461
-Xd_1_6 w_1_6 b_1_6 xb_sinh_tio2 xb_g=0.0001
-Xd_1_7 w_1_7 b_1_7 xb_sinh_tio2 xb_g=0.0001
-Xd_2_0 w_2_0 b_2_0 xb_sinh_tio2 xb_g=0.0001
-Xd_2_1 w_2_1 b_2_1 xb_sinh_tio2 xb_g=0.00018338694961131304
-Xd_2_2 w_2_2 b_2_2 xb_sinh_tio2 xb_g=0.00016959361464651064
-Xd_2_3 w_2_3 b_2_3 xb_sinh_tio2 xb_g=0.00015880064667455184
-Xd_2_4 w_2_4 b_2_4 xb_sinh_tio2 xb_g=0.00020611380390875763
-Xd_2_5 w_2_5 b_2_5 xb_sinh_tio2 xb_g=0.00018534227265901742
-Xd_2_6 w_2_6 b_2_6 xb_sinh_tio2 xb_g=0.0001
-Xd_2_7 w_2_7 b_2_7 xb_sinh_tio2 xb_g=0.0001
-Xd_3_0 w_3_0 b_3_0 xb_sinh_tio2 xb_g=0.0001597552467578103
-Xd_3_1 w_3_1 b_3_1 xb_sinh_tio2 xb_g=0.0001
-Xd_3_2 w_3_2 b_3_2 xb_sinh_tio2 xb_g=0.0001
-Xd_3_3 w_3_3 b_3_3 xb_sinh_tio2 xb_g=0.0001
-Xd_3_4 w_3_4 b_3_4 xb_sinh_tio2 xb_g=0.0001
-Xd_3_5 w_3_5 b_3_5 xb_sinh_tio2 xb_g=0.0001
-Xd_3_6 w_3_6 b_3_6 xb_sinh_tio2 xb_g=0.00017742781826405034
-Xd_3_7 w_3_7 b_3_7 xb_sinh_tio2 xb_g=0.00022393538248831
-Xd_4_0 w_4_0 b_4_0 xb_sinh_tio2 xb_g=0.000321703468056373
-Xd_4_1 w_4_1 b_4_1 xb_sinh_tio2 xb_g=0.0001
-Xd_4_2 w_4_2 b_4_2 xb_sinh_tio2 xb_g=0.0001
-Xd_4_3 w_4_3 b_4_3 xb_sinh_tio2 xb_g=0.0005000000000000001
-Xd_4_4 w_4_4 b_4_4 xb_sinh_tio2 xb_g=0.0001
-Xd_4_5 w_4_5 b_4_5 xb_sinh_tio2 xb_g=0.00016344072389636125
-Xd_4_6 w_4_6 b_4_6 xb_sinh_tio2 xb_g=0.0001
-Xd_4_7 w_4_7 b_4_7 xb_sinh_tio2 xb_g=0.0001
-Xd_5_0 w_5_0 b_5_0 xb_sinh_tio2 xb_g=0.0001
-Xd_5_1 w_5_1 b_5_1 xb_sinh_tio2 xb_g=0.000437503990756535
-Xd_5_2 w_5_2 b_5_2 xb_sinh_tio2 xb_g=0.0002585482415626944
-Xd_5_3 w_5_3 b_5_3 xb_sinh_tio2 xb_g=0.0001
-Xd_5_4 w_5_4 b_5_4 xb_sinh_tio2 xb_g=0.00028769584804237805
-Xd_5_5 w_5_5 b_5_5 xb_sinh_tio2 xb_g=0.0001
-Xd_5_6 w_5_6 b_5_6 xb_sinh_tio2 xb_g=0.00013082374071659127
-Xd_5_7 w_5_7 b_5_7 xb_sinh_tio2 xb_g=0.0002026676874286281
-Xd_6_0 w_6_0 b_6_0 xb_sinh_tio2 xb_g=0.0003218057329534113
-Xd_6_1 w_6_1 b_6_1 xb_sinh_tio2 xb_g=0.0001
-Xd_6_2 w_6_2 b_6_2 xb_sinh_tio2 xb_g=0.0001
-Xd_6_3 w_6_3 b_6_3 xb_sinh_tio2 xb_g=0.0001
-Xd_6_4 w_6_4 b_6_4 xb_sinh_tio2 xb_g=0.0001
-Xd_6_5 w_6_5 b_6_5 xb_sinh_tio2 xb_g=0.0001
-Xd_6_6 w_6_6 b_6_6 xb_sinh_tio2 xb_g=0.0002027459703568407
-Xd_6_7 w_6_7 b_6_7 xb_sinh_tio2 xb_g=0.0005
-Xd_7_0 w_7_0 b_7_0 xb_sinh_tio2 xb_g=0.0001
-Xd_7_1 w_7_1 b_7_1 xb_sinh_tio2 xb_g=0.0004205441298229661
-Xd_7_2 w_7_2 b_7_2 xb_sinh_tio2 xb_g=0.0001877513241015292
-Xd_7_3 w_7_3 b_7_3 xb_sinh_tio2 xb_g=0.0004775948487665983
-Xd_7_4 w_7_4 b_7_4 xb_sinh_tio2 xb_g=0.00023404651806037337
-Xd_7_5 w_7_5 b_7_5 xb_sinh_tio2 xb_g=0.00014952702741422998
-Xd_7_6 w_7_6 b_7_6 xb_sinh_tio2 xb_g=0.0001
-Xd_7_7 w_7_7 b_7_7 xb_sinh_tio2 xb_g=0.0001
-.ends network
+Xd_0_0 w_0_0 b_0_0 half_moons__sinh_tio2 xb_g=0.0001
+Xd_0_1 w_0_1 b_0_1 half_moons__sinh_tio2 xb_g=0.0003351524180283982
+Xd_0_2 w_0_2 b_0_2 half_moons__sinh_tio2 xb_g=0.0001
+Xd_0_3 w_0_3 b_0_3 half_moons__sinh_tio2 xb_g=0.0001
+Xd_0_4 w_0_4 b_0_4 half_moons__sinh_tio2 xb_g=0.0001
+Xd_0_5 w_0_5 b_0_5 half_moons__sinh_tio2 xb_g=0.0001
+Xd_0_6 w_0_6 b_0_6 half_moons__sinh_tio2 xb_g=0.00015047254472419513
+Xd_0_7 w_0_7 b_0_7 half_moons__sinh_tio2 xb_g=0.0005
+Xd_1_0 w_1_0 b_1_0 half_moons__sinh_tio2 xb_g=0.00025333830894291187
+Xd_1_1 w_1_1 b_1_1 half_moons__sinh_tio2 xb_g=0.0001
+Xd_1_2 w_1_2 b_1_2 half_moons__sinh_tio2 xb_g=0.0001428216799441697
+Xd_1_3 w_1_3 b_1_3 half_moons__sinh_tio2 xb_g=0.0003999107381890493
+Xd_1_4 w_1_4 b_1_4 half_moons__sinh_tio2 xb_g=0.00015858512471762857
+Xd_1_5 w_1_5 b_1_5 half_moons__sinh_tio2 xb_g=0.00019085982254332461
+Xd_1_6 w_1_6 b_1_6 half_moons__sinh_tio2 xb_g=0.0001
+Xd_1_7 w_1_7 b_1_7 half_moons__sinh_tio2 xb_g=0.0001
+Xd_2_0 w_2_0 b_2_0 half_moons__sinh_tio2 xb_g=0.0001
+Xd_2_1 w_2_1 b_2_1 half_moons__sinh_tio2 xb_g=0.00018338694961131304
+Xd_2_2 w_2_2 b_2_2 half_moons__sinh_tio2 xb_g=0.00016959361464651064
+Xd_2_3 w_2_3 b_2_3 half_moons__sinh_tio2 xb_g=0.00015880064667455184
+Xd_2_4 w_2_4 b_2_4 half_moons__sinh_tio2 xb_g=0.00020611380390875763
+Xd_2_5 w_2_5 b_2_5 half_moons__sinh_tio2 xb_g=0.00018534227265901742
+Xd_2_6 w_2_6 b_2_6 half_moons__sinh_tio2 xb_g=0.0001
+Xd_2_7 w_2_7 b_2_7 half_moons__sinh_tio2 xb_g=0.0001
+Xd_3_0 w_3_0 b_3_0 half_moons__sinh_tio2 xb_g=0.0001597552467578103
+Xd_3_1 w_3_1 b_3_1 half_moons__sinh_tio2 xb_g=0.0001
+Xd_3_2 w_3_2 b_3_2 half_moons__sinh_tio2 xb_g=0.0001
+Xd_3_3 w_3_3 b_3_3 half_moons__sinh_tio2 xb_g=0.0001
+Xd_3_4 w_3_4 b_3_4 half_moons__sinh_tio2 xb_g=0.0001
+Xd_3_5 w_3_5 b_3_5 half_moons__sinh_tio2 xb_g=0.0001
+Xd_3_6 w_3_6 b_3_6 half_moons__sinh_tio2 xb_g=0.00017742781826405034
+Xd_3_7 w_3_7 b_3_7 half_moons__sinh_tio2 xb_g=0.00022393538248831
+Xd_4_0 w_4_0 b_4_0 half_moons__sinh_tio2 xb_g=0.000321703468056373
+Xd_4_1 w_4_1 b_4_1 half_moons__sinh_tio2 xb_g=0.0001
+Xd_4_2 w_4_2 b_4_2 half_moons__sinh_tio2 xb_g=0.0001
+Xd_4_3 w_4_3 b_4_3 half_moons__sinh_tio2 xb_g=0.0005000000000000001
+Xd_4_4 w_4_4 b_4_4 half_moons__sinh_tio2 xb_g=0.0001
+Xd_4_5 w_4_5 b_4_5 half_moons__sinh_tio2 xb_g=0.00016344072389636125
+Xd_4_6 w_4_6 b_4_6 half_moons__sinh_tio2 xb_g=0.0001
+Xd_4_7 w_4_7 b_4_7 half_moons__sinh_tio2 xb_g=0.0001
+Xd_5_0 w_5_0 b_5_0 half_moons__sinh_tio2 xb_g=0.0001
+Xd_5_1 w_5_1 b_5_1 half_moons__sinh_tio2 xb_g=0.000437503990756535
+Xd_5_2 w_5_2 b_5_2 half_moons__sinh_tio2 xb_g=0.0002585482415626944
+Xd_5_3 w_5_3 b_5_3 half_moons__sinh_tio2 xb_g=0.0001
+Xd_5_4 w_5_4 b_5_4 half_moons__sinh_tio2 xb_g=0.00028769584804237805
+Xd_5_5 w_5_5 b_5_5 half_moons__sinh_tio2 xb_g=0.0001
+Xd_5_6 w_5_6 b_5_6 half_moons__sinh_tio2 xb_g=0.00013082374071659127
+Xd_5_7 w_5_7 b_5_7 half_moons__sinh_tio2 xb_g=0.0002026676874286281
+Xd_6_0 w_6_0 b_6_0 half_moons__sinh_tio2 xb_g=0.0003218057329534113
+Xd_6_1 w_6_1 b_6_1 half_moons__sinh_tio2 xb_g=0.0001
+Xd_6_2 w_6_2 b_6_2 half_moons__sinh_tio2 xb_g=0.0001
+Xd_6_3 w_6_3 b_6_3 half_moons__sinh_tio2 xb_g=0.0001
+Xd_6_4 w_6_4 b_6_4 half_moons__sinh_tio2 xb_g=0.0001
+Xd_6_5 w_6_5 b_6_5 half_moons__sinh_tio2 xb_g=0.0001
+Xd_6_6 w_6_6 b_6_6 half_moons__sinh_tio2 xb_g=0.0002027459703568407
+Xd_6_7 w_6_7 b_6_7 half_moons__sinh_tio2 xb_g=0.0005
+Xd_7_0 w_7_0 b_7_0 half_moons__sinh_tio2 xb_g=0.0001
+Xd_7_1 w_7_1 b_7_1 half_moons__sinh_tio2 xb_g=0.0004205441298229661
+Xd_7_2 w_7_2 b_7_2 half_moons__sinh_tio2 xb_g=0.0001877513241015292
+Xd_7_3 w_7_3 b_7_3 half_moons__sinh_tio2 xb_g=0.0004775948487665983
+Xd_7_4 w_7_4 b_7_4 half_moons__sinh_tio2 xb_g=0.00023404651806037337
+Xd_7_5 w_7_5 b_7_5 half_moons__sinh_tio2 xb_g=0.00014952702741422998
+Xd_7_6 w_7_6 b_7_6 half_moons__sinh_tio2 xb_g=0.0001
+Xd_7_7 w_7_7 b_7_7 half_moons__sinh_tio2 xb_g=0.0001
+.ends half_moons

@@ -1,0 +1,32 @@
+"""The Verilog-A module of a device model under the name that a netlist gives it."""
+
+from __future__ import annotations
+
+import re
+
+from xbarspice.devices import Device
+from xbarspice.devices.forms import verilog_a
+from xbarspice.errors import broken_rule
+from xbarspice.netlist.hierarchy import mem_model
+
+__all__ = ["module"]
+
+
+def module(device: Device, name: str) -> str:
+    """The text of a device's module with another name.
+
+    Args:
+        device: the model.
+        name: name of the module, `xbarspice.netlist.hierarchy.mem_model` or `Design.model`.
+
+    Raises:
+        InputError: the device's text does not define exactly one module of its own name.
+    """
+    own = mem_model(device, "verilog_a")
+    text, count = re.subn(rf"\bmodule {re.escape(own)}\b", f"module {name}", verilog_a(device))
+    if count != 1:
+        raise broken_rule(
+            f"the Verilog-A text of {device.name} must define one module {own}", f"{count}",
+            "Correct `verilog_a` of the device.",
+        )  # fmt: skip
+    return text
