@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.errors import InputError, broken_rule
+from xbarspice.errors import InputError, StoreError, broken_rule
 from xbarspice.values import array_of
 
-__all__ = ["ACTIVATIONS", "Network", "load", "save"]
+__all__ = ["ACTIVATIONS", "Network", "from_state_dict", "load", "read_npz", "save"]
 
 Array = npt.NDArray[np.float64]
 
@@ -129,6 +129,11 @@ def save(path: Path, network: Network) -> None:
         with partial.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
         partial.replace(path)
+    except OSError as error:
+        raise StoreError(
+            f"the network file must be writable; writing {path} failed: {error}. "
+            "Check the folder, its permissions and the free space."
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -138,11 +143,14 @@ def load(path: Path | str, activation: str | None = None) -> Network:
 
     Args:
         path: ``.npz`` with ``W0, b0, W1, ...`` (W of shape (inputs, outputs); a missing bias is 0)
-            or ``.pt``/``.pth`` with the `state_dict` of linear layers (PyTorch's own shape).
-        activation: hidden activation; None takes the file's own, or "sigmoid".
+            or ``.pt``/``.pth`` with the `state_dict` of a plain perceptron (see
+            `from_state_dict`).
+        activation: hidden activation; None takes that of an ``.npz``, or "sigmoid" where it names
+            none. A `state_dict` names none, so a network of several layers needs it.
 
     Raises:
-        InputError: the file is missing, damaged, of another kind, or holds other layers.
+        InputError: the file is missing, damaged, of another kind, or holds other layers; or the
+            activation is not known.
     """
     path = Path(path)
     if not path.is_file():
@@ -150,22 +158,46 @@ def load(path: Path | str, activation: str | None = None) -> Network:
     if path.suffix == ".npz":
         return _load_npz(path, activation)
     if path.suffix in {".pt", ".pth"}:
-        return from_state_dict(_load_pt(path), activation or "sigmoid")
+        return from_state_dict(_load_pt(path), activation)
     raise broken_rule(
         "a network file must end in .npz, .pt or .pth", path.name, "Save it in one of these forms."
     )
 
 
-def _load_npz(path: Path, activation: str | None) -> Network:
+def read_npz(path: Path) -> dict[str, Array]:
+    """All arrays of an ``.npz``, each held against its checksum; nothing is unpickled.
+
+    Raises:
+        InputError: it is no ``.npz`` of plain arrays, is damaged, or cannot be read.
+    """
     try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            damaged = archive.testzip()  # NumPy alone reads no further than a header says
+        if damaged is not None or len(set(names)) != len(names):
+            raise ValueError(f"{damaged or 'a name that stands twice'} is damaged")
         with np.load(path, allow_pickle=False) as file:
             data = {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        if not all(isinstance(value, np.ndarray) for value in data.values()):
+            raise ValueError("it holds other files than arrays")
+        return data
+    except Exception as error:  # a damaged zip or header raises errors of many kinds
+        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(
-            f"`{path.name}` must be an .npz of plain arrays; reading it failed: {error}. "
-            "Save it with np.savez(path, W0=..., b0=..., ...)."
+            f"`{path.name}` must be an .npz of plain arrays; reading it failed: {first}. "
+            "Save it with np.savez(path, name=array, ...)."
         ) from error
-    own = str(data.pop("activation", "sigmoid"))
+
+
+def _load_npz(path: Path, activation: str | None) -> Network:
+    data: dict[str, Any] = read_npz(path)
+    word = data.pop("activation", np.array("sigmoid"))
+    if word.dtype.kind != "U" or word.size != 1:
+        raise broken_rule(
+            f"`activation` of {path.name} must be one word",
+            f"{word.dtype} {word.shape}",
+            f"One of {sorted(ACTIVATIONS)}.",
+        )
     layers = sum(name.startswith("W") for name in data)
     expected = {f"{s}{k}" for k in range(layers) for s in "Wb"}
     if not layers or not set(data) <= expected or any(f"W{k}" not in data for k in range(layers)):
@@ -176,48 +208,103 @@ def _load_npz(path: Path, activation: str | None) -> Network:
     b = tuple(
         data.get(f"b{k}", np.zeros(w.shape[1] if w.ndim == 2 else 1)) for k, w in enumerate(W)
     )
-    return Network(W=W, b=b, activation=activation or own)
+    return Network(W=W, b=b, activation=activation or str(word.reshape(-1)[0]))
 
 
 def _load_pt(path: Path) -> Mapping[str, Any]:
     import torch
 
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+            if damaged is not None:
+                raise ValueError(f"{damaged} is damaged")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for one fault: an unreadable file
+        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(
             f"`{path.name}` must be a PyTorch state_dict; loading it without executing code "
-            f"failed: {str(error).splitlines()[0][:200]}. "
-            "Save it with torch.save(model.state_dict(), path)."
+            f"failed: {first}. Save it with torch.save(model.state_dict(), path)."
         ) from error
     if not isinstance(state, Mapping):
         raise broken_rule(
-            f"`{path.name}` must hold a state_dict", type(state).__name__,
+            f"`{path.name}` must hold a state_dict",
+            type(state).__name__,
             "Save it with torch.save(model.state_dict(), path).",
-        )  # fmt: skip
+        )
     return state
 
 
-def from_state_dict(state: Mapping[str, Any], activation: str = "sigmoid") -> Network:
-    """Network from a PyTorch `state_dict` whose layers are all linear, in file order.
+PLAIN = (
+    "Only a plain perceptron's state_dict can be mapped: `<prefix>.weight` (outputs, inputs) and "
+    "`<prefix>.bias` (outputs,) of each layer, in the order in which they are applied, the same "
+    "activation between all of them. Other models stand on crossbars by xb.nn.convert."
+)
 
-    This is the only place where PyTorch's (outputs, inputs) becomes (inputs, outputs).
+
+def from_state_dict(state: Mapping[str, Any], activation: str | None = None) -> Network:
+    """Network from the PyTorch `state_dict` of a plain perceptron, layers in file order.
+
+    A `state_dict` names neither activations nor connections: whatever is no chain of linear layers
+    (normalisation, convolutions, skips whose shapes do not chain) is refused by name. This is the
+    only place where PyTorch's (outputs, inputs) becomes (inputs, outputs).
+
+    Args:
+        state: name -> tensor.
+        activation: hidden activation; may be None for a single layer, which has none.
+
+    Raises:
+        InputError: an entry is no weight or bias of a linear layer, two layers do not chain, or
+            the activation is not known.
     """
-    W, b = [], []
-    known = set()
-    for name, value in state.items():
-        stem, _, leaf = name.rpartition(".")
-        if leaf != "weight":
-            continue
-        W.append(np.asarray(value.detach().numpy() if hasattr(value, "detach") else value).T)
-        bias = state.get(f"{stem}.bias" if stem else "bias")
-        zeros = np.zeros(W[-1].shape[-1])
-        b.append(zeros if bias is None else np.asarray(bias.detach().numpy()))
-        known |= {name, f"{stem}.bias" if stem else "bias"}
-    if not W or set(state) - known:
+    strange = [repr(name) for name in state if not isinstance(name, str)]
+    strange += [
+        f"{name} {_shape(value)}"
+        for name, value in state.items()
+        if isinstance(name, str) and not _is_linear(name, value, state)
+    ]
+    if strange or not state:
         raise broken_rule(
             "a state_dict must hold only linear layers (`weight`, `bias`)",
-            sorted(set(state) - known) or "no layers",
-            "Only networks of fully connected layers can be mapped.",
+            ", ".join(strange[:5]) or "no layers",
+            PLAIN,
         )
-    return Network(W=tuple(W), b=tuple(b), activation=activation)
+    names = [name for name in state if name.rpartition(".")[2] == "weight"]
+    W = [array_of(name, _detached(state[name]), rank=2, remedy=PLAIN).T for name in names]
+    b = []
+    for name, w in zip(names, W, strict=True):
+        bias = state.get(name.removesuffix("weight") + "bias")
+        zeros = np.zeros(w.shape[1])
+        b.append(zeros if bias is None else array_of(f"bias of {name}", _detached(bias), rank=1))
+    for k in range(1, len(W)):
+        if W[k].shape[0] != W[k - 1].shape[1]:
+            raise broken_rule(
+                f"`{names[k]}` must take the {W[k - 1].shape[1]} outputs of `{names[k - 1]}`",
+                f"{W[k].shape[0]} inputs",
+                PLAIN,
+            )
+    if activation is None and len(W) > 1:
+        raise broken_rule(
+            "the hidden activation must be stated, since a state_dict does not hold it",
+            "none",
+            "Add --activation relu (or tanh, sigmoid); in Python load(path, activation='relu').",
+        )
+    return Network(W=tuple(W), b=tuple(b), activation=activation or "sigmoid")
+
+
+def _is_linear(name: str, value: Any, state: Mapping[str, Any]) -> bool:
+    stem, _, leaf = name.rpartition(".")
+    rank = {"weight": 2, "bias": 1}.get(leaf)
+    partner = f"{stem}.weight" if stem else "weight"
+    return rank is not None and getattr(value, "ndim", None) == rank and partner in state
+
+
+def _shape(value: Any) -> str:
+    return str(tuple(value.shape)) if hasattr(value, "shape") else type(value).__name__
+
+
+def _detached(value: Any) -> Any:
+    """A parameter without its gradient, in a type that NumPy has; sparse ones stay as they are."""
+    value = value.detach() if hasattr(value, "detach") else value
+    return value.double() if str(getattr(value, "dtype", "")) == "torch.bfloat16" else value

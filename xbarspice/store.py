@@ -1,8 +1,14 @@
-"""HDF5 files: nested dictionaries of arrays, written complete or not at all. Only h5py user."""
+"""HDF5 files: nested dictionaries of arrays, written complete or not at all, with a content hash.
+
+The attribute `xbarspice_sha256` is the SHA-256 of the kind and of every name, type, shape and value
+in the file; `read_tree` computes it again. Files of format 1 (xbarspice 0.1.0) had none and are
+refused.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,16 +20,25 @@ import numpy as np
 from xbarspice import devices
 from xbarspice.array import Crossbar, End, LineEnds
 from xbarspice.errors import StoreError, broken_rule
+from xbarspice.file_schemas import CrossbarFile, EndsFile, MappedFile, check_places, validated
 from xbarspice.mapping import Block, Layer, MappedNetwork
 from xbarspice.network import Network
 
 __all__ = [
-    "crossbar_from_tree", "crossbar_to_tree", "kind_of", "load_mapped", "read_plain", "read_tree",
-    "save_mapped", "write_tree",
+    "crossbar_from_tree", "crossbar_to_tree", "kind_of", "line_ends", "load_crossbar",
+    "load_mapped", "read_plain", "read_tree", "save_mapped", "unreadable", "write_tree",
 ]  # fmt: skip
 
-FORMAT = 1
+FORMAT = 2
+DEPTH = 8
+"""Groups lie at most so deep in one another; a file whose groups hold themselves ends here."""
+_KIND, _FORMAT, _HASH = "xbarspice_kind", "xbarspice_format", "xbarspice_sha256"
 _END_CODES = {End.FLOATING: 0, End.DRIVEN: 1, End.SENSED: 2}
+_COMMANDS = {
+    "mapped network": "`xbarspice map NETWORK --out FILE`",
+    "crossbar": "`xbarspice verify` or `xbarspice calibrate`",
+}
+"""Which command writes files of a kind."""
 
 Tree = dict[str, Any]
 
@@ -40,10 +55,12 @@ def write_tree(path: Path, tree: Mapping[str, Any], kind: str) -> None:
     """
     partial = path.with_name(path.name + ".partial")
     try:
-        with h5py.File(partial, "w") as file:
-            file.attrs["xbarspice_kind"] = kind
-            file.attrs["xbarspice_format"] = FORMAT
+        # HDF5 1.8 and later sum up their own structures, so damage there is noticed too
+        with h5py.File(partial, "w", libver=("v108", "v108")) as file:
+            file.attrs[_KIND] = kind
+            file.attrs[_FORMAT] = FORMAT
             _write_group(file, tree)
+            file.attrs[_HASH] = _content_hash(kind, _read_group(file))
             file.flush()
         with partial.open("rb") as file:
             os.fsync(file.fileno())
@@ -61,42 +78,59 @@ def read_tree(path: Path, kind: str) -> Tree:
     """Read what `write_tree` wrote.
 
     Raises:
-        StoreError: the file is damaged, or of another kind or layout.
+        StoreError: the file is damaged, of another kind or layout, or open elsewhere.
         InputError: there is no such file.
     """
-    if not path.is_file():
-        raise broken_rule("the result file must exist", str(path), "Check the path.")
-    try:
-        with h5py.File(path, "r") as file:
-            found = (file.attrs.get("xbarspice_kind"), file.attrs.get("xbarspice_format"))
-            if found != (kind, FORMAT):
-                raise StoreError(
-                    f"`{path.name}` must be a file of kind {kind!r}, format {FORMAT}; "
-                    f"it says {found[0]!r}, {found[1]}. Make it with the matching command."
-                )
-            return _read_group(file)
-    except (OSError, KeyError, RuntimeError) as error:
-        raise StoreError(
-            f"`{path.name}` must be a readable HDF5 file; {error}. Make it again."
-        ) from error
+    return _open(path, lambda file: _hashed(path, file, kind))
 
 
 def kind_of(path: Path) -> str | None:
     """What `write_tree` called a file; None for an HDF5 file of another origin.
 
     Raises:
-        StoreError: the file is no HDF5 file. InputError: there is no such file.
+        StoreError: the file is no HDF5 file, or open elsewhere. InputError: there is no such file.
     """
-    return _open(path, lambda file: file.attrs.get("xbarspice_kind"))
+
+    def kind(file: Any) -> str | None:
+        value = file.attrs.get(_KIND)
+        return value if isinstance(value, str) else None
+
+    return _open(path, kind)
 
 
 def read_plain(path: Path) -> Tree:
-    """Datasets, attributes and groups of any HDF5 file, whoever wrote it; as `read_tree`.
+    """Datasets, attributes and groups of any HDF5 file, whoever wrote it.
+
+    Arrays of MATLAB (attribute `MATLAB_class`; v7.3 files) come as MATLAB shows them: it writes
+    them column by column, so that HDF5 holds the transpose. A file of `write_tree` is held against
+    its hash.
 
     Raises:
-        StoreError: the file is no HDF5 file. InputError: there is no such file.
+        StoreError: the file is no HDF5 file, damaged, or open elsewhere.
+        InputError: there is no such file.
     """
-    return _open(path, _read_group)
+
+    def tree(file: Any) -> Tree:
+        if any(name in file.attrs for name in (_KIND, _FORMAT, _HASH)):
+            return _hashed(path, file, str(file.attrs.get(_KIND)))
+        return _read_group(file)
+
+    return _open(path, tree)
+
+
+def unreadable(path: Path, error: Exception, remedy: str) -> StoreError:
+    """Why a file could not be read: another process holds it, or what HDF5 says and the remedy."""
+    first = (str(error).splitlines() or [""])[0][:200]
+    if isinstance(error, BlockingIOError) or "unable to lock file" in str(error):
+        return StoreError(
+            f"`{path.name}` must not be open for writing elsewhere; it is open in another process "
+            f"({first}). Try again when that process has closed it."
+        )
+    if isinstance(error, PermissionError):
+        remedy = "Check its permissions."
+    return StoreError(
+        f"`{path.name}` must be a readable HDF5 file; {type(error).__name__}: {first}. {remedy}"
+    )
 
 
 def _open(path: Path, work: Callable[[Any], Any]) -> Any:
@@ -105,10 +139,53 @@ def _open(path: Path, work: Callable[[Any], Any]) -> Any:
     try:
         with h5py.File(path, "r") as file:
             return work(file)
-    except (OSError, KeyError, RuntimeError) as error:
+    except StoreError:
+        raise
+    except Exception as error:  # a damaged file makes h5py raise errors of many kinds
+        raise unreadable(path, error, "Make it again.") from error
+
+
+def _hashed(path: Path, file: Any, kind: str) -> Tree:
+    found = (file.attrs.get(_KIND), file.attrs.get(_FORMAT))
+    command = _COMMANDS.get(kind, "the command that wrote it")
+    if found == (kind, 1):
         raise StoreError(
-            f"`{path.name}` must be a readable HDF5 file; {error}. Make it again."
-        ) from error
+            f"`{path.name}` must carry a content hash; it was written by xbarspice 0.1.0, without "
+            f"one, so damage would not be noticed. Make it again with {command}."
+        )
+    if found != (kind, FORMAT):
+        raise StoreError(
+            f"`{path.name}` must be a file of kind {kind!r}, format {FORMAT}; "
+            f"it says {found[0]!r}, {found[1]}. Make it with {command}."
+        )
+    tree = _read_group(file)
+    if file.attrs.get(_HASH) != _content_hash(kind, tree):
+        raise StoreError(
+            f"`{path.name}` must hold what was written to it; its content does not give its hash, "
+            f"so it was damaged or changed. Make it again with {command}."
+        )
+    return tree
+
+
+def _content_hash(kind: str, tree: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(f"{kind} {FORMAT}".encode())
+
+    def add(name: str, value: Any) -> None:
+        if isinstance(value, Mapping):
+            digest.update(f"{name!r} group {len(value)};".encode())
+            for key in sorted(value):
+                add(f"{name}/{key}", value[key])
+            return
+        array = None if value is None or isinstance(value, str) else np.asarray(value)
+        if array is None or array.dtype.kind == "O":
+            data, what = repr(value if array is None else array.tolist()).encode(), "text"
+        else:
+            data = np.ascontiguousarray(array).tobytes()
+            what = f"{array.dtype.str} {array.shape}"
+        digest.update(f"{name!r} {what} {len(data)};".encode() + data)
+
+    add("", tree)
+    return digest.hexdigest()
 
 
 def _write_group(group: Any, tree: Mapping[str, Any]) -> None:
@@ -121,15 +198,33 @@ def _write_group(group: Any, tree: Mapping[str, Any]) -> None:
             group.create_dataset(name, data=np.asarray(value))
 
 
-def _read_group(group: Any) -> Tree:
+def _read_group(group: Any, depth: int = 0) -> Tree:
+    if depth > DEPTH:
+        raise ValueError(f"groups must lie at most {DEPTH} deep")
     out: Tree = {}
     for name, value in group.attrs.items():
-        if name.startswith("xbarspice_"):
-            continue
-        out[name] = None if isinstance(value, h5py.Empty) else _plain(value)
-    for name, item in group.items():
-        out[name] = _read_group(item) if isinstance(item, h5py.Group) else item[()]
+        if not name.startswith(("xbarspice_", "MATLAB_", "H5PATH")):
+            out[name] = None if isinstance(value, h5py.Empty) else _plain(value)
+    for name in group:
+        item = group.get(name)
+        if isinstance(item, h5py.Group):
+            out[name] = _read_group(item, depth + 1)
+        elif isinstance(item, h5py.Dataset):
+            out[name] = _read_dataset(item)
+        else:
+            raise ValueError(f"`{name}` must be a group or a dataset; it is a link to nothing")
     return out
+
+
+def _read_dataset(item: Any) -> Any:
+    kind = item.attrs.get("MATLAB_class")
+    if kind is None:
+        return item[()]
+    word = kind.decode() if isinstance(kind, bytes) else str(kind)
+    if item.attrs.get("MATLAB_empty"):
+        return np.empty(tuple(int(n) for n in item[()]))
+    shown = np.asarray(item[()]).T
+    return "".join(chr(c) for c in shown.ravel().tolist()) if word == "char" else shown
 
 
 def _plain(value: Any) -> Any:
@@ -149,11 +244,39 @@ def crossbar_to_tree(crossbar: Crossbar) -> Tree:
     }  # fmt: skip
 
 
-def crossbar_from_tree(tree: Tree) -> Crossbar:
-    """The crossbar that `crossbar_to_tree` took apart."""
-    device = devices.with_parameters(tree["device"], tree.get("device_parameters", {}))
-    wires = {name: tree[name] for name in ("R_wl", "R_bl", "R_driver", "R_sense")}
-    return Crossbar(tree["G"], **wires, device=device, ends=_ends_from_tree(tree["ends"]))
+def crossbar_from_tree(tree: Mapping[str, Any]) -> Crossbar:
+    """The crossbar that `crossbar_to_tree` took apart.
+
+    Raises:
+        StoreError: an entry is missing or breaks its range.
+    """
+    return _crossbar(validated(CrossbarFile, tree, Path("crossbar")))
+
+
+def load_crossbar(path: Path) -> Crossbar:
+    """Read a crossbar that `write_tree` wrote.
+
+    Raises:
+        InputError, StoreError: as `read_tree`.
+    """
+    file = validated(CrossbarFile, read_tree(path, "crossbar"), path)
+    return _built(path, lambda: _crossbar(file))
+
+
+def _crossbar(file: CrossbarFile) -> Crossbar:
+    device = devices.with_parameters(file.device, file.device_parameters)
+    wires = {name: getattr(file, name) for name in ("R_wl", "R_bl", "R_driver", "R_sense")}
+    return Crossbar(file.G, **wires, device=device, ends=line_ends(file.ends))
+
+
+def _built(path: Path, build: Callable[[], Any]) -> Any:
+    """What is built from a file's entries; a rule of a class that they break is the file's."""
+    try:
+        return build()
+    except ValueError as error:
+        raise StoreError(
+            f"`{path.name}` must be consistent; {str(error).rstrip('.')}. Make it again."
+        ) from error
 
 
 def _ends_to_tree(wl: np.ndarray, bl: np.ndarray) -> Tree:
@@ -161,10 +284,12 @@ def _ends_to_tree(wl: np.ndarray, bl: np.ndarray) -> Tree:
     return {"word_lines": code(wl), "bit_lines": code(bl)}
 
 
-def _ends_from_tree(tree: Tree) -> LineEnds:
+def line_ends(file: EndsFile) -> LineEnds:
+    """The line ends that a file's codes stand for."""
     word = {code: end for end, code in _END_CODES.items()}
     wl, bl = (
-        [[word[int(c)] for c in side] for side in tree[k].T] for k in ("word_lines", "bit_lines")
+        [[word[int(c)] for c in side] for side in codes.T]
+        for codes in (file.word_lines, file.bit_lines)
     )
     return LineEnds(wl_left=wl[0], wl_right=wl[1], bl_top=bl[0], bl_bottom=bl[1])
 
@@ -193,27 +318,32 @@ def load_mapped(path: Path) -> MappedNetwork:
     """Read what `save_mapped` wrote.
 
     Raises:
-        InputError, StoreError: as `read_tree`.
+        InputError, StoreError: as `read_tree`; also where an entry breaks its range.
     """
-    tree = read_tree(path, "mapped network")
-    layers = len(tree["layers"])
-    network = Network(
-        W=tuple(tree["network"][f"W{k}"] for k in range(layers)),
-        b=tuple(tree["network"][f"b{k}"] for k in range(layers)),
-        activation=tree["activation"],
-    )
-    arrays = tuple(crossbar_from_tree(tree["arrays"][str(k)]) for k in range(len(tree["arrays"])))
-    calibration = tree.get("calibration", {})  # files of older versions have none
+    file = validated(MappedFile, read_tree(path, "mapped network"), path)
+    return _built(path, lambda: _mapped(file))
+
+
+def _mapped(file: MappedFile) -> MappedNetwork:
+    layers = range(len(file.layers))
     blocks = []
-    for k in range(len(tree["blocks"])):
-        values = tree["blocks"][str(k)]
-        blocks.append(Block(**{**values, "ends": _ends_from_tree(values["ends"])}))
-    return MappedNetwork(
-        network=network,
-        arrays=arrays,
-        layers=tuple(Layer(**tree["layers"][str(k)]) for k in range(layers)),
+    for k in range(len(file.blocks)):
+        block = file.blocks[str(k)]
+        blocks.append(Block(**{**block.__dict__, "ends": line_ends(block.ends)}))
+    mapped = MappedNetwork(
+        network=Network(
+            W=tuple(file.network[f"W{k}"] for k in layers),
+            b=tuple(file.network[f"b{k}"] for k in layers),
+            activation=file.activation,
+        ),
+        arrays=tuple(_crossbar(file.arrays[str(k)]) for k in range(len(file.arrays))),
+        layers=tuple(Layer(**file.layers[str(k)].__dict__) for k in layers),
         blocks=tuple(blocks),
-        **{name: tree[name] for name in ("G_min", "G_max", "V_read")},
-        card=calibration.get("card", ""),
-        overruled=tuple(calibration.get("overruled", "").split()),
+        G_min=file.G_min,
+        G_max=file.G_max,
+        V_read=file.V_read,
+        card=file.calibration.card,
+        overruled=tuple(file.calibration.overruled.split()),
     )
+    check_places(mapped)
+    return mapped

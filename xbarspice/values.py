@@ -15,7 +15,14 @@ import numpy.typing as npt
 
 from xbarspice.errors import InputError, broken_rule
 
-__all__ = ["array_of", "labels_of", "number_of", "whole_number_of", "whole_numbers_of"]
+__all__ = [
+    "array_of",
+    "broken_entries",
+    "labels_of",
+    "number_of",
+    "whole_number_of",
+    "whole_numbers_of",
+]
 
 Array = npt.NDArray[np.float64]
 
@@ -160,6 +167,19 @@ def labels_of(name: str, value: Any, points: int, *, low: int = 0) -> npt.NDArra
         low=low,
         remedy="Give every point the number of its class, counted from 0.",
     )
+
+
+def broken_entries(error: Any, origin: str) -> str:
+    """The entries that a pydantic `ValidationError` names, each with its place, rule and value."""
+    found = []
+    for entry in error.errors():
+        place = ".".join(str(part) for part in entry["loc"]) or origin
+        rule = entry["msg"].removeprefix("Value error, ")
+        value = repr(entry.get("input"))
+        short = value if len(value) < 60 else value[:57] + "..."
+        inner = isinstance(entry.get("ctx", {}).get("error"), InputError)
+        found.append(f"{place}: {rule}" + ("" if inner else f" (received {short})"))
+    return "; ".join(found)
 
 
 def _converted(name: str, value: Any, remedy: str) -> Array:

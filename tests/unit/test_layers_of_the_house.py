@@ -12,8 +12,8 @@ import xbarspice
 ROOT = Path(xbarspice.__file__).parent
 ORDER = [
     ["errors"], ["values"], ["devices"], ["array"], ["solution"],
-    ["config", "network", "variability"], ["card"],
-    ["mapping"], ["store"], ["engines"], ["netlist"], ["engines.ngspice", "engines.pyspice"],
+    ["config", "network", "variability"], ["card"], ["mapping"], ["file_schemas"], ["store"],
+    ["engines"], ["netlist"], ["engines.ngspice", "engines.pyspice"],
     ["surrogate"], ["studies"], ["tapeout"], ["report"], ["cli"], ["__main__"],
 ]  # fmt: skip
 """From the bottom to the top; names are the longest prefix that matches."""

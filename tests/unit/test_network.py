@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -75,9 +76,13 @@ def test_unusable_files_are_refused(tmp_path):
     torch.save({"weight": torch.ones(1, 2), "running_mean": torch.ones(1)}, tmp_path / "bn.pt")
     torch.save(torch.ones(2, 2), tmp_path / "tensor.pt")
     cases = {
-        "n.npz": "reading it failed", "n.txt": "must end in .npz", "none.npz": "must exist",
-        "conv.pt": "2 axes", "bn.pt": "only linear layers.*running_mean", "tensor.pt": "state_dict",
-    }  # fmt: skip
+        "n.npz": "reading it failed",
+        "n.txt": "must end in .npz",
+        "none.npz": "must exist",
+        "conv.pt": r"only linear layers.*weight \(2, 1, 3, 3\)",
+        "bn.pt": "only linear layers.*running_mean",
+        "tensor.pt": "state_dict",
+    }
     for name, words in cases.items():
         with pytest.raises(InputError, match=words):
             network.load(tmp_path / name)
@@ -89,3 +94,52 @@ def test_unknown_activation_and_bad_inputs(network):
     for x in ([0.0, 1.0], [[0.0]], [[np.nan, 0.0]]):
         with pytest.raises(InputError, match="network inputs must be finite"):
             network.forward(x)
+
+
+def _chain(*sizes):
+    layers = [torch.nn.Linear(a, b) for a, b in pairwise(sizes)]
+    return {f"{k}.{n}": v for k, m in enumerate(layers) for n, v in m.state_dict().items()}
+
+
+def test_a_state_dict_without_a_stated_activation_is_refused_with_what_to_type(tmp_path):
+    torch.save(_chain(2, 4, 1), tmp_path / "m.pt")
+    with pytest.raises(InputError, match=r"activation must be stated.*--activation relu"):
+        network.load(tmp_path / "m.pt")
+    torch.save(_chain(2, 4), tmp_path / "one.pt")
+    assert network.load(tmp_path / "one.pt").sizes == (2, 4)  # no hidden layer, no activation
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (_chain(2, 4, 1) | {"bn.running_mean": torch.ones(4)}, r"running_mean \(4,\)"),
+        (_chain(2, 4, 1) | {"norm.weight": torch.ones(4)}, r"norm.weight \(4,\)"),
+        (_chain(2, 4, 1) | {"in_proj_weight": torch.ones(4, 4)}, "in_proj_weight"),
+        (_chain(2, 4, 1) | {"9.bias": torch.ones(4)}, "9.bias"),
+        (_chain(2, 4) | {"1.weight": torch.ones(3, 2)}, "must take the 4 outputs of `0.weight`"),
+        (_chain(2, 4) | {"0.bias": torch.ones(3)}, "layer 0 must take"),
+        ({0: torch.ones(2, 2)}, "only linear layers.* 0"),
+        ({"weight": torch.ones(2, 2).to_sparse()}, "`weight` must be real numbers"),
+        ({"weight": torch.ones(2, 2, dtype=torch.complex64)}, "`weight` must be real numbers"),
+        ({"weight": torch.ones(2, 2, dtype=torch.bool)}, "`weight` must be real numbers"),
+        ({"weight": "text"}, "weight str"),
+        ({}, "no layers"),
+    ],
+)
+def test_a_state_dict_that_is_no_plain_chain_is_refused_by_name(state, words):
+    with pytest.raises(InputError, match=words):
+        network.from_state_dict(state, "relu")
+
+
+def test_half_precision_weights_are_taken_exactly():
+    state = {"weight": torch.tensor([[0.1, 0.2]], dtype=torch.bfloat16)}
+    W = network.from_state_dict(state).W[0]
+    assert W.ravel().tolist() == state["weight"].double().ravel().tolist()
+
+
+def test_a_damaged_npz_is_refused_though_its_header_asks_for_less(tmp_path):
+    path = tmp_path / "n.npz"
+    np.savez(path, W0=np.ones((40, 1)), b0=np.zeros(1))
+    path.write_bytes(path.read_bytes().replace(b"(40, 1)", b"(20, 1)"))
+    with pytest.raises(InputError, match=r"W0\.npy is damaged"):
+        network.load(path)

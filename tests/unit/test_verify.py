@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import h5py
 import numpy as np
 import pytest
 
@@ -326,3 +327,44 @@ def test_gates_and_sweeps_in_toml(tmp_path):
     ):  # fmt: skip
         with pytest.raises(InputError):
             RunConfig.from_mapping(wrong)
+
+
+def test_an_array_file_without_a_device_takes_that_of_the_configuration(tmp_path):
+    np.savez(tmp_path / "a.npz", G=np.full((2, 3), 1e-4), R_wl=2.0)
+    defaults = RunConfig().array.arguments()
+    array = load_array(tmp_path / "a.npz", defaults).crossbar
+    assert array.device == defaults["device"]
+    assert (array.R_wl, array.R_bl) == (2.0, defaults["R_bl"])
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ({"R_wl": [1.0, 1.0]}, r"R_wl: .*one number"),
+        ({"R_wl": "one"}, "R_wl: .*text"),
+        ({"R_wl": 1e308}, "R_wl"),
+        ({"device": 3}, "device: must be text"),
+        ({"device": "magic"}, "`device` must be a Device or one of"),
+        ({"V_in": np.ones((2, 5))}, "`V_in` must end in the row axis"),
+        ({"V_in": np.array([[1 + 1j, 0]])}, "V_in: .*complex"),
+        ({"I_out": np.ones((1, 3))}, "must hold V_in"),
+        ({"V_in": np.ones((1, 2)), "I_out": np.ones((2, 3))}, r"`I_out` .* shape \(1, 3\)"),
+        ({"more": 1.0}, "more"),
+        ({"G": np.ones((2, 2), bool)}, "G: .*truth values"),
+        ({"G": np.ones((2, 2, 2))}, "G: .*2 axes"),
+    ],
+)
+def test_an_array_file_follows_its_schema(tmp_path, entries, words):
+    np.savez(tmp_path / "a.npz", **({"G": np.full((2, 3), 1e-4)} | entries))
+    with pytest.raises(InputError, match=words):
+        load_array(tmp_path / "a.npz", RunConfig().array.arguments())
+
+
+def test_an_array_of_matlab_is_taken_as_matlab_shows_it(tmp_path):
+    G = 1e-4 * np.arange(1.0, 7.0).reshape(2, 3)
+    with h5py.File(tmp_path / "a.mat", "w", userblock_size=512) as file:
+        for name, value in (("G", G), ("V_in", np.array([[0.1, 0.2]]))):
+            file.create_dataset(name, data=value.T).attrs["MATLAB_class"] = np.bytes_("double")
+    file = load_array(tmp_path / "a.mat", RunConfig().array.arguments())
+    np.testing.assert_array_equal(file.crossbar.G, G)
+    np.testing.assert_array_equal(file.x, [[0.1, 0.2]])

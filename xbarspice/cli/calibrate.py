@@ -346,9 +346,7 @@ def _array(
     if path.suffix != ".h5":
         return Crossbar(read_die(path).G, **run.array.arguments())
     if store.kind_of(path) == "crossbar":
-        return steps.with_stated_array(
-            store.crossbar_from_tree(store.read_tree(path, "crossbar")), run
-        )
+        return steps.with_stated_array(store.load_crossbar(path), run)
     mapped = steps.mapped_network(path, run, None)
     if len(mapped.arrays) != 1:
         raise broken_rule(

@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from xbarspice import store
 from xbarspice.errors import StoreError
 
 __all__ = ["FORMAT", "Contents", "Header", "Row", "image", "merge", "read", "read_header"]
@@ -168,13 +169,11 @@ def _opened(path: Path) -> Iterator[h5py.File]:
                     f"{found[0]!r}, {found[1]}. Choose another path."
                 )
             yield file
-    except FileNotFoundError:
+    except (FileNotFoundError, StoreError):
         raise
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
-        raise StoreError(
-            f"`{path.name}` must be a readable campaign file; {error}. Move it away and start the "
-            "campaign anew, or bring it back from a copy."
-        ) from error
+    except Exception as error:  # a damaged file makes h5py raise errors of many kinds
+        remedy = "Move it away and start the campaign anew, or bring it back from a copy."
+        raise store.unreadable(path, error, remedy) from error
 
 
 def _header(file: h5py.File) -> Header:

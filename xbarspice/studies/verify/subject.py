@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from xbarspice import devices, store
-from xbarspice.array import Crossbar, End
+from xbarspice.array import R_HIGH, READ, Crossbar, End
 from xbarspice.errors import InputError, broken_rule
+from xbarspice.file_schemas import EndsFile, Number, Text
 from xbarspice.mapping import Block, Layer, MappedNetwork
-from xbarspice.network import Network
+from xbarspice.network import Network, read_npz
+from xbarspice.values import array_of, broken_entries, number_of
 
 __all__ = ["ArrayFile", "SingleArray", "is_array_file", "load_array", "single_array"]
 
 Array = npt.NDArray[np.float64]
 
 WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
-_KNOWN = {"G", "device", "device_parameters", "ends", "V_in", "V_out", "I_out", *WIRES}
+
+
+def _rows(value: Any) -> Array:
+    """One row a point; a single vector is one point."""
+    out = np.atleast_2d(array_of("value", value, remedy="Correct the file."))
+    return array_of("value", out, rank=2, remedy="Give one row a point.")
+
+
+Array2D = Annotated[
+    np.ndarray, BeforeValidator(lambda v: array_of("value", v, rank=2, remedy="Correct the file."))
+]
+Rows = Annotated[np.ndarray, BeforeValidator(_rows)]
+Resistance = Annotated[
+    float | None,
+    BeforeValidator(lambda v: v if v is None else number_of("value", v, low=0.0, high=R_HIGH)),
+]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,21 +134,50 @@ def single_array(crossbar: Crossbar, *, V_read: float = 0.2) -> SingleArray:
     )  # fmt: skip
 
 
+HDF5 = frozenset((".h5", ".hdf5", ".mat"))
+"""Endings of HDF5 files; MATLAB writes one with `save -v7.3`."""
+
+
 def is_array_file(path: Path) -> bool:
     """Whether a file holds a single array (a dataset `G`) rather than a network."""
-    if path.suffix in {".h5", ".hdf5"}:
+    if path.suffix in HDF5:
         return store.kind_of(path) in {None, "crossbar"}
     if path.suffix == ".npz" and path.is_file():
         try:
-            with np.load(path, allow_pickle=False) as file:
-                return "G" in file.files
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile):
+            return "G" in read_npz(path)
+        except InputError:
             return False  # the network's loader says what is wrong with it
     return False
 
 
+class _ArrayFile(BaseModel):
+    """What an array file may hold; ranges are those of `Crossbar` and its `drive`."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    G: Array2D
+    R_wl: Resistance = None
+    R_bl: Resistance = None
+    R_driver: Resistance = None
+    R_sense: Resistance = None
+    device: Text | None = None
+    device_parameters: dict[str, Number] = {}
+    ends: EndsFile | None = None
+    V_in: Rows | None = None
+    V_out: Rows | None = None
+    I_out: Rows | None = None
+
+    @model_validator(mode="after")
+    def _has_voltages(self) -> Self:
+        if self.I_out is not None and self.V_in is None and self.V_out is None:
+            raise ValueError("a file with I_out must hold V_in, the voltages that it belongs to")
+        if self.device_parameters and self.device is None:
+            raise ValueError("a file with device_parameters must name their device")
+        return self
+
+
 def load_array(path: Path, defaults: dict[str, Any]) -> ArrayFile:
-    """Read an array from `.npz` or HDF5.
+    """Read an array from `.npz`, HDF5 or a `.mat` that MATLAB saved with `-v7.3`.
 
     Args:
         path: holds ``G`` (S, (rows, cols)) and as far as known ``R_wl``, ``R_bl``, ``R_driver``,
@@ -144,60 +190,40 @@ def load_array(path: Path, defaults: dict[str, Any]) -> ArrayFile:
         InputError: the file is missing, has other names, or shapes that do not fit.
         StoreError: it is no HDF5 file.
     """
-    data = store.read_plain(path) if path.suffix in {".h5", ".hdf5"} else _read_npz(path)
-    unknown = sorted(set(data) - _KNOWN)
-    if "G" not in data or unknown:
-        raise broken_rule(
-            f"an array file must hold G and nothing beside {sorted(_KNOWN - {'G'})}",
-            unknown or "no G", "Rename its arrays.",
-        )  # fmt: skip
-    if "ends" in data:
-        crossbar = store.crossbar_from_tree(data)
-    else:
-        wires: dict[str, Any] = {
-            name: float(np.asarray(data.get(name, defaults[name]))) for name in WIRES
-        }
-        device = devices.with_parameters(
-            _text(data.get("device", defaults["device"])), data.get("device_parameters", {})
-        )
-        crossbar = Crossbar(data["G"], **wires, device=device)
-    return _with_vectors(path, data, crossbar)
-
-
-def _read_npz(path: Path) -> dict[str, Any]:
+    data = store.read_plain(path) if path.suffix in HDF5 else read_npz(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        file = _ArrayFile.model_validate(data)
+    except ValidationError as error:
         raise InputError(
-            f"`{path.name}` must be an .npz of plain arrays; reading it failed: {error}. "
-            "Save it with np.savez(path, G=..., R_wl=..., ...)."
-        ) from error
+            f"the array file `{path.name}` must hold G and nothing beside "
+            f"{sorted(set(_ArrayFile.model_fields) - {'G'})}; {broken_entries(error, 'file')}. "
+            "Rename, correct or remove what is named here."
+        ) from None
+    wires = {
+        name: defaults[name] if getattr(file, name) is None else getattr(file, name)
+        for name in WIRES
+    }
+    device = devices.with_parameters(
+        defaults["device"] if file.device is None else file.device, file.device_parameters
+    )
+    try:
+        ends = READ if file.ends is None else store.line_ends(file.ends)
+        return _with_vectors(path, file, Crossbar(file.G, **wires, device=device, ends=ends))
+    except InputError as error:
+        raise InputError(f"`{path.name}`: {error}") from None
 
 
-def _text(value: Any) -> str:
-    value = value.item() if isinstance(value, (np.ndarray, np.generic)) else value
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _with_vectors(path: Path, data: dict[str, Any], crossbar: Crossbar) -> ArrayFile:
-    if "V_in" not in data and "V_out" not in data:
-        if "I_out" in data:
-            raise broken_rule(
-                f"`{path.name}` holds I_out, so it must hold V_in", "no V_in",
-                "Add the voltages that these currents belong to.",
-            )  # fmt: skip
+def _with_vectors(path: Path, file: _ArrayFile, crossbar: Crossbar) -> ArrayFile:
+    if file.V_in is None and file.V_out is None:
         return ArrayFile(crossbar=crossbar)
-    V_in = np.atleast_2d(np.asarray(data.get("V_in", np.zeros(crossbar.rows)), float))
-    drive = crossbar.drive(V_in, data.get("V_out"))
+    V_in = np.zeros((1, crossbar.rows)) if file.V_in is None else file.V_in
+    drive = crossbar.drive(V_in, file.V_out)
     wl, bl = _driven(crossbar)
     x = np.concatenate([drive.V_in[:, wl], drive.V_out[:, bl]], axis=1)
-    given = None
-    if "I_out" in data:
-        given = np.atleast_2d(np.asarray(data["I_out"], float))
-        if given.shape != (len(x), crossbar.cols) or not np.isfinite(given).all():
-            raise broken_rule(
-                f"`I_out` of {path.name} must be finite, of shape {(len(x), crossbar.cols)}",
-                given.shape, "Give one current a bit line for every input.",
-            )  # fmt: skip
-    return ArrayFile(crossbar=crossbar, x=x, I_out=given)
+    if file.I_out is not None and file.I_out.shape != (len(x), crossbar.cols):
+        raise broken_rule(
+            f"`I_out` of {path.name} must have the shape {(len(x), crossbar.cols)}",
+            file.I_out.shape,
+            "Give one current a bit line for every input.",
+        )
+    return ArrayFile(crossbar=crossbar, x=x, I_out=file.I_out)
