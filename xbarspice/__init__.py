@@ -5,10 +5,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from xbarspice import devices, engines, errors
-from xbarspice.array import READ, Crossbar, End, LineEnds
-from xbarspice.engines import solve
-from xbarspice.solution import Solution, Status, kirchhoff_residual
+from xbarspice import errors
+
+try:
+    from xbarspice import devices, engines
+    from xbarspice.array import READ, Crossbar, End, LineEnds
+    from xbarspice.engines import solve
+    from xbarspice.solution import Solution, Status, kirchhoff_residual
+except ModuleNotFoundError as error:
+    raise errors.missing_package(error) from error
 
 if TYPE_CHECKING:
     from xbarspice import mapping, netlist, studies, variability
@@ -47,8 +52,11 @@ _ON_FIRST_USE = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "effective_matrix":
-        return importlib.import_module("xbarspice.surrogate.dissection").effective_matrix
-    if name in _ON_FIRST_USE:
-        return importlib.import_module(_ON_FIRST_USE[name])
+    try:
+        if name == "effective_matrix":
+            return importlib.import_module("xbarspice.surrogate.dissection").effective_matrix
+        if name in _ON_FIRST_USE:
+            return importlib.import_module(_ON_FIRST_USE[name])
+    except ModuleNotFoundError as error:
+        raise errors.missing_package(error) from error
     raise AttributeError(f"module 'xbarspice' has no attribute {name!r}")

@@ -1,6 +1,6 @@
 """`python -m xbarspice`."""
 
-from xbarspice.cli.app import main
+from xbarspice.cli import main
 
 if __name__ == "__main__":
     main()

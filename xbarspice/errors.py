@@ -7,10 +7,12 @@ __all__ = [
     "FloatingNodeError",
     "InputError",
     "NetlistError",
+    "PackageMissingError",
     "StoreError",
     "TrustWarning",
     "XbarspiceError",
     "broken_rule",
+    "missing_package",
 ]
 
 
@@ -46,6 +48,10 @@ class FloatingNodeError(EngineError):
     """A node of the array has no path to any source, so its voltage is undefined."""
 
 
+class PackageMissingError(XbarspiceError, ImportError):
+    """A Python package that the work needs is not installed (CLI exit status 3)."""
+
+
 class TrustWarning(UserWarning):
     """An approximate level of the surrogate is used where the trust map does not vouch for it."""
 
@@ -59,3 +65,23 @@ def broken_rule(rule: str, received: object, remedy: str) -> InputError:
         remedy: what the caller can do, a whole sentence.
     """
     return InputError(f"{rule}; received {received}. {remedy}")
+
+
+_PIP_NAMES = {"sklearn": "scikit-learn", "tomli_w": "tomli-w"}
+
+
+def missing_package(error: ModuleNotFoundError) -> ModuleNotFoundError | PackageMissingError:
+    """The error of a package that is not installed, in one sentence with what to do.
+
+    Args:
+        error: of an import; one of a module of our own is given back as it is.
+    """
+    package = (error.name or "").partition(".")[0]
+    if not package or package == "xbarspice":
+        return error
+    name = _PIP_NAMES.get(package, package)
+    return PackageMissingError(
+        f"xbarspice needs the Python package `{name}` for this, which is not installed. "
+        f"Install it: pip install {name} (`xbarspice doctor` lists all that is missing).",
+        name=package,
+    )

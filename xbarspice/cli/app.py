@@ -33,7 +33,13 @@ from xbarspice.cli.options import (
     Settings,
 )
 from xbarspice.cli.runs import output_file, run_folder
-from xbarspice.errors import EngineError, StoreError, XbarspiceError
+from xbarspice.errors import (
+    EngineError,
+    PackageMissingError,
+    StoreError,
+    XbarspiceError,
+    missing_package,
+)
 
 __all__ = ["app", "main"]
 
@@ -188,6 +194,7 @@ def demo(
     from xbarspice.studies import data
     from xbarspice.studies import train as training
 
+    steps.need("matplotlib", "jinja2")
     reads = ("seed", "data", "train", "mapping", "array", *verify.JUDGED, "engines", "reference")
     run = steps.configuration(
         config, settings, steps.DEMO, reads=reads, calibration=calibration, seed=seed
@@ -216,11 +223,13 @@ def demo(
 @app.command(epilog="Example: xbarspice doctor --json")
 def doctor(calibration: Calibration = None, json: Json = False) -> None:
     """Say what is installed, what is missing and what to do; exit 3 without a golden engine."""
-    from xbarspice.cli import steps
+    from xbarspice.cli.doctor import doctor_record
 
-    run = steps.configuration(None, None, calibration=calibration)  # refuses a wrong card
-    record = steps.named(steps.doctor_record(), run)
+    record = doctor_record()
     if calibration is not None:
+        from xbarspice.card import CalibrationCard
+
+        record["calibration"] = CalibrationCard.from_toml(calibration).note().text
         found = {"part": "calibration card", "ok": True, "found": record["calibration"]}
         record["findings"].append({**found, "remedy": ""})
     screens.doctor(record, json)
@@ -244,8 +253,14 @@ def main() -> None:
     except KeyboardInterrupt:
         screens.error("stopped by Ctrl-C; nothing was written")
         sys.exit(130)
-    except (EngineError, StoreError) as error:
+    except (EngineError, StoreError, PackageMissingError) as error:
         screens.error(str(error))
+        sys.exit(3)
+    except ModuleNotFoundError as error:
+        missing = missing_package(error)
+        if not isinstance(missing, PackageMissingError):
+            raise
+        screens.error(str(missing))
         sys.exit(3)
     except XbarspiceError as error:
         screens.error(str(error))

@@ -84,6 +84,7 @@ def sweeps(
     from xbarspice.cli import steps
     from xbarspice.studies import calibrate as study
 
+    steps.need("matplotlib", "jinja2")
     read = ("seed", "array")
     run = steps.configuration(config, settings, reads=read, calibration=calibration, seed=seed)
     measured = study.read_sweeps(data)
@@ -138,6 +139,7 @@ def reads(
     from xbarspice.config import ArrayConfig
     from xbarspice.studies import calibrate as study
 
+    steps.need("matplotlib", "jinja2")
     read = ("seed", "array", *(() if array else ("mapping.G_min", "mapping.G_max")))
     run = steps.configuration(
         config, settings, reads=read, calibration=calibration, mapped=array, seed=seed
@@ -178,6 +180,7 @@ def pulses(
     from xbarspice.cli import steps
     from xbarspice.studies import calibrate as study
 
+    steps.need("matplotlib", "jinja2")
     read = ("seed", "array.device", "array.parameters")
     run = steps.configuration(config, settings, reads=read, calibration=calibration, seed=seed)
     trains = study.read_pulses(data)
@@ -205,6 +208,7 @@ def spread(
     from xbarspice.cli import steps
     from xbarspice.studies import calibrate as study
 
+    steps.need("matplotlib", "jinja2")
     read = ("array.device",)
     run = steps.configuration(config, settings, reads=read, calibration=calibration)
     found = study.fit_spread(study.read_programming(data))
@@ -240,6 +244,7 @@ def noise(
     from xbarspice.config import ArrayConfig
     from xbarspice.studies import calibrate as study
 
+    steps.need("matplotlib", "jinja2")
     read = ("array.device",)
     run = steps.configuration(config, settings, reads=read, calibration=calibration, mapped=array)
     if array is None:

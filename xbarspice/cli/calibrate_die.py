@@ -71,6 +71,7 @@ def die(
     from xbarspice.report import calibration as report
     from xbarspice.studies import calibrate as study
 
+    steps.need("matplotlib", "jinja2")
     reads = _reads(network, inputs)
     run = steps.configuration(
         config, settings, reads=reads, calibration=calibration, mapped=network, seed=seed

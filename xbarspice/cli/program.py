@@ -80,6 +80,7 @@ def program(
 
     wires = tuple(f"array.{name}" for name in WIRES)
     device_read = () if device else ("array.device", "array.parameters")
+    steps.need("matplotlib", "jinja2")
     placed = ("layout", "tile_rows", "tile_cols", "G_min", "G_max", "bias", "x_scale")
     reads = (*(f"mapping.{name}" for name in placed), *wires, *device_read)
     run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=mapped)

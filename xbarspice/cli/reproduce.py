@@ -52,10 +52,12 @@ def reproduce(
     from dataclasses import replace
 
     from xbarspice.card import CalibrationCard
+    from xbarspice.cli.doctor import need
     from xbarspice.report import reproduction as report
     from xbarspice.studies import digits
     from xbarspice.studies import reproduce as study
 
+    need("matplotlib", "jinja2")
     if engine not in ("surrogate", "ngspice"):
         raise broken_rule("`--engine` must be surrogate or ngspice", repr(engine), "Use one.")
     if case not in ("all", "moons", "digits"):

@@ -106,9 +106,9 @@ def waiting(title: str, *, quiet: bool) -> Iterator[None]:
 
 
 def _json(record: Any) -> None:
-    from xbarspice.cli import steps
+    from xbarspice.cli.json_text import to_json
 
-    typer.echo(steps.to_json(record))
+    typer.echo(to_json(record))
 
 
 def _text(value: Any) -> str:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
-import json
-import platform
 import time
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +13,8 @@ import numpy as np
 import xbarspice
 from xbarspice import netlist, report, store
 from xbarspice.cli.cards import as_config, named, overruled, said_of_arrays, with_card
+from xbarspice.cli.doctor import environment, need
+from xbarspice.cli.json_text import to_json
 from xbarspice.cli.settings import (
     configuration,
     refuse_other_mapping,
@@ -25,9 +23,7 @@ from xbarspice.cli.settings import (
     with_stated_array,
 )
 from xbarspice.config import MappingConfig, RunConfig, child_rng
-from xbarspice.engines.ngspice import ngspice_info
-from xbarspice.engines.ngspice.pyspice_probe import pyspice_info
-from xbarspice.errors import EngineMissingError, InputError, broken_rule
+from xbarspice.errors import InputError, broken_rule
 from xbarspice.mapping import MappedNetwork, map_network
 from xbarspice.network import Network
 from xbarspice.network import load as load_network
@@ -39,9 +35,9 @@ from xbarspice.studies.verify.subject import SingleArray
 from xbarspice.variability import Variation, from_config
 
 __all__ = [
-    "DEMO", "TEST_SET", "as_config", "configuration", "doctor_record", "environment",
+    "DEMO", "TEST_SET", "as_config", "configuration",
     "inference_record", "inference_tree", "inputs", "map_with", "mapped_network", "mapping_record",
-    "named", "overruled", "run_toml", "said_of_arrays", "save_points", "solved", "to_json",
+    "named", "need", "overruled", "run_toml", "said_of_arrays", "save_points", "solved", "to_json",
     "training_record", "variation", "with_stated_array", "write_netlists", "write_run",
 ]  # fmt: skip
 
@@ -50,11 +46,6 @@ DEMO = RunConfig(mapping=MappingConfig(layout="folded", tile_rows=8, tile_cols=8
 
 TEST_SET = ("data.name", "data.points", "data.noise", "data.test", "data.seed")
 """Settings that the half-moons test points depend on."""
-
-PACKAGES = (
-    "numpy", "scipy", "numba", "torch", "h5py", "PySpice", "pydantic", "typer", "rich", "jinja2",
-    "matplotlib", "scikit-learn",
-)  # fmt: skip
 
 
 def map_with(network: Network, config: RunConfig, calibration: Path | None = None) -> MappedNetwork:
@@ -113,26 +104,6 @@ def inputs(
     width = network.sizes[0]
     labels = data[:, width] if data.shape[1] == width + 1 else None
     return network.inputs(data[:, :width] if labels is not None else data), labels
-
-
-def environment() -> dict[str, Any]:
-    """Versions of the golden engine, Python and the packages."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
-    try:
-        golden: dict[str, Any] = dataclasses.asdict(ngspice_info())
-    except EngineMissingError:
-        golden = {"path": None, "version": None, "klu": False, "osdi": False}
-    return {
-        "ngspice": golden,
-        "python": platform.python_version(),
-        "packages": versions,
-        "machine": f"{platform.system()} {platform.machine()}",
-    }
 
 
 def write_netlists(
@@ -235,26 +206,6 @@ def _boundary(mapped: MappedNetwork, x: np.ndarray, side: int = 60) -> dict[str,
     }
 
 
-def to_json(record: Any) -> str:
-    """JSON text; NumPy numbers become plain, NaN becomes null."""
-    return json.dumps(_plain(record), indent=2, allow_nan=False)
-
-
-def _plain(value: Any) -> Any:
-    converters: list[tuple[Any, Callable[[Any], Any]]] = [
-        (dict, lambda v: {str(k): _plain(w) for k, w in v.items()}),
-        ((list, tuple), lambda v: [_plain(w) for w in v]),
-        (np.ndarray, lambda v: _plain(v.tolist())),
-        (np.generic, lambda v: _plain(v.item())),
-        (float, lambda v: v if np.isfinite(v) else None),
-        (Path, str),
-    ]
-    for kind, convert in converters:
-        if isinstance(value, kind):
-            return convert(value)
-    return value
-
-
 def save_points(path: Path, split: Split) -> None:
     """Write the test points of a split: x (points, features) and y (points,)."""
     partial = path.with_name(path.name + ".partial")
@@ -315,41 +266,3 @@ def inference_tree(answer: Inference, x: np.ndarray, y: np.ndarray | None) -> di
             "V_out": block.V_out, "I_in": block.solution.I_in, "I_out": block.solution.I_out,
         }  # fmt: skip
     return tree
-
-
-def doctor_record() -> dict[str, Any]:
-    """What is installed: the golden engine, PySpice and the packages, with remedies."""
-    found = environment()
-    ngspice = found["ngspice"]
-    pyspice = pyspice_info()
-    has = ngspice["path"] is not None
-    text = "none"
-    if has:
-        extras = [name for name in ("klu", "osdi") if ngspice[name]]
-        can = " and ".join(extras) or "no klu, no osdi"
-        text = f"{ngspice['version']} at {ngspice['path']} ({can})"
-    install = "apt-get install ngspice libngspice0 (Debian, Ubuntu), or make setup in a checkout"
-    remedy = "" if has else install
-    if has and not ngspice["klu"]:
-        remedy = "works; 42 or later with KLU is far faster above 32x32 (Debian 12: backports)"
-    findings = [
-        {"part": "ngspice (golden engine)", "ok": has, "found": text, "remedy": remedy},
-        {
-            "part": "PySpice", "ok": pyspice["ok"], "found": pyspice["message"],
-            "remedy": "" if pyspice["ok"] else "apt-get install libngspice0; pip install PySpice",
-        },
-    ]  # fmt: skip
-    for package, version in found["packages"].items():
-        findings.append(
-            {
-                "part": package, "ok": version is not None, "found": version or "none",
-                "remedy": "" if version else f"pip install {package}",
-            }
-        )  # fmt: skip
-    return {
-        "xbarspice": xbarspice.__version__,
-        "ok": all(f["ok"] for f in findings),
-        **found,
-        "pyspice": pyspice,
-        "findings": findings,
-    }

@@ -78,6 +78,7 @@ def tapeout(
     from xbarspice.tapeout.flow import tapeout as run_tapeout
     from xbarspice.tapeout.technology import load
 
+    steps.need("matplotlib", "jinja2")
     reads = ("mapping", "array", *(() if inputs else ("seed",)))
     run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=mapped)
     rules = load(technology)

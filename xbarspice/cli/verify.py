@@ -99,6 +99,7 @@ def verify(
     """Cross-check engines on a mapped network or an array; exit 1 if a gate fails."""
     from xbarspice.cli import steps
 
+    steps.need("matplotlib", "jinja2")
     file = None if map_ else subject
     chosen: dict[str, Any] = {"engines": tuple(engine)} if engine else {}
     chosen |= {"reference": reference} if reference else {}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 import numpy.typing as npt
 
 from xbarspice.array import Crossbar
 from xbarspice.engines.base import Engine, Raw
-from xbarspice.errors import broken_rule
+from xbarspice.errors import broken_rule, missing_package
 from xbarspice.solution import Solution
 
 __all__ = ["Engine", "Raw", "get", "names", "solve"]
@@ -32,17 +33,25 @@ def get(engine: str | Engine) -> Engine:
 
     Raises:
         InputError: no engine has that name.
+        PackageMissingError: a Python package that the engine needs is not installed.
     """
     if isinstance(engine, Engine):
         return engine
     if engine in _LEVELS:
-        return importlib.import_module("xbarspice.surrogate.levels").LevelEngine(engine)
+        return _loaded("xbarspice.surrogate.levels").LevelEngine(engine)
     if engine not in _ENGINES:
         raise broken_rule(
             f"`engine` must be an Engine or one of {names()}", repr(engine), "Use one of these."
         )
     module, _, cls = _ENGINES[engine].partition(":")
-    return getattr(importlib.import_module(module), cls)()
+    return getattr(_loaded(module), cls)()
+
+
+def _loaded(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise missing_package(error) from error
 
 
 def solve(

@@ -1,0 +1,99 @@
+"""What is installed, what is missing, what to do. Needs none of the packages that it looks for."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import importlib.util
+import platform
+from typing import Any
+
+import xbarspice
+from xbarspice.engines.ngspice.probe import ngspice_info
+from xbarspice.engines.ngspice.pyspice_probe import pyspice_info
+from xbarspice.errors import EngineMissingError, missing_package
+
+__all__ = ["doctor_record", "environment", "need"]
+
+PACKAGES = {
+    "numpy": "numpy", "scipy": "scipy", "numba": "numba", "torch": "torch", "h5py": "h5py",
+    "PySpice": "PySpice", "pydantic": "pydantic", "typer": "typer", "rich": "rich",
+    "jinja2": "jinja2", "matplotlib": "matplotlib", "scikit-learn": "sklearn",
+}  # fmt: skip
+"""Packages by their names for pip, with their names for Python."""
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ModuleNotFoundError, ValueError):
+        return False
+
+
+def need(*packages: str) -> None:
+    """Refuse to begin work that would end without a package, given by its name for pip.
+
+    Raises:
+        PackageMissingError: names the first that is missing.
+    """
+    for package in packages:
+        if not _is_there(PACKAGES[package]):
+            raise missing_package(ModuleNotFoundError(name=PACKAGES[package]))
+
+
+def environment() -> dict[str, Any]:
+    """Versions of the golden engine, Python and the packages."""
+    versions: dict[str, str | None] = {}
+    for package, module in PACKAGES.items():
+        try:
+            versions[package] = importlib.metadata.version(package) if _is_there(module) else None
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    try:
+        golden: dict[str, Any] = dataclasses.asdict(ngspice_info())
+    except EngineMissingError:
+        golden = {"path": None, "version": None, "klu": False, "osdi": False}
+    return {
+        "ngspice": golden,
+        "python": platform.python_version(),
+        "packages": versions,
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def doctor_record() -> dict[str, Any]:
+    """What is installed: the golden engine, PySpice and the packages, with remedies."""
+    found = environment()
+    ngspice = found["ngspice"]
+    pyspice = pyspice_info()
+    has = ngspice["path"] is not None
+    text = "none"
+    if has:
+        extras = [name for name in ("klu", "osdi") if ngspice[name]]
+        can = " and ".join(extras) or "no klu, no osdi"
+        text = f"{ngspice['version']} at {ngspice['path']} ({can})"
+    install = "apt-get install ngspice libngspice0 (Debian, Ubuntu), or make setup in a checkout"
+    remedy = "" if has else install
+    if has and not ngspice["klu"]:
+        remedy = "works; 42 or later with KLU is far faster above 32x32 (Debian 12: backports)"
+    findings = [
+        {"part": "ngspice (golden engine)", "ok": has, "found": text, "remedy": remedy},
+        {
+            "part": "PySpice", "ok": pyspice["ok"], "found": pyspice["message"],
+            "remedy": "" if pyspice["ok"] else "apt-get install libngspice0; pip install PySpice",
+        },
+    ]  # fmt: skip
+    for package, version in found["packages"].items():
+        findings.append(
+            {
+                "part": package, "ok": version is not None, "found": version or "none",
+                "remedy": "" if version else f"pip install {package}",
+            }
+        )  # fmt: skip
+    return {
+        "xbarspice": xbarspice.__version__,
+        "ok": all(f["ok"] for f in findings),
+        **found,
+        "pyspice": pyspice,
+        "findings": findings,
+    }
