@@ -16,14 +16,15 @@ except ModuleNotFoundError as error:
     raise errors.missing_package(error) from error
 
 if TYPE_CHECKING:
-    from xbarspice import mapping, netlist, studies, variability
-    from xbarspice.surrogate import nn
+    from xbarspice import mapping, netlist, nn, studies, variability
+    from xbarspice.mapping import ArrayConfig
     from xbarspice.surrogate.dissection import effective_matrix
 
 __version__ = "0.1.0"
 
 __all__ = [
     "READ",
+    "ArrayConfig",
     "Crossbar",
     "End",
     "LineEnds",
@@ -43,20 +44,20 @@ __all__ = [
 ]
 
 _ON_FIRST_USE = {
-    "mapping": "xbarspice.mapping",
-    "netlist": "xbarspice.netlist",
-    "nn": "xbarspice.surrogate.nn",
-    "studies": "xbarspice.studies",
-    "variability": "xbarspice.variability",
+    "ArrayConfig": ("xbarspice.mapping", "ArrayConfig"),
+    "effective_matrix": ("xbarspice.surrogate.dissection", "effective_matrix"),
+    **{name: (f"xbarspice.{name}", "") for name in ("mapping", "netlist", "nn", "studies")},
+    "variability": ("xbarspice.variability", ""),
 }
+"""Module and attribute (none: the module itself) of names that are loaded when they are used."""
 
 
 def __getattr__(name: str) -> Any:
     try:
-        if name == "effective_matrix":
-            return importlib.import_module("xbarspice.surrogate.dissection").effective_matrix
-        if name in _ON_FIRST_USE:
-            return importlib.import_module(_ON_FIRST_USE[name])
+        module, attribute = _ON_FIRST_USE.get(name, ("", ""))
+        if module:
+            value = importlib.import_module(module)
+            return getattr(value, attribute) if attribute else value
     except ModuleNotFoundError as error:
         raise errors.missing_package(error) from error
     raise AttributeError(f"module 'xbarspice' has no attribute {name!r}")

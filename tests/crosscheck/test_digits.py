@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from xbarspice.card import CalibrationCard, CardValue
 from xbarspice.errors import InputError
@@ -16,7 +15,6 @@ from xbarspice.studies import digits as study
 from xbarspice.studies.data import digits
 from xbarspice.studies.hardware import Hardware
 from xbarspice.studies.inference import infer
-from xbarspice.variability import Compose, drolet_2023
 
 QUICK = study.Plan.quick(confirm=1)
 
@@ -62,16 +60,6 @@ def test_the_row_without_errors_is_the_nodal_engine(done):
     exact = infer(mapped, split.x_test[:100], "nodal")
     row = next(r for r in done[1]["rows"] if r["network"] == study.NETWORKS[2])
     assert row["seeds"][0]["noise_free"] == np.mean(exact.predictions == split.y_test[:100])
-
-
-def test_errors_are_drawn_for_each_tile_by_itself():
-    """The device written last in every tile does not drift; the one written first does."""
-    G = torch.full((64, 64), 3e-4, dtype=torch.float64)
-    bse = Compose(drolet_2023().parts[1:2])
-    drawn = study.by_tile(G, bse, torch.Generator().manual_seed(0))
-    last = drawn[31::32, 31::32]
-    torch.testing.assert_close(last, torch.full_like(last, 3e-4), rtol=0, atol=0)
-    assert bool((drawn[::32, ::32] != 3e-4).all())
 
 
 def test_a_second_run_reads_and_other_numbers_are_computed_anew(done, monkeypatch):

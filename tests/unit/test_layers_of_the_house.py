@@ -14,12 +14,12 @@ ORDER = [
     ["errors"], ["values"], ["devices"], ["array"], ["solution"],
     ["config", "network", "variability"], ["card"], ["mapping"], ["file_schemas"], ["store"],
     ["engines"], ["netlist"], ["engines.ngspice", "engines.pyspice"],
-    ["surrogate"], ["studies"], ["tapeout"], ["report"], ["cli"], ["__main__"],
+    ["surrogate"], ["nn"], ["studies"], ["tapeout"], ["report"], ["cli"], ["__main__"],
 ]  # fmt: skip
 """From the bottom to the top; names are the longest prefix that matches."""
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 ROOMS = {
-    "torch": ("surrogate", "studies", "network", "variability", "devices"),
+    "torch": ("surrogate", "nn", "studies", "network", "variability", "devices"),
     "h5py": ("store", "studies.campaign"),
     "subprocess": ("engines.ngspice",),
     "PySpice": ("engines.pyspice", "engines.ngspice.pyspice_probe"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from xbarspice.surrogate.tiling import Tiling
+from xbarspice.mapping.tiling import Tiling
 
 
 @pytest.mark.parametrize("shape", [(8, 6), (11, 6), (8, 9), (11, 13), (2, 3)])

@@ -225,7 +225,7 @@ def test_a_stricter_error_and_an_own_map(tmp_path, monkeypatch):
 
 def test_single_precision_layers_and_matrices_check_once_a_configuration():
     def layers(R):
-        config = nn.CrossbarConfig(dtype=torch.float32, R_wl=R, R_bl=R, tile_rows=8, tile_cols=8)
+        config = nn.ArrayConfig(dtype=torch.float32, R_wl=R, R_bl=R, tile_rows=8, tile_cols=8)
         layer = nn.CrossbarLinear(4, 3, config=config)
         for _ in range(3):
             layer(torch.rand(2, 4))

@@ -14,21 +14,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from xbarspice import network as network_files
 from xbarspice import store
 from xbarspice.card import CalibrationCard
 from xbarspice.config import child_seed
-from xbarspice.mapping import MappedNetwork, calibrate_inputs, map_network
+from xbarspice.mapping import ArrayConfig, MappedNetwork, calibrate_inputs, map_network
 from xbarspice.network import Network, from_state_dict
+from xbarspice.nn import convert
 from xbarspice.studies import train as plain
 from xbarspice.studies.data import Split, digits
 from xbarspice.studies.hardware import Hardware, keep_card
 from xbarspice.studies.remedies import Procedure, redundant
 from xbarspice.studies.transfer import TransferStudy, fingerprint, transfer
-from xbarspice.surrogate.convert import convert
-from xbarspice.surrogate.layers import CrossbarConfig
 from xbarspice.variability import Variation
 
 __all__ = ["NETWORKS", "REMEDIES", "Plan", "on_tiles", "reproduce", "train"]
@@ -131,33 +130,19 @@ def train(
     # the names of the generators are of the published experiment: a card changes no drawn number
     for k, (ohm, wires) in enumerate(((0.0, ideal), (WIRE, hardware.wires))):
         # generators of their own: each network comes out alike whatever was trained before it
-        drawn = torch.Generator().manual_seed(child_seed(seed, f"digits through {ohm} ohm"))
-        config = CrossbarConfig(
-            tile_rows=TILE, tile_cols=TILE, **wires, bias="digital",
-            perturb=lambda G, drawn=drawn: by_tile(G, variation, drawn),
-        )  # fmt: skip
+        draws = child_seed(seed, f"digits through {ohm} ohm")
+        drawn = torch.Generator().manual_seed(draws)
+        config = ArrayConfig(
+            tile_rows=TILE, tile_cols=TILE, **wires, bias="digital", variation=variation
+        )
         done = plan.steps + k * plan.tune
-        arrays = convert(model, config)
+        arrays = convert(model, config, seed=draws)
         _optimise(
             arrays, split, plan.tune, 0.003, plan.draws, drawn,
             lambda step, done=done: progress(done + step, total),
         )  # fmt: skip
         out.append(from_state_dict(arrays.state_dict(), "relu"))
     return tuple(out)
-
-
-def by_tile(G: Tensor, variation: Variation, generator: torch.Generator) -> Tensor:
-    """Draw the errors of a layer tile by tile: every tile is programmed on its own.
-
-    Args:
-        G: conductances of the whole layer, S, (inputs, 2 * outputs).
-        variation, generator: the errors, and where they are drawn from.
-    """
-    rows = [
-        torch.cat([variation.apply(tile, generator) for tile in band.split(TILE, dim=1)], dim=1)
-        for band in G.split(TILE, dim=0)
-    ]
-    return torch.cat(rows)
 
 
 def _optimise(

@@ -11,10 +11,10 @@ from torch import Tensor
 from xbarspice.array import READ, Crossbar, End, LineEnds
 from xbarspice.devices import Device
 from xbarspice.errors import XbarspiceError, broken_rule
+from xbarspice.mapping.tiling import Tiling
 from xbarspice.surrogate import adjoint
 from xbarspice.surrogate.dissection import Reduction, reduce, reduce_stacks, reverse_all
 from xbarspice.surrogate.dissection_plan import WIRES
-from xbarspice.surrogate.tiling import Tiling
 from xbarspice.surrogate.torch_dense import dense_effective_matrix
 
 __all__ = [
@@ -173,47 +173,51 @@ def effective_matrix(
 
 
 class _PairMatrix(torch.autograd.Function):
-    """Inputs: tiling, resistances, G (inputs, 2 * outputs); output: (inputs, outputs)."""
+    """Inputs: tiling, resistances, whether to keep factors, G (..., lines, 2 * columns).
+
+    Output: (..., lines, columns).
+    """
 
     @staticmethod
-    def forward(ctx: Any, tiling: Tiling, wires: dict[str, Any], G: Tensor) -> Tensor:
-        keep = ctx.needs_input_grad[2]
+    def forward(ctx: Any, tiling: Tiling, wires: dict[str, Any], keep: bool, G: Tensor) -> Tensor:
         values = as_numpy(G)
         if not (values.min() >= 0 and values.max() < np.inf):
             Crossbar(values, **wires)  # says what is wrong
-        reductions = reduce_stacks(tiling.stacks(values), wires, keep=keep)
-        if keep:
+        needed = ctx.needs_input_grad[3]
+        reductions = reduce_stacks(tiling.stacks(values), wires, keep=needed and keep)
+        if needed:
             ctx.save_for_backward(G)
             ctx.tiling, ctx.reductions = tiling, reductions
         whole = tiling.join([r.G_eff for r in reductions], np.empty_like(values))
-        return torch.from_numpy(whole[:, 0::2] - whole[:, 1::2])
+        return torch.from_numpy(whole[..., 0::2] - whole[..., 1::2])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         (G,) = ctx.saved_tensors
         M = np.empty(G.shape, as_numpy(G).dtype)
-        M[:, 0::2] = as_numpy(grads[0])
-        np.negative(M[:, 0::2], out=M[:, 1::2])
-        Ms = [tiles.reshape(-1, *tiles.shape[2:]) for tiles in ctx.tiling.stacks(M)]
-        found = reverse_all(ctx.reductions, Ms)
-        dG = torch.from_numpy(ctx.tiling.join([by_G for by_G, _by_R in found], M))
-        return None, None, only_once(dG, G, *grads)
+        M[..., 0::2] = as_numpy(grads[0])
+        np.negative(M[..., 0::2], out=M[..., 1::2])
+        Ms = [tiles.reshape(-1, *tiles.shape[-2:]) for tiles in ctx.tiling.stacks(M)]
+        gradients = reverse_all(ctx.reductions, Ms)
+        dG = torch.from_numpy(ctx.tiling.join([by_G for by_G, _by_R in gradients], M))
+        return None, None, None, only_once(dG, G, *grads)
 
 
-def pair_matrix(G: Tensor, tiling: Tiling, wires: dict[str, Any]) -> Tensor:
+def pair_matrix(G: Tensor, tiling: Tiling, wires: dict[str, Any], *, keep: bool = True) -> Tensor:
     """The matrix that tiles of linear differential pairs multiply by, as one.
 
     Args:
-        G: conductances of a layer, S, (inputs, 2 * outputs), even columns +.
-        tiling: how the layer is cut into arrays.
+        G: conductances of a weight matrix, S, (..., lines, 2 * columns), even columns +.
+        tiling: how the matrix is cut into arrays.
         wires: `WIRES` in ohm.
+        keep: keep the factors for the backward pass, which is faster and takes more memory.
 
     Returns:
-        Difference of the effective columns of every pair, S, (inputs, outputs), differentiable once
-        in `G`.
+        Difference of the effective columns of every pair, S, (..., lines, columns), differentiable
+        once in `G`.
     """
     if G.is_cuda:
         stacks = [effective_matrix(tiles, **wires) for tiles in tiling.stacks(G)]
-        pairs = tiling.join(stacks, torch.empty_like(G)).unflatten(1, (-1, 2))
-        return pairs[..., 0] - pairs[..., 1]
-    return _PairMatrix.apply(tiling, wires, G)  # type: ignore[no-any-return]
+        whole = tiling.join(stacks, torch.empty_like(G))
+        return whole[..., 0::2] - whole[..., 1::2]
+    return _PairMatrix.apply(tiling, wires, keep, G)  # type: ignore[no-any-return]

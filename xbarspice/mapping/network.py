@@ -6,8 +6,8 @@ that are subtracted (`pair="outputs"`) or in two input lines that are driven wit
 (`pair="inputs"`). A bias is one more input, driven with a constant voltage.
 
 Layouts:
-    tiled: every layer on arrays of its own, cut to at most `tile_rows` x `tile_cols`; inputs on
-        the word lines, pairs in neighbouring bit lines (even +, odd -).
+    tiled: every layer on arrays of its own, cut evenly to at most `tile_rows` x `tile_cols`; inputs
+        on the word lines, pairs in neighbouring bit lines (even +, odd -).
     folded: a two-layer network on one array, read in two passes. Word lines ``2 i, 2 i + 1`` carry
         +V and -V of input i (then of the bias) and the bit lines are the hidden neurons; below
         them two word lines an output are sensed while the hidden values drive the bit lines.
@@ -17,6 +17,7 @@ Layouts:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +26,7 @@ import numpy.typing as npt
 from xbarspice.array import READ, Crossbar, End, LineEnds
 from xbarspice.devices import Device
 from xbarspice.errors import broken_rule
+from xbarspice.mapping.tiling import edges
 from xbarspice.network import Network
 from xbarspice.values import array_of, number_of, whole_number_of
 
@@ -351,9 +353,10 @@ def _place_tiled(pairs: Pairs, tile_rows: int, tile_cols: int) -> tuple[list[Arr
     G: list[Array] = []
     blocks = []
     for layer, (pos, neg) in enumerate(pairs):
-        for top in range(0, pos.shape[0], tile_rows):
-            for left in range(0, pos.shape[1], tile_cols // 2):
-                part = np.s_[top : top + tile_rows, left : left + tile_cols // 2]
+        down, across = edges(pos.shape[0], tile_rows), edges(pos.shape[1], tile_cols // 2)
+        for top, bottom in pairwise(down):
+            for left, right in pairwise(across):
+                part = np.s_[top:bottom, left:right]
                 inputs = np.arange(pos.shape[0])[part[0]]
                 outputs = np.arange(pos.shape[1])[part[1]]
                 both = np.stack([pos[part], neg[part]], axis=-1)

@@ -1,0 +1,530 @@
+"""Any torch model on arrays: every layer type, what is refused, ranges, coverage, engines."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils import parametrizations, prune
+
+import xbarspice as xb
+from xbarspice.nn.origin import flatten
+
+IDEAL = {"R_wl": 0.0, "R_bl": 0.0}
+
+
+def config(**changes):
+    return xb.ArrayConfig(**({"tile_rows": 6, "tile_cols": 8} | changes))
+
+
+def data(*shape):
+    generator = torch.Generator().manual_seed(sum(shape))
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def seeded(module):
+    torch.manual_seed(3)
+    for parameter in module.parameters():
+        nn.init.uniform_(parameter, -0.5, 0.5)
+    return module.double().eval()
+
+
+STATES = (data(4, 2, 3), data(4, 2, 7))
+LAYERS = {
+    "linear": (nn.Linear(20, 7), (data(3, 20),)),
+    "linear of one vector": (nn.Linear(20, 7, bias=False), (data(20),)),
+    "conv1d same circular": (
+        nn.Conv1d(4, 6, 3, padding="same", dilation=2, groups=2, padding_mode="circular"),
+        (data(2, 4, 11),),
+    ),
+    "conv2d depthwise": (
+        nn.Conv2d(4, 8, (3, 2), stride=2, padding=(1, 0), groups=4),
+        (data(2, 4, 9, 8),),
+    ),
+    "conv2d reflect": (nn.Conv2d(4, 8, 3, padding=1, padding_mode="reflect"), (data(4, 9, 8),)),
+    "conv3d": (nn.Conv3d(2, 3, 2, padding=1), (data(2, 2, 4, 5, 4),)),
+    "transposed 1d": (
+        nn.ConvTranspose1d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=2),
+        (data(2, 4, 7),),
+    ),
+    "transposed 2d": (
+        nn.ConvTranspose2d(4, 6, (3, 2), stride=(2, 3), padding=1, dilation=(2, 1)),
+        (data(2, 4, 7, 5),),
+    ),
+    "rnn": (nn.RNN(5, 7, 2, bidirectional=True, nonlinearity="relu"), (data(4, 2, 5),)),
+    "lstm projected": (
+        nn.LSTM(5, 7, 2, bidirectional=True, batch_first=True, proj_size=3),
+        (data(2, 4, 5), STATES),
+    ),
+    "lstm": (nn.LSTM(5, 7), (data(4, 2, 5),)),
+    "gru of one sequence": (nn.GRU(5, 7, batch_first=True), (data(4, 5),)),
+    "gru": (nn.GRU(5, 7, bias=False), (data(4, 2, 5), data(1, 2, 7))),
+    "rnn cell": (nn.RNNCell(5, 7), (data(5),)),
+    "lstm cell": (nn.LSTMCell(5, 7), (data(3, 5), (data(3, 7), data(3, 7)))),
+    "gru cell": (nn.GRUCell(5, 7), (data(3, 5),)),
+    "attention": (nn.MultiheadAttention(8, 2, batch_first=True), (data(2, 5, 8),) * 3),
+    "attention of other sizes": (
+        nn.MultiheadAttention(8, 2, kdim=4, vdim=6, add_bias_kv=True, add_zero_attn=True),
+        (data(5, 2, 8), data(6, 2, 4), data(6, 2, 6)),
+    ),
+    "encoder layer": (nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), (data(2, 5, 8),)),
+    "encoder": (
+        nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2),
+        (data(2, 5, 8),),
+    ),
+    "transformer": (
+        nn.Transformer(8, 2, 1, 1, 16, batch_first=True),
+        (data(2, 5, 8), data(2, 4, 8)),
+    ),
+}
+
+
+@pytest.fixture(params=LAYERS, ids=lambda name: name.replace(" ", "_"))
+def case(request):
+    model, inputs = LAYERS[request.param]
+    return seeded(copy.deepcopy(model)), inputs
+
+
+def assert_equal(found, expected, tolerance=1e-12):
+    found, expected = flatten(found), flatten(expected)
+    assert len(found) == len(expected)
+    for mine, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("bias", ["array", "digital"])
+def test_ideal_arrays_compute_what_torch_computes(case, bias):
+    """Every layer type, with and without gradients recorded, and its way back."""
+    model, inputs = case
+    expected = model(*inputs)
+    circuit = xb.nn.convert(model, config(bias=bias, **IDEAL))
+    assert list(circuit.state_dict()) == list(model.state_dict())
+    assert_equal(circuit(*inputs), expected)
+    with torch.no_grad():
+        assert_equal(circuit(*inputs), expected)
+    back = xb.nn.to_torch(circuit)
+    assert [type(m) for m in back.modules()] == [type(m) for m in model.modules()]
+    assert_equal(back(*inputs), expected, 0.0)
+
+
+def test_wires_are_in_the_answer_and_every_engine_gives_the_same(case):
+    """At 20 ohm the answer moves; no fused evaluation of torch passes the arrays by."""
+    model, inputs = case
+    circuit = xb.nn.convert(model, config(R_wl=20.0, R_bl=20.0), calibrate=inputs)
+    with_gradients = circuit(*inputs)
+    with torch.no_grad():
+        found = circuit(*inputs)
+        assert_equal(with_gradients, found, 1e-12)
+        with xb.nn.through("nodal", keep=True) as run:
+            assert_equal(circuit(*inputs), found, 1e-10)
+        with xb.nn.exact_products():
+            assert_equal(circuit(*inputs), model(*inputs))
+    names = {m.name for m in xb.nn.coverage(circuit).matrices}
+    assert {answer.matrix for answer in run.answers} == names
+    assert any(
+        float((a - b).abs().max()) > 1e-4
+        for a, b in zip(flatten(found), flatten(model(*inputs)), strict=True)
+    )
+
+
+def test_masks_of_attention():
+    """Boolean and additive masks, padding and causality, weights of every head."""
+    model = seeded(nn.MultiheadAttention(8, 2, batch_first=True))
+    circuit = xb.nn.convert(model, config(**IDEAL))
+    x = data(2, 5, 8)
+    causal = nn.Transformer.generate_square_subsequent_mask(5, dtype=torch.float64)
+    padding = torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
+    for options in (
+        {"attn_mask": causal, "is_causal": True, "need_weights": False},
+        {"attn_mask": causal == float("-inf"), "average_attn_weights": False},
+        {"key_padding_mask": padding},
+        {"attn_mask": causal.expand(4, 5, 5), "key_padding_mask": padding.double() * -1e9},
+    ):
+        assert_equal(circuit(x, x, x, **options), model(x, x, x, **options))
+
+
+class Doubled(nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class Named(nn.Linear):
+    """A subclass that computes as its parent does."""
+
+    def extra_repr(self):
+        return "named"
+
+
+def pruned():
+    layer = nn.Linear(3, 2)
+    prune.l1_unstructured(layer, "weight", amount=0.5)
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (Doubled(3, 2), "Doubled, which changes Linear"),
+        (parametrizations.weight_norm(nn.Linear(3, 2)), "parametrised"),
+        (nn.utils.spectral_norm(nn.Linear(3, 2)), "in a hook"),
+        (pruned(), "in a hook"),
+        (nn.LazyLinear(2), "LazyLinear, which changes Linear|not initialised"),
+        (nn.Bilinear(3, 3, 2), "Bilinear"),
+    ],
+)
+def test_what_cannot_be_carried_over_is_refused_by_name(layer, reason):
+    """And stays as it is where it is excluded."""
+    model = nn.Sequential(nn.Linear(3, 3), layer)
+    with pytest.raises(xb.errors.InputError, match=reason) as error:
+        xb.nn.convert(model)
+    assert "`1`" in str(error.value)
+    if prune.is_pruned(layer):  # torch itself cannot copy such a layer
+        with pytest.raises(xb.errors.InputError, match="deepcopy can copy"):
+            xb.nn.convert(model, exclude=["1"])
+        return
+    circuit = xb.nn.convert(model, exclude=["1"])
+    assert type(circuit[1]) is type(layer)
+
+
+def test_a_subclass_that_computes_as_its_parent_is_converted():
+    model = nn.Sequential(Named(3, 2)).double()
+    circuit = xb.nn.convert(model, config(**IDEAL))
+    assert_equal(circuit(data(4, 3)), model(data(4, 3)))
+
+
+def test_hooks_move_with_their_layer():
+    """A forward hook that doubles the output still does, and a pre-hook sees the input."""
+    model = nn.Sequential(nn.Linear(3, 2)).double()
+    seen = []
+    model[0].register_forward_hook(lambda module, inputs, output: 2 * output)
+    model[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape))
+    circuit = xb.nn.convert(model, config(**IDEAL))
+    assert_equal(circuit(data(4, 3)), model(data(4, 3)))
+    assert seen == [(4, 3)] * 2
+    assert_equal(xb.nn.to_torch(circuit)(data(4, 3)), model(data(4, 3)))
+
+
+class Bypass(nn.Module):
+    def __init__(self, call):
+        super().__init__()
+        self.layer, self.other, self.call = nn.Linear(3, 3), nn.Linear(3, 3), call
+
+    def forward(self, x):
+        kind = self.layer.weight.dtype  # a harmless read of a layer that is called
+        x = self.layer(x) if self.call else functional.linear(x, self.layer.weight)
+        return self.other(x.to(kind))
+
+
+def test_a_weight_that_is_used_past_its_arrays_raises():
+    """Reading the weight is allowed if the layer also computes; outside a forward it always is."""
+    circuit = xb.nn.convert(Bypass(call=True))
+    circuit(torch.rand(2, 3))
+    assert circuit.layer.weight.shape == (3, 3)
+    broken = xb.nn.convert(Bypass(call=False))
+    with pytest.raises(xb.errors.XbarspiceError, match="reads weight of `layer`"):
+        broken(torch.rand(2, 3))
+
+
+def test_nothing_on_arrays_is_an_error():
+    with pytest.raises(xb.errors.InputError, match="must have a layer on arrays"):
+        xb.nn.convert(nn.Sequential(nn.ReLU(), nn.Embedding(3, 2)))
+    with pytest.raises(xb.errors.InputError, match="none chosen"):
+        xb.nn.convert(nn.Sequential(nn.Linear(2, 2)), exclude=["*"])
+
+
+def test_configurations_by_pattern_and_a_layer_that_is_shared():
+    """The first pattern that fits counts; a layer under two names is one layer on one set."""
+    shared = nn.Linear(4, 4)
+    model = nn.ModuleDict({"a": shared, "b": shared, "c": nn.Linear(4, 4)})
+    circuit = xb.nn.convert(model, {"c": None, "*": config(tile_rows=3)})
+    assert circuit["a"] is circuit["b"]
+    assert type(circuit["c"]) is nn.Linear
+    assert circuit["a"].matrices["weight"].config.tile_rows == 3
+
+
+def test_ordinary_torch_machinery_works():
+    """deepcopy, pickle, functional_call, checkpointing, autocast, load_state_dict, .to()."""
+    model = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 2))
+    circuit = xb.nn.convert(model, config())
+    x = torch.rand(3, 5)
+    expected = circuit(x)
+    assert_equal(copy.deepcopy(circuit)(x), expected)
+    assert_equal(pickle.loads(pickle.dumps(circuit))(x), expected)  # noqa: S301 - our own bytes
+    doubled = {k: 2 * v for k, v in circuit.state_dict().items()}
+    called = torch.func.functional_call(circuit, doubled, (x,))
+    twin = copy.deepcopy(circuit)
+    twin.load_state_dict(doubled)
+    assert_equal(called, twin(x), 1e-6)
+    again = torch.utils.checkpoint.checkpoint(circuit, x.requires_grad_(), use_reentrant=False)
+    (by_x,) = torch.autograd.grad(again.sum(), x)
+    torch.testing.assert_close(by_x, torch.autograd.grad(circuit(x).sum(), x)[0])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = circuit(x)
+    torch.testing.assert_close(rough.float(), expected, rtol=0.02, atol=0.02)
+    assert circuit.double()(x.double()).dtype == torch.float64
+
+
+def test_compile_runs_and_transforms_say_what_they_meet():
+    model = xb.nn.convert(nn.Sequential(nn.Linear(5, 4), nn.Tanh()), config())
+    x = torch.rand(3, 5)
+    compiled = torch.compile(model, backend="eager")
+    assert_equal(compiled(x), model(x))
+    with pytest.raises(xb.errors.XbarspiceError, match=r"torch\.func transforms"):
+        torch.func.vmap(model)(x)
+    with pytest.raises(Exception, match=r"cannot be exported|torch\.compiler\.disable"):
+        torch.export.export(model.eval(), (x,))
+    with pytest.raises(xb.errors.InputError, match="floating-point"):
+        model(torch.ones(3, 5, dtype=torch.int64))
+    (g,) = torch.autograd.grad(model(x).sum(), model[0].weight, create_graph=True)
+    with pytest.raises(xb.errors.XbarspiceError, match="differentiated again"):
+        g.sum().backward()
+
+
+def test_packed_sequences_are_refused():
+    circuit = xb.nn.convert(nn.LSTM(3, 2))
+    packed = nn.utils.rnn.pack_padded_sequence(torch.rand(4, 2, 3), [4, 2])
+    with pytest.raises(xb.errors.InputError, match="pad_packed_sequence"):
+        circuit(packed)
+
+
+@pytest.mark.parametrize("way", ["optimiser", "load", "data", "numpy", "set_", "to"])
+def test_kept_matrices_follow_every_change_of_the_weights(way):
+    """The second forward without gradients is kept; any way of changing weights renews it."""
+    circuit = xb.nn.convert(nn.Linear(5, 4).double(), config(**IDEAL)).eval()
+    x = data(3, 5)
+    with torch.no_grad():
+        circuit(x)
+        kept = circuit.matrices["weight"]._kept
+        circuit(x)
+        assert circuit.matrices["weight"]._kept is kept
+    weight = circuit.weight
+    if way == "optimiser":
+        optimiser = torch.optim.SGD(circuit.parameters(), lr=0.5)
+        circuit(x).sum().backward()
+        optimiser.step()
+    elif way == "load":
+        circuit.load_state_dict({k: v + 1 for k, v in circuit.state_dict().items()})
+    elif way == "data":
+        weight.data[0, 0] += 1
+    elif way == "numpy":
+        weight.detach().numpy()[0, 0] += 1
+    elif way == "set_":
+        with torch.no_grad():
+            weight.set_(torch.ones_like(weight))
+    else:
+        circuit.float().double()
+    with torch.no_grad():
+        assert_equal(circuit(x), functional.linear(x, weight, circuit.bias))
+
+
+OPTIONS = {
+    "one scale an output": {"w_scale": "output"},
+    "high": {"placement": "high"},
+    "middle": {"placement": "middle"},
+    "averaged cells": {"cells": 3},
+    "centred inputs": {"x_centre": 0.4},
+    "sliced cells": {"cells": 3, "levels": 64, "cell_code": "slices"},
+    "many levels": {"levels": 10**7},
+    "a grid": {"levels": tuple(np.linspace(100e-6, 500e-6, 4001))},
+    "clipped": {"clip": 95.0},
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("bias", ["array", "digital"])
+def test_options_of_the_mapping_keep_the_product(options, bias):
+    """Lossless options give torch's product; rounding ones come as near as their steps."""
+    model = seeded(nn.Linear(12, 5))
+    circuit = xb.nn.convert(model, config(bias=bias, **options, **IDEAL))
+    x = data(6, 12)
+    error = float((circuit(x) - model(x)).detach().abs().max())
+    lossless = not {"levels", "clip"} & set(options)
+    assert error < (1e-12 if lossless else 0.5)
+    assert lossless or error > 1e-12
+    with xb.nn.exact_products():
+        assert_equal(circuit(x), model(x))
+    for tile in circuit.tiles():
+        assert tile.crossbar.G.min() >= 100e-6 * (1 - 1e-12)
+        assert tile.crossbar.G.max() <= 500e-6 * (1 + 1e-12)
+        assert tile.crossbar.rows <= 6
+        assert tile.crossbar.cols <= 8
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"w_scale": "output"}, {"placement": "high"}, {"cells": 2}, {"x_centre": 0.3}]
+)
+@pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
+def test_gradients_by_every_parameter(options, device):
+    """gradcheck by inputs, weights and biases, with those that set the scales."""
+    layer = xb.nn.convert(
+        seeded(nn.Linear(7, 3)), config(device=device, R_wl=10.0, R_bl=10.0, **options)
+    )
+    x = data(2, 7).requires_grad_()
+
+    def outputs(x, weight, bias):
+        return torch.func.functional_call(layer, {"weight": weight, "bias": bias}, (x,))
+
+    inputs = (x, layer.weight, layer.bias)
+    assert torch.autograd.gradcheck(outputs, inputs, eps=1e-6, atol=1e-6, rtol=1e-4)
+
+
+def test_ranges_come_from_data_and_inputs_beyond_them_are_counted():
+    """x_scale is the largest calibration input of each layer, or the asked quantile."""
+    model = seeded(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)))
+    x = data(50, 4)
+    circuit = xb.nn.convert(model, config(adc_bits=8), calibrate=x)
+    first, last = circuit[0].matrices["weight"], circuit[2].matrices["weight"]
+    assert first.config.x_scale == float(x.abs().max())
+    assert last.config.x_scale == float(model[:2](x).abs().max().detach())
+    assert first.config.adc_range is not None
+    circuit(x)
+    assert first.ranges.vectors == 50
+    assert first.ranges.beyond == 0
+    circuit(3 * x)
+    assert first.ranges.beyond == int((3 * x.abs() > first.config.x_scale).sum())
+    assert first.ranges.largest == 3 * first.config.x_scale
+    half = xb.nn.convert(model, config(), calibrate=x, quantile=0.5)
+    assert half[0].matrices["weight"].config.x_scale < 0.5 * first.config.x_scale
+    with pytest.raises(xb.errors.InputError, match="quantile"):
+        xb.nn.convert(model, config(), calibrate=x, quantile=0.1)
+
+
+def test_an_answer_does_not_depend_on_its_neighbours():
+    """Converters have a fixed range, so a vector's answer is the same in any batch."""
+    model = seeded(nn.Linear(9, 4))
+    circuit = xb.nn.convert(model, config(adc_bits=6, dac_bits=6))
+    x = data(5, 9)
+    alone = torch.cat([circuit(x[k : k + 1]) for k in range(5)])
+    torch.testing.assert_close(circuit(torch.cat([100 * x, x]))[5:], alone, rtol=0, atol=1e-12)
+
+
+def test_transfers_are_drawn_in_training_and_held_in_evaluation():
+    variation = xb.variability.drolet_2023()
+    model = seeded(nn.Linear(9, 4))
+    circuit, twin = (
+        xb.nn.convert(model, config(variation=variation, **IDEAL), seed=5) for _ in range(2)
+    )
+    x = data(3, 9)
+    circuit.train()
+    twin.train()
+    first, second = circuit(x), circuit(x)
+    assert not torch.equal(first, second)
+    assert_equal(twin(x), first)
+    circuit.eval()
+    assert_equal(circuit(x), model(x))
+    xb.nn.program(circuit, 3)
+    held = circuit(x)
+    assert_equal(circuit(x), held)
+    assert float((held - model(x)).detach().abs().max()) > 1e-4
+    xb.nn.program(circuit, 4)
+    assert not torch.equal(circuit(x), held)
+    xb.nn.program(circuit, 3)
+    assert_equal(circuit(x), held)
+
+
+class Tail(nn.Module):
+    """A raw parameter outside any layer, a table, an excluded layer, a layer nobody calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.layer = nn.Embedding(7, 4), nn.Linear(4, 4)
+        self.left, self.idle = nn.Linear(4, 3), nn.Linear(2, 2)
+        self.mix = nn.Parameter(torch.rand(3, 3))
+
+    def forward(self, index):
+        h = self.layer(self.table(index))
+        return (h @ h.mT) @ (self.left(h) @ self.mix)
+
+
+def test_coverage_names_what_is_not_on_arrays_and_why():
+    circuit = xb.nn.convert(Tail(), exclude=["left"], calibrate=torch.tensor([[1, 2, 3]]))
+    circuit(torch.tensor([[1, 2, 3]]))
+    cover = xb.nn.coverage(circuit)
+    assert {m.name: m.products for m in cover.matrices} == {"layer": 3 * 16, "idle": 0}
+    reasons = {w.name: w.reason for w in cover.ideal}
+    assert set(reasons) == {"table.weight", "left.weight", "mix"}
+    assert "outside any layer" in reasons["mix"]
+    products = {d.operands: d.products for d in cover.digital}
+    assert products["two activations"] == 3 * 3 * 4 + 3 * 3 * 3
+    assert products["weight left.weight"] == 3 * 3 * 4
+    assert products["weight mix"] == 3 * 3 * 3
+    assert cover.silent == ("idle",)
+    assert cover.product_share == pytest.approx(48 / (48 + 36 + 27 + 36 + 27))
+
+
+def test_batch_normalisation_is_folded_where_it_is_exact():
+    """Conv-BN pairs in evaluation become one layer; a BN whose input is used twice stays."""
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.BatchNorm2d(3))
+    model(torch.rand(8, 2, 5, 5))
+    model.double().eval()
+    circuit = xb.nn.convert(model, config(**IDEAL), fold_batchnorm=True)
+    assert [type(m).__name__ for m in circuit][1::2] == ["Identity", "BatchNorm2d"]
+    x = data(2, 2, 5, 5)
+    assert_equal(circuit(x), model(x))
+    training = xb.nn.convert(model.train(), config(**IDEAL), fold_batchnorm=True)
+    assert type(training[1]) is nn.BatchNorm2d
+
+
+def test_golden_engines_refuse_gradients():
+    circuit = xb.nn.convert(nn.Linear(4, 3), config())
+    with xb.nn.through("nodal"):
+        y = circuit(torch.rand(2, 4))
+    with pytest.raises(xb.errors.XbarspiceError, match="only the surrogate gives gradients"):
+        y.sum().backward()
+    with pytest.raises(xb.errors.InputError), xb.nn.through("nothing"):
+        pass
+
+
+def test_blocks_of_engines_nest_and_belong_to_their_thread():
+    import threading
+
+    from xbarspice.nn.through import running
+
+    names = []
+
+    def other():
+        names.append(running().engine)
+
+    with xb.nn.through("nodal"):
+        with xb.nn.through("surrogate"):
+            assert running().engine is None
+        assert running().engine.name == "nodal"
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    assert names == [None]
+    assert running().engine is None
+
+
+@pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
+def test_recomputing_gives_the_same_gradients(device):
+    x = data(3, 9)
+    by = []
+    for recompute in (False, True):
+        layer = xb.nn.convert(seeded(nn.Linear(9, 4)), config(recompute=recompute, device=device))
+        layer(x).square().sum().backward()
+        by.append(layer.weight.grad)
+    torch.testing.assert_close(by[0], by[1], rtol=1e-9, atol=1e-12)
+
+
+def test_a_layer_type_of_a_user_is_registered():
+    """An outside class, registered by exact type, converts like a built-in one."""
+
+    class Gain(nn.Linear):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    @xb.nn.register(Gain)
+    class CrossbarGain(xb.nn.CrossbarLinear):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    model = nn.Sequential(Gain(3, 2)).double()
+    circuit = xb.nn.convert(model, config(**IDEAL))
+    assert type(circuit[0]) is CrossbarGain
+    assert_equal(circuit(data(4, 3)), model(data(4, 3)))
+    with pytest.raises(xb.errors.InputError, match="subclass of CrossbarLayer"):
+        xb.nn.register(Gain)(nn.Linear)

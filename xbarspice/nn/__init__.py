@@ -1,0 +1,70 @@
+"""Torch models on passive crossbars: any trained model, its matrix layers on arrays."""
+
+from xbarspice.mapping import ArrayConfig
+from xbarspice.nn.attention import CrossbarMultiheadAttention
+from xbarspice.nn.convert import convert, crossbar_layers, program, to_torch
+from xbarspice.nn.convolution import (
+    CrossbarConv1d,
+    CrossbarConv2d,
+    CrossbarConv3d,
+    CrossbarConvTranspose1d,
+    CrossbarConvTranspose2d,
+    CrossbarConvTranspose3d,
+)
+from xbarspice.nn.coverage import Coverage, coverage
+from xbarspice.nn.layers import CrossbarLayer
+from xbarspice.nn.linear import CrossbarLinear
+from xbarspice.nn.matrix import ArrayMatrix, RangeRecord, Tile, quantise
+from xbarspice.nn.recurrent import (
+    CrossbarGRU,
+    CrossbarGRUCell,
+    CrossbarLSTM,
+    CrossbarLSTMCell,
+    CrossbarRNN,
+    CrossbarRNNCell,
+)
+from xbarspice.nn.registry import layer_types, register
+from xbarspice.nn.through import Answer, Run, exact_products, through
+from xbarspice.surrogate.torch_matrix import effective_matrix
+from xbarspice.surrogate.torch_solve import TensorSolution, solve
+
+CrossbarConfig = ArrayConfig
+
+__all__ = [
+    "Answer",
+    "ArrayConfig",
+    "ArrayMatrix",
+    "Coverage",
+    "CrossbarConfig",
+    "CrossbarConv1d",
+    "CrossbarConv2d",
+    "CrossbarConv3d",
+    "CrossbarConvTranspose1d",
+    "CrossbarConvTranspose2d",
+    "CrossbarConvTranspose3d",
+    "CrossbarGRU",
+    "CrossbarGRUCell",
+    "CrossbarLSTM",
+    "CrossbarLSTMCell",
+    "CrossbarLayer",
+    "CrossbarLinear",
+    "CrossbarMultiheadAttention",
+    "CrossbarRNN",
+    "CrossbarRNNCell",
+    "RangeRecord",
+    "Run",
+    "TensorSolution",
+    "Tile",
+    "convert",
+    "coverage",
+    "crossbar_layers",
+    "effective_matrix",
+    "exact_products",
+    "layer_types",
+    "program",
+    "quantise",
+    "register",
+    "solve",
+    "through",
+    "to_torch",
+]

@@ -1,0 +1,129 @@
+"""Base of all layers on arrays: ordinary parameters, the circuit's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from torch import Tensor, nn
+
+from xbarspice.array import Crossbar
+from xbarspice.mapping import ArrayConfig
+from xbarspice.nn.matrix import ArrayMatrix, Product, Tile
+from xbarspice.surrogate.trust import warn_outside
+
+__all__ = ["CrossbarLayer", "UseRecord"]
+
+
+@dataclass(kw_only=True)
+class UseRecord:
+    """What happened to a layer since its model's forward began.
+
+    Attributes:
+        calls: how often it computed.
+        reads: weights that were read from outside it, by name.
+    """
+
+    calls: int = 0
+    reads: tuple[str, ...] = ()
+
+    def reset(self) -> None:
+        """Forget what was."""
+        self.calls, self.reads = 0, ()
+
+
+class CrossbarLayer(nn.Module):
+    """A layer whose weight matrices stand on arrays, with the parameters of the layer it replaces.
+
+    A subclass says how it is made from its torch layer and back, and computes with `linear` or
+    `product`.
+
+    Attributes:
+        torch_type: the exact type that it replaces.
+        weight_names: its parameters that are weight matrices, without those of its sublayers.
+        matrices: the arrays of each weight matrix, by a name of the layer's own.
+        use: calls of the layer and reads of its weights in the model's last forward.
+    """
+
+    torch_type: ClassVar[type[nn.Module]]
+    weight_names: tuple[str, ...] = ("weight",)
+
+    matrices: dict[str, ArrayMatrix]
+    use: UseRecord
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matrices = {}
+        self.use = UseRecord()
+
+    @classmethod
+    def from_torch(cls, layer: Any, config: ArrayConfig) -> Self:
+        """The same layer on arrays; parameters are shared, not copied.
+
+        Raises:
+            InputError: an option of the layer that cannot stand on arrays.
+        """
+        raise NotImplementedError
+
+    def to_torch(self) -> nn.Module:
+        """The same layer of torch; parameters are shared, not copied."""
+        raise NotImplementedError
+
+    def weight_blocks(self) -> Iterator[tuple[str, Tensor, Tensor | None]]:
+        """Every matrix: its name, weight (groups, outputs, inputs) and bias (groups, outputs)."""
+        raise NotImplementedError
+
+    def __getattr__(self, name: str) -> Any:
+        value = super().__getattr__(name)
+        if name in self.weight_names and name in self.__dict__["_parameters"]:
+            use = self.__dict__["use"]
+            if name not in use.reads:
+                use.reads = (*use.reads, name)
+        return value
+
+    def parameter(self, name: str) -> Tensor:
+        """A parameter for the layer's computation, which does not count as a read."""
+        return self.__dict__["_parameters"][name]
+
+    def add_matrix(self, name: str, config: ArrayConfig, bias: Tensor | None) -> None:
+        """Announce a weight matrix of the layer.
+
+        Warns:
+            TrustWarning: single precision where the trust map does not vouch for it.
+        """
+        if config.dtype == "float32":
+            largest = np.full((config.tile_rows, config.tile_cols), config.G_max)
+            full = Crossbar(largest, **config.wires, device=config.model)
+            warn_outside("float32", [full], config.V_read)
+        line = bias is not None and config.bias == "array"
+        self.matrices[name] = ArrayMatrix(config, line, name=name)
+
+    def product(self, name: str, weight: Tensor, bias: Tensor | None) -> Product:
+        """The product with a weight matrix on arrays; see `matrix.Product` for the shapes."""
+        self.use.calls += 1
+        return Product(self.matrices[name], weight, bias, training=self.training)
+
+    def linear(self, name: str, weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+        """``torch.nn.functional.linear`` on arrays: x (..., inputs), weight (outputs, inputs)."""
+        product = self.product(name, weight[None], None if bias is None else bias[None])
+
+        def apply(x: Tensor) -> Tensor:
+            out = product(x.reshape(-1, 1, x.shape[-1]))
+            return out.reshape(*x.shape[:-1], weight.shape[0])
+
+        return apply
+
+    def tiles(self) -> list[Tile]:
+        """All arrays of the layer as they would be programmed now."""
+        return [
+            tile
+            for name, weight, bias in self.weight_blocks()
+            for tile in self.matrices[name].tiles(weight, bias)
+        ]
+
+    def extra_repr(self) -> str:
+        config = next(iter(self.matrices.values())).config if self.matrices else None
+        size = f"{config.tile_rows}x{config.tile_cols}" if config else "-"
+        return f"arrays of at most {size}, matrices {list(self.matrices)}"

@@ -1,0 +1,490 @@
+"""One weight matrix on arrays: pairs, scales and tiles; volts in, weighted sums out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xbarspice import engines
+from xbarspice.array import Crossbar
+from xbarspice.config import child_seed
+from xbarspice.engines import Engine
+from xbarspice.errors import XbarspiceError, broken_rule
+from xbarspice.mapping import ArrayConfig, Tiling
+from xbarspice.mapping.tiling import edges
+from xbarspice.nn.pairs import Programmed, combine_cells, ideal_differences, place, straight_through
+from xbarspice.nn.through import Answer, Run, running
+from xbarspice.surrogate.torch_matrix import effective_matrix, pair_matrix
+from xbarspice.surrogate.torch_solve import solve
+
+__all__ = ["ArrayMatrix", "Product", "RangeRecord", "Tile", "quantise"]
+
+
+def quantise(x: Tensor, bits: int | None, full_scale: float | Tensor) -> Tensor:
+    """Round to ``2^bits - 1`` levels over [-full_scale, full_scale].
+
+    The gradient goes straight through: it is 1 inside the range and 0 where the value was clipped
+    (Bengio et al. 2013, arXiv:1308.3432). `bits` None returns `x` itself.
+    """
+    if bits is None:
+        return x
+    full = torch.as_tensor(full_scale, dtype=x.dtype, device=x.device)
+    step = full / (2 ** (bits - 1) - 1)
+    rounded = (torch.maximum(torch.minimum(x, full), -full) / step).round() * step
+    return straight_through(rounded, x, x.abs() <= full)
+
+
+@dataclass(kw_only=True)
+class RangeRecord:
+    """Inputs of a matrix against its range, over all calls since `reset`.
+
+    Attributes:
+        vectors: input vectors seen.
+        values: input values seen.
+        beyond: values beyond ``x_scale``.
+        largest: largest ``|x - x_centre|``.
+        position: index of the input with the largest value.
+        saturated: current differences beyond an ADC's range.
+    """
+
+    vectors: int = 0
+    values: int = 0
+    beyond: int = 0
+    largest: float = 0.0
+    position: int = 0
+    saturated: int = 0
+
+    def reset(self) -> None:
+        """Forget all calls."""
+        self.__init__()
+
+    def add(self, x: Tensor, x_scale: float) -> None:
+        """Count the inputs (vectors, groups, inputs) of one call."""
+        self.vectors += x.shape[0]
+        self.values += x.numel()
+        if not x.numel():
+            return
+        size = x.detach().abs()
+        largest = float(size.amax())
+        if largest > self.largest:
+            self.largest = largest
+            self.position = int(size.amax(dim=(0, 1)).argmax())
+        if largest > x_scale:
+            self.beyond += int((size > x_scale).sum())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tile:
+    """One array of a matrix.
+
+    Attributes:
+        matrix: full name of the matrix.
+        group, row, col: which of its groups, and which tile down and across.
+        lines: first and last + 1 of the matrix's lines on this array (inputs, then the bias).
+        columns: first and last + 1 of its columns, even +, odd -.
+        crossbar: the array as programmed.
+    """
+
+    matrix: str
+    group: int
+    row: int
+    col: int
+    lines: tuple[int, int]
+    columns: tuple[int, int]
+    crossbar: Crossbar
+
+
+@dataclass(kw_only=True, eq=False)
+class _Kept:
+    """An effective matrix and the weights that it belongs to."""
+
+    weight: Tensor
+    bias: Tensor | None
+    config: ArrayConfig
+    state: tuple[Any, ...]
+    affine: tuple[Tensor, Tensor | None]
+
+
+@dataclass(eq=False)
+class ArrayMatrix:
+    """A weight matrix, or a group of equal ones, on passive arrays.
+
+    It holds no weights: the layer passes them, so that they stay ordinary parameters.
+
+    Attributes:
+        config: how it stands on arrays.
+        bias_line: whether its bias is a word line; fixed, whatever the bias's values are.
+        name: full name in the converted model.
+        seed: of its errors.
+        transfer: number of the transfer (draw of `config.variation`) that the arrays hold in
+            `eval`; None: as wanted. In `train` every call draws a new one.
+        draws: transfers drawn so far in training.
+        ranges: inputs against their range.
+    """
+
+    config: ArrayConfig
+    bias_line: bool
+    name: str = ""
+    seed: int = 0
+    transfer: int | None = None
+    draws: int = 0
+    ranges: RangeRecord = field(default_factory=RangeRecord)
+    _kept: _Kept | None = field(default=None, repr=False)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ArrayMatrix:
+        return self._copy()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_kept": None}
+
+    def _copy(self) -> ArrayMatrix:
+        return ArrayMatrix(
+            self.config, self.bias_line, self.name, self.seed, self.transfer, self.draws,
+            RangeRecord(**self.ranges.__dict__),
+        )  # fmt: skip
+
+    @property
+    def is_affine(self) -> bool:
+        """Whether the arrays multiply by one matrix: linear devices and no converter a tile."""
+        return self.config.model.linear and self.config.adc_bits is None
+
+    @property
+    def tiling(self) -> Tiling:
+        """How the matrix is cut into arrays."""
+        return Tiling(rows=self.config.tile_rows, cols=self.config.tile_cols, pairs=True)
+
+    def line(self, bias: Tensor | None) -> Tensor | None:
+        """The bias if it is a word line."""
+        return bias if self.bias_line else None
+
+    def programmed(self, weight: Tensor, bias: Tensor | None, *, training: bool) -> Programmed:
+        """The conductances that stand on the arrays, with errors where there are any."""
+        out = place(weight, self.line(bias), self.config)
+        if self.config.variation is None or (self.transfer is None and not training):
+            return out
+        if training:
+            self.draws += 1
+            number = f"training draw {self.draws}"
+        else:
+            number = f"transfer {self.transfer}"
+        generator = torch.Generator().manual_seed(child_seed(self.seed, f"{self.name}: {number}"))
+        tiling = self.tiling
+        changed = [self.config.variation.apply(s, generator) for s in tiling.stacks(out.G)]
+        G = tiling.join(changed, torch.empty_like(out.G))
+        return Programmed(G=G, sum_scale=out.sum_scale, V_bias=out.V_bias)
+
+    def affine(self, product: Product) -> tuple[Tensor, Tensor | None]:
+        """The affine map of linear arrays, kept as long as no gradient by the weights is wanted."""
+        weight, bias = product.weight, product.bias
+        sources = [t for t in (weight, bias) if t is not None]
+        wanted = torch.is_grad_enabled() and any(t.requires_grad for t in sources)
+        if wanted or (product.training and self.config.variation is not None):
+            self._kept = None
+            return self._reduced(product)
+        state = (self.transfer, weight.device, weight.dtype)
+        kept = self._kept
+        if kept is None or not _same(kept, weight, bias, self.config, state):
+            with torch.no_grad():
+                affine = self._reduced(product)
+            kept = self._kept = _Kept(
+                weight=weight.detach().clone(),
+                bias=None if bias is None else bias.detach().clone(),
+                config=self.config,
+                state=state,
+                affine=affine,
+            )
+        return kept.affine
+
+    def _reduced(self, product: Product) -> tuple[Tensor, Tensor | None]:
+        programmed = product.programmed()
+        wires, keep = self.config.wires, not self.config.recompute
+        whole = pair_matrix(programmed.G, self.tiling, wires, keep=keep)
+        return _affine_of(whole, programmed, self.config)
+
+    def voltages(self, x: Tensor, V_bias: Tensor | None) -> Tensor:
+        """Line voltages, V, (vectors, groups, lines), for inputs about the centre."""
+        volts = (x * (self.config.V_read / self.config.x_scale)).to(
+            getattr(torch, self.config.dtype)
+        )
+        if V_bias is None:
+            return volts
+        line = V_bias.to(volts.dtype).expand(*volts.shape[:-1], 1)
+        return torch.cat([volts, line], dim=-1)
+
+    def adc_range(self, G: Tensor) -> Tensor | None:
+        """Current difference at full scale of the converters, A; None without converters."""
+        if self.config.adc_bits is None:
+            return None
+        if self.config.adc_range is not None:
+            return torch.as_tensor(self.config.adc_range, dtype=G.dtype, device=G.device)
+        size = ideal_differences(G.detach()).abs()
+        bands = Tiling(rows=self.config.tile_rows, cols=size.shape[-1]).stacks(size)
+        largest = max(float(band.sum(dim=-2).amax()) for band in bands)
+        return torch.as_tensor(largest * self.config.V_read, dtype=G.dtype, device=G.device)
+
+    def currents(self, tiles: Tensor, drive: Tensor, engine: Engine | None) -> Tensor:
+        """Column currents, A, (vectors, groups, down, across, cols), of a stack of tiles."""
+        config = self.config
+        if engine is not None:
+            crossbar = Crossbar(tiles.detach().cpu().numpy(), **config.wires, device=config.model)
+            V_in = np.broadcast_to(
+                drive.detach().cpu().numpy(), (*drive.shape[:-2], *tiles.shape[-3:-1])
+            )
+            I_out = engines.solve(crossbar, V_in, engine=engine).I_out
+            return torch.from_numpy(np.ascontiguousarray(I_out)).to(tiles.device, drive.dtype)
+        if config.model.linear:
+            matrix = effective_matrix(tiles, **config.wires)
+            return torch.einsum("ngakr,gabrc->ngabc", drive, matrix)
+        own = drive.expand(*drive.shape[:-2], *tiles.shape[-3:-1])
+        return solve(tiles, own, device=config.model, **config.wires).I_out
+
+    def size(self, weight: Tensor) -> tuple[int, int]:
+        """Arrays and devices that a weight (groups, outputs, inputs) takes."""
+        groups, outputs, inputs = weight.shape
+        lines, pairs = inputs + self.bias_line, outputs * self.config.cells
+        tiles = sum(r.down * r.across for r in self.tiling.regions((lines, 2 * pairs)))
+        return groups * tiles, groups * lines * 2 * pairs
+
+    def tiles(self, weight: Tensor, bias: Tensor | None) -> Iterator[Tile]:
+        """The arrays of the matrix as programmed, group by group, by rows of tiles."""
+        with torch.no_grad():
+            G = self.programmed(weight, bias, training=False).G.cpu().numpy()
+        down = edges(G.shape[-2], self.config.tile_rows)
+        across = [2 * k for k in edges(G.shape[-1] // 2, self.config.tile_cols // 2)]
+        for group in range(len(G)):
+            for row, lines in enumerate(pairwise(down)):
+                for col, columns in enumerate(pairwise(across)):
+                    part = G[group, slice(*lines), slice(*columns)]
+                    yield Tile(
+                        matrix=self.name,
+                        group=group,
+                        row=row,
+                        col=col,
+                        lines=lines,
+                        columns=columns,
+                        crossbar=Crossbar(part, **self.config.wires, device=self.config.model),
+                    )
+
+
+@torch.compiler.disable
+def _eager(product: Product, x: Tensor) -> Tensor:
+    return product.compute(x)
+
+
+@dataclass(eq=False)
+class Product:
+    """The product with a weight matrix that stands on arrays, for as many inputs as wanted.
+
+    All calls share the conductances: errors are drawn once, a linear array is reduced once.
+
+    Attributes:
+        matrix: the arrays.
+        weight: (groups, outputs, inputs).
+        bias: (groups, outputs) or None.
+        training: whether new errors are drawn.
+    """
+
+    matrix: ArrayMatrix
+    weight: Tensor
+    bias: Tensor | None
+    training: bool
+    _programmed: Programmed | None = None
+    _affine: tuple[Tensor, Tensor | None] | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """``x @ weight.mT + bias`` as the arrays compute it.
+
+        Args:
+            x: (vectors, groups, inputs).
+
+        Returns:
+            (vectors, groups, outputs), dtype of `x`.
+
+        Raises:
+            InputError: `x` is no floating-point tensor, or a weight is not finite.
+            XbarspiceError: inside a torch transform (vmap, export) that cannot run compiled solves.
+        """
+        return _eager(self, x)  # type: ignore[call-arg] - the decorator has no type
+
+    def compute(self, x: Tensor) -> Tensor:
+        """What a call computes, outside any graph that torch compiles."""
+        _refuse_transforms()
+        kind = x.dtype
+        if not x.is_floating_point():
+            raise broken_rule(
+                "the input of a layer on arrays must be a floating-point tensor",
+                str(kind),
+                "Convert it, for example with .float().",
+            )
+        if kind not in (torch.float32, torch.float64):
+            x = x.float()
+        with torch.autocast(x.device.type, enabled=False):
+            out = self._sums(x)
+        return out.to(kind)
+
+    def _sums(self, x: Tensor) -> Tensor:
+        run, config = running(), self.matrix.config
+        x, digital = self._centred(x)
+        if run.see is not None:
+            run.see(self.matrix, x)
+        if run.products == "exact":
+            out = self._exact(x)
+        else:
+            self.matrix.ranges.add(x, config.x_scale)
+            x = quantise(x, config.dac_bits, config.x_scale)
+            if self.matrix.is_affine and not run.by_tile:
+                out = _apply(x, *self.affine())
+            else:
+                out = self._tile_by_tile(x, run)
+        return out if digital is None else out + digital.to(x.dtype)
+
+    def _centred(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Inputs about `x_centre`, and what is added after reading, (groups, outputs)."""
+        digital, centre = None if self.matrix.bias_line else self.bias, self.matrix.config.x_centre
+        if centre:
+            moved = centre * self.weight.sum(dim=-1)
+            digital = moved if digital is None else digital + moved
+            x = x - centre
+        return x, digital
+
+    def _exact(self, x: Tensor) -> Tensor:
+        lossless = self.matrix.config.lossless()
+        programmed = place(self.weight, self.matrix.line(self.bias), lossless)
+        differences = ideal_differences(programmed.G)
+        return _apply(x, *_affine_of(differences, programmed, lossless))
+
+    def programmed(self) -> Programmed:
+        """The conductances on the arrays."""
+        if self._programmed is None:
+            self._programmed = self.matrix.programmed(
+                self.weight, self.bias, training=self.training
+            )
+        return self._programmed
+
+    def affine(self) -> tuple[Tensor, Tensor | None]:
+        """The matrix (groups, inputs, outputs) and offset that linear arrays apply to `x`."""
+        if self._affine is None:
+            self._affine = self.matrix.affine(self)
+        return self._affine
+
+    def _tile_by_tile(self, x: Tensor, run: Run) -> Tensor:
+        m, programmed = self.matrix, self.programmed()
+        volts, G = m.voltages(x, programmed.V_bias), programmed.G
+        bands: dict[int, list[Tensor]] = {}
+        unrounded: dict[int, list[Tensor]] = {}
+        currents = []
+        full = m.adc_range(G)
+        regions = m.tiling.regions(tuple(G.shape))
+        for region, tiles in zip(regions, m.tiling.stacks(G), strict=True):
+            stop = region.top + region.down * region.rows
+            drive = volts[..., region.top : stop].unflatten(-1, (region.down, 1, region.rows))
+            current = m.currents(tiles, drive, run.engine)
+            currents.append(current.detach())
+            difference = current[..., 0::2] - current[..., 1::2]
+            if run.see_differences is not None:
+                run.see_differences(m, difference)
+            if full is not None:
+                m.ranges.saturated += int((difference.detach().abs() > full).sum())
+                within = torch.maximum(torch.minimum(difference.detach(), full), -full)
+                unrounded.setdefault(region.top, []).append(within.sum(dim=2).flatten(-2))
+                difference = quantise(difference, m.config.adc_bits, full)
+            bands.setdefault(region.top, []).append(difference.sum(dim=2).flatten(-2))
+        if run.keep:
+            kept = Answer(matrix=m.name, V_in=volts.detach(), G=G.detach(), I_out=currents)
+            run.answers.append(kept)
+        sums, scale = combine_cells(_add_bands(bands), m.config), programmed.sum_scale
+        if full is None:
+            sums = sums * scale
+        else:  # rounding is left out of the gradient by the scale, as it is of all others
+            exact = combine_cells(_add_bands(unrounded), m.config)
+            sums = sums * scale.detach() + exact * (scale - scale.detach())
+        if run.engine is not None:
+            sums = self._without_gradient(sums, x, run.engine.name)
+        return sums.to(x.dtype)
+
+    def _without_gradient(self, sums: Tensor, x: Tensor, engine: str) -> Tensor:
+        sources = [t for t in (x, self.weight, self.bias) if t is not None and t.requires_grad]
+        if not sources or not torch.is_grad_enabled():
+            return sums.detach()
+        return _NoGradient.apply(engine, sums.detach(), *sources)  # type: ignore[no-any-return]
+
+
+def _add_bands(bands: dict[int, list[Tensor]]) -> Tensor:
+    """The sum over rows of tiles, (vectors, groups, columns), each row joined from its tiles."""
+    return torch.stack([torch.cat(band, dim=-1) for band in bands.values()]).sum(dim=0)
+
+
+def _affine_of(
+    differences: Tensor, programmed: Programmed, config: ArrayConfig
+) -> tuple[Tensor, Tensor | None]:
+    """Matrix and offset for the inputs, from current differences for 1 V (groups, lines, ...)."""
+    matrix = combine_cells(differences, config)
+    scale = programmed.sum_scale
+    scale = scale[:, None, :] if scale.ndim else scale
+    by_input = scale * (config.V_read / config.x_scale)
+    if programmed.V_bias is None:
+        return matrix * by_input, None
+    return matrix[:, :-1] * by_input, (matrix[:, -1:] * (scale * programmed.V_bias))[:, 0]
+
+
+def _apply(x: Tensor, matrix: Tensor, offset: Tensor | None) -> Tensor:
+    """``x @ matrix + offset`` group by group, x (vectors, groups, inputs)."""
+    matrix = matrix.to(x.dtype)
+    if len(matrix) == 1:
+        out = x @ matrix[0]
+    else:
+        out = torch.bmm(x.transpose(0, 1), matrix).transpose(0, 1)
+    return out if offset is None else out + offset.to(x.dtype)
+
+
+def _same(
+    kept: _Kept, weight: Tensor, bias: Tensor | None, config: ArrayConfig, state: tuple[Any, ...]
+) -> bool:
+    """Whether a kept matrix belongs to these weights: their values are compared.
+
+    A tensor's version does not count changes through `.data` or a NumPy view.
+    """
+    if kept.config is not config or kept.state != state or kept.weight.shape != weight.shape:
+        return False
+    if (bias is None) != (kept.bias is None):
+        return False
+    return torch.equal(kept.weight, weight) and (
+        bias is None or kept.bias is None or torch.equal(kept.bias, bias)
+    )
+
+
+class _NoGradient(torch.autograd.Function):
+    """Answers of an engine that gives no gradients: the values, which refuse a backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, engine: str, values: Tensor, *_sources: Tensor) -> Tensor:
+        ctx.engine = engine
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *_grads: Tensor) -> Any:
+        raise XbarspiceError(
+            f"only the surrogate gives gradients; this output was solved by {ctx.engine!r}. "
+            "Leave `through` for training, or detach the output."
+        )
+
+
+def _refuse_transforms() -> None:
+    """Raise where torch traces or transforms instead of computing."""
+    if torch.compiler.is_exporting():
+        raise XbarspiceError(
+            "a model on arrays cannot be exported by torch.export: its solver is compiled code, "
+            "no graph of tensor operations. Export xb.nn.to_torch(model), or write the deployment "
+            "with xb.save."
+        )
+    if torch._C._functorch.maybe_current_level() is not None:  # type: ignore[attr-defined]
+        raise XbarspiceError(
+            "a layer on arrays cannot run inside torch.func transforms (vmap, grad, jacrev): its "
+            "solver needs plain tensors. Call the model on a batch and use torch.autograd."
+        )

@@ -1,0 +1,205 @@
+"""Weights as conductances of device pairs, on torch tensors, with their scales and gradients.
+
+With the values ``v = w / w_scale`` of a weight matrix, a pair holds ``G_pos - G_neg = span v``,
+``span = G_max - G_min``, and the weighted sum of an output is
+
+    sum_i w_i x_i = w_scale x_scale / (V_read span) * sum_cells significance (I_pos - I_neg).
+
+A bias is one more line, driven with ``V_bias = V_read beta``; its values are
+``b / (w_scale x_scale beta)`` with the smallest beta for which they stay within -1 and 1. The
+weight scale grows where the bias line would need more than `V_read`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xbarspice.mapping import ArrayConfig
+from xbarspice.surrogate.pair_kernels import pairs, pairs_back
+from xbarspice.surrogate.torch_matrix import as_numpy, only_once
+
+__all__ = ["Programmed", "combine_cells", "ideal_differences", "place", "straight_through"]
+
+SMALLEST_BETA = 1e-12
+"""Share of `V_read` that drives the line of a bias whose values are all 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Programmed:
+    """The conductances of a weight matrix and what its currents stand for.
+
+    Attributes:
+        G: S, (groups, lines, 2 * outputs * cells); even columns +. The last line is the bias's if
+            there is one.
+        sum_scale: weighted sum for a current difference of 1 A: a number, or (groups, outputs).
+        V_bias: voltage of the bias line, V; None without one.
+    """
+
+    G: Tensor
+    sum_scale: Tensor
+    V_bias: Tensor | None
+
+
+def place(weight: Tensor, bias: Tensor | None, config: ArrayConfig) -> Programmed:
+    """Conductances for the weights of a matrix, differentiable once.
+
+    Args:
+        weight: (groups, outputs, inputs).
+        bias: (groups, outputs) for a bias line; None for none.
+        config: range, placement, scales, cells and levels.
+    """
+    dtype = getattr(torch, config.dtype)
+    w = weight.to(dtype)
+    b = None if bias is None else bias.to(dtype)
+    scale = _weight_scale(w, b, config)
+    values = (w / _by_output(scale)).mT
+    if config.clip is not None:
+        values = straight_through(values.clamp(-1.0, 1.0), values, values.abs() <= 1.0)
+    V_bias = None
+    if b is not None:
+        share = b / (scale * config.x_scale)
+        beta = share.abs().amax().clamp(min=SMALLEST_BETA)
+        V_bias = config.V_read * beta
+        values = torch.cat([values, (share / beta)[:, None, :]], dim=-2)
+    span = config.G_max - config.G_min
+    return Programmed(
+        G=_pairs_of(_digits(values, config), config),
+        sum_scale=scale * (config.x_scale / (config.V_read * span)),
+        V_bias=V_bias,
+    )
+
+
+def _weight_scale(w: Tensor, b: Tensor | None, config: ArrayConfig) -> Tensor:
+    """Weight of the full range: a number, or (groups, outputs)."""
+    per_output = config.w_scale == "output"
+    size = w.abs()
+    if config.clip is not None and config.clip < 100:
+        share = config.clip / 100
+        largest = _quantile(size, share) if per_output else _quantile(size.flatten(), share)
+    else:
+        largest = size.amax(dim=-1) if per_output else size.amax()
+    if b is not None:
+        need = b.abs() / config.x_scale
+        largest = torch.maximum(largest, need if per_output else need.amax())
+    return torch.where(largest > 0, largest, torch.ones_like(largest))
+
+
+def _quantile(values: Tensor, share: float) -> Tensor:
+    """The smallest of the values that at least this share of the last axis does not exceed."""
+    count = values.shape[-1]
+    return values.kthvalue(min(max(round(share * count), 1), count), dim=-1).values
+
+
+def _by_output(scale: Tensor) -> Tensor:
+    """A scale as it divides weights (groups, outputs, inputs)."""
+    return scale[..., None] if scale.ndim else scale
+
+
+def straight_through(rounded: Tensor, exact: Tensor, inside: Tensor | None = None) -> Tensor:
+    """The rounded values with the gradient of the exact ones, 0 where not `inside`.
+
+    (Bengio et al. 2013, arXiv:1308.3432.)
+    """
+    passed = exact if inside is None else torch.where(inside, exact, torch.zeros_like(exact))
+    return rounded.detach() + (passed - passed.detach())
+
+
+def significances(config: ArrayConfig) -> list[float]:
+    """What each cell of a weight counts for; their sum is 1."""
+    if config.cell_code == "average":
+        return [1.0 / config.cells] * config.cells
+    base = config.levels
+    if not isinstance(base, int):
+        raise AssertionError("ArrayConfig has checked that slices have a base")
+    whole = base**config.cells - 1
+    return [(base - 1) * base ** (config.cells - 1 - k) / whole for k in range(config.cells)]
+
+
+def _digits(values: Tensor, config: ArrayConfig) -> Tensor:
+    """Values of every cell, (groups, lines, outputs * cells), from (groups, lines, outputs)."""
+    if config.cells == 1:
+        return values
+    if config.cell_code == "average":
+        return values.repeat_interleave(config.cells, dim=-1)
+    base = config.levels
+    if not isinstance(base, int):
+        raise AssertionError("ArrayConfig has checked that slices have a base")
+    number = (values.detach().abs() * (base**config.cells - 1)).round()
+    digits = []
+    for k in range(config.cells):
+        digit = torch.floor(number / base ** (config.cells - 1 - k)) % base
+        digits.append(values.detach().sign() * digit / (base - 1))
+    stack = torch.stack(digits, dim=-1)
+    return straight_through(stack, values[..., None].expand_as(stack)).flatten(-2)
+
+
+def _pairs_of(values: Tensor, config: ArrayConfig) -> Tensor:
+    """Conductances of pairs, S, (..., lines, 2 * columns), from values (..., lines, columns)."""
+    low, high = config.G_min, config.G_max
+    if config.placement == "low" and config.levels is None and not values.is_cuda:
+        return _LowPairs.apply(values, low, high)  # type: ignore[no-any-return]
+    span = high - low
+    up, down = span * values.clamp(min=0), span * (-values).clamp(min=0)
+    if config.placement == "low":
+        pos, neg = low + up, low + down
+    elif config.placement == "high":
+        pos, neg = high - down, high - up
+    else:
+        pos, neg = ((low + high) / 2 + sign * (span / 2) * values for sign in (1.0, -1.0))
+    G = torch.stack([pos, neg], dim=-1).flatten(-2)
+    return G if config.levels is None else _on_grid(G, config)
+
+
+def _on_grid(G: Tensor, config: ArrayConfig) -> Tensor:
+    """The nearest conductances that can be programmed, S; the gradient is that of `G`."""
+    if isinstance(config.levels, int):
+        step = (config.G_max - config.G_min) / (config.levels - 1)
+        return straight_through(config.G_min + ((G - config.G_min) / step).round() * step, G)
+    grid = torch.tensor(config.levels, dtype=G.dtype, device=G.device)
+    upper = torch.bucketize(G.detach(), (grid[1:] + grid[:-1]) / 2)
+    return straight_through(grid[upper], G)
+
+
+class _LowPairs(torch.autograd.Function):
+    """`_pairs_of` with the smaller device at G_min, compiled.
+
+    The matrices are too small to wake torch's threads for every operation of a training step.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, G_min: float, G_max: float) -> Tensor:
+        ctx.save_for_backward(values)
+        ctx.span = G_max - G_min
+        lines = as_numpy(values.reshape(-1, values.shape[-1]))
+        out = np.empty((len(lines), 2 * lines.shape[1]), lines.dtype)
+        number = out.dtype.type
+        pairs(lines, number(ctx.span), number(G_min), out)
+        return torch.from_numpy(out).reshape(*values.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        (values,) = ctx.saved_tensors
+        lines = as_numpy(values.reshape(-1, values.shape[-1]))
+        by_pair = as_numpy(grads[0].reshape(len(lines), -1))
+        out = np.empty_like(lines, order="C")
+        pairs_back(lines, lines.dtype.type(ctx.span), by_pair, out)
+        by_value = torch.from_numpy(out).reshape(values.shape)
+        return only_once(by_value, values, *grads), None, None
+
+
+def combine_cells(differences: Tensor, config: ArrayConfig) -> Tensor:
+    """One number an output from those of its cells along the last axis."""
+    if config.cells == 1:
+        return differences
+    weights = torch.tensor(significances(config), dtype=differences.dtype)
+    return differences.unflatten(-1, (-1, config.cells)) @ weights.to(differences.device)
+
+
+def ideal_differences(G: Tensor) -> Tensor:
+    """``G_pos - G_neg`` of pairs, S, (..., lines, columns), from (..., lines, 2 * columns)."""
+    return G[..., 0::2] - G[..., 1::2]
