@@ -26,10 +26,14 @@ _PLAIN_COMMENT = re.compile(r"\*(?!ng_script)([ \t*=A-Za-z0-9-].*)?", re.IGNOREC
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One logical line: the number of its first line, and its words with one blank between."""
+    """One logical line: the number of its first line, and its words with one blank between.
+
+    `remark` says that a comment stood at the end of one of its lines.
+    """
 
     at: int
     text: str
+    remark: bool = False
 
     @property
     def words(self) -> list[str]:
@@ -78,10 +82,11 @@ def split(text: str, dialect: Dialect) -> Text:
             if body.startswith("+"):
                 if not joins:
                     refuse(Card(at, line), "a continuation must follow the line that it continues")
-                cards[-1] = Card(cards[-1].at, f"{cards[-1].text} {' '.join(body[1:].split())}")
+                more = f"{cards[-1].text} {' '.join(body[1:].split())}"
+                cards[-1] = Card(cards[-1].at, more, remark is not None)
             elif words:
-                cards.append(Card(at, words))
-            joins = bool(words) and not remark
+                cards.append(Card(at, words, remark is not None))
+            joins = bool(words) and remark is None
         else:
             if joins and not words:
                 refuse(Card(at, line), "a broken line must go on in the next one")

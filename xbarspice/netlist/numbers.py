@@ -61,9 +61,9 @@ def exact(text: str, factors: Mapping[str, int] | None = None) -> Decimal:
         zero = not plain.lower().partition("e")[0].strip("+-0.")
         if value or zero:
             return Decimal(0) if zero else Decimal(plain)
-    raise NetlistError(
-        f"numbers must be plain decimals; received {text!r}. Write 1e-3 instead of 1m."
-    )
+    rule = "numbers must be plain decimals"
+    rule += f", or end in one of {', '.join(factors)}" if factors else ""
+    raise NetlistError(f"{rule}; received {text!r}. Write 1e-3 for a thousandth.")
 
 
 def number(text: str, factors: Mapping[str, int] | None = None) -> float:

@@ -1,11 +1,17 @@
-"""Reads a netlist back, and proves element by element that it describes a given crossbar."""
+"""Reads a netlist back, and proves element by element that it describes a given crossbar.
+
+Read is the deck that our writer writes, and nothing else: a card, word or option that is not
+understood completely is refused with its line. Circuits are compared and not names: only sources,
+which say which line they are, must keep theirs.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import NoReturn
+from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +20,22 @@ from xbarspice import devices
 from xbarspice.array import Crossbar, LineEnds
 from xbarspice.devices import Device, Ohmic
 from xbarspice.devices.forms import CONDUCTANCE
-from xbarspice.errors import InputError, NetlistError, XbarspiceError
+from xbarspice.errors import NetlistError, XbarspiceError
 from xbarspice.netlist import ngspice
+from xbarspice.netlist.cards import Card, refuse
+from xbarspice.netlist.deck import WIRES, Deck, DeckElement, parse
+from xbarspice.netlist.graphs import Edge, Matching, same
 from xbarspice.netlist.numbers import conductance, number
-from xbarspice.netlist.records import SIDES, Netlist, build, place
+from xbarspice.netlist.records import SIDES, Netlist, Resistors, build, place
 
 __all__ = ["ReadBack", "compare", "read"]
 
-_HEADER = ("version", "config", "rows", "cols", "device", "vectors")
 _SHOWN = 5
 """Differences that an error names one by one."""
+
+_LOOSER = 10.0
+"""How many times the tolerances of a deck may exceed those of its array: what an edited value or
+drive leaves behind does not move a current by more than the rounding of ten such steps."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,47 +58,38 @@ class ReadBack:
     untouched: bool
 
 
-@dataclass
-class _Parsed:
-    """Header fields and elements of a text; element names in lower case -> words of the line."""
-
-    header: dict[str, str] = field(default_factory=dict)
-    elements: dict[str, list[str]] = field(default_factory=dict)
-    line: dict[str, int] = field(default_factory=dict)
-    models: dict[str, list[str]] = field(default_factory=dict)
-
-
 def read(text: str, *, device: Device | None = None) -> ReadBack:
     """Rebuild the crossbar and its drive from a netlist in the ngspice dialect.
 
-    Values come from the elements; the header supplies what elements cannot show (the shape of
-    absent rows, a resistance that no element uses). The rebuilt crossbar is then written again as
-    records, and every element of the text must be there with the same nodes and value.
+    Values come from the elements; the header supplies what elements cannot show (shape, line ends,
+    a resistance that no element uses). The rebuilt crossbar is then written again, and the circuit
+    of the text must be that circuit, with the same device model and the same analysis.
 
     Args:
         text: what `write(..., dialect="ngspice")` gave, possibly edited.
         device: the device model, if it is not a registered one.
 
     Raises:
-        NetlistError: an element is missing, superfluous, wrongly connected or not understood.
+        NetlistError: a line is not understood, or an element is missing, superfluous or wrongly
+            connected.
     """
-    parsed = _parse(text)
+    deck = parse(text)
     try:
-        crossbar = _crossbar(parsed, device)
-        V_in, V_out = _drive(parsed, crossbar)
+        crossbar = _crossbar(deck, device)
+        V_in, V_out = _drive(deck, crossbar)
         expected = build(crossbar, V_in, V_out)
     except NetlistError:
         raise
-    except InputError as error:
+    except (XbarspiceError, ArithmeticError) as error:
         raise NetlistError(f"the netlist does not describe a crossbar: {error}") from error
-    _refuse_differences(expected, parsed)
+    _refuse_differences(expected, deck)
     return ReadBack(
         crossbar=crossbar,
         V_in=V_in,
         V_out=V_out,
-        version=parsed.header["version"],
-        config=parsed.header["config"],
-        untouched=expected.config == parsed.header["config"],
+        version=deck.said("version"),
+        config=deck.said("config"),
+        untouched=expected.config == deck.said("config"),
     )
 
 
@@ -104,136 +107,113 @@ def compare(
         V_in, V_out: the drive it should have, V; None for both accepts any drive.
 
     Raises:
-        NetlistError: names the first places where text and crossbar differ.
+        NetlistError: a line is not understood; or the first places where text and crossbar differ.
     """
-    parsed = _parse(text)
+    deck = parse(text)
     if V_in is None and V_out is None:
-        shape = (int(parsed.header["rows"]), int(parsed.header["cols"]))
+        shape = (int(deck.said("rows")), int(deck.said("cols")))
         if shape != (crossbar.rows, crossbar.cols):
             raise NetlistError(
                 f"the netlist must describe the crossbar; it is {shape[0]} x {shape[1]}, the "
                 f"crossbar {crossbar.rows} x {crossbar.cols}. Compare with the array it came from."
             )
-        V_in, V_out = _drive(parsed, crossbar)
+        V_in, V_out = _drive(deck, crossbar)
     v_in = np.zeros(crossbar.rows) if V_in is None else V_in
-    _refuse_differences(build(crossbar, v_in, V_out), parsed)
+    expected = build(crossbar, v_in, V_out)
+    _refuse_differences(expected, deck)
+    own = parse(ngspice.write(expected))
+    for key in (*WIRES, *SIDES, "rows", "cols", "vectors", "device", "config"):
+        if deck.said(key) != own.said(key):
+            refuse(deck.header[key], f"the header line {key!r} must say {own.said(key)!r}")
 
 
-def _parse(text: str) -> _Parsed:
-    parsed = _Parsed()
-    model: list[str] | None = None
-    in_control = False
-    for at, words in _cards(text):
-        head = words[0].lower()
-        if head.startswith("*"):
-            _note_header(parsed, words)
-        elif head in (".control", ".endc"):
-            in_control = head == ".control"
-        elif in_control:
-            continue
-        elif head == ".subckt":
-            model = parsed.models.setdefault(words[1].lower() if len(words) > 1 else "", [])
-            model.append(" ".join(words).lower())
-        elif head == ".ends":
-            model = None
-        elif model is not None:
-            model.append(" ".join(words))
-        elif head == ".end":
-            break
-        elif head.startswith("."):
-            if head not in (".options", ".option", ".save"):
-                raise NetlistError(f"line {at}: the card {words[0]!r} is not one that we write.")
-        else:
-            _note_element(parsed, head, words, at)
-    missing = {*_HEADER, *SIDES} - parsed.header.keys()
-    if missing:
+def _crossbar(deck: Deck, device: Device | None) -> Crossbar:
+    model = device if device is not None else _device(deck.header["device"])
+    rows, cols = int(deck.said("rows")), int(deck.said("cols"))
+    if rows + cols > len(deck.elements):
         raise NetlistError(
-            f"the netlist must have xbarspice's header; the lines {sorted(missing)} are missing. "
-            "Only netlists written by xbarspice can be read back."
+            f"an array of {rows} x {cols} must have more elements; received {len(deck.elements)}. "
+            "Correct the header lines 'rows' and 'cols'."
         )
-    return parsed
-
-
-def _cards(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Logical lines (continuations joined, trailing comments cut) as words, with line numbers."""
-    pending: tuple[int, list[str]] | None = None
-    for at, line in enumerate(text.splitlines(), start=1):
-        if line.startswith("+"):
-            if pending is None:
-                raise NetlistError(f"line {at}: a continuation without a line before it.")
-            pending[1].extend(line[1:].split())
-            continue
-        if pending is not None:
-            yield pending
-            pending = None
-        if not line.startswith("*"):
-            line = line.split(";")[0].split(" $")[0]
-        if line.strip():
-            pending = (at, line.split())
-            if line.startswith("*"):
-                yield pending
-                pending = None
-    if pending is not None:
-        yield pending
-
-
-def _note_header(parsed: _Parsed, words: list[str]) -> None:
-    if len(words) > 2 and words[1].endswith(":"):
-        parsed.header.setdefault(words[1][:-1], " ".join(words[2:]))
-
-
-def _note_element(parsed: _Parsed, name: str, words: list[str], at: int) -> None:
-    if name[0] not in "rxvb" or len(words) < 4:
-        raise NetlistError(
-            f"line {at}: {' '.join(words)[:80]!r} is not an element that we write (R, X, V, B)."
-        )
-    if name in parsed.elements:
-        raise NetlistError(
-            f"line {at}: {words[0]} ({place(name)}) occurs twice; "
-            f"first in line {parsed.line[name]}."
-        )
-    parsed.elements[name] = words[1:]
-    parsed.line[name] = at
-
-
-def _crossbar(parsed: _Parsed, device: Device | None) -> Crossbar:
-    header = parsed.header
-    model = device if device is not None else _device(header["device"])
-    rows, cols = (_count(header, key) for key in ("rows", "cols"))
+    ends = LineEnds(**{side: _words(deck.said(side)) for side in SIDES})
+    R = _resistances(deck, ends, rows, cols)
+    wl, bl, driver, sense = (R[key] for key in WIRES)
+    full = Crossbar(
+        np.ones((rows, cols)), R_wl=wl, R_bl=bl, R_driver=driver, R_sense=sense, ends=ends
+    )
     G = np.zeros((rows, cols))
+    for e, row, col in _placed(deck, model, full):
+        G[row, col] = _conductance(e, model)
+    return full.replace(G=G, device=model)
+
+
+def _conductance(e: DeckElement, model: Device) -> float:
+    if isinstance(model, Ohmic) != (e.name[0] == "r"):
+        refuse(e.card, f"{e.name} ({place(e.name)}) is not a {model.name} device")
+    if e.name[0] == "r":
+        return conductance(str(e.values[0])) if e.values[0] else float("inf")
+    params = dict(e.params)
+    if CONDUCTANCE not in params:
+        refuse(e.card, f"{e.name} ({place(e.name)}) has no parameter {CONDUCTANCE}")
+    return float(params[CONDUCTANCE])
+
+
+def _placed(deck: Deck, model: Device, full: Crossbar) -> Iterator[tuple[DeckElement, int, int]]:
+    """Every device with its row and column: by its nodes, or else by its name.
+
+    Args:
+        deck: the text.
+        model: the device model.
+        full: an array of that shape, those wires and line ends, with a device in every place.
+    """
+    records = build(full, np.zeros(full.rows))
     kind = "r" if isinstance(model, Ohmic) else "x"
-    for name, words in parsed.elements.items():
-        if name.startswith(("rd_", "xd_")):
-            row, col = _cell(parsed, name, rows, cols)
-            if name[0] != kind:
-                _refuse(parsed, name, f"is not a {model.name} device")
-            if kind == "r":
-                G[row, col] = _value(parsed, name, conductance, words[2])
-            else:
-                G[row, col] = _value(
-                    parsed, name, number, _parameters(words).get(CONDUCTANCE, "missing")
-                )
-    ends = LineEnds(**{side: _words(header[side]) for side in SIDES})
-    R = {key: _resistance(parsed, key, prefix) for key, prefix in _RESISTANCES.items()}
-    return Crossbar(G, **_end_resistances(parsed, ends, rows, cols, R), device=model, ends=ends)
+    wires = [*_edges(records.ends), *_edges(records.wires)]
+    resistors = [e for e in deck.elements.values() if e.name[0] == "r"]
+    matching = Matching(wires, [e.edge for e in resistors], _anchors(records, deck))
+    partner = matching.partner
+    where: dict[tuple[str, str], tuple[int, int]] = {}
+    lines = zip(records.wl.tolist(), records.bl.tolist(), strict=True)
+    for r, nodes in enumerate(lines):
+        for c, (word, bit) in enumerate(zip(*nodes, strict=True)):
+            where[partner.get(word, ""), partner.get(bit, "")] = (r, c)
+    complete = len(where) == full.rows * full.cols and not any("" in pair for pair in where)
+    for e in deck.elements.values():
+        if e.name[0] != kind:
+            continue
+        a, b = e.nodes
+        if complete and (a, b) in where:
+            yield e, *where[a, b]
+        elif complete and kind == "r" and (b, a) in where:
+            yield e, *where[b, a]
+        elif not complete and e.name.startswith(f"{kind}d_"):
+            yield e, *_cell(e, full.rows, full.cols)
 
 
-_RESISTANCES = {"R_wl": "rw_", "R_bl": "rb_"}
+def _edges(part: Resistors) -> Iterator[Edge]:
+    for a, b, ohm in zip(part.a, part.b, part.ohm, strict=True):
+        yield Edge(("r", Decimal(repr(float(ohm)))), a, b, symmetric=True)
 
 
-def _count(header: dict[str, str], key: str) -> int:
-    if not header[key].isdigit():
-        raise NetlistError(f"the header line {key!r} must be a count; received {header[key]!r}.")
-    return int(header[key])
+def _anchors(records: Netlist, deck: Deck) -> dict[str, str]:
+    """Node of every source of the records -> the node of the source of that name in the text."""
+    nodes = {e.name: e.nodes[0] for e in deck.sources}
+    out = {"0": "0"}
+    groups = (records.word_drives, records.bit_drives, records.word_senses, records.bit_senses)
+    for sources in groups:
+        for name, node in zip(sources.names, sources.nodes, strict=True):
+            plain = name.lower()
+            own = nodes.get(plain, nodes.get(f"b{plain[1:]}"))
+            if own is not None:
+                out[node] = own
+    return out
 
 
-def _cell(parsed: _Parsed, name: str, rows: int, cols: int) -> tuple[int, int]:
-    parts = name.split("_")
-    if len(parts) == 3 and parts[1].isdigit() and parts[2].isdigit():
-        row, col = int(parts[1]), int(parts[2])
-        if row < rows and col < cols:
-            return row, col
-    return _refuse(parsed, name, f"does not belong to a {rows} x {cols} array")
+def _cell(e: DeckElement, rows: int, cols: int) -> tuple[int, int]:
+    at = re.fullmatch(r"[rx]d_(\d{1,7})_(\d{1,7})", e.name)
+    if not at or int(at[1]) >= rows or int(at[2]) >= cols:
+        refuse(e.card, f"{e.name} does not belong to a {rows} x {cols} array")
+    return int(at[1]), int(at[2])
 
 
 def _words(text: str) -> str | list[str]:
@@ -241,34 +221,24 @@ def _words(text: str) -> str | list[str]:
     return words[0] if len(words) == 1 else words
 
 
-def _resistance(parsed: _Parsed, key: str, prefix: str) -> float:
-    """The value of the first element of its kind, or the header's where there is none."""
-    for name, words in parsed.elements.items():
-        if name.startswith(prefix):
-            return _value(parsed, name, number, words[2])
-    return number(parsed.header.get(key, "missing"))
-
-
-def _end_resistances(
-    parsed: _Parsed, ends: LineEnds, rows: int, cols: int, R: dict[str, float]
-) -> dict[str, float]:
-    """R_driver and R_sense from the first end element of each kind; the rest is compared later."""
-    out = dict(R)
+def _resistances(deck: Deck, ends: LineEnds, rows: int, cols: int) -> dict[str, float]:
+    """Value of the first element of each kind, or the header's where there is none."""
     wl, bl = ends.word_lines(rows), ends.bit_lines(cols)
-    sides = {"rwl_": wl[:, 0], "rwr_": wl[:, 1], "rbt_": bl[:, 0], "rbb_": bl[:, 1]}
-    for name, words in parsed.elements.items():
-        side = sides.get(name[:4])
-        if side is not None and name[4:].isdigit() and int(name[4:]) < len(side):
-            key = {"driven": "R_driver", "sensed": "R_sense"}.get(side[int(name[4:])])
-            if key is not None and key not in out:
-                out[key] = _value(parsed, name, number, words[2])
-    for key in ("R_driver", "R_sense"):
-        out.setdefault(key, number(parsed.header.get(key, "missing")))
-    return out
+    sides = {"rwl": wl[:, 0], "rwr": wl[:, 1], "rbt": bl[:, 0], "rbb": bl[:, 1]}
+    key_of = {"driven": "R_driver", "sensed": "R_sense"}
+    out: dict[str, float] = {}
+    for name, e in deck.elements.items():
+        kind, _, line = name.partition("_")
+        key = {"rw": "R_wl", "rb": "R_bl"}.get(kind)
+        if kind in sides and line.isdecimal() and int(line) < len(sides[kind]):
+            key = key_of.get(sides[kind][int(line)])
+        if key is not None:
+            out.setdefault(key, float(e.values[0]))
+    return {key: out.get(key, number(deck.said(key))) for key in WIRES}
 
 
-def _device(described: str) -> Device:
-    name, *fields = described.split()
+def _device(said: Card) -> Device:
+    name, *fields = said.text.split()
     if name not in devices.names():
         raise NetlistError(
             f"the device must be registered, one of {devices.names()}; received {name!r}. "
@@ -276,85 +246,65 @@ def _device(described: str) -> Device:
         )
     try:
         values = {key: ast.literal_eval(v) for key, _, v in (f.partition("=") for f in fields)}
+        if len(values) < len(fields):
+            raise ValueError("a parameter occurs twice")
         return type(devices.get(name))(**values)
-    except (ValueError, SyntaxError, TypeError, XbarspiceError) as error:
+    except (
+        ValueError, SyntaxError, TypeError, XbarspiceError, ArithmeticError, MemoryError,
+        RecursionError,
+    ) as error:  # fmt: skip
         raise NetlistError(
-            f"the header line 'device' must name the model's parameters; received {described!r} "
-            f"({error})."
+            f"line {said.at}: the header line 'device' must name the model's parameters; received "
+            f"{said.text[:80]!r} ({error})."
         ) from error
 
 
-def _parameters(words: list[str]) -> dict[str, str]:
-    pairs = (word.partition("=") for word in words[3:])
-    return {key.lower(): value for key, _, value in pairs}
-
-
-def _refuse(parsed: _Parsed, name: str, why: str) -> NoReturn:
-    raise NetlistError(f"line {parsed.line[name]}: {name} ({place(name)}) {why}.")
-
-
-def _value(parsed: _Parsed, name: str, convert, text: str) -> float:
-    try:
-        return convert(text)
-    except (NetlistError, ZeroDivisionError) as error:
-        _refuse(parsed, name, f"has no readable value: {error}")
-
-
 def _drive(
-    parsed: _Parsed, crossbar: Crossbar
+    deck: Deck, crossbar: Crossbar
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Drive vectors from the source elements; lines without a driver stay at 0 V."""
-    found: list[tuple[str, int, list[float]]] = []
-    for name, words in parsed.elements.items():
-        kind, _, line = name[1:].partition("_")
-        if name[0] in "vb" and kind in ("in", "out") and line.isdigit():
-            volts = _volts(parsed, name, words)
-            found.append((kind, int(line), volts))
-    counts = {len(volts) for *_, volts in found} or {_count(parsed.header, "vectors")}
+    drivers: list[tuple[DeckElement, str, int, list[float]]] = []
+    for e in deck.sources:
+        kind, _, line = e.name[1:].partition("_")
+        if kind in ("in", "out") and line.isdecimal() and len(line) < 8:
+            drivers.append((e, kind, int(line), _volts(e)))
+    counts = {len(volts) for *_, volts in drivers} or {int(deck.said("vectors"))}
     if len(counts) > 1:
         raise NetlistError(f"all drivers must have as many vectors; received {sorted(counts)}.")
     K = counts.pop()
+    if drivers and int(deck.said("vectors")) != K:
+        refuse(deck.header["vectors"], f"the header line 'vectors' must say {K}")
     drive = {"in": np.zeros((K, crossbar.rows)), "out": np.zeros((K, crossbar.cols))}
-    for kind, line, volts in found:
+    for e, kind, line, volts in drivers:
         if line >= drive[kind].shape[1]:
-            _refuse(parsed, f"v{kind}_{line}" if K == 1 else f"b{kind}_{line}", "has no line")
+            refuse(e.card, f"{e.name} has no line")
         drive[kind][:, line] = volts
     return drive["in"], drive["out"]
 
 
-def _volts(parsed: _Parsed, name: str, words: list[str]) -> list[float]:
-    if name[0] == "v":
-        return [_value(parsed, name, number, words[2])]
-    text = "".join(words[2:])
-    if not (text.startswith("v=pwl(v(idx),") and text.endswith(")")):
-        _refuse(parsed, name, "is not a piecewise-constant drive")
-    values = [_value(parsed, name, number, t) for t in text[len("v=pwl(v(idx),") : -1].split(",")]
+def _volts(e: DeckElement) -> list[float]:
+    """Volts of every vector."""
+    values = [float(value) for value in e.values]
+    if e.name[0] == "v":
+        return values
     index = np.arange(len(values) // 4)
     edges = np.array(values[0::2]) if len(values) % 4 == 0 else np.empty(0)
     wanted = np.stack([index - ngspice.PLATEAU, index + ngspice.PLATEAU], axis=1).ravel()
     if not np.array_equal(edges, wanted) or values[1::4] != values[3::4]:
-        _refuse(parsed, name, "is not constant around every index 0, 1, ... of the sweep")
+        refuse(e.card, f"{e.name} is not constant around every index 0, 1, ... of the sweep")
     return values[1::4]
 
 
-def _refuse_differences(expected: Netlist, parsed: _Parsed) -> None:
-    """Hold every element of the text against the records, in the order of the records."""
+def _refuse_differences(expected: Netlist, deck: Deck) -> None:
+    """Hold the circuit, model, options and analysis of a text against the records."""
+    own = parse(ngspice.write(expected))
     problems: list[str] = []
-    wanted = _parse_wanted(expected)
-    for name, words in wanted.elements.items():
-        found = parsed.elements.get(name)
-        if found is None:
-            problems.append(f"{place(name)}: {name} is missing")
-        elif found != words and _normal(found) != _normal(words):
-            line = parsed.line[name]
-            problems.append(f"{place(name)}: line {line} {_difference(name, words, found)}")
-    problems += [
-        f"line {parsed.line[name]}: {name} ({place(name)}) has no place in the crossbar"
-        for name in parsed.elements
-        if name not in wanted.elements
-    ]
-    if wanted.models != parsed.models:
-        problems.append("device model: the subcircuit differs from the model's own text")
+    if not same(own.edges, deck.edges, _all_anchors(own, deck)):
+        named = list(_differences(own, deck))
+        problems += named or ["the connections are others than those of the crossbar"]
+    problems += _other_cards("device model", own.models, deck.models)
+    problems += _other_cards("analysis", own.control, deck.control)
+    problems += _other_options(own, deck)
     if problems:
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise NetlistError(
@@ -362,34 +312,81 @@ def _refuse_differences(expected: Netlist, parsed: _Parsed) -> None:
             f"{'; '.join(problems[:_SHOWN])}{more}. "
             "Write it again, or read it to see what it holds."
         )
+    deck.refuse_saves()
+
+
+def _all_anchors(own: Deck, deck: Deck) -> dict[str, str]:
+    """Nodes of sources, which keep their names."""
+    anchors = {"0": "0"}
+    for e in own.sources:
+        if e.name in deck.elements:
+            anchors |= dict(zip(e.nodes, deck.elements[e.name].nodes, strict=True))
+    return anchors
+
+
+def _differences(own: Deck, deck: Deck) -> Iterator[str]:
+    """What differs, place by place, as far as elements have the names that we write."""
+    for name, e in own.elements.items():
+        other = deck.elements.get(name)
+        if other is None:
+            yield f"{place(name)}: {name} is missing"
+        elif other.edge != e.edge:
+            yield f"{place(name)}: line {other.card.at} {_difference(e, other)}"
+    for name, e in deck.elements.items():
+        if name not in own.elements:
+            yield f"line {e.card.at}: {name} ({place(name)}) has no place in the crossbar"
+
+
+def _difference(e: DeckElement, other: DeckElement) -> str:
+    if e.nodes != other.nodes:
+        return f"connects {e.name} to {'-'.join(other.nodes)} instead of {'-'.join(e.nodes)}"
+    shown = [" ".join(item.card.words[3:]) for item in (other, e)]
+    short = [s if len(s) <= 60 else s[:57] + "..." for s in shown]
+    return f"gives {e.name} the value {short[0]} instead of {short[1]}"
+
+
+def _other_cards(what: str, own: list[Card], cards: list[Card]) -> Iterator[str]:
+    """The first card of a section that is not the writer's."""
+    for a, b in zip(cards, own, strict=False):
+        if a.text != b.text:
+            yield f"{what}: line {a.at} is {a.text[:60]!r} instead of {b.text[:60]!r}"
+            return
+    if len(cards) > len(own):
+        yield f"{what}: line {cards[len(own)].at} is too much: {cards[len(own)].text[:60]!r}"
+    elif len(cards) < len(own):
+        yield f"{what}: {own[len(cards)].text[:60]!r} is missing"
+
+
+def _other_options(own: Deck, deck: Deck) -> Iterator[str]:
+    """Options that are none of ours, or tolerances that are much looser than the array's."""
+    if len(deck.options) != 1:
+        lines = ", ".join(str(card.at) for card in deck.options) or "none"
+        yield f"there must be one .options card (in lines: {lines})"
+        return
+    card = deck.options[0]
+    wanted, said = _options(own.options[0]), _options(card)
+    if wanted.keys() != said.keys():
+        other = sorted(wanted.keys() ^ said.keys())
+        yield f"line {card.at}: the options must be those that we write, not {other} otherwise"
+        return
+    for key, value in wanted.items():
+        text = said[key]
+        if value is None or text is None:
+            if value != text:
+                yield f"line {card.at}: the option {key} has another form"
+        elif not 0 < text <= value * (_LOOSER if key in ("abstol", "vntol") else 1.0):
+            yield f"line {card.at}: {key}={text:g} is looser than {value:g}"
+
+
+def _options(card: Card) -> dict[str, float | None]:
+    out: dict[str, float | None] = {}
+    for word in card.words[1:]:
+        key, equals, value = word.lower().partition("=")
+        if key in out:
+            refuse(card, f"the option {key} occurs twice")
+        out[key] = number(value) if equals else None
+    return out
 
 
 def _count_words(count: int) -> str:
     return "1 place differs" if count == 1 else f"{count} places differ"
-
-
-def _parse_wanted(expected: Netlist) -> _Parsed:
-    """The elements that the records stand for, in the form that the reader gives them."""
-    return _parse("\n".join(ngspice.circuit(expected)))
-
-
-def _normal(words: list[str]) -> tuple[list[str], str]:
-    """Nodes in lower case, and the rest with its spaces and the spelling of numbers taken out."""
-    rest = []
-    for word in words[2:]:
-        key, equals, value = word.rpartition("=")
-        try:
-            value = repr(number(value))
-        except NetlistError:
-            value = value.lower()
-        rest.append(key.lower() + equals + value)
-    return [w.lower() for w in words[:2]], "".join(rest)
-
-
-def _difference(name: str, wanted: list[str], found: list[str]) -> str:
-    nodes, other = _normal(wanted)[0], _normal(found)[0]
-    if nodes != other:
-        return f"connects {name} to {'-'.join(other)} instead of {'-'.join(nodes)}"
-    shown = [" ".join(w[2:]) for w in (found, wanted)]
-    short = [s if len(s) <= 60 else s[:57] + "..." for s in shown]
-    return f"gives {name} the value {short[0]} instead of {short[1]}"
