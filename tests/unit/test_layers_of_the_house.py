@@ -14,12 +14,16 @@ ORDER = [
     ["errors"], ["values"], ["devices"], ["array"], ["solution"],
     ["config", "network", "variability"], ["card"], ["mapping"], ["file_schemas"], ["store"],
     ["engines"], ["netlist"], ["engines.ngspice", "engines.pyspice"],
-    ["surrogate"], ["nn"], ["studies"], ["tapeout"], ["report"], ["cli"], ["__main__"],
+    ["surrogate"], ["importers"], ["nn"], ["studies"], ["tapeout"], ["report"], ["cli"],
+    ["__main__"],
 ]  # fmt: skip
 """From the bottom to the top; names are the longest prefix that matches."""
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 ROOMS = {
-    "torch": ("surrogate", "nn", "studies", "network", "variability", "devices"),
+    "torch": ("surrogate", "importers", "nn", "studies", "network", "variability", "devices"),
+    "onnx": ("importers",),
+    "onnxruntime": ("importers",),
+    "safetensors": ("importers",),
     "h5py": ("store", "studies.campaign"),
     "subprocess": ("engines.ngspice",),
     "PySpice": ("engines.pyspice", "engines.ngspice.pyspice_probe"),
@@ -87,7 +91,8 @@ def test_heavy_packages_stay_in_their_rooms():
 def test_importing_the_package_loads_nothing_heavy():
     program = (
         "import sys, xbarspice; heavy = ('torch', 'PySpice', 'numba', 'matplotlib', 'h5py', "
-        "'pydantic', 'sklearn'); print([m for m in heavy if m in sys.modules])"
+        "'pydantic', 'sklearn', 'onnx', 'onnxruntime', 'safetensors'); "
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

@@ -1,0 +1,77 @@
+"""Files read without trust: members of zip archives, how large they become, and hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+from xbarspice.errors import InputError, broken_rule
+
+__all__ = ["hash_files", "members", "open_archive"]
+
+_RATIO = 200
+_FLOOR = 1 << 20
+
+
+def open_archive(file: Path | IO[bytes], name: str) -> zipfile.ZipFile:
+    """Open a zip archive after a look at its table of contents.
+
+    Raises:
+        InputError: the file is damaged, a member occurs twice or leaves the archive by its name,
+            or the members would unpack to far more than the file holds.
+    """
+    try:
+        archive = zipfile.ZipFile(file)
+        entries = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise InputError(
+            f"`{name}` must be a whole zip archive; reading it failed: {error}. "
+            "Copy or save the file again."
+        ) from error
+    names = [entry.filename for entry in entries]
+    if len(set(names)) != len(names):
+        twice = sorted({n for n in names if names.count(n) > 1})[:3]
+        raise broken_rule(f"members of `{name}` must occur once", twice, "Save the file anew.")
+    strays = [n for n in names if n.startswith("/") or "\\" in n or ".." in n.split("/")]
+    if strays:
+        raise broken_rule(f"members of `{name}` must stay inside it", strays[:3], "Do not use it.")
+    unpacked = sum(entry.file_size for entry in entries)
+    packed = sum(entry.compress_size for entry in entries)
+    held = Path(file).stat().st_size if isinstance(file, Path) else _length(file)
+    if packed > held or unpacked > max(_FLOOR, _RATIO * held):
+        raise broken_rule(
+            f"`{name}` must unpack to a size in proportion to the file",
+            f"{held} bytes that claim to hold {unpacked}",
+            "Do not use it; it is no model.",
+        )
+    return archive
+
+
+def _length(file: IO[bytes]) -> int:
+    place = file.tell()
+    end = file.seek(0, 2)
+    file.seek(place)
+    return end
+
+
+def members(archive: zipfile.ZipFile) -> dict[str, str]:
+    """Member names without the common first folder (as torch writes them), to the full names."""
+    names = [n for n in archive.namelist() if not n.endswith("/")]
+    roots = {n.split("/", 1)[0] for n in names if "/" in n}
+    inside = [n for n in names if "/" in n]
+    if len(roots) == 1 and len(inside) >= len(names) - 1:
+        return {n.split("/", 1)[1] if "/" in n else n: n for n in names}
+    return {n: n for n in names}
+
+
+def hash_files(paths: Iterable[Path]) -> str:
+    """SHA-256 of the bytes of files, one after the other."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()

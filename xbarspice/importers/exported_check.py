@@ -1,0 +1,404 @@
+"""What the JSON of a ``.pt2`` archive may say: a whitelist, because loading one executes code.
+
+`torch.export.load` evaluates shape expressions (``sympify``) and guards, writes names into Python
+source that it compiles, looks operators up by path (``torch.hub.load`` would be one), imports the
+modules that tree specifications name and unpickles payloads. Here every string of the program
+must be one of a few harmless kinds, and what loading does not need is dropped.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import keyword
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from xbarspice.errors import broken_rule
+
+__all__ = ["check_expression", "clean_payloads", "clean_program"]
+
+_REMEDY = "Export the model anew with torch.export.export and torch.export.save."
+_DEPTH = 60
+_PATH = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+_SYMBOL = re.compile(r"[a-z]{1,4}[0-9]{1,9}")
+_CALLS = {
+    *("Integer", "Add", "Mul", "FloorDiv", "CeilDiv", "Mod", "PythonMod", "Max", "Min"),
+    *("Eq", "Ne", "Ge", "Gt", "Le", "Lt", "Equality", "Unequality", "GreaterThan", "LessThan"),
+    *("StrictGreaterThan", "StrictLessThan"),
+}
+"""What sympy and torch write for sums, products, integer divisions and comparisons."""
+_ASSUMPTIONS = {"positive", "nonnegative", "integer", "real", "finite"}
+_PYTHON_OPERATORS = {
+    *(
+        f"_operator.{name}"
+        for name in [
+            "eq",
+            "ne",
+            "le",
+            "ge",
+            "lt",
+            "gt",
+            "neg",
+            "pos",
+            "mul",
+            "add",
+            "sub",
+            "floordiv",
+            "mod",
+        ]
+    ),
+    *("_operator.eq", "_operator.ne", "_operator.le", "_operator.ge", "_operator.lt"),
+    *("_operator.gt", "_operator.neg", "_operator.pos", "_operator.mul", "_operator.add"),
+    *("_operator.sub", "_operator.floordiv", "_operator.mod", "_operator.truediv"),
+    *("_operator.and_", "_operator.or_", "_operator.getitem", "math.trunc"),
+    *("torch.sym_not", "torch.sym_int", "torch.sym_float", "torch.sym_ite", "torch.sym_max"),
+    *("torch.sym_min", "torch.sym_sqrt"),
+}
+_WORDS = {
+    "none",
+    "tanh",
+    "same",
+    "valid",
+    "constant",
+    "reflect",
+    "replicate",
+    "circular",
+    "mean",
+    "sum",
+    "floor",
+    "trunc",
+    "ij",
+    "xy",
+    "linear",
+    "nearest",
+    "bilinear",
+    "bicubic",
+    "trilinear",
+    "area",
+    "nearest-exact",
+    "amax",
+    "amin",
+    "prod",
+    "left",
+    "right",
+    "zeros",
+    "border",
+}
+"""The strings that operators take: modes of padding, rounding, reduction and interpolation."""
+_EQUATION = re.compile(r"[A-Za-z, .]{1,100}(->[A-Za-z .]{0,50})?")
+_TREES = {"builtins.tuple", "builtins.list", "builtins.dict"} | {
+    f"torch.fx.immutable_collections.immutable_{kind}" for kind in ("list", "dict")
+}
+
+
+def _refuse(what: str, value: object) -> Any:
+    raise broken_rule(f"a .pt2 file may not hold {what}", repr(value)[:120], _REMEDY)
+
+
+def _name(value: Any) -> str:
+    """A name that becomes a Python variable."""
+    good = isinstance(value, str) and value.isascii() and value.isidentifier()
+    if not good or keyword.iskeyword(value) or value.startswith("__"):
+        _refuse("a name that is no identifier", value)
+    return value
+
+
+def _path(value: Any) -> str:
+    """A dotted path of a parameter or a module; the root's is empty."""
+    if not isinstance(value, str) or (value and not _PATH.fullmatch(value)) or "__" in value[:2]:
+        _refuse("a parameter path with other characters than letters, digits, `_-.`", value)
+    if any(part.startswith("__") for part in value.split(".")):
+        _refuse("a parameter path through Python's own attributes", value)
+    return value
+
+
+def check_expression(text: Any) -> str:
+    """Check a shape expression: integers, names, ``+ - * //`` and comparisons, nothing else.
+
+    Sympy and torch spell these as calls, ``Mul(Integer(2), Symbol('s0', integer=True))``; those
+    calls, ``Max`` and ``Min`` are harmless and allowed.
+    """
+    if not isinstance(text, str) or len(text) > 2000:
+        _refuse("a shape expression that is not a short text", text)
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return _refuse("a shape expression that cannot be read", text)
+    try:
+        good = _harmless(tree)
+    except RecursionError:
+        good = False
+    if not good:
+        _refuse("a shape expression of other parts than integers, names and + - * //", text)
+    return text
+
+
+def _harmless(node: ast.AST) -> bool:
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, bool) or (type(node.value) is int and node.value < 2**63)
+    if isinstance(node, ast.Name):
+        return bool(_SYMBOL.fullmatch(node.id))
+    if isinstance(node, ast.BinOp):
+        operators = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv)
+        return isinstance(node.op, operators) and _harmless(node.left) and _harmless(node.right)
+    if isinstance(node, ast.UnaryOp):
+        return isinstance(node.op, (ast.USub, ast.UAdd)) and _harmless(node.operand)
+    if isinstance(node, ast.Compare):
+        kinds = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
+        good = all(isinstance(op, kinds) for op in node.ops)
+        return good and all(_harmless(part) for part in (node.left, *node.comparators))
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        if node.func.id == "Symbol":
+            return _is_symbol(node)
+        return node.func.id in _CALLS and not node.keywords and all(map(_harmless, node.args))
+    return False
+
+
+def _is_symbol(node: ast.Call) -> bool:
+    named = len(node.args) == 1 and isinstance(node.args[0], ast.Constant)
+    if not named or not isinstance(name := node.args[0].value, str) or not _SYMBOL.fullmatch(name):  # type: ignore[attr-defined]
+        return False
+    return all(
+        k.arg in _ASSUMPTIONS and isinstance(k.value, ast.Constant) and k.value.value is True
+        for k in node.keywords
+    )
+
+
+def _target(value: Any) -> str:
+    """An operator: of ``aten`` as torch's dispatcher knows it, or integer arithmetic."""
+    if value in _PYTHON_OPERATORS:
+        return value
+    parts = re.fullmatch(r"torch\.ops\.([a-z_]\w*)\.(\w+)\.(\w+)", str(value), re.ASCII)
+    if parts and parts[1] == "quantized_decomposed":
+        raise broken_rule(
+            "the weights of a model must be real numbers",
+            f"the operator {value} of an int8 model",
+            "Export the model before its quantisation.",
+        )
+    if not parts or parts[1] != "aten" or not _is_dispatched(parts[2], parts[3]):
+        raise broken_rule(
+            "a .pt2 file may call only operators of aten",
+            repr(value)[:120],
+            "Write that part of the model with plain torch functions and export it anew.",
+        )
+    return value
+
+
+def _is_dispatched(name: str, overload: str) -> bool:
+    """Whether the dispatcher holds it: TorchScript's own operators (`aten::save`) stay out."""
+    if name.startswith("__") or name == "from_file":
+        return False
+    try:
+        operator = getattr(getattr(torch.ops.aten, name), overload)
+    except (AttributeError, RuntimeError):
+        return False
+    return isinstance(operator, torch._ops.OpOverload) and bool(
+        torch._C._dispatch_has_kernel(operator.name())
+    )
+
+
+def _word(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_word(item) for item in value]
+    if value not in _WORDS and not (isinstance(value, str) and _EQUATION.fullmatch(value)):
+        _refuse("a text that is no mode of an operator", value)
+    return value
+
+
+def _device(value: Any) -> dict[str, Any]:
+    """The processor, whatever the model was exported on."""
+    return {"type": "cpu", "index": None}
+
+
+def _tree(value: Any) -> str:
+    """A tree specification: tuples, lists and dictionaries with identifiers as keys."""
+    try:
+        protocol, spec = json.loads(value)
+    except (TypeError, ValueError, RecursionError):
+        return _refuse("a tree specification that cannot be read", value)
+    if protocol != 1:
+        _refuse("a tree specification of another protocol than 1", protocol)
+    _tree_node(spec, 0)
+    return value
+
+
+def _tree_node(spec: Any, depth: int) -> None:
+    if not isinstance(spec, dict) or set(spec) != {"type", "context", "children_spec"}:
+        _refuse("a tree specification of another form", spec)
+    kind, context, children = spec["type"], spec["context"], spec["children_spec"]
+    if depth > _DEPTH or not isinstance(children, list):
+        _refuse("a tree specification of another form", kind)
+    if kind is not None and kind not in _TREES:
+        raise broken_rule(
+            "inputs and outputs of a model must be tensors, tuples, lists and dictionaries",
+            repr(kind)[:80],
+            "Wrap the model so that it takes and returns plain tensors.",
+        )
+    if context is not None:
+        try:
+            keys = json.loads(context) if isinstance(context, str) else context
+        except (ValueError, RecursionError):
+            keys = context
+        for key in keys if isinstance(keys, list) else ([] if keys is None else [0]):
+            _name(key)
+    for child in children:
+        _tree_node(child, depth + 1)
+
+
+def _modules(value: Any) -> dict[str, str]:
+    """Of a node's metadata only the stack of module names, which loading splits and no more."""
+    stack = value.get("nn_module_stack") if isinstance(value, dict) else None
+    plain = isinstance(stack, str) and re.fullmatch(r"[\w.,;()\[\]<>@ -]*", stack, re.ASCII)
+    whole = plain and all(item.count(",") == 2 for item in str(stack).split(";"))
+    return {"nn_module_stack": str(stack)} if whole else {}
+
+
+def _version(value: Any) -> str:
+    return value if isinstance(value, str) and re.fullmatch(r"[\w.+<=-]{0,80}", value) else ""
+
+
+def _verifiers(value: Any) -> list[str]:
+    if not isinstance(value, list) or not set(map(str, value)) <= {"ATEN", "TRAINING"}:
+        _refuse("another dialect than ATEN and TRAINING", value)
+    return value
+
+
+def _refused(what: str) -> Callable[[Any], Any]:
+    return lambda value: _refuse(what, value)
+
+
+def _nothing(value: Any) -> Any:
+    if value:
+        _refuse("custom or opaque objects", value)
+    return value
+
+
+_RULES: Mapping[str, Callable[[Any], Any]] = {
+    "name": lambda value: value if value in (None, "") else _name(value),
+    "as_name": _name,
+    "parameter_name": _path,
+    "buffer_name": _path,
+    "tensor_constant_name": _path,
+    "fqn": _path,
+    "expr_str": check_expression,
+    "target": _target,
+    "as_string": _word,
+    "as_strings": _word,
+    "device": _device,
+    "as_device": _device,
+    "in_spec": _tree,
+    "out_spec": _tree,
+    "metadata": _modules,
+    "guards_code": lambda value: [],
+    "torch_version": _version,
+    "verifiers": _verifiers,
+    "as_custom_obj": _refused("custom or opaque objects"),
+    "custom_obj": _refused("custom or opaque objects"),
+    "custom_obj_values": _nothing,
+    "tensor_values": lambda value: _by_name(value),
+    "sym_int_values": lambda value: _by_name(value),
+    "sym_bool_values": lambda value: _by_name(value),
+    "sym_float_values": lambda value: _by_name(value),
+    "treespec_namedtuple_fields": lambda value: {},
+    "as_operator": _refused("operators as arguments"),
+    "as_graph": _refused("graphs as arguments (conditions, loops, modes)"),
+    "as_string_to_argument": _refused("dictionaries as arguments"),
+}
+"""What a value must be, by its key; every other value holds names, numbers, lists and dicts."""
+
+
+def _clean(value: Any, depth: int = 0) -> Any:
+    if depth > _DEPTH:
+        _refuse("so deep a structure", "more than 60 levels")
+    if isinstance(value, dict):
+        return {
+            (key if key in _RULES else _path(key)): (
+                _RULES[key](item) if key in _RULES else _clean(item, depth + 1)
+            )
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_clean(item, depth + 1) for item in value]
+    if isinstance(value, str):
+        return value if value in {"Infinity", "-Infinity", "NaN"} else _name(value)
+    if value is None or isinstance(value, (bool, float)):
+        return value
+    if isinstance(value, int) and abs(value) < 2**63:
+        return value
+    return _refuse("an integer beyond 64 bits", value)
+
+
+def _by_name(value: Any) -> dict[str, Any]:
+    """A dictionary whose keys are the model's own names, which may be words of the schema."""
+    if not isinstance(value, dict):
+        _refuse("a table of values that is no dictionary", value)
+    return {_name(key): _clean(item) for key, item in value.items()}
+
+
+def read_json(text: bytes, member: str) -> dict[str, Any]:
+    """Read a JSON object of the archive."""
+    try:
+        data = json.loads(text.decode())
+    except (UnicodeDecodeError, ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        raise broken_rule(f"`{member}` of a .pt2 file must be a JSON object", "another", _REMEDY)
+    return data
+
+
+def clean_program(text: bytes) -> dict[str, Any]:
+    """Check the program's JSON and return it without guards, stack traces and examples.
+
+    Raises:
+        InputError: it holds anything that loading could turn into code, or cannot be read.
+    """
+    program = read_json(text, "model.json")
+    module = program.get("graph_module")
+    if not isinstance(module, dict) or not isinstance(module.get("graph"), dict):
+        raise broken_rule("a .pt2 program must hold a graph", sorted(program)[:5], _REMEDY)
+    if any(key not in module for key in ("signature", "module_call_graph")):
+        raise broken_rule("a .pt2 program must hold a signature", sorted(module)[:5], _REMEDY)
+    if not isinstance(module["graph"].get("nodes"), list):
+        raise broken_rule("a .pt2 graph must hold nodes", sorted(module["graph"])[:5], _REMEDY)
+    for name in program.get("range_constraints") or {}:
+        check_expression(name)
+    cleaned = _clean({k: v for k, v in program.items() if k != "range_constraints"})
+    ranges = program.get("range_constraints") or {}
+    cleaned["range_constraints"] = {name: _clean(bounds) for name, bounds in ranges.items()}
+    return cleaned
+
+
+def clean_payloads(text: bytes, member: str, stem: str) -> dict[str, Any]:
+    """Check a payload configuration: plain tensors by name, each in a file ``<stem><number>``.
+
+    Raises:
+        InputError: a payload is pickled, a custom object, or not described as a tensor.
+    """
+    payloads = read_json(text, member).get("config")
+    if not isinstance(payloads, dict):
+        raise broken_rule(f"`{member}` must hold `config`", type(payloads).__name__, _REMEDY)
+    out = {}
+    for name, entry in payloads.items():
+        path = entry.get("path_name") if isinstance(entry, dict) else None
+        if not re.fullmatch(rf"{stem}[0-9]{{1,9}}", str(path)) or not isinstance(entry, dict):
+            _refuse("custom or opaque objects among its tensors", path)
+        if entry.get("use_pickle") is not False or not isinstance(entry.get("tensor_meta"), dict):
+            raise broken_rule(
+                "the tensors of a .pt2 file must be plain numbers",
+                f"`{_path(name)}` is pickled",
+                "Replace tensor subclasses by plain tensors (dequantise them) and export anew.",
+            )
+        meta = _clean(entry["tensor_meta"])
+        if "expr_str" in json.dumps(meta):
+            _refuse("a tensor of symbolic size", name)
+        out[_path(name)] = {
+            "path_name": path,
+            "is_param": bool(entry.get("is_param")),
+            "use_pickle": False,
+            "tensor_meta": meta,
+        }
+    return {"config": out}
