@@ -12,7 +12,7 @@ import numpy.typing as npt
 from xbarspice.array import Crossbar, End
 from xbarspice.values import array_of
 
-__all__ = ["Fields", "Solution", "Stats", "Status", "kirchhoff_residual"]
+__all__ = ["Fields", "Solution", "Stats", "Status", "kirchhoff_residual", "kirchhoff_violations"]
 
 Array = npt.NDArray[np.float64]
 
@@ -100,7 +100,7 @@ class Solution:
         return self._fields().I_device
 
 
-def _line_residual(
+def _line_violations(
     V: Array,
     drawn: Array,
     ends: np.ndarray,
@@ -108,8 +108,9 @@ def _line_residual(
     total: Array,
     crossbar: Crossbar,
     R: float,
-) -> float:
-    """Largest Kirchhoff violation of lines whose cells run along the last axis, A.
+    sensed: Array | None = None,
+) -> tuple[Array, Array]:
+    """Kirchhoff violations of lines whose cells run along the last axis, A: nodes, line sums.
 
     `drawn` is what each cell takes from the line, `total` what the ends are said to supply.
     """
@@ -124,13 +125,47 @@ def _line_residual(
         resistance = [crossbar.end_resistance(end) for end in pair]
         for k, end in enumerate(pair):
             if 0 < resistance[k] < np.inf:
-                source = volts[..., line] if end == End.DRIVEN else 0.0
+                at_rest = 0.0 if sensed is None else sensed[..., line]
+                source = volts[..., line] if end == End.DRIVEN else at_rest
                 node[..., line, -k] += (source - V[..., line, -k]) / resistance[k]
         for k in range(2):
             if resistance[k] == 0:  # an ideal source supplies whatever its node needs
                 node[..., line, -k] = 0.0
     supplied = total - drawn.sum(axis=-1)
-    return float(np.maximum(np.max(np.abs(node)), np.max(np.abs(supplied))))  # NaN stays
+    return np.abs(node).reshape(*total.shape[:-1], -1), np.abs(supplied)
+
+
+def kirchhoff_violations(
+    crossbar: Crossbar,
+    V_wl: Array,
+    V_bl: Array,
+    I_device: Array,
+    I_in: Array,
+    I_out: Array,
+    V_in: Array,
+    V_out: Array,
+    V_sense: npt.ArrayLike = 0.0,
+) -> tuple[Array, Array]:
+    """By how much Kirchhoff's current law is violated at every node and on every line, A.
+
+    Args:
+        crossbar: the crossbar that was solved.
+        V_wl, V_bl, I_device: V and A, (..., rows, cols).
+        I_in, I_out: the line currents to judge, A, (..., rows) and (..., cols).
+        V_in, V_out: the drive, V, in the shapes of `I_in` and `I_out`.
+        V_sense: voltage of the sense nodes of the bit lines, V, that broadcasts with `I_out`.
+
+    Returns:
+        Absolute sums of the currents that meet in each node, (..., nodes), and absolute differences
+        between each line's current and those of its devices, (..., rows + cols).
+    """
+    wl = _line_violations(V_wl, I_device, crossbar.wl_ends, V_in, I_in, crossbar, crossbar.R_wl)
+    bl = _line_violations(
+        np.swapaxes(V_bl, -1, -2), -np.swapaxes(I_device, -1, -2), crossbar.bl_ends, V_out,
+        -I_out, crossbar, crossbar.R_bl, np.broadcast_to(V_sense, I_out.shape),
+    )  # fmt: skip
+    nodes, lines = (np.concatenate(pair, axis=-1) for pair in zip(wl, bl, strict=True))
+    return nodes, lines
 
 
 def kirchhoff_residual(
@@ -154,14 +189,10 @@ def kirchhoff_residual(
     V_wl, V_bl, I_device = solution.V_wl, solution.V_bl, solution.I_device
     v_in = np.broadcast_to(array_of("V_in", V_in), solution.I_in.shape)
     v_out = np.broadcast_to(array_of("V_out", V_out), solution.I_out.shape)
-    wl = _line_residual(
-        V_wl, I_device, crossbar.wl_ends, v_in, solution.I_in, crossbar, crossbar.R_wl
+    parts = kirchhoff_violations(
+        crossbar, V_wl, V_bl, I_device, solution.I_in, solution.I_out, v_in, v_out
     )
-    bl = _line_residual(
-        np.swapaxes(V_bl, -1, -2), -np.swapaxes(I_device, -1, -2), crossbar.bl_ends, v_out,
-        -solution.I_out, crossbar, crossbar.R_bl,
-    )  # fmt: skip
     currents = (I_device, solution.I_in, solution.I_out)
     largest = float(np.max([np.max(np.abs(a)) for a in currents]))
-    worst = float(np.maximum(wl, bl))
+    worst = float(np.max([part.max() for part in parts]))  # NaN stays
     return worst if largest == 0 else worst / largest

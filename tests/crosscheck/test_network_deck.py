@@ -60,7 +60,7 @@ def agree(mapped, x, answer):
 @pytest.mark.parametrize("case", CASES)
 def test_one_run_equals_layer_by_layer(case, activation, ends):
     mapped, x = mapped_case(case, activation, R_driver=ends[0], R_sense=ends[1])
-    answer = whole.solve_network(mapped, x, full=True)
+    answer = whole.solve_network(mapped, x)
     agree(mapped, x, answer)
     assert answer.residual < 1e-9
 
@@ -85,7 +85,7 @@ def test_one_point_and_saturated_neurons(activation):
 
 
 def test_many_points_become_several_sweeps(monkeypatch):
-    monkeypatch.setattr(whole, "VECTORS_PER_PROCESS", 4)
+    monkeypatch.setattr(whole, "longest_sweep", lambda numbers: 4)
     mapped, x = mapped_case("folded 2-3-1", "sigmoid")
     agree(mapped, x, whole.solve_network(mapped, x))
 

@@ -14,7 +14,8 @@ import pytest
 import xbarspice as xb
 from tests.helpers import asymmetric_crossbar
 from xbarspice import netlist
-from xbarspice.engines.ngspice import NgspiceEngine, ngspice_info
+from xbarspice.engines.ngspice import NgspiceEngine, checks, ngspice_info
+from xbarspice.errors import EngineError
 
 REFERENCE = Path(__file__).parents[2] / "netlists" / "reference"
 DEVICES = ["ohmic", "sinh_tio2", "cubic_al2o3_tio2"]
@@ -257,3 +258,85 @@ def test_renamed_parameters_of_a_users_device():
     array, V_in = asymmetric_crossbar(device=PlainNames())
     wanted = xb.solve(array, V_in, engine="nodal").I_out
     np.testing.assert_allclose(xb.solve(array, V_in, engine="ngspice").I_out, wanted, rtol=1e-9)
+
+
+def line_errors(got, want):
+    """Largest error of any line current of each vector, as a share of its largest output."""
+    off = [np.abs(a - b).max(axis=-1) for a, b in ((got.I_out, want.I_out), (got.I_in, want.I_in))]
+    return np.maximum(*off) / np.abs(want.I_out).max(axis=-1)
+
+
+@pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
+@pytest.mark.parametrize(
+    ("R", "limit"),
+    [
+        ({"R_wl": 1, "R_bl": 1, "R_driver": 1e-9, "R_sense": 1e-9}, 1e-12),
+        ({"R_wl": 1, "R_bl": 1, "R_driver": 1e-6, "R_sense": 1}, 1e-12),
+        ({"R_wl": 1e-9, "R_bl": 1e-9, "R_driver": 1, "R_sense": 1}, 1e-5),
+    ],
+)
+def test_very_small_resistances(device, R, limit):
+    """Source currents were up to 9e-4 off here, without a word; sums of device currents are not."""
+    rng = np.random.default_rng(0)
+    crossbar = xb.Crossbar(rng.uniform(1e-4, 5e-4, (8, 4)), device=device, **R)
+    V_in = rng.uniform(-0.2, 0.2, (3, 8))
+    engine = NgspiceEngine()
+    raw = engine._solve(engine.prepare(crossbar), crossbar, crossbar.drive(V_in), False)
+    error = line_errors(raw, xb.solve(crossbar, V_in, engine="surrogate"))
+    assert error.max() < limit
+    assert (raw.error >= error).all()
+    assert any("sums of device currents" in note for note in raw.stats.notes)
+
+
+@pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
+def test_what_rounding_has_destroyed_is_refused(device):
+    """A residual of 4.8 was accepted here: the allowance for rounding has an end."""
+    G = np.random.default_rng(0).uniform(1e-4, 5e-4, (8, 4))
+    crossbar = xb.Crossbar(G, R_wl=1e-9, R_bl=1e-9, R_driver=1e9, R_sense=1e9, device=device)
+    with pytest.raises(EngineError, match="Kirchhoff"):
+        xb.solve(crossbar, np.linspace(0.05, 0.2, 8), engine="ngspice")
+
+
+@pytest.mark.parametrize("vectors", [1, 3, 20])
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
+def test_the_error_bound_of_the_engine_holds(device, seed, vectors):
+    """Sum of what Kirchhoff's law leaves over in the nodes, against the exact nodal engine."""
+    rng = np.random.default_rng(seed)
+    wires = dict(
+        zip(("R_wl", "R_bl", "R_driver", "R_sense"), 10 ** rng.uniform(-2, 2, 4), strict=True)
+    )
+    crossbar = xb.Crossbar(rng.uniform(1e-5, 5e-4, (12, 7)), device=device, **wires)
+    V_in = rng.uniform(-0.2, 0.2, (vectors, 12))
+    engine = NgspiceEngine()
+    raw = engine._solve(engine.prepare(crossbar), crossbar, crossbar.drive(V_in), False)
+    error = line_errors(raw, xb.solve(crossbar, V_in, engine="nodal"))
+    assert (raw.error + 1e-12 >= error).all()  # the nodal engine's own share
+    assert (raw.error < 1e-7).all()
+
+
+def test_probes_drive_every_line_and_stay_within_what_was_asked():
+    crossbar = asymmetric_crossbar(device="sinh_tio2")[0]
+    asked = np.array([[0.3, 0.0], [0.0, 0.0]])
+    probe = checks.extra_points(crossbar, asked, np.zeros((2, 3)), units=False)
+    again = checks.extra_points(crossbar, asked, np.zeros((2, 3)), units=False)
+    assert probe.V_in.shape == (1, 2)
+    assert probe.weights is None
+    assert np.all(probe.V_in != 0)
+    assert np.all(np.abs(probe.V_in) <= 0.3)
+    assert not probe.V_out.any()  # sensed lines are not driven
+    np.testing.assert_array_equal(probe.V_in, again.V_in)
+    rest = checks.extra_points(crossbar, 0 * asked, np.zeros((2, 3)), units=False)
+    assert 0 < np.abs(rest.V_in).max() <= 0.2
+    linear = checks.extra_points(crossbar.replace(device="ohmic"), asked, np.zeros((2, 3)),
+                                 units=False)  # fmt: skip
+    assert linear.V_in.shape == (2, 2)
+    np.testing.assert_array_equal(linear.V_in[1], linear.weights @ asked)
+
+
+def test_sums_of_linear_arrays_must_add_up():
+    extra = checks.Extra(np.zeros((1, 2)), np.zeros((1, 3)), np.array([0.5, -0.25]))
+    currents = np.array([[1.0, 2.0], [4.0, 8.0], [-0.5, -1.0]])
+    checks.check_sums(extra, currents, np.zeros(3))
+    with pytest.raises(EngineError, match="add up"):
+        checks.check_sums(extra, currents + 1e-6, np.zeros(3))

@@ -19,7 +19,7 @@ import pytest
 import xbarspice as xb
 from tests.helpers import asymmetric_crossbar
 from xbarspice.devices import Device
-from xbarspice.engines.ngspice import NgspiceEngine
+from xbarspice.engines.ngspice import NgspiceEngine, golden_gradient
 from xbarspice.errors import (
     ConvergenceError,
     EngineError,
@@ -152,15 +152,147 @@ def test_raw_file_with_a_value_that_is_not_finite(tmp_path):
         solve(fake(tmp_path, body))
 
 
-def test_wrong_numbers_break_kirchhoffs_law(tmp_path):
-    """One changed node voltage in an otherwise perfect raw file is noticed."""
-    body = (
-        f'{REAL} "$@"; status=$?; size=$(stat -c %s result.raw); '
-        "printf '\\077' | dd of=result.raw bs=1 seek=$((size - 1)) conv=notrunc 2>/dev/null; "
-        "exit $status"
+FALSIFIER = """
+import re, sys
+import numpy as np
+head, _, data = open("result.raw", "rb").read().partition(b"Binary:\\n")
+names = [line.split()[1] for line in head.decode().partition("Variables:\\n")[2].splitlines()]
+at = {name: k for k, name in enumerate(names)}
+values = np.frombuffer(data).reshape(-1, len(names)).copy()
+outputs = [k for n, k in at.items() if re.match(r"i\\([vb](bs|out)_", n)]
+currents = [k for n, k in at.items() if re.match(r"i\\([vb](in|out|ws|bs)_", n)]
+cells = [k for n, k in at.items() if re.match(r"v\\([wb]_", n)]
+%s
+open("result.raw", "wb").write(head + b"Binary:\\n" + values.tobytes())
+"""
+"""Changes the raw file of a good run: `values` (points, columns), columns by kind."""
+
+SWAP = "values[:, outputs[:2]] = values[:, outputs[1::-1]]"
+FALSEHOODS = {
+    "two outputs swapped": SWAP,
+    "all currents one percent large": "values[:, currents] *= 1.01",
+    "one output one percent large": "values[:, outputs[2]] *= 1.01",
+    "currents of the points rotated": "values[:, currents] = np.roll(values[:, currents], 1, 0)",
+    "all of the points rotated": "values = np.roll(values, 1, 0)",
+    "two points exchanged, not their drives": (
+        "moved = currents + cells; values[:2, moved] = values[1::-1, moved]"
+    ),
+    "one node voltage changed": "values[0, cells[0]] += 1e-4",
+    "all node voltages moved": "values[:, cells] += 1e-4",
+    "sense nodes away from 0 V": (
+        "values[:, [k for n, k in at.items() if re.match(r'v.bs_', n)]] += 1e-6"
+    ),
+    "index of the sweep shifted": "values[:, at['v(idx)']] += 1",
+}
+
+
+def falsified(folder: Path, change: str) -> str:
+    """A program that runs the real ngspice and then changes its results."""
+    script = folder / "falsify.py"
+    script.write_text(FALSIFIER % change, encoding="utf-8")
+    return fake(folder, f'{REAL} "$@" || exit $?; exec {sys.executable} {script}')
+
+
+def honest_case(device: str, points: int):
+    """An array whose outputs all differ, and vectors of which the first drives one line only."""
+    crossbar = xb.Crossbar(
+        np.random.default_rng(3).uniform(1e-4, 5e-4, (4, 3)), R_wl=1.0, R_bl=2.0, R_sense=5.0,
+        R_driver=3.0, device=device,
+    )  # fmt: skip
+    V_in = np.random.default_rng(4).uniform(-0.2, 0.2, (points, 4))
+    V_in[0] = [0.2, 0, 0, 0]
+    return crossbar, V_in
+
+
+@pytest.mark.parametrize("falsehood", FALSEHOODS)
+@pytest.mark.parametrize(
+    ("device", "points"), [("ohmic", 1), ("ohmic", 3), ("ohmic", 9), ("sinh_tio2", 1),
+                           ("sinh_tio2", 3)],
+)  # fmt: skip
+def test_falsified_results_are_refused(tmp_path, falsehood, device, points):
+    """By default, without node voltages asked for: one vector, a sweep, superposed unit vectors."""
+    crossbar, V_in = honest_case(device, points)
+    engine = NgspiceEngine(executable=falsified(tmp_path, FALSEHOODS[falsehood]))
+    with pytest.raises(EngineError, match=r"Kirchhoff|asked for|order|add up"):
+        xb.solve(crossbar, V_in, engine=engine)
+
+
+@pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
+def test_unchanged_results_are_accepted(tmp_path, device):
+    """The falsifier itself is not what is refused."""
+    crossbar, V_in = honest_case(device, 3)
+    got = xb.solve(crossbar, V_in, engine=NgspiceEngine(executable=falsified(tmp_path, "")))
+    want = xb.solve(crossbar, V_in, engine="nodal")
+    np.testing.assert_allclose(got.I_out, want.I_out, rtol=1e-9)
+    assert "points checked at every node" in got.stats.method
+
+
+@pytest.mark.parametrize("undriven", [False, True])
+def test_silent_inputs_do_not_hide_a_falsehood(tmp_path, undriven):
+    """Nothing is driven, so every asked current is 0: the probe still knows the outputs apart."""
+    crossbar, V_in = honest_case("sinh_tio2", 1)
+    V_in = np.zeros(4) if undriven else V_in[0]
+    engine = NgspiceEngine(executable=falsified(tmp_path, SWAP))
+    with pytest.raises(EngineError, match="Kirchhoff"):
+        xb.solve(crossbar, V_in, engine=engine)
+
+
+@pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
+@pytest.mark.parametrize("change", ["other devices", "other wires", "transposed", "other drive"])
+def test_raw_file_of_another_array_is_refused(tmp_path, device, change):
+    crossbar = xb.Crossbar(
+        np.random.default_rng(3).uniform(1e-4, 5e-4, (3, 3)), R_sense=5.0, device=device
+    )
+    V_in = np.array([[0.1, 0.15, -0.2], [0.2, 0, 0]])
+    other = {
+        "other devices": crossbar.replace(G=crossbar.G[:, ::-1]),
+        "other wires": crossbar.replace(R_wl=1.01),
+        "transposed": crossbar.replace(G=crossbar.G.T),
+        "other drive": crossbar,
+    }[change]
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    engine = NgspiceEngine(keep=True, directory=folder)
+    xb.solve(other, 1.01 * V_in if change == "other drive" else V_in, engine=engine)
+    (kept,) = folder.glob("*/result.raw")
+    engine = NgspiceEngine(executable=fake(tmp_path, f'{REAL} "$@"; cp {kept} result.raw'))
+    with pytest.raises(EngineError, match=r"Kirchhoff|asked for"):
+        xb.solve(crossbar, V_in, engine=engine)
+
+
+@pytest.mark.parametrize(
+    ("device", "edit"),
+    [
+        ("ohmic", r"s/^\(Rd_1_1 .* \)[0-9.]*$/\1 2001.0/"),
+        ("sinh_tio2", r"s/^\(Xd_1_1 .*xb_g=\).*$/\1 0.0002001/"),
+        ("sinh_tio2", r"s/\(xb_b=\)[0-9.]*/\1 2.72/"),
+        ("ohmic", r"s/^\(Rw_0_1 .* \)[0-9.]*$/\1 1.001/"),
+        ("ohmic", r"s/^\(Rbb_2 .* \)[0-9.]*$/\1 5.001/"),
+    ],
+)
+def test_deck_that_was_changed_on_the_way_is_refused(tmp_path, device, edit):
+    """One device, its model, one segment, one line end other than the array's."""
+    crossbar, V_in = honest_case(device, 3)
+    engine = NgspiceEngine(
+        executable=fake(tmp_path, f"sed -i '{edit}' deck.cir; exec {REAL} \"$@\"")
     )
     with pytest.raises(EngineError, match="Kirchhoff"):
-        solve(fake(tmp_path, body))
+        xb.solve(crossbar, V_in, engine=engine)
+
+
+@pytest.mark.parametrize("change", ["cells[0], cells[1]", "outputs[0], outputs[1]"])
+def test_falsified_small_signals_are_refused(tmp_path, change):
+    """Two columns of the `.ac` run change places; the operating point before it is honest."""
+    crossbar, V_in = honest_case("sinh_tio2", 1)
+    code = f"a, b = {change}\nif b'complex' in head: values[:, [a, b]] = values[:, [b, a]]"
+    script = FALSIFIER.replace(
+        "np.frombuffer(data)", "np.frombuffer(data, 'c16' if b'complex' in head else 'f8')"
+    )
+    (tmp_path / "falsify.py").write_text(script % code)
+    body = f'{REAL} "$@" || exit $?; exec {sys.executable} {tmp_path}/falsify.py'
+    golden_gradient(crossbar, V_in[0], column=1)
+    with pytest.raises(EngineError, match="small-signal"):
+        golden_gradient(crossbar, V_in[0], column=1, executable=fake(tmp_path, body))
 
 
 def test_disk_full(tmp_path):

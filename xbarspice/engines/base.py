@@ -25,7 +25,8 @@ class Raw:
     """What a back end returns for N solves, before the batch axes are put back.
 
     I_out (N, cols), I_in (N, rows) in A; V_wl, V_bl (V) and I_device (A), each (N, rows, cols) or
-    None when they were not asked for.
+    None when they were not asked for. `error` is an upper bound of what each solve's line currents
+    may be wrong by, as a share of its largest output current, (N,); None if the back end has none.
     """
 
     I_out: Array
@@ -35,6 +36,7 @@ class Raw:
     V_wl: Array | None = None
     V_bl: Array | None = None
     I_device: Array | None = None
+    error: Array | None = None
 
 
 class Engine(abc.ABC):

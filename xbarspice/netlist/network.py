@@ -37,7 +37,7 @@ from xbarspice.netlist.records import Netlist, Resistors, Sources, build, steepe
 
 __all__ = [
     "NetworkNetlist", "build_network", "driven", "network_circuit", "network_options",
-    "network_saves", "write_network",
+    "write_network",
 ]  # fmt: skip
 
 Array = npt.NDArray[np.float64]
@@ -160,12 +160,6 @@ def network_options(net: NetworkNetlist, *, klu: bool) -> str:
     transimpedance = 1 / min(layer.gain for layer in net.mapped.layers)
     words = dialect.tolerances(slope, net.mapped.V_read, transimpedance)
     return f".options {words} pivrel={PIVREL}{' klu' if klu else ''}"
-
-
-def network_saves(net: NetworkNetlist, *, nodes: bool) -> list[str]:
-    """`.save` cards: sums and decision, and of every block what `ngspice.saves` names."""
-    cards = [line for block in net.blocks for line in dialect.saves(block, nodes=nodes)]
-    return [*_save_cards(_neurons(net)), *cards]
 
 
 def _check_lines(k: int, block: Block, netlist: Netlist) -> None:

@@ -28,6 +28,7 @@ from xbarspice.netlist.numbers import resistances
 from xbarspice.netlist.records import SIDES, Netlist, Sources, describe_device, steepest
 
 __all__ = [
+    "INDEX",
     "PLATEAU",
     "SWEEP",
     "abstol",
@@ -58,7 +59,10 @@ VNTOL = 1e-15
 PLATEAU = 0.25
 """Half width of the constant part around each index of the sweep."""
 
-SWEEP = ("Vidx idx 0 0", "Ridx idx 0 1", "Bidx at 0 v=nint(v(idx))")
+INDEX = "idx"
+"""Node whose voltage is the index of the vector."""
+
+SWEEP = (f"Vidx {INDEX} 0 0", f"Ridx {INDEX} 0 1", f"Bidx at 0 v=nint(v({INDEX}))")
 """The source whose value is the index of the vector, and what its node needs; see above."""
 
 _PAIRS_A_LINE = 4

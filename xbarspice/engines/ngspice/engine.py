@@ -15,16 +15,26 @@ import numpy.typing as npt
 from xbarspice.array import Crossbar, Drive, End
 from xbarspice.devices import Ohmic
 from xbarspice.engines.base import Engine, Raw
+from xbarspice.engines.ngspice.checks import (
+    Extra,
+    Verdict,
+    check_drives,
+    check_sums,
+    chunks,
+    extra_points,
+    line_currents,
+    verdict,
+)
 from xbarspice.engines.ngspice.probe import NgspiceInfo, ngspice_info
 from xbarspice.engines.ngspice.rawfile import RawFile
 from xbarspice.engines.ngspice.runner import Run, control_section, run_deck
-from xbarspice.errors import EngineError, broken_rule
+from xbarspice.errors import broken_rule
 from xbarspice.netlist import build
 from xbarspice.netlist import ngspice as dialect
-from xbarspice.netlist.records import Netlist, steepest
-from xbarspice.solution import Fields, Solution, Stats, Status, kirchhoff_residual
+from xbarspice.netlist.records import Netlist
+from xbarspice.solution import Stats, Status
 
-__all__ = ["NgspiceEngine"]
+__all__ = ["NgspiceEngine", "longest_sweep", "vectors_a_point"]
 
 Array = npt.NDArray[np.float64]
 
@@ -32,21 +42,13 @@ VECTORS_PER_PROCESS = 1000
 """ngspice looks a drive up from the first point on, so one sweep of K vectors costs K^2: 0.4 s of
 a 32-row array's 2 s at 1000, most of its time at 20 000. Longer batches become several sweeps."""
 
-CHUNK = 32
-"""Vectors whose node voltages are read and checked at a time, which bounds the memory."""
+NUMBERS_PER_PROCESS = 2**21
+"""Numbers (points times vectors) that one process may hold, 16 MiB of them: every node voltage is
+saved, so longer batches of large arrays become several sweeps too."""
 
-DRIVE_TOLERANCE = 1e-14
-"""Driver voltages must come back within this share of the largest (measured: 4e-16)."""
-
-RESIDUAL = 1e-9
-"""Largest relative Kirchhoff residual that is accepted, next to rounding (measured: 1e-12)."""
-
-ROUNDING = 5e-15
-"""Share of conductance * voltage that rounding of the node voltages may leave over in a node."""
-
-ROUNDING_OF_A_SUM = 1.1e-16
-"""The same for each node of a sum over all of them (eps / 2; measured, 2x2 to 64x64 with wires of
-0.001 to 10 ohm: eps / 4 at 2x2, eps / 10 at 64x64, a hundredth of eps for most)."""
+SHORTEST = 128
+"""Points below which a sweep is not cut for the sake of memory: each process orders the matrix
+anew, which costs as much as 10 to 25 points."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,12 @@ class NgspiceEngine(Engine):
     agree with refined sparse solves to 5e-12 of the largest or, where that is more, to 6e-15 V_max
     g_max, the rounding of the node voltages times the largest conductance of the circuit: with
     wires of 0.01 ohm up to some 1e-9 of the largest (see `xbarspice.netlist.ngspice.tolerances`;
-    the voltages are the largest of one process). Drive voltages arrive within 4e-16. Without node
-    voltages the check of an answer is that the currents into and out of the array balance; with
-    them it is Kirchhoff's law at every node.
+    the voltages are the largest of one process). Drive voltages arrive within 4e-16.
+
+    Checks: at every point of every process the drive is the one asked for and Kirchhoff's law holds
+    at every node; every process also solves a random point that drives all lines, and for linear
+    arrays a combination of the asked points, whose currents must be that combination of theirs (see
+    `xbarspice.engines.ngspice.checks`).
 
     Raises:
         EngineMissingError: ngspice is not installed (from `prepare`).
@@ -117,29 +122,34 @@ class NgspiceEngine(Engine):
         return [info.path, "-n", "-b"]
 
     def _solve(self, state: NgspiceInfo, crossbar: Crossbar, drive: Drive, full: bool) -> Raw:
-        tasks = _tasks(drive)
+        tasks = _tasks(crossbar, drive)
         N, rows, cols = len(drive.array), crossbar.rows, crossbar.cols
         shapes = {"I_out": (N, cols), "I_in": (N, rows)}
         if full:
             shapes |= dict.fromkeys(("V_wl", "V_bl", "I_device"), (N, rows, cols))
         out = {key: np.empty(shape) for key, shape in shapes.items()}
+        out["error"] = np.empty(N)
         residuals: list[float] = [0.0]
+        points: list[int] = []
         notes: dict[str, None] = {}
         cancel = threading.Event()
 
         def work(task: _Task) -> None:
-            run, residual = self._run(state, crossbar, drive, task, full, cancel, out)
+            run, residual = self._run(state, crossbar, drive, task, cancel, out)
             residuals.append(residual)
+            points.append(len(run.raw.values))
             notes.update(dict.fromkeys(run.notes))
 
         self._each(work, tasks, cancel)
         solver = "KLU" if state.klu else "Sparse 1.3"
         stats = Stats(
             engine=self.name,
-            method=f"{self.program}-{state.version}, {solver}, {len(tasks)} processes",
+            method=f"{self.program}-{state.version}, {solver}, {len(tasks)} processes, "
+            f"{sum(points)} points checked at every node",
             residual=float(np.max(residuals)),
             notes=tuple(notes),
         )
+        out["error"] = _share(crossbar, out)
         return Raw(status=Status.CONVERGED, stats=stats, **out)
 
     def _each(self, work, tasks: list[_Task], cancel: threading.Event) -> None:
@@ -168,7 +178,6 @@ class NgspiceEngine(Engine):
         crossbar: Crossbar,
         drive: Drive,
         task: _Task,
-        full: bool,
         cancel: threading.Event,
         out: dict[str, Array],
     ) -> tuple[Run, float]:
@@ -177,24 +186,23 @@ class NgspiceEngine(Engine):
         V_in, V_out = drive.V_in[task.members], drive.V_out[task.members]
         units = _units(single) if isinstance(single.device, Ohmic) else None
         if units is not None and len(V_in) > len(units[0]):
-            netlist = build(single, *units)
             weights = V_in @ units[0].T + V_out @ units[1].T
+            V_in, V_out = units
         else:
-            netlist, units, weights = build(single, V_in, V_out), None, None
-        target = (
-            out
-            if units is None
-            else {k: np.empty((len(units[0]), *v.shape[1:])) for k, v in out.items()}
+            weights = None
+        extra = extra_points(single, V_in, V_out, units=weights is not None)
+        netlist = build(
+            single, np.concatenate([V_in, extra.V_in]), np.concatenate([V_out, extra.V_out])
         )
-        members = task.members if units is None else np.arange(netlist.vectors)
-        residual = [0.0]
+        part = {key: np.empty((len(V_in), *v.shape[1:])) for key, v in out.items()}
+        judged: list[Verdict] = []
 
         def accept(raw: RawFile) -> None:
-            residual[0] = _take(netlist, raw, full, target, members)
+            judged.append(_take(netlist, raw, extra, part))
 
         run = run_deck(
             self._command(info),
-            deck(netlist, klu=info.klu, full=full),
+            deck(netlist, klu=info.klu),
             points=netlist.vectors,
             klu=info.klu,
             timeout=self.timeout,
@@ -203,39 +211,45 @@ class NgspiceEngine(Engine):
             cancel=cancel,
             accept=accept,
         )
-        if weights is not None:
-            for some in _chunks(len(weights)):
-                for key, values in target.items():
-                    out[key][task.members[some]] = np.tensordot(weights[some], values, axes=1)
-            run = replace(
-                run, notes=(*run.notes, f"superposed from {netlist.vectors} unit vectors")
-            )
-        return run, residual[0]
+        notes = (*run.notes, *judged[0].notes)
+        if weights is None:
+            for key, values in part.items():
+                out[key][task.members] = values
+        else:
+            _superpose(weights, part, out, task.members)
+            notes = (*notes, f"superposed from {len(V_in)} unit vectors")
+        return replace(run, notes=notes), judged[0].residual
 
 
-def _chunks(points: int) -> list[slice]:
-    """Points a few at a time: what is computed on the way stays small next to the answers."""
-    return [slice(k, k + CHUNK) for k in range(0, points, CHUNK)]
+def _superpose(
+    weights: Array, part: dict[str, Array], out: dict[str, Array], members: npt.NDArray[np.intp]
+) -> None:
+    """Combine the answers to unit vectors; an error grows with the weight of its vector."""
+    for some in chunks(len(weights)):
+        for key, values in part.items():
+            factors = np.abs(weights[some]) if key == "error" else weights[some]
+            out[key][members[some]] = np.tensordot(factors, values, axes=1)
 
 
-def _take(
-    netlist: Netlist, raw: RawFile, full: bool, out: dict[str, Array], members: npt.NDArray[np.intp]
-) -> float:
-    """Put a run's answers in their places of `out`; the residual, if it is accepted."""
-    part = collect(netlist, raw, full=False)
-    for key, values in part.items():
-        out[key][members] = values
-    if not full:
-        return accepted_residual(netlist, part, full)
-    worst = largest = 0.0
-    for some in _chunks(netlist.vectors):
-        fields = node_fields(netlist, RawFile(columns=raw.columns, values=raw.values[some]))
-        for key, values in fields.items():
-            out[key][members[some]] = values
-        piece = fields | {key: values[some] for key, values in part.items()}
-        off, most = _violation(netlist, piece, netlist.V_in[some], netlist.V_out[some])
-        worst, largest = (float(np.maximum(*pair)) for pair in ((worst, off), (largest, most)))
-    return _judged(netlist, worst, largest)
+def _take(netlist: Netlist, raw: RawFile, extra: Extra, part: dict[str, Array]) -> Verdict:
+    """Check a run, and put the answers to what was asked into `part`."""
+    check_drives(netlist, raw)
+    I_in, I_out = line_currents(netlist, raw)
+    keep = part if "V_wl" in part else None
+    judged = verdict(netlist, raw, I_in, I_out, keep=keep)
+    check_sums(extra, np.concatenate([I_in, I_out], axis=1), judged.error)
+    asked = len(part["error"])
+    for key, values in (("I_in", I_in), ("I_out", I_out), ("error", judged.error)):
+        part[key][:] = values[:asked]
+    return judged
+
+
+def _share(crossbar: Crossbar, out: dict[str, Array]) -> Array:
+    """The errors of all solves as shares of their largest output current."""
+    sensed = (crossbar.bl_ends != End.FLOATING).any()
+    largest = np.abs(out["I_out" if sensed else "I_in"]).max(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(out["error"] == 0, 0.0, out["error"] / largest)
 
 
 def _units(crossbar: Crossbar) -> tuple[Array, Array]:
@@ -247,13 +261,26 @@ def _units(crossbar: Crossbar) -> tuple[Array, Array]:
     return every[:, : crossbar.rows], every[:, crossbar.rows :]
 
 
-def _tasks(drive: Drive) -> list[_Task]:
+def _tasks(crossbar: Crossbar, drive: Drive) -> list[_Task]:
+    longest = longest_sweep(vectors_a_point(crossbar))
     tasks = []
     for array in np.unique(drive.array):
         members = np.flatnonzero(drive.array == array)
-        pieces = -(-len(members) // VECTORS_PER_PROCESS)
+        pieces = -(-len(members) // longest)
         tasks += [_Task(int(array), piece) for piece in np.array_split(members, pieces)]
     return tasks
+
+
+def vectors_a_point(crossbar: Crossbar) -> int:
+    """About how many numbers ngspice holds for one point: node voltages, inner ones too."""
+    ohmic = isinstance(crossbar.device, Ohmic)
+    inner = 0 if ohmic else len(crossbar.device.spice_body().splitlines()) - 1
+    return crossbar.rows * crossbar.cols * (2 + 2 * inner)
+
+
+def longest_sweep(numbers: int) -> int:
+    """Most points of one process, if each is so many numbers."""
+    return min(max(NUMBERS_PER_PROCESS // numbers, SHORTEST), VECTORS_PER_PROCESS)
 
 
 @contextlib.contextmanager
@@ -268,124 +295,16 @@ def _progress(wanted: bool, total: int) -> Iterator:
         yield lambda: bar.advance(task)
 
 
-def deck(netlist: Netlist, *, klu: bool, full: bool) -> list[str]:
-    """The lines that ngspice runs: circuit, tolerances, outputs, checked control section."""
+def deck(netlist: Netlist, *, klu: bool) -> list[str]:
+    """The lines that ngspice runs: circuit, tolerances, checked control section.
+
+    All vectors are saved: finding thousands of names of `.save` cards takes ngspice longer than
+    writing everything (64x64: 0.5 s, as long as an operating point).
+    """
     analysis = "op" if netlist.vectors == 1 else f"dc Vidx 0 {netlist.vectors - 1} 1"
     return [
         *dialect.circuit(netlist),
         f".options {dialect.options(netlist)}{' klu' if klu else ''}",
-        *dialect.saves(netlist, nodes=full),
+        ".save all",
         *control_section(analysis),
     ]
-
-
-def collect(
-    netlist: Netlist, raw: RawFile, *, full: bool, tolerance: float = DRIVE_TOLERANCE
-) -> dict[str, Array]:
-    """Line currents, and on request node voltages and device currents, of all vectors of a run.
-
-    Args:
-        netlist: the records of the array, with the drive that was asked for.
-        raw: what ngspice wrote.
-        full: also collect node voltages.
-        tolerance: largest error of a driver's voltage, as a share of the largest voltage.
-
-    Raises:
-        EngineError: a vector is missing, or a driver did not give the voltage asked for.
-    """
-    I_in, I_out = line_currents(netlist, raw)
-    for sources in (netlist.word_drives, netlist.bit_drives):
-        if sources.names:
-            _check_drive(sources.volts, raw.take([f"v({n})" for n in sources.nodes]), tolerance)
-    out = {"I_in": I_in, "I_out": I_out}
-    return out | node_fields(netlist, raw) if full else out
-
-
-def node_fields(netlist: Netlist, raw: RawFile) -> dict[str, Array]:
-    """Node voltages and device currents of the points of a run, each (points, rows, cols).
-
-    Raises:
-        EngineError: a vector is missing.
-    """
-    xb, points = netlist.crossbar, len(raw.values)
-    out = {
-        key: raw.take([f"v({n})" for n in nodes.ravel()]).reshape(points, *nodes.shape)
-        for key, nodes in (("V_wl", netlist.wl), ("V_bl", netlist.bl))
-    }
-    out["I_device"] = xb.device.current(out["V_wl"] - out["V_bl"], xb.G)
-    return out
-
-
-def line_currents(netlist: Netlist, raw: RawFile) -> tuple[np.ndarray, np.ndarray]:
-    """`I_in` (points, rows) and `I_out` (points, cols) of a run, A; complex after `.ac`.
-
-    Raises:
-        EngineError: a vector is missing.
-    """
-    shape = (len(raw.values), netlist.crossbar.rows + netlist.crossbar.cols)
-    total = np.zeros(shape, dtype=raw.values.dtype)
-    I_in, I_out = total[:, : netlist.crossbar.rows], total[:, netlist.crossbar.rows :]
-    for sources, currents, sign in (
-        (netlist.word_drives, I_in, -1.0),
-        (netlist.word_senses, I_in, -1.0),
-        (netlist.bit_drives, I_out, 1.0),
-        (netlist.bit_senses, I_out, 1.0),
-    ):
-        driven = sources is netlist.word_drives or sources is netlist.bit_drives
-        names = [dialect.drive_name(netlist, n) if driven else n for n in sources.names]
-        currents[:, sources.lines] += sign * raw.take([f"i({n})" for n in names])
-    return I_in, I_out
-
-
-def _check_drive(asked: Array, got: Array, tolerance: float) -> None:
-    error = float(np.max(np.abs(asked - got)))
-    if not error <= tolerance * float(np.max(np.abs(asked))):
-        raise EngineError(
-            f"ngspice must apply the drive voltages that were asked for; the largest error is "
-            f"{error:.3g} V."
-        )
-
-
-def accepted_residual(netlist: Netlist, part: dict[str, Array], full: bool) -> float:
-    """Relative Kirchhoff residual of a run; raises where it is larger than rounding explains."""
-    if full:
-        return _judged(netlist, *_violation(netlist, part, netlist.V_in, netlist.V_out))
-    drawn, given = part["I_in"], part["I_out"]
-    imbalance = float(np.max(np.abs(drawn.sum(axis=1) - given.sum(axis=1))))
-    largest = max(float(np.max(np.abs(a))) for a in (drawn, given))
-    return _judged(netlist, imbalance, largest, nodes=2 * netlist.crossbar.G.size)
-
-
-def _violation(
-    netlist: Netlist, part: dict[str, Array], V_in: Array, V_out: Array
-) -> tuple[float, float]:
-    """Largest violation of Kirchhoff's law at any node, and the largest current, A."""
-    solution = Solution(
-        I_out=part["I_out"], I_in=part["I_in"], status=Status.CONVERGED,
-        stats=Stats(engine="", method=""),
-        fields=lambda: Fields(**{k: part[k] for k in ("V_wl", "V_bl", "I_device")}),
-    )  # fmt: skip
-    largest = max(float(np.max(np.abs(part[k]))) for k in ("I_in", "I_out", "I_device"))
-    relative = kirchhoff_residual(netlist.crossbar, solution, V_in, V_out)
-    return relative * (largest if largest > 0 else 1.0), largest
-
-
-def _judged(netlist: Netlist, amperes: float, largest: float, *, nodes: int = 0) -> float:
-    """The violation as a share of the largest current; raises where rounding is no excuse.
-
-    A balance of currents is the sum of what all `nodes` of the array leave over.
-    """
-    residual = amperes / largest if largest > 0 else amperes
-    limit = RESIDUAL + (ROUNDING + ROUNDING_OF_A_SUM * nodes) * _noise(netlist, largest)
-    if not residual <= limit:
-        raise EngineError(
-            f"ngspice's answer must obey Kirchhoff's current law; its relative residual is "
-            f"{residual:.3g}, more than {limit:.3g}. Check the array for extreme resistances."
-        )
-    return residual
-
-
-def _noise(netlist: Netlist, largest: float) -> float:
-    """Steepest conductance times the largest voltage, as a share of the largest current."""
-    volts = max(float(np.max(np.abs(v))) for v in (netlist.V_in, netlist.V_out))
-    return steepest(netlist.crossbar) * volts / largest if largest > 0 else float("inf")

@@ -21,12 +21,14 @@ import numpy.typing as npt
 
 from xbarspice.array import Crossbar
 from xbarspice.devices.numbers import decimal
-from xbarspice.engines.ngspice.engine import NgspiceEngine, line_currents
+from xbarspice.engines.ngspice.checks import ROUNDING, line_currents, node_columns
+from xbarspice.engines.ngspice.engine import NgspiceEngine
 from xbarspice.engines.ngspice.rawfile import RawFile
 from xbarspice.engines.ngspice.single import deck, run, single
 from xbarspice.errors import EngineError, broken_rule
 from xbarspice.netlist import ngspice as dialect
-from xbarspice.netlist.records import Netlist
+from xbarspice.netlist.records import Netlist, steepest
+from xbarspice.solution import kirchhoff_violations
 
 __all__ = ["golden_difference", "golden_gradient"]
 
@@ -39,7 +41,7 @@ MODEL_STEP = 1e-3
 """Relative step in G for the device model alone: 1e-12 from truncation, 2e-13 from rounding."""
 
 BALANCE = 1e-9
-"""Largest share by which the small-signal source currents may fail to add up to 0."""
+"""Largest share by which small-signal currents may fail to cancel in a node, next to rounding."""
 
 
 def golden_gradient(
@@ -53,7 +55,8 @@ def golden_gradient(
 ) -> Array:
     """Gradient of one output current with respect to every conductance, by ngspice.
 
-    Two processes: the operating point, with every check of `NgspiceEngine`, and the `.ac` analysis.
+    Two processes: the operating point, with every check of `NgspiceEngine`, and the `.ac` analysis,
+    whose currents must cancel at every node by the slopes of the devices at that operating point.
     Only the last factor dI_device/dG is taken from the device model in Python, at the voltages
     that ngspice found. A line end without resistance counts like any other.
 
@@ -87,12 +90,9 @@ def golden_gradient(
         nodes=True,
     )
     raw = run(lines, executable=executable, timeout=timeout, points=1).raw
-    _balance(netlist, raw)
-    wl, bl = (
-        raw.take([f"v({n})" for n in nodes.ravel()])[0].real.reshape(nodes.shape)
-        for nodes in (netlist.wl, netlist.bl)
-    )
-    return (bl - wl) * _slope_in_G(crossbar, found.V_wl - found.V_bl)
+    V_device = found.V_wl - found.V_bl
+    wl, bl = _small_signal(netlist, raw, column % crossbar.cols, V_device)
+    return (bl - wl) * _slope_in_G(crossbar, V_device)
 
 
 def golden_difference(
@@ -182,17 +182,32 @@ def _ports(netlist: Netlist, column: int) -> set[str]:
     return names
 
 
-def _balance(netlist: Netlist, raw: RawFile) -> None:
-    """Refuse small-signal currents that do not add up, or that are not in phase."""
-    I_in, I_out = line_currents(netlist, raw)
-    largest = max(float(np.max(np.abs(a))) for a in (I_in, I_out))
-    parts = (I_in.sum() - I_out.sum(), np.imag(I_in), np.imag(I_out))
-    wrong = float(np.max([np.max(np.abs(part)) for part in parts]))
-    if not wrong <= BALANCE * largest:
+def _small_signal(
+    netlist: Netlist, raw: RawFile, column: int, V_device: Array
+) -> tuple[Array, Array]:
+    """Small-signal node voltages, (rows, cols) each; refused where they break Kirchhoff's law."""
+    crossbar = netlist.crossbar
+    shape = crossbar.G.shape
+    columns = node_columns(netlist, raw).values()
+    wl, bl = (np.real(raw.values[0, index]).reshape(shape) for index in columns)
+    slope = np.where(crossbar.G > 0, crossbar.device.derivative(V_device, crossbar.G), 0.0)
+    I_in, I_out = (currents[0] for currents in line_currents(netlist, raw))
+    port = np.zeros(crossbar.cols)
+    port[column] = 1.0
+    parts = kirchhoff_violations(
+        crossbar, wl, bl, slope * (wl - bl), np.real(I_in), np.real(I_out),
+        np.zeros(crossbar.rows), port, port,
+    )  # fmt: skip
+    parts = (*parts, np.imag(I_in), np.imag(I_out))
+    wrong, largest = (
+        float(np.max([np.abs(a).max() for a in some])) for some in (parts, (I_in, I_out))
+    )
+    if not wrong <= BALANCE * largest + ROUNDING * steepest(crossbar):
         raise EngineError(
-            f"ngspice's small-signal currents must be real and balance; they are off by "
-            f"{wrong:.3g} A of {largest:.3g} A. Check the array for extreme resistances."
+            f"ngspice's small-signal currents must be real and obey Kirchhoff's law; they are off "
+            f"by {wrong:.3g} A of {largest:.3g} A. Check the array for extreme resistances."
         )
+    return wl, bl
 
 
 def _slope_in_G(crossbar: Crossbar, V: Array) -> Array:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.engines.ngspice.engine import VECTORS_PER_PROCESS, accepted_residual, collect
+from xbarspice.engines.ngspice.checks import check_drives, line_currents, verdict
+from xbarspice.engines.ngspice.engine import longest_sweep, vectors_a_point
 from xbarspice.engines.ngspice.probe import NgspiceInfo, ngspice_info
 from xbarspice.engines.ngspice.rawfile import RawFile
 from xbarspice.engines.ngspice.runner import Run, control_section, run_deck
@@ -20,7 +21,6 @@ from xbarspice.netlist.network import (
     driven,
     network_circuit,
     network_options,
-    network_saves,
 )
 
 __all__ = ["NetworkAnswer", "solve_network"]
@@ -71,22 +71,21 @@ def solve_network(
     *,
     executable: str | os.PathLike[str] | None = None,
     timeout: float = 600.0,
-    full: bool = False,
     keep: bool = False,
     directory: str | os.PathLike[str] | None = None,
 ) -> NetworkAnswer:
     """Solve a network with its neurons in ngspice: one netlist, one process, one sweep.
 
-    More than `VECTORS_PER_PROCESS` points become several sweeps. Besides everything that
-    `run_deck` refuses, a run must give the line voltages and sums that the equations of the
-    neurons ask for, currents that balance in every block, and a decision that its logits support.
+    Long batches become several sweeps. Besides everything that `run_deck` refuses, a run must give,
+    at every point, the line voltages and sums that the equations of the neurons ask for, currents
+    that obey Kirchhoff's law at every node of every block, and a decision that its logits support.
+    No point is added to those asked for.
 
     Args:
         mapped: the network on its arrays, in any layout.
         x: network inputs, (points, inputs).
         executable: name or path of ngspice; None looks for it on PATH.
         timeout: wall-clock limit of each process in seconds.
-        full: read all node voltages and check Kirchhoff's law with them.
         keep: keep the run directories; their names are in `notes`.
         directory: where the run directories are made; None for the temporary directory.
 
@@ -100,11 +99,12 @@ def solve_network(
         raise broken_rule("`timeout` must be > 0 s", timeout, "Give a limit in seconds.")
     net = build_network(mapped, x)
     info = ngspice_info(executable, timeout=min(timeout, 20.0))
-    pieces = np.array_split(net.x, -(-net.points // VECTORS_PER_PROCESS))
+    numbers = sum(vectors_a_point(block.crossbar) for block in net.blocks)
+    pieces = np.array_split(net.x, -(-net.points // longest_sweep(numbers)))
     parts, runs = [], []
     for piece in pieces:
         some = NetworkNetlist(mapped=mapped, x=piece, blocks=net.blocks)
-        part, run = _run(some, info, timeout, full, keep, directory)
+        part, run = _run(some, info, timeout, keep, directory)
         parts.append(part)
         runs.append(run)
     return NetworkAnswer(
@@ -122,7 +122,6 @@ def _run(
     net: NetworkNetlist,
     info: NgspiceInfo,
     timeout: float,
-    full: bool,
     keep: bool,
     directory: str | os.PathLike[str] | None,
 ) -> tuple[_Part, Run]:
@@ -130,7 +129,7 @@ def _run(
     lines = [
         *network_circuit(net),
         network_options(net, klu=info.klu),
-        *network_saves(net, nodes=full),
+        ".save all",
         *control_section("op" if net.points == 1 else f"dc Vidx 0 {net.points - 1} 1"),
     ]
     run = run_deck(
@@ -141,12 +140,12 @@ def _run(
         timeout=timeout,
         keep=keep,
         parent=directory,
-        accept=lambda raw: parts.append(_accepted(net, raw, full)),
+        accept=lambda raw: parts.append(_accepted(net, raw)),
     )
     return parts[0], run
 
 
-def _accepted(net: NetworkNetlist, raw: RawFile, full: bool) -> _Part:
+def _accepted(net: NetworkNetlist, raw: RawFile) -> _Part:
     """Read one run, layer by layer; raises where a neuron or an array breaks its equations."""
     mapped, h = net.mapped, net.x
     sums: list[Array] = []
@@ -159,9 +158,10 @@ def _accepted(net: NetworkNetlist, raw: RawFile, full: bool) -> _Part:
             if block.layer != k:
                 continue
             asked = driven(netlist, *mapped.voltages(block, h))
-            part = collect(asked, raw, full=full, tolerance=NEURON_TOLERANCE)
-            residuals.append(accepted_residual(asked, part, full))
-            currents[number] = mapped.currents(block, part["I_in"], part["I_out"])
+            check_drives(asked, raw, tolerance=NEURON_TOLERANCE)
+            I_in, I_out = line_currents(asked, raw)
+            residuals.append(verdict(asked, raw, I_in, I_out, keep=None).residual)
+            currents[number] = mapped.currents(block, I_in, I_out)
             expected[:, block.outputs] += mapped.partial_sums(block, currents[number])
         _check_sums(k, z, expected)
         sums.append(z)

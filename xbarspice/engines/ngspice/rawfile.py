@@ -22,8 +22,8 @@ class RawFile:
     columns: dict[str, int]
     values: np.ndarray  # float64, or complex128 after `.ac`
 
-    def take(self, names: list[str]) -> np.ndarray:
-        """The columns of these names (any case), (points, names).
+    def index(self, names: list[str]) -> list[int]:
+        """Column numbers of these names (any case).
 
         Raises:
             EngineError: a name is not in the file.
@@ -35,7 +35,15 @@ class RawFile:
                 f"the raw file must hold every vector asked for; {len(missing)} of {len(lower)} "
                 f"are missing, the first is {missing[0]}."
             )
-        return self.values[:, [self.columns[name] for name in lower]]
+        return [self.columns[name] for name in lower]
+
+    def take(self, names: list[str]) -> np.ndarray:
+        """The columns of these names (any case), (points, names).
+
+        Raises:
+            EngineError: a name is not in the file.
+        """
+        return self.values[:, self.index(names)]
 
 
 def read_raw(path: Path) -> RawFile:

@@ -69,7 +69,7 @@ def deck(
         *lines,
         *(extra or []),
         f".options {options}",
-        *dialect.saves(netlist, nodes=nodes),
+        *([".save all"] if nodes else dialect.saves(netlist, nodes=False)),
         *control_section(analysis),
     ]
 

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from xbarspice.array import Crossbar
 from xbarspice.devices.numbers import decimal
-from xbarspice.engines.ngspice.engine import NgspiceEngine, line_currents
+from xbarspice.engines.ngspice.checks import line_currents
+from xbarspice.engines.ngspice.engine import NgspiceEngine
 from xbarspice.engines.ngspice.rawfile import RawFile
 from xbarspice.engines.ngspice.single import deck, run, single
 from xbarspice.errors import EngineError, broken_rule
@@ -81,6 +82,10 @@ def transient_read(
     another `rise`, where the run ends. Every cell has `C_wire` from its word-line node to ground
     and from its bit-line node to ground, so a line without wire resistance carries the sum of its
     cells; every device that is present has `C_device` in parallel.
+
+    Checked are the operating point `I_dc` at every node, in a process of its own, and of the
+    transient that it goes through every corner of the pulse with the drive voltages asked for; its
+    currents are ngspice's word.
 
     The step control of ngspice follows every charge to `reltol`. Against exponentials and an ODE
     solver the currents agree within 1e-4 of the largest (most of it at the corners of the
