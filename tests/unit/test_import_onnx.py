@@ -168,6 +168,28 @@ def test_gates_of_recurrent_layers_stand_in_torchs_order(exported):
                 assert torch.equal(value, getattr(module.memory, key.replace("l0", f"l{level}")))
 
 
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_a_recurrent_layer_is_exchanged_for_one_of_another_type(exported, name):
+    class Other(nn.Module):
+        """Stands for a converted layer: the same calls and sizes, another type."""
+
+        def __init__(self, layer):
+            super().__init__()
+            self.inner, self.bidirectional = layer, layer.bidirectional
+            self.hidden_size = layer.hidden_size
+
+        def forward(self, x, first):
+            return self.inner(x, first)
+
+    _, path, x = exported(name, False)
+    model = load_model(path)
+    exchanged = copy.deepcopy(model.module)
+    for module in list(exchanged.modules()):
+        if isinstance(module, Recurrent):
+            module.layer = Other(module.layer)
+    assert torch.equal(model.run(x, exchanged), model.run(x))
+
+
 def test_batch_normalisation_that_cannot_be_folded_is_its_own_layer(exported):
     module, path, _ = exported("cnn", False)
     norms = [m for m in load_model(path).module.modules() if type(m) is nn.BatchNorm2d]

@@ -48,12 +48,15 @@ class Recurrent(torch.nn.Module):
     Attributes:
         layer: `torch.nn.LSTM`, `GRU` or `RNN`, time first.
         reverse: whether time runs backwards.
+        cells: whether there are cell states, as in an LSTM; known apart from the layer's type,
+            which conversion changes.
     """
 
     def __init__(self, layer: torch.nn.RNNBase, reverse: bool) -> None:
         super().__init__()
         self.layer = layer
         self.reverse = reverse
+        self.cells = isinstance(layer, torch.nn.LSTM)
 
     def forward(
         self, x: Tensor, h: Tensor | None = None, c: Tensor | None = None
@@ -68,7 +71,7 @@ class Recurrent(torch.nn.Module):
         directions = 2 if self.layer.bidirectional else 1
         zeros = x.new_zeros(directions, x.shape[1], self.layer.hidden_size)
         first: Any = zeros if h is None else h
-        if isinstance(self.layer, torch.nn.LSTM):
+        if self.cells:
             first = (first, zeros if c is None else c)
         y, last = self.layer(x.flip(0) if self.reverse else x, first)
         y = y.flip(0) if self.reverse else y
