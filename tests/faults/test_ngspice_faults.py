@@ -421,6 +421,26 @@ def test_start_up_files_of_the_user_are_not_read(tmp_path, monkeypatch):
     assert np.allclose(solve().I_out, want.I_out, rtol=1e-10, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SPICE_LIB_DIR", "/nowhere"), ("SPICE_SCRIPTS", "/nowhere"), ("SPICE_PATH", "/nowhere"),
+     ("SPICE_USERINIT_DIR", "/nowhere"), ("NGSPICE_MEAS_PRECISION", "2"),
+     ("NGSPICE_INPUT_DIR", "/nowhere"), ("SPICE_ASCIIRAWFILE", "1")],
+)  # fmt: skip
+def test_variables_of_another_installation_change_nothing(monkeypatch, name, value):
+    """`doctor` said ok and every solve was refused; now neither sees the variable."""
+    monkeypatch.setenv(name, value)
+    want = xb.solve(*asymmetric_crossbar(), engine="nodal")
+    assert np.allclose(solve().I_out, want.I_out, rtol=1e-10, atol=0)
+
+
+def test_an_installation_without_its_initialization_file_works(tmp_path):
+    """It holds nothing that a run needs (the deck says everything)."""
+    body = f'SPICE_LIB_DIR=/nowhere exec {REAL} "$@"'
+    want = xb.solve(*asymmetric_crossbar(), engine="nodal")
+    assert np.allclose(solve(fake(tmp_path, body)).I_out, want.I_out, rtol=1e-10, atol=0)
+
+
 def test_nothing_is_left_after_success(own_temporary_directory):
     solve()
     assert list(own_temporary_directory.iterdir()) == []

@@ -20,7 +20,10 @@ LOG_LIMIT = 16 * 1024 * 1024
 """Bytes of output after which a program is taken to have gone wild."""
 _CHECK_EVERY = 0.2
 _CHUNK = 1 << 16
-_LEFT_OUT = ("SPICE_ASCIIRAWFILE", "SPICE_OPTION", "NGSPICE_MEAS_PRECISION", "IPC_SOCKET")
+_LEFT_OUT = ("SPICE_", "NGSPICE_", "IPC_SOCKET")
+"""Beginnings of the names of variables by which ngspice is told where its files are and how to
+write: a run must depend on the deck alone. `SPICE_LIB_DIR` of another installation made every run
+end with a warning, which was taken for an error."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +45,14 @@ def run_group(
 ) -> Finished:
     """Run a command in `directory`, and end its whole process group when it is over.
 
-    Input is /dev/null, and HOME is the directory, so that no start-up file of the user is read.
+    Input is /dev/null, HOME is the directory, so that no start-up file of the user is read, and the
+    environment holds no variable of ngspice.
 
     Raises:
         EngineMissingError: the program cannot be started.
         EngineError: it ran past `timeout` seconds, printed without end, or `cancel` was set.
     """
-    environment = {k: v for k, v in os.environ.items() if k not in _LEFT_OUT}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(_LEFT_OUT)}
     environment |= {"HOME": str(directory), "LC_ALL": "C", "SPICE_NO_DATASEG_CHECK": "1"}
     start = time.perf_counter()
     try:

@@ -28,7 +28,14 @@ _FATAL = (
 )  # fmt: skip
 """Words on stderr that mean a wrong or missing result even where the exit status is 0."""
 
-_BENIGN = ("reference value", "no compatibility mode", "note:", "trying gmin", "supplies reduced")
+_BENIGN = (
+    "initialization file spinit",
+    "reference value",
+    "no compatibility mode",
+    "note:",
+    "trying gmin",
+    "supplies reduced",
+)
 _AIDS = ("gmin stepping", "source stepping", "optran")
 _SHOWN = 600
 
