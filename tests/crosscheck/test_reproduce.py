@@ -99,6 +99,12 @@ def test_every_setting_and_control_stands_in_the_record(done):
     assert ("c", "ours, trained through the circuit", "") in rows
     assert ("c", "ours, trained with the remedies through the circuit", "all remedies") in rows
     assert done[1]["overlap"] > 150
+    for row in done[1]["rows"]:
+        other = row["other_reading"]
+        assert (other["tail"], 0 <= other["metric"] <= 1) == ("pooled", True)
+        assert other["transfers"] == row["transfers"]
+    shares = [(r["median"]["metric"], r["other_reading"]["metric"]) for r in done[1]["rows"]]
+    assert any(a != b for a, b in shares)
     for name, points in (("seen", 800), ("fresh", 400)):
         assert set(done[1][name]) == {"ours", "ours, trained with the remedies"}
         assert all(found["points"] == points for found in done[1][name].values())
@@ -139,10 +145,13 @@ def test_a_quick_run_says_so_everywhere_and_quotes_no_other_run(done, tmp_path):
         assert "Quick run: Half moons" in text
         assert "Quick run, not the experiment (transfers 20 of 2000" in text
         assert "QUICK RUN" in text
+        assert "% with the drift table pooled" in text
+        assert "17 of 64 devices are read from them" in text
         assert "no figure of it stands for the experiment" in text
         assert not [word for word in (*HISTORY, "SIMULATED", "MEASURED") if word in text]
     shown = command._short(record, tmp_path)
     assert shown["run"].startswith("quick run, not the experiment")
+    assert all("with the drift table pooled" in v for k, v in shown.items() if k.startswith("("))
 
 
 def test_the_report_of_a_full_run_dates_what_it_did_not_measure(done, tmp_path):

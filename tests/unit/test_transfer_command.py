@@ -23,7 +23,19 @@ def test_transfer_prints_the_figures_and_goes_on_from_its_file(tmp_path, network
     found = json.loads(again.stdout)
     assert found["transfers"] == 120
     assert found["metric_low"] <= found["metric"] <= found["metric_high"]
+    assert found["drift_table"] == "pooled"
+    assert 0 <= found["metric_released_drift_table"] <= 1
+    assert {p.name for p in tmp_path.iterdir()} == {"n.npz", "t.h5", "t-other-reading.h5"}
     assert found["worst"] <= found["low_5_percent"] <= found["mean"] <= 1
+
+
+def test_errors_without_the_drift_table_have_one_reading(tmp_path, network):
+    network_files.save(tmp_path / "n.npz", network)
+    args = ["transfer", str(tmp_path / "n.npz"), "--engine", "ideal", "--json", "--transfers", "20"]
+    args += ["--set", 'variability=[{name = "relative_noise", sigma = 0.02}]']
+    done = CliRunner().invoke(app, args)
+    assert done.exit_code == 0, done.output
+    assert not [name for name in json.loads(done.stdout) if "drift_table" in name]
 
 
 def test_both_commands_explain_themselves():

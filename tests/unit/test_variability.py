@@ -6,6 +6,7 @@ import torch
 
 from xbarspice import variability as vr
 from xbarspice.errors import InputError
+from xbarspice.variability.bse import tail_of
 
 KINDS = ["numpy", "torch"]
 SAMPLES = 40_000
@@ -63,6 +64,54 @@ def test_bse_reproduces_the_moments_of_the_table(kind):
     ratio = drift.std(0) / table.std
     assert np.all(abs(ratio - 1)[table.samples >= 100] < 0.05)
     assert np.all(abs(ratio - 1) < 3 / (2 * table.samples) ** 0.5 + 0.03)
+
+
+def test_thin_rows_of_the_drift_table_are_pooled_with_the_rows_before_them():
+    """Row 53 is the mixture of rows 50 to 53 (13, 9, 5 and 3 drifts); rows of 30 stand as measured.
+
+    Against the mean of the single distribution functions, and moments by drawing from the parts.
+    """
+    pooled, released = vr.bse_table(), vr.bse_table("released")
+    assert (released.samples[-4:] == [13, 9, 5, 3]).all()
+    assert (released.samples < 30).sum() == 7
+    assert pooled.samples.min() >= 30
+    assert pooled.samples[-1] == 30
+    thick = released.samples >= 30
+    for name in ("quantiles", "mean", "std", "samples"):
+        np.testing.assert_array_equal(getattr(pooled, name)[thick], getattr(released, name)[thick])
+    x = np.linspace(-45e-6, 45e-6, 2001)
+    weight = np.array([13, 9, 5, 3]) / 30
+    shares = [np.interp(x, q, released.levels, left=0, right=1) for q in released.quantiles[-4:]]
+    at_quantiles = np.interp(pooled.quantiles[-1], x, weight @ np.array(shares))
+    np.testing.assert_allclose(at_quantiles, pooled.levels, atol=5e-3)
+    rng = np.random.default_rng(0)
+    row = rng.choice(4, size=200_000, p=weight)
+    drawn = released.mean[-4:][row] + released.std[-4:][row] * rng.standard_normal(len(row))
+    assert pooled.mean[-1] == pytest.approx(drawn.mean(), abs=5 * drawn.std() / len(row) ** 0.5)
+    assert pooled.std[-1] == pytest.approx(drawn.std(), rel=0.01)
+    assert (np.diff(pooled.quantiles, axis=1) >= 0).all()
+
+
+@pytest.mark.parametrize("tail", ["pooled", "released"])
+def test_the_reading_of_the_drift_table_is_chosen_by_name(tail):
+    term = vr.BiasingSchemeEffect(later_writes=60, tail=tail)
+    drift = draw(term, np.full((SAMPLES, 1, 1), 300e-6), "numpy").ravel() - 300e-6
+    table = vr.bse_table(tail)
+    np.testing.assert_allclose(np.quantile(drift, 0.5), table.quantiles[-1][12], atol=0.6e-6)
+    made = vr.drolet_2023(tail=tail)
+    other = vr.other_reading(made)
+    assert {tail_of(made), tail_of(other)} == {"pooled", "released"}
+    assert vr.other_reading(other) == made
+    assert vr.from_config([{"name": "bse", "tail": tail}]) == vr.Compose(
+        [vr.BiasingSchemeEffect(tail=tail)]
+    )
+
+
+def test_there_is_no_other_reading_without_the_drift_table():
+    assert vr.other_reading(vr.RelativeNoise(sigma=0.1)) is None
+    assert vr.other_reading(vr.dot_calibration_2024()) is None
+    with pytest.raises(InputError, match=r"`bse\.tail` must be one of"):
+        vr.BiasingSchemeEffect(tail="long")
 
 
 def test_bse_depends_on_the_order_of_writing():

@@ -87,6 +87,11 @@ def reproduce(
     screens.show(_short(record, out), json, title)
 
 
+def _other(row: dict[str, Any]) -> str:
+    found = row.get("other_reading")
+    return f", {100 * found['metric']:.1f} % with the drift table {found['tail']}" if found else ""
+
+
 def _plain(value: Any) -> Any:
     """Arrays as lists, for JSON."""
     if isinstance(value, dict):
@@ -105,7 +110,7 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
         name = f"({row['setting']}) {row['recipe']}" + (f" + {row['remedy']}" * bool(row["remedy"]))
         middle = row["median"]
         rows[name] = (
-            f"{100 * middle['metric']:.1f} % (noise-free {middle['noise_free']:.3f}, "
+            f"{100 * middle['metric']:.1f} %{_other(row)} (noise-free {middle['noise_free']:.3f}, "
             f"mean {middle['mean']:.3f})"
         )
     second = record.get("digits", {})

@@ -57,7 +57,8 @@ def transfer(
     from xbarspice.cli import steps
     from xbarspice.studies import data
     from xbarspice.studies.transfer import transfer as study
-    from xbarspice.variability import drolet_2023
+    from xbarspice.variability import drolet_2023, other_reading
+    from xbarspice.variability.bse import tail_of
 
     reads = ("mapping", "variability", *(() if inputs else steps.TEST_SET))
     reads += () if engine == "ideal" else ("array",)
@@ -86,4 +87,14 @@ def transfer(
             network, x, y, variation=variation,
             transfers=transfers, seed=seed, engine=engine, path=out, progress=report,
         )  # fmt: skip
-    screens.show(steps.named(found.summary(), run), json, "Transfer study")
+    record = found.summary()
+    if (other := other_reading(variation)) is not None:
+        with screens.progress("other reading of drifts", quiet=json) as report:
+            second = study(
+                network, x, y, variation=other, transfers=transfers, seed=seed, engine=engine,
+                path=None if out is None else out.with_name(f"{out.stem}-other-reading.h5"),
+                progress=report,
+            )  # fmt: skip
+        tails = [tail_of(variation), tail_of(other)]
+        record |= {"drift_table": tails[0], f"metric_{tails[1]}_drift_table": second.metric()}
+    screens.show(steps.named(record, run), json, "Transfer study")

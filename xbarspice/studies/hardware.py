@@ -45,8 +45,8 @@ class Hardware:
         """
         wires = {"R_wl": wire, "R_bl": wire, "R_driver": 0.0, "R_sense": 0.0}
         if card is None:
-            return cls(wires=wires, device=device, variation=drolet_2023())
-        errors = from_config(card.variability) if card.variability else drolet_2023()
+            return cls(wires=wires, device=device, variation=drolet_2023(tail="released"))
+        errors = from_config(card.variability) if card.variability else drolet_2023(tail="released")
         return cls(wires=wires | card.wires, device=card.model(), variation=errors, card=card)
 
     @property

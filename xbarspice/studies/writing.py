@@ -105,7 +105,7 @@ def write(work: Work, terms: Terms, chosen: Bools, number: int) -> None:
 
 def _drift(work: Work, bse: Any, chosen: Bools, number: int) -> Array:
     """Drift of every device by the chosen devices that are written after it, S."""
-    table = bse_table()
+    table = bse_table(bse.tail)
     count = len(work.G)
     flat, rank = chosen.reshape(count, -1), work.rank.reshape(count, -1)
     order = np.argsort(rank, axis=1)

@@ -8,7 +8,7 @@ and no result is below 0. Nothing here uses global random state.
 """
 
 from xbarspice.variability.base import Compose, Variation, from_config, make, names
-from xbarspice.variability.bse import BiasingSchemeEffect, BSETable, bse_table
+from xbarspice.variability.bse import BiasingSchemeEffect, BSETable, bse_table, other_reading
 from xbarspice.variability.presets import dot_calibration_2024, drolet_2023
 from xbarspice.variability.terms import (
     ConductanceTuning,
@@ -36,4 +36,5 @@ __all__ = [
     "from_config",
     "make",
     "names",
+    "other_reading",
 ]

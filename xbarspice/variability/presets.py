@@ -18,12 +18,17 @@ def drolet_2023(
     rate_lrs: float = 0.005,
     rate_hrs: float = 0.002,
     beyond_4_sigma: float | None = None,
+    tail: str = "pooled",
 ) -> Compose:
-    """The transfer-error model of Drolet et al. 2023 (arXiv:2305.18495): CTI, BSE, then SAF."""
+    """The transfer-error model of Drolet et al. 2023 (arXiv:2305.18495): CTI, BSE, then SAF.
+
+    With ``tail="released"`` the last rows of the drift table, of 3 to 28 drifts, are read as the
+    released code reads them; see `bse_table`.
+    """
     return Compose(
         [
             ConductanceTuning(),
-            BiasingSchemeEffect(order=order, beyond_4_sigma=beyond_4_sigma),
+            BiasingSchemeEffect(order=order, beyond_4_sigma=beyond_4_sigma, tail=tail),
             StuckDevices(rate_lrs=rate_lrs, rate_hrs=rate_hrs),
         ]
     )
