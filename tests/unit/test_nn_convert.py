@@ -272,9 +272,11 @@ def test_compile_runs_and_transforms_say_what_they_meet():
     x = torch.rand(3, 5)
     compiled = torch.compile(model, backend="eager")
     assert_equal(compiled(x), model(x))
-    with pytest.raises(xb.errors.XbarspiceError, match=r"torch\.func transforms"):
+    with pytest.raises(xb.errors.XbarspiceError, match=r"torch\.func"):
         torch.func.vmap(model)(x)
-    with pytest.raises(Exception, match=r"cannot be exported|torch\.compiler\.disable"):
+    with pytest.raises(
+        Exception, match=r"cannot run inside torch\.export|no graph of tensor operations"
+    ):
         torch.export.export(model.eval(), (x,))
     with pytest.raises(xb.errors.InputError, match="floating-point"):
         model(torch.ones(3, 5, dtype=torch.int64))

@@ -20,6 +20,7 @@ from xbarspice.mapping import ArrayConfig, Tiling
 from xbarspice.mapping.tiling import edges
 from xbarspice.nn.pairs import Programmed, combine_cells, ideal_differences, place, straight_through
 from xbarspice.nn.through import Answer, Run, running
+from xbarspice.surrogate.torch_boundary import between_graphs, refuse_transforms
 from xbarspice.surrogate.torch_matrix import effective_matrix, pair_matrix
 from xbarspice.surrogate.torch_solve import solve
 
@@ -272,7 +273,7 @@ class ArrayMatrix:
                     )
 
 
-@torch.compiler.disable
+@between_graphs
 def _eager(product: Product, x: Tensor) -> Tensor:
     return product.compute(x)
 
@@ -310,11 +311,11 @@ class Product:
             InputError: `x` is no floating-point tensor, or a weight is not finite.
             XbarspiceError: inside a torch transform (vmap, export) that cannot run compiled solves.
         """
-        return _eager(self, x)  # type: ignore[call-arg] - the decorator has no type
+        return _eager(self, x)
 
     def compute(self, x: Tensor) -> Tensor:
         """What a call computes, outside any graph that torch compiles."""
-        _refuse_transforms()
+        refuse_transforms("a layer on arrays", x, self.weight, self.bias)
         kind = x.dtype
         if not x.is_floating_point():
             raise broken_rule(
@@ -472,19 +473,4 @@ class _NoGradient(torch.autograd.Function):
         raise XbarspiceError(
             f"only the surrogate gives gradients; this output was solved by {ctx.engine!r}. "
             "Leave `through` for training, or detach the output."
-        )
-
-
-def _refuse_transforms() -> None:
-    """Raise where torch traces or transforms instead of computing."""
-    if torch.compiler.is_exporting():
-        raise XbarspiceError(
-            "a model on arrays cannot be exported by torch.export: its solver is compiled code, "
-            "no graph of tensor operations. Export xb.nn.to_torch(model), or write the deployment "
-            "with xb.save."
-        )
-    if torch._C._functorch.maybe_current_level() is not None:  # type: ignore[attr-defined]
-        raise XbarspiceError(
-            "a layer on arrays cannot run inside torch.func transforms (vmap, grad, jacrev): its "
-            "solver needs plain tensors. Call the model on a batch and use torch.autograd."
         )

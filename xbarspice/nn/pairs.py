@@ -21,7 +21,8 @@ from torch import Tensor
 
 from xbarspice.mapping import ArrayConfig
 from xbarspice.surrogate.pair_kernels import pairs, pairs_back
-from xbarspice.surrogate.torch_matrix import as_numpy, only_once
+from xbarspice.surrogate.torch_boundary import as_numpy
+from xbarspice.surrogate.torch_matrix import only_once
 
 __all__ = ["Programmed", "combine_cells", "ideal_differences", "place", "straight_through"]
 

@@ -347,11 +347,11 @@ def _through_lines(saved: Saved, job: _Adjoint) -> dict[str, Array]:
             steps = np.arange(cells)[::-1] if pair[0] == End.DRIVEN else np.arange(cells)
             to_ground = steps * R + crossbar.R_sense  # resistance from the cell to the sense node
             by_share = psi * volts[:, line, None]
-            slopes = (steps * total - to_ground * (cells - 1)) / total**2
+            slopes = (steps - to_ground / total * (cells - 1)) / total
             for of, value in (
                 (name, by_share @ slopes),
-                ("R_driver", by_share @ (-to_ground) / total**2),
-                ("R_sense", by_share @ (total - to_ground) / total**2),
+                ("R_driver", by_share @ (-to_ground / total) / total),
+                ("R_sense", by_share @ (1.0 - to_ground / total) / total),
             ):
                 out[of] = out.get(of, 0.0) + value
     return out

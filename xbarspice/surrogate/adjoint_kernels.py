@@ -68,6 +68,8 @@ def _without_resistance(f, x, fa, xa, ends):
     """Sum over all segments of (current) x (adjoint current) where wires have no resistance."""
     cells, lines = f.shape
     found = 0.0
+    if cells == 1:
+        return found  # no segment
     for line in range(lines):
         here = -_first_current(f, x, ends, line)
         there = -_first_current(fa, xa, ends, line)

@@ -15,10 +15,11 @@ from xbarspice.mapping.tiling import Tiling
 from xbarspice.surrogate import adjoint
 from xbarspice.surrogate.dissection import Reduction, reduce, reduce_stacks, reverse_all
 from xbarspice.surrogate.dissection_plan import WIRES
+from xbarspice.surrogate.torch_boundary import as_numpy, between_graphs, refuse_transforms
 from xbarspice.surrogate.torch_dense import dense_effective_matrix
 
 __all__ = [
-    "Scalar", "as_numpy", "as_resistances", "check_tensor", "crossbar_of", "effective_matrix",
+    "Scalar", "as_resistances", "check_tensor", "crossbar_of", "effective_matrix",
     "only_once", "pair_matrix",
 ]  # fmt: skip
 
@@ -45,11 +46,6 @@ def only_once(grad: Tensor | None, *sources: Tensor | None) -> Tensor | None:
     if grad is None or not torch.is_grad_enabled():
         return grad
     return _OnlyOnce.apply(grad, *(s for s in sources if s is not None))  # type: ignore[no-any-return]
-
-
-def as_numpy(tensor: Tensor) -> np.ndarray:
-    """The values of a CPU tensor, without a copy."""
-    return tensor.detach().numpy()
 
 
 def as_resistances(like: Tensor, *values: Scalar) -> list[Tensor]:
@@ -85,6 +81,10 @@ def crossbar_of(G: Tensor, R: list[Tensor], device: str | Device, ends: LineEnds
 
 def check_tensor(name: str, value: Any) -> None:
     """Raise unless it is a float64 or float32 tensor."""
+    if isinstance(value, Tensor) and value.device.type not in ("cpu", "cuda"):
+        raise broken_rule(
+            f"`{name}` must be a tensor on the CPU or a CUDA device", str(value.device), "Move it."
+        )
     if not isinstance(value, Tensor) or value.dtype not in (torch.float64, torch.float32):
         raise broken_rule(
             f"`{name}` must be a float64 or float32 tensor",
@@ -137,6 +137,7 @@ def _by_unit_vectors(crossbar: Crossbar, M: np.ndarray) -> np.ndarray:
     return np.array([getattr(by, name) for name in WIRES])
 
 
+@between_graphs
 def effective_matrix(
     G: Tensor,
     *,
@@ -161,8 +162,10 @@ def effective_matrix(
     Raises:
         InputError: an argument breaks a rule of `Crossbar`.
         FloatingNodeError: a line has no path to any source.
-        XbarspiceError: a gradient of this function is differentiated again.
+        XbarspiceError: a gradient of this function is differentiated again, or it is called inside
+            a transform of torch that needs a graph of it (`torch_boundary`).
     """
+    refuse_transforms("effective_matrix", G, R_wl, R_bl, R_driver, R_sense)
     check_tensor("G", G)
     R = as_resistances(G, R_wl, R_bl, R_driver, R_sense)
     crossbar = crossbar_of(G, R, "ohmic", ends)

@@ -17,10 +17,10 @@ from xbarspice.errors import ConvergenceError, broken_rule
 from xbarspice.solution import Stats, Status
 from xbarspice.surrogate import adjoint
 from xbarspice.surrogate.dissection_plan import WIRES
+from xbarspice.surrogate.torch_boundary import as_numpy, between_graphs, refuse_transforms
 from xbarspice.surrogate.torch_dense import dense_solve
 from xbarspice.surrogate.torch_matrix import (
     Scalar,
-    as_numpy,
     as_resistances,
     check_tensor,
     crossbar_of,
@@ -175,6 +175,7 @@ class _FirstOrder(torch.autograd.Function):
         return (grad, *(None for _ in ctx.saved_tensors))
 
 
+@between_graphs
 def solve(
     G: Tensor,
     V_in: Tensor,
@@ -208,8 +209,12 @@ def solve(
         InputError: an argument breaks a rule of `Crossbar`, or a parameter is no device field.
         FloatingNodeError: a line has no path to any source.
         ConvergenceError: the stated residual was not met.
-        XbarspiceError: a gradient of this function is differentiated again.
+        XbarspiceError: a gradient of this function is differentiated again, or it is called inside
+            a transform of torch that needs a graph of it (`torch_boundary`).
     """
+    refuse_transforms(
+        "solve", G, V_in, V_out, R_wl, R_bl, R_driver, R_sense, *(parameters or {}).values()
+    )
     check_tensor("G", G)
     check_tensor("V_in", V_in)
     if V_out is not None:
