@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xbarspice import mapping, netlist, nn, studies, variability
     from xbarspice.mapping import ArrayConfig
     from xbarspice.surrogate.dissection import effective_matrix
+    from xbarspice.verification import verify
 
 __version__ = "0.1.0"
 
@@ -41,10 +42,12 @@ __all__ = [
     "solve",
     "studies",
     "variability",
+    "verify",
 ]
 
 _ON_FIRST_USE = {
     "ArrayConfig": ("xbarspice.mapping", "ArrayConfig"),
+    "verify": ("xbarspice.verification", "verify"),
     "effective_matrix": ("xbarspice.surrogate.dissection", "effective_matrix"),
     **{name: (f"xbarspice.{name}", "") for name in ("mapping", "netlist", "nn", "studies")},
     "variability": ("xbarspice.variability", ""),

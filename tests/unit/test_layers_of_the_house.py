@@ -14,13 +14,22 @@ ORDER = [
     ["errors"], ["values"], ["devices"], ["array"], ["solution"],
     ["config", "network", "variability"], ["card"], ["mapping"], ["file_schemas"], ["store"],
     ["engines"], ["netlist"], ["engines.ngspice", "engines.pyspice"],
-    ["surrogate"], ["importers"], ["nn"], ["studies"], ["tapeout"], ["report"], ["cli"],
-    ["__main__"],
+    ["surrogate"], ["importers"], ["nn"], ["studies"], ["tapeout"], ["report"], ["verification"],
+    ["cli"], ["__main__"],
 ]  # fmt: skip
 """From the bottom to the top; names are the longest prefix that matches."""
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 ROOMS = {
-    "torch": ("surrogate", "importers", "nn", "studies", "network", "variability", "devices"),
+    "torch": (
+        "surrogate",
+        "importers",
+        "nn",
+        "studies",
+        "verification",
+        "network",
+        "variability",
+        "devices",
+    ),
     "onnx": ("importers",),
     "onnxruntime": ("importers",),
     "safetensors": ("importers",),

@@ -334,11 +334,14 @@ class Product:
         x, digital = self._centred(x)
         if run.see is not None:
             run.see(self.matrix, x)
-        if run.products == "exact":
+        if run.is_exact(self.matrix.name):
             out = self._exact(x)
         else:
             self.matrix.ranges.add(x, config.x_scale)
             x = quantise(x, config.dac_bits, config.x_scale)
+            if run.see_drive is not None:
+                V_bias = self.programmed().V_bias
+                run.see_drive(self.matrix, self.matrix.voltages(x, V_bias).detach())
             if self.matrix.is_affine and not run.by_tile:
                 out = _apply(x, *self.affine())
             else:

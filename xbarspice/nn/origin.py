@@ -23,11 +23,13 @@ class Origin:
         inputs: arguments it was run on.
         outputs: its tensors for them, in evaluation mode and float64.
         weights_sha256: hash of its parameters and buffers.
+        converted_sha256: the same of the converted model when it was made.
     """
 
     inputs: tuple[Any, ...]
     outputs: tuple[Tensor, ...]
     weights_sha256: str
+    converted_sha256: str
 
 
 def remember(circuit: nn.Module, model: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -36,6 +38,7 @@ def remember(circuit: nn.Module, model: nn.Module, inputs: tuple[Any, ...]) -> N
         inputs=inputs,
         outputs=outputs_of(in_float64(model), as_float64(inputs)),
         weights_sha256=weights_hash(model),
+        converted_sha256=weights_hash(circuit),
     )
     object.__setattr__(circuit, ATTRIBUTE, origin)
 

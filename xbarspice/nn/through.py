@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,7 +13,17 @@ from torch import Tensor
 from xbarspice import engines
 from xbarspice.engines import Engine
 
-__all__ = ["Answer", "Run", "exact_products", "observe", "running", "through"]
+__all__ = [
+    "Answer",
+    "Run",
+    "exact_products",
+    "observe",
+    "observe_differences",
+    "observe_drives",
+    "on_arrays",
+    "running",
+    "through",
+]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,6 +55,8 @@ class Run:
         see: called with every matrix and its inputs about the centre, (vectors, groups, inputs).
         see_differences: called with every matrix and its current differences, A, before they are
             converted, (vectors, groups, down, across, columns).
+        see_drive: called with every matrix and the voltages of its lines, (vectors, groups, lines).
+        only: names of the matrices that are on arrays, all others being exact; None: all are.
         answers: one for every call of a matrix, in order.
     """
 
@@ -53,7 +65,13 @@ class Run:
     keep: bool = False
     see: Callable[[Any, Tensor], None] | None = None
     see_differences: Callable[[Any, Tensor], None] | None = None
+    see_drive: Callable[[Any, Tensor], None] | None = None
+    only: frozenset[str] | None = None
     answers: list[Answer] = field(default_factory=list)
+
+    def is_exact(self, name: str) -> bool:
+        """Whether a matrix multiplies exactly in this run."""
+        return self.products == "exact" or (self.only is not None and name not in self.only)
 
     @property
     def by_tile(self) -> bool:
@@ -109,6 +127,20 @@ def exact_products() -> Iterator[Run]:
 def observe_differences(see: Callable[[Any, Tensor], None]) -> Iterator[Run]:
     """Solve by the surrogate, array by array, and show all current differences to a function."""
     with _inside(Run(see_differences=see)) as run:
+        yield run
+
+
+@contextlib.contextmanager
+def observe_drives(see: Callable[[Any, Tensor], None]) -> Iterator[Run]:
+    """Solve by the surrogate and show the line voltages of every matrix to a function."""
+    with _inside(Run(see_drive=see)) as run:
+        yield run
+
+
+@contextlib.contextmanager
+def on_arrays(names: Iterable[str]) -> Iterator[Run]:
+    """Solve only these matrices by the surrogate; all others multiply exactly."""
+    with _inside(Run(only=frozenset(names))) as run:
         yield run
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from xbarspice import engines
 from xbarspice.array import Crossbar
@@ -14,7 +15,9 @@ from xbarspice.mapping import MappedNetwork
 from xbarspice.solution import Stats
 from xbarspice.studies.inference import infer
 
-__all__ = ["infer_item", "solve_item"]
+__all__ = ["compare_item", "infer_item", "solve_item"]
+
+Array = npt.NDArray[np.float64]
 
 
 def _engine(name: str, settings: Mapping[str, Any] | None) -> engines.Engine:
@@ -92,3 +95,54 @@ def infer_item(parameters: Mapping[str, Any], *, x: Any = None, y: Any = None) -
     if y is not None:
         out["accuracy"] = float(np.mean(answer.predictions == np.asarray(y)))
     return out | _told([block.solution.stats for block in answer.blocks])
+
+
+def compare_item(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Solve one array by the reference and the judged engines, and compare their columns.
+
+    Returns:
+        By engine ``worst``, ``column``, ``vector``, ``bound``; and of the reference ``I_max`` (A),
+        ``I_out`` (A, (vectors, cols)), ``seconds``, ``method``, ``notes``, ``power`` (W, mean over
+        the drives) and ``least_voltage`` (V): the least voltage that any device has in the
+        best of the probes.
+    """
+    crossbar, V_in = parameters["crossbar"], parameters["V_in"]
+    golden = engines.solve(crossbar, V_in, engine=parameters["reference"])
+    I_max = float(np.max(np.abs(golden.I_out))) or 1.0
+    out: dict[str, Any] = {
+        "I_max": I_max,
+        "I_out": golden.I_out,
+        "seconds": golden.stats.seconds,
+        "method": golden.stats.method,
+        "notes": "; ".join(golden.stats.notes),
+        "bound": _bound(golden.stats),
+    }
+    first = int(parameters["drives"])
+    power = (V_in * golden.I_in).sum(axis=1)
+    out["power"] = float(power[:first].mean()) if first else 0.0
+    for name in parameters["engines"]:
+        answer = engines.solve(crossbar, V_in, engine=name)
+        error = np.abs(answer.I_out - golden.I_out) / I_max
+        vector, column = np.unravel_index(np.argmax(error), error.shape)
+        out[name] = {
+            "worst": float(error[vector, column]),
+            "vector": int(vector),
+            "column": int(column),
+            "bound": _bound(answer.stats),
+        }
+    out["least_voltage"] = _least_voltage(crossbar, V_in[first:])
+    return out
+
+
+def _bound(stats: Any) -> float:
+    """The error bound that an engine states; NaN where it states none."""
+    return float(getattr(stats, "error_bound", float("nan")))
+
+
+def _least_voltage(crossbar: Any, probes: Array) -> float:
+    """Over all devices, the least of the largest voltage that the probes put across each, V."""
+    if not len(probes):
+        return 0.0
+    answer = engines.solve(crossbar, probes, engine="surrogate", full=True)
+    across = np.abs(answer.V_wl - answer.V_bl).max(axis=0)
+    return float(across[crossbar.G > 0].min()) if (crossbar.G > 0).any() else 0.0

@@ -1,0 +1,80 @@
+"""Corners of a process: wires, conductances and temperature at their ends."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from xbarspice.errors import broken_rule
+from xbarspice.mapping import ArrayConfig
+from xbarspice.nn import ArrayMatrix
+from xbarspice.variability import Variation
+from xbarspice.variability.base import Compose
+
+__all__ = ["CORNERS", "at_corner", "put_at_corner"]
+
+CORNERS: dict[str, dict[str, float]] = {
+    "minimum": {"wires": 0.8, "conductance": 0.9},
+    "typical": {"wires": 1.0, "conductance": 1.0},
+    "maximum": {"wires": 1.2, "conductance": 1.1},
+}
+"""Factors on all four resistances and on the conductances; a start, not a process's own figures.
+
+``T`` is the temperature of device models that have one, in their unit.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scaled(Variation):
+    """All conductances times one factor."""
+
+    name: ClassVar[str] = "scaled"
+    source: ClassVar[str] = "a corner"
+
+    factor: float
+
+    def _apply(self, G: Any, draws: Any) -> Any:
+        return G * self.factor
+
+
+def put_at_corner(matrix: ArrayMatrix, changes: Mapping[str, float]) -> None:
+    """Put a matrix's arrays at a corner; they are read with the scales of the typical ones.
+
+    A transfer that the arrays hold stays; without one, nothing but the factor changes them.
+
+    Raises:
+        InputError: as `at_corner`.
+    """
+    if matrix.transfer is None:
+        matrix.config = replace(matrix.config, variation=None)
+        matrix.transfer = 0
+    matrix.config = at_corner(matrix.config, changes)
+
+
+def at_corner(config: ArrayConfig, changes: Mapping[str, float]) -> ArrayConfig:
+    """The configuration of arrays at a corner.
+
+    Raises:
+        InputError: an unknown change, or a temperature for a device model without one.
+    """
+    unknown = sorted(set(changes) - {"wires", "conductance", "T"})
+    if unknown:
+        raise broken_rule("a corner changes wires, conductance or T", unknown, "Use these names.")
+    factor = changes.get("wires", 1.0)
+    out = replace(config, **{name: factor * R for name, R in config.wires.items()})
+    if "T" in changes:
+        model = config.model
+        if "T" not in {f.name for f in dataclasses.fields(model)}:  # type: ignore[arg-type]
+            raise broken_rule(
+                "a temperature corner needs a device model with a temperature `T`",
+                model.name,
+                "Leave T out, or use cubic_al2o3_tio2.",
+            )
+        out = replace(out, device=dataclasses.replace(model, T=changes["T"]))  # type: ignore[type-var]
+    scale = changes.get("conductance", 1.0)
+    if scale != 1.0:
+        parts = [_Scaled(factor=scale), *([config.variation] if config.variation else [])]
+        out = replace(out, variation=Compose(parts))
+    return out

@@ -1,0 +1,161 @@
+"""Arrays one by one: the model's drive and dense probes, solved by the reference and an engine.
+
+An input of the model leaves lines undriven and so hides faults; a dense probe drives every line
+with a voltage drawn continuously and uniformly from [-V_read, V_read]. Two linear arrays that
+differ anywhere in their effective matrix differ for such a probe with probability one, and for both
+only as far as the limit allows; nonlinear arrays are looked at at the probed amplitudes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor, nn
+
+from xbarspice.config import child_rng
+from xbarspice.nn import ArrayMatrix, CrossbarLayer, Tile
+from xbarspice.nn.origin import outputs_of
+from xbarspice.nn.through import observe_drives
+from xbarspice.verification.records import SampleRecord, TileCheck
+from xbarspice.verification.statistics import sample_size
+
+__all__ = ["Drives", "draw_sample", "record_drives", "tile_item", "tiles_of"]
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(eq=False)
+class Drives:
+    """Some of the drives that a model gives its matrices: a uniform sample of all.
+
+    Attributes:
+        limit: drives kept a matrix.
+        rng: draws which.
+        count: drives seen, by matrix.
+    """
+
+    limit: int
+    rng: np.random.Generator
+
+    def __post_init__(self) -> None:
+        self.count: dict[str, int] = {}
+        self._kept: dict[str, tuple[Array, Array]] = {}
+
+    def __call__(self, matrix: ArrayMatrix, volts: Tensor) -> None:
+        """Take the line voltages (vectors, groups, lines) of one call."""
+        values = volts.cpu().numpy().astype(np.float64)
+        self.count[matrix.name] = self.count.get(matrix.name, 0) + len(values)
+        lot = self.rng.random(len(values))
+        if matrix.name in self._kept:
+            old, old_lot = self._kept[matrix.name]
+            values, lot = np.concatenate([old, values]), np.concatenate([old_lot, lot])
+        first = np.argsort(lot, kind="stable")[: self.limit]
+        self._kept[matrix.name] = values[first], lot[first]
+
+    def of(self, tile: Tile) -> Array:
+        """The kept drives of one array, V, (drives, rows)."""
+        kept = self._kept.get(tile.matrix)
+        if kept is None:
+            return np.empty((0, tile.crossbar.rows))
+        return kept[0][:, tile.group, slice(*tile.lines)]
+
+
+def record_drives(
+    circuit: nn.Module, inputs: tuple[Any, ...], limit: int, seed: int
+) -> tuple[Drives, tuple[Tensor, ...]]:
+    """Run the model through the surrogate; its drives, and its outputs."""
+    drives = Drives(limit, child_rng(seed, "drives"))
+    with observe_drives(drives):
+        outputs = outputs_of(circuit, inputs)
+    return drives, outputs
+
+
+def tiles_of(circuit: nn.Module) -> list[Tile]:
+    """All arrays of a converted model as programmed, in its order."""
+    return [
+        tile
+        for layer in circuit.modules()
+        if isinstance(layer, CrossbarLayer)
+        for name, weight, bias in layer.weight_blocks()
+        for tile in layer.matrices[name].tiles(weight, bias)
+    ]
+
+
+def tile_name(tile: Tile) -> str:
+    """A tile in one word."""
+    return f"{tile.matrix}[{tile.group},{tile.row},{tile.col}]"
+
+
+def draw_sample(
+    tiles: Sequence[Tile], confidence: float | None, bad_tiles: float, seed: int
+) -> tuple[list[int], SampleRecord]:
+    """Numbers of the arrays to solve by the reference, and the record of the draw."""
+    count = len(tiles)
+    size = count if confidence is None else sample_size(count, confidence, bad_tiles)
+    chosen = list(range(count))
+    if size < count:
+        chosen = sorted(child_rng(seed, "sample of arrays").permutation(count)[:size].tolist())
+    names = "\n".join(tile_name(tiles[k]) for k in chosen)
+    return chosen, SampleRecord(
+        tiles=count,
+        checked=len(chosen),
+        confidence=confidence if size < count else None,
+        bad_tiles=bad_tiles if size < count else None,
+        seed=seed,
+        sha256=hashlib.sha256(names.encode()).hexdigest(),
+    )
+
+
+def dense_probes(tile: Tile, V_read: float, count: int, seed: int) -> Array:
+    """Line voltages drawn uniformly from [-V_read, V_read], V, (count, rows)."""
+    rng = child_rng(seed, f"probe of {tile_name(tile)}")
+    return rng.uniform(-V_read, V_read, size=(count, tile.crossbar.rows))
+
+
+def unit_vectors(tile: Tile, V_read: float) -> Array:
+    """One vector a line, V."""
+    return V_read * np.eye(tile.crossbar.rows)
+
+
+def tile_item(
+    tile: Tile, drives: Array, probes: Array, reference: str, judged: Sequence[str]
+) -> dict[str, Any]:
+    """The work item of one array for `campaign.run` with `campaign.compare_item`."""
+    return {
+        "label": tile_name(tile),
+        "crossbar": tile.crossbar,
+        "V_in": np.concatenate([drives, probes]),
+        "drives": len(drives),
+        "reference": reference,
+        "engines": list(judged),
+    }
+
+
+def tile_check(
+    tile: Tile, result: Mapping[str, Any], engine: str, vectors: tuple[int, int], limit: float
+) -> TileCheck:
+    """The record of one engine on one array."""
+    own = {name: result[f"{engine}/{name}"] for name in ("worst", "vector", "column", "bound")}
+    bound = float(own["bound"]) + float(result["bound"])
+    least = float(result["least_voltage"])
+    return TileCheck(
+        matrix=tile.matrix,
+        group=tile.group,
+        row=tile.row,
+        col=tile.col,
+        drives=vectors[0],
+        probes=vectors[1],
+        I_max=float(result["I_max"]),
+        worst=float(own["worst"]),
+        bound=bound if np.isfinite(bound) else None,
+        column=int(own["column"]),
+        vector=int(own["vector"]),
+        smallest_change=limit * float(result["I_max"]) / least if least else float("inf"),
+        seconds=float(result["seconds"]),
+        power=float(result["power"]),
+    )
