@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ngspice demo reproduce test check format golden bench wheel clean
+.PHONY: help setup ngspice demo reproduce test check format golden bench bench-quick wheel clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ngspice $(VENV)/.ready ## install ngspice (system package) and the virtual environment
 
@@ -41,6 +41,9 @@ golden: setup ## write the golden files anew; review the diff
 bench: setup ## measure speed side by side; writes benchmarks/RESULTS.md
 	@$(BIN)/python -m pip install -q --no-deps badcrossbar==1.1.0 pathvalidate
 	@$(BIN)/python -m benchmarks
+
+bench-quick: setup ## run small benchmarks, under a minute; writes benchmarks/out only
+	@$(BIN)/python -m benchmarks --quick
 
 wheel: setup ## build the wheel into dist/
 	@$(BIN)/python -m pip wheel -q --no-deps -w dist .

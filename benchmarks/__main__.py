@@ -1,4 +1,7 @@
-"""Runs every benchmark and writes benchmarks/RESULTS.md: `make bench` (or with `--quick`)."""
+"""Runs every benchmark: `make bench` writes benchmarks/RESULTS.md, `--quick` benchmarks/out only.
+
+A run in which a part fails leaves RESULTS.md as it is and writes benchmarks/out/failed.md.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +20,22 @@ import torch
 from xbarspice.engines.ngspice import ngspice_info
 
 HERE = Path(__file__).parent
-JSON = ["--json", str(HERE / "out" / "solvers.json")]
+OUT = HERE / "out"
 PARTS = [
     (
         "Solvers, one thread",
         "bench_solvers",
-        ["--ngspice", "--large", *JSON],
-        ["--sizes", "16", "64"],
+        ["--ngspice", "--large", "--json", str(OUT / "solvers.json")],
+        ["--sizes", "8", "16", "--brief"],
     ),
-    ("Effective matrices and training", "bench_training", [], ["--quick"]),
+    ("Effective matrices and training", "bench_training", [], None),
     ("Reduced effective matrices", "bench_reduced", [], ["--quick"]),
     ("The golden engine", "bench_ngspice", [], ["--quick"]),
-    ("Campaigns", "bench_campaign", [], []),
+    ("Campaigns", "bench_campaign", [], None),
     ("Programming", "bench_program", [], ["--quick"]),
     ("Tapeout", "bench_tapeout", [], ["--quick"]),
 ]
+"""Title, module, arguments, and arguments of a quick run (None: left out of it)."""
 
 
 def processor() -> str:
@@ -40,11 +44,10 @@ def processor() -> str:
     return names[0].partition(":")[2].strip() if names else platform.processor()
 
 
-def main() -> None:
-    quick = "--quick" in sys.argv
+def head(quick: bool) -> list[str]:
     ngspice = ngspice_info()
-    text = [
-        "# Benchmarks",
+    return [
+        "# Benchmarks, quick run: no figures to quote" if quick else "# Benchmarks",
         "",
         "Written by `make bench`; repeat it on a quiet machine. The figures to compare are the "
         "ratios in one run: absolute times are those of this machine and of what else it did.",
@@ -52,27 +55,43 @@ def main() -> None:
         f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at start; Python "
         f"{platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}, numba "
         f"{numba.__version__}, torch {torch.__version__}; ngspice {ngspice.version}"
-        f"{' with KLU' if ngspice.klu else ''}." + (" Short run (--quick)." if quick else ""),
+        f"{' with KLU' if ngspice.klu else ''}.",
     ]
-    failed = []
+
+
+def run(name: str, options: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *options],
+        capture_output=True, text=True, cwd=HERE.parent,
+        env=os.environ | ({} if name == "bench_training" else {"OMP_NUM_THREADS": "1"}),
+    )  # fmt: skip
+
+
+def main(arguments: list[str]) -> int:
+    """Run all parts; the table of the repository is replaced only by a full run without failure."""
+    quick = "--quick" in arguments
+    OUT.mkdir(exist_ok=True)
+    text, failed = head(quick), []
     for title, name, options, short in PARTS:
-        if not (HERE / f"{name}.py").exists():
+        chosen = short if quick else options
+        if chosen is None:
             continue
         print(f"running {name}", file=sys.stderr, flush=True)
         start = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-m", f"benchmarks.{name}", *(short if quick else options)],
-            capture_output=True, text=True, cwd=HERE.parent,
-            env=os.environ | ({} if name == "bench_training" else {"OMP_NUM_THREADS": "1"}),
-        )  # fmt: skip
+        done = run(name, chosen)
         text += ["", f"## {title}", "", done.stdout.strip()]
         if done.returncode:
             failed.append(name)
             text.append(f"\nFAILED with status {done.returncode}: {done.stderr.strip()[-400:]}")
         text.append(f"\n`python -m benchmarks.{name}`: {time.perf_counter() - start:.0f} s")
-    (HERE / "RESULTS.md").write_text("\n".join(text) + "\n", encoding="utf-8")
-    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
+    good = not quick and not failed
+    target = HERE / "RESULTS.md" if good else OUT / ("quick.md" if quick else "failed.md")
+    target.write_text("\n".join(text) + "\n", encoding="utf-8")
+    print(f"written: {target}", file=sys.stderr)
+    if failed:
+        print(f"failed: {', '.join(failed)}; RESULTS.md was left as it is", file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -73,7 +73,7 @@ def one_process_against_many(samples: int, repeats: int) -> None:
         """The engine superposes unit vectors; here every vector is a point of the sweep."""
         run_deck(
             [state.path, "-n", "-b"],
-            engine_module.deck(netlist.build(crossbar, V), klu=state.klu, full=False),
+            engine_module.deck(netlist.build(crossbar, V), klu=state.klu),
             points=count, klu=state.klu, timeout=60,
         )  # fmt: skip
 

@@ -283,14 +283,16 @@ def main():
     options.add_argument("--ngspice", action="store_true", help="include ngspice (slow)")
     options.add_argument("--large", action="store_true", help="include 1024x1024")
     options.add_argument("--json", type=Path, help="also write the rows to this file")
+    options.add_argument("--brief", action="store_true", help="no batches and gradients")
     chosen = options.parse_args()
     rows = [row for size in chosen.sizes for row in linear_rows(size, chosen.ngspice)]
-    rows += batch_rows() + gradient_rows() + start_rows()
+    rows += ([] if chosen.brief else batch_rows() + gradient_rows()) + start_rows()
     if chosen.large:
         rows.append(large_row())
     machine = hardware()
     print(f"{machine}\n\n{markdown(rows)}")
     if chosen.json:
+        chosen.json.parent.mkdir(parents=True, exist_ok=True)
         chosen.json.write_text(json.dumps({"hardware": machine, "rows": rows}, indent=1) + "\n")
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ import pytest
 import xbarspice as xb
 from xbarspice import mapping, store
 from xbarspice.cli.app import main
+from xbarspice.network import Network
+from xbarspice.report import programming_page
 from xbarspice.studies import drift
 from xbarspice.studies import program as pg
 from xbarspice.variability.bse import bse_table
@@ -79,6 +83,47 @@ def test_the_screen_tells_share_pulses_time_energy_and_drift(tmp_path, mapped):
     assert done.returncode == 0, done.stderr
     for words in ("within 1 % at the end (yield)", "mean pulses", "energy", "model", "measured"):
         assert words in done.stdout
+
+
+def test_the_command_of_the_read_me_works_on_the_file_of_the_demo(tmp_path, capsys, monkeypatch):
+    """Word for word, but for the paths: a 2-8-1 network folded onto one 8x8 array of sinh devices.
+
+    The range that is printed is the one that is compared: mapped into it, the targets lie inside.
+    """
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    (line,) = re.findall(r"^    xbarspice (program .*)$", text, re.MULTILINE)
+    rng = np.random.default_rng(0)
+    net = Network(
+        W=(rng.normal(size=(2, 8)), rng.normal(size=(8, 1))), b=(rng.normal(size=8), np.zeros(1))
+    )
+    placed = mapping.map_network(net, layout="folded", tile_rows=8, device="sinh_tio2")
+    store.save_mapped(tmp_path / "m.h5", placed)
+    words = line.replace("runs/demo/mapped.h5", str(tmp_path / "m.h5")).split()
+    words += ["--out", str(tmp_path / "run"), "--json"]
+    monkeypatch.setattr(sys, "argv", ["xbarspice", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code in (0, None)
+    record = json.loads(capsys.readouterr().out)
+    assert record["devices"] == 64
+    said = programming_page.ranges(record["arrays"][0])
+    assert ", inside 102 to 350 µS" in said
+    assert record["within_tolerance"] > 0.9
+    page = (tmp_path / "run/report.html").read_text()
+    assert "SIMULATED" in page
+    assert "MEASURED" not in page
+
+
+def test_a_target_outside_of_the_printed_range_is_outside():
+    """Whole uS inside the range: one that holds still is never said not to, nor the other way."""
+    held = [101.28e-6, 350.7e-6]
+    for targets, verdict in (
+        ([102e-6, 350e-6], ", inside 102 to 350"), ([101e-6, 350e-6], "NOT inside 102 to 350"),
+        ([102e-6, 351e-6], "NOT inside"), ([60e-6, 300e-6], "NOT inside"),
+    ):  # fmt: skip
+        assert verdict in programming_page.ranges({"targets_S": targets, "held_S": held})
+    whole = programming_page.ranges({"targets_S": [102e-6, 350e-6], "held_S": [102e-6, 350e-6]})
+    assert ", inside 102 to 350" in whole
 
 
 WRONG = {

@@ -139,6 +139,7 @@ def _blank(
     """The array before programming; refuses devices and targets that cannot be written."""
     from xbarspice import devices
     from xbarspice.devices import DynamicDevice
+    from xbarspice.report.units import rounded_range
 
     model = array.device if device is None else devices.get(device)
     if not isinstance(model, DynamicDevice):
@@ -152,13 +153,13 @@ def _blank(
     if G.size and (G.min() < low * (1 - 1e-9) or G.max() > high * (1 + 1e-9)):
         width = high - low
         held = _held(model, pulses, scheme, array)
-        a, b = held or (low + 0.05 * width, high - 0.15 * width)
+        a, b = rounded_range(held or (low + 0.05 * width, high - 0.15 * width))
         why = f" (finished devices hold still there under {scheme})" if held else ""
         raise broken_rule(
             f"targets of {model.name} must lie in {low * 1e6:.4g} to {high * 1e6:.4g} uS",
             f"{G.min() * 1e6:.4g} to {G.max() * 1e6:.4g} uS",
             "Map the network into that range, for example "
-            f"--set mapping.G_min={1e6 * a:.1f}e-6 --set mapping.G_max={1e6 * b:.1f}e-6{why}.",
+            f"--set mapping.G_min={1e6 * a:.0f}e-6 --set mapping.G_max={1e6 * b:.0f}e-6{why}.",
         )
     before = low if start is None else start
     return array.replace(G=before * (array.G > 0), device=model)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from xbarspice.report import programming as maps
 from xbarspice.report.content import Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
-from xbarspice.report.units import si
+from xbarspice.report.units import rounded_range, si
 
 if TYPE_CHECKING:
     from xbarspice.studies.program import Programmed
@@ -95,7 +95,8 @@ def ranges(entry: dict[str, Any]) -> str:
     targets, held = entry["targets_S"], entry["held_S"]
     if held is None:
         return f"{span(targets)}; no range holds still under half-select pulses"
-    lies = held[0] * 0.998 <= targets[0] and targets[1] <= held[1] * 1.002  # a rounded entry
+    held = rounded_range(held)  # what is printed is what is compared
+    lies = held[0] * (1 - 1e-9) <= targets[0] and targets[1] <= held[1] * (1 + 1e-9)
     verdict = "inside" if lies else "NOT inside"
     return f"{span(targets)}, {verdict} {span(held)}, where finished devices hold still"
 
