@@ -57,13 +57,12 @@ def instance(device, k: int, G: float, osdi: bool) -> str:
 
 def static_iv(device, V: np.ndarray, G: np.ndarray, library: Path | None = None) -> np.ndarray:
     """Currents (V, G) of the subcircuit, or of the OSDI model when its library is given."""
-    lines = ["V1 a 0 0", STATIC]
+    lines = [export.subcircuit(device)] if library is None else []
+    lines += ["V1 a 0 0", STATIC]  # of two cards with options the later one holds
     lines += [instance(device, k, g, library is not None) for k, g in enumerate(G)]
     lines += [f"Vs{k} s{k} 0 0" for k in range(len(G))]
     analysis = f"dc V1 {float(V[0])!r} {float(V[-1])!r} {float(V[1] - V[0])!r}"
-    if library is None:
-        lines.append(export.subcircuit(device))
-    else:
+    if library is not None:
         lines.append(f".model model xb_{device.name}")
         analysis = f"pre_osdi {library}\n{analysis}"
     got = run(lines, analysis, len(V))
@@ -92,7 +91,7 @@ def transient_state(
     analysis = f"tran 1n 240n 0 {step!r} uic\nlinearize"
     if library is None:
         lines += [f"X{k} a 0 {name} xb_x0={x!r}" for k, x in enumerate(x0.tolist())]
-        lines.append(export.subcircuit(device))
+        lines.insert(0, export.subcircuit(device))
         nodes = [f"v(x{k}.x)" for k in range(len(x0))]
     else:
         lines += [f"N{k} a 0 model xb_x0={x!r}" for k, x in enumerate(x0.tolist())]

@@ -199,3 +199,19 @@ def test_the_start_is_said_in_the_file(name, osdi_folder):
     with contextlib.suppress(ConvergenceError):
         got = forms.run(lines, analysis.format(" uic"), 11)["v(n1#x)"][0] * device.spice_unit
         assert got != pytest.approx(x0, rel=1e-2)
+
+
+@pytest.mark.parametrize("period", [1e-6, 1e-3, 1.0])
+@pytest.mark.parametrize("V", [1.0, 1.5, 3.0])
+def test_pickett_goes_through_bipolar_sweeps_with_its_own_file_alone(V, period):
+    """No option but those of the file; it stopped at half of the sweep with ngspice's defaults."""
+    device = devices.get("pickett")
+    times, volts = period * np.array([0, 0.25, 0.75, 1.0]), [0, V, -V, 0]
+    points = " ".join(f"{t!r} {v!r}" for t, v in zip(times.tolist(), volts, strict=True))
+    lines = [f"V1 a 0 pwl({points})", "X1 a 0 xb_pickett_dyn xb_x0=1.5"]
+    analysis = f"tran {period / 1000!r} {period!r} uic\nlinearize"
+    got = forms.run([*lines, export.subcircuit(device), ".save all"], analysis, 1001)["v(x1.x)"]
+    low, high = device.state_range
+    assert np.all(got < high)
+    assert got[500] > 1.5  # OFF in the first half
+    assert got[-1] == pytest.approx(low, abs=0.05)  # ON in the second; below `low` counts as `low`

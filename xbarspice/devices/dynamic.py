@@ -33,6 +33,8 @@ class DynamicDevice(Device):
     """Smallest and largest pulse voltage, V, for which the source claims validity."""
     spice_unit: ClassVar[float] = 1.0
     """State per volt of the node ``x`` of the dynamic subcircuit."""
+    spice_options: ClassVar[str] = ""
+    """Words of the `.options` card without which ngspice does not follow the dynamic subcircuit."""
     set_sign: ClassVar[float] = 1.0
     """Sign of the voltage that raises the conductance."""
     continuous: ClassVar[bool] = True

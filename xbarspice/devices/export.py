@@ -59,15 +59,20 @@ def subcircuit(device: Device) -> str:
     """The ngspice library file of a device: static subcircuit, and dynamic one where it exists."""
     defaults = forms.default_parameters(device)
     dynamic = _dynamic(device, forms.spice_dynamic)
+    options: list[str] = []
     about = [f"Static: X1 wl bl xb_{device.name} {defaults}", "(these belong to g = 100 uS)"]
     if dynamic is not None and isinstance(device, DynamicDevice):
         about += [
             _start(device, "X1"),
             "use `tran ... uic`, without uic ngspice ignores the start state.",
         ]
+        if device.spice_options:
+            about += ["The options below hold for the whole deck; looser ones stop its transients."]
+            options = [f".options {device.spice_options}"]
     return "\n".join(
         [
             *_head(device, "*", about),
+            *options,
             f".subckt xb_{device.name} p n {defaults}",
             *forms.spice_body(device),
             ".ends",
