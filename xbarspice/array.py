@@ -128,7 +128,11 @@ class Crossbar:
 
     Args:
         G: chord conductance of each device at the read voltage, S, (..., rows, cols);
-            from 0 to `G_HIGH`, where 0 means that the device is absent.
+            from 0 to `G_HIGH`, where 0 means that the device is absent. A short is a conductance
+            far above those around it: with 1e6 S currents are within 5e-7 of the largest of those
+            of a true short, with 1e8 S within 5e-9 (8x4, ends of 1 ohm). The nodal engine solves
+            any of them; the surrogate loses digits, with wires of up to 1 ohm 1e-9 at 1e6 S, 1e-6
+            at 1e9 S and 1e-3 at 1e12 S, and its error bound says so.
         R_wl: wire resistance of one word-line segment between neighbouring cells, ohm.
         R_bl: the same along a bit line, ohm.
         R_driver: resistance between each source and the line end it drives, ohm.
@@ -321,7 +325,7 @@ def _checked_conductances(G: npt.ArrayLike) -> Array:
         raise broken_rule(
             "`G` must be finite",
             f"{int((~np.isfinite(out)).sum())} NaN or infinite values",
-            "Use 0 for an absent device and a large conductance for a short.",
+            "Use 0 for an absent device and 1e6 S for a short (see `Crossbar`).",
         )
     if (out < 0).any():
         raise broken_rule(

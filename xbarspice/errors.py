@@ -1,6 +1,9 @@
 """The one exception tree: every error says the rule, what was received and the remedy."""
 
+import sys
+
 __all__ = [
+    "AccuracyWarning",
     "ConvergenceError",
     "EngineError",
     "EngineMissingError",
@@ -12,6 +15,7 @@ __all__ = [
     "TrustWarning",
     "XbarspiceError",
     "broken_rule",
+    "level_outside",
     "missing_package",
 ]
 
@@ -52,6 +56,10 @@ class PackageMissingError(XbarspiceError, ImportError):
     """A Python package that the work needs is not installed (CLI exit status 3)."""
 
 
+class AccuracyWarning(UserWarning):
+    """An exact engine's answer has an error bound above 1e-9 of its largest output current."""
+
+
 class TrustWarning(UserWarning):
     """An approximate level of the surrogate is used where the trust map does not vouch for it."""
 
@@ -85,3 +93,11 @@ def missing_package(error: ModuleNotFoundError) -> ModuleNotFoundError | Package
         f"Install it: pip install {name} (`xbarspice doctor` lists all that is missing).",
         name=package,
     )
+
+
+def level_outside() -> int:
+    """Stack level of the first caller outside of the package, for the caller's `warnings.warn`."""
+    frame, level = sys._getframe(1), 1
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("xbarspice"):
+        frame, level = frame.f_back, level + 1  # type: ignore[assignment]
+    return level

@@ -40,6 +40,10 @@ class Stats:
         iterations: inner linear iterations, largest over the batch (0: direct).
         newton_steps: Newton steps, largest over the batch (0: linear array).
         residual: largest relative Kirchhoff residual that was checked; NaN if none was.
+        error_at_most: what the engine could say of `error_bound` when it ended: of the surrogate
+            and the nodal engine an upper bound of it, of ngspice and PySpice what was measured over
+            many arrays; NaN if nothing.
+        bound: `error_bound`, or a function that finds it on first use; NaN if there is none.
         notes: anything the user should know (fallbacks taken, convergence aids used).
     """
 
@@ -49,7 +53,25 @@ class Stats:
     iterations: int = 0
     newton_steps: int = 0
     residual: float = float("nan")
+    error_at_most: float = float("nan")
+    bound: float | Callable[[], float] = field(default=float("nan"), repr=False, compare=False)
     notes: tuple[str, ...] = ()
+
+    @property
+    def error_bound(self) -> float:
+        """What any `I_out` or `I_in` can be wrong by, as a share of the largest output current.
+
+        The largest error of all vectors over the largest |I_out| of all of them (|I_in| where no
+        bit line has an end): currents far below the largest one have no relative promise. It is
+        found on first use from the currents as they then stand, by a reference of twice the
+        precision (`engines.bound`), which takes as long as a nodal solve or longer. It is infinite
+        where the output currents are 0 or vanish in rounding but are not equal to the
+        reference, and NaN where there is none: for a device that is not known to be increasing
+        (`Device.increasing`), or an answer that no engine gave.
+        """
+        if callable(self.bound):
+            object.__setattr__(self, "bound", self.bound())
+        return self.bound  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,6 +36,10 @@ class Device(abc.ABC):
     linear: ClassVar[bool] = False
     odd: ClassVar[bool] = True
     """Whether I(-V) = -I(V)."""
+    increasing: ClassVar[bool] = False
+    """Whether the current rises with the voltage everywhere and `current` and `derivative` are
+    rounded by less than 32 eps of ``|I| + |V dI/dV|``: what an error bound rests on. A class that
+    defines `current` says it for itself; until then answers with it have no error bound (NaN)."""
     V_max: ClassVar[float] = float("inf")
     """Largest |V| in volts for which the model's source claims validity."""
     G_min: ClassVar[float] = 0.0
@@ -53,6 +57,13 @@ class Device(abc.ABC):
     def G_range(self) -> tuple[float, float]:
         """Smallest and largest valid conductance, S."""
         return self.G_min, self.G_max
+
+    def is_increasing(self) -> bool:
+        """`increasing` as stated by the class whose `current` this is, or by one below it."""
+        for cls in type(self).__mro__:
+            if "increasing" in vars(cls) or "current" in vars(cls):
+                return bool(vars(cls).get("increasing", False))
+        return False
 
     @abc.abstractmethod
     def current(self, V: Any, G: Any) -> Any:

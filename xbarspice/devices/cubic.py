@@ -60,6 +60,7 @@ class CubicAl2O3TiO2(Device):
         "Nili et al. 2020, IEEE Trans. Nanotechnology, doi:10.1109/TNANO.2020.2982128"
     )
     V_max: ClassVar[float] = 0.4
+    increasing: ClassVar[bool] = True
     G_min: ClassVar[float] = 3.16e-6
     G_max: ClassVar[float] = 316e-6
 

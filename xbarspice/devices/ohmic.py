@@ -17,6 +17,7 @@ class Ohmic(Device):
 
     source: ClassVar[str] = "Ohm's law"
     linear: ClassVar[bool] = True
+    increasing: ClassVar[bool] = True
 
     def current(self, V: Any, G: Any) -> Any:
         return G * V

@@ -37,6 +37,7 @@ class SinhTiO2(Device):
         "group (N1257R, O921C), public repository 3it-inpaqt/QDMS"
     )
     V_max: ClassVar[float] = 10.0
+    increasing: ClassVar[bool] = True
 
     b: float = B_SETS["N1257R"]
     V_read: float = 0.2

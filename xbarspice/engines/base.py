@@ -5,19 +5,31 @@ from __future__ import annotations
 import abc
 import math
 import time
+import warnings
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from xbarspice.array import Crossbar, Drive
-from xbarspice.errors import ConvergenceError, EngineError
+from xbarspice.errors import AccuracyWarning, ConvergenceError, EngineError, level_outside
 from xbarspice.solution import Fields, Solution, Stats, Status
 
-__all__ = ["Engine", "Raw"]
+__all__ = ["REFUSED", "SAID", "Engine", "ErrorBound", "Raw", "with_bound"]
 
 Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.intp]
+
+SAID = 1e-9
+"""Error bound, a share of the largest output current, above which a warning says it."""
+REFUSED = 1e-3
+"""Error bound above which an answer is refused."""
+ZERO = 1e-12
+"""Share of the largest device's current at the drive voltage below which outputs count as 0: no
+share of them is promised or judged."""
+LARGE = 100_000
+"""Nodes of an array above which no reference is sought."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +51,67 @@ class Raw:
     error: Array | None = None
 
 
+@dataclass(eq=False)
+class ErrorBound:
+    """The error bound of an answer, measured when it is called; what is known is not repeated.
+
+    Attributes:
+        crossbar, drive: what was solved.
+        I_out, I_in: the currents to judge, A, (N, cols) and (N, rows).
+        at_most: an upper bound that was known before; NaN if none was.
+        measured: error in A and least largest output current in A of each solve, NaN until they
+            are measured, (2, N).
+    """
+
+    crossbar: Crossbar
+    drive: Drive
+    I_out: Array
+    I_in: Array
+    at_most: float
+    measured: Array | None = None
+
+    def __call__(self) -> float:
+        """The bound; see `Stats.error_bound`."""
+        from xbarspice.engines.bound import share
+
+        if not self.crossbar.device.is_increasing():
+            return math.nan
+        if self.large:
+            return math.inf if math.isnan(self.at_most) else self.at_most
+        amperes, output = self.measure(np.arange(len(self.I_out))).max(axis=1, initial=0.0)
+        return float(share(amperes, output))
+
+    @property
+    def large(self) -> bool:
+        """Whether the array is too large for a reference."""
+        return 2 * self.crossbar.rows * self.crossbar.cols > LARGE
+
+    def measure(self, members: Index) -> Array:
+        """Error and least largest output of some solves, A, (2, members)."""
+        from xbarspice.engines.bound import distances  # SciPy takes a while to load
+
+        if self.measured is None:
+            self.measured = np.full((2, len(self.I_out)), np.nan)
+        new = members[np.isnan(self.measured[0, members])]
+        if new.size:
+            found = distances(self.crossbar, self.drive, self.I_out, self.I_in, new)
+            self.measured[:, new] = found
+        return self.measured[:, members]
+
+
 class Engine(abc.ABC):
     """Base of all engines: checks arguments once, restores batch axes, turns status into errors.
 
     A back end implements `_prepare` and `_solve` on flattened batches.
+
+    Attributes:
+        name: the word that `xb.solve` knows it by.
+        exact: whether it solves the crossbar as it is; then answers are refused and warned of by
+            their error bounds. Of other engines the bound is how far the approximation is off.
     """
 
     name: str
+    exact: ClassVar[bool] = True
 
     def prepare(self, crossbar: Crossbar) -> Any:
         """Do the work that does not depend on the voltages; the state is for `solve` alone.
@@ -78,8 +144,11 @@ class Engine(abc.ABC):
 
         Raises:
             InputError: the arguments do not fit the crossbar.
-            ConvergenceError: the stated residual was not met, or a number of the answer is NaN or
-                infinite (only with `check`).
+            ConvergenceError: the stated residual was not met, a number of the answer is NaN or
+                infinite, or its error bound is above `REFUSED` (only with `check`).
+
+        Warns:
+            AccuracyWarning: the error bound is above `SAID`; once a run for each engine.
         """
         drive = crossbar.drive(V_in, V_out)
         start = time.perf_counter()
@@ -97,7 +166,7 @@ class Engine(abc.ABC):
             I_out=raw.I_out.reshape(*drive.batch, crossbar.cols),
             I_in=raw.I_in.reshape(*drive.batch, crossbar.rows),
             status=raw.status,
-            stats=replace(raw.stats, seconds=seconds),
+            stats=replace(raw.stats, seconds=seconds, bound=_bound(raw, crossbar, drive)),
             fields=fields() if raw.V_wl is not None else fields,
         )
 
@@ -107,7 +176,8 @@ class Engine(abc.ABC):
         `solve` asks for it; whoever runs a back end without `solve` asks for it too.
 
         Raises:
-            ConvergenceError: a number is not finite, or the residual was not met (with `check`).
+            ConvergenceError: a number is not finite, the residual was not met, or the error bound
+                is above `REFUSED` (with `check`).
         """
         wrong = _not_finite(raw)
         if wrong is not None:
@@ -127,13 +197,88 @@ class Engine(abc.ABC):
                 f"(residual {raw.stats.residual:.3g}, {raw.stats.method}). "
                 "Check the conductances and voltages, or use engine='nodal'."
             )
-        return raw
+        if raw.stats.error_at_most <= SAID or not self.exact or not len(raw.I_out):
+            return raw
+        return self._judged(raw, crossbar, drive, check)
+
+    def _judged(self, raw: Raw, crossbar: Crossbar, drive: Drive, check: bool) -> Raw:
+        """Say, or refuse, what is not known to be right to `SAID` beforehand."""
+        if not crossbar.device.is_increasing():
+            text = f"no error bound: {crossbar.device.name!r} is not known to be increasing"
+            return replace(raw, stats=replace(raw.stats, notes=(*raw.stats.notes, text)))
+        bound = _bound(raw, crossbar, drive)
+        worst = _worst(bound, self._expected_error(raw, crossbar, drive))
+        bound.at_most, notes = worst, raw.stats.notes
+        stats = replace(raw.stats, bound=bound, error_at_most=worst)
+        if worst <= SAID:
+            return replace(raw, stats=stats)
+        text = f"a current may be wrong by {worst:.2g} of the largest output current"
+        if worst <= REFUSED:
+            _warn(f"{self.name} engine: {text}")
+            return replace(raw, stats=replace(stats, notes=(*notes, text)))
+        if check:
+            raise ConvergenceError(
+                f"the {self.name} engine must be right to {REFUSED:g} of the largest output "
+                f"current; {text} ({raw.stats.method}). Check the array for resistances or "
+                "conductances that are far from the others, or compare with another engine."
+            )
+        stats = replace(stats, notes=(*notes, text))
+        return replace(raw, status=Status.NOT_CONVERGED, stats=stats)
+
+    def _expected_error(self, raw: Raw, crossbar: Crossbar, drive: Drive) -> Array:
+        """What each solve may be wrong by, as a share of its largest output current, (N,).
+
+        Where a back end gives infinity, or more than `SAID`, it is measured.
+        """
+        return np.full(len(raw.I_out), np.inf) if raw.error is None else raw.error.copy()
 
     @abc.abstractmethod
     def _prepare(self, crossbar: Crossbar) -> Any: ...
 
     @abc.abstractmethod
     def _solve(self, state: Any, crossbar: Crossbar, drive: Drive, full: bool) -> Raw: ...
+
+
+def with_bound(raw: Raw, crossbar: Crossbar, drive: Drive) -> Stats:
+    """The statistics of an answer with its error bound, for whoever runs a back end itself."""
+    return replace(raw.stats, bound=_bound(raw, crossbar, drive))
+
+
+def _bound(raw: Raw, crossbar: Crossbar, drive: Drive) -> ErrorBound:
+    known = raw.stats.bound
+    if isinstance(known, ErrorBound):
+        return known
+    return ErrorBound(crossbar, drive, raw.I_out, raw.I_in, raw.stats.error_at_most)
+
+
+def _worst(bound: ErrorBound, error: Array) -> float:
+    """Largest error of an answer as a share of its outputs, measured where `error` is too large."""
+    from xbarspice.engines.bound import outputs, share
+
+    if bound.large and error.max() <= REFUSED:
+        return float(error.max())
+    weak = ~(error <= SAID)
+    output = outputs(bound.crossbar, bound.I_out, bound.I_in)
+    drive, G = bound.drive, bound.crossbar.G_flat
+    volts = max(float(np.abs(v).max()) for v in (drive.V_in, drive.V_out))
+    zero = ZERO * volts * float(G.max())
+    amperes, least = bound.measure(np.flatnonzero(weak)).max(axis=1, initial=0.0)
+    if output.max() <= zero and amperes <= zero:
+        return 0.0
+    largest = max(least, (output[~weak] * (1 - 2 * SAID)).max(initial=0.0))
+    return max(float(share(amperes, largest)), float(error[~weak].max(initial=0.0)))
+
+
+_said: set[str] = set()
+
+
+def _warn(text: str) -> None:
+    """Warn of an answer, once a run for each engine."""
+    engine = text.partition(":")[0]
+    if engine not in _said:
+        _said.add(engine)
+        more = "Check the array for resistances or conductances that are far from the others."
+        warnings.warn(f"{text}. {more} (Said once.)", AccuracyWarning, stacklevel=level_outside())
 
 
 def _not_finite(raw: Raw) -> str | None:

@@ -250,7 +250,7 @@ def _solve(saved: Saved, job: _Adjoint, start: int, stop: int) -> None:
 
 
 def _directly(saved: Saved, job: _Adjoint, n: int) -> tuple[Array, float]:
-    """Adjoint drops la, lb of solve n by sparse LU, (2, rows, cols), and their residual."""
+    """Adjoint drops la, lb of solve n by the direct method, (2, rows, cols), and their residual."""
     net, D = saved.problem.net, job.D[job.index[n]]
     g_out, g_in, g_dev, g_wl, g_bl = job.sources
     h = g_in[n][:, None] + g_out[n] + (g_dev[n] if len(g_dev) else 0.0)

@@ -38,8 +38,15 @@ __all__ = [
     "open_circuit",
     "remaining",
     "settle_rows",
+    "share",
     "stiff_current",
+    "uncertainty",
 ]
+
+UNIT = 2.0**-53
+"""Largest relative rounding error of one operation."""
+SLACK = 1.001
+"""More than what the sums of magnitudes themselves may lose."""
 
 
 @njit(**OPTIONS)
@@ -205,3 +212,67 @@ def network_residual_rows(current: Any, x: Any, R: float, ends: Any, F: Any) -> 
         F[line, last] -= ends[G_LAST, line] * x[line, last]
     square = settle_rows(F, R, ends)
     return largest(F) if math.isfinite(square) else math.inf
+
+
+@njit(**OPTIONS)
+def _magnitudes(x: Any) -> float:
+    """Sum of all magnitudes."""
+    out = fill(x, 0.0)
+    for i in range(x.shape[0]):
+        for j in range(0, x.shape[1], LANES):
+            out = add(out, absolute(take(x, i, j, x.shape[1] - j)))
+    return total(out)
+
+
+@njit(**OPTIONS)
+def _wire_currents(a: Any, b: Any, R: Any) -> float:
+    """Sum of the magnitudes of all wire currents at the drops a, b, A."""
+    rows, cols = a.shape
+    along, down = fill(a, 0.0), fill(a, 0.0)
+    for i in range(rows):
+        if R[0] > 0.0:
+            for j in range(0, cols - 1, LANES):
+                n = cols - 1 - j
+                along = add(along, absolute(sub(take(a, i, j, n), take(a, i, j + 1, n))))
+        if R[1] > 0.0 and i < rows - 1:
+            for j in range(0, cols, LANES):
+                n = cols - j
+                down = add(down, absolute(sub(take(b, i, j, n), take(b, i + 1, j, n))))
+    out = total(along) / R[0] if R[0] > 0.0 else 0.0
+    return out + total(down) / R[1] if R[1] > 0.0 else out
+
+
+@njit(**OPTIONS)
+def uncertainty(
+    D: Any, e: Any, a: Any, b: Any, current: Any, F_wl: Any, F_bl: Any, R: Any, steps: float,
+    rounding: float,
+) -> float:  # fmt: skip
+    """What the line totals of the device currents may be wrong by, A, if device currents rise.
+
+    A current injected into the array leaves through its ends in shares between 0 and 1, so the
+    Kirchhoff sums F count in full, and so does every rounding: of the device voltages e - a - b
+    (with the slopes D; moved in `steps` steps), of the device equations (`rounding`, a share of
+    |I| + |w D|), of the wire currents and of the sums over lines.
+    """
+    rows, cols = D.shape
+    volts = fill(D, 0.0)
+    for i in range(rows):
+        for j in range(0, cols, LANES):
+            n = cols - j
+            size = add(absolute(take(e, i, j, n)), absolute(take(a, i, j, n)))
+            volts = fma(take(D, i, j, n), add(size, absolute(take(b, i, j, n))), volts)
+    devices, by_volts, wires = _magnitudes(current), total(volts), _wire_currents(a, b, R)
+    lost = (8.0 + 2.0 * (rows + cols)) * devices + 12.0 * wires + (8.0 + 4.0 * steps) * by_volts
+    left = _magnitudes(F_wl) + _magnitudes(F_bl)
+    return SLACK * (left + UNIT * lost + rounding * (devices + by_volts))
+
+
+@njit(**OPTIONS)
+def share(amperes: float, I_out: Any) -> float:
+    """An error in A as a share of the least that the largest output current can be."""
+    most = 0.0
+    for j in range(I_out.shape[0]):
+        most = max(most, abs(I_out[j]))
+    if amperes == 0.0:
+        return 0.0
+    return amperes / (most - amperes) if most > amperes else math.inf

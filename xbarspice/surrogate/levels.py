@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+import math
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -37,7 +38,12 @@ class LevelEngine(Engine):
             effective matrix of an ohmic array in float32, else exact answers to rounded numbers).
         error: largest error, over the largest output current, that is accepted without a warning.
         trust: a trust map of one's own.
+
+    `stats.error_bound` of an answer is how far the level is off there, wires, device curves and
+    all. Nothing is refused for it: saying where a level is good enough is the trust map's part.
     """
+
+    exact: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -73,7 +79,9 @@ class LevelEngine(Engine):
         if self.name == "ideal":
             return _ideal(crossbar, drive)
         if self.name == "linear":
-            return self._exact._solve(state.inner, state.crossbar, drive, full)
+            raw = self._exact._solve(state.inner, state.crossbar, drive, full)
+            # its error bound is that of another array
+            return replace(raw, error=None, stats=replace(raw.stats, error_at_most=math.nan))
         return self._rounded(state, drive, full)
 
     def _rounded(self, state: _State, drive: Drive, full: bool) -> Raw:

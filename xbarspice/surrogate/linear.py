@@ -28,6 +28,7 @@ __all__ = [
     "solve_range",
     "store",
     "true_residual",
+    "uncertain_share",
     "workspace",
 ]
 
@@ -202,7 +203,8 @@ class Problem:
         I_out, I_in: line currents to fill, A, (N, cols) and (N, rows).
         inner: V_wl, V_bl, I_device, device voltage and the drops a, b to fill, (6, N or 0, rows,
             cols), in V and A.
-        report: iterations, Newton steps and relative residual to fill, (N, 3).
+        report: to fill: iterations, Newton steps, relative residual, and what the line currents may
+            be wrong by as a share of the largest output current, (N, 4).
     """
 
     net: Network
@@ -226,7 +228,7 @@ def problem(crossbar: Crossbar, net: Network, drive: Drive, full: bool) -> Probl
         I_out=np.empty((count, cols)),
         I_in=np.empty((count, rows)),
         inner=np.empty((6, count if full else 0, rows, cols)),
-        report=np.zeros((count, 3)),
+        report=np.zeros((count, 4)),
     )
 
 
@@ -244,7 +246,7 @@ def solve_range(p: Problem, G: Array, owner: object, start: int, stop: int) -> N
     """Solve start..stop of a problem on linear arrays of conductance G, S, (arrays, rows, cols).
 
     The factors of the last array stay in this thread's scratch memory for the same `owner`. What
-    the gradients leave unfinished is done by sparse LU, and reported as `DIRECT`.
+    the gradients leave unfinished is done directly, and reported as `DIRECT`.
     """
     rows, cols = G.shape[1:]
     ws = workspace(rows, cols)
@@ -303,6 +305,14 @@ def true_residual(net: Network, s: State, largest: float, stiffest: float) -> fl
     return worst / scale if scale > 0.0 else worst
 
 
+def uncertain_share(p: Problem, n: int, s: State, D: Array, steps: float, rounding: float) -> float:
+    """What the currents of solve n may be wrong by; see `kernels.uncertainty`."""
+    amperes = kernels.uncertainty(
+        D, s.e, s.a, s.b, s.current, s.F_wl, s.F_bl, p.net.R, steps, rounding
+    )
+    return kernels.share(amperes, p.I_out[n])
+
+
 def store(p: Problem, n: int, s: State) -> None:
     """Keep the inner quantities of solve n, if room for them was given."""
     if n < p.inner.shape[1]:
@@ -314,12 +324,12 @@ def store(p: Problem, n: int, s: State) -> None:
 
 
 def solve_directly(p: Problem, G: Array, n: int) -> None:
-    """Solve n of a problem on one linear array by sparse LU, refined with branch currents."""
+    """Solve n of a problem on one linear array directly, refined with branch currents."""
     s = open_state(p, n, (G.shape[0], G.shape[1]))
     solver = direct.Direct(p.net, G)
     np.multiply(G, s.e, out=s.current)
     largest = kernels.currents(s.current, p.I_in[n], p.I_out[n])
-    s.F_wl[:] = s.F_bl[:] = s.current
+    s.F_wl[:] = s.F_bl[:] = s.current  # all 0 where no current flows at all
     residual = 0.0 if largest == 0.0 else math.inf
     for _ in range(solves.MAX_CORRECTIONS):
         if residual <= RESIDUAL:
@@ -332,4 +342,4 @@ def solve_directly(p: Problem, G: Array, n: int) -> None:
         largest = kernels.currents(s.current, p.I_in[n], p.I_out[n])
         residual = true_residual(p.net, s, largest, float(G.max()))
     store(p, n, s)
-    p.report[n] = DIRECT, 0.0, residual
+    p.report[n] = DIRECT, 0.0, residual, uncertain_share(p, n, s, G, 0.0, 0.0)

@@ -34,12 +34,16 @@ from xbarspice.surrogate.linear import (
     open_state,
     store,
     true_residual,
+    uncertain_share,
     workspace,
 )
 
 __all__ = ["ClosedForm", "closed_form", "current", "slopes", "solve_generic", "solve_range"]
 
 Array = npt.NDArray[np.float64]
+
+SMALLEST_DRIVE = 1e-9
+"""Share of the drive below which raising it step by step is given up."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,7 +107,8 @@ def solve_range(
 
     `guess` holds the drops a and b, V, (2, rows, cols), from which the compiled Newton starts; it
     changes the number of steps, not the residual at which they end.
-    What the inner iterations leave unfinished is repeated with sparse LU, reported as `DIRECT`.
+    What the inner iterations leave unfinished, or Newton above the stated residual, is repeated
+    directly, reported as `DIRECT`.
     """
     if form is not None:
         rows, cols = G.shape[1:]
@@ -118,7 +123,7 @@ def solve_range(
     for n in range(start, stop):
         if form is None:
             solve_generic(p, device, G[p.index[n]], n)
-        if p.report[n, 2] == solves.UNFINISHED:
+        if p.report[n, 2] == solves.UNFINISHED or not p.report[n, 2] <= RESIDUAL:
             solve_generic(p, device, G[p.index[n]], n, direct=True)
 
 
@@ -146,10 +151,37 @@ def _correct(
 
 
 def solve_generic(p: Problem, device: Device, G: Array, n: int, *, direct: bool = False) -> None:
-    """Solve n of a problem on one array of any device; `direct` takes sparse LU in every step."""
-    net, s = p.net, open_state(p, n, (G.shape[0], G.shape[1]))
+    """Solve n of a problem on one array of any device; `direct` solves every step directly.
+
+    What Newton does not reach directly from the open circuit (equations that overflow there) is
+    reached by raising the drive in steps.
+    """
+    s = open_state(p, n, (G.shape[0], G.shape[1]))
+    with np.errstate(over="ignore", invalid="ignore"):
+        iterations, steps, residual = _newton(p, device, G, n, s, direct)
+        if direct and not residual <= RESIDUAL:
+            s, more, residual = _raised(p, device, G, n)
+            steps += more
+    if residual == solves.UNFINISHED:
+        p.report[n] = iterations, steps, residual, math.inf
+        return
+    kernels.currents(s.current, p.I_in[n], p.I_out[n])
+    store(p, n, s)
+    bound = uncertain_share(p, n, s, slopes(device, s.w, G), steps, solves.DEVICE_ROUNDING)
+    p.report[n] = DIRECT if direct else iterations, steps, residual, bound
+
+
+def _newton(
+    p: Problem, device: Device, G: Array, n: int, s: State, direct: bool
+) -> tuple[int, int, float]:
+    """Newton from a state, which it moves; iterations, steps and relative residual."""
+    net = p.net
     s.current[:] = current(device, s.w, G)
-    s.F_wl[:] = s.F_bl[:] = s.current
+    if s.a.any() or s.b.any():
+        kernels.network_residual_rows(s.current, s.a, net.wl.R, net.wl.ends, s.F_wl)
+        kernels.network_residual(s.current, s.b, net.bl.R, net.bl.ends, s.F_bl)
+    else:
+        s.F_wl[:] = s.F_bl[:] = s.current
     norm = _norm(net, s.F_wl, s.F_bl)
     largest, stiffest = kernels.currents(s.current, p.I_in[n], p.I_out[n]), float(G.max())
     iterations = steps = 0
@@ -161,11 +193,12 @@ def solve_generic(p: Problem, device: Device, G: Array, n: int, *, direct: bool 
                 break
             norm = _norm(net, s.F_wl, s.F_bl)
         D = slopes(device, s.w, G)
+        if not (np.isfinite(D).all() and math.isfinite(norm)):
+            break
         aim = max(0.1 * PCG_SHARE * largest, norm * min(0.1, norm / max(largest, norm)))
         a, b, left, used = _correct(net, D, s, aim, direct)
         if used < 0:
-            p.report[n] = iterations, steps, solves.UNFINISHED
-            return
+            return iterations, steps, solves.UNFINISHED
         iterations += used
         new_norm = _step(net, device, G, s, D, (a, b, left), norm)
         if not new_norm < norm:
@@ -174,8 +207,35 @@ def solve_generic(p: Problem, device: Device, G: Array, n: int, *, direct: bool 
         largest = kernels.currents(s.current, p.I_in[n], p.I_out[n])
     if not residual <= RESIDUAL:
         residual = true_residual(net, s, largest, stiffest)
-    store(p, n, s)
-    p.report[n] = DIRECT if direct else iterations, steps, residual
+    return iterations, steps, residual
+
+
+def _raised(p: Problem, device: Device, G: Array, n: int) -> tuple[State, int, float]:
+    """The state at the whole drive, reached from a small share of it; Newton steps, residual."""
+    whole = open_state(p, n, (G.shape[0], G.shape[1])).e
+    share, steps, residual = 1.0, 0, math.inf
+    s = open_state(p, n, whole.shape)
+    while not residual <= RESIDUAL and share > SMALLEST_DRIVE:
+        share /= 8
+        s = open_state(p, n, whole.shape)
+        s.e[:] = share * whole
+        s.w[:] = s.e
+        _, more, residual = _newton(p, device, G, n, s, True)
+        steps += more
+    while residual <= RESIDUAL and share < 1:
+        last, share = share, min(2 * share, 1.0)
+        D = slopes(device, s.w, G)
+        if not np.isfinite(D).all():
+            return s, steps, math.inf
+        F = D * ((share - last) * whole)  # the sources moved, and the slopes stay
+        a, b = Direct(p.net, D).correct(F, F)
+        s.a += a
+        s.b += b
+        s.e[:] = share * whole
+        s.w[:] = s.e - s.a - s.b
+        _, more, residual = _newton(p, device, G, n, s, True)
+        steps += more
+    return s, steps, residual if share == 1 else math.inf
 
 
 def _step(

@@ -23,7 +23,9 @@ from xbarspice.surrogate.kernels import (
     open_circuit,
     remaining,
     settle_rows,
+    share,
     stiff_current,
+    uncertainty,
 )
 from xbarspice.surrogate.ladders import (
     OPTIONS,
@@ -58,6 +60,8 @@ UNFINISHED = -1.0
 """Residual of a solve that was left to the direct method."""
 CUBIC, SINH = 1, 2
 """Device equations known to the compiled Newton: I = P V + Q V^3 and I = P sinh(Q V)."""
+DEVICE_ROUNDING = 32 * 2.0**-52
+"""Share of |I| + |w dI/dw| by which a nonlinear device is rounded (`Device.increasing`)."""
 RESIDUAL_MET = 1e-13
 """Relative residual below which the allowance for rounding need not be found."""
 MAX_CORRECTIONS = 4
@@ -146,6 +150,8 @@ def _linear_one(G, R, ends_wl, ends_bl, aims, work, lines, lane, I_out, I_in, re
         copy(e, w)
         a[:] = 0.0
         b[:] = 0.0
+        F[:] = 0.0
+        r[:] = 0.0
     for correction in range(MAX_CORRECTIONS):
         if residual <= aims[0]:
             break
@@ -169,6 +175,7 @@ def _linear_one(G, R, ends_wl, ends_bl, aims, work, lines, lane, I_out, I_in, re
     report[0] = iterations
     report[1] = 0.0
     report[2] = residual
+    report[3] = share(uncertainty(G, e, a, b, cur, F, r, R, 0.0, 0.0), I_out)
 
 
 @njit(**_OPTIONS)
@@ -181,7 +188,8 @@ def linear(
     `folded` is the array whose factors are in the scratch memory (-1: none). `aims` holds the
     stated residual, the share at which the gradients stop, the allowance for rounding and the
     limit of iterations. `inner` is (6, N or 0, rows, cols): V_wl, V_bl, I_device, device voltage,
-    drops a and b. `report` is (N, 3): iterations, Newton steps, residual. Returns the new `folded`.
+    drops a and b. `report` is (N, 4): iterations, Newton steps, residual, and what the
+    currents may be wrong by as a share of the largest output. Returns the new `folded`.
     """
     rows = G.shape[1]
     for n in range(start, stop):
@@ -371,6 +379,9 @@ def _newton_one(
     report[0] = iterations
     report[1] = steps
     report[2] = residual
+    report[3] = share(
+        uncertainty(D, e, a, b, cur, F_wl, F_bl, R, float(steps), DEVICE_ROUNDING), I_out
+    )
 
 
 @njit(**_OPTIONS)

@@ -13,6 +13,7 @@ from torch import Tensor
 from xbarspice import devices, engines
 from xbarspice.array import READ, Crossbar, Drive, LineEnds
 from xbarspice.devices import Device
+from xbarspice.engines.base import with_bound
 from xbarspice.errors import ConvergenceError, broken_rule
 from xbarspice.solution import Stats, Status
 from xbarspice.surrogate import adjoint
@@ -96,7 +97,7 @@ class _Solve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, problem: _Problem, *tensors: Tensor) -> tuple[Tensor, ...]:
         raw, saved = adjoint.forward(problem.crossbar, problem.drive)
-        problem.stats.append(raw.stats)
+        problem.stats.append(with_bound(raw, problem.crossbar, problem.drive))
         ctx.problem, ctx.state = problem, saved
         ctx.save_for_backward(*tensors)
         ctx.set_materialize_grads(False)

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import tomllib
 import warnings
 from collections.abc import Sequence
@@ -38,7 +37,7 @@ import numpy.typing as npt
 
 from xbarspice import devices
 from xbarspice.array import Crossbar, End
-from xbarspice.errors import InputError, TrustWarning, broken_rule
+from xbarspice.errors import InputError, TrustWarning, broken_rule, level_outside
 
 __all__ = [
     "AXES", "ERRORS", "LEVELS", "TrustMap", "TrustWarning", "equivalent_wire", "load", "packaged",
@@ -283,13 +282,5 @@ def warn_outside(
             f" {place[2]:g} ohm a segment with line ends, {c.device.name}, up to "
             f"{place[-1] * 1e6:.4g} uS and {V:.3g} V; {what}. "
             'Use engine="surrogate" (exact), or regenerate the map: xbarspice verify --map.',
-            TrustWarning, stacklevel=_outside(),
+            TrustWarning, stacklevel=level_outside(),
         )  # fmt: skip
-
-
-def _outside() -> int:
-    """Stack level of the first caller outside of the package, for `warnings.warn` above."""
-    frame, level = sys._getframe(1), 1
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("xbarspice"):
-        frame, level = frame.f_back, level + 1  # type: ignore[assignment]
-    return level

@@ -1,0 +1,137 @@
+"""Line currents of ohmic arrays to 60 digits: no code of the package, no subtraction of voltages.
+
+Every node is a number, every source and the ground too. Nodes without a source are removed one by
+one by the star-mesh rule, which only adds, multiplies and divides positive numbers: what is left is
+one conductance between each two sources, right in each digit but the last few. The current between
+two sources is that conductance times the difference of two given voltages.
+
+`line_currents` gives Decimals, `error` holds a solution against them.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, localcontext
+
+DIGITS = 60
+
+
+class _Joined:
+    """Nodes that are joined by 0 ohm have one name."""
+
+    def __init__(self):
+        self.of = {}
+
+    def name(self, node):
+        while node in self.of:
+            node = self.of[node]
+        return node
+
+    def join(self, node, other):
+        node, other = self.name(node), self.name(other)
+        if node == other:
+            return
+        if node[0] == "source":
+            node, other = other, node
+        self.of[node] = other
+
+
+def _resistors(crossbar):
+    """Triples (node, node, S) and the names of joined nodes; sources begin with "source"."""
+    rows, cols = crossbar.rows, crossbar.cols
+    joined, found = _Joined(), []
+
+    def resistor(a, b, R):
+        if R == 0:
+            joined.join(a, b)
+        else:
+            found.append((a, b, 1 / Decimal(R)))
+
+    for i in range(rows):
+        for j in range(cols - 1):
+            resistor(("w", i, j), ("w", i, j + 1), crossbar.R_wl)
+    for i in range(rows - 1):
+        for j in range(cols):
+            resistor(("b", i, j), ("b", i + 1, j), crossbar.R_bl)
+    end_R = {"driven": crossbar.R_driver, "sensed": crossbar.R_sense}
+    word = [[("w", i, 0), ("w", i, cols - 1)] for i in range(rows)]
+    bit = [[("b", 0, j), ("b", rows - 1, j)] for j in range(cols)]
+    for name, kinds, nodes in (("in", crossbar.wl_ends, word), ("out", crossbar.bl_ends, bit)):
+        for line, pair in enumerate(kinds):
+            for end, node in zip(pair, nodes[line], strict=True):
+                if end != "floating":
+                    # a ground of its own for each line keeps the sense currents apart
+                    resistor(node, ("source", name, line, str(end)), end_R[str(end)])
+    G = crossbar.G
+    for i in range(rows):
+        for j in range(cols):
+            if G[i, j] > 0:
+                found.append((("w", i, j), ("b", i, j), Decimal(float(G[i, j]))))
+    return found, joined
+
+
+def _between_sources(found, joined):
+    """Conductance between each two sources, {source: {source: S}}."""
+    g = {}
+    for a, b, value in found:
+        a, b = joined.name(a), joined.name(b)
+        if a == b:
+            continue
+        for x, y in ((a, b), (b, a)):
+            row = g.setdefault(x, {})
+            row[y] = row.get(y, Decimal(0)) + value
+    while True:
+        inner = [n for n in g if n[0] != "source"]
+        if not inner:
+            return g
+        node = min(inner, key=lambda n: len(g[n]))
+        row = g.pop(node)
+        total = sum(row.values())
+        for x in row:
+            del g[x][node]
+        around = list(row)
+        for k, x in enumerate(around):
+            for y in around[k + 1 :]:
+                value = row[x] * row[y] / total
+                g[x][y] = g[x].get(y, Decimal(0)) + value
+                g[y][x] = g[x][y]
+
+
+def line_currents(crossbar, V_in, V_out):
+    """`I_in` (rows) and `I_out` (cols) of one ohmic array as lists of Decimal, A.
+
+    The ends of a line together give what its devices take: what flows from end to end of the same
+    line is counted with both signs.
+    """
+    with localcontext() as context:
+        context.prec, context.Emin, context.Emax = DIGITS, -99999, 99999
+        g = _between_sources(*_resistors(crossbar))
+        given = {"in": V_in, "out": V_out}
+
+        def volts(source):
+            _, name, line, end = source
+            return Decimal(float(given[name][line])) if end == "driven" else Decimal(0)
+
+        lines = {"in": [Decimal(0)] * crossbar.rows, "out": [Decimal(0)] * crossbar.cols}
+        for source, row in g.items():
+            for other, value in row.items():
+                lines[source[1]][source[2]] += value * (volts(source) - volts(other))
+        return lines["in"], [-current for current in lines["out"]]
+
+
+def error(crossbar, V_in, V_out, solution):
+    """Largest error of `I_out` and `I_in` as a share of the largest exact output current.
+
+    The output currents are those of the word lines where no bit line has an end. Infinity stands
+    for an error of outputs that are exactly 0.
+    """
+    exact = line_currents(crossbar, V_in, V_out)
+    off = max(
+        abs(Decimal(float(answer)) - value)
+        for given, values in ((solution.I_in, exact[0]), (solution.I_out, exact[1]))
+        for answer, value in zip(given, values, strict=True)
+    )
+    by_bit_lines = any(end != "floating" for pair in crossbar.bl_ends for end in pair)
+    largest = max(abs(value) for value in exact[1 if by_bit_lines else 0])
+    if largest == 0:
+        return 0.0 if off == 0 else float("inf")
+    return float(off / largest)
