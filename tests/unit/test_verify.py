@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from xbarspice.config import GateConfig, RunConfig
 from xbarspice.engines.nodal import NodalEngine
 from xbarspice.errors import InputError
 from xbarspice.mapping import map_network
-from xbarspice.report.tables import verdict
+from xbarspice.report.tables import gate_items, verdict
 from xbarspice.studies.crosscheck import crosscheck
 from xbarspice.studies.inference import energies, infer
 from xbarspice.studies.verify.inputs import NO_CLASS, Inputs, box, joined, random_inputs
@@ -118,6 +120,34 @@ def test_a_wrong_engine_is_found_with_place_and_reason():
     assert 1e-5 < wrong.worst < 1.1e-4
     assert int(np.argmax(record.errors)) in range(6)
     assert any("Wires" in words for words in record.layers[0].worst_cell.why)
+
+
+class Weak(Tilted):
+    """The same, and it says so."""
+
+    name = "weak"
+
+    def _solve(self, state, crossbar, drive, full):
+        raw = super()._solve(state, crossbar, drive, full)
+        return replace(raw, error=None, stats=replace(raw.stats, error_at_most=float("nan")))
+
+
+@pytest.mark.filterwarnings("ignore::xbarspice.errors.AccuracyWarning")
+def test_a_right_engine_is_not_blamed_for_a_weak_reference():
+    """Differences are judged by the limit plus the error bounds of both, which the page shows."""
+    mapped = map_network(small_network(), device="sinh_tio2", R_wl=2.0)
+    x = np.random.default_rng(0).random((6, 2))
+    check = crosscheck(mapped, x, engines=("surrogate",), reference=Weak())
+    reference, surrogate = check.engines
+    assert 1e-5 < reference.error_bound < 1e-3
+    assert 0 < surrogate.error_bound < 1e-9
+    gate = next(g for g in check.gates if g.name == "surrogate: worst current error")
+    assert gate.limit < gate.value <= gate.allowance
+    assert gate.passed
+    (table,) = gate_items(check.record())
+    assert "of error bounds" in str(table.rows[0])
+    # a reference that is as wrong and says that it is right is still found out
+    assert not crosscheck(mapped, x, engines=("surrogate",), reference=Tilted()).passed
 
 
 def test_every_named_gate_judges_its_own_quantity():

@@ -33,10 +33,13 @@ def junit(record: dict[str, Any]) -> str:
             {"classname": "xbarspice.crosscheck", "name": _clean(gate["name"]), "time": "0"},
         )  # fmt: skip
         properties = ET.SubElement(case, "properties")
-        for name in ("value", "limit"):
-            ET.SubElement(properties, "property", {"name": name, "value": repr(gate[name])})
+        for name in ("value", "limit", "allowance"):
+            if name in gate:
+                ET.SubElement(properties, "property", {"name": name, "value": repr(gate[name])})
         if not gate["passed"]:
             message = f"value {gate['value']!r} exceeds the limit {gate['limit']!r}"
+            if gate.get("allowance"):
+                message += f" by more than the error bounds {gate['allowance']!r}"
             failure = ET.SubElement(case, "failure", {"message": message, "type": "gate"})
             failure.text = _clean(f"{gate['name']}: {message}")
     if found := record.get("findings"):

@@ -65,13 +65,22 @@ def scope(record: dict[str, Any]) -> str:
     return " ".join(parts)
 
 
+def _limit(gate: dict[str, Any]) -> str:
+    """A limit, and what error bounds add to it where that is 1 % of it or more."""
+    allowance = gate.get("allowance") or 0.0
+    more = (
+        f" + {units.error(allowance)} of error bounds" if allowance >= 0.01 * gate["limit"] else ""
+    )
+    return units.error(gate["limit"]) + more
+
+
 def gate_items(record: dict[str, Any]) -> list[Item]:
     """The table of gates, as listed in JUnit XML."""
     rows = [
         (
             g["name"],
             units.error(g["value"]),
-            units.error(g["limit"]),
+            _limit(g),
             "PASS" if g["passed"] else "FAIL",
         )
         for g in record.get("gates") or []
@@ -122,6 +131,7 @@ def summary_section(record: dict[str, Any]) -> Section:
     rows += [
         row("Worst current error", "-", lambda e: largest(e, "worst")),
         row("Rms current error", "-", lambda e: largest(e, "rms")),
+        row("Error bound", "-", lambda e: units.error(e.get("error_bound"))),
         row("Kirchhoff residual", "-", lambda e: units.error(e.get("kirchhoff"))),
         row("Energy an inference, mean", "-", _mean_energy),
         row("Time", "-", lambda e: units.si(e.get("seconds"), "s", 3)),
@@ -135,7 +145,9 @@ def summary_section(record: dict[str, Any]) -> Section:
     items: list[Item] = [
         Table(caption=f"Engines over {points} inputs", head=head, rows=rows),
         Text(text=remark + "Current errors: of the worst layer, relative to its largest reference "
-                  "current. The Kirchhoff residual: relative to the largest current.", note=True),
+                  "current. The error bound: what an engine's currents may be wrong by, relative "
+                  "to the same; gates add those of both engines to their limit. "
+                  "The Kirchhoff residual: relative to the largest current.", note=True),
     ]  # fmt: skip
     if record.get("software_accuracy") is None and predictions:
         items.append(

@@ -243,11 +243,25 @@ def _gates(check: CrossCheck, limits: GateConfig, findings: int) -> list[Gate]:
         found.append((of_search[target][0], value, of_search[target][1]))
     if check.given is not None:
         found.append(("currents that came with the array", check.given.worst, limits.given))
+    allowed = _allowances(check)
     return [
-        Gate(name=name, value=value, limit=limit, passed=bool(value <= limit))
+        Gate(
+            name=name, value=value, limit=limit, allowance=allowed.get(name, 0.0),
+            passed=bool(value <= limit + allowed.get(name, 0.0)),
+        )
         for name, value, limit in found
         if limit is not None
-    ]
+    ]  # fmt: skip
+
+
+def _allowances(check: CrossCheck) -> dict[str, float]:
+    """What the error bounds of an engine and of the reference add to the limits of currents."""
+    out = {}
+    for e in check.engines[1:]:
+        known = [b for b in (e.error_bound, check.engines[0].error_bound) if b == b]
+        for kind in ("worst", "rms"):
+            out[f"{e.engine}: {kind} current error"] = sum(known)
+    return out
 
 
 def results_tree(check: CrossCheck, x: npt.ArrayLike, y: npt.ArrayLike | None) -> dict[str, Any]:

@@ -104,6 +104,10 @@ class EngineRecord:
             first 100 of their points.
         agreement: share of equal predictions.
         kirchhoff: largest relative Kirchhoff residual over all passes.
+        error_bound: what its currents may be wrong by at the voltages that it was given, over the
+            layer's largest reference current, the largest of all layers; from the error bounds of
+            its solutions (`Stats.error_at_most`). NaN where none is known: an approximate level,
+            or a device that is not known to be increasing.
         layers: errors layer by layer.
         errors: worst output-current error of every input over all layers, (points,).
         energy: energy of every inference, J, (points,); see `inference.energies`.
@@ -117,6 +121,7 @@ class EngineRecord:
     kirchhoff: float
     notes: tuple[str, ...]
     layers: tuple[LayerRecord, ...]
+    error_bound: float = float("nan")
     agreement: float = 1.0
     differing: tuple[int, ...] = ()
     errors: tuple[float, ...] = field(default=(), repr=False)
@@ -137,9 +142,14 @@ class GivenRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """One condition: `value` must not exceed `limit`."""
+    """One condition: `value` must not exceed `limit`, by more than `allowance`.
+
+    The allowance of a difference between two engines is the sum of their error bounds: two right
+    answers may differ by that much.
+    """
 
     name: str
     value: float
     limit: float
     passed: bool
+    allowance: float = 0.0
