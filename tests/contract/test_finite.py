@@ -80,7 +80,7 @@ CASES = {
     "one cell": (np.full((1, 1), 3e-4), [0.2], Broken()),
     "slope is NaN": (np.full((3, 2), 3e-4), [0.2, 0.1, -0.2], BrokenSlope()),
     "linear slope is NaN": (np.full((3, 2), 3e-4), [0.2, 0.1, -0.2], BrokenLinear()),
-    "ohmic overflows": (np.full((3, 2), 1e200), [1e200, 1.0, 1.0], "ohmic"),
+    "ohmic overflows": (np.full((3, 2), 1e15), [1e300, 1.0, 1.0], "ohmic"),
 }
 WIRES = {"usual": {}, "no wires": {"R_wl": 0.0, "R_bl": 0.0}, "ends": {"R_driver": 1.0}}
 
@@ -168,7 +168,7 @@ def test_the_gradients_forward_is_checked_too():
 
 def test_an_effective_matrix_is_finite_or_refused():
     for dtype in (np.float64, np.float32):
-        crossbar = xb.Crossbar(np.full((3, 3), 1e38), R_wl=0, R_bl=1e-300)
+        crossbar = xb.Crossbar(np.full((3, 3), 1e15), R_wl=0, R_bl=1e-30)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
