@@ -27,7 +27,8 @@ mapped = map_network(
 folder = Path("tapeout")
 folder.mkdir()
 record = tapeout(mapped, split.x_test[:4], folder, load("demo"))
-print("layout against netlist:", "clean" if record["passed"] else "FAIL")
+looked_at = record["tiles"][0]["lvs"]["looked_at"]
+print("layout against netlist:", f"clean ({looked_at})" if record["passed"] else "FAIL")
 for name, assumed in record["wires"]["assumed"].items():
     print(f"{name:8s} assumed {assumed:.3f} ohm, drawn {record['wires']['drawn'][name]:.3f} ohm")
 print(f"{len(record['files'])} files in {folder}/, listed with their hashes in manifest.json")

@@ -346,6 +346,9 @@ def test_record_and_page_say_how_the_accuracy_changes_with_the_drawn_wires(tmp_p
         assert effect["agreement_with_software"][name] == np.mean(found == y_of(net, x))
     assert effect["accuracy"]["assumed"] < effect["accuracy"]["drawn"]
     page = (out / "report.html").read_text()
+    scope = "lines and devices compared; pads, vias and sizes not looked at"
+    assert record["tiles"][0]["lvs"]["looked_at"] == scope
+    assert page.count(scope) == 1 + len(record["tiles"])
     for words in (f"{100 * effect['accuracy']['drawn']:.2f} %", "200 ohm", "1 ohm", "PASS"):
         assert words in page
     assert check_folder(out).passed

@@ -117,6 +117,10 @@ def netlist(
     whole: Annotated[
         bool, typer.Option("--whole", help="Also network.cir: all passes and neurons, for ngspice.")
     ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name before the cells of CDL; by default from the content."),
+    ] = None,
     inputs: Inputs = None,
     random: Random = 2,
     activation: Activation = None,
@@ -125,7 +129,11 @@ def netlist(
     settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """Write one netlist for every array pass of a mapped network."""
+    """Write one deck for every array pass of a mapped network, or (CDL) one design of its arrays.
+
+    Decks print the currents of their sources. What a deck loads lies beside it (VACASK: the
+    Verilog-A module of the device).
+    """
     from xbarspice.cli import steps
     from xbarspice.netlist import write_network
 
@@ -134,7 +142,7 @@ def netlist(
     network = steps.mapped_network(mapped, run, activation)
     x, _ = steps.inputs(network.network, inputs, random, run.seed)
     with run_folder(out) as folder:
-        names = steps.write_netlists(network, x, folder, dialect)
+        names = steps.write_netlists(network, x, folder, dialect, name)
         if whole:
             names.append("network.cir")
             (folder / names[-1]).write_text(write_network(network, x), encoding="utf-8")

@@ -127,7 +127,9 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
         "folder": str(out),
         "files": len(record["files"]),
         "tiles": ["x".join(map(str, t["shape"])) for t in record["tiles"]],
-        "LVS": "clean" if record["passed"] else [f"{f['kind']}: {f['place']}" for f in faults],
+        "LVS": f"clean ({record['tiles'][0]['lvs']['looked_at']})"
+        if record["passed"]
+        else [f"{f['kind']}: {f['place']}" for f in faults],
         "wires_assumed_ohm": record["wires"]["assumed"],
         "wires_drawn_ohm": record["wires"]["drawn"],
         **({"accuracy": effect["accuracy"]} if effect["accuracy"] else {}),

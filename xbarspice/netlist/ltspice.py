@@ -43,14 +43,15 @@ class LTspice(SpiceDialect):
     def sources(self, bench: Bench) -> list[str]:
         abstol, vntol = map(decimal, bench.tolerances)
         options = f".options numdgt=15 reltol=1e-12 abstol={abstol} vntol={vntol} gmin=1e-20"
+        save = ".save " + " ".join(f"I({s.name})" for s in (*bench.drives, *bench.senses))
         if bench.vectors == 1:
-            return [*self.constants(bench), *self.senses(bench), options, ".op"]
+            return [*self.constants(bench), *self.senses(bench), options, save, ".op"]
         drives = []
         for s in bench.drives:
             pairs = ", ".join(f"{k}, {decimal(v)}" for k, v in enumerate(s.volts))
             drives.append(f"{s.name} {self.node(s.node)} 0 {{table(vec, {pairs})}}")
         step = f".step param vec 0 {bench.vectors - 1} 1"
-        return [*drives, *self.senses(bench), options, step, ".op"]
+        return [*drives, *self.senses(bench), options, save, step, ".op"]
 
 
 LTSPICE = LTspice()

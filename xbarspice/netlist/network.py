@@ -54,8 +54,6 @@ PIVREL = 0.1
 runs of small ohmic networks (46, KLU) broke Kirchhoff's law by 1e-9 to 6e-8 and 39 more missed the
 nodal engine's sums by more than 1e-13; at 0.1 the worst of the 96 missed them by 8e-14."""
 
-_NAMES_A_LINE = 8
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NetworkNetlist:
@@ -96,7 +94,7 @@ def write_network(mapped: MappedNetwork, x: npt.ArrayLike) -> str:
     lines = [
         *network_circuit(net),
         network_options(net, klu=True),
-        *_save_cards(_neurons(net)),
+        *dialect.save_cards(_neurons(net)),
         "* By hand: ngspice -b <this file>. optran keeps a failure from being papered over.",
         ".control",
         "set numdgt=15",
@@ -339,10 +337,3 @@ def _neurons(net: NetworkNetlist) -> list[str]:
     sizes = net.mapped.network.sizes[1:]
     sums = [f"v(z{k}_{j})" for k, size in enumerate(sizes) for j in range(size)]
     return [*sums, "v(class)"]
-
-
-def _save_cards(names: list[str]) -> list[str]:
-    return [
-        ".save " + " ".join(names[k : k + _NAMES_A_LINE])
-        for k in range(0, len(names), _NAMES_A_LINE)
-    ]

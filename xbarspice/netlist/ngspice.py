@@ -17,7 +17,7 @@ exactly then and costs nothing elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -38,6 +38,7 @@ __all__ = [
     "options",
     "passive",
     "plateaus",
+    "save_cards",
     "subcircuit",
     "tolerances",
     "write",
@@ -70,8 +71,11 @@ _NAMES_A_LINE = 8
 
 
 def write(netlist: Netlist) -> str:
-    """The complete deck: header, elements, and a control section that prints all results."""
-    lines = [*circuit(netlist), f".options {options(netlist)} klu", *saves(netlist, nodes=True)]
+    """The complete deck: header, elements, and a control section that prints what is saved.
+
+    Saved are the currents of all sources and the voltages of the driven nodes.
+    """
+    lines = [*circuit(netlist), f".options {options(netlist)} klu", *saves(netlist, nodes=False)]
     run = "op" if netlist.vectors == 1 else f"dc Vidx 0 {netlist.vectors - 1} 1"
     lines += [
         "* By hand: ngspice -b <this file>. Without aids a floating node or a failure to converge",
@@ -246,6 +250,11 @@ def saves(netlist: Netlist, *, nodes: bool) -> list[str]:
     names += [f"i({n})" for s in (netlist.word_senses, netlist.bit_senses) for n in s.names]
     volts = [n for s in _driven(netlist) for n in s.nodes] + (netlist.nodes if nodes else [])
     names += [f"v({n})" for n in dict.fromkeys(volts)]
+    return save_cards(names)
+
+
+def save_cards(names: Sequence[str]) -> list[str]:
+    """`.save` cards of some vectors, ``i(...)`` or ``v(...)``."""
     return [
         ".save " + " ".join(names[k : k + _NAMES_A_LINE])
         for k in range(0, len(names), _NAMES_A_LINE)

@@ -8,7 +8,7 @@ from xbarspice.devices import Device
 from xbarspice.devices.forms import default_parameters, spice_body
 from xbarspice.netlist.dialect import Bench
 from xbarspice.netlist.hierarchy import DECK, Element, mem_model
-from xbarspice.netlist.ngspice import SWEEP, plateaus, tolerances
+from xbarspice.netlist.ngspice import SWEEP, plateaus, save_cards, tolerances
 from xbarspice.netlist.ngspice import write as write_deck
 from xbarspice.netlist.records import Netlist
 from xbarspice.netlist.spice import SpiceDialect
@@ -57,7 +57,11 @@ class Ngspice(SpiceDialect):
         osdi = [f"pre_osdi {bench.model}.osdi"] if bench.form == "verilog_a" else []
         volts = max((abs(v) for s in bench.drives for v in s.volts), default=0.0)
         options = tolerances(bench.slope, volts)
-        return [*lines, f".options {options} klu", ".control", *osdi, "set numdgt=15",
+        kind = "V" if bench.vectors == 1 else "B"
+        saved = [f"i({kind}{s.name[1:]})" for s in bench.drives]
+        saved += [f"i({s.name})" for s in bench.senses]
+        lines += [f".options {options} klu", *save_cards(saved)]
+        return [*lines, ".control", *osdi, "set numdgt=15",
                 "optran 1 1 1 0 0 0", run, "print all", ".endc"]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.tapeout import layout
+from xbarspice.tapeout.lvs import SCOPE
 from xbarspice.tapeout.technology import Technology
 
 __all__ = ["write"]
@@ -33,7 +34,8 @@ def write(record: dict[str, Any], folder: Path, path: Path) -> Path:
     faults = sum(len(tile["lvs"]["faults"]) for tile in record["tiles"])
     verdict = Verdict(
         state="pass" if good else "fail", word="PASS" if good else "FAIL",
-        text="KLayout's netlist of every drawing matches its CDL netlist; every text was read back."
+        text=f"KLayout's netlist of every drawing matches its CDL netlist ({SCOPE}); every design "
+        "was read back."
         if good else f"{faults} faults in the drawings.",
     )  # fmt: skip
     sections = [
@@ -82,7 +84,7 @@ def _tile(k: int, tile: dict[str, Any], record: dict[str, Any], folder: Path) ->
     lvs = tile["lvs"]
     rows, cols = tile["shape"]
     figures = [
-        ("layout and netlist", "PASS" if lvs["clean"] else "FAIL"),
+        ("layout and netlist", f"{'PASS' if lvs['clean'] else 'FAIL'} ({SCOPE})"),
         ("devices", str(lvs["devices"])),
         ("wire segments and leads", str(lvs["segments"])),
         ("sha256 of G", tile["G_sha256"][:16]),

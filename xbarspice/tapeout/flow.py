@@ -23,7 +23,7 @@ from xbarspice.netlist.writers import dialects
 from xbarspice.studies.inference import infer
 from xbarspice.tapeout import layout as drawing
 from xbarspice.tapeout.check import INPUTS, MANIFEST, NETWORK
-from xbarspice.tapeout.lvs import LvsReport, cdl_of, compare_layout
+from xbarspice.tapeout.lvs import SCOPE, LvsReport, cdl_of, compare_layout
 from xbarspice.tapeout.netlists import refuse_form, write_netlists
 from xbarspice.tapeout.program import plan
 from xbarspice.tapeout.technology import Technology
@@ -169,6 +169,7 @@ def _draw_tile(
 def _lvs_record(report: LvsReport) -> dict[str, Any]:
     return {
         "clean": report.clean,
+        "looked_at": SCOPE,
         "netlists_match": report.matched,
         "devices": report.devices,
         "segments": report.segments,

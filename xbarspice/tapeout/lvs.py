@@ -21,7 +21,10 @@ from xbarspice.tapeout.technology import Technology
 if TYPE_CHECKING:
     import klayout.db as kdb
 
-__all__ = ["TOLERANCE", "LvsReport", "cdl_of", "compare_layout"]
+__all__ = ["SCOPE", "TOLERANCE", "LvsReport", "cdl_of", "compare_layout"]
+
+SCOPE = "lines and devices compared; pads, vias and sizes not looked at"
+"""What `compare_layout` looks at; every verdict that is shown says it."""
 
 TOLERANCE = 1e-9
 """Relative difference of a segment's resistance that counts as another value."""
@@ -32,7 +35,8 @@ class LvsReport:
     """The verdict on one drawing.
 
     Attributes:
-        clean: KLayout's comparison matched every net, pin and device, and no place is wrong.
+        clean: KLayout's comparison matched every net, pin and device, and no place is wrong; of the
+            drawing, that is what `SCOPE` says.
         matched: KLayout's own verdict.
         faults: what is wrong, and where.
         wires: R_wl, R_bl, R_driver, R_sense in ohm as extracted (0 where there is no segment).
