@@ -281,3 +281,16 @@ def test_outputs_that_vanish_are_not_refused():
         got = xb.solve(crossbar, np.full(4, 0.3), np.full(3, 0.3), engine=engine)
         assert np.abs(got.I_out).max() <= 1e-18
         assert not any("may be wrong" in note for note in got.stats.notes)
+
+
+def test_large_arrays_are_not_measured_unasked(monkeypatch):
+    """What is known beforehand stands in a note; reading the bound measures it."""
+    monkeypatch.setattr(base, "SLOW", 10)
+    monkeypatch.setattr(base, "_said", set())
+    crossbar, V = _table(1e-4, 1e3, 1e3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        got = xb.solve(crossbar, V)
+    assert base.SAID < got.stats.error_at_most <= base.UNMEASURED
+    assert "stats.error_bound measures it" in got.stats.notes[-1]
+    assert exact.error(crossbar, V, np.zeros(4), got) <= got.stats.error_bound <= base.SAID

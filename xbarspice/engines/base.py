@@ -28,7 +28,12 @@ REFUSED = 1e-3
 ZERO = 1e-12
 """Share of the largest device's current at the drive voltage below which outputs count as 0: no
 share of them is promised or judged."""
-LARGE = 100_000
+SLOW = 50_000
+"""Nodes of an array above which a reference takes seconds: it is measured when it is asked for, or
+to refuse. Rounding of 100 000 voltages alone leaves an upper bound of some 1e-9, so that up to"""
+UNMEASURED = 1e-6
+"""this upper bound a note says it, and no warning."""
+LARGE = 300_000
 """Nodes of an array above which no reference is sought."""
 
 
@@ -76,15 +81,15 @@ class ErrorBound:
 
         if not self.crossbar.device.is_increasing():
             return math.nan
-        if self.large:
+        if self.nodes > LARGE:
             return math.inf if math.isnan(self.at_most) else self.at_most
         amperes, output = self.measure(np.arange(len(self.I_out))).max(axis=1, initial=0.0)
         return float(share(amperes, output))
 
     @property
-    def large(self) -> bool:
-        """Whether the array is too large for a reference."""
-        return 2 * self.crossbar.rows * self.crossbar.cols > LARGE
+    def nodes(self) -> int:
+        """Nodes of one array."""
+        return 2 * self.crossbar.rows * self.crossbar.cols
 
     def measure(self, members: Index) -> Array:
         """Error and least largest output of some solves, A, (2, members)."""
@@ -214,7 +219,10 @@ class Engine(abc.ABC):
             return replace(raw, stats=stats)
         text = f"a current may be wrong by {worst:.2g} of the largest output current"
         if worst <= REFUSED:
-            _warn(f"{self.name} engine: {text}")
+            if bound.measured is not None or worst > UNMEASURED:
+                _warn(f"{self.name} engine: {text}")
+            else:
+                text += " (an upper bound; stats.error_bound measures it)"
             return replace(raw, stats=replace(stats, notes=(*notes, text)))
         if check:
             raise ConvergenceError(
@@ -255,7 +263,7 @@ def _worst(bound: ErrorBound, error: Array) -> float:
     """Largest error of an answer as a share of its outputs, measured where `error` is too large."""
     from xbarspice.engines.bound import outputs, share
 
-    if bound.large and error.max() <= REFUSED:
+    if bound.nodes > LARGE or (bound.nodes > SLOW and error.max() <= REFUSED):
         return float(error.max())
     weak = ~(error <= SAID)
     output = outputs(bound.crossbar, bound.I_out, bound.I_in)

@@ -262,7 +262,12 @@ def uncertainty(
             size = add(absolute(take(e, i, j, n)), absolute(take(a, i, j, n)))
             volts = fma(take(D, i, j, n), add(size, absolute(take(b, i, j, n))), volts)
     devices, by_volts, wires = _magnitudes(current), total(volts), _wire_currents(a, b, R)
-    lost = (8.0 + 2.0 * (rows + cols)) * devices + 12.0 * wires + (8.0 + 4.0 * steps) * by_volts
+    # a Kirchhoff sum takes three roundings of a wire current at each of its ends and two additions;
+    # a sum over a line takes one a cell, and no line carries more than its cells at the largest
+    line = (rows + cols) * max(rows, cols) * largest(current)
+    merged = cols * devices if R[0] == 0.0 else 0.0
+    merged += rows * devices if R[1] == 0.0 else 0.0
+    lost = 8.0 * devices + line + merged + 8.0 * wires + (8.0 + 4.0 * steps) * by_volts
     left = _magnitudes(F_wl) + _magnitudes(F_bl)
     return SLACK * (left + UNIT * lost + rounding * (devices + by_volts))
 
