@@ -116,21 +116,7 @@ class ImportedModel:
         Exported graphs name types (of zeros that they make, of casts); those that are the type
         of the parameters become float64 with them.
         """
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # torch's own, of copying its trees
-            module = copy.deepcopy(self.module)
-        dtypes = {t.dtype for t in _state(module) if t.is_floating_point()}
-        module = module.double()
-        if isinstance(module, torch.fx.GraphModule):
-            for node in module.graph.nodes:
-                arguments = (node.args, node.kwargs)
-                node.args, node.kwargs = pytree.tree_map(
-                    lambda value: torch.float64 if value in dtypes else value,
-                    arguments,
-                    is_leaf=lambda value: isinstance(value, (torch.dtype, torch.fx.Node)),
-                )
-            module.recompile()
-        return module
+        return double_copy(self.module)
 
     def _tensors(self, x: Any, dtype: torch.dtype | None) -> Tensors:
         """Inputs as tensors of the model's types; floating ones as `dtype` where given."""
@@ -172,6 +158,25 @@ class ImportedModel:
             _check_independent(call, *first)
         joined = (torch.cat(parts)[:points] for parts in zip(*outputs, strict=True))
         return _single(tuple(joined))
+
+
+def double_copy(module: torch.nn.Module) -> torch.nn.Module:
+    """A copy of any module that computes in float64; see `ImportedModel.in_double`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch's own, of copying its trees
+        out = copy.deepcopy(module)
+    dtypes = {t.dtype for t in _state(out) if t.is_floating_point()}
+    out = out.double()
+    if isinstance(out, torch.fx.GraphModule):
+        for node in out.graph.nodes:
+            arguments = (node.args, node.kwargs)
+            node.args, node.kwargs = pytree.tree_map(
+                lambda value: torch.float64 if value in dtypes else value,
+                arguments,
+                is_leaf=lambda value: isinstance(value, (torch.dtype, torch.fx.Node)),
+            )
+        out.recompile()
+    return out
 
 
 def _state(module: torch.nn.Module) -> list[torch.Tensor]:

@@ -2,7 +2,7 @@
 
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn.attention import CrossbarMultiheadAttention
-from xbarspice.nn.convert import convert, crossbar_layers, program, to_torch
+from xbarspice.nn.convert import convert, copy_circuit, crossbar_layers, program, to_torch
 from xbarspice.nn.convolution import (
     CrossbarConv1d,
     CrossbarConv2d,
@@ -12,6 +12,7 @@ from xbarspice.nn.convolution import (
     CrossbarConvTranspose3d,
 )
 from xbarspice.nn.coverage import Coverage, coverage
+from xbarspice.nn.graph import register_operator
 from xbarspice.nn.layers import CrossbarLayer
 from xbarspice.nn.linear import CrossbarLinear
 from xbarspice.nn.matrix import ArrayMatrix, RangeRecord, Tile, quantise
@@ -56,6 +57,7 @@ __all__ = [
     "TensorSolution",
     "Tile",
     "convert",
+    "copy_circuit",
     "coverage",
     "crossbar_layers",
     "effective_matrix",
@@ -64,6 +66,7 @@ __all__ = [
     "program",
     "quantise",
     "register",
+    "register_operator",
     "solve",
     "through",
     "to_torch",

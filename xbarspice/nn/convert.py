@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import fnmatch
+import warnings
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
 from xbarspice.config import child_seed
@@ -15,12 +17,14 @@ from xbarspice.errors import InputError, broken_rule
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import origin, ranges
 from xbarspice.nn.batchnorm import fold
+from xbarspice.nn.coverage import ATTRIBUTE as PRODUCTS
 from xbarspice.nn.coverage import measure
+from xbarspice.nn.graph import lift
 from xbarspice.nn.layers import CrossbarLayer
 from xbarspice.nn.registry import layer_types, registered_parent, replacement
 from xbarspice.nn.use import watch
 
-__all__ = ["convert", "crossbar_layers", "program", "to_torch"]
+__all__ = ["convert", "copy_circuit", "crossbar_layers", "program", "to_torch"]
 
 Configs = ArrayConfig | Mapping[str, ArrayConfig | None]
 
@@ -60,8 +64,11 @@ def convert(
         InputError: nothing stands on arrays; a name fits no layer; a layer's forward, weight or
             options cannot be carried over exactly.
     """
-    _chosen(model, config, exclude)  # refuses before any work
+    if not isinstance(model, fx.GraphModule):
+        _chosen(model, config, exclude)  # refuses before any work
     out = _copy(model)
+    if isinstance(out, fx.GraphModule):
+        out = lift(out, batchnorm=fold_batchnorm)
     if fold_batchnorm:
         out = fold(out)
     chosen = _chosen(out, config, exclude)
@@ -89,9 +96,22 @@ def convert(
     return out
 
 
+def copy_circuit(model: nn.Module) -> Any:
+    """A deep copy of a converted model with all that `convert` keeps on it.
+
+    torch's copy of an exported graph leaves out what is not its own.
+    """
+    out = _copy(model)
+    for name in (origin.ATTRIBUTE, PRODUCTS):
+        if name in model.__dict__:
+            object.__setattr__(out, name, model.__dict__[name])
+    watch(out)
+    return out
+
+
 def to_torch(model: nn.Module) -> Any:
     """A deep copy of a converted model with plain `torch.nn` layers in place of the arrays."""
-    out = copy.deepcopy(model)
+    out = _copy(model)
     watch(out, False)
     made: dict[int, Callable[[nn.Module], nn.Module]] = {}
     for layer in out.modules():
@@ -104,7 +124,9 @@ def to_torch(model: nn.Module) -> Any:
 
 def _copy(model: nn.Module) -> nn.Module:
     try:
-        return copy.deepcopy(model)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch's own, of exported graphs
+            return copy.deepcopy(model)
     except RuntimeError as error:  # torch refuses to copy tensors that a hook has computed
         raise broken_rule(
             "a model must be one that copy.deepcopy can copy",
@@ -144,7 +166,10 @@ def _convertible(model: nn.Module) -> dict[str, nn.Module]:
     """Layers that can or might stand on arrays; parts of such a layer belong to it."""
     out: dict[str, nn.Module] = {}
     for name, layer in model.named_modules(remove_duplicate=False):
-        inside = any(name.startswith(f"{other}.") or other == "" for other in out)
+        inside = any(
+            type(owner) is nn.MultiheadAttention and name.startswith(f"{path}." if path else "")
+            for path, owner in out.items()
+        )
         if not inside and registered_parent(layer) is not None:
             out[name] = layer
     return out
@@ -277,9 +302,13 @@ def _replace(model: nn.Module, made: Mapping[int, Callable[[nn.Module], nn.Modul
 
     if id(model) in made:
         return new(model)
-    for parent in list(model.modules()):
+    parents = deque(model.modules())  # from the root on: a layer is made before its parts are
+    while parents:
+        parent = parents.popleft()
         for key, child in list(parent._modules.items()):
             if child is not None and id(child) in made:
+                if id(child) not in memo:
+                    parents += new(child).modules()  # it may hold layers to replace itself
                 parent._modules[key] = new(child)
     return model
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from xbarspice.importers.model import double_copy
 
 __all__ = ["Origin", "in_float64", "origin_of", "outputs_of", "remember", "weights_hash"]
 
@@ -50,7 +51,7 @@ def origin_of(circuit: nn.Module) -> Origin | None:
 
 def in_float64(model: nn.Module) -> nn.Module:
     """A copy in double precision and evaluation mode."""
-    return copy.deepcopy(model).double().eval()
+    return double_copy(model).eval()
 
 
 def as_float64(value: Any) -> Any:
@@ -96,5 +97,5 @@ def weights_hash(model: nn.Module) -> str:
     for name, value in sorted(model.state_dict().items()):
         if isinstance(value, Tensor):
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

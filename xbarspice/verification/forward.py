@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from xbarspice.mapping import ArrayConfig
-from xbarspice.nn import ArrayMatrix, crossbar_layers, exact_products, to_torch
+from xbarspice.nn import ArrayMatrix, copy_circuit, crossbar_layers, exact_products, to_torch
 from xbarspice.nn.origin import as_float64, in_float64, origin_of, outputs_of, weights_hash
 from xbarspice.nn.through import on_arrays, through
 from xbarspice.verification.records import DecisionRecord, ImportRecord, LayerCost
@@ -163,7 +162,7 @@ def decisions(
 
 def with_configs(circuit: nn.Module, change: Callable[[ArrayConfig], ArrayConfig]) -> nn.Module:
     """A copy whose matrices stand on arrays in a changed way."""
-    out = copy.deepcopy(circuit)
+    out = copy_circuit(circuit)
     for matrix in matrices_of(out):
         matrix.config = change(matrix.config)
     return out

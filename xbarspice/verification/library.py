@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from xbarspice import engines as engine_room
 from xbarspice.errors import EngineError, broken_rule
 from xbarspice.mapping import ArrayConfig
-from xbarspice.nn import CrossbarLayer, Tile, convert, coverage
+from xbarspice.nn import CrossbarLayer, Tile, convert, copy_circuit, coverage
 from xbarspice.studies import campaign
 from xbarspice.verification import forward
 from xbarspice.verification.corners import CORNERS, put_at_corner
@@ -193,7 +192,7 @@ def verify(
             "a converted model",
             "Leave it out.",
         )
-    circuit = copy.deepcopy(model).eval()
+    circuit = copy_circuit(model).eval()
     imported = forward.import_gate(circuit, inputs, expected)
     exact = forward.exact_outputs(circuit, inputs)
     clock.stop("import")
@@ -410,7 +409,7 @@ def _corners(
     wanted = CORNERS if corners is True else corners
     out = []
     for name, changes in wanted.items():
-        there = copy.deepcopy(circuit)
+        there = copy_circuit(circuit)
         for matrix in forward.matrices_of(there):
             put_at_corner(matrix, changes)
         outputs = forward.outputs_through(there, inputs, "surrogate")
