@@ -16,6 +16,7 @@ from xbarspice.cli import steps
 from xbarspice.cli.app import app
 from xbarspice.devices import O921C4K, CubicAl2O3TiO2, SinhTiO2
 from xbarspice.errors import InputError
+from xbarspice.report import calibration
 from xbarspice.studies import calibrate
 from xbarspice.studies.calibrate import Noise, Options, Programming, Reads, Thresholds
 from xbarspice.studies.calibrate.model import Model
@@ -309,6 +310,28 @@ def card(tmp_path):
     made = calibrate.card_of(fit, "sinh_tio2", [tmp_path / "data.csv"], title="die 7")
     (tmp_path / "card.toml").write_text(made.to_toml())
     return tmp_path / "card.toml"
+
+
+def test_intervals_of_a_model_that_does_not_fit_come_with_a_warning(tmp_path):
+    """Ohmic devices fitted to currents of strongly bent ones: small intervals at a wrong value."""
+    bent = xb.Crossbar(G, R_wl=2.0, R_bl=2.0, device=SinhTiO2(b=6.0))
+    reads = reads_of(bent, RNG.uniform(-0.5, 0.5, (60, G.shape[0])))
+    start = xb.Crossbar(G, R_wl=1.0, R_bl=1.0, device="ohmic")
+    fit, _ = calibrate.fit_reads(start, reads, ["R_wire"])
+    assert fit.scale > 2
+    assert any("the model misses the data by" in text for text in fit.findings)
+    record = {**calibrate.record_of(fit), "title": "t", "data": ["d"], "data_sha256": "a" * 64}
+    page = calibration.write_fit(record, "card", tmp_path / "p.html").read_text()
+    assert "WARNINGS" in page
+    assert "95 % intervals if the model holds" in page
+    right, _ = calibrate.fit_reads(
+        bent.replace(R_wl=1.0, R_bl=1.0), reads_of(bent, noise=0.01), ["R_wire"]
+    )
+    assert not right.findings
+    assert 0.5 < right.scale < 1.5
+    record = {**calibrate.record_of(right), "title": "t", "data": ["d"], "data_sha256": "a" * 64}
+    page = calibration.write_fit(record, "card", tmp_path / "p.html").read_text()
+    assert "The data determine every fitted value, if the model holds. Residuals are" in page
 
 
 def test_a_card_goes_over_the_configuration_and_under_what_is_set_by_hand(card):

@@ -370,6 +370,9 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
         rows["..."] = f"{len(record['parameters']) - 20} more in report.json"
     if held := record.get("held_out"):
         rows["held-out error"] = f"{100 * held['error']:.3g} % (fitted {100 * held['noise']:.3g} %)"
+    if (scatter := record.get("scatter_over_noise")) is not None:
+        rows["residuals over the stated scatter"] = scatter
+        rows["intervals"] = "95 %, if the model holds"
     for k, text in enumerate(record["findings"], 1):
         rows[f"warning {k}"] = text
     return {**rows, "card": str(out / "card.toml"), "report": str(out / "report.html")}

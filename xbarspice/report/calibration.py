@@ -39,10 +39,13 @@ def write_fit(
     """
     findings = record["findings"]
     count = f"{len(findings)} remark{'s' * (len(findings) > 1)}"
+    scatter = record.get("scatter_over_noise")
+    misfit = "" if scatter is None else f" Residuals are {scatter:.3g} of the stated scatter."
     verdict = Verdict(
         state="fail" if findings else "pass", word="WARNINGS" if findings else "DETERMINED",
-        text=f"{count} on what the data do not determine; see below." if findings
-        else "The data determine every fitted value.",
+        text=(f"{count} on what the data do not determine or the model misses; see below."
+              if findings else "The data determine every fitted value, if the model holds.")
+        + misfit,
     )  # fmt: skip
     items: list[Item] = [Text(text=f"Warning: {text}.", note=True) for text in findings]
     items.append(_values(record["parameters"]))
@@ -76,7 +79,8 @@ def _subtitle(record: dict[str, Any]) -> str:
 
 _HOW = (
     "Intervals: value +- t sqrt(cov), cov = s^2 (J^T J)^-1 with the Jacobian J of the weighted "
-    "residuals at the solution and Student's t for 95 %. A dash: the data do not bound it."
+    "residuals at the solution and Student's t for 95 %: they hold if the model does. A dash: the "
+    "data do not bound it."
 )
 
 
@@ -93,7 +97,7 @@ def _number(value: float | None, unit: str) -> str:
 
 def _values(rows: Sequence[dict[str, Any]]) -> Table:
     return Table(
-        caption="Values and 95 % intervals",
+        caption="Values, and 95 % intervals if the model holds",
         head=("parameter", "value", "low", "high", "start"),
         rows=[
             (r["name"], *(_number(r.get(k), r["unit"]) for k in ("value", "low", "high", "start")))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -25,6 +25,8 @@ Bools = npt.NDArray[np.bool_]
 
 ROUNDS = 3
 """The weights come from the data, then from the fitted values: noise must not bias them."""
+MISFIT = 2.0
+"""Residuals over the stated scatter above which the model is said to miss the data."""
 SOFT = 1.345
 """Residual, in robust standard deviations, from which a robust loss holds back."""
 
@@ -204,11 +206,25 @@ def fit_problem(problem: Problem, options: Options) -> Fit:
     return Fit(
         parameters=parameters, values=theta, low=np.maximum(theta - known.half, low),
         high=np.minimum(theta + known.half, high), error=known.error,
-        findings=(*known.findings, *at_bound), scale=s,
+        findings=(*known.findings, *at_bound, *misfit(s)), scale=s,
         rms=_rms(predicted, data, fitted), held_out=_held_out(predicted, data, fitted, options),
         fitted=fitted, predicted=predicted, measured=data, singular=known.singular,
         evaluations=evaluations,
     )  # fmt: skip
+
+
+def misfit(scale: float) -> Iterator[str]:
+    """A finding where residuals are far larger than the stated scatter: intervals hold no more.
+
+    Args:
+        scale: standard deviation of the residuals over the stated scatter.
+    """
+    if scale > MISFIT:
+        yield (
+            f"the model misses the data by {scale:.3g} times the stated scatter: either the "
+            "scatter is larger (--relative, --absolute), or the model does not hold, and then the "
+            "intervals do not either"
+        )
 
 
 def _rounds(
