@@ -16,6 +16,7 @@ from xbarspice.cli import steps
 from xbarspice.cli.app import app
 from xbarspice.devices import O921C4K, CubicAl2O3TiO2, SinhTiO2
 from xbarspice.errors import InputError
+from xbarspice.network import Network
 from xbarspice.report import calibration
 from xbarspice.studies import calibrate
 from xbarspice.studies.calibrate import Noise, Options, Programming, Reads, Thresholds
@@ -372,7 +373,7 @@ def test_a_wrong_card_is_refused(card, old, new, words):
 
 
 def test_a_mapped_network_takes_the_card_over(card, tmp_path):
-    network = xb.mapping.Network(W=(np.ones((2, 1)),), b=(np.zeros(1),), activation="relu")
+    network = Network(W=(np.ones((2, 1)),), b=(np.zeros(1),), activation="relu")
     mapped = xb.mapping.map_network(network, layout="tiled", device="ohmic")
     store.save_mapped(tmp_path / "m.h5", mapped)
     run = steps.configuration(None, None, calibration=card)

@@ -16,6 +16,7 @@ import xbarspice as xb
 from xbarspice import errors, store
 from xbarspice.cli import doctor
 from xbarspice.mapping import map_network
+from xbarspice.network import Network
 
 BLOCKER = """
 import os, sys
@@ -37,7 +38,7 @@ def blocker(tmp_path_factory):
     """A folder for PYTHONPATH that blocks the packages named in $BLOCKED, and a mapped network."""
     folder = tmp_path_factory.mktemp("blocker")
     (folder / "sitecustomize.py").write_text(BLOCKER)
-    network = xb.mapping.Network(W=(np.eye(2),), b=(np.zeros(2),))
+    network = Network(W=(np.eye(2),), b=(np.zeros(2),))
     store.save_mapped(folder / "m.h5", map_network(network))
     return folder
 

@@ -131,8 +131,12 @@ def _fake_fit(*_: Any, **__: Any) -> Any:
     return SimpleNamespace(network=small_network())
 
 
+def _fake_record() -> dict[str, Any]:
+    return {"target": "ideal", "value": 0.0}
+
+
 def _fake_worst(mapped: Any, *_: Any, **__: Any) -> Any:
-    return SimpleNamespace(x=np.full(mapped.network.sizes[0], 0.25), record=dict)
+    return SimpleNamespace(x=np.full(mapped.network.sizes[0], 0.25), record=_fake_record)
 
 
 CHECK: dict[str, Any] = {
