@@ -20,16 +20,17 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import tomllib
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from xbarspice import devices
 from xbarspice.config import CalibrationNote, RunConfig
 from xbarspice.errors import InputError, broken_rule
+from xbarspice.values import broken_entries, toml_of
+from xbarspice.variability import from_config
 
 __all__ = ["WIRES", "CalibrationCard", "CardValue", "HeldOut", "data_hash"]
 
@@ -37,7 +38,13 @@ WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _lists_are_tuples(cls, value: Any) -> Any:
+        """TOML has lists only; beyond that no type stands for another."""
+        return tuple(value) if isinstance(value, list) else value
 
 
 class CardValue(_Part):
@@ -85,6 +92,7 @@ class CalibrationCard(_Part):
     variability: tuple[dict[str, Any], ...] = ()
     held_out: HeldOut | None = None
     notices: tuple[str, ...] = ()
+    sha256: str | None = Field(default=None, description="of all other entries; see content_hash")
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -96,6 +104,10 @@ class CalibrationCard(_Part):
         if low:
             raise ValueError(f"resistances must be >= 0: {low}")
         self.model()  # a value that the device refuses
+        try:
+            from_config(self.variability)
+        except TypeError as error:
+            raise ValueError(f"variability: {error}") from None
         return self
 
     @property
@@ -117,8 +129,19 @@ class CalibrationCard(_Part):
         return devices.with_parameters(self.device, self.parameters)
 
     def to_toml(self) -> str:
-        """The card as text; the same card always gives the same text."""
-        return tomli_w.dumps(self.model_dump(mode="python", exclude_none=True))
+        """The card as text with its content hash; the same card always gives the same text."""
+        values = {**self._entries(), "sha256": self.content_hash()}
+        return tomli_w.dumps(values)
+
+    def content_hash(self) -> str:
+        """SHA-256 of all entries as TOML, that of the hash itself left out.
+
+        A card that was written by hand, or before there was a hash, may have none.
+        """
+        return hashlib.sha256(tomli_w.dumps(self._entries()).encode()).hexdigest()
+
+    def _entries(self) -> dict[str, Any]:
+        return self.model_dump(mode="python", exclude_none=True, exclude={"sha256"})
 
     @classmethod
     def from_toml(cls, path: Path) -> CalibrationCard:
@@ -129,12 +152,12 @@ class CalibrationCard(_Part):
         """
         try:
             text = path.read_text(encoding="utf-8")
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise broken_rule(
-                "the calibration card must be readable", error, "Check the path."
+                f"the calibration card `{path.name}` must be readable TOML",
+                error,
+                "Check the path, or mend that line.",
             ) from None
-        except UnicodeDecodeError as error:
-            raise InputError(f"`{path.name}` must be TOML; {error}. Mend that line.") from None
         return cls.from_text(text, path.name)
 
     @classmethod
@@ -145,15 +168,18 @@ class CalibrationCard(_Part):
             InputError: it is not TOML, or an entry breaks the schema.
         """
         try:
-            return cls.model_validate(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
-            raise InputError(f"`{name}` must be TOML; {error}. Mend that line.") from None
+            card = cls.model_validate(toml_of(text, name))
+            if card.sha256 is not None and card.sha256 != card.content_hash():
+                raise InputError(
+                    f"the calibration card `{name}` must hold what was written to it; its content "
+                    "does not give its sha256. Bring it back, or remove the line sha256 if you "
+                    "changed the card on purpose."
+                )
+            return card.model_copy(update={"sha256": None})
         except ValidationError as error:
-            found = "; ".join(
-                f"{'.'.join(map(str, e['loc'])) or 'card'}: {e['msg']}" for e in error.errors()
-            )
             raise InputError(
-                f"the calibration card `{name}` must follow the schema; received {found}. "
+                f"the calibration card `{name}` must follow the schema; "
+                f"{broken_entries(error, 'card')}. "
                 "Write it with `xbarspice calibrate`, or see xbarspice.card."
             ) from None
 

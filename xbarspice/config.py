@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 import zlib
 from itertools import pairwise
 from pathlib import Path
@@ -10,10 +9,11 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from xbarspice import devices
 from xbarspice.errors import InputError, broken_rule
+from xbarspice.values import broken_entries, toml_of
 
 __all__ = [
     "ArrayConfig", "CalibrationNote", "DataConfig", "GateConfig", "MappingConfig", "RunConfig",
@@ -22,7 +22,13 @@ __all__ = [
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _lists_are_tuples(cls, value: Any) -> Any:
+        """TOML has lists only; beyond that no type stands for another: true is no 1, "1" no 1."""
+        return tuple(value) if isinstance(value, list) else value
 
 
 class DataConfig(_Section):
@@ -228,13 +234,8 @@ class RunConfig(_Section):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            found = "; ".join(
-                f"{'.'.join(str(p) for p in e['loc']) or origin}: {e['msg']} "
-                f"(received {_short(e.get('input'))})"
-                for e in error.errors()
-            )
             raise InputError(
-                f"the {origin} must follow the schema: {found}. "
+                f"the {origin} must follow the schema: {broken_entries(error, origin)}. "
                 "See `xbarspice demo --help` and the run.toml of any run for names and units."
             ) from error
 
@@ -248,18 +249,15 @@ class RunConfig(_Section):
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 60 else text[:57] + "..."
-
-
 def read_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file, or raise an InputError that names it."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return toml_of(path.read_text(encoding="utf-8"), path.name)
     except FileNotFoundError:
         raise broken_rule("the file must exist", str(path), "Check the path.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise broken_rule("the file must be readable", error, "Check the path.") from None
+    except UnicodeDecodeError as error:
         raise InputError(f"`{path.name}` must be TOML; {error}. Mend that line.") from error
 
 

@@ -1,13 +1,14 @@
 """HDF5 files: nested dictionaries of arrays, written complete or not at all, with a content hash.
 
-The attribute `xbarspice_sha256` is the SHA-256 of the kind and of every name, type, shape and value
-in the file; `read_tree` computes it again. Files of format 1 (xbarspice 0.1.0) had none and are
-refused.
+The first 512 bytes (HDF5's user block) hold the SHA-256 of all others. It is computed again before
+HDF5 reads the file, since a damaged one may also make HDF5 itself run without end. Files of format
+1 (xbarspice 0.1.0) had none and are refused.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Mapping
@@ -32,7 +33,10 @@ __all__ = [
 FORMAT = 2
 DEPTH = 8
 """Groups lie at most so deep in one another; a file whose groups hold themselves ends here."""
-_KIND, _FORMAT, _HASH = "xbarspice_kind", "xbarspice_format", "xbarspice_sha256"
+HEAD = 512
+"""Bytes before the HDF5 part of a file."""
+_MAGIC = b"xbarspice file, SHA-256 of all bytes from 512 on: "
+_KIND, _FORMAT = "xbarspice_kind", "xbarspice_format"
 _END_CODES = {End.FLOATING: 0, End.DRIVEN: 1, End.SENSED: 2}
 _COMMANDS = {
     "mapped network": "`xbarspice map NETWORK --out FILE`",
@@ -55,14 +59,15 @@ def write_tree(path: Path, tree: Mapping[str, Any], kind: str) -> None:
     """
     partial = path.with_name(path.name + ".partial")
     try:
-        # HDF5 1.8 and later sum up their own structures, so damage there is noticed too
-        with h5py.File(partial, "w", libver=("v108", "v108")) as file:
+        with h5py.File(partial, "w", userblock_size=HEAD) as file:
             file.attrs[_KIND] = kind
             file.attrs[_FORMAT] = FORMAT
             _write_group(file, tree)
-            file.attrs[_HASH] = _content_hash(kind, _read_group(file))
+        with partial.open("r+b") as file:
+            digest = _hash_of(file)
+            file.seek(0)
+            file.write(f"{_MAGIC.decode()}{digest}\n".encode())
             file.flush()
-        with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
@@ -81,7 +86,7 @@ def read_tree(path: Path, kind: str) -> Tree:
         StoreError: the file is damaged, of another kind or layout, or open elsewhere.
         InputError: there is no such file.
     """
-    return _open(path, lambda file: _hashed(path, file, kind))
+    return _open(path, lambda file, whole: _tree(path, file, kind, whole))
 
 
 def kind_of(path: Path) -> str | None:
@@ -91,7 +96,7 @@ def kind_of(path: Path) -> str | None:
         StoreError: the file is no HDF5 file, or open elsewhere. InputError: there is no such file.
     """
 
-    def kind(file: Any) -> str | None:
+    def kind(file: Any, whole: bool) -> str | None:
         value = file.attrs.get(_KIND)
         return value if isinstance(value, str) else None
 
@@ -110,9 +115,9 @@ def read_plain(path: Path) -> Tree:
         InputError: there is no such file.
     """
 
-    def tree(file: Any) -> Tree:
-        if any(name in file.attrs for name in (_KIND, _FORMAT, _HASH)):
-            return _hashed(path, file, str(file.attrs.get(_KIND)))
+    def tree(file: Any, whole: bool) -> Tree:
+        if whole or _KIND in file.attrs or _FORMAT in file.attrs:
+            return _tree(path, file, str(file.attrs.get(_KIND)), whole)
         return _read_group(file)
 
     return _open(path, tree)
@@ -133,19 +138,43 @@ def unreadable(path: Path, error: Exception, remedy: str) -> StoreError:
     )
 
 
-def _open(path: Path, work: Callable[[Any], Any]) -> Any:
+def _hash_of(file: Any) -> str:
+    digest = hashlib.sha256()
+    file.seek(HEAD)
+    while data := file.read(1 << 20):
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file carries the hash of its bytes; raises where they give another one."""
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # as HDF5 does: a writer holds it
+        head = file.read(HEAD)
+        if not head.startswith(_MAGIC):
+            return False
+        if head[len(_MAGIC) :].rstrip(b"\0") == f"{_hash_of(file)}\n".encode():
+            return True
+    raise StoreError(
+        f"`{path.name}` must hold what was written to it; its content does not give its hash, so "
+        "it was damaged or changed. Make it again with the command that wrote it."
+    )
+
+
+def _open(path: Path, work: Callable[[Any, bool], Any]) -> Any:
     if not path.is_file():
         raise broken_rule("the file must exist", str(path), "Check the path.")
     try:
+        whole = _is_whole(path)
         with h5py.File(path, "r") as file:
-            return work(file)
+            return work(file, whole)
     except StoreError:
         raise
     except Exception as error:  # a damaged file makes h5py raise errors of many kinds
         raise unreadable(path, error, "Make it again.") from error
 
 
-def _hashed(path: Path, file: Any, kind: str) -> Tree:
+def _tree(path: Path, file: Any, kind: str, whole: bool) -> Tree:
     found = (file.attrs.get(_KIND), file.attrs.get(_FORMAT))
     command = _COMMANDS.get(kind, "the command that wrote it")
     if found == (kind, 1):
@@ -158,34 +187,12 @@ def _hashed(path: Path, file: Any, kind: str) -> Tree:
             f"`{path.name}` must be a file of kind {kind!r}, format {FORMAT}; "
             f"it says {found[0]!r}, {found[1]}. Make it with {command}."
         )
-    tree = _read_group(file)
-    if file.attrs.get(_HASH) != _content_hash(kind, tree):
+    if not whole:
         raise StoreError(
-            f"`{path.name}` must hold what was written to it; its content does not give its hash, "
-            f"so it was damaged or changed. Make it again with {command}."
+            f"`{path.name}` must carry its content hash; it has none, so it was damaged or "
+            f"changed. Make it again with {command}."
         )
-    return tree
-
-
-def _content_hash(kind: str, tree: Mapping[str, Any]) -> str:
-    digest = hashlib.sha256(f"{kind} {FORMAT}".encode())
-
-    def add(name: str, value: Any) -> None:
-        if isinstance(value, Mapping):
-            digest.update(f"{name!r} group {len(value)};".encode())
-            for key in sorted(value):
-                add(f"{name}/{key}", value[key])
-            return
-        array = None if value is None or isinstance(value, str) else np.asarray(value)
-        if array is None or array.dtype.kind == "O":
-            data, what = repr(value if array is None else array.tolist()).encode(), "text"
-        else:
-            data = np.ascontiguousarray(array).tobytes()
-            what = f"{array.dtype.str} {array.shape}"
-        digest.update(f"{name!r} {what} {len(data)};".encode() + data)
-
-    add("", tree)
-    return digest.hexdigest()
+    return _read_group(file)
 
 
 def _write_group(group: Any, tree: Mapping[str, Any]) -> None:

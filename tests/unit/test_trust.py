@@ -94,7 +94,7 @@ def test_toml_and_back(tmp_path):
 @pytest.mark.parametrize("text", ["x = = 1", "a = 1", "[axes]\nsize = [4]"])
 def test_a_file_that_is_no_map_is_refused(tmp_path, text):
     (tmp_path / "map.toml").write_text(text)
-    with pytest.raises(InputError, match="must be a map"):
+    with pytest.raises(InputError, match=r"must be (a map|TOML)"):
         trust.load(tmp_path / "map.toml")
     with pytest.raises(InputError, match="must exist"):
         trust.load(tmp_path / "none.toml")

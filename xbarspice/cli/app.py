@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
+import traceback
 import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+import xbarspice
 from xbarspice.cli import (
     calibrate,
     campaign,
@@ -47,7 +50,7 @@ app = typer.Typer(
     name="xbarspice",
     help="Neural networks on passive memristor crossbars, with answers proven against ngspice.",
     epilog="Exit status: 0 done, 1 a gate failed, 2 wrong usage or input, 3 engine missing or "
-    "failed. Start with: xbarspice demo",
+    "failed or another error. Start with: xbarspice demo",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -275,3 +278,21 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(0)
+    except Exception as error:  # a defect of xbarspice, or of the machine
+        screens.error(_kept(error))
+        sys.exit(3)
+
+
+def _kept(error: Exception) -> str:
+    """Put the traceback into a file; the message that names it."""
+    text = "".join(traceback.format_exception(error))
+    first = (str(error).splitlines() or ["no text"])[0][:200]
+    said = f"xbarspice met an error that it does not know; {type(error).__name__}: {first}. "
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", prefix="xbarspice-error-", suffix=".txt", delete=False
+        ) as file:
+            file.write(f"xbarspice {xbarspice.__version__}: {' '.join(sys.argv[1:])}\n{text}")
+    except OSError:
+        return f"{said}The traceback could not be kept:\n{text}"
+    return f"{said}The traceback stands in {file.name}; please report it with that file."

@@ -32,6 +32,13 @@ Activation = Annotated[
     str | None, typer.Option(help="Hidden activation of the network: sigmoid, tanh or relu.")
 ]
 Inputs = Annotated[
-    Path | None, typer.Option("--inputs", help=".npz with x (and y), or .csv, one point a row.")
+    Path | None,
+    typer.Option(
+        "--inputs",
+        help=".npz with x (and y), or .csv with one point a row; there one column more than the "
+        "network has inputs is the class, a whole number from 0.",
+    ),
 ]
-Random = Annotated[int, typer.Option(help="Number of random inputs when no --inputs are given.")]
+Random = Annotated[
+    int, typer.Option(min=1, help="Number of random inputs when no --inputs are given.")
+]

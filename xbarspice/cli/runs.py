@@ -68,5 +68,12 @@ def output_file(path: Path, suffix: str) -> Path:
         raise broken_rule(f"the output file must end in {suffix}", path.name, "Rename --out.")
     if path.is_dir():
         raise broken_rule("the output must be a file", f"the folder {path}", "Name a file.")
-    _parent(path)
-    return path
+    try:
+        with tempfile.TemporaryFile(dir=_parent(path)):
+            return path
+    except OSError as error:
+        raise broken_rule(
+            "the output must lie in a folder that can be written",
+            f"{path} ({error.strerror})",
+            "Choose another --out.",
+        ) from error

@@ -26,7 +26,7 @@ import tomli_w
 from xbarspice import devices
 from xbarspice.array import Crossbar
 from xbarspice.cli.cards import WIRES, overlaid, said_of_arrays
-from xbarspice.config import RunConfig, read_toml
+from xbarspice.config import RunConfig
 from xbarspice.devices import Device
 from xbarspice.errors import InputError, broken_rule
 from xbarspice.mapping import MappedNetwork, map_network, mapping_settings
@@ -68,7 +68,8 @@ def configuration(
     """
     values = {} if base is None else base.model_dump(mode="json", exclude_unset=True)
     if path is not None:
-        values = _merged(values, read_toml(path))
+        file = RunConfig.from_toml(path)  # refuses a wrong entry by the name of the file
+        values = _merged(values, file.model_dump(mode="json", exclude_unset=True))
     values = overlaid(values, calibration, mapped)
     names: list[str] = []
     for setting in [*(settings or []), *([] if seed is None else [f"seed={seed}"])]:
@@ -82,6 +83,8 @@ def configuration(
             value = {key: value}
         values = _merged(values, value)
         note = values.get("calibration") or {}
+        if not isinstance(note, dict):
+            continue  # the schema refuses it
         if any(done == name or done.startswith(f"{name}.") for done in note.get("applied", ())):
             note["overridden"] = [*note.get("overridden", ()), name]
     run = RunConfig.from_mapping(values)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from xbarspice.cli.settings import (
     with_stated_array,
 )
 from xbarspice.config import MappingConfig, RunConfig, child_rng
-from xbarspice.errors import InputError, broken_rule
+from xbarspice.errors import broken_rule
 from xbarspice.mapping import MappedNetwork, map_network
 from xbarspice.netlist.hierarchy import design, mem_model
 from xbarspice.netlist.module import module
@@ -35,6 +34,7 @@ from xbarspice.studies.crosscheck import CrossCheck, results_tree
 from xbarspice.studies.data import Split
 from xbarspice.studies.inference import Inference, infer
 from xbarspice.studies.train import Trained
+from xbarspice.studies.verify.inputs import read_inputs
 from xbarspice.studies.verify.subject import SingleArray
 from xbarspice.variability import Variation, from_config
 
@@ -85,29 +85,10 @@ def variation(config: RunConfig, otherwise: Variation) -> Variation:
 def inputs(
     network: Network, path: Path | None, random: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Network inputs from a file (``.npz`` with x and perhaps y, or ``.csv``), or random in [0, 1].
-
-    A CSV has one point a row; one column more than the network has inputs is the class.
-    """
+    """Network inputs from a file (see `read_inputs`), or random in [0, 1]."""
     if path is None:
         return child_rng(seed, "inputs").random((random, network.sizes[0])), None
-    if not path.is_file():
-        raise broken_rule("the inputs file must exist", str(path), "Check the path.")
-    try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                return network.inputs(file["x"]), file["y"] if "y" in file.files else None
-        data = np.loadtxt(path, delimiter=",", ndmin=2)
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"the inputs must be an .npz with x (and y) or a .csv of numbers; {path.name}: "
-            f"{error}. Save them with np.savez(path, x=..., y=...)."
-        ) from error
-    width = network.sizes[0]
-    labels = data[:, width] if data.shape[1] == width + 1 else None
-    return network.inputs(data[:, :width] if labels is not None else data), labels
+    return read_inputs(path, network)
 
 
 def write_netlists(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import tomllib
 from pathlib import Path
 
 from xbarspice.devices.base import Device, get
 from xbarspice.devices.dynamic import DynamicDevice
 from xbarspice.devices.numbers import decimal
 from xbarspice.errors import InputError, broken_rule
+from xbarspice.values import toml_of
 
 __all__ = ["load_toml", "to_toml"]
 
@@ -36,13 +36,11 @@ def load_toml(path: str | Path) -> Device:
         text = Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise broken_rule("a parameter file must be readable", error, "Check the path.") from None
-    try:
-        table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise broken_rule(f"{path} must be TOML", error, "Correct the line.") from None
+    table = toml_of(text, str(path))
     extra = sorted(set(table) - {"model", "source", "parameters"})
     given = table.get("parameters", {})
-    if extra or not isinstance(table.get("model"), str) or not isinstance(given, dict):
+    words = isinstance(table.get("model"), str) and isinstance(table.get("source", ""), str)
+    if extra or not words or not isinstance(given, dict):
         raise broken_rule(
             f"{path} must hold `model`, and may hold `source` and [parameters]",
             sorted(table),

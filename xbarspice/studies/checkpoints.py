@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +66,12 @@ def read(path: Path, key: str) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch checks no sums
+        if damaged is not None:
+            raise ValueError(f"{damaged} is damaged")
         state = torch.load(path, weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except Exception as error:  # torch raises many kinds for one fault: a damaged file
         raise StoreError(
             f"`{path.name}` must be a checkpoint; reading it failed with {type(error).__name__}. "
             "Remove it."

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import math
 import os
-import tomllib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ import numpy.typing as npt
 from xbarspice import devices
 from xbarspice.array import Crossbar, End
 from xbarspice.errors import InputError, TrustWarning, broken_rule, level_outside
+from xbarspice.values import array_of, toml_of
 
 __all__ = [
     "AXES", "ERRORS", "LEVELS", "TrustMap", "TrustWarning", "equivalent_wire", "load", "packaged",
@@ -169,26 +169,36 @@ def load(path: Path) -> TrustMap:
     """
     try:
         return _parse(Path(path).read_text(encoding="utf-8"), Path(path).name)
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise broken_rule(
-            "the trust map must exist", str(path), f"Check the path, or unset {VARIABLE}."
+            "the trust map must exist and be readable",
+            f"{path} ({error})",
+            f"Check the path, or unset {VARIABLE}.",
         ) from error
 
 
 def _parse(text: str, name: str) -> TrustMap:
+    data = toml_of(text, name)
     try:
-        data = tomllib.loads(text)
+        parts = {"format", "axes", "errors", "source"}
+        if data.get("format") != 1 or set(data) != parts or set(data["axes"]) != set(AXES):
+            raise ValueError(f"it must hold format 1, source, errors, axes {', '.join(AXES)}")
+        again = "Make it again."
+        axes = {k: array_of(f"axes.{k}", data["axes"][k], rank=1, remedy=again) for k in AXES}
+        if any((axis <= 0).any() or (np.diff(axis) <= 0).any() for axis in axes.values()):
+            raise ValueError("every axis must rise from above 0")
         return TrustMap(
-            axes={k: tuple(data["axes"][k]) for k in AXES},
+            axes={k: tuple(axis.tolist()) for k, axis in axes.items()},
             errors={
-                device: {level: np.array(v, float) for level, v in levels.items()}
+                device: {
+                    level: array_of(f"{device}.{level}", v, low=0.0, finite=False, remedy=again)
+                    for level, v in levels.items()
+                }
                 for device, levels in data["errors"].items()
             },
-            source=data["source"],
+            source=dict(data["source"]),
         )
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"`{name}` must be a map of `xbarspice verify --map`; {error}. Make it again."
         ) from error

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from xbarspice.errors import InputError, broken_rule
+from xbarspice.values import broken_entries, toml_of
 
 __all__ = ["DevicePart", "Line", "Pad", "Technology", "Via", "load"]
 
@@ -17,7 +17,13 @@ LayerPair = tuple[int, int]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _lists_are_tuples(cls, value: Any) -> Any:
+        """TOML has lists only; beyond that no type stands for another."""
+        return tuple(value) if isinstance(value, list) else value
 
 
 class Line(_Part):
@@ -130,20 +136,13 @@ def load(technology: str | Path = "demo") -> Technology:
         path = Path(technology)
         if not path.is_file():
             raise broken_rule("a technology is 'demo' or a TOML file", str(path), "Check the path.")
-        text = path.read_text("utf-8")
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise broken_rule("a technology must be readable", error, "Check the file.") from None
     try:
-        return Technology.model_validate(_parsed(text))
+        return Technology.model_validate(toml_of(text, str(technology)))
     except ValidationError as error:
-        places = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()
-        )
-        raise InputError(f"the technology must be complete and consistent; {places}.") from error
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
         raise InputError(
-            f"a technology must be a TOML file; {error}. Correct that line."
+            f"the technology must be complete and consistent; {broken_entries(error, 'file')}."
         ) from error

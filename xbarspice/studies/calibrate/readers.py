@@ -116,7 +116,7 @@ def _with_G(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for record in records:
         R = record.pop("R", None)
         if R is not None and "G" not in record:
-            record["G"] = 1 / R if isinstance(R, float) and R > 0 else R
+            record["G"] = 1 / R if isinstance(R, (int, float)) and R > 0 else R
     return records
 
 

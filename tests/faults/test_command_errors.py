@@ -1,0 +1,96 @@
+"""Commands: bad input is one line and status 2 before any work; a defect is one line and a file."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers import small_network
+from xbarspice import network
+from xbarspice.cli import app, main
+from xbarspice.studies import inference
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network.save(tmp_path / "n.npz", small_network())
+
+    def no_work(*_, **__):
+        raise AssertionError("work began")
+
+    monkeypatch.setattr(inference, "infer", no_work)
+    return tmp_path
+
+
+def call(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["xbarspice", *map(str, arguments)])
+    with pytest.raises(SystemExit) as done:
+        main()
+    return done.value.code
+
+
+CASES = {
+    "no random inputs": (
+        ["--random", "-1"],
+        {},
+        "equal to 1|range x>=1",
+    ),
+    "too few labels": (["--inputs", "p.npz"], {"x": np.ones((3, 2)), "y": [0, 1]}, r"shape \(3,\)"),
+    "labels that are no classes": (
+        ["--inputs", "p.npz"],
+        {"x": np.ones((2, 2)), "y": [0, 1.5]},
+        "whole numbers; received 1.5",
+    ),
+    "labels beyond the classes": (
+        ["--inputs", "p.npz"],
+        {"x": np.ones((2, 2)), "y": [0, 7]},
+        "must lie below 2",
+    ),
+    "no points": (["--inputs", "p.npz"], {"x": np.ones((0, 2))}, "at least one point"),
+    "complex inputs": (["--inputs", "p.npz"], {"x": np.ones((2, 2)) * 1j}, "complex numbers"),
+    "calibration = 1": (["--set", "calibration=1"], {}, "calibration"),
+    "text for a number": (["--set", 'array.R_wl="1"'], {}, "array.R_wl.*'1'"),
+    "true for a number": (["--set", "array.R_wl=true"], {}, "array.R_wl.*True"),
+    "R = 1e308": (["--set", "array.R_wl=1e308"], {}, "R_wl"),
+    "no folder": (["--out", "n.npz/deeper/out.h5"], {}, "can be written"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input_is_one_line_and_status_2_before_any_work(folder, monkeypatch, capsys, name):
+    arguments, points, words = CASES[name]
+    if points:
+        np.savez(folder / "p.npz", **points)
+    assert call(monkeypatch, "solve", "n.npz", *arguments) == 2
+    said = capsys.readouterr().err
+    assert re.search(words, " ".join(said.replace("│", " ").split())), said
+    assert "Traceback" not in said
+
+
+def test_the_extra_column_of_a_csv_is_the_class_and_must_be_whole(folder, monkeypatch, capsys):
+    (folder / "p.csv").write_text("0.1,0.2,0.5\n0.3,0.4,1\n")
+    assert call(monkeypatch, "solve", "n.npz", "--inputs", "p.csv") == 2
+    assert "class labels of p.csv" in capsys.readouterr().err
+
+
+def test_a_defect_is_one_line_status_3_and_a_file_that_holds_the_traceback(
+    folder, monkeypatch, capsys
+):
+    def fails(*_, **__):
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(app, "app", fails)
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    assert call(monkeypatch, "solve", "n.npz") == 3
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert "ZeroDivisionError: a defect" in " ".join(said.split())
+    (kept,) = folder.glob("xbarspice-error-*.txt")
+    assert Path(kept).name in said.replace("\n", "")
+    assert "ZeroDivisionError: a defect" in kept.read_text()
+    assert "in fails" in kept.read_text()

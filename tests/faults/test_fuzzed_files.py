@@ -1,0 +1,285 @@
+"""5000 damaged files through every loader: an error of ours, or the same object as before.
+
+Binary files (which carry checksums or a hash) are damaged byte by byte. Text files and HDF5 files
+of other programs carry none, and a changed digit is another good file: of a text every number that
+is accepted must be the one that stands in it, which an independent parser reads.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import tomllib
+
+import h5py
+import numpy as np
+import pytest
+import tomli_w
+import torch
+
+from tests.helpers import small_network
+from xbarspice import config, devices, mapping, network, store
+from xbarspice.card import CalibrationCard
+from xbarspice.errors import XbarspiceError
+from xbarspice.studies import campaign, checkpoints
+from xbarspice.studies.calibrate.die import read_die
+from xbarspice.studies.calibrate.readers import read_pulses, read_reads, read_sweeps
+from xbarspice.studies.verify.inputs import read_inputs
+from xbarspice.studies.verify.subject import load_array
+from xbarspice.surrogate import trust
+from xbarspice.tapeout import technology
+
+DEFAULTS = config.RunConfig().array.arguments()
+
+
+def plain(value):
+    """Everything in an object, as text that is equal for equal objects."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return f"{value.dtype}{value.shape}{value.tolist()!r}"
+    if isinstance(value, torch.Tensor):
+        return plain(value.detach().numpy())
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if hasattr(value, "__dict__") and not isinstance(value, type):
+        return {k: plain(v) for k, v in vars(value).items() if not callable(v)}
+    return repr(value)
+
+
+def _array_npz(path):
+    np.savez(path, G=np.full((2, 3), 1e-4), R_wl=1.5, device="sinh_tio2", V_in=np.ones((4, 2)))
+
+
+def _array_h5(path):
+    with h5py.File(path, "w") as file:
+        file["G"], file.attrs["R_wl"] = np.full((2, 3), 1e-4), 1.5
+
+
+def _network_pt(path):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1))
+    torch.save(model.state_dict(), path)
+
+
+def _crossbar(path):
+    crossbar = mapping.map_network(small_network()).arrays[0]
+    store.write_tree(path, store.crossbar_to_tree(crossbar), "crossbar")
+
+
+def _points(path):
+    np.savez(path, x=np.random.default_rng(0).random((5, 2)), y=np.array([0, 1, 0, 1, 1]))
+
+
+def _campaign(path):
+    campaign.run(campaign.product(_square, {"a": [1, 2, 3]}), path)
+
+
+def _square(a):
+    return {"b": a * a}
+
+
+BINARY = {
+    "array.npz": (_array_npz, lambda p: load_array(p, DEFAULTS)),
+    "array.h5": (_array_h5, lambda p: load_array(p, DEFAULTS)),
+    "network.npz": (lambda p: network.save(p, small_network()), network.load),
+    "network.pt": (_network_pt, lambda p: network.load(p, "relu")),
+    "mapped.h5": (
+        lambda p: store.save_mapped(p, mapping.map_network(small_network())),
+        store.load_mapped,
+    ),
+    "crossbar.h5": (_crossbar, lambda p: load_array(p, DEFAULTS)),
+    "points.npz": (_points, lambda p: read_inputs(p, small_network())),
+    "checkpoint.pt": (
+        lambda p: checkpoints.write(p, "key", {"w": torch.arange(9.0), "epoch": 3}),
+        lambda p: checkpoints.read(p, "key"),
+    ),
+}
+
+UNSUMMED = {"array.h5"}
+"""Files of other programs without any checksum: damage to their numbers cannot be noticed."""
+
+
+def damaged(data: bytes, draw: random.Random) -> bytes:
+    """One of: bits flipped, a part cut off, removed, repeated or overwritten."""
+    out = bytearray(data)
+    a, b = sorted(draw.randrange(len(data)) for _ in range(2))
+    b = min(b, a + draw.choice((1, 8, 64, len(data))))
+    match draw.choice(("flip", "flip", "flip", "cut", "remove", "repeat", "zero", "random")):
+        case "flip":
+            for _ in range(draw.choice((1, 1, 3))):
+                out[draw.randrange(len(out))] ^= 1 << draw.randrange(8)
+        case "cut":
+            del out[a:]
+        case "remove":
+            del out[a:b]
+        case "repeat":
+            out[a:a] = out[a:b]
+        case "zero":
+            out[a:b] = bytes(b - a)
+        case "random":
+            out[a:b] = draw.randbytes(b - a)
+    return bytes(out)
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_a_damaged_binary_file_is_refused_or_gives_the_same_object(name, tmp_path):
+    write, load = BINARY[name]
+    path = tmp_path / name
+    write(path)
+    whole, before = path.read_bytes(), plain(load(path))
+    draw, refused = random.Random(name), 0  # noqa: S311 - damage, no secret
+    for _ in range(400):
+        path.write_bytes(damaged(whole, draw))
+        try:
+            found = plain(load(path))
+        except XbarspiceError:
+            refused += 1
+            continue
+        assert found == before or name in UNSUMMED
+    assert refused > 100
+
+
+CARD = """\
+title = "die 7"
+data_sha256 = "00"
+device = "sinh_tio2"
+[values.R_wl]
+value = 2.13
+low = 2.05
+high = 2.21
+unit = "ohm"
+[values."device.b"]
+value = 1.5
+low = 1.0
+high = inf
+"""
+DEVICE = 'model = "sinh_tio2"\nsource = "die 7"\n[parameters]\nb = 1.5\n'
+MAP = (
+    "format = 1\nsource = {seed = 0}\n[axes]\nsize = [4, 8]\nR_wire = [1.0]\n"
+    "G_max = [1e-4]\nV_read = [0.2]\n"
+    "[errors.ohmic]\nideal = [[[[0.1]]], [[[0.2]]]]\n"
+)
+
+
+def _demo() -> str:
+    return (technology.resources.files("xbarspice.tapeout") / "data/demo.toml").read_text("utf-8")
+
+
+def _numbers(value):
+    """All numbers of nested plain values, sorted as text; truth values and dates are none."""
+    if isinstance(value, dict):
+        return sorted(n for v in value.values() for n in _numbers(v))
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return sorted(n for v in value for n in _numbers(v))
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return [repr(float(value))] if number else []
+
+
+def _config(path):
+    return config.RunConfig.from_toml(path).model_dump(mode="json", exclude_unset=True)
+
+
+TOML = {
+    "config.toml": (config.RunConfig().to_toml(), _config),
+    "card.toml": (
+        CARD,
+        lambda p: CalibrationCard.from_toml(p).model_dump(mode="json", exclude_unset=True),
+    ),
+    "device.toml": (
+        DEVICE,
+        lambda p: {
+            k: v
+            for k, v in vars(devices.load_toml(p)).items()
+            if k in tomllib.loads(p.read_text()).get("parameters", {})
+        },
+    ),
+    "map.toml": (MAP, lambda p: {**vars(trust.load(p)), "format": 1}),
+    "technology.toml": (
+        _demo(),
+        lambda p: technology.load(p).model_dump(mode="json", exclude_unset=True),
+    ),
+}
+STRANGE = (
+    True, False, "text", "1", "", [], {}, [1, 2], -1, 0, 1e308, -1e308, float("nan"), float("inf"),
+    10**30, 0.5, [True], ["1"], {"a": 1}, tomllib.loads("d = 2026-01-01")["d"],
+)  # fmt: skip
+
+
+def changed(tree: dict, draw: random.Random) -> dict:
+    """A nested dictionary with one entry removed, renamed, added or given a strange value."""
+    out = json.loads(json.dumps(tree), parse_constant=float)
+    place = out
+    while True:
+        key = draw.choice(sorted(place))
+        if not isinstance(place[key], dict) or not place[key] or draw.random() < 0.2:
+            break
+        place = place[key]
+    match draw.choice(("remove", "rename", "add", "value", "value", "value")):
+        case "remove":
+            del place[key]
+        case "rename":
+            place[key[::-1] + "_"] = place.pop(key)
+        case "add":
+            place["more"] = draw.choice(STRANGE)
+        case "value":
+            place[key] = draw.choice(STRANGE)
+    return out
+
+
+@pytest.mark.parametrize("name", TOML)
+def test_a_changed_text_file_is_refused_or_every_number_is_the_one_in_the_text(name, tmp_path):
+    text, load = TOML[name]
+    path = tmp_path / name
+    tree, draw, refused = tomllib.loads(text), random.Random(name), 0  # noqa: S311
+    path.write_text(text)
+    load(path)
+    for k in range(300):
+        if k % 3:
+            path.write_text(tomli_w.dumps(changed(tree, draw)))
+        else:
+            path.write_bytes(damaged(text.encode(), draw))
+        try:
+            found = _numbers(load(path))
+        except XbarspiceError:
+            refused += 1
+            continue
+        assert found == _numbers(tomllib.loads(path.read_text())), path.read_text()
+    assert refused > 100
+
+
+TABLES = {
+    "points.csv": ("0.1,0.2,1\n0.3,0.4,0\n", lambda p: read_inputs(p, small_network())),
+    "sweeps.csv": ("device,V,I [uA]\na,0.1,1\nb,0.2,2\n", read_sweeps),
+    "reads.csv": ("V_in0,V_in1,I_out0\n0.1,0,1e-6\n0,0.1,2e-6\n", read_reads),
+    "pulses.csv": ("device,V,width,G\na,0,0,1e-4\na,1,1e-6,2e-4\n", read_pulses),
+    "die.csv": ("ohm\n1000;2000\n3000;4000\n", read_die),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_changed_table_is_refused_or_holds_finite_numbers_only(name, tmp_path):
+    text, load = TABLES[name]
+    path = tmp_path / name
+    path.write_text(text)
+    load(path)
+    draw, refused = random.Random(name), 0  # noqa: S311
+    cells = ("nan", "inf", "-1", "", "text", "1e400", "1+2j", "True", "0x10", "\0", "1_0")
+    for k in range(160):
+        if k % 2:
+            data = damaged(text.encode(), draw)
+        else:
+            parts = text.replace(";", ",").split(",")
+            parts[draw.randrange(len(parts))] = draw.choice(cells)
+            data = ",".join(parts).encode()
+        path.write_bytes(data)
+        try:
+            found = load(path)
+        except XbarspiceError:
+            refused += 1
+            continue
+        parts = found if isinstance(found, tuple) else vars(found).values()
+        arrays = [v for v in parts if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
+        assert arrays
+        assert all(not np.isinf(a).any() for a in arrays), data
+    assert refused > 30
