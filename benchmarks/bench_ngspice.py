@@ -65,7 +65,7 @@ def one_process_against_many(samples: int, repeats: int) -> None:
     lines = [
         *dialect.circuit(net),
         f".options {dialect.options(net)}{' klu' if state.klu else ''}",
-        *dialect.saves(net, nodes=False),
+        *dialect.saves(net),
         *control_section("op"),
     ]
 

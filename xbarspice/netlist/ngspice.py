@@ -75,7 +75,7 @@ def write(netlist: Netlist) -> str:
 
     Saved are the currents of all sources and the voltages of the driven nodes.
     """
-    lines = [*circuit(netlist), f".options {options(netlist)} klu", *saves(netlist, nodes=False)]
+    lines = [*circuit(netlist), f".options {options(netlist)} klu", *saves(netlist)]
     run = "op" if netlist.vectors == 1 else f"dc Vidx 0 {netlist.vectors - 1} 1"
     lines += [
         "* By hand: ngspice -b <this file>. Without aids a floating node or a failure to converge",
@@ -244,11 +244,11 @@ def plateaus(volts: list[float]) -> list[str]:
     return lines
 
 
-def saves(netlist: Netlist, *, nodes: bool) -> list[str]:
-    """`.save` cards: source currents, driver voltages, and all node voltages on request."""
+def saves(netlist: Netlist) -> list[str]:
+    """`.save` cards: the currents of all sources and the voltages of the driven nodes."""
     names = [f"i({drive_name(netlist, n)})" for s in _driven(netlist) for n in s.names]
     names += [f"i({n})" for s in (netlist.word_senses, netlist.bit_senses) for n in s.names]
-    volts = [n for s in _driven(netlist) for n in s.nodes] + (netlist.nodes if nodes else [])
+    volts = [n for s in _driven(netlist) for n in s.nodes]
     names += [f"v({n})" for n in dict.fromkeys(volts)]
     return save_cards(names)
 

@@ -69,7 +69,7 @@ def deck(
         *lines,
         *(extra or []),
         f".options {options}",
-        *([".save all"] if nodes else dialect.saves(netlist, nodes=False)),
+        *([".save all"] if nodes else dialect.saves(netlist)),
         *control_section(analysis),
     ]
 
