@@ -302,7 +302,8 @@ def _replace(model: nn.Module, made: Mapping[int, Callable[[nn.Module], nn.Modul
 
     if id(model) in made:
         return new(model)
-    parents = deque(model.modules())  # from the root on: a layer is made before its parts are
+    before = list(model.modules())  # held until the end: an id is one only while its object lives
+    parents = deque(before)  # from the root on: a layer is made before its parts are
     while parents:
         parent = parents.popleft()
         for key, child in list(parent._modules.items()):
