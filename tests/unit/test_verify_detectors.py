@@ -13,6 +13,7 @@ from xbarspice.mapping import map_network
 from xbarspice.network import Network
 from xbarspice.studies.verify.current_detectors import CurrentEvidence, current_findings
 from xbarspice.studies.verify.detectors import (
+    chance_labels,
     decoded_weights,
     magnitude_findings,
     network_findings,
@@ -202,3 +203,21 @@ def test_quantised_arrays_are_not_saturated():
     levels = np.linspace(100e-6, 500e-6, 8)
     few = np.random.default_rng(3).choice(levels, (20, 20))
     assert saturated_range(few, 100e-6, 500e-6, pairs=False) is None
+
+
+def test_labels_at_chance_level_are_a_finding_and_right_ones_are_not():
+    rng = np.random.default_rng(0)
+    network = small_network()
+    x = rng.random((200, network.sizes[0]))
+    x = x[np.argsort(network.forward(x)[-1][:, 0])]
+    right = (np.arange(200) >= 100).astype(int)
+    shift = float(np.median(network.forward(x)[-1]))
+    centred = Network(W=network.W, b=(*network.b[:-1], network.b[-1] - shift))
+    assert chance_labels(centred, x, right) is None
+    found = chance_labels(centred, x, rng.permutation(right))
+    assert found is not None
+    assert found.kind == "labels at chance level"
+    assert found.evidence["low"] <= found.evidence["commonest_class"] == 0.5
+    assert chance_labels(centred, x, 1 - right) is not None  # worse than chance
+    assert chance_labels(centred, x[:19], rng.permutation(right)[:19]) is None  # too few
+    assert chance_labels(centred, x, np.full(200, -1)) is None  # nobody knows

@@ -283,7 +283,7 @@ def crosscheck(
     from xbarspice.studies.crosscheck import crosscheck as study
 
     start = time.perf_counter()
-    findings = _before(mapped, x)
+    findings = _before(mapped, x, y)
     try:
         with screens.engines_progress(quiet=quiet) as report:
             check = study(
@@ -333,13 +333,18 @@ def _recounted(gates: Any, count: int) -> tuple[Any, ...]:
     )
 
 
-def _before(mapped: Any, x: Any) -> list[Any]:
-    """What can be seen before anything is solved: weights and magnitudes."""
-    from xbarspice.studies.verify.detectors import magnitude_findings, network_findings
+def _before(mapped: Any, x: Any, y: Any) -> list[Any]:
+    """What can be seen before anything is solved: weights, labels and magnitudes."""
+    from xbarspice.studies.verify.detectors import (
+        chance_labels,
+        magnitude_findings,
+        network_findings,
+    )
     from xbarspice.studies.verify.subject import SingleArray
 
     if not isinstance(mapped, SingleArray):
-        return network_findings(mapped)
+        chance = None if y is None else chance_labels(mapped.network, x, y)
+        return [*network_findings(mapped), *([chance] if chance else [])]
     return magnitude_findings(
         mapped.arrays[0], x, mapped.G_min, mapped.G_max, pairs=False, where="the array"
     )

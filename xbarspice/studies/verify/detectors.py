@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from xbarspice.array import Crossbar
 from xbarspice.mapping import Block, MappedNetwork, pair_weights
+from xbarspice.network import Network
 from xbarspice.studies.verify.findings import (
     SCALE,
     SHARE,
@@ -34,8 +35,8 @@ from xbarspice.studies.verify.findings import (
 )
 
 __all__ = [
-    "Finding", "WeightEvidence", "decoded_weights", "magnitude_findings", "network_findings",
-    "saturated_range", "scaled_weights", "swapped_polarity", "transposed_weights",
+    "Finding", "WeightEvidence", "chance_labels", "decoded_weights", "magnitude_findings",
+    "network_findings", "saturated_range", "scaled_weights", "swapped_polarity", "transposed_weights",
     "unit_of_weights", "unlikely_units", "weight_findings",
 ]  # fmt: skip
 
@@ -45,6 +46,8 @@ NOTICED = 0.05
 """Relative rms difference of weights below which nothing is wrong."""
 CLIPPED, CLIPPED_COUNT = 0.05, 4
 """Share and number of devices at one end of the range that count as clipped."""
+LABELLED = 20
+"""Fewer labels than this say nothing about the network that they belong to."""
 LEVELS = 16
 """Arrays of at most so many different conductances are quantised, not clipped."""
 PLAUSIBLE = {"G": (1e-10, 2e-2), "R": (1e-4, 2e4), "V": (1e-4, 20.0)}
@@ -237,6 +240,42 @@ def _pair(block: Block, G: Array) -> tuple[Array, Array]:
     if outs.shape[1] == 2:
         return G[np.ix_(ins[:, 0], outs[:, 0])], G[np.ix_(ins[:, 0], outs[:, 1])]
     return G[np.ix_(ins[:, 0], outs[:, 0])], G[np.ix_(ins[:, 1], outs[:, 0])]
+
+
+def chance_labels(network: Network, x: npt.ArrayLike, y: npt.ArrayLike) -> Finding | None:
+    """The software network is no better on its labels than naming the commonest class.
+
+    Weights, activation or labels are then probably not those that belong together. The 95 %
+    binomial (Clopper-Pearson) interval of the accuracy must lie above the share of the commonest
+    class. Nothing is said of fewer than `LABELLED` labels or of a single class.
+
+    Args:
+        network: the network in software.
+        x: inputs, (points, inputs).
+        y: classes, (points,); points below 0 have none and are left out.
+    """
+    from scipy.stats import binomtest
+
+    labels = np.asarray(y)
+    known = labels >= 0
+    counts = np.unique(labels[known], return_counts=True)[1]
+    if known.sum() < LABELLED or counts.size < 2:
+        return None
+    count, share = int(known.sum()), float(counts.max() / known.sum())
+    right = int(np.sum(network.predict(network.forward(x)[-1])[known] == labels[known]))
+    low = float(binomtest(right, count).proportion_ci(0.95).low)
+    if low > share:
+        return None
+    return Finding(
+        kind="labels at chance level",
+        where="the labelled inputs",
+        text=f"The network in software is right for {100 * right / count:.3g} % of {count} labels "
+        f"(at least {100 * low:.3g} % with 95 % confidence); the commonest class alone gives "
+        f"{100 * share:.3g} %.",
+        remedy="Check --activation, the order of the layers, the scaling of the inputs, and that "
+        "the labels count classes from 0 in the network's order.",
+        evidence={"accuracy": right / count, "low": low, "commonest_class": share},
+    )
 
 
 def network_findings(mapped: MappedNetwork) -> list[Finding]:
