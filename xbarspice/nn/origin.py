@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from xbarspice.errors import broken_rule
 from xbarspice.importers.model import double_copy
 
-__all__ = ["Origin", "in_float64", "origin_of", "outputs_of", "remember", "weights_hash"]
+__all__ = ["Origin", "origin_of", "outputs_in_float64", "outputs_of", "remember", "weights_hash"]
 
 ATTRIBUTE = "_xbarspice_origin"
 
@@ -37,7 +41,7 @@ def remember(circuit: nn.Module, model: nn.Module, inputs: tuple[Any, ...]) -> N
     """Keep the original's outputs on these inputs with the converted model."""
     origin = Origin(
         inputs=inputs,
-        outputs=outputs_of(in_float64(model), as_float64(inputs)),
+        outputs=outputs_in_float64(model, inputs),
         weights_sha256=weights_hash(model),
         converted_sha256=weights_hash(circuit),
     )
@@ -49,46 +53,98 @@ def origin_of(circuit: nn.Module) -> Origin | None:
     return circuit.__dict__.get(ATTRIBUTE)
 
 
-def in_float64(model: nn.Module) -> nn.Module:
-    """A copy in double precision and evaluation mode."""
-    return double_copy(model).eval()
+def outputs_in_float64(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
+    """`outputs_of` a copy of the model in double precision, with what its forward creates.
+
+    Raises:
+        InputError: the forward asks for another precision, so that it cannot run in double.
+    """
+    double = double_copy(model)
+    with _default_float64():
+        try:
+            return outputs_of(double, _as_float64(inputs))
+        except RuntimeError as error:
+            if "dtype" not in str(error) and "scalar type" not in str(error):
+                raise
+            raise broken_rule(
+                "a model must run in double precision, in which it is compared",
+                str(error).splitlines()[0],
+                "Take the precision in its forward from a tensor, as in x.to(h.dtype).",
+            ) from error
 
 
-def as_float64(value: Any) -> Any:
+@contextlib.contextmanager
+def _default_float64() -> Iterator[None]:
+    """New tensors are double unless their maker says otherwise."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _as_float64(value: Any) -> Any:
     """Floating-point tensors as float64, inside tuples, lists and dictionaries too."""
     if isinstance(value, Tensor):
         return value.double() if value.is_floating_point() else value
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_as_float64(v) for v in value))
     if isinstance(value, tuple | list):
-        return type(value)(as_float64(v) for v in value)
+        return type(value)(_as_float64(v) for v in value)
     if isinstance(value, dict):
-        return {k: as_float64(v) for k, v in value.items()}
+        return {k: _as_float64(v) for k, v in value.items()}
     return value
 
 
 def outputs_of(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
-    """All tensors that a model returns in evaluation, without gradients or fused evaluation."""
+    """All tensors that a model returns in evaluation, without gradients or fused evaluation.
+
+    Raises:
+        InputError: it returns no floating-point tensor, or something that is not looked into.
+    """
     modes = {module: module.training for module in model.modules()}
     model.eval()
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with torch.no_grad():
-            return tuple(flatten(model(*inputs)))
+            value = model(*inputs)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
         for module, training in modes.items():
             module.training = training
+    out = tuple(flatten(value))
+    if not out:
+        raise broken_rule(
+            "a model must return floating-point tensors to compare",
+            type(value).__name__,
+            "Return its scores, not only its decisions.",
+        )
+    return out
 
 
 def flatten(value: Any) -> list[Tensor]:
-    """The floating-point tensors in an output of any form, in order."""
+    """The floating-point tensors in an output of any form, in order.
+
+    Raises:
+        InputError: an object that is not looked into.
+    """
     if isinstance(value, Tensor):
         return [value.detach()] if value.is_floating_point() else []
-    if isinstance(value, dict):
+    if dataclasses.is_dataclass(value):
+        value = [getattr(value, f.name) for f in dataclasses.fields(value)]
+    if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, tuple | list):
         return [tensor for part in value for tensor in flatten(part)]
-    return []
+    if value is None or isinstance(value, bool | int | float | str):
+        return []
+    raise broken_rule(
+        "a model must return tensors, or tuples, lists, dictionaries or dataclasses of them",
+        type(value).__name__,
+        "Wrap the model in a module that returns the tensors.",
+    )
 
 
 def weights_hash(model: nn.Module) -> str:
@@ -97,5 +153,6 @@ def weights_hash(model: nn.Module) -> str:
     for name, value in sorted(model.state_dict().items()):
         if isinstance(value, Tensor):
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+            flat = value.detach().cpu().contiguous().reshape(-1)  # a counter has no axis
+            digest.update(flat.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

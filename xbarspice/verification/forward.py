@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import ArrayMatrix, copy_circuit, crossbar_layers, exact_products, to_torch
-from xbarspice.nn.origin import as_float64, in_float64, origin_of, outputs_of, weights_hash
+from xbarspice.nn.origin import origin_of, outputs_in_float64, outputs_of, weights_hash
 from xbarspice.nn.through import on_arrays, through
 from xbarspice.verification.records import DecisionRecord, ImportRecord, LayerCost
 from xbarspice.verification.statistics import agreement_interval
@@ -61,7 +61,6 @@ def import_gate(circuit: nn.Module, inputs: tuple[Any, ...], expected: Any) -> I
     outputs that `convert(calibrate=...)` kept, if the weights are still those; the plain model of
     the same weights, `to_torch(circuit)`.
     """
-    double = in_float64(circuit)
     origin = origin_of(circuit)
     limit = EXACT_LIMIT
     if expected is not None:
@@ -71,12 +70,12 @@ def import_gate(circuit: nn.Module, inputs: tuple[Any, ...], expected: Any) -> I
         inputs, wanted = origin.inputs, origin.outputs
         against = "the original model's outputs on the calibration inputs, both in float64"
     else:
-        wanted = outputs_of(in_float64(to_torch(circuit)), as_float64(inputs))
+        wanted = outputs_in_float64(to_torch(circuit), inputs)
         against = "the plain model of the same weights (to_torch), both in float64"
         if origin is not None:
             against += "; the weights were changed after the conversion"
     with exact_products():
-        outputs = outputs_of(double, as_float64(inputs))
+        outputs = outputs_in_float64(circuit, inputs)
     error, decided = _compared(outputs, wanted)
     return ImportRecord(
         against=against,
