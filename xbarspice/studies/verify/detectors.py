@@ -36,8 +36,8 @@ from xbarspice.studies.verify.findings import (
 
 __all__ = [
     "Finding", "WeightEvidence", "chance_labels", "decoded_weights", "magnitude_findings",
-    "network_findings", "saturated_range", "scaled_weights", "swapped_polarity", "transposed_weights",
-    "unit_of_weights", "unlikely_units", "weight_findings",
+    "network_findings", "saturated_range", "scaled_weights", "swapped_polarity",
+    "transposed_weights", "unit_of_weights", "unlikely_units", "weight_findings",
 ]  # fmt: skip
 
 Array = npt.NDArray[np.float64]
