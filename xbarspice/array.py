@@ -207,6 +207,11 @@ class Crossbar:
         return self.G.shape[-1]
 
     @property
+    def held(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Which word lines and which bit lines have a driven or sensed end, (rows,) and (cols,)."""
+        return self._held
+
+    @property
     def batch(self) -> tuple[int, ...]:
         """Shape of the leading axes: () for a single array."""
         return self.G.shape[:-2]

@@ -11,6 +11,7 @@ __all__ = [
     "InputError",
     "NetlistError",
     "PackageMissingError",
+    "RangeWarning",
     "StoreError",
     "TrustWarning",
     "XbarspiceError",
@@ -58,6 +59,10 @@ class PackageMissingError(XbarspiceError, ImportError):
 
 class AccuracyWarning(UserWarning):
     """An exact engine's answer has an error bound above 1e-9 of its largest output current."""
+
+
+class RangeWarning(UserWarning):
+    """A voltage lies beyond what the source of the device model vouches for."""
 
 
 class TrustWarning(UserWarning):

@@ -266,6 +266,8 @@ def inference_record(answer: Inference, y: np.ndarray | None, whole: bool) -> di
         "seconds": answer.seconds,
         "predictions": answer.predictions if whole else answer.predictions[:10].tolist(),
     }
+    if answer.beyond:
+        record["findings"] = [b.text for b in answer.beyond]
     return record | ({"logits": answer.sums[-1]} if whole else {})
 
 

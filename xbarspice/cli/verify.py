@@ -299,7 +299,7 @@ def crosscheck(
         hints = " ".join(f"{f.where}: {f.text} {f.remedy}" for f in findings)
         raise type(error)(f"{error} Before the solve: {hints}") from error
     with screens.waiting("looking for common mistakes", quiet=quiet):
-        after = _after(check, run, I_out)
+        after = [*_beyond(check), *_after(check, run, I_out)]
     if after:  # the gate of the findings counts them all
         check = dataclasses.replace(check, gates=_recounted(check.gates, len(findings + after)))
     extra["trust"] = _trust(mapped, x, run.verify.trust_error)
@@ -348,6 +348,13 @@ def _before(mapped: Any, x: Any, y: Any) -> list[Any]:
     return magnitude_findings(
         mapped.arrays[0], x, mapped.G_min, mapped.G_max, pairs=False, where="the array"
     )
+
+
+def _beyond(check: Any) -> list[Any]:
+    """What of the reference's drive lies beyond the ranges of layers and device."""
+    from xbarspice.studies.verify.detectors import range_findings
+
+    return range_findings(check.answers[check.reference])
 
 
 def _after(check: Any, run: Any, I_out: Any) -> list[Any]:

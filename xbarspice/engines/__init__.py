@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import Any, Literal
 
 import numpy.typing as npt
 
@@ -62,6 +62,7 @@ def solve(
     engine: str | Engine = "surrogate",
     full: bool = False,
     check: bool = True,
+    outside: Literal["warn", "error", "ignore"] = "warn",
 ) -> Solution:
     """Solve a crossbar for all currents with one engine.
 
@@ -74,15 +75,24 @@ def solve(
             approximate level of the surrogate: "ideal", "linear" or "float32".
         full: compute node voltages and device currents now; otherwise on first use.
         check: raise on a numerical failure; otherwise leave it in `Solution.status`.
+        outside: warn of sources beyond the device's `V_max`, refuse them, or only say so in
+            `Solution.stats.notes`.
 
     Returns:
         The currents and voltages, float64, with status and statistics.
 
     Raises:
-        InputError: an argument breaks a rule.
+        InputError: an argument breaks a rule, or (outside="error") a source is beyond `V_max`.
         FloatingNodeError: a line has no path to any source.
         ConvergenceError: the stated residual was not met (only with `check`).
         EngineError: the engine failed; `EngineMissingError` if it is not installed.
+
+    Warns:
+        RangeWarning: a source is beyond the device's `V_max`: line, voltage and limit, once a call
+            (only with outside="warn").
     """
     back_end = get(engine)
-    return back_end.solve(back_end.prepare(crossbar), crossbar, V_in, V_out, full=full, check=check)
+    return back_end.solve(
+        back_end.prepare(crossbar), crossbar, V_in, V_out, full=full, check=check,
+        outside=outside,
+    )  # fmt: skip

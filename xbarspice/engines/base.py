@@ -7,13 +7,21 @@ import math
 import time
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from xbarspice.array import Crossbar, Drive
-from xbarspice.errors import AccuracyWarning, ConvergenceError, EngineError, level_outside
+from xbarspice.engines.overdrive import Overdrive, overdrive
+from xbarspice.errors import (
+    AccuracyWarning,
+    ConvergenceError,
+    EngineError,
+    RangeWarning,
+    broken_rule,
+    level_outside,
+)
 from xbarspice.solution import Fields, Solution, Stats, Status
 
 __all__ = ["REFUSED", "SAID", "Engine", "ErrorBound", "Raw", "with_bound"]
@@ -136,6 +144,7 @@ class Engine(abc.ABC):
         *,
         full: bool = False,
         check: bool = True,
+        outside: Literal["warn", "error", "ignore"] = "ignore",
     ) -> Solution:
         """Solve for the currents of every input vector.
 
@@ -146,20 +155,32 @@ class Engine(abc.ABC):
             V_out: bit-line voltages, V, (..., cols); None for 0 V.
             full: compute node voltages and device currents now; otherwise on first use.
             check: raise on a numerical failure; otherwise leave it in `Solution.status`.
+            outside: what to do about sources beyond the device's `V_max`: warn once a call, raise,
+                or only say so in `Solution.stats.notes`, which is always done.
 
         Raises:
-            InputError: the arguments do not fit the crossbar.
+            InputError: the arguments do not fit the crossbar, or `outside` is "error" and a source
+                is beyond `V_max`.
             ConvergenceError: the stated residual was not met, a number of the answer is NaN or
                 infinite, or its error bound is above `REFUSED` (only with `check`).
 
         Warns:
             AccuracyWarning: the error bound is above `SAID`; once a run for each engine.
+            RangeWarning: a source is beyond `V_max` and `outside` is "warn".
         """
         drive = crossbar.drive(V_in, V_out)
+        beyond = overdrive(crossbar, drive)
+        if beyond is not None:
+            _report(beyond, outside)
         start = time.perf_counter()
-        raw = self._solve(state, crossbar, drive, full)
-        seconds = time.perf_counter() - start
-        raw = self.checked(raw, crossbar, drive, check)
+        try:
+            raw = self._solve(state, crossbar, drive, full)
+            seconds = time.perf_counter() - start
+            raw = self.checked(raw, crossbar, drive, check)
+        except EngineError as error:
+            if beyond is not None:
+                raise type(error)(f"{error} Note that {beyond.text}.") from error
+            raise
 
         def fields() -> Fields:
             if raw.V_wl is not None:
@@ -171,7 +192,12 @@ class Engine(abc.ABC):
             I_out=raw.I_out.reshape(*drive.batch, crossbar.cols),
             I_in=raw.I_in.reshape(*drive.batch, crossbar.rows),
             status=raw.status,
-            stats=replace(raw.stats, seconds=seconds, bound=_bound(raw, crossbar, drive)),
+            stats=replace(
+                raw.stats,
+                seconds=seconds,
+                bound=_bound(raw, crossbar, drive),
+                notes=raw.stats.notes if beyond is None else (*raw.stats.notes, beyond.text),
+            ),
             fields=fields() if raw.V_wl is not None else fields,
         )
 
@@ -287,6 +313,22 @@ def _warn(text: str) -> None:
         _said.add(engine)
         more = "Check the array for resistances or conductances that are far from the others."
         warnings.warn(f"{text}. {more} (Said once.)", AccuracyWarning, stacklevel=level_outside())
+
+
+def _report(beyond: Overdrive, outside: str) -> None:
+    """Warn of, or refuse, sources beyond the device's `V_max`, as the caller chose."""
+    if outside not in ("warn", "error", "ignore"):
+        raise broken_rule(
+            '`outside` must be "warn", "error" or "ignore"', repr(outside), "Use one of them."
+        )
+    if outside == "error":
+        raise broken_rule(
+            f"all sources must be within {beyond.limit:g} V, the `V_max` of {beyond.device!r}",
+            beyond.text, "Use smaller voltages or another model, or outside='warn'.",
+        )  # fmt: skip
+    if outside == "warn":
+        text = f"{beyond.text}: the equations are extrapolated."
+        warnings.warn(text, RangeWarning, stacklevel=level_outside())
 
 
 def _not_finite(raw: Raw) -> str | None:

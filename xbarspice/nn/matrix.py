@@ -237,7 +237,7 @@ class ArrayMatrix:
             V_in = np.broadcast_to(
                 drive.detach().cpu().numpy(), (*drive.shape[:-2], *tiles.shape[-3:-1])
             )
-            I_out = engines.solve(crossbar, V_in, engine=engine).I_out
+            I_out = engines.solve(crossbar, V_in, engine=engine, outside="ignore").I_out
             return torch.from_numpy(np.ascontiguousarray(I_out)).to(tiles.device, drive.dtype)
         if config.model.linear:
             matrix = effective_matrix(tiles, **config.wires)

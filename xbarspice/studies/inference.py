@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.array import Crossbar
+from xbarspice.array import Crossbar, Drive
 from xbarspice.engines import Engine, get
+from xbarspice.engines.overdrive import SLACK, overdrive
 from xbarspice.mapping import Block, MappedNetwork
 from xbarspice.solution import Solution, kirchhoff_residual
+from xbarspice.studies.verify.subject import SingleArray
 
-__all__ = ["BlockAnswer", "Inference", "energies", "infer"]
+__all__ = ["Beyond", "BlockAnswer", "Inference", "energies", "infer"]
 
 Array = npt.NDArray[np.float64]
 
@@ -36,6 +38,27 @@ class BlockAnswer:
     residual: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Beyond:
+    """Inputs of a layer beyond `x_scale`, or sources beyond the device's `V_max`.
+
+    Attributes:
+        layer: its number.
+        quantity: "x_scale" or "V_max".
+        value, limit: the largest magnitude and what it should be within; V for "V_max".
+        count, of: values (vectors for "V_max") beyond the limit, and all of them.
+        text: a sentence that names line, voltage and limit.
+    """
+
+    layer: int
+    quantity: str
+    value: float
+    limit: float
+    count: int
+    of: int
+    text: str
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Inference:
     """A network's answers through one engine.
@@ -46,6 +69,7 @@ class Inference:
         predictions: class of each point, (points,).
         blocks: one answer a block, in the order of `MappedNetwork.blocks`.
         seconds: time spent in the engine.
+        beyond: what of the drive lies beyond the range of a layer or of the device.
     """
 
     engine: str
@@ -53,6 +77,7 @@ class Inference:
     predictions: npt.NDArray[np.intp]
     blocks: tuple[BlockAnswer, ...]
     seconds: float
+    beyond: tuple[Beyond, ...] = ()
 
 
 def infer(
@@ -79,8 +104,10 @@ def infer(
     h = mapped.network.inputs(x)
     sums: list[Array] = []
     answers: list[BlockAnswer] = []
+    beyond: list[Beyond] = []
     seconds = 0.0
     for k, layer in enumerate(mapped.layers):
+        beyond += _inputs_beyond(mapped, k, h)
         z = np.tile(layer.digital_bias, (len(h), 1))
         for block in mapped.blocks_of(k):
             start = time.perf_counter()
@@ -89,6 +116,7 @@ def infer(
             z[:, block.outputs] += mapped.partial_sums(block, answer.currents)
             answers.append(answer)
             progress(len(answers), len(mapped.blocks))
+        beyond += _sources_beyond(k, [a for a in answers if a.block.layer == k])
         sums.append(z)
         h = mapped.network.activate(z)
     return Inference(
@@ -97,7 +125,48 @@ def infer(
         predictions=mapped.network.predict(sums[-1]),
         blocks=tuple(answers),
         seconds=seconds,
+        beyond=tuple(beyond),
     )
+
+
+def _inputs_beyond(mapped: MappedNetwork, layer: int, h: Array) -> list[Beyond]:
+    limit = mapped.layers[layer].x_scale
+    size = np.abs(h)
+    over = size > limit * SLACK
+    if isinstance(mapped, SingleArray) or not over.any():  # an array's inputs are volts
+        return []
+    point, line = (int(k) for k in np.unravel_index(np.argmax(size), size.shape))
+    value = float(h[point, line])
+    text = (
+        f"Layer {layer}: input {value:.4g} on line {line} of point {point} is "
+        f"{value * mapped.V_read / limit:.4g} V; x_scale is {limit:.4g} ({mapped.V_read:.4g} V). "
+        f"{int(over.sum())} of {over.size} inputs are beyond it."
+    )
+    count = int(over.sum())
+    return [
+        Beyond(
+            layer=layer, quantity="x_scale", value=abs(value), limit=limit, count=count,
+            of=over.size, text=text,
+        )
+    ]  # fmt: skip
+
+
+def _sources_beyond(layer: int, blocks: list[BlockAnswer]) -> list[Beyond]:
+    found = []
+    for b in blocks:
+        index = np.zeros(len(b.V_in), np.intp)
+        drive = Drive(batch=(len(b.V_in),), array=index, V_in=b.V_in, V_out=b.V_out)
+        if (over := overdrive(b.crossbar, drive)) is not None:
+            found.append((over, b.block.array))
+    if not found:
+        return []
+    over, array = max(found, key=lambda pair: pair[0].V)
+    return [
+        Beyond(
+            layer=layer, quantity="V_max", value=over.V, limit=over.limit, count=over.count,
+            of=over.vectors, text=f"Layer {layer}, array {array}: {over.text}.",
+        )
+    ]  # fmt: skip
 
 
 def energies(answer: Inference, t_read: float) -> Array:

@@ -14,6 +14,7 @@ from xbarspice import devices, engines
 from xbarspice.array import READ, Crossbar, Drive, LineEnds
 from xbarspice.devices import Device
 from xbarspice.engines.base import with_bound
+from xbarspice.engines.overdrive import overdrive
 from xbarspice.errors import ConvergenceError, broken_rule
 from xbarspice.solution import Stats, Status
 from xbarspice.surrogate import adjoint
@@ -97,7 +98,10 @@ class _Solve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, problem: _Problem, *tensors: Tensor) -> tuple[Tensor, ...]:
         raw, saved = adjoint.forward(problem.crossbar, problem.drive)
-        problem.stats.append(with_bound(raw, problem.crossbar, problem.drive))
+        beyond = overdrive(problem.crossbar, problem.drive)
+        stats = with_bound(raw, problem.crossbar, problem.drive)
+        notes = stats.notes if beyond is None else (*stats.notes, beyond.text)
+        problem.stats.append(replace(stats, notes=notes))
         ctx.problem, ctx.state = problem, saved
         ctx.save_for_backward(*tensors)
         ctx.set_materialize_grads(False)
@@ -272,7 +276,11 @@ def _solution(problem: _Problem, answers: dict[str, Tensor], dtype: torch.dtype)
 def _without_gradient(problem: _Problem, dtype: torch.dtype) -> TensorSolution:
     d, crossbar = problem.drive, problem.crossbar
     found = engines.solve(
-        crossbar, d.V_in.reshape(*d.batch, -1), d.V_out.reshape(*d.batch, -1), engine="surrogate"
+        crossbar,
+        d.V_in.reshape(*d.batch, -1),
+        d.V_out.reshape(*d.batch, -1),
+        engine="surrogate",
+        outside="ignore",
     )
 
     def inner() -> dict[str, Tensor]:

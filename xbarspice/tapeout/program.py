@@ -104,7 +104,7 @@ def plan(
     if not 0 < V_read < np.inf:
         raise broken_rule("`V_read` must be > 0 V", V_read, "A usual value is 0.2.")
     array = crossbar.replace(G=crossbar.G_flat[0], ends=READ)
-    answer = engines.solve(array, V_read * np.eye(array.rows), engine=engine)
+    answer = engines.solve(array, V_read * np.eye(array.rows), engine=engine, outside="ignore")
     present = np.argwhere(array.G > 0)
     if order == "conductance":
         present = present[np.argsort(array.G[tuple(present.T)], kind="stable")]

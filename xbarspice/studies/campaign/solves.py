@@ -65,6 +65,7 @@ def solve_item(parameters: Mapping[str, Any]) -> dict[str, Any]:
     solution = engines.solve(
         crossbar, parameters["V_in"], parameters.get("V_out"), full=full,
         engine=_engine(parameters["engine"], parameters.get("engine_settings")),
+        outside="ignore",  # the notes say so
     )  # fmt: skip
     out = {"I_out": solution.I_out, "I_in": solution.I_in, **_told([solution.stats])}
     if full:

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from xbarspice.array import Crossbar
 from xbarspice.mapping import Block, MappedNetwork, pair_weights
 from xbarspice.network import Network
+from xbarspice.studies.inference import Inference
 from xbarspice.studies.verify.findings import (
     SCALE,
     SHARE,
@@ -36,7 +37,7 @@ from xbarspice.studies.verify.findings import (
 
 __all__ = [
     "Finding", "WeightEvidence", "chance_labels", "decoded_weights", "magnitude_findings",
-    "network_findings", "saturated_range", "scaled_weights", "swapped_polarity",
+    "network_findings", "range_findings", "saturated_range", "scaled_weights", "swapped_polarity",
     "transposed_weights", "unit_of_weights", "unlikely_units", "weight_findings",
 ]  # fmt: skip
 
@@ -215,6 +216,22 @@ def magnitude_findings(
         saturated_range(crossbar.G, G_min, G_max, pairs=pairs, where=where),
     ]
     return [f for f in found if f is not None]
+
+
+def range_findings(answer: Inference) -> list[Finding]:
+    """Inputs and sources of an inference beyond the ranges of layers and device."""
+    remedy = {
+        "x_scale": "Map with a larger x_scale (mapping.calibrate_inputs), or scale the inputs.",
+        "V_max": "Lower V_read or the inputs, or use a device model that is valid there.",
+    }
+    return [
+        Finding(
+            kind="beyond the range", where=f"layer {b.layer}", text=b.text,
+            remedy=remedy[b.quantity],
+            evidence={"value": b.value, "limit": b.limit, "count": float(b.count)},
+        )
+        for b in answer.beyond
+    ]  # fmt: skip
 
 
 def decoded_weights(mapped: MappedNetwork, layer: int) -> Array:

@@ -25,8 +25,8 @@ class Finding:
 
     Attributes:
         kind: the detector: "transposed weights", "swapped polarity", "wrong scale",
-            "driver resistance on the wrong side", "unit slip", "saturated range" or "labels at
-            chance level".
+            "driver resistance on the wrong side", "unit slip", "saturated range", "labels at chance
+            level" or "beyond the range".
         where: what it is about, for example "layer 0" or "array 2".
         text: what was seen, with figures.
         remedy: what to do.

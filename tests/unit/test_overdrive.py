@@ -1,0 +1,120 @@
+"""Drives beyond a device's V_max or a layer's x_scale are said, counted, and refused on request."""
+
+from __future__ import annotations
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import xbarspice as xb
+from xbarspice.cli.app import app
+from xbarspice.errors import InputError, RangeWarning
+from xbarspice.mapping import map_network
+from xbarspice.network import Network
+from xbarspice.studies.inference import infer
+from xbarspice.studies.verify.detectors import range_findings
+
+ARRAY = xb.Crossbar(np.full((3, 2), 1e-4), device="cubic_al2o3_tio2")  # valid for 0.4 V
+
+
+def test_one_warning_a_call_names_line_voltage_and_limit():
+    V = np.tile([0.1, 0.2, -0.1], (5, 1))
+    V[2, 1], V[3, 0] = 1.5, -0.7
+    with pytest.warns(RangeWarning) as caught:
+        done = xb.solve(ARRAY, V)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    text = str(caught[0].message)
+    for words in ("word line 1 of vector 2", "1.5 V", "0.4 V", "2 of 5", "cubic_al2o3_tio2"):
+        assert words in text
+    assert any("word line 1 of vector 2" in note for note in done.stats.notes)
+    with pytest.raises(InputError, match="word line 1"):
+        xb.solve(ARRAY, V, outside="error")
+    with pytest.raises(InputError, match="outside"):
+        xb.solve(ARRAY, V, outside="never")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert xb.solve(ARRAY, V, outside="ignore").stats.notes
+        inside = xb.solve(ARRAY, 0.4 * np.sign(V))  # the limit itself is within
+    assert not inside.stats.notes
+
+
+def test_what_counts_is_the_difference_of_two_sources():
+    write = ARRAY.replace(ends=xb.LineEnds(bl_bottom="driven"))
+    with pytest.warns(RangeWarning, match=r"0\.6 V"):
+        xb.solve(write, [0.3, 0.0, 0.0], [-0.3, 0.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        xb.solve(write, [0.8, 0.8, 0.8], [0.6, 0.6])
+        xb.solve(xb.Crossbar(np.full((3, 2), 1e-4)), [50.0, 0.0, 0.0])  # Ohm's law has no limit
+        xb.solve(ARRAY, np.empty((0, 3)))
+    with pytest.warns(RangeWarning, match="bit line 1"):
+        xb.solve(write, [0.0, 0.0, 0.0], [0.0, -0.9])
+
+
+def test_tensors_are_told_in_the_notes_and_never_stopped():
+    G, V = torch.full((3, 2), 1e-4, dtype=torch.float64), torch.tensor([0.1, 2.0, 0.1]).double()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for tensor in (G, G.clone().requires_grad_()):
+            done = xb.nn.solve(tensor, V, device="cubic_al2o3_tio2")
+            assert any("word line 1" in note and "2 V" in note for note in done.stats.notes)
+
+
+def mapped(device="sinh_tio2"):
+    rng = np.random.default_rng(0)
+    network = Network(
+        W=(rng.normal(size=(3, 4)), rng.normal(size=(4, 2))), b=(np.zeros(4), np.zeros(2))
+    )
+    return map_network(network, device=device)
+
+
+def test_an_inference_counts_inputs_and_sources_beyond_their_ranges():
+    x = np.full((10, 3), 0.5)
+    assert infer(mapped(), x, "surrogate").beyond == ()
+    x[4, 1], x[7, 0] = 255.0, -2.0
+    answer = infer(mapped("ohmic"), x, "surrogate")
+    assert {b.quantity for b in answer.beyond} == {"x_scale"}  # Ohm's law has no limit
+    first = answer.beyond[0]
+    assert (first.layer, first.quantity, first.value, first.limit) == (0, "x_scale", 255.0, 1.0)
+    assert (first.count, first.of) == (2, 30)
+    assert "input 255 on line 1 of point 4 is 51 V; x_scale is 1" in first.text
+    x[4, 1], x[7, 0] = 3.0, -2.0
+    answer = infer(mapped("cubic_al2o3_tio2"), x, "surrogate")
+    second = next(b for b in answer.beyond if b.quantity == "V_max")
+    assert (second.layer, second.count, second.of) == (0, 1, 10)
+    assert second.value == pytest.approx(0.6)
+    assert "word line 1 of vector 4" in second.text
+    kinds = [f.kind for f in range_findings(answer)]
+    assert kinds == ["beyond the range"] * len(answer.beyond)
+
+
+def test_an_error_says_how_far_beyond_the_range_the_drive_was():
+    crossbar = xb.Crossbar(np.full((2, 2), 3e-4), R_wl=0, R_bl=0, device="sinh_tio2")
+    with pytest.warns(RangeWarning), pytest.raises(xb.errors.ConvergenceError, match="word line 0"):
+        xb.solve(crossbar, [400.0, 1.0])
+
+
+def test_the_commands_say_it(tmp_path):
+    """`solve` and `verify` show the finding, in JSON and in the report."""
+    from xbarspice import store
+
+    store.save_mapped(tmp_path / "net.h5", mapped())
+    np.savez(tmp_path / "x.npz", x=np.array([[20.0, 0.1, 0.1], [0.1, 0.1, 0.1]]))
+    words = [str(tmp_path / "net.h5"), "--inputs", str(tmp_path / "x.npz"), "--json"]
+    done = CliRunner().invoke(app, ["solve", *words])
+    assert done.exit_code == 0, done.output
+    assert "x_scale is 1" in json.loads(done.stdout)["findings"][0]
+    done = CliRunner().invoke(
+        app,
+        ["verify", *words, "--reference", "nodal", "--engine", "surrogate", "--out",
+         str(tmp_path / "run")],
+    )  # fmt: skip
+    found = [f for f in json.loads(done.stdout)["findings"] if f["kind"] == "beyond the range"]
+    assert found
+    assert "4 V" in found[0]["text"]
+    assert "x_scale is 1" in (tmp_path / "run" / "report.html").read_text()
