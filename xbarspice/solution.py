@@ -101,6 +101,14 @@ class Solution:
     stats: Stats
     fields: Fields | Callable[[], Fields] = field(repr=False)
 
+    @property
+    def error_at_most(self) -> float:
+        """`Stats.error_at_most` in A; NaN if the engine could say nothing."""
+        share = self.stats.error_at_most
+        if not share > 0:  # NaN stays
+            return share
+        return share * float(max(np.abs(self.I_out).max(), np.abs(self.I_in).max()))
+
     def _fields(self) -> Fields:
         if callable(self.fields):
             object.__setattr__(self, "fields", self.fields())

@@ -71,8 +71,11 @@ class RangeRecord:
         self.values += x.numel()
         if not x.numel():
             return
+        low, high = x.detach().aminmax()
+        largest = max(-float(low), float(high))
+        if largest <= min(self.largest, x_scale):
+            return
         size = x.detach().abs()
-        largest = float(size.amax())
         if largest > self.largest:
             self.largest = largest
             self.position = int(size.amax(dim=(0, 1)).argmax())

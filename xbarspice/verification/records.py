@@ -73,7 +73,7 @@ class TileCheck:
         drives, probes: vectors of the model's own drive and dense probes that were solved.
         I_max: largest reference current, A.
         worst: largest error over all its columns and vectors.
-        bound: sum of the error bounds that both engines state, share of `I_max`; None where one
+        bound: sum of what both engines say their error may be, share of `I_max`; None where one
             states none.
         column, vector: where it is worst; probes come after drives.
         smallest_change: change of conductance of any single device (S) that the dense probes would

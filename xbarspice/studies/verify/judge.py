@@ -91,7 +91,9 @@ def judge(
         agreement=float(np.mean(~differs)),
         differing=tuple(int(k) for k in np.flatnonzero(differs)[:SHOWN]),
         kirchhoff=float(np.max([b.residual for b in answer.blocks])),  # NaN if none was looked at
-        error_bound=float(np.max([_bound(b, I_max[b.block.layer]) for b in answer.blocks])),
+        error_bound=float(
+            np.max([b.solution.error_at_most / I_max[b.block.layer] for b in answer.blocks])
+        ),
         notes=tuple(dict.fromkeys(note for s in stats for note in s.notes)),
         layers=tuple(
             _judge_layer(mapped, k, pairs(answer, golden, k)) for k in range(len(mapped.layers))
@@ -99,14 +101,6 @@ def judge(
         errors=tuple(point_errors(answer, golden, I_max).tolist()),
         energy=tuple(energies(answer, t_read).tolist()),
     )
-
-
-def _bound(answer: BlockAnswer, I_max: float) -> float:
-    """What the currents of a block may be wrong by, over `I_max` (A); NaN if nothing is known."""
-    s = answer.solution
-    if not s.stats.error_at_most > 0:  # NaN stays
-        return s.stats.error_at_most
-    return s.stats.error_at_most * float(max(np.abs(s.I_out).max(), np.abs(s.I_in).max())) / I_max
 
 
 def _lines(answer: BlockAnswer) -> Iterator[tuple[tuple[int, int], str]]:
