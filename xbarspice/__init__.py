@@ -17,6 +17,7 @@ except ModuleNotFoundError as error:
 
 if TYPE_CHECKING:
     from xbarspice import mapping, netlist, nn, studies, variability
+    from xbarspice.deployment import load, save
     from xbarspice.mapping import ArrayConfig
     from xbarspice.surrogate.dissection import effective_matrix
     from xbarspice.verification import verify
@@ -36,9 +37,11 @@ __all__ = [
     "engines",
     "errors",
     "kirchhoff_residual",
+    "load",
     "mapping",
     "netlist",
     "nn",
+    "save",
     "solve",
     "studies",
     "variability",
@@ -47,6 +50,8 @@ __all__ = [
 
 _ON_FIRST_USE = {
     "ArrayConfig": ("xbarspice.mapping", "ArrayConfig"),
+    "load": ("xbarspice.deployment", "load"),
+    "save": ("xbarspice.deployment", "save"),
     "verify": ("xbarspice.verification", "verify"),
     "effective_matrix": ("xbarspice.surrogate.dissection", "effective_matrix"),
     **{name: (f"xbarspice.{name}", "") for name in ("mapping", "netlist", "nn", "studies")},

@@ -14,8 +14,8 @@ ORDER = [
     ["errors"], ["values"], ["devices"], ["array"], ["solution"],
     ["config", "network", "variability"], ["card"], ["mapping"], ["file_schemas"], ["store"],
     ["engines"], ["netlist"], ["engines.ngspice", "engines.pyspice"],
-    ["surrogate"], ["importers"], ["nn"], ["studies"], ["tapeout"], ["report"], ["verification"],
-    ["cli"], ["__main__"],
+    ["surrogate"], ["importers"], ["nn"], ["deployment"], ["studies"], ["tapeout"], ["report"],
+    ["verification"], ["cli"], ["__main__"],
 ]  # fmt: skip
 """From the bottom to the top; names are the longest prefix that matches."""
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
@@ -24,6 +24,7 @@ ROOMS = {
         "surrogate",
         "importers",
         "nn",
+        "deployment",
         "studies",
         "verification",
         "network",

@@ -16,6 +16,7 @@ import xbarspice
 from xbarspice.cli import (
     calibrate,
     campaign,
+    models,
     program,
     reproduce,
     screens,
@@ -27,6 +28,7 @@ from xbarspice.cli.options import (
     Activation,
     Calibration,
     Config,
+    Factory,
     Inputs,
     Json,
     Mapped,
@@ -89,21 +91,46 @@ def train(
     screens.show(steps.named(steps.training_record(trained, out), run), json, "Trained network")
 
 
-@app.command("map", epilog="Example: xbarspice map network.npz --out mapped.h5 --set array.R_wl=2")
+@app.command(
+    "map",
+    epilog="Examples: xbarspice map model.pt2 --inputs x.npz --out net.h5\n\n"
+    "xbarspice map network.npz --out mapped.h5 --set array.R_wl=2",
+)
 def map_(
-    network: Annotated[Path, typer.Argument(help="Network: .npz, or .pt with a state_dict.")],
-    out: Annotated[Path, typer.Option(help="Mapped network to write, .h5.")] = Path("mapped.h5"),
+    network: Annotated[
+        Path,
+        typer.Argument(
+            help="Model: .pt2, .onnx, .safetensors or state_dict with --model; or a perceptron: "
+            ".npz, or .pt with a state_dict."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Deployment (with --inputs) or mapped network to write, .h5.")
+    ] = Path("mapped.h5"),
+    inputs: Inputs = None,
+    model: Factory = None,
     activation: Activation = None,
     config: Config = None,
     calibration: Calibration = None,
     settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """Map a trained network's weights to differential conductance pairs on passive arrays."""
+    """Put a trained model on passive arrays, its weights as pairs of devices.
+
+    With --inputs the ranges of all layers come from them, and a deployment is written that holds
+    the whole model; exit 1, and no file, if it does not compute what the original does. A
+    perceptron without --inputs becomes a mapped network.
+    """
     from xbarspice import store
     from xbarspice.cli import steps
     from xbarspice.network import load
 
+    if inputs is not None or models.is_model(network, model):
+        reads = (*models.MAPPED, "array")
+        run = steps.configuration(config, settings, reads=reads, calibration=calibration)
+        record = models.map_model(network, out, inputs, run, model, activation, json)
+        screens.show(steps.named(record, run), json, "Model on arrays")
+        raise typer.Exit(0 if record["passed"] else 1)
     reads = ("mapping", "array")
     run = steps.configuration(config, settings, reads=reads, calibration=calibration)
     output_file(out, ".h5")
@@ -164,17 +191,26 @@ def solve(
     out: Annotated[Path | None, typer.Option(help="Write all numbers to this .h5 file.")] = None,
     inputs: Inputs = None,
     random: Random = 20,
+    model: Factory = None,
     activation: Activation = None,
     config: Config = None,
     calibration: Calibration = None,
     settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """Run inputs through the arrays with one engine."""
+    """Run inputs through the arrays of a mapped network, deployment or model with one engine."""
     from xbarspice import store
     from xbarspice.cli import steps
     from xbarspice.studies.inference import infer
 
+    if models.is_model(mapped, model):
+        reads = ("array", *(() if models.is_deployment(mapped) else models.MAPPED))
+        run = steps.configuration(config, settings, reads=reads, calibration=calibration)
+        if out is not None:
+            output_file(out, ".h5")
+        record = models.solve_model(mapped, engine, out, inputs, run, model, activation, json)
+        screens.show(steps.named(record, run), json, f"Answers of {engine}")
+        return
     reads = ("mapping", "array", *(() if inputs else ("seed",)))
     run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=mapped)
     if out is not None:

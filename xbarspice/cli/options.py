@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 __all__ = [
-    "Activation", "Calibration", "Config", "Inputs", "Json", "Mapped", "Random", "RunFolder",
-    "Seed", "Settings", "TransferSeed",
+    "Activation", "Calibration", "Config", "Factory", "Inputs", "Json", "Mapped", "Random",
+    "RunFolder", "Seed", "Settings", "TransferSeed",
 ]  # fmt: skip
 
 Mapped = Annotated[Path, typer.Argument(help="Mapped network (.h5), or a network to map.")]
@@ -31,12 +31,22 @@ TransferSeed = Annotated[int, typer.Option(help="Seed of the transfer errors.")]
 Activation = Annotated[
     str | None, typer.Option(help="Hidden activation of the network: sigmoid, tanh or relu.")
 ]
+Factory = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="MODULE:FACTORY",
+        help="Code that makes the untrained module, for weights without code (.safetensors, "
+        "state_dict). It is imported, also from this folder, and run: name only code you trust.",
+    ),
+]
 Inputs = Annotated[
     Path | None,
     typer.Option(
         "--inputs",
-        help=".npz with x (and y), or .csv with one point a row; there one column more than the "
-        "network has inputs is the class, a whole number from 0.",
+        help=".npz with x (and y), of a model with several inputs one array each by name; or .csv "
+        "with one point a row, where one column more than the network has inputs is the class, a "
+        "whole number from 0.",
     ),
 ]
 Random = Annotated[

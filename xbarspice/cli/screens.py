@@ -27,7 +27,9 @@ __all__ = [
     "error",
     "progress",
     "show",
+    "stages_progress",
     "trust_map",
+    "verification",
     "waiting",
 ]
 
@@ -81,16 +83,42 @@ def progress(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]
 @contextmanager
 def engines_progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     """One progress bar an engine; yields a function of (engine, done, total)."""
+    with _many_bars("solving with {}", quiet=quiet) as update:
+        yield update
+
+
+@contextmanager
+def stages_progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """One progress bar a stage, each done when the next begins; a function of (stage, done, total).
+
+    A stage that fails stays as it is.
+    """
+    with _many_bars("{}", quiet=quiet) as update:
+        last: list[tuple[str, int]] = []
+
+        def stage(name: str, done: int, total: int) -> None:
+            if last and last[-1][0] != name:
+                update(last[-1][0], last[-1][1], last[-1][1])
+            last[:] = [(name, total)]
+            update(name, done, total)
+
+        yield stage
+        if last:
+            update(last[-1][0], last[-1][1], last[-1][1])
+
+
+@contextmanager
+def _many_bars(title: str, *, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     if quiet:
-        yield lambda engine, done, total: None
+        yield lambda name, done, total: None
         return
     with _bars() as bars:
         tasks: dict[str, Any] = {}
 
-        def update(engine: str, done: int, total: int) -> None:
-            if engine not in tasks:
-                tasks[engine] = bars.add_task(f"solving with {engine}", total=total)
-            bars.update(tasks[engine], completed=done, total=total)
+        def update(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(title.format(name), total=total)
+            bars.update(tasks[name], completed=done, total=total)
 
         yield update
 
@@ -166,6 +194,48 @@ def crosscheck(record: dict[str, Any], out: Path, as_json: bool) -> None:
     style = {"pass": "bold green", "fail": "bold red", "none": "bold"}[answer.state]
     console.print(_marked(answer.word, style, f"  {answer.text}"), soft_wrap=True)
     console.print(f"report: {out / 'report.html'}", soft_wrap=True)
+
+
+def verification(record: dict[str, Any], out: Path, as_json: bool) -> None:
+    """What `xb.verify` found, gate by gate, and where the report is."""
+    if as_json:
+        _json(record)
+        return
+    print_ = _out().print
+    passed = record["passed"]
+    print_(
+        _marked(
+            "PASS" if passed else "FAIL",
+            "bold green" if passed else "bold red",
+            f"  {record['title']}",
+        )
+    )
+    table = Table("gate", "value", "limit", "", title="Gates", title_justify="left")
+    for gate in record["gates"]:
+        word = ("holds", "green") if gate["passed"] else ("fails", "bold red")
+        table.add_row(
+            gate["name"], _text(gate["value"]), _text(gate["limit"]), Text(word[0], word[1])
+        )
+    print_(table)
+    sample, covered = record["sample"], record["coverage"]
+    said = f"{sample['checked']} of {sample['tiles']} arrays solved by {record['reference']}"
+    print_(f"{said}; {100 * covered['weight_share']:.1f} % of the weights on arrays")
+    for made in record["decisions"]:
+        print_(
+            f"through {made['through']}: output error {made['error']:.3g}, agreement "
+            f"{_percent(made['agreement'])}, accuracy {_percent(made['accuracy'])}"
+        )
+    for finding in record["findings"]:
+        print_(
+            _marked(
+                finding["kind"],
+                "yellow",
+                f" ({finding['where']}): {finding['text']} {finding['remedy']}",
+            )
+        )
+    for note in record["notes"]:
+        print_(f"note: {note}")
+    print_(f"report: {out / 'report.html'}")
 
 
 def _remarks(record: dict[str, Any]) -> Iterator[str | Text]:

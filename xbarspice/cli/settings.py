@@ -8,6 +8,8 @@ One rule for all commands. A setting is stated by ``--config``, a calibration ca
 - The arrays of a mapped network or of an array file take every value of ``[array]`` that is stated:
   wires, line-end resistances and device. Its conductances and places are fixed: a stated value of
   ``[mapping]`` that would give others is refused by name.
+- A model (`.pt2`, ONNX, ``--model``) is put on arrays by the stated values of both sections; what
+  is not stated has the default of `xbarspice.ArrayConfig`. A deployment takes stated ``[array]``.
 - `run.toml` and the ``config`` of a record hold what the command read, and of ``[mapping]`` and
   ``[array]`` what the objects that were solved have.
 """
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +31,12 @@ from xbarspice.cli.cards import WIRES, overlaid, said_of_arrays
 from xbarspice.config import RunConfig
 from xbarspice.devices import Device
 from xbarspice.errors import InputError, broken_rule
-from xbarspice.mapping import MappedNetwork, map_network, mapping_settings
+from xbarspice.mapping import ArrayConfig, MappedNetwork, map_network, mapping_settings
 from xbarspice.studies.verify.subject import SingleArray
 
 __all__ = [
-    "configuration", "refuse_other_mapping", "run_toml", "solved", "with_stated_array",
+    "configuration", "model_array_config", "refuse_other_mapping", "run_toml", "solved",
+    "stated_array", "with_stated_array",
 ]  # fmt: skip
 
 
@@ -148,6 +151,43 @@ def _stated_device(device: Device, run: RunConfig) -> Device:
     if "device" in run.array.model_fields_set:
         return run.array.model()
     return devices.with_parameters(device, run.array.parameters)
+
+
+def stated_array(run: RunConfig) -> Callable[[ArrayConfig], dict[str, Any]]:
+    """What the stated values of `[array]` change of a configuration of arrays."""
+    stated = run.array.model_fields_set
+
+    def changes(config: ArrayConfig) -> dict[str, Any]:
+        out: dict[str, Any] = {name: getattr(run.array, name) for name in WIRES if name in stated}
+        if stated & {"device", "parameters"}:
+            out["device"] = _stated_device(config.model, run)
+        return out
+
+    return changes
+
+
+def model_array_config(run: RunConfig) -> ArrayConfig:
+    """How a model's matrices stand on arrays: the stated values of `[mapping]` and `[array]`.
+
+    What is not stated has the default of `xbarspice.ArrayConfig`.
+
+    Raises:
+        InputError: a stated value of `[mapping]` has no meaning for a model.
+    """
+    stated = run.mapping.model_fields_set
+    for name, wrong, remedy in (
+        ("layout", run.mapping.layout == "folded", 'A model stands on tiles: layout = "tiled".'),
+        ("bias", run.mapping.bias == "hidden", 'Use bias = "array" or "digital".'),
+        ("x_scale", run.mapping.x_scale is not None, "The inputs set every layer's range."),
+    ):
+        if name in stated and wrong:
+            value = getattr(run.mapping, name)
+            raise broken_rule(
+                f"mapping.{name} must have a meaning for a model", f"{name} = {value}", remedy
+            )
+    names = stated - {"layout", "x_scale"}
+    config = ArrayConfig(**{name: getattr(run.mapping, name) for name in sorted(names)})
+    return dataclasses.replace(config, **stated_array(run)(config))
 
 
 def refuse_other_mapping(mapped: MappedNetwork, run: RunConfig, name: str) -> None:

@@ -11,11 +11,12 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from xbarspice.cli import screens
+from xbarspice.cli import models, screens
 from xbarspice.cli.options import (
     Activation,
     Calibration,
     Config,
+    Factory,
     Inputs,
     Json,
     RunFolder,
@@ -46,8 +47,9 @@ def verify(
     subject: Annotated[
         Path | None,
         typer.Argument(
-            help="Mapped network (.h5), network to map (.npz, .pt), or one array: .npz or .h5 "
-            "with G in S, and R_wl, R_bl, R_driver, R_sense, device, V_in, I_out as far as known."
+            help="Deployment (.h5); model (.pt2, .onnx; weights with --model); mapped network "
+            "(.h5), network to map (.npz, .pt); or one array: .npz or .h5 with G in S, and R_wl, "
+            "R_bl, R_driver, R_sense, device, V_in, I_out as far as known."
         ),
     ] = None,
     out: RunFolder = Path("runs/verify"),
@@ -89,6 +91,25 @@ def verify(
     map_out: Annotated[Path, typer.Option("--map-out", help="Trust map to write, .toml.")] = Path(
         "trust_map.toml"
     ),
+    model: Factory = None,
+    confidence: Annotated[
+        float | None,
+        typer.Option(
+            help="Of a model: solve by the reference only so many arrays that a share of "
+            "--bad-tiles bad ones is met with this confidence; all by default."
+        ),
+    ] = None,
+    bad_tiles: Annotated[
+        float | None, typer.Option("--bad-tiles", help="See --confidence; 0.001 by default.")
+    ] = None,
+    corners: Annotated[
+        bool,
+        typer.Option("--corners", help="Of a model: also at the corners; judged at the worst."),
+    ] = False,
+    work: Annotated[
+        Path | None,
+        typer.Option(help="Of a model: folder for the arrays' answers, to go on after a stop."),
+    ] = None,
     activation: Activation = None,
     config: Config = None,
     calibration: Calibration = None,
@@ -96,12 +117,45 @@ def verify(
     seed: Seed = None,
     json: Json = False,
 ) -> None:
-    """Cross-check engines on a mapped network or an array; exit 1 if a gate fails."""
+    """Cross-check engines on a model, a mapped network or an array; exit 1 if a gate fails."""
     from xbarspice.cli import steps
 
     steps.need("matplotlib", "jinja2")
+    asked = {
+        "--confidence": confidence is not None,
+        "--bad-tiles": bad_tiles is not None,
+        "--corners": corners,
+        "--work": work is not None,
+    }
+    if not map_ and models.is_model(subject, model):
+        _refuse(
+            "a model on arrays",
+            {
+                "--test-set": test_set,
+                "--random": random is not None,
+                "--worst-case": worst_case,
+            },
+        )
+        options = {
+            "confidence": confidence,
+            "corners": corners,
+            "folder": work,
+            **({} if bad_tiles is None else {"bad_tiles": bad_tiles}),
+        }
+        subject = Path() if subject is None else subject
+        chosen: dict[str, Any] = {"engines": tuple(engine)} if engine else {}
+        chosen |= {"reference": reference} if reference else {}
+        mapping = () if models.is_deployment(subject) else models.MAPPED
+        reads = ("seed", *mapping, "array", *(n for n in models.JUDGED if n not in chosen))
+        run = steps.configuration(
+            config, settings, reads=reads, calibration=calibration, seed=seed
+        ).model_copy(update=chosen)
+        record = models.verify_model(subject, out, inputs, run, model, activation, options, json)
+        screens.verification(record, out, json)
+        raise typer.Exit(0 if record["passed"] else 1)
+    _refuse("a mapped network or an array", asked)
     file = None if map_ else subject
-    chosen: dict[str, Any] = {"engines": tuple(engine)} if engine else {}
+    chosen = {"engines": tuple(engine)} if engine else {}
     chosen |= {"reference": reference} if reference else {}
     read_random = random or (random is None and not (inputs or test_set))
     reads = _reads(map_, worst_case, test_set, chosen, bool(read_random), file)
@@ -133,6 +187,15 @@ def verify(
         )  # fmt: skip
     screens.crosscheck(record, out, json)
     raise typer.Exit(0 if record["passed"] else 1)
+
+
+def _refuse(subject: str, asked: dict[str, bool]) -> None:
+    """Refuse options that another kind of subject has."""
+    names = [name for name, is_asked in asked.items() if is_asked]
+    if names:
+        raise broken_rule(
+            f"{subject} is verified without {', '.join(asked)}", ", ".join(names), "Leave it out."
+        )
 
 
 def _reads(
@@ -287,8 +350,15 @@ def crosscheck(
     try:
         with screens.engines_progress(quiet=quiet) as report:
             check = study(
-                mapped, x, y, engines=run.engines, reference=run.reference, gates=run.gates,
-                origins=origins, t_read=run.verify.t_read, findings=len(findings),
+                mapped,
+                x,
+                y,
+                engines=run.engines,
+                reference=run.reference,
+                gates=run.gates,
+                origins=origins,
+                t_read=run.verify.t_read,
+                findings=len(findings),
                 given=None if I_out is None else (np.arange(len(I_out)), I_out),
                 searched={w["target"]: w["value"] for w in extra.get("worst_inputs", ())},
                 progress=report,
@@ -378,8 +448,12 @@ def _after(check: Any, run: Any, I_out: Any) -> list[Any]:
         points = slice(0, min(len(currents), 20))  # enough to tell one mistake from another
         found += current_findings(
             CurrentEvidence(
-                crossbar=g.crossbar, V_in=g.V_in[points], V_out=g.V_out[points],
-                I_out=currents[points], tolerance=min(run.gates.given or 1e-3, 1e-3), where=where,
+                crossbar=g.crossbar,
+                V_in=g.V_in[points],
+                V_out=g.V_out[points],
+                I_out=currents[points],
+                tolerance=min(run.gates.given or 1e-3, 1e-3),
+                where=where,
             )
         )  # fmt: skip
     return found

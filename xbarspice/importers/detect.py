@@ -35,7 +35,7 @@ _REMEDIES = {
     "a compressed file, as joblib writes them": _ESTIMATOR,
     "a Keras model": f"Convert it with model.export('model.onnx', format='onnx') or to {_ONNX}.",
     "an HDF5 file": (
-        "Open a mapped file with xb.load; convert a Keras model with "
+        "Open a file of xbarspice with xb.load; convert a Keras model with "
         "model.export('model.onnx', format='onnx')."
     ),
     "a TensorFlow SavedModel": f"Convert it to {_ONNX}.",
@@ -97,7 +97,7 @@ def _of_file(path: Path) -> str:
         return "safetensors"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _of_archive(path)
-    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+    if head.startswith((b"\x89HDF\r\n\x1a\n", b"xbarspice file")):
         return "a Keras model" if b"keras" in head else "an HDF5 file"
     if head.startswith(b"GGUF"):
         return "a GGUF file of a language model"

@@ -26,7 +26,7 @@ from xbarspice.importers.archive import members, open_archive
 from xbarspice.importers.exported_check import clean_payloads, clean_program
 from xbarspice.importers.model import ImportedModel, TensorSpec, common_batch, flat_tensors
 
-__all__ = ["load_exported", "load_pt2"]
+__all__ = ["inputs_of", "load_exported", "load_pt2", "program_module", "read_tensors"]
 
 _PROGRAM = "models/model.json"
 _WEIGHTS = "data/weights/model_weights_config.json"
@@ -211,7 +211,7 @@ def _rebuilt(
     if "byteorder" in table and archive.read(table["byteorder"]) != b"little":
         raise broken_rule(f"`{name}` must be little-endian", "another byte order", "Export anew.")
     if _SAMPLES in table:
-        _read_tensors(archive.read(table[_SAMPLES]), f"{name}: {_SAMPLES}")
+        read_tensors(archive.read(table[_SAMPLES]), f"{name}: {_SAMPLES}")
     program = clean_program(archive.read(table[_PROGRAM]))
     configs = {
         _WEIGHTS: clean_payloads(archive.read(table[_WEIGHTS]), _WEIGHTS, "weight_"),
@@ -248,7 +248,7 @@ def _rebuilt_legacy(
     }
     for member in ("serialized_state_dict.pt", "serialized_constants.pt"):
         payload = archive.read(table[member]) if member in table else b""
-        tensors = _read_tensors(payload, f"{name}: {member}") or {}
+        tensors = read_tensors(payload, f"{name}: {member}") or {}
         plain = isinstance(tensors, dict) and all(
             isinstance(value, torch.Tensor) for value in tensors.values()
         )
@@ -264,8 +264,12 @@ def _rebuilt_legacy(
     return program, _packed(parts)
 
 
-def _read_tensors(payload: bytes, name: str) -> Any:
-    """Unpickle tensors with torch's restricted reader, which executes nothing."""
+def read_tensors(payload: bytes, name: str) -> Any:
+    """Unpickle tensors with torch's restricted reader, which executes nothing; None for no bytes.
+
+    Raises:
+        InputError: the payload holds anything but plain tensors and containers of them.
+    """
     if not payload:
         return None
     try:
@@ -286,6 +290,14 @@ def _packed(parts: dict[str, bytes]) -> io.BytesIO:
     return buffer
 
 
+def program_module(program: torch.export.ExportedProgram) -> torch.nn.Module:
+    """The program as a module in evaluation mode that runs its graph."""
+    module = program.module(check_guards=False)
+    for name in ("train", "eval"):  # torch puts refusals here; the program has no such modes
+        module.__dict__.pop(name, None)
+    return module.train(False)
+
+
 def load_pt2(path: Path, sha256: str) -> ImportedModel:
     """Import a ``.pt2`` file; see `load_exported` for what is refused.
 
@@ -293,11 +305,8 @@ def load_pt2(path: Path, sha256: str) -> ImportedModel:
     refused. The module's parameters keep the original's names and types.
     """
     program = load_exported(path)
-    inputs = _inputs(program, path.name)
-    module = program.module(check_guards=False)
-    for name in ("train", "eval"):  # torch puts refusals here; the program has no such modes
-        module.__dict__.pop(name, None)
-    module.train(False)
+    inputs = inputs_of(program, path.name)
+    module = program_module(program)
     with _quiet():
         untouched = copy.deepcopy(module)
 
@@ -321,7 +330,7 @@ def _children(spec: Any) -> list[Any]:
     return list(spec.children() if hasattr(spec, "children") else spec.children_specs)
 
 
-def _inputs(program: torch.export.ExportedProgram, name: str) -> tuple[TensorSpec, ...]:
+def inputs_of(program: torch.export.ExportedProgram, name: str) -> tuple[TensorSpec, ...]:
     """Names, sizes and types of the inputs, which must be tensors in a row."""
     positional, keywords = _children(program.call_spec.in_spec)
     nested = any(not child.is_leaf() for child in _children(positional)) or _children(keywords)

@@ -14,7 +14,7 @@ from xbarspice.importers.exported import load_pt2
 from xbarspice.importers.model import ImportedModel
 from xbarspice.importers.onnx_file import load_onnx
 from xbarspice.importers.perceptron import load_perceptron
-from xbarspice.importers.weights import load_weights
+from xbarspice.importers.weights import load_weights, read_weights
 
 __all__ = ["load_model"]
 
@@ -78,6 +78,7 @@ def _load(
     if factory is not None:
         return load_weights(path, sha256, kind, factory)
     if activation is None and kind != "npz":
+        read_weights(path, kind)  # which says of other things than weights what they are
         raise broken_rule(
             "weights alone are no model",
             f"`{path.name}` without `factory` and `activation`",

@@ -95,7 +95,7 @@ class ImportedModel:
             with torch.no_grad():
                 return flat_tensors(runner(*tensors))
 
-        return self._in_groups(call, self._tensors(x, dtype))
+        return self._in_groups(call, self.tensors(x, dtype))
 
     def reference(self, x: Any) -> Answer:
         """Outputs of the original, in its own precision; where possible by other code.
@@ -108,7 +108,7 @@ class ImportedModel:
         """
         if self.original is None:
             return self.run(x)
-        return self._in_groups(self.original, self._tensors(x, None))
+        return self._in_groups(self.original, self.tensors(x, None))
 
     def in_double(self) -> torch.nn.Module:
         """A copy of the module that computes in float64, for comparisons beyond float32.
@@ -118,8 +118,16 @@ class ImportedModel:
         """
         return double_copy(self.module)
 
-    def _tensors(self, x: Any, dtype: torch.dtype | None) -> Tensors:
-        """Inputs as tensors of the model's types; floating ones as `dtype` where given."""
+    def tensors(self, x: Any, dtype: torch.dtype | None) -> Tensors:
+        """Inputs as tensors of the model's types; floating ones as `dtype` where given.
+
+        Args:
+            x: as for `run`.
+            dtype: of floating-point inputs; None takes what the file says.
+
+        Raises:
+            InputError: number, names, types or values do not fit the model.
+        """
         if isinstance(x, Mapping):
             names = [spec.name for spec in self.inputs]
             if set(x) != set(names):
@@ -135,11 +143,12 @@ class ImportedModel:
                 f"Pass a tuple of {', '.join(spec.name for spec in self.inputs)}.",
             )
         specs: Sequence[TensorSpec | None] = self.inputs or [None] * len(parts)
-        return tuple(_tensor(part, spec, dtype) for part, spec in zip(parts, specs, strict=True))
+        out = tuple(_tensor(part, spec, dtype) for part, spec in zip(parts, specs, strict=True))
+        for tensor, spec in zip(out, self.inputs, strict=False):
+            _check_shape(tensor, spec, self.batch)
+        return out
 
     def _in_groups(self, call: Callable[[Tensors], Tensors], tensors: Tensors) -> Answer:
-        for tensor, spec in zip(tensors, self.inputs, strict=False):
-            _check_shape(tensor, spec, self.batch)
         sizes = {t.shape[0] for t in tensors if t.ndim}
         if self.batch is None or sizes == {self.batch}:
             return _single(call(tensors))

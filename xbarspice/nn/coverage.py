@@ -17,7 +17,15 @@ from xbarspice.nn.origin import outputs_of
 from xbarspice.nn.through import observe
 from xbarspice.nn.use import silent_layers
 
-__all__ = ["Coverage", "DigitalProduct", "IdealWeight", "MatrixRecord", "coverage", "measure"]
+__all__ = [
+    "Coverage",
+    "DigitalProduct",
+    "IdealWeight",
+    "MatrixRecord",
+    "coverage",
+    "measure",
+    "restore",
+]
 
 ATTRIBUTE = "_xbarspice_products"
 
@@ -162,6 +170,18 @@ def measure(circuit: nn.Module, model: nn.Module, inputs: tuple[Any, ...]) -> No
     with sdpa_kernel(SDPBackend.MATH), mode:  # whose products are single operations
         outputs_of(model, inputs)
     object.__setattr__(circuit, ATTRIBUTE, (vectors, dict(mode.counts)))
+
+
+def restore(circuit: nn.Module, record: Mapping[str, Any]) -> None:
+    """Give a converted model the product counts of a `Coverage.record()` made of it earlier."""
+    if not record["measured"]:
+        return
+    vectors = {
+        m["name"]: m["products"] // (m["groups"] * m["outputs"] * m["inputs"])
+        for m in record["matrices"]
+    }
+    counts = {(d["operation"], d["operands"]): int(d["products"]) for d in record["digital"]}
+    object.__setattr__(circuit, ATTRIBUTE, (vectors, counts))
 
 
 def _weights_on_arrays(circuit: nn.Module) -> frozenset[str]:

@@ -24,6 +24,7 @@ __all__ = [
     "named",
     "names",
     "need",
+    "to_config",
     "where",
 ]
 
@@ -226,3 +227,31 @@ def from_config(terms: Sequence[Mapping[str, Any]]) -> Compose:
     for term in terms:
         need("name" in term, "each variation must have a `name`", dict(term), f"One of {names()}.")
     return Compose([make(**{str(k): v for k, v in term.items()}) for term in terms])
+
+
+def to_config(variation: Variation) -> list[dict[str, Any]]:
+    """The records of which `from_config` makes the same errors again.
+
+    Raises:
+        InputError: a part cannot be made by name, or a parameter is no plain value.
+    """
+    if isinstance(variation, Compose):
+        return [record for part in variation.parts for record in to_config(part)]
+    kind = type(variation)
+    values = {f.name: getattr(variation, f.name) for f in fields(variation)}  # type: ignore[arg-type]
+    plain = {
+        key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
+    }
+    simple = (bool, int, float, str, type(None))
+    need(
+        _REGISTRY.get(getattr(kind, "name", "")) is kind
+        and all(
+            isinstance(item, simple)
+            for value in plain.values()
+            for item in (value if isinstance(value, list) else [value])
+        ),
+        "a variation that is kept in a file must be one that can be made by name",
+        repr(variation)[:200],
+        f"Use one of {names()}.",
+    )
+    return [{"name": kind.name, **plain}]

@@ -1,0 +1,209 @@
+"""`map`, `verify` and `solve` on models of any kind, and on the deployment in between."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import xbarspice as xb
+from tests import small_models
+from xbarspice import store
+from xbarspice.cli.app import app
+from xbarspice.errors import InputError
+from xbarspice.importers import load_model
+
+
+def run(*arguments):
+    """Exit status and the JSON document, or the error that `main` shows."""
+    done = CliRunner().invoke(app, [*map(str, arguments), "--json"])
+    if isinstance(done.exception, InputError):
+        return 2, str(done.exception)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, json.loads(done.stdout) if done.stdout.startswith("{") else done.output
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A .pt2, an ONNX file, weights, a perceptron, and inputs."""
+    out = tmp_path_factory.mktemp("models")
+    x = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    model = small_models.convolutions()
+    auto = torch.export.Dim.AUTO
+    program = torch.export.export(model, (x,), dynamic_shapes=({0: auto},))
+    torch.export.save(program, out / "cnn.pt2")
+    torch.export.save(torch.export.export(model, (x,)), out / "fixed.pt2")
+    torch.onnx.export(
+        model, (x,), out / "cnn.onnx", dynamo=True, dynamic_shapes=({0: auto},), verbose=False
+    )
+    torch.save(model.state_dict(), out / "cnn.pt")
+    y = model(x).argmax(dim=1).numpy()
+    np.savez(out / "x.npz", x=x.numpy(), y=y)
+    rng = np.random.default_rng(0)
+    np.savez(
+        out / "mlp.npz",
+        W0=rng.normal(size=(4, 6)),
+        b0=rng.normal(size=6),
+        W1=rng.normal(size=(6, 3)),
+        b1=rng.normal(size=3),
+        activation="tanh",
+    )
+    np.savez(out / "x4.npz", x=rng.random((5, 4)))
+    return out
+
+
+WIRES = ("--set", "array.R_wl=2", "--set", "mapping.tile_rows=16")
+KINDS = {
+    "cnn.pt2": (),
+    "cnn.onnx": (),
+    "cnn.pt": ("--model", "tests.small_models:convolutions"),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_model_is_mapped_verified_and_solved(folder, tmp_path, monkeypatch, name):
+    """One command a step; the file in between gives the same arrays and outputs as the model."""
+    monkeypatch.chdir(tmp_path)
+    more, inputs = KINDS[name], ("--inputs", folder / "x.npz")
+    status, mapped = run("map", folder / name, *more, *inputs, "--out", "net.h5", *WIRES)
+    assert status == 0, mapped
+    assert mapped["passed"]
+    assert mapped["weight_share"] == 1.0
+    assert ("given as `expected`" in mapped["import"]["against"]) == (name == "cnn.onnx")
+    status, record = run("verify", "net.h5", *more, *inputs, "--out", "v")
+    assert status == 0, record
+    assert record["sample"]["checked"] == record["sample"]["tiles"] == mapped["arrays"]
+    assert record["decisions"][0]["exact_accuracy"] == 1.0
+    left = {p.name for p in (tmp_path / "v").iterdir()}
+    assert left >= {"report.html", "report.json", "report.md", "junit.xml", "run.toml"}
+    said = tomllib.loads((tmp_path / "v/run.toml").read_text())
+    assert (said["array"]["R_wl"], said["mapping"]["tile_rows"]) == (2.0, 16)
+    answers = {}
+    for subject in ("net.h5", folder / name):
+        settings = WIRES if subject != "net.h5" else ()
+        for engine in ("surrogate", "ngspice"):
+            status, answer = run(
+                "solve", subject, *more, *inputs, "--engine", engine, "--out", "o.h5", *settings
+            )
+            assert status == 0, answer
+            answers[subject, engine] = np.asarray(answer["values"][0])
+            tree = store.read_tree(tmp_path / "o.h5", "outputs of a model on arrays")
+            np.testing.assert_allclose(tree["output0"], answers[subject, engine], rtol=1e-6)
+    first, *rest = answers.values()
+    for other in rest:
+        np.testing.assert_allclose(other, first, rtol=1e-4, atol=1e-5)
+    exact = small_models.convolutions()(torch.as_tensor(np.load(folder / "x.npz")["x"]))
+    assert np.abs(first - exact.detach().numpy()).max() > 1e-3
+
+
+def test_a_failed_gate_is_exit_status_1_and_keeps_the_report(folder, tmp_path):
+    wrong = {k: v + (k == "y") for k, v in np.load(folder / "x.npz").items()}
+    np.savez(folder / "wrong.npz", **wrong)
+    status, record = run(
+        "verify",
+        folder / "cnn.pt2",
+        "--inputs",
+        folder / "wrong.npz",
+        "--out",
+        tmp_path / "v",
+        "--confidence",
+        "0.9",
+        "--bad-tiles",
+        "0.5",
+        "--corners",
+        "--reference",
+        "nodal",
+        "--set",
+        "gates.findings=0",
+        "--seed",
+        "3",
+        "--work",
+        tmp_path / "work",
+        "--set",
+        "array.device=sinh_tio2",
+    )
+    assert status == 1
+    assert [g["name"] for g in record["gates"] if not g["passed"]] == ["findings"]
+    assert record["sample"]["checked"] < record["sample"]["tiles"]
+    assert record["sample"]["seed"] == 3
+    assert [c["name"] for c in record["corners"]] == ["minimum", "typical", "maximum"]
+    assert "FAIL" in (tmp_path / "v/report.md").read_text()
+    assert (tmp_path / "work/tiles.h5").is_file()
+
+
+def test_a_perceptron_with_inputs_becomes_a_deployment(folder, tmp_path):
+    status, record = run(
+        "map", folder / "mlp.npz", "--inputs", folder / "x4.npz", "--out", tmp_path / "m.h5"
+    )
+    assert status == 0, record
+    circuit = xb.load(tmp_path / "m.h5")
+    x = torch.as_tensor(np.load(folder / "x4.npz")["x"])
+    with xb.nn.exact_products():
+        wanted = load_model(folder / "mlp.npz").run(x)
+        torch.testing.assert_close(circuit(x).detach(), wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_an_original_that_answers_otherwise_writes_no_file(folder, tmp_path, monkeypatch):
+    """The import gate of an ONNX model is ONNX Runtime's own output."""
+    from xbarspice.importers.model import ImportedModel
+
+    monkeypatch.setattr(ImportedModel, "reference", lambda self, x: self.run(x) + 1e-3)
+    status, record = run(
+        "map", folder / "cnn.onnx", "--inputs", folder / "x.npz", "--out", tmp_path / "m.h5"
+    )
+    assert status == 1
+    assert (record["passed"], record["file"]) == (False, None)
+    assert not list(tmp_path.iterdir())
+
+
+BAD = {
+    "no inputs": (["verify", "cnn.pt2"], "a model needs inputs"),
+    "folded": (["map", "cnn.pt2", "--set", "mapping.layout=folded"], "mapping.layout must have a"),
+    "hidden bias": (["map", "cnn.pt2", "--set", "mapping.bias=hidden"], "mapping.bias must have"),
+    "x_scale": (["map", "cnn.pt2", "--set", "mapping.x_scale=[1.0]"], "--set mapping.x_scale"),
+    "mapping of a deployment": (
+        ["verify", "net.h5", "--set", "mapping.tile_rows=4"],
+        "--set mapping.tile_rows",
+    ),
+    "map of a deployment": (["map", "net.h5"], "on arrays already"),
+    "random": (["verify", "cnn.pt2", "--random", "3"], "without --test-set, --random"),
+    "weights without code": (["verify", "w.safetensors"], "weights alone are no model"),
+    "activation": (["solve", "net.h5", "--activation", "relu"], "holds its whole model"),
+    "other batch": (["solve", "fixed.pt2", "--inputs", "x3.npz"], "exactly 5 points"),
+    "other inputs": (["solve", "cnn.pt2", "--inputs", "mlp.npz"], "must hold x"),
+    "no engine": (["solve", "cnn.pt2", "--engine", "magic"], "engines must be among"),
+    "a shape": (["solve", "cnn.pt2", "--inputs", "x4.npz"], "must have the shape"),
+    "confidence of an array": (["verify", "mlp.npz", "--confidence", "0.9"], "--confidence"),
+    "unknown file": (["verify", "model.keras"], "model.export"),
+    "a pickled module": (["map", "pickled.pt"], "a whole torch module"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_has_no_meaning_is_refused_by_name(folder, tmp_path, monkeypatch, case):
+    import zipfile
+
+    from safetensors.torch import save_file
+
+    monkeypatch.chdir(folder)
+    if not (folder / "net.h5").exists():
+        x = torch.as_tensor(np.load("x.npz")["x"])
+        xb.save("net.h5", xb.nn.convert(small_models.convolutions(), calibrate=x))
+        save_file(small_models.convolutions().state_dict(), folder / "w.safetensors")
+        np.savez("x3.npz", x=x[:3].numpy())
+        torch.save(small_models.convolutions(), "pickled.pt")
+        with zipfile.ZipFile("model.keras", "w") as file:
+            file.writestr("config.json", "{}")
+            file.writestr("metadata.json", "{}")
+    words, message = BAD[case]
+    if "--inputs" not in words and case != "no inputs":
+        words = [*words, "--inputs", "x.npz"]
+    out = [] if words[0] == "solve" else ["--out", tmp_path / "out.h5"]
+    status, said = run(*words, *out)
+    assert (status, message in said) == (2, True), said
+    assert not list(tmp_path.iterdir())

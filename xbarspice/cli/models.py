@@ -1,0 +1,384 @@
+"""Any trained model in `map`, `verify` and `solve`: opened, put on arrays, and said."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+from xbarspice.cli import screens
+from xbarspice.cli.runs import output_file, run_folder
+from xbarspice.config import RunConfig
+from xbarspice.errors import InputError, broken_rule
+
+__all__ = ["MAPPED", "is_deployment", "is_model", "map_model", "solve_model", "verify_model"]
+
+PLAIN = {".npz", ".h5", ".hdf5", ".mat", ".csv", ".pt"}
+"""Endings of files that the commands have other readers for."""
+MAPPED = (
+    "mapping.layout",
+    "mapping.tile_rows",
+    "mapping.tile_cols",
+    "mapping.G_min",
+    "mapping.G_max",
+    "mapping.V_read",
+    "mapping.bias",
+)
+"""Settings of `[mapping]` that a model on arrays has."""
+GATES = {
+    "current": "current",
+    "predictions": "decisions",
+    "accuracy_loss": "accuracy_loss",
+    "findings": "findings",
+}
+"""Gates of the configuration, and their names in `xb.verify`."""
+JUDGED = ("reference", "engines", *(f"gates.{name}" for name in GATES), "verify.t_read")
+
+
+def is_deployment(path: Path | None) -> bool:
+    """Whether a file is a deployment of `xbarspice map` or `xb.save`."""
+    from xbarspice import store
+
+    if path is None or path.suffix not in {".h5", ".hdf5"} or not path.is_file():
+        return False
+    return store.kind_of(path) == "deployment"
+
+
+def is_model(path: Path | None, factory: str | None) -> bool:
+    """Whether a file is a model for `xb.nn.convert` rather than a mapped network or an array."""
+    if path is None:
+        return False
+    if factory is not None or is_deployment(path) or path.suffix not in PLAIN:
+        return True
+    if path.suffix != ".pt" or not path.is_file():
+        return False
+    from xbarspice.importers.detect import identify
+
+    return identify(path) != "torch"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Opened:
+    """A model on arrays with its inputs.
+
+    Attributes:
+        name: of its file.
+        model: the importer's view of it; its module is the circuit for a deployment.
+        circuit: on arrays.
+        x: inputs as the file has them.
+        arguments: inputs as the circuit takes them.
+        y: classes or None.
+        notes: of the importer or the deployment.
+    """
+
+    name: str
+    model: Any
+    circuit: Any
+    x: Any
+    arguments: tuple[Any, ...]
+    y: Any
+    notes: tuple[str, ...]
+
+    def outputs(self) -> tuple[Any, ...]:
+        """Tensors that the circuit gives for the inputs."""
+        out = self.model.run(self.x, self.circuit)
+        return out if isinstance(out, tuple) else (out,)
+
+
+def open_model(
+    path: Path, inputs: Path | None, run: RunConfig, factory: str | None, activation: str | None
+) -> Opened:
+    """A model or deployment on arrays as the configuration says, with its inputs.
+
+    Raises:
+        InputError: the file, the inputs or a setting does not fit.
+    """
+    from xbarspice.importers import load_model
+    from xbarspice.importers.inputs import read_inputs
+
+    if inputs is None:
+        raise broken_rule(
+            "a model needs inputs, which set the ranges of its arrays",
+            "no --inputs",
+            "Pass --inputs x.npz, made by np.savez('x.npz', x=..., y=...).",
+        )
+    if factory is not None:  # the user names code to run, so it may lie where the user stands
+        sys.path.insert(0, str(Path.cwd()))
+    if is_deployment(path):
+        model, circuit, notes = _deployment(path, run, factory, activation)
+        x, y = read_inputs(inputs, model.inputs)
+        arguments = model.tensors(x, _dtype(circuit))
+    else:
+        model = load_model(path, factory=factory, activation=activation)
+        x, y = read_inputs(inputs, model.inputs)
+        arguments = model.tensors(x, _dtype(model.module))
+        _refuse_other_batch(model, arguments)
+        circuit, notes = _on_arrays(model, arguments, run), model.notes
+    _refuse_other_batch(model, arguments)
+    return Opened(
+        name=path.name, model=model, circuit=circuit, x=x, arguments=arguments, y=y, notes=notes
+    )
+
+
+def _refuse_other_batch(model: Any, arguments: tuple[Any, ...]) -> None:
+    if model.batch is not None and any(len(a) != model.batch for a in arguments if a.ndim):
+        raise broken_rule(
+            f"the model was exported for exactly {model.batch} points",
+            f"{len(arguments[0])} points",
+            f"Pass {model.batch} points, or export the model with a dynamic batch.",
+        )
+
+
+def _dtype(module: Any) -> Any:
+    """The type of a module's weights, which its inputs take."""
+    return next((p.dtype for p in module.parameters() if p.is_floating_point()), None)
+
+
+def _on_arrays(model: Any, arguments: tuple[Any, ...], run: RunConfig) -> Any:
+    from xbarspice.cli.settings import model_array_config
+    from xbarspice.nn import convert
+
+    config = model_array_config(run)
+    try:
+        return convert(model.module, config, calibrate=arguments, seed=run.seed).eval()
+    except (RuntimeError, IndexError) as error:  # torch's own words for inputs that do not fit
+        shapes = ", ".join(str(tuple(a.shape)) for a in arguments)
+        said = (str(error).splitlines() or [""])[0][:200]
+        raise InputError(
+            f"the model must run on the inputs; with shapes {shapes} it fails: {said}. "
+            "Check the shapes in the file, points first."
+        ) from error
+
+
+def _deployment(
+    path: Path, run: RunConfig, factory: str | None, activation: str | None
+) -> tuple[Any, Any, tuple[str, ...]]:
+    """The circuit of a deployment with every stated value of `[array]`; its mapping is fixed."""
+    from xbarspice import deployment
+    from xbarspice.cli.settings import stated_array
+    from xbarspice.importers import ImportedModel
+    from xbarspice.importers.archive import hash_files
+    from xbarspice.importers.model import common_batch
+    from xbarspice.nn import crossbar_layers
+
+    if activation is not None:
+        raise broken_rule(
+            "a deployment holds its whole model", f"--activation {activation}", "Leave it out."
+        )
+    made = deployment.read(path, factory=factory)
+    changes = stated_array(run)
+    for layer in crossbar_layers(made.circuit).values():
+        for matrix in layer.matrices.values():
+            matrix.config = dataclasses.replace(matrix.config, **changes(matrix.config))
+    model = ImportedModel(
+        module=made.circuit,
+        kind="deployment",
+        sha256=hash_files([path]),
+        batch=common_batch(made.inputs),
+        inputs=made.inputs,
+        library="xbarspice",
+        notes=made.notes,
+    )
+    return model, made.circuit, made.notes
+
+
+def map_model(
+    path: Path,
+    out: Path,
+    inputs: Path | None,
+    run: RunConfig,
+    factory: str | None,
+    activation: str | None,
+    json: bool,
+) -> dict[str, Any]:
+    """Put a model on arrays, hold it against its original, and write its deployment.
+
+    Returns:
+        The record; `passed` says whether the import gate holds. If not, nothing is written.
+    """
+    from xbarspice import deployment
+    from xbarspice.nn import coverage
+    from xbarspice.verification.forward import import_gate
+
+    if is_deployment(path):
+        raise broken_rule(
+            "a deployment is on arrays already", path.name, "Map the model that it was made from."
+        )
+    output_file(out, ".h5")
+    with screens.waiting("reading the model", quiet=json):
+        opened = open_model(path, inputs, run, factory, activation)
+    with screens.waiting("comparing with the original", quiet=json):
+        gate = import_gate(opened.circuit, opened.arguments, _expected(opened))
+    if gate.passed:
+        with screens.waiting("writing the deployment", quiet=json):
+            deployment.save(
+                out, opened.circuit, inputs=opened.arguments, model=factory, notes=opened.notes
+            )
+    covered = coverage(opened.circuit)
+    record: dict[str, Any] = {
+        "file": str(out) if gate.passed else None,
+        "passed": gate.passed,
+        "import": dataclasses.asdict(gate),
+        "points": _points(opened),
+        "matrices": len(covered.matrices),
+        "arrays": sum(m.arrays for m in covered.matrices),
+        "devices": sum(m.devices for m in covered.matrices),
+        "weights_on_arrays": covered.weights_on_arrays,
+        "weight_share": covered.weight_share,
+        "product_share": covered.product_share,
+        "left_ideal": [f"{w.name}: {w.reason}" for w in covered.ideal],
+        "config": _said(opened.circuit),
+        "notes": list(opened.notes),
+    }
+    if json:
+        return record | {"coverage": covered.record()}
+    said = (
+        f"{'holds' if gate.passed else 'FAILS'}: {gate.error:.2g} (limit {gate.limit:g}) "
+        f"against {gate.against}"
+    )
+    return record | {"import": said, "config": [f"{k} = {v}" for k, v in _flat(record["config"])]}
+
+
+def _flat(config: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [(f"{a}.{b}", v) for a, part in config.items() for b, v in part.items()]
+
+
+def _expected(opened: Opened) -> Any:
+    """What another runtime says of the inputs; None where the module itself is the original."""
+    if opened.model.kind != "onnx":
+        return None
+    return opened.model.reference(opened.x)
+
+
+def _points(opened: Opened) -> int:
+    first = opened.arguments[0]
+    return len(first) if first.ndim else 1
+
+
+def solve_model(
+    path: Path,
+    engine: str,
+    out: Path | None,
+    inputs: Path | None,
+    run: RunConfig,
+    factory: str | None,
+    activation: str | None,
+    json: bool,
+) -> dict[str, Any]:
+    """Run inputs through a model's arrays with one engine; the outputs go to `out`."""
+    import time
+
+    from xbarspice import engines, store
+    from xbarspice.nn import through
+    from xbarspice.verification.forward import classes
+
+    if engine not in engines.names():
+        raise broken_rule(
+            f"engines must be among {engines.names()}", repr(engine), "Use one of their names."
+        )
+    opened = open_model(path, inputs, run, factory, activation)
+    start = time.perf_counter()
+    with screens.waiting(f"solving with {engine}", quiet=json), through(engine):
+        outputs = opened.outputs()
+    seconds = time.perf_counter() - start
+    decided = classes(outputs)
+    y = opened.y
+    if out is not None:
+        tree: dict[str, Any] = {"engine": engine}
+        tree |= {f"x{k}": a.numpy() for k, a in enumerate(opened.arguments)}
+        tree |= {f"output{k}": t.numpy() for k, t in enumerate(outputs)}
+        tree |= {} if y is None else {"y": y}
+        store.write_tree(out, tree, "outputs of a model on arrays")
+    record: dict[str, Any] = {
+        "engine": engine,
+        "points": _points(opened),
+        "outputs": ["x".join(map(str, t.shape)) for t in outputs],
+        "seconds": seconds,
+        "config": _said(opened.circuit),
+    }
+    if decided is not None:
+        record["accuracy"] = None if y is None else float((decided.numpy() == y).mean())
+        record["predictions"] = decided.tolist() if json else decided[:10].tolist()
+    if json:
+        return record | {"values": [t.tolist() for t in outputs]}
+    return record | {"config": [f"{k} = {v}" for k, v in _flat(record["config"])]}
+
+
+def verify_model(
+    path: Path,
+    out: Path,
+    inputs: Path | None,
+    run: RunConfig,
+    factory: str | None,
+    activation: str | None,
+    options: dict[str, Any],
+    json: bool,
+) -> dict[str, Any]:
+    """Run `xb.verify` on a model or deployment and leave its run folder.
+
+    Args:
+        options: `confidence`, `bad_tiles`, `corners`, `folder` and `workers` of `xb.verify`.
+
+    Returns:
+        The record of the verification.
+    """
+    from xbarspice.cli.settings import run_toml
+    from xbarspice.verification import Gates, verify
+
+    stated = run.model_fields_set
+    judged = run.engines if "engines" in stated else ("surrogate",)
+    limits = {theirs: getattr(run.gates, ours) for ours, theirs in GATES.items()}
+    note = run.calibration
+    with run_folder(out) as folder:
+        with screens.waiting("reading the model", quiet=json):
+            opened = open_model(path, inputs, run, factory, activation)
+        with screens.stages_progress(quiet=json) as report:
+            result = verify(
+                opened.circuit,
+                opened.arguments,
+                opened.y,
+                expected=_expected(opened),
+                engines=judged,
+                reference=run.reference,
+                gates=Gates(**limits),
+                t_read=run.verify.t_read,
+                seed=run.seed,
+                title=f"{path.name} on passive arrays"
+                + ("" if note is None else f", calibration {note.text}"),
+                progress=report,
+                **options,
+            )
+        result.save(folder)
+        values = {
+            "seed": run.seed,
+            **_said(opened.circuit),
+            "engines": list(judged),
+            "reference": run.reference,
+            "gates": {ours: getattr(run.gates, ours) for ours in GATES},
+            "verify": {"t_read": run.verify.t_read},
+        }
+        (folder / "run.toml").write_text(run_toml(values), encoding="utf-8")
+    return result.record() | {"config": values, "notes": list(opened.notes)}
+
+
+def _said(circuit: Any) -> dict[str, Any]:
+    """`[mapping]` and `[array]` of a model on arrays; what differs between matrices is left out."""
+    from xbarspice.cli.cards import WIRES, as_config
+    from xbarspice.nn import crossbar_layers
+
+    configs = [
+        matrix.config
+        for layer in crossbar_layers(circuit).values()
+        for matrix in layer.matrices.values()
+    ]
+    names = [name.removeprefix("mapping.") for name in MAPPED if name != "mapping.layout"]
+    mapping = {n: getattr(configs[0], n) for n in names if _common(configs, n)}
+    array = {n: getattr(configs[0], n) for n in WIRES if _common(configs, n)}
+    if all(c.model == configs[0].model for c in configs):
+        array |= as_config(configs[0].model)
+    return {"mapping": {"layout": "tiled", **mapping}, "array": array}
+
+
+def _common(configs: list[Any], name: str) -> bool:
+    return all(getattr(c, name) == getattr(configs[0], name) for c in configs)

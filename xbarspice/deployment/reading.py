@@ -1,0 +1,182 @@
+"""Read a deployment: check, rebuild, and prove the arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from xbarspice import store
+from xbarspice.deployment.rebuild import StandingMatrix, from_factory, from_program
+from xbarspice.deployment.records import ConfigRecord, DeploymentFile, MatrixFile, OriginFile
+from xbarspice.errors import InputError, StoreError, broken_rule
+from xbarspice.file_schemas import validated
+from xbarspice.importers import TensorSpec
+from xbarspice.nn.coverage import restore
+from xbarspice.nn.origin import ATTRIBUTE, Origin, weights_hash
+from xbarspice.values import broken_entries
+
+__all__ = ["KIND", "Deployment", "load", "read"]
+
+KIND = "deployment"
+HDF5 = b"\x89HDF\r\n\x1a\n"
+
+Factory = str | Callable[[], nn.Module]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Deployment:
+    """What a deployment file holds.
+
+    Attributes:
+        circuit: the model on arrays, in evaluation mode.
+        inputs: what is known of its inputs; empty where nothing is.
+        coverage: what of the model was on arrays when it was saved (a record).
+        notes: what the file leaves out or its writer noticed, one sentence each.
+    """
+
+    circuit: nn.Module
+    inputs: tuple[TensorSpec, ...]
+    coverage: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def load(path: str | Path, *, factory: Factory | None = None) -> Any:
+    """Open what `save` wrote.
+
+    Args:
+        path: a deployment, or a mapped network of `xbarspice map`.
+        factory: for a deployment that was saved with ``model="module:factory"``, the same name (or
+            the callable itself); it is imported and run, so pass only code that you trust.
+
+    Returns:
+        The model on arrays, in evaluation mode; of a mapped network the `MappedNetwork`.
+
+    Raises:
+        InputError, StoreError: the file is damaged, changed, of another kind, breaks its schema, or
+            its arrays cannot be rebuilt bit by bit.
+    """
+    path = Path(path)
+    if _kind(path) == "mapped network":
+        return store.load_mapped(path)
+    return read(path, factory=factory).circuit
+
+
+def _kind(path: Path) -> str | None:
+    if not path.is_file():
+        raise broken_rule("the file must exist", str(path), "Check the path.")
+    with path.open("rb") as file:
+        head = file.read(store.HEAD + len(HDF5))
+    if not head.startswith(HDF5) and not head.endswith(HDF5):
+        raise broken_rule(
+            "a deployment must be an HDF5 file that xbarspice wrote",
+            f"`{path.name}`",
+            "Read a model with xbarspice.importers.load_model, and put it on arrays with "
+            "xb.nn.convert.",
+        )
+    return store.kind_of(path)
+
+
+def read(path: str | Path, *, factory: Factory | None = None) -> Deployment:
+    """Read a deployment, rebuild its model on arrays, and prove its arrays.
+
+    The program in the file is read as `importers.exported.load_exported` reads it, so nothing in
+    the file is executed. A file that names a factory is loaded only with `factory`.
+
+    Args, errors: as of `load`.
+    """
+    path = Path(path)
+    _kind(path)
+    file: DeploymentFile = validated(DeploymentFile, store.read_tree(path, KIND), path)
+    matrices = [_standing(m, path) for m in file.matrices.values()]
+    circuit = _rebuilt(file, matrices, factory, path)
+    coverage = _json(file.coverage, path, dict)
+    try:
+        restore(circuit, coverage)
+        inputs = tuple(
+            TensorSpec(name=i.name, dtype=i.dtype, shape=tuple(json.loads(i.shape)))
+            for i in file.inputs.values()
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _inconsistent(path, error) from error
+    if file.origin is not None:
+        _remember(circuit, file.origin)
+    notes = tuple(str(note) for note in _json(file.notes, path, list))
+    return Deployment(circuit=circuit, inputs=inputs, coverage=coverage, notes=notes)
+
+
+def _rebuilt(
+    file: DeploymentFile, matrices: list[StandingMatrix], factory: Factory | None, path: Path
+) -> nn.Module:
+    if file.how == "program":
+        if factory is not None:
+            raise broken_rule(
+                "a factory is for a deployment that names one",
+                f"`{path.name}`, which holds its program",
+                "Leave `factory` out.",
+            )
+        return from_program(file.program, matrices, path.name)
+    if factory is None or (isinstance(factory, str) and factory != file.factory):
+        raise broken_rule(
+            f"`{path.name}` needs the code that makes its model, `{file.factory}`",
+            "no factory" if factory is None else f"factory={factory!r}",
+            f"Pass factory={file.factory!r} if you trust it: it is imported and run.",
+        )
+    return from_factory(factory, file.program, file.folded, matrices, path.name)
+
+
+def _standing(file: MatrixFile, path: Path) -> StandingMatrix:
+    try:
+        config = ConfigRecord.model_validate_json(file.config).config()
+    except ValidationError as error:
+        raise StoreError(
+            f"`{path.name}` must follow the schema; {broken_entries(error, file.name)}. "
+            "Save the model again."
+        ) from None
+    except (InputError, TypeError) as error:
+        raise _inconsistent(path, error) from error
+    return StandingMatrix(
+        name=file.name,
+        layer=file.layer,
+        config=config,
+        bias_line=file.bias_line,
+        seed=file.seed,
+        transfer=file.transfer,
+        G=file.G,
+    )
+
+
+def _json(data: bytes, path: Path, kind: type) -> Any:
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        raise _inconsistent(path, error) from error
+    if not isinstance(value, kind):
+        raise _inconsistent(path, TypeError(f"a {kind.__name__} is needed"))
+    return value
+
+
+def _inconsistent(path: Path, error: Exception) -> StoreError:
+    return StoreError(
+        f"`{path.name}` must be consistent; {str(error).rstrip('.')}. Save the model again."
+    )
+
+
+def _remember(circuit: nn.Module, file: OriginFile) -> None:
+    """Give the circuit what the import gate compares with."""
+    if not file.inputs:
+        return
+    same = "" if file.trained_since else weights_hash(circuit)
+    origin = Origin(
+        inputs=tuple(torch.from_numpy(file.inputs[str(k)]) for k in range(len(file.inputs))),
+        outputs=tuple(torch.from_numpy(file.outputs[str(k)]) for k in range(len(file.outputs))),
+        weights_sha256=file.weights_sha256,
+        converted_sha256=same,
+    )
+    object.__setattr__(circuit, ATTRIBUTE, origin)

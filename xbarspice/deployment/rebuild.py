@@ -1,0 +1,188 @@
+"""A model on arrays from its digital part and the records of its matrices, and the proof of it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from xbarspice.errors import InputError, broken_rule
+from xbarspice.importers.exported import load_exported, program_module, read_tensors
+from xbarspice.importers.weights import build_module
+from xbarspice.mapping import ArrayConfig
+from xbarspice.nn import ArrayMatrix, convert, crossbar_layers
+from xbarspice.nn.batchnorm import fold
+
+__all__ = [
+    "StandingMatrix",
+    "check_arrays",
+    "from_factory",
+    "from_program",
+    "standing",
+    "state_bytes",
+]
+
+Factory = str | Callable[[], nn.Module]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StandingMatrix:
+    """How a weight matrix stands on arrays.
+
+    Attributes:
+        name: of the matrix.
+        layer: name of its layer.
+        config, bias_line, seed, transfer: as of `ArrayMatrix`.
+        G: conductances as programmed, S, (groups, lines, columns).
+    """
+
+    name: str
+    layer: str
+    config: ArrayConfig
+    bias_line: bool
+    seed: int
+    transfer: int | None
+    G: np.ndarray
+
+
+def _matrices(circuit: nn.Module) -> Iterator[tuple[str, ArrayMatrix, Any, Any]]:
+    """Name of the layer, arrays, weight and bias of every matrix."""
+    for name, layer in crossbar_layers(circuit).items():
+        for key, weight, bias in layer.weight_blocks():
+            yield name, layer.matrices[key], weight, bias
+
+
+def standing(circuit: nn.Module) -> list[StandingMatrix]:
+    """Every weight matrix on arrays of a converted model, as programmed now."""
+    out = []
+    for layer, matrix, weight, bias in _matrices(circuit):
+        with torch.no_grad():
+            G = matrix.programmed(weight, bias, training=False).G.cpu().numpy()
+        out.append(
+            StandingMatrix(
+                name=matrix.name,
+                layer=layer,
+                config=matrix.config,
+                bias_line=matrix.bias_line,
+                seed=matrix.seed,
+                transfer=matrix.transfer,
+                G=G,
+            )
+        )
+    return out
+
+
+def from_program(program: bytes, matrices: Sequence[StandingMatrix], name: str) -> nn.Module:
+    """The model of a ``.pt2`` archive on arrays as recorded.
+
+    Raises:
+        InputError: the archive is not one that may be loaded, or its matrices are others.
+    """
+    module = program_module(load_exported(program, f"the program in {name}"))
+    return _on_arrays(module, matrices)
+
+
+def from_factory(
+    factory: Factory, state: bytes, folded: bool, matrices: Sequence[StandingMatrix], name: str
+) -> nn.Module:
+    """The model of a factory with these weights, on arrays as recorded.
+
+    Raises:
+        InputError: the factory fails, or makes a model with other weights or matrices.
+    """
+    module = build_module(factory).eval()
+    if folded:
+        module = fold(module)
+    weights = read_tensors(state, f"the weights in {name}")
+    kinds = {key: value.dtype for key, value in weights.items()}
+    for key, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if key in kinds:
+            tensor.data = tensor.data.to(kinds[key])
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(
+            f"the factory must make the model that was saved; {_first(error)}. "
+            "Pass the factory that the file names, in the version of its code that was saved."
+        ) from error
+    return _on_arrays(module, matrices)
+
+
+def _first(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def state_bytes(model: nn.Module) -> bytes:
+    """The weights and buffers of a model as plain tensors."""
+    buffer = io.BytesIO()
+    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def _on_arrays(model: nn.Module, matrices: Sequence[StandingMatrix]) -> nn.Module:
+    """Convert a model, and put each matrix on arrays as recorded; checked bit by bit."""
+    configs: dict[str, ArrayConfig] = {}
+    for stored in matrices:
+        if not _inside_attention(model, stored.layer):
+            configs.setdefault(stored.layer, stored.config)
+    out = convert(model, configs).eval()
+    by_name = {stored.name: stored for stored in matrices}
+    own = {matrix.name: matrix for _, matrix, _, _ in _matrices(out)}
+    if set(own) != set(by_name):
+        more, less = sorted(set(own) - set(by_name)), sorted(set(by_name) - set(own))
+        raise broken_rule(
+            "the digital part must hold the weight matrices that stand on the arrays",
+            f"it lacks {less[:4]} and has {more[:4]} instead",
+            'Save the model with model="module:factory", which keeps its layers.',
+        )
+    for name, matrix in own.items():
+        stored = by_name[name]
+        if matrix.bias_line != stored.bias_line:
+            raise broken_rule(
+                "a bias must stand where it was saved",
+                f"`{name}` with{'' if matrix.bias_line else 'out'} a bias line",
+                "Save the model again.",
+            )
+        matrix.config, matrix.seed = stored.config, stored.seed
+        matrix.transfer = stored.transfer
+    check_arrays(out, matrices)
+    return out
+
+
+def _inside_attention(model: nn.Module, name: str) -> bool:
+    """Whether a layer belongs to attention that is converted as one layer."""
+    owners = {n for n, m in model.named_modules() if isinstance(m, nn.MultiheadAttention)}
+    return any(name.startswith(f"{owner}." if owner else "") and name != owner for owner in owners)
+
+
+def check_arrays(circuit: nn.Module, matrices: Sequence[StandingMatrix]) -> None:
+    """Prove that a model's arrays hold the recorded conductances, bit by bit.
+
+    Raises:
+        InputError: names the first matrix that differs, and how.
+    """
+    by_name = {stored.name: stored.G for stored in matrices}
+    for made in standing(circuit):
+        want = by_name[made.name]
+        if made.G.shape != want.shape:
+            raise broken_rule(
+                "the rebuilt arrays must equal the stored ones",
+                f"`{made.name}` of shape {made.G.shape}, stored {want.shape}",
+                'Save the model with model="module:factory", which keeps its layers.',
+            )
+        same = np.array_equal(made.G.astype(np.float64), want.astype(np.float64))
+        if not same:
+            differing = int((want != made.G).sum())
+            worst = float(np.abs(made.G.astype(np.float64) - want).max())
+            raise broken_rule(
+                "the rebuilt arrays must equal the stored ones bit by bit",
+                f"{differing} of {want.size} devices of `{made.name}` that differ, by up to "
+                f"{worst:.3g} S",
+                "The file was changed, or was written by another version; save the model again.",
+            )

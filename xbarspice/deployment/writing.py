@@ -1,0 +1,309 @@
+"""Write a deployment: only what can be read back to the same arrays and answers is written."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from xbarspice import __version__, store
+from xbarspice.deployment.reading import KIND
+from xbarspice.deployment.rebuild import (
+    StandingMatrix,
+    from_factory,
+    from_program,
+    standing,
+    state_bytes,
+)
+from xbarspice.deployment.records import ConfigRecord
+from xbarspice.errors import InputError, XbarspiceError, broken_rule
+from xbarspice.importers.exported import inputs_of, load_exported
+from xbarspice.mapping import MappedNetwork
+from xbarspice.mapping.tiling import edges
+from xbarspice.nn import CrossbarLayer, coverage, exact_products, to_torch
+from xbarspice.nn.origin import Origin, origin_of, outputs_in_float64, weights_hash
+
+__all__ = ["save"]
+
+KEPT = 4 << 20
+"""Bytes of the original's inputs and outputs that a file holds at most."""
+PROVEN = 16
+"""Points on which the rebuilt model is compared with the saved one."""
+SAME = 1e-9
+"""Largest difference of their exact outputs over the largest one, in float64."""
+
+FACTORY = 'Pass model="module:factory" to keep the weights and the name of the code that makes it.'
+
+
+def save(
+    path: str | Path,
+    circuit: Any,
+    *,
+    inputs: Any = None,
+    model: str | None = None,
+    notes: Sequence[str] = (),
+) -> None:
+    """Write a model on arrays as one file, its deployment.
+
+    The digital part is exported by `torch.export` with a batch axis of any size where the model
+    allows it. Before anything is written the model is rebuilt from what the file will hold, and its
+    arrays (bit by bit) and exact answers are compared with those of `circuit`.
+
+    Args:
+        path: file to write, ``.h5``.
+        circuit: from `nn.convert`, or a `MappedNetwork`.
+        inputs: arguments to export the model with, a tensor or tuple; None takes those that it was
+            calibrated on.
+        model: for a model that cannot be exported: ``"module:factory"``, the code that makes the
+            untrained module. It is imported and run here, and by `load` if that is given the same
+            name.
+        notes: sentences to keep with the file.
+
+    Raises:
+        InputError: nothing is on arrays, the model cannot be exported or rebuilt, or a device or
+            variation has no name. StoreError: the file cannot be written.
+    """
+    path = Path(path)
+    if isinstance(circuit, MappedNetwork):
+        store.save_mapped(path, circuit)
+        return
+    if not isinstance(circuit, nn.Module) or not any(
+        isinstance(m, CrossbarLayer) for m in circuit.modules()
+    ):
+        raise broken_rule(
+            "a deployment must be a model on arrays",
+            type(circuit).__name__,
+            "Convert it first: xb.nn.convert(model, config, calibrate=x).",
+        )
+    if model is None and isinstance(circuit, CrossbarLayer):
+        raise broken_rule(
+            "the layers of an exported model need names",
+            f"a single {type(circuit).__name__}",
+            "Convert torch.nn.Sequential(layer).",
+        )
+    arguments = _arguments(circuit, inputs)
+    matrices = standing(circuit)
+    plain = to_torch(circuit).eval()
+    if model is None:
+        digital = _program(plain, arguments)
+        rebuilt = from_program(digital["program"], matrices, path.name)
+    else:
+        digital = _state(plain, model)
+        rebuilt = from_factory(model, digital["program"], digital["folded"], matrices, path.name)
+    if arguments is not None:
+        _prove(circuit, rebuilt, arguments)
+    tree: dict[str, Any] = {
+        "xbarspice": __version__,
+        **digital,
+        "program": np.frombuffer(digital["program"], np.uint8),
+        "matrices": {str(k): _matrix(m) for k, m in enumerate(matrices)},
+        "coverage": _text(coverage(circuit).record()),
+        "notes": _text(list(notes)),
+    }
+    origin = origin_of(circuit)
+    if origin is not None:
+        tree["origin"] = _origin(origin, circuit, plain)
+    store.write_tree(path, tree, KIND)
+
+
+def _text(value: Any) -> np.ndarray:
+    return np.frombuffer(json.dumps(value).encode(), np.uint8)
+
+
+def _arguments(circuit: nn.Module, inputs: Any) -> tuple[Any, ...] | None:
+    if inputs is not None:
+        return inputs if isinstance(inputs, tuple) else (inputs,)
+    origin = origin_of(circuit)
+    return None if origin is None else origin.inputs
+
+
+def _matrix(matrix: StandingMatrix) -> dict[str, Any]:
+    config = matrix.config
+    rows = edges(matrix.G.shape[1], config.tile_rows)
+    columns = [2 * k for k in edges(matrix.G.shape[2] // 2, config.tile_cols // 2)]
+    return {
+        "name": matrix.name,
+        "layer": matrix.layer,
+        "config": np.frombuffer(ConfigRecord.of(config).model_dump_json().encode(), np.uint8),
+        "bias_line": matrix.bias_line,
+        "seed": matrix.seed,
+        "transfer": matrix.transfer,
+        "G": matrix.G,
+        "row_edges": np.asarray(rows),
+        "col_edges": np.asarray(columns),
+    }
+
+
+def _state(plain: nn.Module, factory: str) -> dict[str, Any]:
+    """Weights of a model that a factory makes, and whether batch normalisation is folded in it."""
+    from xbarspice.importers.weights import build_module
+
+    names = set(build_module(factory).state_dict())
+    return {
+        "how": "factory",
+        "factory": factory,
+        "folded": names != set(plain.state_dict()),
+        "program": state_bytes(plain),
+    }
+
+
+def _program(plain: nn.Module, arguments: tuple[Any, ...] | None) -> dict[str, Any]:
+    """The exported model and its inputs."""
+    if arguments is None:
+        raise broken_rule(
+            "exporting a model needs inputs of it",
+            "none, and none from a calibration",
+            "Pass inputs=x, or convert with calibrate=x.",
+        )
+    if not arguments or not all(isinstance(a, Tensor) for a in arguments):
+        raise broken_rule(
+            "the inputs of an exported model must be tensors, passed by position",
+            [type(a).__name__ for a in arguments],
+            FACTORY,
+        )
+    program = _exported(plain, arguments)
+    buffer = io.BytesIO()
+    with _quiet():
+        torch.export.save(program, buffer)
+    data = buffer.getvalue()
+    specs = inputs_of(load_exported(data, "the exported model"), "the model")
+    inputs = {
+        str(k): {"name": s.name, "dtype": s.dtype, "shape": json.dumps(s.shape)}
+        for k, s in enumerate(specs)
+    }
+    return {"how": "program", "program": data, "inputs": inputs}
+
+
+def _exported(plain: nn.Module, arguments: tuple[Any, ...]) -> Any:
+    """The program with first axes of any size, or of the given one where they cannot vary."""
+    auto = torch.export.Dim.AUTO  # type: ignore[attr-defined]
+    points = {len(a) for a in arguments if a.ndim}
+    pair = tuple(torch.cat([a, a]) if a.ndim else a for a in arguments) if points == {1} else ()
+    free = tuple({0: auto} if a.ndim else None for a in arguments)
+    attempts = [(pair or arguments, free), (arguments, None)]
+    problem: Exception | None = None
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        for example, shapes in attempts:
+            try:
+                # torch prints the graph that it gives up
+                with _quiet(), torch.no_grad(), redirect_stderr(io.StringIO()):
+                    return torch.export.export(plain, example, dynamic_shapes=shapes)
+            except Exception as error:  # torch raises many kinds for one fault: not exportable
+                problem = error
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+    said = next((line.strip() for line in str(problem).splitlines() if line.strip()), "")
+    raise InputError(
+        f"a deployment must be a model that torch.export can export; {type(problem).__name__}: "
+        f"{said[:200]}. {FACTORY}"
+    ) from problem
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    logger = logging.getLogger("torch")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _first_points(arguments: tuple[Any, ...], count: int) -> tuple[Any, ...]:
+    """The first points of arguments that all hold the same number of them; else the arguments."""
+    tensors = [a for a in arguments if isinstance(a, Tensor)]
+    sizes = {len(a) if a.ndim else 0 for a in tensors}
+    if len(tensors) != len(arguments) or len(sizes) != 1 or sizes <= {0}:
+        return arguments
+    return tuple(a[:count] for a in arguments)
+
+
+def _prove(circuit: nn.Module, rebuilt: nn.Module, arguments: tuple[Any, ...]) -> None:
+    """The rebuilt model must answer as the saved one does, with exact products in float64.
+
+    Raises:
+        InputError: it does not, or it cannot run.
+    """
+    few = _first_points(arguments, PROVEN)
+    try:
+        wanted = _exact(circuit, few)
+        answers = _exact(rebuilt, few)
+    except XbarspiceError:
+        raise
+    except RuntimeError:  # a fixed batch takes no fewer points
+        wanted, answers = _exact(circuit, arguments), _exact(rebuilt, arguments)
+    largest = max((float(t.abs().max()) for t in wanted if t.numel()), default=0.0) or 1.0
+    worst = float("inf")
+    if [t.shape for t in wanted] == [t.shape for t in answers]:
+        worst = max(
+            (float((a - b).abs().max()) for a, b in zip(answers, wanted, strict=True) if b.numel()),
+            default=0.0,
+        )
+    if not worst <= SAME * largest:
+        raise broken_rule(
+            "the exported model must answer as the model that is saved",
+            f"outputs that differ by {worst / largest:.2g} of the largest",
+            "Its forward depends on what torch.export fixes (values, sizes or random numbers). "
+            + FACTORY,
+        )
+
+
+def _exact(circuit: nn.Module, arguments: tuple[Any, ...]) -> tuple[Tensor, ...]:
+    with exact_products(), _quiet():
+        return outputs_in_float64(circuit, arguments)
+
+
+def _origin(origin: Origin, circuit: nn.Module, plain: nn.Module) -> dict[str, Any]:
+    """What the import gate needs of the original, bounded in size."""
+    inputs, outputs, note = _bounded(origin, plain)
+    return {
+        "weights_sha256": origin.weights_sha256,
+        "trained_since": origin.converted_sha256 != weights_hash(circuit),
+        "inputs": {str(k): t.detach().cpu().numpy() for k, t in enumerate(inputs)},
+        "outputs": {str(k): t.detach().cpu().numpy() for k, t in enumerate(outputs)},
+        "note": note,
+    }
+
+
+def _bounded(origin: Origin, plain: nn.Module) -> tuple[tuple[Any, ...], tuple[Tensor, ...], str]:
+    """Inputs and outputs that fit the file, and what was left out.
+
+    Points can be left out only where outputs are one row a point and do not see other points, which
+    the plain model shows.
+    """
+    inputs, outputs = origin.inputs, origin.outputs
+    if not all(isinstance(a, Tensor) and a.dtype != torch.bfloat16 for a in inputs):
+        return (), (), "The original's answers are left out: its inputs are no plain tensors."
+    size = sum(t.numel() * t.element_size() for t in (*inputs, *outputs))
+    if size <= KEPT:
+        return inputs, outputs, ""
+    points = {len(t) if t.ndim else 0 for t in (*inputs, *outputs)}
+    count = points.pop() if len(points) == 1 else 0
+    kept = int(count * KEPT / size)
+    if kept:
+        few = tuple(a[:kept] for a in inputs)
+        try:
+            alone, among = outputs_in_float64(plain, few), outputs_in_float64(plain, inputs)
+        except RuntimeError:  # a fixed batch takes no fewer points
+            alone, among = (), ()
+        if alone and all(
+            torch.allclose(a, b[:kept], rtol=1e-12, atol=1e-12 * float(b.abs().max()))
+            for a, b in zip(alone, among, strict=True)
+        ):
+            note = f"The original's answers are kept for the first {kept} of {count} points."
+            return few, tuple(t[:kept] for t in outputs), note
+    return (), (), f"The original's answers are left out: {size} bytes that cannot be cut by point."

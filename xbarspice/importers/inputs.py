@@ -1,0 +1,65 @@
+"""Inputs of a model from a file: arrays of any shape, with the classes of the points."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xbarspice.errors import InputError, broken_rule
+from xbarspice.importers.model import TensorSpec
+
+__all__ = ["read_inputs"]
+
+
+def read_inputs(path: Path, specs: Sequence[TensorSpec]) -> tuple[Any, np.ndarray | None]:
+    """Inputs and, if the file holds them, classes.
+
+    Args:
+        path: ``.npz`` with `x` for a model of one input, or with one array an input under its own
+            name; `y` are the classes, (points,).
+        specs: what is known of the model's inputs; nothing means one input.
+
+    Returns:
+        The array, or the arrays by the names of the inputs; and the classes or None.
+
+    Raises:
+        InputError: the file is damaged, or lacks an input or has one too many.
+    """
+    if not path.is_file():
+        raise broken_rule("the inputs file must exist", str(path), "Check the path.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"the inputs must be an .npz of arrays; {path.name}: {error}. "
+            "Save them with np.savez(path, x=..., y=...)."
+        ) from error
+    names = [spec.name for spec in specs]
+    y = None if "y" in names else arrays.pop("y", None)
+    if len(names) <= 1 and set(arrays) == {"x"}:
+        return arrays["x"], _classes(y)
+    if names and set(arrays) == set(names):
+        return (arrays if len(names) > 1 else arrays[names[0]]), _classes(y)
+    wanted = "x" if len(names) <= 1 else ", ".join(names)
+    raise broken_rule(
+        f"the inputs file of this model must hold {wanted} (and y, the classes)",
+        f"{', '.join(sorted(arrays)) or 'none of them'} in `{path.name}`",
+        f"Save them with np.savez(path, {wanted.split(', ')[0]}=..., y=...).",
+    )
+
+
+def _classes(y: np.ndarray | None) -> np.ndarray | None:
+    if y is None:
+        return None
+    if y.dtype.kind not in "iufb" or y.ndim != 1 or (y != np.round(y)).any():
+        raise broken_rule(
+            "`y` must hold one whole number a point",
+            f"{y.dtype}, shape {y.shape}",
+            "Save class numbers, not one-hot rows.",
+        )
+    return y.astype(np.int64)
