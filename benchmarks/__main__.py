@@ -29,6 +29,7 @@ PARTS = [
         ["--sizes", "8", "16", "--brief"],
     ),
     ("Effective matrices and training", "bench_training", [], None),
+    ("Any network on arrays", "bench_any_network", [], None),
     ("Reduced effective matrices", "bench_reduced", [], ["--quick"]),
     ("The golden engine", "bench_ngspice", [], ["--quick"]),
     ("Campaigns", "bench_campaign", [], None),
@@ -36,6 +37,8 @@ PARTS = [
     ("Tapeout", "bench_tapeout", [], ["--quick"]),
 ]
 """Title, module, arguments, and arguments of a quick run (None: left out of it)."""
+THREADED = ("bench_training", "bench_any_network")
+"""Parts that run on all threads of torch, as a user would."""
 
 
 def processor() -> str:
@@ -63,7 +66,7 @@ def run(name: str, options: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", f"benchmarks.{name}", *options],
         capture_output=True, text=True, cwd=HERE.parent,
-        env=os.environ | ({} if name == "bench_training" else {"OMP_NUM_THREADS": "1"}),
+        env=os.environ | ({} if name in THREADED else {"OMP_NUM_THREADS": "1"}),
     )  # fmt: skip
 
 

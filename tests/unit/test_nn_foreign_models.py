@@ -439,3 +439,21 @@ def test_outputs_of_every_form_are_compared_or_refused(result, tensors):
     assert report.imported.passed
     assert report.imported.error < 1e-14
     assert torch.get_default_dtype() == torch.float32
+
+
+def test_folding_in_single_precision_is_said_and_allowed_for():
+    """The folded weights are rounded, which the gate says; without folding it is the strict one."""
+    model, x = made(MBConv).float(), data(2, 4, 6, 6).float()
+    strict, rounded = (
+        xb.verify(
+            xb.nn.convert(model, WIRED, calibrate=x, fold_batchnorm=fold), x, reference="nodal"
+        ).imported
+        for fold in (False, True)
+    )
+    assert (strict.limit, rounded.limit) == (1e-9, 1e-5)
+    assert strict.error < 1e-14
+    assert 1e-12 < rounded.error < 1e-6
+    assert strict.passed
+    assert rounded.passed
+    assert "folded into weights of single precision" in rounded.against
+    assert "single" not in strict.against

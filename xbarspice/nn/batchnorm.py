@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import pairwise
 
 from torch import nn
@@ -26,13 +27,15 @@ def fold(model: nn.Module) -> nn.Module:
         layer, bn = model.get_submodule(before), model.get_submodule(norm)
         if bn.training or bn.running_mean is None:
             continue
+        if type(layer) not in (nn.Linear, *CONVOLUTIONS, *TRANSPOSED):
+            continue
+        dtype = layer.weight.dtype
+        layer, bn = (copy.deepcopy(m).double() for m in (layer, bn))  # rounded once
         if type(layer) is nn.Linear:
             fused: nn.Module = fuse_linear_bn_eval(layer, bn)  # type: ignore[arg-type]
-        elif type(layer) in CONVOLUTIONS + TRANSPOSED:
-            fused = fuse_conv_bn_eval(layer, bn, transpose=type(layer) in TRANSPOSED)  # type: ignore[arg-type]
         else:
-            continue
-        model.set_submodule(before, fused)
+            fused = fuse_conv_bn_eval(layer, bn, transpose=type(layer) in TRANSPOSED)  # type: ignore[arg-type]
+        model.set_submodule(before, fused.to(dtype))  # type: ignore[arg-type]
         model.set_submodule(norm, nn.Identity())
     return model
 

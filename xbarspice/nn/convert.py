@@ -57,7 +57,8 @@ def convert(
         quantile: share of the inputs of a layer that its `x_scale` covers; 1 is the largest.
         exclude: names or patterns of layers that stay ideal.
         fold_batchnorm: fold batch normalisation into the layer before it, where that is exact
-            (an adjacent pair in evaluation mode).
+            (an adjacent pair in evaluation mode). Folded weights of single precision are rounded
+            once, to about 1e-7, which the import gate then allows for and says.
         seed: of the errors of `ArrayConfig.variation`.
 
     Raises:
@@ -90,7 +91,7 @@ def convert(
     watch(out)
     if calibrate is not None:
         inputs = calibrate if isinstance(calibrate, tuple) else (calibrate,)
-        origin.remember(out, model, inputs)
+        origin.remember(out, model, inputs, folded=fold_batchnorm)
         measure(out, to_torch(out), inputs)
         ranges.calibrate(out, inputs, quantile)
     return out

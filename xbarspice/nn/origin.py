@@ -29,21 +29,32 @@ class Origin:
         outputs: its tensors for them, in evaluation mode and float64.
         weights_sha256: hash of its parameters and buffers.
         converted_sha256: the same of the converted model when it was made.
+        rounded: whether batch normalisation was folded into weights of less than double precision,
+            so that the converted model has other, rounded weights.
     """
 
     inputs: tuple[Any, ...]
     outputs: tuple[Tensor, ...]
     weights_sha256: str
     converted_sha256: str
+    rounded: bool
 
 
-def remember(circuit: nn.Module, model: nn.Module, inputs: tuple[Any, ...]) -> None:
-    """Keep the original's outputs on these inputs with the converted model."""
+def remember(
+    circuit: nn.Module, model: nn.Module, inputs: tuple[Any, ...], *, folded: bool
+) -> None:
+    """Keep the original's outputs on these inputs with the converted model.
+
+    `folded`: whether batch normalisation was to be folded.
+    """
+    own, original = weights_hash(circuit), weights_hash(model)
+    double = all(p.dtype == torch.float64 for p in model.parameters() if p.is_floating_point())
     origin = Origin(
         inputs=inputs,
         outputs=outputs_in_float64(model, inputs),
-        weights_sha256=weights_hash(model),
-        converted_sha256=weights_hash(circuit),
+        weights_sha256=original,
+        converted_sha256=own,
+        rounded=folded and own != original and not double,
     )
     object.__setattr__(circuit, ATTRIBUTE, origin)
 
