@@ -78,12 +78,12 @@ def place(weight: Tensor, bias: Tensor | None, config: ArrayConfig) -> Programme
 def _weight_scale(w: Tensor, b: Tensor | None, config: ArrayConfig) -> Tensor:
     """Weight of the full range: a number, or (groups, outputs)."""
     per_output = config.w_scale == "output"
-    size = w.abs()
     if config.clip is not None and config.clip < 100:
-        share = config.clip / 100
+        size, share = w.abs(), config.clip / 100
         largest = _quantile(size, share) if per_output else _quantile(size.flatten(), share)
-    else:
-        largest = size.amax(dim=-1) if per_output else size.amax()
+    else:  # one pass over the weights, and no copy
+        low, high = torch.aminmax(w, dim=-1) if per_output else torch.aminmax(w)
+        largest = torch.maximum(high, -low)
     if b is not None:
         need = b.abs() / config.x_scale
         largest = torch.maximum(largest, need if per_output else need.amax())
