@@ -441,7 +441,7 @@ def test_outputs_of_every_form_are_compared_or_refused(result, tensors):
     assert torch.get_default_dtype() == torch.float32
 
 
-def test_folding_in_single_precision_is_said_and_allowed_for():
+def test_folding_in_single_precision_is_said_and_allowed_for(tmp_path):
     """The folded weights are rounded, which the gate says; without folding it is the strict one."""
     model, x = made(MBConv).float(), data(2, 4, 6, 6).float()
     strict, rounded = (
@@ -457,3 +457,6 @@ def test_folding_in_single_precision_is_said_and_allowed_for():
     assert rounded.passed
     assert "folded into weights of single precision" in rounded.against
     assert "single" not in strict.against
+    folded = xb.nn.convert(model, WIRED, calibrate=x, fold_batchnorm=True)
+    xb.save(tmp_path / "model.h5", folded)
+    assert xb.verify(xb.load(tmp_path / "model.h5"), x, reference="nodal").imported == rounded

@@ -178,5 +178,6 @@ def _remember(circuit: nn.Module, file: OriginFile) -> None:
         outputs=tuple(torch.from_numpy(file.outputs[str(k)]) for k in range(len(file.outputs))),
         weights_sha256=file.weights_sha256,
         converted_sha256=same,
+        rounded=file.rounded,
     )
     object.__setattr__(circuit, ATTRIBUTE, origin)

@@ -165,6 +165,7 @@ class OriginFile(_Part):
 
     weights_sha256: Text
     trained_since: StrictBool
+    rounded: StrictBool = False
     inputs: dict[str, np.ndarray] = {}
     outputs: dict[str, np.ndarray] = {}
     note: Text = ""

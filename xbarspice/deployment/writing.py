@@ -273,6 +273,7 @@ def _origin(origin: Origin, circuit: nn.Module, plain: nn.Module) -> dict[str, A
     return {
         "weights_sha256": origin.weights_sha256,
         "trained_since": origin.converted_sha256 != weights_hash(circuit),
+        "rounded": origin.rounded,
         "inputs": {str(k): t.detach().cpu().numpy() for k, t in enumerate(inputs)},
         "outputs": {str(k): t.detach().cpu().numpy() for k, t in enumerate(outputs)},
         "note": note,
