@@ -15,6 +15,7 @@ from xbarspice.array import READ
 from xbarspice.cli.cards import as_config, named, overruled, said_of_arrays, with_card
 from xbarspice.cli.doctor import environment, need
 from xbarspice.cli.json_text import to_json
+from xbarspice.cli.models import is_deployment, is_model
 from xbarspice.cli.settings import (
     configuration,
     refuse_other_mapping,
@@ -67,8 +68,17 @@ def mapped_network(
     `calibration` is the card for the network to carry, if it has none yet.
 
     Raises:
-        InputError: a stated value of `[mapping]` is not that of the mapped network.
+        InputError: a stated value of `[mapping]` is not that of the mapped network, or the file is
+            a deployment or model.
     """
+    if path.is_file() and is_model(path, None):
+        kind = "a deployment of a model" if is_deployment(path) else "a model"
+        raise broken_rule(
+            "this command takes a mapped network or a perceptron (.npz, state_dict)",
+            f"`{path.name}`, {kind}",
+            "`xbarspice map`, `verify` and `solve` take it; of a single one of its arrays write "
+            "the netlist with xb.netlist.write(tile.crossbar, V_in), tile of layer.tiles().",
+        )
     if path.suffix != ".h5":
         return map_with(load_network(path, activation), config, calibration)
     mapped = store.load_mapped(path)
