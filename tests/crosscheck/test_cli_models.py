@@ -148,6 +148,38 @@ def test_a_perceptron_with_inputs_becomes_a_deployment(folder, tmp_path):
         torch.testing.assert_close(circuit(x).detach(), wanted, rtol=1e-12, atol=1e-12)
 
 
+class Normed(torch.nn.Module):
+    """Scores less a number that a fixed export turns into the size of the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = torch.nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.fc(x) / x.shape[0]
+
+
+def test_a_deployment_of_fixed_batch_is_fed_in_groups(tmp_path):
+    """Its batch stays fixed: another size would compute something else."""
+    x = torch.rand(5, 5)
+    torch.export.save(torch.export.export(Normed().eval(), (x,)), tmp_path / "fixed.pt2")
+    np.savez(tmp_path / "x.npz", x=x.numpy())
+    np.savez(tmp_path / "x7.npz", x=np.concatenate([x, x[:2] / 2]))
+    status, record = run(
+        "map", tmp_path / "fixed.pt2", "--inputs", tmp_path / "x.npz", "--out", tmp_path / "f.h5"
+    )
+    assert status == 0, record
+    answers = {}
+    for name in (tmp_path / "x.npz", tmp_path / "x7.npz"):
+        status, answer = run("solve", tmp_path / "f.h5", "--inputs", name)
+        assert status == 0, answer
+        answers[name.name] = np.asarray(answer["values"][0])
+    assert answers["x7.npz"].shape == (7, 3)
+    np.testing.assert_allclose(answers["x7.npz"][:5], answers["x.npz"], rtol=1e-6)
+    status, said = run("verify", tmp_path / "f.h5", "--inputs", tmp_path / "x7.npz")
+    assert (status, "exactly 5 points" in said) == (2, True)
+
+
 def test_an_original_that_answers_otherwise_writes_no_file(folder, tmp_path, monkeypatch):
     """The import gate of an ONNX model is ONNX Runtime's own output."""
     from xbarspice.importers.model import ImportedModel

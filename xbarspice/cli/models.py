@@ -87,9 +87,21 @@ class Opened:
 
 
 def open_model(
-    path: Path, inputs: Path | None, run: RunConfig, factory: str | None, activation: str | None
+    path: Path,
+    inputs: Path | None,
+    run: RunConfig,
+    factory: str | None,
+    activation: str | None,
+    *,
+    grouped: bool = False,
 ) -> Opened:
     """A model or deployment on arrays as the configuration says, with its inputs.
+
+    Args:
+        path, inputs: files.
+        run: the configuration.
+        factory, activation: as of `importers.load_model`.
+        grouped: a deployment of fixed batch may be given another number of points.
 
     Raises:
         InputError: the file, the inputs or a setting does not fit.
@@ -115,7 +127,8 @@ def open_model(
         arguments = model.tensors(x, _dtype(model.module))
         _refuse_other_batch(model, arguments)
         circuit, notes = _on_arrays(model, arguments, run), model.notes
-    _refuse_other_batch(model, arguments)
+    if not grouped:
+        _refuse_other_batch(model, arguments)
     return Opened(
         name=path.name, model=model, circuit=circuit, x=x, arguments=arguments, y=y, notes=notes
     )
@@ -277,7 +290,7 @@ def solve_model(
         raise broken_rule(
             f"engines must be among {engines.names()}", repr(engine), "Use one of their names."
         )
-    opened = open_model(path, inputs, run, factory, activation)
+    opened = open_model(path, inputs, run, factory, activation, grouped=True)
     start = time.perf_counter()
     with screens.waiting(f"solving with {engine}", quiet=json), through(engine):
         outputs = opened.outputs()

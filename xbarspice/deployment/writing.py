@@ -186,10 +186,11 @@ def _program(plain: nn.Module, arguments: tuple[Any, ...] | None) -> dict[str, A
 def _exported(plain: nn.Module, arguments: tuple[Any, ...]) -> Any:
     """The program with first axes of any size, or of the given one where they cannot vary."""
     auto = torch.export.Dim.AUTO  # type: ignore[attr-defined]
-    points = {len(a) for a in arguments if a.ndim}
+    points = {len(a) for a in arguments if a.ndim} if not _has_fixed_batch(plain) else set()
     pair = tuple(torch.cat([a, a]) if a.ndim else a for a in arguments) if points == {1} else ()
     free = tuple({0: auto} if a.ndim else None for a in arguments)
-    attempts = [(pair or arguments, free), (arguments, None)]
+    attempts: list[Any] = [(pair or arguments, free)] if points else []
+    attempts.append((arguments, None))
     problem: Exception | None = None
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -208,6 +209,17 @@ def _exported(plain: nn.Module, arguments: tuple[Any, ...]) -> Any:
         f"a deployment must be a model that torch.export can export; {type(problem).__name__}: "
         f"{said[:200]}. {FACTORY}"
     ) from problem
+
+
+def _has_fixed_batch(plain: nn.Module) -> bool:
+    """Whether a model is a graph that was exported for one size of its inputs' first axes.
+
+    Such a size may stand in it as a plain number, so that it must stay as it is.
+    """
+    if not isinstance(plain, torch.fx.GraphModule):
+        return False
+    values = [n.meta.get("val") for n in plain.graph.nodes if n.op == "placeholder"]
+    return any(isinstance(v, Tensor) and v.ndim and isinstance(v.shape[0], int) for v in values)
 
 
 @contextmanager
