@@ -144,6 +144,7 @@ CHECK: dict[str, Any] = {
     "xbarspice.studies.verify.worst.worst_between_engines": _fake_worst,
     "xbarspice.studies.crosscheck.crosscheck": lambda *_, **__: SimpleNamespace(gates=()),
     "xbarspice.cli.verify._after": lambda *_: [],
+    "xbarspice.cli.verify._beyond": lambda *_: [],
     "xbarspice.cli.verify._trust": STOP,
 }
 SEAMS: dict[str, dict[str, Any]] = {
