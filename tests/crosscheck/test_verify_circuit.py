@@ -123,7 +123,8 @@ def test_one_device_of_a_thousandth_is_seen_in_undriven_rows(circuit, monkeypatc
 
 
 def test_ranges_labels_and_idle_layers_are_findings(circuit):
-    report = xb.verify(circuit, 3 * X, np.zeros(6, int), reference="nodal")
+    many = 3 * X.repeat(4, 1, 1, 1)
+    report = xb.verify(circuit, many, np.arange(24) % 5, reference="nodal")
     kinds = [f.kind for f in report.findings]
     assert "input beyond its range" in kinds
     assert "labels at chance level" in kinds

@@ -213,11 +213,12 @@ def test_labels_at_chance_level_are_a_finding_and_right_ones_are_not():
     right = (np.arange(200) >= 100).astype(int)
     shift = float(np.median(network.forward(x)[-1]))
     centred = Network(W=network.W, b=(*network.b[:-1], network.b[-1] - shift))
-    assert chance_labels(centred, x, right) is None
-    found = chance_labels(centred, x, rng.permutation(right))
+    decisions = centred.predict(centred.forward(x)[-1])
+    assert chance_labels(decisions, right) is None
+    found = chance_labels(decisions, rng.permutation(right))
     assert found is not None
     assert found.kind == "labels at chance level"
     assert found.evidence["low"] <= found.evidence["commonest_class"] == 0.5
-    assert chance_labels(centred, x, 1 - right) is not None  # worse than chance
-    assert chance_labels(centred, x[:19], rng.permutation(right)[:19]) is None  # too few
-    assert chance_labels(centred, x, np.full(200, -1)) is None  # nobody knows
+    assert chance_labels(decisions, 1 - right) is not None  # worse than chance
+    assert chance_labels(decisions[:19], rng.permutation(right)[:19]) is None  # too few
+    assert chance_labels(decisions, np.full(200, -1)) is None  # nobody knows

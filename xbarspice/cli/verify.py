@@ -413,7 +413,8 @@ def _before(mapped: Any, x: Any, y: Any) -> list[Any]:
     from xbarspice.studies.verify.subject import SingleArray
 
     if not isinstance(mapped, SingleArray):
-        chance = None if y is None else chance_labels(mapped.network, x, y)
+        decisions = mapped.network.predict(mapped.network.forward(x)[-1])
+        chance = None if y is None else chance_labels(decisions, y)
         return [*network_findings(mapped), *([chance] if chance else [])]
     return magnitude_findings(
         mapped.arrays[0], x, mapped.G_min, mapped.G_max, pairs=False, where="the array"

@@ -6,6 +6,7 @@ import numpy as np
 from torch import nn
 
 from xbarspice.nn import ArrayMatrix, CrossbarLayer, coverage
+from xbarspice.studies.verify.detectors import chance_labels
 from xbarspice.verification.records import Finding
 
 __all__ = ["findings"]
@@ -16,13 +17,15 @@ UNUSED = 0.5
 """Share of a matrix's pairs that hold no weight from which it is called unused."""
 
 
-def findings(circuit: nn.Module, labels: np.ndarray | None, decided: float | None) -> list[Finding]:
+def findings(
+    circuit: nn.Module, labels: np.ndarray | None, decisions: np.ndarray | None
+) -> list[Finding]:
     """Overdriven inputs, saturated converters, outliers, unused devices, silent layers, labels.
 
     Args:
         circuit: a converted model after a forward.
         labels: classes, (points,).
-        decided: accuracy with exact products, if there are labels.
+        decisions: with exact products, (points,); None of a model that does not classify.
     """
     out = []
     for layer in circuit.modules():
@@ -39,9 +42,8 @@ def findings(circuit: nn.Module, labels: np.ndarray | None, decided: float | Non
                 remedy="Its arrays were solved with dense probes alone.",
             )
         )
-    if labels is not None and decided is not None:
-        out += _of_labels(labels, decided)
-    return out
+    chance = None if labels is None or decisions is None else chance_labels(decisions, labels)
+    return [*out, *([chance] if chance is not None else [])]
 
 
 def _of_matrix(matrix: ArrayMatrix, values: np.ndarray) -> list[Finding]:
@@ -93,22 +95,3 @@ def _of_matrix(matrix: ArrayMatrix, values: np.ndarray) -> list[Finding]:
             )
         )
     return out
-
-
-def _of_labels(labels: np.ndarray, decided: float) -> list[Finding]:
-    from scipy.stats import binom
-
-    count = len(labels)
-    chance = float(np.max(np.unique(labels, return_counts=True)[1]) / count)
-    if decided * count > binom.ppf(0.975, count, chance):
-        return []
-    return [
-        Finding(
-            kind="labels at chance level",
-            where="the model",
-            text=f"With exact products {100 * decided:.3g} % of {count} labels are met; always "
-            f"naming the commonest class meets {100 * chance:.3g} %.",
-            remedy="Check that inputs are scaled as in training and labels are in order.",
-            evidence={"accuracy": decided, "chance": chance},
-        )
-    ]

@@ -20,6 +20,7 @@ from xbarspice.verification.statistics import agreement_interval
 __all__ = [
     "costs",
     "decisions",
+    "decisions_of",
     "differing_decisions",
     "exact_outputs",
     "import_gate",
@@ -121,6 +122,12 @@ def classes(outputs: Outputs) -> Tensor | None:
     if not outputs or outputs[0].ndim != 2 or outputs[0].shape[1] < 2:
         return None
     return outputs[0].argmax(dim=1)
+
+
+def decisions_of(outputs: Outputs) -> np.ndarray | None:
+    """Decisions (points,) of a model that classifies, or None."""
+    decided = classes(outputs)
+    return None if decided is None else decided.cpu().numpy()
 
 
 def differing_decisions(outputs: Outputs, others: Outputs) -> int:

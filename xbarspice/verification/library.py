@@ -202,7 +202,7 @@ def verify(
     recorded, outputs = record_drives(circuit, inputs, drives, seed)
     ranges = {m.name: replace(m.ranges) for m in forward.matrices_of(circuit)}
     own = forward.decisions("surrogate", outputs, exact, labels)
-    suspicious = findings(circuit, labels, own.exact_accuracy)
+    suspicious = findings(circuit, labels, forward.decisions_of(exact))
     clock.stop("forward")
     scales = {m.name: m.config.x_scale for m in forward.matrices_of(circuit)}
     tiles = tiles_of(circuit)

@@ -23,7 +23,6 @@ import numpy.typing as npt
 
 from xbarspice.array import Crossbar
 from xbarspice.mapping import Block, MappedNetwork, pair_weights
-from xbarspice.network import Network
 from xbarspice.studies.inference import Inference
 from xbarspice.studies.verify.findings import (
     SCALE,
@@ -259,16 +258,15 @@ def _pair(block: Block, G: Array) -> tuple[Array, Array]:
     return G[np.ix_(ins[:, 0], outs[:, 0])], G[np.ix_(ins[:, 1], outs[:, 0])]
 
 
-def chance_labels(network: Network, x: npt.ArrayLike, y: npt.ArrayLike) -> Finding | None:
-    """The software network is no better on its labels than naming the commonest class.
+def chance_labels(decisions: npt.ArrayLike, y: npt.ArrayLike) -> Finding | None:
+    """The network in software is no better on its labels than naming the commonest class.
 
     Weights, activation or labels are then probably not those that belong together. The 95 %
     binomial (Clopper-Pearson) interval of the accuracy must lie above the share of the commonest
     class. Nothing is said of fewer than `LABELLED` labels or of a single class.
 
     Args:
-        network: the network in software.
-        x: inputs, (points, inputs).
+        decisions: of the network without any circuit, (points,).
         y: classes, (points,); points below 0 have none and are left out.
     """
     from scipy.stats import binomtest
@@ -279,7 +277,7 @@ def chance_labels(network: Network, x: npt.ArrayLike, y: npt.ArrayLike) -> Findi
     if known.sum() < LABELLED or counts.size < 2:
         return None
     count, share = int(known.sum()), float(counts.max() / known.sum())
-    right = int(np.sum(network.predict(network.forward(x)[-1])[known] == labels[known]))
+    right = int(np.sum(np.asarray(decisions)[known] == labels[known]))
     low = float(binomtest(right, count).proportion_ci(0.95).low)
     if low > share:
         return None
