@@ -239,7 +239,8 @@ def _load_pt(path: Path) -> Mapping[str, Any]:
 PLAIN = (
     "Only a plain perceptron's state_dict can be mapped: `<prefix>.weight` (outputs, inputs) and "
     "`<prefix>.bias` (outputs,) of each layer, in the order in which they are applied, the same "
-    "activation between all of them. Other models stand on crossbars by xb.nn.convert."
+    "activation between all of them. For another model name its code with --model module:factory, "
+    "or use xb.nn.convert."
 )
 
 

@@ -169,7 +169,10 @@ class ArrayConfig:
         return devices.get(self.device)
 
     def lossless(self) -> ArrayConfig:
-        """The same mapping without rounding: no converters, levels, cut weights or variation."""
+        """The same mapping in float64 and without rounding.
+
+        No converters, levels, cut weights or variation.
+        """
         code: Any = "average" if self.cell_code == "slices" else self.cell_code
         return replace(
             self,
@@ -179,4 +182,5 @@ class ArrayConfig:
             clip=None,
             cell_code=code,
             variation=None,
+            dtype="float64",
         )
