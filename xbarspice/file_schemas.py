@@ -157,9 +157,8 @@ def validated(schema: type[Any], tree: Any, path: Path) -> Any:
     try:
         return schema.model_validate(tree)
     except ValidationError as error:
-        raise StoreError(
-            f"`{path.name}` must follow the schema; {broken_entries(error, 'file')}. {REMEDY}"
-        ) from None
+        entries = broken_entries(error, "file").replace(f" {REMEDY}", "").removesuffix(".")
+        raise StoreError(f"`{path.name}` must follow the schema; {entries}. {REMEDY}") from None
 
 
 def check_places(mapped: MappedNetwork) -> None:

@@ -86,7 +86,7 @@ def test_verify_takes_a_state_dict_of_any_size(tmp_path):
 
 def test_a_failed_gate_is_exit_status_1_and_keeps_the_report(tmp_path, network):
     networks.save(tmp_path / "n.npz", network)
-    done = call("verify", "n.npz", "--out", "v", "--random", 3, "--set", "gates.current=1e-30",
+    done = call("verify", "n.npz", "--out", "v", "--random", 3, "--set", "gates.energy=1e-30",
                 cwd=tmp_path)  # fmt: skip
     assert done.returncode == 1
     assert "FAIL" in done.stdout

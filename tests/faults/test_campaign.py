@@ -266,7 +266,7 @@ def test_a_truncated_campaign_file_is_refused_and_left_alone(tmp_path, tenths):
         lambda: campaign.load(path),
         lambda: campaign.run(work.items(20), work.square, path, workers=0, resume=True),
     ):
-        with pytest.raises(StoreError, match="readable campaign file"):
+        with pytest.raises(StoreError, match="readable HDF5 file"):
             act()
     assert path.read_bytes() == cut
 
@@ -369,7 +369,7 @@ def test_ngspice_killed_during_an_item_fails_that_item_only(tmp_path, monkeypatc
     real = subprocess.run(["which", "ngspice"], capture_output=True, text=True, check=True)
     killer = tmp_path / "ngspice"
     killer.write_text(
-        '#!/bin/sh\ncase "$*" in *deck.cir*) grep -q "0.77" deck.cir && kill -9 $$;; esac\n'
+        '#!/bin/sh\ncase "$*" in *deck.cir*) grep -qF "0.7712345" deck.cir && kill -9 $$;; esac\n'
         f'exec {real.stdout.strip()} "$@"\n'
     )
     killer.chmod(0o755)
@@ -377,7 +377,7 @@ def test_ngspice_killed_during_an_item_fails_that_item_only(tmp_path, monkeypatc
     items = [
         campaign.Item({"crossbar": crossbar, "V_in": [v, 0.1], "engine": "ngspice",
                        "engine_settings": settings})
-        for v in (0.2, 0.77, 0.3)
+        for v in (0.2, 0.7712345, 0.3)  # no random probe holds these digits
     ]  # fmt: skip
     done = campaign.run(items, campaign.solve_item, tmp_path / "c.h5", workers=1)
     results = campaign.load(tmp_path / "c.h5")
