@@ -21,7 +21,7 @@ from tests.helpers import small_network
 from xbarspice import config, devices, mapping, network, store
 from xbarspice.card import CalibrationCard
 from xbarspice.errors import XbarspiceError
-from xbarspice.studies import campaign, checkpoints
+from xbarspice.studies import checkpoints
 from xbarspice.studies.calibrate.die import read_die
 from xbarspice.studies.calibrate.readers import read_pulses, read_reads, read_sweeps
 from xbarspice.studies.verify.inputs import read_inputs
@@ -69,14 +69,6 @@ def _crossbar(path):
 
 def _points(path):
     np.savez(path, x=np.random.default_rng(0).random((5, 2)), y=np.array([0, 1, 0, 1, 1]))
-
-
-def _campaign(path):
-    campaign.run(campaign.product(_square, {"a": [1, 2, 3]}), path)
-
-
-def _square(a):
-    return {"b": a * a}
 
 
 BINARY = {
