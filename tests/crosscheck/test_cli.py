@@ -213,7 +213,8 @@ def test_verify_with_chosen_engines_and_test_set(tmp_path, network):
     assert done.returncode == 0, done.stderr
     assert [e["engine"] for e in record["engines"]] == ["nodal", "surrogate", "pyspice"]
     assert record["origins"] == ["test set"] * 20 + ["random"] * 3
-    assert record["findings"] == []
+    # the weights were never trained, and 20 labels show it
+    assert [f["kind"] for f in record["findings"]] == ["labels at chance level"]
     assert all(energy > 0 for energy in record["engines"][0]["energy"])
     assert call("verify", cwd=tmp_path).returncode == 2
 

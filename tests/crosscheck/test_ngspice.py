@@ -120,12 +120,12 @@ def test_short_wires_converge_as_far_as_rounding_lets_them(device, wires):
     R = {"R_wl": wires[0], "R_bl": wires[1], "R_driver": 5.0, "R_sense": 5.0}
     crossbar = xb.Crossbar(rng.uniform(5e-5, 5e-4, (8, 6)), device=device, **R)
     V_in = rng.uniform(-0.5, 0.5, (100, 8))
-    got = xb.solve(crossbar, V_in, engine="ngspice")
-    want = xb.solve(crossbar, V_in, engine="nodal")
+    got = xb.solve(crossbar, V_in, engine="ngspice", outside="ignore")
+    want = xb.solve(crossbar, V_in, engine="nodal", outside="ignore")
     noise = 1e-14 * 0.5 / min(R for R in wires if R > 0)
     assert np.abs(got.I_out - want.I_out).max() <= noise
     assert np.abs(got.I_in - want.I_in).max() <= noise
-    assert got.stats.notes == ()
+    assert all("vouches for" in note for note in got.stats.notes)
 
 
 @pytest.mark.parametrize("step", [0.0, 1e-13, 1e-12, 1e-11])

@@ -66,7 +66,7 @@ def test_arrays_answers_and_coverage_come_back(tmp_path, config):
     assert xb.nn.coverage(again) == xb.nn.coverage(circuit)
     record = import_gate(again, (images(2),), None)
     assert record == import_gate(circuit, (images(2),), None)
-    assert record.passed == (config.dtype == "float64")
+    assert record.passed  # exact products are placed in float64, whatever the circuit is
     assert "the original model's outputs" in record.against
 
 
