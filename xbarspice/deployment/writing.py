@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,7 @@ from xbarspice.deployment.rebuild import (
 )
 from xbarspice.deployment.records import ConfigRecord
 from xbarspice.errors import InputError, XbarspiceError, broken_rule
-from xbarspice.importers.exported import inputs_of, load_exported
+from xbarspice.importers.exported import inputs_of, load_exported, quiet_torch
 from xbarspice.mapping import MappedNetwork
 from xbarspice.mapping.tiling import edges
 from xbarspice.nn import CrossbarLayer, coverage, exact_products, to_torch
@@ -172,7 +170,7 @@ def _program(plain: nn.Module, arguments: tuple[Any, ...] | None) -> dict[str, A
         )
     program = _exported(plain, arguments)
     buffer = io.BytesIO()
-    with _quiet():
+    with quiet_torch():
         torch.export.save(program, buffer)
     data = buffer.getvalue()
     specs = inputs_of(load_exported(data, "the exported model"), "the model")
@@ -198,7 +196,7 @@ def _exported(plain: nn.Module, arguments: tuple[Any, ...]) -> Any:
         for example, shapes in attempts:
             try:
                 # torch prints the graph that it gives up
-                with _quiet(), torch.no_grad(), redirect_stderr(io.StringIO()):
+                with quiet_torch(), torch.no_grad(), redirect_stderr(io.StringIO()):
                     return torch.export.export(plain, example, dynamic_shapes=shapes)
             except Exception as error:  # torch raises many kinds for one fault: not exportable
                 problem = error
@@ -220,19 +218,6 @@ def _has_fixed_batch(plain: nn.Module) -> bool:
         return False
     values = [n.meta.get("val") for n in plain.graph.nodes if n.op == "placeholder"]
     return any(isinstance(v, Tensor) and v.ndim and isinstance(v.shape[0], int) for v in values)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    logger = logging.getLogger("torch")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def _first_points(arguments: tuple[Any, ...], count: int) -> tuple[Any, ...]:
@@ -275,7 +260,7 @@ def _prove(circuit: nn.Module, rebuilt: nn.Module, arguments: tuple[Any, ...]) -
 
 
 def _exact(circuit: nn.Module, arguments: tuple[Any, ...]) -> tuple[Tensor, ...]:
-    with exact_products(), _quiet():
+    with exact_products(), quiet_torch():
         return outputs_in_float64(circuit, arguments)
 
 

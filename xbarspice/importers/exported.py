@@ -26,7 +26,14 @@ from xbarspice.importers.archive import members, open_archive
 from xbarspice.importers.exported_check import clean_payloads, clean_program
 from xbarspice.importers.model import ImportedModel, TensorSpec, common_batch, flat_tensors
 
-__all__ = ["inputs_of", "load_exported", "load_pt2", "program_module", "read_tensors"]
+__all__ = [
+    "inputs_of",
+    "load_exported",
+    "load_pt2",
+    "program_module",
+    "quiet_torch",
+    "read_tensors",
+]
 
 _PROGRAM = "models/model.json"
 _WEIGHTS = "data/weights/model_weights_config.json"
@@ -90,7 +97,7 @@ def load_exported(file: Path | bytes, name: str | None = None) -> torch.export.E
                 f"another structure ({type(error).__name__}: {error})",
                 "Export the model anew with torch.export.save.",
             ) from error
-    with _quiet():
+    with quiet_torch():
         try:
             return torch.export.load(clean)
         except Exception as error:  # torch raises many kinds for one fault: a program it refuses
@@ -115,7 +122,7 @@ def _damaged(name: str, error: Exception) -> InputError:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_torch() -> Iterator[None]:
     """No warnings about the private parts of torch that its own loader goes through."""
     logger = logging.getLogger("torch")
     level = logger.level
@@ -307,7 +314,7 @@ def load_pt2(path: Path, sha256: str) -> ImportedModel:
     program = load_exported(path)
     inputs = inputs_of(program, path.name)
     module = program_module(program)
-    with _quiet():
+    with quiet_torch():
         untouched = copy.deepcopy(module)
 
     def original(tensors: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:

@@ -2,7 +2,7 @@
 
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn.attention import CrossbarMultiheadAttention
-from xbarspice.nn.convert import convert, copy_circuit, crossbar_layers, program, to_torch
+from xbarspice.nn.convert import convert, copy_circuit, program, to_torch
 from xbarspice.nn.convolution import (
     CrossbarConv1d,
     CrossbarConv2d,
@@ -13,7 +13,7 @@ from xbarspice.nn.convolution import (
 )
 from xbarspice.nn.coverage import Coverage, coverage
 from xbarspice.nn.graph import register_operator
-from xbarspice.nn.layers import CrossbarLayer
+from xbarspice.nn.layers import CrossbarLayer, crossbar_layers
 from xbarspice.nn.linear import CrossbarLinear
 from xbarspice.nn.matrix import ArrayMatrix, RangeRecord, Tile, quantise
 from xbarspice.nn.recurrent import (

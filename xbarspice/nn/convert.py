@@ -20,11 +20,11 @@ from xbarspice.nn.batchnorm import fold
 from xbarspice.nn.coverage import ATTRIBUTE as PRODUCTS
 from xbarspice.nn.coverage import measure
 from xbarspice.nn.graph import lift
-from xbarspice.nn.layers import CrossbarLayer
+from xbarspice.nn.layers import CrossbarLayer, crossbar_layers
 from xbarspice.nn.registry import layer_types, registered_parent, replacement
 from xbarspice.nn.use import watch
 
-__all__ = ["convert", "copy_circuit", "crossbar_layers", "program", "to_torch"]
+__all__ = ["convert", "copy_circuit", "program", "to_torch"]
 
 Configs = ArrayConfig | Mapping[str, ArrayConfig | None]
 
@@ -114,10 +114,7 @@ def to_torch(model: nn.Module) -> Any:
     """A deep copy of a converted model with plain `torch.nn` layers in place of the arrays."""
     out = _copy(model)
     watch(out, False)
-    made: dict[int, Callable[[nn.Module], nn.Module]] = {}
-    for layer in out.modules():
-        if isinstance(layer, CrossbarLayer):
-            made[id(layer)] = _plain
+    made = {id(layer): _plain for layer in crossbar_layers(out).values()}
     out = _replace(out, made)
     _bypass_fused(out, False)
     return out
@@ -140,11 +137,6 @@ def _plain(layer: nn.Module) -> nn.Module:
     if not isinstance(layer, CrossbarLayer):
         raise AssertionError("only layers on arrays are asked for")
     return _with_hooks(layer, layer.to_torch())
-
-
-def crossbar_layers(model: nn.Module) -> dict[str, CrossbarLayer]:
-    """The layers on arrays of a converted model by name, shared ones once."""
-    return {n: m for n, m in model.named_modules() if isinstance(m, CrossbarLayer)}
 
 
 def program(model: nn.Module, transfer: int | None) -> None:

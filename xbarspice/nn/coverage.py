@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from xbarspice.nn.layers import CrossbarLayer
+from xbarspice.nn.layers import CrossbarLayer, crossbar_layers
 from xbarspice.nn.matrix import ArrayMatrix
 from xbarspice.nn.origin import outputs_of
 from xbarspice.nn.through import observe
@@ -201,9 +201,7 @@ def coverage(circuit: nn.Module) -> Coverage:
     """
     vectors, counts = circuit.__dict__.get(ATTRIBUTE, (None, {}))
     matrices = []
-    for layer in circuit.modules():
-        if not isinstance(layer, CrossbarLayer):
-            continue
+    for layer in crossbar_layers(circuit).values():
         for key, weight, _bias in layer.weight_blocks():
             matrix = layer.matrices[key]
             groups, outputs, inputs = weight.shape
@@ -237,8 +235,7 @@ def coverage(circuit: nn.Module) -> Coverage:
 def _ideal_weights(circuit: nn.Module) -> list[IdealWeight]:
     on_arrays = {
         id(layer.parameter(name))
-        for layer in circuit.modules()
-        if isinstance(layer, CrossbarLayer)
+        for layer in crossbar_layers(circuit).values()
         for name in layer.weight_names
         if name in layer._parameters
     }

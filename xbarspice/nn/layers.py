@@ -14,7 +14,7 @@ from xbarspice.mapping import ArrayConfig
 from xbarspice.nn.matrix import ArrayMatrix, Product, Tile
 from xbarspice.surrogate.trust import warn_outside
 
-__all__ = ["CrossbarLayer", "UseRecord"]
+__all__ = ["CrossbarLayer", "UseRecord", "crossbar_layers"]
 
 
 @dataclass(kw_only=True)
@@ -127,3 +127,8 @@ class CrossbarLayer(nn.Module):
         config = next(iter(self.matrices.values())).config if self.matrices else None
         size = f"{config.tile_rows}x{config.tile_cols}" if config else "-"
         return f"arrays of at most {size}, matrices {list(self.matrices)}"
+
+
+def crossbar_layers(model: nn.Module) -> dict[str, CrossbarLayer]:
+    """The layers on arrays of a converted model by name, shared ones once."""
+    return {n: m for n, m in model.named_modules() if isinstance(m, CrossbarLayer)}

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from xbarspice.errors import broken_rule
-from xbarspice.nn.layers import CrossbarLayer
+from xbarspice.nn.layers import crossbar_layers
 from xbarspice.nn.matrix import ArrayMatrix
 from xbarspice.nn.origin import outputs_of
 from xbarspice.nn.through import observe, observe_differences
@@ -36,8 +36,7 @@ def calibrate(model: nn.Module, inputs: tuple[Any, ...], quantile: float = 1.0) 
         raise broken_rule("`quantile` must lie between 0.5 and 1", quantile, "1 is the largest.")
     matrices = {
         id(matrix): matrix
-        for layer in model.modules()
-        if isinstance(layer, CrossbarLayer)
+        for layer in crossbar_layers(model).values()
         for matrix in layer.matrices.values()
     }
     largest: dict[int, float] = {}

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from xbarspice.errors import XbarspiceError
-from xbarspice.nn.layers import CrossbarLayer
+from xbarspice.nn.layers import crossbar_layers
 
 __all__ = ["silent_layers", "watch"]
 
@@ -25,17 +25,13 @@ def watch(model: nn.Module, on: bool = True) -> None:
         model.register_forward_hook(_end)
 
 
-def _layers(model: nn.Module) -> list[tuple[str, CrossbarLayer]]:
-    return [(n, m) for n, m in model.named_modules() if isinstance(m, CrossbarLayer)]
-
-
 def _begin(model: nn.Module, _inputs: Any) -> None:
-    for _, layer in _layers(model):
+    for layer in crossbar_layers(model).values():
         layer.use.reset()
 
 
 def _end(model: nn.Module, _inputs: Any, _output: Any) -> None:
-    for name, layer in _layers(model):
+    for name, layer in crossbar_layers(model).items():
         if layer.use.reads and not layer.use.calls:
             raise XbarspiceError(
                 "a layer on arrays must compute its own products: the forward reads "
@@ -47,4 +43,8 @@ def _end(model: nn.Module, _inputs: Any, _output: Any) -> None:
 
 def silent_layers(model: nn.Module) -> list[str]:
     """Layers on arrays that the last forward neither read nor called."""
-    return [name for name, layer in _layers(model) if not layer.use.calls and not layer.use.reads]
+    return [
+        name
+        for name, layer in crossbar_layers(model).items()
+        if not layer.use.calls and not layer.use.reads
+    ]

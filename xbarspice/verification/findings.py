@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
-from xbarspice.nn import ArrayMatrix, CrossbarLayer, coverage
+from xbarspice.nn import ArrayMatrix, coverage, crossbar_layers
 from xbarspice.studies.verify.detectors import chance_labels
 from xbarspice.verification.records import Finding
 
@@ -28,11 +28,10 @@ def findings(
         decisions: with exact products, (points,); None of a model that does not classify.
     """
     out = []
-    for layer in circuit.modules():
-        if isinstance(layer, CrossbarLayer):
-            for name, weight, _bias in layer.weight_blocks():
-                values = weight.detach().abs().cpu().numpy().ravel()
-                out += _of_matrix(layer.matrices[name], values)
+    for layer in crossbar_layers(circuit).values():
+        for name, weight, _bias in layer.weight_blocks():
+            values = weight.detach().abs().cpu().numpy().ravel()
+            out += _of_matrix(layer.matrices[name], values)
     for name in coverage(circuit).silent:
         out.append(
             Finding(

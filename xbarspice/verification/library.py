@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from xbarspice import engines as engine_room
 from xbarspice.errors import EngineError, broken_rule
 from xbarspice.mapping import ArrayConfig
-from xbarspice.nn import CrossbarLayer, Tile, convert, copy_circuit, coverage
+from xbarspice.nn import Tile, convert, copy_circuit, coverage, crossbar_layers
 from xbarspice.studies import campaign
 from xbarspice.verification import forward
 from xbarspice.verification.corners import CORNERS, put_at_corner
@@ -184,7 +184,7 @@ def verify(
     labels = _labels(y, inputs)
     clock = _Clock()
     progress("import", 0, 1)
-    if not any(isinstance(m, CrossbarLayer) for m in model.modules()):
+    if not crossbar_layers(model):
         model = convert(model, config, calibrate=inputs)
     elif config is not None:
         raise broken_rule(

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from xbarspice.config import child_rng
-from xbarspice.nn import ArrayMatrix, CrossbarLayer, Tile
+from xbarspice.nn import ArrayMatrix, Tile, crossbar_layers
 from xbarspice.nn.origin import outputs_of
 from xbarspice.nn.through import observe_drives
 from xbarspice.verification.records import SampleRecord, TileCheck
@@ -77,13 +77,7 @@ def record_drives(
 
 def tiles_of(circuit: nn.Module) -> list[Tile]:
     """All arrays of a converted model as programmed, in its order."""
-    return [
-        tile
-        for layer in circuit.modules()
-        if isinstance(layer, CrossbarLayer)
-        for name, weight, bias in layer.weight_blocks()
-        for tile in layer.matrices[name].tiles(weight, bias)
-    ]
+    return [tile for layer in crossbar_layers(circuit).values() for tile in layer.tiles()]
 
 
 def tile_name(tile: Tile) -> str:
