@@ -25,7 +25,7 @@ from torch import nn
 import xbarspice as xb
 from benchmarks.bench_training import processor, table
 from xbarspice.studies.campaign.solves import compare_item
-from xbarspice.verification.tiles import dense_probes, tile_item, tiles_of
+from xbarspice.verification.tiles import dense_probes, tile_item
 
 Record = dict[str, object]
 MILLION = 1e6
@@ -102,7 +102,7 @@ def golden(arrays: int) -> list[Record]:
     torch.manual_seed(0)
     layer = nn.Linear(64 * arrays, 32, bias=False)
     circuit = xb.nn.convert(layer, xb.ArrayConfig(tile_rows=64, tile_cols=64))
-    tiles = tiles_of(circuit)
+    tiles = xb.nn.tiles(circuit)
     none = np.empty((0, 64))
     items = [
         tile_item(tile, none, dense_probes(tile, 0.2, 1, 0), "ngspice", ["surrogate"])

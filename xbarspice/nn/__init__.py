@@ -1,6 +1,7 @@
 """Torch models on passive crossbars: any trained model, its matrix layers on arrays."""
 
 from xbarspice.mapping import ArrayConfig
+from xbarspice.nn.arrays import PhysicalArray, arrays, put_conductances, tiles
 from xbarspice.nn.attention import CrossbarMultiheadAttention
 from xbarspice.nn.convert import convert, copy_circuit, program, to_torch
 from xbarspice.nn.convolution import (
@@ -15,7 +16,7 @@ from xbarspice.nn.coverage import Coverage, coverage
 from xbarspice.nn.graph import register_operator
 from xbarspice.nn.layers import CrossbarLayer, crossbar_layers
 from xbarspice.nn.linear import CrossbarLinear
-from xbarspice.nn.matrix import ArrayMatrix, RangeRecord, Tile, quantise
+from xbarspice.nn.matrix import ArrayMatrix, RangeRecord, quantise
 from xbarspice.nn.recurrent import (
     CrossbarGRU,
     CrossbarGRUCell,
@@ -26,6 +27,7 @@ from xbarspice.nn.recurrent import (
 )
 from xbarspice.nn.registry import layer_types, register
 from xbarspice.nn.through import Answer, Run, exact_products, through
+from xbarspice.nn.tile import Tile
 from xbarspice.surrogate.torch_matrix import effective_matrix
 from xbarspice.surrogate.torch_solve import TensorSolution, solve
 
@@ -52,10 +54,12 @@ __all__ = [
     "CrossbarMultiheadAttention",
     "CrossbarRNN",
     "CrossbarRNNCell",
+    "PhysicalArray",
     "RangeRecord",
     "Run",
     "TensorSolution",
     "Tile",
+    "arrays",
     "convert",
     "copy_circuit",
     "coverage",
@@ -64,10 +68,12 @@ __all__ = [
     "exact_products",
     "layer_types",
     "program",
+    "put_conductances",
     "quantise",
     "register",
     "register_operator",
     "solve",
     "through",
+    "tiles",
     "to_torch",
 ]

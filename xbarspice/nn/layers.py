@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from xbarspice.array import Crossbar
 from xbarspice.mapping import ArrayConfig
-from xbarspice.nn.matrix import ArrayMatrix, Product, Tile
+from xbarspice.nn.matrix import ArrayMatrix, Product
+from xbarspice.nn.tile import Tile
 from xbarspice.surrogate.trust import warn_outside
 
 __all__ = ["CrossbarLayer", "UseRecord", "crossbar_layers"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -20,11 +20,12 @@ from xbarspice.mapping import ArrayConfig, Tiling
 from xbarspice.mapping.tiling import edges
 from xbarspice.nn.pairs import Programmed, combine_cells, ideal_differences, place, straight_through
 from xbarspice.nn.through import Answer, Run, running
+from xbarspice.nn.tile import Tile
 from xbarspice.surrogate.torch_boundary import between_graphs, refuse_transforms
 from xbarspice.surrogate.torch_matrix import effective_matrix, pair_matrix
 from xbarspice.surrogate.torch_solve import solve
 
-__all__ = ["ArrayMatrix", "Product", "RangeRecord", "Tile", "quantise"]
+__all__ = ["ArrayMatrix", "Product", "RangeRecord", "quantise"]
 
 
 def quantise(x: Tensor, bits: int | None, full_scale: float | Tensor) -> Tensor:
@@ -83,27 +84,6 @@ class RangeRecord:
             self.beyond += int((size > x_scale).sum())
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Tile:
-    """One array of a matrix.
-
-    Attributes:
-        matrix: full name of the matrix.
-        group, row, col: which of its groups, and which tile down and across.
-        lines: first and last + 1 of the matrix's lines on this array (inputs, then the bias).
-        columns: first and last + 1 of its columns, even +, odd -.
-        crossbar: the array as programmed.
-    """
-
-    matrix: str
-    group: int
-    row: int
-    col: int
-    lines: tuple[int, int]
-    columns: tuple[int, int]
-    crossbar: Crossbar
-
-
 @dataclass(kw_only=True, eq=False)
 class _Kept:
     """An effective matrix and the weights that it belongs to."""
@@ -130,6 +110,9 @@ class ArrayMatrix:
             `eval`; None: as wanted. In `train` every call draws a new one.
         draws: transfers drawn so far in training.
         ranges: inputs against their range.
+        conductances: what stands on the arrays in `eval` whatever the weights are, S, (groups,
+            lines, columns); None: what the weights and the transfer say. See
+            `nn.put_conductances`.
     """
 
     config: ArrayConfig
@@ -139,6 +122,7 @@ class ArrayMatrix:
     transfer: int | None = None
     draws: int = 0
     ranges: RangeRecord = field(default_factory=RangeRecord)
+    conductances: Tensor | None = None
     _kept: _Kept | None = field(default=None, repr=False)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ArrayMatrix:
@@ -150,7 +134,7 @@ class ArrayMatrix:
     def _copy(self) -> ArrayMatrix:
         return ArrayMatrix(
             self.config, self.bias_line, self.name, self.seed, self.transfer, self.draws,
-            RangeRecord(**self.ranges.__dict__),
+            RangeRecord(**self.ranges.__dict__), self.conductances,
         )  # fmt: skip
 
     @property
@@ -170,6 +154,8 @@ class ArrayMatrix:
     def programmed(self, weight: Tensor, bias: Tensor | None, *, training: bool) -> Programmed:
         """The conductances that stand on the arrays, with errors where there are any."""
         out = place(weight, self.line(bias), self.config)
+        if self.conductances is not None and not training:
+            return replace(out, G=self.conductances.to(out.G))
         if self.config.variation is None or (self.transfer is None and not training):
             return out
         if training:
@@ -191,7 +177,7 @@ class ArrayMatrix:
         if wanted or (product.training and self.config.variation is not None):
             self._kept = None
             return self._reduced(product)
-        state = (self.transfer, weight.device, weight.dtype)
+        state = (self.transfer, id(self.conductances), weight.device, weight.dtype)
         kept = self._kept
         if kept is None or not _same(kept, weight, bias, self.config, state):
             with torch.no_grad():
@@ -272,6 +258,7 @@ class ArrayMatrix:
                         col=col,
                         lines=lines,
                         columns=columns,
+                        config=self.config,
                         crossbar=Crossbar(part, **self.config.wires, device=self.config.model),
                     )
 

@@ -17,6 +17,7 @@ from xbarspice import engines as engine_room
 from xbarspice.errors import EngineError, broken_rule
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import Tile, convert, copy_circuit, coverage, crossbar_layers
+from xbarspice.nn import tiles as tiles_in
 from xbarspice.studies import campaign
 from xbarspice.verification import forward
 from xbarspice.verification.corners import CORNERS, put_at_corner
@@ -41,7 +42,6 @@ from xbarspice.verification.tiles import (
     record_drives,
     tile_check,
     tile_item,
-    tiles_of,
     unit_vectors,
 )
 
@@ -205,7 +205,7 @@ def verify(
     suspicious = findings(circuit, labels, forward.decisions_of(exact))
     clock.stop("forward")
     scales = {m.name: m.config.x_scale for m in forward.matrices_of(circuit)}
-    tiles = tiles_of(circuit)
+    tiles = tiles_in(circuit)
     chosen, sample = draw_sample(tiles, confidence, bad_tiles, seed)
     vectors = _Vectors(circuit, recorded, probes, all_units, seed)
     items = [tile_item(tiles[k], *vectors.of(tiles[k]), reference, names) for k in chosen]

@@ -18,13 +18,13 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from xbarspice.config import child_rng
-from xbarspice.nn import ArrayMatrix, Tile, crossbar_layers
+from xbarspice.nn import ArrayMatrix, Tile
 from xbarspice.nn.origin import outputs_of
 from xbarspice.nn.through import observe_drives
 from xbarspice.verification.records import SampleRecord, TileCheck
 from xbarspice.verification.statistics import sample_size
 
-__all__ = ["Drives", "draw_sample", "record_drives", "tile_item", "tiles_of"]
+__all__ = ["Drives", "draw_sample", "record_drives", "tile_item"]
 
 Array = npt.NDArray[np.float64]
 
@@ -75,16 +75,6 @@ def record_drives(
     return drives, outputs
 
 
-def tiles_of(circuit: nn.Module) -> list[Tile]:
-    """All arrays of a converted model as programmed, in its order."""
-    return [tile for layer in crossbar_layers(circuit).values() for tile in layer.tiles()]
-
-
-def tile_name(tile: Tile) -> str:
-    """A tile in one word."""
-    return f"{tile.matrix}[{tile.group},{tile.row},{tile.col}]"
-
-
 def draw_sample(
     tiles: Sequence[Tile], confidence: float | None, bad_tiles: float, seed: int
 ) -> tuple[list[int], SampleRecord]:
@@ -94,7 +84,7 @@ def draw_sample(
     chosen = list(range(count))
     if size < count:
         chosen = sorted(child_rng(seed, "sample of arrays").permutation(count)[:size].tolist())
-    names = "\n".join(tile_name(tiles[k]) for k in chosen)
+    names = "\n".join(tiles[k].name for k in chosen)
     return chosen, SampleRecord(
         tiles=count,
         checked=len(chosen),
@@ -107,7 +97,7 @@ def draw_sample(
 
 def dense_probes(tile: Tile, V_read: float, count: int, seed: int) -> Array:
     """Line voltages drawn uniformly from [-V_read, V_read], V, (count, rows)."""
-    rng = child_rng(seed, f"probe of {tile_name(tile)}")
+    rng = child_rng(seed, f"probe of {tile.name}")
     return rng.uniform(-V_read, V_read, size=(count, tile.crossbar.rows))
 
 
@@ -121,7 +111,7 @@ def tile_item(
 ) -> dict[str, Any]:
     """The work item of one array for `campaign.run` with `campaign.compare_item`."""
     return {
-        "label": tile_name(tile),
+        "label": tile.name,
         "crossbar": tile.crossbar,
         "V_in": np.concatenate([drives, probes]),
         "drives": len(drives),

@@ -1,0 +1,119 @@
+"""The physical arrays of a converted model: what is drawn, programmed, measured and simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from xbarspice.array import Crossbar
+from xbarspice.errors import broken_rule
+from xbarspice.nn.layers import crossbar_layers
+from xbarspice.nn.tile import Tile
+from xbarspice.values import array_of
+
+__all__ = ["PhysicalArray", "arrays", "put_conductances", "tiles"]
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PhysicalArray:
+    """One array of a converted model.
+
+    Attributes:
+        name: in the model, such as ``"fc1[0,0,1]"``.
+        crossbar: as programmed, with the line ends of its first read.
+        tiles: its reads, in order.
+    """
+
+    name: str
+    crossbar: Crossbar
+    tiles: tuple[Tile, ...]
+
+    @property
+    def V_read(self) -> float:
+        """Largest voltage of its inputs within their range, V."""
+        return max(tile.config.V_read for tile in self.tiles)
+
+
+def tiles(circuit: nn.Module) -> list[Tile]:
+    """All arrays of a converted model as programmed, once a matrix, in the model's order."""
+    return [tile for layer in crossbar_layers(circuit).values() for tile in layer.tiles()]
+
+
+def arrays(circuit: nn.Module) -> list[PhysicalArray]:
+    """All physical arrays of a converted model, in the model's order."""
+    by_name: dict[str, list[Tile]] = {}
+    for tile in tiles(circuit):
+        by_name.setdefault(tile.array, []).append(tile)
+    return [
+        PhysicalArray(name=name, crossbar=group[0].crossbar, tiles=tuple(group))
+        for name, group in by_name.items()
+    ]
+
+
+def put_conductances(circuit: nn.Module, G: Mapping[str, npt.ArrayLike] | None) -> None:
+    """Let arrays hold these conductances in evaluation, whatever the weights say.
+
+    For devices that were programmed or measured. Arrays that are not named keep what they hold.
+
+    Args:
+        circuit: a converted model; training draws are not changed.
+        G: by name of the physical array, S, (rows, cols); None: what the weights say again.
+
+    Raises:
+        InputError: no array has that name, or a shape or value does not fit.
+    """
+    matrices = {
+        m.name: m for layer in crossbar_layers(circuit).values() for m in layer.matrices.values()
+    }
+    if G is None:
+        for matrix in matrices.values():
+            matrix.conductances = None
+        return
+    known = {array.name: array for array in arrays(circuit)}
+    unknown = sorted(set(G) - set(known))
+    if unknown:
+        raise broken_rule(
+            "conductances belong to arrays of the model",
+            unknown,
+            f"Its arrays are {list(known)[:10]}.",
+        )
+    checked = {name: _checked(name, value, known[name].crossbar) for name, value in G.items()}
+    changed: dict[str, Any] = {}
+    for name, value in checked.items():
+        for tile in known[name].tiles:
+            if tile.matrix not in changed:
+                changed[tile.matrix] = _whole(circuit, tile.matrix)
+            part = np.s_[tile.group, slice(*tile.lines), slice(*tile.columns)]
+            changed[tile.matrix][part] = value
+    for name, value in changed.items():
+        matrices[name].conductances = torch.from_numpy(value)
+
+
+def _checked(name: str, value: npt.ArrayLike, crossbar: Crossbar) -> Array:
+    out = array_of(f"G of {name}", value, rank=2, remedy="Give conductances in S, 0 for none.")
+    if out.shape != crossbar.G.shape or (out < 0).any():
+        raise broken_rule(
+            f"G of {name} must be {crossbar.rows} x {crossbar.cols} numbers >= 0",
+            f"shape {out.shape}, smallest {out.min() if out.size else 0:g}",
+            "Give conductances in S, 0 for none.",
+        )
+    return out
+
+
+def _whole(circuit: nn.Module, name: str) -> Array:
+    """Conductances of a whole matrix as they stand, S, (groups, lines, columns)."""
+    for layer in crossbar_layers(circuit).values():
+        for matrix, weight, bias in layer.weight_blocks():
+            if layer.matrices[matrix].name == name:
+                with torch.no_grad():
+                    G = layer.matrices[matrix].programmed(weight, bias, training=False).G
+                return G.double().cpu().numpy().copy()
+    raise AssertionError(f"no matrix {name}")
