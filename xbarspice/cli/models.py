@@ -284,7 +284,7 @@ def solve_model(
 
     from xbarspice import engines, store
     from xbarspice.nn import through
-    from xbarspice.verification.forward import classes
+    from xbarspice.nn.origin import classes
 
     if engine not in engines.names():
         raise broken_rule(

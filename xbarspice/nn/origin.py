@@ -9,13 +9,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from xbarspice.errors import broken_rule
 from xbarspice.importers.model import double_copy
 
-__all__ = ["Origin", "origin_of", "outputs_in_float64", "outputs_of", "remember", "weights_hash"]
+__all__ = [
+    "Origin",
+    "arguments_of",
+    "classes",
+    "decisions_of",
+    "origin_of",
+    "outputs_in_float64",
+    "outputs_of",
+    "remember",
+    "weights_hash",
+]
 
 ATTRIBUTE = "_xbarspice_origin"
 
@@ -133,6 +144,41 @@ def outputs_of(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
             "Return its scores, not only its decisions.",
         )
     return out
+
+
+def arguments_of(model: nn.Module, x: Any) -> tuple[Any, ...]:
+    """Arguments of a model; arrays and lists of numbers become tensors of its weights' type.
+
+    Raises:
+        InputError: a number is not finite.
+    """
+    parameter = next((p for p in model.parameters() if p.is_floating_point()), None)
+    dtype = parameter.dtype if parameter is not None else torch.float32
+
+    def as_tensor(value: Any) -> Any:
+        if isinstance(value, np.ndarray | list):
+            value = torch.as_tensor(np.asarray(value))
+            return value.to(dtype) if value.is_floating_point() else value
+        return value
+
+    arguments = tuple(as_tensor(v) for v in (x if isinstance(x, tuple) else (x,)))
+    for value in arguments:
+        if isinstance(value, Tensor) and value.is_floating_point() and not value.isfinite().all():
+            raise broken_rule("inputs must be finite", "NaN or infinity", "Clean the data.")
+    return arguments
+
+
+def classes(outputs: tuple[Tensor, ...]) -> Tensor | None:
+    """Decisions of a model that classifies: its first output (points, classes >= 2), or None."""
+    if not outputs or outputs[0].ndim != 2 or outputs[0].shape[1] < 2:
+        return None
+    return outputs[0].argmax(dim=1)
+
+
+def decisions_of(outputs: tuple[Tensor, ...]) -> np.ndarray | None:
+    """Decisions (points,) of a model that classifies, or None."""
+    decided = classes(outputs)
+    return None if decided is None else decided.cpu().numpy()
 
 
 def flatten(value: Any) -> list[Tensor]:

@@ -12,7 +12,13 @@ from torch import Tensor, nn
 
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import ArrayMatrix, copy_circuit, crossbar_layers, exact_products, to_torch
-from xbarspice.nn.origin import origin_of, outputs_in_float64, outputs_of, weights_hash
+from xbarspice.nn.origin import (
+    classes,
+    origin_of,
+    outputs_in_float64,
+    outputs_of,
+    weights_hash,
+)
 from xbarspice.nn.through import on_arrays, through
 from xbarspice.verification.records import DecisionRecord, ImportRecord, LayerCost
 from xbarspice.verification.statistics import agreement_interval
@@ -20,7 +26,6 @@ from xbarspice.verification.statistics import agreement_interval
 __all__ = [
     "costs",
     "decisions",
-    "decisions_of",
     "differing_decisions",
     "exact_outputs",
     "import_gate",
@@ -115,19 +120,6 @@ def _compared(outputs: Outputs, wanted: Outputs) -> tuple[float, int | None]:
     if both[0] is None or both[1] is None:
         return error / largest, None
     return error / largest, int((both[0] != both[1]).sum())
-
-
-def classes(outputs: Outputs) -> Tensor | None:
-    """Decisions of a model that classifies: its first output (points, classes >= 2), or None."""
-    if not outputs or outputs[0].ndim != 2 or outputs[0].shape[1] < 2:
-        return None
-    return outputs[0].argmax(dim=1)
-
-
-def decisions_of(outputs: Outputs) -> np.ndarray | None:
-    """Decisions (points,) of a model that classifies, or None."""
-    decided = classes(outputs)
-    return None if decided is None else decided.cpu().numpy()
 
 
 def differing_decisions(outputs: Outputs, others: Outputs) -> int:

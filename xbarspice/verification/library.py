@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor, nn
 
 from xbarspice import engines as engine_room
@@ -18,6 +17,7 @@ from xbarspice.errors import EngineError, broken_rule
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import Tile, convert, copy_circuit, coverage, crossbar_layers
 from xbarspice.nn import tiles as tiles_in
+from xbarspice.nn.origin import arguments_of, decisions_of
 from xbarspice.studies import campaign
 from xbarspice.verification import forward
 from xbarspice.verification.corners import CORNERS, put_at_corner
@@ -179,7 +179,7 @@ def verify(
     Raises:
         InputError: an argument breaks a rule. EngineError: an engine failed.
     """
-    inputs = _inputs(model, x)
+    inputs = arguments_of(model, x)
     names = _engine_names(reference, engines)
     labels = _labels(y, inputs)
     clock = _Clock()
@@ -202,7 +202,7 @@ def verify(
     recorded, outputs = record_drives(circuit, inputs, drives, seed)
     ranges = {m.name: replace(m.ranges) for m in forward.matrices_of(circuit)}
     own = forward.decisions("surrogate", outputs, exact, labels)
-    suspicious = findings(circuit, labels, forward.decisions_of(exact))
+    suspicious = findings(circuit, labels, decisions_of(exact))
     clock.stop("forward")
     scales = {m.name: m.config.x_scale for m in forward.matrices_of(circuit)}
     tiles = tiles_in(circuit)
@@ -267,24 +267,6 @@ class _Clock:
         now = self._now()
         self.seconds[name] = now - self._last
         self._last = now
-
-
-def _inputs(model: nn.Module, x: Any) -> tuple[Any, ...]:
-    """Arguments of the model; arrays become tensors of the dtype of its weights."""
-    parameter = next((p for p in model.parameters() if p.is_floating_point()), None)
-    dtype = parameter.dtype if parameter is not None else torch.float32
-
-    def as_tensor(value: Any) -> Any:
-        if isinstance(value, np.ndarray | list):
-            value = torch.as_tensor(np.asarray(value))
-            return value.to(dtype) if value.is_floating_point() else value
-        return value
-
-    inputs = tuple(as_tensor(v) for v in (x if isinstance(x, tuple) else (x,)))
-    for value in inputs:
-        if isinstance(value, Tensor) and value.is_floating_point() and not value.isfinite().all():
-            raise broken_rule("inputs must be finite", "NaN or infinity", "Clean the data.")
-    return inputs
 
 
 def _engine_names(reference: str, judged: Sequence[str]) -> tuple[str, ...]:
