@@ -11,7 +11,7 @@ import numpy as np
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from xbarspice import devices
+from xbarspice import activations, devices
 from xbarspice.errors import InputError, broken_rule
 from xbarspice.values import broken_entries, toml_of
 
@@ -52,12 +52,17 @@ class TrainConfig(_Section):
     """Plain training: Adam on the cross-entropy, the best validation loss is kept."""
 
     hidden: tuple[int, ...] = (8,)
-    activation: Literal["sigmoid", "tanh", "relu"] = "sigmoid"
+    activation: str = Field(default="sigmoid", description="one of `activations.names()`")
     epochs: int = Field(default=800, ge=1)
     batch: int = Field(default=256, ge=1)
     learning_rate: float = Field(default=0.1, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     patience: int = Field(default=200, ge=1, description="epochs without a better validation loss")
+
+    @model_validator(mode="after")
+    def _activation_is_known(self) -> Self:
+        activations.get(self.activation)
+        return self
 
 
 class MappingConfig(_Section):

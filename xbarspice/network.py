@@ -11,19 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from xbarspice import activations
 from xbarspice.errors import InputError, StoreError, broken_rule
 from xbarspice.values import array_of
 
-__all__ = ["ACTIVATIONS", "Network", "from_state_dict", "load", "read_npz", "save"]
+__all__ = ["Network", "from_state_dict", "load", "read_npz", "save"]
 
 Array = npt.NDArray[np.float64]
-
-ACTIVATIONS = {
-    "sigmoid": lambda z: 1.0 / (1.0 + np.exp(-np.clip(z, -700, 700))),
-    "tanh": np.tanh,
-    "relu": lambda z: np.maximum(z, 0.0),
-}
-"""Hidden activations by name."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,7 +27,7 @@ class Network:
     Attributes:
         W: one weight matrix a layer, (inputs, outputs): the transpose of PyTorch's ``weight``.
         b: one bias vector a layer, (outputs,).
-        activation: activation after every layer but the last: one of `ACTIVATIONS`.
+        activation: activation after every layer but the last: one of `activations.names()`.
 
     Raises:
         InputError: a weight is not finite, an array is empty or of the wrong rank, or two
@@ -45,11 +39,7 @@ class Network:
     activation: str = "sigmoid"
 
     def __post_init__(self) -> None:
-        if self.activation not in ACTIVATIONS:
-            raise broken_rule(
-                f"`activation` must be one of {sorted(ACTIVATIONS)}", repr(self.activation),
-                "Name the activation that the network was trained with.",
-            )  # fmt: skip
+        activations.get(self.activation)
         if not self.W or len(self.W) != len(self.b):
             raise broken_rule(
                 "a network needs one weight matrix and one bias vector a layer, at least one",
@@ -74,7 +64,7 @@ class Network:
 
     def activate(self, z: Array) -> Array:
         """Apply the hidden activation."""
-        return ACTIVATIONS[self.activation](z)
+        return activations.get(self.activation).numpy(z)
 
     def inputs(self, x: npt.ArrayLike) -> Array:
         """Check network inputs, (points, inputs), and return them as float64."""
@@ -196,7 +186,7 @@ def _load_npz(path: Path, activation: str | None) -> Network:
         raise broken_rule(
             f"`activation` of {path.name} must be one word",
             f"{word.dtype} {word.shape}",
-            f"One of {sorted(ACTIVATIONS)}.",
+            f"One of {activations.names()}.",
         )
     layers = sum(name.startswith("W") for name in data)
     expected = {f"{s}{k}" for k in range(layers) for s in "Wb"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import re
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.crosscheck.test_ngspice import printed_columns
-from xbarspice import mapping, netlist, network
+from xbarspice import activations, mapping, netlist, network
 from xbarspice.array import LineEnds
 from xbarspice.engines.ngspice import network as whole
 from xbarspice.errors import ConvergenceError, EngineError, InputError
@@ -102,7 +103,8 @@ def test_the_text_is_complete_and_repeatable():
 
 def test_a_wrong_neuron_is_noticed(monkeypatch):
     mapped, x = mapped_case("folded 2-3-1", "tanh")
-    monkeypatch.setitem(whole.network_circuit.__globals__["ACTIVATIONS"], "tanh", "v({z})")
+    wrong = dataclasses.replace(activations.get("tanh"), spice="{v}")
+    monkeypatch.setitem(activations._ACTIVATIONS, "tanh", wrong)
     with pytest.raises(EngineError, match="drive voltages"):
         whole.solve_network(mapped, x)
 

@@ -11,7 +11,7 @@ import xbarspice
 
 ROOT = Path(xbarspice.__file__).parent
 ORDER = [
-    ["errors"], ["values"], ["devices"], ["array"], ["solution"],
+    ["errors"], ["values"], ["activations", "devices"], ["array"], ["solution"],
     ["config", "network", "variability"], ["card"], ["mapping"], ["file_schemas"], ["store"],
     ["engines"], ["netlist"], ["engines.ngspice", "engines.pyspice"],
     ["surrogate"], ["importers"], ["nn"], ["deployment"], ["studies"], ["tapeout"], ["report"],
@@ -27,6 +27,7 @@ ROOMS = {
         "deployment",
         "studies",
         "verification",
+        "activations",
         "network",
         "variability",
         "devices",

@@ -39,6 +39,7 @@ SPECIAL: dict[str, Any] = {
     "mapping.G_min": 60e-6,
     "mapping.G_max": 300e-6,
     "mapping.x_scale": "[0.01, 0.02]",
+    "train.activation": '"tanh"',
     "train.hidden": "[3]",
     "data.noise": 0.3,
     "engines": '["nodal"]',

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from xbarspice import activations
+
 __all__ = [
     "Activation", "Calibration", "Config", "Factory", "Inputs", "Json", "Mapped", "Random",
     "RunFolder", "Seed", "Settings", "TransferSeed",
@@ -29,7 +31,10 @@ Settings = Annotated[
 Seed = Annotated[int | None, typer.Option(help="Seed of everything random in this run.")]
 TransferSeed = Annotated[int, typer.Option(help="Seed of the transfer errors.")]
 Activation = Annotated[
-    str | None, typer.Option(help="Hidden activation of the network: sigmoid, tanh or relu.")
+    str | None,
+    typer.Option(
+        help=f"Activation between a perceptron's layers: {', '.join(activations.names())}."
+    ),
 ]
 Factory = Annotated[
     str | None,

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from xbarspice import activations
 from xbarspice.errors import broken_rule
 from xbarspice.importers.model import ImportedModel, TensorSpec
 from xbarspice.importers.weights import read_weights
-from xbarspice.network import ACTIVATIONS, Network, from_state_dict, load, read_npz
+from xbarspice.network import Network, from_state_dict, load, read_npz
 
 __all__ = ["load_perceptron", "perceptron_module"]
-
-_MODULES = {"sigmoid": torch.nn.Sigmoid, "tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
 
 
 def perceptron_module(network: Network) -> torch.nn.Sequential:
@@ -29,7 +28,7 @@ def perceptron_module(network: Network) -> torch.nn.Sequential:
         with torch.no_grad():
             layer.weight.copy_(torch.tensor(np.array(W.T)))
             layer.bias.copy_(torch.tensor(np.array(b)))
-        layers += [layer, _MODULES[network.activation]()]
+        layers += [layer, activations.get(network.activation).module()]
     return torch.nn.Sequential(*layers[:-1]).eval()
 
 
@@ -40,7 +39,7 @@ def load_perceptron(path: Path, sha256: str, kind: str, activation: str | None) 
         path: ``.npz`` with ``W0, b0, ...``, or weights of linear layers in torch's own shape.
         sha256: hash of the file.
         kind: "npz", "safetensors" or "state_dict".
-        activation: one of `xbarspice.network.ACTIVATIONS`, or None for the file's own.
+        activation: one of `xbarspice.activations.names()`, or None for the file's own.
 
     Raises:
         InputError: the activation is unknown or not named, or the layers do not make a
@@ -93,5 +92,5 @@ def _no_activation(path: Path) -> Exception:
     return broken_rule(
         "a perceptron needs the activation that it was trained with",
         f"weights alone in `{path.name}`",
-        f"Pass activation= one of {sorted(ACTIVATIONS)}; for any other model pass factory=.",
+        f"Pass activation= one of {activations.names()}; for any other model pass factory=.",
     )

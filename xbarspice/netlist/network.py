@@ -28,6 +28,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from xbarspice import activations
 from xbarspice.devices import Ohmic
 from xbarspice.devices.numbers import decimal
 from xbarspice.errors import broken_rule
@@ -41,13 +42,6 @@ __all__ = [
 ]  # fmt: skip
 
 Array = npt.NDArray[np.float64]
-
-ACTIVATIONS = {
-    "sigmoid": "1/(1+exp(min(-v({z}),80)))",
-    "tanh": "tanh(v({z}))",
-    "relu": "max(v({z}),0)",
-}
-"""B-source expressions. The bound of 80 keeps exp and its square finite and costs 2e-35."""
 
 PIVREL = 0.1
 """Share of a column's largest entry that a pivot must have. At ngspice's default of 1e-3, 15 of 96
@@ -313,9 +307,9 @@ def _sums(net: NetworkNetlist, layer: int) -> Iterator[str]:
 
 
 def _activations(net: NetworkNetlist, layer: int) -> Iterator[str]:
-    form = ACTIVATIONS[net.mapped.network.activation]
+    activation = activations.get(net.mapped.network.activation)
     for j in range(net.mapped.network.sizes[layer + 1]):
-        yield f"Bh{layer}_{j} h{layer}_{j} 0 v={form.format(z=f'z{layer}_{j}')}"
+        yield f"Bh{layer}_{j} h{layer}_{j} 0 v={activation.expression(f'v(z{layer}_{j})')}"
 
 
 def _decision(net: NetworkNetlist) -> Iterator[str]:

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from xbarspice import activations
 from xbarspice.config import TrainConfig, child_seed
 from xbarspice.network import Network, from_state_dict
 from xbarspice.studies.data import Split
 
 __all__ = ["Trained", "fit"]
-
-_ACTIVATIONS = {"sigmoid": torch.nn.Sigmoid, "tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +35,7 @@ def build(sizes: tuple[int, ...], activation: str, generator: torch.Generator) -
         linear = torch.nn.Linear(n_in, n_out, dtype=torch.float64)
         torch.nn.init.xavier_uniform_(linear.weight, generator=generator)
         torch.nn.init.constant_(linear.bias, 0.01)
-        layers += [linear, _ACTIVATIONS[activation]()]
+        layers += [linear, activations.get(activation).module()]
     return torch.nn.Sequential(*layers[:-1])
 
 

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from xbarspice import activations
 from xbarspice.engines import Engine
-from xbarspice.errors import broken_rule
 from xbarspice.mapping import MappedNetwork
 from xbarspice.studies.inference import infer
 from xbarspice.studies.verify.judge import point_errors, scales
@@ -123,22 +123,11 @@ def _distance(mapped: MappedNetwork, x: Array) -> tuple[Array, Array]:
     return difference.detach().abs().amax(dim=1).numpy(), gradient.numpy()
 
 
-def _activation(name: str) -> Any:
-    import torch
-
-    known = {"sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu}
-    if name not in known:
-        raise broken_rule(
-            f"the search knows the activations {sorted(known)}", repr(name), "Leave it out."
-        )
-    return known[name]
-
-
 def _ideal(mapped: MappedNetwork, x: Any) -> Any:
     """Weighted sums of the last layer without a circuit, (points, outputs), as a tensor."""
     import torch
 
-    act, h = _activation(mapped.network.activation), x
+    act, h = activations.get(mapped.network.activation).module(), x
     for k, (W, b) in enumerate(zip(mapped.network.W, mapped.network.b, strict=True)):
         z = h @ torch.tensor(W) + torch.tensor(b)
         h = act(z) if k + 1 < len(mapped.layers) else z
@@ -151,7 +140,7 @@ def _forward(mapped: MappedNetwork, x: Any) -> Any:
 
     from xbarspice.surrogate.torch_solve import solve
 
-    act, h = _activation(mapped.network.activation), x
+    act, h = activations.get(mapped.network.activation).module(), x
     for k, layer in enumerate(mapped.layers):
         z = torch.tensor(layer.digital_bias).expand(len(h), -1)
         for block in mapped.blocks_of(k):
