@@ -22,7 +22,7 @@ demo: setup ## run the main job: train, map, netlists, ngspice, cross-check; res
 	@$(BIN)/xbarspice demo --out runs/demo
 
 reproduce: setup ## the paper's experiment with its confirmation in ngspice; resumable, about 30 minutes
-	@$(BIN)/xbarspice reproduce --engine ngspice --out runs/reproduce --markdown benchmarks/REPRODUCTION.md
+	@$(BIN)/python -m papers.drolet2023 --engine ngspice --out runs/reproduce --markdown papers/drolet2023/REPRODUCTION.md
 
 test: setup ## run the whole test suite (needs ngspice; never skips it)
 	@XBARSPICE_REQUIRE_NGSPICE=1 $(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -34,6 +34,12 @@ def test_every_model_and_data_file_is_in_the_wheel(unpacked):
             assert (unpacked / place).read_bytes() == source.read_bytes(), place
 
 
+def test_published_experiments_and_tests_are_not_in_the_wheel(unpacked):
+    inside = {path.name for path in unpacked.iterdir() if not path.name.endswith(".dist-info")}
+    assert inside == {"xbarspice"}
+    assert not [p for p in unpacked.rglob("*") if "drolet2023" in p.name]
+
+
 def test_the_demo_runs_from_the_wheel_alone(unpacked, tmp_path):
     env = {**os.environ, "PYTHONPATH": str(unpacked)}
     where = subprocess.run(

@@ -15,7 +15,6 @@ import xbarspice as xb
 from xbarspice import devices, store
 from xbarspice import variability as vr
 from xbarspice.errors import ConvergenceError, InputError, StoreError
-from xbarspice.studies.budget import Quantisation
 
 FIELDS = [
     (name, item.name) for name in devices.names() for item in dataclasses.fields(devices.get(name))
@@ -28,7 +27,7 @@ TERMS = {
     "device_spread": vr.DeviceSpread(),
     "retention": vr.RetentionDrift(nu=0.1, t=10.0),
     "bse": vr.BiasingSchemeEffect(),
-    "quantisation": Quantisation(),
+    "quantisation": vr.Quantisation(),
 }
 NUMBERS = [
     (name, item.name)
@@ -160,7 +159,7 @@ def test_variations_refuse_what_is_out_of_range():
         lambda: vr.DeviceSpread(T=300.0),
         lambda: vr.RetentionDrift(nu=0.1, t=-1.0),
         lambda: vr.BiasingSchemeEffect(later_writes=1.5),
-        lambda: Quantisation(G_min=5e-4, G_max=1e-4),
+        lambda: vr.Quantisation(G_min=5e-4, G_max=1e-4),
         lambda: vr.make("cti", sigma_0=float("nan")),
         lambda: vr.from_config([{"name": "saf", "hrs_min": float("inf")}]),
         lambda: vr.dot_calibration_2024(R_min=float("nan")),

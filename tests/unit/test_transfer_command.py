@@ -1,4 +1,4 @@
-"""`xbarspice transfer` and `xbarspice reproduce` from the command line."""
+"""`xbarspice transfer` from the command line."""
 
 from __future__ import annotations
 
@@ -38,11 +38,10 @@ def test_errors_without_the_drift_table_have_one_reading(tmp_path, network):
     assert not [name for name in json.loads(done.stdout) if "drift_table" in name]
 
 
-def test_both_commands_explain_themselves():
-    for command in ("transfer", "reproduce"):
-        shown = CliRunner().invoke(app, [command, "--help"])
-        assert shown.exit_code == 0
-        assert "Example:" in shown.output
+def test_the_command_explains_itself():
+    shown = CliRunner().invoke(app, ["transfer", "--help"])
+    assert shown.exit_code == 0
+    assert "Example:" in shown.output
 
 
 def test_summary_of_many_classes():

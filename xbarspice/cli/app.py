@@ -18,7 +18,6 @@ from xbarspice.cli import (
     campaign,
     models,
     program,
-    reproduce,
     screens,
     tapeout,
     transfer,
@@ -287,7 +286,6 @@ verify.register(app)
 transfer.register(app)
 calibrate.register(app)
 campaign.register(app)
-reproduce.register(app)
 program.register(app)
 tapeout.register(app)
 

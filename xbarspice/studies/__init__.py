@@ -8,28 +8,29 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xbarspice.studies import (
         batched,
-        budget,
         calibrate,
         campaign,
         crosscheck,
         data,
-        digits,
-        folded,
-        hardware_aware,
         inference,
         program,
-        recipes,
         remedies,
-        reproduce,
         train,
         transfer,
     )
 
 __all__ = [
-    "batched", "budget", "calibrate", "campaign", "crosscheck", "data", "digits", "folded",
-    "hardware_aware", "inference", "program", "recipes", "remedies", "reproduce", "train",
+    "batched",
+    "calibrate",
+    "campaign",
+    "crosscheck",
+    "data",
+    "inference",
+    "program",
+    "remedies",
+    "train",
     "transfer",
-]  # fmt: skip
+]
 
 
 def __getattr__(name: str) -> Any:

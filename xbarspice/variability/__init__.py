@@ -13,6 +13,7 @@ from xbarspice.variability.presets import dot_calibration_2024, drolet_2023
 from xbarspice.variability.terms import (
     ConductanceTuning,
     DeviceSpread,
+    Quantisation,
     ReadNoise,
     RelativeNoise,
     RetentionDrift,
@@ -25,6 +26,7 @@ __all__ = [
     "Compose",
     "ConductanceTuning",
     "DeviceSpread",
+    "Quantisation",
     "ReadNoise",
     "RelativeNoise",
     "RetentionDrift",

@@ -13,6 +13,7 @@ from xbarspice.variability.base import Draws, Variation, checked, named, need, w
 __all__ = [
     "ConductanceTuning",
     "DeviceSpread",
+    "Quantisation",
     "ReadNoise",
     "RelativeNoise",
     "RetentionDrift",
@@ -212,3 +213,31 @@ class RetentionDrift(Variation):
     def _apply(self, G: Any, draws: Draws) -> Any:
         nu = self.nu + self.nu_std * draws.normal()
         return G * (self.t / self.t_0) ** (-nu)
+
+
+@named("quantisation")
+@dataclass(frozen=True, kw_only=True)
+class Quantisation(Variation):
+    """Conductances rounded to equal steps before they are written.
+
+    Args:
+        levels: values from `G_min` to `G_max`, at least 2.
+        G_min, G_max: range of the devices, S.
+    """
+
+    source: ClassVar[str] = "uniform rounding; the number of levels is the user's"
+
+    ranges: ClassVar[Mapping[str, Range]] = {"G_min": NOT_NEGATIVE, "G_max": POSITIVE}
+
+    levels: int = 64
+    G_min: float = 100e-6
+    G_max: float = 500e-6
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        need(self.G_min < self.G_max, "`G_min` must be < `G_max`", self.G_max, "Give both in S.")
+        need(self.levels >= 2, "`levels` must be >= 2", self.levels, "64 levels are 6 bits.")
+
+    def _apply(self, G: Any, draws: Draws) -> Any:
+        step = (self.G_max - self.G_min) / (self.levels - 1)
+        return self.G_min + ((G - self.G_min) / step).round() * step

@@ -1,7 +1,7 @@
 """Page of the reproduced experiment, drawn from its record.
 
 A run that is smaller than the full one says so in its title, its verdict and beside the title. What
-earlier runs measured stands in `data/reproduction_history.toml` and is quoted, as history, in the
+earlier runs measured stands in `history.toml` and is quoted, as history, in the
 report of a full run only.
 """
 
@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from xbarspice.report import digits
+from papers.drolet2023 import digits_report as digits
 from xbarspice.report.content import Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import html, markdown, write_files
 
@@ -26,6 +25,7 @@ SETTINGS = {
     "b": "(b) honest split",
     "c": "(c) honest split through the circuit",
 }
+HISTORY = Path(__file__).with_name("history.toml")
 TITLE = "Half moons on one 8x8 passive TiO2 array: the experiment of arXiv:2305.18495"
 
 
@@ -339,8 +339,7 @@ def _tried(record: dict[str, Any]) -> Section:
 
 
 def _past(key: str) -> dict[str, Any]:
-    text = files("xbarspice.report").joinpath("data/reproduction_history.toml").read_text("utf-8")
-    return tomllib.loads(text)[key]
+    return tomllib.loads(HISTORY.read_text("utf-8"))[key]
 
 
 def _history(key: str) -> Text:

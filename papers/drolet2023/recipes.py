@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from papers.drolet2023.objectives import can_stratify
+from papers.drolet2023.training import Phase, Selection, Trained, train
 from xbarspice.array import Crossbar
 from xbarspice.config import DataConfig, child_rng
 from xbarspice.network import Network
 from xbarspice.studies.data import Split
-from xbarspice.studies.hardware_aware import Phase, Selection, Trained, train
-from xbarspice.studies.objectives import can_stratify
 from xbarspice.studies.remedies import Procedure
 from xbarspice.variability import Variation
 

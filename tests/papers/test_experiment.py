@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from papers.drolet2023 import command, digits
+from papers.drolet2023 import report as reproduction
+from papers.drolet2023.budget import loss_budget
+from papers.drolet2023.experiment import Plan, mapped_on_8x8, reproduce
+from papers.drolet2023.recipes import Effort
 from xbarspice.card import CalibrationCard, CardValue
-from xbarspice.cli import reproduce as command
 from xbarspice.config import DataConfig
 from xbarspice.errors import InputError
-from xbarspice.report import reproduction
-from xbarspice.studies import digits
-from xbarspice.studies.budget import loss_budget
 from xbarspice.studies.data import half_moons
-from xbarspice.studies.recipes import Effort
-from xbarspice.studies.reproduce import Plan, mapped_on_8x8, reproduce
 from xbarspice.studies.transfer import transfer
 from xbarspice.variability import drolet_2023
 
@@ -178,6 +180,26 @@ def test_the_report_of_a_full_run_dates_what_it_did_not_measure(done, tmp_path):
 )
 def test_a_plan_knows_what_is_less_than_full(plan, less):
     assert set(plan.less_than_full()) == less
+
+
+def test_the_module_runs_as_a_command_and_refuses_in_one_sentence(tmp_path):
+    def run(*args):
+        return subprocess.run(
+            [sys.executable, "-m", "papers.drolet2023", *args],
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    shown = run("--help")
+    assert shown.returncode == 0
+    assert "--engine" in shown.stdout
+    wrong = run("--case", "cats", "--out", str(tmp_path))
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("error: `--case` must be all, moons or digits")
+    assert not wrong.stdout
+    assert not list(tmp_path.iterdir())
 
 
 def test_quick_plans_are_less_than_full():

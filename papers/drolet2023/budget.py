@@ -4,49 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.devices.parameters import NOT_NEGATIVE, POSITIVE, Range
 from xbarspice.mapping import MappedNetwork
 from xbarspice.studies.transfer import TransferStudy, transfer
-from xbarspice.variability import Compose, ReadNoise, Variation
-from xbarspice.variability.base import Draws, named, need
+from xbarspice.variability import Compose, Quantisation, ReadNoise
+from xbarspice.variability.base import need
 
-__all__ = ["EFFECTS", "Loss", "Quantisation", "loss_budget"]
+__all__ = ["EFFECTS", "Loss", "loss_budget"]
 
 EFFECTS = ("cti", "bse", "saf", "read_noise", "wires", "nonlinearity", "quantisation")
 """Effects that can be told apart, in the order of the report."""
-
-
-@named("quantisation")
-@dataclass(frozen=True, kw_only=True)
-class Quantisation(Variation):
-    """Conductances rounded to equal steps before they are written.
-
-    Args:
-        levels: values from `G_min` to `G_max`, at least 2.
-        G_min, G_max: range of the devices, S.
-    """
-
-    source: ClassVar[str] = "uniform rounding; the number of levels is the user's"
-
-    ranges: ClassVar[Mapping[str, Range]] = {"G_min": NOT_NEGATIVE, "G_max": POSITIVE}
-
-    levels: int = 64
-    G_min: float = 100e-6
-    G_max: float = 500e-6
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        need(self.G_min < self.G_max, "`G_min` must be < `G_max`", self.G_max, "Give both in S.")
-        need(self.levels >= 2, "`levels` must be >= 2", self.levels, "64 levels are 6 bits.")
-
-    def _apply(self, G: Any, draws: Draws) -> Any:
-        step = (self.G_max - self.G_min) / (self.levels - 1)
-        return self.G_min + ((G - self.G_min) / step).round() * step
 
 
 @dataclass(frozen=True, kw_only=True)

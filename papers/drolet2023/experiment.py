@@ -17,6 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from papers.drolet2023 import digits, recipes, trials
+from papers.drolet2023.budget import loss_budget
+from papers.drolet2023.hardware import Hardware, keep_card
+from papers.drolet2023.recipes import FULL, QUICK, Effort
+from papers.drolet2023.training import Trained
 from xbarspice import network as network_files
 from xbarspice import store
 from xbarspice.array import Crossbar
@@ -25,12 +30,7 @@ from xbarspice.config import DataConfig
 from xbarspice.errors import broken_rule
 from xbarspice.mapping import MappedNetwork, map_network
 from xbarspice.network import Network
-from xbarspice.studies import digits, recipes, trials
-from xbarspice.studies.budget import loss_budget
 from xbarspice.studies.data import Split, fresh_half_moons, half_moons
-from xbarspice.studies.hardware import Hardware, keep_card
-from xbarspice.studies.hardware_aware import Trained
-from xbarspice.studies.recipes import FULL, QUICK, Effort
 from xbarspice.studies.remedies import Procedure, redundant
 from xbarspice.studies.transfer import TransferStudy, transfer
 from xbarspice.variability import Compose, drolet_2023, other_reading

@@ -1,24 +1,22 @@
-"""`xbarspice reproduce`: the paper's experiment, its report, and its confirmation in ngspice."""
+"""`python -m papers.drolet2023`: the experiment, its report, and its confirmation in ngspice."""
 
 from __future__ import annotations
 
 import json as json_text
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from xbarspice.cli import screens
-from xbarspice.cli.options import Calibration, Json
-from xbarspice.errors import broken_rule
+from papers.drolet2023 import digits, experiment
+from papers.drolet2023 import report as pages
+from xbarspice.card import CalibrationCard
+from xbarspice.errors import InputError, XbarspiceError, broken_rule
 
-__all__ = ["register"]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(epilog="Example: xbarspice reproduce --quick --engine ngspice")(reproduce)
+__all__ = ["main", "reproduce"]
 
 
 def reproduce(
@@ -41,29 +39,22 @@ def reproduce(
     markdown: Annotated[
         Path | None, typer.Option(help="Write the Markdown report here too.")
     ] = None,
-    calibration: Calibration = None,
-    json: Json = False,
+    calibration: Annotated[Path | None, typer.Option(help="Card of `xbarspice calibrate`.")] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document and nothing else.")
+    ] = False,
 ) -> None:
     """Train regular and hardware-aware networks, transfer them thousands of times, and report.
 
     A calibration card changes the settings that go through the circuit: (c) and the digits. The
     others repeat the published error model.
     """
-    from dataclasses import replace
-
-    from xbarspice.card import CalibrationCard
-    from xbarspice.cli.doctor import need
-    from xbarspice.report import reproduction as report
-    from xbarspice.studies import digits
-    from xbarspice.studies import reproduce as study
-
-    need("matplotlib", "jinja2")
     if engine not in ("surrogate", "ngspice"):
         raise broken_rule("`--engine` must be surrogate or ngspice", repr(engine), "Use one.")
     if case not in ("all", "moons", "digits"):
         raise broken_rule("`--case` must be all, moons or digits", repr(case), "Use one.")
     number = 0 if engine == "surrogate" else confirm or (3 if quick else 500)
-    plan = study.Plan.quick(confirm=number) if quick else study.Plan.full(confirm=number)
+    plan = experiment.Plan.quick(confirm=number) if quick else experiment.Plan.full(confirm=number)
     if circuit_transfers is not None:
         plan = replace(plan, circuit_transfers=circuit_transfers)
     if case == "moons":
@@ -78,13 +69,22 @@ def reproduce(
     if case == "digits" and plan.digits is not None:
         record = {"digits": digits.reproduce(out / "digits", plan.digits, say=say, card=card)}
     else:
-        record = study.reproduce(out, plan, say=say, card=card)
-    report.write(record, out, *([markdown] if markdown else []))
+        record = experiment.reproduce(out, plan, say=say, card=card)
+    pages.write(record, out, *([markdown] if markdown else []))
     plain = _plain(record)
     (out / "record.json").write_text(json_text.dumps(plain, indent=1), encoding="utf-8")
-    quick_run = report.quick_run(record)
+    quick_run = pages.quick_run(record)
     title = f"Reproduced: {quick_run}" if quick_run else "Reproduced"
-    screens.show(_short(record, out), json, title)
+    _show(_short(record, out), json, title)
+
+
+def _show(rows: dict[str, Any], as_json: bool, title: str) -> None:
+    """The figures as JSON, or line by line."""
+    if as_json:
+        typer.echo(json_text.dumps(rows, indent=1))
+        return
+    width = max(len(name) for name in rows)
+    typer.echo("\n".join([title, *(f"  {name:{width}}  {text}" for name, text in rows.items())]))
 
 
 def _other(row: dict[str, Any]) -> str:
@@ -102,9 +102,7 @@ def _plain(value: Any) -> Any:
 
 
 def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
-    from xbarspice.report.reproduction import quick_run
-
-    less = quick_run(record)
+    less = pages.quick_run(record)
     rows = {"run": less} if less else {}
     for row in record.get("rows", []):
         name = f"({row['setting']}) {row['recipe']}" + (f" + {row['remedy']}" * bool(row["remedy"]))
@@ -131,3 +129,15 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
     card = (record if "hardware" in record else second)["hardware"]["calibration"]
     named = {"calibration": card} if card else {}
     return {**rows, **named, "report": str(out / "report.html")}
+
+
+def main() -> None:
+    """Run the command; an error is one sentence and an exit status: 2 for wrong input, else 3."""
+    app = typer.Typer(add_completion=False)
+    example = "Example: python -m papers.drolet2023 --quick --engine ngspice"
+    app.command(epilog=example)(reproduce)
+    try:
+        app()
+    except XbarspiceError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2 if isinstance(error, InputError) else 3)

@@ -33,16 +33,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from papers.drolet2023.bank import Bank
+from papers.drolet2023.folded import Folded
+from papers.drolet2023.in_the_loop import Left, best_shift, left_behind
+from papers.drolet2023.objectives import Drawn, Phase, draw, noise_free_loss, objective
 from xbarspice.array import Crossbar
 from xbarspice.config import child_seed
 from xbarspice.errors import broken_rule
 from xbarspice.network import Network
 from xbarspice.studies import checkpoints
-from xbarspice.studies.bank import Bank
 from xbarspice.studies.data import Split
-from xbarspice.studies.folded import Folded
-from xbarspice.studies.in_the_loop import Left, best_shift, left_behind
-from xbarspice.studies.objectives import Drawn, Phase, draw, noise_free_loss, objective
 from xbarspice.variability import Variation
 
 __all__ = ["Bank", "Phase", "Selection", "Trained", "train"]

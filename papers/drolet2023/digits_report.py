@@ -26,7 +26,7 @@ def errors_text(hardware: dict[str, Any]) -> str:
 
 
 def section(record: dict[str, Any]) -> Section:
-    """The section of a record of `studies.digits.reproduce`."""
+    """The section of a record of `digits.reproduce`."""
     plan = record["plan"]
     items: list[Any] = [
         Text(

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from papers.drolet2023 import digits as study
+from papers.drolet2023 import report as reproduction
+from papers.drolet2023.hardware import Hardware
 from xbarspice.card import CalibrationCard, CardValue
 from xbarspice.errors import InputError
 from xbarspice.network import load
-from xbarspice.report import reproduction
-from xbarspice.studies import digits as study
 from xbarspice.studies.data import digits
-from xbarspice.studies.hardware import Hardware
 from xbarspice.studies.inference import infer
 
 QUICK = study.Plan.quick(confirm=1)

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import torch
 
+from papers.drolet2023 import recipes
+from papers.drolet2023.folded import Folded
+from papers.drolet2023.in_the_loop import best_shift, left_behind
+from papers.drolet2023.objectives import draw
+from papers.drolet2023.training import Bank, Phase, Selection, train
 from xbarspice.array import Crossbar
 from xbarspice.config import DataConfig
 from xbarspice.errors import InputError, StoreError
 from xbarspice.mapping import map_network
 from xbarspice.network import Network
-from xbarspice.studies import recipes
 from xbarspice.studies.data import fresh_half_moons, half_moons
-from xbarspice.studies.folded import Folded
-from xbarspice.studies.hardware_aware import Bank, Phase, Selection, train
-from xbarspice.studies.in_the_loop import best_shift, left_behind
 from xbarspice.studies.inference import infer
-from xbarspice.studies.objectives import draw
 from xbarspice.studies.remedies import Procedure
 from xbarspice.studies.transfer import CHUNK, transfer
 from xbarspice.variability import drolet_2023

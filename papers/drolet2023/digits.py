@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from papers.drolet2023.hardware import Hardware, keep_card
 from xbarspice import network as network_files
 from xbarspice import store
 from xbarspice.card import CalibrationCard
@@ -25,7 +26,6 @@ from xbarspice.network import Network, from_state_dict
 from xbarspice.nn import convert
 from xbarspice.studies import train as plain
 from xbarspice.studies.data import Split, digits
-from xbarspice.studies.hardware import Hardware, keep_card
 from xbarspice.studies.remedies import Procedure, redundant
 from xbarspice.studies.transfer import TransferStudy, fingerprint, transfer
 from xbarspice.variability import Variation, other_reading

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
+from papers.drolet2023.bank import Units
 from xbarspice.errors import broken_rule
-from xbarspice.studies.bank import Units
 from xbarspice.studies.remedies import Procedure
 from xbarspice.variability import Compose, StuckDevices, Variation
 
