@@ -287,6 +287,7 @@ class Product:
     training: bool
     _programmed: Programmed | None = None
     _affine: tuple[Tensor, Tensor | None] | None = None
+    _lossless: tuple[Tensor, Tensor | None] | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         """``x @ weight.mT + bias`` as the arrays compute it.
@@ -348,10 +349,12 @@ class Product:
         return x, digital
 
     def _exact(self, x: Tensor) -> Tensor:
-        lossless = self.matrix.config.lossless()
-        programmed = place(self.weight, self.matrix.line(self.bias), lossless)
-        differences = ideal_differences(programmed.G)
-        return _apply(x, *_affine_of(differences, programmed, lossless))
+        if self._lossless is None:  # a recurrent layer multiplies at every step
+            lossless = self.matrix.config.lossless()
+            programmed = place(self.weight, self.matrix.line(self.bias), lossless)
+            differences = ideal_differences(programmed.G)
+            self._lossless = _affine_of(differences, programmed, lossless)
+        return _apply(x, *self._lossless)
 
     def programmed(self) -> Programmed:
         """The conductances on the arrays."""
