@@ -177,8 +177,11 @@ class Crossbar:
 
         put("G", _checked_conductances(G))
         for name, value in (
-            ("R_wl", R_wl), ("R_bl", R_bl), ("R_driver", R_driver), ("R_sense", R_sense),
-        ):  # fmt: skip
+            ("R_wl", R_wl),
+            ("R_bl", R_bl),
+            ("R_driver", R_driver),
+            ("R_sense", R_sense),
+        ):
             put(name, _checked_resistance(name, value))
         put("device", devices.get(device))
         put("ends", ends)

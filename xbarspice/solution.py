@@ -191,9 +191,15 @@ def kirchhoff_violations(
     """
     wl = _line_violations(V_wl, I_device, crossbar.wl_ends, V_in, I_in, crossbar, crossbar.R_wl)
     bl = _line_violations(
-        np.swapaxes(V_bl, -1, -2), -np.swapaxes(I_device, -1, -2), crossbar.bl_ends, V_out,
-        -I_out, crossbar, crossbar.R_bl, np.broadcast_to(V_sense, I_out.shape),
-    )  # fmt: skip
+        np.swapaxes(V_bl, -1, -2),
+        -np.swapaxes(I_device, -1, -2),
+        crossbar.bl_ends,
+        V_out,
+        -I_out,
+        crossbar,
+        crossbar.R_bl,
+        np.broadcast_to(V_sense, I_out.shape),
+    )
     nodes, lines = (np.concatenate(pair, axis=-1) for pair in zip(wl, bl, strict=True))
     return nodes, lines
 

@@ -14,8 +14,12 @@ R_WL, R_BL, R_DRIVER, R_SENSE = 5.0, 2.0, 10.0, 20.0
 
 def written_out():
     """Kirchhoff's law at the twelve nodes, written out one element at a time; independent."""
-    node = {(line, i, j): 6 * (line == "b") + 3 * i + j
-            for line in "wb" for i in range(2) for j in range(3)}  # fmt: skip
+    node = {
+        (line, i, j): 6 * (line == "b") + 3 * i + j
+        for line in "wb"
+        for i in range(2)
+        for j in range(3)
+    }
     A, b = np.zeros((12, 12)), np.zeros(12)
 
     def resistor(p, n, g):

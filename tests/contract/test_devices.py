@@ -34,9 +34,10 @@ def device(request):
 def test_library_covers_every_shipped_model():
     """A model that is registered by the package but not in the library would go unchecked."""
     shipped = {
-        name for name in devices.names()
+        name
+        for name in devices.names()
         if type(devices.get(name)).__module__.startswith("xbarspice.")
-    }  # fmt: skip
+    }
     assert shipped == set(MODELS)
 
 

@@ -38,9 +38,9 @@ def osdi_folder(tmp_path_factory):
 
 
 def test_all_dynamic_models_are_listed():
-    dynamic = {
-        name for name in export.MODELS if isinstance(devices.get(name), DynamicDevice)
-    } - {"o921c"}  # fmt: skip
+    dynamic = {name for name in export.MODELS if isinstance(devices.get(name), DynamicDevice)} - {
+        "o921c"
+    }
     assert dynamic == set(WRITABLE)
 
 
@@ -76,9 +76,10 @@ def test_state_and_conductance_are_one_to_one(name):
     x = states(device)
     np.testing.assert_allclose(device.state(device.conductance(x)), x, rtol=1e-9)
     np.testing.assert_allclose(
-        device.current_at(0.3 + 0 * x, x), device.current(0.3 + 0 * x, device.conductance(x)),
+        device.current_at(0.3 + 0 * x, x),
+        device.current(0.3 + 0 * x, device.conductance(x)),
         rtol=1e-9,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("name", WRITABLE)
@@ -189,9 +190,12 @@ def test_the_start_is_said_in_the_file(name, osdi_folder):
     device = devices.get(name)
     x0 = float(states(device, 1)[0])
     lines = [
-        "V1 a 0 0", forms.TRANSIENT, f"N1 a 0 model xb_x0={x0!r}", f".model model xb_{name}_dyn",
+        "V1 a 0 0",
+        forms.TRANSIENT,
+        f"N1 a 0 model xb_x0={x0!r}",
+        f".model model xb_{name}_dyn",
         ".save all",
-    ]  # fmt: skip
+    ]
     library = forms.compiled(name, osdi_folder)
     analysis = f"pre_osdi {library}\ntran 1n 10n{{}}\nlinearize"
     got = forms.run(lines, analysis.format(""), 11)["v(n1#x)"][0] * device.spice_unit

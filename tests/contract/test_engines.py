@@ -70,12 +70,8 @@ CASES = {
     "through lines": _case(_conductances(), V5, BL4, ends=THROUGH),
     "through lines, ideal": _case(_conductances(), V5, BL4, ends=THROUGH, R_driver=0, R_sense=0),
     "mixed ends": _case(_conductances(), MIXED_V, MIXED_OUT, ends=MIXED),
-    "mixed ends, no wires": _case(
-        _conductances(), MIXED_V, MIXED_OUT, ends=MIXED, R_wl=0, R_bl=0
-    ),
-    "one cell, others float": _case(
-        _conductances(), np.array([0.5, 0, 0, 0, 0]), ends=ONE_CELL
-    ),
+    "mixed ends, no wires": _case(_conductances(), MIXED_V, MIXED_OUT, ends=MIXED, R_wl=0, R_bl=0),
+    "one cell, others float": _case(_conductances(), np.array([0.5, 0, 0, 0, 0]), ends=ONE_CELL),
     "batch of vectors": _case(_conductances(), np.linspace(-0.4, 0.4, 15).reshape(3, 5)),
     "batch of arrays": _case(_conductances(batch=(3,)), V5),
     "arrays x vectors": _case(
@@ -85,7 +81,7 @@ CASES = {
         _conductances(batch=(2,)), HALF, np.stack([BL4, BL4 / 2]), ends=WRITE
     ),
     "empty batch": _case(_conductances(), np.zeros((0, 5))),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("engine", ENGINES)

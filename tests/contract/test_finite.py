@@ -186,7 +186,9 @@ def test_kirchhoffs_law_is_not_met_by_nan(name):
     fields = {k: getattr(good, k).copy() for k in ("V_wl", "V_bl", "I_device")}
     (parts if name in parts else fields)[name].flat[0] = np.nan
     wrong = Solution(
-        **parts, status=Status.CONVERGED, stats=good.stats,
+        **parts,
+        status=Status.CONVERGED,
+        stats=good.stats,
         fields=xb.solution.Fields(**fields),
-    )  # fmt: skip
+    )
     assert not xb.kirchhoff_residual(crossbar, wrong, V) <= 1.0

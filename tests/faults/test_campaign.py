@@ -35,9 +35,14 @@ def start(path, log, count=150, seconds=0.01, before=""):
     )
     return subprocess.Popen(
         [sys.executable, str(script), str(path), str(count), str(seconds), str(log)],
-        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_ctrl_c,
+    )
 
 
 def members(session):
@@ -136,8 +141,13 @@ def test_killed_at_every_single_step_to_the_disk(tmp_path, monkeypatch):
         def dies(step=step, path=path):
             commit_every_item(monkeypatch)
             calls = itertools.count(1)
-            for owner, name in ((Path, "replace"), (os, "fsync"), (Path, "unlink"),
-                                (Path, "write_bytes"), (tables, "_copy")):  # fmt: skip
+            for owner, name in (
+                (Path, "replace"),
+                (os, "fsync"),
+                (Path, "unlink"),
+                (Path, "write_bytes"),
+                (tables, "_copy"),
+            ):
                 real = getattr(owner, name)
 
                 def counted(*arguments, real=real, **more):
@@ -339,9 +349,14 @@ def test_a_program_without_the_usual_guard_is_told_so(tmp_path):
         f"campaign.run(work.items(3), work.square, {str(tmp_path / 'c.h5')!r}, workers=2)\n"
     )
     done = subprocess.run(
-        [sys.executable, str(script)], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        [sys.executable, str(script)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 1
     assert 'if __name__ == "__main__"' in done.stderr.splitlines()[-1]
 
@@ -375,10 +390,16 @@ def test_ngspice_killed_during_an_item_fails_that_item_only(tmp_path, monkeypatc
     killer.chmod(0o755)
     settings = {"executable": str(killer)}
     items = [
-        campaign.Item({"crossbar": crossbar, "V_in": [v, 0.1], "engine": "ngspice",
-                       "engine_settings": settings})
+        campaign.Item(
+            {
+                "crossbar": crossbar,
+                "V_in": [v, 0.1],
+                "engine": "ngspice",
+                "engine_settings": settings,
+            }
+        )
         for v in (0.2, 0.7712345, 0.3)  # no random probe holds these digits
-    ]  # fmt: skip
+    ]
     done = campaign.run(items, campaign.solve_item, tmp_path / "c.h5", workers=1)
     results = campaign.load(tmp_path / "c.h5")
     assert (done.finished, done.failed) == (2, 1), results.failures

@@ -20,9 +20,12 @@ distributed = pytest.importorskip("distributed")
 @pytest.fixture
 def cluster(tmp_path):
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
+        n_workers=2,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=None,
         local_directory=str(tmp_path / "dask"),
-    ) as cluster:  # fmt: skip
+    ) as cluster:
         yield cluster
 
 
@@ -83,9 +86,12 @@ def test_a_cluster_that_is_lost_ends_the_campaign_which_resumes_here(
     start = time.monotonic()
     with pytest.raises(EngineError, match="the Dask cluster must work"):
         campaign.run(
-            items, work.square, path, scheduler=cluster.scheduler_address,
+            items,
+            work.square,
+            path,
+            scheduler=cluster.scheduler_address,
             progress=lambda done, total: told.set() if done > 5 else None,
-        )  # fmt: skip
+        )
     closer.join()
     assert time.monotonic() - start < 100
     assert 5 < len(campaign.load(path)) < 200

@@ -193,9 +193,27 @@ TOML = {
     ),
 }
 STRANGE = (
-    True, False, "text", "1", "", [], {}, [1, 2], -1, 0, 1e308, -1e308, float("nan"), float("inf"),
-    10**30, 0.5, [True], ["1"], {"a": 1}, tomllib.loads("d = 2026-01-01")["d"],
-)  # fmt: skip
+    True,
+    False,
+    "text",
+    "1",
+    "",
+    [],
+    {},
+    [1, 2],
+    -1,
+    0,
+    1e308,
+    -1e308,
+    float("nan"),
+    float("inf"),
+    10**30,
+    0.5,
+    [True],
+    ["1"],
+    {"a": 1},
+    tomllib.loads("d = 2026-01-01")["d"],
+)
 
 
 def changed(tree: dict, draw: random.Random) -> dict:

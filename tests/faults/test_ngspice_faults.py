@@ -196,9 +196,13 @@ def falsified(folder: Path, change: str) -> str:
 def honest_case(device: str, points: int):
     """An array whose outputs all differ, and vectors of which the first drives one line only."""
     crossbar = xb.Crossbar(
-        np.random.default_rng(3).uniform(1e-4, 5e-4, (4, 3)), R_wl=1.0, R_bl=2.0, R_sense=5.0,
-        R_driver=3.0, device=device,
-    )  # fmt: skip
+        np.random.default_rng(3).uniform(1e-4, 5e-4, (4, 3)),
+        R_wl=1.0,
+        R_bl=2.0,
+        R_sense=5.0,
+        R_driver=3.0,
+        device=device,
+    )
     V_in = np.random.default_rng(4).uniform(-0.2, 0.2, (points, 4))
     V_in[0] = [0.2, 0, 0, 0]
     return crossbar, V_in
@@ -206,9 +210,9 @@ def honest_case(device: str, points: int):
 
 @pytest.mark.parametrize("falsehood", FALSEHOODS)
 @pytest.mark.parametrize(
-    ("device", "points"), [("ohmic", 1), ("ohmic", 3), ("ohmic", 9), ("sinh_tio2", 1),
-                           ("sinh_tio2", 3)],
-)  # fmt: skip
+    ("device", "points"),
+    [("ohmic", 1), ("ohmic", 3), ("ohmic", 9), ("sinh_tio2", 1), ("sinh_tio2", 3)],
+)
 def test_falsified_results_are_refused(tmp_path, falsehood, device, points):
     """By default, without node voltages asked for: one vector, a sweep, superposed unit vectors."""
     crossbar, V_in = honest_case(device, points)
@@ -311,9 +315,12 @@ def test_disk_full(tmp_path):
     import subprocess
 
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120,
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
         env=os.environ | {"TMPDIR": str(tmp_path)},
-    )  # fmt: skip
+    )
     assert "EngineError" in done.stdout, done.stderr
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
 
@@ -423,10 +430,16 @@ def test_start_up_files_of_the_user_are_not_read(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("SPICE_LIB_DIR", "/nowhere"), ("SPICE_SCRIPTS", "/nowhere"), ("SPICE_PATH", "/nowhere"),
-     ("SPICE_USERINIT_DIR", "/nowhere"), ("NGSPICE_MEAS_PRECISION", "2"),
-     ("NGSPICE_INPUT_DIR", "/nowhere"), ("SPICE_ASCIIRAWFILE", "1")],
-)  # fmt: skip
+    [
+        ("SPICE_LIB_DIR", "/nowhere"),
+        ("SPICE_SCRIPTS", "/nowhere"),
+        ("SPICE_PATH", "/nowhere"),
+        ("SPICE_USERINIT_DIR", "/nowhere"),
+        ("NGSPICE_MEAS_PRECISION", "2"),
+        ("NGSPICE_INPUT_DIR", "/nowhere"),
+        ("SPICE_ASCIIRAWFILE", "1"),
+    ],
+)
 def test_variables_of_another_installation_change_nothing(monkeypatch, name, value):
     """`doctor` said ok and every solve was refused; now neither sees the variable."""
     monkeypatch.setenv(name, value)

@@ -37,9 +37,14 @@ CASES = (
 
 def half_moons():
     mapped = mapping.map_network(
-        network.load(GOLDEN / "network.npz"), layout="folded", tile_rows=8, tile_cols=8,
-        R_wl=1.0, R_bl=1.0, device="sinh_tio2",
-    )  # fmt: skip
+        network.load(GOLDEN / "network.npz"),
+        layout="folded",
+        tile_rows=8,
+        tile_cols=8,
+        R_wl=1.0,
+        R_bl=1.0,
+        device="sinh_tio2",
+    )
     return as_drawn(mapped, load("demo").wires())
 
 
@@ -153,10 +158,18 @@ def test_each_fault_is_found_and_named(dialect, hierarchical):
     other[at["Rd_0_1"]] = lines[at["Rd_0_1"]].replace("5000.0", "5000.000000000001")
     refused(other, f"{device}: Rd_0_1 has the value 5000.000000000001 instead of 5000.0")
     refused([x for k, x in enumerate(lines) if k != at["Rd_0_1"]], f"{device}: Rd_0_1 is missing")
-    refused([x for k, x in enumerate(lines) if k != at["Rw_1_0"]],
-            "word line 1, wire segment after column 0: Rw_1_0 is missing")  # fmt: skip
-    refused([*lines[: at["Rd_0_1"]], lines[at["Rd_0_1"]].replace("Rd_0_1", "Rextra_1"),
-             *lines[at["Rd_0_1"] :]], "Rextra_1 has no place")  # fmt: skip
+    refused(
+        [x for k, x in enumerate(lines) if k != at["Rw_1_0"]],
+        "word line 1, wire segment after column 0: Rw_1_0 is missing",
+    )
+    refused(
+        [
+            *lines[: at["Rd_0_1"]],
+            lines[at["Rd_0_1"]].replace("Rd_0_1", "Rextra_1"),
+            *lines[at["Rd_0_1"] :],
+        ],
+        "Rextra_1 has no place",
+    )
     swapped = list(lines)
     for a, b in (("Rd_0_0", "Rd_0_1"), ("Rd_0_1", "Rd_0_0")):
         swapped[at[a]] = lines[at[b]].replace(b, a)
@@ -201,8 +214,11 @@ def test_klayouts_reader_finds_the_same_devices_wires_and_ports(dialect, hierarc
     np.testing.assert_allclose(_conductances(circuit, array.G.shape), array.G, rtol=1e-12)
     pins = [design_dialect(dialect).node(p).upper() for p in it.top.pins]
     assert [p.name().upper() for p in circuit.each_pin()] == pins
-    wires = [d.parameter("R") for d in circuit.each_device()
-             if not d.expanded_name().rpartition(".")[2].lower().startswith("d_")]  # fmt: skip
+    wires = [
+        d.parameter("R")
+        for d in circuit.each_device()
+        if not d.expanded_name().rpartition(".")[2].lower().startswith("d_")
+    ]
     assert sorted(wires) == [1.0] * 112 + [3.25] * 16
     nets = {  # every bit line is one chain: a device touches its own row's and column's node
         d.expanded_name().rpartition(".")[2].lower(): [
@@ -222,6 +238,7 @@ def test_spicelib_finds_the_same_resistors_in_ltspice_text(tmp_path):
     path = tmp_path / "network.cir"
     path.write_text(text + ".end\n")
     inside = SpiceEditor(path).get_subcircuit_named("net")
-    G = np.array([[1 / float(inside.get_component_value(f"Rd_{r}_{c}")) for c in range(8)]
-                  for r in range(8)])  # fmt: skip
+    G = np.array(
+        [[1 / float(inside.get_component_value(f"Rd_{r}_{c}")) for c in range(8)] for r in range(8)]
+    )
     np.testing.assert_allclose(G, array.G, rtol=1e-12)

@@ -171,9 +171,11 @@ class _Off(Engine):
     def _solve(self, state, crossbar, drive, full):
         raw = self.nodal._solve(state, crossbar, drive, full)
         return Raw(
-            I_out=raw.I_out * (1 + self.share), I_in=raw.I_in, status=Status.CONVERGED,
+            I_out=raw.I_out * (1 + self.share),
+            I_in=raw.I_in,
+            status=Status.CONVERGED,
             stats=Stats(engine=self.name, method="a lie", error_at_most=self.at_most),
-        )  # fmt: skip
+        )
 
 
 def test_an_error_is_measured_said_and_refused(monkeypatch):

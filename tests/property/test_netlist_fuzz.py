@@ -22,27 +22,116 @@ from xbarspice.netlist.hierarchy import design
 from xbarspice.netlist.writers import design_dialect, dialects
 
 TOKENS = (
-    "m=2", "M=1", "tc1=0.1", "scale=2", "2", "0", "w_0_1", "W", "=", "(", ")", "+", "*", ";", "$",
-    "//", "\\", "\xa0", "²", "é", "\x0c", "1k", "1M", "1meg", "1e3", "nan", "-1", "g=1", "xb_g=1",
-    "resistor", "$[RWL]", "params:", "0.5", ",", "{1}", "'1'", "; x", "$ x", "// x", "\t", "gnd",
-)  # fmt: skip
+    "m=2",
+    "M=1",
+    "tc1=0.1",
+    "scale=2",
+    "2",
+    "0",
+    "w_0_1",
+    "W",
+    "=",
+    "(",
+    ")",
+    "+",
+    "*",
+    ";",
+    "$",
+    "//",
+    "\\",
+    "\xa0",
+    "²",
+    "é",
+    "\x0c",
+    "1k",
+    "1M",
+    "1meg",
+    "1e3",
+    "nan",
+    "-1",
+    "g=1",
+    "xb_g=1",
+    "resistor",
+    "$[RWL]",
+    "params:",
+    "0.5",
+    ",",
+    "{1}",
+    "'1'",
+    "; x",
+    "$ x",
+    "// x",
+    "\t",
+    "gnd",
+)
 CARDS = (
-    ".options rshunt=1e6", ".option scale=2", ".param x=1", ".temp 9", ".end", ".ends", "ends",
-    ".control", ".endc", "alter Rd_0_0=1", "op", ".global w_0_1", ".model r r", "* note", "// note",
-    "*#alter", "+", "+ 2", "", " ", "R9 w_0_1 W 5", "R9 WL<0> BL<0> 1", "X9 a b c",
-    ".subckt a b c", "subckt a (b)", "parameters g=1", "*.SCALE METER", "*.EQUIV a b", ".ic v(a)=1",
-    "R9 (WL_0 BL_0) resistor r=1", ".save v(w_0_1)", "* rows: 2", "\\", "simulator lang=spice",
-)  # fmt: skip
+    ".options rshunt=1e6",
+    ".option scale=2",
+    ".param x=1",
+    ".temp 9",
+    ".end",
+    ".ends",
+    "ends",
+    ".control",
+    ".endc",
+    "alter Rd_0_0=1",
+    "op",
+    ".global w_0_1",
+    ".model r r",
+    "* note",
+    "// note",
+    "*#alter",
+    "+",
+    "+ 2",
+    "",
+    " ",
+    "R9 w_0_1 W 5",
+    "R9 WL<0> BL<0> 1",
+    "X9 a b c",
+    ".subckt a b c",
+    "subckt a (b)",
+    "parameters g=1",
+    "*.SCALE METER",
+    "*.EQUIV a b",
+    ".ic v(a)=1",
+    "R9 (WL_0 BL_0) resistor r=1",
+    ".save v(w_0_1)",
+    "* rows: 2",
+    "\\",
+    "simulator lang=spice",
+)
 
 
 @st.composite
 def changes(draw):
     """A function that changes a text in one place or a few."""
-    steps = draw(st.lists(st.tuples(
-        st.sampled_from(["token", "word", "card", "drop", "digit", "swap", "rename", "case", "cut",
-                         "twice", "character"]),
-        st.integers(0, 10**6), st.integers(0, 10**6), st.sampled_from(TOKENS),
-        st.sampled_from(CARDS)), min_size=1, max_size=2))  # fmt: skip
+    steps = draw(
+        st.lists(
+            st.tuples(
+                st.sampled_from(
+                    [
+                        "token",
+                        "word",
+                        "card",
+                        "drop",
+                        "digit",
+                        "swap",
+                        "rename",
+                        "case",
+                        "cut",
+                        "twice",
+                        "character",
+                    ]
+                ),
+                st.integers(0, 10**6),
+                st.integers(0, 10**6),
+                st.sampled_from(TOKENS),
+                st.sampled_from(CARDS),
+            ),
+            min_size=1,
+            max_size=2,
+        )
+    )
 
     def change(text):
         for kind, i, j, token, card in steps:
@@ -87,8 +176,18 @@ def changed(kind, lines, i, j, token, card):
     return lines
 
 
-FACTORS = {"": 1.0, "k": 1e3, "m": 1e-3, "meg": 1e6, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15,
-           "g": 1e9, "t": 1e12}  # fmt: skip
+FACTORS = {
+    "": 1.0,
+    "k": 1e3,
+    "m": 1e-3,
+    "meg": 1e6,
+    "u": 1e-6,
+    "n": 1e-9,
+    "p": 1e-12,
+    "f": 1e-15,
+    "g": 1e9,
+    "t": 1e12,
+}
 
 
 def resistance(word, dialect):
@@ -102,8 +201,13 @@ def resistors(text, dialect):
     """(node, node, ohm) of a flat design of resistors, as a simulator takes it."""
     spectre = dialect in ("spectre", "vacask")
     text = re.sub(r"\\\n" if spectre else r"\n\+", " ", text)
-    marks = {"spectre": r"//.*", "vacask": r"//.*", "ngspice": r"(;| //| \$( |$)).*",
-             "hspice": r" \$( |$).*", "cdl": r"(?!)"}  # fmt: skip
+    marks = {
+        "spectre": r"//.*",
+        "vacask": r"//.*",
+        "ngspice": r"(;| //| \$( |$)).*",
+        "hspice": r" \$( |$).*",
+        "cdl": r"(?!)",
+    }
     inside = False
     for raw in text.split("\n"):
         line = re.sub(marks.get(dialect, r";.*"), "", raw)
@@ -166,9 +270,7 @@ def test_a_changed_design_is_refused_or_the_same_circuit(dialect, change):
 @pytest.mark.parametrize("dialect", dialects())
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(change=changes(), hierarchical=st.booleans(), tiles=st.integers(1, 2))
-def test_a_changed_nonlinear_design_never_ends_in_a_traceback(
-    dialect, change, hierarchical, tiles
-):  # fmt: skip
+def test_a_changed_nonlinear_design_never_ends_in_a_traceback(dialect, change, hierarchical, tiles):
     array = asymmetric_crossbar(device="cubic_al2o3_tio2")[0]
     form = design_dialect(dialect).forms[0] if dialect != "cdl" else "resistor"
     it = design([array] * tiles, hierarchical=hierarchical, form=form, name="dut")
@@ -183,9 +285,14 @@ def test_a_changed_nonlinear_design_never_ends_in_a_traceback(
 def currents(text, folder):
     (folder / "deck.cir").write_text(text)
     ran = subprocess.run(
-        ["ngspice", "-n", "-b", "deck.cir"], cwd=folder, capture_output=True, text=True,
-        stdin=subprocess.DEVNULL, timeout=60, check=True,
-    )  # fmt: skip
+        ["ngspice", "-n", "-b", "deck.cir"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+        check=True,
+    )
     lines = (line.split() for line in ran.stdout.splitlines())
     printed = {w[0]: float(w[2]) for w in lines if len(w) == 3 and w[1] == "="}
     return {name: value for name, value in printed.items() if name.startswith("vbs")}
@@ -197,10 +304,8 @@ def currents(text, folder):
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-@given(change=changes())  # fmt: skip
-def test_a_changed_deck_is_refused_or_gives_the_same_currents_in_ngspice(
-    device, change, tmp_path
-):  # fmt: skip
+@given(change=changes())
+def test_a_changed_deck_is_refused_or_gives_the_same_currents_in_ngspice(device, change, tmp_path):
     crossbar, V_in = asymmetric_crossbar(device=device)
     text = netlist.write(crossbar, V_in)
     other = change(text)

@@ -71,9 +71,12 @@ def test_reciprocity(problem, row, col):
     crossbar, _ = problem
     row, col = row % crossbar.rows, col % crossbar.cols
     mirrored = xb.Crossbar(
-        crossbar.G.T[::-1, ::-1], R_wl=crossbar.R_bl, R_bl=crossbar.R_wl,
-        R_driver=crossbar.R_sense, R_sense=crossbar.R_driver,
-    )  # fmt: skip
+        crossbar.G.T[::-1, ::-1],
+        R_wl=crossbar.R_bl,
+        R_bl=crossbar.R_wl,
+        R_driver=crossbar.R_sense,
+        R_sense=crossbar.R_driver,
+    )
     there = xb.solve(crossbar, np.eye(crossbar.rows)[row]).I_out[col]
     back = xb.solve(mirrored, np.eye(crossbar.cols)[::-1][col]).I_out[::-1][row]
     np.testing.assert_allclose(there, back, rtol=0, atol=1e-12 * max(crossbar.G.sum(), 1e-300))

@@ -42,8 +42,12 @@ class DataDrivenQuadratic(SinhTiO2, DynamicDevice):
     spice_unit: ClassVar[float] = 1e3
     V_write: ClassVar[tuple[float, float]] = (-3.0, 3.0)
     ranges: ClassVar[Mapping[str, Range]] = SinhTiO2.ranges | {
-        "a": POSITIVE, "R_on": POSITIVE, "R_off": POSITIVE, "t_p": NOT_ZERO, "t_n": NOT_ZERO,
-    }  # fmt: skip
+        "a": POSITIVE,
+        "R_on": POSITIVE,
+        "R_off": POSITIVE,
+        "t_p": NOT_ZERO,
+        "t_n": NOT_ZERO,
+    }
     state_limits: ClassVar[tuple[str, str] | None] = ("R_on", "R_off")
 
     a: float
@@ -117,8 +121,12 @@ class DataDrivenQuadratic(SinhTiO2, DynamicDevice):
             self,
             figures=self._figures(),
             current="{a}/(v(x)*1e3)*sinh({b}*v(p,n))",
-            rise=n, fall=p, unit=self.spice_unit, low="r_on", high="r_off",
-        )  # fmt: skip
+            rise=n,
+            fall=p,
+            unit=self.spice_unit,
+            low="r_on",
+            high="r_off",
+        )
 
     def verilog_a_dynamic(self) -> str:
         return text.verilog_state(
@@ -134,8 +142,11 @@ class DataDrivenQuadratic(SinhTiO2, DynamicDevice):
                 "else if (v < 0 && state < r_n)",
                 "  rate = a_n * (exp(-v / t_n) - 1.0) * (r_n - state) * (r_n - state);",
             ],
-            variables="r_p, r_n", unit=self.spice_unit, low="r_on", high="r_off",
-        )  # fmt: skip
+            variables="r_p, r_n",
+            unit=self.spice_unit,
+            low="r_on",
+            high="r_off",
+        )
 
 
 @register("n1257r")

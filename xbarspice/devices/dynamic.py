@@ -49,9 +49,10 @@ class DynamicDevice(Device):
             names, ends = self.state_limits, [getattr(self, n) for n in self.state_limits]
             if not ends[0] < ends[1]:
                 raise broken_rule(
-                    f"`{names[0]}` must be smaller than `{names[1]}`", tuple(ends),
+                    f"`{names[0]}` must be smaller than `{names[1]}`",
+                    tuple(ends),
                     f"Give both in {self.state_unit}.",
-                )  # fmt: skip
+                )
         if any(is_tensor(value) for value in vars(self).values()):
             return
         with np.errstate(all="ignore"):
@@ -59,8 +60,10 @@ class DynamicDevice(Device):
         if not 0 < low < high < np.inf:
             raise broken_rule(
                 f"the parameters of {self.name!r} must give two conductances > 0 at the ends of "
-                f"its state", f"{low:g} and {high:g} S", "Check the parameter set.",
-            )  # fmt: skip
+                f"its state",
+                f"{low:g} and {high:g} S",
+                "Check the parameter set.",
+            )
 
     @property
     @abc.abstractmethod

@@ -19,9 +19,15 @@ from xbarspice.devices.dynamic import DynamicDevice
 from xbarspice.devices.numbers import decimals
 
 __all__ = [
-    "CONDUCTANCE", "START", "default_parameters", "instance_parameters", "spice_body",
-    "spice_dynamic", "verilog_a", "verilog_a_dynamic",
-]  # fmt: skip
+    "CONDUCTANCE",
+    "START",
+    "default_parameters",
+    "instance_parameters",
+    "spice_body",
+    "spice_dynamic",
+    "verilog_a",
+    "verilog_a_dynamic",
+]
 
 PREFIX = "xb_"
 

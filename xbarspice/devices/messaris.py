@@ -48,8 +48,12 @@ class DataDriven2018(SinhTiO2, DynamicDevice):
     set_sign: ClassVar[float] = -1.0
     V_write: ClassVar[tuple[float, float]] = (-3.0, 3.0)
     ranges: ClassVar[Mapping[str, Range]] = SinhTiO2.ranges | {
-        "a": POSITIVE, "R_on": POSITIVE, "R_off": POSITIVE, "k_p": POSITIVE, "k_n": POSITIVE,
-    }  # fmt: skip
+        "a": POSITIVE,
+        "R_on": POSITIVE,
+        "R_off": POSITIVE,
+        "k_p": POSITIVE,
+        "k_n": POSITIVE,
+    }
     state_limits: ClassVar[tuple[str, str] | None] = ("R_on", "R_off")
 
     b: float = 3.0
@@ -108,9 +112,21 @@ class DataDriven2018(SinhTiO2, DynamicDevice):
 
     def _figures(self) -> dict[str, float]:
         names = (
-            "a", "b", "R_on", "R_off", "A_p", "t_p", "k_p", "r_p0", "r_p1",
-            "A_n", "t_n", "k_n", "r_n0", "r_n1",
-        )  # fmt: skip
+            "a",
+            "b",
+            "R_on",
+            "R_off",
+            "A_p",
+            "t_p",
+            "k_p",
+            "r_p0",
+            "r_p1",
+            "A_n",
+            "t_n",
+            "k_n",
+            "r_n0",
+            "r_n1",
+        )
         return {name.lower(): getattr(self, name) for name in names}
 
     def spice_dynamic(self) -> str:
@@ -120,8 +136,13 @@ class DataDriven2018(SinhTiO2, DynamicDevice):
             self,
             figures=self._figures(),
             current="{a}/(v(x)*1e3)*sinh({b}*v(p,n))",
-            rise=p, fall=n, unit=self.spice_unit, low="r_on", high="r_off", rise_at="v(p,n)>0",
-        )  # fmt: skip
+            rise=p,
+            fall=n,
+            unit=self.spice_unit,
+            low="r_on",
+            high="r_off",
+            rise_at="v(p,n)>0",
+        )
 
     def verilog_a_dynamic(self) -> str:
         return text.verilog_state(
@@ -137,5 +158,8 @@ class DataDriven2018(SinhTiO2, DynamicDevice):
                 "else if (v < 0 && state > r_n)",
                 "  rate = a_n * (exp(-t_n * v) - 1.0) * (exp(k_n * (state - r_n)) - 1.0);",
             ],
-            variables="r_p, r_n", unit=self.spice_unit, low="r_on", high="r_off",
-        )  # fmt: skip
+            variables="r_p, r_n",
+            unit=self.spice_unit,
+            low="r_on",
+            high="r_off",
+        )

@@ -307,9 +307,14 @@ class Pickett(DynamicDevice):
             self,
             figures={**self._figures(), "lmax": LOG_RATE_MAX},
             current="v(p,m)/{rs}",
-            rise=off, fall="-" + on, unit=1.0, low="w_min", high="w_max", rise_at="v(p,n)>0",
+            rise=off,
+            fall="-" + on,
+            unit=1.0,
+            low="w_min",
+            high="w_max",
+            rise_at="v(p,n)>0",
             body=self._spice_barrier("min(max(v(x),{w_min}),{w_max})"),
-        ).replace("Bi p n i=v(p,m)/{rs}", "Bi p m i=v(ib)\nRs m n {rs}")  # fmt: skip
+        ).replace("Bi p n i=v(p,m)/{rs}", "Bi p m i=v(ib)\nRs m n {rs}")
 
     _VERILOG_BARRIER: ClassVar[str] = """u = min(abs(vb0), vb);
 d = 3.0 * phi_0 + 4.0 * lm / w - 2.0 * u;
@@ -373,7 +378,10 @@ endmodule
                 *self._VERILOG_BARRIER.splitlines(),
                 *rate,
             ],
-            variables="w, " + self._VERILOG_NAMES, unit=1.0, low="w_min", high="w_max",
-        )  # fmt: skip
+            variables="w, " + self._VERILOG_NAMES,
+            unit=1.0,
+            low="w_min",
+            high="w_max",
+        )
         series = "I(p, m) <+ ib;\n    I(m, n) <+ V(m, n) / rs;"
         return made.replace("I(p, n) <+ 0.0;", series).replace("p, n, x;", "p, n, m, x;")

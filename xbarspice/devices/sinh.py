@@ -48,9 +48,10 @@ class SinhTiO2(Device):
         super().__post_init__()
         if not self.b * self.V_read <= 700:  # the largest float is exp(709)
             raise broken_rule(
-                "`b` times `V_read` must be at most 700", f"{float(self.b * self.V_read):.4g}",
+                "`b` times `V_read` must be at most 700",
+                f"{float(self.b * self.V_read):.4g}",
                 "Give b in 1/V and V_read in V.",
-            )  # fmt: skip
+            )
 
     @classmethod
     def of(cls, parameter_set: str, *, V_read: float = 0.2) -> Self:

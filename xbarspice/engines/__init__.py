@@ -93,6 +93,11 @@ def solve(
     """
     back_end = get(engine)
     return back_end.solve(
-        back_end.prepare(crossbar), crossbar, V_in, V_out, full=full, check=check,
+        back_end.prepare(crossbar),
+        crossbar,
+        V_in,
+        V_out,
+        full=full,
+        check=check,
         outside=outside,
-    )  # fmt: skip
+    )

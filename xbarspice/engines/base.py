@@ -324,8 +324,9 @@ def _report(beyond: Overdrive, outside: str) -> None:
     if outside == "error":
         raise broken_rule(
             f"all sources must be within {beyond.limit:g} V, the `V_max` of {beyond.device!r}",
-            beyond.text, "Use smaller voltages or another model, or outside='warn'.",
-        )  # fmt: skip
+            beyond.text,
+            "Use smaller voltages or another model, or outside='warn'.",
+        )
     if outside == "warn":
         text = f"{beyond.text}: the equations are extrapolated."
         warnings.warn(text, RangeWarning, stacklevel=level_outside())

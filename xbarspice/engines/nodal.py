@@ -63,15 +63,22 @@ class NodalEngine(Engine):
         return Raw(
             status=Status.CONVERGED if met.all() else Status.NOT_CONVERGED,
             stats=Stats(
-                engine=self.name, method="sparse LU", newton_steps=out.steps, residual=residual,
+                engine=self.name,
+                method="sparse LU",
+                newton_steps=out.steps,
+                residual=residual,
                 notes=(note,) if refined else (),
                 error_at_most=float(np.max(out.error, initial=0.0))
                 if crossbar.device.is_increasing()
                 else math.nan,
             ),
-            error=out.error, I_out=out.I_out, I_in=out.I_in,
-            V_wl=out.V_wl, V_bl=out.V_bl, I_device=out.I_device,
-        )  # fmt: skip
+            error=out.error,
+            I_out=out.I_out,
+            I_in=out.I_in,
+            V_wl=out.V_wl,
+            V_bl=out.V_bl,
+            I_device=out.I_device,
+        )
 
 
 @dataclass(init=False, eq=False)

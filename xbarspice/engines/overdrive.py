@@ -72,10 +72,14 @@ def overdrive(crossbar: Crossbar, drive: Drive) -> Overdrive | None:
     else:
         line = f"word line {int(rows[row])}"
     return Overdrive(
-        line=line, vector=vector, V=float(most[vector, row]), limit=crossbar.device.V_max,
-        count=int((most > limit).any(axis=1).sum()), vectors=len(most),
+        line=line,
+        vector=vector,
+        V=float(most[vector, row]),
+        limit=crossbar.device.V_max,
+        count=int((most > limit).any(axis=1).sum()),
+        vectors=len(most),
         device=crossbar.device.name,
-    )  # fmt: skip
+    )
 
 
 def _largest(volts: np.ndarray) -> float:

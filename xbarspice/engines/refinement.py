@@ -148,10 +148,13 @@ def refine(network: Network, V: Array) -> Refined:
     most = np.abs(state.device[0]).max(axis=0, initial=0.0)
     norm = np.abs(state.F[0]).max(axis=0, initial=0.0)
     return Refined(
-        V=state.V, device=state.device, I_in=I_in, I_out=I_out,
+        V=state.V,
+        device=state.device,
+        I_in=I_in,
+        I_out=I_out,
         error=np.where(finite, (state.left + state.lost) * bool(network.present.size), np.inf),
         residual=np.where(finite, norm / np.where(most > 0, most, 1.0), np.inf),
-    )  # fmt: skip
+    )
 
 
 @dataclass
@@ -177,9 +180,11 @@ class _State:
         better = other.left < self.left
         pick = lambda a, b: tuple(np.where(better, y, x) for x, y in zip(a, b, strict=True))  # noqa: E731
         return _State(
-            V=pick(self.V, other.V), F=pick(self.F, other.F),
-            device=pick(self.device, other.device), lost=np.where(better, other.lost, self.lost),
-        )  # fmt: skip
+            V=pick(self.V, other.V),
+            F=pick(self.F, other.F),
+            device=pick(self.device, other.device),
+            lost=np.where(better, other.lost, self.lost),
+        )
 
 
 def _refined(network: Network, V: dd.Pair) -> _State:

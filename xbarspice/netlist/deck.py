@@ -20,19 +20,23 @@ _COUNT = re.compile(r"[1-9]\d{0,6}", re.ASCII)
 _HEADER = {
     "version": re.compile(r"\S+"),
     "config": re.compile(r"[0-9a-f]{64}", re.ASCII),
-    "rows": _COUNT, "cols": _COUNT, "vectors": _COUNT,
+    "rows": _COUNT,
+    "cols": _COUNT,
+    "vectors": _COUNT,
     "device": re.compile(r"[A-Za-z]\w*( \w+=\S+)*", re.ASCII),
     **{name: re.compile(r"\S+") for name in WIRES},
     **{side: re.compile(r"[a-z]+( [a-z]+)*", re.ASCII) for side in SIDES},
-}  # fmt: skip
+}
 _NODE = re.compile(r"[a-z]\w*|[1-9]\d*|0", re.ASCII)
 _NAME = re.compile(r"[rxvb]\w+", re.ASCII)
 _KEY = re.compile(r"[a-z]\w*", re.ASCII)
 _SAVED = re.compile(r"([vi])\((\w+)\)", re.ASCII | re.IGNORECASE)
 _PLATEAUS = re.compile(r"v=pwl\(v\(idx\),([^()]*)\)")
 _INDEX = {
-    "vidx": ("idx", "0", "0"), "ridx": ("idx", "0", "1"), "bidx": ("at", "0", "v=nint(v(idx))"),
-}  # fmt: skip
+    "vidx": ("idx", "0", "0"),
+    "ridx": ("idx", "0", "1"),
+    "bidx": ("at", "0", "v=nint(v(idx))"),
+}
 """Nodes and value of what `xbarspice.netlist.ngspice.SWEEP` adds to a sweep."""
 
 

@@ -66,9 +66,12 @@ def prove(text: str, dialect: str, intended: Design) -> ReadDesign:
     """
     spelling = design_dialect(dialect)
     flat = design(
-        intended.crossbars, hierarchical=False, form=intended.form, wires=intended.wires,
+        intended.crossbars,
+        hierarchical=False,
+        form=intended.form,
+        wires=intended.wires,
         name=intended.name,
-    ).top  # fmt: skip
+    ).top
     lines = split(text, spelling)
     reader = _Reader(spelling, intended)
     reader.read(lines)

@@ -23,7 +23,7 @@ from xbarspice.netlist.hierarchy import (
     deck_elements,
     g_hash,
     mem_model,
-)  # fmt: skip
+)
 from xbarspice.netlist.ngspice import ABSTOL, ROUNDING, VNTOL
 from xbarspice.netlist.records import Netlist, build, describe_device, steepest
 
@@ -87,9 +87,14 @@ class Bench:
 
 
 def bench(
-    design: Design, tile: int, crossbar: Crossbar, V_in: npt.ArrayLike,
-    V_out: npt.ArrayLike | None = None, *, include: str = "",
-) -> Bench:  # fmt: skip
+    design: Design,
+    tile: int,
+    crossbar: Crossbar,
+    V_in: npt.ArrayLike,
+    V_out: npt.ArrayLike | None = None,
+    *,
+    include: str = "",
+) -> Bench:
     """The test bench that drives and senses one tile of a design; other tiles are grounded.
 
     Args:
@@ -110,8 +115,10 @@ def bench(
     pad = {f"WL<{r}>": ("wl", r) for r in range(drawn.rows)}
     pad |= {f"BL<{c}>": ("bl", c) for c in range(drawn.cols)}
     drives, senses = _pad_sources(record)
-    used = {("wl", int(s.node[3:-1])) if s.node[0] == "W" else ("bl", int(s.node[3:-1]))
-            for s in (*drives, *senses)}  # fmt: skip
+    used = {
+        ("wl", int(s.node[3:-1])) if s.node[0] == "W" else ("bl", int(s.node[3:-1]))
+        for s in (*drives, *senses)
+    }
     nodes = []
     for pin in design.top.pins:
         local = pin.removeprefix(f"T{tile}_") if several else pin
@@ -119,25 +126,34 @@ def bench(
         floats = mine and pad[local] not in used
         nodes.append(f"open_{local}" if floats else local if mine else "0")
     return Bench(
-        include=include, cell=design.top.name, nodes=tuple(nodes), drives=drives, senses=senses,
-        vectors=record.vectors, model=design.model, form=design.form,
-        slope=steepest(crossbar), config=design.config,
-    )  # fmt: skip
+        include=include,
+        cell=design.top.name,
+        nodes=tuple(nodes),
+        drives=drives,
+        senses=senses,
+        vectors=record.vectors,
+        model=design.model,
+        form=design.form,
+        slope=steepest(crossbar),
+        config=design.config,
+    )
 
 
 def _refuse_other_array(drawn: Crossbar, crossbar: Crossbar) -> None:
     wires = [(getattr(drawn, f"R_{n}"), getattr(crossbar, f"R_{n}")) for n in ("wl", "bl")]
     if g_hash(drawn) != g_hash(crossbar) or any(a != b for a, b in wires):
         raise broken_rule(
-            "a test bench must drive the array of its tile", repr(crossbar),
+            "a test bench must drive the array of its tile",
+            repr(crossbar),
             f"The design holds {drawn!r}.",
-        )  # fmt: skip
+        )
     for side, ends in (("right", crossbar.wl_ends[:, 1]), ("top", crossbar.bl_ends[:, 0])):
         if (ends != End.FLOATING).any():
             raise broken_rule(
-                f"the {side} line ends of a design have no pins", crossbar.ends,
+                f"the {side} line ends of a design have no pins",
+                crossbar.ends,
                 "Drive and sense on the left and at the bottom.",
-            )  # fmt: skip
+            )
     sides = (
         ("R_driver", drawn.R_driver, crossbar.wl_ends[:, 0]),
         ("R_sense", drawn.R_sense, crossbar.bl_ends[:, 1]),
@@ -149,7 +165,7 @@ def _refuse_other_array(drawn: Crossbar, crossbar: Crossbar) -> None:
                     f"a pass must meet the resistance that the design has at its pins ({name})",
                     f"{crossbar.end_resistance(end):g} ohm at a {end} end, {R:g} ohm in the design",
                     "For a pass that senses word lines, give it R_driver and R_sense exchanged.",
-                )  # fmt: skip
+                )
 
 
 def _pad_sources(record: Netlist) -> tuple[tuple[Source, ...], tuple[Source, ...]]:
@@ -182,10 +198,16 @@ def deck_bench(record: Netlist) -> Bench:
         for name, node in zip(s.names, s.nodes, strict=True)
     )
     return Bench(
-        include="", cell="", nodes=(), drives=drives, senses=senses, vectors=record.vectors,
-        model=mem_model(record.crossbar.device, "subcircuit"), form="subcircuit",
+        include="",
+        cell="",
+        nodes=(),
+        drives=drives,
+        senses=senses,
+        vectors=record.vectors,
+        model=mem_model(record.crossbar.device, "subcircuit"),
+        form="subcircuit",
         slope=steepest(record.crossbar),
-    )  # fmt: skip
+    )
 
 
 class Dialect(abc.ABC):
@@ -229,9 +251,10 @@ class Dialect(abc.ABC):
         """The cells of a design, each before its use, without any source."""
         if design.form not in self.forms:
             raise broken_rule(
-                f"{self.name} writes devices as {' or '.join(self.forms)}", repr(design.form),
+                f"{self.name} writes devices as {' or '.join(self.forms)}",
+                repr(design.form),
                 "Choose one of these forms, or another dialect.",
-            )  # fmt: skip
+            )
         lines = self._titled(self.header(design))
         lines += self._models(design.device, design.form, design.scope)
         for cell in design.cells:
@@ -246,9 +269,10 @@ class Dialect(abc.ABC):
         """
         if not self.runs:
             raise broken_rule(
-                f"a test bench needs a simulator; {self.name} has none", self.name,
+                f"a test bench needs a simulator; {self.name} has none",
+                self.name,
                 "Take the bench of another dialect.",
-            )  # fmt: skip
+            )
         lines = [
             *self._titled(bench_header(bench, self.name)),
             self.include(bench.include),

@@ -49,9 +49,10 @@ def statements(device: Device) -> list[Statement]:
             out.append(Statement(kind="r", name=name, nodes=(a, b), text=_bare(text)))
         else:
             raise broken_rule(
-                f"every line of the body of {device.name} must be .param, B or R {{}}", repr(line),
+                f"every line of the body of {device.name} must be .param, B or R {{}}",
+                repr(line),
                 "Write the design with form='resistor' or 'verilog_a'.",
-            )  # fmt: skip
+            )
     return out
 
 
@@ -76,9 +77,10 @@ def translated(
     unknown = sorted({f for f in _CALL.findall(text) if f not in known})
     if unknown or ("?" in text and not ternary):
         raise broken_rule(
-            f"{dialect} must know every function of {device.name}", unknown or "a ? b : c",
+            f"{dialect} must know every function of {device.name}",
+            unknown or "a ? b : c",
             "Write the design with form='resistor' or 'verilog_a'.",
-        )  # fmt: skip
+        )
     for name, words in known.items():
         text = _written_out(text, name, words) if "{}" in words else text
     return _CALL.sub(lambda found: known.get(found[1], found[1]) + "(", text)

@@ -34,9 +34,21 @@ from xbarspice.netlist.numbers import resistances
 from xbarspice.netlist.records import Netlist, build, config_hash
 
 __all__ = [
-    "DECK", "FORMS", "Cell", "Design", "Element", "Wires", "deck_elements", "design", "expand",
-    "g_hash", "matrix_hash", "mem_model", "name_of", "refuse_name",
-]  # fmt: skip
+    "DECK",
+    "FORMS",
+    "Cell",
+    "Design",
+    "Element",
+    "Wires",
+    "deck_elements",
+    "design",
+    "expand",
+    "g_hash",
+    "matrix_hash",
+    "mem_model",
+    "name_of",
+    "refuse_name",
+]
 
 DECK = "xb"
 """What precedes model names in decks, which hold one array and no cells."""
@@ -176,8 +188,10 @@ def refuse_name(name: str) -> None:
     if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
         raise broken_rule(
             "the name of a design must be a letter, then letters and digits with single _ between "
-            f"them, {_LONGEST_NAME} at most", repr(name), "Choose another name.",
-        )  # fmt: skip
+            f"them, {_LONGEST_NAME} at most",
+            repr(name),
+            "Choose another name.",
+        )
 
 
 def design(
@@ -238,11 +252,13 @@ def design(
             pieces += [_renamed(e, prefix, rename) for e in elements]
     if mem_model(crossbars[0].device, form, scope) in {cell.name for cell in cells}:
         raise broken_rule(
-            "a device model must not be named like a cell", crossbars[0].device.name,
+            "a device model must not be named like a cell",
+            crossbars[0].device.name,
             "Register it under another name.",
-        )  # fmt: skip
-    top = Cell(name, (*(p for p in pins if p != "VSS"), *(p for p in pins if p == "VSS")),
-               tuple(pieces))  # fmt: skip
+        )
+    top = Cell(
+        name, (*(p for p in pins if p != "VSS"), *(p for p in pins if p == "VSS")), tuple(pieces)
+    )
     return Design(
         cells=(*cells, top),
         crossbars=tuple(r.crossbar for r in records),
@@ -432,8 +448,9 @@ def expand(cells: Sequence[Cell], *, most: int | None = None) -> list[tuple[str,
         if len(cell.pins) != len(nodes):
             raise broken_rule(
                 f"{path}{e.name} must connect the {len(cell.pins)} pins of {cell.name}",
-                f"{len(nodes)} nodes", "Write the netlist again.",
-            )  # fmt: skip
+                f"{len(nodes)} nodes",
+                "Write the netlist again.",
+            )
         if len(stack) > len(cells):
             raise broken_rule("a cell must not hold itself", cell.name, "Write the netlist again.")
         pins = dict(zip(cell.pins, nodes, strict=True))

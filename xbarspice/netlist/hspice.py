@@ -60,8 +60,10 @@ class Hspice(SpiceDialect):
         names = [f"p_{s.name}" for s in bench.drives]
         reading = [f"I({s.name})" for s in (*bench.drives, *bench.senses)]
         return [
-            *(f".param {name}={decimal(s.volts[0])}"
-              for name, s in zip(names, bench.drives, strict=True)),
+            *(
+                f".param {name}={decimal(s.volts[0])}"
+                for name, s in zip(names, bench.drives, strict=True)
+            ),
             *(f"{s.name} {self.node(s.node)} 0 'p_{s.name}'" for s in bench.drives),
             *self.senses(bench),
             ".option ingold=2 numdgt=10",
@@ -70,9 +72,11 @@ class Hspice(SpiceDialect):
             *self.rows(bench),
             ".enddata",
             ".dc data=vectors",
-            *(" ".join([".print dc", *reading[k : k + _COLUMNS]])
-              for k in range(0, len(reading), _COLUMNS)),
-        ]  # fmt: skip
+            *(
+                " ".join([".print dc", *reading[k : k + _COLUMNS]])
+                for k in range(0, len(reading), _COLUMNS)
+            ),
+        ]
 
 
 HSPICE = Hspice()

@@ -26,7 +26,8 @@ def module(device: Device, name: str) -> str:
     text, count = re.subn(rf"\bmodule {re.escape(own)}\b", f"module {name}", verilog_a(device))
     if count != 1:
         raise broken_rule(
-            f"the Verilog-A text of {device.name} must define one module {own}", f"{count}",
+            f"the Verilog-A text of {device.name} must define one module {own}",
+            f"{count}",
             "Correct `verilog_a` of the device.",
-        )  # fmt: skip
+        )
     return text

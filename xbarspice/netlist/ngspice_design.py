@@ -61,8 +61,16 @@ class Ngspice(SpiceDialect):
         saved = [f"i({kind}{s.name[1:]})" for s in bench.drives]
         saved += [f"i({s.name})" for s in bench.senses]
         lines += [f".options {options} klu", *save_cards(saved)]
-        return [*lines, ".control", *osdi, "set numdgt=15",
-                "optran 1 1 1 0 0 0", run, "print all", ".endc"]  # fmt: skip
+        return [
+            *lines,
+            ".control",
+            *osdi,
+            "set numdgt=15",
+            "optran 1 1 1 0 0 0",
+            run,
+            "print all",
+            ".endc",
+        ]
 
 
 NGSPICE = Ngspice()

@@ -17,17 +17,31 @@ import numpy.typing as npt
 from xbarspice.errors import NetlistError
 
 __all__ = [
-    "SPECTRE_FACTORS", "SPICE_FACTORS", "conductance", "exact", "number", "number_like",
+    "SPECTRE_FACTORS",
+    "SPICE_FACTORS",
+    "conductance",
+    "exact",
+    "number",
+    "number_like",
     "resistances",
-]  # fmt: skip
+]
 
 SPICE_FACTORS = {"t": 12, "g": 9, "meg": 6, "k": 3, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15}
 """Powers of ten that all descendants of SPICE write alike, in small or capital letters."""
 SPICE_FACTORS |= {name.upper(): power for name, power in SPICE_FACTORS.items()} | {"Meg": 6}
 
 SPECTRE_FACTORS = {
-    "T": 12, "G": 9, "M": 6, "K": 3, "k": 3, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15,
-}  # fmt: skip
+    "T": 12,
+    "G": 9,
+    "M": 6,
+    "K": 3,
+    "k": 3,
+    "m": -3,
+    "u": -6,
+    "n": -9,
+    "p": -12,
+    "f": -15,
+}
 """Those of Spectre, which tells capital from small letters."""
 
 _PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)

@@ -250,9 +250,14 @@ def _device(said: Card) -> Device:
             raise ValueError("a parameter occurs twice")
         return type(devices.get(name))(**values)
     except (
-        ValueError, SyntaxError, TypeError, XbarspiceError, ArithmeticError, MemoryError,
+        ValueError,
+        SyntaxError,
+        TypeError,
+        XbarspiceError,
+        ArithmeticError,
+        MemoryError,
         RecursionError,
-    ) as error:  # fmt: skip
+    ) as error:
         raise NetlistError(
             f"line {said.at}: the header line 'device' must name the model's parameters; received "
             f"{said.text[:80]!r} ({error})."

@@ -53,9 +53,11 @@ class Vacask(Dialect):
 
     def device_model(self, device: Device, form: str, scope: str = DECK) -> list[str]:
         base = [
-            'load "resistor.osdi"', 'load "capacitor.osdi"',
-            f"model {scope}_resistor resistor", f"model {scope}_capacitor capacitor",
-        ]  # fmt: skip
+            'load "resistor.osdi"',
+            'load "capacitor.osdi"',
+            f"model {scope}_resistor resistor",
+            f"model {scope}_capacitor capacitor",
+        ]
         if form == "resistor":
             return base
         name = mem_model(device, form, scope)

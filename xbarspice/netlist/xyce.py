@@ -41,8 +41,10 @@ class Xyce(SpiceDialect):
         names = [f"p_{s.name}" for s in bench.drives]
         abstol, _ = bench.tolerances
         return [
-            *(f".global_param {name}={decimal(s.volts[0])}"
-              for name, s in zip(names, bench.drives, strict=True)),
+            *(
+                f".global_param {name}={decimal(s.volts[0])}"
+                for name, s in zip(names, bench.drives, strict=True)
+            ),
             *(f"{s.name} {self.node(s.node)} 0 {{p_{s.name}}}" for s in bench.drives),
             *self.senses(bench),
             f".options nonlin reltol=1e-9 abstol={decimal(abstol)} rhstol={25 * abstol:.3g}",
@@ -52,7 +54,7 @@ class Xyce(SpiceDialect):
             ".ENDDATA",
             ".dc DATA=vectors",
             f".print dc width=24 precision=16 {reading}",
-        ]  # fmt: skip
+        ]
 
     def wrap(self, text: str) -> list[str]:
         return super().wrap(text) if not text.startswith("+ ") else _rewrapped(self, text)

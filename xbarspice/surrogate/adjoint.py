@@ -234,10 +234,29 @@ def _solve(saved: Saved, job: _Adjoint, start: int, stop: int) -> None:
 
     def run(start: int, stop: int, folded: int, ready: bool, mu: Array) -> int:
         return adjoint_kernels.adjoint(
-            start, stop, job.index, job.D, *job.sources, net.wl.share, net.bl.share, net.R,
-            net.wl.ends, net.bl.ends, linear.aims(rows, cols), p.inner, *ws.scratch(), folded,
-            ready, mu, job.dV_in, job.dV_out, job.dR, job.at_wl, job.at_bl, job.report,
-        )  # fmt: skip
+            start,
+            stop,
+            job.index,
+            job.D,
+            *job.sources,
+            net.wl.share,
+            net.bl.share,
+            net.R,
+            net.wl.ends,
+            net.bl.ends,
+            linear.aims(rows, cols),
+            p.inner,
+            *ws.scratch(),
+            folded,
+            ready,
+            mu,
+            job.dV_in,
+            job.dV_out,
+            job.dR,
+            job.at_wl,
+            job.at_bl,
+            job.report,
+        )
 
     ws.folded = run(start, stop, ws.folded if ws.owner is owner else -1, False, job.mu)
     ws.owner = owner

@@ -167,9 +167,25 @@ def _by_drivers(f_wl, f_bl, share_wl, share_bl, dV_in, dV_out):
 
 @njit(**_OPTIONS)
 def _adjoint_one(
-    n, D, g_wl, g_bl, R, ends_wl, ends_bl, share_wl, share_bl, inner, work, two,
-    mu, dV_in, dV_out, dR, at_wl, at_bl,
-):  # fmt: skip
+    n,
+    D,
+    g_wl,
+    g_bl,
+    R,
+    ends_wl,
+    ends_bl,
+    share_wl,
+    share_bl,
+    inner,
+    work,
+    two,
+    mu,
+    dV_in,
+    dV_out,
+    dR,
+    at_wl,
+    at_bl,
+):
     """All gradients but those of the devices from the adjoint drops in work[DROP], work[RISE]."""
     rows = len(D)
     h, la, lb = work[_H, :rows], work[DROP, :rows], work[RISE, :rows]
@@ -191,10 +207,35 @@ def _adjoint_one(
 
 @njit(**_OPTIONS)
 def adjoint(
-    start, stop, index, D, g_out, g_in, g_dev, g_wl, g_bl, share_wl, share_bl, R, ends_wl, ends_bl,
-    aims, inner, work, lines, lane, folded, ready, mu, dV_in, dV_out, dR, at_wl, at_bl,
+    start,
+    stop,
+    index,
+    D,
+    g_out,
+    g_in,
+    g_dev,
+    g_wl,
+    g_bl,
+    share_wl,
+    share_bl,
+    R,
+    ends_wl,
+    ends_bl,
+    aims,
+    inner,
+    work,
+    lines,
+    lane,
+    folded,
+    ready,
+    mu,
+    dV_in,
+    dV_out,
+    dR,
+    at_wl,
+    at_bl,
     report,
-):  # fmt: skip
+):
     """Adjoint solves: W la + D lb = -D h - g_wl, D la + B lb = -D h + g_bl; see `adjoint.py`.
 
     `index` says which slopes of D each solve uses; g_dev, g_wl, g_bl are (N or 0, rows, cols).
@@ -226,7 +267,23 @@ def adjoint(
                 report[n, 2] = UNFINISHED
                 continue
         _adjoint_one(
-            n, D[k], g_wl, g_bl, R, ends_wl, ends_bl, share_wl, share_bl, inner, work, two,
-            mu[n, 0], dV_in[n], dV_out[n], dR[n], at_wl[n], at_bl[n],
-        )  # fmt: skip
+            n,
+            D[k],
+            g_wl,
+            g_bl,
+            R,
+            ends_wl,
+            ends_bl,
+            share_wl,
+            share_bl,
+            inner,
+            work,
+            two,
+            mu[n, 0],
+            dV_in[n],
+            dV_out[n],
+            dR[n],
+            at_wl[n],
+            at_bl[n],
+        )
     return folded

@@ -25,7 +25,7 @@ from xbarspice.surrogate.simd import (
     sub,
     take,
     total,
-)  # fmt: skip
+)
 
 __all__ = [
     "add_times",
@@ -244,9 +244,17 @@ def _wire_currents(a: Any, b: Any, R: Any) -> float:
 
 @njit(**OPTIONS)
 def uncertainty(
-    D: Any, e: Any, a: Any, b: Any, current: Any, F_wl: Any, F_bl: Any, R: Any, steps: float,
+    D: Any,
+    e: Any,
+    a: Any,
+    b: Any,
+    current: Any,
+    F_wl: Any,
+    F_bl: Any,
+    R: Any,
+    steps: float,
     rounding: float,
-) -> float:  # fmt: skip
+) -> float:
     """What the line totals of the device currents may be wrong by, A, if device currents rise.
 
     A current injected into the array leaves through its ends in shares between 0 and 1, so the

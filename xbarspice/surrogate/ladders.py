@@ -44,12 +44,23 @@ from xbarspice.surrogate.simd import (
     take,
     total,
     transposed,
-)  # fmt: skip
+)
 
 __all__ = [
-    "G_FIRST", "G_LAST", "KEEP_FIRST", "KEEP_LAST", "backward", "eliminate", "factor",
-    "factor_rows", "forward", "pcg", "recover", "row_scratch", "settle",
-]  # fmt: skip
+    "G_FIRST",
+    "G_LAST",
+    "KEEP_FIRST",
+    "KEEP_LAST",
+    "backward",
+    "eliminate",
+    "factor",
+    "factor_rows",
+    "forward",
+    "pcg",
+    "recover",
+    "row_scratch",
+    "settle",
+]
 
 OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
 # Ends of all lines of one kind, float64 (5, lines).
@@ -241,19 +252,30 @@ def _put_square(A: Any, i: int, j: int, x: Any) -> None:
 @njit(inline="always", **OPTIONS)
 def _products(a: Any, b: Any) -> Any:
     return (
-        mul(a[0], b[0]), mul(a[1], b[1]), mul(a[2], b[2]), mul(a[3], b[3]),
-        mul(a[4], b[4]), mul(a[5], b[5]), mul(a[6], b[6]), mul(a[7], b[7]),
-    )  # fmt: skip
+        mul(a[0], b[0]),
+        mul(a[1], b[1]),
+        mul(a[2], b[2]),
+        mul(a[3], b[3]),
+        mul(a[4], b[4]),
+        mul(a[5], b[5]),
+        mul(a[6], b[6]),
+        mul(a[7], b[7]),
+    )
 
 
 @njit(inline="always", **OPTIONS)
 def _remainders(a: Any, b: Any, c: Any) -> Any:
     """C - a b."""
     return (
-        fnma(a[0], b[0], c[0]), fnma(a[1], b[1], c[1]), fnma(a[2], b[2], c[2]),
-        fnma(a[3], b[3], c[3]), fnma(a[4], b[4], c[4]), fnma(a[5], b[5], c[5]),
-        fnma(a[6], b[6], c[6]), fnma(a[7], b[7], c[7]),
-    )  # fmt: skip
+        fnma(a[0], b[0], c[0]),
+        fnma(a[1], b[1], c[1]),
+        fnma(a[2], b[2], c[2]),
+        fnma(a[3], b[3], c[3]),
+        fnma(a[4], b[4], c[4]),
+        fnma(a[5], b[5], c[5]),
+        fnma(a[6], b[6], c[6]),
+        fnma(a[7], b[7], c[7]),
+    )
 
 
 @njit(**OPTIONS)
@@ -430,8 +452,22 @@ def recover(D: Any, F_wl: Any, b: Any, R: float, lines: Any, a: Any) -> None:
 
 
 @njit(**OPTIONS)
-def pcg(D: Any, R_wl: float, R_bl: float, ends: Any, s: Any, lines: Any, lane: Any, r: Any, b: Any,
-        p: Any, Bp: Any, q: Any, tol2: float, limit: int) -> Any:  # fmt: skip
+def pcg(
+    D: Any,
+    R_wl: float,
+    R_bl: float,
+    ends: Any,
+    s: Any,
+    lines: Any,
+    lane: Any,
+    r: Any,
+    b: Any,
+    p: Any,
+    Bp: Any,
+    q: Any,
+    tol2: float,
+    limit: int,
+) -> Any:
     """Solve (B - D W^-1 D) b = r until |r|^2 <= tol2; r is overwritten by what remains.
 
     `ends` are those of the bit lines; p, Bp and q are scratch. Returns the number of iterations and

@@ -86,9 +86,11 @@ class LevelEngine(Engine):
 
     def _rounded(self, state: _State, drive: Drive, full: bool) -> Raw:
         single = Drive(
-            batch=drive.batch, array=drive.array,
-            V_in=_single(drive.V_in), V_out=_single(drive.V_out),
-        )  # fmt: skip
+            batch=drive.batch,
+            array=drive.array,
+            V_in=_single(drive.V_in),
+            V_out=_single(drive.V_out),
+        )
         raw = self._exact._solve(state.inner, state.crossbar, single, full)
         I_out = _single(raw.I_out)
         if state.G_eff is not None and not drive.V_out.any():
@@ -97,10 +99,12 @@ class LevelEngine(Engine):
             I_out = np.stack(products).astype(np.float64)
         fields = {k: getattr(raw, k) for k in ("V_wl", "V_bl", "I_device")}
         return Raw(
-            I_out=I_out, I_in=_single(raw.I_in), status=raw.status,
+            I_out=I_out,
+            I_in=_single(raw.I_in),
+            status=raw.status,
             stats=Stats(engine=self.name, method="single precision"),
             **{k: None if v is None else _single(v) for k, v in fields.items()},
-        )  # fmt: skip
+        )
 
 
 def _single(values: np.ndarray) -> np.ndarray:
@@ -115,7 +119,11 @@ def _ideal(crossbar: Crossbar, drive: Drive) -> Raw:
     present = held[0][:, None] & held[1][None, :]
     I_device = crossbar.G_flat[drive.array] * (V_wl - V_bl) * present
     return Raw(
-        I_out=I_device.sum(axis=1), I_in=I_device.sum(axis=2), status=Status.CONVERGED,
+        I_out=I_device.sum(axis=1),
+        I_in=I_device.sum(axis=2),
+        status=Status.CONVERGED,
         stats=Stats(engine="ideal", method="the product V G, no circuit"),
-        V_wl=V_wl.copy(), V_bl=V_bl.copy(), I_device=I_device,
-    )  # fmt: skip
+        V_wl=V_wl.copy(),
+        V_bl=V_bl.copy(),
+        I_device=I_device,
+    )

@@ -252,10 +252,25 @@ def solve_range(p: Problem, G: Array, owner: object, start: int, stop: int) -> N
     ws = workspace(rows, cols)
     net = p.net
     ws.folded = solves.linear(
-        start, stop, p.index, G, p.V_in, p.V_out, net.wl.share, net.bl.share, net.R, net.wl.ends,
-        net.bl.ends, aims(rows, cols), *ws.scratch(), ws.folded if ws.owner is owner else -1,
-        p.I_out, p.I_in, p.inner, p.report,
-    )  # fmt: skip
+        start,
+        stop,
+        p.index,
+        G,
+        p.V_in,
+        p.V_out,
+        net.wl.share,
+        net.bl.share,
+        net.R,
+        net.wl.ends,
+        net.bl.ends,
+        aims(rows, cols),
+        *ws.scratch(),
+        ws.folded if ws.owner is owner else -1,
+        p.I_out,
+        p.I_in,
+        p.inner,
+        p.report,
+    )
     ws.owner = owner
     for n in range(start, stop):
         if p.report[n, 2] == solves.UNFINISHED:

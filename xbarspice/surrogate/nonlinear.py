@@ -72,9 +72,11 @@ def closed_form(device: Device, G: Array) -> ClosedForm | None:
         P, Q = (np.ascontiguousarray(c) for c in cast(CubicAl2O3TiO2, device).coefficients(G))
         present = G > 0
         return ClosedForm(
-            kind=solves.CUBIC, P=np.where(present, P, 0), Q=np.where(present, Q, 0),
+            kind=solves.CUBIC,
+            P=np.where(present, P, 0),
+            Q=np.where(present, Q, 0),
             stiffest=stiffest,
-        )  # fmt: skip
+        )
     return None
 
 
@@ -115,11 +117,28 @@ def solve_range(
         ws, net = workspace(rows, cols), p.net
         ws.owner = None
         solves.newton(
-            start, stop, p.index, form.kind, form.P, form.Q, form.stiffest, p.V_in, p.V_out,
-            net.wl.share, net.bl.share, net.R, net.wl.ends, net.bl.ends, aims(rows, cols),
-            *ws.scratch(), p.I_out, p.I_in, p.inner, p.report,
+            start,
+            stop,
+            p.index,
+            form.kind,
+            form.P,
+            form.Q,
+            form.stiffest,
+            p.V_in,
+            p.V_out,
+            net.wl.share,
+            net.bl.share,
+            net.R,
+            net.wl.ends,
+            net.bl.ends,
+            aims(rows, cols),
+            *ws.scratch(),
+            p.I_out,
+            p.I_in,
+            p.inner,
+            p.report,
             np.empty((0, rows, cols)) if guess is None else guess,
-        )  # fmt: skip
+        )
     for n in range(start, stop):
         if form is None:
             solve_generic(p, device, G[p.index[n]], n)

@@ -74,9 +74,10 @@ class ReducedMatrix:
         """
         if not crossbar.device.linear or crossbar.ends != READ:
             raise broken_rule(
-                "a reduced matrix needs an ohmic array in read mode", repr(crossbar),
+                "a reduced matrix needs an ohmic array in read mode",
+                repr(crossbar),
                 'Use device="ohmic" and ends=READ, or the exact solver.',
-            )  # fmt: skip
+            )
         if not 0 <= G_min <= G_max or G_max <= 0:
             raise broken_rule(
                 "the range must satisfy 0 <= G_min <= G_max > 0", (G_min, G_max), "Give S."
@@ -93,8 +94,9 @@ class ReducedMatrix:
                 return cls(word=word, bit=bit, steps=steps, error=error, **limits)
         raise broken_rule(
             f"the reduced matrix must be within {tolerance:g} of the exact one",
-            f"{error:.2g} after two steps", "Use xb.effective_matrix, or allow more.",
-        )  # fmt: skip
+            f"{error:.2g} after two steps",
+            "Use xb.effective_matrix, or allow more.",
+        )
 
     def measured(self, crossbar: Crossbar, seed: int = 0) -> float:
         """The error against the exact solver for random and extreme arrays and vectors."""
@@ -106,9 +108,12 @@ class ReducedMatrix:
         G = np.concatenate(
             [
                 rng.uniform(low, high, (ARRAYS, rows, cols)),
-                low * flat, high * flat, low + (high - low) * board, high - (high - low) * board,
+                low * flat,
+                high * flat,
+                low + (high - low) * board,
+                high - (high - low) * board,
             ]
-        )  # fmt: skip
+        )
         V = np.concatenate([rng.uniform(-1, 1, (VECTORS, rows)), np.ones((1, rows))])
         exact = V @ np.asarray(effective_matrix(crossbar.replace(G=G)))
         largest = np.abs(exact).max(axis=-1, keepdims=True)

@@ -17,9 +17,26 @@ from numba.extending import intrinsic as _numba_intrinsic
 from numba.extending import models, register_model
 
 __all__ = [
-    "LANES", "absolute", "add", "div", "fill", "fma", "fnma", "load", "maximum", "mul", "peak",
-    "prefetch", "put", "sqrt", "store", "sub", "take", "total", "transposed",
-]  # fmt: skip
+    "LANES",
+    "absolute",
+    "add",
+    "div",
+    "fill",
+    "fma",
+    "fnma",
+    "load",
+    "maximum",
+    "mul",
+    "peak",
+    "prefetch",
+    "put",
+    "sqrt",
+    "store",
+    "sub",
+    "take",
+    "total",
+    "transposed",
+]
 
 LANES = 8
 

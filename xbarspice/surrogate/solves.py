@@ -94,9 +94,21 @@ def correct(D, F_wl, F_bl, R, ends_bl, work, lines, lane, tol2, limit):
     r, b, g = work[LEFT, :rows], work[RISE, :rows], work[DROP, :rows]
     eliminate(D, F_wl, F_bl, R[0], lines, r)
     used, square = pcg(
-        D, R[0], R[1], ends_bl, work[_S, :rows], lines, lane, r, b, work[_P, :rows],
-        work[_BP, :rows], g, tol2, limit,
-    )  # fmt: skip
+        D,
+        R[0],
+        R[1],
+        ends_bl,
+        work[_S, :rows],
+        lines,
+        lane,
+        r,
+        b,
+        work[_P, :rows],
+        work[_BP, :rows],
+        g,
+        tol2,
+        limit,
+    )
     recover(D, F_wl, b, R[0], lines, g)
     return used, square
 
@@ -138,9 +150,14 @@ def _linear_one(G, R, ends_wl, ends_bl, aims, work, lines, lane, I_out, I_in, re
     """One linear solve from the open-circuit device voltages in work[_E]."""
     rows = len(G)
     e, w, cur, a, b, r, F = (
-        work[_E, :rows], work[_W, :rows], work[_CUR, :rows], work[_A, :rows], work[_BSUM, :rows],
-        work[LEFT, :rows], work[_FW, :rows],
-    )  # fmt: skip
+        work[_E, :rows],
+        work[_W, :rows],
+        work[_CUR, :rows],
+        work[_A, :rows],
+        work[_BSUM, :rows],
+        work[LEFT, :rows],
+        work[_FW, :rows],
+    )
     more_a, more_b = work[DROP, :rows], work[RISE, :rows]
     ohmic(G, e, cur)
     most, stiffest = currents(cur, I_in, I_out), largest(G)
@@ -180,9 +197,27 @@ def _linear_one(G, R, ends_wl, ends_bl, aims, work, lines, lane, I_out, I_in, re
 
 @njit(**_OPTIONS)
 def linear(
-    start, stop, index, G, V_in, V_out, share_wl, share_bl, R, ends_wl, ends_bl, aims,
-    work, lines, lane, folded, I_out, I_in, inner, report,
-):  # fmt: skip
+    start,
+    stop,
+    index,
+    G,
+    V_in,
+    V_out,
+    share_wl,
+    share_bl,
+    R,
+    ends_wl,
+    ends_bl,
+    aims,
+    work,
+    lines,
+    lane,
+    folded,
+    I_out,
+    I_in,
+    inner,
+    report,
+):
     """Solves start..stop of a batch on linear arrays; `index` says which array of G each uses.
 
     `folded` is the array whose factors are in the scratch memory (-1: none). `aims` holds the
@@ -303,18 +338,39 @@ def _step_voltages(t, w, a, b, out):
 
 @njit(**_OPTIONS)
 def _newton_one(
-    kind, P, Q, stiffest, R, ends_wl, ends_bl, aims, work, lines, lane, slope, I_out, I_in,
-    report, guess,
-):  # fmt: skip
+    kind,
+    P,
+    Q,
+    stiffest,
+    R,
+    ends_wl,
+    ends_bl,
+    aims,
+    work,
+    lines,
+    lane,
+    slope,
+    I_out,
+    I_in,
+    report,
+    guess,
+):
     """One nonlinear solve from the open-circuit device voltages in work[_E]; see `nonlinear`."""
     rows = len(P)
     F_wl, F_bl, w, cur, D = (
-        work[_FW, :rows], work[_F, :rows], work[_W, :rows], work[_CUR, :rows], work[_D, :rows],
-    )  # fmt: skip
+        work[_FW, :rows],
+        work[_F, :rows],
+        work[_W, :rows],
+        work[_CUR, :rows],
+        work[_D, :rows],
+    )
     e, a, b = work[_E, :rows], work[_A, :rows], work[_BSUM, :rows]
     w_new, new, new_wl, new_bl = (
-        work[_WNEW, :rows], work[_NEW, :rows], work[_P, :rows], work[_BP, :rows],
-    )  # fmt: skip
+        work[_WNEW, :rows],
+        work[_NEW, :rows],
+        work[_P, :rows],
+        work[_BP, :rows],
+    )
     more_a, more_b = work[DROP, :rows], work[RISE, :rows]
     if guess.shape[0]:
         copy(guess[0], a)
@@ -386,9 +442,30 @@ def _newton_one(
 
 @njit(**_OPTIONS)
 def newton(
-    start, stop, index, kind, P, Q, stiffest, V_in, V_out, share_wl, share_bl, R, ends_wl, ends_bl,
-    aims, work, lines, lane, I_out, I_in, inner, report, guess,
-):  # fmt: skip
+    start,
+    stop,
+    index,
+    kind,
+    P,
+    Q,
+    stiffest,
+    V_in,
+    V_out,
+    share_wl,
+    share_bl,
+    R,
+    ends_wl,
+    ends_bl,
+    aims,
+    work,
+    lines,
+    lane,
+    I_out,
+    I_in,
+    inner,
+    report,
+    guess,
+):
     """Solves start..stop of a batch on arrays of `kind` devices with coefficients P and Q.
 
     P is (arrays, rows, cols), Q the same for `CUBIC` and (arrays, 1, 1) for `SINH`; `stiffest` is
@@ -400,7 +477,21 @@ def newton(
         k = index[n]
         open_circuit(V_in[n], V_out[n], share_wl, share_bl, work[_E, : len(slope)])
         _newton_one(
-            kind, P[k], Q[k], stiffest, R, ends_wl, ends_bl, aims, work, lines, lane, slope,
-            I_out[n], I_in[n], report[n], guess,
-        )  # fmt: skip
+            kind,
+            P[k],
+            Q[k],
+            stiffest,
+            R,
+            ends_wl,
+            ends_bl,
+            aims,
+            work,
+            lines,
+            lane,
+            slope,
+            I_out[n],
+            I_in[n],
+            report[n],
+            guess,
+        )
         _store(n, work, V_in, V_out, share_wl, share_bl, inner)

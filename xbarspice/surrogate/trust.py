@@ -40,9 +40,17 @@ from xbarspice.errors import InputError, TrustWarning, broken_rule, level_outsid
 from xbarspice.values import array_of, toml_of
 
 __all__ = [
-    "AXES", "ERRORS", "LEVELS", "TrustMap", "TrustWarning", "equivalent_wire", "load", "packaged",
-    "trusted", "warn_outside",
-]  # fmt: skip
+    "AXES",
+    "ERRORS",
+    "LEVELS",
+    "TrustMap",
+    "TrustWarning",
+    "equivalent_wire",
+    "load",
+    "packaged",
+    "trusted",
+    "warn_outside",
+]
 
 Array = npt.NDArray[np.float64]
 
@@ -76,8 +84,9 @@ class TrustMap:
                 if values.shape != shape or level not in LEVELS:
                     raise broken_rule(
                         f"errors of a trust map must have the shape {shape} of its axes",
-                        f"{device}.{level}: {values.shape}", "Make the map again.",
-                    )  # fmt: skip
+                        f"{device}.{level}: {values.shape}",
+                        "Make the map again.",
+                    )
 
     def look_up(
         self, level: str, device: str, *, size: int, R_wire: float, G_max: float, V_read: float
@@ -114,9 +123,13 @@ class TrustMap:
         if device.name not in known or device != devices.get(device.name):
             return math.nan
         return self.look_up(
-            level, device.name, size=max(crossbar.rows, crossbar.cols),
-            R_wire=equivalent_wire(crossbar), G_max=float(crossbar.G.max()), V_read=V,
-        )  # fmt: skip
+            level,
+            device.name,
+            size=max(crossbar.rows, crossbar.cols),
+            R_wire=equivalent_wire(crossbar),
+            G_max=float(crossbar.G.max()),
+            V_read=V,
+        )
 
     def largest(self, level: str, device: str, error: float) -> npt.NDArray[np.intp]:
         """Largest size within an error, (R_wire, G_max, V_read) as in `axes`; 0 where none is."""
@@ -235,9 +248,13 @@ def equivalent_wire(crossbar: Crossbar) -> float:
 
 
 def trusted(
-    level: str, crossbar: Crossbar, V: float, *, error: float | None = None,
+    level: str,
+    crossbar: Crossbar,
+    V: float,
+    *,
+    error: float | None = None,
     trust: TrustMap | None = None,
-) -> bool:  # fmt: skip
+) -> bool:
     """Whether a level stays within an error (default: `ERRORS`) for a crossbar, by the map.
 
     False also where the map does not reach. `V` is the largest line voltage, V.
@@ -250,9 +267,13 @@ _said: set[tuple[Any, ...]] = set()
 
 
 def warn_outside(
-    level: str, crossbars: Sequence[Crossbar], V: float, *, error: float | None = None,
+    level: str,
+    crossbars: Sequence[Crossbar],
+    V: float,
+    *,
+    error: float | None = None,
     trust: TrustMap | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Warn once a configuration if a level is used where the map does not vouch for it.
 
     Args:
@@ -292,5 +313,6 @@ def warn_outside(
             f" {place[2]:g} ohm a segment with line ends, {c.device.name}, up to "
             f"{place[-1] * 1e6:.4g} uS and {V:.3g} V; {what}. "
             'Use engine="surrogate" (exact), or regenerate the map: xbarspice verify --map.',
-            TrustWarning, stacklevel=level_outside(),
-        )  # fmt: skip
+            TrustWarning,
+            stacklevel=level_outside(),
+        )

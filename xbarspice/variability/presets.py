@@ -41,11 +41,17 @@ def dot_calibration_2024(*, R_min: float = 5e3, R_max: float = 15e3) -> Compose:
         R_min, R_max: resistances in ohm at which devices are stuck exactly.
     """
     need(
-        0 < R_min <= R_max < math.inf, "`R_min` and `R_max` must satisfy 0 < R_min <= R_max",
-        (R_min, R_max), "Give both in ohm.",
-    )  # fmt: skip
+        0 < R_min <= R_max < math.inf,
+        "`R_min` and `R_max` must satisfy 0 < R_min <= R_max",
+        (R_min, R_max),
+        "Give both in ohm.",
+    )
     stuck = StuckDevices(
-        rate_lrs=0.05, rate_hrs=0.05, lrs_mean=1 / R_min, lrs_std=0.0,
-        hrs_min=1 / R_max, hrs_max=1 / R_max,
-    )  # fmt: skip
+        rate_lrs=0.05,
+        rate_hrs=0.05,
+        lrs_mean=1 / R_min,
+        lrs_std=0.0,
+        hrs_min=1 / R_max,
+        hrs_max=1 / R_max,
+    )
     return Compose([RelativeNoise(sigma=0.008), stuck, RelativeNoise(sigma=0.002)])

@@ -197,8 +197,10 @@ class RetentionDrift(Variation):
     source: ClassVar[str] = "power law; the figures are the user's"
 
     ranges: ClassVar[Mapping[str, Range]] = {
-        "nu_std": NOT_NEGATIVE, "t": POSITIVE, "t_0": POSITIVE,
-    }  # fmt: skip
+        "nu_std": NOT_NEGATIVE,
+        "t": POSITIVE,
+        "t_0": POSITIVE,
+    }
 
     nu: float
     nu_std: float = 0.0
@@ -207,8 +209,12 @@ class RetentionDrift(Variation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        need(self.t_0 <= self.t, "`t` and `t_0` must satisfy 0 < t_0 <= t", (self.t, self.t_0),
-              "Give both in s.")  # fmt: skip
+        need(
+            self.t_0 <= self.t,
+            "`t` and `t_0` must satisfy 0 < t_0 <= t",
+            (self.t, self.t_0),
+            "Give both in s.",
+        )
 
     def _apply(self, G: Any, draws: Draws) -> Any:
         nu = self.nu + self.nu_std * draws.normal()

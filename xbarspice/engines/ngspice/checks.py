@@ -23,9 +23,19 @@ from xbarspice.netlist.records import Netlist, steepest
 from xbarspice.solution import kirchhoff_violations
 
 __all__ = [
-    "DRIVE_TOLERANCE", "ROUNDING", "Extra", "Verdict", "check_drives", "check_sums", "chunks",
-    "extra_points", "line_currents", "node_columns", "node_fields", "verdict",
-]  # fmt: skip
+    "DRIVE_TOLERANCE",
+    "ROUNDING",
+    "Extra",
+    "Verdict",
+    "check_drives",
+    "check_sums",
+    "chunks",
+    "extra_points",
+    "line_currents",
+    "node_columns",
+    "node_fields",
+    "verdict",
+]
 
 Array = npt.NDArray[np.float64]
 Columns = dict[str, npt.NDArray[np.intp]]
@@ -177,8 +187,11 @@ def check_drives(netlist: Netlist, raw: RawFile, *, tolerance: float = DRIVE_TOL
             )
     largest = max(float(np.max(np.abs(v))) for v in (netlist.V_in, netlist.V_out))
     for sources in (
-        netlist.word_drives, netlist.bit_drives, netlist.word_senses, netlist.bit_senses,
-    ):  # fmt: skip
+        netlist.word_drives,
+        netlist.bit_drives,
+        netlist.word_senses,
+        netlist.bit_senses,
+    ):
         if not sources.names:
             continue
         got = raw.take([f"v({n})" for n in sources.nodes])
@@ -225,9 +238,15 @@ def verdict(
             room = keep[key][some]  # type: ignore[index]
             room[:] = values[: len(room)]
         nodes, lines = kirchhoff_violations(
-            netlist.crossbar, fields["V_wl"], fields["V_bl"], fields["I_device"],
-            I_in[some], I_out[some], netlist.V_in[some], netlist.V_out[some],
-        )  # fmt: skip
+            netlist.crossbar,
+            fields["V_wl"],
+            fields["V_bl"],
+            fields["I_device"],
+            I_in[some],
+            I_out[some],
+            netlist.V_in[some],
+            netlist.V_out[some],
+        )
         currents = [np.abs(a) for a in (fields["I_device"], I_in[some], I_out[some])]
         most = np.max([a.reshape(len(a), -1).max(axis=1) for a in currents], axis=0)
         error[some] = 2 * nodes.sum(axis=1) + 4 * np.finfo(float).eps * nodes.shape[1] * most

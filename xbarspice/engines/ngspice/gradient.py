@@ -195,9 +195,16 @@ def _small_signal(
     port = np.zeros(crossbar.cols)
     port[column] = 1.0
     parts = kirchhoff_violations(
-        crossbar, wl, bl, slope * (wl - bl), np.real(I_in), np.real(I_out),
-        np.zeros(crossbar.rows), port, port,
-    )  # fmt: skip
+        crossbar,
+        wl,
+        bl,
+        slope * (wl - bl),
+        np.real(I_in),
+        np.real(I_out),
+        np.zeros(crossbar.rows),
+        port,
+        port,
+    )
     parts = (*parts, np.imag(I_in), np.imag(I_out))
     wrong, largest = (
         float(np.max([np.abs(a).max() for a in some])) for some in (parts, (I_in, I_out))

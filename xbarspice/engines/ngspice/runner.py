@@ -22,10 +22,25 @@ DONE = "XBARSPICE-DONE"
 FAILED = "XBARSPICE-FAILED"
 
 _FATAL = (
-    "singular", "too low", "to low", "too small", "not a valid", "ignored", "too many args",
-    "no such", "can't find", "cannot find", "could not", "unknown", "undefined", "error", "abort",
-    "no space", "can't open", "not found",
-)  # fmt: skip
+    "singular",
+    "too low",
+    "to low",
+    "too small",
+    "not a valid",
+    "ignored",
+    "too many args",
+    "no such",
+    "can't find",
+    "cannot find",
+    "could not",
+    "unknown",
+    "undefined",
+    "error",
+    "abort",
+    "no space",
+    "can't open",
+    "not found",
+)
 """Words on stderr that mean a wrong or missing result even where the exit status is 0."""
 
 _BENIGN = (

@@ -61,8 +61,11 @@ def deck(
     """
     lines = [*dialect.header(netlist), *dialect.passive(netlist), "* drivers and sense nodes"]
     for sources in (
-        netlist.word_drives, netlist.bit_drives, netlist.word_senses, netlist.bit_senses,
-    ):  # fmt: skip
+        netlist.word_drives,
+        netlist.bit_drives,
+        netlist.word_senses,
+        netlist.bit_senses,
+    ):
         rows = zip(sources.names, sources.nodes, sources.volts[0].tolist(), strict=True)
         lines += [f"{name} {node} 0 {waveform(name, volts)}" for name, node, volts in rows]
     return [
