@@ -148,6 +148,7 @@ def _standing(file: MatrixFile, path: Path) -> StandingMatrix:
         bias_line=file.bias_line,
         seed=file.seed,
         transfer=file.transfer,
+        read=file.read,
         G=file.G,
     )
 

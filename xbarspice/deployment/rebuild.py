@@ -17,6 +17,7 @@ from xbarspice.importers.weights import build_module
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import ArrayMatrix, convert, crossbar_layers
 from xbarspice.nn.batchnorm import fold
+from xbarspice.nn.folded import fold_together
 
 __all__ = [
     "StandingMatrix",
@@ -38,6 +39,7 @@ class StandingMatrix:
         name: of the matrix.
         layer: name of its layer.
         config, bias_line, seed, transfer: as of `ArrayMatrix`.
+        read: number of its read, if it shares a folded array.
         G: conductances as programmed, S, (groups, lines, columns).
     """
 
@@ -47,6 +49,7 @@ class StandingMatrix:
     bias_line: bool
     seed: int
     transfer: int | None
+    read: int | None
     G: np.ndarray
 
 
@@ -71,6 +74,7 @@ def standing(circuit: nn.Module) -> list[StandingMatrix]:
                 bias_line=matrix.bias_line,
                 seed=matrix.seed,
                 transfer=matrix.transfer,
+                read=None if matrix.folded is None else matrix.folded.number,
                 G=G,
             )
         )
@@ -141,12 +145,21 @@ def _on_arrays(model: nn.Module, matrices: Sequence[StandingMatrix]) -> nn.Modul
             f"it lacks {less[:4]} and has {more[:4]} instead",
             'Save the model with model="module:factory", which keeps its layers.',
         )
+    layers = crossbar_layers(out)
+    fold_together([layers[stored.layer] for stored in sorted(matrices, key=lambda m: m.read or 0)])
     for name, matrix in own.items():
         stored = by_name[name]
         if matrix.bias_line != stored.bias_line:
             raise broken_rule(
                 "a bias must stand where it was saved",
                 f"`{name}` with{'' if matrix.bias_line else 'out'} a bias line",
+                "Save the model again.",
+            )
+        read = None if matrix.folded is None else matrix.folded.number
+        if read != stored.read:
+            raise broken_rule(
+                "a matrix must be read as it was saved",
+                f"`{name}` with read {read}, stored {stored.read}",
                 "Save the model again.",
             )
         matrix.config, matrix.seed = stored.config, stored.seed

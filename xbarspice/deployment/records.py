@@ -43,6 +43,7 @@ class ConfigRecord(_Part):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
+    layout: str = "tiled"
     tile_rows: int
     tile_cols: int
     G_min: float
@@ -126,7 +127,9 @@ class MatrixFile(_Part):
     """One weight matrix: its arrays and how it stands on them.
 
     `G` is (groups, lines, columns), S; the arrays are its parts between `row_edges` and
-    `col_edges`. `config` is a `ConfigRecord` as JSON, in UTF-8.
+    `col_edges`. `read` numbers the reads of a folded array, which holds both of its matrices: 0
+    for the one on the upper word lines, 1 for the one below; None in the tiled layout. `config`
+    is a `ConfigRecord` as JSON, in UTF-8.
     """
 
     name: Text
@@ -135,6 +138,7 @@ class MatrixFile(_Part):
     bias_line: StrictBool
     seed: Annotated[int, Field(strict=True, ge=0)]
     transfer: Count | None
+    read: Annotated[int, Field(strict=True, ge=0, le=1)] | None = None
     G: Array
     row_edges: Indices
     col_edges: Indices

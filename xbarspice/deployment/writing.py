@@ -126,8 +126,10 @@ def _arguments(circuit: nn.Module, inputs: Any) -> tuple[Any, ...] | None:
 
 def _matrix(matrix: StandingMatrix) -> dict[str, Any]:
     config = matrix.config
-    rows = edges(matrix.G.shape[1], config.tile_rows)
-    columns = [2 * k for k in edges(matrix.G.shape[2] // 2, config.tile_cols // 2)]
+    rows, columns = [0, matrix.G.shape[1]], [0, matrix.G.shape[2]]
+    if matrix.read is None:
+        rows = edges(matrix.G.shape[1], config.tile_rows)
+        columns = [2 * k for k in edges(matrix.G.shape[2] // 2, config.tile_cols // 2)]
     return {
         "name": matrix.name,
         "layer": matrix.layer,
@@ -135,6 +137,7 @@ def _matrix(matrix: StandingMatrix) -> dict[str, Any]:
         "bias_line": matrix.bias_line,
         "seed": matrix.seed,
         "transfer": matrix.transfer,
+        "read": matrix.read,
         "G": matrix.G,
         "row_edges": np.asarray(rows),
         "col_edges": np.asarray(columns),

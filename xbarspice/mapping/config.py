@@ -23,8 +23,14 @@ class ArrayConfig:
     devices (or `cells` pairs) with ``G_pos - G_neg = (G_max - G_min) v``.
 
     Attributes:
-        tile_rows, tile_cols: largest array that may be built; a pair takes two columns. A matrix
-            that needs several arrays is cut evenly, so that none of them is much smaller.
+        layout: "tiled" (every matrix on arrays of its own; pairs in neighbouring bit lines) or
+            "folded" (two Linear layers on one array that is read in two passes: word lines
+            ``2 i, 2 i + 1`` carry +V and -V of input i, then of the bias, and the bit lines are the
+            hidden neurons; below them two word lines an output are sensed while the hidden values
+            drive the bit lines. The bias of the second layer is added after reading).
+        tile_rows, tile_cols: largest array that may be built. In the tiled layout a pair takes two
+            columns; a matrix that needs several arrays is cut evenly, so that none of them is much
+            smaller.
         G_min, G_max: conductance range of the devices, S.
         V_read: voltage that stands for a full-scale input, V.
         x_scale: layer input, less `x_centre`, that corresponds to `V_read`; `nn.convert` sets it
@@ -54,6 +60,7 @@ class ArrayConfig:
             a relative error of about 1e-6.
     """
 
+    layout: Literal["tiled", "folded"] = "tiled"
     tile_rows: int = 64
     tile_cols: int = 64
     G_min: float = 100e-6
@@ -88,6 +95,7 @@ class ArrayConfig:
         self._check_numbers()
         self._check_words()
         self._check_levels()
+        self._check_layout()
         devices.get(self.device)
 
     def _check_array(self) -> None:
@@ -128,6 +136,7 @@ class ArrayConfig:
 
     def _check_words(self) -> None:
         for name, words in (
+            ("layout", ("tiled", "folded")),
             ("bias", ("array", "digital")),
             ("w_scale", ("matrix", "output")),
             ("placement", ("low", "high", "middle")),
@@ -156,6 +165,14 @@ class ArrayConfig:
                 "slices need `cells` > 1 and a number of `levels`, the base of the digits",
                 f"cells={self.cells}, levels={self.levels}",
                 'For example cells=2, levels=16, or cell_code="average".',
+            )
+
+    def _check_layout(self) -> None:
+        if self.layout == "folded" and (self.cells > 1 or self.recompute):
+            raise broken_rule(
+                "a folded array holds one pair a weight and is reduced once",
+                f"cells={self.cells}, recompute={self.recompute}",
+                'Leave both out, or use layout="tiled".',
             )
 
     @property

@@ -4,6 +4,7 @@ from xbarspice.mapping import ArrayConfig
 from xbarspice.nn.arrays import PhysicalArray, arrays, put_conductances, tiles
 from xbarspice.nn.attention import CrossbarMultiheadAttention
 from xbarspice.nn.convert import convert, copy_circuit, program, to_torch
+from xbarspice.nn.converters import RangeRecord, quantise
 from xbarspice.nn.convolution import (
     CrossbarConv1d,
     CrossbarConv2d,
@@ -16,7 +17,7 @@ from xbarspice.nn.coverage import Coverage, coverage
 from xbarspice.nn.graph import register_operator
 from xbarspice.nn.layers import CrossbarLayer, crossbar_layers
 from xbarspice.nn.linear import CrossbarLinear
-from xbarspice.nn.matrix import ArrayMatrix, RangeRecord, quantise
+from xbarspice.nn.matrix import ArrayMatrix
 from xbarspice.nn.recurrent import (
     CrossbarGRU,
     CrossbarGRUCell,

@@ -29,7 +29,7 @@ class PhysicalArray:
     Attributes:
         name: in the model, such as ``"fc1[0,0,1]"``.
         crossbar: as programmed, with the line ends of its first read.
-        tiles: its reads, in order.
+        tiles: its reads; of a folded array the one from word to bit lines comes first.
     """
 
     name: str
@@ -52,6 +52,8 @@ def arrays(circuit: nn.Module) -> list[PhysicalArray]:
     by_name: dict[str, list[Tile]] = {}
     for tile in tiles(circuit):
         by_name.setdefault(tile.array, []).append(tile)
+    for group in by_name.values():
+        group.sort(key=lambda tile: tile.read.reverse)
     return [
         PhysicalArray(name=name, crossbar=group[0].crossbar, tiles=tuple(group))
         for name, group in by_name.items()
@@ -92,7 +94,7 @@ def put_conductances(circuit: nn.Module, G: Mapping[str, npt.ArrayLike] | None) 
             if tile.matrix not in changed:
                 changed[tile.matrix] = _whole(circuit, tile.matrix)
             part = np.s_[tile.group, slice(*tile.lines), slice(*tile.columns)]
-            changed[tile.matrix][part] = value
+            changed[tile.matrix][part] = tile.read.take(value)
     for name, value in changed.items():
         matrices[name].conductances = torch.from_numpy(value)
 

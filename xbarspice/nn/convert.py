@@ -19,6 +19,7 @@ from xbarspice.nn import origin, ranges
 from xbarspice.nn.batchnorm import fold
 from xbarspice.nn.coverage import ATTRIBUTE as PRODUCTS
 from xbarspice.nn.coverage import measure
+from xbarspice.nn.folded import fold_together
 from xbarspice.nn.graph import lift
 from xbarspice.nn.layers import CrossbarLayer, crossbar_layers
 from xbarspice.nn.registry import layer_types, registered_parent, replacement
@@ -87,6 +88,7 @@ def convert(
         if id(layer) not in made:
             made[id(layer)] = _on_arrays(name, layer, own, seed)
     out = _replace(out, {key: (lambda _, new=new: new) for key, new in made.items()})
+    fold_together(list(crossbar_layers(out).values()))
     _bypass_fused(out)
     watch(out)
     if calibrate is not None:

@@ -2,94 +2,33 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from xbarspice import engines
-from xbarspice.array import Crossbar
 from xbarspice.config import child_seed
-from xbarspice.engines import Engine
 from xbarspice.errors import XbarspiceError, broken_rule
-from xbarspice.mapping import ArrayConfig, Tiling
-from xbarspice.mapping.tiling import edges
-from xbarspice.nn.pairs import Programmed, combine_cells, ideal_differences, place, straight_through
+from xbarspice.mapping import ArrayConfig
+from xbarspice.nn.converters import RangeRecord, quantise
+from xbarspice.nn.folded import Folded
+from xbarspice.nn.pairs import Programmed, combine_cells, ideal_differences, place
 from xbarspice.nn.through import Answer, Run, running
 from xbarspice.nn.tile import Tile
+from xbarspice.nn.tiled import Tiled
 from xbarspice.surrogate.torch_boundary import between_graphs, refuse_transforms
-from xbarspice.surrogate.torch_matrix import effective_matrix, pair_matrix
-from xbarspice.surrogate.torch_solve import solve
 
-__all__ = ["ArrayMatrix", "Product", "RangeRecord", "quantise"]
-
-
-def quantise(x: Tensor, bits: int | None, full_scale: float | Tensor) -> Tensor:
-    """Round to ``2^bits - 1`` levels over [-full_scale, full_scale].
-
-    The gradient goes straight through: it is 1 inside the range and 0 where the value was clipped
-    (Bengio et al. 2013, arXiv:1308.3432). `bits` None returns `x` itself.
-    """
-    if bits is None:
-        return x
-    full = torch.as_tensor(full_scale, dtype=x.dtype, device=x.device)
-    step = full / (2 ** (bits - 1) - 1)
-    rounded = (torch.maximum(torch.minimum(x, full), -full) / step).round() * step
-    return straight_through(rounded, x, x.abs() <= full)
-
-
-@dataclass(kw_only=True)
-class RangeRecord:
-    """Inputs of a matrix against its range, over all calls since `reset`.
-
-    Attributes:
-        vectors: input vectors seen.
-        values: input values seen.
-        beyond: values beyond ``x_scale``.
-        largest: largest ``|x - x_centre|``.
-        position: index of the input with the largest value.
-        saturated: current differences beyond an ADC's range.
-    """
-
-    vectors: int = 0
-    values: int = 0
-    beyond: int = 0
-    largest: float = 0.0
-    position: int = 0
-    saturated: int = 0
-
-    def reset(self) -> None:
-        """Forget all calls."""
-        self.__init__()
-
-    def add(self, x: Tensor, x_scale: float) -> None:
-        """Count the inputs (vectors, groups, inputs) of one call."""
-        self.vectors += x.shape[0]
-        self.values += x.numel()
-        if not x.numel():
-            return
-        low, high = x.detach().aminmax()
-        largest = max(-float(low), float(high))
-        if largest <= min(self.largest, x_scale):
-            return
-        size = x.detach().abs()
-        if largest > self.largest:
-            self.largest = largest
-            self.position = int(size.amax(dim=(0, 1)).argmax())
-        if largest > x_scale:
-            self.beyond += int((size > x_scale).sum())
+__all__ = ["ArrayMatrix", "Product"]
 
 
 @dataclass(kw_only=True, eq=False)
 class _Kept:
-    """An effective matrix and the weights that it belongs to."""
+    """An effective matrix and what it belongs to: the parameters on its arrays, and the rest."""
 
-    weight: Tensor
-    bias: Tensor | None
+    sources: tuple[Tensor | None, ...]
     config: ArrayConfig
     state: tuple[Any, ...]
     affine: tuple[Tensor, Tensor | None]
@@ -113,6 +52,7 @@ class ArrayMatrix:
         conductances: what stands on the arrays in `eval` whatever the weights are, S, (groups,
             lines, columns); None: what the weights and the transfer say. See
             `nn.put_conductances`.
+        folded: the array that it shares with another matrix, if `config.layout` is "folded".
     """
 
     config: ArrayConfig
@@ -123,19 +63,17 @@ class ArrayMatrix:
     draws: int = 0
     ranges: RangeRecord = field(default_factory=RangeRecord)
     conductances: Tensor | None = None
+    folded: Folded | None = None
     _kept: _Kept | None = field(default=None, repr=False)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ArrayMatrix:
-        return self._copy()
+        memo[id(self)] = out = copy.copy(self)  # the configuration is frozen: it is shared
+        out.ranges, out._kept = replace(self.ranges), None
+        out.folded = copy.deepcopy(self.folded, memo)
+        return out
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_kept": None}
-
-    def _copy(self) -> ArrayMatrix:
-        return ArrayMatrix(
-            self.config, self.bias_line, self.name, self.seed, self.transfer, self.draws,
-            RangeRecord(**self.ranges.__dict__), self.conductances,
-        )  # fmt: skip
 
     @property
     def is_affine(self) -> bool:
@@ -143,9 +81,21 @@ class ArrayMatrix:
         return self.config.model.linear and self.config.adc_bits is None
 
     @property
-    def tiling(self) -> Tiling:
-        """How the matrix is cut into arrays."""
-        return Tiling(rows=self.config.tile_rows, cols=self.config.tile_cols, pairs=True)
+    def layout(self) -> Tiled | Folded:
+        """Where the matrix stands.
+
+        Raises:
+            InputError: on a folded array without the other matrix.
+        """
+        if self.config.layout == "tiled":
+            return Tiled()
+        if self.folded is None:
+            raise broken_rule(
+                "a folded array needs both of its layers",
+                f"`{self.name}` alone",
+                "Put the whole model on arrays with xb.nn.convert.",
+            )
+        return self.folded
 
     def line(self, bias: Tensor | None) -> Tensor | None:
         """The bias if it is a word line."""
@@ -153,38 +103,39 @@ class ArrayMatrix:
 
     def programmed(self, weight: Tensor, bias: Tensor | None, *, training: bool) -> Programmed:
         """The conductances that stand on the arrays, with errors where there are any."""
-        out = place(weight, self.line(bias), self.config)
-        if self.conductances is not None and not training:
-            return replace(out, G=self.conductances.to(out.G))
+        placed = place(weight, self.line(bias), self.config)
+        return self.layout.program(self, placed, training=training)
+
+    def generator(
+        self, *, training: bool, name: str = "", seed: int | None = None
+    ) -> torch.Generator | None:
+        """Random numbers for the errors on its arrays; None if they have none.
+
+        `name` and `seed` are those of an array that it shares with another matrix.
+        """
         if self.config.variation is None or (self.transfer is None and not training):
-            return out
+            return None
+        number = f"transfer {self.transfer}"
         if training:
             self.draws += 1
             number = f"training draw {self.draws}"
-        else:
-            number = f"transfer {self.transfer}"
-        generator = torch.Generator().manual_seed(child_seed(self.seed, f"{self.name}: {number}"))
-        tiling = self.tiling
-        changed = [self.config.variation.apply(s, generator) for s in tiling.stacks(out.G)]
-        G = tiling.join(changed, torch.empty_like(out.G))
-        return Programmed(G=G, sum_scale=out.sum_scale, V_bias=out.V_bias)
+        own = child_seed(self.seed if seed is None else seed, f"{name or self.name}: {number}")
+        return torch.Generator().manual_seed(own)
 
     def affine(self, product: Product) -> tuple[Tensor, Tensor | None]:
         """The affine map of linear arrays, kept as long as no gradient by the weights is wanted."""
-        weight, bias = product.weight, product.bias
-        sources = [t for t in (weight, bias) if t is not None]
-        wanted = torch.is_grad_enabled() and any(t.requires_grad for t in sources)
+        sources = product.sources
+        wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in sources)
         if wanted or (product.training and self.config.variation is not None):
             self._kept = None
             return self._reduced(product)
-        state = (self.transfer, id(self.conductances), weight.device, weight.dtype)
+        state = (self.transfer, id(self.conductances), product.weight.device, product.weight.dtype)
         kept = self._kept
-        if kept is None or not _same(kept, weight, bias, self.config, state):
+        if kept is None or not _same(kept, sources, self.config, state):
             with torch.no_grad():
                 affine = self._reduced(product)
             kept = self._kept = _Kept(
-                weight=weight.detach().clone(),
-                bias=None if bias is None else bias.detach().clone(),
+                sources=tuple(None if t is None else t.detach().clone() for t in sources),
                 config=self.config,
                 state=state,
                 affine=affine,
@@ -193,8 +144,7 @@ class ArrayMatrix:
 
     def _reduced(self, product: Product) -> tuple[Tensor, Tensor | None]:
         programmed = product.programmed()
-        wires, keep = self.config.wires, not self.config.recompute
-        whole = pair_matrix(programmed.G, self.tiling, wires, keep=keep)
+        whole = self.layout.matrix(programmed, self.config)
         return _affine_of(whole, programmed, self.config)
 
     def voltages(self, x: Tensor, V_bias: Tensor | None) -> Tensor:
@@ -213,54 +163,25 @@ class ArrayMatrix:
             return None
         if self.config.adc_range is not None:
             return torch.as_tensor(self.config.adc_range, dtype=G.dtype, device=G.device)
-        size = ideal_differences(G.detach()).abs()
-        bands = Tiling(rows=self.config.tile_rows, cols=size.shape[-1]).stacks(size)
+        bands = self.layout.bands(ideal_differences(G.detach()).abs(), self.config)
         largest = max(float(band.sum(dim=-2).amax()) for band in bands)
         return torch.as_tensor(largest * self.config.V_read, dtype=G.dtype, device=G.device)
 
-    def currents(self, tiles: Tensor, drive: Tensor, engine: Engine | None) -> Tensor:
-        """Column currents, A, (vectors, groups, down, across, cols), of a stack of tiles."""
-        config = self.config
-        if engine is not None:
-            crossbar = Crossbar(tiles.detach().cpu().numpy(), **config.wires, device=config.model)
-            V_in = np.broadcast_to(
-                drive.detach().cpu().numpy(), (*drive.shape[:-2], *tiles.shape[-3:-1])
-            )
-            I_out = engines.solve(crossbar, V_in, engine=engine, outside="ignore").I_out
-            return torch.from_numpy(np.ascontiguousarray(I_out)).to(tiles.device, drive.dtype)
-        if config.model.linear:
-            matrix = effective_matrix(tiles, **config.wires)
-            return torch.einsum("ngakr,gabrc->ngabc", drive, matrix)
-        own = drive.expand(*drive.shape[:-2], *tiles.shape[-3:-1])
-        return solve(tiles, own, device=config.model, **config.wires).I_out
-
     def size(self, weight: Tensor) -> tuple[int, int]:
-        """Arrays and devices that a weight (groups, outputs, inputs) takes."""
+        """Arrays and devices that a weight (groups, outputs, inputs) takes.
+
+        An array that two matrices share counts with the one that is read first.
+        """
         groups, outputs, inputs = weight.shape
-        lines, pairs = inputs + self.bias_line, outputs * self.config.cells
-        tiles = sum(r.down * r.across for r in self.tiling.regions((lines, 2 * pairs)))
-        return groups * tiles, groups * lines * 2 * pairs
+        pairs = outputs * self.config.cells
+        arrays, devices = self.layout.size(self, inputs + self.bias_line, 2 * pairs)
+        return groups * arrays, groups * devices
 
     def tiles(self, weight: Tensor, bias: Tensor | None) -> Iterator[Tile]:
         """The arrays of the matrix as programmed, group by group, by rows of tiles."""
         with torch.no_grad():
-            G = self.programmed(weight, bias, training=False).G.cpu().numpy()
-        down = edges(G.shape[-2], self.config.tile_rows)
-        across = [2 * k for k in edges(G.shape[-1] // 2, self.config.tile_cols // 2)]
-        for group in range(len(G)):
-            for row, lines in enumerate(pairwise(down)):
-                for col, columns in enumerate(pairwise(across)):
-                    part = G[group, slice(*lines), slice(*columns)]
-                    yield Tile(
-                        matrix=self.name,
-                        group=group,
-                        row=row,
-                        col=col,
-                        lines=lines,
-                        columns=columns,
-                        config=self.config,
-                        crossbar=Crossbar(part, **self.config.wires, device=self.config.model),
-                    )
+            programmed = self.programmed(weight, bias, training=False)
+        yield from self.layout.tiles(self, programmed)
 
 
 @between_graphs
@@ -289,6 +210,11 @@ class Product:
     _affine: tuple[Tensor, Tensor | None] | None = None
     _lossless: tuple[Tensor, Tensor | None] | None = None
 
+    @property
+    def sources(self) -> tuple[Tensor | None, ...]:
+        """All parameters that stand on the arrays."""
+        return self.weight, self.bias, *self.matrix.layout.sources()
+
     def __call__(self, x: Tensor) -> Tensor:
         """``x @ weight.mT + bias`` as the arrays compute it.
 
@@ -306,7 +232,7 @@ class Product:
 
     def compute(self, x: Tensor) -> Tensor:
         """What a call computes, outside any graph that torch compiles."""
-        refuse_transforms("a layer on arrays", x, self.weight, self.bias)
+        refuse_transforms("a layer on arrays", x, *self.sources)
         kind = x.dtype
         if not x.is_floating_point():
             raise broken_rule(
@@ -377,21 +303,16 @@ class Product:
         unrounded: dict[int, list[Tensor]] = {}
         currents = []
         full = m.adc_range(G)
-        regions = m.tiling.regions(tuple(G.shape))
-        for region, tiles in zip(regions, m.tiling.stacks(G), strict=True):
-            stop = region.top + region.down * region.rows
-            drive = volts[..., region.top : stop].unflatten(-1, (region.down, 1, region.rows))
-            current = m.currents(tiles, drive, run.engine)
+        for top, current, difference in m.layout.currents(programmed, volts, m.config, run.engine):
             currents.append(current.detach())
-            difference = current[..., 0::2] - current[..., 1::2]
             if run.see_differences is not None:
                 run.see_differences(m, difference)
             if full is not None:
                 m.ranges.saturated += int((difference.detach().abs() > full).sum())
                 within = torch.maximum(torch.minimum(difference.detach(), full), -full)
-                unrounded.setdefault(region.top, []).append(within.sum(dim=2).flatten(-2))
+                unrounded.setdefault(top, []).append(within.sum(dim=2).flatten(-2))
                 difference = quantise(difference, m.config.adc_bits, full)
-            bands.setdefault(region.top, []).append(difference.sum(dim=2).flatten(-2))
+            bands.setdefault(top, []).append(difference.sum(dim=2).flatten(-2))
         if run.keep:
             kept = Answer(matrix=m.name, V_in=volts.detach(), G=G.detach(), I_out=currents)
             run.answers.append(kept)
@@ -406,7 +327,7 @@ class Product:
         return sums.to(x.dtype)
 
     def _without_gradient(self, sums: Tensor, x: Tensor, engine: str) -> Tensor:
-        sources = [t for t in (x, self.weight, self.bias) if t is not None and t.requires_grad]
+        sources = [t for t in (x, *self.sources) if t is not None and t.requires_grad]
         if not sources or not torch.is_grad_enabled():
             return sums.detach()
         return _NoGradient.apply(engine, sums.detach(), *sources)  # type: ignore[no-any-return]
@@ -441,18 +362,18 @@ def _apply(x: Tensor, matrix: Tensor, offset: Tensor | None) -> Tensor:
 
 
 def _same(
-    kept: _Kept, weight: Tensor, bias: Tensor | None, config: ArrayConfig, state: tuple[Any, ...]
+    kept: _Kept, sources: tuple[Tensor | None, ...], config: ArrayConfig, state: tuple[Any, ...]
 ) -> bool:
-    """Whether a kept matrix belongs to these weights: their values are compared.
+    """Whether a kept matrix belongs to these parameters: their values are compared.
 
     A tensor's version does not count changes through `.data` or a NumPy view.
     """
-    if kept.config is not config or kept.state != state or kept.weight.shape != weight.shape:
+    if kept.config is not config or kept.state != state:
         return False
-    if (bias is None) != (kept.bias is None):
-        return False
-    return torch.equal(kept.weight, weight) and (
-        bias is None or kept.bias is None or torch.equal(kept.bias, bias)
+    return all(
+        (a is None and b is None)
+        or (a is not None and b is not None and a.shape == b.shape and torch.equal(a, b))
+        for a, b in zip(kept.sources, sources, strict=True)
     )
 
 

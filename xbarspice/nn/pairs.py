@@ -39,11 +39,14 @@ class Programmed:
             there is one.
         sum_scale: weighted sum for a current difference of 1 A: a number, or (groups, outputs).
         V_bias: voltage of the bias line, V; None without one.
+        array: all devices of the array that the matrix shares with another one, S, (rows, cols);
+            None where it has arrays of its own.
     """
 
     G: Tensor
     sum_scale: Tensor
     V_bias: Tensor | None
+    array: Tensor | None = None
 
 
 def place(weight: Tensor, bias: Tensor | None, config: ArrayConfig) -> Programmed:

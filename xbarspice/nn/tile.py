@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from xbarspice.array import Crossbar
 from xbarspice.mapping import ArrayConfig
+from xbarspice.mapping.reads import Read
 from xbarspice.solution import Solution
 
 __all__ = ["Tile"]
@@ -26,7 +27,9 @@ class Tile:
         lines: first and last + 1 of the matrix's lines on this array (inputs, then the bias).
         columns: first and last + 1 of its columns, even +, odd -.
         config: how the matrix stands on arrays.
-        crossbar: the array as programmed, with the line ends of this read.
+        crossbar: the array as programmed, with the line ends and leads of this read.
+        read: which lines of the array carry the matrix.
+        array: name of the physical array that it stands on.
     """
 
     matrix: str
@@ -37,6 +40,8 @@ class Tile:
     columns: tuple[int, int]
     config: ArrayConfig
     crossbar: Crossbar
+    read: Read
+    array: str
 
     @property
     def name(self) -> str:
@@ -44,14 +49,25 @@ class Tile:
         return f"{self.matrix}[{self.group},{self.row},{self.col}]"
 
     @property
-    def array(self) -> str:
-        """Name of the physical array that it stands on."""
-        return self.name
+    def size(self) -> int:
+        """Lines of the matrix on this array: voltages that `drive` takes."""
+        return self.lines[1] - self.lines[0]
 
     def drive(self, volts: Array) -> tuple[Array, Array]:
-        """Line voltages (V_in, V_out), V, for the voltages (vectors, lines) of its lines."""
-        return volts, np.zeros((len(volts), self.crossbar.cols))
+        """Line voltages (V_in, V_out), V, (vectors, rows) and (vectors, cols), of the array.
+
+        Args:
+            volts: of the matrix's lines on it, V, (vectors, lines).
+        """
+        count = len(volts)
+        V_in, V_out = np.zeros((count, self.crossbar.rows)), np.zeros((count, self.crossbar.cols))
+        return self.read.drive(volts, V_in, V_out)
 
     def currents(self, solution: Solution) -> Array:
-        """Currents of its columns, A, (vectors, columns), of a solve with `drive`."""
-        return solution.I_out
+        """Currents into the sense nodes, A, of a solve with `drive`.
+
+        (vectors, columns) where pairs stand in two sensed lines, even +, odd -; (vectors, sums)
+        where they stand in two driven ones.
+        """
+        currents: Array = self.read.currents(solution.I_in, solution.I_out)
+        return currents.reshape(*currents.shape[:-2], -1)

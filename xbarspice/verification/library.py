@@ -311,7 +311,7 @@ class _Vectors:
         self.drives, self.probes, self.all_units, self.seed = drives, probes, all_units, seed
 
     def of(self, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
-        """Drives (drives, rows) and probes (probes, rows) of an array, V."""
+        """Drives (drives, lines) and probes (probes, lines) of an array, V."""
         V_read = self.V_read[tile.matrix]
         probes = dense_probes(tile, V_read, self.probes, self.seed)
         if self.all_units:
@@ -320,7 +320,7 @@ class _Vectors:
 
     def counts(self, tile: Tile) -> tuple[int, int]:
         """How many drives and probes an array has."""
-        extra = tile.crossbar.rows if self.all_units else 0
+        extra = tile.size if self.all_units else 0
         return len(self.drives.of(tile)), self.probes + extra
 
 

@@ -58,10 +58,10 @@ class Drives:
         self._kept[matrix.name] = values[first], lot[first]
 
     def of(self, tile: Tile) -> Array:
-        """The kept drives of one array, V, (drives, rows)."""
+        """The kept drives of one array, V, (drives, lines)."""
         kept = self._kept.get(tile.matrix)
         if kept is None:
-            return np.empty((0, tile.crossbar.rows))
+            return np.empty((0, tile.size))
         return kept[0][:, tile.group, slice(*tile.lines)]
 
 
@@ -96,24 +96,27 @@ def draw_sample(
 
 
 def dense_probes(tile: Tile, V_read: float, count: int, seed: int) -> Array:
-    """Line voltages drawn uniformly from [-V_read, V_read], V, (count, rows)."""
+    """Voltages of its lines drawn uniformly from [-V_read, V_read], V, (count, lines)."""
     rng = child_rng(seed, f"probe of {tile.name}")
-    return rng.uniform(-V_read, V_read, size=(count, tile.crossbar.rows))
+    return rng.uniform(-V_read, V_read, size=(count, tile.size))
 
 
 def unit_vectors(tile: Tile, V_read: float) -> Array:
     """One vector a line, V."""
-    return V_read * np.eye(tile.crossbar.rows)
+    return V_read * np.eye(tile.size)
 
 
 def tile_item(
     tile: Tile, drives: Array, probes: Array, reference: str, judged: Sequence[str]
 ) -> dict[str, Any]:
     """The work item of one array for `campaign.run` with `campaign.compare_item`."""
+    V_in, V_out = tile.drive(np.concatenate([drives, probes]))
     return {
         "label": tile.name,
         "crossbar": tile.crossbar,
-        "V_in": np.concatenate([drives, probes]),
+        "read": tile.read,
+        "V_in": V_in,
+        "V_out": V_out,
         "drives": len(drives),
         "reference": reference,
         "engines": list(judged),

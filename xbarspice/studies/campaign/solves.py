@@ -12,6 +12,7 @@ from xbarspice import engines
 from xbarspice.array import Crossbar
 from xbarspice.errors import broken_rule
 from xbarspice.mapping import MappedNetwork
+from xbarspice.mapping.reads import Read
 from xbarspice.solution import Stats
 from xbarspice.studies.inference import infer
 
@@ -99,33 +100,41 @@ def infer_item(parameters: Mapping[str, Any], *, x: Any = None, y: Any = None) -
 
 
 def compare_item(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Solve one array by the reference and the judged engines, and compare their columns.
+    """Solve one array by the reference and the judged engines, and compare the sensed currents.
+
+    Args:
+        parameters: crossbar, read (`mapping.reads.Read`: its sensed lines), V_in and V_out (V,
+            (vectors, rows) and (vectors, cols)), drives (how many of the vectors are the model's
+            own, before the probes), reference and engines (their names).
 
     Returns:
         By engine ``worst``, ``column``, ``vector`` and ``bound``, what the engine itself could say
         of its error over ``I_max`` (not what is measured against a third answer: two errors of any
         size explain their difference); and of the reference the same ``bound``, ``I_max`` (A),
-        ``I_out`` (A, (vectors, cols)), ``seconds``, ``method``, ``notes``, ``power`` (W, mean over
-        the drives) and ``least_voltage`` (V): the least voltage that any device has in the
-        best of the probes.
+        ``currents`` (A, (vectors, sensed lines)), ``seconds``, ``method``, ``notes``, ``power`` (W,
+        mean over the drives) and ``least_voltage`` (V): the least voltage that any device of the
+        read has in the best of the probes.
     """
-    crossbar, V_in = parameters["crossbar"], parameters["V_in"]
-    golden = engines.solve(crossbar, V_in, engine=parameters["reference"])
-    I_max = float(np.max(np.abs(golden.I_out))) or 1.0
+    crossbar, read = parameters["crossbar"], parameters["read"]
+    V_in, V_out = parameters["V_in"], parameters["V_out"]
+    golden = engines.solve(crossbar, V_in, V_out, engine=parameters["reference"])
+    wanted = read.currents(golden.I_in, golden.I_out).reshape(len(V_in), -1)
+    I_max = float(np.max(np.abs(wanted))) or 1.0
     out: dict[str, Any] = {
         "I_max": I_max,
-        "I_out": golden.I_out,
+        "currents": wanted,
         "seconds": golden.stats.seconds,
         "method": golden.stats.method,
         "notes": "; ".join(golden.stats.notes),
         "bound": golden.error_at_most / I_max,
     }
     first = int(parameters["drives"])
-    power = (V_in * golden.I_in).sum(axis=1)
+    power = (V_in * golden.I_in).sum(axis=1) - (V_out * golden.I_out).sum(axis=1)
     out["power"] = float(power[:first].mean()) if first else 0.0
     for name in parameters["engines"]:
-        answer = engines.solve(crossbar, V_in, engine=name)
-        error = np.abs(answer.I_out - golden.I_out) / I_max
+        answer = engines.solve(crossbar, V_in, V_out, engine=name)
+        currents = read.currents(answer.I_in, answer.I_out).reshape(wanted.shape)
+        error = np.abs(currents - wanted) / I_max
         vector, column = np.unravel_index(np.argmax(error), error.shape)
         out[name] = {
             "worst": float(error[vector, column]),
@@ -133,14 +142,18 @@ def compare_item(parameters: Mapping[str, Any]) -> dict[str, Any]:
             "column": int(column),
             "bound": answer.error_at_most / I_max,
         }
-    out["least_voltage"] = _least_voltage(crossbar, V_in[first:])
+    out["least_voltage"] = _least_voltage(crossbar, read, V_in[first:], V_out[first:])
     return out
 
 
-def _least_voltage(crossbar: Any, probes: Array) -> float:
-    """Over all devices, the least of the largest voltage that the probes put across each, V."""
-    if not len(probes):
+def _least_voltage(crossbar: Crossbar, read: Read, V_in: Array, V_out: Array) -> float:
+    """Over all devices of the read, the least of the largest voltage that probes put across each.
+
+    In V; the devices of another read of the same array are left out.
+    """
+    if not len(V_in):
         return 0.0
-    answer = engines.solve(crossbar, probes, engine="surrogate", full=True)
-    across = np.abs(answer.V_wl - answer.V_bl).max(axis=0)
-    return float(across[crossbar.G > 0].min()) if (crossbar.G > 0).any() else 0.0
+    answer = engines.solve(crossbar, V_in, V_out, engine="surrogate", full=True)
+    across = read.take(np.abs(answer.V_wl - answer.V_bl).max(axis=0))
+    present = read.take(crossbar.G) > 0
+    return float(across[present].min()) if present.any() else 0.0

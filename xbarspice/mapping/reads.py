@@ -1,0 +1,118 @@
+"""Which lines of an array carry a weight matrix while it is read, for NumPy and torch alike.
+
+A weight is a pair of devices. It stands either in two lines whose currents are subtracted, or in
+two lines that are driven with +V and -V.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xbarspice.array import READ, End, LineEnds
+
+__all__ = ["Read", "differences", "first_folded_read", "second_folded_read", "tiled_read"]
+
+Index = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Read:
+    """One reading pass of an array.
+
+    Attributes:
+        lines_in: number of the line that each input drives, (inputs, 1), or of the two lines that
+            are driven with +V and -V, (inputs, 2).
+        lines_out: number of the line that is sensed for each sum, (sums, 1), or of the two whose
+            currents are subtracted, (sums, 2).
+        reverse: inputs drive the bit lines and the word lines are sensed.
+    """
+
+    lines_in: Index
+    lines_out: Index
+    reverse: bool = False
+
+    @property
+    def ends(self) -> LineEnds:
+        """Line ends in this pass.
+
+        In a reverse pass no word line carries an input; one that is held at 0 V beside the sensed
+        ones is the same circuit, so that all are called sensed.
+        """
+        return LineEnds(wl_left=End.SENSED, bl_bottom=End.DRIVEN) if self.reverse else READ
+
+    def wires(self, wires: dict[str, Any]) -> dict[str, Any]:
+        """Resistances of a `Crossbar` in this pass, ohm, from those of the array.
+
+        A line end has one lead, whichever way it is used: the array's `R_driver` is that of the
+        word lines, `R_sense` that of the bit lines. A reverse pass drives bit lines and senses word
+        lines, so that the two change places in it.
+        """
+        if not self.reverse:
+            return wires
+        return {**wires, "R_driver": wires["R_sense"], "R_sense": wires["R_driver"]}
+
+    def drive(self, volts: Any, V_in: Any, V_out: Any) -> tuple[Any, Any]:
+        """Write the voltages of the inputs, V, (..., inputs), into those of all lines.
+
+        `V_in` (..., rows) and `V_out` (..., cols) hold 0; they are changed and returned.
+        """
+        lines = V_out if self.reverse else V_in
+        for sign, column in zip((1.0, -1.0), self.lines_in.T, strict=False):
+            lines[..., column] = sign * volts
+        return V_in, V_out
+
+    def currents(self, I_in: Any, I_out: Any) -> Any:
+        """Current into the sense node of every sensed line, A, (..., sums, 1 or 2)."""
+        return -I_in[..., self.lines_out] if self.reverse else I_out[..., self.lines_out]
+
+    def take(self, G: Any) -> Any:
+        """Pairs of the matrix, (..., inputs, 2 * sums), from devices, (..., rows, cols)."""
+        rows, cols = self._devices()
+        return G[..., rows, cols]
+
+    def put(self, pairs: Any, G: Any) -> Any:
+        """Write pairs of the matrix, as `take` gives them, into `G`, which is returned."""
+        rows, cols = self._devices()
+        G[..., rows, cols] = pairs
+        return G
+
+    def _devices(self) -> tuple[Index, Index]:
+        """Row and column of the device of each input and column of the matrix, even columns +."""
+        shape = (*self.lines_in.shape[:1], *self.lines_out.shape[:1], 2)
+        inputs = np.array(np.broadcast_to(self.lines_in[:, None, :], shape)).reshape(shape[0], -1)
+        sums = np.array(np.broadcast_to(self.lines_out[None, :, :], shape)).reshape(shape[0], -1)
+        return (sums, inputs) if self.reverse else (inputs, sums)
+
+
+def differences(currents: Any) -> Any:
+    """The difference of two currents, or the one current, A, (..., sums) of (..., sums, 1 or 2)."""
+    return currents[..., 0] - currents[..., 1] if currents.shape[-1] == 2 else currents[..., 0]
+
+
+def tiled_read(rows: int, cols: int) -> Read:
+    """Inputs on the word lines, pairs in neighbouring bit lines, even +, odd -."""
+    return Read(
+        lines_in=np.arange(rows)[:, None],
+        lines_out=np.arange(cols).reshape(-1, 2),
+    )
+
+
+def first_folded_read(inputs: int, hidden: int) -> Read:
+    """Word lines ``2 i`` and ``2 i + 1`` carry +V and -V of input i; bit lines are the sums."""
+    return Read(
+        lines_in=np.arange(2 * inputs).reshape(-1, 2),
+        lines_out=np.arange(hidden)[:, None],
+    )
+
+
+def second_folded_read(top: int, hidden: int, outputs: int) -> Read:
+    """Bit lines carry the hidden values; two word lines an output are sensed, from `top` on."""
+    return Read(
+        lines_in=np.arange(hidden)[:, None],
+        lines_out=top + np.arange(2 * outputs).reshape(-1, 2),
+        reverse=True,
+    )

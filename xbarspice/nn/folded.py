@@ -1,0 +1,258 @@
+"""The folded layout: two Linear layers on one array that is read in two passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from xbarspice import engines
+from xbarspice.array import Crossbar
+from xbarspice.engines import Engine
+from xbarspice.errors import broken_rule
+from xbarspice.mapping import ArrayConfig
+from xbarspice.mapping.reads import Read, differences, first_folded_read, second_folded_read
+from xbarspice.nn.pairs import Programmed, place
+from xbarspice.nn.tile import Tile
+from xbarspice.surrogate.torch_matrix import effective_matrix
+from xbarspice.surrogate.torch_solve import solve
+
+if TYPE_CHECKING:
+    from xbarspice.nn.layers import CrossbarLayer
+    from xbarspice.nn.matrix import ArrayMatrix
+
+__all__ = ["Folded", "fold_together"]
+
+KEY = "weight"
+"""Name of the one matrix of a Linear layer."""
+
+
+@dataclass(eq=False, kw_only=True)
+class Folded:
+    """How one of two matrices is programmed, solved and described on the array that both share.
+
+    It holds the layers, not their weights: those stay ordinary parameters.
+
+    Attributes:
+        layers: whose weights stand on the array, in the order of its two reads.
+        number: which of them is read, 0 or 1.
+    """
+
+    layers: tuple[CrossbarLayer, CrossbarLayer]
+    number: int
+
+    @property
+    def name(self) -> str:
+        """Name of the array: those of both matrices."""
+        return "+".join(layer.matrices[KEY].name for layer in self.layers)
+
+    @property
+    def reads(self) -> tuple[Read, Read]:
+        """Both reads: of the first matrix, and in reverse of the second."""
+        (hidden, inputs), (outputs, _) = (layer.parameter(KEY).shape for layer in self.layers)
+        lines = inputs + self.layers[0].matrices[KEY].bias_line
+        return first_folded_read(lines, hidden), second_folded_read(2 * lines, hidden, outputs)
+
+    @property
+    def read(self) -> Read:
+        """This read."""
+        return self.reads[self.number]
+
+    def sources(self) -> tuple[Tensor | None, ...]:
+        """Parameters of the other layer."""
+        other = self.layers[1 - self.number]
+        return other.parameter(KEY), other.parameter("bias")
+
+    def program(self, matrix: ArrayMatrix, placed: Programmed, *, training: bool) -> Programmed:
+        """The array with both matrices on it, with errors where there are any."""
+        held = [layer.matrices[KEY].conductances for layer in self.layers]
+        parts = [placed.G, _pairs_of(self.layers[1 - self.number])]
+        if self.number:
+            parts.reverse()
+        if not training:
+            parts = [p if h is None else h.to(p) for p, h in zip(parts, held, strict=True)]
+        G = _joined(parts[0][0], parts[1][0])
+        measured = not training and any(h is not None for h in held)
+        generator = None if measured else self._generator(matrix, training)
+        if generator is not None:
+            G = matrix.config.variation.apply(G, generator)
+        return replace(placed, G=self.read.take(G)[None], array=G)
+
+    def _generator(self, matrix: ArrayMatrix, training: bool) -> torch.Generator | None:
+        """Both reads of a transfer see the same errors: those of the array."""
+        both = [layer.matrices[KEY] for layer in self.layers]
+        if not training and both[0].transfer != both[1].transfer:
+            raise broken_rule(
+                "both matrices of a folded array must hold one transfer",
+                [m.transfer for m in both],
+                "Set it with xb.nn.program(circuit, transfer).",
+            )
+        return matrix.generator(training=training, name=self.name, seed=both[0].seed)
+
+    def matrix(self, programmed: Programmed, config: ArrayConfig) -> Tensor:
+        """Differences of a linear array for 1 V, S, (1, lines, sums).
+
+        A passive network is reciprocal: the current into a word line for 1 V on a bit line is that
+        into the bit line for 1 V on the word line. So one effective matrix serves both reads.
+        """
+        if programmed.array is None:
+            raise AssertionError("a folded matrix is programmed with its array")
+        pairs = self.read.take(effective_matrix(programmed.array, **config.wires))
+        return (pairs[..., 0::2] - pairs[..., 1::2])[None]
+
+    def currents(
+        self, programmed: Programmed, volts: Tensor, config: ArrayConfig, engine: Engine | None
+    ) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Solve the array.
+
+        Yields:
+            Once: 0; currents into the sense nodes, A, (vectors, 1, 1, 1, columns of `Tile`); and
+            the differences, (vectors, 1, 1, 1, sums).
+        """
+        G, read = programmed.array, self.read
+        if G is None:
+            raise AssertionError("a folded matrix is programmed with its array")
+        count = len(volts)
+        zero_in, zero_out = volts.new_zeros(count, G.shape[0]), volts.new_zeros(count, G.shape[1])
+        V_in, V_out = read.drive(volts[:, 0], zero_in, zero_out)
+        current = read.currents(*_line_currents(G, V_in, V_out, read, config, engine))
+        yield 0, current.flatten(-2)[:, None, None, None], differences(current)[:, None, None, None]
+
+    def bands(self, values: Tensor, config: ArrayConfig) -> list[Tensor]:
+        """Values (groups, lines, pairs) cut into the lines that one array sums: all."""
+        return [values]
+
+    def size(self, matrix: ArrayMatrix, lines: int, columns: int) -> tuple[int, int]:
+        """Arrays and devices; the array counts with the matrix that is read first."""
+        return 1 - self.number, lines * columns
+
+    def tiles(self, matrix: ArrayMatrix, programmed: Programmed) -> Iterator[Tile]:
+        """The array in this read."""
+        if programmed.array is None:
+            raise AssertionError("a folded matrix is programmed with its array")
+        G = programmed.array.cpu().numpy()
+        yield Tile(
+            matrix=matrix.name,
+            group=0,
+            row=0,
+            col=0,
+            lines=(0, programmed.G.shape[-2]),
+            columns=(0, programmed.G.shape[-1]),
+            config=matrix.config,
+            crossbar=_crossbar(G, self.read, matrix.config),
+            read=self.read,
+            array=self.name,
+        )
+
+
+def _pairs_of(layer: CrossbarLayer) -> Tensor:
+    """Pairs of a layer's matrix without errors, S, (1, lines, 2 * outputs)."""
+    matrix, bias = layer.matrices[KEY], layer.parameter("bias")
+    line = None if bias is None else matrix.line(bias[None])
+    return place(layer.parameter(KEY)[None], line, matrix.config).G
+
+
+def _joined(first: Tensor, second: Tensor) -> Tensor:
+    """All devices, S, (rows, cols), of pairs (lines, 2 * hidden) and (hidden, 2 * outputs)."""
+    upper = first.unflatten(-1, (-1, 2)).transpose(1, 2).flatten(0, 1)
+    return torch.cat([upper, second.mT])
+
+
+def _crossbar(G: Any, read: Read, config: ArrayConfig) -> Crossbar:
+    return Crossbar(G, **read.wires(config.wires), device=config.model, ends=read.ends)
+
+
+def _line_currents(
+    G: Tensor,
+    V_in: Tensor,
+    V_out: Tensor,
+    read: Read,
+    config: ArrayConfig,
+    engine: Engine | None,
+) -> tuple[Tensor, Tensor]:
+    """Currents I_in and I_out, A, (vectors, rows) and (vectors, cols)."""
+    if engine is None:
+        answer = solve(
+            G, V_in, V_out, device=config.model, ends=read.ends, **read.wires(config.wires)
+        )
+        return answer.I_in, answer.I_out
+    volts = [v.detach().cpu().numpy() for v in (V_in, V_out)]
+    crossbar = _crossbar(G.detach().cpu().numpy(), read, config)
+    solution = engines.solve(crossbar, *volts, engine=engine, outside="ignore")
+    I_in, I_out = (
+        torch.tensor(current, device=G.device, dtype=V_in.dtype)
+        for current in (solution.I_in, solution.I_out)
+    )
+    return I_in, I_out
+
+
+def fold_together(layers: Sequence[CrossbarLayer]) -> None:
+    """Put the layers whose configuration says so on one folded array.
+
+    Args:
+        layers: all layers on arrays; the two that are folded in the order of their reads, or in
+            the other if only that fits.
+
+    Raises:
+        InputError: those with ``layout="folded"`` are not two Linear layers of which one feeds the
+            other, stand differently on arrays, or do not fit one array.
+    """
+    folded = [
+        layer
+        for layer in layers
+        if any(m.config.layout == "folded" for m in layer.matrices.values())
+    ]
+    if not folded:
+        return
+    pairs = [pair for pair in (folded, folded[::-1]) if _is_chain(pair)]
+    if not pairs:
+        raise broken_rule(
+            "a folded array takes exactly two Linear layers, the outputs of one being the inputs "
+            "of the other",
+            "; ".join(_described(layer) for layer in folded),
+            'Use layout="tiled", or name two layers in `config`.',
+        )
+    first, second = pairs[0]
+    matrices = [layer.matrices[KEY] for layer in (first, second)]
+    one, other = (replace(m.config, x_scale=1.0, adc_range=None) for m in matrices)
+    if one != other:
+        raise broken_rule(
+            "both layers on a folded array must have one configuration",
+            f"{_described(first)} and {_described(second)} with different ones",
+            "Give both the same ArrayConfig.",
+        )
+    matrices[0].bias_line = first.parameter("bias") is not None and one.bias == "array"
+    matrices[1].bias_line = False
+    both = (first, second)
+    for number, matrix in enumerate(matrices):
+        matrix.folded = Folded(layers=both, number=number)
+    _refuse_too_large(matrices[0].folded, one)
+
+
+def _is_chain(layers: Sequence[CrossbarLayer]) -> bool:
+    if len(layers) != 2 or any(layer.torch_type is not nn.Linear for layer in layers):
+        return False
+    return layers[0].parameter(KEY).shape[0] == layers[1].parameter(KEY).shape[1]
+
+
+def _described(layer: CrossbarLayer) -> str:
+    name = next(iter(layer.matrices.values())).name
+    sizes = "x".join(str(n) for n in layer.parameter(layer.weight_names[0]).shape)
+    return f"`{name}` ({layer.torch_type.__name__} {sizes})"
+
+
+def _refuse_too_large(folded: Folded | None, config: ArrayConfig) -> None:
+    if folded is None:
+        raise AssertionError("it has just been made")
+    first, second = folded.reads
+    rows, cols = int(second.lines_out.max()) + 1, len(first.lines_out)
+    if rows > config.tile_rows or cols > config.tile_cols:
+        raise broken_rule(
+            "a folded array needs room for two word lines an input, bias line and output, and one "
+            "bit line a hidden neuron",
+            f"{rows} x {cols} devices on tiles of {config.tile_rows} x {config.tile_cols}",
+            'Raise tile_rows and tile_cols, or use layout="tiled".',
+        )
