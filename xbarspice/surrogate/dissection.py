@@ -22,13 +22,14 @@ import numpy.typing as npt
 
 from xbarspice.array import Crossbar
 from xbarspice.errors import ConvergenceError, broken_rule
-from xbarspice.surrogate.dissection_kernels import forward, reverse, workspace
+from xbarspice.mapping.tiling import Tiling
+from xbarspice.surrogate.dissection_kernels import Places, forward, reverse, workspace
 from xbarspice.surrogate.dissection_plan import WIRES, Plan, plan_of, topology_of
 from xbarspice.surrogate.simd import LANES
 from xbarspice.surrogate.threads import share
 from xbarspice.surrogate.trust import warn_outside
 
-__all__ = ["Reduction", "effective_matrix", "reduce", "reduce_all", "reduce_stacks", "reverse_all"]
+__all__ = ["Reduction", "effective_matrix", "reduce", "reduce_pairs", "reverse_pairs"]
 
 KEEP_BYTES = 1 << 30
 """Largest memory for kept factors; beyond it, the reverse mode repeats the elimination."""
@@ -37,7 +38,7 @@ SPARE_BYTES = 1 << 28
 HUGE_PAGES = 1 << 22
 """NumPy asks for huge pages from this size on; small ones cost a miss for every row of a front."""
 WORTH_A_THREAD = 10_000
-"""Work (see `_work`) for which starting threads pays."""
+"""Effort (see `_Job`) for which starting threads pays."""
 
 
 def effective_matrix(
@@ -70,21 +71,28 @@ def effective_matrix(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reduction:
-    """Arrays reduced to their effective matrices, with what the reverse mode needs.
+    """Arrays of one shape reduced to their effective matrices, with what the reverse mode needs.
 
     Attributes:
-        G_eff: S, (arrays, rows, cols).
-        G: device conductances, S, (arrays, rows * cols).
+        out: G_eff, S, flat, or the differences of its pairs of columns.
+        G: device conductances, S, flat.
+        where: where the arrays stand in `G`.
         wires: conductances of `WIRES`, S, (4,); 0 stands for a resistance of exactly 0.
         plan: the elimination tree.
         panels: kept factors, or empty.
     """
 
-    G_eff: npt.NDArray[Any]
+    out: npt.NDArray[Any]
     G: npt.NDArray[Any]
+    where: Places
     wires: npt.NDArray[Any]
     plan: Plan
     panels: npt.NDArray[Any]
+
+    @property
+    def G_eff(self) -> npt.NDArray[Any]:
+        """Effective matrices, S, (arrays, rows, cols), of arrays that fill `G`."""
+        return self.out.reshape(-1, self.plan.rows, self.plan.cols)
 
     def reverse(self, M: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Gradients for ``M = dL/dG_eff``.
@@ -96,7 +104,8 @@ class Reduction:
             dL/dG (arrays, rows, cols), and dL/dR of `WIRES` summed over the arrays (4,); the latter
             is NaN for a resistance of exactly 0, whose nodes were merged.
         """
-        return reverse_all([self], [M])[0]
+        dG, (dR,) = _reverse([self], M)
+        return dG.reshape(self.G_eff.shape), dR
 
 
 def reduce(
@@ -112,33 +121,57 @@ def reduce(
     Raises:
         InputError: the device is not linear, or another dtype.
     """
-    return reduce_all([crossbar], dtype=dtype, keep=keep)[0]
+    if not crossbar.device.linear:
+        raise broken_rule(
+            "the effective matrix needs a linear device", repr(crossbar.device.name),
+            'Use device="ohmic", or solve for every input vector.',
+        )  # fmt: skip
+    if np.dtype(dtype) not in (np.float64, np.float32):
+        raise broken_rule("`dtype` must be float64 or float32", dtype, "Pass one of them.")
+    G = np.ascontiguousarray(crossbar.G_flat, dtype).ravel()
+    cells = crossbar.rows * crossbar.cols
+    where = Places(np.arange(0, G.size, cells), crossbar.cols)
+    R = np.array([getattr(crossbar, name) for name in WIRES])
+    plan = plan_of(topology_of(crossbar))
+    reduction = _unreduced(G, where, R, plan, keep, np.zeros_like(G))
+    _reduce([reduction])
+    return reduction
 
 
-def reduce_all(
-    crossbars: Sequence[Crossbar], *, dtype: npt.DTypeLike = np.float64, keep: bool = False
-) -> list[Reduction]:
-    """`reduce` for several shapes of arrays that share the cores."""
-    return _reduce([_prepared(crossbar, np.dtype(dtype), keep) for crossbar in crossbars])
-
-
-def reduce_stacks(
-    stacks: Sequence[npt.NDArray[Any]], wires: dict[str, float], *, keep: bool = False
-) -> list[Reduction]:
-    """`reduce_all` for ohmic arrays in read mode that are known to be in order.
+def reduce_pairs(
+    G: npt.NDArray[Any], tiling: Tiling, wires: dict[str, float], *, keep: bool = False
+) -> tuple[npt.NDArray[Any], list[Reduction]]:
+    """Differences of the effective columns of pairs, for ohmic tiles in read mode, in one pass.
 
     Args:
-        stacks: checked conductances, S, each (..., rows, cols), float64 or float32.
+        G: checked conductances, S, (..., lines, 2 * columns), float64 or float32; even columns +.
+        tiling: how the matrix is cut into arrays; with pairs.
         wires: `WIRES` in ohm.
         keep: as for `reduce`.
+
+    Returns:
+        The differences, S, (..., lines, columns), and the reductions of the stacks of tiles.
     """
-    out = []
-    for tiles in stacks:
-        rows, cols = tiles.shape[-2:]
-        R = np.array([wires[name] for name in WIRES], np.float64)
-        G = np.ascontiguousarray(tiles.reshape(-1, rows * cols))
-        out.append(_unreduced(G, R, _read_plan(rows, cols, tuple(R.tolist())), keep))
-    return _reduce(out)
+    lines, columns = G.shape[-2:]
+    out = np.zeros((*G.shape[:-1], columns // 2), G.dtype)
+    R = np.array([wires[name] for name in WIRES], np.float64)
+    flat = np.ascontiguousarray(G).ravel()
+    wholes = np.arange(0, flat.size, lines * columns)
+    reductions = []
+    for r in tiling.regions(G.shape):
+        down = (r.top + r.rows * np.arange(r.down)) * columns
+        across = r.left + r.cols * np.arange(r.across)
+        first = np.add.outer(np.add.outer(wholes, down), across).ravel()
+        plan = _read_plan(r.rows, r.cols, tuple(R.tolist()))
+        reductions.append(_unreduced(flat, Places(first, columns), R, plan, keep, out.ravel()))
+    _reduce(reductions)
+    return out, reductions
+
+
+def reverse_pairs(reductions: Sequence[Reduction], M: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """dL/dG (..., lines, 2 * columns) for M = dL/d(what `reduce_pairs` gave)."""
+    dG, _dR = _reverse(reductions, M)
+    return dG.reshape(*M.shape[:-1], -1)
 
 
 @lru_cache(maxsize=64)
@@ -148,79 +181,65 @@ def _read_plan(rows: int, cols: int, R: tuple[float, ...]) -> Plan:
     return plan_of(topology_of(one))
 
 
-def _reduce(out: list[Reduction]) -> list[Reduction]:
-    """Fill in the G_eff of prepared reductions."""
+def _unreduced(
+    G: npt.NDArray[Any], where: Places, R: npt.NDArray[Any], plan: Plan, keep: bool,
+    out: npt.NDArray[Any],
+) -> Reduction:  # fmt: skip
+    """A reduction with `WIRES` of R, ohm, which has not yet been added to `out`."""
+    wires = np.divide(1.0, R, out=np.zeros_like(R), where=R > 0).astype(G.dtype)
+    size = -(-where.first.size // LANES) * plan.panels * LANES * G.itemsize
+    keep = keep and 0 < size <= KEEP_BYTES
+    panels = _buffers.take(size).view(G.dtype) if keep else np.empty(0, G.dtype)
+    reduction = Reduction(out=out, G=G, where=where, wires=wires, plan=plan, panels=panels)
+    if keep:
+        weakref.finalize(reduction, _buffers.give, panels).atexit = False
+    return reduction
+
+
+def _reduce(reductions: list[Reduction]) -> None:
+    """Fill in the common `out` of prepared reductions."""
     jobs = [
         _Job(
-            shape=r.G_eff.shape,
-            kernel=partial(forward, r.G, r.wires, r.plan, panels=r.panels, out=r.G_eff),
+            arrays=r.where.first.size,
+            plan=r.plan,
+            kernel=partial(forward, r.G, r.where, r.wires, r.plan, panels=r.panels, out=r.out),
             work=workspace(r.plan, reverse=False, kept=r.panels.size > 0),
         )
-        for r in out
+        for r in reductions
     ]
-    _on_all_cores(jobs, out[0].G.dtype)
-    for r in out:
-        if not (math.isfinite(r.G_eff.sum()) or np.isfinite(r.G_eff).all()):
-            raise ConvergenceError(
-                f"the effective matrix must be finite in {r.G_eff.dtype}: an entry is not. "
-                "Check the array for conductances and resistances near the limits of its numbers."
-            )
-    return out
+    out = reductions[0].out
+    _on_all_cores(jobs, out.dtype)
+    if not (math.isfinite(out.sum()) or np.isfinite(out).all()):
+        raise ConvergenceError(
+            f"the effective matrix must be finite in {out.dtype}: an entry is not. "
+            "Check the array for conductances and resistances near the limits of its numbers."
+        )
 
 
-def reverse_all(
-    reductions: Sequence[Reduction], Ms: Sequence[npt.NDArray[Any]]
-) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
-    """`Reduction.reverse` of several reductions that share the cores."""
-    outs = [np.empty((len(r.G), r.G.shape[1] + len(WIRES)), r.G.dtype) for r in reductions]
-    given = [np.ascontiguousarray(M, dtype=r.G.dtype) for r, M in zip(reductions, Ms, strict=True)]
+def _reverse(
+    reductions: Sequence[Reduction], M: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], list[npt.NDArray[Any]]]:
+    """dL/dG, flat, and dL/dR of every reduction, for the gradient M by their common `out`."""
+    G = reductions[0].G
+    flat, dG = np.ascontiguousarray(M, dtype=G.dtype).ravel(), np.empty_like(G)
+    by_wires = [np.empty((r.where.first.size, len(WIRES)), G.dtype) for r in reductions]
     jobs = [
         _Job(
-            shape=M.shape,
-            kernel=partial(reverse, r.G, r.wires, M, r.plan, panels=r.panels, out=out),
+            arrays=r.where.first.size,
+            plan=r.plan,
+            kernel=partial(
+                reverse, r.G, r.where, r.wires, flat, r.plan, panels=r.panels, out=dG, by_wires=by
+            ),
             work=workspace(r.plan, reverse=True, kept=r.panels.size > 0),
         )
-        for r, M, out in zip(reductions, given, outs, strict=True)
+        for r, by in zip(reductions, by_wires, strict=True)
     ]
-    _on_all_cores(jobs, outs[0].dtype)
-    answers = []
-    for r, M, out in zip(reductions, given, outs, strict=True):
-        by_conductance = out[:, -len(WIRES) :].sum(axis=0, dtype=np.float64)
-        # g = 1/R, so dL/dR = -g^2 dL/dg
-        by_resistance = np.where(r.wires > 0, -(r.wires**2.0) * by_conductance, np.nan)
-        answers.append((out[:, : -len(WIRES)].reshape(M.shape), by_resistance))
-    return answers
-
-
-def _prepared(crossbar: Crossbar, dtype: np.dtype[Any], keep: bool) -> Reduction:
-    """A reduction whose G_eff is still 0."""
-    if not crossbar.device.linear:
-        raise broken_rule(
-            "the effective matrix needs a linear device", repr(crossbar.device.name),
-            'Use device="ohmic", or solve for every input vector.',
-        )  # fmt: skip
-    if dtype not in (np.float64, np.float32):
-        raise broken_rule("`dtype` must be float64 or float32", dtype, "Pass one of them.")
-    G = np.ascontiguousarray(crossbar.G_flat.reshape(-1, crossbar.rows * crossbar.cols), dtype)
-    R = np.array([getattr(crossbar, name) for name in WIRES])
-    return _unreduced(G, R, plan_of(topology_of(crossbar)), keep)
-
-
-def _unreduced(G: npt.NDArray[Any], R: npt.NDArray[Any], plan: Plan, keep: bool) -> Reduction:
-    """A reduction of G (arrays, rows * cols), S, with `WIRES` of R, ohm; its G_eff is still 0."""
-    wires = np.divide(1.0, R, out=np.zeros_like(R), where=R > 0).astype(G.dtype)
-    size = -(-len(G) // LANES) * plan.panels * LANES * G.itemsize
-    keep = keep and 0 < size <= KEEP_BYTES
-    out = Reduction(
-        G_eff=np.zeros((len(G), plan.rows, plan.cols), G.dtype),
-        G=G,
-        wires=wires,
-        plan=plan,
-        panels=_buffers.take(size).view(G.dtype) if keep else np.empty(0, G.dtype),
-    )
-    if keep:
-        weakref.finalize(out, _buffers.give, out.panels).atexit = False
-    return out
+    _on_all_cores(jobs, G.dtype)
+    # g = 1/R, so dL/dR = -g^2 dL/dg
+    return dG, [
+        np.where(r.wires > 0, -(r.wires**2.0) * by.sum(axis=0, dtype=np.float64), np.nan)
+        for r, by in zip(reductions, by_wires, strict=True)
+    ]
 
 
 class _Buffers:
@@ -249,24 +268,24 @@ class _Buffers:
 _buffers = _Buffers()
 
 
-def _work(shape: tuple[int, ...]) -> float:
-    """Elimination work of arrays (..., rows, cols), in units of about 50 ns."""
-    arrays, cells = math.prod(shape[:-2]), shape[-1] * shape[-2]
-    return -(-arrays // LANES) * cells**1.5
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Job:
-    """A kernel on arrays of a shape; it takes (worker, workers, work) and releases the GIL."""
+    """A kernel on arrays of one shape; it takes (worker, workers, work) and releases the GIL."""
 
-    shape: tuple[int, ...]
+    arrays: int
+    plan: Plan
     kernel: Callable[..., None]
     work: int
 
+    @property
+    def effort(self) -> float:
+        """Work of an elimination, in units of about 50 ns."""
+        return -(-self.arrays // LANES) * (self.plan.rows * self.plan.cols) ** 1.5
+
 
 def _on_all_cores(jobs: list[_Job], dtype: np.dtype[Any]) -> None:
-    work = sum(_work(job.shape) for job in jobs)
-    workers = numba.get_num_threads() if work >= WORTH_A_THREAD else 1
+    effort = sum(job.effort for job in jobs)
+    workers = numba.get_num_threads() if effort >= WORTH_A_THREAD else 1
     scratch = max(job.work for job in jobs) * dtype.itemsize
 
     def part(k: int) -> None:

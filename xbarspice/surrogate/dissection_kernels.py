@@ -15,8 +15,10 @@ All kernels work on vectors of `LANES` arrays; positions and sizes count vectors
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from xbarspice.surrogate.dissection_plan import (
@@ -51,7 +53,7 @@ from xbarspice.surrogate.simd import (
     sub,
 )  # fmt: skip
 
-__all__ = ["forward", "reverse", "workspace"]
+__all__ = ["Places", "forward", "reverse", "workspace"]
 
 OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
 TINY = 1e-30
@@ -60,6 +62,18 @@ FETCHED = 1 << 14
 """Bytes of the next panel that `reverse` asks for ahead: half of a core's nearest cache."""
 LINE = 64
 """Bytes in a line of the caches."""
+
+
+class Places(NamedTuple):
+    """Where arrays of one shape stand in flat memory.
+
+    Attributes:
+        first: position of the first cell of every array.
+        row: distance of the rows.
+    """
+
+    first: npt.NDArray[np.int64]
+    row: int
 
 
 @njit(inline="always", **OPTIONS)
@@ -119,15 +133,20 @@ def _add_row(out: Any, o: int, s0: Any, s1: Any, s2: Any, s3: Any) -> None:
 
 
 @njit(**OPTIONS)
-def _gather(G: Any, wires: Any, group: int, values: Any) -> None:
+def _gather(G: Any, where: Any, wires: Any, plan: Any, group: int, values: Any) -> None:
     """Fill `values` with the conductances of the group's arrays, then the shared ones."""
-    arrays, cells = G.shape
     for lane in range(LANES):
-        source = min(group * LANES + lane, arrays - 1)  # idle lanes repeat the last array
-        for k in range(cells):
-            values[k * LANES + lane] = G[source, k]
-        for k in range(wires.size):
-            values[(cells + k) * LANES + lane] = wires[k]
+        # idle lanes repeat the last array
+        first = where.first[min(group * LANES + lane, where.first.size - 1)]
+        k = lane
+        for i in range(plan.rows):
+            row = first + i * where.row
+            for j in range(plan.cols):
+                values[k] = G[row + j]
+                k += LANES
+        for wire in wires:
+            values[k] = wire
+            k += LANES
 
 
 @njit(**OPTIONS)
@@ -246,11 +265,11 @@ def _eliminate(front: Any, panels: Any, at: int, stack: Any) -> None:
 
 @njit(**OPTIONS)
 def _eliminate_all(
-    G: Any, wires: Any, plan: Any, group: int, values: Any, stack: Any, panels: Any, base: int,
-    keep: bool,
+    G: Any, where: Any, wires: Any, plan: Any, group: int, values: Any, stack: Any, panels: Any,
+    base: int, keep: bool,
 ) -> None:  # fmt: skip
     """Run one group of arrays up the tree; `keep` leaves every front its own panel after `base`."""
-    _gather(G, wires, group, values)
+    _gather(G, where, wires, plan, group, values)
     for f in range(plan.front.shape[0]):
         at = base + plan.front[f, F_PANEL] if keep else base
         _assemble(plan, f, values, panels, at, stack)
@@ -277,35 +296,46 @@ def _cut(work: Any, first: int, vectors: int) -> tuple[Any, int]:
 
 @njit(**OPTIONS)
 def forward(
-    G: Any, wires: Any, plan: Any, worker: int, workers: int, panels: Any, work: Any, out: Any
-) -> None:
+    G: Any, where: Any, wires: Any, plan: Any, worker: int, workers: int, panels: Any, work: Any,
+    out: Any,
+) -> None:  # fmt: skip
     """Add G_eff to `out` for every `workers`-th group of arrays, beginning with group `worker`.
 
     Args:
-        G: conductances, S, (arrays, rows * cols), contiguous float32 or float64.
+        G: conductances, S, float32 or float64, flat.
+        where: `Places` of the arrays in `G`.
         wires: conductances of the segments and ends (`WIRES`), S, (4,), same dtype; 0 where merged.
         plan: the elimination tree.
         worker, workers: which groups to do.
         panels: receives the panels of all groups for `reverse`; if empty, they are not kept.
         work: scratch memory of this worker, at least `workspace` numbers.
-        out: (arrays, rows, cols), S, zeros before.
+        out: G_eff in S, zeros before: as `G`, or with pairs of columns the differences, half as
+            many numbers.
     """
-    keep = panels.size > 0
+    keep, arrays = panels.size > 0, where.first.size
+    pairs = out.size < G.size
     values, at = _cut(work, 0, plan.values)
     stack, at = _cut(work, at, plan.stack)
     own = panels if keep else work[at:]
     root = plan.front[plan.front.shape[0] - 1]
     sources, row_length = root[F_SINK], stride(root[F_PAD])
-    for group in range(worker, (G.shape[0] + LANES - 1) // LANES, workers):
+    for group in range(worker, (arrays + LANES - 1) // LANES, workers):
         base = group * plan.panels * keep
-        _eliminate_all(G, wires, plan, group, values, stack, own, base, keep)
+        _eliminate_all(G, where, wires, plan, group, values, stack, own, base, keep)
         for i in range(sources):
             for j in range(root[F_K] - sources):
                 col = plan.sink_col[j]
                 if col >= 0:  # a bit line may end in a driven and in a sensed terminal
                     p = (root[F_STACK] + i * row_length + sources + j) * LANES
-                    for lane in range(min(LANES, G.shape[0] - group * LANES)):
-                        out[group * LANES + lane, plan.source_row[i], col] += stack[p + lane]
+                    cell = plan.source_row[i] * where.row + col
+                    for lane in range(min(LANES, arrays - group * LANES)):
+                        q = where.first[group * LANES + lane] + cell
+                        if not pairs:
+                            out[q] += stack[p + lane]
+                        elif q % 2:
+                            out[q // 2] -= stack[p + lane]
+                        else:
+                            out[q // 2] += stack[p + lane]
 
 
 @njit(**OPTIONS)
@@ -400,7 +430,7 @@ def _inherit(plan: Any, front: Any, H: Any) -> None:
 
 
 @njit(**OPTIONS)
-def _seed(M: Any, plan: Any, group: int, H: Any) -> None:
+def _seed(M: Any, where: Any, pairs: bool, plan: Any, group: int, H: Any) -> None:
     """Fill the H of the root's kept nodes with dL/dG_eff."""
     root = plan.front[plan.front.shape[0] - 1]
     K, tall, sources = root[F_K], wide(root[F_E]), root[F_SINK]
@@ -411,8 +441,12 @@ def _seed(M: Any, plan: Any, group: int, H: Any) -> None:
         for j in range(K - sources):
             if plan.sink_col[j] >= 0:
                 a, b = tall + i, tall + sources + j
-                for lane in range(min(LANES, M.shape[0] - group * LANES)):
-                    x = M[group * LANES + lane, plan.source_row[i], plan.sink_col[j]]
+                cell = plan.source_row[i] * where.row + plan.sink_col[j]
+                for lane in range(min(LANES, where.first.size - group * LANES)):
+                    q = where.first[group * LANES + lane] + cell
+                    x = M[q // 2] if pairs else M[q]
+                    if pairs and q % 2:
+                        x = -x
                     H[(a * width + b) * LANES + lane] = x
                     H[(b * width + a) * LANES + lane] = x
 
@@ -429,19 +463,21 @@ def _fetch(plan: Any, f: int, panels: Any, base: int) -> None:
 
 @njit(**OPTIONS)
 def reverse(
-    G: Any, wires: Any, M: Any, plan: Any, worker: int, workers: int, panels: Any, work: Any,
-    out: Any,
+    G: Any, where: Any, wires: Any, M: Any, plan: Any, worker: int, workers: int, panels: Any,
+    work: Any, out: Any, by_wires: Any,
 ) -> None:  # fmt: skip
     """Write dL/dG and the gradients of the shared conductances of every array.
 
     Args:
-        G, wires, plan, worker, workers: as for `forward`.
-        M: dL/dG_eff, (arrays, rows, cols), same dtype.
+        G, where, wires, plan, worker, workers: as for `forward`.
+        M: gradient by what `forward` wrote, as large as that, same dtype.
         panels: what `forward` kept; if empty, the elimination is repeated.
         work: scratch memory of this worker, at least `workspace` numbers.
-        out: (arrays, rows * cols + 4): dL/dG by rows, then dL/d(conductance) of `WIRES`.
+        out: dL/dG, as `G`.
+        by_wires: (arrays, 4): dL/d(conductance) of `WIRES`.
     """
-    kept = panels.size > 0
+    kept, arrays = panels.size > 0, where.first.size
+    pairs = M.size < G.size
     tall = stride(plan.tallest)
     values, at = _cut(work, 0, plan.values)
     stack, at = _cut(work, at, plan.stack)
@@ -450,17 +486,17 @@ def reverse(
     X, at = _cut(work, at, plan.broadest * tall)
     Y, at = _cut(work, at, plan.tallest * tall)
     own = panels if kept else work[at:]
-    for group in range(worker, (M.shape[0] + LANES - 1) // LANES, workers):
+    for group in range(worker, (arrays + LANES - 1) // LANES, workers):
         base = group * plan.panels * kept
         if not kept:
-            _eliminate_all(G, wires, plan, group, values, stack, own, 0, True)
+            _eliminate_all(G, where, wires, plan, group, values, stack, own, 0, True)
         values[:] = 0
         for f in range(plan.front.shape[0] - 1, -1, -1):
             front = plan.front[f]
             if f > 0:
                 _fetch(plan, f - 1, own, base)
             if front[F_PARENT] < 0:
-                _seed(M, plan, group, H)
+                _seed(M, where, pairs, plan, group, H)
             else:
                 _inherit(plan, front, H)
             _voltages(front, own, base + front[F_PANEL], F)
@@ -470,6 +506,13 @@ def reverse(
                 a, b, value = plan.element[n]
                 x = load(H, front[F_REVERSE] + a * width + b)
                 store(values, value, add(load(values, value), x))
-        for k in range(out.shape[1]):
-            for lane in range(min(LANES, M.shape[0] - group * LANES)):
-                out[group * LANES + lane, k] = values[k * LANES + lane]
+        for lane in range(min(LANES, arrays - group * LANES)):
+            array, k = group * LANES + lane, lane
+            for i in range(plan.rows):
+                row = where.first[array] + i * where.row
+                for j in range(plan.cols):
+                    out[row + j] = values[k]
+                    k += LANES
+            for wire in range(wires.size):
+                by_wires[array, wire] = values[k]
+                k += LANES

@@ -13,7 +13,7 @@ from xbarspice.devices import Device
 from xbarspice.errors import XbarspiceError, broken_rule
 from xbarspice.mapping.tiling import Tiling
 from xbarspice.surrogate import adjoint
-from xbarspice.surrogate.dissection import Reduction, reduce, reduce_stacks, reverse_all
+from xbarspice.surrogate.dissection import Reduction, reduce, reduce_pairs, reverse_pairs
 from xbarspice.surrogate.dissection_plan import WIRES
 from xbarspice.surrogate.torch_boundary import as_numpy, between_graphs, refuse_transforms
 from xbarspice.surrogate.torch_dense import dense_effective_matrix
@@ -187,22 +187,16 @@ class _PairMatrix(torch.autograd.Function):
         if not (values.min() >= 0 and values.max() < np.inf):
             Crossbar(values, **wires)  # says what is wrong
         needed = ctx.needs_input_grad[3]
-        reductions = reduce_stacks(tiling.stacks(values), wires, keep=needed and keep)
+        differences, reductions = reduce_pairs(values, tiling, wires, keep=needed and keep)
         if needed:
             ctx.save_for_backward(G)
-            ctx.tiling, ctx.reductions = tiling, reductions
-        whole = tiling.join([r.G_eff for r in reductions], np.empty_like(values))
-        return torch.from_numpy(whole[..., 0::2] - whole[..., 1::2])
+            ctx.reductions = reductions
+        return torch.from_numpy(differences)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         (G,) = ctx.saved_tensors
-        M = np.empty(G.shape, as_numpy(G).dtype)
-        M[..., 0::2] = as_numpy(grads[0])
-        np.negative(M[..., 0::2], out=M[..., 1::2])
-        Ms = [tiles.reshape(-1, *tiles.shape[-2:]) for tiles in ctx.tiling.stacks(M)]
-        gradients = reverse_all(ctx.reductions, Ms)
-        dG = torch.from_numpy(ctx.tiling.join([by_G for by_G, _by_R in gradients], M))
+        dG = torch.from_numpy(reverse_pairs(ctx.reductions, as_numpy(grads[0])))
         return None, None, None, only_once(dG, G, *grads)
 
 
