@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from xbarspice.nn.pairs import straight_through
+from xbarspice.nn.scan import range_of
 
 __all__ = ["RangeRecord", "quantise"]
 
@@ -56,13 +57,8 @@ class RangeRecord:
         self.values += x.numel()
         if not x.numel():
             return
-        low, high = x.detach().aminmax()
-        largest = max(-float(low), float(high))
-        if largest <= min(self.largest, x_scale):
-            return
-        size = x.detach().abs()
+        largest, beyond = range_of(x, x_scale)
+        self.beyond += beyond
         if largest > self.largest:
             self.largest = largest
-            self.position = int(size.amax(dim=(0, 1)).argmax())
-        if largest > x_scale:
-            self.beyond += int((size > x_scale).sum())
+            self.position = int(x.detach().abs().amax(dim=(0, 1)).argmax())

@@ -16,6 +16,7 @@ from xbarspice.mapping import ArrayConfig
 from xbarspice.nn.converters import RangeRecord, quantise
 from xbarspice.nn.folded import Folded
 from xbarspice.nn.pairs import Programmed, combine_cells, ideal_differences, place
+from xbarspice.nn.scan import same_values
 from xbarspice.nn.through import Answer, Run, running
 from xbarspice.nn.tile import Tile
 from xbarspice.nn.tiled import Tiled
@@ -371,8 +372,7 @@ def _same(
     if kept.config is not config or kept.state != state:
         return False
     return all(
-        (a is None and b is None)
-        or (a is not None and b is not None and a.shape == b.shape and torch.equal(a, b))
+        (a is None and b is None) or (a is not None and b is not None and same_values(a, b))
         for a, b in zip(kept.sources, sources, strict=True)
     )
 
