@@ -82,6 +82,66 @@ def test_a_transfer_comes_back_with_its_errors(tmp_path):
     assert_alike(circuit, again, images(3, seed=1))
 
 
+def test_conductances_that_were_put_come_back_beside_those_of_the_weights(tmp_path):
+    circuit = xb.nn.convert(
+        small_models.convolutions(), ArrayConfig(tile_rows=16), calibrate=images()
+    ).eval()
+    asked = standing(circuit)
+    array = xb.nn.arrays(circuit)[-1]
+    G = array.crossbar.G * np.linspace(0.9, 1.1, array.crossbar.G.size).reshape(
+        array.crossbar.G.shape
+    )
+    xb.nn.put_conductances(circuit, {array.name: G})
+    xb.save(tmp_path / "net.h5", circuit, model=CNN)
+    made = read(tmp_path / "net.h5", factory=CNN)
+    assert_alike(circuit, made.circuit, images(3, seed=1))
+    np.testing.assert_array_equal(xb.nn.arrays(made.circuit)[-1].crossbar.G, G)
+    for one, other in zip(asked, standing(made.circuit), strict=True):
+        np.testing.assert_array_equal(one.G, other.G)
+    assert made.notes[-1].startswith(
+        f"1 of {len(xb.nn.arrays(circuit))} arrays hold devices as programmed or measured"
+    )
+    xb.nn.put_conductances(made.circuit, None)
+    xb.save(tmp_path / "again.h5", made.circuit, model=CNN)
+    assert not read(tmp_path / "again.h5", factory=CNN).notes
+
+
+def test_a_folded_array_keeps_what_was_put_on_it(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 8), nn.Sigmoid(), nn.Linear(8, 1)).double()
+    x = torch.rand(5, 2, dtype=torch.float64)
+    config = ArrayConfig(layout="folded", tile_rows=8, tile_cols=8, R_wl=3.0)
+    circuit = xb.nn.convert(model, config, calibrate=x).eval()
+    (array,) = xb.nn.arrays(circuit)
+    G = array.crossbar.G * np.linspace(0.8, 1.2, array.crossbar.G.size).reshape(8, 8)
+    xb.nn.put_conductances(circuit, {array.name: G})
+    xb.save(tmp_path / "net.h5", circuit)
+    again = xb.load(tmp_path / "net.h5")
+    np.testing.assert_array_equal(xb.nn.arrays(again)[0].crossbar.G, G)
+    with torch.no_grad():
+        torch.testing.assert_close(again(x), circuit(x), rtol=1e-12, atol=1e-12)
+
+
+def test_conductances_without_their_hash_are_refused(tmp_path):
+    circuit = xb.nn.convert(small_models.convolutions(), calibrate=images()).eval()
+    array = xb.nn.arrays(circuit)[0]
+    xb.nn.put_conductances(circuit, {array.name: array.crossbar.G * 1.01})
+    xb.save(tmp_path / "net.h5", circuit, model=CNN)
+    tree = store.read_tree(tmp_path / "net.h5", "deployment")
+    stored = next(m for m in tree["matrices"].values() if "conductances" in m)
+    for change, words in (
+        ({"conductances": stored["conductances"] * 1.01}, "must have the hash"),
+        ({"conductances": stored["conductances"][:, :-1]}, "in the shape of G"),
+        ({"conductances": -stored["conductances"]}, "numbers >= 0"),
+    ):
+        before = dict(stored)
+        stored |= change
+        store.write_tree(tmp_path / "changed.h5", tree, "deployment")
+        with pytest.raises(StoreError, match=words):
+            read(tmp_path / "changed.h5", factory=CNN)
+        stored |= before
+
+
 def test_folded_batch_normalisation_is_folded_again(tmp_path):
     circuit, again = deployed(tmp_path, fold_batchnorm=True)
     assert isinstance(again[1], nn.Identity)

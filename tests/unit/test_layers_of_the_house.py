@@ -14,7 +14,8 @@ ORDER = [
     ["errors"], ["values"], ["activations", "devices"], ["array"], ["solution"],
     ["config", "network", "variability"], ["card"], ["mapping"], ["file_schemas"], ["store"],
     ["engines"], ["netlist"], ["engines.ngspice", "engines.pyspice"],
-    ["surrogate"], ["importers"], ["nn"], ["deployment"], ["studies"], ["tapeout"], ["report"],
+    ["surrogate"], ["importers"], ["nn"], ["deployment"], ["studies"], ["transfer"],
+    ["tapeout"], ["report"],
     ["verification"], ["cli"], ["__main__"],
 ]  # fmt: skip
 """From the bottom to the top; names are the longest prefix that matches."""
@@ -26,6 +27,7 @@ ROOMS = {
         "nn",
         "deployment",
         "studies",
+        "transfer",
         "verification",
         "activations",
         "network",

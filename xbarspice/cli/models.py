@@ -12,7 +12,18 @@ from xbarspice.cli.runs import output_file, run_folder
 from xbarspice.config import RunConfig
 from xbarspice.errors import InputError, broken_rule
 
-__all__ = ["MAPPED", "is_deployment", "is_model", "map_model", "solve_model", "verify_model"]
+__all__ = [
+    "MAPPED",
+    "Opened",
+    "about",
+    "is_deployment",
+    "is_model",
+    "map_model",
+    "open_model",
+    "reads_of",
+    "solve_model",
+    "verify_model",
+]
 
 PLAIN = {".npz", ".h5", ".hdf5", ".mat", ".csv", ".pt"}
 """Endings of files that the commands have other readers for."""
@@ -56,6 +67,11 @@ def is_model(path: Path | None, factory: str | None) -> bool:
     from xbarspice.importers.detect import identify
 
     return identify(path) != "torch"
+
+
+def reads_of(path: Path) -> tuple[str, ...]:
+    """Settings by which a model is put on arrays; of a deployment only those of its arrays."""
+    return ("array", *(() if is_deployment(path) else MAPPED))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -251,6 +267,21 @@ def map_model(
         f"against {gate.against}"
     )
     return record | {"import": said, "config": [f"{k} = {v}" for k, v in _flat(record["config"])]}
+
+
+def about(opened: Opened, run: RunConfig) -> dict[str, Any]:
+    """What every record says of its model: version, points, coverage, configuration and notes."""
+    import xbarspice
+    from xbarspice.nn import coverage
+
+    return {
+        "xbarspice": xbarspice.__version__,
+        "model": {"file": opened.name, "kind": opened.model.kind, "sha256": opened.model.sha256},
+        "points": _points(opened),
+        "coverage": coverage(opened.circuit).record(),
+        "config": _said(opened.circuit),
+        "notes": list(opened.notes),
+    }
 
 
 def _flat(config: dict[str, Any]) -> list[tuple[str, Any]]:

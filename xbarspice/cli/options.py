@@ -11,9 +11,16 @@ from xbarspice import activations
 
 __all__ = [
     "Activation", "Calibration", "Config", "Factory", "Inputs", "Json", "Mapped", "Random",
-    "RunFolder", "Seed", "Settings", "TransferSeed",
+    "RunFolder", "Seed", "Settings", "Subject", "TransferSeed",
 ]  # fmt: skip
 
+Subject = Annotated[
+    Path,
+    typer.Argument(
+        help="Model: deployment (.h5), .pt2, .onnx, .safetensors or state_dict with --model; or a "
+        "perceptron: .npz, or .pt with a state_dict."
+    ),
+]
 Mapped = Annotated[Path, typer.Argument(help="Mapped network (.h5), or a network to map.")]
 RunFolder = Annotated[Path, typer.Option("--out", help="Run folder to write.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 from torch import nn
@@ -18,6 +19,7 @@ from xbarspice.deployment.records import ConfigRecord, DeploymentFile, MatrixFil
 from xbarspice.errors import InputError, StoreError, broken_rule
 from xbarspice.file_schemas import validated
 from xbarspice.importers import TensorSpec
+from xbarspice.nn import arrays, copy_circuit, put_conductances
 from xbarspice.nn.coverage import restore
 from xbarspice.nn.origin import ATTRIBUTE, Origin, weights_hash
 from xbarspice.values import broken_entries
@@ -38,7 +40,8 @@ class Deployment:
         circuit: the model on arrays, in evaluation mode.
         inputs: what is known of its inputs; empty where nothing is.
         coverage: what of the model was on arrays when it was saved (a record).
-        notes: what the file leaves out or its writer noticed, one sentence each.
+        notes: what the file leaves out, its writer noticed, or its arrays hold other than what the
+            weights ask for, one sentence each.
     """
 
     circuit: nn.Module
@@ -107,7 +110,9 @@ def read(path: str | Path, *, factory: Factory | None = None) -> Deployment:
         raise _inconsistent(path, error) from error
     if file.origin is not None:
         _remember(circuit, file.origin)
-    notes = tuple(str(note) for note in _json(file.notes, path, list))
+    notes = tuple(str(note) for note in _json(file.notes, path, list)) + _said_of_devices(
+        circuit, matrices
+    )
     return Deployment(circuit=circuit, inputs=inputs, coverage=coverage, notes=notes)
 
 
@@ -150,6 +155,21 @@ def _standing(file: MatrixFile, path: Path) -> StandingMatrix:
         transfer=file.transfer,
         read=file.read,
         G=file.G,
+        conductances=file.conductances,
+    )
+
+
+def _said_of_devices(circuit: nn.Module, matrices: list[StandingMatrix]) -> tuple[str, ...]:
+    """The note on conductances that were put on the arrays; none where none were."""
+    if all(m.conductances is None for m in matrices):
+        return ()
+    holds, asked = arrays(circuit), copy_circuit(circuit)
+    put_conductances(asked, None)
+    both = zip(holds, arrays(asked), strict=True)
+    other = sum(not np.array_equal(a.crossbar.G, b.crossbar.G) for a, b in both)
+    return (
+        f"{other} of {len(holds)} arrays hold devices as programmed or measured, not what the "
+        "weights ask for; xb.nn.put_conductances(circuit, None) takes them away.",
     )
 
 

@@ -15,7 +15,13 @@ from xbarspice.errors import InputError, broken_rule
 from xbarspice.importers.exported import load_exported, program_module, read_tensors
 from xbarspice.importers.weights import build_module
 from xbarspice.mapping import ArrayConfig
-from xbarspice.nn import ArrayMatrix, convert, crossbar_layers
+from xbarspice.nn import (
+    ArrayMatrix,
+    convert,
+    copy_circuit,
+    crossbar_layers,
+    put_conductances,
+)
 from xbarspice.nn.batchnorm import fold
 from xbarspice.nn.folded import fold_together
 
@@ -40,7 +46,9 @@ class StandingMatrix:
         layer: name of its layer.
         config, bias_line, seed, transfer: as of `ArrayMatrix`.
         read: number of its read, if it shares a folded array.
-        G: conductances as programmed, S, (groups, lines, columns).
+        G: conductances that the weights and the transfer ask for, S, (groups, lines, columns).
+        conductances: what stands on the arrays instead, of devices as programmed or measured, S,
+            of the same shape; None where nothing was put.
     """
 
     name: str
@@ -51,6 +59,7 @@ class StandingMatrix:
     transfer: int | None
     read: int | None
     G: np.ndarray
+    conductances: np.ndarray | None = None
 
 
 def _matrices(circuit: nn.Module) -> Iterator[tuple[str, ArrayMatrix, Any, Any]]:
@@ -61,11 +70,17 @@ def _matrices(circuit: nn.Module) -> Iterator[tuple[str, ArrayMatrix, Any, Any]]
 
 
 def standing(circuit: nn.Module) -> list[StandingMatrix]:
-    """Every weight matrix on arrays of a converted model, as programmed now."""
+    """Every weight matrix on arrays of a converted model, and what was put on them."""
     out = []
-    for layer, matrix, weight, bias in _matrices(circuit):
+    held = {matrix.name: matrix.conductances for _, matrix, _, _ in _matrices(circuit)}
+    asked = circuit
+    if any(put is not None for put in held.values()):
+        asked = copy_circuit(circuit)
+        put_conductances(asked, None)
+    for layer, matrix, weight, bias in _matrices(asked):
         with torch.no_grad():
             G = matrix.programmed(weight, bias, training=False).G.cpu().numpy()
+        put = held[matrix.name]
         out.append(
             StandingMatrix(
                 name=matrix.name,
@@ -76,6 +91,7 @@ def standing(circuit: nn.Module) -> list[StandingMatrix]:
                 transfer=matrix.transfer,
                 read=None if matrix.folded is None else matrix.folded.number,
                 G=G,
+                conductances=None if put is None else put.double().cpu().numpy(),
             )
         )
     return out
@@ -164,6 +180,8 @@ def _on_arrays(model: nn.Module, matrices: Sequence[StandingMatrix]) -> nn.Modul
             )
         matrix.config, matrix.seed = stored.config, stored.seed
         matrix.transfer = stored.transfer
+        if stored.conductances is not None:
+            matrix.conductances = torch.from_numpy(stored.conductances)
     check_arrays(out, matrices)
     return out
 
@@ -175,7 +193,7 @@ def _inside_attention(model: nn.Module, name: str) -> bool:
 
 
 def check_arrays(circuit: nn.Module, matrices: Sequence[StandingMatrix]) -> None:
-    """Prove that a model's arrays hold the recorded conductances, bit by bit.
+    """Prove that a model's weights ask for the recorded conductances, bit by bit.
 
     Raises:
         InputError: names the first matrix that differs, and how.

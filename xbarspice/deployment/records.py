@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -14,7 +15,7 @@ from xbarspice.file_schemas import Array, Count, Indices, Text
 from xbarspice.mapping import ArrayConfig
 from xbarspice.variability import from_config, to_config
 
-__all__ = ["ConfigRecord", "DeploymentFile", "InputFile", "MatrixFile", "OriginFile"]
+__all__ = ["ConfigRecord", "DeploymentFile", "InputFile", "MatrixFile", "OriginFile", "hash_of"]
 
 
 def _bytes(value: Any) -> bytes:
@@ -123,13 +124,20 @@ def _number(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
+def hash_of(conductances: np.ndarray) -> str:
+    """SHA-256 of conductances in S as little-endian float64, row by row."""
+    return hashlib.sha256(np.ascontiguousarray(conductances, "<f8").tobytes()).hexdigest()
+
+
 class MatrixFile(_Part):
     """One weight matrix: its arrays and how it stands on them.
 
-    `G` is (groups, lines, columns), S; the arrays are its parts between `row_edges` and
-    `col_edges`. `read` numbers the reads of a folded array, which holds both of its matrices: 0
-    for the one on the upper word lines, 1 for the one below; None in the tiled layout. `config`
-    is a `ConfigRecord` as JSON, in UTF-8.
+    `G` is (groups, lines, columns), S, what the weights ask for; the arrays are its parts between
+    `row_edges` and `col_edges`. `conductances`, of the same shape, is what stands on the arrays
+    instead where devices were programmed or measured; `conductances_sha256` is `hash_of` it. `read`
+    numbers the reads of a folded array, which holds both of its matrices: 0 for the one on the
+    upper word lines, 1 for the one below; None in the tiled layout. `config` is a `ConfigRecord`
+    as JSON, in UTF-8.
     """
 
     name: Text
@@ -142,6 +150,20 @@ class MatrixFile(_Part):
     G: Array
     row_edges: Indices
     col_edges: Indices
+    conductances: Array | None = None
+    conductances_sha256: Text = ""
+
+    @model_validator(mode="after")
+    def _conductances_fit(self) -> Self:
+        if self.conductances is None:
+            if self.conductances_sha256:
+                raise ValueError("a hash belongs to conductances")
+            return self
+        if self.conductances.shape != self.G.shape or (self.conductances < 0).any():
+            raise ValueError("conductances must be numbers >= 0 in the shape of G")
+        if hash_of(self.conductances) != self.conductances_sha256:
+            raise ValueError("conductances must have the hash that was written with them")
+        return self
 
     @model_validator(mode="after")
     def _edges_span(self) -> Self:

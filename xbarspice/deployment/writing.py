@@ -22,7 +22,7 @@ from xbarspice.deployment.rebuild import (
     standing,
     state_bytes,
 )
-from xbarspice.deployment.records import ConfigRecord
+from xbarspice.deployment.records import ConfigRecord, hash_of
 from xbarspice.errors import InputError, XbarspiceError, broken_rule
 from xbarspice.importers.exported import inputs_of, load_exported, quiet_torch
 from xbarspice.mapping import MappedNetwork
@@ -54,7 +54,8 @@ def save(
 
     The digital part is exported by `torch.export` with a batch axis of any size where the model
     allows it. Before anything is written the model is rebuilt from what the file will hold, and its
-    arrays (bit by bit) and exact answers are compared with those of `circuit`.
+    arrays (bit by bit) and exact answers are compared with those of `circuit`. Conductances
+    that were put on it (`nn.put_conductances`) are kept beside those that its weights ask for.
 
     Args:
         path: file to write, ``.h5``.
@@ -130,7 +131,9 @@ def _matrix(matrix: StandingMatrix) -> dict[str, Any]:
     if matrix.read is None:
         rows = edges(matrix.G.shape[1], config.tile_rows)
         columns = [2 * k for k in edges(matrix.G.shape[2] // 2, config.tile_cols // 2)]
+    put = matrix.conductances
     return {
+        **({} if put is None else {"conductances": put, "conductances_sha256": hash_of(put)}),
         "name": matrix.name,
         "layer": matrix.layer,
         "config": np.frombuffer(ConfigRecord.of(config).model_dump_json().encode(), np.uint8),

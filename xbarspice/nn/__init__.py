@@ -29,6 +29,7 @@ from xbarspice.nn.recurrent import (
 from xbarspice.nn.registry import layer_types, register
 from xbarspice.nn.through import Answer, Run, exact_products, through
 from xbarspice.nn.tile import Tile
+from xbarspice.nn.transfers import program_each
 from xbarspice.surrogate.torch_matrix import effective_matrix
 from xbarspice.surrogate.torch_solve import TensorSolution, solve
 
@@ -69,6 +70,7 @@ __all__ = [
     "exact_products",
     "layer_types",
     "program",
+    "program_each",
     "put_conductances",
     "quantise",
     "register",

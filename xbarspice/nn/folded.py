@@ -92,16 +92,15 @@ class Folded:
             )
         return matrix.generator(training=training, name=self.name, seed=both[0].seed)
 
-    def matrix(self, programmed: Programmed, config: ArrayConfig) -> Tensor:
-        """Differences of a linear array for 1 V, S, (1, lines, sums).
+    def matrices(self, states: Sequence[Programmed], config: ArrayConfig) -> Sequence[Tensor]:
+        """Differences of a linear array for 1 V in each state, S, (1, lines, sums).
 
         A passive network is reciprocal: the current into a word line for 1 V on a bit line is that
         into the bit line for 1 V on the word line. So one effective matrix serves both reads.
         """
-        if programmed.array is None:
-            raise AssertionError("a folded matrix is programmed with its array")
-        pairs = self.read.take(effective_matrix(programmed.array, **config.wires))
-        return (pairs[..., 0::2] - pairs[..., 1::2])[None]
+        G = torch.stack([state.array for state in states if state.array is not None])
+        pairs = self.read.take(effective_matrix(G, **config.wires))
+        return (pairs[..., 0::2] - pairs[..., 1::2])[:, None].unbind()
 
     def currents(
         self, programmed: Programmed, volts: Tensor, config: ArrayConfig, engine: Engine | None

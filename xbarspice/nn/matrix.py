@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -135,18 +135,28 @@ class ArrayMatrix:
         if kept is None or not _same(kept, sources, self.config, state):
             with torch.no_grad():
                 affine = self._reduced(product)
-            kept = self._kept = _Kept(
-                sources=tuple(None if t is None else t.detach().clone() for t in sources),
-                config=self.config,
-                state=state,
-                affine=affine,
-            )
+            kept = self.keep(product, affine)
         return kept.affine
 
+    def keep(self, product: Product, affine: tuple[Tensor, Tensor | None]) -> _Kept:
+        """Keep the affine map that belongs to these weights and to what the arrays hold now."""
+        weight = product.weight
+        self._kept = _Kept(
+            sources=tuple(None if t is None else t.detach().clone() for t in product.sources),
+            config=self.config,
+            state=(self.transfer, id(self.conductances), weight.device, weight.dtype),
+            affine=affine,
+        )
+        return self._kept
+
     def _reduced(self, product: Product) -> tuple[Tensor, Tensor | None]:
-        programmed = product.programmed()
-        whole = self.layout.matrix(programmed, self.config)
-        return _affine_of(whole, programmed, self.config)
+        return self.reduce([product.programmed()])[0]
+
+    def reduce(self, states: Sequence[Programmed]) -> list[tuple[Tensor, Tensor | None]]:
+        """The affine maps of linear arrays in several states, from one call of the surrogate."""
+        wholes = self.layout.matrices(states, self.config)
+        both = zip(wholes, states, strict=True)
+        return [_affine_of(whole, state, self.config) for whole, state in both]
 
     def voltages(self, x: Tensor, V_bias: Tensor | None) -> Tensor:
         """Line voltages, V, (vectors, groups, lines), for inputs about the centre."""

@@ -168,16 +168,25 @@ def arguments_of(model: nn.Module, x: Any) -> tuple[Any, ...]:
     return arguments
 
 
-def classes(outputs: tuple[Tensor, ...]) -> Tensor | None:
-    """Decisions of a model that classifies: its first output (points, classes >= 2), or None."""
-    if not outputs or outputs[0].ndim != 2 or outputs[0].shape[1] < 2:
+def classes(outputs: tuple[Tensor, ...], labels: Any = None) -> Tensor | None:
+    """Decisions (points,) of a model that classifies, or None.
+
+    Its first floating-point output is (points, classes >= 2), or one number a point where the
+    labels are 0 and 1 (and -1 for unknown ones): it is then a logit, decided at 0.
+    """
+    scores = next((t for t in outputs if t.is_floating_point()), None)
+    if scores is None or scores.ndim > 2 or not scores.ndim:
         return None
-    return outputs[0].argmax(dim=1)
+    if scores.ndim == 2 and scores.shape[1] > 1:
+        return scores.argmax(dim=1)
+    if labels is None or not np.isin(labels, (-1, 0, 1)).all():
+        return None
+    return (scores.reshape(-1) > 0).long()
 
 
-def decisions_of(outputs: tuple[Tensor, ...]) -> np.ndarray | None:
-    """Decisions (points,) of a model that classifies, or None."""
-    decided = classes(outputs)
+def decisions_of(outputs: tuple[Tensor, ...], labels: Any = None) -> np.ndarray | None:
+    """`classes` as an array."""
+    decided = classes(outputs, labels)
     return None if decided is None else decided.cpu().numpy()
 
 

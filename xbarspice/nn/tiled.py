@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -46,9 +46,11 @@ class Tiled:
         changed = [matrix.config.variation.apply(s, generator) for s in tiling.stacks(placed.G)]
         return replace(placed, G=tiling.join(changed, torch.empty_like(placed.G)))
 
-    def matrix(self, programmed: Programmed, config: ArrayConfig) -> Tensor:
-        """Differences of linear arrays for 1 V, S, (groups, lines, pairs)."""
-        return pair_matrix(programmed.G, _tiling(config), config.wires, keep=not config.recompute)
+    def matrices(self, states: Sequence[Programmed], config: ArrayConfig) -> Sequence[Tensor]:
+        """Differences of linear arrays for 1 V in each state, S, (groups, lines, pairs)."""
+        G = states[0].G if len(states) == 1 else torch.cat([state.G for state in states])
+        whole = pair_matrix(G, _tiling(config), config.wires, keep=not config.recompute)
+        return whole.unflatten(0, (len(states), -1)).unbind()
 
     def currents(
         self, programmed: Programmed, volts: Tensor, config: ArrayConfig, engine: Engine | None

@@ -34,7 +34,7 @@ def write(record: Record, folder: Path) -> Path:
     sections = [
         _gates(record),
         _findings(record),
-        _coverage(record),
+        coverage_section(record),
         _arrays(record),
         _decisions(record),
         _costs(record),
@@ -106,7 +106,7 @@ def _findings(record: Record) -> Section | None:
     return Section(title="Findings", items=[table])
 
 
-def _coverage(record: Record) -> Section:
+def coverage_section(record: Record) -> Section:
     cover = record["coverage"]
     items: list[Item] = [Text(text=_coverage_sentence(cover))]
     rows = [

@@ -1,0 +1,344 @@
+"""The transfer study: a model on arrays, programmed many times with the errors of its devices.
+
+Transfer k of a seed is always the same draw, whatever the engine and the number of transfers: a
+study of fewer transfers is the beginning of a longer one, and a stopped study goes on where it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from xbarspice import engines, store
+from xbarspice.config import child_seed
+from xbarspice.errors import broken_rule
+from xbarspice.nn import (
+    arrays,
+    copy_circuit,
+    crossbar_layers,
+    exact_products,
+    program_each,
+    through,
+)
+from xbarspice.nn.matrix import ArrayMatrix
+from xbarspice.nn.origin import arguments_of, decisions_of, outputs_of, weights_hash
+from xbarspice.surrogate.trust import warn_outside
+from xbarspice.transfer.results import Golden, TransferStudy
+from xbarspice.values import labels_of
+from xbarspice.variability import Variation
+
+__all__ = ["LEVELS", "at_level", "only_on", "transfer", "with_variation"]
+
+KIND = "transfer study"
+LEVELS = ("ideal", "matrix")
+"""Coarser than any engine: without wires and device curves, and without device curves."""
+SAVE_EVERY = 5.0
+"""Seconds between writes of an unfinished study, at least."""
+
+Outputs = tuple[Tensor, ...]
+Progress = Callable[[int, int], None]
+
+
+def transfer(
+    circuit: nn.Module,
+    x: Any,
+    y: npt.ArrayLike | None = None,
+    *,
+    transfers: int = 200,
+    seed: int | None = None,
+    engine: str = "surrogate",
+    golden: int = 0,
+    layers: int = 0,
+    path: Path | None = None,
+    earlier: Path | None = None,
+    progress: Progress = lambda done, total: None,
+) -> TransferStudy:
+    """Transfer a model many times and run all points each time.
+
+    Args:
+        circuit: from `nn.convert`, with `ArrayConfig.variation`; it is left as it is.
+        x: inputs, a tensor or array, or a tuple of the model's arguments.
+        y: classes, (points,); None judges what the errors change.
+        transfers: how many.
+        seed: of all errors; None keeps the seeds of the circuit.
+        engine: who solves the arrays: any engine, or one of `LEVELS`, "ideal" (no wires, linear
+            devices) and "matrix" (linear devices).
+        golden: so many of the transfers, from the first, also go through ngspice and are compared.
+        layers: for every matrix so many transfers with errors on its arrays alone.
+        path: HDF5 file of the study; an unfinished or shorter one in it is continued.
+        earlier: file of a study whose transfers count too, if it is this very study.
+        progress: called with (transfers done, transfers in all).
+
+    Raises:
+        InputError: no matrix has a variation, arrays hold programmed or measured devices, or an
+            argument breaks a rule; `path` holds another study.
+        EngineError, StoreError: as the engine and the store.
+
+    Warns:
+        TrustWarning: "ideal" or "matrix" where the trust map does not vouch for it.
+    """
+    _check(circuit, transfers, golden, layers, engine)
+    arguments = arguments_of(circuit, x)
+    points = len(arguments[0]) if isinstance(arguments[0], Tensor) and arguments[0].ndim else 1
+    labels = None if y is None else labels_of("y", y, points)
+    whole = copy_circuit(circuit).eval()
+    if seed is not None:
+        for matrix in _matrices(whole):
+            matrix.seed = child_seed(seed, matrix.name)
+    run = _Run(whole, arguments, labels, engine, progress)
+    seen = run.through_all(transfers, path, earlier)
+    exact = run.exact()
+    return TransferStudy(
+        engine=engine,
+        points=points,
+        labels=labels if seen.predictions is not None else None,
+        predictions=seen.predictions,
+        clean=run.decided(run.clean),
+        exact=exact,
+        rms=seen.rms,
+        golden=run.golden(range(min(golden, transfers))) if golden else None,
+        layers=tuple(run.layers(layers)) if layers else (),
+    )
+
+
+def _check(circuit: nn.Module, transfers: int, golden: int, layers: int, engine: str) -> None:
+    matrices = list(_matrices(circuit))
+    for name, value, low in (
+        ("transfers", transfers, 1),
+        ("golden", golden, 0),
+        ("layers", layers, 0),
+    ):
+        if value < low:
+            raise broken_rule(f"`{name}` must be >= {low}", value, "200 transfers are usual.")
+    if engine not in LEVELS:
+        engines.get(engine)
+    if not any(m.config.variation is not None for m in matrices):
+        raise broken_rule(
+            "a transfer study needs errors to draw",
+            f"{len(matrices)} matrices on arrays, none with a variation",
+            "Set ArrayConfig(variation=...), or use transfer.with_variation(circuit, variation).",
+        )
+    if any(m.conductances is not None for m in matrices):
+        raise broken_rule(
+            "transfers are drawn onto what the weights ask for",
+            "arrays that hold devices as programmed or measured",
+            "Take them away with xb.nn.put_conductances(circuit, None), or pass the deployment "
+            "they were made from.",
+        )
+
+
+def _matrices(circuit: nn.Module) -> Iterable[ArrayMatrix]:
+    for layer in crossbar_layers(circuit).values():
+        yield from layer.matrices.values()
+
+
+def with_variation(circuit: nn.Module, variation: Variation | None) -> Any:
+    """A copy of a converted model with this variation on all its arrays."""
+    return _changed(circuit, variation=variation)
+
+
+def at_level(circuit: nn.Module, level: str) -> Any:
+    """A copy of a converted model as one of `LEVELS` takes it."""
+    wires = {"R_wl": 0.0, "R_bl": 0.0, "R_driver": 0.0, "R_sense": 0.0}
+    return _changed(circuit, device="ohmic", **(wires if level == "ideal" else {}))
+
+
+def only_on(circuit: nn.Module, name: str) -> Any:
+    """A copy of a converted model with errors on the arrays of one matrix alone."""
+    out = copy_circuit(circuit)
+    for matrix in _matrices(out):
+        if matrix.name != name:
+            matrix.config = dataclasses.replace(matrix.config, variation=None)
+    return out
+
+
+def _changed(circuit: nn.Module, **changes: Any) -> Any:
+    out = copy_circuit(circuit)
+    for matrix in _matrices(out):
+        matrix.config = dataclasses.replace(matrix.config, **changes)
+    return out
+
+
+@dataclasses.dataclass
+class _Seen:
+    """What was seen of the transfers so far."""
+
+    rms: np.ndarray
+    predictions: np.ndarray | None
+
+    @property
+    def count(self) -> int:
+        return len(self.rms)
+
+    def joined(self, rms: list[float], decided: list[np.ndarray]) -> _Seen:
+        predictions = self.predictions
+        if decided:
+            new = np.stack(decided)
+            predictions = new if predictions is None else np.concatenate([predictions, new])
+        return _Seen(np.concatenate([self.rms, np.asarray(rms)]), predictions)
+
+    def part(self, count: int) -> _Seen:
+        some = None if self.predictions is None else self.predictions[:count]
+        return _Seen(self.rms[:count], some)
+
+
+class _Run:
+    """A circuit, its inputs and its engine."""
+
+    def __init__(
+        self, circuit: nn.Module, arguments: tuple[Any, ...], labels: Any, engine: str,
+        progress: Progress,
+    ) -> None:  # fmt: skip
+        self.circuit, self.arguments, self.labels = circuit, arguments, labels
+        self.engine, self.progress = engine, progress
+        self.solver = "surrogate" if engine in LEVELS else engine
+        self.solved = at_level(circuit, engine) if engine in LEVELS else circuit
+        if engine in LEVELS:
+            level = "linear" if engine == "matrix" else engine
+            for array in arrays(circuit):
+                warn_outside(level, [array.crossbar], array.V_read)
+        self.clean = self.outputs(self.solved)
+        self.largest = [float(t.abs().max()) or 1.0 if t.numel() else 1.0 for t in self.clean]
+
+    def outputs(self, circuit: nn.Module) -> Outputs:
+        """Outputs as the arrays stand now."""
+        with through(self.solver):
+            return outputs_of(circuit, self.arguments)
+
+    def exact(self) -> np.ndarray | None:
+        """Decisions with exact products."""
+        with exact_products():
+            return self.decided(outputs_of(self.circuit, self.arguments))
+
+    def decided(self, outputs: Outputs) -> np.ndarray | None:
+        """Decisions, (points,), or None."""
+        return decisions_of(outputs, self.labels)
+
+    def change(self, outputs: Outputs) -> float:
+        """Difference from the clean outputs, rms over the largest of them."""
+        squares = [
+            ((a.double() - b.double()) / size).square().flatten()
+            for a, b, size in zip(outputs, self.clean, self.largest, strict=True)
+        ]
+        return float(torch.cat(squares).mean().sqrt())
+
+    def each(self, circuit: nn.Module, numbers: range) -> Iterable[Outputs]:
+        """Outputs of one transfer after the other."""
+        with through(self.solver):
+            for _ in program_each(circuit, numbers):
+                yield outputs_of(circuit, self.arguments)
+
+    def through_all(self, transfers: int, path: Path | None, earlier: Path | None) -> _Seen:
+        """All transfers; those that the file holds are not done again."""
+        key = self.fingerprint()
+        seen = _read(path, key)
+        if not seen.count and _belongs(earlier, key):
+            seen = _read(earlier, key)
+        rms: list[float] = []
+        decided: list[np.ndarray] = []
+        last = time.perf_counter()
+        start = seen.count
+        try:
+            for outputs in self.each(self.solved, range(start, transfers)):
+                if (classes := self.decided(outputs)) is not None:
+                    decided.append(classes)
+                rms.append(self.change(outputs))
+                self.progress(start + len(rms), transfers)
+                if path is not None and time.perf_counter() > last + SAVE_EVERY:
+                    _write(path, key, seen.joined(rms, decided), self.engine)
+                    last = time.perf_counter()
+        finally:  # Ctrl-C too leaves what was done
+            seen = seen.joined(rms, decided[: len(rms)])
+            if path is not None and (rms or not path.exists()):
+                _write(path, key, seen, self.engine)
+        return seen.part(transfers)
+
+    def golden(self, numbers: range) -> Golden:
+        """Repeat transfers by ngspice and compare."""
+        error, differing, compared = 0.0, None, 0
+        own = list(self.each(self.solved, numbers))
+        with through("ngspice"):
+            for k in program_each(self.circuit, numbers):
+                theirs = outputs_of(self.circuit, self.arguments)
+                worst = (
+                    float((a.double() - b.double()).abs().max() / size)
+                    for a, b, size in zip(own[k], theirs, self.largest, strict=True)
+                )
+                error = max(error, *worst)
+                a, b = self.decided(own[k]), self.decided(theirs)
+                if a is not None and b is not None:
+                    differing = (differing or 0) + int((a != b).sum())
+                    compared += len(a)
+        return Golden(
+            transfers=tuple(numbers), error=error, differing=differing, decisions=compared
+        )
+
+    def layers(self, count: int) -> Iterable[dict[str, Any]]:
+        """What the errors of every matrix alone do."""
+        for matrix in _matrices(self.solved):
+            if matrix.config.variation is None:
+                continue
+            rms, right = [], []
+            for outputs in self.each(only_on(self.solved, matrix.name), range(count)):
+                rms.append(self.change(outputs))
+                decided = self.decided(outputs)
+                if decided is not None and self.labels is not None:
+                    right.append(float(np.mean(decided == self.labels)))
+            yield {
+                "matrix": matrix.name,
+                "transfers": count,
+                "rms": float(np.mean(rms)),
+                "accuracy": float(np.mean(right)) if right else None,
+                "lowest": min(right) if right else None,
+            }
+
+    def fingerprint(self) -> str:
+        """Equal for equal studies, whatever the number of transfers."""
+        digest = hashlib.sha256(f"{self.engine} {weights_hash(self.circuit)}".encode())
+        for matrix in _matrices(self.circuit):
+            digest.update(
+                f"{matrix.name} {matrix.bias_line} {matrix.seed} {matrix.config}".encode()
+            )
+        for value in self.arguments:
+            whole = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+            digest.update(repr(value).encode())
+            if isinstance(whole, np.ndarray):
+                digest.update(np.ascontiguousarray(whole).tobytes())
+        digest.update(b"" if self.labels is None else np.ascontiguousarray(self.labels).tobytes())
+        return digest.hexdigest()
+
+
+def _read(path: Path | None, key: str) -> _Seen:
+    """The transfers that an earlier run finished."""
+    if path is None or not path.exists():
+        return _Seen(np.empty(0), None)
+    tree = store.read_tree(path, KIND)
+    if tree.get("fingerprint") != key:
+        raise broken_rule(
+            f"`{path.name}` must be new or hold transfers of this very study",
+            "a study with other settings, weights or points", "Choose another file, or remove it.",
+        )  # fmt: skip
+    return _Seen(tree["output_change"], tree.get("predictions"))
+
+
+def _belongs(path: Path | None, key: str) -> bool:
+    """Whether a file holds transfers of this very study."""
+    if path is None or not path.is_file() or store.kind_of(path) != KIND:
+        return False
+    return store.read_tree(path, KIND).get("fingerprint") == key
+
+
+def _write(path: Path, key: str, seen: _Seen, engine: str) -> None:
+    tree = {"fingerprint": key, "engine": engine, "output_change": seen.rms}
+    if seen.predictions is not None:
+        tree["predictions"] = seen.predictions.astype(np.min_scalar_type(seen.predictions.max()))
+    store.write_tree(path, tree, KIND)
