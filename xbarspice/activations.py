@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.errors import broken_rule
+from xbarspice.registry import Registry
 
-__all__ = ["Activation", "get", "names", "of_module", "register"]
+__all__ = ["Activation", "get", "names", "of_module", "register", "registry"]
 
 Array = npt.NDArray[np.float64]
 
@@ -44,17 +44,19 @@ class Activation:
         return self.spice.replace("{v}", argument)
 
 
-_ACTIVATIONS: dict[str, Activation] = {}
+registry: Registry[Activation] = Registry(
+    "activation", "Name the activation that the network was trained with."
+)
 
 
 def register(activation: Activation) -> None:
-    """Add an activation; one of the same name is replaced."""
-    _ACTIVATIONS[activation.name] = activation
+    """Add an activation under its name, which must be new."""
+    registry.add(activation.name, activation)
 
 
 def names() -> list[str]:
     """Names of all activations, sorted."""
-    return sorted(_ACTIVATIONS)
+    return registry.names()
 
 
 def get(name: str) -> Activation:
@@ -63,18 +65,12 @@ def get(name: str) -> Activation:
     Raises:
         InputError: there is none.
     """
-    if name not in _ACTIVATIONS:
-        raise broken_rule(
-            f"`activation` must be one of {names()}",
-            repr(name),
-            "Name the activation that the network was trained with.",
-        )
-    return _ACTIVATIONS[name]
+    return registry.get(name)
 
 
 def of_module(module: Any) -> Activation | None:
     """The activation that a torch module computes, by exact type and options; None if unknown."""
-    for activation in _ACTIVATIONS.values():
+    for activation in map(registry.get, registry):
         usual = activation.module()
         if type(module) is type(usual) and _options(module) == _options(usual):
             return activation

@@ -20,7 +20,6 @@ from xbarspice.engines.base import Engine, Raw
 from xbarspice.errors import AccuracyWarning, ConvergenceError, FloatingNodeError, InputError
 from xbarspice.solution import Stats, Status
 from xbarspice.surrogate.engine import SurrogateEngine
-from xbarspice.surrogate.levels import LevelEngine
 
 pytestmark = pytest.mark.filterwarnings("ignore::xbarspice.errors.AccuracyWarning")
 
@@ -207,7 +206,7 @@ def test_levels_say_how_far_they_are_off():
     crossbar, V = _table(50.0, 50.0, 50.0)
     want = xb.solve(crossbar, V).I_out
     for level in ("ideal", "linear", "float32"):
-        got = xb.solve(crossbar, V, engine=LevelEngine(level, warn=False))
+        got = xb.solve(crossbar, V, engine=xb.engines.registry.get(level)(warn=False))
         off = np.abs(got.I_out - want).max() / np.abs(want).max()
         assert off - 1e-12 <= got.stats.error_bound
         if level == "ideal":

@@ -165,7 +165,7 @@ def test_parameter_sets_are_checked():
 
 def test_your_own_device_solves(monkeypatch):
     """The documented ten lines: registered by name, solved by name."""
-    monkeypatch.setattr(devices.base, "_REGISTRY", dict(devices.base._REGISTRY))
+    monkeypatch.setattr(devices.registry, "_entries", dict(devices.registry._entries))
 
     @xb.devices.register("my_cubic")
     @dataclass(frozen=True, kw_only=True)

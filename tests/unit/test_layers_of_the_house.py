@@ -11,7 +11,7 @@ import xbarspice
 
 ROOT = Path(xbarspice.__file__).parent
 ORDER = [
-    ["errors"], ["values"], ["activations", "devices"], ["array"], ["solution"],
+    ["errors"], ["registry"], ["values"], ["activations", "devices"], ["array"], ["solution"],
     ["config", "network", "variability"], ["card"], ["mapping"], ["file_schemas"], ["store"],
     ["engines"], ["netlist"], ["engines.ngspice", "engines.pyspice"],
     ["surrogate"], ["importers"], ["nn"], ["deployment"], ["studies"], ["transfer"],

@@ -22,7 +22,7 @@ from xbarspice.studies.verify.inputs import NO_CLASS, Inputs, box, joined, rando
 from xbarspice.studies.verify.judge import drive, point_errors, scales
 from xbarspice.studies.verify.subject import is_array_file, load_array, single_array
 from xbarspice.studies.verify.worst import _starts, worst_between_engines, worst_of_ideal
-from xbarspice.surrogate.levels import LevelEngine
+from xbarspice.surrogate.levels import LinearEngine
 
 D, S, F = "driven", "sensed", "floating"
 ENDS = {
@@ -273,7 +273,7 @@ def test_the_search_between_engines_keeps_one_scale():
     """Its value is the error over the first round's currents, and no candidate had a larger one."""
     mapped = map_network(small_network(), device="sinh_tio2", R_wl=3.0, R_bl=3.0)
     bounds = box(mapped, None, None, None)
-    linear = LevelEngine("linear", warn=False)
+    linear = LinearEngine(warn=False)
     known = np.random.default_rng(1).random((50, 2))
     found = worst_between_engines(
         mapped, bounds, np.random.default_rng(0), engines=(linear,), reference="nodal",

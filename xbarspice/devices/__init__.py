@@ -1,6 +1,14 @@
 """Device models: one file a model, found by name; static ones read, dynamic ones can be written."""
 
-from xbarspice.devices.base import Device, get, names, register, with_parameters, within
+from xbarspice.devices.base import (
+    Device,
+    get,
+    names,
+    register,
+    registry,
+    with_parameters,
+    within,
+)
 from xbarspice.devices.cubic import CubicAl2O3TiO2
 from xbarspice.devices.data_driven import MT2021, N1257R, O921C, O921C4K, DataDrivenQuadratic
 from xbarspice.devices.dynamic import DynamicDevice
@@ -30,6 +38,7 @@ __all__ = [
     "load_toml",
     "names",
     "register",
+    "registry",
     "with_parameters",
     "within",
 ]

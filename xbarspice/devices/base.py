@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from xbarspice.devices.parameters import Range, check_parameters
 from xbarspice.errors import broken_rule
+from xbarspice.registry import Registry
 from xbarspice.values import array_of
 
 __all__ = ["Device", "Expression", "get", "names", "register", "with_parameters", "within"]
@@ -95,7 +96,12 @@ class Device(abc.ABC):
         """The complete Verilog-A module of the same equation."""
 
 
-_REGISTRY: dict[str, Callable[[], Device]] = {}
+registry: Registry[Callable[[], Device]] = Registry(
+    "device",
+    "Pass a registered name, or register your own model with xb.devices.register.",
+    objects="a Device",
+)
+"""Device models by name: a class, or anything that makes a device with default parameters."""
 
 
 def register(name: str) -> Callable[[type], type]:
@@ -117,15 +123,7 @@ def register(name: str) -> Callable[[type], type]:
     `I(V_read) = G V_read` should hold at the read voltage, and an absent device (G = 0) must carry
     no current.
     """
-
-    def add(cls: type) -> type:
-        if name in _REGISTRY:
-            raise broken_rule("a device name must be new", repr(name), "Choose another name.")
-        _REGISTRY[name] = cls
-        cls.name = name
-        return cls
-
-    return add
+    return registry.register(name)
 
 
 def within(device: Device, V: Any, G: Any, *, outside: str = "error") -> tuple[Any, Any]:
@@ -169,7 +167,7 @@ def within(device: Device, V: Any, G: Any, *, outside: str = "error") -> tuple[A
 
 def names() -> list[str]:
     """Names of all registered devices, sorted."""
-    return sorted(_REGISTRY)
+    return registry.names()
 
 
 def get(device: str | Device) -> Device:
@@ -183,13 +181,7 @@ def get(device: str | Device) -> Device:
         if not getattr(device, "_parameters_checked", False):  # a class with its own __post_init__
             Device.__post_init__(device)
         return device
-    if isinstance(device, str) and device in _REGISTRY:
-        return _REGISTRY[device]()
-    raise broken_rule(
-        f"`device` must be a Device or one of {names()}",
-        repr(device),
-        "Pass a registered name, or register your own model with xb.devices.register.",
-    )
+    return registry.get(device)()
 
 
 def with_parameters(device: str | Device, parameters: Mapping[str, float]) -> Device:

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Literal
 
 import numpy.typing as npt
 
 from xbarspice.array import Crossbar
 from xbarspice.engines.base import Engine, Raw
-from xbarspice.errors import broken_rule, missing_package
+from xbarspice.registry import Registry
 from xbarspice.solution import Solution
 
-__all__ = ["Engine", "Raw", "get", "names", "solve"]
+__all__ = ["Engine", "Raw", "get", "names", "registry", "solve"]
 
-_ENGINES = {
+registry: Registry[Callable[..., Engine]] = Registry(
+    "engine",
+    "Use one of these, or add your own with xb.engines.registry.add.",
+    objects="an Engine",
+)
+"""Engines by name: a class, or anything that makes an engine with default settings."""
+
+for _name, _entry in {
     "nodal": "xbarspice.engines.nodal:NodalEngine",
     "ngspice": "xbarspice.engines.ngspice:NgspiceEngine",
     "pyspice": "xbarspice.engines.pyspice:PySpiceEngine",
     "surrogate": "xbarspice.surrogate.engine:SurrogateEngine",
-}
-_LEVELS = ("ideal", "linear", "float32")
+    "ideal": "xbarspice.surrogate.levels:IdealEngine",
+    "linear": "xbarspice.surrogate.levels:LinearEngine",
+    "float32": "xbarspice.surrogate.levels:SinglePrecisionEngine",
+}.items():
+    registry.add(_name, _entry)
 
 
 def names() -> list[str]:
     """Names of the engines, sorted; "ideal", "linear" and "float32" are approximate levels."""
-    return sorted([*_ENGINES, *_LEVELS])
+    return registry.names()
 
 
 def get(engine: str | Engine) -> Engine:
@@ -35,23 +45,7 @@ def get(engine: str | Engine) -> Engine:
         InputError: no engine has that name.
         PackageMissingError: a Python package that the engine needs is not installed.
     """
-    if isinstance(engine, Engine):
-        return engine
-    if engine in _LEVELS:
-        return _loaded("xbarspice.surrogate.levels").LevelEngine(engine)
-    if engine not in _ENGINES:
-        raise broken_rule(
-            f"`engine` must be an Engine or one of {names()}", repr(engine), "Use one of these."
-        )
-    module, _, cls = _ENGINES[engine].partition(":")
-    return getattr(_loaded(module), cls)()
-
-
-def _loaded(module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise missing_package(error) from error
+    return engine if isinstance(engine, Engine) else registry.get(engine)()
 
 
 def solve(

@@ -2,46 +2,41 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from xbarspice.errors import broken_rule
 from xbarspice.netlist.records import Netlist
+from xbarspice.registry import Registry
 
 if TYPE_CHECKING:
     from xbarspice.netlist.dialect import Dialect
 
-__all__ = ["Writer", "design_dialect", "dialects", "get"]
+__all__ = ["Writer", "design_dialect", "designs", "dialects", "get", "writers"]
 
 Writer = Callable[[Netlist], str]
 """Turns the records of one array into the complete text of a netlist, ending in a newline."""
 
-_WRITERS = {
-    "cdl": "xbarspice.netlist.cdl:write",
-    "hspice": "xbarspice.netlist.hspice:write",
-    "ltspice": "xbarspice.netlist.ltspice:write",
-    "ngspice": "xbarspice.netlist.ngspice:write",
-    "spectre": "xbarspice.netlist.spectre:write",
-    "vacask": "xbarspice.netlist.vacask:write",
-    "xyce": "xbarspice.netlist.xyce:write",
-}
-
-_DESIGNS = {
-    "cdl": "xbarspice.netlist.cdl:CDL",
-    "hspice": "xbarspice.netlist.hspice:HSPICE",
-    "ltspice": "xbarspice.netlist.ltspice:LTSPICE",
-    "ngspice": "xbarspice.netlist.ngspice_design:NGSPICE",
-    "spectre": "xbarspice.netlist.spectre:SPECTRE",
-    "vacask": "xbarspice.netlist.vacask:VACASK",
-    "xyce": "xbarspice.netlist.xyce:XYCE",
-}
+writers: Registry[Writer] = Registry("dialect")
+"""Writers of array netlists by the name of their dialect."""
+designs: Registry[Dialect] = Registry("dialect")
 """Dialects of designs with cells and pins, and of their test benches."""
+
+for _name, _design in {
+    "cdl": "cdl:CDL",
+    "hspice": "hspice:HSPICE",
+    "ltspice": "ltspice:LTSPICE",
+    "ngspice": "ngspice_design:NGSPICE",
+    "spectre": "spectre:SPECTRE",
+    "vacask": "vacask:VACASK",
+    "xyce": "xyce:XYCE",
+}.items():
+    writers.add(_name, f"xbarspice.netlist.{_name}:write")
+    designs.add(_name, f"xbarspice.netlist.{_design}")
 
 
 def dialects() -> list[str]:
     """Names of all dialects, sorted."""
-    return sorted(_WRITERS)
+    return writers.names()
 
 
 def get(dialect: str) -> Writer:
@@ -50,7 +45,7 @@ def get(dialect: str) -> Writer:
     Raises:
         InputError: there is no such dialect.
     """
-    return _load(_WRITERS, dialect)
+    return writers.get(dialect)
 
 
 def design_dialect(dialect: str) -> Dialect:
@@ -59,13 +54,4 @@ def design_dialect(dialect: str) -> Dialect:
     Raises:
         InputError: there is no such dialect.
     """
-    return _load(_DESIGNS, dialect)
-
-
-def _load(table: dict[str, str], dialect: str) -> Any:
-    if dialect not in table:
-        raise broken_rule(
-            f"`dialect` must be one of {dialects()}", repr(dialect), "Use one of these words."
-        )
-    module, _, name = table[dialect].partition(":")
-    return getattr(importlib.import_module(module), name)
+    return designs.get(dialect)

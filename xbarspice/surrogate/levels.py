@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
 from xbarspice.array import Crossbar, Drive, End
 from xbarspice.engines.base import Engine, Raw
-from xbarspice.errors import broken_rule
 from xbarspice.solution import Stats, Status
 from xbarspice.surrogate.dissection import reduce
 from xbarspice.surrogate.engine import SurrogateEngine
-from xbarspice.surrogate.trust import ERRORS, TrustMap, warn_outside
+from xbarspice.surrogate.trust import TrustMap, warn_outside
 
-__all__ = ["LevelEngine"]
+__all__ = ["IdealEngine", "LinearEngine", "SinglePrecisionEngine"]
 
 
 @dataclass(eq=False)
@@ -29,62 +28,83 @@ class _State:
     checked: bool = False
 
 
-class LevelEngine(Engine):
-    """One approximate level; it warns once where the trust map does not vouch for it.
-
-    Args:
-        level: "ideal" (``I_out = (V_in - V_out) G``, no wires, floating lines carry nothing),
-            "linear" (exact wires, ohmic devices of the same G) or "float32" (single precision: the
-            effective matrix of an ohmic array in float32, else exact answers to rounded numbers).
-        error: largest error, over the largest output current, that is accepted without a warning.
-        trust: a trust map of one's own.
+class _Level(Engine):
+    """An approximate level; it warns once where the trust map does not vouch for it.
 
     `stats.error_bound` of an answer is how far the level is off there, wires, device curves and
     all. Nothing is refused for it: saying where a level is good enough is the trust map's part.
+
+    Args:
+        error: largest error, over the largest output current, that is accepted without a warning.
+        trust: a trust map of one's own.
+        warn: whether it warns at all.
     """
 
     exact: ClassVar[bool] = False
 
     def __init__(
-        self,
-        level: Literal["ideal", "linear", "float32"],
-        *,
-        error: float | None = None,
-        trust: TrustMap | None = None,
-        warn: bool = True,
+        self, *, error: float | None = None, trust: TrustMap | None = None, warn: bool = True
     ) -> None:
-        if level not in ERRORS:
-            raise broken_rule(f"`level` must be one of {sorted(ERRORS)}", repr(level), "Use one.")
-        self.name = level
         self.error, self.trust, self.warn = error, trust, warn
         self._exact = SurrogateEngine()
 
     def _prepare(self, crossbar: Crossbar) -> _State:
-        if self.name == "ideal":
-            return _State(crossbar)
-        if self.name == "linear":
-            linear = crossbar.replace(device="ohmic")
-            return _State(linear, self._exact._prepare(linear))
-        rounded = crossbar.replace(G=crossbar.G.astype(np.float32))
-        state = _State(rounded, self._exact._prepare(rounded))
-        if crossbar.device.name == "ohmic":
-            state.G_eff = reduce(crossbar, dtype=np.float32).G_eff
-        return state
+        raise NotImplementedError
 
     def _solve(self, state: _State, crossbar: Crossbar, drive: Drive, full: bool) -> Raw:
         if self.warn and not state.checked:
             state.checked = True  # once a prepared array: the voltages of a study hardly change
             V = max(float(np.max(np.abs(v), initial=0.0)) for v in (drive.V_in, drive.V_out))
             warn_outside(self.name, [crossbar], V, error=self.error, trust=self.trust)
-        if self.name == "ideal":
-            return _ideal(crossbar, drive)
-        if self.name == "linear":
-            raw = self._exact._solve(state.inner, state.crossbar, drive, full)
-            # its error bound is that of another array
-            return replace(raw, error=None, stats=replace(raw.stats, error_at_most=math.nan))
-        return self._rounded(state, drive, full)
+        return self._approximate(state, crossbar, drive, full)
 
-    def _rounded(self, state: _State, drive: Drive, full: bool) -> Raw:
+    def _approximate(self, state: _State, crossbar: Crossbar, drive: Drive, full: bool) -> Raw:
+        raise NotImplementedError
+
+
+class IdealEngine(_Level):
+    """``I_out = (V_in - V_out) G``: no wires, and floating lines carry nothing."""
+
+    name = "ideal"
+
+    def _prepare(self, crossbar: Crossbar) -> _State:
+        return _State(crossbar)
+
+    def _approximate(self, state: _State, crossbar: Crossbar, drive: Drive, full: bool) -> Raw:
+        return _ideal(crossbar, drive)
+
+
+class LinearEngine(_Level):
+    """Exact wires, ohmic devices of the same G."""
+
+    name = "linear"
+
+    def _prepare(self, crossbar: Crossbar) -> _State:
+        linear = crossbar.replace(device="ohmic")
+        return _State(linear, self._exact._prepare(linear))
+
+    def _approximate(self, state: _State, crossbar: Crossbar, drive: Drive, full: bool) -> Raw:
+        raw = self._exact._solve(state.inner, state.crossbar, drive, full)
+        # its error bound is that of another array
+        return replace(raw, error=None, stats=replace(raw.stats, error_at_most=math.nan))
+
+
+class SinglePrecisionEngine(_Level):
+    """Single precision.
+
+    The effective matrix of a linear array in float32, else exact answers to rounded numbers.
+    """
+
+    name = "float32"
+
+    def _prepare(self, crossbar: Crossbar) -> _State:
+        rounded = crossbar.replace(G=crossbar.G.astype(np.float32))
+        state = _State(rounded, self._exact._prepare(rounded))
+        if crossbar.device.linear:
+            state.G_eff = reduce(crossbar, dtype=np.float32).G_eff
+        return state
+
+    def _approximate(self, state: _State, crossbar: Crossbar, drive: Drive, full: bool) -> Raw:
         single = Drive(
             batch=drive.batch,
             array=drive.array,

@@ -7,7 +7,15 @@ thousands of transfers are one call on a broadcast `G`. An absent device (``G ==
 and no result is below 0. Nothing here uses global random state.
 """
 
-from xbarspice.variability.base import Compose, Variation, from_config, make, names, to_config
+from xbarspice.variability.base import (
+    Compose,
+    Variation,
+    from_config,
+    make,
+    names,
+    registry,
+    to_config,
+)
 from xbarspice.variability.bse import BiasingSchemeEffect, BSETable, bse_table, other_reading
 from xbarspice.variability.presets import dot_calibration_2024, drolet_2023
 from xbarspice.variability.terms import (
@@ -39,5 +47,6 @@ __all__ = [
     "make",
     "names",
     "other_reading",
+    "registry",
     "to_config",
 ]

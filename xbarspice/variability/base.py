@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from xbarspice.devices.parameters import Range, check_parameters
 from xbarspice.errors import broken_rule
+from xbarspice.registry import Registry
 from xbarspice.values import array_of, number_of, whole_number_of
 
 __all__ = [
@@ -21,9 +22,9 @@ __all__ = [
     "checked",
     "from_config",
     "make",
-    "named",
     "names",
     "need",
+    "registry",
     "to_config",
     "where",
 ]
@@ -150,19 +151,8 @@ class Variation(abc.ABC):
     def _apply(self, G: Any, draws: Draws) -> Any: ...
 
 
-_REGISTRY: dict[str, type[Variation]] = {}
-Named = TypeVar("Named", bound=Variation)
-
-
-def named(name: str) -> Callable[[type[Named]], type[Named]]:
-    """Class decorator: register a variation under a name."""
-
-    def add(cls: type[Named]) -> type[Named]:
-        cls.name = name
-        _REGISTRY[name] = cls
-        return cls
-
-    return add
+registry: Registry[type[Variation]] = Registry("variation", "Use one.")
+"""Variations by the names that files and commands have for them."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +186,7 @@ class Compose(Variation):
 
 def names() -> list[str]:
     """Names of all variations, sorted."""
-    return sorted(_REGISTRY)
+    return registry.names()
 
 
 def make(name: str, **parameters: Any) -> Variation:
@@ -205,8 +195,7 @@ def make(name: str, **parameters: Any) -> Variation:
     Raises:
         InputError: the name or a parameter is unknown, or a needed parameter is missing.
     """
-    need(name in _REGISTRY, f"a variation must be one of {names()}", repr(name), "Use one.")
-    cls = _REGISTRY[name]
+    cls = registry.get(name)
     known = [f.name for f in fields(cls)]  # type: ignore[arg-type]
     extra = sorted(set(parameters) - set(known))
     need(not extra, f"parameters of {name!r} must be among {known}", extra, "Correct the name.")
@@ -244,7 +233,8 @@ def to_config(variation: Variation) -> list[dict[str, Any]]:
     }
     simple = (bool, int, float, str, type(None))
     need(
-        _REGISTRY.get(getattr(kind, "name", "")) is kind
+        getattr(kind, "name", "") in registry
+        and registry.get(kind.name) is kind
         and all(
             isinstance(item, simple)
             for value in plain.values()

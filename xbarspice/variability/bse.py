@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from xbarspice.devices.parameters import NOT_NEGATIVE, Range
 from xbarspice.values import whole_numbers_of
-from xbarspice.variability.base import Compose, Draws, Variation, named, need, where
+from xbarspice.variability.base import Compose, Draws, Variation, need, registry, where
 
 __all__ = ["TAILS", "BSETable", "BiasingSchemeEffect", "bse_table", "other_reading", "tail_of"]
 
@@ -137,7 +137,7 @@ def _measured() -> BSETable:
     return parts
 
 
-@named("bse")
+@registry.register("bse")
 @dataclass(frozen=True, kw_only=True)
 class BiasingSchemeEffect(Variation):
     """BSE, the drift of finished devices while the rest of a passive array is programmed.

@@ -17,7 +17,6 @@ from xbarspice.array import Crossbar
 from xbarspice.config import SweepConfig, child_rng
 from xbarspice.engines.ngspice import ngspice_info
 from xbarspice.errors import StoreError, broken_rule
-from xbarspice.surrogate.levels import LevelEngine
 from xbarspice.surrogate.trust import LEVELS, TrustMap
 
 __all__ = ["journal_of", "point_errors", "sweep"]
@@ -118,7 +117,7 @@ def point_errors(
     golden = engines.solve(crossbar, V, engine=reference, full=True, outside="ignore").I_out
     out = {}
     for level in LEVELS:
-        engine = "surrogate" if level == "nonlinear" else LevelEngine(level, warn=False)  # type: ignore[arg-type]
+        engine = "surrogate" if level == "nonlinear" else engines.registry.get(level)(warn=False)
         found = engines.solve(crossbar, V, engine=engine, outside="ignore").I_out
         out[level] = [
             float(f"{np.max([*_errors(found[:, part], golden[:, part], sets)]):.3e}")
