@@ -1,4 +1,4 @@
-"""Inference of many transfers of one mapped network at once: arrays differ, places may differ."""
+"""Inference of many transfers of one chain at once: arrays differ, places may differ."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from xbarspice.array import Crossbar, LineEnds
+import xbarspice as xb
+from papers.drolet2023.chain import Chain, Pass, Stage
 from xbarspice.engines import Engine, get
 from xbarspice.errors import broken_rule
-from xbarspice.mapping import Block, MappedNetwork
-from xbarspice.studies.inference import infer
 
-__all__ = ["Batch", "Placement", "circuit_offsets", "logits", "moved"]
+__all__ = ["Batch", "Placement", "circuit_offsets", "gather", "logits", "moved"]
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -36,12 +36,12 @@ class Placement:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """Transfers of a mapped network.
+    """Transfers of a chain.
 
     Attributes:
         G: physical conductances, S, one (transfers, rows, cols) an array.
         digital: added to the logits after reading, (transfers, outputs), or None.
-        places: one `Placement` an array, or None where the mapped network's own lines are kept.
+        places: one `Placement` an array, or None where the circuit's own lines are kept.
     """
 
     G: tuple[Array, ...]
@@ -67,7 +67,7 @@ class Batch:
 
 
 def logits(
-    mapped: MappedNetwork,
+    chain: Chain,
     x: npt.ArrayLike,
     batch: Batch,
     engine: str | Engine = "ideal",
@@ -79,8 +79,8 @@ def logits(
     """Logits of every transfer, (transfers, points, outputs).
 
     Args:
-        mapped: the network on its arrays (wires and device come from here).
-        x: network inputs, (points, inputs).
+        chain: the model on its arrays (wires and device come from here).
+        x: inputs, (points, inputs).
         batch: the transfers.
         engine: "ideal" multiplies by the conductances, without wires and with linear devices;
             "matrix" does the same with the effective matrices of linear devices; any other name
@@ -97,25 +97,25 @@ def logits(
     back_end: str | Engine = engine if engine in ("ideal", "matrix") else get(engine)
     if read is not None and (back_end == "matrix" or getattr(back_end, "name", "") == "ngspice"):
         raise broken_rule(
-            "read noise needs an engine that takes one array a point", repr(engine),
+            "read noise needs an engine that takes one array a point",
+            repr(engine),
             'Use "ideal" or "surrogate".',
-        )  # fmt: skip
-    h = z = mapped.network.inputs(x)[None]
-    for k, layer in enumerate(mapped.layers):
-        z = np.tile(layer.digital_bias, (batch.transfers, h.shape[1], 1))
-        for block in mapped.blocks_of(k):
-            G = batch.G[block.array][:, None]
+        )
+    h = z = chain.points(x)[None]
+    for k, stage in enumerate(chain.stages):
+        z = np.tile(stage.digital, (batch.transfers, h.shape[1], 1))
+        for part in stage.passes:
+            G = batch.G[part.array][:, None]
             if read is not None:
                 G = read.apply(np.repeat(G, h.shape[1], axis=1), rng)
-            z[..., block.outputs] += _partial(mapped, block, h, G, batch, back_end)
+            z[..., part.outputs] += _partial(stage, part, h, G, batch, back_end)
         if offsets is not None:
             z += offsets[k]
-        if k + 1 < len(mapped.layers):
-            h = mapped.network.activate(z)
-    return z if batch.digital is None else z + batch.digital[:, None]
+        h = stage.activate(z)
+    return h if batch.digital is None else h + batch.digital[:, None]
 
 
-def circuit_offsets(mapped: MappedNetwork, x: npt.ArrayLike) -> tuple[Array, ...]:
+def circuit_offsets(chain: Chain, x: npt.ArrayLike) -> tuple[Array, ...]:
     """What wires and devices add to every layer's weighted sums at the wanted conductances.
 
     As `offsets` of ideal `logits` this is the circuit to first order in the errors of a transfer:
@@ -124,39 +124,63 @@ def circuit_offsets(mapped: MappedNetwork, x: npt.ArrayLike) -> tuple[Array, ...
     Returns:
         One (points, outputs) a layer.
     """
-    found = infer(mapped, x, "surrogate").sums
-    h, out = mapped.network.inputs(x), []
-    batch = Batch(G=tuple(a.G[None] for a in mapped.arrays))
-    for k, layer in enumerate(mapped.layers):
-        z = np.tile(layer.digital_bias, (1, len(h), 1))
-        for block in mapped.blocks_of(k):
-            G = batch.G[block.array][:, None]
-            z[..., block.outputs] += _partial(mapped, block, h[None], G, batch, "ideal")
-        out.append(found[k] - z[0])
-        h = mapped.network.activate(found[k])
+    points, out = chain.points(x), []
+    found = layer_sums(chain, points)
+    h, batch = points, Batch(G=tuple(g[None] for g in chain.wanted))
+    for stage, real in zip(chain.stages, found, strict=True):
+        z = np.tile(stage.digital, (1, len(h), 1))
+        for part in stage.passes:
+            G = batch.G[part.array][:, None]
+            z[..., part.outputs] += _partial(stage, part, h[None], G, batch, "ideal")
+        out.append(real - z[0])
+        h = stage.activate(real)
     return tuple(out)
 
 
+def layer_sums(chain: Chain, x: Array) -> list[Array]:
+    """Weighted sums of every layer, (points, outputs), as the circuit itself computes them."""
+    sums: list[Array] = []
+    layers = [c for c in chain.circuit if isinstance(c, xb.nn.CrossbarLayer)]
+    hooks = [
+        layer.register_forward_hook(lambda _layer, _x, z: sums.append(z.numpy().copy()))
+        for layer in layers
+    ]
+    try:
+        with torch.no_grad():
+            chain.circuit(torch.from_numpy(x))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return sums
+
+
 def _partial(
-    mapped: MappedNetwork, block: Block, h: Array, G: Array, batch: Batch, engine: str | Engine
+    stage: Stage, part: Pass, h: Array, G: Array, batch: Batch, engine: str | Engine
 ) -> Array:
-    """Weighted sums of one block, (transfers, points, outputs); G (transfers, 1 or points, ...)."""
-    lead = h.shape[:-1]
-    V_in, V_out = (v.reshape(*lead, -1) for v in mapped.voltages(block, h.reshape(-1, h.shape[-1])))
-    place = None if batch.places is None else batch.places[block.array]
+    """Weighted sums of one pass, (transfers, points, outputs); G (transfers, 1 or points, ...)."""
+    tile = part.tile
+    volts = stage.volts(h)[..., slice(*tile.lines)]
+    place = None if batch.places is None else batch.places[part.array]
+    if isinstance(engine, str):
+        M = G if engine == "ideal" else _effective(tile, G)
+        pairs = tile.read.take(M if place is None else gather(M, place))
+        return stage.sum_scale * _times(volts, pairs[..., 0::2] - pairs[..., 1::2])
+    crossbar = tile.crossbar.replace(G=G)
+    lead = volts.shape[:-1]
+    V_in, V_out = tile.read.drive(
+        volts, np.zeros((*lead, crossbar.rows)), np.zeros((*lead, crossbar.cols))
+    )
     if place is not None:
-        V_in = _scatter(V_in, place.rows)
-        V_out = _scatter(V_out, place.cols)
-    I_in, I_out = _currents(mapped, block, G, V_in, V_out, engine)
+        V_in, V_out = _scatter(V_in, place.rows), _scatter(V_out, place.cols)
+    found = xb.solve(crossbar, V_in, V_out, engine=engine, outside="ignore")
+    I_in, I_out = found.I_in, found.I_out
     if place is not None:
         I_in = np.take_along_axis(I_in, place.rows[:, None], axis=-1)
         I_out = np.take_along_axis(I_out, place.cols[:, None], axis=-1)
-    lead = np.broadcast_shapes(I_in.shape[:-1], I_out.shape[:-1])
-    flat = [
-        np.broadcast_to(i, (*lead, i.shape[-1])).reshape(-1, i.shape[-1]) for i in (I_in, I_out)
-    ]
-    sums = mapped.partial_sums(block, mapped.currents(block, *flat))
-    return sums.reshape(*lead, -1)
+    current = tile.read.currents(I_in, I_out)
+    return stage.sum_scale * (
+        current[..., 0] - current[..., 1] if current.shape[-1] == 2 else current[..., 0]
+    )
 
 
 def _scatter(volts: Array, lines: Index) -> Array:
@@ -166,19 +190,12 @@ def _scatter(volts: Array, lines: Index) -> Array:
     return np.take_along_axis(full, where, axis=-1)
 
 
-def _currents(
-    mapped: MappedNetwork, block: Block, G: Array, V_in: Array, V_out: Array, engine: str | Engine
-) -> tuple[Array, Array]:
-    """I_in (transfers, points, rows) and I_out (transfers, points, cols) of a reading pass."""
-    if isinstance(engine, str):
-        M = G if engine == "ideal" else _effective(mapped.crossbar(block), G, block.reverse)
-        rows, cols = M.shape[-2:]
-        if block.reverse:
-            return -_times(V_out, M.swapaxes(-1, -2)), np.zeros((1, 1, cols))
-        return np.zeros((1, 1, rows)), _times(V_in, M)
-    crossbar = mapped.crossbar(block).replace(G=G)
-    solution = engine.solve(engine.prepare(crossbar), crossbar, V_in, V_out)
-    return solution.I_in, solution.I_out
+def gather(values: np.ndarray, place: Placement) -> np.ndarray:
+    """Physical values (transfers, ..., rows, cols), seen at the mapped lines."""
+    between = tuple(range(1, values.ndim - 2))
+    rows = np.expand_dims(place.rows[:, :, None], between)
+    cols = np.expand_dims(place.cols[:, None, :], between)
+    return np.take_along_axis(np.take_along_axis(values, rows, axis=-2), cols, axis=-1)
 
 
 def _times(V: Array, M: Array) -> Array:
@@ -188,18 +205,14 @@ def _times(V: Array, M: Array) -> Array:
     return (V[..., None, :] @ M)[..., 0, :]
 
 
-def _effective(crossbar: Crossbar, G: Array, reverse: bool) -> Array:
-    """Effective matrices in the place of `G`, S; of bit lines to word lines if `reverse`."""
-    from xbarspice.surrogate.dissection import effective_matrix
+def _effective(tile: xb.nn.Tile, G: Array) -> Array:
+    """Effective matrices in the place of `G`, S.
 
-    if not reverse:
-        return effective_matrix(crossbar.replace(G=G))  # type: ignore[return-value]
-    wl, bl = ([[*side] for side in ends.T] for ends in (crossbar.wl_ends, crossbar.bl_ends))
-    turned = crossbar.replace(
-        G=G.swapaxes(-1, -2), R_wl=crossbar.R_bl, R_bl=crossbar.R_wl,
-        ends=LineEnds(wl_left=bl[0], wl_right=bl[1], bl_top=wl[0], bl_bottom=wl[1]),
-    )  # fmt: skip
-    return effective_matrix(turned).swapaxes(-1, -2)  # type: ignore[return-value]
+    A passive network is reciprocal: the matrix from word lines to bit lines is also that from bit
+    lines to word lines, which a reverse pass reads.
+    """
+    whole = xb.Crossbar(G, **tile.config.wires, device=tile.config.model)
+    return np.asarray(xb.effective_matrix(whole), np.float64)
 
 
 def moved(G: Sequence[Array], places: Sequence[Placement | None] | None) -> tuple[Array, ...]:
@@ -211,8 +224,6 @@ def moved(G: Sequence[Array], places: Sequence[Placement | None] | None) -> tupl
         if place is None:
             out.append(g)
             continue
-        rows, cols = np.argsort(place.rows, axis=-1), np.argsort(place.cols, axis=-1)
-        g = np.broadcast_to(g, (len(rows), *g.shape[-2:]))
-        g = np.take_along_axis(g, rows[:, :, None], axis=1)
-        out.append(np.take_along_axis(g, cols[:, None], axis=2))
+        back = Placement(rows=np.argsort(place.rows, axis=-1), cols=np.argsort(place.cols, axis=-1))
+        out.append(gather(np.broadcast_to(g, (len(back.rows), *g.shape[-2:])), back))
     return tuple(out)

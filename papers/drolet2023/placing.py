@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.mapping import MappedNetwork
-from xbarspice.studies.batched import Placement
-from xbarspice.studies.tester import Tester
-from xbarspice.studies.writing import Work, gather
+from papers.drolet2023.batched import Placement, gather
+from papers.drolet2023.chain import Chain
+from papers.drolet2023.tester import Tester
+from papers.drolet2023.writing import Work
 
 __all__ = ["alike", "compensated", "remap"]
 
@@ -17,21 +17,19 @@ Bools = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.intp]
 
 
-def compensated(mapped: MappedNetwork, k: int, wanted: Array, stuck: Bools, value: Array) -> Array:
+def compensated(chain: Chain, k: int, wanted: Array, stuck: Bools, value: Array) -> Array:
     """Targets with the partners of stuck devices moved, so that the pairs' differences are kept."""
-    out = wanted.copy()
-    for block in (b for b in mapped.blocks if b.array == k):
-        pairs_in, pairs_out = block.lines_in.shape[1] == 2, block.lines_out.shape[1] == 2
-        lines = block.lines_out if pairs_out else block.lines_in
-        if not (pairs_out or pairs_in):
-            continue
-        on_rows = pairs_in != block.reverse if not pairs_out else block.reverse
+    out, config = wanted.copy(), chain.config
+    for read in (part.tile.read for part in chain.passes_of(k)):
+        pairs_out = read.lines_out.shape[1] == 2
+        lines = read.lines_out if pairs_out else read.lines_in
+        on_rows = read.reverse if pairs_out else not read.reverse
         for a, b in ((0, 1), (1, 0)):
             mine, other = lines[:, a], lines[:, b]
             cut = (slice(None), mine) if on_rows else (slice(None), slice(None), mine)
             cut_other = (slice(None), other) if on_rows else (slice(None), slice(None), other)
             want = value[cut] - (wanted[cut] - wanted[cut_other])
-            new = np.clip(want, mapped.G_min, mapped.G_max)
+            new = np.clip(want, config.G_min, config.G_max)
             out[cut_other] = np.where(stuck[cut] & ~stuck[cut_other], new, out[cut_other])
     return out
 
@@ -53,19 +51,19 @@ def remap(tester: Tester, works: list[Work]) -> None:
 
 def _best_placement(tester: Tester, k: int, work: Work, hit: npt.NDArray[np.intp]) -> Placement:
     """The best of some random placements of array `k` for the transfers `hit`."""
-    mapped, rng = tester.mapped, work.rng("remap")
+    chain, rng = tester.chain, work.rng("remap")
     _, rows, cols = work.G.shape
     same = Placement(
         rows=np.tile(np.arange(rows), (hit.size, 1)), cols=np.tile(np.arange(cols), (hit.size, 1))
     )
     best, score_of_best = same, np.full(hit.size, -np.inf)
     for trial in range(tester.procedure.remap + 1):
-        place = _shuffled(mapped, k, same, rng) if trial else same
+        place = _shuffled(chain, k, same, rng) if trial else same
         stuck, value = gather(work.stuck[hit], place), gather(work.value[hit], place)
         wanted = work.wanted[hit]
         if tester.procedure.compensate:
-            wanted = compensated(mapped, k, wanted, stuck, value)
-        G = [np.broadcast_to(a.G, (hit.size, *a.G.shape)) for a in mapped.arrays]
+            wanted = compensated(chain, k, wanted, stuck, value)
+        G = [np.broadcast_to(g, (hit.size, *g.shape)) for g in chain.wanted]
         G[k] = np.where(stuck, value, wanted)
         m = tester.margins(tester.logits(G))
         score = np.tanh(m / max(float(np.median(np.abs(m))), 1e-12)).mean(axis=1)
@@ -78,32 +76,26 @@ def _best_placement(tester: Tester, k: int, work: Work, hit: npt.NDArray[np.intp
     return best
 
 
-def alike(mapped: MappedNetwork, k: int) -> tuple[list[Index], list[Index]]:
-    """Groups of word lines, and of bit lines, of array `k` whose ends do the same in every pass.
+def alike(chain: Chain, k: int) -> tuple[list[Index], list[Index]]:
+    """Groups of word lines, and of bit lines, of array `k` that may take each other's place.
 
-    What an end does is what its block says, whatever the leads: `MappedNetwork.crossbar` may call a
-    line that is held at 0 V sensed so as to give it the right lead, which does not make a tester's
-    input line one of its outputs.
+    Those that are sensed in a pass in which others are only held may not change with them.
     """
-    rows, cols = mapped.arrays[k].G.shape
-    blocks = [b for b in mapped.blocks if b.array == k]
+    reads = [part.tile.read for part in chain.passes_of(k)]
     out = []
-    for ends in (
-        [b.ends.word_lines(rows) for b in blocks],
-        [b.ends.bit_lines(cols) for b in blocks],
-    ):
-        kinds = np.stack(ends, axis=1)
-        names = np.array(["".join(str(e) for e in kind.ravel()) for kind in kinds])
+    for size, sensed in zip(chain.wanted[k].shape, (True, False), strict=True):
+        kinds = np.array([
+            np.isin(np.arange(size), read.lines_out) for read in reads if read.reverse == sensed
+        ], dtype=bool).reshape(-1, size)  # fmt: skip
+        names = np.array(["".join(str(int(e)) for e in kind) for kind in kinds.T])
         out.append([np.flatnonzero(names == name) for name in np.unique(names)])
     return out[0], out[1]
 
 
-def _shuffled(
-    mapped: MappedNetwork, k: int, place: Placement, rng: np.random.Generator
-) -> Placement:
-    """Random permutations among lines whose ends are alike in every reading pass."""
+def _shuffled(chain: Chain, k: int, place: Placement, rng: np.random.Generator) -> Placement:
+    """Random permutations among lines that may take each other's place."""
     out = []
-    for lines, groups in zip((place.rows, place.cols), alike(mapped, k), strict=True):
+    for lines, groups in zip((place.rows, place.cols), alike(chain, k), strict=True):
         new = lines.copy()
         for members in groups:
             shuffle = rng.random((len(lines), members.size)).argsort(axis=1)

@@ -11,21 +11,17 @@ same pass, and stuck devices once for the whole life of the array. Each has its 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.errors import broken_rule
-from xbarspice.mapping import MappedNetwork
-from xbarspice.studies import batched
-from xbarspice.studies.batched import Batch
-from xbarspice.studies.placing import compensated, remap
-from xbarspice.studies.tester import Procedure, Tester
-from xbarspice.studies.writing import Terms, Work, gather, start, write
+from papers.drolet2023 import batched
+from papers.drolet2023.batched import Batch, gather
+from papers.drolet2023.placing import compensated, remap
+from papers.drolet2023.tester import Procedure, Tester
+from papers.drolet2023.writing import Terms, Work, start, write
 from xbarspice.variability import BiasingSchemeEffect, ReadNoise, Variation
 
-__all__ = ["Procedure", "Tester", "program", "redundant"]
+__all__ = ["Procedure", "Tester", "program"]
 
 Array = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -35,21 +31,21 @@ def program(tester: Tester, variation: Variation, *, count: int, seed: int, chun
     """Program `count` copies of the arrays, each with errors of its own.
 
     Args:
-        tester: the network and the procedure.
+        tester: the model and the procedure.
         variation: the transfer errors.
         count: transfers to draw.
         seed, chunk: together they name the generators.
     """
     terms, procedure = Terms.of(variation), tester.procedure
     works = [
-        start(a.G, terms, count, seed, f"transfers {chunk} array {k}")
-        for k, a in enumerate(tester.mapped.arrays)
+        start(G, terms, count, seed, f"transfers {chunk} array {k}")
+        for k, G in enumerate(tester.chain.wanted)
     ]
     if procedure.remap:
         remap(tester, works)
     if procedure.compensate:
         for k, work in enumerate(works):
-            work.wanted = compensated(tester.mapped, k, work.wanted, work.stuck, work.value)
+            work.wanted = compensated(tester.chain, k, work.wanted, work.stuck, work.value)
     for k, work in enumerate(works):
         work.rank = _ranks(tester, k, work, terms)
         write(work, terms, np.ones_like(work.stuck), 0)
@@ -98,7 +94,7 @@ def _open(tester: Tester, logits: Array) -> Bools:
     """Transfers whose answers are not good enough yet."""
     if tester.procedure.bias:
         logits = logits + _best_shift(tester, logits)[:, None]
-    wanted = tester.margins(tester.logits([a.G[None] for a in tester.mapped.arrays]))
+    wanted = tester.margins(tester.logits([G[None] for G in tester.chain.wanted]))
     needed = tester.procedure.enough * np.mean(wanted > 0)
     return np.mean(tester.margins(logits) > 0, axis=1) < needed - 1e-12
 
@@ -114,7 +110,7 @@ def _best_shift(tester: Tester, logits: Array) -> Array:
 
     With several outputs it is the mean difference to the wanted logits that is taken off.
     """
-    wanted = tester.logits([a.G[None] for a in tester.mapped.arrays])
+    wanted = tester.logits([G[None] for G in tester.chain.wanted])
     if logits.shape[-1] > 1:
         return -(logits - wanted).mean(axis=1)
     if tester.y is None:
@@ -128,27 +124,3 @@ def _best_shift(tester: Tester, logits: Array) -> Array:
         # the count, smoothed a little so that the middle of a plateau wins
         score[k] = np.tanh(m / (0.1 * width)).mean(axis=1) - 1e-4 * abs(shift) / width
     return shifts[np.argmax(score, axis=0)][:, None]
-
-
-def redundant(mapped: MappedNetwork, copies: int = 2) -> MappedNetwork:
-    """The same network with every weight in several pairs, on arrays of their own.
-
-    The currents of the copies are added, so that errors of single devices are averaged.
-    """
-    if copies < 1:
-        raise broken_rule("`copies` must be >= 1", copies, "2 doubles every pair.")
-    count = len(mapped.arrays)
-    blocks = tuple(
-        replace(block, array=block.array + c * count)
-        for c in range(copies)
-        for block in mapped.blocks
-    )
-    layers = tuple(replace(layer, gain=layer.gain * copies) for layer in mapped.layers)
-    return MappedNetwork(
-        **{
-            **mapped.__dict__,
-            "arrays": mapped.arrays * copies,
-            "layers": layers,
-            "blocks": blocks,
-        }
-    )

@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from papers.drolet2023 import batched
+from papers.drolet2023.batched import Batch
+from papers.drolet2023.chain import Chain
 from xbarspice.errors import broken_rule
-from xbarspice.mapping import MappedNetwork
-from xbarspice.studies import batched
-from xbarspice.studies.batched import Batch
 from xbarspice.values import labels_of
 
 __all__ = ["Procedure", "Tester"]
@@ -60,17 +60,17 @@ class Procedure:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tester:
-    """A tester with one network to program.
+    """A tester with one model to program.
 
     Attributes:
-        mapped, procedure: what to program, and how.
+        chain, procedure: what to program, and how.
         x, y: calibration points and classes, or None.
         offsets: what the circuit adds at the wanted conductances, or None.
         sensitivity: mean change of the calibration answers per siemens, one (rows, cols) an
             array, or None.
     """
 
-    mapped: MappedNetwork
+    chain: Chain
     procedure: Procedure
     x: Array | None = None
     y: npt.NDArray[np.intp] | None = None
@@ -80,24 +80,24 @@ class Tester:
     @classmethod
     def of(
         cls,
-        mapped: MappedNetwork,
+        chain: Chain,
         procedure: Procedure,
         calibration: tuple[npt.ArrayLike, npt.ArrayLike] | None,
         *,
         circuit: bool,
     ) -> Tester:
-        """Prepare a tester; see `transfer.transfer` for the arguments."""
+        """Prepare a tester; see `transfers.transfer` for the arguments."""
         if not procedure.looks:
-            return cls(mapped=mapped, procedure=procedure)
+            return cls(chain=chain, procedure=procedure)
         if calibration is None:
             raise broken_rule(
                 "this procedure needs `calibration` points", "None",
                 "Pass training points and classes; never test points.",
             )  # fmt: skip
-        x = mapped.network.inputs(calibration[0])
+        x = chain.points(calibration[0])
         y = labels_of("calibration[1]", calibration[1], len(x))
-        offsets = batched.circuit_offsets(mapped, x) if circuit else None
-        tester = cls(mapped=mapped, procedure=procedure, x=x, y=y, offsets=offsets)
+        offsets = batched.circuit_offsets(chain, x) if circuit else None
+        tester = cls(chain=chain, procedure=procedure, x=x, y=y, offsets=offsets)
         if procedure.order == "rows" and procedure.passes == 1:
             return tester
         return replace(tester, sensitivity=_sensitivity(tester))
@@ -106,7 +106,7 @@ class Tester:
         """Answers for the calibration points from conductances, (transfers, points, outputs)."""
         if self.x is None:
             raise AssertionError("only testers with calibration points compute answers")
-        return batched.logits(self.mapped, self.x, Batch(G=tuple(G)), offsets=self.offsets)
+        return batched.logits(self.chain, self.x, Batch(G=tuple(G)), offsets=self.offsets)
 
     def margins(self, logits: Array) -> Array:
         """How far each point is on the right side, (transfers, points), in logits."""
@@ -124,8 +124,8 @@ class Tester:
 
 def _sensitivity(tester: Tester) -> tuple[Array, ...]:
     """Mean change of the class probabilities per siemens, by differences of 5 % of the range."""
-    wanted = [a.G for a in tester.mapped.arrays]
-    step = 0.05 * (tester.mapped.G_max - tester.mapped.G_min)
+    wanted, config = tester.chain.wanted, tester.chain.config
+    step = 0.05 * (config.G_max - config.G_min)
     at_rest = tester.margins(tester.logits([g[None] for g in wanted]))
     width = max(float(np.median(np.abs(at_rest))) / 2, 1e-12)
 

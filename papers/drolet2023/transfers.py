@@ -1,4 +1,4 @@
-"""The transfer study: one trained network transferred thousands of times onto imperfect arrays.
+"""The transfer study with a tester: one network programmed thousands of times, by a procedure.
 
 A transfer draws the errors of one programming of the arrays; inference then classifies every test
 point. The figure of merit is that of Drolet et al. 2023 (arXiv:2305.18495): the share of the test
@@ -8,6 +8,9 @@ high on it by being always right or always wrong, so the noise-free accuracy sta
 Transfers are drawn in chunks of `CHUNK`, and every effect of every chunk has a generator of its
 own: a study of fewer transfers is the beginning of a longer one, leaving an effect out leaves the
 draws of the others as they were, and an interrupted study goes on where it stopped.
+
+`xbarspice.transfer` does this for any model, without a tester's procedure; here all transfers of a
+chunk are one batch of arrays.
 """
 
 from __future__ import annotations
@@ -21,21 +24,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from papers.drolet2023 import batched
+from papers.drolet2023.batched import Batch
+from papers.drolet2023.chain import Chain
+from papers.drolet2023.remedies import Procedure, Tester, program
 from xbarspice import store
 from xbarspice.config import child_rng
 from xbarspice.engines import Engine
 from xbarspice.errors import broken_rule
-from xbarspice.mapping import MappedNetwork
-from xbarspice.studies import batched
-from xbarspice.studies.batched import Batch
-from xbarspice.studies.remedies import Procedure, Tester, program
 from xbarspice.surrogate.trust import warn_outside
 from xbarspice.values import labels_of
 from xbarspice.variability import Variation
 
-__all__ = [
-    "CHUNK", "Interval", "TransferStudy", "conductances", "fingerprint", "metric", "transfer",
-]  # fmt: skip
+__all__ = ["CHUNK", "Interval", "TransferStudy", "fingerprint", "metric", "transfer"]
 
 Array = npt.NDArray[np.float64]
 
@@ -147,7 +148,7 @@ def _classes(logits: Array) -> npt.NDArray[np.intp]:
 
 
 def transfer(
-    mapped: MappedNetwork,
+    chain: Chain,
     x: npt.ArrayLike,
     y: npt.ArrayLike,
     *,
@@ -161,10 +162,10 @@ def transfer(
     path: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> TransferStudy:
-    """Transfer a mapped network many times and classify every point each time.
+    """Transfer a model many times and classify every point each time.
 
     Args:
-        mapped: the network on its arrays.
+        chain: the model on its arrays.
         x, y: test points, (points, inputs), and their classes, (points,).
         variation: the transfer errors; with a procedure of several passes, they are drawn anew
             for what is written anew.
@@ -188,51 +189,40 @@ def transfer(
     """
     if transfers < 1:
         raise broken_rule("`transfers` must be >= 1", transfers, "2000 is usual.")
-    points = mapped.network.inputs(x)
+    points = chain.points(x)
     labels = labels_of("y", y, len(points))
     name = engine if isinstance(engine, str) else engine.name
     level = {"matrix": "linear"}.get(name, name)  # anything else is exact and says nothing
-    warn_outside(level, mapped.arrays, mapped.V_read)
-    tester = Tester.of(mapped, procedure, calibration, circuit=name != "ideal")
-    key = fingerprint(mapped, points, labels, variation, seed, name, read, procedure, calibration)
+    warn_outside(level, [a.crossbar for a in chain.arrays], chain.config.V_read)
+    tester = Tester.of(chain, procedure, calibration, circuit=name != "ideal")
+    key = fingerprint(chain, points, labels, variation, seed, name, read, procedure, calibration)
     done = _read(path, key)
     for start in range(len(done), transfers, CHUNK):
         batch = program(tester, variation, count=CHUNK, seed=seed, chunk=start // CHUNK)
         batch = batch.part(0, min(CHUNK, transfers - start))
         rng = child_rng(seed, f"read {start // CHUNK}") if read is not None else None
-        new = batched.logits(mapped, points, batch, engine, read=read, rng=rng)
+        new = batched.logits(chain, points, batch, engine, read=read, rng=rng)
         done = np.concatenate([done, new]) if len(done) else new
         if path is not None and batch.transfers == CHUNK:
             _write(path, key, done, labels, name)
         progress(len(done), transfers)
     done = done[:transfers]
-    clean = batched.logits(mapped, points, Batch(G=tuple(a.G[None] for a in mapped.arrays)), engine)
+    clean = batched.logits(chain, points, Batch(G=tuple(G[None] for G in chain.wanted)), engine)
     study = TransferStudy(engine=name, labels=labels, logits=done, clean=clean[0])
     if path is not None:
         _write(path, key, done, labels, name)
     return study
 
 
-def conductances(
-    mapped: MappedNetwork, variation: Variation, *, transfers: int, seed: int = 0
-) -> tuple[Array, ...]:
-    """The physical conductances of the first transfers of a plain study, S, one stack an array."""
-    tester = Tester.of(mapped, Procedure(), None, circuit=False)
-    parts = [
-        program(tester, variation, count=CHUNK, seed=seed, chunk=k).G
-        for k in range(-(-transfers // CHUNK))
-    ]
-    return tuple(np.concatenate(g)[:transfers] for g in zip(*parts, strict=True))
-
-
-def fingerprint(mapped: MappedNetwork, *things: Any) -> str:
+def fingerprint(chain: Chain, *things: Any) -> str:
     """Equal for equal studies, whatever the number of transfers."""
     digest = hashlib.sha256()
-    for array in mapped.arrays:
-        digest.update(np.ascontiguousarray(array.G).tobytes())
-        digest.update(f"{array!r} {array.device!r} {array.R_wl} {array.R_bl}".encode())
-    for layer in mapped.layers:
-        digest.update(repr({k: np.asarray(v).tolist() for k, v in layer.__dict__.items()}).encode())
+    for array in chain.arrays:
+        digest.update(np.ascontiguousarray(array.crossbar.G).tobytes())
+    for stage in chain.stages:
+        told = (stage.sum_scale, stage.volts_per_unit, stage.V_bias, stage.digital.tolist())
+        configs = [part.tile.config for part in stage.passes]
+        digest.update(f"{told} {configs} {stage.after}".encode())
     for thing in things:
         parts = thing if isinstance(thing, tuple) else (thing,)
         for part in parts:

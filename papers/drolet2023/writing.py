@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from papers.drolet2023.batched import Batch, Placement, gather
 from xbarspice.config import child_rng
 from xbarspice.errors import broken_rule
-from xbarspice.studies.batched import Batch, Placement
 from xbarspice.variability import (
     BiasingSchemeEffect,
     Compose,
@@ -20,7 +20,7 @@ from xbarspice.variability import (
 )
 from xbarspice.variability.base import Draws
 
-__all__ = ["Terms", "Work", "at_mapped_lines", "gather", "start", "write"]
+__all__ = ["Terms", "Work", "at_mapped_lines", "start", "write"]
 
 Array = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -83,12 +83,6 @@ def start(wanted: Array, terms: Terms, count: int, seed: int, name: str) -> Work
         stuck, work.value = terms.stuck.draw(G, work.rng("saf"))
         work.stuck = stuck & (G > 0)
     return work
-
-
-def gather(values: np.ndarray, place: Placement) -> np.ndarray:
-    """Physical values (count, rows, cols), seen at the mapped lines."""
-    found = np.take_along_axis(values, place.rows[:, :, None], axis=1)
-    return np.take_along_axis(found, place.cols[:, None], axis=2)
 
 
 def write(work: Work, terms: Terms, chosen: Bools, number: int) -> None:
