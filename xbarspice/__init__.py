@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+for _name, _entry in {
+    "ngspice": "xbarspice.engines.ngspice:NgspiceEngine",
+    "pyspice": "xbarspice.engines.pyspice:PySpiceEngine",
+    "surrogate": "xbarspice.surrogate.engine:SurrogateEngine",
+    "ideal": "xbarspice.surrogate.levels:IdealEngine",
+    "linear": "xbarspice.surrogate.levels:LinearEngine",
+    "float32": "xbarspice.surrogate.levels:SinglePrecisionEngine",
+}.items():
+    engines.registry.add(_name, _entry)
+
 __all__ = [
     "READ",
     "ArrayConfig",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import xbarspice
 
@@ -39,7 +42,7 @@ ROOMS = {
     "safetensors": ("importers",),
     "h5py": ("store", "studies.campaign"),
     "subprocess": ("engines.ngspice",),
-    "PySpice": ("engines.pyspice", "engines.ngspice.pyspice_probe"),
+    "PySpice": ("engines.pyspice", "engines.ngspice.pyspice_probe", "netlist.pyspice"),
     "klayout": ("tapeout",),
     "matplotlib": ("report", "studies", "tapeout"),
     "typer": ("cli",),
@@ -54,17 +57,45 @@ def modules():
         yield ".".join(p for p in relative.parts if p != "__init__"), ast.parse(path.read_text())
 
 
-def imports(tree):
-    """(name, whether it is executed on import of the module)."""
-    inside = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for n in ast.walk(f)}
+KNOWN = {
+    ".".join(
+        p for p in ("xbarspice", *path.relative_to(ROOT).with_suffix("").parts) if p != "__init__"
+    )
+    for path in ROOT.rglob("*.py")
+}
+"""Names of all modules."""
+STATED = re.compile(r"xbarspice(\.\w+)+(:\w+)?")
+"""A module that is named in a text, as in a registry or for `importlib`."""
+
+
+def imports(tree, module=""):
+    """(name, whether it is executed on import of the module), also those stated as texts."""
+    late = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+    inside = {id(n) for f in ast.walk(tree) if isinstance(f, late) for n in ast.walk(f)}
+    typing = {
+        id(n)
+        for test in ast.walk(tree)
+        if isinstance(test, ast.If) and ast.unparse(test.test).endswith("TYPE_CHECKING")
+        for n in ast.walk(test)
+    }
     for node in ast.walk(tree):
         names = []
+        at_load = id(node) not in inside and id(node) not in typing
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            own = node.module == "xbarspice"
-            names = [f"{node.module}.{a.name}" for a in node.names] if own else [node.module]
-        yield from ((name, id(node) not in inside) for name in names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = ["xbarspice", *module.split(".")][: -node.level]
+                base = ".".join([*parts, *([base] if base else [])])
+            names = [
+                f"{base}.{a.name}" if base == "xbarspice" or f"{base}.{a.name}" in KNOWN else base
+                for a in node.names
+            ]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            at_load = False
+            names = [node.value.partition(":")[0]] if STATED.fullmatch(node.value) else []
+        yield from ((name, at_load) for name in names)
 
 
 def level(name):
@@ -81,7 +112,7 @@ def test_every_module_has_a_place_and_imports_point_downwards():
         if not module:
             continue
         assert level(module) is not None, f"{module} has no place in ORDER"
-        for name, _ in imports(tree):
+        for name, _ in imports(tree, module):
             inner = name.removeprefix("xbarspice.")
             place = level(inner) if name.startswith("xbarspice.") else None
             if place is not None and place > level(module):
@@ -111,3 +142,44 @@ def test_importing_the_package_loads_nothing_heavy():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_no_module_imports_itself_in_a_circle():
+    names = {module: f"xbarspice.{module}" if module else "xbarspice" for module, _ in modules()}
+    known = {name: module for module, name in names.items()}
+    graph = {
+        module: {
+            known[name] for name, at_load in imports(tree, module) if at_load and name in known
+        }
+        for module, tree in modules()
+        if module
+    }
+    state: dict[str, int] = {}
+
+    def visit(module, path):
+        assert state.get(module) != 1, f"a circle: {[*path, module]}"
+        if state.get(module) == 2:
+            return
+        state[module] = 1
+        for other in graph.get(module, ()):
+            visit(other, [*path, module])
+        state[module] = 2
+
+    for module in graph:
+        visit(module, [])
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        ("engines", "def f():\n    from xbarspice.nn import convert"),
+        ("engines", "registry.add('a', 'xbarspice.surrogate.engine:SurrogateEngine')"),
+        ("engines.base", "importlib.import_module('xbarspice.cli')"),
+        ("engines.base", "from ..nn import convert"),
+        ("engines.base", "if TYPE_CHECKING:\n    from xbarspice.nn import convert"),
+    ],
+)
+def test_the_test_sees_every_kind_of_import(module, text):
+    inner = [name.removeprefix("xbarspice.") for name, _ in imports(ast.parse(text), module)]
+    places = [place for name in inner if (place := level(name)) is not None]
+    assert any(place > level(module) for place in places)

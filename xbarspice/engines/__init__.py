@@ -19,18 +19,12 @@ registry: Registry[Callable[..., Engine]] = Registry(
     "Use one of these, or add your own with xb.engines.registry.add.",
     objects="an Engine",
 )
-"""Engines by name: a class, or anything that makes an engine with default settings."""
+"""Engines by name: a class, or anything that makes an engine with default settings.
 
-for _name, _entry in {
-    "nodal": "xbarspice.engines.nodal:NodalEngine",
-    "ngspice": "xbarspice.engines.ngspice:NgspiceEngine",
-    "pyspice": "xbarspice.engines.pyspice:PySpiceEngine",
-    "surrogate": "xbarspice.surrogate.engine:SurrogateEngine",
-    "ideal": "xbarspice.surrogate.levels:IdealEngine",
-    "linear": "xbarspice.surrogate.levels:LinearEngine",
-    "float32": "xbarspice.surrogate.levels:SinglePrecisionEngine",
-}.items():
-    registry.add(_name, _entry)
+Those that need netlists or compiled kernels stand above this room; the package announces them.
+"""
+
+registry.add("nodal", "xbarspice.engines.nodal:NodalEngine")
 
 
 def names() -> list[str]:

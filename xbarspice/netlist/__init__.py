@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
 import numpy.typing as npt
 
 from xbarspice.array import Crossbar
 from xbarspice.netlist.network import write_network
+from xbarspice.netlist.pyspice import to_pyspice
 from xbarspice.netlist.reader import ReadBack, compare, read
 from xbarspice.netlist.records import Netlist, build, config_hash
 from xbarspice.netlist.writers import dialects, get
@@ -50,8 +48,3 @@ def write(
         FloatingNodeError: a line has no path to any source.
     """
     return get(dialect)(build(crossbar, V_in, V_out))
-
-
-def to_pyspice(crossbar: Crossbar, title: str = "xbarspice crossbar") -> Any:
-    """A PySpice `Circuit` of the array; see `xbarspice.engines.pyspice.to_pyspice`."""
-    return importlib.import_module("xbarspice.engines.pyspice").to_pyspice(crossbar, title)
