@@ -1,138 +1,284 @@
-"""A whole network in one ngspice run against the same network, layer by layer."""
+"""A whole network in one ngspice run against the same circuit, layer by layer."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import json
 import re
 import subprocess
-import sys
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+import xbarspice as xb
 from tests.crosscheck.test_ngspice import printed_columns
-from xbarspice import activations, mapping, netlist, network
+from xbarspice import activations, netlist
 from xbarspice.array import LineEnds
 from xbarspice.engines.ngspice import network as whole
 from xbarspice.errors import ConvergenceError, EngineError, InputError
-from xbarspice.network import Network
-from xbarspice.studies.inference import infer
+from xbarspice.netlist import ngspice as dialect
+from xbarspice.netlist.network import build_network, network_design, network_options
+from xbarspice.nn.chain import chain_of
 
 ENDS = [(0.0, 0.0), (15.0, 0.0), (0.0, 20.0), (10.0, 20.0)]
 CASES = {
     "folded 2-3-1": ((2, 3, 1), {"layout": "folded"}),
     "folded 2-8-1": ((2, 8, 1), {"layout": "folded", "R_wl": 5.0, "R_bl": 2.0}),
-    "tiled 5-7-4-3": ((5, 7, 4, 3), {"tile_rows": 3, "tile_cols": 4, "bias": "array"}),
+    "tiled 5-7-4-3": ((5, 7, 4, 3), {"tile_rows": 3, "tile_cols": 4}),
 }
 
 
-def random_network(sizes, activation, seed=0):
-    rng = np.random.default_rng(seed)
-    pairs = list(itertools.pairwise(sizes))
-    return Network(
-        W=tuple(rng.normal(scale=1.5, size=p) for p in pairs),
-        b=tuple(rng.normal(size=p[1]) for p in pairs),
-        activation=activation,
-    )
+def model_of(sizes, activation=nn.Sigmoid, seed=0, scale=1.0):
+    torch.manual_seed(seed)
+    layers: list[nn.Module] = []
+    for k in range(len(sizes) - 1):
+        layers += [nn.Linear(sizes[k], sizes[k + 1]), activation()]
+        nn.init.normal_(layers[-2].weight, std=1.5 * scale if k == 0 else 1.5)
+    return nn.Sequential(*layers[:-1]).double()
 
 
-def mapped_case(case, activation, **changes):
+def circuit_of(case, activation=nn.Sigmoid, points=6, **changes):
     sizes, options = CASES[case]
-    net = random_network(sizes, activation)
-    x = np.random.default_rng(1).uniform(-1, 1, (6, sizes[0]))
-    if activation == "relu":
-        changes["x_scale"] = mapping.calibrate_inputs(net, x)
-    return mapping.map_network(net, **(options | changes)), x
+    x = np.random.default_rng(1).uniform(-1, 1, (points, sizes[0]))
+    config = xb.ArrayConfig(**(options | changes))
+    model = model_of(sizes, activation)
+    return xb.nn.convert(model, config, calibrate=torch.from_numpy(x)).eval(), x
 
 
-def agree(mapped, x, answer):
-    want = infer(mapped, x, "ngspice")
-    for found, expected in zip(answer.sums, want.sums, strict=True):
-        assert np.abs(found - expected).max() <= 1e-8 * np.abs(expected).max()
-    for found, block in zip(answer.currents, want.blocks, strict=True):
-        assert np.abs(found - block.currents).max() <= 1e-8 * np.abs(block.currents).max()
-    assert np.array_equal(answer.predictions, want.predictions)
+def agree(circuit, x, answer, limit=1e-8):
+    with torch.no_grad(), xb.nn.through("ngspice", keep=True) as run:
+        outputs = circuit(torch.from_numpy(x)).numpy()
+    assert np.abs(answer.outputs - outputs).max() <= limit * np.abs(outputs).max()
+    wanted = [tiles for kept in run.answers for tiles in kept.I_out]
+    largest = max(float(tiles.abs().max()) for tiles in wanted)
+    total = sum(float(tiles.sum()) for tiles in wanted)
+    assert abs(sum(float(c.sum()) for c in answer.currents) - total) <= limit * largest * len(x)
+    if outputs.shape[1] > 1:
+        assert np.array_equal(answer.predictions, outputs.argmax(axis=1))
+    elif answer.predictions is not None:
+        assert np.array_equal(answer.predictions, outputs[:, 0] > 0)
 
 
 @pytest.mark.parametrize("ends", ENDS, ids=str)
-@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
+@pytest.mark.parametrize("activation", [nn.Sigmoid, nn.Tanh, nn.ReLU])
 @pytest.mark.parametrize("case", CASES)
 def test_one_run_equals_layer_by_layer(case, activation, ends):
-    mapped, x = mapped_case(case, activation, R_driver=ends[0], R_sense=ends[1])
-    answer = whole.solve_network(mapped, x)
-    agree(mapped, x, answer)
+    circuit, x = circuit_of(case, activation, R_driver=ends[0], R_sense=ends[1])
+    answer = whole.solve_network(chain_of(circuit, x), x)
+    agree(circuit, x, answer)
     assert answer.residual < 1e-9
 
 
 @pytest.mark.parametrize("device", ["sinh_tio2", "cubic_al2o3_tio2"])
-@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
+@pytest.mark.parametrize("activation", [nn.Sigmoid, nn.Tanh, nn.LeakyReLU])
 @pytest.mark.parametrize("case", CASES)
 def test_nonlinear_devices(case, activation, device):
-    mapped, x = mapped_case(case, activation, device=device, R_driver=10.0, R_sense=20.0)
-    agree(mapped, x, whole.solve_network(mapped, x))
+    circuit, x = circuit_of(case, activation, device=device, R_driver=10.0, R_sense=20.0)
+    agree(circuit, x, whole.solve_network(chain_of(circuit, x), x))
 
 
-@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
-def test_one_point_and_saturated_neurons(activation):
-    net = random_network((3, 6, 4), activation)
-    net = Network(W=(net.W[0] * 500, net.W[1]), b=net.b, activation=activation)
+@pytest.mark.parametrize("name", activations.names())
+def test_every_activation_stands_in_a_deck(name):
+    kind = getattr(nn, activations.get(name).torch)
+    circuit, x = circuit_of("folded 2-3-1", kind)
+    chain = chain_of(circuit, x)
+    assert [stage.activation.name if stage.activation else None for stage in chain.stages] == [
+        name,
+        None,
+    ]
+    agree(circuit, x, whole.solve_network(chain, x))
+
+
+def test_one_point_and_saturated_neurons():
+    model = model_of((3, 6, 4), scale=500.0)
     x = np.array([[0.9, -0.8, 0.7]])
-    scale = mapping.calibrate_inputs(net, x)
-    mapped = mapping.map_network(net, x_scale=scale, bias="digital")
-    assert np.abs(net.forward(x)[0]).max() > 800
-    agree(mapped, x, whole.solve_network(mapped, x))
+    circuit = xb.nn.convert(model, calibrate=torch.from_numpy(x)).eval()
+    answer = whole.solve_network(chain_of(circuit, x), x)
+    assert np.abs(answer.sums[0]).max() > 400
+    agree(circuit, x, answer)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cells": 2, "cell_code": "slices", "levels": 8},
+        {"w_scale": "output", "placement": "middle"},
+        {"bias": "digital", "clip": 95.0},
+        {"dtype": "float32"},
+    ],
+    ids=str,
+)
+def test_options_of_the_mapping(changes):
+    circuit, x = circuit_of("tiled 5-7-4-3", nn.Tanh, **changes)
+    single = "dtype" in changes
+    agree(circuit, x, whole.solve_network(chain_of(circuit, x), x), 1e-5 if single else 1e-8)
+
+
+def test_programmed_arrays_and_an_activation_at_the_end():
+    model = nn.Sequential(*model_of((2, 3, 1)), nn.Sigmoid())
+    circuit = xb.nn.convert(model, xb.ArrayConfig(layout="folded")).eval()
+    (array,) = xb.nn.arrays(circuit)
+    xb.nn.put_conductances(circuit, {array.name: array.crossbar.G * 1.05})
+    x = np.random.default_rng(0).uniform(-1, 1, (3, 2))
+    chain = chain_of(circuit, x)
+    answer = whole.solve_network(chain, x)
+    assert answer.predictions is None
+    agree(circuit, x, answer)
+    assert "class" not in netlist.write_network(chain, x)
+
+
+class Functional(nn.Module):
+    """A chain whose activation is a function, with a layer that stands for nothing in eval."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out, self.hidden = nn.Linear(4, 3), nn.Linear(2, 4)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.out(self.drop(torch.tanh(self.hidden(x.flatten(1)))))
+
+
+@pytest.mark.parametrize("layout", ["tiled", "folded"])
+def test_any_forward_that_is_a_chain_and_its_deployment(tmp_path, layout):
+    x = np.random.default_rng(0).uniform(-1, 1, (4, 2)).astype(np.float32)
+    config = xb.ArrayConfig(layout=layout, R_wl=3.0)
+    circuit = xb.nn.convert(Functional(), config, calibrate=torch.from_numpy(x)).eval()
+    xb.save(tmp_path / "net.h5", circuit)
+    wanted = netlist.write_network(chain_of(circuit, x), x)
+    assert netlist.write_network(chain_of(xb.load(tmp_path / "net.h5"), x), x) == wanted
+    answer = whole.solve_network(chain_of(circuit, x), x)
+    assert answer.outputs.shape == (4, 3)
+
+
+class Skip(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.b(x) + torch.tanh(self.a(x))
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "words"),
+    [
+        (Skip(), {}, "used 2 times"),
+        (nn.Sequential(nn.Linear(3, 3), nn.Softmax(1), nn.Linear(3, 2)), {}, "no known activation"),
+        (nn.Sequential(nn.Linear(3, 3), nn.Softplus(), nn.Linear(3, 2)), {}, "no known activation"),
+        (nn.Sequential(nn.Linear(3, 3), nn.LeakyReLU(0.2), nn.Linear(3, 2)), {}, "no known"),
+        (nn.Sequential(nn.Tanh(), nn.Linear(3, 2)), {}, "does not follow a layer"),
+        (nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Tanh()), {}, "does not follow a layer"),
+        (nn.Sequential(nn.Unflatten(1, (1, 3)), nn.Conv1d(1, 2, 3)), {}, "no known activation"),
+        (nn.Sequential(nn.Conv1d(3, 2, 1)), {}, "a Conv1d layer"),
+        (nn.Sequential(nn.Linear(3, 2)), {"adc_bits": 8}, "with converters"),
+        (nn.Sequential(nn.Linear(3, 2)), {"x_centre": 0.5}, "x_centre"),
+    ],
+)
+def test_what_is_no_chain_is_refused(model, changes, words):
+    x = torch.rand(4, 3)
+    with pytest.raises(InputError, match=words):
+        chain_of(xb.nn.convert(model, xb.ArrayConfig(**changes)).eval(), x)
+
+
+def test_a_chain_that_is_not_the_model_is_refused():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2))
+    circuit = xb.nn.convert(model).eval()  # the graph does not show what a hook does
+    circuit.register_forward_hook(lambda _m, _i, out: 2 * out)
+    with pytest.raises(InputError, match="outputs the chain misses"):
+        chain_of(circuit, torch.rand(4, 3))
 
 
 def test_many_points_become_several_sweeps(monkeypatch):
     monkeypatch.setattr(whole, "longest_sweep", lambda numbers: 4)
-    mapped, x = mapped_case("folded 2-3-1", "sigmoid")
-    agree(mapped, x, whole.solve_network(mapped, x))
+    circuit, x = circuit_of("folded 2-3-1")
+    agree(circuit, x, whole.solve_network(chain_of(circuit, x), x))
 
 
 def test_the_text_is_complete_and_repeatable():
-    mapped, x = mapped_case("folded 2-3-1", "tanh", device="sinh_tio2")
-    text = netlist.write_network(mapped, x)
-    assert text == netlist.write_network(mapped, x)
-    devices = int(np.count_nonzero(mapped.arrays[0].G))
-    assert len(re.findall(r"^Xp\d_d_", text, re.MULTILINE)) == 2 * devices
+    circuit, x = circuit_of("folded 2-3-1", nn.Tanh, device="sinh_tio2")
+    chain = chain_of(circuit, x)
+    text = netlist.write_network(chain, x)
+    assert text == netlist.write_network(chain, x)
+    devices = int(np.count_nonzero(chain.passes[0].crossbar.G))
+    assert len(re.findall(r"^Xnet_\w+_p\d_d_", text, re.MULTILINE)) == 2 * devices
     assert text.count(".subckt") == 1
     assert text.startswith("* xbarspice network 2-3-1")
 
 
+def test_every_name_begins_with_the_design():
+    circuit, x = circuit_of("folded 2-3-1", device="sinh_tio2")
+    text = network_design(build_network(chain_of(circuit, x), x, name="moons"))
+    inside = False
+    for line in text:
+        word = line.split()[0] if line.strip() else ""
+        inside = word == ".subckt" or (inside and word != ".ends")
+        if word == ".subckt":
+            assert line.split()[1].startswith("moons_")
+        elif word and not inside and word[0].isalpha():
+            assert word[1:].startswith("moons_"), line
+    with pytest.raises(InputError, match="name of a design"):
+        build_network(chain_of(circuit, x), x, name="2 moons")
+
+
+def test_two_designs_stand_in_one_bench(tmp_path):
+    """Both networks side by side in one deck answer as each alone."""
+    nets, wanted = [], []
+    for name, case in (("first", "folded 2-3-1"), ("second", "tiled 5-7-4-3")):
+        circuit, x = circuit_of(case, device="sinh_tio2")
+        chain = chain_of(circuit, x)
+        nets.append(build_network(chain, x, name=name))
+        wanted.append(whole.solve_network(chain, x).predictions)
+    lines = ["* bench", *dialect.SWEEP, *(line for net in nets for line in network_design(net))]
+    lines += [network_options(nets[0], klu=True), ".save v(first_class) v(second_class)"]
+    lines += [".control", "set numdgt=15", "dc Vidx 0 5 1", "print all", ".endc", ".end"]
+    (tmp_path / "bench.cir").write_text("\n".join(lines) + "\n")
+    printed = printed_columns(command(tmp_path, "ngspice", "-n", "-b", "bench.cir"))
+    for name, classes in zip(("first", "second"), wanted, strict=True):
+        assert np.rint(printed[f"{name}_class"]).astype(int).tolist() == classes.tolist()
+
+
 def test_a_wrong_neuron_is_noticed(monkeypatch):
-    mapped, x = mapped_case("folded 2-3-1", "tanh")
+    circuit, x = circuit_of("folded 2-3-1", nn.Tanh)
+    chain = chain_of(circuit, x)
     wrong = dataclasses.replace(activations.get("tanh"), spice="{v}")
-    monkeypatch.setitem(activations._ACTIVATIONS, "tanh", wrong)
+    first = dataclasses.replace(chain.stages[0], activation=wrong)
     with pytest.raises(EngineError, match="drive voltages"):
-        whole.solve_network(mapped, x)
+        whole.solve_network(dataclasses.replace(chain, stages=(first, chain.stages[1])), x)
 
 
 @pytest.mark.parametrize(
     ("pattern", "text", "words"),
-    [(r"^(Fp\d_\d+ .*) -1$", r"\1 1", "add up"), (r"> 0 \?", "< 0 ?", "largest logit")],
+    [(r"^(Fnet_\w+_p\d_\d+ .*) -1\S*$", r"\1 1", "add up"), (r"> 0 \?", "< 0 ?", "largest output")],
 )
 def test_a_wrong_sum_or_decision_is_noticed(monkeypatch, pattern, text, words):
-    mapped, x = mapped_case("folded 2-3-1", "sigmoid")
+    circuit, x = circuit_of("folded 2-3-1")
     right = whole.network_circuit
-    monkeypatch.setattr(
-        whole, "network_circuit", lambda net: [re.sub(pattern, text, s) for s in right(net)]
-    )
+    changed = []
+
+    def wrong(net):
+        changed.extend(re.sub(pattern, text, s) for s in right(net))
+        assert changed != right(net)
+        return changed
+
+    monkeypatch.setattr(whole, "network_circuit", wrong)
     with pytest.raises(EngineError, match=words) as caught:
-        whole.solve_network(mapped, x)
+        whole.solve_network(chain_of(circuit, x), x)
     assert not isinstance(caught.value, ConvergenceError)
 
 
 def test_lines_that_cannot_be_read_are_refused():
-    mapped, x = mapped_case("folded 2-3-1", "sigmoid")
-    first, second = mapped.blocks
-    wrong = type(first)(**{**first.__dict__, "ends": LineEnds(bl_bottom="driven")})
-    broken = type(mapped)(**{**mapped.__dict__, "blocks": (wrong, second)})
-    with pytest.raises(InputError, match="output lines of a block must be sensed"):
-        netlist.write_network(broken, x)
-    with pytest.raises(InputError, match="at least one row"):
-        netlist.write_network(mapped, np.zeros((0, 2)))
+    circuit, x = circuit_of("folded 2-3-1")
+    chain = chain_of(circuit, x)
+    first = chain.stages[0]
+    crossbar = first.passes[0].crossbar.replace(ends=LineEnds(bl_bottom="driven"))
+    wrong = dataclasses.replace(first.passes[0], crossbar=crossbar)
+    broken = dataclasses.replace(first, passes=(wrong,))
+    with pytest.raises(InputError, match="output lines of a read must be sensed"):
+        netlist.write_network(dataclasses.replace(chain, stages=(broken, chain.stages[1])), x)
+    with pytest.raises(InputError, match="none empty"):
+        netlist.write_network(chain, np.zeros((0, 2)))
 
 
 def command(folder, *arguments):
@@ -142,38 +288,3 @@ def command(folder, *arguments):
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-@pytest.mark.parametrize(
-    ("case", "points"), [("folded 2-8-1", 6), ("tiled 5-7-4-3", 6), ("tiled 5-7-4-3", 1)]
-)
-def test_the_written_network_runs_by_hand(tmp_path, case, points):
-    """`netlist --whole`, then ``ngspice -b network.cir``: the decisions of every other way."""
-    sizes, options = CASES[case]
-    net = random_network(sizes, "sigmoid")
-    x = np.random.default_rng(2).uniform(-1, 1, (points, sizes[0]))
-    network.save(tmp_path / "n.npz", net)
-    np.savez(tmp_path / "x.npz", x=x)
-    asked = {"layout": "tiled"} | options | {"device": "sinh_tio2", "R_driver": 10.0}
-    array = {"R_wl", "R_bl", "R_driver", "device"}
-    words = [
-        word
-        for key, value in asked.items()
-        for word in ("--set", f"{'array' if key in array else 'mapping'}.{key}={value}")
-    ]
-    xbarspice = [sys.executable, "-m", "xbarspice"]
-    command(tmp_path, *xbarspice, "map", "n.npz", "--out", "m.h5", *words)
-    command(tmp_path, *xbarspice, "netlist", "m.h5", "--inputs", "x.npz", "--whole", "--out", "w")
-    printed = printed_columns(command(tmp_path / "w", "ngspice", "-n", "-b", "network.cir"))
-    decided = np.rint(printed["class"]).astype(int)
-    logits = np.array([printed[f"z{len(sizes) - 2}_{j}"] for j in range(sizes[-1])]).T
-    for engine in ("surrogate", "nodal", "ngspice"):
-        out = command(
-            tmp_path, *xbarspice, "solve", "m.h5", "--engine", engine, "--inputs", "x.npz",
-            "--out", f"{engine}.h5", "--json",
-        )  # fmt: skip
-        answer = json.loads(out)
-        assert answer["predictions"] == decided.tolist()
-        assert np.abs(np.array(answer["logits"]) - logits).max() < 1e-6 * np.abs(logits).max()
-    mapped = mapping.map_network(net, **asked)
-    assert np.array_equal(whole.solve_network(mapped, x).predictions, decided)

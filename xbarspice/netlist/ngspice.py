@@ -149,14 +149,17 @@ def _model(netlist: Netlist) -> list[str]:
     return [] if ohmic else ["", *subcircuit(netlist)]
 
 
-def elements(netlist: Netlist) -> list[str]:
-    """Line ends, wire segments and devices, without the device model and the sources."""
+def elements(netlist: Netlist, model: str | None = None) -> list[str]:
+    """Line ends, wire segments and devices, without the device model and the sources.
+
+    `model` names the device subcircuit; None stands for `model_name`.
+    """
     lines: list[str] = []
     for title, part in (("line ends", netlist.ends), ("wire segments", netlist.wires)):
         lines.append(f"* {title}")
         rows = zip(part.names, part.a, part.b, part.ohm, strict=True)
         lines += [f"{name} {a} {b} {decimal(ohm)}" for name, a, b, ohm in rows]
-    return [*lines, "* devices, word line to bit line", *devices(netlist)]
+    return [*lines, "* devices, word line to bit line", *devices(netlist, model)]
 
 
 def header(netlist: Netlist) -> list[str]:
@@ -186,10 +189,13 @@ def _shortest(words: list[str]) -> str:
     return words[0] if len(set(words)) == 1 else " ".join(words)
 
 
-def subcircuit(netlist: Netlist) -> list[str]:
-    """The device model; `xb_g` is the conductance that the other parameters come from."""
+def subcircuit(netlist: Netlist, model: str | None = None) -> list[str]:
+    """The device model; `xb_g` is the conductance that the other parameters come from.
+
+    `model` names the device subcircuit; None stands for `model_name`.
+    """
     device = netlist.crossbar.device
-    head = f".subckt {model_name(netlist)} p n {default_parameters(device)}"
+    head = f".subckt {model or model_name(netlist)} p n {default_parameters(device)}"
     return [head, *spice_body(device), ".ends"]
 
 
@@ -198,7 +204,7 @@ def model_name(netlist: Netlist) -> str:
     return f"xb_{netlist.crossbar.device.name}"
 
 
-def devices(netlist: Netlist) -> list[str]:
+def devices(netlist: Netlist, model: str | None = None) -> list[str]:
     """One line a device: a resistor of 1/G, or an instance of the subcircuit."""
     d = netlist.devices
     device = netlist.crossbar.device
@@ -207,7 +213,7 @@ def devices(netlist: Netlist) -> list[str]:
         return [f"R{name} {a} {b} {R}" for name, a, b, R in rows]
     columns = instance_parameters(device, d.G)
     texts = [[f"{key}={text}" for text in column] for key, column in columns.items()]
-    model = model_name(netlist)
+    model = model or model_name(netlist)
     values = [" ".join(t) for t in zip(*texts, strict=True)] if d.names else []
     rows = zip(d.names, d.a, d.b, values, strict=True)
     return [f"X{name} {a} {b} {model} {value}" for name, a, b, value in rows]

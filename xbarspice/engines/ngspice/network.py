@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from xbarspice.engines.ngspice.probe import NgspiceInfo, ngspice_info
 from xbarspice.engines.ngspice.rawfile import RawFile
 from xbarspice.engines.ngspice.runner import Run, control_section, run_deck
 from xbarspice.errors import EngineError, broken_rule
-from xbarspice.mapping import MappedNetwork
+from xbarspice.mapping.chain import Chain
 from xbarspice.netlist.network import (
     NetworkNetlist,
     build_network,
@@ -37,17 +37,20 @@ class NetworkAnswer:
     """A whole network's answers from one sweep.
 
     Attributes:
-        sums: weighted sums of every layer, (points, outputs); the last are the logits.
-        predictions: class of each point, as decided in the circuit, (points,).
-        currents: current into the sense nodes of each block, A, (points, outputs, 1 or 2).
-        residual: largest relative Kirchhoff residual of any block.
+        sums: weighted sums of every stage, (points, outputs).
+        outputs: of the network: the last sums, behind their activation if they have one.
+        predictions: class of each point, as decided in the circuit, (points,); None for a single
+            output behind an activation.
+        currents: current into the sense nodes of each read, A, (points, sums, 1 or 2).
+        residual: largest relative Kirchhoff residual of any read.
         seconds: time spent inside ngspice.
         version: version of ngspice.
         notes: remarks of the runs, such as convergence aids that ngspice used.
     """
 
     sums: tuple[Array, ...]
-    predictions: npt.NDArray[np.intp]
+    outputs: Array
+    predictions: npt.NDArray[np.intp] | None
     currents: tuple[Array, ...]
     residual: float
     seconds: float
@@ -60,13 +63,14 @@ class _Part:
     """What was read and checked of one run."""
 
     sums: list[Array]
-    classes: npt.NDArray[np.intp]
+    outputs: Array
+    classes: npt.NDArray[np.intp] | None
     currents: list[Array]
     residual: float
 
 
 def solve_network(
-    mapped: MappedNetwork,
+    chain: Chain,
     x: npt.ArrayLike,
     *,
     executable: str | os.PathLike[str] | None = None,
@@ -78,11 +82,11 @@ def solve_network(
 
     Long batches become several sweeps. Besides everything that `run_deck` refuses, a run must give,
     at every point, the line voltages and sums that the equations of the neurons ask for, currents
-    that obey Kirchhoff's law at every node of every block, and a decision that its logits support.
+    that obey Kirchhoff's law at every node of every read, and a decision that its outputs support.
     No point is added to those asked for.
 
     Args:
-        mapped: the network on its arrays, in any layout.
+        chain: the network on its arrays, in any layout; see `nn.chain.chain_of`.
         x: network inputs, (points, inputs).
         executable: name or path of ngspice; None looks for it on PATH.
         timeout: wall-clock limit of each process in seconds.
@@ -97,19 +101,22 @@ def solve_network(
     """
     if not timeout > 0:
         raise broken_rule("`timeout` must be > 0 s", timeout, "Give a limit in seconds.")
-    net = build_network(mapped, x)
+    net = build_network(chain, x)
     info = ngspice_info(executable, timeout=min(timeout, 20.0))
-    numbers = sum(vectors_a_point(block.crossbar) for block in net.blocks)
+    numbers = sum(vectors_a_point(read.crossbar) for read in net.reads)
     pieces = np.array_split(net.x, -(-net.points // longest_sweep(numbers)))
     parts, runs = [], []
     for piece in pieces:
-        some = NetworkNetlist(mapped=mapped, x=piece, blocks=net.blocks)
+        some = replace(net, x=piece)
         part, run = _run(some, info, timeout, keep, directory)
         parts.append(part)
         runs.append(run)
     return NetworkAnswer(
         sums=tuple(np.concatenate(z) for z in zip(*(p.sums for p in parts), strict=True)),
-        predictions=np.concatenate([p.classes for p in parts]),
+        outputs=np.concatenate([p.outputs for p in parts]),
+        predictions=np.concatenate([p.classes for p in parts if p.classes is not None])
+        if chain.decides
+        else None,
         currents=tuple(np.concatenate(c) for c in zip(*(p.currents for p in parts), strict=True)),
         residual=float(np.max([p.residual for p in parts])),
         seconds=sum(run.seconds for run in runs),
@@ -146,56 +153,55 @@ def _run(
 
 
 def _accepted(net: NetworkNetlist, raw: RawFile) -> _Part:
-    """Read one run, layer by layer; raises where a neuron or an array breaks its equations."""
-    mapped, h = net.mapped, net.x
+    """Read one run, stage by stage; raises where a neuron or an array breaks its equations."""
     sums: list[Array] = []
-    currents: dict[int, Array] = {}
+    currents: list[Array] = []
     residuals = [0.0]
-    for k, layer in enumerate(mapped.layers):
-        z = raw.take([f"v(z{k}_{j})" for j in range(mapped.network.sizes[k + 1])])
-        expected = np.tile(layer.digital_bias, (len(h), 1))
-        for number, (block, netlist) in enumerate(zip(mapped.blocks, net.blocks, strict=True)):
-            if block.layer != k:
-                continue
-            asked = driven(netlist, *mapped.voltages(block, h))
+    values = net.x
+    for k, stage in enumerate(net.chain.stages):
+        z = raw.take([f"v({net.node(f'z{k}_{j}')})" for j in range(stage.outputs)])
+        volts = stage.voltages(values)
+        own = []
+        for _, part, netlist in net.sections(stage):
+            asked = driven(netlist, *part.drive(volts))
             check_drives(asked, raw, tolerance=NEURON_TOLERANCE)
             I_in, I_out = line_currents(asked, raw)
             residuals.append(verdict(asked, raw, I_in, I_out, keep=None).residual)
-            currents[number] = mapped.currents(block, I_in, I_out)
-            expected[:, block.outputs] += mapped.partial_sums(block, currents[number])
-        _check_sums(k, z, expected)
+            own.append(part.read.currents(I_in, I_out))
+        _check_values(f"the neurons of stage {k} must add up the currents", z, stage.sums(own))
+        currents += own
         sums.append(z)
-        h = mapped.network.activate(z)
-    classes = _decided(mapped, sums[-1], raw.take(["v(class)"])[:, 0])
-    ordered = [currents[k] for k in sorted(currents)]
-    return _Part(sums, classes, ordered, float(np.max(residuals)))
+        values = stage.activate(z)
+    outputs = raw.take([f"v({node})" for node in net.outputs])
+    _check_values("the outputs must be the activation of the last sums", outputs, values)
+    classes = None
+    if net.chain.decides:
+        classes = _decided(net.chain, outputs, raw.take([f"v({net.node('class')})"])[:, 0])
+    return _Part(sums, outputs, classes, currents, float(np.max(residuals)))
 
 
-def _check_sums(layer: int, z: Array, expected: Array) -> None:
-    error = float(np.max(np.abs(z - expected)))
+def _check_values(rule: str, values: Array, expected: Array) -> None:
+    error = float(np.max(np.abs(values - expected)))
     if not error <= NEURON_TOLERANCE * float(np.max(np.abs(expected))):
-        raise EngineError(
-            f"the neurons of layer {layer} must add up the currents of their arrays; the largest "
-            f"error is {error:.3g}."
-        )
+        raise EngineError(f"{rule}; the largest error is {error:.3g}.")
 
 
-def _decided(mapped: MappedNetwork, logits: Array, volts: Array) -> npt.NDArray[np.intp]:
-    """Classes that the circuit decided for; they must be those of its logits, ties apart."""
+def _decided(chain: Chain, outputs: Array, volts: Array) -> npt.NDArray[np.intp]:
+    """Classes that the circuit decided for; they must be those of its outputs, ties apart."""
     classes = np.rint(volts).astype(np.intp)
-    width = logits.shape[1]
+    width = outputs.shape[1]
     wrong = ~(np.abs(volts - classes) <= NEURON_TOLERANCE) | (classes < 0)
     wrong |= classes >= max(width, 2)
     if not wrong.any():
         if width == 1:
-            lead = np.where(classes == 1, logits[:, 0], -logits[:, 0])
+            lead = np.where(classes == 1, outputs[:, 0], -outputs[:, 0])
         else:
-            lead = np.take_along_axis(logits, classes[:, None], 1)[:, 0] - logits.max(axis=1)
-        wrong = ~(lead >= -NEURON_TOLERANCE * float(np.max(np.abs(logits))))
+            lead = np.take_along_axis(outputs, classes[:, None], 1)[:, 0] - outputs.max(axis=1)
+        wrong = ~(lead >= -NEURON_TOLERANCE * float(np.max(np.abs(outputs))))
     if wrong.any():
         point = int(np.flatnonzero(wrong)[0])
         raise EngineError(
-            f"the circuit must decide for its largest logit; at point {point} it decided "
-            f"{volts[point]:g}, where the logits say {mapped.network.predict(logits[point])}."
+            f"the circuit must decide for its largest output; at point {point} it decided "
+            f"{volts[point]:g}, where the outputs say {chain.decide(outputs)[point]}."
         )
     return classes
