@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -288,3 +290,51 @@ def command(folder, *arguments):
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("case", "points"), [("folded 2-8-1", 6), ("tiled 5-7-4-3", 6), ("tiled 5-7-4-3", 1)]
+)
+def test_the_written_network_runs_by_hand(tmp_path, case, points):
+    """`netlist --whole`, then ``ngspice -b network.cir``: the decisions of every other way."""
+    circuit, x = circuit_of(case, points=points, device="sinh_tio2", R_driver=10.0)
+    xb.save(tmp_path / "m.h5", circuit)
+    np.savez(tmp_path / "x.npz", x=x)
+    xbarspice = [sys.executable, "-m", "xbarspice"]
+    asked = ["netlist", "m.h5", "--inputs", "x.npz", "--whole", "--name", "hand", "--out", "w"]
+    record = json.loads(command(tmp_path, *xbarspice, *asked, "--json"))
+    assert record["sizes"] == list(CASES[case][0])
+    assert record["netlists"] == ["network.cir"]
+    printed = printed_columns(command(tmp_path / "w", "ngspice", "-n", "-b", "network.cir"))
+    decided = np.rint(printed["hand_class"]).astype(int)
+    last, width = len(record["sizes"]) - 2, record["sizes"][-1]
+    logits = np.array([printed[f"hand_z{last}_{j}"] for j in range(width)]).T
+    for engine in ("surrogate", "nodal", "ngspice"):
+        with torch.no_grad(), xb.nn.through(engine):
+            outputs = circuit(torch.from_numpy(x)).numpy()
+        assert np.abs(outputs - logits).max() < 1e-6 * np.abs(logits).max()
+        classes = outputs.argmax(axis=1) if width > 1 else outputs[:, 0] > 0
+        assert np.array_equal(classes, decided)
+    assert np.array_equal(whole.solve_network(chain_of(circuit, x), x).predictions, decided)
+
+
+def test_the_command_refuses_what_is_no_whole_network(tmp_path):
+    model = nn.Sequential(nn.Linear(3, 3), nn.Softplus(), nn.Linear(3, 2))
+    x = torch.rand(4, 3)
+    xb.save(tmp_path / "m.h5", xb.nn.convert(model, calibrate=x).eval())
+    np.savez(tmp_path / "x.npz", x=x.numpy())
+    plain = [sys.executable, "-m", "xbarspice", "netlist", "m.h5", "--inputs", "x.npz", "--whole"]
+    for more, words in (
+        ((), "`softplus`, which is no known activation"),
+        (("--dialect", "spectre"), "written for ngspice"),
+    ):
+        done = subprocess.run(
+            [*plain, *more],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert done.returncode == 2
+        assert words in " ".join(done.stderr.split())
+        assert not (tmp_path / "netlists").exists()

@@ -37,11 +37,13 @@ from xbarspice.cli.options import (
     Settings,
 )
 from xbarspice.cli.runs import output_file, run_folder
+from xbarspice.cli.whole import write_whole
 from xbarspice.errors import (
     EngineError,
     PackageMissingError,
     StoreError,
     XbarspiceError,
+    broken_rule,
     missing_package,
 )
 
@@ -144,14 +146,23 @@ def netlist(
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("netlists"),
     dialect: Annotated[str, typer.Option(help="Netlist dialect.")] = "ngspice",
     whole: Annotated[
-        bool, typer.Option("--whole", help="Also network.cir: all passes and neurons, for ngspice.")
+        bool,
+        typer.Option(
+            "--whole",
+            help="Instead network.cir, for ngspice: all array reads and neurons of a model that is "
+            "a chain of Linear layers and activations. Needs --inputs.",
+        ),
     ] = False,
     name: Annotated[
         str | None,
-        typer.Option(help="Name before the cells of CDL; by default from the content."),
+        typer.Option(
+            help="Name before the cells of CDL and all names of a whole network; by default from "
+            "the content."
+        ),
     ] = None,
     inputs: Inputs = None,
     random: Random = 2,
+    model: Factory = None,
     activation: Activation = None,
     config: Config = None,
     calibration: Calibration = None,
@@ -164,17 +175,25 @@ def netlist(
     Verilog-A module of the device).
     """
     from xbarspice.cli import steps
-    from xbarspice.netlist import write_network
 
+    if whole:
+        reads = ("array", *(() if models.is_deployment(mapped) else models.MAPPED))
+        run = steps.configuration(config, settings, reads=reads, calibration=calibration)
+        opened = models.open_model(mapped, inputs, run, model, activation)
+        with run_folder(out) as folder:
+            record = {"folder": str(out), **write_whole(opened, dialect, name, folder)}
+        screens.show(steps.named(record, run), json, "Whole network")
+        return
+    if model is not None:
+        raise broken_rule(
+            "--model is for a whole network", f"--model {model}", "Leave it out, or add --whole."
+        )
     reads = ("mapping", "array", *(() if inputs else ("seed",)))
     run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=mapped)
     network = steps.mapped_network(mapped, run, activation)
     x, _ = steps.inputs(network.network, inputs, random, run.seed)
     with run_folder(out) as folder:
         names = steps.write_netlists(network, x, folder, dialect, name)
-        if whole:
-            names.append("network.cir")
-            (folder / names[-1]).write_text(write_network(network, x), encoding="utf-8")
         values = steps.solved(run, reads, network)
         (folder / "run.toml").write_text(steps.run_toml(values), encoding="utf-8")
     record = {"folder": str(out), "points": len(x), "netlists": names}
