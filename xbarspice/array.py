@@ -34,9 +34,12 @@ from xbarspice import devices
 from xbarspice.errors import FloatingNodeError, broken_rule
 from xbarspice.values import array_of, number_of
 
-__all__ = ["READ", "Crossbar", "Drive", "End", "LineEnds"]
+__all__ = ["READ", "WIRES", "Crossbar", "Drive", "End", "LineEnds"]
 
 Array = npt.NDArray[np.float64]
+
+WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
+"""Names of the four resistances of an array."""
 
 
 class End(enum.StrEnum):

@@ -27,14 +27,21 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from xbarspice import devices
+from xbarspice.array import WIRES
 from xbarspice.config import CalibrationNote, RunConfig
 from xbarspice.errors import InputError, broken_rule
 from xbarspice.values import broken_entries, toml_of
 from xbarspice.variability import from_config
 
-__all__ = ["WIRES", "CalibrationCard", "CardValue", "HeldOut", "data_hash"]
-
-WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
+__all__ = [
+    "CalibrationCard",
+    "CardValue",
+    "HeldOut",
+    "KeptCard",
+    "card_of",
+    "data_hash",
+    "keep_card",
+]
 
 
 class _Part(BaseModel):
@@ -206,6 +213,33 @@ class CalibrationCard(_Part):
             card_sha256=hashlib.sha256(self.to_toml().encode()).hexdigest(),
             applied=(*applied, *(["variability"] if self.variability else [])),
         )
+
+
+KEPT = "_xbarspice_card"
+"""Attribute of a model on arrays that holds its `KeptCard`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KeptCard:
+    """A card as a model on arrays carries it.
+
+    Attributes:
+        text: of the card, TOML.
+        overruled: calibrated values that were set by hand instead, such as "array.R_wl".
+    """
+
+    text: str
+    overruled: tuple[str, ...] = ()
+
+
+def keep_card(circuit: Any, card: KeptCard | None) -> None:
+    """Let a model on arrays carry a card; its copies, files and reports name it."""
+    object.__setattr__(circuit, KEPT, card)
+
+
+def card_of(circuit: Any) -> KeptCard | None:
+    """The card that a model on arrays carries."""
+    return circuit.__dict__.get(KEPT)
 
 
 def _fields(device: str) -> list[str]:

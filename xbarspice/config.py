@@ -2,23 +2,54 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
+import re
 import zlib
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_type_hints
 
 import numpy as np
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from xbarspice import activations, devices
+from xbarspice.array import WIRES
 from xbarspice.errors import InputError, broken_rule
+from xbarspice.mapping.config import ArrayConfig
 from xbarspice.values import broken_entries, toml_of
+from xbarspice.variability import from_config
 
 __all__ = [
-    "ArrayConfig", "CalibrationNote", "DataConfig", "GateConfig", "MappingConfig", "RunConfig",
-    "SweepConfig", "TrainConfig", "VerifyConfig", "child_rng", "child_seed", "read_toml",
-]  # fmt: skip
+    "ARRAY",
+    "ArraySection",
+    "CalibrationNote",
+    "ConvertConfig",
+    "DataConfig",
+    "GateConfig",
+    "LayerSection",
+    "MappingSection",
+    "RunConfig",
+    "SweepConfig",
+    "TrainConfig",
+    "VerifyConfig",
+    "changes_of",
+    "child_rng",
+    "child_seed",
+    "read_toml",
+]
 
 
 class _Section(BaseModel):
@@ -65,38 +96,17 @@ class TrainConfig(_Section):
         return self
 
 
-class MappingConfig(_Section):
-    """How weights become conductances; see `xbarspice.mapping.map_network`."""
-
-    layout: Literal["tiled", "folded"] = "folded"
-    tile_rows: int = Field(default=8, ge=1)
-    tile_cols: int = Field(default=8, ge=2)
-    G_min: float = Field(default=100e-6, ge=0, description="S")
-    G_max: float = Field(default=500e-6, gt=0, description="S")
-    V_read: float = Field(default=0.2, gt=0, description="V")
-    bias: Literal["array", "hidden", "digital"] = "hidden"
-    x_scale: tuple[float, ...] | None = Field(
-        default=None, description="largest |input| of every layer; None: 1 everywhere"
-    )
+class _MappingOptions(_Section):
+    """How weights become conductances."""
 
     @model_validator(mode="after")
-    def _range_is_not_empty(self) -> Self:
-        if not self.G_min < self.G_max:
-            raise ValueError("G_min must be smaller than G_max")
+    def _follows_the_rules(self) -> Self:
+        ArrayConfig(**self.model_dump())
         return self
 
 
-class ArrayConfig(_Section):
-    """Wires and device of every array."""
-
-    R_wl: float = Field(default=1.0, ge=0, description="ohm a word-line segment")
-    R_bl: float = Field(default=1.0, ge=0, description="ohm a bit-line segment")
-    R_driver: float = Field(default=0.0, ge=0, description="ohm")
-    R_sense: float = Field(default=0.0, ge=0, description="ohm")
-    device: str = "sinh_tio2"
-    parameters: dict[str, float] = Field(
-        default={}, description="fields of the device that differ from its defaults"
-    )
+class _ArrayOptions(_Section):
+    """Wires, device and converters, which may differ between arrays of one mapping."""
 
     def model(self) -> devices.Device:
         """The device with these parameters.
@@ -104,12 +114,122 @@ class ArrayConfig(_Section):
         Raises:
             InputError: the device is not registered, or has no such parameter.
         """
-        return devices.with_parameters(self.device, self.parameters)
+        return devices.with_parameters(self.device, self.parameters)  # type: ignore[attr-defined]
 
     def arguments(self) -> dict[str, Any]:
-        """Wires and device, as keyword arguments of `Crossbar` and `mapping.map_network`."""
-        wires = self.model_dump(include={"R_wl", "R_bl", "R_driver", "R_sense"})
-        return {**wires, "device": self.model()}
+        """Wires and device, as keyword arguments of `Crossbar`.
+
+        Raises:
+            InputError: something else is stated, which a single array does not have.
+        """
+        other = self.model_dump(exclude_defaults=True, exclude={*WIRES, "device", "parameters"})
+        if other:
+            raise broken_rule(
+                "an array without a model has wires and a device",
+                ", ".join(f"array.{name} = {value}" for name, value in other.items()),
+                "Leave it out.",
+            )
+        return {**self.model_dump(include=set(WIRES)), "device": self.model()}
+
+
+class _CommonArrayOptions(_ArrayOptions):
+    @model_validator(mode="after")
+    def _follows_the_rules(self) -> Self:
+        values = self.model_dump(exclude={"device", "parameters"})
+        ArrayConfig(**values, device=self.model())
+        return self
+
+
+class _LayerOptions(_ArrayOptions):
+    """Options that go over the common ones, with which alone they must make sense."""
+
+    @model_serializer(mode="wrap")
+    def _only_stated(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {k: v for k, v in handler(self).items() if k in self.model_fields_set}
+
+
+ARRAY = (*WIRES, "device", "dac_bits", "adc_bits", "adc_range", "recompute", "dtype")
+"""Options of `ArrayConfig` in `[array]`; `variation` is `variability`, all others `[mapping]`."""
+_FORMS: dict[str, Any] = {
+    "device": str,
+    "dtype": Literal["float64", "float32"],
+    "levels": int | tuple[float, ...] | None,
+}
+"""Types that a TOML file has no form of, in its own types."""
+
+
+def _options(names: Iterable[str]) -> dict[str, Any]:
+    """Fields of a section from those of `ArrayConfig`: types, defaults and descriptions."""
+    kinds, told = get_type_hints(ArrayConfig), _descriptions(ArrayConfig)
+    defaults = {field.name: field.default for field in dataclasses.fields(ArrayConfig)}
+    return {
+        name: (
+            _FORMS.get(name, kinds[name]),
+            Field(default=defaults[name], description=told.get(name)),
+        )
+        for name in names
+    }
+
+
+def _descriptions(cls: type) -> dict[str, str]:
+    """What the docstring of a class says of each attribute, with its unit."""
+    _, _, text = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")
+    entries = re.findall(r"^    (\w[\w, ]*): (.+(?:\n {8,}.+)*)", text, flags=re.MULTILINE)
+    return {
+        name.strip(): " ".join(told.split()) for names, told in entries for name in names.split(",")
+    }
+
+
+_PARAMETERS: Any = (
+    dict[str, float],
+    Field(default={}, description="fields of the device that differ from its defaults"),
+)
+_MAPPING = [
+    field.name
+    for field in dataclasses.fields(ArrayConfig)
+    if field.name not in {*ARRAY, "variation"}
+]
+
+if TYPE_CHECKING:
+
+    class MappingSection(_MappingOptions):
+        """`[mapping]`: how weights become conductances."""
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    class ArraySection(_CommonArrayOptions):
+        """`[array]`: wires, device and converters of every array."""
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    class LayerSection(_LayerOptions):
+        """`[layers."PATTERN"]`: options of both sections that these layers have of their own."""
+
+        def __getattr__(self, name: str) -> Any: ...
+
+else:
+    MappingSection = create_model("MappingSection", __base__=_MappingOptions, **_options(_MAPPING))
+    ArraySection = create_model(
+        "ArraySection", __base__=_CommonArrayOptions, **_options(ARRAY), parameters=_PARAMETERS
+    )
+    LayerSection = create_model(
+        "LayerSection",
+        __base__=_LayerOptions,
+        **_options((*_MAPPING, *ARRAY)),
+        parameters=_PARAMETERS,
+    )
+
+
+class ConvertConfig(_Section):
+    """How `nn.convert` puts a model on arrays, beyond the arrays themselves."""
+
+    exclude: tuple[str, ...] = Field(default=(), description="names or patterns of ideal layers")
+    quantile: float = Field(
+        default=1.0, ge=0.5, le=1, description="share of a layer's inputs within its range"
+    )
+    fold_batchnorm: bool = Field(
+        default=False, description="fold batch normalisation into the layer before it"
+    )
 
 
 class CalibrationNote(_Section):
@@ -217,8 +337,12 @@ class RunConfig(_Section):
     seed: int = Field(default=0, ge=0)
     data: DataConfig = DataConfig()
     train: TrainConfig = TrainConfig()
-    mapping: MappingConfig = MappingConfig()
-    array: ArrayConfig = ArrayConfig()
+    mapping: MappingSection = MappingSection()
+    array: ArraySection = ArraySection()
+    layers: dict[str, LayerSection] = Field(
+        default={}, description="options by name or pattern of a layer; the first that fits counts"
+    )
+    convert: ConvertConfig = ConvertConfig()
     engines: tuple[str, ...] = ("nodal", "surrogate")
     reference: str = "ngspice"
     gates: GateConfig = GateConfig()
@@ -228,6 +352,39 @@ class RunConfig(_Section):
         default=(), description="terms of `variability.from_config`; empty: the command's own"
     )
     calibration: CalibrationNote | None = None
+
+    @model_validator(mode="after")
+    def _makes_arrays(self) -> Self:
+        self.layer_configs()
+        return self
+
+    def array_config(self) -> ArrayConfig:
+        """The configuration of every layer that has none of its own.
+
+        Raises:
+            InputError: a value breaks a rule of `ArrayConfig`, or a name is not registered.
+        """
+        values = self.mapping.model_dump() | self.array.model_dump(exclude={"device", "parameters"})
+        return ArrayConfig(
+            **values,
+            device=self.array.model(),
+            variation=from_config(self.variability) if self.variability else None,
+        )
+
+    def layer_configs(self) -> dict[str, ArrayConfig]:
+        """Configurations by pattern, the common one last, as `nn.convert` takes them.
+
+        Raises:
+            InputError: as `array_config`; names the pattern.
+        """
+        common = self.array_config()
+        out = {}
+        for pattern, section in self.layers.items():
+            try:
+                out[pattern] = dataclasses.replace(common, **changes_of(section, common.model))
+            except InputError as error:
+                raise InputError(f'layers."{pattern}": {error}') from None
+        return {**out, "*": out.pop("*", common)}
 
     @classmethod
     def from_mapping(cls, values: dict[str, Any], origin: str = "configuration") -> RunConfig:
@@ -252,6 +409,22 @@ class RunConfig(_Section):
     def to_toml(self) -> str:
         """The configuration as TOML text; TOML has no null, so None is left out."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+
+def changes_of(section: ArraySection | LayerSection, device: devices.Device) -> dict[str, Any]:
+    """What a section states, as fields of an `ArrayConfig`.
+
+    Args:
+        section: the section; what was not stated in it changes nothing.
+        device: that the arrays have without it; parameters alone go over its own.
+    """
+    out = section.model_dump(exclude_unset=True)
+    parameters = out.pop("parameters", {})
+    if "device" in out:
+        out["device"] = section.model()
+    elif parameters:
+        out["device"] = devices.with_parameters(device, parameters)
+    return out
 
 
 def read_toml(path: Path) -> dict[str, Any]:

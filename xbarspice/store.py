@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 
 from xbarspice import devices
-from xbarspice.array import Crossbar, End, LineEnds
+from xbarspice.array import WIRES, Crossbar, End, LineEnds
 from xbarspice.errors import StoreError, broken_rule
 from xbarspice.file_schemas import CrossbarFile, EndsFile, MappedFile, check_places, validated
 from xbarspice.mapping import Block, Layer, MappedNetwork
@@ -80,14 +80,19 @@ def write_tree(path: Path, tree: Mapping[str, Any], kind: str) -> None:
         partial.unlink(missing_ok=True)
 
 
-def read_tree(path: Path, kind: str) -> Tree:
+def read_tree(path: Path, kind: str, *, only: str | None = None) -> Tree:
     """Read what `write_tree` wrote.
+
+    Args:
+        path: the file.
+        kind: as it was written.
+        only: a group to read alone; an absent one is empty.
 
     Raises:
         StoreError: the file is damaged, of another kind or layout, or open elsewhere.
         InputError: there is no such file.
     """
-    return _open(path, lambda file, whole: _tree(path, file, kind, whole))
+    return _open(path, lambda file, whole: _tree(path, file, kind, whole, only))
 
 
 def kind_of(path: Path) -> str | None:
@@ -175,7 +180,7 @@ def _open(path: Path, work: Callable[[Any, bool], Any]) -> Any:
         raise unreadable(path, error, "Make it again.") from error
 
 
-def _tree(path: Path, file: Any, kind: str, whole: bool) -> Tree:
+def _tree(path: Path, file: Any, kind: str, whole: bool, only: str | None = None) -> Tree:
     found = (file.attrs.get(_KIND), file.attrs.get(_FORMAT))
     command = _COMMANDS.get(kind, "the command that wrote it")
     if found == (kind, 1):
@@ -193,6 +198,8 @@ def _tree(path: Path, file: Any, kind: str, whole: bool) -> Tree:
             f"`{path.name}` must carry its content hash; it has none, so it was damaged or "
             f"changed. Make it again with {command}."
         )
+    if only is not None:
+        return _read_group(file[only]) if only in file else {}
     return _read_group(file)
 
 
@@ -273,7 +280,7 @@ def load_crossbar(path: Path) -> Crossbar:
 
 def _crossbar(file: CrossbarFile) -> Crossbar:
     device = devices.with_parameters(file.device, file.device_parameters)
-    wires = {name: getattr(file, name) for name in ("R_wl", "R_bl", "R_driver", "R_sense")}
+    wires = {name: getattr(file, name) for name in WIRES}
     return Crossbar(file.G, **wires, device=device, ends=line_ends(file.ends))
 
 

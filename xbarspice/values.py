@@ -176,7 +176,7 @@ def broken_entries(error: Any, origin: str) -> str:
     found = []
     for entry in error.errors():
         place = ".".join(str(part) for part in entry["loc"]) or origin
-        rule = entry["msg"].removeprefix("Value error, ")
+        rule = entry["msg"].removeprefix("Value error, ").rstrip(".")
         value = repr(entry.get("input"))
         short = value if len(value) < 60 else value[:57] + "..."
         inner = isinstance(entry.get("ctx", {}).get("error"), InputError)

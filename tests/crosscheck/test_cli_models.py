@@ -16,6 +16,7 @@ from xbarspice import store
 from xbarspice.cli.app import app
 from xbarspice.errors import InputError
 from xbarspice.importers import load_model
+from xbarspice.verification.forward import matrices_of
 
 
 def run(*arguments):
@@ -178,8 +179,91 @@ def test_a_deployment_of_fixed_batch_is_fed_in_groups(tmp_path):
         answers[name.name] = np.asarray(answer["values"][0])
     assert answers["x7.npz"].shape == (7, 3)
     np.testing.assert_allclose(answers["x7.npz"][:5], answers["x.npz"], rtol=1e-6)
-    status, said = run("verify", tmp_path / "f.h5", "--inputs", tmp_path / "x7.npz")
-    assert (status, "exactly 5 points" in said) == (2, True)
+    for subject in ("f.h5", "fixed.pt2"):
+        status, record = run(
+            "verify",
+            tmp_path / subject,
+            "--inputs",
+            tmp_path / "x7.npz",
+            "--out",
+            tmp_path / f"v{subject}",
+        )
+        assert (status, record["decisions"][0]["points"]) == (0, 7), record
+    status, record = run(
+        "map", tmp_path / "fixed.pt2", "--inputs", tmp_path / "x7.npz", "--out", tmp_path / "g.h5"
+    )
+    assert (status, record["points"]) == (0, 7), record
+    status, answer = run("solve", tmp_path / "g.h5", "--inputs", tmp_path / "x7.npz")
+    np.testing.assert_allclose(answer["values"][0], answers["x7.npz"], rtol=1e-5, atol=1e-6)
+
+
+class Mixed(torch.nn.Module):
+    """Every point sees the others."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = torch.nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.fc(x).cumsum(dim=0)
+
+
+def test_points_that_see_each_other_are_not_fed_in_groups(tmp_path):
+    x = torch.rand(5, 5)
+    torch.export.save(torch.export.export(Mixed().eval(), (x,)), tmp_path / "fixed.pt2")
+    np.savez(tmp_path / "x7.npz", x=np.concatenate([x, x[:2] / 2]))
+    for command in ("map", "verify", "solve"):
+        out = () if command == "solve" else ("--out", tmp_path / "o.h5")
+        status, said = run(command, tmp_path / "fixed.pt2", "--inputs", tmp_path / "x7.npz", *out)
+        assert (status, "must not see each other" in str(said)) == (2, True), said
+
+
+def test_run_toml_gives_the_same_circuit(folder, tmp_path):
+    """Of any options, common ones and those of single layers, fed back with --config."""
+    settings = {
+        "mapping.w_scale": "output",
+        "mapping.clip": 99.0,
+        "mapping.placement": "middle",
+        "mapping.cells": 2,
+        "mapping.levels": 32,
+        "mapping.x_scale": 1.5,
+        "array.R_wl": 3.0,
+        "array.device": "sinh_tio2",
+        "array.parameters": "{b = 1.5}",
+        "array.adc_bits": 9,
+        "array.dac_bits": 7,
+        "layers.2.tile_rows": 8,
+        "layers.2.cell_code": "slices",
+        "layers.2.R_bl": 4.0,
+        "layers.2.parameters": "{b = 2.5}",
+        "layers.2.x_scale": 2.0,
+        "convert.quantile": 0.9,
+    }
+    words = [w for name, value in settings.items() for w in ("--set", f"{name}={value}")]
+    x = torch.as_tensor(np.load(folder / "x4.npz")["x"])
+    module = load_model(folder / "mlp.npz").module
+    torch.export.save(torch.export.export(module, (x,)), tmp_path / "mlp.pt2")
+    subject = (tmp_path / "mlp.pt2", "--inputs", folder / "x4.npz")
+    status, record = run("verify", *subject, "--out", tmp_path / "v", *words)
+    assert status in (0, 1), record
+    status, first = run("map", *subject, "--out", tmp_path / "a.h5", *words)
+    assert status == 0, first
+    again = ("--config", tmp_path / "v/run.toml")
+    status, second = run("map", *subject, "--out", tmp_path / "b.h5", *again)
+    assert status == 0, second
+    circuits = [xb.load(tmp_path / name) for name in ("a.h5", "b.h5")]
+    a, b = ([m.config for m in matrices_of(c)] for c in circuits)
+    assert a == b
+    assert (a[0].x_scale, a[1].x_scale) == (1.5, 2.0)
+    assert (a[0].cell_code, a[1].cell_code, a[1].tile_rows) == ("average", "slices", 8)
+    assert (a[0].model.b, a[1].model.b) == (1.5, 2.5)
+    assert None not in (a[0].adc_range, a[1].adc_range)
+    for one, other in zip(*(xb.nn.arrays(c) for c in circuits), strict=True):
+        assert np.array_equal(one.crossbar.G, other.crossbar.G)
+    status, record = run("verify", tmp_path / "a.h5", *subject[1:], "--out", tmp_path / "w")
+    said = [tomllib.loads((tmp_path / n / "run.toml").read_text()) for n in ("v", "w")]
+    assert said[0]["array"]["R_wl"] == said[1]["array"]["R_wl"] == 3.0
+    assert said[0]["layers"]["2"]["cell_code"] == said[1]["layers"]["2"]["cell_code"] == "slices"
 
 
 def test_an_original_that_answers_otherwise_writes_no_file(folder, tmp_path, monkeypatch):
@@ -197,9 +281,12 @@ def test_an_original_that_answers_otherwise_writes_no_file(folder, tmp_path, mon
 
 BAD = {
     "no inputs": (["verify", "cnn.pt2"], "a model needs inputs"),
-    "folded": (["map", "cnn.pt2", "--set", "mapping.layout=folded"], "mapping.layout must have a"),
-    "hidden bias": (["map", "cnn.pt2", "--set", "mapping.bias=hidden"], "mapping.bias must have"),
-    "x_scale": (["map", "cnn.pt2", "--set", "mapping.x_scale=[1.0]"], "--set mapping.x_scale"),
+    "folded": (["map", "cnn.pt2", "--set", "mapping.layout=folded"], "folded"),
+    "hidden bias": (
+        ["map", "cnn.pt2", "--set", "mapping.bias=hidden"],
+        "mapping.bias: Input should",
+    ),
+    "x_scale": (["map", "cnn.pt2", "--set", "mapping.x_scale=[1.0]"], "mapping.x_scale: Input"),
     "mapping of a deployment": (
         ["verify", "net.h5", "--set", "mapping.tile_rows=4"],
         "--set mapping.tile_rows",
@@ -208,7 +295,6 @@ BAD = {
     "random": (["verify", "cnn.pt2", "--random", "3"], "without --test-set, --random"),
     "weights without code": (["verify", "w.safetensors"], "weights alone are no model"),
     "activation": (["solve", "net.h5", "--activation", "relu"], "holds its whole model"),
-    "other batch": (["solve", "fixed.pt2", "--inputs", "x3.npz"], "exactly 5 points"),
     "other inputs": (["solve", "cnn.pt2", "--inputs", "mlp.npz"], "must hold x"),
     "no engine": (["solve", "cnn.pt2", "--engine", "magic"], "engines must be among"),
     "a shape": (["solve", "cnn.pt2", "--inputs", "x4.npz"], "must have the shape"),
@@ -249,7 +335,6 @@ def test_what_has_no_meaning_is_refused_by_name(folder, tmp_path, monkeypatch, c
         x = torch.as_tensor(np.load("x.npz")["x"])
         xb.save("net.h5", xb.nn.convert(small_models.convolutions(), calibrate=x))
         save_file(small_models.convolutions().state_dict(), folder / "w.safetensors")
-        np.savez("x3.npz", x=x[:3].numpy())
         torch.save(small_models.convolutions(), "pickled.pt")
         with zipfile.ZipFile("model.keras", "w") as file:
             file.writestr("config.json", "{}")

@@ -20,9 +20,12 @@ def test_toml_holds_every_value(tmp_path):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"array": {"R_wl": -1}}, r"array\.R_wl: .*received -1"),
+        ({"array": {"R_wl": -1}}, r"array: `R_wl` .*received -1"),
         ({"array": {"R_w": 1}}, r"array\.R_w: Extra inputs"),
-        ({"mapping": {"G_min": 1e-3, "G_max": 1e-4}}, "G_min must be smaller than G_max"),
+        (
+            {"mapping": {"G_min": 1e-3, "G_max": 1e-4}},
+            "mapping: .*0 <= G_min < G_max; received 0.001",
+        ),
         ({"mapping": {"G_max": float("nan")}}, r"mapping\.G_max"),
         ({"data": {"test": 900, "validation": 200}}, "must leave points to train on"),
     ],

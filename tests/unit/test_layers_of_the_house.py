@@ -15,7 +15,7 @@ import xbarspice
 ROOT = Path(xbarspice.__file__).parent
 ORDER = [
     ["errors"], ["registry"], ["values"], ["activations", "devices"], ["array"], ["solution"],
-    ["config", "network", "variability"], ["card"], ["mapping"], ["file_schemas"], ["store"],
+    ["network", "variability"], ["mapping"], ["config"], ["card"], ["file_schemas"], ["store"],
     ["engines"], ["netlist"], ["engines.ngspice", "engines.pyspice"],
     ["surrogate"], ["importers"], ["nn"], ["deployment"], ["studies"], ["transfer"],
     ["tapeout"], ["report"],

@@ -129,7 +129,7 @@ def map_(
     if inputs is not None or models.is_model(network, model):
         reads = (*models.MAPPED, "array")
         run = steps.configuration(config, settings, reads=reads, calibration=calibration)
-        record = models.map_model(network, out, inputs, run, model, activation, json)
+        record = models.map_model(network, out, inputs, run, model, activation, json, calibration)
         screens.show(steps.named(record, run), json, "Model on arrays")
         raise typer.Exit(0 if record["passed"] else 1)
     reads = ("mapping", "array")
@@ -226,7 +226,9 @@ def solve(
         run = steps.configuration(config, settings, reads=reads, calibration=calibration)
         if out is not None:
             output_file(out, ".h5")
-        record = models.solve_model(mapped, engine, out, inputs, run, model, activation, json)
+        record = models.solve_model(
+            mapped, engine, out, inputs, run, model, activation, random, json
+        )
         screens.show(steps.named(record, run), json, f"Answers of {engine}")
         return
     reads = ("mapping", "array", *(() if inputs else ("seed",)))

@@ -86,7 +86,9 @@ def sweeps(
 
     steps.need("matplotlib", "jinja2")
     read = ("seed", "array")
-    run = steps.configuration(config, settings, reads=read, calibration=calibration, seed=seed)
+    run = steps.configuration(
+        config, settings, steps.measured_base(None), reads=read, calibration=calibration, seed=seed
+    )
     measured = study.read_sweeps(data)
     V, current = measured.V_in[:, 0], measured.I_out[:, 0]
     index = np.asarray(measured.array)
@@ -136,17 +138,23 @@ def reads(
 ) -> None:
     """Currents of an array for known inputs: wires, drivers, sense, device and conductances."""
     from xbarspice.cli import steps
-    from xbarspice.config import ArrayConfig
+    from xbarspice.config import ArraySection
     from xbarspice.studies import calibrate as study
 
     steps.need("matplotlib", "jinja2")
     read = ("seed", "array", *(() if array else ("mapping.G_min", "mapping.G_max")))
     run = steps.configuration(
-        config, settings, reads=read, calibration=calibration, mapped=array, seed=seed
+        config,
+        settings,
+        steps.measured_base(array),
+        reads=read,
+        calibration=calibration,
+        mapped=array,
+        seed=seed,
     )
     measured = study.read_reads(data)
     start = _array(array, run, (measured.rows, measured.cols), _list(free))
-    run = run.model_copy(update={"array": ArrayConfig(**steps.said_of_arrays([start]))})
+    run = run.model_copy(update={"array": ArraySection(**steps.said_of_arrays([start]))})
     options = _options(loss, relative, absolute, held_out, run)
     with screens.waiting("fitting", quiet=json):
         fit, crossbar = study.fit_reads(
@@ -182,7 +190,9 @@ def pulses(
 
     steps.need("matplotlib", "jinja2")
     read = ("seed", "array.device", "array.parameters")
-    run = steps.configuration(config, settings, reads=read, calibration=calibration, seed=seed)
+    run = steps.configuration(
+        config, settings, steps.measured_base(None), reads=read, calibration=calibration, seed=seed
+    )
     trains = study.read_pulses(data)
     options = _options(loss, relative, absolute, held_out, run)
     with screens.waiting("fitting", quiet=json):
@@ -210,7 +220,9 @@ def spread(
 
     steps.need("matplotlib", "jinja2")
     read = ("array.device",)
-    run = steps.configuration(config, settings, reads=read, calibration=calibration)
+    run = steps.configuration(
+        config, settings, steps.measured_base(None), reads=read, calibration=calibration
+    )
     found = study.fit_spread(study.read_programming(data))
     _finish_spread(Job(data, out, run, read, calibration, title, date, json), found)
 
@@ -241,12 +253,19 @@ def noise(
     as well.
     """
     from xbarspice.cli import steps
-    from xbarspice.config import ArrayConfig
+    from xbarspice.config import ArraySection
     from xbarspice.studies import calibrate as study
 
     steps.need("matplotlib", "jinja2")
     read = ("array.device",)
-    run = steps.configuration(config, settings, reads=read, calibration=calibration, mapped=array)
+    run = steps.configuration(
+        config,
+        settings,
+        steps.measured_base(array),
+        reads=read,
+        calibration=calibration,
+        mapped=array,
+    )
     if array is None:
         found = study.fit_noise(study.read_repeats(data), at=at)
     elif at is not None:
@@ -257,7 +276,7 @@ def noise(
     else:
         measured = study.read_reads(data)
         start = _array(array, run, (measured.rows, measured.cols), [])
-        run = run.model_copy(update={"array": ArrayConfig(**steps.said_of_arrays([start]))})
+        run = run.model_copy(update={"array": ArraySection(**steps.said_of_arrays([start]))})
         found = study.fit_read_noise(measured, start.G)
     _finish_spread(Job(data, out, run, read, calibration, title, date, json, array), found)
 

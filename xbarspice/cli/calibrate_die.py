@@ -74,7 +74,13 @@ def die(
     steps.need("matplotlib", "jinja2")
     reads = _reads(network, inputs)
     run = steps.configuration(
-        config, settings, reads=reads, calibration=calibration, mapped=network, seed=seed
+        config,
+        settings,
+        steps.measured_base(network),
+        reads=reads,
+        calibration=calibration,
+        mapped=network,
+        seed=seed,
     )
     measured = study.read_die(data, unit)
     mapped = None if network is None else steps.mapped_network(network, run, activation)

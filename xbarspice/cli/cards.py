@@ -9,18 +9,24 @@ from typing import Any
 
 import xbarspice
 from xbarspice import devices, store
-from xbarspice.card import CalibrationCard
+from xbarspice.array import WIRES
+from xbarspice.card import CalibrationCard, KeptCard, card_of, keep_card
 from xbarspice.config import RunConfig
 from xbarspice.devices import Device
 from xbarspice.errors import broken_rule
 from xbarspice.mapping import MappedNetwork
 
 __all__ = [
-    "WIRES", "as_config", "carried", "named", "overlaid", "overruled", "said_of_arrays",
+    "as_config",
+    "carried",
+    "carried_card",
+    "keep",
+    "named",
+    "overlaid",
+    "overruled",
+    "said_of_arrays",
     "with_card",
-]  # fmt: skip
-
-WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
+]
 
 
 def carried(path: Path | None) -> MappedNetwork | None:
@@ -33,31 +39,56 @@ def carried(path: Path | None) -> MappedNetwork | None:
     return mapped if mapped.card else None
 
 
+def carried_card(path: Path) -> KeptCard | None:
+    """The card that the file of a model on arrays carries."""
+    if path.suffix != ".h5" or not path.is_file():
+        return None
+    if store.kind_of(path) == "deployment":
+        from xbarspice.deployment import card_of_file
+
+        return card_of_file(path)
+    mapped = carried(path)
+    return None if mapped is None else KeptCard(text=mapped.card, overruled=mapped.overruled)
+
+
+def keep(circuit: Any, config: RunConfig, calibration: Path | None) -> None:
+    """Let a circuit carry the card that its configuration was overlaid with, or its own."""
+    note, own = config.calibration, card_of(circuit)
+    if note is None or (calibration is None and own is None):
+        return
+    if calibration is not None:
+        text = CalibrationCard.from_toml(calibration).to_toml()
+    else:
+        text = own.text if own is not None else ""
+    keep_card(circuit, KeptCard(text=text, overruled=note.overridden))
+
+
 def overlaid(
     values: dict[str, Any], calibration: Path | None, mapped: Path | None
 ) -> dict[str, Any]:
-    """Nested configuration values under the card that is given, or that a mapped network carries.
+    """Nested configuration values under the card that is given, or that a file carries.
 
-    Of a card that is carried, the `array` section says what the arrays really have: values that
-    were set by hand when the network was mapped stay, and stay named.
+    A carried card is named, and its variability taken. The arrays have its values already, but for
+    those that were set by hand when they were mapped: these stay, and stay named.
 
     Raises:
-        InputError: the mapped network carries another card than the one given.
+        InputError: the file carries another card than the one given.
     """
     given = None if calibration is None else CalibrationCard.from_toml(calibration)
-    network = carried(mapped)
-    if network is None or mapped is None:
+    kept = None if mapped is None else carried_card(mapped)
+    if kept is None or mapped is None:
         return values if given is None else given.overlay(values)
-    card = CalibrationCard.from_text(network.card, f"card of {mapped.name}")
+    card = CalibrationCard.from_text(kept.text, f"card of {mapped.name}")
     if given is not None and given != card:
         raise broken_rule(
-            "a mapped network keeps the calibration card that it was mapped with",
+            "a model on arrays keeps the calibration card that it was mapped with",
             f"{given.note().text} for {mapped.name} with {card.note().text}",
-            "Map the network again with the other card, or leave --calibration out.",
-        )  # fmt: skip
+            "Map it again with the other card, or leave --calibration out.",
+        )
+    network = carried(mapped)
     out = card.overlay(values)
-    out["array"] = said_of_arrays(network.arrays)
-    out["calibration"] |= {"overridden": network.overruled}
+    out["array"] = values.get("array", {}) if network is None else said_of_arrays(network.arrays)
+    out["calibration"] |= {"overridden": kept.overruled}
     return out
 
 

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from xbarspice.cli import screens
+from xbarspice.cli import cards, screens
 from xbarspice.cli.runs import output_file, run_folder
-from xbarspice.config import RunConfig
+from xbarspice.config import ARRAY, RunConfig, child_rng
 from xbarspice.errors import InputError, broken_rule
 
 __all__ = [
@@ -27,16 +27,10 @@ __all__ = [
 
 PLAIN = {".npz", ".h5", ".hdf5", ".mat", ".csv", ".pt"}
 """Endings of files that the commands have other readers for."""
-MAPPED = (
-    "mapping.layout",
-    "mapping.tile_rows",
-    "mapping.tile_cols",
-    "mapping.G_min",
-    "mapping.G_max",
-    "mapping.V_read",
-    "mapping.bias",
-)
-"""Settings of `[mapping]` that a model on arrays has."""
+MAPPED = ("mapping", "layers", "convert")
+"""Settings by which a model is put on arrays, beside those of `[array]`."""
+POINTS = 20
+"""Random inputs on which a model that is mapped without inputs is compared with its original."""
 GATES = {
     "current": "current",
     "predictions": "decisions",
@@ -109,54 +103,65 @@ def open_model(
     factory: str | None,
     activation: str | None,
     *,
-    grouped: bool = False,
+    random: int | None = None,
+    calibration: Path | None = None,
 ) -> Opened:
     """A model or deployment on arrays as the configuration says, with its inputs.
+
+    The ranges of a model's arrays come from its inputs. A perceptron and a deployment may do
+    without: the ranges are then those of the configuration or the file, and `random` inputs stand
+    for the file's.
 
     Args:
         path, inputs: files.
         run: the configuration.
         factory, activation: as of `importers.load_model`.
-        grouped: a deployment of fixed batch may be given another number of points.
+        random: number of random inputs in [0, 1] where no `inputs` are given; None refuses that.
+        calibration: the card that the configuration was overlaid with, for the circuit to carry.
 
     Raises:
         InputError: the file, the inputs or a setting does not fit.
     """
     from xbarspice.importers import load_model
-    from xbarspice.importers.inputs import read_inputs
 
-    if inputs is None:
-        raise broken_rule(
-            "a model needs inputs, which set the ranges of its arrays",
-            "no --inputs",
-            "Pass --inputs x.npz, made by np.savez('x.npz', x=..., y=...).",
-        )
     if factory is not None:  # the user names code to run, so it may lie where the user stands
         sys.path.insert(0, str(Path.cwd()))
     if is_deployment(path):
         model, circuit, notes = _deployment(path, run, factory, activation)
-        x, y = read_inputs(inputs, model.inputs)
+        x, y = _inputs(model, inputs, random, run.seed)
         arguments = model.tensors(x, _dtype(circuit))
     else:
         model = load_model(path, factory=factory, activation=activation)
-        x, y = read_inputs(inputs, model.inputs)
+        known = inputs is not None
+        x, y = _inputs(model, inputs, random if model.kind == "perceptron" else None, run.seed)
         arguments = model.tensors(x, _dtype(model.module))
-        _refuse_other_batch(model, arguments)
-        circuit, notes = _on_arrays(model, arguments, run), model.notes
-    if not grouped:
-        _refuse_other_batch(model, arguments)
+        circuit = _on_arrays(model, arguments, run, calibrated=known)
+        notes = model.notes if known else (*model.notes, NO_INPUTS)
+    cards.keep(circuit, run, calibration)
     return Opened(
         name=path.name, model=model, circuit=circuit, x=x, arguments=arguments, y=y, notes=notes
     )
 
 
-def _refuse_other_batch(model: Any, arguments: tuple[Any, ...]) -> None:
-    if model.batch is not None and any(len(a) != model.batch for a in arguments if a.ndim):
+NO_INPUTS = (
+    "No inputs were given: the input range of every layer is mapping.x_scale (1 unless stated), "
+    "whatever the layer before it can give."
+)
+
+
+def _inputs(model: Any, path: Path | None, random: int | None, seed: int) -> tuple[Any, Any]:
+    """Inputs and classes of a file, or random inputs."""
+    from xbarspice.importers.inputs import random_inputs, read_inputs
+
+    if path is not None:
+        return read_inputs(path, model.inputs)
+    if random is None:
         raise broken_rule(
-            f"the model was exported for exactly {model.batch} points",
-            f"{len(arguments[0])} points",
-            f"Pass {model.batch} points, or export the model with a dynamic batch.",
+            "a model needs inputs, which set the ranges of its arrays",
+            "no --inputs",
+            "Pass --inputs x.npz, made by np.savez('x.npz', x=..., y=...).",
         )
+    return random_inputs(model.inputs, random, child_rng(seed, "inputs")), None
 
 
 def _dtype(module: Any) -> Any:
@@ -164,13 +169,16 @@ def _dtype(module: Any) -> Any:
     return next((p.dtype for p in module.parameters() if p.is_floating_point()), None)
 
 
-def _on_arrays(model: Any, arguments: tuple[Any, ...], run: RunConfig) -> Any:
-    from xbarspice.cli.settings import model_array_config
+def _on_arrays(
+    model: Any, arguments: tuple[Any, ...], run: RunConfig, *, calibrated: bool = True
+) -> Any:
+    """The model on arrays; its ranges are those of the arguments, or of the configuration."""
     from xbarspice.nn import convert
 
-    config = model_array_config(run)
+    options: dict[str, Any] = {"seed": run.seed, **run.convert.model_dump()}
+    options |= {"calibrate": arguments} if calibrated else {}
     try:
-        return convert(model.module, config, calibrate=arguments, seed=run.seed).eval()
+        circuit = convert(model.module, run.layer_configs(), **options)
     except (RuntimeError, IndexError) as error:  # torch's own words for inputs that do not fit
         shapes = ", ".join(str(tuple(a.shape)) for a in arguments)
         said = (str(error).splitlines() or [""])[0][:200]
@@ -178,6 +186,43 @@ def _on_arrays(model: Any, arguments: tuple[Any, ...], run: RunConfig) -> Any:
             f"the model must run on the inputs; with shapes {shapes} it fails: {said}. "
             "Check the shapes in the file, points first."
         ) from error
+    if calibrated:
+        _state_ranges(circuit, arguments, run)
+    return circuit.eval()
+
+
+def _state_ranges(circuit: Any, arguments: tuple[Any, ...], run: RunConfig) -> None:
+    """Put the ranges that the configuration states in place of those of the inputs."""
+    from xbarspice.nn import crossbar_layers
+    from xbarspice.nn.ranges import calibrate_converters
+
+    layers = {
+        name: (layer, ranges)
+        for name, layer in crossbar_layers(circuit).items()
+        if (ranges := _stated_ranges(name, run))
+    }
+    for name in ("x_scale", "adc_range"):
+        for layer, ranges in layers.values():
+            for matrix in layer.matrices.values():
+                if name in ranges:
+                    matrix.config = dataclasses.replace(matrix.config, **{name: ranges[name]})
+                    matrix.ranges.reset()
+        if name == "x_scale" and any(name in ranges for _, ranges in layers.values()):
+            calibrate_converters(circuit, arguments)
+
+
+def _stated_ranges(layer: str, run: RunConfig) -> dict[str, float]:
+    """What the configuration states of the ranges of a layer, under its name or its owner's."""
+    from xbarspice.nn.convert import fits
+
+    parts = layer.split(".")
+    names = [".".join(parts[:k]) for k in range(len(parts), 0, -1)]
+    own = next((s for p, s in run.layers.items() if any(fits(n, p) for n in names)), None)
+    sections = [run.mapping, run.array, *([own] if own else [])]
+    out: dict[str, float] = {}
+    for section in sections:
+        out |= section.model_dump(include={"x_scale", "adc_range"} & section.model_fields_set)
+    return {name: value for name, value in out.items() if value is not None}
 
 
 def _deployment(
@@ -220,6 +265,7 @@ def map_model(
     factory: str | None,
     activation: str | None,
     json: bool,
+    calibration: Path | None = None,
 ) -> dict[str, Any]:
     """Put a model on arrays, hold it against its original, and write its deployment.
 
@@ -236,7 +282,9 @@ def map_model(
         )
     output_file(out, ".h5")
     with screens.waiting("reading the model", quiet=json):
-        opened = open_model(path, inputs, run, factory, activation)
+        opened = open_model(
+            path, inputs, run, factory, activation, random=POINTS, calibration=calibration
+        )
     with screens.waiting("comparing with the original", quiet=json):
         gate = import_gate(opened.circuit, opened.arguments, _expected(opened))
     if gate.passed:
@@ -257,7 +305,7 @@ def map_model(
         "weight_share": covered.weight_share,
         "product_share": covered.product_share,
         "left_ideal": [f"{w.name}: {w.reason}" for w in covered.ideal],
-        "config": _said(opened.circuit),
+        "config": _said(opened.circuit, run),
         "notes": list(opened.notes),
     }
     if json:
@@ -279,7 +327,7 @@ def about(opened: Opened, run: RunConfig) -> dict[str, Any]:
         "model": {"file": opened.name, "kind": opened.model.kind, "sha256": opened.model.sha256},
         "points": _points(opened),
         "coverage": coverage(opened.circuit).record(),
-        "config": _said(opened.circuit),
+        "config": _said(opened.circuit, run),
         "notes": list(opened.notes),
     }
 
@@ -308,6 +356,7 @@ def solve_model(
     run: RunConfig,
     factory: str | None,
     activation: str | None,
+    random: int,
     json: bool,
 ) -> dict[str, Any]:
     """Run inputs through a model's arrays with one engine; the outputs go to `out`."""
@@ -321,7 +370,7 @@ def solve_model(
         raise broken_rule(
             f"engines must be among {engines.names()}", repr(engine), "Use one of their names."
         )
-    opened = open_model(path, inputs, run, factory, activation, grouped=True)
+    opened = open_model(path, inputs, run, factory, activation, random=random)
     start = time.perf_counter()
     with screens.waiting(f"solving with {engine}", quiet=json), through(engine):
         outputs = opened.outputs()
@@ -339,7 +388,7 @@ def solve_model(
         "points": _points(opened),
         "outputs": ["x".join(map(str, t.shape)) for t in outputs],
         "seconds": seconds,
-        "config": _said(opened.circuit),
+        "config": _said(opened.circuit, run),
     }
     if decided is not None:
         record["accuracy"] = None if y is None else float((decided.numpy() == y).mean())
@@ -396,7 +445,7 @@ def verify_model(
         result.save(folder)
         values = {
             "seed": run.seed,
-            **_said(opened.circuit),
+            **_said(opened.circuit, run),
             "engines": list(judged),
             "reference": run.reference,
             "gates": {ours: getattr(run.gates, ours) for ours in GATES},
@@ -406,23 +455,37 @@ def verify_model(
     return result.record() | {"config": values, "notes": list(opened.notes)}
 
 
-def _said(circuit: Any) -> dict[str, Any]:
-    """`[mapping]` and `[array]` of a model on arrays; what differs between matrices is left out."""
-    from xbarspice.cli.cards import WIRES, as_config
+def _said(circuit: Any, run: RunConfig) -> dict[str, Any]:
+    """`[mapping]`, `[array]` and `[layers]` of a model on arrays.
+
+    With the same model and inputs they make the same arrays again. Ranges that the inputs set are
+    left out, stated ones are said.
+    """
     from xbarspice.nn import crossbar_layers
 
-    configs = [
-        matrix.config
-        for layer in crossbar_layers(circuit).values()
-        for matrix in layer.matrices.values()
-    ]
-    names = [name.removeprefix("mapping.") for name in MAPPED if name != "mapping.layout"]
-    mapping = {n: getattr(configs[0], n) for n in names if _common(configs, n)}
-    array = {n: getattr(configs[0], n) for n in WIRES if _common(configs, n)}
-    if all(c.model == configs[0].model for c in configs):
-        array |= as_config(configs[0].model)
-    return {"mapping": {"layout": "tiled", **mapping}, "array": array}
+    layers: dict[str, dict[str, Any]] = {}
+    for name, layer in crossbar_layers(circuit).items():
+        owner = next((n for n in layers if name.startswith(f"{n}." if n else "")), name)
+        for matrix in layer.matrices.values():
+            layers.setdefault(owner, _plain(matrix.config) | _stated_ranges(name, run))
+    first, *rest = layers.values()
+    common = {k: v for k, v in first.items() if all(k in o and o[k] == v for o in rest)}
+    device = {"device", "parameters"}
+    if not device <= set(common):
+        common = {k: v for k, v in common.items() if k not in device}
+    own = {
+        name: {k: v for k, v in values.items() if k not in common}
+        for name, values in layers.items()
+    }
+    return {
+        "mapping": {k: v for k, v in common.items() if k not in (*ARRAY, "parameters")},
+        "array": {k: v for k, v in common.items() if k in (*ARRAY, "parameters")},
+        **({"layers": own} if any(own.values()) else {}),
+    }
 
 
-def _common(configs: list[Any], name: str) -> bool:
-    return all(getattr(c, name) == getattr(configs[0], name) for c in configs)
+def _plain(config: Any) -> dict[str, Any]:
+    """An `ArrayConfig` in the words of a configuration, without its ranges and variation."""
+    left_out = {"x_scale", "adc_range", "variation", "device"}
+    fields = [f.name for f in dataclasses.fields(config) if f.name not in left_out]
+    return {name: getattr(config, name) for name in fields} | cards.as_config(config.model)

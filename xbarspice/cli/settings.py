@@ -8,8 +8,8 @@ One rule for all commands. A setting is stated by ``--config``, a calibration ca
 - The arrays of a mapped network or of an array file take every value of ``[array]`` that is stated:
   wires, line-end resistances and device. Its conductances and places are fixed: a stated value of
   ``[mapping]`` that would give others is refused by name.
-- A model (`.pt2`, ONNX, ``--model``) is put on arrays by the stated values of both sections; what
-  is not stated has the default of `xbarspice.ArrayConfig`. A deployment takes stated ``[array]``.
+- A model is put on arrays by both sections, with the options of ``[layers."PATTERN"]`` over them
+  and ``[convert]``. A deployment takes what is stated of ``[array]``.
 - `run.toml` and the ``config`` of a record hold what the command read, and of ``[mapping]`` and
   ``[array]`` what the objects that were solved have.
 """
@@ -25,17 +25,15 @@ from typing import Any
 import numpy as np
 import tomli_w
 
-from xbarspice import devices
-from xbarspice.array import Crossbar
-from xbarspice.cli.cards import WIRES, overlaid, said_of_arrays
-from xbarspice.config import RunConfig
-from xbarspice.devices import Device
+from xbarspice.array import WIRES, Crossbar
+from xbarspice.cli.cards import overlaid, said_of_arrays
+from xbarspice.config import RunConfig, changes_of
 from xbarspice.errors import InputError, broken_rule
 from xbarspice.mapping import ArrayConfig, MappedNetwork, map_network, mapping_settings
 from xbarspice.studies.verify.subject import SingleArray
 
 __all__ = [
-    "configuration", "model_array_config", "refuse_other_mapping", "run_toml", "solved",
+    "configuration", "map_arguments", "refuse_other_mapping", "run_toml", "solved",
     "stated_array", "with_stated_array",
 ]  # fmt: skip
 
@@ -76,13 +74,14 @@ def configuration(
     values = overlaid(values, calibration, mapped)
     names: list[str] = []
     for setting in [*(settings or []), *([] if seed is None else [f"seed={seed}"])]:
-        name, value = _parsed(setting)
+        keys, value = _parsed(setting)
+        name = ".".join(keys)
         names.append(name)
         if name == "array.device":  # parameters of another device are dropped, as by a card
             array = values.get("array", {})
             if array.get("device") != value:
                 values = {**values, "array": {k: array[k] for k in array if k != "parameters"}}
-        for key in reversed(name.split(".")):
+        for key in reversed(keys):
             value = {key: value}
         values = _merged(values, value)
         note = values.get("calibration") or {}
@@ -95,20 +94,31 @@ def configuration(
     return run
 
 
-def _parsed(setting: str) -> tuple[str, Any]:
-    """Name and value of one ``section.key=value``."""
+def _parsed(setting: str) -> tuple[list[str], Any]:
+    """Keys and value of one ``section.key=value``."""
     name, equals, text = setting.partition("=")
-    keys = name.strip().split(".")
-    if not equals or not all(keys):
+    try:
+        keys = _keys(tomllib.loads(f"{name.strip()} = true"))
+    except tomllib.TOMLDecodeError:
+        keys = []
+    if not equals or not keys:
         raise broken_rule(
-            "a setting must read section.key=value", repr(setting),
-            "For example --set array.R_wl=2.",
-        )  # fmt: skip
+            "a setting must read section.key=value",
+            repr(setting),
+            "For example --set array.R_wl=2; quote names with dots: layers.'encoder.*'.R_wl=2.",
+        )
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()  # a bare word is a string
-    return ".".join(keys), value
+    return keys, value
+
+
+def _keys(table: Any) -> list[str]:
+    """The keys on the way to the one value of nested tables."""
+    return (
+        [] if not isinstance(table, dict) else [k for k, v in table.items() for k in (k, *_keys(v))]
+    )
 
 
 def _merged(base: dict[str, Any], change: Any) -> dict[str, Any]:
@@ -138,56 +148,47 @@ def _refuse_unread(names: list[str], reads: Sequence[str]) -> None:
 
 
 def with_stated_array(array: Crossbar, run: RunConfig) -> Crossbar:
-    """The array with every value of `[array]` that was stated; its conductances stay."""
-    stated = run.array.model_fields_set
-    changes: dict[str, Any] = {name: getattr(run.array, name) for name in WIRES if name in stated}
-    if stated & {"device", "parameters"}:
-        changes["device"] = _stated_device(array.device, run)
+    """The array with every value of `[array]` that was stated; its conductances stay.
+
+    Raises:
+        InputError: something is stated that a single array does not have.
+    """
+    run.array.arguments()  # refuses what has no meaning for an array
+    stated = changes_of(run.array, array.device)
+    changes = {name: stated[name] for name in (*WIRES, "device") if name in stated}
     return array.replace(**changes) if changes else array
-
-
-def _stated_device(device: Device, run: RunConfig) -> Device:
-    """A stated device with its parameters; parameters alone go over those of the array's device."""
-    if "device" in run.array.model_fields_set:
-        return run.array.model()
-    return devices.with_parameters(device, run.array.parameters)
 
 
 def stated_array(run: RunConfig) -> Callable[[ArrayConfig], dict[str, Any]]:
     """What the stated values of `[array]` change of a configuration of arrays."""
-    stated = run.array.model_fields_set
-
-    def changes(config: ArrayConfig) -> dict[str, Any]:
-        out: dict[str, Any] = {name: getattr(run.array, name) for name in WIRES if name in stated}
-        if stated & {"device", "parameters"}:
-            out["device"] = _stated_device(config.model, run)
-        return out
-
-    return changes
+    return lambda config: changes_of(run.array, config.model)
 
 
-def model_array_config(run: RunConfig) -> ArrayConfig:
-    """How a model's matrices stand on arrays: the stated values of `[mapping]` and `[array]`.
+PLAIN = {"layout": "folded", "tile_rows": 8, "tile_cols": 8, "bias": "hidden"}
+"""`map_network`'s own settings of a perceptron's commands where nothing else is stated."""
+KNOWN = {*PLAIN, "G_min", "G_max", "V_read", "x_scale"}
 
-    What is not stated has the default of `xbarspice.ArrayConfig`.
+
+def map_arguments(run: RunConfig, layers: int) -> dict[str, Any]:
+    """Arguments of `map_network`.
 
     Raises:
-        InputError: a stated value of `[mapping]` has no meaning for a model.
+        InputError: a stated value has no meaning for `map_network`.
     """
-    stated = run.mapping.model_fields_set
-    for name, wrong, remedy in (
-        ("layout", run.mapping.layout == "folded", 'A model stands on tiles: layout = "tiled".'),
-        ("bias", run.mapping.bias == "hidden", 'Use bias = "array" or "digital".'),
-        ("x_scale", run.mapping.x_scale is not None, "The inputs set every layer's range."),
-    ):
-        if name in stated and wrong:
-            value = getattr(run.mapping, name)
-            raise broken_rule(
-                f"mapping.{name} must have a meaning for a model", f"{name} = {value}", remedy
-            )
-    names = stated - {"layout", "x_scale"}
-    config = ArrayConfig(**{name: getattr(run.mapping, name) for name in sorted(names)})
-    return dataclasses.replace(config, **stated_array(run)(config))
+    stated = run.mapping.model_dump(include=run.mapping.model_fields_set)
+    default = type(run.mapping)().model_dump()
+    other = [k for k, v in stated.items() if k not in KNOWN and v != default[k]]
+    if other or run.layers:
+        raise broken_rule(
+            f"a mapped perceptron has the settings {sorted(KNOWN)} of [mapping]",
+            ", ".join(other) or "layers",
+            "Convert it to a model on arrays instead: xb.nn.convert.",
+        )
+    values = {**PLAIN, **{k: v for k, v in stated.items() if k in KNOWN}}
+    if "x_scale" in values:
+        values["x_scale"] = (values["x_scale"],) * layers
+    device = {} if "device" in run.array.model_fields_set else {"device": "sinh_tio2"}
+    return {**values, **run.array.arguments(), **device}
 
 
 def refuse_other_mapping(mapped: MappedNetwork, run: RunConfig, name: str) -> None:
@@ -206,7 +207,8 @@ def refuse_other_mapping(mapped: MappedNetwork, run: RunConfig, name: str) -> No
     """
     stated = sorted(run.mapping.model_fields_set)
     kept = mapping_settings(mapped) if stated else {}
-    other = [k for k in stated if not _holds(mapped, kept, {k: getattr(run.mapping, k)})]
+    values = map_arguments(run, len(mapped.layers)) if stated else {}
+    other = [k for k in stated if k in kept and not _holds(mapped, kept, {k: values[k]})]
     if other:
         raise broken_rule(
             f"a mapped network keeps the mapping that it was mapped with ({name}: "
@@ -287,13 +289,21 @@ def _solved_mapping(mapped: MappedNetwork, run: RunConfig) -> dict[str, Any]:
     """`[mapping]` of what was solved: of the configuration if it maps to just that."""
     if isinstance(mapped, SingleArray):
         return {"V_read": mapped.V_read}
-    for values in (run.mapping.model_dump(), mapping_settings(mapped)):
+    own = {k: map_arguments(run, len(mapped.layers)).get(k) for k in (*PLAIN, "G_min", "G_max")}
+    for values in ({k: v for k, v in own.items() if v is not None}, mapping_settings(mapped)):
         try:
             if _alike(map_network(mapped.network, **values), mapped, conductances=False):
-                return values
+                return _plain_settings(values)
         except InputError:
             continue
     return {"G_min": mapped.G_min, "G_max": mapped.G_max, "V_read": mapped.V_read}
+
+
+def _plain_settings(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings as a configuration has them: where they do not say it, bias is "hidden"."""
+    scales = set(values.get("x_scale") or ())
+    out = {k: v for k, v in values.items() if k != "x_scale" and (k, v) != ("bias", "hidden")}
+    return out | ({"x_scale": scales.pop()} if len(scales) == 1 else {})
 
 
 def _read_part(values: dict[str, Any], reads: Sequence[str], above: str = "") -> dict[str, Any]:

@@ -11,19 +11,20 @@ import numpy as np
 
 import xbarspice
 from xbarspice import netlist, report, store
-from xbarspice.array import READ
+from xbarspice.array import READ, WIRES
 from xbarspice.cli.cards import as_config, named, overruled, said_of_arrays, with_card
 from xbarspice.cli.doctor import environment, need
 from xbarspice.cli.json_text import to_json
 from xbarspice.cli.models import is_deployment, is_model
 from xbarspice.cli.settings import (
     configuration,
+    map_arguments,
     refuse_other_mapping,
     run_toml,
     solved,
     with_stated_array,
 )
-from xbarspice.config import MappingConfig, RunConfig, child_rng
+from xbarspice.config import RunConfig, child_rng
 from xbarspice.errors import broken_rule
 from xbarspice.mapping import MappedNetwork, map_network
 from xbarspice.netlist.hierarchy import design, mem_model
@@ -40,22 +41,54 @@ from xbarspice.studies.verify.subject import SingleArray
 from xbarspice.variability import Variation, from_config
 
 __all__ = [
-    "DEMO", "TEST_SET", "as_config", "configuration",
-    "inference_record", "inference_tree", "inputs", "map_with", "mapped_network", "mapping_record",
-    "named", "need", "overruled", "run_toml", "said_of_arrays", "save_points", "solved", "to_json",
-    "training_record", "variation", "with_stated_array", "write_netlists", "write_run",
+    "DEMO",
+    "TEST_SET",
+    "as_config",
+    "configuration",
+    "inference_record",
+    "inference_tree",
+    "inputs",
+    "map_with",
+    "mapped_network",
+    "mapping_record",
+    "measured_base",
+    "named",
+    "need",
+    "overruled",
+    "run_toml",
+    "said_of_arrays",
+    "save_points",
+    "solved",
+    "to_json",
+    "training_record",
+    "variation",
+    "with_stated_array",
+    "write_netlists",
+    "write_run",
 ]  # fmt: skip
 
-DEMO = RunConfig(mapping=MappingConfig(layout="folded", tile_rows=8, tile_cols=8))
-"""The demo: the 2-8-1 network folded onto one 8x8 array."""
+DEMO = RunConfig.from_mapping(
+    {
+        "mapping": {"layout": "folded", "tile_rows": 8, "tile_cols": 8},
+        "array": {"device": "sinh_tio2"},
+    }
+)
+"""The demo: the 2-8-1 network folded onto one 8x8 array of TiO2 devices."""
 
 TEST_SET = ("data.name", "data.points", "data.noise", "data.test", "data.seed")
 """Settings that the half-moons test points depend on."""
 
 
+def measured_base(array: Path | None) -> RunConfig | None:
+    """What calibrations start from: devices are TiO2 where no file says which they are."""
+    if array is not None and array.suffix == ".h5":
+        return None
+    return RunConfig.from_mapping({"array": {"device": "sinh_tio2"}})
+
+
 def map_with(network: Network, config: RunConfig, calibration: Path | None = None) -> MappedNetwork:
     """Map a network as the configuration says; it carries the card that is in it."""
-    made = map_network(network, **config.mapping.model_dump(), **config.array.arguments())
+    made = map_network(network, **map_arguments(config, len(network.W)))
     return with_card(made, config, calibration)
 
 
@@ -206,7 +239,7 @@ def write_run(
 
 
 def _describe(array: xbarspice.Crossbar) -> dict[str, Any]:
-    wires = {name: getattr(array, name) for name in ("R_wl", "R_bl", "R_driver", "R_sense")}
+    wires = {name: getattr(array, name) for name in WIRES}
     fields = dataclasses.fields(array.device)  # type: ignore[arg-type]
     parameters = {f"device.{f.name}": getattr(array.device, f.name) for f in fields}
     return {

@@ -14,8 +14,15 @@ from pydantic import ValidationError
 from torch import nn
 
 from xbarspice import store
+from xbarspice.card import KeptCard, keep_card
 from xbarspice.deployment.rebuild import StandingMatrix, from_factory, from_program
-from xbarspice.deployment.records import ConfigRecord, DeploymentFile, MatrixFile, OriginFile
+from xbarspice.deployment.records import (
+    CardFile,
+    ConfigRecord,
+    DeploymentFile,
+    MatrixFile,
+    OriginFile,
+)
 from xbarspice.errors import InputError, StoreError, broken_rule
 from xbarspice.file_schemas import validated
 from xbarspice.importers import TensorSpec
@@ -24,7 +31,7 @@ from xbarspice.nn.coverage import restore
 from xbarspice.nn.origin import ATTRIBUTE, Origin, weights_hash
 from xbarspice.values import broken_entries
 
-__all__ = ["KIND", "Deployment", "load", "read"]
+__all__ = ["KIND", "Deployment", "card_of_file", "load", "read"]
 
 KIND = "deployment"
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -110,10 +117,22 @@ def read(path: str | Path, *, factory: Factory | None = None) -> Deployment:
         raise _inconsistent(path, error) from error
     if file.origin is not None:
         _remember(circuit, file.origin)
+    if file.card is not None:
+        keep_card(circuit, file.card.kept())
     notes = tuple(str(note) for note in _json(file.notes, path, list)) + _said_of_devices(
         circuit, matrices
     )
     return Deployment(circuit=circuit, inputs=inputs, coverage=coverage, notes=notes)
+
+
+def card_of_file(path: Path) -> KeptCard | None:
+    """The calibration card of a deployment, read without the rest of it.
+
+    Raises:
+        InputError, StoreError: as of `load`.
+    """
+    values = store.read_tree(path, KIND, only="card")
+    return validated(CardFile, values, path).kept() if values else None
 
 
 def _rebuilt(

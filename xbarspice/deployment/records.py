@@ -10,12 +10,21 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
 
 from xbarspice import devices
+from xbarspice.card import CalibrationCard, KeptCard
 from xbarspice.errors import broken_rule
 from xbarspice.file_schemas import Array, Count, Indices, Text
 from xbarspice.mapping import ArrayConfig
 from xbarspice.variability import from_config, to_config
 
-__all__ = ["ConfigRecord", "DeploymentFile", "InputFile", "MatrixFile", "OriginFile", "hash_of"]
+__all__ = [
+    "CardFile",
+    "ConfigRecord",
+    "DeploymentFile",
+    "InputFile",
+    "MatrixFile",
+    "OriginFile",
+    "hash_of",
+]
 
 
 def _bytes(value: Any) -> bytes:
@@ -210,6 +219,22 @@ class OriginFile(_Part):
         return self
 
 
+class CardFile(_Part):
+    """Text of the calibration card, and what went over its values, in words between spaces."""
+
+    text: Text
+    overruled: Text = ""
+
+    def kept(self) -> KeptCard:
+        """The card as a model carries it.
+
+        Raises:
+            InputError: it is no card.
+        """
+        CalibrationCard.from_text(self.text, "card of the deployment")
+        return KeptCard(text=self.text, overruled=tuple(self.overruled.split()))
+
+
 class DeploymentFile(_Part):
     """A model on arrays.
 
@@ -227,6 +252,7 @@ class DeploymentFile(_Part):
     coverage: Bytes
     inputs: dict[str, InputFile] = {}
     origin: OriginFile | None = None
+    card: CardFile | None = None
     notes: Bytes
 
     @model_validator(mode="after")

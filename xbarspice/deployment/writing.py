@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from xbarspice import __version__, store
+from xbarspice.card import CalibrationCard, KeptCard, card_of
 from xbarspice.deployment.reading import KIND
 from xbarspice.deployment.rebuild import (
     StandingMatrix,
@@ -25,6 +26,7 @@ from xbarspice.deployment.rebuild import (
 from xbarspice.deployment.records import ConfigRecord, hash_of
 from xbarspice.errors import InputError, XbarspiceError, broken_rule
 from xbarspice.importers.exported import inputs_of, load_exported, quiet_torch
+from xbarspice.importers.model import fixed_batch, padded
 from xbarspice.mapping import MappedNetwork
 from xbarspice.mapping.tiling import edges
 from xbarspice.nn import CrossbarLayer, coverage, exact_products, to_torch
@@ -49,6 +51,7 @@ def save(
     inputs: Any = None,
     model: str | None = None,
     notes: Sequence[str] = (),
+    card: CalibrationCard | None = None,
 ) -> None:
     """Write a model on arrays as one file, its deployment.
 
@@ -66,6 +69,8 @@ def save(
             untrained module. It is imported and run here, and by `load` if that is given the same
             name.
         notes: sentences to keep with the file.
+        card: calibration card that the arrays have their wires and device from; None is that which
+            the circuit carries, if any.
 
     Raises:
         InputError: nothing is on arrays, the model cannot be exported or rebuilt, or a device or
@@ -108,6 +113,9 @@ def save(
         "coverage": _text(coverage(circuit).record()),
         "notes": _text(list(notes)),
     }
+    kept = card_of(circuit) if card is None else KeptCard(text=card.to_toml())
+    if kept is not None:
+        tree["card"] = {"text": kept.text, "overruled": " ".join(kept.overruled)}
     origin = origin_of(circuit)
     if origin is not None:
         tree["origin"] = _origin(origin, circuit, plain)
@@ -190,7 +198,10 @@ def _program(plain: nn.Module, arguments: tuple[Any, ...] | None) -> dict[str, A
 def _exported(plain: nn.Module, arguments: tuple[Any, ...]) -> Any:
     """The program with first axes of any size, or of the given one where they cannot vary."""
     auto = torch.export.Dim.AUTO  # type: ignore[attr-defined]
-    points = {len(a) for a in arguments if a.ndim} if not _has_fixed_batch(plain) else set()
+    batch = fixed_batch(plain)
+    if batch is not None:
+        arguments = tuple(padded(a[:batch], batch) if a.ndim else a for a in arguments)
+    points = {len(a) for a in arguments if a.ndim} if batch is None else set()
     pair = tuple(torch.cat([a, a]) if a.ndim else a for a in arguments) if points == {1} else ()
     free = tuple({0: auto} if a.ndim else None for a in arguments)
     attempts: list[Any] = [(pair or arguments, free)] if points else []
@@ -213,17 +224,6 @@ def _exported(plain: nn.Module, arguments: tuple[Any, ...]) -> Any:
         f"a deployment must be a model that torch.export can export; {type(problem).__name__}: "
         f"{said[:200]}. {FACTORY}"
     ) from problem
-
-
-def _has_fixed_batch(plain: nn.Module) -> bool:
-    """Whether a model is a graph that was exported for one size of its inputs' first axes.
-
-    Such a size may stand in it as a plain number, so that it must stay as it is.
-    """
-    if not isinstance(plain, torch.fx.GraphModule):
-        return False
-    values = [n.meta.get("val") for n in plain.graph.nodes if n.op == "placeholder"]
-    return any(isinstance(v, Tensor) and v.ndim and isinstance(v.shape[0], int) for v in values)
 
 
 def _first_points(arguments: tuple[Any, ...], count: int) -> tuple[Any, ...]:

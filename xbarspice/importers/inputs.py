@@ -12,7 +12,7 @@ import numpy as np
 from xbarspice.errors import InputError, broken_rule
 from xbarspice.importers.model import TensorSpec
 
-__all__ = ["read_inputs"]
+__all__ = ["random_inputs", "read_inputs"]
 
 
 def read_inputs(path: Path, specs: Sequence[TensorSpec]) -> tuple[Any, np.ndarray | None]:
@@ -51,6 +51,25 @@ def read_inputs(path: Path, specs: Sequence[TensorSpec]) -> tuple[Any, np.ndarra
         f"{', '.join(sorted(arrays)) or 'none of them'} in `{path.name}`",
         f"Save them with np.savez(path, {wanted.split(', ')[0]}=..., y=...).",
     )
+
+
+def random_inputs(specs: Sequence[TensorSpec], points: int, rng: np.random.Generator) -> Any:
+    """Random inputs in [0, 1] of the model's shapes, as `read_inputs` gives them.
+
+    Raises:
+        InputError: the file does not tell the inputs' shapes, or they are no real numbers.
+    """
+    known = all(
+        "float" in spec.dtype and all(isinstance(n, int) for n in spec.shape[1:]) for spec in specs
+    )
+    if not specs or not known or not all(spec.shape for spec in specs):
+        raise broken_rule(
+            "random inputs need inputs of one real number a place and of known shape",
+            ", ".join(f"{s.name} {s.dtype} {s.shape}" for s in specs) or "no description of them",
+            "Pass --inputs x.npz.",
+        )
+    arrays = {spec.name: rng.random((points, *spec.shape[1:])) for spec in specs}  # type: ignore[arg-type]
+    return arrays if len(specs) > 1 else arrays[specs[0].name]
 
 
 def _classes(y: np.ndarray | None) -> np.ndarray | None:

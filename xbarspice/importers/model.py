@@ -14,7 +14,15 @@ from torch.utils import _pytree as pytree
 
 from xbarspice.errors import broken_rule
 
-__all__ = ["ImportedModel", "TensorSpec", "common_batch", "flat_tensors"]
+__all__ = [
+    "ImportedModel",
+    "TensorSpec",
+    "common_batch",
+    "fixed_batch",
+    "flat_tensors",
+    "padded",
+    "run_in_groups",
+]
 
 Tensors = tuple[torch.Tensor, ...]
 Answer = torch.Tensor | Tensors
@@ -95,7 +103,7 @@ class ImportedModel:
             with torch.no_grad():
                 return flat_tensors(runner(*tensors))
 
-        return self._in_groups(call, self.tensors(x, dtype))
+        return _single(run_in_groups(call, self.tensors(x, dtype), self.batch))
 
     def reference(self, x: Any) -> Answer:
         """Outputs of the original, in its own precision; where possible by other code.
@@ -108,7 +116,7 @@ class ImportedModel:
         """
         if self.original is None:
             return self.run(x)
-        return self._in_groups(self.original, self.tensors(x, None))
+        return _single(run_in_groups(self.original, self.tensors(x, None), self.batch))
 
     def in_double(self) -> torch.nn.Module:
         """A copy of the module that computes in float64, for comparisons beyond float32.
@@ -148,25 +156,55 @@ class ImportedModel:
             _check_shape(tensor, spec, self.batch)
         return out
 
-    def _in_groups(self, call: Callable[[Tensors], Tensors], tensors: Tensors) -> Answer:
-        sizes = {t.shape[0] for t in tensors if t.ndim}
-        if self.batch is None or sizes == {self.batch}:
-            return _single(call(tensors))
-        if len(sizes) != 1 or not (points := sizes.pop()):
-            raise broken_rule(
-                "inputs must hold the same number of points, at least one",
-                [tuple(t.shape) for t in tensors],
-                "Stack the points along the first axis.",
-            )
-        outputs, first = [], None
-        for start in range(0, points, self.batch):
-            group = tuple(_padded(t[start : start + self.batch], self.batch) for t in tensors)
-            outputs.append(_checked_outputs(call(group), self.batch))
-            first = first or (group, outputs[0])
-        if first is not None and self.batch > 1:
-            _check_independent(call, *first)
-        joined = (torch.cat(parts)[:points] for parts in zip(*outputs, strict=True))
-        return _single(tuple(joined))
+
+def fixed_batch(module: torch.nn.Module) -> int | None:
+    """First size of all inputs of a graph that was exported for that size; else None.
+
+    Such a size may stand in it as a plain number, so that it must stay as it is.
+    """
+    if not isinstance(module, torch.fx.GraphModule):
+        return None
+    values = [n.meta.get("val") for n in module.graph.nodes if n.op == "placeholder"]
+    first = [v.shape[0] for v in values if isinstance(v, torch.Tensor) and v.ndim]
+    fixed = [size for size in first if isinstance(size, int)]
+    return fixed[0] if fixed and len(fixed) == len(first) and len(set(fixed)) == 1 else None
+
+
+def run_in_groups(
+    call: Callable[[Tensors], Tensors],
+    tensors: Tensors,
+    batch: int | None,
+    *,
+    proven: bool = False,
+) -> Tensors:
+    """Outputs of a call that takes `batch` points at a time; see `ImportedModel.run`.
+
+    Args:
+        call: gives one row a point.
+        tensors: inputs, points first.
+        batch: None is any number.
+        proven: that points do not see each other is known, and not looked at again.
+
+    Raises:
+        InputError: the tensors hold different numbers of points, or the call mixes points.
+    """
+    sizes = {t.shape[0] for t in tensors if t.ndim}
+    if batch is None or sizes == {batch}:
+        return call(tensors)
+    if len(sizes) != 1 or not (points := sizes.pop()):
+        raise broken_rule(
+            "inputs must hold the same number of points, at least one",
+            [tuple(t.shape) for t in tensors],
+            "Stack the points along the first axis.",
+        )
+    outputs, first = [], None
+    for start in range(0, points, batch):
+        group = tuple(padded(t[start : start + batch], batch) for t in tensors)
+        outputs.append(_checked_outputs(call(group), batch))
+        first = first or (group, outputs[0])
+    if first is not None and batch > 1 and not proven:
+        _check_independent(call, *first)
+    return tuple(torch.cat(parts)[:points] for parts in zip(*outputs, strict=True))
 
 
 def double_copy(module: torch.nn.Module) -> torch.nn.Module:
@@ -208,7 +246,8 @@ def _single(outputs: Tensors) -> Answer:
     return outputs[0] if len(outputs) == 1 else outputs
 
 
-def _padded(part: torch.Tensor, batch: int) -> torch.Tensor:
+def padded(part: torch.Tensor, batch: int) -> torch.Tensor:
+    """At most `batch` points filled up with copies of the last one."""
     short = batch - part.shape[0]
     return torch.cat([part, part[-1:].expand(short, *part.shape[1:])]) if short else part
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from xbarspice import devices
+from xbarspice.array import WIRES
 from xbarspice.errors import broken_rule
 
 __all__ = ["ArrayConfig"]
@@ -111,7 +112,7 @@ class ArrayConfig:
                 f"{self.G_min:g} and {self.G_max:g} S",
                 "Give both in S.",
             )
-        for name in ("R_wl", "R_bl", "R_driver", "R_sense"):
+        for name in WIRES:
             if not 0 <= getattr(self, name) < math.inf:
                 raise broken_rule(f"`{name}` must be >= 0 ohm", getattr(self, name), "0 is ideal.")
 
@@ -178,7 +179,7 @@ class ArrayConfig:
     @property
     def wires(self) -> dict[str, Any]:
         """The four resistances, ohm, as keyword arguments of `Crossbar`."""
-        return {name: getattr(self, name) for name in ("R_wl", "R_bl", "R_driver", "R_sense")}
+        return {name: getattr(self, name) for name in WIRES}
 
     @property
     def model(self) -> devices.Device:

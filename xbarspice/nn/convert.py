@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
+from xbarspice.card import KEPT
 from xbarspice.config import child_seed
 from xbarspice.errors import InputError, broken_rule
 from xbarspice.mapping import ArrayConfig
@@ -25,7 +26,7 @@ from xbarspice.nn.layers import CrossbarLayer, crossbar_layers
 from xbarspice.nn.registry import layer_types, registered_parent, replacement
 from xbarspice.nn.use import watch
 
-__all__ = ["convert", "copy_circuit", "program", "to_torch"]
+__all__ = ["convert", "copy_circuit", "fits", "program", "to_torch"]
 
 Configs = ArrayConfig | Mapping[str, ArrayConfig | None]
 
@@ -105,7 +106,7 @@ def copy_circuit(model: nn.Module) -> Any:
     torch's copy of an exported graph leaves out what is not its own.
     """
     out = _copy(model)
-    for name in (origin.ATTRIBUTE, PRODUCTS):
+    for name in (origin.ATTRIBUTE, PRODUCTS, KEPT):
         if name in model.__dict__:
             object.__setattr__(out, name, model.__dict__[name])
     watch(out)
@@ -175,9 +176,9 @@ def _chosen(model: nn.Module, config: Configs | None, exclude: Sequence[str]) ->
     layers = _convertible(model)
     patterns = {"*": config or ArrayConfig()} if not isinstance(config, Mapping) else dict(config)
     named = list(patterns) if isinstance(config, Mapping) else []
-    unknown = [p for p in named if not any(_fits(name, p) for name in layers)]
+    unknown = [p for p in named if not any(fits(name, p) for name in layers)]
     modules = [name for name, _ in model.named_modules(remove_duplicate=False)]
-    unknown += [p for p in exclude if not any(_fits(name, p) for name in modules)]
+    unknown += [p for p in exclude if not any(fits(name, p) for name in modules)]
     if unknown:
         raise broken_rule(
             "`config` and `exclude` must name layers that can stand on arrays",
@@ -186,8 +187,8 @@ def _chosen(model: nn.Module, config: Configs | None, exclude: Sequence[str]) ->
         )
     out = {}
     for name, layer in layers.items():
-        own = next((c for pattern, c in patterns.items() if _fits(name, pattern)), None)
-        if own is None or any(_fits(name, pattern) for pattern in exclude):
+        own = next((c for pattern, c in patterns.items() if fits(name, pattern)), None)
+        if own is None or any(fits(name, pattern) for pattern in exclude):
             continue
         _refuse_changed(name, layer)
         out[name] = own
@@ -195,13 +196,14 @@ def _chosen(model: nn.Module, config: Configs | None, exclude: Sequence[str]) ->
     return out
 
 
-def _fits(name: str, pattern: str) -> bool:
+def fits(name: str, pattern: str) -> bool:
+    """Whether a pattern such as ``"encoder.*"`` names a layer."""
     return name == pattern or fnmatch.fnmatchcase(name, pattern)
 
 
 def _refuse_bilinear(model: nn.Module, exclude: Sequence[str]) -> None:
     for name, layer in model.named_modules():
-        if isinstance(layer, nn.Bilinear) and not any(_fits(name, p) for p in exclude):
+        if isinstance(layer, nn.Bilinear) and not any(fits(name, p) for p in exclude):
             raise broken_rule(
                 "every matrix layer must be able to stand on arrays",
                 f"`{name}` is a Bilinear layer, a product of two inputs",

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from xbarspice.errors import broken_rule
-from xbarspice.importers.model import double_copy
+from xbarspice.importers.model import double_copy, fixed_batch, run_in_groups
 
 __all__ = [
     "Origin",
@@ -84,7 +84,7 @@ def outputs_in_float64(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[Tenso
     double = double_copy(model)
     with _default_float64():
         try:
-            return outputs_of(double, _as_float64(inputs))
+            return outputs_of(double, _as_float64(inputs), proven=False)
         except RuntimeError as error:
             if "dtype" not in str(error) and "scalar type" not in str(error):
                 raise
@@ -119,8 +119,18 @@ def _as_float64(value: Any) -> Any:
     return value
 
 
-def outputs_of(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
+def outputs_of(
+    model: nn.Module, inputs: tuple[Any, ...], *, proven: bool = True
+) -> tuple[Tensor, ...]:
     """All tensors that a model returns in evaluation, without gradients or fused evaluation.
+
+    A graph that was exported for a fixed number of points is fed in groups of it, the last one
+    padded and its outputs cut; see `importers.model.run_in_groups`.
+
+    Args:
+        model: any module.
+        inputs: its arguments.
+        proven: whether it is known that such a graph does not mix its points.
 
     Raises:
         InputError: it returns no floating-point tensor, or something that is not looked into.
@@ -131,7 +141,7 @@ def outputs_of(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with torch.no_grad():
-            value = model(*inputs)
+            value = _call(model, inputs, proven)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
         for module, training in modes.items():
@@ -144,6 +154,17 @@ def outputs_of(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
             "Return its scores, not only its decisions.",
         )
     return out
+
+
+def _call(model: nn.Module, inputs: tuple[Any, ...], proven: bool) -> Any:
+    batch = fixed_batch(model)
+    if batch is None or not all(isinstance(value, Tensor) for value in inputs):
+        return model(*inputs)
+
+    def call(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(flatten(model(*tensors)))
+
+    return run_in_groups(call, inputs, batch, proven=proven)
 
 
 def arguments_of(model: nn.Module, x: Any) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from xbarspice.nn.matrix import ArrayMatrix
 from xbarspice.nn.origin import outputs_of
 from xbarspice.nn.through import observe, observe_differences
 
-__all__ = ["calibrate", "set_range"]
+__all__ = ["calibrate", "calibrate_converters", "set_range"]
 
 SAMPLE = 1 << 20
 """Input values of a matrix that a quantile is taken of."""
@@ -34,11 +34,7 @@ def calibrate(model: nn.Module, inputs: tuple[Any, ...], quantile: float = 1.0) 
     """
     if not 0.5 <= quantile <= 1:
         raise broken_rule("`quantile` must lie between 0.5 and 1", quantile, "1 is the largest.")
-    matrices = {
-        id(matrix): matrix
-        for layer in crossbar_layers(model).values()
-        for matrix in layer.matrices.values()
-    }
+    matrices = {id(matrix): matrix for matrix in _matrices(model)}
     largest: dict[int, float] = {}
 
     def see(matrix: ArrayMatrix, x: Tensor) -> None:
@@ -58,13 +54,17 @@ def calibrate(model: nn.Module, inputs: tuple[Any, ...], quantile: float = 1.0) 
         outputs_of(model, inputs)
     for key, value in largest.items():
         set_range(matrices[key], value or 1.0)
-    _calibrate_converters(model, inputs, list(matrices.values()))
+    calibrate_converters(model, inputs)
 
 
-def _calibrate_converters(
-    model: nn.Module, inputs: tuple[Any, ...], matrices: list[ArrayMatrix]
-) -> None:
+def _matrices(model: nn.Module) -> list[ArrayMatrix]:
+    layers = crossbar_layers(model).values()
+    return [matrix for layer in layers for matrix in layer.matrices.values()]
+
+
+def calibrate_converters(model: nn.Module, inputs: tuple[Any, ...]) -> None:
     """Set every converter's range to the largest current difference that the data give."""
+    matrices = _matrices(model)
     bits = {id(m): m.config.adc_bits for m in matrices if m.config.adc_bits is not None}
     if not bits:
         return

@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice import devices
-from xbarspice.array import Crossbar, Drive
-from xbarspice.card import WIRES
+from xbarspice.array import WIRES, Crossbar, Drive
 from xbarspice.errors import InputError, broken_rule
 from xbarspice.studies.calibrate.records import Reads
 from xbarspice.surrogate import adjoint
