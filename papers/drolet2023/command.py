@@ -83,8 +83,9 @@ def _show(rows: dict[str, Any], as_json: bool, title: str) -> None:
     if as_json:
         typer.echo(json_text.dumps(rows, indent=1))
         return
-    width = max(len(name) for name in rows)
-    typer.echo("\n".join([title, *(f"  {name:{width}}  {text}" for name, text in rows.items())]))
+    shown = {name: text for name, text in rows.items() if name != "run"}  # the title says it
+    width = max(len(name) for name in shown)
+    typer.echo("\n".join([title, *(f"  {name:{width}}  {text}" for name, text in shown.items())]))
 
 
 def _other(row: dict[str, Any]) -> str:

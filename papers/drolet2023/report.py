@@ -78,7 +78,7 @@ def _find(record: dict[str, Any], setting: str, recipe: str, remedy: str = "") -
 def _verdict(record: dict[str, Any]) -> Verdict | None:
     quick = quick_run(record)
     if "rows" not in record:
-        text = f"This is a {quick}: no figure of it stands for the experiment."
+        text = "This is a quick run: no figure of it stands for the experiment."
         return Verdict(state="none", word="QUICK RUN", text=text) if quick else None
     rows = (
         _find(record, "b", "ours"),
@@ -94,7 +94,7 @@ def _verdict(record: dict[str, Any]) -> Verdict | None:
         f"{_percent(mended['metric'])} %{others[1]}, noise-free {mended['noise_free']:.3f}."
     )
     if quick:
-        text = f"This is a {quick}: no figure of it stands for the experiment. {text}"
+        text = f"This is a quick run: no figure of it stands for the experiment. {text}"
     return Verdict(state="none", word="QUICK RUN" if quick else "SIMULATED", text=text)
 
 
