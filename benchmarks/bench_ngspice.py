@@ -21,17 +21,18 @@ from statistics import median
 import numpy as np
 
 import xbarspice as xb
-from xbarspice import mapping, netlist
+from xbarspice import netlist
 from xbarspice.config import DataConfig
 from xbarspice.engines.ngspice import NgspiceEngine, ngspice_info
 from xbarspice.engines.ngspice import engine as engine_module
 from xbarspice.engines.ngspice.rawfile import read_raw
 from xbarspice.engines.ngspice.runner import control_section, run_deck
 from xbarspice.errors import EngineError
+from xbarspice.importers.perceptron import perceptron_module
 from xbarspice.netlist import ngspice as dialect
 from xbarspice.network import Network
 from xbarspice.studies.data import half_moons
-from xbarspice.studies.transfer import transfer
+from xbarspice.transfer import transfer
 from xbarspice.variability import drolet_2023
 
 
@@ -152,11 +153,11 @@ def transfers(count: int) -> None:
         b=(rng.normal(size=8), rng.normal(size=1)),
     )
     split = half_moons(DataConfig())
-    mapped = mapping.map_network(net, layout="folded", device="sinh_tio2")
+    config = xb.ArrayConfig(layout="folded", device="sinh_tio2", variation=drolet_2023())
+    circuit = xb.nn.convert(perceptron_module(net), config)
     seconds = timed(
         lambda: transfer(
-            mapped, split.x_test, split.y_test, variation=drolet_2023(), transfers=count,
-            engine=NgspiceEngine(),
+            circuit, split.x_test, split.y_test, transfers=count, engine="ngspice"
         )
     )  # fmt: skip
     scaled = seconds * 500 / count

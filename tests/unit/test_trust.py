@@ -14,11 +14,11 @@ from tests.helpers import small_network
 from xbarspice import nn
 from xbarspice.config import SweepConfig
 from xbarspice.errors import InputError, TrustWarning
-from xbarspice.mapping import map_network
-from xbarspice.studies.transfer import transfer
+from xbarspice.importers.perceptron import perceptron_module
 from xbarspice.studies.verify.sweep import journal_of, sweep
 from xbarspice.surrogate import trust
 from xbarspice.surrogate.levels import IdealEngine
+from xbarspice.transfer import transfer
 from xbarspice.variability import drolet_2023
 
 TINY = SweepConfig(
@@ -236,13 +236,15 @@ def test_single_precision_layers_and_matrices_check_once_a_configuration():
 
 
 def test_transfer_studies_without_the_circuit_say_so():
-    mapped = map_network(small_network(), device="sinh_tio2", R_wl=10.0, R_bl=10.0)
+    config = xb.ArrayConfig(device="sinh_tio2", R_wl=10.0, R_bl=10.0, variation=drolet_2023())
+    circuit = nn.convert(perceptron_module(small_network()), config)
     x, y = np.full((2, 2), 0.5), np.array([0, 1])
 
     def study(engine):
-        transfer(mapped, x, y, variation=drolet_2023(), transfers=2, engine=engine)
+        transfer(circuit, x, y, transfers=2, engine=engine)
 
-    assert len(_caught(lambda: study("ideal"))) == len({a.G.shape for a in mapped.arrays})
+    shapes = {a.crossbar.G.shape for a in nn.arrays(circuit)}
+    assert len(_caught(lambda: study("ideal"))) == len(shapes)
     assert _caught(lambda: study("surrogate")) == []
 
 
