@@ -9,9 +9,8 @@ import torch
 from torch import nn
 
 import xbarspice as xb
-from xbarspice.mapping import map_network, pair_conductances
+from xbarspice.mapping import map_network
 from xbarspice.network import Network
-from xbarspice.surrogate import pair_kernels
 from xbarspice.variability import Variation
 
 IDEAL = {"R_wl": 0.0, "R_bl": 0.0}
@@ -236,23 +235,6 @@ def test_configurations_are_checked(change, match):
     """A broken rule is named at construction."""
     with pytest.raises(xb.errors.InputError, match=match):
         config(**change)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_compiled_pairs_are_those_of_the_mapping(dtype):
-    """Values and gradients equal those of the formula in torch."""
-    W = (torch.rand(7, 5, generator=torch.Generator().manual_seed(2)) - 0.5).to(dtype)
-    W.requires_grad_()
-    expected = torch.stack(pair_conductances(W, 0.5, 1e-4, 5e-4), dim=-1).flatten(1)
-    by_pair = data(7, 10).to(dtype)
-    (by_weight,) = torch.autograd.grad(expected, W, by_pair)
-    out, back = np.empty((7, 10), by_pair.numpy().dtype), np.empty((7, 5), by_pair.numpy().dtype)
-    number = out.dtype.type
-    pair_kernels.pairs(W.detach().numpy(), number(4e-4 / 0.5), number(1e-4), out)
-    pair_kernels.pairs_back(W.detach().numpy(), number(4e-4 / 0.5), by_pair.numpy(), back)
-    relative = 1e-6 if dtype == torch.float32 else 1e-14
-    np.testing.assert_allclose(out, expected.detach().numpy(), rtol=relative)
-    np.testing.assert_allclose(back, by_weight.numpy(), rtol=relative)
 
 
 def test_a_weight_that_is_no_number_is_refused():

@@ -142,10 +142,11 @@ def _kernel(folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
         "import xbarspice.surrogate.engine, xbarspice.surrogate.adjoint\n"  # all decorators
         "import numpy as np\n"
         "from numba import config\n"
-        "from xbarspice.surrogate.pair_kernels import pairs\n"
-        "out = np.zeros((1, 2))\n"
-        "pairs(np.array([[-3.0]]), 1.0, 0.0, out)\n"
-        "print(out[0, 1], config.CACHE_DIR)\n"
+        "from xbarspice.surrogate.pair_kernels import place_low\n"
+        "out = np.zeros((1, 1, 2))\n"
+        "none = np.zeros((1, 0, 1))\n"
+        "place_low(np.array([[[-3.0]]]), np.array([[1.0]]), none, 1.0, 0.0, out)\n"
+        "print(out[0, 0, 1], config.CACHE_DIR)\n"
     )
     env = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA") and k != "HOME"}
     env |= {

@@ -359,7 +359,8 @@ def _affine_of(
     by_input = scale * (config.V_read / config.x_scale)
     if programmed.V_bias is None:
         return matrix * by_input, None
-    return matrix[:, :-1] * by_input, (matrix[:, -1:] * (scale * programmed.V_bias))[:, 0]
+    lines, last = matrix.split([matrix.shape[1] - 1, 1], dim=1)  # one gradient, not two to be added
+    return lines * by_input, (last * (scale * programmed.V_bias))[:, 0]
 
 
 def _apply(x: Tensor, matrix: Tensor, offset: Tensor | None) -> Tensor:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from xbarspice.mapping import ArrayConfig
-from xbarspice.surrogate.pair_kernels import pairs, pairs_back
+from xbarspice.surrogate.pair_kernels import place_low, place_low_back
 from xbarspice.surrogate.torch_boundary import as_numpy
 from xbarspice.surrogate.torch_matrix import only_once
 
@@ -61,21 +61,46 @@ def place(weight: Tensor, bias: Tensor | None, config: ArrayConfig) -> Programme
     w = weight.to(dtype)
     b = None if bias is None else bias.to(dtype)
     scale = _weight_scale(w, b, config)
-    values = (w / _by_output(scale)).mT
-    if config.clip is not None:
-        values = straight_through(values.clamp(-1.0, 1.0), values, values.abs() <= 1.0)
-    V_bias = None
+    V_bias = line = None
     if b is not None:
         share = b / (scale * config.x_scale)
         beta = share.abs().amax().clamp(min=SMALLEST_BETA)
         V_bias = config.V_read * beta
-        values = torch.cat([values, (share / beta)[:, None, :]], dim=-2)
+        line = (share / beta)[:, None, :]
     span = config.G_max - config.G_min
+    place_values = _place_compiled if _is_plain(w, config) else _place_any
     return Programmed(
-        G=_pairs_of(_digits(values, config), config),
+        G=place_values(w, scale, line, config),
         sum_scale=scale * (config.x_scale / (config.V_read * span)),
         V_bias=V_bias,
     )
+
+
+def _is_plain(w: Tensor, config: ArrayConfig) -> bool:
+    """Whether one compiled pass places the weights."""
+    plain = config.placement == "low" and config.clip is None and config.levels is None
+    return plain and config.cells == 1 and w.device.type == "cpu"
+
+
+def _place_any(w: Tensor, scale: Tensor, line: Tensor | None, config: ArrayConfig) -> Tensor:
+    """Conductances, S, (groups, lines, 2 * outputs * cells), by operations of torch.
+
+    `line` holds the values of the bias line, (groups, 1, outputs).
+    """
+    values = (w / _by_output(scale)).mT
+    if config.clip is not None:
+        values = straight_through(values.clamp(-1.0, 1.0), values, values.abs() <= 1.0)
+    if line is not None:
+        values = torch.cat([values, line], dim=-2)
+    return _pairs_of(_digits(values, config), config)
+
+
+def _place_compiled(w: Tensor, scale: Tensor, line: Tensor | None, config: ArrayConfig) -> Tensor:
+    """As `_place_any` where `_is_plain`."""
+    groups, outputs, _inputs = w.shape
+    line = w.new_empty((groups, 0, outputs)) if line is None else line
+    by_output = scale.expand(groups, outputs)
+    return _LowPairs.apply(w, by_output, line, config.G_min, config.G_max)  # type: ignore[no-any-return]
 
 
 def _weight_scale(w: Tensor, b: Tensor | None, config: ArrayConfig) -> Tensor:
@@ -145,8 +170,6 @@ def _digits(values: Tensor, config: ArrayConfig) -> Tensor:
 def _pairs_of(values: Tensor, config: ArrayConfig) -> Tensor:
     """Conductances of pairs, S, (..., lines, 2 * columns), from values (..., lines, columns)."""
     low, high = config.G_min, config.G_max
-    if config.placement == "low" and config.levels is None and not values.is_cuda:
-        return _LowPairs.apply(values, low, high)  # type: ignore[no-any-return]
     span = high - low
     up, down = span * values.clamp(min=0), span * (-values).clamp(min=0)
     if config.placement == "low":
@@ -170,30 +193,31 @@ def _on_grid(G: Tensor, config: ArrayConfig) -> Tensor:
 
 
 class _LowPairs(torch.autograd.Function):
-    """`_pairs_of` with the smaller device at G_min, compiled.
+    """`_place_any` of one cell a weight with the smaller device at G_min, in one pass.
 
     The matrices are too small to wake torch's threads for every operation of a training step.
     """
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, G_min: float, G_max: float) -> Tensor:
-        ctx.save_for_backward(values)
-        ctx.span = G_max - G_min
-        lines = as_numpy(values.reshape(-1, values.shape[-1]))
-        out = np.empty((len(lines), 2 * lines.shape[1]), lines.dtype)
-        number = out.dtype.type
-        pairs(lines, number(ctx.span), number(G_min), out)
-        return torch.from_numpy(out).reshape(*values.shape[:-1], -1)
+    def forward(ctx: Any, *sources: Any) -> Tensor:
+        *tensors, G_min, G_max = sources
+        ctx.save_for_backward(*tensors)
+        w, scale, line = (as_numpy(t.contiguous()) for t in tensors)
+        ctx.span = w.dtype.type(G_max - G_min)
+        groups, outputs, inputs = w.shape
+        out = np.empty((groups, inputs + line.shape[1], 2 * outputs), w.dtype)
+        place_low(w, scale, line, ctx.span, w.dtype.type(G_min), out)
+        return torch.from_numpy(out)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        (values,) = ctx.saved_tensors
-        lines = as_numpy(values.reshape(-1, values.shape[-1]))
-        by_pair = as_numpy(grads[0].reshape(len(lines), -1))
-        out = np.empty_like(lines, order="C")
-        pairs_back(lines, lines.dtype.type(ctx.span), by_pair, out)
-        by_value = torch.from_numpy(out).reshape(values.shape)
-        return only_once(by_value, values, *grads), None, None
+        tensors = ctx.saved_tensors
+        w, scale, line, by_pair = (as_numpy(t.contiguous()) for t in (*tensors, *grads))
+        by_w, by_scale, by_line = np.empty_like(w), np.zeros(scale.shape), np.empty_like(line)
+        place_low_back(w, scale, line, ctx.span, by_pair, by_w, by_scale, by_line)
+        by_source = (by_w, by_scale.astype(w.dtype, copy=False), by_line)
+        once = (only_once(torch.from_numpy(g), *tensors, *grads) for g in by_source)
+        return (*once, None, None)
 
 
 def combine_cells(differences: Tensor, config: ArrayConfig) -> Tensor:

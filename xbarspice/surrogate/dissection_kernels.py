@@ -171,7 +171,7 @@ def _assemble(plan: Any, f: int, values: Any, panels: Any, at: int, stack: Any) 
         for row in range(i, i + TILE):
             _clear(stack, S + row * row_length + first, pad - first)
     for n in range(front[F_ELEMENT], front[F_ELEMENT] + front[F_ELEMENTS]):
-        a, b, value = plan.element[n]
+        a, b, value = plan.element[n, 0], plan.element[n, 1], plan.element[n, 2]
         x = load(values, value)
         if a < E:
             p = at + a * width + b
@@ -503,7 +503,7 @@ def reverse(
             _extend(front, F, X, Y, H)
             width = stride(wide(front[F_E]) + front[F_PAD])
             for n in range(front[F_ELEMENT], front[F_ELEMENT] + front[F_ELEMENTS]):
-                a, b, value = plan.element[n]
+                a, b, value = plan.element[n, 0], plan.element[n, 1], plan.element[n, 2]
                 x = load(H, front[F_REVERSE] + a * width + b)
                 store(values, value, add(load(values, value), x))
         for lane in range(min(LANES, arrays - group * LANES)):

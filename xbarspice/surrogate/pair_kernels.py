@@ -6,33 +6,67 @@ from typing import Any
 
 from numba import njit
 
-__all__ = ["pairs", "pairs_back"]
+__all__ = ["place_low", "place_low_back"]
+
+BLOCK = 16
+"""Outputs side by side: weights are read along inputs, conductances written along outputs."""
+OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
-@njit(cache=True, nogil=True)
-def pairs(lines: Any, span: Any, G_min: Any, out: Any) -> None:
-    """`mapping.pair_conductances` of (inputs, outputs) weights into even and odd columns of `out`.
+@njit(**OPTIONS)
+def place_low(weight: Any, scale: Any, line: Any, span: Any, G_min: Any, out: Any) -> None:
+    """Conductances of pairs whose smaller device stands at `G_min`: even columns +, odd -.
 
     Args:
-        lines: weights.
-        span: conductance of a weight of 1, S.
+        weight: (groups, outputs, inputs).
+        scale: weight of the full range, (groups, outputs), positive.
+        line: values of the bias line, (groups, 1, outputs), or (groups, 0, outputs) for none.
+        span: conductance of a value of 1, S.
         G_min: smallest conductance, S.
-        out: (inputs, 2 * outputs), S.
+        out: (groups, inputs + lines of the bias, 2 * outputs), S.
     """
-    for j in range(lines.shape[1]):
-        for i in range(lines.shape[0]):
-            x = span * lines[i, j]
-            out[i, 2 * j] = G_min if x < 0 else G_min + x  # a NaN stays one
-            out[i, 2 * j + 1] = G_min if x > 0 else G_min - x
+    groups, outputs, inputs = weight.shape
+    for g in range(groups):
+        for first in range(0, outputs, BLOCK):
+            for i in range(out.shape[1]):
+                for o in range(first, min(first + BLOCK, outputs)):
+                    value = weight[g, o, i] / scale[g, o] if i < inputs else line[g, i - inputs, o]
+                    x = span * value
+                    out[g, i, 2 * o] = G_min if x < 0 else G_min + x  # a NaN stays one
+                    out[g, i, 2 * o + 1] = G_min if x > 0 else G_min - x
 
 
-@njit(cache=True, nogil=True)
-def pairs_back(lines: Any, span: Any, by_pair: Any, out: Any) -> None:
-    """Gradient of `pairs`: dL/dweight into `out` from dL/dG, both devices counting at weight 0."""
-    for j in range(lines.shape[1]):
-        for i in range(lines.shape[0]):
-            x = lines[i, j]
-            by = by_pair[i, 2 * j] if x >= 0 else by_pair[i, 2 * j] * 0
-            if x <= 0:
-                by -= by_pair[i, 2 * j + 1]
-            out[i, j] = span * by
+@njit(**OPTIONS)
+def place_low_back(
+    weight: Any,
+    scale: Any,
+    line: Any,
+    span: Any,
+    by_pair: Any,
+    by_weight: Any,
+    by_scale: Any,
+    by_line: Any,
+) -> None:
+    """Gradients of `place_low`; both devices count where a value is 0.
+
+    Args:
+        weight, scale, line, span: as for `place_low`.
+        by_pair: gradient by its `out`.
+        by_weight, by_line: receive the gradients by `weight` and `line`.
+        by_scale: receives that by `scale`; float64, zeros before.
+    """
+    groups, outputs, inputs = weight.shape
+    none = span - span
+    for g in range(groups):
+        for first in range(0, outputs, BLOCK):
+            for i in range(by_pair.shape[1]):
+                for o in range(first, min(first + BLOCK, outputs)):
+                    value = weight[g, o, i] / scale[g, o] if i < inputs else line[g, i - inputs, o]
+                    up = by_pair[g, i, 2 * o] if value >= 0 else none
+                    down = by_pair[g, i, 2 * o + 1] if value <= 0 else none
+                    by = span * (up - down)
+                    if i < inputs:
+                        by_weight[g, o, i] = by / scale[g, o]
+                        by_scale[g, o] -= by * value / scale[g, o]
+                    else:
+                        by_line[g, i - inputs, o] = by
