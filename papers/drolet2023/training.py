@@ -33,6 +33,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from papers.drolet2023 import checkpoints
 from papers.drolet2023.bank import Bank
 from papers.drolet2023.folded import Folded
 from papers.drolet2023.in_the_loop import Left, best_shift, left_behind
@@ -41,7 +42,6 @@ from xbarspice.array import Crossbar
 from xbarspice.config import child_seed
 from xbarspice.errors import broken_rule
 from xbarspice.network import Network
-from xbarspice.studies import checkpoints
 from xbarspice.studies.data import Split
 from xbarspice.variability import Variation
 

@@ -17,11 +17,11 @@ import pytest
 import tomli_w
 import torch
 
+from papers.drolet2023 import checkpoints
 from tests.helpers import small_network
 from xbarspice import config, devices, mapping, network, store
 from xbarspice.card import CalibrationCard
 from xbarspice.errors import XbarspiceError
-from xbarspice.studies import checkpoints
 from xbarspice.studies.calibrate.die import read_die
 from xbarspice.studies.calibrate.readers import read_pulses, read_reads, read_sweeps
 from xbarspice.studies.verify.inputs import read_inputs
