@@ -13,7 +13,12 @@ from torch import nn
 from torch.nn import functional
 
 import xbarspice as xb
+from xbarspice.netlist.design_reader import prove
+from xbarspice.netlist.hierarchy import design
 from xbarspice.nn.origin import outputs_of
+from xbarspice.tapeout import compare_layout, draw, load_technology
+from xbarspice.tapeout.lvs import cdl_of
+from xbarspice.tapeout.sites import drawn_array
 from xbarspice.verification import Gates
 
 CONFIG = xb.ArrayConfig(tile_rows=64, tile_cols=64, R_wl=2.0, R_bl=2.0)
@@ -245,3 +250,33 @@ def test_gradients_are_finite_differences(name, circuits, digits):
                 assert float(parameter.grad[index]) == pytest.approx(slope, rel=1e-4, abs=1e-7)
                 checked += 1
     assert checked >= 8
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_one_array_of_every_layer_is_drawn_and_matches_its_netlist(name, circuits):
+    """The smallest of each layer; the netlist that is compared is read back as its circuit."""
+    circuit, technology = circuits(name), load_technology()
+    drawn = set()
+    for layer, arrays in by_layer(circuit).items():
+        array = min(arrays, key=lambda a: a.crossbar.G.size)
+        crossbar = drawn_array(array).replace(**technology.wires())
+        report = compare_layout(draw(crossbar, technology), crossbar, technology)
+        assert report.clean, (layer, report.faults)
+        assert report.devices == crossbar.G.size
+        text = cdl_of(crossbar, "one")
+        prove(text, "cdl", design([crossbar], form="resistor", name="one"))
+        drawn.add(layer)
+    assert drawn == {n for n, layer in xb.nn.crossbar_layers(circuit).items() if layer.matrices}
+
+
+def by_layer(circuit):
+    """Arrays of every layer on arrays."""
+    layers = {
+        m.name: name
+        for name, layer in xb.nn.crossbar_layers(circuit).items()
+        for m in layer.matrices.values()
+    }
+    out = {}
+    for array in xb.nn.arrays(circuit):
+        out.setdefault(layers[array.tiles[0].matrix], []).append(array)
+    return out

@@ -304,7 +304,7 @@ BAD = {
 }
 
 
-OTHERS = ("netlist", "tapeout", "transfer", "program", "campaign")
+OTHERS = ("netlist", "program", "campaign")
 
 
 @pytest.mark.parametrize("command", OTHERS)

@@ -20,9 +20,9 @@ from xbarspice.netlist.design_reader import prove
 from xbarspice.netlist.hierarchy import FORMS, Wires, design, g_hash
 from xbarspice.netlist.numbers import conductance
 from xbarspice.netlist.writers import design_dialect, dialects
+from xbarspice.studies.inference import infer
 from xbarspice.tapeout.check import check_files
-from xbarspice.tapeout.flow import as_drawn
-from xbarspice.tapeout.netlists import write_netlists
+from xbarspice.tapeout.netlists import Read, netlists, write_netlists
 from xbarspice.tapeout.technology import load
 
 GOLDEN = Path(__file__).parents[2] / "netlists" / "golden" / "half_moons"
@@ -36,25 +36,20 @@ CASES = (
 
 
 def half_moons():
+    """The array with the wires of the demo technology, and how its two passes drive it."""
     mapped = mapping.map_network(
-        network.load(GOLDEN / "network.npz"),
-        layout="folded",
-        tile_rows=8,
-        tile_cols=8,
-        R_wl=1.0,
-        R_bl=1.0,
-        device="sinh_tio2",
-    )
-    return as_drawn(mapped, load("demo").wires())
+        network.load(GOLDEN / "network.npz"), layout="folded", tile_rows=8, tile_cols=8,
+        device="sinh_tio2", **load("demo").wires(),
+    )  # fmt: skip
+    answers = infer(mapped, [[0.25, 0.5], [0.75, 0.125]], "surrogate").blocks
+    reads = [Read(crossbar=a.crossbar, V_in=a.V_in, V_out=a.V_out) for a in answers]
+    return mapped.arrays[0].replace(ends=xb.READ), reads
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("netlists")
-    records = write_netlists(
-        half_moons(), [[0.25, 0.5], [0.75, 0.125]], folder / "half_moons", name="half_moons"
-    )
-    return folder / "half_moons", records
+    return folder, write_netlists(netlists(*half_moons(), name="half_moons"), folder)
 
 
 def test_the_golden_files_are_up_to_date(written):
@@ -76,9 +71,9 @@ def test_the_golden_manifest_is_the_one_that_is_written(written):
     folder, records = written
     kept = json.loads((GOLDEN / "manifest.json").read_text())
     assert [_steady(r) for r in kept] == [_steady(r) for r in records]
-    assert list(check_files(GOLDEN.parent, kept)) == []
-    assert list(check_files(folder.parent, records)) == []
-    array = half_moons().arrays[0]
+    assert list(check_files(GOLDEN, kept)) == []
+    assert list(check_files(folder, records)) == []
+    array, _ = half_moons()
     assert {tuple(r["G_sha256"]) for r in kept if r["kind"] == "design"} == {(g_hash(array),)}
 
 
@@ -105,12 +100,12 @@ def test_the_manifest_names_ports_and_hashes(written):
 
 
 @pytest.mark.parametrize("dialect", dialects())
-@pytest.mark.parametrize("kept", ["network", "network_flat"])
+@pytest.mark.parametrize("kept", ["array", "array_flat"])
 def test_the_golden_files_hold_exactly_G(dialect, kept):
     text = (GOLDEN / dialect / f"{kept}{design_dialect(dialect).suffix}").read_text()
-    wanted = half_moons().arrays[0]
+    wanted, _ = half_moons()
     form = {"cdl": "resistor", "vacask": "verilog_a"}.get(dialect, "subcircuit")
-    wires = design([wanted], hierarchical=kept == "network", form=form, name="half_moons")
+    wires = design([wanted], hierarchical=kept == "array", form=form, name="half_moons")
     read = prove(text, dialect, wires)
     values = [(e.name, dict(e.params).get("xb_g"), e.value) for _, e in read.elements]
     G = np.zeros((8, 8))
@@ -203,7 +198,7 @@ def _conductances(circuit, shape):
 @pytest.mark.parametrize("dialect", SPICE)
 @pytest.mark.parametrize("hierarchical", [True, False])
 def test_klayouts_reader_finds_the_same_devices_wires_and_ports(dialect, hierarchical, tmp_path):
-    array = half_moons().arrays[0]
+    array, _ = half_moons()
     path = tmp_path / "network.cir"
     it = design([array], hierarchical=hierarchical, form="resistor", name="net")
     path.write_text(design_dialect(dialect).design(it))
@@ -231,7 +226,7 @@ def test_klayouts_reader_finds_the_same_devices_wires_and_ports(dialect, hierarc
 
 
 def test_spicelib_finds_the_same_resistors_in_ltspice_text(tmp_path):
-    array = half_moons().arrays[0]
+    array, _ = half_moons()
     text = design_dialect("ltspice").design(
         design([array], hierarchical=False, form="resistor", name="net")
     )

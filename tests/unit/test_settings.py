@@ -188,8 +188,10 @@ FILE = ("--inputs", "p.npz")
 CALLS: list[tuple[str, ...]] = [
     ("train",),
     ("map", "n.npz"),
-    *((c, s, *i) for c in ("netlist", "solve", "tapeout") for s, i in (
+    *((c, s, *i) for c in ("netlist", "solve") for s, i in (
         ("n.npz", RANDOM), ("m.h5", RANDOM), ("m.h5", FILE))),
+    ("tapeout", "n.npz", *FILE),
+    ("tapeout", "d.h5", *FILE),
     ("campaign", "m.h5", *RANDOM),
     ("campaign", "n.npz", *FILE, "--transfers", "2", "--sweep", "R_wl=1,2"),
     ("transfer", "d.h5", *FILE),
@@ -322,7 +324,7 @@ def invoke(folder, *words):
     return done.output
 
 
-@pytest.mark.parametrize("command", ["solve", "netlist", "verify", "tapeout", "campaign"])
+@pytest.mark.parametrize("command", ["solve", "netlist", "verify", "campaign"])
 @pytest.mark.parametrize("road", ["--set", "--config"])
 def test_another_mapping_of_a_mapped_network_is_refused_by_name(files, tmp_path, command, road):
     word = "mapping.V_read=0.1"

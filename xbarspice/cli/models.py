@@ -124,6 +124,7 @@ def open_model(
     """
     from xbarspice.importers import load_model
 
+    _refuse_mapped(path)
     if factory is not None:  # the user names code to run, so it may lie where the user stands
         sys.path.insert(0, str(Path.cwd()))
     if is_deployment(path):
@@ -141,6 +142,19 @@ def open_model(
     return Opened(
         name=path.name, model=model, circuit=circuit, x=x, arguments=arguments, y=y, notes=notes
     )
+
+
+def _refuse_mapped(path: Path) -> None:
+    """A file of an older version, which held a perceptron on arrays."""
+    from xbarspice import store
+
+    hdf5 = path.suffix in {".h5", ".hdf5"} and path.is_file()
+    if hdf5 and store.kind_of(path) == "mapped network":
+        raise broken_rule(
+            "a model on arrays must be a deployment",
+            f"`{path.name}`, a mapped network of an older version",
+            "Map its network again: xbarspice map NETWORK --inputs x.npz --out net.h5.",
+        )
 
 
 NO_INPUTS = (

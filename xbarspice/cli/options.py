@@ -10,8 +10,8 @@ import typer
 from xbarspice import activations
 
 __all__ = [
-    "Activation", "Calibration", "Config", "Factory", "Inputs", "Json", "Mapped", "Random",
-    "RunFolder", "Seed", "Settings", "Subject", "TransferSeed",
+    "Activation", "Array", "Calibration", "Config", "Factory", "Inputs", "Json", "Mapped", "Random",
+    "RunFolder", "Seed", "Settings", "Subject", "TransferSeed", "Vectors",
 ]  # fmt: skip
 
 Subject = Annotated[
@@ -63,4 +63,18 @@ Inputs = Annotated[
 ]
 Random = Annotated[
     int, typer.Option(min=1, help="Number of random inputs when no --inputs are given.")
+]
+Array = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--array",
+        metavar="NAME",
+        help='Array, by its name in the model ("fc1[0,0,1]"); repeatable; all by default.',
+    ),
+]
+Vectors = Annotated[
+    int,
+    typer.Option(
+        min=1, help="Vectors in a test bench, spread over all reads that the inputs cause."
+    ),
 ]

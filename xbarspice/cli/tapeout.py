@@ -7,8 +7,18 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from xbarspice.cli import screens
-from xbarspice.cli.options import Activation, Calibration, Config, Json, Mapped, Random, Settings
+from xbarspice.cli import models, screens
+from xbarspice.cli.options import (
+    Activation,
+    Array,
+    Calibration,
+    Config,
+    Factory,
+    Inputs,
+    Json,
+    Settings,
+    Vectors,
+)
 from xbarspice.cli.runs import run_folder
 from xbarspice.errors import broken_rule
 
@@ -17,17 +27,26 @@ __all__ = ["register", "tapeout"]
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command(epilog="Example: xbarspice tapeout mapped.h5 --out tapeout --technology demo")(
-        tapeout
-    )
+    app.command(
+        epilog="Examples: xbarspice tapeout net.h5 --inputs x.npz --technology demo\n\n"
+        "xbarspice tapeout tapeout --check"
+    )(tapeout)
 
 
 def tapeout(
-    mapped: Mapped,
+    subject: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL",
+            help="Deployment (.h5), model (.pt2, .onnx, weights with --model) or perceptron (.npz, "
+            ".pt); with --check the folder of an earlier tapeout.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("tapeout"),
     technology: Annotated[
         str, typer.Option(help="'demo' (fictitious), or a technology TOML file.")
     ] = "demo",
+    array: Array = None,
     dialect: Annotated[
         list[str] | None, typer.Option(help="Netlist dialect; repeatable; all by default.")
     ] = None,
@@ -35,11 +54,9 @@ def tapeout(
         str, typer.Option(help="Devices as subcircuit, verilog_a or resistor.")
     ] = "subcircuit",
     order: Annotated[str, typer.Option(help="Write order: conductance or row.")] = "conductance",
-    inputs: Annotated[
-        Path | None,
-        typer.Option("--inputs", help=".npz with x (and y), or .csv, for benches and accuracy."),
-    ] = None,
-    random: Random = 10,
+    inputs: Inputs = None,
+    vectors: Vectors = 8,
+    model: Factory = None,
     activation: Activation = None,
     name: Annotated[
         str | None,
@@ -53,86 +70,159 @@ def tapeout(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Draw the arrays, compare layout and netlists, plan the programming; exit 1 if LVS fails.
+    """Draw every array of a model, compare layout and netlists, plan the programming.
 
-    With --check the argument is the folder of an earlier tapeout: nothing is written. Every file
-    that changed, is missing or superfluous is named, and every netlist is proven against the mapped
-    network in the folder again (exit 1 if something is wrong).
+    Each array is a design of its own, in a folder of its own; floorplan.gds holds all of them as
+    cells on a grid, without any routing between them. Exit 1 if LVS fails.
+
+    With --check nothing is written. Every file that changed, is missing or superfluous is named,
+    and every netlist is proven against the deployment in the folder again (exit 1 if something is
+    wrong).
     """
+    from xbarspice.cli import steps
+
     if check:
-        if calibration is not None:
-            raise broken_rule(
-                "the check holds a folder against its own manifest, which names its card",
-                str(calibration), "Leave --calibration out, or write the tapeout anew with it.",
-            )  # fmt: skip
-        if settings or config is not None:
-            raise broken_rule(
-                "the check holds a folder against its own manifest, which no setting changes",
-                ", ".join(settings or []) or str(config),
-                "Leave --set and --config out, or write the tapeout anew with them.",
-            )
-        _check(mapped, json)
+        _refuse_beside_check(calibration, config, settings, inputs)
+        _check(subject, model, json)
+    steps.need("matplotlib", "jinja2")
+    reads = models.reads_of(subject)
+    run = steps.configuration(config, settings, reads=reads, calibration=calibration)
+    options = {
+        "names": dialect,
+        "form": form,
+        "order": order,
+        "name": name,
+        "only": array,
+        "vectors": vectors,
+    }
+    with run_folder(out) as folder:
+        record = _written(
+            subject, folder, technology, inputs, run, calibration, model, activation, options, json
+        )
+    screens.show(record if json else steps.named(_short(record, out), run), json, "Tapeout")
+    raise typer.Exit(0 if record["passed"] else 1)
+
+
+def _written(
+    subject: Path,
+    folder: Path,
+    technology: str,
+    inputs: Path | None,
+    run: Any,
+    calibration: Path | None,
+    model: str | None,
+    activation: str | None,
+    options: dict[str, Any],
+    json: bool,
+) -> dict[str, Any]:
+    """Fill the folder; the record of its manifest."""
     from xbarspice.cli import steps
     from xbarspice.report import tapeout_page
     from xbarspice.tapeout.flow import add_file, save_manifest
     from xbarspice.tapeout.flow import tapeout as run_tapeout
     from xbarspice.tapeout.technology import load
 
-    steps.need("matplotlib", "jinja2")
-    reads = ("mapping", "array", *(() if inputs else ("seed",)))
-    run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=mapped)
     rules = load(technology)
-    network = steps.mapped_network(mapped, run, activation)
-    x, y = steps.inputs(network.network, inputs, random, run.seed)
-    with run_folder(out) as folder:
-        values = steps.solved(run, reads, network)
-        (folder / "run.toml").write_text(steps.run_toml(values), encoding="utf-8")
-        with screens.progress("tapeout", quiet=json) as report:
-            record = run_tapeout(
-                network, x, folder, rules, y=y, names=dialect, form=form, order=order,
-                name=name, progress=report,
-            )  # fmt: skip
-        if run.calibration is not None:
-            record = steps.named(record, run)
-            save_manifest(record, folder)
-        page = tapeout_page.write(record, folder, folder / "report.html")
-        add_file(record, folder, page, "report")
-    screens.show(record if json else steps.named(_short(record, out), run), json, "Tapeout")
-    raise typer.Exit(0 if record["passed"] else 1)
+    with screens.waiting("reading the model", quiet=json):
+        opened = models.open_model(subject, inputs, run, model, activation, calibration=calibration)
+    text = steps.run_toml(models.about(opened, run)["config"])
+    (folder / "run.toml").write_text(text, encoding="utf-8")
+    with screens.progress("tapeout", quiet=json) as report:
+        record = run_tapeout(
+            opened.circuit,
+            opened.arguments,
+            folder,
+            rules,
+            y=opened.y,
+            model=model,
+            notes=opened.notes,
+            progress=report,
+            **options,
+        )
+    if run.calibration is not None:
+        record = steps.named(record, run)
+        save_manifest(record, folder)
+    page = tapeout_page.write(record, folder, folder / "report.html")
+    add_file(record, folder, page, "report")
+    return record
 
 
-def _check(folder: Path, json: bool) -> NoReturn:
+def _refuse_beside_check(
+    calibration: Path | None, config: Path | None, settings: list[str] | None, inputs: Path | None
+) -> None:
+    """The check reads the folder alone."""
+    if calibration is not None:
+        raise broken_rule(
+            "the check holds a folder against its own manifest, which names its card",
+            str(calibration),
+            "Leave --calibration out, or write the tapeout anew with it.",
+        )
+    if settings or config is not None:
+        raise broken_rule(
+            "the check holds a folder against its own manifest, which no setting changes",
+            ", ".join(settings or []) or str(config),
+            "Leave --set and --config out, or write the tapeout anew with them.",
+        )
+    if inputs is not None:
+        raise broken_rule(
+            "the check takes the inputs that the folder holds", str(inputs), "Leave --inputs out."
+        )
+
+
+def _check(folder: Path, factory: str | None, json: bool) -> NoReturn:
     """Show what `check_folder` says; the exit status is its verdict."""
     from xbarspice.tapeout.check import check_folder
 
-    found = check_folder(folder)
+    with screens.waiting("writing the netlists again", quiet=json):
+        result = check_folder(folder, factory=factory)
     said: dict[str, Any] = {
         "folder": str(folder),
-        "files": found.files,
-        "netlists_compared": found.netlists,
-        "passed": found.passed,
-        "problems": [{"file": name, "problem": words} for name, words in found.problems],
+        "files": result.files,
+        "texts_compared": result.texts,
+        "passed": result.passed,
+        "problems": [{"file": name, "problem": words} for name, words in result.problems],
     }
     if not json:
-        said["problems"] = [f"{name} {words}" for name, words in found.problems] or "none"
+        said["problems"] = [f"{name} {words}" for name, words in result.problems] or "none"
     screens.show(said, json, "Tapeout check")
-    raise typer.Exit(0 if found.passed else 1)
+    raise typer.Exit(0 if result.passed else 1)
 
 
 def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
     """What a person wants to see of the manifest."""
-    faults = [f for tile in record["tiles"] for f in tile["lvs"]["faults"]]
-    effect = record["effect_of_drawn_wires"]
-    return {
+    arrays = record["arrays"]
+    faults = [
+        f"{a['array']}: {f['kind']}: {f['place']}" for a in arrays for f in a["lvs"]["faults"]
+    ]
+    effect, floorplan = record["effect_of_drawn_wires"], record["floorplan"]
+    wires = [m["wires"] for layer in record["layers"] for m in layer["matrices"]]
+    short: dict[str, Any] = {
         "folder": str(out),
         "files": len(record["files"]),
-        "tiles": ["x".join(map(str, t["shape"])) for t in record["tiles"]],
-        "LVS": f"clean ({record['tiles'][0]['lvs']['looked_at']})"
-        if record["passed"]
-        else [f"{f['kind']}: {f['place']}" for f in faults],
-        "wires_assumed_ohm": record["wires"]["assumed"],
-        "wires_drawn_ohm": record["wires"]["drawn"],
-        **({"accuracy": effect["accuracy"]} if effect["accuracy"] else {}),
-        "agreement_with_software": effect["agreement_with_software"],
-        "predictions_changed": effect["predictions_changed"],
+        "arrays": f"{len(arrays)} of {record['arrays_of_model']}",
+        "devices": sum(a["devices"] for a in arrays),
+        "LVS": f"clean ({arrays[0]['lvs']['looked_at']})" if record["passed"] else faults,
+        "floorplan": f"{floorplan['width_um']:.0f} x {floorplan['height_um']:.0f} um. "
+        f"{floorplan['says']}",
+        "wires_assumed_ohm": _ranges(list(record["wires_assumed"].values())),
+        "wires_drawn_ohm": _ranges(wires),
+        "points": effect["points"],
+        "largest_output_change": f"{effect['largest_output_change']:.3g} of "
+        f"{effect['largest_output']:.3g}",
     }
+    for key in ("accuracy", "agreement_with_software"):
+        if effect[key] is not None:
+            short[key] = [f"{name} {100 * share:.2f} %" for name, share in effect[key].items()]
+    if effect["decisions_changed"] is not None:
+        short["decisions_changed"] = effect["decisions_changed"]
+    return short
+
+
+def _ranges(wires: list[dict[str, float]]) -> list[str]:
+    """Each resistance, or its smallest and largest over the matrices."""
+    out = []
+    for name in wires[0]:
+        values = sorted({w[name] for w in wires})
+        said = f"{values[0]:.4g}" + (f" to {values[-1]:.4g}" if len(values) > 1 else "")
+        out.append(f"{name} {said}")
+    return out

@@ -1,22 +1,29 @@
-"""Page of a tapeout: verdict of the layout check, wires and what they change, the drawings."""
+"""Page of a tapeout: verdict of the layout check, floorplan, wires and what they change, arrays."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
-from xbarspice.tapeout import layout
+from xbarspice.tapeout import floorplan, layout
 from xbarspice.tapeout.lvs import SCOPE
 from xbarspice.tapeout.technology import Technology
 
 __all__ = ["write"]
 
 _WIRES = {
-    "R_wl": "word-line segment", "R_bl": "bit-line segment",
-    "R_driver": "lead of a word line", "R_sense": "lead of a bit line",
-}  # fmt: skip
+    "R_wl": "word-line segment",
+    "R_bl": "bit-line segment",
+    "R_driver": "lead of a word line",
+    "R_sense": "lead of a bit line",
+}
+_PICTURES = 3
+"""Arrays whose drawing is on the page; the pictures of all others lie in their folders."""
+_LONG = 24
+"""Rows from which a table is shown only when it is opened."""
 
 
 def write(record: dict[str, Any], folder: Path, path: Path) -> Path:
@@ -30,86 +37,202 @@ def write(record: dict[str, Any], folder: Path, path: Path) -> Path:
     Raises:
         StoreError: the file cannot be written.
     """
-    good = record["passed"]
-    faults = sum(len(tile["lvs"]["faults"]) for tile in record["tiles"])
+    good, arrays = record["passed"], record["arrays"]
+    faults = sum(len(array["lvs"]["faults"]) for array in arrays)
     verdict = Verdict(
-        state="pass" if good else "fail", word="PASS" if good else "FAIL",
+        state="pass" if good else "fail",
+        word="PASS" if good else "FAIL",
         text=f"KLayout's netlist of every drawing matches its CDL netlist ({SCOPE}); every design "
         "was read back."
-        if good else f"{faults} faults in the drawings.",
-    )  # fmt: skip
+        if good
+        else f"{faults} faults in the drawings.",
+    )
     sections = [
+        Section(title="Floorplan", items=list(_floorplan(record))),
         Section(title="Wires: assumed and drawn", items=[_wires(record), *_effect(record)]),
-        *(_tile(k, tile, record, folder) for k, tile in enumerate(record["tiles"])),
-        Section(title="Files", items=[_files(record)]),
+        Section(title="Arrays", items=list(_arrays(record, folder))),
+        Section(title="Files", items=list(_files(record))),
     ]
     card = record.get("calibration")
-    return page("Tapeout", sections, path, verdict=verdict,
-                subtitle=f"Calibrated: {card}" if card else "")  # fmt: skip
+    return page(
+        "Tapeout", sections, path, verdict=verdict, subtitle=f"Calibrated: {card}" if card else ""
+    )
+
+
+def _layers(record: dict[str, Any]) -> dict[str, str]:
+    """Layer of every array; of an array with several reads that of the first."""
+    out: dict[str, str] = {}
+    for layer in record["layers"]:
+        for matrix in layer["matrices"]:
+            for tile in matrix["tiles"]:
+                out.setdefault(tile["array"], layer["layer"])
+    return out
+
+
+def _number(array: dict[str, Any]) -> str:
+    return str(array["folder"]).rpartition("/")[2].partition("_")[0]
+
+
+def _floorplan(record: dict[str, Any]) -> Iterator[Item]:
+    said, arrays = record["floorplan"], record["arrays"]
+    chosen = "" if record["only"] is None else f" of {record['arrays_of_model']} in the model"
+    yield Text(
+        text=f"{said['arrays']} arrays{chosen}, {sum(a['devices'] for a in arrays)} devices, on "
+        f"{said['width_um']:.1f} x {said['height_um']:.1f} um, {said['spacing_um']:g} um between "
+        f"outlines; {record['technology']['name']} technology. {said['says']}"
+    )
+    of = _layers(record)
+    places = [{"number": _number(a), **a["place_um"]} for a in arrays]
+    figure = floorplan.figure(places, [of[a["array"]] for a in arrays])
+    yield Plot(
+        figure=figure,
+        alt=f"Outlines of {len(arrays)} arrays on a grid",
+        caption="Outlines of the arrays in floorplan.gds, numbered as their folders, coloured by "
+        "layer.",
+    )
 
 
 def _wires(record: dict[str, Any]) -> Table:
-    wires = record["wires"]
-    rows = [
-        (words, f"{wires['assumed'][name]:.4g} ohm", f"{wires['drawn'][name]:.4g} ohm")
-        for name, words in _WIRES.items()
-    ]
-    caption = f"Resistances; drawn: extracted, technology {record['technology']['name']}"
-    return Table(caption=caption, head=("wire", "assumed", "drawn"), rows=rows)
+    """Assumed and drawn resistances; matrices that share both share their rows."""
+    groups: dict[tuple[float, ...], list[str]] = {}
+    for layer in record["layers"]:
+        for matrix in layer["matrices"]:
+            assumed = record["wires_assumed"][matrix["matrix"]]
+            key = tuple(pair[wire] for wire in _WIRES for pair in (assumed, matrix["wires"]))
+            groups.setdefault(key, []).append(matrix["matrix"])
+    rows = []
+    for key, names in groups.items():
+        for k, words in enumerate(_WIRES.values()):
+            rows.append((words, *(f"{v:.4g} ohm" for v in key[2 * k : 2 * k + 2]), _named(names)))
+    return Table(
+        caption=f"Resistances; drawn: extracted, technology {record['technology']['name']}",
+        head=("wire", "assumed", "drawn", "matrices"),
+        rows=rows,
+        left=(0, 3),
+    )
+
+
+def _named(names: list[str], most: int = 4) -> str:
+    """Some names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if names[most:] else "")
 
 
 def _effect(record: dict[str, Any]) -> list[Item]:
     effect = record["effect_of_drawn_wires"]
-    shares = [("agrees with software", effect["agreement_with_software"])]
-    if effect["accuracy"] is not None:
-        shares.insert(0, ("accuracy", effect["accuracy"]))
+    largest = effect["largest_output"] or 1.0
     rows = [
-        (words, f"{100 * s['assumed']:.2f} %", f"{100 * s['drawn']:.2f} %",
-         f"{100 * (s['drawn'] - s['assumed']):+.2f} points")
-        for words, s in shares
-    ]  # fmt: skip
+        (
+            "largest error of an output against software, of the largest output",
+            *(f"{v / largest:.3g}" for v in effect["error_against_software"].values()),
+        )
+    ]
+    for words, key in (("agrees with software", "agreement_with_software"), ("accuracy",) * 2):
+        if effect[key] is not None:
+            shares = effect[key]
+            rows.append(
+                (words, f"{100 * shares['assumed']:.2f} %", f"{100 * shares['drawn']:.2f} %")
+            )
     table = Table(
-        caption=f"The network on {effect['points']} points", rows=rows,
-        head=("", "assumed wires", "drawn wires", "change"),
-    )  # fmt: skip
-    words = (
-        f"{effect['predictions_changed']} of {effect['points']} decisions change; the largest "
-        f"change of an output is {effect['largest_logit_change']:.3g}, the largest output "
-        f"{effect['largest_logit']:.3g}."
+        caption=f"The model on {effect['points']} points, solved by the surrogate",
+        rows=rows,
+        head=("", "assumed wires", "drawn wires"),
     )
+    words = (
+        f"The largest change of an output from assumed to drawn wires is "
+        f"{effect['largest_output_change']:.3g}, the largest output {effect['largest_output']:.3g}."
+    )
+    if effect["decisions_changed"] is not None:
+        words = f"{effect['decisions_changed']} of {effect['points']} decisions change. {words}"
     return [table, Text(text=words)]
 
 
-def _tile(k: int, tile: dict[str, Any], record: dict[str, Any], folder: Path) -> Section:
-    lvs = tile["lvs"]
-    rows, cols = tile["shape"]
-    figures = [
-        ("layout and netlist", f"{'PASS' if lvs['clean'] else 'FAIL'} ({SCOPE})"),
-        ("devices", str(lvs["devices"])),
-        ("wire segments and leads", str(lvs["segments"])),
-        ("sha256 of G", tile["G_sha256"][:16]),
+def _arrays(record: dict[str, Any], folder: Path) -> Iterator[Item]:
+    arrays = record["arrays"]
+    rows = [
+        (
+            _number(a),
+            a["array"],
+            "x".join(map(str, a["shape"])),
+            str(a["devices"]),
+            str(a["lvs"]["segments"]),
+            "PASS" if a["lvs"]["clean"] else "FAIL",
+            a["G_sha256"][:16],
+        )
+        for a in arrays
     ]
-    items: list[Item] = [Table(caption="Extracted", head=("quantity", "value"), rows=figures)]
-    if lvs["faults"]:
-        found = [(f["kind"], f["place"], _um(f["x_um"]), _um(f["y_um"])) for f in lvs["faults"]]
-        head = ("fault", "place", "x, um", "y, um")
-        items.append(Table(caption="Faults", head=head, rows=found, left=(0, 1)))
-    drawn = folder / "layout" / f"tile_{k}.oas"
-    if rows * cols <= layout.LARGEST_PICTURE:
-        technology = Technology.model_validate(record["technology"])
+    yield Text(text=_devices(record))
+    head = ("number", "array", "size", "devices", "wires", "LVS", "sha256 of G")
+    yield Table(
+        caption=f"{len(rows)} arrays, each in a folder that begins with its number",
+        head=head,
+        rows=rows,
+        left=(0, 1, 6),
+        collapse=len(rows) > _LONG,
+    )
+    faults = [
+        (a["array"], f["kind"], f["place"], _um(f["x_um"]), _um(f["y_um"]))
+        for a in arrays
+        for f in a["lvs"]["faults"]
+    ]
+    if faults:
+        head = ("array", "fault", "place", "x, um", "y, um")
+        yield Table(caption="Faults", head=head, rows=faults, left=(0, 1, 2))
+    yield from _drawings(record, folder)
+
+
+def _devices(record: dict[str, Any]) -> str:
+    """Which device model stands on which arrays, and how cells are named."""
+    models: dict[str, list[str]] = {}
+    for array in record["arrays"]:
+        models.setdefault(array["device"], []).append(array["array"])
+    said = "; ".join(
+        model if len(models) == 1 else f"{model} on {_named(names)}"
+        for model, names in models.items()
+    )
+    return (
+        f"Devices: {said}. The cell of an array is named {record['name']}_a and its number, in the "
+        "layout as in the netlists."
+    )
+
+
+def _drawings(record: dict[str, Any], folder: Path) -> Iterator[Plot]:
+    """The first array of some layers, where it is small enough to show something."""
+    technology = Technology.model_validate(record["technology"])
+    of, first = _layers(record), {}
+    for array in record["arrays"]:
+        rows, cols = array["shape"]
+        if rows * cols <= layout.LARGEST_PICTURE:
+            first.setdefault(of[array["array"]], array)
+    for array in list(first.values())[:_PICTURES]:
+        drawn = folder / array["folder"] / "layout.oas"
         figure = layout.figure(layout.read(drawn), technology)
-        name = f"Layout of tile {k}: {rows} word lines, {cols} bit lines"
-        items.append(Plot(figure=figure, alt=name, caption=f"{name}, from {drawn.name}."))
-    return Section(title=f"Tile {k} ({rows} x {cols})", items=items)
+        rows, cols = array["shape"]
+        name = f"Layout of {array['array']}: {rows} word lines, {cols} bit lines"
+        yield Plot(figure=figure, alt=name, caption=f"{name}, from {array['folder']}/{drawn.name}.")
 
 
 def _um(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-def _files(record: dict[str, Any]) -> Table:
-    rows = [(f["file"], f["kind"], f["sha256"][:16]) for f in record["files"]]
-    return Table(
-        caption=f"{len(rows)} files; xbarspice tapeout FOLDER --check finds any that change",
-        head=("file", "kind", "sha256"), rows=rows, left=(0, 1, 2), collapse=True,
-    )  # fmt: skip
+def _files(record: dict[str, Any]) -> Iterator[Item]:
+    """What the folder holds: the files of the whole, and of the first array."""
+    files = record["files"]
+    whole = [f for f in files if "array" not in f]
+    first = record["arrays"][0]["array"]
+    one = [f for f in files if f.get("array") == first]
+    yield Text(
+        text=f"{len(files)} files. manifest.json names all of them with their hashes, and leads "
+        "from every layer over its matrices and tiles to the arrays and their folders; "
+        "xbarspice tapeout FOLDER --check finds any that change and proves every netlist against "
+        "the deployment in the folder."
+    )
+    for caption, part in (("Files of the whole", whole), (f"Files of {first}", one)):
+        rows = [(f["file"], f["kind"], f["sha256"][:16]) for f in part]
+        yield Table(
+            caption=f"{caption}: {len(rows)}",
+            head=("file", "kind", "sha256"),
+            rows=rows,
+            left=(0, 1, 2),
+            collapse=True,
+        )

@@ -1,15 +1,15 @@
-"""From mapped arrays to tapeout: proven netlists, layout, LVS and the programming plan."""
+"""From a model on arrays to tapeout: proven netlists, layout, LVS and the programming plan."""
 
 from xbarspice.tapeout.check import FolderCheck, check_folder
 from xbarspice.tapeout.flow import as_drawn, tapeout
 from xbarspice.tapeout.layout import draw, picture, save
 from xbarspice.tapeout.lvs import LvsReport, compare_layout
-from xbarspice.tapeout.netlists import write_netlists
+from xbarspice.tapeout.netlists import netlists, write_netlists
 from xbarspice.tapeout.program import Plan, plan
 from xbarspice.tapeout.technology import Technology
 from xbarspice.tapeout.technology import load as load_technology
 
 __all__ = [
     "FolderCheck", "LvsReport", "Plan", "Technology", "as_drawn", "check_folder", "compare_layout",
-    "draw", "load_technology", "picture", "plan", "save", "tapeout", "write_netlists",
+    "draw", "load_technology", "netlists", "picture", "plan", "save", "tapeout", "write_netlists",
 ]  # fmt: skip

@@ -1,11 +1,13 @@
-"""Holds a tapeout folder against its manifest and proves its netlists against the network again.
+"""Holds a tapeout folder against its manifest and proves its netlists against the circuit again.
 
 A changed or missing file, a file that the manifest does not know, and a name that leads out of the
-folder are named. From the mapped network and the inputs in the folder (`NETWORK`, `INPUTS`) all
-netlists are written once more: a design must be proven to be that circuit, a test bench must say
-the same to `CLOSE`, a device model and the CDL text of a layout must be equal, a programming plan
-must hold the same conductances. Renewed hashes do not help against that; drawings, pictures and
-pages are held by their hashes only.
+folder are named. The folder holds the model on arrays as drawn, a deployment (`CIRCUIT`), whose
+arrays are rebuilt bit by bit. From it all netlists are written once more, an array at a time: a
+design must be proven to be that circuit; a test bench, a device model and the CDL text of a layout
+must be equal; a programming plan must hold the same conductances; the map from layers to arrays
+must be that of the model. The voltages of the benches (`DRIVES`) must be those that the inputs
+(`INPUTS`) cause. Renewed hashes do not help against that; drawings, floorplan, pictures and pages
+are held by their hashes only.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,27 +27,32 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from xbarspice import store
-from xbarspice.array import READ
+from xbarspice import deployment
 from xbarspice.errors import XbarspiceError, broken_rule
-from xbarspice.mapping import MappedNetwork
 from xbarspice.netlist.design_reader import prove
-from xbarspice.netlist.hierarchy import Wires, g_hash
+from xbarspice.netlist.hierarchy import Wires
+from xbarspice.nn import crossbar_layers
+from xbarspice.nn.drives import even_drives
+from xbarspice.nn.origin import arguments_of
 from xbarspice.tapeout.lvs import cdl_of
-from xbarspice.tapeout.netlists import NetlistFile, netlists
+from xbarspice.tapeout.netlists import NetlistFile, netlists, reads_of
+from xbarspice.tapeout.sites import Site, described, drawn_array, layers_record, sites
 from xbarspice.tapeout.technology import Technology
 
-__all__ = ["INPUTS", "MANIFEST", "NETWORK", "FolderCheck", "check_files", "check_folder"]
+__all__ = ["CIRCUIT", "DRIVES", "INPUTS", "MANIFEST", "FolderCheck", "check_files", "check_folder"]
 
 MANIFEST = "manifest.json"
-NETWORK = "network/mapped.h5"
-"""The mapped network with the wires that were drawn."""
-INPUTS = "network/inputs.npz"
-"""Inputs of the test benches."""
-CLOSE = 1e-9
-"""Relative difference of numbers in test benches: activations depend on a machine's exp()."""
+CIRCUIT = "circuit/deployment.h5"
+"""The model on arrays with the wires that were drawn."""
+INPUTS = "circuit/inputs.npz"
+"""Arguments of the model, by their position."""
+DRIVES = "circuit/drives.npz"
+"""Line voltages of the benches, V, (vectors, groups, lines), in the order of ``names``."""
+CLOSE = {"float64": 1e-9, "float32": 1e-4}
+"""Difference of a drive over the read voltage, by the precision of the matrix: what comes before an
+array depends on a machine's exp() and the order of its sums."""
 
-_NUMBER = re.compile(r"\d+\.\d+(?:e[+-]?\d+)?", re.ASCII)
+Array = npt.NDArray[np.float64]
 
 
 class _Record(BaseModel):
@@ -56,11 +63,10 @@ class _Record(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class _Tile(BaseModel):
+class _Array(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
 
-    shape: list[int]
-    G_sha256: str
+    array: str
 
 
 class _Manifest(BaseModel):
@@ -70,7 +76,11 @@ class _Manifest(BaseModel):
     form: str
     dialects: list[str]
     technology: dict[str, Any]
-    tiles: list[_Tile]
+    only: list[str] | None
+    factory: str | None
+    vectors: int
+    layers: list[dict[str, Any]]
+    arrays: list[_Array]
     files: list[_Record]
 
 
@@ -81,12 +91,13 @@ class FolderCheck:
     Attributes:
         files: how many files the manifest names.
         problems: (path, what is wrong with it), sorted.
-        netlists: how many designs, benches, models and CDL texts were compared with the network.
+        texts: how many designs, benches, models, plans and CDL texts were compared with the
+            circuit.
     """
 
     files: int
     problems: tuple[tuple[str, str], ...]
-    netlists: int
+    texts: int
 
     @property
     def passed(self) -> bool:
@@ -94,31 +105,41 @@ class FolderCheck:
         return not self.problems
 
 
-def check_folder(folder: Path) -> FolderCheck:
-    """Compare a folder that `tapeout` wrote with its ``manifest.json`` and its network.
+def check_folder(folder: Path, *, factory: str | None = None) -> FolderCheck:
+    """Compare a folder that `tapeout` wrote with its ``manifest.json`` and its circuit.
+
+    Args:
+        folder: the folder.
+        factory: for a model that was saved with ``model="module:factory"``, the same name; it is
+            imported and run, so pass only code that you trust.
 
     Raises:
-        InputError: there is no manifest, or it is none of `tapeout`.
+        InputError: there is no manifest, or it is none of `tapeout`; the model needs its factory.
     """
     manifest = _manifest(folder)
+    if factory != manifest.factory:
+        raise broken_rule(
+            "the check rebuilds the model with the factory that the manifest names",
+            f"{factory or 'none'}, where it names {manifest.factory or 'none'}",
+            "Pass --model with that name if you trust the code: it is imported and run.",
+        )
     records = [record.model_dump() for record in manifest.files]
     problems = [*check_files(folder, records)]
     wrong = {name for name, _ in problems}
     listed = [record.file for record in manifest.files]
     problems += [(n, "is named twice") for n in sorted(set(listed)) if listed.count(n) > 1]
     problems += _superfluous(folder, {*listed, MANIFEST})
-    missing = [n for n in (NETWORK, INPUTS) if n not in listed]
+    sources = (CIRCUIT, INPUTS, DRIVES)
+    missing = [n for n in sources if n not in listed]
     problems += [(n, "is not in the manifest, so that nothing can be proven") for n in missing]
     count = 0
-    if not missing and not wrong & {NETWORK, INPUTS}:
+    if not missing and not wrong & set(sources):
         readable = {n for n in listed if n not in wrong or (folder / n).is_file()}
         readable -= {n for n, words in problems if words.startswith("leads")}
-        compared = list(_compared(folder, manifest, readable))
-        count = len(compared)
-        problems += [(name, words) for name, words in compared if words]
-    return FolderCheck(
-        files=len(set(listed)), problems=tuple(sorted(set(problems))), netlists=count
-    )
+        for name, words in _compared(folder, manifest, readable):
+            count += name not in sources and name != MANIFEST
+            problems += [(name, words)] if words else []
+    return FolderCheck(files=len(set(listed)), problems=tuple(sorted(set(problems))), texts=count)
 
 
 def _manifest(folder: Path) -> _Manifest:
@@ -178,53 +199,113 @@ def _superfluous(folder: Path, listed: set[str]) -> Iterator[tuple[str, str]]:
 def _compared(
     folder: Path, manifest: _Manifest, readable: set[str]
 ) -> Iterator[tuple[str, str | None]]:
-    """Every text that follows from the network: its name and what is wrong with it, or None."""
+    """Every text that follows from the circuit: its name and what is wrong with it, or None."""
     try:
-        mapped = store.load_mapped(folder / NETWORK)
-        x = _inputs(folder / INPUTS)
+        made = deployment.read(folder / CIRCUIT, factory=manifest.factory)
         technology = Technology.model_validate(manifest.technology)
-        again = netlists(
-            mapped, x, names=manifest.dialects, wires=Wires(**technology.capacitances()),
-            form=manifest.form, name=manifest.name,
-        )  # fmt: skip
-    except (XbarspiceError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        yield NETWORK, f"cannot be used to write the netlists again: {error}"
+        chosen = sites(made.circuit, manifest.name, manifest.only)
+        volts = _voltages(folder / DRIVES)
+        arguments = _arguments(folder / INPUTS, made.circuit)
+        drives, _ = even_drives(made.circuit, arguments, manifest.vectors)
+    except (XbarspiceError, ValueError, KeyError, OSError, RuntimeError) as error:
+        yield CIRCUIT, f"cannot be used to write the netlists again: {_first(error)}"
         return
-    hashes = [tile.G_sha256 for tile in manifest.tiles]
-    if hashes != [g_hash(array) for array in mapped.arrays]:
-        yield MANIFEST, "names other conductances than the mapped network has"
-    texts = {f"netlists/{n.dialect}/{n.file}": n for n in again} | {
-        f"layout/tile_{k}.cdl": NetlistFile(dialect="cdl", file="", kind="layout", text=text)
-        for k, text in enumerate(_layout_texts(mapped, technology, manifest.name))
-    }
+    except zipfile.BadZipFile as error:
+        yield INPUTS, f"cannot be read: {error}"
+        return
+    yield DRIVES, _other_drives(volts, drives.volts(), made.circuit)
+    if manifest.layers != layers_record(made.circuit, drives.count):
+        yield MANIFEST, "does not map the layers of the model to their arrays"
+    yield from _other_arrays(manifest, chosen)
+    follow: set[str] = set()
+    listed = {record.file for record in manifest.files}
+    for site in chosen:
+        try:
+            texts = _texts(site, manifest, technology, volts)
+        except (XbarspiceError, ValueError, IndexError) as error:
+            yield DRIVES, f"cannot drive {site.array.name}: {_first(error)}"
+            continue
+        follow |= set(texts)
+        for name, wanted in texts.items():
+            if name not in listed:
+                yield name, "is not in the manifest"
+            elif name in readable:
+                yield name, _other_text(folder / name, wanted)
+        for name, read in ((f"{site.folder}/plan.csv", _csv), (f"{site.folder}/plan.json", _json)):
+            if name in readable:
+                yield name, _other_plan(folder / name, read, site)
     kinds = {"design", "test bench", "device model"}
     for record in manifest.files:
-        if record.kind in kinds and record.file not in texts:
-            yield record.file, "does not follow from the mapped network"
-    for name, wanted in texts.items():
-        if name not in {record.file for record in manifest.files}:
-            yield name, "is not in the manifest"
-        elif name in readable:
-            yield name, _other_text(folder / name, wanted)
-    for k, array in enumerate(mapped.arrays):
-        name = f"plan/tile_{k}.csv"
-        if name in readable:
-            yield name, _other_plan(folder / name, array.G, k)
+        if record.kind in kinds and record.file not in follow:
+            yield record.file, "does not follow from the circuit"
 
 
-def _layout_texts(mapped: MappedNetwork, technology: Technology, name: str) -> Iterator[str]:
-    for k, array in enumerate(mapped.arrays):
-        tile = array.replace(ends=READ, **technology.wires())
-        yield cdl_of(tile, f"{name}_tile_{k}")
+def _first(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _inputs(path: Path) -> npt.NDArray[np.float64]:
+def _other_arrays(manifest: _Manifest, chosen: Sequence[Site]) -> Iterator[tuple[str, str]]:
+    """What the manifest says otherwise of its arrays than the circuit."""
+    wanted = {site.array.name: described(site) for site in chosen}
+    named = [record.array for record in manifest.arrays]
+    if sorted(named) != sorted(wanted):
+        yield MANIFEST, "names other arrays than the circuit has"
+    for record in manifest.arrays:
+        stated, true = record.model_dump(), wanted.get(record.array, {})
+        if any(stated.get(key) != value for key, value in true.items()):
+            yield MANIFEST, f"describes {record.array} otherwise than the circuit"
+
+
+def _texts(
+    site: Site, manifest: _Manifest, technology: Technology, volts: Mapping[str, Array]
+) -> dict[str, NetlistFile]:
+    """All texts of one array by their names in the folder."""
+    again = netlists(
+        drawn_array(site.array),
+        reads_of(site.array, volts),
+        names=manifest.dialects,
+        wires=Wires(**technology.capacitances()),
+        form=manifest.form,
+        name=site.cell,
+    )
+    cdl = cdl_of(drawn_array(site.array).replace(**technology.wires()), site.cell)
+    out = {f"{site.folder}/netlists/{n.dialect}/{n.file}": n for n in again}
+    layout = NetlistFile(dialect="cdl", file="", kind="layout", text=cdl)
+    return out | {f"{site.folder}/layout.cdl": layout}
+
+
+def _voltages(path: Path) -> dict[str, Array]:
     with np.load(path, allow_pickle=False) as file:
-        return np.asarray(file["x"], dtype=np.float64)
+        names = file["names"].tolist()
+        return {
+            name: np.asarray(file[f"volts_{k}"], dtype=np.float64) for k, name in enumerate(names)
+        }
+
+
+def _arguments(path: Path, circuit: Any) -> tuple[Any, ...]:
+    with np.load(path, allow_pickle=False) as file:
+        return arguments_of(circuit, tuple(file[str(k)] for k in range(len(file.files))))
+
+
+def _other_drives(
+    volts: Mapping[str, Array], again: Mapping[str, Array], circuit: Any
+) -> str | None:
+    """Whether voltages are other ones than those that the inputs cause."""
+    if set(volts) != set(again):
+        return "does not hold the drives of the matrices that the inputs reach"
+    for layer in crossbar_layers(circuit).values():
+        for matrix in layer.matrices.values():
+            if matrix.name not in again:
+                continue
+            kept, wanted = volts[matrix.name], again[matrix.name]
+            limit = CLOSE[matrix.config.dtype] * matrix.config.V_read
+            if kept.shape != wanted.shape or not (np.abs(kept - wanted) <= limit).all():
+                return f"does not hold the drives of {matrix.name} that the inputs cause"
+    return None
 
 
 def _other_text(path: Path, wanted: NetlistFile) -> str | None:
-    """What a netlist says otherwise than the network; None for nothing."""
+    """What a netlist says otherwise than the circuit; None for nothing."""
     try:
         text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
@@ -235,36 +316,35 @@ def _other_text(path: Path, wanted: NetlistFile) -> str | None:
         try:
             prove(text, wanted.dialect, wanted.design)
         except XbarspiceError as error:
-            return f"is not the circuit of the mapped network: {error}"
+            return f"is not the circuit of the model: {error}"
         return None
-    if wanted.kind == "test bench" and _close(text, wanted.text):
-        return None
-    return "differs from what follows from the mapped network"
+    return "differs from what follows from the circuit"
 
 
-def _close(a: str, b: str) -> bool:
-    """Whether two texts are equal but for the last digits of their numbers."""
-    if _NUMBER.sub("#", a) != _NUMBER.sub("#", b):
-        return False
-    pairs = zip(_NUMBER.findall(a), _NUMBER.findall(b), strict=True)
-    return all(abs(float(p) - float(q)) <= CLOSE * abs(float(q)) for p, q in pairs)
-
-
-def _other_plan(path: Path, G: npt.NDArray[np.float64], tile: int) -> str | None:
-    """Whether a programming plan holds the conductances of its tile, S."""
+def _other_plan(path: Path, read: Callable[[str], Iterable[Any]], site: Site) -> str | None:
+    """Whether a programming plan holds the conductances of its array, S."""
+    G = site.array.crossbar.G
     try:
         planned = np.zeros(G.shape)
-        for row in csv.DictReader(io.StringIO(path.read_text("utf-8"))):
+        for row in read(path.read_text("utf-8")):
             planned[_count(row["row"]), _count(row["col"])] = float(row["G_target_S"])
-    except (ValueError, IndexError, KeyError, TypeError, csv.Error) as error:
+    except (ValueError, IndexError, KeyError, TypeError, RecursionError, csv.Error) as error:
         return f"cannot be read: {type(error).__name__}: {error}"
     if not np.array_equal(planned, G):
-        return f"does not hold the conductances of tile {tile}"
+        return f"does not hold the conductances of {site.array.name}"
     return None
 
 
-def _count(text: str) -> int:
+def _csv(text: str) -> Iterable[Any]:
+    return csv.DictReader(io.StringIO(text))
+
+
+def _json(text: str) -> Iterable[Any]:
+    return json.loads(text)["devices"]
+
+
+def _count(value: str | int) -> int:
     """A row or column from 0; a negative one must not count from the end."""
-    if not re.fullmatch(r"\d+", text, re.ASCII):
-        raise ValueError(f"{text!r} is no row or column")
-    return int(text)
+    if not re.fullmatch(r"\d+", str(value), re.ASCII):
+        raise ValueError(f"{value!r} is no row or column")
+    return int(value)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from xbarspice.array import Crossbar
 from xbarspice.errors import EngineMissingError
 from xbarspice.tapeout.technology import Line, Technology
@@ -69,7 +72,8 @@ class Grid:
 def draw(crossbar: Crossbar, technology: Technology, name: str = "crossbar") -> kdb.Layout:
     """Draw one array.
 
-    The crossing is a cell of its own that is placed wherever a device is present (G > 0).
+    The crossing is a cell of its own that is placed wherever a device is present (G > 0), row by
+    row as regular arrays: a large array takes as few records as it has rows.
 
     Args:
         crossbar: a single array; only its shape and which devices are absent matter.
@@ -87,18 +91,28 @@ def draw(crossbar: Crossbar, technology: Technology, name: str = "crossbar") -> 
     device = layout.create_cell(f"{name}__device")
     half = grid.units(technology.device.size) // 2
     device.shapes(layout.layer(*technology.device.layer)).insert(kdb.Box(-half, -half, half, half))
-    G = crossbar.G_flat[0]
-    for r in range(crossbar.rows):
-        for c in range(crossbar.cols):
-            if G[r, c] > 0:
-                at = kdb.Trans(grid.x(c), grid.y(r))
-                top.insert(kdb.CellInstArray(device.cell_index(), at))
+    for r, present in enumerate(crossbar.G_flat[0] > 0):
+        for first, stop in _runs(present):
+            top.insert(_row(device.cell_index(), grid, r, first, stop - first))
     pad = _pad_cell(layout, grid, f"{name}__pad")
     for r in range(crossbar.rows):
         _line(layout, top, pad, grid, "WL", r)
     for c in range(crossbar.cols):
         _line(layout, top, pad, grid, "BL", c)
     return layout
+
+
+def _runs(present: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First and last + 1 of every run of true values."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], present.astype(int), [0]])))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def _row(cell: int, grid: Grid, row: int, col: int, count: int) -> kdb.CellInstArray:
+    """Neighbouring crossings of one word line."""
+    kdb, pitch = klayout_db(), grid.units(grid.technology.pitch)
+    at, nothing = kdb.Trans(grid.x(col), grid.y(row)), kdb.Vector(0, 0)
+    return kdb.CellInstArray(cell, at, kdb.Vector(pitch, 0), nothing, count, 1)
 
 
 def _pad_cell(layout: kdb.Layout, grid: Grid, name: str) -> kdb.Cell:
@@ -174,6 +188,7 @@ def picture(layout: kdb.Layout, technology: Technology, path: Path) -> None:
 def figure(layout: kdb.Layout, technology: Technology) -> Figure:
     """The layout with its labels as a matplotlib figure."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.collections import PatchCollection
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch, Rectangle
 
@@ -191,13 +206,14 @@ def figure(layout: kdb.Layout, technology: Technology) -> Figure:
     top = layout.top_cell()
     for order, (_, layer, colour, alpha) in enumerate(parts):
         region = kdb.Region(top.begin_shapes_rec(layout.layer(*layer))).merged()
-        for polygon in region.each():
-            for b in (box.bbox() for box in polygon.decompose_convex()):
-                at = (b.left * dbu, b.bottom * dbu)
-                axes.add_patch(
-                    Rectangle(at, b.width() * dbu, b.height() * dbu, facecolor=colour,
-                              alpha=alpha, linewidth=0, zorder=order)
-                )  # fmt: skip
+        pieces = (b.bbox() for polygon in region.each() for b in polygon.decompose_convex())
+        boxes = [
+            Rectangle((b.left * dbu, b.bottom * dbu), b.width() * dbu, b.height() * dbu)
+            for b in pieces
+        ]
+        axes.add_collection(
+            PatchCollection(boxes, facecolor=colour, alpha=alpha, linewidth=0, zorder=order)
+        )
     for label in (t.word_line.label, t.bit_line.label):
         for shape in top.shapes(layout.layer(*label)).each():
             x, y = shape.text.x * dbu, shape.text.y * dbu

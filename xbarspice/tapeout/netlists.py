@@ -1,37 +1,52 @@
-"""Netlists of a mapped network in several dialects: designs, test benches and device models."""
+"""Netlists of one array in several dialects: designs, test benches, device models, and decks.
+
+A design is the array with pins; a test bench beside it drives and senses them. A deck is one file
+that runs by itself.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
-from xbarspice.array import READ, Crossbar
-from xbarspice.devices import Ohmic
+from xbarspice.array import Crossbar
+from xbarspice.devices import Device, Ohmic
 from xbarspice.errors import broken_rule
-from xbarspice.mapping import MappedNetwork
+from xbarspice.netlist import write
 from xbarspice.netlist.design_reader import prove
 from xbarspice.netlist.dialect import bench
-from xbarspice.netlist.hierarchy import FORMS, Design, Wires, design, g_hash
+from xbarspice.netlist.hierarchy import FORMS, Design, Wires, design, g_hash, mem_model
 from xbarspice.netlist.module import module
 from xbarspice.netlist.writers import design_dialect, dialects
-from xbarspice.studies.inference import infer
+from xbarspice.nn import PhysicalArray
 
-__all__ = ["NetlistFile", "netlists", "refuse_form", "write_netlists"]
+__all__ = [
+    "NetlistFile",
+    "Read",
+    "decks",
+    "netlists",
+    "reads_of",
+    "refuse_form",
+    "write_netlists",
+]
+
+Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetlistFile:
-    """One text of a network.
+    """One text of an array.
 
     Attributes:
         dialect: its dialect.
         file: name in the folder of the dialect.
-        kind: "design", "test bench" or "device model".
+        kind: "design", "test bench", "device model" or "deck".
         text: what it holds.
         design: what a design describes.
     """
@@ -43,15 +58,46 @@ class NetlistFile:
     design: Design | None = None
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Read:
+    """One way in which an array is driven: its line ends, and the line voltages, V."""
+
+    crossbar: Crossbar
+    V_in: Array
+    V_out: Array
+
+
+def reads_of(array: PhysicalArray, volts: Mapping[str, Array]) -> list[Read | None]:
+    """The reads of an array, one a tile; None where the inputs do not reach its matrix.
+
+    Args:
+        array: the array.
+        volts: line voltages of every matrix, V, (vectors, groups, lines).
+    """
+    out: list[Read | None] = []
+    for tile in array.tiles:
+        if tile.matrix not in volts:
+            out.append(None)
+            continue
+        V_in, V_out = tile.drive(volts[tile.matrix][:, tile.group, slice(*tile.lines)])
+        out.append(Read(crossbar=tile.crossbar, V_in=V_in, V_out=V_out))
+    return out
+
+
 def netlists(
-    mapped: MappedNetwork, x: npt.ArrayLike, *, names: Sequence[str] | None = None,
-    wires: Wires | None = None, form: str = "subcircuit", name: str | None = None,
-) -> list[NetlistFile]:  # fmt: skip
+    crossbar: Crossbar,
+    reads: Sequence[Read | None],
+    *,
+    names: Sequence[str] | None = None,
+    wires: Wires | None = None,
+    form: str = "subcircuit",
+    name: str | None = None,
+) -> Iterator[NetlistFile]:
     """Hierarchical and flat design and the test benches in several dialects, each design proven.
 
     Args:
-        mapped: the network.
-        x: network inputs of the test benches, (points, inputs).
+        crossbar: the array, with its pins on the left and at the bottom (`READ`).
+        reads: each gets a test bench; None leaves its number free.
         names: dialects; None for all.
         wires: capacitances.
         form: "subcircuit", "verilog_a" or "resistor". CDL is always written with resistors (what
@@ -60,58 +106,73 @@ def netlists(
             content.
 
     Raises:
-        NetlistError: a text does not describe the arrays (nothing that is wrong stays unseen).
+        InputError: a dialect does not know the form, or the array has other line ends.
+        NetlistError: a text does not describe the array (nothing that is wrong stays unseen).
     """
     names = dialects() if names is None else names
-    refuse_form(names, form, mapped.arrays[0])
-    answers = infer(mapped, x, "surrogate").blocks
-    arrays = [array.replace(ends=READ) for array in mapped.arrays]
-    out = []
+    refuse_form(names, form, [crossbar.device])
     for word in names:
-        dialect = design_dialect(word)
-        own = _own_form(word, form)
+        dialect, written = design_dialect(word), _form_of(word, form)
         whole, flat = (
-            design(arrays, hierarchical=hierarchical, form=own, wires=wires, name=name)
+            design([crossbar], hierarchical=hierarchical, form=written, wires=wires, name=name)
             for hierarchical in (True, False)
         )
-        top = f"network{dialect.suffix}"
-        for file, it in ((top, whole), (f"network_flat{dialect.suffix}", flat)):
+        top = f"array{dialect.suffix}"
+        for file, it in ((top, whole), (f"array_flat{dialect.suffix}", flat)):
             text = dialect.design(it)
             prove(text, word, it)
-            out.append(NetlistFile(dialect=word, file=file, kind="design", text=text, design=it))
-        for k, answer in enumerate(answers if dialect.runs else ()):
-            tb = bench(
-                whole, answer.block.array, answer.crossbar, answer.V_in, answer.V_out, include=top
-            )
-            file, text = f"bench_block{k}{dialect.suffix}", dialect.bench(tb)
-            out.append(NetlistFile(dialect=word, file=file, kind="test bench", text=text))
-        if own == "verilog_a" and not arrays[0].device.linear:
+            yield NetlistFile(dialect=word, file=file, kind="design", text=text, design=it)
+        for k, read in enumerate(reads if dialect.runs else ()):
+            if read is not None:
+                made = bench(whole, 0, read.crossbar, read.V_in, read.V_out, include=top)
+                file, text = f"bench_{k}{dialect.suffix}", dialect.bench(made)
+                yield NetlistFile(dialect=word, file=file, kind="test bench", text=text)
+        if written == "verilog_a" and not crossbar.device.linear:
             file, text = f"{whole.model}.va", module(whole.device, whole.model)
-            out.append(NetlistFile(dialect=word, file=file, kind="device model", text=text))
-    return out
+            yield NetlistFile(dialect=word, file=file, kind="device model", text=text)
 
 
-def write_netlists(
-    mapped: MappedNetwork, x: npt.ArrayLike, folder: Path, *,
-    names: Sequence[str] | None = None, wires: Wires | None = None, form: str = "subcircuit",
-    name: str | None = None,
-) -> list[dict[str, Any]]:  # fmt: skip
+def decks(reads: Sequence[Read | None], dialect: str) -> Iterator[NetlistFile]:
+    """One deck a read, which runs by itself, and what it loads beside it.
+
+    Raises:
+        InputError: the dialect has no analyses, so that nothing could run.
+    """
+    words = design_dialect(dialect)
+    if not words.runs:
+        raise broken_rule(
+            f"a deck needs a simulator; {dialect} has none", dialect, "Write a design instead."
+        )
+    models: dict[str, str] = {}
+    for k, read in enumerate(reads):
+        if read is None:
+            continue
+        text = write(read.crossbar, read.V_in, read.V_out, dialect=dialect)
+        yield NetlistFile(dialect=dialect, file=f"deck_{k}{words.suffix}", kind="deck", text=text)
+        if words.forms[0] == "verilog_a" and not read.crossbar.device.linear:
+            model = mem_model(read.crossbar.device, "verilog_a")
+            models[f"{model}.va"] = module(read.crossbar.device, model)
+    for file, text in models.items():
+        yield NetlistFile(dialect=dialect, file=file, kind="device model", text=text)
+
+
+def write_netlists(files: Iterable[NetlistFile], folder: Path) -> list[dict[str, Any]]:
     """Write what `netlists` gives, a sub-folder a dialect.
 
     Returns:
-        One record a file for the manifest.
+        One record a file for the manifest, its name relative to the folder.
 
     Raises:
         NetlistError: as `netlists`.
     """
     records = []
-    for netlist in netlists(mapped, x, names=names, wires=wires, form=form, name=name):
+    for netlist in files:
         path = folder / netlist.dialect / netlist.file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(netlist.text, encoding="utf-8")
         records.append(
             {
-                "file": f"{folder.name}/{netlist.dialect}/{netlist.file}",
+                "file": f"{netlist.dialect}/{netlist.file}",
                 "dialect": netlist.dialect,
                 "kind": netlist.kind,
                 **(_described(netlist.design, netlist.dialect) if netlist.design else {}),
@@ -121,24 +182,25 @@ def write_netlists(
     return records
 
 
-def _own_form(dialect: str, form: str) -> str:
+def _form_of(dialect: str, form: str) -> str:
     """The form that a dialect writes when one is asked for."""
     return {("vacask", "subcircuit"): "verilog_a"}.get(
         (dialect, form), "resistor" if dialect == "cdl" else form
     )
 
 
-def refuse_form(names: Sequence[str], form: str, array: Crossbar) -> None:
+def refuse_form(names: Sequence[str], form: str, models: Iterable[Device]) -> None:
     """Say before any work which dialects cannot write the form."""
     if form not in FORMS:
         raise broken_rule(f"`form` must be one of {list(FORMS)}", repr(form), "Use one of them.")
-    lacking = [n for n in names if _own_form(n, form) not in design_dialect(n).forms]
-    if lacking and not isinstance(array.device, Ohmic):
+    lacking = [n for n in names if _form_of(n, form) not in design_dialect(n).forms]
+    if lacking and not all(isinstance(device, Ohmic) for device in models):
         able = [n for n in dialects() if n not in lacking]
         raise broken_rule(
-            f"every dialect must know devices as {form!r}", f"{', '.join(lacking)}, which do not",
+            f"every dialect must know devices as {form!r}",
+            f"{', '.join(lacking)}, which do not",
             f"Choose among {', '.join(able)} (--dialect), or another form.",
-        )  # fmt: skip
+        )
 
 
 def _described(it: Design, dialect: str) -> dict[str, Any]:

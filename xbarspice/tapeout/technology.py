@@ -72,6 +72,9 @@ class Technology(_Part):
     name: str
     dbu: float = Field(default=0.001, gt=0, description="um")
     pitch: float = Field(gt=0, description="um")
+    spacing: float | None = Field(
+        default=None, gt=0, description="um between the outlines of two arrays; none: one pitch"
+    )
     word_line: Line
     bit_line: Line
     device: DevicePart
@@ -90,15 +93,24 @@ class Technology(_Part):
             raise ValueError("the cuts of via must fit into pad.size without touching")
         if self.pad.lead <= self.pitch / 2:
             raise ValueError("pad.lead must exceed half the pitch")
+        closest = self.pitch - min(self.word_line.width, self.bit_line.width, self.pad.size)
+        if self.array_spacing < closest:
+            raise ValueError(f"spacing must not be below {closest:g} um, the gap of lines and pads")
         for name, value in self._lengths().items():
             steps = value / (2 * self.dbu)
             if abs(steps - round(steps)) > 1e-6:
                 raise ValueError(f"{name} must be a multiple of {2 * self.dbu:g} um")
         return self
 
+    @property
+    def array_spacing(self) -> float:
+        """Distance between the outlines of two arrays, um; lines in an array are never closer."""
+        return self.pitch if self.spacing is None else self.spacing
+
     def _lengths(self) -> dict[str, float]:
         return {
-            "pitch": self.pitch, "word_line.width": self.word_line.width,
+            "pitch": self.pitch, "spacing": self.array_spacing,
+            "word_line.width": self.word_line.width,
             "bit_line.width": self.bit_line.width, "device.size": self.device.size,
             "pad.size": self.pad.size, "pad.lead": self.pad.lead, "via.size": self.via.size,
             "via.pitch": self.via.pitch,

@@ -1,7 +1,7 @@
 * xbarspice test bench of half_moons, hspice dialect: 2 vectors
 * config of the design: 9039f992b4e4213ef126a97054d75f87c5cca8cc1f0b0cc5d5549e18c4b8c17d
 * readings: the current into the + terminal of Vws_6 to Vws_7, A
-.include "network.sp"
+.include "array.sp"
 Xdut WL<0> WL<1> WL<2> WL<3> WL<4> WL<5> WL<6> WL<7> BL<0> BL<1> BL<2> BL<3> BL<4> BL<5> BL<6>
 + BL<7> half_moons
 .param p_Vin_0=0.0

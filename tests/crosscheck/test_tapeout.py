@@ -1,0 +1,110 @@
+"""A whole model taped out: the benches in the folder are run and compared with the model."""
+
+from __future__ import annotations
+
+import subprocess
+
+import numpy as np
+import torch
+
+import xbarspice as xb
+from tests import small_models
+from xbarspice.engines.ngspice import ngspice_info
+from xbarspice.tapeout import check_folder, load_technology, tapeout
+
+
+def printed(folder, bench):
+    """Columns that a bench prints, by name in small letters."""
+    done = subprocess.run(
+        [ngspice_info().path, "-n", "-b", bench],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    columns, names = {}, []
+    for line in done.stdout.splitlines():
+        words = line.split()
+        if words[:1] == ["Index"]:
+            names = words[1:]
+        elif words and words[0].isdigit() and len(words) == len(names) + 1:
+            for name, word in zip(names, words[1:], strict=True):
+                columns.setdefault(name, []).append(float(word))
+    return columns
+
+
+def read_by_ngspice(folder, k, crossbar):
+    """Currents into the sense sources of one read, A, (vectors, lines), and of which lines."""
+    columns = printed(folder, f"bench_{k}.cir")
+    kind = "vbs" if "vbs_0#branch" in columns else "vws"
+    lines = crossbar.cols if kind == "vbs" else crossbar.rows
+    names = [f"{kind}_{k}#branch" for k in range(lines) if f"{kind}_{k}#branch" in columns]
+    return kind, np.stack([columns[name] for name in names], axis=1)
+
+
+def runs_as_the_model(folder, record):
+    """Every bench gives what the nodal engine says of the deployment in the folder."""
+    circuit = xb.load(folder / "circuit/deployment.h5")
+    with np.load(folder / "circuit/drives.npz") as file:
+        volts = {n: file[f"volts_{k}"] for k, n in enumerate(file["names"].tolist())}
+    arrays = {array.name: array for array in xb.nn.arrays(circuit)}
+    benches = 0
+    for described in record["arrays"]:
+        array = arrays[described["array"]]
+        for k, tile in enumerate(array.tiles):
+            V_in, V_out = tile.drive(volts[tile.matrix][:, tile.group, slice(*tile.lines)])
+            answer = xb.solve(tile.crossbar, V_in, V_out, engine="nodal")
+            kind, currents = read_by_ngspice(
+                folder / described["folder"] / "netlists/ngspice", k, tile.crossbar
+            )
+            wanted = answer.I_out if kind == "vbs" else -answer.I_in
+            limit = 1e-9 * np.abs(wanted).max()
+            np.testing.assert_allclose(currents, wanted, rtol=0, atol=limit)
+            assert (tile.crossbar.R_driver, tile.crossbar.R_sense) == (3.25, 3.25)
+            benches += 1
+    return benches
+
+
+def test_a_whole_convolutional_network_is_taped_out_and_its_benches_run(tmp_path):
+    x = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    model = small_models.convolutions()
+    config = xb.ArrayConfig(tile_rows=32, tile_cols=32, device="sinh_tio2", R_wl=2.0)
+    circuit = xb.nn.convert(model, config, calibrate=x, fold_batchnorm=True)
+    y = model(x).argmax(dim=1).numpy()
+    names = ["ngspice", "cdl"]
+    record = tapeout(circuit, x, tmp_path, load_technology(), y=y, names=names, vectors=3)
+    assert record["passed"]
+    assert len(record["arrays"]) == record["arrays_of_model"] == len(xb.nn.arrays(circuit)) == 8
+    reads = {m["matrix"]: m["reads"] for layer in record["layers"] for m in layer["matrices"]}
+    assert reads == {"0": 4 * 36, "3": 4 * 16, "6": 4}
+    assert runs_as_the_model(tmp_path, record) == 8
+    assert check_folder(tmp_path).passed
+
+
+def test_a_folded_array_is_drawn_once_and_has_a_bench_a_read(tmp_path):
+    """Two layers on one array: one drawing and one plan; word lines are sensed by the second."""
+    torch.manual_seed(0)
+    layers = (torch.nn.Linear(2, 8), torch.nn.Sigmoid(), torch.nn.Linear(8, 1))
+    model = torch.nn.Sequential(*layers).double().eval()
+    x = torch.rand(5, 2, dtype=torch.float64)
+    config = xb.ArrayConfig(
+        layout="folded", tile_rows=8, tile_cols=8, device="sinh_tio2", R_driver=7.0, R_sense=9.0
+    )
+    circuit = xb.nn.convert(model, config, calibrate=x)
+    record = tapeout(circuit, x, tmp_path, load_technology(), names=["ngspice"])
+    assert record["passed"]
+    (array,) = record["arrays"]
+    assert array["shape"] == [8, 8]
+    assert len(array["reads"]) == 2
+    assert [p.name for p in (tmp_path / "arrays").iterdir()] == [array["folder"].split("/")[1]]
+    assert runs_as_the_model(tmp_path, record) == 2
+    tiles = [
+        tile["array"]
+        for layer in record["layers"]
+        for matrix in layer["matrices"]
+        for tile in matrix["tiles"]
+    ]
+    assert tiles == [array["array"]] * 2
+    assert record["effect_of_drawn_wires"]["largest_output_change"] > 0
+    assert check_folder(tmp_path).passed

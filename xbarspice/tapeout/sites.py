@@ -1,0 +1,152 @@
+"""Names of a model's arrays in a tapeout: cells, folders, and where each weight stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xbarspice.array import READ, Crossbar
+from xbarspice.errors import broken_rule
+from xbarspice.netlist.dialect import describe_device
+from xbarspice.netlist.hierarchy import g_hash, name_of, refuse_name
+from xbarspice.nn import PhysicalArray, arrays, crossbar_layers, tiles
+
+__all__ = ["ARRAYS", "WIRES", "Site", "described", "drawn_array", "layers_record", "sites"]
+
+ARRAYS = "arrays"
+"""Folder that holds a folder for every array."""
+WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
+_LONGEST = 40
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Site:
+    """One physical array in a tapeout.
+
+    Attributes:
+        array: the array.
+        cell: name of its cell in layout and netlists.
+        folder: of its files, relative to the tapeout; letters, digits and ``_`` only.
+    """
+
+    array: PhysicalArray
+    cell: str
+    folder: str
+
+    @property
+    def number(self) -> str:
+        """Its number in the model, as its folder has it."""
+        return self.folder.rpartition("/")[2].partition("_")[0]
+
+
+def drawn_array(array: PhysicalArray) -> Crossbar:
+    """An array with its pins where they are drawn: word lines left, bit lines at the bottom."""
+    config = array.tiles[0].config
+    return array.crossbar.replace(ends=READ, R_driver=config.R_driver, R_sense=config.R_sense)
+
+
+def sites(circuit: Any, name: str | None = None, only: Sequence[str] | None = None) -> list[Site]:
+    """The arrays of a converted model with their names in a tapeout.
+
+    Names of layers may hold any character, so a folder is the array's number and what its name has
+    of letters and digits. Numbers are those in the whole model, whatever is chosen.
+
+    Args:
+        circuit: a converted model.
+        name: of the design; None for one that follows from the content of all arrays.
+        only: names of the arrays that are wanted; None for all.
+
+    Raises:
+        InputError: nothing is on arrays, no array has that name, or the name breaks the rule of
+            `refuse_name`.
+    """
+    every = arrays(circuit)
+    if not every:
+        raise broken_rule(
+            "a model on arrays is needed", type(circuit).__name__, "Convert it: xb.nn.convert."
+        )
+    known = [array.name for array in every]
+    unknown = sorted(set(only or ()) - set(known))
+    if unknown or (only is not None and not only):
+        raise broken_rule(
+            "an array is chosen by its name in the model",
+            ", ".join(unknown) or "no name",
+            f"It has {', '.join(known[:8])}{' and others' if len(known) > 8 else ''}.",
+        )
+    if name is None:
+        name = name_of([drawn_array(array) for array in every])
+    refuse_name(name)
+    width = len(str(len(every) - 1))
+    refuse_name(f"{name}_a{'0' * width}")
+    return [
+        Site(
+            array=array,
+            cell=f"{name}_a{k:0{width}d}",
+            folder=f"{ARRAYS}/{f'{k:0{width}d}_{_slug(array.name)}'.strip('_')}",
+        )
+        for k, array in enumerate(every)
+        if only is None or array.name in only
+    ]
+
+
+def _slug(name: str) -> str:
+    """Letters and digits of a name, the last ones if it is long: there stands the tile."""
+    return re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")[-_LONGEST:].strip("_")
+
+
+def described(site: Site) -> dict[str, Any]:
+    """What the manifest says of an array."""
+    crossbar = site.array.crossbar
+    return {
+        "array": site.array.name,
+        "cell": site.cell,
+        "folder": site.folder,
+        "shape": [crossbar.rows, crossbar.cols],
+        "devices": int(np.count_nonzero(crossbar.G)),
+        "device": describe_device(crossbar),
+        "reads": [tile.name for tile in site.array.tiles],
+        "G_sha256": g_hash(crossbar),
+    }
+
+
+def layers_record(circuit: Any, count: dict[str, int]) -> list[dict[str, Any]]:
+    """From every layer on arrays to its matrices, their tiles and the arrays of these.
+
+    Args:
+        circuit: with the wires as drawn.
+        count: reads of every matrix that the inputs cause.
+    """
+    parts: dict[str, list[dict[str, Any]]] = {}
+    for tile in tiles(circuit):
+        parts.setdefault(tile.matrix, []).append(
+            {
+                "tile": tile.name,
+                "group": tile.group,
+                "row": tile.row,
+                "col": tile.col,
+                "lines": list(tile.lines),
+                "columns": list(tile.columns),
+                "array": tile.array,
+            }
+        )
+    return [
+        {
+            "layer": name,
+            "matrices": [
+                {
+                    "matrix": matrix.name,
+                    "V_read": matrix.config.V_read,
+                    "wires": {wire: getattr(matrix.config, wire) for wire in WIRES},
+                    "reads": count.get(matrix.name, 0),
+                    "tiles": parts[matrix.name],
+                }
+                for matrix in layer.matrices.values()
+            ],
+        }
+        for name, layer in crossbar_layers(circuit).items()
+        if layer.matrices
+    ]
