@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import xbarspice as xb
 from xbarspice.array import End, LineEnds
@@ -158,6 +159,36 @@ def test_gradients_equal_finite_differences(changes):
             flat[k] = value
             difference = (both[0] - both[1]) / (2 * step)
             assert abs(float(grad[k]) - difference) < 1e-6 * max(1, abs(difference)), (name, k)
+
+
+@pytest.mark.parametrize("changes", [{}, {"device": "sinh_tio2"}], ids=["ohmic", "sinh"])
+@pytest.mark.parametrize("layout", ["tiled", "folded"])
+def test_gradients_through_a_checkpoint_are_the_same(layout, changes):
+    """Checkpointing gives a backward pass its saved tensors once."""
+    adc = {"adc_bits": 12} if layout == "tiled" and not changes else {}  # array by array
+    circuit, x = circuit_of(None, points(), layout=layout, **changes, **adc), points(3)
+    circuit(x).sum().backward()
+    wanted = [p.grad.clone() for p in circuit.parameters()]
+    circuit.zero_grad()
+    checkpoint(circuit, x, use_reentrant=False).sum().backward()
+    assert all(torch.equal(p.grad, g) for p, g in zip(circuit.parameters(), wanted, strict=True))
+
+
+@pytest.mark.parametrize("layout", ["tiled", "folded"])
+def test_compiled_autocast_and_mapped_over(layout):
+    circuit, x = circuit_of(layout=layout), points()
+    with torch.no_grad():
+        wanted = circuit(x)
+        assert torch.equal(torch.compile(circuit)(x), wanted)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert torch.allclose(circuit(x.float()).double(), wanted, atol=1e-4)
+    weights = torch.stack([circuit[2].parameter("weight").detach()] * 2)
+
+    def with_weight(weight):
+        return torch.func.functional_call(circuit, {"2.weight": weight}, (x,))
+
+    with pytest.raises(xb.errors.XbarspiceError, match="vmap"):
+        torch.vmap(with_weight)(weights)
 
 
 def test_each_layer_feels_the_weights_of_the_other():

@@ -115,7 +115,8 @@ class _EffectiveMatrix(torch.autograd.Function):
         dR = _checked_resistances(ctx.crossbar, reduction, M, dR, wanted)
         by_R = [torch.tensor(d) if w else None for d, w in zip(dR, wanted, strict=True)]
         by_G = torch.from_numpy(dG).reshape(grads[0].shape)
-        return (None, *(only_once(g, *ctx.saved_tensors, *grads) for g in (*by_R, by_G)))
+        saved = ctx.saved_tensors  # checkpointing gives them once
+        return (None, *(only_once(g, *saved, *grads) for g in (*by_R, by_G)))
 
 
 def _checked_resistances(

@@ -117,7 +117,8 @@ class _Solve(torch.autograd.Function):
             ctx.state, I_out=given[0], I_in=given[1], V_wl=given[2], V_bl=given[3],
             I_device=given[4],
         )  # fmt: skip
-        dG, by_parameter = _device_gradients(ctx, by)
+        saved = ctx.saved_tensors  # checkpointing gives them once
+        dG, by_parameter = _device_gradients(ctx, saved, by)
         out = (
             dG,
             torch.from_numpy(by.V_in),
@@ -125,13 +126,13 @@ class _Solve(torch.autograd.Function):
             *(torch.tensor(getattr(by, name), dtype=torch.float64) for name in WIRES),
             *by_parameter,
         )
-        sources = (*ctx.saved_tensors, *grads)
+        sources = (*saved, *grads)
         wanted = zip(out, ctx.needs_input_grad[1:], strict=True)
         return (None, *(only_once(g, *sources) if w else None for g, w in wanted))
 
 
 def _device_gradients(
-    ctx: Any, by: adjoint.Gradients
+    ctx: Any, saved: tuple[Tensor, ...], by: adjoint.Gradients
 ) -> tuple[Tensor | None, tuple[Tensor | None, ...]]:
     """dL/dG and dL/dp: the adjoint device voltages times dI/dG and dI/dp of the model."""
     problem: _Problem = ctx.problem
@@ -143,7 +144,7 @@ def _device_gradients(
     with torch.enable_grad():
         G, *values = (
             t.detach().requires_grad_(w)
-            for t, w in zip((ctx.saved_tensors[0], *ctx.saved_tensors[7:]), wanted, strict=True)
+            for t, w in zip((saved[0], *saved[7:]), wanted, strict=True)
         )
         each = G[torch.tensor(problem.drive.array)]
         current = problem.model(tuple(values)).current(torch.from_numpy(ctx.state.V_device), each)
@@ -176,8 +177,9 @@ class _FirstOrder(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        grad = only_once(grads[0], *ctx.saved_tensors, *grads)
-        return (grad, *(None for _ in ctx.saved_tensors))
+        saved = ctx.saved_tensors
+        grad = only_once(grads[0], *saved, *grads)
+        return (grad, *(None for _ in saved))
 
 
 @between_graphs
