@@ -203,6 +203,28 @@ def test_each_layer_feels_the_weights_of_the_other():
         assert not torch.equal(circuit[0](x), before)
 
 
+def test_a_layer_feels_a_new_configuration_of_the_other():
+    circuit, x = circuit_of(), points()
+    with torch.no_grad():
+        before = circuit[0](x)
+        matrix = circuit[2].matrices["weight"]
+        matrix.config = replace(matrix.config, G_min=200e-6)
+        assert not torch.equal(circuit[0](x), before)
+
+
+def test_errors_on_one_matrix_alone():
+    """As a study of transfers asks for them: the other layer reads the array as wanted."""
+    circuit, x = circuit_of(variation=SPREAD), points()
+    circuit[2].matrices["weight"].config = replace(
+        circuit[2].matrices["weight"].config, variation=None
+    )
+    with torch.no_grad():
+        hidden, nominal = circuit[0](x), circuit[2](torch.ones(1, 8).double())
+        for _ in xb.nn.program_each(circuit, [1, 2]):
+            assert not torch.equal(circuit[0](x), hidden)
+            assert torch.equal(circuit[2](torch.ones(1, 8).double()), nominal)
+
+
 def test_copies_and_pickles_stand_alone_and_keep_the_array():
     circuit, x = circuit_of(None, points()), points()
     with torch.no_grad():

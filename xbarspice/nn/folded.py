@@ -66,6 +66,11 @@ class Folded:
         other = self.layers[1 - self.number]
         return other.parameter(KEY), other.parameter("bias")
 
+    def state(self) -> tuple[Any, ...]:
+        """What else of the other matrix the array depends on: its configuration and devices."""
+        other = self.layers[1 - self.number].matrices[KEY]
+        return other.config, id(other.conductances)
+
     def program(self, matrix: ArrayMatrix, placed: Programmed, *, training: bool) -> Programmed:
         """The array with both matrices on it, with errors where there are any."""
         held = [layer.matrices[KEY].conductances for layer in self.layers]

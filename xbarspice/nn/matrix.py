@@ -15,24 +15,14 @@ from xbarspice.errors import XbarspiceError, broken_rule
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn.converters import RangeRecord, quantise
 from xbarspice.nn.folded import Folded
+from xbarspice.nn.kept import KeptMap
 from xbarspice.nn.pairs import Programmed, combine_cells, ideal_differences, place
-from xbarspice.nn.scan import same_values
 from xbarspice.nn.through import Answer, Run, running
 from xbarspice.nn.tile import Tile
 from xbarspice.nn.tiled import Tiled
 from xbarspice.surrogate.torch_boundary import between_graphs, refuse_transforms
 
 __all__ = ["ArrayMatrix", "Product"]
-
-
-@dataclass(kw_only=True, eq=False)
-class _Kept:
-    """An effective matrix and what it belongs to: the parameters on its arrays, and the rest."""
-
-    sources: tuple[Tensor | None, ...]
-    config: ArrayConfig
-    state: tuple[Any, ...]
-    affine: tuple[Tensor, Tensor | None]
 
 
 @dataclass(eq=False)
@@ -65,7 +55,7 @@ class ArrayMatrix:
     ranges: RangeRecord = field(default_factory=RangeRecord)
     conductances: Tensor | None = None
     folded: Folded | None = None
-    _kept: _Kept | None = field(default=None, repr=False)
+    _kept: KeptMap | None = field(default=None, repr=False)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ArrayMatrix:
         memo[id(self)] = out = copy.copy(self)  # the configuration is frozen: it is shared
@@ -130,24 +120,27 @@ class ArrayMatrix:
         if wanted or (product.training and self.config.variation is not None):
             self._kept = None
             return self._reduced(product)
-        state = (self.transfer, id(self.conductances), product.weight.device, product.weight.dtype)
         kept = self._kept
-        if kept is None or not _same(kept, sources, self.config, state):
+        if kept is None or not kept.belongs_to(sources, self.config, self._state(product)):
             with torch.no_grad():
                 affine = self._reduced(product)
             kept = self.keep(product, affine)
         return kept.affine
 
-    def keep(self, product: Product, affine: tuple[Tensor, Tensor | None]) -> _Kept:
+    def keep(self, product: Product, affine: tuple[Tensor, Tensor | None]) -> KeptMap:
         """Keep the affine map that belongs to these weights and to what the arrays hold now."""
-        weight = product.weight
-        self._kept = _Kept(
+        self._kept = KeptMap(
             sources=tuple(None if t is None else t.detach().clone() for t in product.sources),
             config=self.config,
-            state=(self.transfer, id(self.conductances), weight.device, weight.dtype),
+            state=self._state(product),
             affine=affine,
         )
         return self._kept
+
+    def _state(self, product: Product) -> tuple[Any, ...]:
+        """What else the affine map depends on: the transfer, conductances, the other matrix."""
+        weight, held = product.weight, id(self.conductances)
+        return self.transfer, held, weight.device, weight.dtype, *self.layout.state()
 
     def _reduced(self, product: Product) -> tuple[Tensor, Tensor | None]:
         return self.reduce([product.programmed()])[0]
@@ -371,21 +364,6 @@ def _apply(x: Tensor, matrix: Tensor, offset: Tensor | None) -> Tensor:
     else:
         out = torch.bmm(x.transpose(0, 1), matrix).transpose(0, 1)
     return out if offset is None else out + offset.to(x.dtype)
-
-
-def _same(
-    kept: _Kept, sources: tuple[Tensor | None, ...], config: ArrayConfig, state: tuple[Any, ...]
-) -> bool:
-    """Whether a kept matrix belongs to these parameters: their values are compared.
-
-    A tensor's version does not count changes through `.data` or a NumPy view.
-    """
-    if kept.config is not config or kept.state != state:
-        return False
-    return all(
-        (a is None and b is None) or (a is not None and b is not None and same_values(a, b))
-        for a, b in zip(kept.sources, sources, strict=True)
-    )
 
 
 class _NoGradient(torch.autograd.Function):

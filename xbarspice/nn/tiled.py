@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -33,6 +33,10 @@ class Tiled:
 
     def sources(self) -> tuple[Tensor | None, ...]:
         """Parameters of other layers that stand on the same arrays: none."""
+        return ()
+
+    def state(self) -> tuple[Any, ...]:
+        """What else of other matrices the arrays depend on: nothing."""
         return ()
 
     def program(self, matrix: ArrayMatrix, placed: Programmed, *, training: bool) -> Programmed:

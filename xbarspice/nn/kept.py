@@ -1,0 +1,45 @@
+"""The affine map of linear arrays, kept while what it belongs to stays the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xbarspice.mapping import ArrayConfig
+
+__all__ = ["KeptMap"]
+
+
+@dataclass(kw_only=True, eq=False)
+class KeptMap:
+    """An affine map and what it belongs to.
+
+    Attributes:
+        sources: copies of all parameters that stand on its arrays.
+        config: how they stand there.
+        state: whatever else the map depends on.
+        affine: matrix (groups, inputs, outputs) and offset.
+    """
+
+    sources: tuple[Tensor | None, ...]
+    config: ArrayConfig
+    state: tuple[Any, ...]
+    affine: tuple[Tensor, Tensor | None]
+
+    def belongs_to(
+        self, sources: tuple[Tensor | None, ...], config: ArrayConfig, state: tuple[Any, ...]
+    ) -> bool:
+        """Whether it is the map of these parameters: their values are compared.
+
+        A tensor's version does not count changes through `.data` or a NumPy view.
+        """
+        if self.config is not config or self.state != state:
+            return False
+        return all(
+            (a is None and b is None)
+            or (a is not None and b is not None and a.shape == b.shape and torch.equal(a, b))
+            for a, b in zip(self.sources, sources, strict=True)
+        )
