@@ -18,7 +18,7 @@ ngspice:
 $(VENV)/.ready: pyproject.toml .ci/constraints.txt .ci/install-venv
 	@.ci/install-venv
 
-demo: setup ## run the main job: train, map, netlists, ngspice, cross-check; results in runs/demo
+demo: setup ## run the main job: train, map, netlists, ngspice, verify; results in runs/demo
 	@$(BIN)/xbarspice demo --out runs/demo
 
 reproduce: setup ## the paper's experiment with its confirmation in ngspice; resumable, about 30 minutes

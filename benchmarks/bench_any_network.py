@@ -24,7 +24,7 @@ from torch import nn
 
 import xbarspice as xb
 from benchmarks.bench_training import processor, table
-from xbarspice.studies.campaign.solves import compare_item
+from xbarspice.verification.compare import compare_item
 from xbarspice.verification.tiles import dense_probes, tile_item
 
 Record = dict[str, object]

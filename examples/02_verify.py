@@ -1,43 +1,52 @@
-"""Verify a trained network: train, map to one 8x8 array, and let three engines answer.
+"""Verify a trained network: train, fold onto one 8x8 array, and let three engines answer.
 
     python examples/02_verify.py [epochs]
 
-Writes half_moons.npz and mapped.h5; `xbarspice verify mapped.h5` reports the same check.
+Writes net.h5 and points.npz; `xbarspice verify net.h5 --inputs points.npz` reports the same check.
 """
 
 import sys
-from pathlib import Path
 
-from xbarspice import store
-from xbarspice.config import DataConfig, TrainConfig
-from xbarspice.mapping import map_network
-from xbarspice.network import save
-from xbarspice.studies import train
-from xbarspice.studies.crosscheck import crosscheck
+import numpy as np
+import torch
+
+import xbarspice as xb
+from xbarspice.config import DataConfig
 from xbarspice.studies.data import half_moons
+from xbarspice.verification import Search
 
 epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 300
 
 split = half_moons(DataConfig())
-trained = train.fit(split, TrainConfig(epochs=epochs), seed=0)
-save(Path("half_moons.npz"), trained.network)
+x, y = torch.tensor(split.x_train), torch.tensor(split.y_train).double()[:, None]
+torch.manual_seed(0)
+model = torch.nn.Sequential(
+    torch.nn.Linear(2, 8), torch.nn.Sigmoid(), torch.nn.Linear(8, 1)
+).double()
+optimiser = torch.optim.Adam(model.parameters(), lr=0.1)
+for _ in range(epochs):
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(model(x), y)
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
 
-mapped = map_network(
-    trained.network, layout="folded", tile_rows=8, tile_cols=8, R_wl=1.0, R_bl=1.0,
-    device="sinh_tio2",
-)  # fmt: skip
-store.save_mapped(Path("mapped.h5"), mapped)
+config = xb.ArrayConfig(layout="folded", tile_rows=8, tile_cols=8, device="sinh_tio2")
+circuit = xb.nn.convert(model, config, calibrate=x)
+xb.save("net.h5", circuit)
+test = {"x": split.x_test[:40], "y": split.y_test[:40]}
+np.savez("points.npz", **test)
 
-check = crosscheck(
-    mapped, split.x_test[:40], split.y_test[:40], engines=("nodal", "surrogate"),
-    reference="ngspice",
-)  # fmt: skip
-for engine in check.engines:
-    worst = max(layer.worst for layer in engine.layers)
-    print(
-        f"{engine.engine:9s} accuracy {engine.accuracy:.3f}, other predictions than ngspice: "
-        f"{engine.disagreements}, largest current error {worst:.1e}"
-    )
-for gate in check.gates:
-    print(f"gate {gate.name}: {gate.value:.1e} (limit {gate.limit:g})")
-assert all(gate.passed for gate in check.gates)
+report = xb.verify(
+    circuit,
+    test["x"],
+    test["y"],
+    engines=("nodal", "surrogate"),
+    worst_case=Search(starts=4, steps=10, rounds=1),
+)
+for gate in report.gates:
+    print(f"{gate.name}: {gate.value:.1e} (limit {gate.limit:g})")
+for outcome in report.decisions:
+    print(f"through {outcome.through}: accuracy {outcome.accuracy:.3f}")
+for found in report.searches:
+    print(f"worst input by search ({found.target}): {found.value:.2g}")
+assert report.passed

@@ -3,23 +3,20 @@
     python examples/train_digits.py [epochs]
 
 First a plain network is trained; on the arrays it loses accuracy to the wires. Training goes on
-through the circuit, with an ordinary optimiser, and the result is cross-checked in ngspice.
+through the circuit, with an ordinary optimiser, and the result is verified in ngspice.
 """
 
 import sys
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import xbarspice as xb
-from xbarspice.mapping import calibrate_inputs, map_network
-from xbarspice.network import from_state_dict, save
-from xbarspice.studies.crosscheck import crosscheck
 
 epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 100
-arrays = {"tile_rows": 32, "tile_cols": 32, "R_wl": 2.0, "R_bl": 2.0}
+arrays = xb.ArrayConfig(tile_rows=32, tile_cols=32, R_wl=2.0, R_bl=2.0, bias="digital")
 
 
 def fit(model: torch.nn.Module, steps: int, rate: float) -> None:
@@ -46,24 +43,16 @@ plain = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.L
 plain = plain.double()
 fit(plain, 3 * epochs, 0.01)
 
-calibrated = calibrate_inputs(from_state_dict(plain.state_dict(), "relu"), x_train.numpy())
-scales = (1.0, 1.5 * calibrated[1])  # room for activations that grow
-model = xb.nn.convert(
-    plain,
-    {
-        "0": xb.nn.CrossbarConfig(x_scale=scales[0], **arrays),
-        "2": xb.nn.CrossbarConfig(x_scale=scales[1], bias="digital", **arrays),
-    },
-)
+model = xb.nn.convert(plain, arrays, calibrate=x_train)
+hidden = model[2].matrices["weight"]
+hidden.config = replace(hidden.config, x_scale=1.5 * hidden.config.x_scale)  # room to grow
 print(f"plain network: {accuracy(plain):.3f}; on the arrays: {accuracy(model):.3f}")
 fit(model, epochs, 0.003)
 print(f"trained through the arrays: {accuracy(model):.3f}")
 
-network = from_state_dict(model.state_dict(), "relu")
-save(Path("digits.npz"), network)
-print(f"xbarspice verify digits.npz --set mapping.x_scale={list(scales)}")
-mapped = map_network(network, x_scale=scales, **arrays)
-check = crosscheck(mapped, x_test[:5].numpy(), y_test[:5].numpy(), engines=("surrogate",))
-for gate in check.gates:
-    print(gate)
-assert all(gate.passed for gate in check.gates)
+report = xb.verify(model, x_test[:5], y_test[:5].numpy())
+for gate in report.gates:
+    print(f"{gate.value:9.2g} <= {gate.limit:.0e}  {gate.name}")
+print("verified" if report.passed else "FAIL", "see", report.save("verified"))
+xb.save("digits.h5", model)  # the deployment that every command takes
+assert report.passed

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from xbarspice.deployment import load, save
     from xbarspice.mapping import ArrayConfig
     from xbarspice.surrogate.dissection import effective_matrix
-    from xbarspice.verification import verify
+    from xbarspice.verification import verify, verify_array
 
 __version__ = "0.1.0"
 
@@ -56,6 +56,7 @@ __all__ = [
     "studies",
     "variability",
     "verify",
+    "verify_array",
 ]
 
 _ON_FIRST_USE = {
@@ -63,6 +64,7 @@ _ON_FIRST_USE = {
     "load": ("xbarspice.deployment", "load"),
     "save": ("xbarspice.deployment", "save"),
     "verify": ("xbarspice.verification", "verify"),
+    "verify_array": ("xbarspice.verification", "verify_array"),
     "effective_matrix": ("xbarspice.surrogate.dissection", "effective_matrix"),
     **{name: (f"xbarspice.{name}", "") for name in ("mapping", "netlist", "nn", "studies")},
     "variability": ("xbarspice.variability", ""),

@@ -38,7 +38,7 @@ __all__ = [
     "CalibrationNote",
     "ConvertConfig",
     "DataConfig",
-    "GateConfig",
+    "Gates",
     "LayerSection",
     "MappingSection",
     "RunConfig",
@@ -250,23 +250,34 @@ class CalibrationNote(_Section):
         return out
 
 
-class GateConfig(_Section):
-    """What a cross-check must meet to pass; every value is a largest allowed one, None judges not.
+class Gates(_Section):
+    """What a verification must meet to pass; every value is a largest allowed one, None judges not.
 
-    Errors of currents are relative to the largest reference current of the layer.
+    Errors of currents are relative to the largest output current of the array by the reference.
     """
 
-    current: float = Field(default=1e-6, gt=0, description="worst error of an output current")
-    predictions: int = Field(default=0, ge=0, description="predictions that may differ")
-    rms: float | None = Field(default=None, gt=0, description="rms error of the output currents")
+    current: float = Field(
+        default=1e-6,
+        gt=0,
+        description="worst error of an output current beyond the error bounds of both engines",
+    )
+    rms: float | None = Field(
+        default=None, gt=0, description="rms error of an array's output currents, beyond the same"
+    )
     device: float | None = Field(
-        default=None, gt=0, description="worst device current over the layer's largest one"
+        default=None, gt=0, description="worst device current over the array's largest one"
     )
     kirchhoff: float | None = Field(
         default=None, gt=0, description="Kirchhoff residual over the largest current"
     )
+    decisions: int | None = Field(
+        default=0, ge=0, description="decisions of engine and reference that may differ"
+    )
+    output: float | None = Field(
+        default=None, gt=0, description="error of a model's output over the largest exact one"
+    )
     accuracy_loss: float | None = Field(
-        default=None, ge=0, le=1, description="accuracy of the software less that of an engine"
+        default=None, ge=0, le=1, description="accuracy with exact products less the circuit's"
     )
     ideal: float | None = Field(
         default=None, gt=0, description="worst output current of the ideal product V G, reference"
@@ -274,9 +285,14 @@ class GateConfig(_Section):
     drop: float | None = Field(
         default=None, gt=0, description="largest voltage lost in wires over the largest drive"
     )
-    energy: float | None = Field(default=None, gt=0, description="J, of the costliest inference")
+    energy: float | None = Field(
+        default=None, gt=0, description="J, of a model's inference on average, of an array's read"
+    )
     given: float | None = Field(
         default=1e-3, gt=0, description="worst error of the currents that came with an array"
+    )
+    beyond: int | None = Field(
+        default=None, ge=0, description="input values beyond the range of their matrix"
     )
     findings: int | None = Field(
         default=None, ge=0, description="findings of the detectors of common mistakes"
@@ -345,7 +361,7 @@ class RunConfig(_Section):
     convert: ConvertConfig = ConvertConfig()
     engines: tuple[str, ...] = ("nodal", "surrogate")
     reference: str = "ngspice"
-    gates: GateConfig = GateConfig()
+    gates: Gates = Gates()
     verify: VerifyConfig = VerifyConfig()
     sweep: SweepConfig = SweepConfig()
     variability: tuple[dict[str, Any], ...] = Field(

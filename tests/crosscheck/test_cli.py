@@ -37,17 +37,18 @@ def test_the_demo_leaves_a_whole_run_folder_and_passes(tmp_path):
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert record["passed"]
-    assert [e["engine"] for e in record["engines"]] == ["ngspice", "nodal", "surrogate"]
+    assert (record["reference"], record["engines"]) == ("ngspice", ["nodal", "surrogate"])
     assert all(gate["value"] <= gate["limit"] for gate in record["gates"])
     assert record["points"] == 40
-    expected = {"run.toml", "results.h5", "netlists", "report.html", "report.json", "report.md"}
+    assert [d["through"] for d in record["decisions"]] == ["surrogate", "ngspice"]
+    assert record["title"] == "Half moons on one 8x8 sinh_tio2 crossbar"
+    expected = {"run.toml", "net.h5", "netlists", "report.html", "report.json", "report.md"}
     assert expected <= {p.name for p in out.iterdir()}
-    stored = store.read_tree(out / "results.h5", "cross-check")
-    golden = stored["engines"]["ngspice"]["block0"]["currents"]
-    assert np.abs(golden).max() == pytest.approx(record["engines"][0]["layers"][0]["I_max"])
+    assert len(list((out / "netlists").iterdir())) == 2  # one array, read twice
+    assert xb.nn.arrays(xb.load(out / "net.h5"))[0].crossbar.G.shape == (8, 8)
     assert list(tmp_path.iterdir()) == [out]
     again = call("demo", "--out", out, "--config", out / "run.toml", "--json")
-    assert json.loads(again.stdout)["engines"][0]["accuracy"] == record["engines"][0]["accuracy"]
+    assert json.loads(again.stdout)["decisions"] == record["decisions"]
 
 
 def test_the_steps_one_by_one(tmp_path):
@@ -67,7 +68,8 @@ def test_the_steps_one_by_one(tmp_path):
         np.testing.assert_allclose(answer["logits"], found["ngspice"]["logits"], atol=1e-6)
         assert answer["accuracy"] == found["ngspice"]["accuracy"]
     assert found["ngspice"]["accuracy"] == pytest.approx(trained["accuracy_test"], abs=0.1)
-    record = step("verify", "m.h5", "--inputs", "p.npz", "--out", "v")
+    step("map", "n.npz", "--inputs", "p.npz", "--out", "net.h5", "--set", "mapping.tile_rows=8")
+    record = step("verify", "net.h5", "--inputs", "p.npz", "--out", "v")
     assert record["passed"]
     assert (tmp_path / "v/report.html").stat().st_size > 10_000
 
@@ -75,13 +77,14 @@ def test_the_steps_one_by_one(tmp_path):
 def test_verify_takes_a_state_dict_of_any_size(tmp_path):
     model = torch.nn.Sequential(torch.nn.Linear(5, 9), torch.nn.ReLU(), torch.nn.Linear(9, 3))
     torch.save(model.state_dict(), tmp_path / "m.pt")
-    options = ["--set", "mapping.layout=tiled", "--set", "mapping.tile_rows=4"]
-    done = call("verify", "m.pt", "--activation", "relu", "--random", 6, "--json", *options,
-                cwd=tmp_path)  # fmt: skip
+    done = call("verify", "m.pt", "--activation", "relu", "--random", 6, "--json",
+                "--set", "mapping.tile_rows=4", cwd=tmp_path)  # fmt: skip
     record = json.loads(done.stdout)
     assert done.returncode == 0, done.stderr
-    assert len(record["arrays"]) > 2
-    assert record["engines"][0]["accuracy"] is None
+    assert record["sample"]["tiles"] > 2
+    assert record["points"] == 6
+    assert record["decisions"][0]["accuracy"] is None
+    assert "6 of the inputs are random." in record["notes"]
 
 
 def test_a_failed_gate_is_exit_status_1_and_keeps_the_report(tmp_path, network):
@@ -189,33 +192,51 @@ def test_verify_judges_an_array_and_explains_its_currents(tmp_path):
     I_out = xb.solve(right, V, engine="nodal").I_out
     np.savez(tmp_path / "a.npz", G=G, **wires, R_driver=90.0, R_sense=0.0, device="sinh_tio2",
              V_in=V, I_out=I_out)  # fmt: skip
-    done = call("verify", "a.npz", "--engine", "surrogate", "--worst-case", "--out", "v", "--json",
-                "--set", "verify.steps=3", "--set", "verify.rounds=1", cwd=tmp_path)  # fmt: skip
-    record = json.loads(done.stdout)
-    assert done.returncode == 1, done.stderr
-    assert [e["engine"] for e in record["engines"]] == ["ngspice", "surrogate"]
-    assert [f["kind"] for f in record["findings"]] == ["driver resistance on the wrong side"]
-    assert [g["name"] for g in record["gates"] if not g["passed"]] == [
-        "currents that came with the array"
-    ]
-    assert record["origins"] == ["file"] * 4 + ["worst: ideal product", "worst: engines"]
-    assert record["engines"][1]["layers"][0]["worst"] < 1e-9
-    assert "driver resistance on the wrong side" in (tmp_path / "v/junit.xml").read_text()
-    assert (tmp_path / "v/array.h5").is_file()
-
-
-def test_verify_with_chosen_engines_and_test_set(tmp_path, network):
-    networks.save(tmp_path / "n.npz", network)
-    done = call("verify", "n.npz", "--engine", "surrogate", "--engine", "pyspice", "--reference",
-                "nodal", "--test-set", "--random", 3, "--set", "data.test=20", "--json",
+    done = call("verify", "a.npz", "--engine", "surrogate", "--out", "v", "--json", "--random", 2,
                 cwd=tmp_path)  # fmt: skip
     record = json.loads(done.stdout)
+    assert done.returncode == 1, done.stderr
+    assert [e["engine"] for e in record["engines"]] == ["surrogate"]
+    assert record["reference"] == "ngspice"
+    assert [f["kind"] for f in record["findings"]] == ["driver resistance on the wrong side"]
+    assert [g["name"] for g in record["gates"] if not g["passed"]] == [
+        "given currents against ngspice"
+    ]
+    assert (record["vectors"], record["probes"]) == (6, 1)
+    assert record["engines"][0]["worst"] < 1e-9
+    assert "driver resistance on the wrong side" in (tmp_path / "v/junit.xml").read_text()
+    assert (tmp_path / "v/array.h5").is_file()
+    said = call("verify", "a.npz", "--engine", "surrogate", "--out", "v", cwd=tmp_path)
+    assert "given currents against ngspice: 0." in said.stdout
+    assert "FAIL" in said.stdout
+    for option in ("--worst-case", "--corners", "--nodes"):
+        done = call("verify", "a.npz", option, "--out", "w", cwd=tmp_path)
+        assert done.returncode == 2
+        assert f"received {option}" in done.stderr
+
+
+def test_verify_searches_and_draws_inputs_of_a_model(tmp_path, network):
+    """By engines of choice: the points of the file, random ones after them, two that were found."""
+    networks.save(tmp_path / "n.npz", network)
+    x = np.random.default_rng(0).random((20, 2))
+    np.savez(tmp_path / "p.npz", x=x, y=np.arange(20) % 2)
+    done = call("verify", "n.npz", "--engine", "surrogate", "--engine", "pyspice", "--reference",
+                "nodal", "--inputs", "p.npz", "--random", 3, "--worst-case", "--nodes",
+                "--set", "verify.steps=2", "--set", "verify.rounds=1", "--set", "verify.starts=2",
+                "--out", "v", "--json", cwd=tmp_path)  # fmt: skip
+    record = json.loads(done.stdout)
     assert done.returncode == 0, done.stderr
-    assert [e["engine"] for e in record["engines"]] == ["nodal", "surrogate", "pyspice"]
-    assert record["origins"] == ["test set"] * 20 + ["random"] * 3
+    assert record["engines"] == ["surrogate", "pyspice"]
+    assert record["points"] == 23
+    assert [s["target"] for s in record["searches"]] == ["ideal", "engines"]
+    assert record["searches"][1]["value"] < 1e-6
     # the weights were never trained, and 20 labels show it
     assert [f["kind"] for f in record["findings"]] == ["labels at chance level"]
-    assert all(energy > 0 for energy in record["engines"][0]["energy"])
+    assert record["energy"] > 0
+    nodes = store.read_tree(tmp_path / "v/nodes.h5", "node voltages")
+    first = nodes["array0"]
+    assert first["pyspice"]["V_wl"].shape == first["reference"]["V_wl"].shape
+    assert all(c["device"]["error"] < 1e-6 for c in record["tiles"]["surrogate"])
     assert call("verify", cwd=tmp_path).returncode == 2
 
 

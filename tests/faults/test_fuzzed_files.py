@@ -22,12 +22,12 @@ from tests.helpers import small_network
 from xbarspice import config, devices, mapping, network, store
 from xbarspice.card import CalibrationCard
 from xbarspice.errors import XbarspiceError
+from xbarspice.network import read_inputs
 from xbarspice.studies.calibrate.die import read_die
 from xbarspice.studies.calibrate.readers import read_pulses, read_reads, read_sweeps
-from xbarspice.studies.verify.inputs import read_inputs
-from xbarspice.studies.verify.subject import load_array
 from xbarspice.surrogate import trust
 from xbarspice.tapeout import technology
+from xbarspice.verification.array_file import load_array
 
 DEFAULTS = config.RunConfig().array.arguments()
 

@@ -81,7 +81,7 @@ VERIFY = ("--engine", "surrogate", "--reference", "nodal", "--random", "3", "--o
         ("map", "n.npz", "--out", "OUT.h5"),
         ("netlist", "plain.h5", "--out", "OUT"),
         ("solve", "plain.h5"),
-        ("verify", "plain.h5", *VERIFY),
+        ("verify", "n.npz", *VERIFY),
         ("verify", "c.h5", *VERIFY),
         ("transfer", "plain.h5", "--transfers", "3"),
         ("campaign", "plain.h5", "--out", "OUT.h5", "--engine", "nodal", "--workers", "1"),
@@ -97,8 +97,8 @@ def test_the_record_names_the_card(folder, words):
 
 def test_the_page_of_a_cross_check_names_the_card_and_uses_it(folder):
     record = record_of(run(folder, "verify", "c.h5", *VERIFY))
-    assert record["arrays"][0]["R_wl"] == 9.0
-    assert record["arrays"][0]["device.b"] == 2.0
+    assert record["array"]["R_wl"] == 9.0
+    assert record["array"]["device_parameters"]["b"] == 2.0
     for name in ("report.html", "report.md", "junit.xml"):
         assert NAMED in (folder / "OUT" / name).read_text()
     shown = CliRunner().invoke(
@@ -172,15 +172,17 @@ def test_later_commands_use_and_name_the_card_of_the_mapped_network(kept):
     assert plain == steps.configuration(None, None)
 
 
-def test_a_run_folder_and_commands_carry_it_on(kept):
-    record = record_of(run(kept, "verify", "kept.h5", *VERIFY, card=None))
-    assert record["calibration"].startswith(NAMED)
-    assert record["calibration"].endswith("overridden by hand: array.R_wl")
-    assert [record["arrays"][0][k] for k in ("R_wl", "R_sense", "device.b")] == [3.0, 60.0, 2.0]
-    again = store.load_mapped(kept / "OUT" / "mapped.h5")
-    assert (again.card, again.overruled) == (CARD.to_toml(), ("array.R_wl",))
+def test_commands_carry_it_on(kept):
     named = record_of(run(kept, "solve", "kept.h5", "--set", "array.R_bl=2", card=None))
     assert "card " in named["calibration"]
+
+
+def test_a_model_is_verified_with_the_card(folder):
+    record = record_of(run(folder, "verify", "n.npz", *VERIFY, "--set", "array.R_wl=3"))
+    assert record["calibration"].startswith(NAMED)
+    assert record["calibration"].endswith("overridden by hand: array.R_wl")
+    said = record["config"]["array"]
+    assert [said["R_wl"], said["R_sense"], said["parameters"]["b"]] == [3.0, 60.0, 2.0]
 
 
 def test_the_same_card_is_taken_and_another_refused(kept):
@@ -188,12 +190,11 @@ def test_the_same_card_is_taken_and_another_refused(kept):
     assert record_of(same)["calibration"].endswith("overridden by hand: array.R_wl")
     other = CARD.model_copy(update={"title": "die 8"})
     (kept / "other.toml").write_text(other.to_toml())
-    for words in (("solve", "kept.h5"), ("verify", "kept.h5", *VERIFY)):
-        done = run(kept, *words, card="other.toml")
-        assert isinstance(done.exception, InputError)
-        assert "keeps the calibration card that it was mapped with" in str(done.exception)
-        assert "die 8" in str(done.exception)
-        assert "die 7" in str(done.exception)
+    done = run(kept, "solve", "kept.h5", card="other.toml")
+    assert isinstance(done.exception, InputError)
+    assert "keeps the calibration card that it was mapped with" in str(done.exception)
+    assert "die 8" in str(done.exception)
+    assert "die 7" in str(done.exception)
 
 
 def test_a_fit_of_a_mapped_network_takes_its_card_on(kept):

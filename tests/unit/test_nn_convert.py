@@ -208,24 +208,75 @@ def test_hooks_move_with_their_layer():
 
 
 class Bypass(nn.Module):
-    def __init__(self, call):
+    """Its layer computes, and its weight is used ("calls", "uses") or only looked at."""
+
+    def __init__(self, how):
         super().__init__()
-        self.layer, self.other, self.call = nn.Linear(3, 3), nn.Linear(3, 3), call
+        self.layer, self.other, self.how = nn.Linear(3, 3), nn.Linear(3, 3), how
 
     def forward(self, x):
-        kind = self.layer.weight.dtype  # a harmless read of a layer that is called
-        x = self.layer(x) if self.call else functional.linear(x, self.layer.weight)
-        return self.other(x.to(kind))
+        kind, size = self.layer.weight.dtype, self.layer.weight.shape[0]  # no use of its values
+        h = self.layer(x) if "calls" in self.how else x
+        if "uses" in self.how:
+            h = h + functional.linear(x, self.layer.weight)
+        if "breaks" in self.how:
+            raise KeyError("layer")
+        return self.other(h.to(kind)[:, :size])
 
 
 def test_a_weight_that_is_used_past_its_arrays_raises():
-    """Reading the weight is allowed if the layer also computes; outside a forward it always is."""
-    circuit = xb.nn.convert(Bypass(call=True))
-    circuit(torch.rand(2, 3))
-    assert circuit.layer.weight.shape == (3, 3)
-    broken = xb.nn.convert(Bypass(call=False))
-    with pytest.raises(xb.errors.XbarspiceError, match="reads weight of `layer`"):
-        broken(torch.rand(2, 3))
+    """Also if the layer computes as well; what is asked of a weight's type or shape is no use."""
+    circuit = xb.nn.convert(Bypass("calls"))
+    circuit(torch.rand(2, 3)).sum().backward()
+    assert circuit.layer.weight.grad.abs().sum() > 0
+    assert circuit.layer.use.reads == ()
+    for how, said in (
+        ("uses", "uses weight of `layer` itself and never calls"),
+        ("calls, uses", "uses weight of `layer` itself beside calling"),
+    ):
+        broken = xb.nn.convert(Bypass(how))
+        with pytest.raises(xb.errors.XbarspiceError, match=said):
+            broken(torch.rand(2, 3))
+
+
+def test_outside_a_forward_a_weight_is_an_ordinary_parameter():
+    """Penalties, optimisers and state_dict use it freely, also after a forward that failed."""
+    circuit = xb.nn.convert(Bypass("calls, breaks"))
+    with pytest.raises(KeyError):
+        circuit(torch.rand(2, 3))
+    assert type(circuit.layer.weight) is nn.Parameter
+    (circuit.layer.weight**2).sum().backward()
+    torch.optim.SGD(circuit.parameters(), 0.1).step()
+    circuit.load_state_dict(circuit.state_dict())
+    assert circuit.layer.use.reads == ()
+
+
+class ByName(nn.Module):
+    """Takes tensors by name, one in a dictionary, and returns decisions beside scores."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 4)
+
+    def forward(self, x, *, extra, mask=None):
+        z = self.layer(x + extra["shift"])
+        return {"scores": z if mask is None else z * mask, "classes": z.argmax(dim=1)}
+
+
+def test_a_model_called_by_name_is_calibrated_and_verified():
+    torch.manual_seed(0)
+    x, extra = torch.rand(5, 3), {"shift": torch.rand(5, 3)}
+    for inputs in ({"x": x, "extra": extra}, ((x,), {"extra": extra, "mask": torch.ones(4)})):
+        circuit = xb.nn.convert(ByName(), calibrate=inputs)
+        assert xb.nn.coverage(circuit).measured
+        report = xb.verify(circuit, inputs, reference="nodal")
+        assert report.passed
+        assert report.points == 5
+        assert report.imported.outputs == 5 * 4 + 5
+    with pytest.raises(xb.errors.InputError, match=r"passed by position.*extra="):
+        xb.save("unused.h5", circuit)
+    with pytest.raises(xb.errors.InputError, match="finite"):
+        xb.verify(circuit, {"x": x / 0, "extra": extra}, reference="nodal")
 
 
 def test_nothing_on_arrays_is_an_error():
@@ -530,3 +581,15 @@ def test_a_layer_type_of_a_user_is_registered():
     assert_equal(circuit(data(4, 3)), model(data(4, 3)))
     with pytest.raises(xb.errors.InputError, match="subclass of CrossbarLayer"):
         xb.nn.register(Gain)(nn.Linear)
+
+
+def test_a_graph_in_which_nothing_was_folded_is_judged_in_double():
+    """The names of an exported graph's weights differ; its values do not."""
+    plain = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).eval()
+    normed = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)).eval()
+    for model, limit in ((plain, 1e-9), (normed, 1e-5)):
+        graph = torch.export.export(model, (torch.rand(5, 3),)).module()
+        circuit = xb.nn.convert(graph, calibrate=torch.rand(5, 3), fold_batchnorm=True)
+        report = xb.verify(circuit, torch.rand(5, 3), reference="nodal")
+        assert report.imported.limit == limit
+        assert report.imported.passed

@@ -27,8 +27,9 @@ from xbarspice import network as networks
 from xbarspice import store
 from xbarspice.cli import settings, steps
 from xbarspice.cli.app import app
-from xbarspice.config import MappingConfig, RunConfig
+from xbarspice.config import RunConfig
 from xbarspice.errors import InputError
+from xbarspice.importers.perceptron import perceptron_module
 from xbarspice.mapping import map_network, mapping_settings, with_range
 from xbarspice.nn import crossbar_layers
 from xbarspice.nn.origin import weights_hash
@@ -50,6 +51,7 @@ SPECIAL: dict[str, Any] = {
     "reference": '"nodal"',
     "variability": '[{name = "relative_noise", sigma = 0.02}]',
     "gates.accuracy_loss": 0.25,
+    "gates.beyond": 5,
     "gates.findings": 7,
     "verify.low": -0.5,
     "verify.high": 2.0,
@@ -123,6 +125,8 @@ def digest(value: Any) -> Any:
         return str(value.bit_generator.state)
     if isinstance(value, (str, int, float, bool, type(None), np.generic)):
         return repr(value)
+    if isinstance(value, torch.Tensor):
+        return digest(value.detach().numpy())
     if isinstance(value, nn.Module):
         arrays = [m for k in crossbar_layers(value).values() for m in k.matrices.values()]
         return [(m.name, repr(m.config), m.transfer) for m in arrays], weights_hash(value)
@@ -139,33 +143,18 @@ def _fake_fit(*_: Any, **__: Any) -> Any:
     return SimpleNamespace(network=small_network())
 
 
-def _fake_record() -> dict[str, Any]:
-    return {"target": "ideal", "value": 0.0}
-
-
-def _fake_worst(mapped: Any, *_: Any, **__: Any) -> Any:
-    return SimpleNamespace(x=np.full(mapped.network.sizes[0], 0.25), record=_fake_record)
-
-
-CHECK: dict[str, Any] = {
-    "xbarspice.studies.verify.worst.worst_of_ideal": _fake_worst,
-    "xbarspice.studies.verify.worst.worst_between_engines": _fake_worst,
-    "xbarspice.studies.crosscheck.crosscheck": lambda *_, **__: SimpleNamespace(gates=()),
-    "xbarspice.cli.verify._after": lambda *_: [],
-    "xbarspice.cli.verify._beyond": lambda *_: [],
-    "xbarspice.cli.verify._trust": STOP,
-}
 SEAMS: dict[str, dict[str, Any]] = {
     "train": {"xbarspice.studies.train.fit": STOP},
     "map": {"xbarspice.store.save_mapped": STOP},
     "netlist": {"xbarspice.cli.steps.infer": STOP},
     "solve": {"xbarspice.studies.inference.infer": STOP},
     "verify": {
-        **CHECK,
-        "xbarspice.studies.verify.sweep.sweep": lambda *_, **__: None,
+        "xbarspice.verification.verify": STOP,
+        "xbarspice.verification.array.verify_array": STOP,
+        "xbarspice.studies.trust_sweep.sweep": lambda *_, **__: None,
         "xbarspice.cli.screens.trust_map": STOP,
     },
-    "demo": {"xbarspice.studies.train.fit": _fake_fit, **CHECK},
+    "demo": {"xbarspice.studies.train.fit": _fake_fit, "xbarspice.verification.verify": STOP},
     "campaign": {"xbarspice.studies.campaign.run": STOP},
     "transfer": {"xbarspice.transfer.transfer": STOP},
     "tapeout": {"xbarspice.tapeout.flow.tapeout": STOP},
@@ -198,9 +187,8 @@ CALLS: list[tuple[str, ...]] = [
     ("transfer", "d.h5", *FILE, "--engine", "ideal", "--layers", "2"),
     ("program", "m.h5", "--device", "o921c_4k", "--set", "mapping.G_max=301e-6"),
     ("program", "n.npz", "--config", "writable.toml"),
-    ("verify", "m.h5", *RANDOM),
-    ("verify", "n.npz", *FILE, "--engine", "surrogate", "--reference", "nodal"),
-    ("verify", "m.h5", "--test-set", "--worst-case"),
+    ("verify", "n.npz", *RANDOM),
+    ("verify", "n.npz", *FILE, "--engine", "surrogate", "--reference", "nodal", "--worst-case"),
     ("verify", "a.npz", *RANDOM),
     ("verify", "c.h5", *RANDOM),
     ("verify", "--map"),
@@ -324,7 +312,7 @@ def invoke(folder, *words):
     return done.output
 
 
-@pytest.mark.parametrize("command", ["solve", "netlist", "verify", "campaign"])
+@pytest.mark.parametrize("command", ["solve", "netlist", "campaign"])
 @pytest.mark.parametrize("road", ["--set", "--config"])
 def test_another_mapping_of_a_mapped_network_is_refused_by_name(files, tmp_path, command, road):
     word = "mapping.V_read=0.1"
@@ -340,7 +328,7 @@ def test_another_mapping_of_a_mapped_network_is_refused_by_name(files, tmp_path,
 def test_the_mapping_that_a_network_has_is_taken(files):
     """As `--config` of the run that mapped it states it; and a tile larger than needed."""
     network = store.load_mapped(files / "m.h5")
-    for values in (mapping_settings(network), MappingConfig().model_dump(), {"tile_rows": 64}):
+    for values in ({"layout": "folded"}, {"tile_rows": 64}):
         run = RunConfig.from_mapping({"mapping": values})
         settings.refuse_other_mapping(network, run, "m.h5")
         assert settings.solved(run, ("mapping",), network)["mapping"]["layout"] == "folded"
@@ -357,22 +345,28 @@ def test_wires_of_a_mapped_network_are_solved_and_said(files, tmp_path):
     assert "100000" in (out / "layer0_block0.cir").read_text()
 
 
-def test_run_toml_of_a_mapped_network_says_what_the_file_holds(files, tmp_path):
+def test_run_toml_of_a_deployment_says_what_the_file_holds(files, tmp_path):
     """Not the defaults: wires, device parameters, range and tiles of the file."""
     device = xb.devices.SinhTiO2(b=1.75)
-    network = map_network(small_network(), layout="tiled", tile_rows=2, tile_cols=4, R_wl=7.0,
-                          device=device, G_max=400e-6, V_read=0.15)  # fmt: skip
-    store.save_mapped(tmp_path / "t.h5", network)
+    config = xb.ArrayConfig(tile_rows=2, tile_cols=4, R_wl=7.0, device=device, G_max=400e-6,
+                            V_read=0.15)  # fmt: skip
+    x = np.load(files / "p.npz")["x"]
+    circuit = xb.nn.convert(perceptron_module(small_network()), config, calibrate=torch.tensor(x))
+    xb.save(tmp_path / "t.h5", circuit)
     record = invoke(tmp_path, "verify", "t.h5", "--engine", "surrogate", "--reference", "nodal",
-                    "--random", "2", "--out", str(tmp_path / "v"))  # fmt: skip
+                    "--inputs", str(files / "p.npz"), "--out", str(tmp_path / "v"))  # fmt: skip
     assert "PASS" in record
     said = tomllib.loads((tmp_path / "v/run.toml").read_text())
     assert said["array"] == {"R_wl": 7.0, "R_bl": 1.0, "R_driver": 0.0, "R_sense": 0.0,
                              "device": "sinh_tio2", "parameters": {"b": 1.75}}  # fmt: skip
     assert said["mapping"]["layout"] == "tiled"
     assert (said["mapping"]["G_max"], said["mapping"]["V_read"]) == (400e-6, 0.15)
-    again = map_network(small_network(), **MappingConfig(**said["mapping"]).model_dump())
-    assert [a.G.tolist() for a in again.arrays] == [a.G.tolist() for a in network.arrays]
+    assert (said["mapping"]["tile_rows"], said["mapping"]["tile_cols"]) == (2, 4)
+
+
+def test_an_old_mapped_network_is_refused_with_the_command_that_renews_it(files):
+    said = invoke(files, "verify", "m.h5", "--inputs", "p.npz")
+    assert "xbarspice map" in said
 
 
 def test_parameters_alone_go_over_the_device_of_the_file(files):

@@ -15,7 +15,7 @@ from xbarspice import nn
 from xbarspice.config import SweepConfig
 from xbarspice.errors import InputError, TrustWarning
 from xbarspice.importers.perceptron import perceptron_module
-from xbarspice.studies.verify.sweep import journal_of, sweep
+from xbarspice.studies.trust_sweep import journal_of, sweep
 from xbarspice.surrogate import trust
 from xbarspice.surrogate.levels import IdealEngine
 from xbarspice.transfer import transfer

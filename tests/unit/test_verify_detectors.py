@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
+import copy
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import xbarspice as xb
-from tests.helpers import small_network
-from xbarspice.mapping import map_network
-from xbarspice.network import Network
-from xbarspice.studies.verify.current_detectors import CurrentEvidence, current_findings
-from xbarspice.studies.verify.detectors import (
+from xbarspice.verification.current_detectors import CurrentEvidence, current_findings
+from xbarspice.verification.weight_detectors import (
     chance_labels,
-    decoded_weights,
     magnitude_findings,
-    network_findings,
     saturated_range,
 )
 
@@ -93,82 +90,90 @@ def test_currents_that_no_mistake_explains_have_no_finding():
     assert findings(answer(array(other))) == []
 
 
-SQUARE = Network(
-    W=(RNG.standard_normal((5, 5)), RNG.standard_normal((5, 4))),
-    b=(RNG.standard_normal(5), np.zeros(4)),
-)
-"""Weights of a continuous spread, one layer square and one not."""
+MODEL = nn.Sequential(nn.Linear(12, 6), nn.Tanh(), nn.Linear(6, 6)).double()
+X = torch.rand(5, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-def mapped(network=SQUARE, **changes):
-    return map_network(network, device="ohmic", **changes)
+def converted(**changes):
+    """A model with weights of a continuous spread; its second matrix is square."""
+    torch.manual_seed(4)
+    model = copy.deepcopy(MODEL)
+    for layer in (model[0], model[2]):
+        nn.init.normal_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    config = {"device": "ohmic", "bias": "digital"} | changes
+    return xb.nn.convert(model, xb.ArrayConfig(**config), calibrate=X)
 
 
-def pretend(physical, network):
-    """Arrays made for one network, said to be those of another."""
-    return dataclasses.replace(physical, network=network)
+def seen(circuit):
+    """Kinds and places of all findings of a circuit."""
+    report = xb.verify(circuit, X, reference="nodal", whole=0)
+    return [(f.kind, f.where) for f in report.findings]
 
 
-def kinds(found):
-    return [(f.kind, f.where) for f in found]
+def holding(change):
+    """A circuit whose second array holds something else than its weights say."""
+    circuit = converted()
+    G = xb.nn.arrays(circuit)[1].crossbar.G
+    xb.nn.put_conductances(circuit, {"2[0,0,0]": change(G)})
+    return circuit
 
 
-def test_a_right_mapping_has_no_finding():
-    for layout in ("tiled", "folded"):
-        network = small_network() if layout == "folded" else SQUARE
-        good = mapped(network, layout=layout, tile_rows=8, tile_cols=8)
-        for k, W in enumerate(network.W):
-            np.testing.assert_allclose(decoded_weights(good, k), W, atol=1e-12)
-        assert network_findings(good) == []
+def pairs(G, values):
+    """Pairs with these differences about the mean conductance of each pair."""
+    mean = (G[:, 0::2] + G[:, 1::2]) / 2
+    out = np.empty_like(G)
+    out[:, 0::2], out[:, 1::2] = mean + values / 2, mean - values / 2
+    return np.maximum(out, 0.0)
+
+
+def differences(G):
+    return G[:, 0::2] - G[:, 1::2]
+
+
+@pytest.mark.parametrize("layout", ["tiled", "folded"])
+def test_a_right_mapping_has_no_finding(layout):
+    if layout == "tiled":
+        assert seen(converted()) == []
+        return
+    model = nn.Sequential(nn.Linear(12, 6), nn.Sigmoid(), nn.Linear(6, 2)).double()
+    folded = xb.ArrayConfig(layout="folded", tile_rows=64, tile_cols=64)
+    assert seen(xb.nn.convert(model, folded, calibrate=X)) == []
 
 
 def test_programming_noise_is_no_mistake():
-    good = mapped()
     rng = np.random.default_rng(2)
-    noisy = good.with_conductances(
-        tuple(a.G * (1 + 0.05 * rng.standard_normal(a.G.shape)) for a in good.arrays)
-    )
-    assert network_findings(noisy) == []
+    assert seen(holding(lambda G: G * (1 + 0.05 * rng.standard_normal(G.shape)))) == []
 
 
-def test_transposed_weights():
-    """A square layer transposed, and a rectangular one read in column order."""
-    W = (SQUARE.W[0].T, SQUARE.W[1].T.reshape(5, 4))
-    found = network_findings(pretend(mapped(Network(W=W, b=SQUARE.b)), SQUARE))
-    assert kinds(found) == [("transposed weights", "layer 0"), ("transposed weights", "layer 1")]
-    assert "transpose of" in found[0].text
-    assert "column order" in found[1].text
+MISTAKES = {
+    "transposed": (lambda G: pairs(G, differences(G).T), "transposed weights"),
+    "pairs exchanged": (lambda G: pairs(G, -differences(G)), "swapped polarity"),
+    "another scale": (lambda G: pairs(G, 0.5 * differences(G)), "wrong scale"),
+    "a lost prefix": (lambda G: pairs(G, 1e-3 * differences(G)), "unit slip"),
+}
 
 
-def test_swapped_polarity():
-    good = mapped()
-    blocks = tuple(
-        dataclasses.replace(b, lines_out=b.lines_out[:, ::-1]) if b.layer == 0 else b
-        for b in good.blocks
-    )
-    found = network_findings(dataclasses.replace(good, blocks=blocks))
-    assert kinds(found) == [("swapped polarity", "layer 0")]
-
-
-def test_wrong_scale():
-    good = mapped()
-    wrong = dataclasses.replace(good.layers[0], w_scale=1.5 * good.layers[0].w_scale)
-    found = network_findings(dataclasses.replace(good, layers=(wrong, good.layers[1])))
-    assert kinds(found) == [("wrong scale", "layer 0")]
-    assert found[0].evidence["factor"] == pytest.approx(1.5)
-
-
-def test_a_lost_prefix_in_the_weights():
-    good = mapped()
-    wrong = dataclasses.replace(good.layers[0], w_scale=1e-3 * good.layers[0].w_scale)
-    found = network_findings(dataclasses.replace(good, layers=(wrong, good.layers[1])))
-    assert kinds(found) == [("unit slip", "layer 0")]
+@pytest.mark.parametrize("case", MISTAKES)
+def test_conductances_that_one_mistake_explains(case):
+    change, kind = MISTAKES[case]
+    assert seen(holding(change)) == [(kind, "2")]
 
 
 def test_microsiemens_for_siemens_shows_in_the_magnitudes():
     """Mapped with 100..500 for uS: the weights still decode, the magnitude gives it away."""
-    found = network_findings(mapped(G_min=100.0, G_max=500.0))
-    assert kinds(found) == [("unit slip", "array 0"), ("unit slip", "array 1")]
+    found = seen(converted(G_min=100.0, G_max=500.0, R_wl=1e-4, R_bl=1e-4))
+    assert found == [("unit slip", "0"), ("unit slip", "2")]
+
+
+def test_voltages_beyond_the_range_of_the_device_are_said():
+    circuit = converted(device="cubic_al2o3_tio2", V_read=0.9)
+    report = xb.verify(circuit, X, reference="nodal", whole=0)
+    found = [f for f in report.findings if f.kind == "beyond the device's range"]
+    limit = xb.devices.get("cubic_al2o3_tio2").V_max
+    assert found[0].where == "0"
+    assert found[0].evidence == {"value": pytest.approx(0.9), "limit": limit}
+    assert limit < 0.9
 
 
 @pytest.mark.parametrize(
@@ -184,12 +189,13 @@ def test_unlikely_resistances_and_voltages(changes, volts, name):
     assert list(found.evidence) == [name]
 
 
-def test_saturated_range_of_a_network():
-    """Weights clipped at a quarter of the largest: many stand at G_max, nothing else is wrong."""
-    raw = np.random.default_rng(5).standard_normal((12, 6))
-    assert network_findings(mapped(Network(W=(raw,), b=(np.zeros(6),)))) == []
-    clipped = Network(W=(np.clip(raw, -0.5, 0.5),), b=(np.zeros(6),))
-    assert kinds(network_findings(mapped(clipped))) == [("saturated range", "array 0")]
+def test_saturated_range_of_a_circuit():
+    """Weights clipped before the conversion: many stand at G_max, nothing else is wrong."""
+    for scale in ("matrix", "output"):  # one weight of every scale stands there by design
+        circuit = converted(w_scale=scale)
+        with torch.no_grad():
+            circuit[0].weight.clamp_(-0.5, 0.5)
+        assert seen(circuit) == [("saturated range", "0")]
 
 
 def test_saturated_range_of_an_array():
@@ -207,18 +213,14 @@ def test_quantised_arrays_are_not_saturated():
 
 def test_labels_at_chance_level_are_a_finding_and_right_ones_are_not():
     rng = np.random.default_rng(0)
-    network = small_network()
-    x = rng.random((200, network.sizes[0]))
-    x = x[np.argsort(network.forward(x)[-1][:, 0])]
-    right = (np.arange(200) >= 100).astype(int)
-    shift = float(np.median(network.forward(x)[-1]))
-    centred = Network(W=network.W, b=(*network.b[:-1], network.b[-1] - shift))
-    decisions = centred.predict(centred.forward(x)[-1])
+    decisions = (np.arange(200) >= 100).astype(int)
+    right = decisions.copy()
+    right[:10] = 1 - right[:10]
     assert chance_labels(decisions, right) is None
     found = chance_labels(decisions, rng.permutation(right))
     assert found is not None
     assert found.kind == "labels at chance level"
-    assert found.evidence["low"] <= found.evidence["commonest_class"] == 0.5
+    assert found.evidence["low"] <= found.evidence["commonest_class"]
     assert chance_labels(decisions, 1 - right) is not None  # worse than chance
     assert chance_labels(decisions[:19], rng.permutation(right)[:19]) is None  # too few
     assert chance_labels(decisions, np.full(200, -1)) is None  # nobody knows

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 import traceback
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -255,35 +254,20 @@ def demo(
     seed: Seed = None,
     json: Json = False,
 ) -> None:
-    """The main job: train, map, write netlists, solve by three engines, cross-check, report."""
-    from xbarspice import network
-    from xbarspice.cli import steps
-    from xbarspice.studies import data
-    from xbarspice.studies import train as training
+    """The main job: train, put on one array, write netlists, verify by three engines, report."""
+    from xbarspice.cli import steps, verify_job
 
     steps.need("matplotlib", "jinja2")
-    reads = ("seed", "data", "train", "mapping", "array", *verify.JUDGED, "engines", "reference")
     run = steps.configuration(
-        config, settings, steps.DEMO, reads=reads, calibration=calibration, seed=seed
+        config,
+        settings,
+        steps.DEMO,
+        reads=verify_job.DEMO_READS,
+        calibration=calibration,
+        seed=seed,
     )
-    split = data.half_moons(run.data)
-    with run_folder(out) as folder:
-        start = time.perf_counter()
-        with screens.progress("training", quiet=json) as report:
-            trained = training.fit(split, run.train, seed=run.seed, progress=report)
-        seconds = {"train": time.perf_counter() - start}
-        network.save(folder / "network.npz", trained.network)
-        steps.save_points(folder / "points.npz", split)
-        mapped = steps.map_with(trained.network, run, calibration)
-        extra: dict[str, Any] = {
-            "title": "Half moons on one 8x8 passive TiO2 crossbar",
-            "training": steps.training_record(trained, None),
-            "seconds": seconds,
-        }
-        record = verify.crosscheck(
-            folder, run, reads, mapped, split.x_test, split.y_test, extra, json
-        )
-    screens.crosscheck(record, out, json)
+    record = verify_job.demonstrate(out, run, json)
+    screens.verification(record, out, json)
     raise typer.Exit(0 if record["passed"] else 1)
 
 

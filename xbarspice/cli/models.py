@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from xbarspice.cli import cards, screens
-from xbarspice.cli.runs import output_file, run_folder
+from xbarspice.cli.runs import output_file
 from xbarspice.config import ARRAY, RunConfig, child_rng
 from xbarspice.errors import InputError, broken_rule
 
@@ -16,13 +18,14 @@ __all__ = [
     "MAPPED",
     "Opened",
     "about",
+    "expected_of",
     "is_deployment",
     "is_model",
     "map_model",
     "open_model",
     "reads_of",
+    "said_of",
     "solve_model",
-    "verify_model",
 ]
 
 PLAIN = {".npz", ".h5", ".hdf5", ".mat", ".csv", ".pt"}
@@ -31,14 +34,6 @@ MAPPED = ("mapping", "layers", "convert")
 """Settings by which a model is put on arrays, beside those of `[array]`."""
 POINTS = 20
 """Random inputs on which a model that is mapped without inputs is compared with its original."""
-GATES = {
-    "current": "current",
-    "predictions": "decisions",
-    "accuracy_loss": "accuracy_loss",
-    "findings": "findings",
-}
-"""Gates of the configuration, and their names in `xb.verify`."""
-JUDGED = ("reference", "engines", *(f"gates.{name}" for name in GATES), "verify.t_read")
 
 
 def is_deployment(path: Path | None) -> bool:
@@ -104,6 +99,7 @@ def open_model(
     activation: str | None,
     *,
     random: int | None = None,
+    more: int = 0,
     calibration: Path | None = None,
 ) -> Opened:
     """A model or deployment on arrays as the configuration says, with its inputs.
@@ -117,6 +113,7 @@ def open_model(
         run: the configuration.
         factory, activation: as of `importers.load_model`.
         random: number of random inputs in [0, 1] where no `inputs` are given; None refuses that.
+        more: random inputs after those of the file, in [verify.low, verify.high] or [0, 1].
         calibration: the card that the configuration was overlaid with, for the circuit to carry.
 
     Raises:
@@ -129,16 +126,19 @@ def open_model(
         sys.path.insert(0, str(Path.cwd()))
     if is_deployment(path):
         model, circuit, notes = _deployment(path, run, factory, activation)
-        x, y = _inputs(model, inputs, random, run.seed)
+        x, y = _with_more(*_inputs(model, inputs, random, run.seed), more, run)
         arguments = model.tensors(x, _dtype(circuit))
     else:
         model = load_model(path, factory=factory, activation=activation)
         known = inputs is not None
-        x, y = _inputs(model, inputs, random if model.kind == "perceptron" else None, run.seed)
+        drawn = random if model.kind == "perceptron" else None
+        x, y = _with_more(*_inputs(model, inputs, drawn, run.seed), more, run)
         arguments = model.tensors(x, _dtype(model.module))
         circuit = _on_arrays(model, arguments, run, calibrated=known)
         notes = model.notes if known else (*model.notes, NO_INPUTS)
     cards.keep(circuit, run, calibration)
+    if more:
+        notes = (*notes, f"{more} of the inputs are random.")
     return Opened(
         name=path.name, model=model, circuit=circuit, x=x, arguments=arguments, y=y, notes=notes
     )
@@ -176,6 +176,25 @@ def _inputs(model: Any, path: Path | None, random: int | None, seed: int) -> tup
             "Pass --inputs x.npz, made by np.savez('x.npz', x=..., y=...).",
         )
     return random_inputs(model.inputs, random, child_rng(seed, "inputs")), None
+
+
+def _with_more(x: Any, y: Any, more: int, run: RunConfig) -> tuple[Any, Any]:
+    """Inputs with random ones after them, whose class nobody knows."""
+    from xbarspice.verification.inputs import random_inputs
+
+    if not more:
+        return x, y
+    if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
+        raise broken_rule(
+            "random inputs are added to one array of floating-point numbers",
+            "other inputs",
+            "Leave --random out.",
+        )
+    low = 0.0 if run.verify.low is None else run.verify.low
+    high = 1.0 if run.verify.high is None else run.verify.high
+    drawn = random_inputs(x.shape[1:], more, run.seed, low=low, high=high).astype(x.dtype)
+    unknown = np.full(more, -1)
+    return np.concatenate([x, drawn]), None if y is None else np.concatenate([y, unknown])
 
 
 def _dtype(module: Any) -> Any:
@@ -300,7 +319,7 @@ def map_model(
             path, inputs, run, factory, activation, random=POINTS, calibration=calibration
         )
     with screens.waiting("comparing with the original", quiet=json):
-        gate = import_gate(opened.circuit, opened.arguments, _expected(opened))
+        gate = import_gate(opened.circuit, opened.arguments, *expected_of(opened))
     if gate.passed:
         with screens.waiting("writing the deployment", quiet=json):
             deployment.save(
@@ -319,7 +338,7 @@ def map_model(
         "weight_share": covered.weight_share,
         "product_share": covered.product_share,
         "left_ideal": [f"{w.name}: {w.reason}" for w in covered.ideal],
-        "config": _said(opened.circuit, run),
+        "config": said_of(opened.circuit, run),
         "notes": list(opened.notes),
     }
     if json:
@@ -341,7 +360,7 @@ def about(opened: Opened, run: RunConfig) -> dict[str, Any]:
         "model": {"file": opened.name, "kind": opened.model.kind, "sha256": opened.model.sha256},
         "points": _points(opened),
         "coverage": coverage(opened.circuit).record(),
-        "config": _said(opened.circuit, run),
+        "config": said_of(opened.circuit, run),
         "notes": list(opened.notes),
     }
 
@@ -350,11 +369,11 @@ def _flat(config: dict[str, Any]) -> list[tuple[str, Any]]:
     return [(f"{a}.{b}", v) for a, part in config.items() for b, v in part.items()]
 
 
-def _expected(opened: Opened) -> Any:
-    """What another runtime says of the inputs; None where the module itself is the original."""
+def expected_of(opened: Opened) -> tuple[Any, str]:
+    """What another runtime says of the inputs, and which; None where the module is the original."""
     if opened.model.kind != "onnx":
-        return None
-    return opened.model.reference(opened.x)
+        return None, ""
+    return opened.model.reference(opened.x), opened.model.original_library
 
 
 def _points(opened: Opened) -> int:
@@ -402,7 +421,7 @@ def solve_model(
         "points": _points(opened),
         "outputs": ["x".join(map(str, t.shape)) for t in outputs],
         "seconds": seconds,
-        "config": _said(opened.circuit, run),
+        "config": said_of(opened.circuit, run),
     }
     if decided is not None:
         record["accuracy"] = None if y is None else float((decided.numpy() == y).mean())
@@ -412,64 +431,7 @@ def solve_model(
     return record | {"config": [f"{k} = {v}" for k, v in _flat(record["config"])]}
 
 
-def verify_model(
-    path: Path,
-    out: Path,
-    inputs: Path | None,
-    run: RunConfig,
-    factory: str | None,
-    activation: str | None,
-    options: dict[str, Any],
-    json: bool,
-) -> dict[str, Any]:
-    """Run `xb.verify` on a model or deployment and leave its run folder.
-
-    Args:
-        options: `confidence`, `bad_tiles`, `corners`, `folder` and `workers` of `xb.verify`.
-
-    Returns:
-        The record of the verification.
-    """
-    from xbarspice.cli.settings import run_toml
-    from xbarspice.verification import Gates, verify
-
-    stated = run.model_fields_set
-    judged = run.engines if "engines" in stated else ("surrogate",)
-    limits = {theirs: getattr(run.gates, ours) for ours, theirs in GATES.items()}
-    note = run.calibration
-    with run_folder(out) as folder:
-        with screens.waiting("reading the model", quiet=json):
-            opened = open_model(path, inputs, run, factory, activation)
-        with screens.stages_progress(quiet=json) as report:
-            result = verify(
-                opened.circuit,
-                opened.arguments,
-                opened.y,
-                expected=_expected(opened),
-                engines=judged,
-                reference=run.reference,
-                gates=Gates(**limits),
-                t_read=run.verify.t_read,
-                seed=run.seed,
-                title=f"{path.name} on passive arrays"
-                + ("" if note is None else f", calibration {note.text}"),
-                progress=report,
-                **options,
-            )
-        result.save(folder)
-        values = {
-            "seed": run.seed,
-            **_said(opened.circuit, run),
-            "engines": list(judged),
-            "reference": run.reference,
-            "gates": {ours: getattr(run.gates, ours) for ours in GATES},
-            "verify": {"t_read": run.verify.t_read},
-        }
-        (folder / "run.toml").write_text(run_toml(values), encoding="utf-8")
-    return result.record() | {"config": values, "notes": list(opened.notes)}
-
-
-def _said(circuit: Any, run: RunConfig) -> dict[str, Any]:
+def said_of(circuit: Any, run: RunConfig) -> dict[str, Any]:
     """`[mapping]`, `[array]` and `[layers]` of a model on arrays.
 
     With the same model and inputs they make the same arrays again. Ranges that the inputs set are

@@ -21,9 +21,7 @@ from rich.text import Text
 from xbarspice.errors import TrustWarning
 
 __all__ = [
-    "crosscheck",
     "doctor",
-    "engines_progress",
     "error",
     "progress",
     "show",
@@ -78,13 +76,6 @@ def progress(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]
         yield lambda done, total: bars.update(task, completed=done, total=total)
         done = bars.tasks[0].completed
         bars.update(task, total=done, completed=done)
-
-
-@contextmanager
-def engines_progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """One progress bar an engine; yields a function of (engine, done, total)."""
-    with _many_bars("solving with {}", quiet=quiet) as update:
-        yield update
 
 
 @contextmanager
@@ -162,154 +153,117 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
-def crosscheck(record: dict[str, Any], out: Path, as_json: bool) -> None:
-    """The cross-check: errors a layer and line, accuracies, worst cell, times, gates."""
+def verification(record: dict[str, Any], out: Path, as_json: bool) -> None:
+    """What a verification of a model or an array found, gate by gate, and where the report is."""
     if as_json:
         _json({**record, "folder": str(out)})
         return
-    from xbarspice.report.tables import verdict as headline
+    print_ = _out().print
+    print_(_gate_table(record))
+    lines = _of_array(record) if "array" in record else _of_model(record)
+    for line in lines:
+        print_(line, soft_wrap=True)
+    for finding in record["findings"]:
+        said = f" ({finding['where']}): {finding['text']} {finding['remedy']}"
+        print_(_marked(finding["kind"], "yellow", said), soft_wrap=True)
+    for text in record["unjudged"]:
+        print_(f"not judged: {text}", soft_wrap=True)
+    if card := record.get("calibration"):
+        print_(f"calibrated: {card}", soft_wrap=True)
+    for note in record["notes"]:
+        print_(f"note: {note}", soft_wrap=True)
+    passed = record["passed"]
+    word, style = ("PASS", "bold green") if passed else ("FAIL", "bold red")
+    print_(_marked(word, style, f"  {record['title']}"), soft_wrap=True)
+    print_(f"report: {out / 'report.html'}", soft_wrap=True)
 
-    console = _out()
-    console.print(_summary(record))
-    console.print(_lines(record))
-    for engine in record["engines"][1:]:
-        for layer in engine["layers"]:
-            cell = layer["worst_cell"]
-            console.print(
-                f"{engine['engine']}, layer {layer['layer']}: worst cell row {cell['row']}, column "
-                f"{cell['col']} of array {cell['array']} at point {cell['point']}, "
-                f"{cell['error']:.1e} of the largest device current "
-                f"({cell['I_reference'] * 1e6:.3g} uA at {cell['V_device'] * 1e3:.3g} mV)"
-            )
-    for line in _remarks(record):
-        console.print(line, soft_wrap=True)
+
+def _gate_table(record: dict[str, Any]) -> Table:
     table = Table(title="Gates", title_justify="left")
     for name in ("gate", "value", "limit", ""):
         table.add_column(name, justify="left" if name in {"gate", ""} else "right")
     for gate in record["gates"]:
-        verdict = _marked("pass", "green") if gate["passed"] else _marked("FAIL", "bold red")
-        table.add_row(gate["name"], f"{gate['value']:.3g}", f"{gate['limit']:.3g}", verdict)
-    console.print(table)
-    answer = headline(record)
-    style = {"pass": "bold green", "fail": "bold red", "none": "bold"}[answer.state]
-    console.print(_marked(answer.word, style, f"  {answer.text}"), soft_wrap=True)
-    console.print(f"report: {out / 'report.html'}", soft_wrap=True)
-
-
-def verification(record: dict[str, Any], out: Path, as_json: bool) -> None:
-    """What `xb.verify` found, gate by gate, and where the report is."""
-    if as_json:
-        _json(record)
-        return
-    print_ = _out().print
-    passed = record["passed"]
-    print_(
-        _marked(
-            "PASS" if passed else "FAIL",
-            "bold green" if passed else "bold red",
-            f"  {record['title']}",
-        )
-    )
-    table = Table("gate", "value", "limit", "", title="Gates", title_justify="left")
-    for gate in record["gates"]:
         word = ("holds", "green") if gate["passed"] else ("fails", "bold red")
-        table.add_row(
-            gate["name"], _text(gate["value"]), _text(gate["limit"]), Text(word[0], word[1])
-        )
-    print_(table)
-    sample, covered = record["sample"], record["coverage"]
-    said = f"{sample['checked']} of {sample['tiles']} arrays solved by {record['reference']}"
-    print_(f"{said}; {100 * covered['weight_share']:.1f} % of the weights on arrays")
-    for made in record["decisions"]:
-        print_(
-            f"through {made['through']}: output error {made['error']:.3g}, agreement "
-            f"{_percent(made['agreement'])}, accuracy {_percent(made['accuracy'])}"
-        )
-    for finding in record["findings"]:
-        print_(
-            _marked(
-                finding["kind"],
-                "yellow",
-                f" ({finding['where']}): {finding['text']} {finding['remedy']}",
-            )
-        )
-    for note in record["notes"]:
-        print_(f"note: {note}")
-    print_(f"report: {out / 'report.html'}")
-
-
-def _remarks(record: dict[str, Any]) -> Iterator[str | Text]:
-    """Card, findings, distance from the ideal product, searched inputs, energy: a line each."""
-    if card := record.get("calibration"):
-        yield f"calibrated: {card}"
-    for f in record.get("findings") or []:
-        yield _marked(f["kind"], "bold yellow", f" in {f['where']}: {f['text']} {f['remedy']}")
-    for k in record.get("ideal") or []:
-        yield (
-            f"layer {k['layer']}: at most {100 * k['worst']:.3g} % from the ideal product "
-            f"({k['line']} of array {k['array']}; devices {100 * k['device']:+.3g} %, wires "
-            f"{100 * k['wires']:+.3g} %), up to {k['drop'] * 1e3:.3g} mV lost in wires"
-        )
-    for w in record.get("worst_inputs") or []:
-        what = "from the ideal product" if w["target"] == "ideal" else "between engines"
-        yield f"worst input {what}: point {w['point']}, {w['value']:.2g} (search of {w['solves']})"
-    energy = record["engines"][0].get("energy") or []
-    if energy:
-        mean, most = sum(energy) / len(energy) * 1e12, max(energy) * 1e12
-        yield f"energy of an inference: {mean:.4g} pJ on average, {most:.4g} pJ at most"
-
-
-def _summary(record: dict[str, Any]) -> Table:
-    table = Table(title=f"{record['title']}: {record['points']} points", title_justify="left")
-    for name in ("", "accuracy", "differ", "worst error", "rms error"):
-        table.add_column(name, justify="right" if name else "left")
-    table.add_column("Kirchhoff", justify="right")
-    table.add_column("time", justify="right")
-    if record.get("subject") != "array":
-        table.add_row(
-        "software", _percent(record["software_accuracy"]),
-        str(record["software_disagreements"]), "-", "-", "-", "-",
-    )  # fmt: skip
-    for k, engine in enumerate(record["engines"]):
-        layers = engine["layers"]
-        worst = f"{max(layer['worst'] for layer in layers):.1e}" if k else "reference"
-        rms = f"{max(layer['rms'] for layer in layers):.1e}" if k else "-"
-        table.add_row(
-            engine["engine"], _percent(engine["accuracy"]), str(engine["disagreements"]), worst,
-            rms, f"{engine['kirchhoff']:.0e}", f"{engine['seconds']:.3g} s",
-        )  # fmt: skip
+        values = (f"{gate[name]:.3g}" for name in ("value", "limit"))
+        table.add_row(gate["name"], *values, Text(word[0], word[1]))
     return table
 
 
-def _lines(record: dict[str, Any], most: int = 24) -> Table:
-    """Worst and rms error of every output line, one pair of columns an engine."""
-    engines = record["engines"][1:]
-    table = Table(
-        title=f"Current error against {record['reference']}, over the layer's largest current",
-        title_justify="left",
+def _of_model(record: dict[str, Any]) -> Iterator[str]:
+    """Import, arrays, outputs, distance from the ideal product, worst inputs, energy: a line."""
+    imported, sample = record["imported"], record["sample"]
+    yield (
+        f"import: {imported['outputs']} outputs differ by at most {imported['error']:.2g} from "
+        f"{imported['against']}"
     )
-    for name in ("layer", "array", "line"):
-        table.add_column(name, justify="right")
-    for engine in engines:
-        table.add_column(f"{engine['engine']} worst", justify="right")
-        table.add_column("rms", justify="right")
-    for k in range(len(record["engines"][0]["layers"])):
-        layers = [engine["layers"][k] for engine in engines]
-        lines = list(zip(*(layer["columns"] for layer in layers), strict=True))
-        shown = lines
-        if len(lines) > most:
-            shown = sorted(lines, key=lambda row: -max(c["worst"] for c in row))[:8]
-        for row in shown:
-            place = (str(k), str(row[0]["array"]), row[0]["line"])
-            table.add_row(*place, *_errors(row))
-        if len(shown) < len(lines):
-            table.add_row(str(k), "", f"+{len(lines) - len(shown)} smaller")
-        table.add_row(str(k), "", "all", *_errors(layers), style="bold", end_section=True)
-    return table
+    yield (
+        f"{sample['checked']} of {sample['tiles']} array reads solved by {record['reference']}, "
+        f"each with a dense probe; {100 * record['coverage']['weight_share']:.1f} % of the "
+        "weights on arrays"
+    )
+    for engine, checks in record["tiles"].items():
+        worst = max(checks, key=lambda c: c["worst"])
+        yield (
+            f"{engine} against {record['reference']}: currents differ by at most "
+            f"{worst['worst']:.1e} of the largest ({worst['line']} of {_place(worst)})"
+        )
+    for made in record["decisions"]:
+        interval = made["interval"]
+        sure = "" if interval is None else f" (at least {_percent(interval[0])}, 95 % sure)"
+        yield (
+            f"{made['points']} inputs through {made['through']}: outputs within "
+            f"{made['error']:.2g} of exact products, {_percent(made['agreement'])} equal "
+            f"decisions{sure}, accuracy {_percent(made['accuracy'])} "
+            f"(exact: {_percent(made['exact_accuracy'])})"
+        )
+    yield record["whole"]
+    checks = next(iter(record["tiles"].values()))
+    yield _ideal(max((c["ideal"] for c in checks), key=lambda k: k["worst"]))
+    for found in record["searches"]:
+        what = "from exact products" if found["target"] == "ideal" else "between engines"
+        yield (
+            f"worst input {what}: {found['value']:.2g} (search of {found['evaluations']} inputs)"
+        )
+    if record["searched"]:
+        yield record["searched"]
+    if record["energy"] is not None:
+        yield f"energy of an inference: {record['energy'] * 1e12:.4g} pJ on average"
 
 
-def _errors(rows: Any) -> list[str]:
-    return [f"{row[name]:.1e}" for row in rows for name in ("worst", "rms")]
+def _of_array(record: dict[str, Any]) -> Iterator[str]:
+    """Vectors, engines, given currents, distance from the ideal product, energy: a line each."""
+    yield (
+        f"{record['vectors']} vectors and {record['probes']} dense probes by {record['reference']}"
+        f", compared on {len(record['array']['outputs'])} lines"
+    )
+    for e in record["engines"]:
+        cell = e["device"]
+        yield (
+            f"{e['engine']} against {record['reference']}: currents differ by at most "
+            f"{e['worst']:.1e} of the largest ({e['line']}, vector {e['vector']}), devices by "
+            f"{cell['error']:.1e} (row {cell['row']}, column {cell['col']})"
+        )
+    given = record["given"]
+    if given is not None:
+        yield (
+            f"given currents against {record['reference']}: {given['worst']:.2g} of the largest "
+            f"({given['line']}, vector {given['vector']})"
+        )
+    yield _ideal(record["ideal"])
+    energy = record["energy"]
+    mean, most = sum(energy) / len(energy) * 1e12, max(energy) * 1e12
+    yield f"energy of a read: {mean:.4g} pJ on average, {most:.4g} pJ at most"
+
+
+def _place(check: dict[str, Any]) -> str:
+    return f"{check['matrix']}[{check['group']},{check['row']},{check['col']}]"
+
+
+def _ideal(ideal: dict[str, Any]) -> str:
+    return (
+        f"currents at most {100 * ideal['worst']:.3g} % from the ideal product ({ideal['line']}; "
+        f"devices {100 * ideal['device']:+.3g} %, wires {100 * ideal['wires']:+.3g} %)"
+    )
 
 
 def trust_map(found: Any, path: Path, error: float, as_json: bool) -> None:

@@ -30,7 +30,6 @@ from xbarspice.cli.cards import overlaid, said_of_arrays
 from xbarspice.config import RunConfig, changes_of
 from xbarspice.errors import InputError, broken_rule
 from xbarspice.mapping import ArrayConfig, MappedNetwork, map_network, mapping_settings
-from xbarspice.studies.verify.subject import SingleArray
 
 __all__ = [
     "configuration", "map_arguments", "refuse_other_mapping", "run_toml", "solved",
@@ -255,7 +254,7 @@ def solved(
     Args:
         run: the configuration.
         reads: as of `configuration`.
-        mapped: the network or single array that was solved; its own values go over those of `run`.
+        mapped: the network that was solved; its own values go over those of `run`.
             Values that have no name in a configuration (wires that differ along a line or between
             arrays) are left out.
     """
@@ -287,8 +286,6 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
 
 def _solved_mapping(mapped: MappedNetwork, run: RunConfig) -> dict[str, Any]:
     """`[mapping]` of what was solved: of the configuration if it maps to just that."""
-    if isinstance(mapped, SingleArray):
-        return {"V_read": mapped.V_read}
     own = {k: map_arguments(run, len(mapped.layers)).get(k) for k in (*PLAIN, "G_min", "G_max")}
     for values in ({k: v for k, v in own.items() if v is not None}, mapping_settings(mapped)):
         try:

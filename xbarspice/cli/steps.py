@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import xbarspice
-from xbarspice import netlist, report, store
-from xbarspice.array import READ, WIRES
+from xbarspice import netlist, store
+from xbarspice.array import READ
 from xbarspice.cli.cards import as_config, named, overruled, said_of_arrays, with_card
-from xbarspice.cli.doctor import environment, need
+from xbarspice.cli.doctor import need
 from xbarspice.cli.json_text import to_json
 from xbarspice.cli.models import is_deployment, is_model
 from xbarspice.cli.settings import (
@@ -30,14 +28,11 @@ from xbarspice.mapping import MappedNetwork, map_network
 from xbarspice.netlist.hierarchy import design, mem_model
 from xbarspice.netlist.module import module
 from xbarspice.netlist.writers import design_dialect
-from xbarspice.network import Network
+from xbarspice.network import Network, read_inputs
 from xbarspice.network import load as load_network
-from xbarspice.studies.crosscheck import CrossCheck, results_tree
 from xbarspice.studies.data import Split
 from xbarspice.studies.inference import Inference, infer
 from xbarspice.studies.train import Trained
-from xbarspice.studies.verify.inputs import read_inputs
-from xbarspice.studies.verify.subject import SingleArray
 from xbarspice.variability import Variation, from_config
 
 __all__ = [
@@ -64,7 +59,6 @@ __all__ = [
     "variation",
     "with_stated_array",
     "write_netlists",
-    "write_run",
 ]  # fmt: skip
 
 DEMO = RunConfig.from_mapping(
@@ -179,89 +173,6 @@ def write_netlists(
     for file, text in texts.items():
         (folder / file).write_text(text, encoding="utf-8")
     return list(texts)
-
-
-def write_run(
-    folder: Path,
-    config: RunConfig,
-    values: dict[str, Any],
-    mapped: MappedNetwork,
-    check: CrossCheck,
-    x: np.ndarray,
-    y: np.ndarray | None,
-    extra: dict[str, Any],
-) -> dict[str, Any]:
-    """Fill a run folder: run.toml, results.h5, netlists/, report.json, report.html and others.
-
-    Args:
-        folder: the empty folder.
-        config: of the run.
-        values: what of it was read, as `settings.solved` returns it.
-        mapped: the network or single array that was solved.
-        check: the cross-check.
-        x: inputs, (points, inputs).
-        y: classes, (points,), or None.
-        extra: more entries of the record.
-
-    Returns:
-        The record that `report.json` holds.
-    """
-    seconds = dict(extra.pop("seconds", {}))
-    start = time.perf_counter()
-    names = write_netlists(mapped, x, folder / "netlists")
-    seconds["netlists"] = time.perf_counter() - start
-    tree = results_tree(check, x, y)
-    array = isinstance(mapped, SingleArray)
-    if mapped.network.sizes[0] == 2 and not array:
-        tree["boundary"] = _boundary(mapped, x)
-    store.write_tree(folder / "results.h5", tree, "cross-check")
-    if array:
-        store.write_tree(folder / "array.h5", store.crossbar_to_tree(mapped.arrays[0]), "crossbar")
-    else:
-        store.save_mapped(folder / "mapped.h5", mapped)
-    (folder / "run.toml").write_text(run_toml(values), encoding="utf-8")
-    network = {"sizes": mapped.network.sizes, "activation": mapped.network.activation}
-    record = {
-        "xbarspice": xbarspice.__version__,
-        **check.record(),
-        **({} if array else {"network": network}),
-        "arrays": [_describe(crossbar) for crossbar in mapped.arrays],
-        "netlists": [f"netlists/{name}" for name in names],
-        "config": values,
-        "environment": environment(),
-        "seconds": seconds,
-        **extra,
-    }
-    record = named(record, config)
-    (folder / "report.json").write_text(to_json(record), encoding="utf-8")
-    report.write(folder)
-    return record
-
-
-def _describe(array: xbarspice.Crossbar) -> dict[str, Any]:
-    wires = {name: getattr(array, name) for name in WIRES}
-    fields = dataclasses.fields(array.device)  # type: ignore[arg-type]
-    parameters = {f"device.{f.name}": getattr(array.device, f.name) for f in fields}
-    return {
-        "shape": [array.rows, array.cols], **wires, "device": array.device.name, **parameters
-    }  # fmt: skip
-
-
-def _boundary(mapped: MappedNetwork, x: np.ndarray, side: int = 60) -> dict[str, np.ndarray]:
-    """Logits of software and surrogate on a grid around two-dimensional inputs."""
-    low, high = x.min(axis=0), x.max(axis=0)
-    margin = 0.05 * (high - low)
-    axes = [np.linspace(a, b, side) for a, b in zip(low - margin, high + margin, strict=True)]
-    grid = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
-    software = mapped.network.forward(grid)[-1]
-    surrogate = infer(mapped, grid, "surrogate").sums[-1]
-    shape = (side, side) if software.shape[1] == 1 else (side, side, -1)
-    return {
-        "x0": axes[0],
-        "x1": axes[1],
-        "software": software.reshape(shape),
-        "surrogate": surrogate.reshape(shape),
-    }
 
 
 def save_points(path: Path, split: Split) -> None:

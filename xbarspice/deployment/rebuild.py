@@ -117,7 +117,7 @@ def from_factory(
     """
     module = build_module(factory).eval()
     if folded:
-        module = fold(module)
+        fold(module)
     weights = read_tensors(state, f"the weights in {name}")
     kinds = {key: value.dtype for key, value in weights.items()}
     for key, tensor in [*module.named_parameters(), *module.named_buffers()]:

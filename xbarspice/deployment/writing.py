@@ -30,6 +30,7 @@ from xbarspice.importers.model import fixed_batch, padded
 from xbarspice.mapping import MappedNetwork
 from xbarspice.mapping.tiling import edges
 from xbarspice.nn import CrossbarLayer, coverage, exact_products, to_torch
+from xbarspice.nn.arguments import as_arguments
 from xbarspice.nn.origin import Origin, origin_of, outputs_in_float64, weights_hash
 
 __all__ = ["save"]
@@ -128,7 +129,7 @@ def _text(value: Any) -> np.ndarray:
 
 def _arguments(circuit: nn.Module, inputs: Any) -> tuple[Any, ...] | None:
     if inputs is not None:
-        return inputs if isinstance(inputs, tuple) else (inputs,)
+        return as_arguments(inputs)
     origin = origin_of(circuit)
     return None if origin is None else origin.inputs
 
@@ -176,13 +177,14 @@ def _program(plain: nn.Module, arguments: tuple[Any, ...] | None) -> dict[str, A
             "none, and none from a calibration",
             "Pass inputs=x, or convert with calibrate=x.",
         )
-    if not arguments or not all(isinstance(a, Tensor) for a in arguments):
+    names = list(getattr(arguments, "keywords", {}))
+    if not arguments or names or not all(isinstance(a, Tensor) for a in arguments):
         raise broken_rule(
             "the inputs of an exported model must be tensors, passed by position",
-            [type(a).__name__ for a in arguments],
+            [*(type(a).__name__ for a in arguments), *(f"{name}=" for name in names)],
             FACTORY,
         )
-    program = _exported(plain, arguments)
+    program = _exported(plain, tuple(arguments))  # torch.export knows no subclass of tuple
     buffer = io.BytesIO()
     with quiet_torch():
         torch.export.save(program, buffer)
@@ -249,11 +251,15 @@ def _prove(circuit: nn.Module, rebuilt: nn.Module, arguments: tuple[Any, ...]) -
         raise
     except RuntimeError:  # a fixed batch takes no fewer points
         wanted, answers = _exact(circuit, arguments), _exact(rebuilt, arguments)
-    largest = max((float(t.abs().max()) for t in wanted if t.numel()), default=0.0) or 1.0
+    largest = max((float(t.double().abs().max()) for t in wanted if t.numel()), default=0.0) or 1.0
     worst = float("inf")
     if [t.shape for t in wanted] == [t.shape for t in answers]:
         worst = max(
-            (float((a - b).abs().max()) for a, b in zip(answers, wanted, strict=True) if b.numel()),
+            (
+                float((a.double() - b.double()).abs().max())
+                for a, b in zip(answers, wanted, strict=True)
+                if b.numel()
+            ),
             default=0.0,
         )
     if not worst <= SAME * largest:
@@ -290,7 +296,8 @@ def _bounded(origin: Origin, plain: nn.Module) -> tuple[tuple[Any, ...], tuple[T
     the plain model shows.
     """
     inputs, outputs = origin.inputs, origin.outputs
-    if not all(isinstance(a, Tensor) and a.dtype != torch.bfloat16 for a in inputs):
+    plain_inputs = all(isinstance(a, Tensor) and a.dtype != torch.bfloat16 for a in inputs)
+    if not plain_inputs or getattr(inputs, "keywords", None):
         return (), (), "The original's answers are left out: its inputs are no plain tensors."
     size = sum(t.numel() * t.element_size() for t in (*inputs, *outputs))
     if size <= KEPT:
@@ -306,7 +313,7 @@ def _bounded(origin: Origin, plain: nn.Module) -> tuple[tuple[Any, ...], tuple[T
             alone, among = (), ()
         if alone and all(
             torch.allclose(a, b[:kept], rtol=1e-12, atol=1e-12 * float(b.abs().max()))
-            for a, b in zip(alone, among, strict=True)
+            for a, b in zip(*([t.double() for t in part] for part in (alone, among)), strict=True)
         ):
             note = f"The original's answers are kept for the first {kept} of {count} points."
             return few, tuple(t[:kept] for t in outputs), note

@@ -191,14 +191,22 @@ class ArrayConfig:
 
         No converters, levels, cut weights or variation.
         """
+        exact = self.without_converters().without_levels()
+        return replace(exact, variation=None, dtype="float64")
+
+    def without_wires(self) -> ArrayConfig:
+        """The same arrays with ideal wires and line ends."""
+        return replace(self, R_wl=0.0, R_bl=0.0, R_driver=0.0, R_sense=0.0)
+
+    def without_curves(self) -> ArrayConfig:
+        """The same arrays of ohmic devices."""
+        return replace(self, device="ohmic")
+
+    def without_converters(self) -> ArrayConfig:
+        """The same arrays with exact voltages and currents."""
+        return replace(self, dac_bits=None, adc_bits=None)
+
+    def without_levels(self) -> ArrayConfig:
+        """The same arrays with any conductance in the range, and no weight cut."""
         code: Any = "average" if self.cell_code == "slices" else self.cell_code
-        return replace(
-            self,
-            dac_bits=None,
-            adc_bits=None,
-            levels=None,
-            clip=None,
-            cell_code=code,
-            variation=None,
-            dtype="float64",
-        )
+        return replace(self, levels=None, clip=None, cell_code=code)

@@ -16,13 +16,17 @@ TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-def fold(model: nn.Module) -> nn.Module:
-    """The model with every batch normalisation that can be folded replaced by an identity.
+def fold(model: nn.Module) -> int:
+    """Replace every batch normalisation of a model that can be folded by an identity.
 
     It can be where it runs on its running statistics (evaluation mode) and its only input is the
     output of one linear or convolution layer that nothing else uses. The order of layers is that of
     a trace of the model or, where it cannot be traced, of its `Sequential` parts.
+
+    Returns:
+        How many were folded.
     """
+    folded = 0
     for before, norm in _pairs(model):
         layer, bn = model.get_submodule(before), model.get_submodule(norm)
         if bn.training or bn.running_mean is None:
@@ -37,7 +41,8 @@ def fold(model: nn.Module) -> nn.Module:
             fused = fuse_conv_bn_eval(layer, bn, transpose=type(layer) in TRANSPOSED)  # type: ignore[arg-type]
         model.set_submodule(before, fused.to(dtype))  # type: ignore[arg-type]
         model.set_submodule(norm, nn.Identity())
-    return model
+        folded += 1
+    return folded
 
 
 def _pairs(model: nn.Module) -> list[tuple[str, str]]:

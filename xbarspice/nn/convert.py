@@ -17,6 +17,7 @@ from xbarspice.config import child_seed
 from xbarspice.errors import InputError, broken_rule
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import origin, ranges
+from xbarspice.nn.arguments import as_arguments
 from xbarspice.nn.batchnorm import fold
 from xbarspice.nn.coverage import ATTRIBUTE as PRODUCTS
 from xbarspice.nn.coverage import measure
@@ -53,7 +54,8 @@ def convert(
             `model.named_modules()` or a pattern such as ``"encoder.*"`` (the first that fits
             counts); a layer that none names, or named with None, stays ideal. None means the
             default configuration for all.
-        calibrate: inputs of the model (a tensor, or a tuple of arguments). The model runs on them
+        calibrate: inputs of the model (a tensor, a tuple of arguments, a dictionary of those by
+            name, or both as ``(tuple, dict)``). The model runs on them
             once: every layer's `x_scale` and ADC range are set from what it sees, the coverage of
             the model is recorded, and the original's outputs are kept for the import gate.
         quantile: share of the inputs of a layer that its `x_scale` covers; 1 is the largest.
@@ -72,8 +74,7 @@ def convert(
     out = _copy(model)
     if isinstance(out, fx.GraphModule):
         out = lift(out, batchnorm=fold_batchnorm)
-    if fold_batchnorm:
-        out = fold(out)
+    folded = fold(out) if fold_batchnorm else 0
     chosen = _chosen(out, config, exclude)
     if not chosen:
         raise broken_rule(
@@ -93,8 +94,8 @@ def convert(
     _bypass_fused(out)
     watch(out)
     if calibrate is not None:
-        inputs = calibrate if isinstance(calibrate, tuple) else (calibrate,)
-        origin.remember(out, model, inputs, folded=fold_batchnorm)
+        inputs = as_arguments(calibrate)
+        origin.remember(out, model, inputs, folded=folded)
         measure(out, to_torch(out), inputs)
         ranges.calibrate(out, inputs, quantile)
     return out

@@ -311,6 +311,7 @@ def _call_recurrent(
     for user in list(node.users):
         user.replace_all_uses_with(parts[int(user.args[1])])  # type: ignore[arg-type]
         graph.erase_node(user)
+    graph.erase_node(node)  # torch keeps it as dead code: dropout makes it impure
 
 
 class InProjection(nn.Module):

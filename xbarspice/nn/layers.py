@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from xbarspice.array import Crossbar
@@ -24,15 +25,45 @@ class UseRecord:
 
     Attributes:
         calls: how often it computed.
-        reads: weights that were read from outside it, by name.
+        reads: weights that were used outside it, by name.
+        watched: whether a forward of the whole model is under way.
     """
 
     calls: int = 0
     reads: tuple[str, ...] = ()
+    watched: bool = False
 
     def reset(self) -> None:
         """Forget what was."""
         self.calls, self.reads = 0, ()
+
+    def read(self, name: str) -> None:
+        """Note that a weight was used."""
+        if name not in self.reads:
+            self.reads = (*self.reads, name)
+
+
+class _Watched(Tensor):
+    """A weight that a model's forward fetched from a layer: it notes operations on itself."""
+
+    origin: tuple[UseRecord, str]
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func not in _UNUSED:
+            for value in (*args, *(kwargs or {}).values()):
+                for weight in value if isinstance(value, tuple | list) else (value,):
+                    if isinstance(weight, _Watched):
+                        weight.origin[0].read(weight.origin[1])
+        with torch._C.DisableTorchFunctionSubclass():
+            return func(*args, **(kwargs or {}))
+
+
+_UNUSED = {
+    getattr(Tensor, name).__get__
+    for name in ("dtype", "device", "shape", "ndim", "requires_grad", "layout", "is_cuda")
+} | {Tensor.size, Tensor.dim, Tensor.numel, Tensor.is_floating_point, Tensor.__len__}
+"""What is asked of a tensor without using its values."""
 
 
 class CrossbarLayer(nn.Module):
@@ -78,11 +109,14 @@ class CrossbarLayer(nn.Module):
 
     def __getattr__(self, name: str) -> Any:
         value = super().__getattr__(name)
-        if name in self.weight_names and name in self.__dict__["_parameters"]:
-            use = self.__dict__["use"]
-            if name not in use.reads:
-                use.reads = (*use.reads, name)
-        return value
+        use = self.__dict__.get("use")
+        if use is None or not use.watched or not isinstance(value, Tensor):
+            return value
+        if name not in self.weight_names:
+            return value
+        seen = value.as_subclass(_Watched)
+        seen.origin = use, name
+        return seen
 
     def parameter(self, name: str) -> Tensor:
         """A parameter for the layer's computation, which does not count as a read."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from xbarspice.errors import broken_rule
 from xbarspice.importers.model import double_copy, fixed_batch, run_in_groups
+from xbarspice.nn.arguments import Arguments, as_arguments, mapped_tensors, tensors_in
 
 __all__ = [
     "Origin",
@@ -36,7 +37,7 @@ class Origin:
     """What is kept of the original model.
 
     Attributes:
-        inputs: arguments it was run on.
+        inputs: arguments it was run on (`arguments.Arguments` where some have names).
         outputs: its tensors for them, in evaluation mode and float64.
         weights_sha256: hash of its parameters and buffers.
         converted_sha256: the same of the converted model when it was made.
@@ -51,21 +52,18 @@ class Origin:
     rounded: bool
 
 
-def remember(
-    circuit: nn.Module, model: nn.Module, inputs: tuple[Any, ...], *, folded: bool
-) -> None:
+def remember(circuit: nn.Module, model: nn.Module, inputs: tuple[Any, ...], *, folded: int) -> None:
     """Keep the original's outputs on these inputs with the converted model.
 
-    `folded`: whether batch normalisation was to be folded.
+    `folded`: how many batch normalisations were folded into weights.
     """
-    own, original = weights_hash(circuit), weights_hash(model)
     double = all(p.dtype == torch.float64 for p in model.parameters() if p.is_floating_point())
     origin = Origin(
         inputs=inputs,
         outputs=outputs_in_float64(model, inputs),
-        weights_sha256=original,
-        converted_sha256=own,
-        rounded=folded and own != original and not double,
+        weights_sha256=weights_hash(model),
+        converted_sha256=weights_hash(circuit),
+        rounded=folded > 0 and not double,
     )
     object.__setattr__(circuit, ATTRIBUTE, origin)
 
@@ -108,15 +106,12 @@ def _default_float64() -> Iterator[None]:
 
 def _as_float64(value: Any) -> Any:
     """Floating-point tensors as float64, inside tuples, lists and dictionaries too."""
-    if isinstance(value, Tensor):
-        return value.double() if value.is_floating_point() else value
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_as_float64(v) for v in value))
-    if isinstance(value, tuple | list):
-        return type(value)(_as_float64(v) for v in value)
-    if isinstance(value, dict):
-        return {k: _as_float64(v) for k, v in value.items()}
-    return value
+
+    def double(part: Any) -> Any:
+        is_float = isinstance(part, Tensor) and part.is_floating_point()
+        return part.double() if is_float else part
+
+    return mapped_tensors(value, double)
 
 
 def outputs_of(
@@ -147,7 +142,7 @@ def outputs_of(
         for module, training in modes.items():
             module.training = training
     out = tuple(flatten(value))
-    if not out:
+    if not any(t.is_floating_point() for t in out):
         raise broken_rule(
             "a model must return floating-point tensors to compare",
             type(value).__name__,
@@ -158,8 +153,9 @@ def outputs_of(
 
 def _call(model: nn.Module, inputs: tuple[Any, ...], proven: bool) -> Any:
     batch = fixed_batch(model)
-    if batch is None or not all(isinstance(value, Tensor) for value in inputs):
-        return model(*inputs)
+    keywords = getattr(inputs, "keywords", {})
+    if batch is None or keywords or not all(isinstance(value, Tensor) for value in inputs):
+        return model(*inputs, **keywords)
 
     def call(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return tuple(flatten(model(*tensors)))
@@ -167,8 +163,12 @@ def _call(model: nn.Module, inputs: tuple[Any, ...], proven: bool) -> Any:
     return run_in_groups(call, inputs, batch, proven=proven)
 
 
-def arguments_of(model: nn.Module, x: Any) -> tuple[Any, ...]:
+def arguments_of(model: nn.Module, x: Any) -> Arguments:
     """Arguments of a model; arrays and lists of numbers become tensors of its weights' type.
+
+    Args:
+        model: whose they are.
+        x: as of `as_arguments`.
 
     Raises:
         InputError: a number is not finite.
@@ -177,15 +177,20 @@ def arguments_of(model: nn.Module, x: Any) -> tuple[Any, ...]:
     dtype = parameter.dtype if parameter is not None else torch.float32
 
     def as_tensor(value: Any) -> Any:
-        if isinstance(value, np.ndarray | list):
-            value = torch.as_tensor(np.asarray(value))
+        if isinstance(value, np.ndarray):
+            value = torch.as_tensor(value)
             return value.to(dtype) if value.is_floating_point() else value
         return value
 
-    arguments = tuple(as_tensor(v) for v in (x if isinstance(x, tuple) else (x,)))
-    for value in arguments:
-        if isinstance(value, Tensor) and value.is_floating_point() and not value.isfinite().all():
-            raise broken_rule("inputs must be finite", "NaN or infinity", "Clean the data.")
+    def whole(value: Any) -> Any:
+        is_numbers = isinstance(value, list) and not any(isinstance(v, Tensor) for v in value)
+        return np.asarray(value) if is_numbers else value
+
+    x = as_arguments(x)
+    x = Arguments(map(whole, x), {k: whole(v) for k, v in x.keywords.items()})
+    arguments = mapped_tensors(x, as_tensor)
+    if any(t.is_floating_point() and not t.isfinite().all() for t in tensors_in(arguments)):
+        raise broken_rule("inputs must be finite", "NaN or infinity", "Clean the data.")
     return arguments
 
 
@@ -212,13 +217,13 @@ def decisions_of(outputs: tuple[Tensor, ...], labels: Any = None) -> np.ndarray 
 
 
 def flatten(value: Any) -> list[Tensor]:
-    """The floating-point tensors in an output of any form, in order.
+    """The tensors in an output of any form, in order.
 
     Raises:
         InputError: an object that is not looked into.
     """
     if isinstance(value, Tensor):
-        return [value.detach()] if value.is_floating_point() else []
+        return [value.detach()]
     if dataclasses.is_dataclass(value):
         value = [getattr(value, f.name) for f in dataclasses.fields(value)]
     if isinstance(value, Mapping):

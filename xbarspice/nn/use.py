@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from xbarspice.errors import XbarspiceError
-from xbarspice.nn.layers import crossbar_layers
+from xbarspice.nn.layers import CrossbarLayer, crossbar_layers
 
 __all__ = ["silent_layers", "watch"]
 
@@ -15,30 +15,44 @@ __all__ = ["silent_layers", "watch"]
 def watch(model: nn.Module, on: bool = True) -> None:
     """Let a model check after each forward that no weight on arrays was used past its arrays.
 
-    `on` False takes the check away again.
+    What is looked at are operations on a weight that the forward fetched from a layer, not its
+    type, device or shape. `on` False takes the check away again.
     """
     for hooks in (model._forward_pre_hooks, model._forward_hooks):
-        for key in [k for k, hook in hooks.items() if hook in (_begin, _end)]:
+        for key in [k for k, hook in hooks.items() if hook in (_begin, _end, _stop)]:
             del hooks[key]
+            model._forward_hooks_always_called.pop(key, None)
     if on:
         model.register_forward_pre_hook(_begin)
+        model.register_forward_hook(_stop, always_call=True)
         model.register_forward_hook(_end)
 
 
 def _begin(model: nn.Module, _inputs: Any) -> None:
     for layer in crossbar_layers(model).values():
         layer.use.reset()
+        layer.use.watched = True
+
+
+def _stop(model: nn.Module, _inputs: Any, _output: Any) -> None:
+    for layer in crossbar_layers(model).values():
+        layer.use.watched = False
 
 
 def _end(model: nn.Module, _inputs: Any, _output: Any) -> None:
     for name, layer in crossbar_layers(model).items():
-        if layer.use.reads and not layer.use.calls:
-            raise XbarspiceError(
-                "a layer on arrays must compute its own products: the forward reads "
-                f"{', '.join(layer.use.reads)} of `{name or type(layer).__name__}` and never calls "
-                "the layer, so its arrays are not in the answer. Call the layer, or leave it "
-                f"ideal with exclude=[{name!r}]."
-            )
+        if layer.use.reads:
+            raise XbarspiceError(_said(name, layer))
+
+
+def _said(name: str, layer: CrossbarLayer) -> str:
+    reads, where = ", ".join(layer.use.reads), name or type(layer).__name__
+    how = "beside calling the layer" if layer.use.calls else "and never calls the layer"
+    return (
+        f"a layer on arrays must compute its own products: the forward uses {reads} of `{where}` "
+        f"itself {how}, so that its arrays are not in all of the answer. Call the layer alone, or "
+        f"leave it ideal with exclude=[{name!r}]."
+    )
 
 
 def silent_layers(model: nn.Module) -> list[str]:

@@ -1,32 +1,23 @@
 """Reports drawn from stored records: one-file HTML, Markdown, JUnit XML; nothing is solved again.
 
-`write` draws the report of a cross-check. Other studies build theirs from the same parts: `page`
-(or `html` and `markdown`) with `Section`s of `Text`, `Code`, `Table` and `Plot`.
+All are made of the same parts: `page` (or `html` and `markdown`) with `Section`s of `Text`, `Code`,
+`Table` and `Plot`.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xbarspice.report.content import Code, Item, Plot, Section, Table, Text, Verdict
-from xbarspice.report.crosscheck import write
 from xbarspice.report.page import html, markdown, page, write_files
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "Code", "Item", "Plot", "Section", "Table", "Text", "Verdict", "figure_pipeline", "html",
-    "markdown", "new_figure", "page", "write", "write_files",
+    "Code", "Item", "Plot", "Section", "Table", "Text", "Verdict", "html",
+    "markdown", "new_figure", "page", "write_files",
 ]  # fmt: skip
-
-
-def figure_pipeline(folder: Path) -> Figure:
-    """One compact picture of a run; see `xbarspice.report.figures.figure_pipeline`."""
-    from xbarspice.report import figures  # matplotlib is loaded on first use
-
-    return figures.figure_pipeline(Path(folder))
 
 
 def new_figure(width: float = 4.2, height: float = 3.3) -> Figure:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-import json
-import math
 from pathlib import Path
 from typing import Any
 
-from xbarspice.report.content import Item, Section, Table, Text, Verdict
-from xbarspice.report.junit import junit
-from xbarspice.report.page import html, markdown, write_files
+from xbarspice.report.content import Item, Section, Table, Text
+from xbarspice.report.judged import (
+    about_sections,
+    cut_table,
+    device_row,
+    drop_text,
+    findings_section,
+    gates_section,
+    ideal_text,
+    trust_table,
+    verdict,
+    write_page,
+)
 from xbarspice.report.units import error, share, si
 
 __all__ = ["write"]
 
-SHOWN = 30
-"""Rows of a table before it is cut."""
-
 Record = dict[str, Any]
+
+LOOKED_FOR = (
+    "inputs beyond their ranges or the device's, saturated converters, outliers, unused devices, "
+    "a clipped conductance range, conductances that are transposed, of the other sign, of another "
+    "scale or unit, unlikely magnitudes, layers that nothing called, labels at chance level; and "
+    "wrong currents that a common mistake would explain"
+)
 
 
 def write(record: Record, folder: Path) -> Path:
@@ -29,64 +41,40 @@ def write(record: Record, folder: Path) -> Path:
     Raises:
         StoreError: a file cannot be written; then none of them is left half-written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    head: dict[str, Any] = {"verdict": _verdict(record), "subtitle": _subtitle(record)}
+    sample = record["sample"]
+    compared = (
+        f"{sample['checked']} of {sample['tiles']} array reads solved by {record['reference']}, "
+        "each with a dense probe"
+    )
+    if not any("output error" in gate["name"] for gate in record["gates"]):
+        far = error(record["decisions"][0]["error"])
+        compared += (
+            f"; outputs through the circuit are up to {far} of the largest away from exact "
+            "products, which no gate judges"
+        )
     sections = [
         _gates(record),
-        _findings(record),
+        findings_section(record, LOOKED_FOR),
         coverage_section(record),
         _arrays(record),
+        _circuit(record),
         _decisions(record),
+        _searches(record),
         _costs(record),
         _corners(record),
+        _seconds(record),
+        *about_sections(record),
     ]
-    items = [section for section in sections if section is not None]
-    page = folder / "report.html"
-    write_files(
-        {
-            page: html(record["title"], items, **head),
-            folder / "report.md": markdown(record["title"], items, **head),
-            folder / "report.json": json.dumps(_finite(record), indent=2) + "\n",
-            folder / "junit.xml": junit(record),
-        }
+    return write_page(
+        record,
+        folder,
+        [section for section in sections if section is not None],
+        verdict=verdict(record, compared),
+        subtitle=f"{record['points']} inputs, reference {record['reference']}",
     )
-    return page
-
-
-def _finite(value: Any) -> Any:
-    """JSON knows no NaN and no infinity; they are written as words."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return repr(value)
-    if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return value
-
-
-def _verdict(record: Record) -> Verdict:
-    broken = [gate for gate in record["gates"] if not gate["passed"]]
-    sample = record["sample"]
-    arrays = (
-        f"{sample['checked']} of {sample['tiles']} arrays solved by {record['reference']}, each "
-        "with a dense probe"
-    )
-    if broken:
-        text = f"{len(broken)} of {len(record['gates'])} gates are broken; {arrays}."
-        return Verdict(state="fail", word="FAIL", text=text)
-    return Verdict(state="pass", word="PASS", text=f"{len(record['gates'])} gates hold; {arrays}.")
-
-
-def _subtitle(record: Record) -> str:
-    return f"{record['points']} inputs, reference {record['reference']}"
 
 
 def _gates(record: Record) -> Section:
-    rows = [
-        [g["name"], error(g["value"]), error(g["limit"]), "PASS" if g["passed"] else "FAIL"]
-        for g in record["gates"]
-    ]
-    table = Table(caption="What had to hold", head=["gate", "value", "limit", ""], rows=rows)
     imported = record["imported"]
     text = (
         f"Import: {imported['outputs']} outputs of the circuit with exact products were compared "
@@ -94,16 +82,9 @@ def _gates(record: Record) -> Section:
     )
     if imported["decisions"] is not None:
         text += f" {imported['decisions']} decisions differ."
-    return Section(title="Gates", items=[table, Text(text=text), Text(text=record["whole"])])
-
-
-def _findings(record: Record) -> Section | None:
-    if not record["findings"]:
-        return None
-    rows = [[f["kind"], f["where"], f["text"], f["remedy"]] for f in record["findings"]]
-    head = ["finding", "where", "what was seen", "what to do"]
-    table = Table(caption="Findings", head=head, rows=rows, left=(0, 1, 2, 3))
-    return Section(title="Findings", items=[table])
+    if imported["unequal"] is not None:
+        text += f" {imported['unequal']} whole numbers or truth values differ."
+    return gates_section(record, Text(text=text), Text(text=record["whole"]))
 
 
 def coverage_section(record: Record) -> Section:
@@ -121,14 +102,14 @@ def coverage_section(record: Record) -> Section:
         for m in cover["matrices"]
     ]
     head = ["matrix", "layer", "groups x outputs x inputs", "arrays", "devices", "products"]
-    items.append(_table("On arrays", head, rows, left=(0, 1)))
+    items.append(cut_table("On arrays", head, rows, left=(0, 1)))
     if cover["ideal"]:
         rows = [[w["name"], f"{w['size']:,}", w["reason"]] for w in cover["ideal"]]
-        items.append(_table("Not on arrays", ["weight", "size", "why"], rows, left=(0, 2)))
+        items.append(cut_table("Not on arrays", ["weight", "size", "why"], rows, left=(0, 2)))
     if cover["digital"]:
         rows = [[d["operands"], d["operation"], f"{d['products']:,}"] for d in cover["digital"]]
         head = ["operands", "operation", "products"]
-        items.append(_table("Matrix products outside the arrays", head, rows, left=(0, 1)))
+        items.append(cut_table("Matrix products outside the arrays", head, rows, left=(0, 1)))
     return Section(title="What of the model is on arrays", items=items)
 
 
@@ -142,19 +123,11 @@ def _coverage_sentence(cover: Record) -> str:
     return text + f", and {share(cover['product_share'])} of the multiply-accumulates measured."
 
 
-def _table(
-    caption: str, head: list[str], rows: list[list[str]], left: tuple[int, ...] = (0,)
-) -> Table:
-    """A table of at most `SHOWN` rows that says how many it leaves out."""
-    cut = len(rows) - SHOWN
-    if cut > 0:
-        rows = [*rows[:SHOWN], [f"and {cut} more (report.json)", *[""] * (len(head) - 1)]]
-    return Table(caption=caption, head=head, rows=rows, left=left)
-
-
 def _arrays(record: Record) -> Section:
     sample, items = record["sample"], []
-    text = f"{sample['checked']} of {sample['tiles']} arrays were solved by {record['reference']}"
+    text = (
+        f"{sample['checked']} of {sample['tiles']} array reads were solved by {record['reference']}"
+    )
     if sample["confidence"] is not None:
         text += (
             f": if {share(sample['bad_tiles'])} of all arrays were bad, the sample would hold a "
@@ -181,7 +154,7 @@ def _arrays(record: Record) -> Section:
             "largest input / range", "beyond", "saturated",
         ]  # fmt: skip
         caption = f"{engine}: column currents over the largest of the array"
-        items.append(_table(caption, head, rows))
+        items.append(cut_table(caption, head, rows))
         items.append(_worst_tiles(record, engine))
     return Section(title="Arrays", items=items)
 
@@ -190,10 +163,11 @@ def _worst_tiles(record: Record, engine: str) -> Table:
     checks = sorted(record["tiles"][engine], key=lambda c: -c["worst"])[:10]
     rows = [
         [
-            f"{c['matrix']} [{c['group']}, {c['row']}, {c['col']}]",
+            _name(c),
             error(c["worst"]),
+            error(c["rms"]),
             error(c["bound"]),
-            f"BL{c['column']}",
+            c["line"],
             f"probe {c['vector'] - c['drives']}" if c["vector"] >= c["drives"] else "drive",
             si(c["I_max"], "A"),
             si(c["smallest_change"], "S"),
@@ -202,10 +176,42 @@ def _worst_tiles(record: Record, engine: str) -> Table:
         for c in checks
     ]
     head = [
-        "array", "error", "stated bounds", "line", "vector", "largest current",
+        "array", "worst error", "rms", "stated bounds", "line", "vector", "largest current",
         "device change it would show", "time",
     ]  # fmt: skip
     return Table(caption=f"{engine}: the arrays that differ most", head=head, rows=rows)
+
+
+def _circuit(record: Record) -> Section:
+    """The ideal product, voltages lost, the trust map, and devices that differ."""
+    checks = next(iter(record["tiles"].values()))
+    items: list[Item] = []
+    if checks:
+        far, low = (
+            max(checks, key=lambda c: c["ideal"]["worst"]),
+            max(checks, key=lambda c: c["drop"]["drop"]),
+        )
+        text = ideal_text(far["ideal"], record["reference"], f" of {_name(far)}")
+        items.append(Text(text=f"{text} {drop_text(low['drop'], f' of {_name(low)}')}"))
+    items.append(trust_table(record["trust"]))
+    for engine, own in record["tiles"].items():
+        known = [c for c in own if c["device"] is not None]
+        rows = [
+            [_name(c), *device_row(c["device"])]
+            for c in sorted(known, key=lambda c: -c["device"]["error"])[:10]
+        ]
+        if rows:
+            head = [
+                "array", "row / column", "vector", "error", record["reference"], engine,
+                "its voltage", "G", "why",
+            ]  # fmt: skip
+            caption = f"{engine}: devices that differ most, over the array's largest device current"
+            items.append(Table(caption=caption, head=head, rows=rows, left=(0, 8)))
+    return Section(title="The circuit and the ideal product", items=items)
+
+
+def _name(check: Record) -> str:
+    return f"{check['matrix']} [{check['group']}, {check['row']}, {check['col']}]"
 
 
 def _interval(value: Any) -> str:
@@ -244,11 +250,45 @@ def _decisions(record: Record) -> Section:
     return Section(title="Outputs", items=[*items, Text(text=text)])
 
 
+def _searches(record: Record) -> Section | None:
+    words = {
+        "ideal": "furthest from exact products: {value} of the largest output (best random start "
+        "{start})",
+        "engines": "on which engines and reference differ most: {value} of the largest output "
+        "current (best random start {start})",
+    }
+    items: list[Item] = []
+    for found in record["searches"]:
+        text = words[found["target"]].format(
+            value=error(found["value"]), start=error(found["start"])
+        )
+        x = _flat(found["x"])
+        shown = ", ".join(f"{v:.4g}" for v in x[:8]) + (", ..." if len(x) > 8 else "")
+        items.append(
+            Text(text=f"By {found['evaluations']} evaluations, the input {text}. x = ({shown}).")
+        )
+    if items:
+        note = (
+            "The searches have a full scale of their own, that of their starting points; an input "
+            "that was found is no point of the tables above."
+        )
+        items.append(Text(text=note, note=True))
+    if record["searched"]:
+        items.append(Text(text=record["searched"]))
+    return Section(title="Worst inputs", items=items) if items else None
+
+
+def _flat(values: Any) -> list[float]:
+    if isinstance(values, list):
+        return [v for part in values for v in _flat(part)]
+    return [values]
+
+
 def _costs(record: Record) -> Section | None:
     if not record["costs"]:
         return None
     rows = [[c["what"], error(c["rms"])] for c in record["costs"]]
-    table = _table("Change of the outputs, rms over the largest", ["part", "change"], rows)
+    table = cut_table("Change of the outputs, rms over the largest", ["part", "change"], rows)
     text = (
         "A matrix: it alone on arrays, all others exact. A cause: the circuit with it against the "
         "circuit without it. Parts do not add up exactly."
@@ -268,3 +308,9 @@ def _corners(record: Record) -> Section | None:
     ]
     head = ["corner", *DECISION_HEAD[1:]]
     return Section(title="Corners", items=[Table(caption="Corners", head=head, rows=rows)])
+
+
+def _seconds(record: Record) -> Section:
+    rows = [[name, si(value, "s", 3)] for name, value in record["seconds"].items()]
+    table = Table(caption="Wall-clock time", head=["part", "time"], rows=rows, collapse=True)
+    return Section(title="Time", items=[table])

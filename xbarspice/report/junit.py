@@ -30,7 +30,7 @@ def junit(record: dict[str, Any]) -> str:
     for gate in gates:
         case = ET.SubElement(
             suite, "testcase",
-            {"classname": "xbarspice.crosscheck", "name": _clean(gate["name"]), "time": "0"},
+            {"classname": "xbarspice.verify", "name": _clean(gate["name"]), "time": "0"},
         )  # fmt: skip
         properties = ET.SubElement(case, "properties")
         for name in ("value", "limit", "allowance"):

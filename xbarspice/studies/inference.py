@@ -14,7 +14,6 @@ from xbarspice.engines import Engine, get
 from xbarspice.engines.overdrive import SLACK, overdrive
 from xbarspice.mapping import Block, MappedNetwork
 from xbarspice.solution import Solution, kirchhoff_residual
-from xbarspice.studies.verify.subject import SingleArray
 
 __all__ = ["Beyond", "BlockAnswer", "Inference", "energies", "infer"]
 
@@ -133,7 +132,7 @@ def _inputs_beyond(mapped: MappedNetwork, layer: int, h: Array) -> list[Beyond]:
     limit = mapped.layers[layer].x_scale
     size = np.abs(h)
     over = size > limit * SLACK
-    if isinstance(mapped, SingleArray) or not over.any():  # an array's inputs are volts
+    if not over.any():
         return []
     point, line = (int(k) for k in np.unravel_index(np.argmax(size), size.shape))
     value = float(h[point, line])

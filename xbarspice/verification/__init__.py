@@ -1,8 +1,20 @@
-"""Verification of models on arrays; `xb.verify` is its front door."""
+"""Verification of models on arrays and of single arrays; `xb.verify` and `xb.verify_array`."""
 
+from xbarspice.verification.array import ArrayVerification, verify_array
 from xbarspice.verification.corners import CORNERS
 from xbarspice.verification.library import Verification, verify
 from xbarspice.verification.records import Gates
 from xbarspice.verification.statistics import agreement_interval, sample_size
+from xbarspice.verification.worst import Search
 
-__all__ = ["CORNERS", "Gates", "Verification", "agreement_interval", "sample_size", "verify"]
+__all__ = [
+    "CORNERS",
+    "ArrayVerification",
+    "Gates",
+    "Search",
+    "Verification",
+    "agreement_interval",
+    "sample_size",
+    "verify",
+    "verify_array",
+]

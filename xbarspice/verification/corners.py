@@ -7,13 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import numpy as np
+from torch import Tensor, nn
+
 from xbarspice.errors import broken_rule
 from xbarspice.mapping import ArrayConfig
-from xbarspice.nn import ArrayMatrix
+from xbarspice.nn import ArrayMatrix, copy_circuit
 from xbarspice.variability import Variation
 from xbarspice.variability.base import Compose
+from xbarspice.verification import forward
+from xbarspice.verification.records import CornerRecord
 
-__all__ = ["CORNERS", "at_corner", "put_at_corner"]
+__all__ = ["CORNERS", "at_corner", "outputs_at_corners", "put_at_corner"]
 
 CORNERS: dict[str, dict[str, float]] = {
     "minimum": {"wires": 0.8, "conductance": 0.9},
@@ -78,3 +83,25 @@ def at_corner(config: ArrayConfig, changes: Mapping[str, float]) -> ArrayConfig:
         parts = [_Scaled(factor=scale), *([config.variation] if config.variation else [])]
         out = replace(out, variation=Compose(parts))
     return out
+
+
+def outputs_at_corners(
+    circuit: nn.Module,
+    inputs: tuple[Any, ...],
+    exact: tuple[Tensor, ...],
+    labels: np.ndarray | None,
+    corners: bool | Mapping[str, Mapping[str, float]],
+) -> tuple[CornerRecord, ...]:
+    """Outputs through the surrogate at corners (True: `CORNERS`; False: none)."""
+    if corners is False:
+        return ()
+    wanted = CORNERS if corners is True else corners
+    out = []
+    for name, changes in wanted.items():
+        there = copy_circuit(circuit)
+        for matrix in forward.matrices_of(there):
+            put_at_corner(matrix, changes)
+        outputs = forward.outputs_through(there, inputs, "surrogate")
+        record = forward.decisions("surrogate", outputs, exact, labels)
+        out.append(CornerRecord(name=name, changes=dict(changes), decisions=record))
+    return tuple(out)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import ArrayMatrix, copy_circuit, crossbar_layers, exact_products, to_torch
+from xbarspice.nn.arguments import points_of
 from xbarspice.nn.origin import (
     classes,
     origin_of,
@@ -31,6 +31,7 @@ __all__ = [
     "import_gate",
     "matrices_of",
     "outputs_through",
+    "whole_forward",
     "with_configs",
 ]
 
@@ -60,18 +61,21 @@ def outputs_through(circuit: nn.Module, inputs: tuple[Any, ...], engine: str) ->
         return outputs_of(circuit, inputs)
 
 
-def import_gate(circuit: nn.Module, inputs: tuple[Any, ...], expected: Any) -> ImportRecord:
+def import_gate(
+    circuit: nn.Module, inputs: tuple[Any, ...], expected: Any, source: str = ""
+) -> ImportRecord:
     """Compare the circuit with exact products against what it was made from.
 
-    Against, in this order: `expected` (outputs made elsewhere, in single precision); the original's
-    outputs that `convert(calibrate=...)` kept, if the weights are still those; the plain model of
-    the same weights, `to_torch(circuit)`.
+    Against, in this order: `expected` (outputs made elsewhere, in single precision; `source` says
+    by what); the original's outputs that `convert(calibrate=...)` kept, if the weights are still
+    those; the plain model of the same weights, `to_torch(circuit)`.
     """
     origin = origin_of(circuit)
     limit = EXACT_LIMIT
     if expected is not None:
         wanted = tuple(_as_tensors(expected))
-        against, limit = "outputs given as `expected`", SINGLE_LIMIT
+        against = f"outputs of {source}" if source else "outputs given as `expected`"
+        limit = SINGLE_LIMIT
     elif origin is not None and origin.converted_sha256 == weights_hash(circuit):
         inputs, wanted = origin.inputs, origin.outputs
         against = "the original model's outputs on the calibration inputs, both in float64"
@@ -85,14 +89,17 @@ def import_gate(circuit: nn.Module, inputs: tuple[Any, ...], expected: Any) -> I
             against += "; the weights were changed after the conversion"
     with exact_products():
         outputs = outputs_in_float64(circuit, inputs)
-    error, decided = _compared(outputs, wanted)
+    if expected is not None and len(wanted) < len(outputs):  # whoever made them left whole numbers
+        outputs = tuple(t for t in outputs if t.is_floating_point())
+    error, decided, unequal = compared(outputs, wanted)
     return ImportRecord(
         against=against,
         outputs=sum(t.numel() for t in wanted),
         error=error,
         limit=limit,
         decisions=decided,
-        passed=bool(error <= limit and not decided),
+        unequal=unequal,
+        passed=bool(error <= limit and not decided and not unequal),
     )
 
 
@@ -101,57 +108,63 @@ def _as_tensors(value: Any) -> list[Tensor]:
     return [torch.as_tensor(np.asarray(p)) if not isinstance(p, Tensor) else p for p in parts]
 
 
-def _compared(outputs: Outputs, wanted: Outputs) -> tuple[float, int | None]:
-    """Largest difference over the largest output, and decisions that differ."""
+def compared(
+    outputs: Outputs, wanted: Outputs, labels: np.ndarray | None = None
+) -> tuple[float, int | None, int | None]:
+    """Outputs beside wanted ones.
+
+    Returns:
+        Largest difference over the largest floating-point output, infinite where shapes differ;
+        decisions that differ; whole numbers and truth values that differ. None where there are
+        none.
+    """
     if [t.shape for t in outputs] != [t.shape for t in wanted]:
-        return float("inf"), None
-    largest = max((float(t.abs().max()) for t in wanted if t.numel()), default=0.0) or 1.0
-    error = max(
-        (
-            float((a.double() - b.double()).abs().max())
-            for a, b in zip(outputs, wanted, strict=True)
-            if b.numel()
-        ),
-        default=0.0,
-    )
+        return float("inf"), None, None
+    pairs = [(a, b) for a, b in zip(outputs, wanted, strict=True) if b.numel()]
+    real = [(a.double(), b.double()) for a, b in pairs if b.is_floating_point()]
+    whole = [int((a != b).sum()) for a, b in pairs if not b.is_floating_point()]
+    largest = max((float(b.abs().max()) for _, b in real), default=0.0) or 1.0
+    error = max((float((a - b).abs().max()) for a, b in real), default=0.0)
     if not np.isfinite(error):
         error = float("inf")
-    both = [classes(outputs), classes(wanted)]
-    if both[0] is None or both[1] is None:
-        return error / largest, None
-    return error / largest, int((both[0] != both[1]).sum())
+    decided = [classes(outputs, labels), classes(wanted, labels)]
+    differing = None
+    if decided[0] is not None and decided[1] is not None:
+        differing = int((decided[0] != decided[1]).sum())
+    return error / largest, differing, sum(whole) if whole else None
 
 
-def differing_decisions(outputs: Outputs, others: Outputs) -> int:
-    """Decisions that differ; of models that do not classify, outputs that differ by 1e-6."""
-    a, b = classes(outputs), classes(others)
-    if a is not None and b is not None:
-        return int((a != b).sum())
-    return int(_compared(outputs, others)[0] > 1e-6)
+def differing_decisions(outputs: Outputs, others: Outputs, labels: np.ndarray | None = None) -> int:
+    """Decisions and whole numbers that differ; of other models, 1 if outputs differ by 1e-6."""
+    error, differing, unequal = compared(outputs, others, labels)
+    if differing is None and unequal is None:
+        return int(error > 1e-6)
+    return (differing or 0) + (unequal or 0)
 
 
 def decisions(
     name: str, outputs: Outputs, exact: Outputs, labels: np.ndarray | None
 ) -> DecisionRecord:
-    """Outputs through the circuit beside those with exact products."""
-    error, _ = _compared(outputs, exact)
-    own, ideal = classes(outputs), classes(exact)
-    points = len(outputs[0]) if outputs and outputs[0].ndim else 0
+    """Outputs through the circuit beside those with exact products; labels of -1 are unknown."""
+    error, _, unequal = compared(outputs, exact, labels)
+    own, ideal = classes(outputs, labels), classes(exact, labels)
+    scores = next(t for t in outputs if t.is_floating_point())
+    points = len(scores) if scores.ndim else 0
     agreement = interval = right = exact_right = right_interval = margin = None
     if own is not None and ideal is not None:
         equal = int((own == ideal).sum())
         agreement, interval = equal / points, agreement_interval(equal, points)
-        top = outputs[0].topk(2, dim=1).values
-        margin = float((top[:, 0] - top[:, 1]).min() / (outputs[0].abs().max() or 1.0))
-        if labels is not None:
-            known = torch.as_tensor(labels)
-            count = int((own == known).sum())
-            right, exact_right = count / points, int((ideal == known).sum()) / points
-            right_interval = agreement_interval(count, points)
+        margin = _smallest_margin(scores)
+        known = None if labels is None else torch.as_tensor(labels)
+        if known is not None and (count := int((known >= 0).sum())):
+            hits = int(((own == known) & (known >= 0)).sum())
+            right, exact_right = hits / count, int(((ideal == known) & (known >= 0)).sum()) / count
+            right_interval = agreement_interval(hits, count)
     return DecisionRecord(
         through=name,
         points=points,
         error=error,
+        unequal=unequal,
         agreement=agreement,
         interval=interval,
         accuracy=right,
@@ -159,6 +172,15 @@ def decisions(
         accuracy_interval=right_interval,
         smallest_margin=margin,
     )
+
+
+def _smallest_margin(scores: Tensor) -> float:
+    """Smallest distance from another decision over the largest score."""
+    largest = float(scores.abs().max()) or 1.0
+    if scores.ndim == 1 or scores.shape[1] == 1:
+        return float(scores.abs().min()) / largest
+    top = scores.topk(2, dim=1).values
+    return float((top[:, 0] - top[:, 1]).min()) / largest
 
 
 def with_configs(circuit: nn.Module, change: Callable[[ArrayConfig], ArrayConfig]) -> nn.Module:
@@ -170,12 +192,10 @@ def with_configs(circuit: nn.Module, change: Callable[[ArrayConfig], ArrayConfig
 
 
 CAUSES: dict[str, Callable[[ArrayConfig], ArrayConfig]] = {
-    "wires and line ends": lambda c: replace(c, R_wl=0.0, R_bl=0.0, R_driver=0.0, R_sense=0.0),
-    "device curves": lambda c: replace(c, device="ohmic"),
-    "converters": lambda c: replace(c, dac_bits=None, adc_bits=None),
-    "levels and cut weights": lambda c: replace(
-        c, levels=None, clip=None, cell_code="average", cells=c.cells
-    ),
+    "wires and line ends": ArrayConfig.without_wires,
+    "device curves": ArrayConfig.without_curves,
+    "converters": ArrayConfig.without_converters,
+    "levels and cut weights": ArrayConfig.without_levels,
 }
 """What all arrays are without one cause of error."""
 
@@ -188,7 +208,8 @@ def costs(
     A matrix: its change of the exact outputs when it alone is on arrays. A cause: the change of the
     circuit's outputs when it is taken away.
     """
-    scale = max(float(t.abs().max()) for t in exact if t.numel()) or 1.0
+    real = [t for t in exact if t.is_floating_point() and t.numel()]
+    scale = max((float(t.abs().max()) for t in real), default=0.0) or 1.0
     out = []
     for matrix in matrices_of(circuit):
         with on_arrays([matrix.name]):
@@ -202,5 +223,30 @@ def costs(
 
 
 def _rms(a: Outputs, b: Outputs) -> float:
-    squares = [(x.double() - y.double()).square().flatten() for x, y in zip(a, b, strict=True)]
+    """Root mean square difference of the floating-point outputs."""
+    squares = [
+        (x.double() - y.double()).square().flatten()
+        for x, y in zip(a, b, strict=True)
+        if x.is_floating_point()
+    ]
     return float(torch.cat(squares).mean().sqrt())
+
+
+def whole_forward(
+    circuit: nn.Module,
+    inputs: tuple[Any, ...],
+    tiles: int,
+    reference: str,
+    budget: int,
+) -> tuple[str, tuple[Tensor, ...] | None]:
+    """The outputs through the reference where that is within the budget, and a sentence."""
+    points = points_of(inputs)
+    size = tiles * points
+    if size > budget:
+        return (
+            f"The whole forward was not run through {reference}: {tiles} arrays x {points} points "
+            f"= {size} exceed the budget of {budget} (`whole`). Its arrays were solved one by one.",
+            None,
+        )
+    outputs = outputs_through(circuit, inputs, reference)
+    return f"All {points} points went through {reference} as a whole.", outputs

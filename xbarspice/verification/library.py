@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from xbarspice import engines as engine_room
+from xbarspice import store
+from xbarspice.config import child_rng
 from xbarspice.errors import EngineError, broken_rule
 from xbarspice.mapping import ArrayConfig
-from xbarspice.nn import Tile, convert, copy_circuit, coverage, crossbar_layers
+from xbarspice.nn import convert, copy_circuit, coverage, crossbar_layers
 from xbarspice.nn import tiles as tiles_in
+from xbarspice.nn.arguments import points_of
 from xbarspice.nn.origin import arguments_of, decisions_of
-from xbarspice.studies import campaign
 from xbarspice.verification import forward
-from xbarspice.verification.corners import CORNERS, put_at_corner
-from xbarspice.verification.findings import findings
+from xbarspice.verification.corners import outputs_at_corners
+from xbarspice.verification.findings import current_mistakes, findings
+from xbarspice.verification.inputs import box_of, checked_engines, checked_labels, one_tensor
 from xbarspice.verification.records import (
     CornerRecord,
     DecisionRecord,
@@ -32,25 +32,22 @@ from xbarspice.verification.records import (
     LayerCost,
     MatrixCheck,
     SampleRecord,
+    SearchRecord,
     TileCheck,
+    TrustRecord,
 )
-from xbarspice.verification.summary import by_matrix, energy, judge
-from xbarspice.verification.tiles import (
-    Drives,
-    dense_probes,
-    draw_sample,
-    record_drives,
-    tile_check,
-    tile_item,
-    unit_vectors,
+from xbarspice.verification.solves import Clock, Progress, Vectors, solve_arrays
+from xbarspice.verification.summary import by_matrix, energy, judge, unjudged
+from xbarspice.verification.tiles import draw_sample, record_drives, tile_check, tile_item
+from xbarspice.verification.trust import trust_of
+from xbarspice.verification.worst import (
+    Search,
+    candidates,
+    worst_between_engines,
+    worst_of_ideal,
 )
 
 __all__ = ["Gates", "Verification", "verify"]
-
-Progress = Callable[[str, int, int], None]
-
-WORTH_A_POOL = 32
-"""Arrays from which starting worker processes pays."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,13 +65,20 @@ class Verification:
         matrices: the same by weight matrix, by engine.
         decisions: outputs through the surrogate and, where it was run, the reference.
         whole: why the whole forward through the reference was run, or was not.
+        searches: worst inputs that were found by search; empty if none was asked for.
+        searched: what the search left out, and why; empty if nothing.
+        trust: what the trust map says of the surrogate's levels for these arrays.
         costs: what each matrix and cause does to the outputs.
         corners: outputs at the corners; empty if none was asked for.
         findings: what is suspicious.
         energy: mean energy of an inference, J: static power of all arrays over `t_read`, each
             vector one pass; None where nothing was driven.
         gates: conditions with their outcome.
+        unjudged: limits that were stated and had nothing to judge, each with the reason.
+        methods: how the reference answered.
         seconds: wall-clock time of each part.
+        nodes: with `verify(nodes=True)` by array the voltages of its lines and of all its nodes by
+            the reference and every engine, V (not part of the record).
     """
 
     title: str
@@ -88,13 +92,18 @@ class Verification:
     matrices: dict[str, tuple[MatrixCheck, ...]]
     decisions: tuple[DecisionRecord, ...]
     whole: str
+    searches: tuple[SearchRecord, ...]
+    searched: str
+    trust: TrustRecord
     costs: tuple[LayerCost, ...]
     corners: tuple[CornerRecord, ...]
     findings: tuple[Finding, ...]
     energy: float | None
-    gates: tuple[Gate, ...]
+    gates: tuple[Gate, ...] = ()
+    unjudged: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    nodes: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def passed(self) -> bool:
@@ -103,24 +112,35 @@ class Verification:
 
     def record(self) -> dict[str, Any]:
         """Plain dictionaries and lists for JSON."""
-        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        for name in ("imported", "sample"):
+        names = [name for name in self.__dataclass_fields__ if name != "nodes"]
+        plain = {name: getattr(self, name) for name in names}
+        for name in ("imported", "sample", "trust"):
             plain[name] = asdict(plain[name])
-        for name in ("decisions", "costs", "corners", "findings", "gates"):
+        for name in ("decisions", "searches", "costs", "corners", "findings", "gates"):
             plain[name] = [asdict(item) for item in plain[name]]
         for name in ("tiles", "matrices"):
             plain[name] = {k: [asdict(item) for item in v] for k, v in plain[name].items()}
         return {"passed": self.passed, **plain}
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: str | Path, about: Mapping[str, Any] | None = None) -> Path:
         """Write report.html, report.md, report.json and junit.xml; returns the page.
+
+        Node voltages, if they were kept, go into ``nodes.h5``.
+
+        Args:
+            folder: made if it is not there.
+            about: more entries of the record, which the page shows if it knows them: `config`,
+                `environment`, `calibration`, `notes`.
 
         Raises:
             StoreError: a file cannot be written.
         """
         from xbarspice.report.circuit_page import write
 
-        return write(self.record(), Path(folder))
+        page = write(self.record() | dict(about or {}), Path(folder))
+        if self.nodes:
+            store.write_tree(Path(folder) / "nodes.h5", self.nodes, "node voltages")
+        return page
 
 
 def verify(
@@ -129,6 +149,7 @@ def verify(
     y: npt.ArrayLike | None = None,
     *,
     expected: Any = None,
+    expected_source: str = "",
     config: ArrayConfig | Mapping[str, ArrayConfig | None] | None = None,
     engines: Sequence[str] = ("surrogate",),
     reference: str = "ngspice",
@@ -139,6 +160,9 @@ def verify(
     probes: int = 1,
     all_units: bool = False,
     whole: int = 2000,
+    worst_case: bool | Search = False,
+    nodes: bool = False,
+    trust_error: float = 5e-2,
     corners: bool | Mapping[str, Mapping[str, float]] = False,
     t_read: float = 100e-9,
     seed: int = 0,
@@ -153,10 +177,12 @@ def verify(
     Args:
         model: from `nn.convert`, or any model, which is then converted with `config` and calibrated
             on `x`.
-        x: inputs of the model, a tensor or array, or a tuple of its arguments.
+        x: inputs of the model: a tensor or array, a tuple of its arguments, a dictionary of those
+            by name, or both as ``(tuple, dict)``.
         y: classes of the points, if known.
         expected: outputs for `x` that were made elsewhere (a list or one array); the import gate is
             then judged against them.
+        expected_source: who made them, for the report.
         config: for a model that is not converted yet.
         engines: whom to judge.
         reference: whom to judge against.
@@ -166,7 +192,13 @@ def verify(
         drives: vectors of the model's own drive that are solved on each array.
         probes: dense probes on each array.
         all_units: also one unit vector a line.
-        whole: arrays times points up to which the whole forward is run through the reference.
+        whole: arrays times points up to which the whole forward is run through the reference, and
+            arrays times candidates up to which inputs are searched on which engines differ.
+        worst_case: also search the inputs that are furthest from exact products and on which
+            engines differ most, for models of one floating-point tensor.
+        nodes: also compare every device and keep all node voltages (`Verification.nodes`). The
+            devices are compared too where `gates.device` is set.
+        trust_error: error up to which the trust map calls a level of the surrogate trusted.
         corners: also outputs at the corners (True: `corners.CORNERS`), gates judged on the worst.
         t_read: length of one pass, s.
         seed: of probes and samples.
@@ -180,20 +212,14 @@ def verify(
         InputError: an argument breaks a rule. EngineError: an engine failed.
     """
     inputs = arguments_of(model, x)
-    names = _engine_names(reference, engines)
-    labels = _labels(y, inputs)
-    clock = _Clock()
+    names = checked_engines(reference, engines)
+    labels = checked_labels(y, inputs)
+    search = (Search() if worst_case is True else worst_case) or None
+    box = box_of(one_tensor(inputs), search.low, search.high) if search else None
+    limits, clock = gates or Gates(), Clock()
     progress("import", 0, 1)
-    if not crossbar_layers(model):
-        model = convert(model, config, calibrate=inputs)
-    elif config is not None:
-        raise broken_rule(
-            "`config` is for a model that is not on arrays yet",
-            "a converted model",
-            "Leave it out.",
-        )
-    circuit = copy_circuit(model).eval()
-    imported = forward.import_gate(circuit, inputs, expected)
+    circuit = _circuit(model, config, inputs)
+    imported = forward.import_gate(circuit, inputs, expected, expected_source)
     exact = forward.exact_outputs(circuit, inputs)
     clock.stop("import")
     progress("forward", 0, 1)
@@ -201,17 +227,19 @@ def verify(
         matrix.ranges.reset()
     recorded, outputs = record_drives(circuit, inputs, drives, seed)
     ranges = {m.name: replace(m.ranges) for m in forward.matrices_of(circuit)}
-    own = forward.decisions("surrogate", outputs, exact, labels)
-    suspicious = findings(circuit, labels, decisions_of(exact))
-    clock.stop("forward")
     scales = {m.name: m.config.x_scale for m in forward.matrices_of(circuit)}
     tiles = tiles_in(circuit)
+    suspicious = findings(circuit, tiles, recorded, labels, decisions_of(exact, labels))
+    clock.stop("forward")
     chosen, sample = draw_sample(tiles, confidence, bad_tiles, seed)
-    vectors = _Vectors(circuit, recorded, probes, all_units, seed)
-    items = [tile_item(tiles[k], *vectors.of(tiles[k]), reference, names) for k in chosen]
-    results = _solve(items, folder, workers, scheduler, progress)
+    vectors = Vectors(recorded, probes=probes, all_units=all_units, seed=seed)
+    full = {"devices": nodes or limits.device is not None, "nodes": nodes}
+    items = [tile_item(tiles[k], *vectors.of(tiles[k]), reference, names, **full) for k in chosen]
+    try:
+        results = solve_arrays(items, folder, workers, scheduler, progress)
+    except EngineError as error:
+        raise _with_hints(error, suspicious) from error
     clock.stop("arrays")
-    limits = gates or Gates()
     checks = {
         name: tuple(
             tile_check(tiles[k], result, name, vectors.counts(tiles[k]), limits.current)
@@ -219,13 +247,17 @@ def verify(
         )
         for name in names
     }
-    said, golden = _whole(circuit, inputs, len(tiles), reference, whole, progress)
+    by_name = {tiles[k].name: (tiles[k], item) for k, item in zip(chosen, items, strict=True)}
+    suspicious += current_mistakes(by_name, checks, limits.current)
+    progress("whole forward", 0, 1)
+    said, golden = forward.whole_forward(circuit, inputs, len(tiles), reference, whole)
     clock.stop("whole forward")
+    searches, searched = _searches(
+        circuit, box, search, names, reference, whole // max(len(tiles), 1), seed, progress
+    )
+    clock.stop("search")
     progress("costs", 0, 1)
-    parts = forward.costs(circuit, inputs, exact, outputs)
-    at_corners = _corners(circuit, inputs, exact, labels, corners)
-    clock.stop("costs and corners")
-    points = len(inputs[0]) if isinstance(inputs[0], Tensor) and inputs[0].ndim else 1
+    points = points_of(inputs)
     report = Verification(
         title=title or f"{type(model).__name__} on passive arrays",
         reference=reference,
@@ -236,165 +268,103 @@ def verify(
         sample=sample,
         tiles=checks,
         matrices={name: by_matrix(ranges, tiles, recorded, checks[name], scales) for name in names},
-        decisions=(
-            own,
-            *(forward.decisions(reference, g, exact, labels) for g in [golden] if g is not None),
+        decisions=tuple(
+            forward.decisions(name, out, exact, labels)
+            for name, out in (("surrogate", outputs), (reference, golden))
+            if out is not None
         ),
         whole=said,
-        costs=tuple(parts),
-        corners=at_corners,
+        searches=searches,
+        searched=searched,
+        trust=trust_of([(t.crossbar, t.config.V_read) for t in tiles], trust_error),
+        costs=tuple(forward.costs(circuit, inputs, exact, outputs)),
+        corners=outputs_at_corners(circuit, inputs, exact, labels, corners),
         findings=tuple(suspicious),
         energy=energy(checks[names[0]], tiles, recorded, points, t_read),
-        gates=(),
         methods=tuple(dict.fromkeys(str(r["method"]) for r in results)),
         seconds=clock.seconds,
+        nodes=_nodes(items, results, names) if nodes else {},
     )
-    differing = None if golden is None else forward.differing_decisions(outputs, golden)
-    return replace(report, gates=tuple(judge(report, limits, differing)))
+    clock.stop("costs and corners")
+    differing = None if golden is None else forward.differing_decisions(outputs, golden, labels)
+    return replace(
+        report,
+        gates=tuple(judge(report, limits, differing)),
+        unjudged=tuple(unjudged(report, limits, differing)),
+    )
 
 
-class _Clock:
-    """Wall-clock time between stops."""
-
-    def __init__(self) -> None:
-        import time
-
-        self._now = time.perf_counter
-        self._last = self._now()
-        self.seconds: dict[str, float] = {}
-
-    def stop(self, name: str) -> None:
-        now = self._now()
-        self.seconds[name] = now - self._last
-        self._last = now
-
-
-def _engine_names(reference: str, judged: Sequence[str]) -> tuple[str, ...]:
-    for name in (reference, *judged):
-        if not isinstance(name, str) or name not in engine_room.names():
-            raise broken_rule(
-                f"engines must be among {engine_room.names()}", repr(name), "Use their names."
-            )
-    names = tuple(dict.fromkeys(name for name in judged if name != reference))
-    if not names:
+def _circuit(model: nn.Module, config: Any, inputs: tuple[Any, ...]) -> nn.Module:
+    """A copy of the model on arrays, in evaluation."""
+    if not crossbar_layers(model):
+        model = convert(model, config, calibrate=inputs)
+    elif config is not None:
         raise broken_rule(
-            "an engine other than the reference must be judged",
-            f"engines {list(judged)}, reference {reference!r}",
-            'For example engines=("surrogate",), reference="ngspice".',
+            "`config` is for a model that is not on arrays yet",
+            "a converted model",
+            "Leave it out.",
         )
-    return names
+    return copy_circuit(model).eval()
 
 
-def _labels(y: npt.ArrayLike | None, inputs: tuple[Any, ...]) -> np.ndarray | None:
-    if y is None:
-        return None
-    labels = np.asarray(y)
-    points = len(inputs[0]) if isinstance(inputs[0], Tensor) and inputs[0].ndim else 1
-    if labels.shape != (points,) or labels.dtype.kind not in "iu":
-        raise broken_rule(
-            f"labels must be {points} whole numbers, one a point",
-            f"shape {labels.shape}, {labels.dtype}",
-            "Pass one class a point.",
-        )
-    return labels.astype(np.int64)
+def _with_hints(error: EngineError, suspicious: Sequence[Finding]) -> EngineError:
+    """The error of an engine with what was suspicious before the solve."""
+    if not suspicious:
+        return error
+    hints = " ".join(f"{f.where}: {f.text} {f.remedy}" for f in suspicious)
+    return type(error)(f"{error} Before the solve: {hints}")
 
 
-class _Vectors:
-    """Drives and probes of every array."""
-
-    def __init__(
-        self, circuit: nn.Module, drives: Drives, probes: int, all_units: bool, seed: int
-    ) -> None:
-        if probes < 1:
-            raise broken_rule("`probes` must be >= 1", probes, "Inputs alone leave lines undriven.")
-        self.V_read = {m.name: m.config.V_read for m in forward.matrices_of(circuit)}
-        self.drives, self.probes, self.all_units, self.seed = drives, probes, all_units, seed
-
-    def of(self, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
-        """Drives (drives, lines) and probes (probes, lines) of an array, V."""
-        V_read = self.V_read[tile.matrix]
-        probes = dense_probes(tile, V_read, self.probes, self.seed)
-        if self.all_units:
-            probes = np.concatenate([probes, unit_vectors(tile, V_read)])
-        return self.drives.of(tile), probes
-
-    def counts(self, tile: Tile) -> tuple[int, int]:
-        """How many drives and probes an array has."""
-        extra = tile.size if self.all_units else 0
-        return len(self.drives.of(tile)), self.probes + extra
-
-
-def _solve(
-    items: list[dict[str, Any]],
-    folder: str | Path | None,
-    workers: int | None,
-    scheduler: str | None,
-    progress: Progress,
-) -> list[Mapping[str, Any]]:
-    """Results of all arrays, in order, through a campaign that a later call can go on with."""
-    with tempfile.TemporaryDirectory(prefix="xbarspice-") as temporary:
-        place = Path(folder) if folder is not None else Path(temporary)
-        place.mkdir(parents=True, exist_ok=True)
-        path = place / "tiles.h5"
-        campaign.run(
-            items,
-            campaign.compare_item,
-            path,
-            resume=path.exists(),
-            retry_failed=True,
-            workers=0 if workers is None and len(items) < WORTH_A_POOL else workers,
-            scheduler=scheduler,
-            progress=lambda done, total: progress("arrays", done, total or len(items)),
-        )
-        results = campaign.load(path)
-        out = []
-        for item in items:
-            key = campaign.Item(item).key
-            if key not in results:
-                failure = results.failures[key]
-                raise EngineError(f"array {item['label']}: {failure.error}: {failure.text}")
-            out.append(results[key])
-        return out
-
-
-def _whole(
+def _searches(
     circuit: nn.Module,
-    inputs: tuple[Any, ...],
-    tiles: int,
+    box: tuple[Tensor, Tensor] | None,
+    search: Search | None,
+    engines: tuple[str, ...],
     reference: str,
     budget: int,
+    seed: int,
     progress: Progress,
-) -> tuple[str, tuple[Tensor, ...] | None]:
-    """The outputs through the reference where that is within the budget, and a sentence."""
-    points = len(inputs[0]) if isinstance(inputs[0], Tensor) and inputs[0].ndim else 1
-    size = tiles * points
-    if size > budget:
-        return (
-            f"The whole forward was not run through {reference}: {tiles} arrays x {points} points "
-            f"= {size} exceed the budget of {budget} (`whole`). Its arrays were solved one by one.",
-            None,
+) -> tuple[tuple[SearchRecord, ...], str]:
+    """The worst inputs by search, and what was left out; `budget` in candidates."""
+    if box is None or search is None:
+        return (), ""
+    ideal = worst_of_ideal(
+        circuit,
+        box,
+        child_rng(seed, "worst of ideal"),
+        search,
+        lambda done, total: progress("search: exact products", done, total),
+    )
+    count = candidates(search) + 1
+    if count > budget:
+        return (ideal,), (
+            f"Inputs on which engines differ were not searched: {count} candidates exceed the "
+            f"{budget} that the budget of whole forwards allows for these arrays (`whole`)."
         )
-    progress("whole forward", 0, 1)
-    outputs = forward.outputs_through(circuit, inputs, reference)
-    return f"All {points} points went through {reference} as a whole.", outputs
+    between = worst_between_engines(
+        circuit,
+        box,
+        child_rng(seed, "worst between engines"),
+        search,
+        engines=engines,
+        reference=reference,
+        also=[box[0].new_tensor(ideal.x)],
+        progress=lambda done, total: progress("search: engines", done, total),
+    )
+    return (ideal, between), ""
 
 
-def _corners(
-    circuit: nn.Module,
-    inputs: tuple[Any, ...],
-    exact: tuple[Tensor, ...],
-    labels: np.ndarray | None,
-    corners: bool | Mapping[str, Mapping[str, float]],
-) -> tuple[CornerRecord, ...]:
-    if corners is False:
-        return ()
-    wanted = CORNERS if corners is True else corners
-    out = []
-    for name, changes in wanted.items():
-        there = copy_circuit(circuit)
-        for matrix in forward.matrices_of(there):
-            put_at_corner(matrix, changes)
-        outputs = forward.outputs_through(there, inputs, "surrogate")
-        record = forward.decisions("surrogate", outputs, exact, labels)
-        out.append(CornerRecord(name=name, changes=dict(changes), decisions=record))
-    return tuple(out)
+def _nodes(
+    items: Sequence[Mapping[str, Any]],
+    results: Sequence[Mapping[str, Any]],
+    engines: Sequence[str],
+) -> dict[str, Any]:
+    """Line and node voltages of every array by its number, with its name, for HDF5."""
+    out: dict[str, Any] = {}
+    for number, (item, result) in enumerate(zip(items, results, strict=True)):
+        own = {"name": item["label"], "V_in": item["V_in"], "V_out": item["V_out"]}
+        own |= {"reference": {name: result[name] for name in ("V_wl", "V_bl")}}
+        for engine in engines:
+            own[engine] = {name: result[f"{engine}/{name}"] for name in ("V_wl", "V_bl")}
+        out[f"array{number}"] = own
+    return out

@@ -2,45 +2,142 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from xbarspice.studies.verify.findings import Finding
-from xbarspice.studies.verify.records import Gate
+from xbarspice.config import Gates
+from xbarspice.verification.finding import Finding
 
 __all__ = [
     "CornerRecord",
     "DecisionRecord",
+    "DeviceRecord",
+    "DropRecord",
     "Finding",
     "Gate",
     "Gates",
+    "IdealRecord",
     "ImportRecord",
     "LayerCost",
     "MatrixCheck",
     "SampleRecord",
+    "SearchRecord",
     "TileCheck",
+    "TrustRecord",
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gates:
-    """What a verification must meet to pass; every value is a largest allowed one, None judges not.
+class Gate:
+    """One condition: `value` must not exceed `limit`."""
+
+    name: str
+    value: float
+    limit: float
+    passed: bool
+
+    @classmethod
+    def of(cls, name: str, value: float, limit: float) -> Gate:
+        """The gate with its outcome; NaN passes no limit."""
+        return cls(name=name, value=value, limit=limit, passed=bool(value <= limit))
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdealRecord:
+    """Distance of an array's output currents from the ideal product of its sources, by reference.
 
     Attributes:
-        current: error of an array's column current over its largest, beyond the sum of the error
-            bounds that both engines state.
-        decisions: decisions of the whole forward that differ between surrogate and reference.
-        output: error of an output through the circuit over the largest exact one.
-        accuracy_loss: accuracy with exact products less that through the circuit.
-        beyond: input values beyond a matrix's range.
-        findings: findings of any kind.
+        worst, rms: over the largest output current.
+        vector, line: where it is worst.
+        device, wires: its two signed parts there: ``sum I(V) - sum G V``, and all else.
     """
 
-    current: float = 1e-6
-    decisions: int | None = 0
-    output: float | None = None
-    accuracy_loss: float | None = None
-    beyond: int | None = None
-    findings: int | None = None
+    worst: float
+    rms: float
+    vector: int
+    line: str
+    device: float
+    wires: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropRecord:
+    """The largest voltage (V) that wires and line ends take from a device, and the largest drive.
+
+    By the surrogate, at the device in `row` and `col`.
+    """
+
+    drop: float
+    drive: float
+    row: int
+    col: int
+
+    @property
+    def share(self) -> float:
+        """Of the largest drive."""
+        return self.drop / self.drive if self.drive else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceRecord:
+    """The device whose current differs most from the reference's.
+
+    Attributes:
+        error: over the largest device current of the array.
+        vector, row, col: where.
+        I_reference, I_engine: its two currents, A.
+        V_device, V_drive: its voltage by the reference and that of its sources, V.
+        G: its conductance, S.
+    """
+
+    error: float
+    vector: int
+    row: int
+    col: int
+    I_reference: float
+    I_engine: float
+    V_device: float
+    V_drive: float
+    G: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrustRecord:
+    """What the trust map says of the surrogate's levels for the arrays.
+
+    Attributes:
+        errors: by level the largest error measured on such arrays; None where the map has none.
+        limit: error up to which a level counts as trusted.
+        V: voltage that was looked up, V.
+        reference: what the map was made against.
+    """
+
+    errors: dict[str, float | None]
+    limit: float
+    V: float
+    reference: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRecord:
+    """An input found by search.
+
+    Attributes:
+        target: "ideal" (furthest from exact products) or "engines" (where they differ most).
+        value: what was maximised, there: of "ideal" the largest error of an output over the
+            largest exact one of the starting points; of "engines" the largest error of an output
+            current over the largest of its matrix.
+        start: its largest value among the starting points.
+        evaluations: inputs that were looked at.
+        x: the input, without the axis of the points.
+    """
+
+    target: str
+    value: float
+    start: float
+    evaluations: int
+    x: Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +150,8 @@ class ImportRecord:
         error: largest difference over the largest output.
         limit: largest allowed one.
         decisions: decisions that differ; None where outputs are no classes.
-        passed: whether both hold.
+        unequal: whole numbers and truth values that differ; None where none are returned.
+        passed: whether all hold.
     """
 
     against: str
@@ -61,25 +159,31 @@ class ImportRecord:
     error: float
     limit: float
     decisions: int | None
+    unequal: int | None = None
     passed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class TileCheck:
-    """One array: the engine's column currents against the reference's, over the largest of them.
+    """One array: the engine's output currents against the reference's, over the largest of them.
 
     Attributes:
         matrix, group, row, col: which array.
         drives, probes: vectors of the model's own drive and dense probes that were solved.
         I_max: largest reference current, A.
-        worst: largest error over all its columns and vectors.
+        worst, rms: largest and root mean square error over all its lines and vectors.
         bound: sum of what both engines say their error may be, share of `I_max`; None where one
             states none.
-        column, vector: where it is worst; probes come after drives.
+        line, vector: where it is worst; probes come after drives.
+        kirchhoff: Kirchhoff residual of the engine and of the reference, the larger, share of the
+            largest current; NaN where neither checks one.
         smallest_change: change of conductance of any single device (S) that the dense probes would
             show above the limit: ``limit I_max / |V_device|`` at the device with the least voltage.
         seconds: time of the reference, s.
         power: mean power of its sources over the model's drives, W.
+        ideal, drop: distance from the ideal product and voltage lost, at the model's drives (at the
+            probes where it has none).
+        device: the device that differs most; None where devices were not compared.
     """
 
     matrix: str
@@ -90,12 +194,46 @@ class TileCheck:
     probes: int
     I_max: float
     worst: float
+    rms: float
     bound: float | None
-    column: int
+    line: str
     vector: int
+    kirchhoff: float
     smallest_change: float
     seconds: float
     power: float
+    ideal: IdealRecord
+    drop: DropRecord
+    device: DeviceRecord | None = None
+
+    @property
+    def name(self) -> str:
+        """The array in one word."""
+        return f"{self.matrix}[{self.group},{self.row},{self.col}]"
+
+    @property
+    def beyond(self) -> float:
+        """The worst error beyond both error bounds."""
+        return _beyond(self.worst, self.bound)
+
+    @property
+    def rms_beyond(self) -> float:
+        """The rms error beyond both error bounds."""
+        return _beyond(self.rms, self.bound)
+
+
+def _beyond(error: float, bound: float | None) -> float:
+    return max(error - (bound or 0.0), 0.0) if error == error else error  # NaN stays
+
+
+def part_of(result: Mapping[str, Any], prefix: str, kind: type[Any]) -> Any:
+    """A record from the entries ``prefix/...`` of an array's results; None where there are none."""
+    entries = {k.removeprefix(prefix): v for k, v in result.items() if k.startswith(prefix)}
+    if not entries:
+        return None
+    types = {"int": int, "float": float, "str": str}
+    fields = {name: types[f.type] for name, f in kind.__dataclass_fields__.items()}
+    return kind(**{name: make(entries[name]) for name, make in fields.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,17 +289,20 @@ class DecisionRecord:
         through: who solved the arrays.
         points: inputs.
         error: largest difference of an output from the exact one, over the largest exact output.
+        unequal: whole numbers and truth values that differ; None where none are returned.
         agreement, interval: share of decisions equal to those with exact products, and its 95 %
             Clopper-Pearson interval; None where outputs are no classes.
-        accuracy, exact_accuracy: shares of right decisions; None without labels.
+        accuracy, exact_accuracy: shares of right decisions, of the points whose class is known;
+            None without labels.
         accuracy_interval: 95 % interval of `accuracy`.
-        smallest_margin: smallest distance of the first from the second class over the largest
-            output, through the circuit; None where outputs are no classes.
+        smallest_margin: smallest distance of the first from the second class (of one logit: from
+            0) over the largest output, through the circuit; None where outputs are no classes.
     """
 
     through: str
     points: int
     error: float
+    unequal: int | None = None
     agreement: float | None
     interval: tuple[float, float] | None
     accuracy: float | None

@@ -14,7 +14,7 @@ from xbarspice.verification.tiles import Drives
 if TYPE_CHECKING:
     from xbarspice.verification.library import Verification
 
-__all__ = ["by_matrix", "energy", "judge"]
+__all__ = ["by_matrix", "energy", "judge", "unjudged"]
 
 
 def by_matrix(
@@ -79,40 +79,93 @@ def judge(report: Verification, limits: Gates, differing: int | None) -> Iterato
         passed=report.imported.passed,
     )
     for name, checks in report.tiles.items():
-        beyond = [c.worst - (c.bound or 0.0) for c in checks]
-        worst = float(np.max(beyond)) if beyond else float("inf")  # NaN stays one
-        yield _gate(
-            f"{name} against {report.reference}: column current beyond both error bounds, worst "
-            f"of {len(checks)} arrays",
-            max(worst, 0.0) if worst == worst else worst,
-            limits.current,
-        )
+        yield from _of_engine(name, checks, report.reference, limits)
     if differing is not None and limits.decisions is not None:
-        yield _gate(
+        yield Gate.of(
             f"whole forward: decisions of surrogate and {report.reference} that differ",
             differing,
             limits.decisions,
         )
+    yield from _of_arrays(next(iter(report.tiles.values())), report.reference, limits)
+    yield from _of_outputs(report, limits)
+    for search in report.searches:
+        limit = limits.output if search.target == "ideal" else limits.current
+        if limit is not None:
+            yield Gate.of(SEARCHED[search.target], search.value, limit)
+    matrices = next(iter(report.matrices.values()))
+    for name, value, limit in (
+        ("mean energy of an inference, J", report.energy, limits.energy),
+        ("input values beyond their range", sum(m.beyond for m in matrices), limits.beyond),
+        ("findings", len(report.findings), limits.findings),
+    ):
+        if limit is not None and value is not None:
+            yield Gate.of(name, value, limit)
+
+
+SEARCHED = {
+    "ideal": "output error through the circuit, by search",
+    "engines": "output current of engines and reference that differ, by search",
+}
+
+
+def _of_engine(
+    name: str, checks: Sequence[TileCheck], reference: str, limits: Gates
+) -> Iterator[Gate]:
+    """Gates of one engine against the reference, over all its arrays."""
+    between = f"{name} against {reference}"
+    count = f"worst of {len(checks)} array reads"
+    devices = [c.device.error for c in checks if c.device is not None]
+    residuals = [c.kirchhoff for c in checks if c.kirchhoff == c.kirchhoff]
+    for said, values, limit in (
+        ("output current beyond both error bounds", [c.beyond for c in checks], limits.current),
+        ("rms of output currents beyond both", [c.rms_beyond for c in checks], limits.rms),
+        ("device current", devices, limits.device),
+        ("Kirchhoff residual of either", residuals or [float("nan")], limits.kirchhoff),
+    ):
+        if limit is not None:
+            yield Gate.of(f"{between}: {said}, {count}", _largest(values), limit)
+
+
+def _of_arrays(checks: Sequence[TileCheck], reference: str, limits: Gates) -> Iterator[Gate]:
+    """Gates of the arrays themselves."""
+    if limits.ideal is not None:
+        worst = _largest([c.ideal.worst for c in checks])
+        yield Gate.of(f"{reference}: output current from the ideal product", worst, limits.ideal)
+    if limits.drop is not None:
+        yield Gate.of(
+            "voltage lost in wires", _largest([c.drop.share for c in checks]), limits.drop
+        )
+
+
+def _of_outputs(report: Verification, limits: Gates) -> Iterator[Gate]:
+    """Gates of the outputs, at the worst corner."""
     outcomes = [report.decisions[0], *(c.decisions for c in report.corners)]
     where = " (worst corner)" if report.corners else ""
     if limits.output is not None:
-        value = float(np.max([d.error for d in outcomes]))
-        yield _gate(f"output error through the circuit{where}", value, limits.output)
+        error = _largest([d.error for d in outcomes])
+        yield Gate.of(f"output error through the circuit{where}", error, limits.output)
     losses = [
         d.exact_accuracy - d.accuracy
         for d in outcomes
         if d.accuracy is not None and d.exact_accuracy is not None
     ]
     if limits.accuracy_loss is not None and losses:
-        yield _gate(f"accuracy lost{where}", float(np.max(losses)), limits.accuracy_loss)
-    matrices = next(iter(report.matrices.values()))
-    if limits.beyond is not None:
-        yield _gate(
-            "input values beyond their range", sum(m.beyond for m in matrices), limits.beyond
-        )
-    if limits.findings is not None:
-        yield _gate("findings", len(report.findings), limits.findings)
+        yield Gate.of(f"accuracy lost{where}", _largest(losses), limits.accuracy_loss)
 
 
-def _gate(name: str, value: float, limit: float) -> Gate:
-    return Gate(name=name, value=value, limit=limit, passed=bool(value <= limit))
+def _largest(values: Sequence[float]) -> float:
+    """The largest value; NaN if one is NaN, infinite of none, which no limit lets pass."""
+    return float(np.max(values)) if len(values) else float("inf")
+
+
+def unjudged(report: Verification, limits: Gates, differing: int | None) -> Iterator[str]:
+    """Limits that were stated and had nothing to judge, each with the reason."""
+    for name, judged, why in (
+        ("accuracy_loss", report.decisions[0].accuracy is not None, "no input has a class"),
+        ("decisions", differing is not None, "the whole forward was not run by the reference"),
+        ("given", False, "currents come with single arrays only"),
+        ("energy", report.energy is not None, "no array was driven"),
+    ):
+        stated = name in limits.model_fields_set and getattr(limits, name) is not None
+        if stated and not judged:
+            yield f"gates.{name}: {why}"

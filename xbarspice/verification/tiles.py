@@ -21,7 +21,14 @@ from xbarspice.config import child_rng
 from xbarspice.nn import ArrayMatrix, Tile
 from xbarspice.nn.origin import outputs_of
 from xbarspice.nn.through import observe_drives
-from xbarspice.verification.records import SampleRecord, TileCheck
+from xbarspice.verification.records import (
+    DeviceRecord,
+    DropRecord,
+    IdealRecord,
+    SampleRecord,
+    TileCheck,
+    part_of,
+)
 from xbarspice.verification.statistics import sample_size
 
 __all__ = ["Drives", "draw_sample", "record_drives", "tile_item"]
@@ -37,6 +44,7 @@ class Drives:
         limit: drives kept a matrix.
         rng: draws which.
         count: drives seen, by matrix.
+        largest: largest |V| of every line over all drives, V, (groups, lines), by matrix.
     """
 
     limit: int
@@ -44,12 +52,15 @@ class Drives:
 
     def __post_init__(self) -> None:
         self.count: dict[str, int] = {}
+        self.largest: dict[str, Array] = {}
         self._kept: dict[str, tuple[Array, Array]] = {}
 
     def __call__(self, matrix: ArrayMatrix, volts: Tensor) -> None:
         """Take the line voltages (vectors, groups, lines) of one call."""
         values = volts.cpu().numpy().astype(np.float64)
         self.count[matrix.name] = self.count.get(matrix.name, 0) + len(values)
+        size = np.abs(values).max(axis=0, initial=0.0)
+        self.largest[matrix.name] = np.maximum(size, self.largest.get(matrix.name, 0.0))
         lot = self.rng.random(len(values))
         if matrix.name in self._kept:
             old, old_lot = self._kept[matrix.name]
@@ -96,7 +107,7 @@ def draw_sample(
 
 
 def dense_probes(tile: Tile, V_read: float, count: int, seed: int) -> Array:
-    """Voltages of its lines drawn uniformly from [-V_read, V_read], V, (count, lines)."""
+    """Line voltages drawn uniformly from [-V_read, V_read], V, (count, lines)."""
     rng = child_rng(seed, f"probe of {tile.name}")
     return rng.uniform(-V_read, V_read, size=(count, tile.size))
 
@@ -107,9 +118,19 @@ def unit_vectors(tile: Tile, V_read: float) -> Array:
 
 
 def tile_item(
-    tile: Tile, drives: Array, probes: Array, reference: str, judged: Sequence[str]
+    tile: Tile,
+    drives: Array,
+    probes: Array,
+    reference: str,
+    judged: Sequence[str],
+    *,
+    devices: bool = False,
+    nodes: bool = False,
 ) -> dict[str, Any]:
-    """The work item of one array for `campaign.run` with `campaign.compare_item`."""
+    """The work item of one array for `campaign.run` with `compare.compare_item`.
+
+    `drives` and `probes` are voltages of the tile's lines, V, (vectors, lines).
+    """
     V_in, V_out = tile.drive(np.concatenate([drives, probes]))
     return {
         "label": tile.name,
@@ -120,6 +141,8 @@ def tile_item(
         "drives": len(drives),
         "reference": reference,
         "engines": list(judged),
+        "devices": devices,
+        "nodes": nodes,
     }
 
 
@@ -127,9 +150,9 @@ def tile_check(
     tile: Tile, result: Mapping[str, Any], engine: str, vectors: tuple[int, int], limit: float
 ) -> TileCheck:
     """The record of one engine on one array."""
-    own = {name: result[f"{engine}/{name}"] for name in ("worst", "vector", "column", "bound")}
-    bound = float(own["bound"]) + float(result["bound"])
+    bound = float(result[f"{engine}/bound"]) + float(result["bound"])
     least = float(result["least_voltage"])
+    residuals = [float(result["kirchhoff"]), float(result[f"{engine}/kirchhoff"])]
     return TileCheck(
         matrix=tile.matrix,
         group=tile.group,
@@ -138,11 +161,16 @@ def tile_check(
         drives=vectors[0],
         probes=vectors[1],
         I_max=float(result["I_max"]),
-        worst=float(own["worst"]),
+        worst=float(result[f"{engine}/worst"]),
+        rms=float(result[f"{engine}/rms"]),
         bound=bound if np.isfinite(bound) else None,
-        column=int(own["column"]),
-        vector=int(own["vector"]),
+        line=str(result[f"{engine}/line"]),
+        vector=int(result[f"{engine}/vector"]),
+        kirchhoff=max((r for r in residuals if r == r), default=float("nan")),
         smallest_change=limit * float(result["I_max"]) / least if least else float("inf"),
         seconds=float(result["seconds"]),
         power=float(result["power"]),
+        ideal=part_of(result, "ideal/", IdealRecord),
+        drop=part_of(result, "drop/", DropRecord),
+        device=part_of(result, f"{engine}/device/", DeviceRecord),
     )

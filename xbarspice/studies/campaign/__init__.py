@@ -10,14 +10,13 @@ committed to the disk; only such items are reported as done, and none of them is
 from xbarspice.studies.campaign.items import Item, content_hash
 from xbarspice.studies.campaign.results import Failure, Results, load
 from xbarspice.studies.campaign.runner import Summary, run
-from xbarspice.studies.campaign.solves import compare_item, infer_item, solve_item
+from xbarspice.studies.campaign.solves import infer_item, solve_item
 
 __all__ = [
     "Failure",
     "Item",
     "Results",
     "Summary",
-    "compare_item",
     "content_hash",
     "infer_item",
     "load",

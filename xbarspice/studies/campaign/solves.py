@@ -6,19 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice import engines
 from xbarspice.array import Crossbar
 from xbarspice.errors import broken_rule
 from xbarspice.mapping import MappedNetwork
-from xbarspice.mapping.reads import Read
 from xbarspice.solution import Stats
 from xbarspice.studies.inference import infer
 
-__all__ = ["compare_item", "infer_item", "solve_item"]
-
-Array = npt.NDArray[np.float64]
+__all__ = ["infer_item", "solve_item"]
 
 
 def _engine(name: str, settings: Mapping[str, Any] | None) -> engines.Engine:
@@ -97,63 +93,3 @@ def infer_item(parameters: Mapping[str, Any], *, x: Any = None, y: Any = None) -
     if y is not None:
         out["accuracy"] = float(np.mean(answer.predictions == np.asarray(y)))
     return out | _told([block.solution.stats for block in answer.blocks])
-
-
-def compare_item(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Solve one array by the reference and the judged engines, and compare the sensed currents.
-
-    Args:
-        parameters: crossbar, read (`mapping.reads.Read`: its sensed lines), V_in and V_out (V,
-            (vectors, rows) and (vectors, cols)), drives (how many of the vectors are the model's
-            own, before the probes), reference and engines (their names).
-
-    Returns:
-        By engine ``worst``, ``column``, ``vector`` and ``bound``, what the engine itself could say
-        of its error over ``I_max`` (not what is measured against a third answer: two errors of any
-        size explain their difference); and of the reference the same ``bound``, ``I_max`` (A),
-        ``currents`` (A, (vectors, sensed lines)), ``seconds``, ``method``, ``notes``, ``power`` (W,
-        mean over the drives) and ``least_voltage`` (V): the least voltage that any device of the
-        read has in the best of the probes.
-    """
-    crossbar, read = parameters["crossbar"], parameters["read"]
-    V_in, V_out = parameters["V_in"], parameters["V_out"]
-    golden = engines.solve(crossbar, V_in, V_out, engine=parameters["reference"])
-    wanted = read.currents(golden.I_in, golden.I_out).reshape(len(V_in), -1)
-    I_max = float(np.max(np.abs(wanted))) or 1.0
-    out: dict[str, Any] = {
-        "I_max": I_max,
-        "currents": wanted,
-        "seconds": golden.stats.seconds,
-        "method": golden.stats.method,
-        "notes": "; ".join(golden.stats.notes),
-        "bound": golden.error_at_most / I_max,
-    }
-    first = int(parameters["drives"])
-    power = (V_in * golden.I_in).sum(axis=1) - (V_out * golden.I_out).sum(axis=1)
-    out["power"] = float(power[:first].mean()) if first else 0.0
-    for name in parameters["engines"]:
-        answer = engines.solve(crossbar, V_in, V_out, engine=name)
-        currents = read.currents(answer.I_in, answer.I_out).reshape(wanted.shape)
-        error = np.abs(currents - wanted) / I_max
-        vector, column = np.unravel_index(np.argmax(error), error.shape)
-        out[name] = {
-            "worst": float(error[vector, column]),
-            "vector": int(vector),
-            "column": int(column),
-            "bound": answer.error_at_most / I_max,
-        }
-    out["least_voltage"] = _least_voltage(crossbar, read, V_in[first:], V_out[first:])
-    return out
-
-
-def _least_voltage(crossbar: Crossbar, read: Read, V_in: Array, V_out: Array) -> float:
-    """Over all devices of the read, the least of the largest voltage that probes put across each.
-
-    In V; the devices of another read of the same array are left out.
-    """
-    if not len(V_in):
-        return 0.0
-    answer = engines.solve(crossbar, V_in, V_out, engine="surrogate", full=True)
-    across = read.take(np.abs(answer.V_wl - answer.V_bl).max(axis=0))
-    present = read.take(crossbar.G) > 0
-    return float(across[present].min()) if present.any() else 0.0

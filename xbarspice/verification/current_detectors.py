@@ -10,7 +10,7 @@ import numpy.typing as npt
 from xbarspice.array import Crossbar, LineEnds
 from xbarspice.engines import get
 from xbarspice.errors import EngineError, InputError
-from xbarspice.studies.verify.findings import (
+from xbarspice.verification.finding import (
     SCALE,
     SHARE,
     Finding,

@@ -22,9 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.array import Crossbar
-from xbarspice.mapping import Block, MappedNetwork, pair_weights
-from xbarspice.studies.inference import Inference
-from xbarspice.studies.verify.findings import (
+from xbarspice.verification.finding import (
     SCALE,
     SHARE,
     Finding,
@@ -35,9 +33,9 @@ from xbarspice.studies.verify.findings import (
 )
 
 __all__ = [
-    "Finding", "WeightEvidence", "chance_labels", "decoded_weights", "magnitude_findings",
-    "network_findings", "range_findings", "saturated_range", "scaled_weights", "swapped_polarity",
-    "transposed_weights", "unit_of_weights", "unlikely_units", "weight_findings",
+    "WeightEvidence", "chance_labels", "magnitude_findings", "saturated_range", "scaled_weights",
+    "swapped_polarity", "transposed_weights", "unit_of_weights", "unlikely_units",
+    "weight_findings",
 ]  # fmt: skip
 
 Array = npt.NDArray[np.float64]
@@ -56,7 +54,7 @@ PLAUSIBLE = {"G": (1e-10, 2e-2), "R": (1e-4, 2e4), "V": (1e-4, 20.0)}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WeightEvidence:
-    """Wanted weights and those the arrays stand for, each (inputs, outputs), in weight units."""
+    """Wanted weights and those the arrays hold, each (inputs, outputs), in one unit."""
 
     wanted: Array
     found: Array
@@ -171,7 +169,7 @@ def unlikely_units(crossbar: Crossbar, V: npt.ArrayLike = 0.0, where: str = "") 
 
 
 def saturated_range(
-    G: npt.ArrayLike, G_min: float, G_max: float, *, pairs: bool, where: str = ""
+    G: npt.ArrayLike, G_min: float, G_max: float, *, pairs: bool, where: str = "", usual: int = 0
 ) -> Finding | None:
     """Many devices stand exactly at an end of the conductance range: weights were clipped.
 
@@ -181,6 +179,7 @@ def saturated_range(
         pairs: differential pairs, whose smaller device is at `G_min` by design and whose largest
             weight is at `G_max`: then only `G_max` counts, relative to the number of pairs.
         where: what the conductances are of.
+        usual: devices that stand at `G_max` by design: the largest weight of every scale.
 
     Arrays of at most `LEVELS` different conductances are quantised and never reported.
     """
@@ -189,7 +188,7 @@ def saturated_range(
     if np.unique(present).size <= LEVELS:
         return None
     total = present.size / 2 if pairs else present.size
-    at = {"G_max": int(np.sum(present >= G_max * (1 - 1e-9)))}
+    at = {"G_max": int(np.sum(present >= G_max * (1 - 1e-9))) - usual}
     if not pairs:
         at["G_min"] = int(np.sum(present <= G_min * (1 + 1e-9)))
     clipped = {k: n for k, n in at.items() if n >= max(CLIPPED_COUNT, CLIPPED * total)}
@@ -215,47 +214,6 @@ def magnitude_findings(
         saturated_range(crossbar.G, G_min, G_max, pairs=pairs, where=where),
     ]
     return [f for f in found if f is not None]
-
-
-def range_findings(answer: Inference) -> list[Finding]:
-    """Inputs and sources of an inference beyond the ranges of layers and device."""
-    remedy = {
-        "x_scale": "Map with a larger x_scale (mapping.calibrate_inputs), or scale the inputs.",
-        "V_max": "Lower V_read or the inputs, or use a device model that is valid there.",
-    }
-    return [
-        Finding(
-            kind="beyond the range", where=f"layer {b.layer}", text=b.text,
-            remedy=remedy[b.quantity],
-            evidence={"value": b.value, "limit": b.limit, "count": float(b.count)},
-        )
-        for b in answer.beyond
-    ]  # fmt: skip
-
-
-def decoded_weights(mapped: MappedNetwork, layer: int) -> Array:
-    """Weights that the programmed pairs of one layer stand for, (inputs, outputs).
-
-    ``w = (G_pos - G_neg) w_scale / (G_max - G_min)``; the inverse of the mapping, without wires.
-    """
-    W = mapped.network.W[layer]
-    scales = mapped.layers[layer]
-    out = np.zeros(W.shape)
-    for block in mapped.blocks_of(layer):
-        pos, neg = _pair(block, mapped.arrays[block.array].G)
-        w = pair_weights(pos, neg, scales.w_scale, mapped.G_min, mapped.G_max)
-        real = block.inputs < W.shape[0]  # the bias line is no weight
-        out[np.ix_(block.inputs[real], block.outputs)] = w[real]
-    return out
-
-
-def _pair(block: Block, G: Array) -> tuple[Array, Array]:
-    """G_pos and G_neg of a block, S, each (inputs, outputs)."""
-    G = G.T if block.reverse else G
-    ins, outs = block.lines_in, block.lines_out
-    if outs.shape[1] == 2:
-        return G[np.ix_(ins[:, 0], outs[:, 0])], G[np.ix_(ins[:, 0], outs[:, 1])]
-    return G[np.ix_(ins[:, 0], outs[:, 0])], G[np.ix_(ins[:, 1], outs[:, 0])]
 
 
 def chance_labels(decisions: npt.ArrayLike, y: npt.ArrayLike) -> Finding | None:
@@ -291,21 +249,3 @@ def chance_labels(decisions: npt.ArrayLike, y: npt.ArrayLike) -> Finding | None:
         "the labels count classes from 0 in the network's order.",
         evidence={"accuracy": right / count, "low": low, "commonest_class": share},
     )
-
-
-def network_findings(mapped: MappedNetwork) -> list[Finding]:
-    """All detectors over a mapped network: weights layer by layer, magnitudes array by array."""
-    found: list[Finding] = []
-    slipped = set()
-    for k, array in enumerate(mapped.arrays):
-        own = magnitude_findings(
-            array, mapped.V_read, mapped.G_min, mapped.G_max, pairs=True, where=f"array {k}"
-        )
-        slipped |= {k for f in own if f.kind == "unit slip"}
-        found += own
-    for k, W in enumerate(mapped.network.W):
-        evidence = WeightEvidence(wanted=W, found=decoded_weights(mapped, k), where=f"layer {k}")
-        arrays = {block.array for block in mapped.blocks_of(k)}
-        own = weight_findings(evidence)
-        found += [f for f in own if not (f.kind == "unit slip" and arrays & slipped)]
-    return found

@@ -1,4 +1,4 @@
-"""What is verified: a mapped network, or a single array that stands as a network of one layer."""
+"""A single array from a file, with the voltages and currents that came with it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ import numpy.typing as npt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from xbarspice import devices, store
-from xbarspice.array import R_HIGH, READ, Crossbar, End
+from xbarspice.array import R_HIGH, READ, Crossbar
 from xbarspice.errors import InputError, broken_rule
 from xbarspice.file_schemas import EndsFile, Number, Text
-from xbarspice.mapping import Block, Layer, MappedNetwork
-from xbarspice.network import Network, read_npz
+from xbarspice.network import read_npz
 from xbarspice.values import array_of, broken_entries, number_of
 
-__all__ = ["ArrayFile", "SingleArray", "is_array_file", "load_array", "single_array"]
+__all__ = ["ArrayFile", "is_array_file", "load_array"]
 
 Array = npt.NDArray[np.float64]
 
@@ -42,96 +41,19 @@ Resistance = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SingleArray(MappedNetwork):
-    """One array as a network of one layer, so that everything that judges networks judges it.
-
-    The inputs are the voltages (V) of its driven word lines, then of its driven bit lines. The
-    outputs are the currents (A) into its driven or sensed bit lines or, where only word lines are
-    sensed, into those. The network's weights are the ideal product ``I_out[j] = sum_i G[i, j]
-    (V_in[i] - V_out[j])`` over the driven and sensed word lines; floating ones carry nothing.
-    """
-
-    def voltages(self, block: Block, x: Array) -> tuple[Array, Array]:
-        """Line voltages (V_in, V_out) in V: the inputs x (points, driven lines) themselves."""
-        array = self.arrays[block.array]
-        wl, bl = _driven(array)
-        V_in, V_out = np.zeros((len(x), array.rows)), np.zeros((len(x), array.cols))
-        V_in[:, wl], V_out[:, bl] = x[:, : wl.size], x[:, wl.size :]
-        return V_in, V_out
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class ArrayFile:
-    """An array as read from a file, with the voltages and currents that came with it.
+    """An array as read from a file.
 
     Attributes:
         crossbar: the array.
-        x: its inputs as `SingleArray` takes them, V, (points, driven lines), or None.
+        V_in, V_out: line voltages, V, (points, rows) and (points, cols); both None without any.
         I_out: currents that someone else found for them, A, (points, cols), or None.
     """
 
     crossbar: Crossbar
-    x: Array | None = None
+    V_in: Array | None = None
+    V_out: Array | None = None
     I_out: Array | None = None
-
-
-def _driven(crossbar: Crossbar) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    return tuple(
-        np.flatnonzero((e == End.DRIVEN).any(axis=1)) for e in (crossbar.wl_ends, crossbar.bl_ends)
-    )  # type: ignore[return-value]
-
-
-def _sensed(ends: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
-    return (ends == End.SENSED).any(axis=1)
-
-
-def _held(crossbar: Crossbar) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    return tuple((e != End.FLOATING).any(axis=1) for e in (crossbar.wl_ends, crossbar.bl_ends))  # type: ignore[return-value]
-
-
-def single_array(crossbar: Crossbar, *, V_read: float = 0.2) -> SingleArray:
-    """One array as a network of one layer; see `SingleArray`.
-
-    Args:
-        crossbar: one array, G of shape (rows, cols), with any line ends.
-        V_read: full-scale voltage for inputs that are drawn or searched, V.
-
-    Raises:
-        InputError: a batch of arrays, or no line is driven, or none is held at the other side.
-    """
-    if crossbar.batch:
-        raise broken_rule(
-            "one array is verified at a time", f"G of shape {crossbar.G.shape}",
-            "Pass one (rows, cols) slice.",
-        )  # fmt: skip
-    wl, bl = _driven(crossbar)
-    wl_held, bl_held = _held(crossbar)
-    if not wl.size + bl.size:
-        raise broken_rule("an array needs a driven line", "none", "Drive the word lines.")
-    G = crossbar.G
-    reverse = not _sensed(crossbar.bl_ends).any() and bool(_sensed(crossbar.wl_ends).any())
-    if reverse:
-        outputs = np.flatnonzero(_sensed(crossbar.wl_ends))
-        W = np.concatenate([np.zeros((wl.size, outputs.size)), G.T[bl][:, outputs]])
-    else:
-        outputs = np.flatnonzero(bl_held)
-        own = -G[wl_held].sum(axis=0)  # what a driven bit line takes from the held word lines
-        W = np.concatenate([G[wl][:, outputs], np.where(bl[:, None] == outputs, own[outputs], 0.0)])
-    block = Block(
-        layer=0, array=0, inputs=np.arange(len(W)), outputs=np.arange(outputs.size),
-        lines_in=np.concatenate([wl, bl])[:, None], lines_out=outputs[:, None], reverse=reverse,
-        ends=crossbar.ends,
-    )  # fmt: skip
-    present = G[G > 0]
-    layer = Layer(
-        w_scale=1.0, b_scale=0.0, x_scale=V_read, V_bias=0.0, gain=1.0,
-        digital_bias=np.zeros(outputs.size),
-    )  # fmt: skip
-    return SingleArray(
-        network=Network(W=(W,), b=(np.zeros(outputs.size),)),
-        arrays=(crossbar,), layers=(layer,), blocks=(block,),
-        G_min=float(present.min()) if present.size else 0.0, G_max=float(G.max()), V_read=V_read,
-    )  # fmt: skip
 
 
 HDF5 = frozenset((".h5", ".hdf5", ".mat"))
@@ -218,12 +140,10 @@ def _with_vectors(path: Path, file: _ArrayFile, crossbar: Crossbar) -> ArrayFile
         return ArrayFile(crossbar=crossbar)
     V_in = np.zeros((1, crossbar.rows)) if file.V_in is None else file.V_in
     drive = crossbar.drive(V_in, file.V_out)
-    wl, bl = _driven(crossbar)
-    x = np.concatenate([drive.V_in[:, wl], drive.V_out[:, bl]], axis=1)
-    if file.I_out is not None and file.I_out.shape != (len(x), crossbar.cols):
+    if file.I_out is not None and file.I_out.shape != (len(drive.V_in), crossbar.cols):
         raise broken_rule(
-            f"`I_out` of {path.name} must have the shape {(len(x), crossbar.cols)}",
+            f"`I_out` of {path.name} must have the shape {(len(drive.V_in), crossbar.cols)}",
             file.I_out.shape,
             "Give one current a bit line for every input.",
         )
-    return ArrayFile(crossbar=crossbar, x=x, I_out=file.I_out)
+    return ArrayFile(crossbar=crossbar, V_in=drive.V_in, V_out=drive.V_out, I_out=file.I_out)

@@ -1,0 +1,255 @@
+"""What `xbarspice verify` does with a model or an array: open, verify, leave a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from xbarspice.cli import models, screens
+from xbarspice.cli.doctor import environment
+from xbarspice.cli.runs import run_folder
+from xbarspice.cli.settings import run_toml, with_stated_array
+from xbarspice.config import RunConfig
+from xbarspice.errors import broken_rule
+
+__all__ = [
+    "ARRAY_READS",
+    "RANDOM",
+    "demonstrate",
+    "model_reads",
+    "verify_array_file",
+    "verify_model",
+]
+
+RANDOM = 50
+"""Random inputs of a perceptron or an array that came with none."""
+JUDGED = ("engines", "reference", "gates", "verify.t_read", "verify.trust_error")
+SEARCHED = ("verify.starts", "verify.steps", "verify.rounds")
+BOX = ("verify.low", "verify.high")
+DEMO_READS = ("seed", "data", "train", "mapping", "array", *JUDGED)
+"""Settings of the demo."""
+ARRAY_READS = ("seed", "mapping.V_read", "array", *JUDGED)
+"""Settings that an array is verified with."""
+
+
+def model_reads(path: Path, *, more: bool, worst_case: bool) -> tuple[str, ...]:
+    """Settings that a model or deployment is verified with, by the options of the command."""
+    box = BOX if more or worst_case else ()
+    return ("seed", *models.reads_of(path), *JUDGED, *box, *(SEARCHED if worst_case else ()))
+
+
+def _refuse_mapped(path: Path) -> None:
+    """Refuse a mapped network of xbarspice 0.1, which holds a perceptron and no model."""
+    from xbarspice import store
+
+    is_file = path.suffix in {".h5", ".hdf5"} and path.is_file()
+    if is_file and store.kind_of(path) == "mapped network":
+        raise broken_rule(
+            "verify takes deployments, models and arrays",
+            f"`{path.name}`, a mapped network without its model",
+            "Renew it from its network: xbarspice map NETWORK --inputs x.npz --out net.h5.",
+        )
+
+
+def verify_model(
+    path: Path,
+    out: Path,
+    inputs: Path | None,
+    run: RunConfig,
+    options: dict[str, Any],
+    *,
+    random: int | None,
+    worst_case: bool,
+    factory: str | None,
+    activation: str | None,
+    calibration: Path | None,
+    json: bool,
+) -> dict[str, Any]:
+    """Run `xb.verify` on a model or deployment and leave its run folder.
+
+    Args:
+        options: further arguments of `xb.verify`.
+
+    Returns:
+        The record of the verification.
+    """
+    from xbarspice.verification import Search, verify
+
+    _refuse_mapped(path)
+    judged = run.engines if "engines" in run.model_fields_set else ("surrogate",)
+    search = Search(**run.verify.model_dump(include=set(Search.__dataclass_fields__)))
+    with run_folder(out) as folder:
+        with screens.waiting("reading the model", quiet=json):
+            opened = models.open_model(
+                path,
+                inputs,
+                run,
+                factory,
+                activation,
+                random=random or RANDOM,
+                more=random or 0 if inputs is not None else 0,
+                calibration=calibration,
+            )
+        expected, source = models.expected_of(opened)
+        with screens.stages_progress(quiet=json) as report:
+            result = verify(
+                opened.circuit,
+                opened.arguments,
+                opened.y,
+                expected=expected,
+                expected_source=source,
+                engines=judged,
+                reference=run.reference,
+                gates=run.gates,
+                worst_case=search if worst_case else False,
+                t_read=run.verify.t_read,
+                trust_error=run.verify.trust_error,
+                seed=run.seed,
+                title=f"{path.name} on passive arrays",
+                progress=report,
+                **options,
+            )
+        about = _about(run, judged, models.said_of(opened.circuit, run), opened.notes)
+        result.save(folder, about)
+        (folder / "run.toml").write_text(run_toml(about["config"]), encoding="utf-8")
+    return result.record() | about
+
+
+def verify_array_file(
+    path: Path, out: Path, run: RunConfig, random: int | None, json: bool
+) -> dict[str, Any]:
+    """Run `xb.verify_array` on an array file and leave its run folder; returns the record."""
+    from xbarspice.cli.cards import said_of_arrays
+    from xbarspice.verification.array import verify_array
+    from xbarspice.verification.array_file import load_array
+
+    with run_folder(out) as folder:
+        file = load_array(path, run.array.arguments())
+        crossbar = with_stated_array(file.crossbar, run)
+        drawn = RANDOM if random is None and file.V_in is None else random or 0
+        with screens.stages_progress(quiet=json) as report:
+            result = verify_array(
+                crossbar,
+                file.V_in,
+                file.V_out,
+                file.I_out,
+                engines=run.engines,
+                reference=run.reference,
+                gates=run.gates,
+                random=drawn,
+                V_read=run.mapping.V_read,
+                t_read=run.verify.t_read,
+                trust_error=run.verify.trust_error,
+                seed=run.seed,
+                title=f"The array of {path.name}",
+                progress=report,
+            )
+        own = {"mapping": {"V_read": run.mapping.V_read}, "array": said_of_arrays((crossbar,))}
+        about = _about(run, run.engines, own, ())
+        result.save(folder, about)
+        (folder / "run.toml").write_text(run_toml(about["config"]), encoding="utf-8")
+    return result.record() | about
+
+
+def demonstrate(out: Path, run: RunConfig, json: bool) -> dict[str, Any]:
+    """Train the half-moons perceptron, put it on arrays, verify it; returns the record.
+
+    The run folder holds network.npz, points.npz (the test points), net.h5 (the deployment) and
+    netlists/ (a deck a read of an array, with every test point) beside the report.
+    """
+    from xbarspice import deployment, network
+    from xbarspice.cli import steps
+    from xbarspice.importers.perceptron import perceptron_module
+    from xbarspice.nn import convert
+    from xbarspice.nn.origin import arguments_of
+    from xbarspice.studies import data
+    from xbarspice.studies import train as training
+    from xbarspice.verification import verify
+
+    split = data.half_moons(run.data)
+    with run_folder(out) as folder:
+        with screens.progress("training", quiet=json) as report:
+            trained = training.fit(split, run.train, seed=run.seed, progress=report)
+        network.save(folder / "network.npz", trained.network)
+        steps.save_points(folder / "points.npz", split)
+        model = perceptron_module(trained.network)
+        points = arguments_of(model, split.x_test)
+        circuit = convert(model, run.layer_configs(), calibrate=points, seed=run.seed)
+        with screens.waiting("writing the netlists", quiet=json):
+            deployment.save(folder / "net.h5", circuit)
+            names = _decks(circuit, points, folder / "netlists")
+        with screens.stages_progress(quiet=json) as progress:
+            result = verify(
+                circuit,
+                split.x_test,
+                split.y_test,
+                engines=run.engines,
+                reference=run.reference,
+                gates=run.gates,
+                t_read=run.verify.t_read,
+                trust_error=run.verify.trust_error,
+                seed=run.seed,
+                title=_subject(circuit),
+                progress=progress,
+            )
+        trained_on = f"{len(split.x_train)} points"
+        notes = (
+            f"The network {'-'.join(map(str, trained.network.sizes))} was trained on {trained_on} "
+            f"in {trained.epochs} epochs; as software it is right for "
+            f"{100 * trained.accuracy_test:.1f} % of the {len(split.x_test)} test points.",
+            f"{len(names)} decks in netlists/ hold every read of every array with all test points; "
+            f"each runs by hand: ngspice -b {names[0]}.",
+        )
+        about = _about(run, run.engines, models.said_of(circuit, run), notes)
+        about["config"] |= {"data": run.data.model_dump(), "train": run.train.model_dump()}
+        result.save(folder, about)
+        (folder / "run.toml").write_text(run_toml(about["config"]), encoding="utf-8")
+    return result.record() | about
+
+
+def _subject(circuit: Any) -> str:
+    """How many arrays of which size and device the demo stands on."""
+    from xbarspice.nn import arrays
+
+    physical = arrays(circuit)
+    first = physical[0].crossbar
+    sizes = {f"{a.crossbar.rows}x{a.crossbar.cols}" for a in physical}
+    count = "one" if len(physical) == 1 else str(len(physical))
+    plural = "" if len(physical) == 1 else "s"
+    return f"Half moons on {count} {', '.join(sorted(sizes))} {first.device.name} crossbar{plural}"
+
+
+def _decks(circuit: Any, points: Any, folder: Path) -> list[str]:
+    """A deck of every read of every array, driven as by these inputs; their names."""
+    from xbarspice import netlist
+    from xbarspice.nn import tiles
+    from xbarspice.verification.tiles import record_drives
+
+    drives, _ = record_drives(circuit, points, len(points[0]), 0)
+    folder.mkdir()
+    names = []
+    for number, tile in enumerate(tiles(circuit)):
+        text = netlist.write(tile.crossbar, *tile.drive(drives.of(tile)))
+        names.append(f"netlists/read{number}_of_{tile.array.replace('+', '_')}.cir")
+        (folder.parent / names[-1]).write_text(text, encoding="utf-8")
+    return names
+
+
+def _about(
+    run: RunConfig, engines: tuple[str, ...], own: dict[str, Any], notes: tuple[str, ...]
+) -> dict[str, Any]:
+    """Settings that were read (mapping and array as the solved objects have them), and versions."""
+    card = run.calibration
+    values = {
+        "seed": run.seed,
+        **own,
+        "engines": list(engines),
+        "reference": run.reference,
+        "gates": run.gates.model_dump(),
+        "verify": run.verify.model_dump(exclude_none=True),
+    }
+    about: dict[str, Any] = {"config": values, "environment": environment(), "notes": list(notes)}
+    if card is not None:
+        values["calibration"] = card.model_dump(mode="json")
+        about["calibration"] = card.text
+    return about
