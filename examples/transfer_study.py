@@ -14,10 +14,8 @@ import torch
 
 import xbarspice as xb
 from xbarspice.config import DataConfig
-from xbarspice.mapping import map_network
-from xbarspice.network import from_state_dict
 from xbarspice.studies.data import half_moons
-from xbarspice.studies.transfer import transfer
+from xbarspice.transfer import transfer
 from xbarspice.variability import drolet_2023
 
 transfers = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
@@ -45,12 +43,9 @@ aware = xb.nn.convert(copy.deepcopy(plain), config)
 aware.train()  # draws a transfer in every call
 fit(aware, 200, 0.05, draws=8)
 
-for name, model in (("plain", plain), ("hardware-aware", aware)):
-    network = from_state_dict(model.state_dict(), "sigmoid")
-    mapped = map_network(network, tile_rows=8, tile_cols=8, bias="array")
-    study = transfer(mapped, split.x_test, split.y_test, variation=errors, transfers=transfers,
-                     engine="matrix")  # fmt: skip
-    found = study.summary()
+for name, model in (("plain", plain), ("hardware-aware", xb.nn.to_torch(aware))):
+    circuit = xb.nn.convert(model, config, calibrate=x)
+    found = transfer(circuit, split.x_test, split.y_test, transfers=transfers).record()
     print(
         f"{name:15s} right in 95 % of the transfers: {100 * found['metric']:5.1f} % "
         f"[{100 * found['metric_low']:.1f}, {100 * found['metric_high']:.1f}], "

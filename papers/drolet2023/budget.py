@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.mapping import MappedNetwork
-from xbarspice.studies.transfer import TransferStudy, transfer
+from papers.drolet2023.chain import Chain
+from papers.drolet2023.transfers import TransferStudy, transfer
 from xbarspice.variability import Compose, Quantisation, ReadNoise
 from xbarspice.variability.base import need
 
@@ -43,7 +43,7 @@ class Loss:
 
 
 def loss_budget(
-    mapped: MappedNetwork,
+    chain: Chain,
     x: npt.ArrayLike,
     y: npt.ArrayLike,
     *,
@@ -57,7 +57,7 @@ def loss_budget(
     """Measure every effect alone and every effect left out, all on the same draws.
 
     Args:
-        mapped: the network with its wires and device.
+        chain: the model with its wires and device.
         x, y: test points and classes.
         variation: the transfer errors; its terms named "cti", "bse" and "saf" are switched. A term
             "read_noise" is the noise of every read; without one it has its usual figures.
@@ -77,13 +77,13 @@ def loss_budget(
     sets[("all", True)] = frozenset(effects)
     found: dict[tuple[str, bool], TransferStudy] = {}
     for key, on in sets.items():
-        found[key] = _study(mapped, x, y, variation, on, levels, transfers, seed)
+        found[key] = _study(chain, x, y, variation, on, levels, transfers, seed)
         progress(len(found), len(sets))
     return tuple(_loss(key, found) for key in sets)
 
 
 def _study(
-    mapped: MappedNetwork,
+    chain: Chain,
     x: npt.ArrayLike,
     y: npt.ArrayLike,
     variation: Compose,
@@ -93,23 +93,24 @@ def _study(
     seed: int,
 ) -> TransferStudy:
     """A transfer study with only the effects that are on."""
+    config = chain.config
     own = [p for p in variation.parts if p.name == "read_noise"]
     terms = [p for p in variation.parts if p not in own and (p.name in on or p.name not in EFFECTS)]
     if "quantisation" in on:
-        terms.insert(0, Quantisation(levels=levels, G_min=mapped.G_min, G_max=mapped.G_max))
+        terms.insert(0, Quantisation(levels=levels, G_min=config.G_min, G_max=config.G_max))
     changes: dict[str, Any] = {}
     if "wires" not in on:
         changes |= dict.fromkeys(("R_wl", "R_bl", "R_driver", "R_sense"), 0.0)
     if "nonlinearity" not in on:
         changes["device"] = "ohmic"
     wired = "wires" in on
-    arrays = tuple(a.replace(**changes) for a in mapped.arrays)
-    nonlinear = not arrays[0].device.linear
+    changed = chain.changed(**changes)
+    nonlinear = not changed.config.model.linear
     noisy = "read_noise" in on
     # one array a point and read: only where the noise is on
     engine = "surrogate" if nonlinear or (wired and noisy) else "matrix" if wired else "ideal"
     return transfer(
-        MappedNetwork(**{**mapped.__dict__, "arrays": arrays}), x, y,
+        changed, x, y,
         variation=Compose(terms), transfers=transfers, seed=seed, engine=engine,
         read=Compose(own or [ReadNoise()]) if noisy else None,
     )  # fmt: skip

@@ -16,46 +16,37 @@ import numpy as np
 import torch
 from torch import nn
 
+from papers.drolet2023.chain import Chain, circuit_of
 from papers.drolet2023.hardware import Hardware, keep_card
+from papers.drolet2023.remedies import Procedure
+from papers.drolet2023.settings import SETTINGS
+from papers.drolet2023.transfers import TransferStudy, fingerprint, transfer
 from xbarspice import network as network_files
 from xbarspice import store
 from xbarspice.card import CalibrationCard
 from xbarspice.config import child_seed
-from xbarspice.mapping import ArrayConfig, MappedNetwork, calibrate_inputs, map_network
+from xbarspice.mapping import ArrayConfig
 from xbarspice.network import Network, from_state_dict
-from xbarspice.nn import convert
+from xbarspice.nn import convert, exact_products
 from xbarspice.studies import train as plain
 from xbarspice.studies.data import Split, digits
-from xbarspice.studies.remedies import Procedure, redundant
-from xbarspice.studies.transfer import TransferStudy, fingerprint, transfer
 from xbarspice.variability import Variation, other_reading
 from xbarspice.variability.bse import tail_of
 
 __all__ = ["NETWORKS", "REMEDIES", "Plan", "on_tiles", "reproduce", "train"]
 
-SIZES = (64, 32, 10)
-TILE, WIRE = 32, 2.0
+DIGITS = SETTINGS["digits"]
+TILE, WIRE = DIGITS["tile"], DIGITS["wire"]
 
 NETWORKS = ("regular", "trained on ideal arrays", "trained through the arrays")
 
-REMEDIES = {
-    "none": Procedure(),
-    "bias correction": Procedure(bias=True),
-    "partner": Procedure(compensate=True),
-    "partner and bias correction": Procedure(compensate=True, bias=True),
-    "two pairs per weight": Procedure(),
-    "two pairs, partner and bias correction": Procedure(compensate=True, bias=True),
-}
+REMEDIES = {name: Procedure(**given) for name, given in DIGITS["remedies"].items()}
 """What the tester may do; fixed on validation points."""
 
 Say = Callable[[str], None]
 
-PUBLISHED = Hardware.of(None, wire=WIRE, device="sinh_tio2")
+PUBLISHED = Hardware.of(None, wire=WIRE, device=DIGITS["device"])
 """Wires, and the device of the row with nonlinear devices, without a calibration card."""
-
-
-READING = 200
-"""Transfers with the other reading of the drift table, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +119,7 @@ def train(
     """
     total = plan.steps + 2 * plan.tune
     generator = torch.Generator().manual_seed(child_seed(seed, "digits"))
-    model = plain.build(SIZES, "relu", generator)
+    model = plain.build(tuple(DIGITS["sizes"]), "relu", generator)
     _optimise(model, split, plan.steps, 0.01, 1, generator, lambda k: progress(k, total))
     out = [from_state_dict(model.state_dict(), "relu")]
     ideal: Mapping[str, Any] = dict.fromkeys(hardware.wires, 0.0)
@@ -176,13 +167,16 @@ def _optimise(
 
 def on_tiles(
     net: Network, split: Split, *, nonlinear: bool = False, hardware: Hardware = PUBLISHED
-) -> MappedNetwork:
+) -> Chain:
     """A digits network on its five arrays; inputs scaled by the training points."""
-    return map_network(
-        net, tile_rows=TILE, tile_cols=TILE, bias="digital", **hardware.wires,
+    config = ArrayConfig(
+        tile_rows=TILE,
+        tile_cols=TILE,
+        bias="digital",
+        **hardware.wires,
         device=hardware.device if nonlinear else "ohmic",
-        x_scale=calibrate_inputs(net, split.x_train),
-    )  # fmt: skip
+    )
+    return Chain.of(circuit_of(net, config, split.x_train))
 
 
 def reproduce(
@@ -209,7 +203,7 @@ def reproduce(
     """
     keep_card(folder, card, begun=any(folder.glob("*.npz")))
     folder.mkdir(parents=True, exist_ok=True)
-    split, hardware = digits(), Hardware.of(card, wire=WIRE, device="sinh_tio2")
+    split, hardware = digits(), Hardware.of(card, wire=WIRE, device=DIGITS["device"])
     nets = {seed: _networks(folder, split, hardware, seed, plan, say) for seed in plan.seeds}
     rows = []
     for k, name in enumerate(NETWORKS):
@@ -258,16 +252,16 @@ def _row(
     seeds, metrics, count = [], [], 0
     other = other_reading(hardware.variation)
     for seed, trained in nets.items():
-        mapped = on_tiles(trained[which], split, nonlinear=nonlinear, hardware=hardware)
-        mapped = redundant(mapped, 2 if remedy.startswith("two pairs") else 1)
+        chain = on_tiles(trained[which], split, nonlinear=nonlinear, hardware=hardware)
+        chain = chain.redundant(2 if remedy.startswith("two pairs") else 1)
         count = plan.nonlinear if nonlinear else plan.transfers
         path = folder / f"{which}-{remedy.replace(' ', '_')}{'-sinh' * nonlinear}-seed{seed}.h5"
-        seeds.append(_figures(path, mapped, split, hardware, seed, REMEDIES[remedy], count, plan))
+        seeds.append(_figures(path, chain, split, hardware, seed, REMEDIES[remedy], count, plan))
         if other is not None:
             path = path.with_name(f"{path.stem}-other_reading.h5")
             again = replace(hardware, variation=other)
-            count = min(READING, count)
-            read = _figures(path, mapped, split, again, seed, REMEDIES[remedy], count, plan)
+            count = min(DIGITS["reading"], count)
+            read = _figures(path, chain, split, again, seed, REMEDIES[remedy], count, plan)
             metrics.append(float(read["metric"]))
     keys = ("software", "noise_free", "mean", "low_5_percent", "worst", "metric")
     return {
@@ -291,7 +285,7 @@ def _row(
 
 def _figures(
     path: Path,
-    mapped: MappedNetwork,
+    chain: Chain,
     split: Split,
     hardware: Hardware,
     seed: int,
@@ -303,18 +297,19 @@ def _figures(
     x, y = split.x_test[: plan.points], split.y_test[: plan.points]
     # a tester who looks at 300 training points computes a tenth as long as with all points
     calibration = (split.x_train[:300], split.y_train[:300]) if procedure.looks else None
-    engine = "matrix" if mapped.arrays[0].device.linear else "surrogate"
+    engine = "matrix" if chain.config.model.linear else "surrogate"
     variation = hardware.variation
-    key = fingerprint(mapped, x, y, variation, seed, count, engine, procedure, calibration)
+    key = fingerprint(chain, x, y, variation, seed, count, engine, procedure, calibration)
     if path.exists():
         kept = store.read_tree(path, "digits row")
         if kept.pop("fingerprint") == key:
             return kept
     found = transfer(
-        mapped, x, y, variation=variation, transfers=count, seed=2000 + seed, engine=engine,
+        chain, x, y, variation=variation, transfers=count, seed=2000 + seed, engine=engine,
         procedure=procedure, calibration=calibration,
     )  # fmt: skip
-    software = np.mean(mapped.network.predict(mapped.network.forward(x)[-1]) == y)
+    with exact_products(), torch.no_grad():
+        software = np.mean(chain.circuit(torch.from_numpy(x)).argmax(dim=1).numpy() == y)
     figures = {**found.summary(), "software": float(software)}
     store.write_tree(path, {**figures, "fingerprint": key}, "digits row")
     return figures
@@ -324,12 +319,12 @@ def _confirm(
     folder: Path, net: Network, split: Split, hardware: Hardware, plan: Plan, say: Say
 ) -> dict[str, Any]:
     """The first transfers of the array-trained network again in ngspice, every test point."""
-    mapped = on_tiles(net, split, hardware=hardware)
+    chain = on_tiles(net, split, hardware=hardware)
     found: dict[str, TransferStudy] = {}
     for engine in ("matrix", "ngspice"):
         say(f"digits: {plan.confirm} transfers with {engine}")
         found[engine] = transfer(
-            mapped, split.x_test[: plan.points], split.y_test[: plan.points],
+            chain, split.x_test[: plan.points], split.y_test[: plan.points],
             variation=hardware.variation,
             transfers=plan.confirm, seed=2000 + plan.seeds[0], engine=engine,
             path=folder / f"confirm-{engine}.h5",

@@ -16,102 +16,35 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+import xbarspice as xb
 from papers.drolet2023 import digits, recipes, trials
 from papers.drolet2023.budget import loss_budget
+from papers.drolet2023.chain import Chain, circuit_of
 from papers.drolet2023.hardware import Hardware, keep_card
-from papers.drolet2023.recipes import FULL, QUICK, Effort
+from papers.drolet2023.plan import Plan
+from papers.drolet2023.remedies import Procedure
+from papers.drolet2023.settings import PAPER, SETTINGS
 from papers.drolet2023.training import Trained
+from papers.drolet2023.transfers import TransferStudy, transfer
 from xbarspice import network as network_files
 from xbarspice import store
-from xbarspice.array import Crossbar
 from xbarspice.card import CalibrationCard
 from xbarspice.config import DataConfig
 from xbarspice.errors import broken_rule
-from xbarspice.mapping import MappedNetwork, map_network
 from xbarspice.network import Network
 from xbarspice.studies.data import Split, fresh_half_moons, half_moons
-from xbarspice.studies.remedies import Procedure, redundant
-from xbarspice.studies.transfer import TransferStudy, transfer
 from xbarspice.variability import Compose, drolet_2023, other_reading
 from xbarspice.variability.bse import tail_of
 
-__all__ = ["PAPER", "Plan", "reproduce"]
+__all__ = ["Plan", "on_8x8", "reproduce"]
 
-PAPER = {"hardware-aware": 0.795, "regular": 0.185}
-"""Share of the test points right in at least 95 % of the transfers, as published."""
-
-WIRE = 1.0
-"""Ohm a segment in setting (c)."""
-
-READING = 500
-"""Transfers with the other reading of the drift table, at most."""
-
-REMEDIES = {
-    "bias correction": Procedure(bias=True),
-    "write order": Procedure(order="sensitivity"),
-    "partner and remapping": Procedure(compensate=True, remap=24),
-    "further tuning passes": Procedure(order="sensitivity", passes=6, rewrite=20, enough=0.99),
-    "all remedies": Procedure(
-        order="sensitivity", passes=6, rewrite=20, enough=0.99, compensate=True, remap=24, bias=True
-    ),
-}
-"""What the tester may do; the settings were fixed on validation transfers."""
+MOONS = SETTINGS["moons"]
+REMEDIES = {name: Procedure(**given) for name, given in MOONS["remedies"].items()}
+"""What the tester may do."""
 
 MENDED = "ours, trained with the remedies"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How much to do.
-
-    Attributes:
-        seeds: seeds of the networks.
-        transfers, circuit_transfers: a network and setting, without and with the circuit.
-        budget_transfers: a row of the loss budget.
-        confirm: transfers of (c) that ngspice repeats for the network in the middle of its row; 0
-            leaves it out.
-        fresh: newly drawn points of the same law, on which the networks of (b) are judged as well.
-        tried: steps of each trial in the table of what was tried; 0 leaves the table out.
-        effort: of the training.
-        digits: the second case; None leaves it out.
-    """
-
-    seeds: tuple[int, ...] = tuple(range(6))
-    transfers: int = 2000
-    circuit_transfers: int = 2000
-    budget_transfers: int = 500
-    confirm: int = 0
-    fresh: int = 4000
-    tried: int = 250
-    effort: Effort = FULL
-    digits: digits.Plan | None = None
-
-    def less_than_full(self) -> dict[str, tuple[int, int]]:
-        """What is smaller than in the full experiment: name -> (this run, full run)."""
-        full = Plan()
-        names = ("transfers", "circuit_transfers", "budget_transfers", "fresh", "tried")
-        pairs = {name: (getattr(self, name), getattr(full, name)) for name in names}
-        pairs["seeds"] = (len(self.seeds), len(full.seeds))
-        pairs |= {
-            f"training_{name}": (value, getattr(full.effort, name))
-            for name, value in asdict(self.effort).items()
-        }
-        return {name: pair for name, pair in pairs.items() if pair[0] < pair[1]}
-
-    @classmethod
-    def full(cls, *, confirm: int = 0) -> Plan:
-        """Both cases; with `confirm`, 20 transfers of the digits go through ngspice as well."""
-        return cls(confirm=confirm, digits=digits.Plan(confirm=20 if confirm else 0))
-
-    @classmethod
-    def quick(cls, *, confirm: int = 0) -> Plan:
-        """Two seeds and a few transfers, for continuous integration."""
-        return cls(
-            seeds=(0, 1), transfers=200, circuit_transfers=100, budget_transfers=100,
-            confirm=confirm, fresh=400, tried=0, effort=QUICK,
-            digits=digits.Plan.quick(confirm=confirm),
-        )  # fmt: skip
 
 
 Say = Callable[[str], None]
@@ -156,7 +89,7 @@ class _Run:
             path.parent.mkdir(parents=True, exist_ok=True)
             studies.append(
                 transfer(
-                    redundant(self.mapped(net, circuit=circuit), copies),
+                    self.chain(net, circuit=circuit).redundant(copies),
                     split.x_test, split.y_test, seed=1000 + seed,
                     variation=self.errors(circuit=circuit),
                     transfers=self.plan.circuit_transfers if circuit else self.plan.transfers,
@@ -177,14 +110,14 @@ class _Run:
         if variation is None:
             return None
         copies = 2 if row["remedy"] == "two pairs per weight" else 1
-        count = min(READING, row["transfers"])
+        count = min(MOONS["reading"], row["transfers"])
         found = []
         for seed, net in zip(self.plan.seeds, networks, strict=True):
             name = f"{row['setting']}-{row['recipe']}-{row['remedy']}-seed{seed}".replace(" ", "_")
             path = self.folder / "other_reading" / f"{name}.h5"
             path.parent.mkdir(parents=True, exist_ok=True)
             study = transfer(
-                redundant(self.mapped(net, circuit=circuit), copies),
+                self.chain(net, circuit=circuit).redundant(copies),
                 split.x_test, split.y_test, seed=1000 + seed, variation=variation,
                 transfers=count, engine="surrogate" if circuit else "ideal", procedure=procedure,
                 calibration=_calibration(split) if procedure.looks else None, path=path,
@@ -192,23 +125,28 @@ class _Run:
             found.append(study.metric())
         return {"tail": tail_of(variation), "transfers": count, "metric": float(np.median(found))}
 
-    def mapped(self, net: Network, *, circuit: bool) -> MappedNetwork:
+    def chain(self, net: Network, *, circuit: bool) -> Chain:
         """A network on its array; with `circuit` on that of setting (c)."""
-        return mapped_on_8x8(net, circuit=circuit, hardware=self.hardware)
+        return on_8x8(net, circuit=circuit, hardware=self.hardware)
 
     def errors(self, *, circuit: bool) -> Compose:
         """Errors of a transfer: the published ones, or those of setting (c)."""
         return self.hardware.variation if circuit else self.variation
 
 
-PUBLISHED = Hardware.of(None, wire=WIRE, device="sinh_tio2")
+PUBLISHED = Hardware.of(None, wire=MOONS["wire"], device=MOONS["device"])
 """Setting (c) without a calibration card."""
 
 
-def mapped_on_8x8(net: Network, *, circuit: bool, hardware: Hardware = PUBLISHED) -> MappedNetwork:
-    """A 2-8-1 network on one 8x8 array: with wires and devices, or ideal."""
+def config_8x8(*, circuit: bool, hardware: Hardware = PUBLISHED) -> xb.ArrayConfig:
+    """How a 2-8-1 network stands on one 8x8 array: with wires and devices, or ideal."""
     made = hardware.arguments() if circuit else {"R_wl": 0.0, "R_bl": 0.0, "device": "ohmic"}
-    return map_network(net, layout="folded", tile_rows=8, tile_cols=8, bias="hidden", **made)
+    return xb.ArrayConfig(layout="folded", tile_rows=8, tile_cols=8, **made)
+
+
+def on_8x8(net: Network, *, circuit: bool, hardware: Hardware = PUBLISHED) -> Chain:
+    """A 2-8-1 network on one 8x8 array, for many transfers at once."""
+    return Chain.of(circuit_of(net, config_8x8(circuit=circuit, hardware=hardware)))
 
 
 def _calibration(split: Split) -> tuple[np.ndarray, np.ndarray]:
@@ -242,7 +180,7 @@ def _row(
 
 def reproduce(
     folder: Path,
-    plan: Plan = Plan(),
+    plan: Plan = Plan(),  # noqa: B008 - frozen
     *,
     say: Say = lambda text: None,
     data: DataConfig = DataConfig(),  # noqa: B008 - frozen
@@ -267,7 +205,7 @@ def reproduce(
     if not plan.seeds:
         raise broken_rule("`seeds` must name at least one seed", plan.seeds, "Six are usual.")
     keep_card(folder, card, begun=(folder / "networks").exists())
-    hardware = Hardware.of(card, wire=WIRE, device="sinh_tio2")
+    hardware = Hardware.of(card, wire=MOONS["wire"], device=MOONS["device"])
     run = _Run(
         folder=folder, plan=plan, variation=drolet_2023(tail="released"), hardware=hardware, say=say
     )
@@ -284,7 +222,7 @@ def reproduce(
     rows.append(run.row("b", "ours", ours, honest, remedy="two pairs per weight", copies=2)[0])
     all_ = REMEDIES["all remedies"]
     rows.append(run.row("b", MENDED, mended, honest, remedy="all remedies", procedure=all_)[0])
-    array = run.mapped(ours[0], circuit=True).arrays[0]
+    array = config_8x8(circuit=True, hardware=hardware)
     through = run.trained(
         "c-ours",
         lambda: recipes.through_circuit(
@@ -305,7 +243,7 @@ def reproduce(
         rows.append(found)
     middle = _middle(last)
     record: dict[str, Any] = {
-        "paper": PAPER,
+        "paper": PAPER["metric"],
         "plan": asdict(plan),
         "less_than_full": plan.less_than_full(),
         "hardware": hardware.record(),
@@ -356,7 +294,7 @@ def _elsewhere(
     run.say(f"transfers: (b) on {len(x)} other points")
     found = [
         transfer(
-            mapped_on_8x8(net, circuit=False), x, y, variation=run.variation, seed=5000 + seed,
+            on_8x8(net, circuit=False), x, y, variation=run.variation, seed=5000 + seed,
             transfers=min(500, run.plan.transfers), procedure=procedure,
             calibration=_calibration(split) if procedure.looks else None,
         )
@@ -370,7 +308,9 @@ def _elsewhere(
     }
 
 
-def _mended(run: _Run, split: Split, start: Sequence[Network], array: Crossbar | None) -> Trained:
+def _mended(
+    run: _Run, split: Split, start: Sequence[Network], array: xb.ArrayConfig | None
+) -> Trained:
     """Networks trained with all remedies in the loop, ideal or through the circuit."""
     errors = run.errors(circuit=array is not None)
     return recipes.with_remedies(
@@ -407,7 +347,7 @@ def _tried(run: _Run, split: Split) -> list[dict[str, Any]]:
 def _budget(run: _Run, net: Network, split: Split) -> list[dict[str, Any]]:
     run.say("loss budget")
     found = loss_budget(
-        run.mapped(net, circuit=True), split.x_test, split.y_test,
+        run.chain(net, circuit=True), split.x_test, split.y_test,
         variation=run.hardware.variation,
         transfers=run.plan.budget_transfers, seed=77,
     )  # fmt: skip
@@ -422,16 +362,15 @@ def _boundaries(
     middle: int,
 ) -> dict[str, Any]:
     """Logits over the plane, noise-free, for one network of each recipe."""
-    from xbarspice.studies.inference import infer
-
     low, high = split.x_test.min(axis=0) - 0.05, split.x_test.max(axis=0) + 0.05
     x0, x1 = (np.linspace(a, b, 61) for a, b in zip(low, high, strict=True))
     grid = np.stack(np.meshgrid(x0, x1), axis=-1).reshape(-1, 2)
     nets = {k: v[0] for k, v in _networks(run, "b", split).items() if k != "ours"}
     nets["ours"] = ours[middle]
     found = {k: net.forward(grid)[-1].reshape(61, 61) for k, net in nets.items()}
-    mapped = run.mapped(through[middle], circuit=True)
-    circuit = infer(mapped, grid, "surrogate").sums[-1].reshape(61, 61)
+    with torch.no_grad():
+        logits = run.chain(through[middle], circuit=True).circuit(torch.from_numpy(grid))
+    circuit = logits.numpy().reshape(61, 61)
     return {"x0": x0, "x1": x1, "logits": found | {"ours, through the circuit": circuit}}
 
 
@@ -444,7 +383,7 @@ def _confirm(run: _Run, net: Network, middle: int, split: Split) -> dict[str, An
         run.say(f"confirmation: {count} transfers with {engine}")
         path = run.folder / "transfers" / f"confirm-{engine}-seed{seed}.h5"
         found[engine] = transfer(
-            run.mapped(net, circuit=True), split.x_test, split.y_test, seed=1000 + seed,
+            run.chain(net, circuit=True), split.x_test, split.y_test, seed=1000 + seed,
             variation=run.hardware.variation, transfers=count, engine=engine, path=path,
         )  # fmt: skip
     mine, golden = found["surrogate"], found["ngspice"]

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from xbarspice.array import Crossbar
-from xbarspice.mapping import pair_conductances
+import xbarspice as xb
 
 __all__ = ["Folded", "Scales"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scales:
-    """Scales of a batch of two-layer networks, one a seed; see `xbarspice.mapping.Layer`.
+    """Scales of a batch of two-layer networks, one a seed; see `xbarspice.nn.pairs`.
 
     Attributes:
         first: weighted sum for one siemens times full-scale input in the first layer, (seeds,).
@@ -33,13 +32,13 @@ class Scales:
 
 @dataclass(frozen=True, kw_only=True)
 class Folded:
-    """Two-layer networks, each on one folded array (see `xbarspice.mapping`), inputs in [0, 1].
+    """Two-layer networks, each on one folded array (`ArrayConfig.layout`), inputs in [0, 1].
 
     Attributes:
         inputs, hidden, outputs: sizes of the networks.
         G_min, G_max: conductance range, S.
         V_read: voltage of a full-scale input, V.
-        array: wires and device of the circuit; its `G` and line ends are not used.
+        array: wires and device of the circuit.
         rounds: fixed-point rounds for the wire drops; the error shrinks by a few percent a round.
     """
 
@@ -49,7 +48,7 @@ class Folded:
     G_min: float = 100e-6
     G_max: float = 500e-6
     V_read: float = 0.2
-    array: Crossbar | None = None
+    array: xb.ArrayConfig | None = None
     rounds: int = 4
 
     @property
@@ -58,7 +57,7 @@ class Folded:
         return 2 * (self.inputs + 1 + self.outputs), self.hidden
 
     def conductances(self, parameters: Sequence[Tensor]) -> tuple[Tensor, Scales]:
-        """Conductances in S, (seeds, rows, cols), of W0, b0, W1, b1; as `map_network` does it."""
+        """Conductances, S, (seeds, rows, cols), of W0, b0, W1, b1, as `nn.convert` places them."""
         W0, b0, W1, b1 = parameters
         span = self.G_max - self.G_min
         b_scale = b0.abs().amax(dim=1)
@@ -66,7 +65,7 @@ class Folded:
         out_scale = W1.abs().amax(dim=(1, 2))
         b_scale = b_scale.clamp(min=1e-12)
         pairs = [
-            pair_conductances(v, s, self.G_min, self.G_max)
+            _pairs(v, span / s, self.G_min)
             for v, s in (
                 (W0, w_scale[:, None, None]),
                 (b0[:, None], b_scale[:, None, None]),
@@ -161,14 +160,19 @@ class Folded:
             raise AssertionError("the caller has checked that there is an array")
         rows, cols = self.shape
         a = self.array
-        # a line's lead is the same in both passes: see MappedNetwork.crossbar
+        # a line's lead is the same in both passes: see `mapping.reads.Read.wires`
         i, j = torch.arange(rows).to(G), torch.arange(cols).to(G)
         Z_wl = a.R_driver + a.R_wl * torch.minimum(j[:, None], j)
         Z_bl = a.R_sense + a.R_bl * (rows - 1 - torch.maximum(i[:, None], i))
         G = G[:, :, None]
         V = V_open.expand(*V_open.shape[:-2], rows, cols)
-        current = a.device.current(V, G)
+        current = a.model.current(V, G)
         for _ in range(self.rounds):
             V = V_open - current @ Z_wl - Z_bl @ current
-            current = a.device.current(V, G)
+            current = a.model.current(V, G)
         return current
+
+
+def _pairs(weights: Tensor, slope: Tensor, G_min: float) -> tuple[Tensor, Tensor]:
+    """Conductances of the positive and negative device, S; `slope` in S for a weight of 1."""
+    return G_min + slope * weights.clip(min=0), G_min + slope * (-weights).clip(min=0)

@@ -55,7 +55,7 @@ class Hardware:
         return self.device if isinstance(self.device, str) else self.device.name
 
     def arguments(self) -> dict[str, Any]:
-        """Wires and device, as keyword arguments of `mapping.map_network`."""
+        """Wires and device, as keyword arguments of `ArrayConfig`."""
         return {**self.wires, "device": self.device}
 
     def record(self) -> dict[str, Any]:

@@ -8,18 +8,17 @@ of the output bias is solved again in every step, and differentiated as the solu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from xbarspice.array import Crossbar
-from xbarspice.mapping import MappedNetwork, map_network
+import xbarspice as xb
+from papers.drolet2023.chain import Chain, circuit_of
+from papers.drolet2023.remedies import Procedure, Tester, program
+from papers.drolet2023.writing import at_mapped_lines
 from xbarspice.network import Network
-from xbarspice.studies.remedies import Procedure, Tester, program
-from xbarspice.studies.writing import at_mapped_lines
 from xbarspice.variability import Variation
 
 __all__ = ["Left", "best_shift", "left_behind"]
@@ -44,7 +43,7 @@ def left_behind(
     procedure: Procedure,
     variation: Variation,
     calibration: tuple[np.ndarray, np.ndarray],
-    array: Crossbar | None,
+    array: xb.ArrayConfig | None,
     *,
     draws: int,
     seed: int,
@@ -60,10 +59,10 @@ def left_behind(
     """
     errors, shifts = [], []
     for network in networks:
-        mapped = _mapped(network, array)
-        tester = Tester.of(mapped, procedure, calibration, circuit=array is not None)
+        chain = Chain.of(circuit_of(network, _config(network, array)))
+        tester = Tester.of(chain, procedure, calibration, circuit=array is not None)
         batch = program(tester, variation, count=draws, seed=seed, chunk=0)
-        errors.append(at_mapped_lines(batch)[0] - mapped.arrays[0].G)
+        errors.append(at_mapped_lines(batch)[0] - chain.wanted[0])
         none = np.zeros(draws)
         shifts.append(none if batch.digital is None else batch.digital[:, 0])
     return Left(
@@ -72,14 +71,14 @@ def left_behind(
     )
 
 
-def _mapped(network: Network, array: Crossbar | None) -> MappedNetwork:
+def _config(network: Network, array: xb.ArrayConfig | None) -> xb.ArrayConfig:
     inputs, hidden, outputs = network.sizes
-    wires: dict[str, Any] = {"R_wl": 0.0, "R_bl": 0.0}
-    if array is not None:
-        names = ("R_wl", "R_bl", "R_driver", "R_sense", "device")
-        wires = {name: getattr(array, name) for name in names}
-    rows = 2 * (inputs + 1 + outputs)
-    return map_network(network, layout="folded", tile_rows=rows, tile_cols=hidden, **wires)
+    return replace(
+        array or xb.ArrayConfig(R_wl=0.0, R_bl=0.0),
+        layout="folded",
+        tile_rows=2 * (inputs + 1 + outputs),
+        tile_cols=hidden,
+    )
 
 
 def best_shift(z: Tensor, y: Tensor, width: Tensor, near: Tensor) -> Tensor:

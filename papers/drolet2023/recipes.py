@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+import xbarspice as xb
 from papers.drolet2023.objectives import can_stratify
+from papers.drolet2023.remedies import Procedure
+from papers.drolet2023.settings import SETTINGS
 from papers.drolet2023.training import Phase, Selection, Trained, train
-from xbarspice.array import Crossbar
 from xbarspice.config import DataConfig, child_rng
 from xbarspice.network import Network
 from xbarspice.studies.data import Split
-from xbarspice.studies.remedies import Procedure
 from xbarspice.variability import Variation
 
 __all__ = [
@@ -44,35 +45,27 @@ class Effort:
         look: validation transfers of a look.
     """
 
-    plain: int = 6000
-    starts: int = 16
-    kept: int = 6
-    small: int = 1500
-    tune: int = 500
-    polish: int = 1500
-    draws: int = 24
-    remedied: int = 200
-    left: int = 64
-    look: int = 300
+    plain: int
+    starts: int
+    kept: int
+    small: int
+    tune: int
+    polish: int
+    draws: int
+    remedied: int
+    left: int
+    look: int
 
 
-FULL = Effort()
-QUICK = Effort(
-    plain=600, starts=8, kept=1, small=600, tune=60, polish=30, remedied=25, left=32, look=150
-)
+FULL = Effort(**SETTINGS["effort"]["full"])
+QUICK = Effort(**SETTINGS["effort"]["quick"])
 
-HOLD = 0.966
-"""Noise-free accuracy on training points that our recipe steers to."""
-FLOOR = 0.963
+TUNE = Phase(steps=1, **SETTINGS["tune"])
+"""The fine-tuning; its steps are those of the effort."""
+FLOOR = SETTINGS["accuracy"]["floor"]
 """Noise-free accuracy on training and validation points below which no state is kept."""
-HOLD_REMEDIED = 0.975
-"""As `HOLD`, with the remedies in the loop: they leave room for a better boundary."""
-
-TUNE = Phase(
-    steps=1, draws=24, stratified=True, batch=256, objective="count", wanted=0.955, softness=0.3,
-    hold=HOLD, learning_rate=0.1,
-)  # fmt: skip
-"""The fine-tuning; its numbers were chosen on training and validation points."""
+HOLD_REMEDIED = SETTINGS["accuracy"]["hold_remedied"]
+"""As `TUNE.hold`, with the remedies in the loop."""
 
 
 def released_split(config: DataConfig) -> Split:
@@ -237,7 +230,7 @@ def with_remedies(
     seeds: Sequence[int],
     variation: Variation,
     procedure: Procedure,
-    array: Crossbar | None = None,
+    array: xb.ArrayConfig | None = None,
     effort: Effort = FULL,
     progress: Progress = _silent,
 ) -> Trained:
@@ -268,7 +261,7 @@ def through_circuit(
     start: Sequence[Network],
     seeds: Sequence[int],
     variation: Variation,
-    array: Crossbar,
+    array: xb.ArrayConfig,
     effort: Effort = FULL,
     progress: Progress = _silent,
 ) -> Trained:
@@ -277,10 +270,15 @@ def through_circuit(
     Errors without stuck devices have no strata: one transfer for every device is drawn freely then.
     """
     strata = can_stratify(variation)
+    devices = array.tile_rows * array.tile_cols
     phase = replace(
-        TUNE, steps=effort.tune, draws=effort.draws + (0 if strata else array.rows * array.cols),
-        stratified=strata, learning_rate=0.03, circuit=True,
-    )  # fmt: skip
+        TUNE,
+        steps=effort.tune,
+        draws=effort.draws + (0 if strata else devices),
+        stratified=strata,
+        learning_rate=0.03,
+        circuit=True,
+    )
     judge = Selection(every=max(1, effort.tune // 4), draws=3 * effort.look, accuracy=FLOOR)
     return train(
         _all_but_test(split), [phase], seeds=seeds, variation=variation, array=array, start=start,

@@ -1,6 +1,6 @@
 """Hardware-aware training: many seeds of a two-layer network at once, on drawn transfers.
 
-The networks stand on one "folded" array each (see `xbarspice.mapping`): weights become pairs of
+The networks stand on one "folded" array each (`ArrayConfig.layout`): weights become pairs of
 conductances, the transfer errors are drawn on the conductances, and the loss is taken over several
 drawn transfers a step. A training run is a sequence of `Phase`s; every technique is a field of the
 phase, so that any of them can be left out:
@@ -33,12 +33,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+import xbarspice as xb
 from papers.drolet2023 import checkpoints
 from papers.drolet2023.bank import Bank
 from papers.drolet2023.folded import Folded
 from papers.drolet2023.in_the_loop import Left, best_shift, left_behind
 from papers.drolet2023.objectives import Drawn, Phase, draw, noise_free_loss, objective
-from xbarspice.array import Crossbar
+from papers.drolet2023.selection import Keeper, Selection, Setting
 from xbarspice.config import child_seed
 from xbarspice.errors import broken_rule
 from xbarspice.network import Network
@@ -48,21 +49,6 @@ from xbarspice.variability import Variation
 __all__ = ["Bank", "Phase", "Selection", "Trained", "train"]
 
 Array = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """How the best state of each seed is chosen, on data and transfers of its own.
-
-    Attributes:
-        every: steps between looks.
-        draws: validation transfers (the same at every look).
-        accuracy: noise-free accuracy that a state must hold.
-    """
-
-    every: int = 25
-    draws: int = 400
-    accuracy: float = 0.96
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,20 +68,6 @@ class Trained:
     history: Array = field(repr=False)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Setting:
-    """What does not change during training."""
-
-    folded: Folded
-    variation: Variation | None
-    x: Tensor
-    y: Tensor
-    x_select: Tensor
-    y_select: Tensor
-    calibration: tuple[np.ndarray, np.ndarray]
-    seed: int
-
-
 def train(
     split: Split,
     phases: Sequence[Phase],
@@ -103,7 +75,7 @@ def train(
     seeds: Sequence[int],
     variation: Variation | None,
     hidden: int = 8,
-    array: Crossbar | None = None,
+    array: xb.ArrayConfig | None = None,
     selection: Selection | None = None,
     start: Sequence[Network] | None = None,
     checkpoint: Path | None = None,
@@ -122,7 +94,7 @@ def train(
         seeds: seeds of the initial weights, the batches and the transfers.
         variation: transfer errors; None only if no phase draws any.
         hidden: hidden neurons.
-        array: wires and device for phases with `circuit`; its `G` is not used.
+        array: wires and device for phases with `circuit`.
         selection: None keeps the last state.
         start: networks to start from, one a seed.
         checkpoint: file that holds the state of the run, written complete or not at all; a run
@@ -144,7 +116,7 @@ def train(
         setting = _setting(split, bank, variation, array, seeds)
         run = _Run(bank, setting, phases, selection)
         if checkpoint is not None:
-            told = (phases, seeds, variation, hidden, selection, array, array and array.device)
+            told = (phases, seeds, variation, hidden, selection, array)
             key = checkpoints.fingerprint(told, bank.parameters, setting.calibration, setting.x)
             run.restore(checkpoints.read(checkpoint, key))
             keep = lambda: checkpoints.write(checkpoint, key, run.state())  # noqa: E731
@@ -156,13 +128,13 @@ def train(
 
 
 def _setting(
-    split: Split, bank: Bank, variation: Variation | None, array: Crossbar | None,
+    split: Split, bank: Bank, variation: Variation | None, array: xb.ArrayConfig | None,
     seeds: Sequence[int],
-) -> _Setting:  # fmt: skip
+) -> Setting:  # fmt: skip
     x_both = np.concatenate([split.x_train, split.x_validation])
     y_both = np.concatenate([split.y_train, split.y_validation])
     inputs, hidden, _ = bank.sizes
-    return _Setting(
+    return Setting(
         folded=Folded(inputs=inputs, hidden=hidden, outputs=1, array=array),
         variation=variation,
         x=torch.as_tensor(split.x_train).float(), y=torch.as_tensor(split.y_train).float(),
@@ -172,7 +144,7 @@ def _setting(
 
 
 def _check(
-    phases: Sequence[Phase], variation: Variation | None, array: Crossbar | None, every: int
+    phases: Sequence[Phase], variation: Variation | None, array: xb.ArrayConfig | None, every: int
 ) -> None:
     if variation is None and any(p.draws for p in phases):
         raise broken_rule(
@@ -180,7 +152,9 @@ def _check(
         )
     if array is None and any(p.circuit for p in phases):
         raise broken_rule(
-            "phases with `circuit` need `array`", "None", "Pass a Crossbar with wires and device."
+            "phases with `circuit` need `array`",
+            "None",
+            "Pass an xb.ArrayConfig.",
         )
     if every < 1:
         raise broken_rule("`checkpoint_every` must be >= 1", every, "50 is usual.")
@@ -190,12 +164,12 @@ class _Run:
     """A training run that can be put down and taken up again at any step."""
 
     def __init__(
-        self, bank: Bank, setting: _Setting, phases: Sequence[Phase], selection: Selection | None
+        self, bank: Bank, setting: Setting, phases: Sequence[Phase], selection: Selection | None
     ) -> None:
         self.bank, self.setting, self.phases, self.selection = bank, setting, phases, selection
         seed = child_seed(setting.seed, "transfers in training")
         self.generator = torch.Generator().manual_seed(seed)
-        self.keeper = _Keeper(bank, setting, selection, phases)
+        self.keeper = Keeper(bank, setting, selection, phases)
         self.done = 0
         self.left: Left | None = None
         self.optimiser = self._begin(phases[0])
@@ -235,7 +209,7 @@ class _Run:
                     keep()
                 progress(self.done, total)
             first += phase.steps
-        return self.keeper.result()
+        return self._result()
 
     def _step(self, phase: Phase, step: int) -> None:
         if phase.decay:
@@ -333,78 +307,15 @@ class _Run:
             self.left = Left(error=state["left"][0], shift=state["left"][1])
         self.keeper.take(state["keeper"])
 
-
-class _Keeper:
-    """Keeps the best state of each seed."""
-
-    def __init__(
-        self, bank: Bank, setting: _Setting, selection: Selection | None, phases: Sequence[Phase]
-    ) -> None:
-        self.bank, self.setting, self.selection = bank, setting, selection
-        self.circuit = any(p.circuit for p in phases)
-        self.procedure = next((p.procedure for p in phases if p.procedure is not None), None)
-        self.best = torch.full((len(bank.seeds),), -np.inf)
-        self.found = torch.zeros(len(bank.seeds), 2)
-        self.best_state = [p.detach().clone() for p in bank.parameters]
-        self.history: list[Tensor] = []
-
-    def kept(self) -> list[Any]:
-        return [self.best, self.found, self.best_state, self.history]
-
-    def take(self, kept: list[Any]) -> None:
-        self.best, self.found, self.best_state, self.history = kept
-
-    @torch.no_grad()
-    def look(self) -> None:
-        found = self._judge(self.selection.draws if self.selection else 400)
-        self.history.append(found)
-        floor = self.selection.accuracy if self.selection else 0.0
-        # below the floor a state only beats worse ones of its kind
-        value = torch.where(found[:, 1] >= floor, found[:, 0], found[:, 1] - 2)
-        better = value > self.best
-        self.best = torch.where(better, value, self.best)
-        self.found[better] = found[better]
-        for kept, now in zip(self.best_state, self.bank.parameters, strict=True):
-            kept[better] = now.detach()[better]
-
-    def _judge(self, draws: int) -> Tensor:
-        s = self.setting
-        G, scales = s.folded.conductances(self.bank.parameters)
-        nominal = s.folded.corrections(G, scales, s.x_select) if self.circuit else None
-        z = s.folded.logits(G[:, None], scales, s.x_select, nominal)[:, 0]
-        accuracy = ((z > 0) == (s.y_select > 0)).float().mean(dim=1)
-        if s.variation is None:
-            return torch.stack([accuracy, accuracy], dim=1)
-        generator = torch.Generator().manual_seed(child_seed(0, "validation transfers"))
-        right = torch.zeros(len(G), s.x_select.shape[0])
-        for number, part in enumerate(_parts(draws, 100)):
-            if self.procedure is None:
-                noisy = s.variation.apply(G[:, None].expand(-1, part, -1, -1), generator)
-                shift = torch.zeros(1, 1)
-            else:
-                left = left_behind(
-                    self.bank.networks(), self.procedure, s.variation, s.calibration,
-                    s.folded.array if self.circuit else None, draws=part,
-                    seed=child_seed(number, "tester on validation transfers"),
-                )  # fmt: skip
-                noisy, shift = G[:, None] + left.error, left.shift
-            z = s.folded.logits(noisy, scales, s.x_select, nominal) + shift[..., None]
-            right += ((z > 0) == (s.y_select > 0)).float().sum(dim=1)
-        metric = (right >= 0.95 * draws - 1e-6).float().mean(dim=1)
-        return torch.stack([metric, accuracy], dim=1)
-
-    def result(self) -> Trained:
-        if not self.history:
-            self.best.fill_(-np.inf)
-            self.look()
-        history = torch.stack(self.history).double().numpy()
+    def _result(self) -> Trained:
+        keeper = self.keeper
+        if not keeper.history:
+            keeper.best.fill_(-np.inf)
+            keeper.look()
+        history = torch.stack(keeper.history).double().numpy()
         return Trained(
-            networks=tuple(self.bank.networks(self.best_state)),
-            score=self.found[:, 0].double().numpy(),
-            accuracy=self.found[:, 1].double().numpy(),
+            networks=tuple(self.bank.networks(keeper.best_state)),
+            score=keeper.found[:, 0].double().numpy(),
+            accuracy=keeper.found[:, 1].double().numpy(),
             history=history,
         )
-
-
-def _parts(total: int, size: int) -> list[int]:
-    return [size] * (total // size) + ([total % size] if total % size else [])

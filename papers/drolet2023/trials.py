@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from papers.drolet2023.recipes import TUNE, replicated, small_networks
+from papers.drolet2023.remedies import Procedure
 from papers.drolet2023.training import Phase, Selection, train
 from xbarspice.network import Network
 from xbarspice.studies.data import Split
-from xbarspice.studies.remedies import Procedure
 from xbarspice.variability import Variation
 
 __all__ = ["tried"]

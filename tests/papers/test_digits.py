@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+import xbarspice as xb
 from papers.drolet2023 import digits as study
 from papers.drolet2023 import report as reproduction
 from papers.drolet2023.hardware import Hardware
@@ -14,7 +16,6 @@ from xbarspice.card import CalibrationCard, CardValue
 from xbarspice.errors import InputError
 from xbarspice.network import load
 from xbarspice.studies.data import digits
-from xbarspice.studies.inference import infer
 
 QUICK = study.Plan.quick(confirm=1)
 
@@ -55,11 +56,12 @@ def test_training_through_the_arrays_undoes_the_loss_to_the_wires(done):
 def test_the_row_without_errors_is_the_nodal_engine(done):
     split = digits()
     net = load(done[0] / "trained_through_the_arrays-seed0.npz")
-    mapped = study.on_tiles(net, split)
-    assert all(max(a.rows, a.cols) <= 32 for a in mapped.arrays)
-    exact = infer(mapped, split.x_test[:100], "nodal")
+    chain = study.on_tiles(net, split)
+    assert all(max(a.crossbar.G.shape) <= 32 for a in chain.arrays)
+    with xb.nn.through("nodal"), torch.no_grad():
+        classes = chain.circuit(torch.from_numpy(split.x_test[:100])).argmax(dim=1).numpy()
     row = next(r for r in done[1]["rows"] if r["network"] == study.NETWORKS[2])
-    assert row["seeds"][0]["noise_free"] == np.mean(exact.predictions == split.y_test[:100])
+    assert row["seeds"][0]["noise_free"] == np.mean(classes == split.y_test[:100])
 
 
 def test_a_second_run_reads_and_other_numbers_are_computed_anew(done, monkeypatch):
@@ -97,9 +99,9 @@ def test_a_card_gives_wires_errors_and_the_nonlinear_device(tmp_path):
     assert record["hardware"]["errors"] == "calibration card"
     (net,) = (load(p) for p in (tmp_path / "digits").glob("trained_through*.npz"))
     hardware = Hardware.of(card, wire=study.WIRE, device="sinh_tio2")
-    mapped = study.on_tiles(net, digits(), nonlinear=True, hardware=hardware)
-    assert {(a.R_wl, a.R_driver) for a in mapped.arrays} == {(study.WIRE, 30.0)}
-    assert mapped.arrays[0].device == card.model()
+    arrays = study.on_tiles(net, digits(), nonlinear=True, hardware=hardware).arrays
+    assert {(a.crossbar.R_wl, a.crossbar.R_driver) for a in arrays} == {(study.WIRE, 30.0)}
+    assert arrays[0].crossbar.device == card.model()
     reproduction.write({"digits": record}, tmp_path)
     assert "Calibrated: die 7 (data abababababab, card " in (tmp_path / "report.md").read_text()
     with pytest.raises(InputError, match="begun with die 7"):

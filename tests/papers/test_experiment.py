@@ -15,13 +15,13 @@ import pytest
 from papers.drolet2023 import command, digits
 from papers.drolet2023 import report as reproduction
 from papers.drolet2023.budget import loss_budget
-from papers.drolet2023.experiment import Plan, mapped_on_8x8, reproduce
+from papers.drolet2023.experiment import Plan, on_8x8, reproduce
 from papers.drolet2023.recipes import Effort
+from papers.drolet2023.transfers import transfer
 from xbarspice.card import CalibrationCard, CardValue
 from xbarspice.config import DataConfig
 from xbarspice.errors import InputError
 from xbarspice.studies.data import half_moons
-from xbarspice.studies.transfer import transfer
 from xbarspice.variability import drolet_2023
 
 TINY = Plan(
@@ -214,9 +214,9 @@ def test_the_loss_budget_uses_common_draws(done):
 
     net = load(folder / "networks" / "c-ours-seed0.npz")
     split = half_moons(DataConfig())
-    mapped = mapped_on_8x8(net, circuit=True)
+    chain = on_8x8(net, circuit=True)
     rows = loss_budget(
-        mapped, split.x_test[:60], split.y_test[:60], variation=drolet_2023(), transfers=30,
+        chain, split.x_test[:60], split.y_test[:60], variation=drolet_2023(), transfers=30,
         effects=("cti", "saf", "wires"),
     )  # fmt: skip
     by = {(r.effect, r.alone): r for r in rows}
@@ -225,7 +225,7 @@ def test_the_loss_budget_uses_common_draws(done):
         by["none", True].mean - by["all", True].mean, abs=1e-12
     )
     only = transfer(
-        mapped_on_8x8(net, circuit=False), split.x_test[:60], split.y_test[:60],
+        on_8x8(net, circuit=False), split.x_test[:60], split.y_test[:60],
         variation=replace(drolet_2023(), parts=drolet_2023().parts[2:]), transfers=30,
     )  # fmt: skip
     assert by["saf", True].mean == pytest.approx(only.by_transfer.mean(), abs=1e-12)

@@ -1,4 +1,4 @@
-"""Hardware-aware training: the batch is the mapped network, and each technique does its work."""
+"""Hardware-aware training: the batch is the circuit, and each technique does its work."""
 
 from __future__ import annotations
 
@@ -6,38 +6,43 @@ import numpy as np
 import pytest
 import torch
 
+import xbarspice as xb
 from papers.drolet2023 import recipes
+from papers.drolet2023.batched import layer_sums
+from papers.drolet2023.chain import Chain, circuit_of
 from papers.drolet2023.folded import Folded
 from papers.drolet2023.in_the_loop import best_shift, left_behind
 from papers.drolet2023.objectives import draw
+from papers.drolet2023.remedies import Procedure
 from papers.drolet2023.training import Bank, Phase, Selection, train
-from xbarspice.array import Crossbar
+from papers.drolet2023.transfers import CHUNK, transfer
 from xbarspice.config import DataConfig
 from xbarspice.errors import InputError, StoreError
-from xbarspice.mapping import map_network
 from xbarspice.network import Network
 from xbarspice.studies.data import fresh_half_moons, half_moons
-from xbarspice.studies.inference import infer
-from xbarspice.studies.remedies import Procedure
-from xbarspice.studies.transfer import CHUNK, transfer
 from xbarspice.variability import drolet_2023
 
 SPLIT = half_moons(DataConfig())
 
 
-def array_8x8(**options) -> Crossbar:
-    return Crossbar(np.full((8, 8), 1e-4), **options)
+def array_8x8(**options) -> xb.ArrayConfig:
+    return xb.ArrayConfig(layout="folded", tile_rows=8, tile_cols=8, **options)
 
 
-def mapped(network, **options):
-    return map_network(network, layout="folded", tile_rows=8, tile_cols=8, **options)
+def on_array(network, **options) -> Chain:
+    return Chain.of(circuit_of(network, array_8x8(**options)))
+
+
+def sums_through(chain, x, engine="nodal"):
+    with xb.nn.through(engine):
+        return layer_sums(chain, x)
 
 
 def doubled(bank: Bank) -> list[torch.Tensor]:
     return [p.detach().double() for p in bank.parameters]
 
 
-def test_conductances_and_logits_are_those_of_the_mapped_network():
+def test_conductances_and_logits_are_those_of_the_circuit():
     bank = Bank((2, 8, 1), range(3))
     with torch.no_grad():
         bank.leaves[1] += torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
@@ -46,8 +51,8 @@ def test_conductances_and_logits_are_those_of_the_mapped_network():
     x = SPLIT.x_test[:20]
     z = folded.logits(G[:, None], scales, torch.as_tensor(x))[:, 0]
     for s, network in enumerate(bank.networks()):
-        m = mapped(network, R_wl=0.0, R_bl=0.0)
-        np.testing.assert_allclose(G[s].numpy(), m.arrays[0].G, rtol=1e-12)
+        chain = on_array(network, R_wl=0.0, R_bl=0.0)
+        np.testing.assert_allclose(G[s].numpy(), chain.wanted[0], rtol=1e-12)
         np.testing.assert_allclose(z[s].numpy(), network.forward(x)[-1][:, 0], atol=1e-9)
 
 
@@ -62,11 +67,11 @@ def test_the_torch_circuit_is_the_exact_circuit(device):
     x = SPLIT.x_test[:15]
     first, second = folded.corrections(G, scales, torch.as_tensor(x))
     z = folded.logits(G[:, None], scales, torch.as_tensor(x), (first, second))[0, 0]
-    exact = infer(mapped(network, **wires), x, "nodal")
+    exact = sums_through(on_array(network, **wires), x)
     ideal = network.forward(x)
-    np.testing.assert_allclose(first[0].numpy(), exact.sums[0] - ideal[0], atol=1e-9)
-    np.testing.assert_allclose(z.numpy(), exact.sums[-1][:, 0], atol=1e-9)
-    assert np.abs(exact.sums[-1] - ideal[-1]).max() > 1e-3
+    np.testing.assert_allclose(first[0].numpy(), exact[0] - ideal[0], atol=1e-9)
+    np.testing.assert_allclose(z.numpy(), exact[-1][:, 0], atol=1e-9)
+    assert np.abs(exact[-1] - ideal[-1]).max() > 1e-3
 
 
 def test_corrections_are_the_circuit_to_first_order_in_the_errors():
@@ -77,8 +82,9 @@ def test_corrections_are_the_circuit_to_first_order_in_the_errors():
     x = torch.as_tensor(SPLIT.x_test[:15])
     near = folded.logits(noisy, scales, x, folded.corrections(G, scales, x))[0, 0].numpy()
     far = folded.logits(noisy, scales, x)[0, 0].numpy()
-    m = mapped(bank.networks()[0], device="sinh_tio2").with_conductances((noisy[0, 0].numpy(),))
-    exact = infer(m, x.numpy(), "nodal").sums[-1][:, 0]
+    chain = on_array(bank.networks()[0], device="sinh_tio2")
+    xb.nn.put_conductances(chain.circuit, {chain.arrays[0].name: noisy[0, 0].numpy()})
+    exact = sums_through(chain, x.numpy())[-1][:, 0]
     assert np.abs(near - exact).max() < 0.2 * np.abs(far - exact).max()
 
 
@@ -218,7 +224,7 @@ def test_what_the_tester_leaves_behind_is_what_the_transfer_study_sees():
         + left.shift[..., None]
     )
     study = transfer(
-        mapped(network, R_wl=0.0, R_bl=0.0), SPLIT.x_validation, SPLIT.y_validation,
+        on_array(network, R_wl=0.0, R_bl=0.0), SPLIT.x_validation, SPLIT.y_validation,
         variation=drolet_2023(), transfers=CHUNK, seed=5, procedure=procedure,
         calibration=calibration,
     )  # fmt: skip
@@ -294,7 +300,7 @@ def test_line_penalty_lowers_the_conductances():
     sums = []
     for penalty in (0.0, 30.0):
         found = train(SPLIT, [Phase(steps=80, line_penalty=penalty)], seeds=[0], variation=None)
-        sums.append(mapped(found.networks[0]).arrays[0].G.mean())
+        sums.append(on_array(found.networks[0]).wanted[0].mean())
     assert sums[1] < sums[0]
 
 
