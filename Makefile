@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ngspice demo reproduce test check format golden bench bench-quick wheel clean
+.PHONY: help setup ngspice demo reproduce test test-long check format golden bench bench-quick wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ reproduce: setup ## the paper's experiment with its confirmation in ngspice; res
 
 test: setup ## run the whole test suite (needs ngspice; never skips it)
 	@XBARSPICE_REQUIRE_NGSPICE=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-long: setup ## ten times as many examples of chance, and a million weights in ngspice (about 40 minutes)
+	@XBARSPICE_REQUIRE_NGSPICE=1 XBARSPICE_LONG=1 $(BIN)/python -m pytest $(PYTEST_ARGS) -m "long or not long" \
+	  tests/long tests/property tests/faults/test_fuzzed_files.py
 
 check: setup ## lint, format and type checks
 	@$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Any network on arrays: forwards, a step with backward, golden answers, and a whole verification.
+"""Any network on arrays: forwards, a step, golden answers, a verification, a deployment.
 
     python -m benchmarks.bench_any_network [--quick] [--out benchmarks/out]
 
@@ -14,6 +14,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -59,13 +60,16 @@ def forwards(layers: int) -> list[Record]:
     ideal, circuit, x, weights = transformer(layers)
     torch.backends.mha.set_fastpath_enabled(False)
     with torch.no_grad():
+        before = time.process_time()
         first = seconds(lambda: circuit(x))
+        processor_time = time.process_time() - before
         pairs = [(seconds(lambda: circuit(x)), seconds(lambda: ideal(x))) for _ in range(9)]
     second, plain = (min(times) for times in zip(*pairs, strict=True))
     cores = torch.get_num_threads()
     per_million = first * cores / weights
     return [
         row(f"first forward of {weights:.1f} M weights, core s a million", per_million, 0.2),
+        row("its processor time, s a million", processor_time / weights, None),
         row("second forward over the ideal one", second / plain, 3.0),
     ]
 
@@ -139,6 +143,23 @@ def verification(points: int) -> list[Record]:
     return [row(f"verify of 64-32-10, {points} points, sinh, all through ngspice: s", took, 30.0)]
 
 
+def deployment(size: int) -> list[Record]:
+    """A deployment of one matrix, written and read; best of three."""
+    torch.manual_seed(0)
+    config = xb.ArrayConfig(tile_rows=64, tile_cols=64)
+    model = nn.Sequential(nn.Linear(size, size))
+    circuit = xb.nn.convert(model, config, calibrate=torch.rand(8, size)).eval()
+    millions = size * size / MILLION
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.h5"
+        written = min(seconds(lambda: xb.save(path, circuit)) for _ in range(3))
+        read = min(seconds(lambda: xb.load(path)) for _ in range(3))
+    return [
+        row(f"deployment of {millions:.2g} M weights written, s", written, 5.0),
+        row(f"deployment of {millions:.2g} M weights read, s", read, 2.0),
+    ]
+
+
 def row(what: str, value: float, target: float | None) -> Record:
     return {"what": what, "measured": value, "target": target}
 
@@ -160,6 +181,7 @@ def main() -> None:
         *backward(layers),
         *golden(8 if given.quick else 32),
         *verification(4 if given.quick else 40),
+        *deployment(256 if given.quick else 1024),
     ]
     result = {"processor": processor(), "load_before": load, "rows": rows}
     given.out.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import numpy as np
@@ -31,3 +32,8 @@ def small_network() -> Network:
 def heed_ctrl_c():
     """For `preexec_fn`: a suite that a script started with `&` inherits and passes on "ignore"."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def many(count: int) -> int:
+    """How many examples of chance a test draws: ten times as many in `make test-long`."""
+    return 10 * count if os.environ.get("XBARSPICE_LONG") else count

@@ -18,7 +18,7 @@ import tomli_w
 import torch
 
 from papers.drolet2023 import checkpoints
-from tests.helpers import small_network
+from tests.helpers import many, small_network
 from xbarspice import config, devices, mapping, network, store
 from xbarspice.card import CalibrationCard
 from xbarspice.errors import XbarspiceError
@@ -121,7 +121,7 @@ def test_a_damaged_binary_file_is_refused_or_gives_the_same_object(name, tmp_pat
     write(path)
     whole, before = path.read_bytes(), plain(load(path))
     draw, refused = random.Random(name), 0  # noqa: S311 - damage, no secret
-    for _ in range(400):
+    for _ in range(many(400)):
         path.write_bytes(damaged(whole, draw))
         try:
             found = plain(load(path))
@@ -244,7 +244,7 @@ def test_a_changed_text_file_is_refused_or_every_number_is_the_one_in_the_text(n
     tree, draw, refused = tomllib.loads(text), random.Random(name), 0  # noqa: S311
     path.write_text(text)
     load(path)
-    for k in range(300):
+    for k in range(many(300)):
         if k % 3:
             path.write_text(tomli_w.dumps(changed(tree, draw)))
         else:
@@ -275,7 +275,7 @@ def test_a_changed_table_is_refused_or_holds_finite_numbers_only(name, tmp_path)
     load(path)
     draw, refused = random.Random(name), 0  # noqa: S311
     cells = ("nan", "inf", "-1", "", "text", "1e400", "1+2j", "True", "0x10", "\0", "1_0")
-    for k in range(160):
+    for k in range(many(160)):
         if k % 2:
             data = damaged(text.encode(), draw)
         else:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import xbarspice as xb
 from tests import exact
+from tests.helpers import many
 from xbarspice.engines import base
 from xbarspice.engines.base import Engine, Raw
 from xbarspice.errors import AccuracyWarning, ConvergenceError, FloatingNodeError, InputError
@@ -64,7 +65,7 @@ def problems(draw, conductance=(-12.0, 1.0), resistance=(-9.0, 9.0), read=False)
     return crossbar, V_in, V_out
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=many(300), deadline=None)
 @given(problems())
 def test_no_error_exceeds_its_bound(problem):
     """Over 13 decades of conductance and 18 of resistance; an answer may be refused instead."""
@@ -76,7 +77,7 @@ def test_no_error_exceeds_its_bound(problem):
         assert exact.error(crossbar, V_in, V_out, got) <= got.stats.error_bound, name
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=many(150), deadline=None)
 @given(problems(conductance=(-6.0, -2.0), resistance=(-2.0, 4.0), read=True))
 def test_ordinary_bounds_are_small_and_not_much_more_than_the_error(problem):
     """1e-6 to 1e-2 S, 0 or 0.01 to 10 000 ohm: 1e-9 or less, and 1000 times the error or less.
@@ -91,7 +92,7 @@ def test_ordinary_bounds_are_small_and_not_much_more_than_the_error(problem):
         assert bound <= 1000 * max(error, FLOOR), name
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=many(12), deadline=None)
 @given(problems())
 def test_no_error_of_ngspice_exceeds_its_bound(problem):
     """The golden engine's answers carry the same measured bound."""

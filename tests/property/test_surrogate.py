@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xbarspice as xb
+from tests.helpers import many
 
 RESISTANCE = st.one_of(st.just(0.0), st.floats(0.01, 100.0))
 DEVICE = st.sampled_from(["ohmic", "cubic_al2o3_tio2", "sinh_tio2"])
@@ -28,7 +29,7 @@ def resistances(crossbar: xb.Crossbar) -> tuple[float, ...]:
     return crossbar.R_wl, crossbar.R_bl, crossbar.R_driver, crossbar.R_sense
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=many(200), deadline=None)
 @given(problems())
 def test_equals_the_nodal_engine(problem):
     """Output currents agree to 1e-9 of the largest one, and Kirchhoff's law holds."""
@@ -42,7 +43,7 @@ def test_equals_the_nodal_engine(problem):
     assert xb.kirchhoff_residual(crossbar, got, V) <= 1e-9 + rounding / max(scale, 1e-300)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=many(60), deadline=None)
 @given(problems(st.just("ohmic")), st.floats(-2, 2))
 def test_superposition(problem, factor):
     """An ohmic array is linear in its input voltages."""
@@ -53,7 +54,7 @@ def test_superposition(problem, factor):
     np.testing.assert_allclose(both, apart, rtol=0, atol=1e-12 * max(crossbar.G.sum(), 1e-300))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=many(60), deadline=None)
 @given(problems())
 def test_zero_resistances_give_the_ideal_product(problem):
     """Without any resistance the output is the sum of the device currents at the input voltages."""
@@ -64,7 +65,7 @@ def test_zero_resistances_give_the_ideal_product(problem):
     np.testing.assert_allclose(xb.solve(ideal, V).I_out, want, rtol=0, atol=atol)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=many(60), deadline=None)
 @given(problems(st.just("ohmic")), st.integers(0, 11), st.integers(0, 11))
 def test_reciprocity(problem, row, col):
     """Transpose G, flip both axes, swap the line roles: source and sense may be exchanged."""
@@ -82,7 +83,7 @@ def test_reciprocity(problem, row, col):
     np.testing.assert_allclose(there, back, rtol=0, atol=1e-12 * max(crossbar.G.sum(), 1e-300))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=many(40), deadline=None)
 @given(problems())
 def test_charge_is_conserved(problem):
     """What enters through the word lines leaves through the bit lines."""
