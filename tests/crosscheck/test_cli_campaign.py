@@ -4,31 +4,44 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import subprocess
-import sys
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
+import torch
+from torch import nn
+from typer.testing import CliRunner
 
-from xbarspice import mapping, store
+import xbarspice as xb
+from xbarspice import network as network_files
+from xbarspice.cli.app import app
+from xbarspice.errors import InputError
 from xbarspice.studies import campaign
-from xbarspice.studies.inference import infer
 
 
 def call(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "xbarspice", "campaign", *map(str, arguments)],
-        capture_output=True, text=True, timeout=240, env={**os.environ, "COLUMNS": "100"},
-    )  # fmt: skip
+    """The command in this process, its items too."""
+    done = CliRunner().invoke(app, ["campaign", *map(str, arguments), "--workers", "0"])
+    said = str(done.exception) if isinstance(done.exception, InputError) else done.output
+    return SimpleNamespace(returncode=done.exit_code, stdout=done.stdout, stderr=said)
 
 
-def test_a_sweep_of_transfers_in_ngspice_and_its_resumption(tmp_path, network):
-    file, out, points = tmp_path / "m.h5", tmp_path / "c.h5", tmp_path / "p.npz"
-    mapped = mapping.map_network(network)
-    store.save_mapped(file, mapped)
-    x, y = np.array([[0.3, 0.8], [0.9, 0.1], [0.2, 0.2]]), np.array([0, 1, 1])
-    np.savez(points, x=x, y=y)
-    usual = (file, "--out", out, "--inputs", points, "--sweep", "R_wl=0,2", "--json")
+@pytest.fixture
+def files(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 3)).double()
+    x = np.array([[0.3, 0.8], [0.9, 0.1], [0.2, 0.2]])
+    circuit = xb.nn.convert(model, calibrate=torch.from_numpy(x)).eval()
+    xb.save(tmp_path / "d.h5", circuit)
+    np.savez(tmp_path / "p.npz", x=x, y=np.array([0, 1, 2]))
+    return tmp_path, circuit
+
+
+def test_a_sweep_of_transfers_in_ngspice_and_its_resumption(files):
+    folder, circuit = files
+    out, data = folder / "c.h5", np.load(folder / "p.npz")
+    usual = (folder / "d.h5", "--out", out, "--inputs", folder / "p.npz", "--sweep", "R_wl=0,2",
+             "--json")  # fmt: skip
     done = call(*usual)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
@@ -36,26 +49,59 @@ def test_a_sweep_of_transfers_in_ngspice_and_its_resumption(tmp_path, network):
     results = campaign.load(out)
     for key, R_wl in zip(results, (0.0, 2.0), strict=True):
         assert results.settings(key) == {"engine": "ngspice", "transfer": None, "R_wl": R_wl}
-        arrays = tuple(a.replace(R_wl=R_wl) for a in mapped.arrays)
-        want = infer(dataclasses.replace(mapped, arrays=arrays), x, "nodal")
-        assert np.allclose(results[key]["logits"], want.sums[-1], rtol=0, atol=1e-9)
-        assert results[key]["accuracy"] == np.mean(want.predictions == y)
+        for layer in xb.nn.crossbar_layers(circuit).values():
+            matrix = layer.matrices["weight"]
+            matrix.config = dataclasses.replace(matrix.config, R_wl=R_wl)
+        with torch.no_grad(), xb.nn.through("nodal"):
+            want = circuit(torch.from_numpy(data["x"]))
+        np.testing.assert_allclose(results[key]["output0"], want, rtol=0, atol=1e-9)
+        assert results[key]["accuracy"] == np.mean(want.argmax(dim=1).numpy() == data["y"])
     refused = call(*usual)
-    assert refused.returncode == 2
+    assert refused.returncode != 0
     assert "--resume" in refused.stderr
-    more = call(*usual, "--resume", "--transfers", 3)
-    assert more.returncode == 0, more.stderr
-    record = json.loads(more.stdout)
-    assert (record["items"], record["already"], record["finished"]) == (6, 0, 6)
-    assert len(campaign.load(out)) == 8
-    again = json.loads(call(*usual, "--resume", "--transfers", 4).stdout)
-    assert (again["items"], again["already"], again["finished"]) == (8, 6, 8)
+    drawn = (*usual[:2], folder / "t.h5", *usual[3:], "--resume")
+    record = json.loads(call(*drawn, "--transfers", 2).stdout)
+    assert (record["items"], record["already"], record["finished"]) == (4, 0, 4)
+    record = json.loads(call(*drawn, "--transfers", 3).stdout)
+    assert (record["items"], record["already"], record["finished"]) == (6, 4, 6)
+    outputs = [v["output0"].tobytes() for v in campaign.load(folder / "t.h5").values()]
+    assert len(set(outputs)) == 6
 
 
-def test_a_wrong_sweep_is_refused(tmp_path, network):
-    file = tmp_path / "m.h5"
-    store.save_mapped(file, mapping.map_network(network))
-    done = call(file, "--out", tmp_path / "c.h5", "--sweep", "G=1,2")
-    assert done.returncode == 2
-    assert "R_wl=0,1,2" in done.stderr
-    assert [p.name for p in tmp_path.iterdir()] == ["m.h5"]
+def test_points_are_split_into_items(files):
+    folder, circuit = files
+    record = json.loads(
+        call(folder / "d.h5", "--inputs", folder / "p.npz", "--engine", "nodal", "--split", 2,
+             "--out", folder / "c.h5", "--json").stdout
+    )  # fmt: skip
+    assert record["finished"] == 2
+    parts = [v["output0"] for v in campaign.load(folder / "c.h5").values()]
+    with torch.no_grad():
+        want = circuit(torch.from_numpy(np.load(folder / "p.npz")["x"]))
+    np.testing.assert_allclose(np.concatenate(parts), want, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--sweep", "G=1,2"), "R_wl=0,1,2"),
+        (("--sweep", "R_wl=1,2", "--set", "array.R_wl=3"), "reads"),
+        (("--transfers", "-1"), "transfers"),
+        (("--engine", "spice"), "spice"),
+    ],
+)
+def test_what_is_wrong_is_refused(files, words, said):
+    folder, _ = files
+    done = call(folder / "d.h5", "--inputs", folder / "p.npz", "--out", folder / "c.h5", *words)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert {p.name for p in folder.iterdir()} == {"d.h5", "p.npz"}
+
+
+def test_a_perceptron_is_put_on_arrays_on_the_way(tmp_path, network):
+    network_files.save(tmp_path / "n.npz", network)
+    np.savez(tmp_path / "p.npz", x=np.array([[0.3, 0.8], [0.9, 0.1]]))
+    usual = (tmp_path / "n.npz", "--inputs", tmp_path / "p.npz", "--engine", "nodal", "--out",
+             tmp_path / "c.h5", "--json")  # fmt: skip
+    assert json.loads(call(*usual).stdout)["finished"] == 1
+    assert json.loads(call(*usual, "--resume").stdout)["already"] == 1

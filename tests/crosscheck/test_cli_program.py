@@ -12,15 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import xbarspice as xb
-from xbarspice import mapping, store
-from xbarspice import network as networks
+from xbarspice import network as network_files
+from xbarspice import store
 from xbarspice.cli.app import main
-from xbarspice.network import Network
+from xbarspice.deployment import read
 from xbarspice.report import programming_page
 from xbarspice.studies import drift
 from xbarspice.studies import program as pg
+from xbarspice.studies import program_circuit as study
 from xbarspice.variability.bse import bse_table
 
 INTO_RANGE = ("--set", "mapping.G_min=60e-6", "--set", "mapping.G_max=300e-6")
@@ -34,84 +37,160 @@ def call(*arguments):
 
 
 @pytest.fixture
-def mapped(tmp_path, network):
-    """The 2-3-1 network on one folded 8x3 array, 100 to 500 uS, in a file: (file, mapped)."""
-    placed = mapping.map_network(network, layout="folded", device="sinh_tio2")
-    store.save_mapped(tmp_path / "m.h5", placed)
-    return tmp_path / "m.h5", placed
+def files(tmp_path, network):
+    """The 2-3-1 network as a deployment on two small arrays, 100 to 500 uS; the same as .npz."""
+    layers = [nn.Linear(2, 3), nn.Sigmoid(), nn.Linear(3, 1)]
+    for layer, W, b in zip(layers[::2], network.W, network.b, strict=True):
+        layer.weight = nn.Parameter(torch.from_numpy(W.T.copy()))
+        layer.bias = nn.Parameter(torch.from_numpy(b.copy()))
+    x = np.random.default_rng(0).random((20, 2))
+    model = nn.Sequential(*layers)
+    circuit = xb.nn.convert(
+        model, xb.ArrayConfig(device="sinh_tio2"), calibrate=torch.from_numpy(x)
+    ).eval()
+    xb.save(tmp_path / "d.h5", circuit)
+    network_files.save(tmp_path / "n.npz", network)
+    np.savez(tmp_path / "p.npz", x=x, y=(network.forward(x)[-1][:, 0] > 0).astype(int))
+    return tmp_path
 
 
-def test_a_run_folder_holds_what_the_study_finds(tmp_path, mapped):
+def problems(circuit, low, high, **changes):
+    """The arrays of a circuit before programming, moved into another range: (blank, target)."""
+    lowest = xb.devices.get("o921c_4k").G_range()[0]
+    for array in xb.nn.arrays(circuit):
+        target = low + (array.crossbar.G - 100e-6) * ((high - low) / 400e-6)
+        blank = np.full(target.shape, lowest)
+        yield array.name, array.crossbar.replace(G=blank, device="o921c_4k", **changes), target
+
+
+def test_a_run_folder_holds_what_the_study_finds(files):
     """Scheme, order, range and wires reach the study; figures, maps and settings agree with it."""
-    file, placed = mapped
-    out = tmp_path / "run"
+    out = files / "run"
     done = call(
-        file, "--out", out, "--device", "o921c_4k", "--scheme", "v/3", "--order", "size",
-        "--passes", 2, *INTO_RANGE, "--set", "array.R_wl=3", "--pulse", "tolerance=0.02", "--json",
+        files / "d.h5", "--inputs", files / "p.npz", "--out", out, "--device", "o921c_4k",
+        "--scheme", "v/3", "--order", "size", "--passes", 2, *INTO_RANGE, "--set", "array.R_wl=3",
+        "--pulse", "tolerance=0.02", "--json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert {p.name for p in out.iterdir()} == {
-        "program.h5", "report.html", "report.json", "run.toml"
+        "program.h5", "programmed.h5", "report.html", "report.json", "run.toml"
     }  # fmt: skip
-    target = 60e-6 + (placed.arrays[0].G - 100e-6) * (240 / 400)
-    low = xb.devices.get("o921c_4k").G_range()[0]
-    blank = placed.arrays[0].replace(G=np.full(target.shape, low), device="o921c_4k", R_wl=3.0)
-    want = pg.program(
-        blank, target, scheme="V/3", order="size", passes=2, pulses=pg.Pulses(tolerance=0.02)
-    )
-    stored = store.read_tree(out / "program.h5", "programming")["arrays"]["0"]
-    np.testing.assert_allclose(stored["G"], want.G, rtol=1e-9)
-    np.testing.assert_array_equal(stored["order"], want.order)
-    np.testing.assert_array_equal(stored["pulses"], want.pulses)
-    np.testing.assert_array_equal(stored["crossbar"]["G"], blank.G)
-    assert record["within_tolerance"] == want.yield_
-    assert record["mean_pulses"] == pytest.approx(want.pulses.mean())
+    assert {p.name for p in files.iterdir()} == {"d.h5", "n.npz", "p.npz", "run"}
+    stored = store.read_tree(out / "program.h5", "programming")["arrays"]
+    reached = xb.load(out / "programmed.h5")
+    held = {a.name: a.crossbar for a in xb.nn.arrays(reached)}
+    wanted, good, count = xb.load(files / "d.h5"), 0, 0
+    for k, (name, blank, target) in enumerate(problems(wanted, 60e-6, 300e-6, R_wl=3.0)):
+        want = pg.program(
+            blank, target, scheme="V/3", order="size", passes=2, pulses=pg.Pulses(tolerance=0.02)
+        )
+        tree = stored[str(k)]
+        assert tree["name"] == name
+        np.testing.assert_allclose(tree["G"], want.G, rtol=1e-9)
+        np.testing.assert_array_equal(tree["order"], want.order)
+        np.testing.assert_array_equal(tree["pulses"], want.pulses)
+        np.testing.assert_array_equal(tree["crossbar"]["G"], blank.G)
+        np.testing.assert_array_equal(held[name].G, tree["G"])
+        others = abs(want.moved.astype(float)).reshape(len(want.order), -1)
+        others[np.arange(len(want.order)), want.order] = 0
+        assert tree["moving"] == want.order[others.sum(axis=1).argmax()]
+        assert (held[name].R_wl, held[name].device.name) == (3.0, "o921c_4k")
+        good += (abs(want.error) <= 0.02).sum()
+        count += want.G.size
+    assert record["devices"] == count
+    assert record["within_tolerance"] == pytest.approx(good / count)
     assert json.loads((out / "report.json").read_text()) == record
     settings = tomllib.loads((out / "run.toml").read_text())
-    assert settings["array"] == {
-        "R_wl": 3.0, "R_bl": 1.0, "R_driver": 0.0, "R_sense": 0.0, "device": "o921c_4k",
-        "parameters": {},
-    }  # fmt: skip
+    assert settings["array"]["R_wl"] == 3.0
+    assert settings["array"]["device"] == "o921c_4k"
     assert (settings["mapping"]["G_min"], settings["mapping"]["G_max"]) == (60e-6, 300e-6)
     page = (out / "report.html").read_text()
-    assert page.count("<figure>") == 4
-    assert f"{100 * want.yield_:.1f} %" in page
+    assert page.count("<figure>") == 4 * len(stored)
+    assert f"{100 * record['within_tolerance']:.1f} %" in page
 
 
-def test_the_screen_tells_share_pulses_time_energy_and_drift(tmp_path, mapped):
-    done = call(mapped[0], "--out", tmp_path / "run", "--device", "o921c_4k", *INTO_RANGE)
+def test_the_model_is_judged_on_what_was_reached_and_deployed(files):
+    """Accuracy, agreement and change are those of the deployment beside its own weights."""
+    done = call(
+        files / "n.npz", "--inputs", files / "p.npz", "--out", files / "run", "--device",
+        "o921c_4k", *INTO_RANGE, "--array", "0[0,0,0]", "--engine", "ngspice", "--json",
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    for words in ("within 1 % at the end (yield)", "mean pulses", "energy", "model", "measured"):
-        assert words in done.stdout
+    record = json.loads(done.stdout)
+    assert [a["name"] for a in record["arrays"]] == ["0[0,0,0]"]
+    made = read(files / "run/programmed.h5")
+    data = np.load(files / "p.npz")
+    x, y = torch.from_numpy(data["x"]), data["y"]
+    with torch.no_grad(), xb.nn.through("nodal"):
+        reached = made.circuit(x)[:, 0]
+        xb.nn.put_conductances(made.circuit, None)
+        wanted = made.circuit(x)[:, 0]
+    judged = record["model_on_devices"]
+    change = (reached - wanted).square().mean().sqrt() / wanted.abs().max()
+    assert judged["output_change"] == pytest.approx(float(change), rel=1e-6)
+    assert judged["accuracy"]["reached"] == np.mean((reached > 0).numpy() == y)
+    assert judged["accuracy"]["wanted"] == np.mean((wanted > 0).numpy() == y)
+    assert judged["agreement"] == float(((reached > 0) == (wanted > 0)).double().mean())
+    assert "1 of 2 arrays hold devices as programmed or measured" in made.notes[-1]
+    assert "programmed by simulation" in made.notes[-2]
 
 
-def test_the_command_of_the_read_me_works_on_the_file_of_the_demo(tmp_path, capsys, monkeypatch):
-    """Word for word, but for the paths: a 2-8-1 network folded onto one 8x8 array of sinh devices.
+def test_a_stopped_run_goes_on_with_the_arrays_that_are_left(files, monkeypatch, capsys):
+    from xbarspice.studies import program_circuit
 
-    The range that is printed is the one that is compared: mapped into it, the targets lie inside.
-    """
-    text = (Path(__file__).parents[2] / "README.md").read_text()
-    (line,) = re.findall(r"^    xbarspice (program .*)$", text, re.MULTILINE)
-    rng = np.random.default_rng(0)
-    net = Network(
-        W=(rng.normal(size=(2, 8)), rng.normal(size=(8, 1))), b=(rng.normal(size=8), np.zeros(1))
-    )
-    networks.save(tmp_path / "n.npz", net)
-    words = line.replace("runs/demo/network.npz", str(tmp_path / "n.npz")).split()
-    words += ["--out", str(tmp_path / "run"), "--json"]
-    monkeypatch.setattr(sys, "argv", ["xbarspice", *words])
+    real, seen = pg.program, []
+
+    def program(*args, **options):
+        seen.append(1)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return real(*args, **options)
+
+    monkeypatch.setattr(program_circuit, "program", program)
+    words = ["xbarspice", "program", files / "d.h5", "--inputs", files / "p.npz", "--device",
+             "o921c_4k", *INTO_RANGE, "--workers", "0", "--out", files / "run"]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", [str(word) for word in words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert "run.unfinished.h5" in capsys.readouterr().err
+    assert not (files / "run").exists()
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code in (0, None)
-    record = json.loads(capsys.readouterr().out)
-    assert record["devices"] == 64
-    said = programming_page.ranges(record["arrays"][0])
-    assert ", inside 102 to 350 µS" in said
-    assert record["within_tolerance"] > 0.9
-    page = (tmp_path / "run/report.html").read_text()
-    assert "SIMULATED" in page
-    assert "MEASURED" not in page
+    assert len(seen) == 3
+    said = capsys.readouterr().out
+    for word in ("within 1 % at the end (yield)", "mean pulses", "energy", "model", "measured"):
+        assert word in said
+
+
+def test_a_folded_array_is_programmed_once_for_both_of_its_layers(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 4), nn.Sigmoid(), nn.Linear(4, 1)).double()
+    x = torch.rand(6, 2, dtype=torch.float64)
+    config = xb.ArrayConfig(layout="folded", G_min=102e-6, G_max=350e-6, device="o921c_4k")
+    circuit = xb.nn.convert(model, config, calibrate=x).eval()
+    blanks = study.blank_arrays(circuit, [], None, pg.Pulses(), "V/3")
+    assert [b.target.shape for b in blanks] == [(8, 4)]
+    options = {"scheme": "V/3", "order": "rows", "passes": 1, "compensate": True}
+    written = study.write_arrays(blanks, tmp_path / "w.h5", pulses=pg.Pulses(), **options)
+    reached = study.put_written(circuit, written)
+    np.testing.assert_array_equal(xb.nn.arrays(reached)[0].crossbar.G, written[0].run.G)
+    judged = study.compare(circuit, reached, (x,), None, "surrogate")
+    assert 0 < judged["output_change"] < 0.1
+
+
+def test_the_command_of_the_read_me_parses():
+    """Word for word: the range that is printed is the one that is compared."""
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    (line,) = re.findall(r"^    xbarspice (program .*)$", text, re.MULTILINE)
+    done = subprocess.run(
+        [sys.executable, "-m", "xbarspice", *line.split()],
+        capture_output=True, text=True, timeout=120, cwd="/",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "must exist" in done.stderr or "No such file" in done.stderr, done.stderr
 
 
 def test_a_target_outside_of_the_printed_range_is_outside():
@@ -126,36 +205,39 @@ def test_a_target_outside_of_the_printed_range_is_outside():
     assert ", inside 102 to 350" in whole
 
 
+DEVICE = ("--device", "o921c_4k")
 WRONG = {
     "a static device": ((), "--device o921c_4k"),
-    "targets outside the range": (("--device", "o921c_4k"), "--set mapping.G_min="),
-    "a scheme": (("--device", "o921c_4k", *INTO_RANGE, "--scheme", "v/4"), "V/3"),
-    "an order": (("--device", "o921c_4k", *INTO_RANGE, "--order", "spiral"), "far"),
-    "passes": (("--device", "o921c_4k", *INTO_RANGE, "--passes", "0"), "passes"),
+    "targets outside the range": (DEVICE, "--set mapping.G_min="),
+    "a scheme": ((*DEVICE, *INTO_RANGE, "--scheme", "v/4"), "V/3"),
+    "an order": ((*DEVICE, *INTO_RANGE, "--order", "spiral"), "far"),
+    "passes": ((*DEVICE, *INTO_RANGE, "--passes", "0"), "passes"),
     "a broken model": (("--device", "o921c_300k"), "o921c_300k"),
     "pulses beyond the model": (
         ("--device", "nili_pulse", "--set", "mapping.G_min=30e-6", "--set", "mapping.G_max=2e-4"),
         "limit_set",
     ),
-    "a pulse name": (("--device", "o921c_4k", *INTO_RANGE, "--pulse", "height=2"), "limit_set"),
-    "a setting that a file cannot take": (("--set", "mapping.layout=tiled"), "xbarspice map"),
-    "a start outside the range": (("--device", "o921c_4k", *INTO_RANGE, "--start", "1"), "start"),
+    "a pulse name": ((*DEVICE, *INTO_RANGE, "--pulse", "height=2"), "limit_set"),
+    "a setting of the mapping": (("--set", "mapping.V_read=0.1"), "reads"),
+    "the device twice": ((*DEVICE, "--set", "array.device=ohmic"), "reads"),
+    "a start outside the range": ((*DEVICE, *INTO_RANGE, "--start", "1"), "start"),
+    "an array": ((*DEVICE, *INTO_RANGE, "--array", "7[0,0,0]"), "0[0,0,0]"),
+    "an engine": ((*DEVICE, *INTO_RANGE, "--engine", "spice"), "spice"),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_ends_with_status_2_and_leaves_nothing(
-    tmp_path, mapped, case, monkeypatch, capsys
-):
+def test_what_is_wrong_ends_with_status_2_and_leaves_nothing(files, case, monkeypatch, capsys):
     """One message that names the remedy; no run folder, no part of one."""
     arguments, remedy = WRONG[case]
-    line = ["xbarspice", "program", mapped[0], "--out", tmp_path / "run", *arguments]
+    line = ["xbarspice", "program", files / "d.h5", "--inputs", files / "p.npz"]
+    line += ["--out", files / "run", *arguments]
     monkeypatch.setattr(sys, "argv", [str(word) for word in line])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
     assert remedy in capsys.readouterr().err
-    assert [p.name for p in tmp_path.iterdir()] == ["m.h5"]
+    assert {p.name for p in files.iterdir()} == {"d.h5", "n.npz", "p.npz"}
 
 
 def test_measured_drifts_are_those_of_the_table():

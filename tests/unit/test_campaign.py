@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import xbarspice as xb
 from tests import campaign_work as work
@@ -16,6 +19,8 @@ from tests.helpers import asymmetric_crossbar
 from xbarspice.errors import InputError
 from xbarspice.studies import campaign
 from xbarspice.studies.campaign import journal, tables
+from xbarspice.studies.campaign.items import function_name
+from xbarspice.variability import drolet_2023
 
 
 def test_equal_content_has_equal_hashes_and_other_content_another():
@@ -237,17 +242,46 @@ def test_solve_item_gives_what_solve_gives(tmp_path, engine):
             assert np.array_equal(results[item][name], getattr(want, name))
 
 
-def test_infer_item_gives_what_infer_gives(tmp_path, network):
-    from xbarspice.mapping import map_network
-    from xbarspice.studies.inference import infer
-
-    x, y = np.array([[0.3, 0.8], [0.9, 0.1]]), np.array([0, 1])
-    mapped = [map_network(network, R_wl=R) for R in (0.0, 3.0)]
-    items = [campaign.Item({"mapped": m, "engine": "nodal"}) for m in mapped]
-    function = functools.partial(campaign.infer_item, x=x, y=y)
-    campaign.run(items, function, tmp_path / "c.h5", workers=1)
+def test_a_circuit_item_gives_what_the_circuit_gives(tmp_path):
+    """Transfers, engines, wires and points of a model in memory, in other processes."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double()
+    x, y = torch.rand(5, 3, dtype=torch.float64), np.array([0, 1, 1, 0, 1])
+    config = xb.ArrayConfig(variation=drolet_2023(), device="sinh_tio2")
+    circuit = xb.nn.convert(model, config, calibrate=x).eval()
+    packed = campaign.CircuitModel.of(circuit)
+    function = functools.partial(campaign.circuit_item, model=packed, x=[x.numpy()], y=y)
+    items = [
+        campaign.Item({"engine": "nodal", "transfer": 3, "R_wl": 5.0}),
+        campaign.Item({"engine": "surrogate", "transfer": None, "points": (1, 4)}),
+    ]
+    campaign.run(items, function, tmp_path / "c.h5", workers=2)
     results = campaign.load(tmp_path / "c.h5")
-    for m, item in zip(mapped, items, strict=True):
-        want = infer(m, x, "nodal")
-        assert np.array_equal(results[item]["logits"], want.sums[-1])
-        assert results[item]["accuracy"] == np.mean(want.predictions == y)
+    with torch.no_grad():
+        np.testing.assert_allclose(results[items[1]]["output0"], circuit(x[1:4]), rtol=1e-12)
+        for layer in xb.nn.crossbar_layers(circuit).values():
+            matrix = layer.matrices["weight"]
+            matrix.config = dataclasses.replace(matrix.config, R_wl=5.0)
+        xb.nn.program(circuit, 3)
+        with xb.nn.through("nodal"):
+            want = circuit(x)
+    np.testing.assert_allclose(results[items[0]]["output0"], want, rtol=1e-12)
+    decided = want.argmax(dim=1).numpy()
+    assert np.array_equal(results[items[0]]["predictions"], decided)
+    assert results[items[0]]["accuracy"] == np.mean(decided == y)
+    xb.nn.program(circuit, None)
+    assert campaign.CircuitModel.of(circuit) != packed  # its wires have changed
+    one, two = (campaign.CircuitModel.of(packed.circuit()) for _ in range(2))
+    assert one == two
+    names = [
+        function_name(functools.partial(campaign.circuit_item, model=m, x=[x.numpy()]))
+        for m in (one, two, packed)
+    ]
+    assert names[0] == names[1] != names[2]
+
+
+def test_a_circuit_item_knows_its_parameters():
+    circuit = xb.nn.convert(nn.Sequential(nn.Linear(2, 2)), calibrate=torch.rand(3, 2))
+    model = campaign.CircuitModel.of(circuit)
+    with pytest.raises(InputError, match="must be among"):
+        campaign.circuit_item({"engine": "nodal", "wires": 2}, model=model, x=np.ones((1, 2)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xbarspice.cli import calibrate_arrays as arrays_command
 from xbarspice.cli import calibrate_die as die_command
 from xbarspice.cli import screens
 from xbarspice.cli.calibrate_job import Job, Title
@@ -54,6 +55,7 @@ HeldOut = Annotated[float, typer.Option(help="Share of the reads that is predict
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     die_command.register(calibrate)
+    arrays_command.register(calibrate)
     app.add_typer(calibrate)
 
 

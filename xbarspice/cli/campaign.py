@@ -1,4 +1,4 @@
-"""`xbarspice campaign`: many solves of a network, kept in a file that survives a crash."""
+"""`xbarspice campaign`: many runs of a model, kept in a file that survives a crash."""
 
 from __future__ import annotations
 
@@ -7,48 +7,45 @@ import functools
 import itertools
 from collections.abc import Iterator, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from xbarspice.cli import screens
+from xbarspice import engines
+from xbarspice.array import WIRES
+from xbarspice.cli import models, screens
 from xbarspice.cli.options import (
     Activation,
     Calibration,
     Config,
+    Factory,
     Inputs,
     Json,
-    Mapped,
-    Random,
     Settings,
+    Subject,
     TransferSeed,
 )
 from xbarspice.cli.runs import output_file
 from xbarspice.errors import broken_rule
 
-if TYPE_CHECKING:
-    from xbarspice.mapping import MappedNetwork
-    from xbarspice.variability import Variation
-
 __all__ = ["register"]
-
-WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
     app.command(
-        epilog="Example: xbarspice campaign mapped.h5 --out c.h5 --transfers 500 "
+        epilog="Example: xbarspice campaign net.h5 --inputs x.npz --out c.h5 --transfers 500 "
         "--sweep R_wl=0,1,2 --resume"
     )(campaign)
 
 
 def campaign(
-    mapped: Mapped,
+    model: Subject,
     out: Annotated[Path, typer.Option(help="Campaign file, .h5.")] = Path("campaign.h5"),
     engine: Annotated[str, typer.Option(help="ngspice, nodal, surrogate or pyspice.")] = "ngspice",
     transfers: Annotated[
-        int, typer.Option(help="Draws of the transfer errors of Drolet et al. 2023; 0: none.")
+        int,
+        typer.Option(help="Draws of the transfer errors (as of `xbarspice transfer`); 0: none."),
     ] = 0,
     sweep: Annotated[
         list[str] | None,
@@ -57,7 +54,9 @@ def campaign(
         ),
     ] = None,
     inputs: Inputs = None,
-    random: Random = 20,
+    split: Annotated[
+        int | None, typer.Option(min=1, help="Points of an item; all of them if left out.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an existing file.")] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="With --resume, do failed items again.")
@@ -68,6 +67,7 @@ def campaign(
     scheduler: Annotated[
         str | None, typer.Option(metavar="tcp://HOST:PORT", help="Run on this Dask cluster.")
     ] = None,
+    factory: Factory = None,
     activation: Activation = None,
     config: Config = None,
     calibration: Calibration = None,
@@ -75,23 +75,32 @@ def campaign(
     seed: TransferSeed = 0,
     json: Json = False,
 ) -> None:
-    """Solve a network for every transfer and every combination of swept wire resistances."""
+    """Run a model for every transfer and every combination of swept wire resistances."""
     from xbarspice.cli import steps
+    from xbarspice.cli.transfer import variation_of
+    from xbarspice.config import child_seed
     from xbarspice.studies import campaign as campaigns
-    from xbarspice.variability import drolet_2023
+    from xbarspice.transfer import with_variation
+    from xbarspice.transfer.study import matrices_of
 
     given = _sweeps(sweep or [])
-    wires = tuple(f"array.{name}" for name in WIRES if name not in given)
-    reads = ("mapping", *wires, "array.device", "array.parameters")
-    reads += (() if inputs else ("seed",)) + (("variability",) if transfers else ())
-    run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=mapped)
+    reads = (*_reads(model, given), *(("variability",) if transfers else ()))
+    run = steps.configuration(config, settings, reads=reads, calibration=calibration)
     run = steps.overruled(run, *(f"array.{name}" for name in given))
     output_file(out, ".h5")
-    network = steps.mapped_network(mapped, run, activation)
-    x, y = steps.inputs(network.network, inputs, random, run.seed)
-    variation = steps.variation(run, drolet_2023())
-    items = _Items(network, engine, given, transfers, seed, variation)
-    function = functools.partial(campaigns.infer_item, x=x, y=y)
+    engines.get(engine)
+    with screens.waiting("reading the model", quiet=json):
+        opened = models.open_model(model, inputs, run, factory, activation)
+    circuit = opened.circuit
+    if transfers:
+        circuit = with_variation(circuit, variation_of(circuit, run, {}))
+        for matrix in matrices_of(circuit):
+            matrix.seed = child_seed(seed, matrix.name)
+    items = _Items(engine, given, transfers, _parts(opened, split))
+    with screens.waiting("packing the model", quiet=json):
+        packed = campaigns.CircuitModel.of(circuit, opened.arguments, factory=factory)
+    x = [argument.numpy() for argument in opened.arguments]
+    function = functools.partial(campaigns.circuit_item, model=packed, x=x, y=opened.y)
     try:
         with screens.progress("campaign", quiet=json) as report:
             done = campaigns.run(
@@ -101,7 +110,11 @@ def campaign(
     except KeyboardInterrupt:
         screens.error(f"stopped by Ctrl-C; what was done is in {out}, go on with --resume")
         raise typer.Exit(130) from None
-    record = {**dataclasses.asdict(done), "path": str(out), "damaged": [*map(str, done.damaged)]}
+    record: dict[str, Any] = {
+        **dataclasses.asdict(done),
+        "path": str(out),
+        "damaged": [*map(str, done.damaged)],
+    }
     record["reasons"] = _reasons(campaigns.load(out))
     screens.show(steps.named(record, run), json, "Campaign")
 
@@ -129,39 +142,50 @@ def _sweeps(texts: list[str]) -> dict[str, list[float]]:
     return out
 
 
+def _reads(path: Path, swept: dict[str, list[float]]) -> tuple[str, ...]:
+    """Settings that the command reads, without what is swept."""
+    from xbarspice.config import RunConfig
+
+    array = [f"array.{name}" for name in type(RunConfig().array).model_fields if name not in swept]
+    return (*(name for name in models.reads_of(path) if name != "array"), *array)
+
+
+def _parts(opened: models.Opened, split: int | None) -> list[tuple[int, int] | None]:
+    """Points of every item."""
+    if split is None:
+        return [None]
+    count = len(opened.arguments[0])
+    if opened.model.batch is not None or any(len(a) != count for a in opened.arguments):
+        raise broken_rule(
+            "points can be split where the model takes any number of them",
+            "a model of fixed batch, or arguments of other lengths",
+            "Leave --split out.",
+        )
+    return [(start, min(start + split, count)) for start in range(0, count, split)]
+
+
 class _Items(Sized):
-    """The items of a campaign, made one by one: each holds a whole network."""
+    """The items of a campaign."""
 
     def __init__(
-        self, network: MappedNetwork, engine: str, sweeps: dict[str, list[float]],
-        transfers: int, seed: int, variation: Variation,
-    ) -> None:  # fmt: skip
+        self,
+        engine: str,
+        sweeps: dict[str, list[float]],
+        transfers: int,
+        parts: list[tuple[int, int] | None],
+    ) -> None:
         if transfers < 0:
             raise broken_rule("`transfers` must be >= 0", transfers, "Use 0 for no errors.")
-        self.network, self.engine, self.sweeps = network, engine, sweeps
+        self.engine, self.parts = engine, parts
         self.grid = [
             dict(zip(sweeps, values, strict=True)) for values in itertools.product(*sweeps.values())
         ]
-        self.transfers, self.seed, self.variation = transfers, seed, variation
+        self.transfers: list[int | None] = list(range(transfers)) or [None]
 
     def __len__(self) -> int:
-        return len(self.grid) * max(self.transfers, 1)
-
-    def _networks(self) -> Iterator[tuple[int | None, MappedNetwork]]:
-        if not self.transfers:
-            yield None, self.network
-            return
-        from xbarspice.studies.transfer import conductances
-
-        drawn = conductances(self.network, self.variation, transfers=self.transfers, seed=self.seed)
-        for k in range(self.transfers):
-            yield k, self.network.with_conductances(tuple(g[k] for g in drawn))
+        return len(self.grid) * len(self.transfers) * len(self.parts)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for transfer, network in self._networks():
-            for wires in self.grid:
-                arrays = tuple(array.replace(**wires) for array in network.arrays)
-                yield {
-                    "mapped": dataclasses.replace(network, arrays=arrays),
-                    "engine": self.engine, "transfer": transfer, **wires,
-                }  # fmt: skip
+        for transfer, wires, points in itertools.product(self.transfers, self.grid, self.parts):
+            item = {"engine": self.engine, "transfer": transfer, **wires}
+            yield item if points is None else {**item, "points": points}

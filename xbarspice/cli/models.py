@@ -350,8 +350,11 @@ def map_model(
     return record | {"import": said, "config": [f"{k} = {v}" for k, v in _flat(record["config"])]}
 
 
-def about(opened: Opened, run: RunConfig) -> dict[str, Any]:
-    """What every record says of its model: version, points, coverage, configuration and notes."""
+def about(opened: Opened, run: RunConfig, circuit: Any = None) -> dict[str, Any]:
+    """What every record says of its model: version, points, coverage, configuration and notes.
+
+    `circuit` is what was solved, if it is not the one that was opened.
+    """
     import xbarspice
     from xbarspice.nn import coverage
 
@@ -360,7 +363,7 @@ def about(opened: Opened, run: RunConfig) -> dict[str, Any]:
         "model": {"file": opened.name, "kind": opened.model.kind, "sha256": opened.model.sha256},
         "points": _points(opened),
         "coverage": coverage(opened.circuit).record(),
-        "config": said_of(opened.circuit, run),
+        "config": said_of(opened.circuit if circuit is None else circuit, run),
         "notes": list(opened.notes),
     }
 

@@ -1,50 +1,58 @@
-"""`xbarspice program`: write a mapped network into its passive arrays, pulse by pulse."""
+"""`xbarspice program`: write the arrays of a model pulse by pulse, and judge what was reached."""
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xbarspice.cli import screens
+from xbarspice.array import WIRES
+from xbarspice.cli import models, screens
 from xbarspice.cli.options import (
     Activation,
     Calibration,
     Config,
+    Factory,
+    Inputs,
     Json,
-    Mapped,
     RunFolder,
     Settings,
+    Subject,
 )
 from xbarspice.cli.runs import run_folder
 from xbarspice.errors import broken_rule
 
 if TYPE_CHECKING:
-    from xbarspice.array import Crossbar
+    from collections.abc import Sequence
+
     from xbarspice.config import RunConfig
-    from xbarspice.devices import DynamicDevice
-    from xbarspice.mapping import MappedNetwork
-    from xbarspice.studies.program import Programmed, Pulses
+    from xbarspice.studies.program_circuit import Blank, Written
+    from xbarspice.studies.programmed import Programmed, Pulses
 
 __all__ = ["register"]
-
-WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
     app.command(
-        epilog="Example: xbarspice program mapped.h5 --device o921c_4k --scheme V/3 "
+        epilog="Example: xbarspice program net.h5 --inputs x.npz --device o921c_4k --scheme V/3 "
         "--set mapping.G_min=60e-6 --set mapping.G_max=300e-6"
     )(program)
 
 
 def program(
-    mapped: Mapped,
+    model: Subject,
+    inputs: Inputs = None,
     out: RunFolder = Path("runs/program"),
+    array: Annotated[
+        list[str] | None,
+        typer.Option(help="Physical array to write, such as fc1[0,0,0]; repeatable; else all."),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help="Who judges the model on what was reached.")
+    ] = "surrogate",
     scheme: Annotated[
         str, typer.Option(help="Unselected lines while writing: v/2, v/3 or floating.")
     ] = "v/2",
@@ -67,119 +75,118 @@ def program(
     compensate: Annotated[
         bool, typer.Option("--compensate", help="Judge reads by what the full array would read.")
     ] = False,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes on this machine; one a core if left out.")
+    ] = None,
+    factory: Factory = None,
     activation: Activation = None,
     config: Config = None,
     calibration: Calibration = None,
     settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """Program the arrays by write-verify, with sneak paths and half-select disturbance."""
-    from xbarspice.cli import steps
-    from xbarspice.report import programming_page
-    from xbarspice.studies.program import program as study
+    """Program the arrays of a model by write-verify, with sneak paths and half-select disturbance.
 
-    wires = tuple(f"array.{name}" for name in WIRES)
-    device_read = () if device else ("array.device", "array.parameters")
-    steps.need("matplotlib", "jinja2")
-    placed = ("layout", "tile_rows", "tile_cols", "G_min", "G_max", "bias", "x_scale")
-    reads = (*(f"mapping.{name}" for name in placed), *wires, *device_read)
-    run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=mapped)
-    if device is not None:
-        run = steps.overruled(run, "array.device")
-    network = _network(mapped, run, activation)
-    wanted = network.arrays
-    options: dict[str, Any] = {"order": order, "passes": passes, "compensate": compensate}
-    options |= {"scheme": scheme.upper() if scheme.lower() != "floating" else "floating"}
-    procedure = _pulses(pulse or [])
-    problems = [_blank(array, device, start, procedure, options["scheme"]) for array in wanted]
-    blank = dataclasses.replace(network, arrays=tuple(problems))
-    values = steps.solved(run, (*reads, "array"), blank)
-    done: list[Programmed] = []
-    with run_folder(out) as folder:
-        with screens.progress("programming", quiet=json) as report:
-            for crossbar, array in zip(problems, wanted, strict=True):
-                report(len(done), len(wanted))
-                done.append(study(crossbar, array.G, pulses=procedure, **options))
-            report(len(done), len(wanted))
-        record = steps.named(_record(mapped, problems, done, options, procedure), run)
-        with screens.waiting("writing the report", quiet=json):
-            _write(folder, values, problems, done, record)
-            programming_page.write(record, done, folder / "report.html")
-    screens.show(record if json else steps.named(_short(record, out), run), json, "Programmed")
-
-
-def _network(path: Path, run: RunConfig, activation: str | None) -> MappedNetwork:
-    """The network with its wanted conductances.
-
-    A mapped network is written into the stated conductance range: the one value of `[mapping]` that
-    can be changed without mapping again.
+    What was reached is put on the model, judged beside what its weights ask for, and written as a
+    deployment. A run that was stopped goes on with the arrays that are left.
     """
     from xbarspice.cli import steps
-    from xbarspice.mapping import with_range
+    from xbarspice.report import programming_page
+    from xbarspice.studies import program_circuit as study
 
-    if path.suffix != ".h5":
-        return steps.mapped_network(path, run, activation)
-    stated = run.mapping.model_fields_set & {"G_min", "G_max"}
-    rest = run.mapping.model_copy()
-    rest.model_fields_set.difference_update(stated)
-    network = steps.mapped_network(path, run.model_copy(update={"mapping": rest}), activation)
-    low, high = (
-        getattr(run.mapping if name in stated else network, name) for name in ("G_min", "G_max")
+    steps.need("matplotlib", "jinja2")
+    run = steps.configuration(
+        config, settings, reads=_reads(model, device), calibration=calibration
     )
-    if not low < high:
-        raise broken_rule(
-            "G_min must be smaller than G_max", f"{low:g} and {high:g} S", "Set both."
-        )
-    return with_range(network, low, high) if stated else network
+    if device is not None:
+        run = steps.overruled(run, "array.device")
+    procedure = _pulses(pulse or [])
+    options: dict[str, Any] = {"order": order, "passes": passes, "compensate": compensate}
+    options |= {"scheme": scheme.upper() if scheme.lower() != "floating" else "floating"}
+    _check_engine(engine)
+    with screens.waiting("reading the model", quiet=json):
+        opened = models.open_model(model, inputs, run, factory, activation)
+    circuit = study.with_devices(opened.circuit, device, *_range(model, run))
+    blanks = study.blank_arrays(circuit, array or [], start, procedure, options["scheme"])
+    work = out.with_name(f"{out.name}.unfinished.h5")
+    with run_folder(out) as folder:
+        written = _written(blanks, work, procedure, options, workers, json)
+        reached = study.put_written(circuit, written)
+        with screens.waiting("judging the model", quiet=json):
+            judged = study.compare(circuit, reached, opened.arguments, opened.y, engine)
+        record = models.about(opened, run, circuit) | _record(written, options, procedure)
+        record |= {"model_on_devices": judged, "title": f"Programming of {opened.name}"}
+        record = steps.named(record, run)
+        with screens.waiting("writing the report", quiet=json):
+            _write(folder, written, record)
+            _deploy(folder / "programmed.h5", reached, opened, factory, record)
+            programming_page.write(record, written, folder / "report.html")
+    work.unlink()
+    screens.show(record if json else _short(record, out), json, "Programmed")
 
 
-def _blank(
-    array: Crossbar, device: str | None, start: float | None, pulses: Pulses, scheme: str
-) -> Crossbar:
-    """The array before programming; refuses devices and targets that cannot be written."""
-    from xbarspice import devices
-    from xbarspice.devices import DynamicDevice
-    from xbarspice.report.units import rounded_range
+def _reads(path: Path, device: str | None) -> tuple[str, ...]:
+    """Settings that the command reads; `--device` takes the place of that of the arrays."""
+    from xbarspice.config import RunConfig
 
-    model = array.device if device is None else devices.get(device)
-    if not isinstance(model, DynamicDevice):
-        raise broken_rule(
-            "only a device with a state can be programmed", model.name,
-            "Choose a dynamic model, for example --device o921c_4k or --device nili_pulse.",
-        )  # fmt: skip
-    model.refuse_writing()
-    low, high = model.G_range()
-    G = array.G[array.G > 0]
-    if G.size and (G.min() < low * (1 - 1e-9) or G.max() > high * (1 + 1e-9)):
-        width = high - low
-        held = _held(model, pulses, scheme, array)
-        a, b = rounded_range(held or (low + 0.05 * width, high - 0.15 * width))
-        why = f" (finished devices hold still there under {scheme})" if held else ""
-        raise broken_rule(
-            f"targets of {model.name} must lie in {low * 1e6:.4g} to {high * 1e6:.4g} uS",
-            f"{G.min() * 1e6:.4g} to {G.max() * 1e6:.4g} uS",
-            "Map the network into that range, for example "
-            f"--set mapping.G_min={1e6 * a:.0f}e-6 --set mapping.G_max={1e6 * b:.0f}e-6{why}.",
-        )
-    before = low if start is None else start
-    return array.replace(G=before * (array.G > 0), device=model)
+    array = [f"array.{name}" for name in type(RunConfig().array).model_fields]
+    own = [name for name in array if name not in ("array.device", "array.parameters")]
+    reads = [name for name in models.reads_of(path) if device is None or name != "array"]
+    more = ("mapping.G_min", "mapping.G_max", *(own if device is not None else ()))
+    return tuple(dict.fromkeys((*reads, *more)))
 
 
-def _held(
-    model: DynamicDevice, pulses: Pulses, scheme: str, array: Crossbar
-) -> tuple[float, float] | None:
-    """Range in which finished devices hold still, S, if the scheme exists and one was found."""
-    from xbarspice.studies.program_range import SHARES, writable_range
+def _check_engine(engine: str) -> None:
+    from xbarspice import engines
 
-    return (
-        writable_range(model, pulses, scheme, (array.rows, array.cols))
-        if scheme in SHARES
-        else None
+    engines.get(engine)
+
+
+def _range(path: Path, run: RunConfig) -> tuple[float | None, float | None]:
+    """The stated conductance range of a deployment; a model is put into it when it is read."""
+    if not models.is_deployment(path):
+        return None, None
+    stated = run.mapping.model_fields_set
+    low, high = (
+        getattr(run.mapping, name) if name in stated else None for name in ("G_min", "G_max")
+    )
+    return low, high
+
+
+def _written(
+    blanks: Sequence[Blank], work: Path, pulses: Pulses, options: dict[str, Any],
+    workers: int | None, json: bool,
+) -> list[Written]:  # fmt: skip
+    from xbarspice.studies.program_circuit import write_arrays
+
+    try:
+        with screens.progress("programming", quiet=json) as report:
+            return write_arrays(
+                blanks, work, pulses=pulses, workers=workers, progress=report, **options
+            )
+    except KeyboardInterrupt:
+        screens.error(f"stopped by Ctrl-C; what was done is in {work}, the same command goes on")
+        raise typer.Exit(130) from None
+
+
+def _deploy(
+    path: Path, reached: Any, opened: models.Opened, factory: str | None, record: dict[str, Any]
+) -> None:
+    """The deployment of what was reached."""
+    from xbarspice import deployment
+
+    said = (
+        f"{len(record['arrays'])} arrays were programmed by simulation: {record['scheme']}, "
+        f"{100 * record['within_tolerance']:.1f} % of {record['devices']} devices within "
+        f"{100 * record['tolerance']:g} %."
+    )
+    deployment.save(
+        path, reached, inputs=opened.arguments, model=factory, notes=(*opened.notes, said)
     )
 
 
 def _pulses(texts: list[str]) -> Pulses:
-    from xbarspice.studies.program import Pulses
+    from xbarspice.studies.programmed import Pulses
 
     kinds = {f.name: type(f.default) for f in fields(Pulses)}
     values: dict[str, Any] = {}
@@ -190,38 +197,37 @@ def _pulses(texts: list[str]) -> Pulses:
         except (KeyError, ValueError):
             raise broken_rule(
                 f"a pulse setting must read NAME=VALUE with a name of {', '.join(kinds)}",
-                repr(text), "For example --pulse limit_set=1.05.",
-            ) from None  # fmt: skip
+                repr(text),
+                "For example --pulse limit_set=1.05.",
+            ) from None
     return Pulses(**values)
 
 
-def _record(
-    path: Path, problems: list[Crossbar], done: list[Programmed], options: dict[str, Any],
-    pulses: Pulses,
-) -> dict[str, Any]:  # fmt: skip
-    import xbarspice
+def _record(written: Sequence[Written], options: dict[str, Any], pulses: Pulses) -> dict[str, Any]:
     from xbarspice.studies.drift import beside_measured
+    from xbarspice.studies.program_circuit import held_range
 
-    arrays, sizes = [], [int(run.wanted.sum()) for run in done]
-    for crossbar, run in zip(problems, done, strict=True):
-        model = cast("DynamicDevice", crossbar.device)
+    arrays, sizes = [], [int(w.run.wanted.sum()) for w in written]
+    for one in written:
+        crossbar, run = one.blank.crossbar, one.run
         arrays.append(
             {
-                "shape": [crossbar.rows, crossbar.cols], "device": crossbar.device.name,
+                "name": one.blank.name,
+                "shape": [crossbar.rows, crossbar.cols],
+                "device": crossbar.device.name,
                 **{name: getattr(crossbar, name) for name in WIRES},
                 "left_within_tolerance": _share_left(run),
                 "targets_S": [float(run.target[run.wanted].min()), float(run.target.max())],
-                "held_S": _held(model, pulses, options["scheme"], crossbar),
-                **run.summary(), "drift": beside_measured(run),
+                "held_S": held_range(crossbar, pulses, options["scheme"]),
+                **run.summary(),
+                "drift": beside_measured(run),
             }
-        )  # fmt: skip
+        )
 
     def mean(name: str) -> float:
         return sum(a[name] * n for a, n in zip(arrays, sizes, strict=True)) / sum(sizes)
 
     return {
-        "xbarspice": xbarspice.__version__,
-        "title": f"Programming of {path.name} by {options['scheme']}",
         **options,
         "pulses": {f.name: getattr(pulses, f.name) for f in fields(pulses)},
         "devices": sum(sizes),
@@ -243,34 +249,40 @@ def _share_left(run: Programmed) -> float:
     return float((error <= run.tolerance).mean())
 
 
-def _write(
-    folder: Path, values: dict[str, Any], problems: list[Crossbar], done: list[Programmed],
-    record: dict[str, Any],
-) -> None:  # fmt: skip
+def _write(folder: Path, written: Sequence[Written], record: dict[str, Any]) -> None:
     from xbarspice import store
     from xbarspice.cli import steps
 
     tree = {}
-    for k, (crossbar, answer) in enumerate(zip(problems, done, strict=True)):
-        numbers = {f.name: getattr(answer, f.name) for f in fields(answer)}
-        maps = {"error": answer.error, "disturb": answer.disturb}
-        tree[str(k)] = {**numbers, **maps, "crossbar": store.crossbar_to_tree(crossbar)}
+    for k, one in enumerate(written):
+        run = one.run
+        numbers = {f.name: getattr(run, f.name) for f in fields(run) if f.name != "moved"}
+        maps = {"error": run.error, "disturb": run.disturb, "victims": one.victims}
+        tree[str(k)] = {
+            "name": one.blank.name,
+            **numbers,
+            **maps,
+            "moving": one.moving,
+            "crossbar": store.crossbar_to_tree(one.blank.crossbar),
+        }
     store.write_tree(folder / "program.h5", {"arrays": tree}, "programming")
-    (folder / "run.toml").write_text(steps.run_toml(values), encoding="utf-8")
+    (folder / "run.toml").write_text(steps.run_toml(record["config"]), encoding="utf-8")
     (folder / "report.json").write_text(steps.to_json(record), encoding="utf-8")
 
 
 def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
-    from xbarspice.report.programming_page import ranges
+    from xbarspice.report.programming_page import model_rows, ranges
     from xbarspice.report.units import si
 
     tolerance = f"within {100 * record['tolerance']:g} %"
+    shown = record["arrays"][:4]
     drift = [
-        f"{k}: {name} {si(values['mean_S'], 'S', 3)} +- {si(values['std_S'], 'S', 3)}"
-        for k, array in enumerate(record["arrays"])
+        f"{array['name']}: {name} {si(values['mean_S'], 'S', 3)} +- {si(values['std_S'], 'S', 3)}"
+        for array in shown
         for name, values in array["drift"].items()
     ]
     return {
+        "arrays": len(record["arrays"]),
         "devices": record["devices"],
         f"{tolerance} at the end (yield)": f"{100 * record['within_tolerance']:.1f} %",
         f"{tolerance} when left": f"{100 * record['left_within_tolerance']:.1f} %",
@@ -278,7 +290,10 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
         "mean pulses a device": record["mean_pulses"],
         "time on the tester": si(record["seconds"], "s", 3),
         "energy": si(record["energy_J"], "J", 3),
+        **dict(model_rows(record)),
         "drift of finished devices, array": drift,
-        "targets, array": [f"{k}: {ranges(a)}" for k, a in enumerate(record["arrays"])],
+        "targets, array": [f"{a['name']}: {ranges(a)}" for a in shown],
+        **{f"note {k}": text for k, text in enumerate(record["notes"], 1)},
+        "deployment": str(out / "programmed.h5"),
         "report": str(out / "report.html"),
     }

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from xbarspice.transfer import TransferStudy
     from xbarspice.variability import Variation
 
-__all__ = ["register"]
+__all__ = ["register", "variation_of"]
 
 
 def register(app: typer.Typer) -> None:
@@ -88,7 +88,7 @@ def transfer(
     with screens.waiting("reading the model", quiet=json):
         opened = models.open_model(model, inputs, run, factory, activation)
     circuit = opened.circuit
-    variation = _variation(circuit, run, rates)
+    variation = variation_of(circuit, run, rates)
     options = {
         "transfers": transfers, "seed": seed, "engine": engine, "golden": golden, "layers": layers
     }  # fmt: skip
@@ -137,7 +137,7 @@ def _rates(lrs: float | None, hrs: float | None, run: RunConfig) -> dict[str, An
     return rates
 
 
-def _variation(circuit: Any, run: RunConfig, rates: dict[str, Any]) -> Variation:
+def variation_of(circuit: Any, run: RunConfig, rates: dict[str, Any]) -> Variation:
     """Errors of the configuration, else of the deployment, else of Drolet et al. 2023."""
     from xbarspice.nn import crossbar_layers
     from xbarspice.variability import drolet_2023, from_config

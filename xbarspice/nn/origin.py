@@ -20,6 +20,7 @@ from xbarspice.nn.arguments import Arguments, as_arguments, mapped_tensors, tens
 __all__ = [
     "Origin",
     "arguments_of",
+    "circuit_hash",
     "classes",
     "decisions_of",
     "origin_of",
@@ -237,6 +238,18 @@ def flatten(value: Any) -> list[Tensor]:
         type(value).__name__,
         "Wrap the model in a module that returns the tensors.",
     )
+
+
+def circuit_hash(circuit: nn.Module) -> str:
+    """SHA-256 of a model on arrays: weights, how they stand, seeds, and what was put on them."""
+    digest = hashlib.sha256(weights_hash(circuit).encode())
+    for module in circuit.modules():
+        for matrix in getattr(module, "matrices", {}).values():
+            said = f"{matrix.name} {matrix.bias_line} {matrix.seed} {matrix.transfer}"
+            digest.update(f"{said} {matrix.config}".encode())
+            if matrix.conductances is not None:
+                digest.update(matrix.conductances.double().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def weights_hash(model: nn.Module) -> str:

@@ -17,7 +17,7 @@ from xbarspice.report.units import si
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["write_die", "write_fit"]
+__all__ = ["die_map", "write_die", "write_fit"]
 
 Array = npt.NDArray[np.float64]
 MOST = 80
@@ -148,7 +148,7 @@ def write_die(record: dict[str, Any], G: Array, stuck: Any, path: Path) -> Path:
     )  # fmt: skip
     caption = "Measured conductances; crosses: stuck at low ohm, circles: at high ohm."
     items: list[Item] = [
-        Plot(figure=_map(G, stuck), alt="Map of the measured conductances", caption=caption),
+        Plot(figure=die_map(G, stuck), alt="Map of the measured conductances", caption=caption),
         Plot(figure=_histogram(G, record), alt="Histogram of the conductances",
              caption="Conductances, and the range between the thresholds."),
     ]  # fmt: skip
@@ -194,7 +194,8 @@ def _network(record: dict[str, Any]) -> list[Section]:
     return [Section(title="The network on this die", items=[table, Text(text=lines)])]
 
 
-def _map(G: Array, stuck: Any) -> Figure:
+def die_map(G: Array, stuck: Any) -> Figure:
+    """Conductances, S, (rows, cols), with the stuck devices marked: -1, 0 or 1."""
     from xbarspice.report import new_figure
 
     figure = new_figure()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "disturb_map",
     "error_map",
+    "moved_map",
     "orders_figure",
     "pulse_map",
     "schemes_figure",
@@ -75,7 +76,9 @@ def _wanted(run: Programmed, values: Array) -> Array:
 
 
 def _largest(values: Array) -> float:
-    return max(float(np.nanmax(np.abs(values))), 1e-12)
+    """Largest size of the values; 1 where all are 0."""
+    largest = float(np.nanmax(np.abs(values)))
+    return largest if largest > 1e-9 else 1.0
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -119,7 +122,12 @@ def victims_map(run: Programmed, row: int, col: int) -> Figure:
         raise broken_rule(
             "the device must have been written", (row, col), "Choose one that has a target."
         )
-    values = 1e6 * run.moved[found[0]].astype(np.float64)
+    return moved_map(run, run.moved[found[0]].astype(np.float64), row, col)
+
+
+def moved_map(run: Programmed, moved: Array, row: int, col: int) -> Figure:
+    """`victims_map` of the changes of all devices, S, (rows, cols), while one was written."""
+    values = 1e6 * moved
     values[row, col] = np.nan
     values = _wanted(run, values)
     figure = _figure(4.2, 3.3)

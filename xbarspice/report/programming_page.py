@@ -6,26 +6,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from xbarspice.report import programming as maps
-from xbarspice.report.content import Plot, Section, Table, Text, Verdict
+from xbarspice.report.circuit_page import coverage_section
+from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
-from xbarspice.report.units import rounded_range, si
+from xbarspice.report.tables import config_section
+from xbarspice.report.units import error, si
+from xbarspice.studies.program_range import rounded_range
 
 if TYPE_CHECKING:
-    from xbarspice.studies.program import Programmed
+    from xbarspice.studies.program_circuit import Written
 
-__all__ = ["ranges", "write"]
+__all__ = ["model_rows", "ranges", "write"]
+
+DRAWN = 4
+"""Arrays whose maps are drawn: those of the least yield."""
 
 
-def write(record: dict[str, Any], runs: Sequence[Programmed], path: Path) -> Path:
+def write(record: dict[str, Any], written: Sequence[Written], path: Path) -> Path:
     """Draw the page of a programming run.
 
     Args:
         record: what `report.json` holds: title, tolerance, total figures, and one entry an array.
-        runs: the run of each array, in order.
+        written: each array, in order.
         path: the HTML file; it appears whole or not at all.
 
     Raises:
@@ -37,20 +40,69 @@ def write(record: dict[str, Any], runs: Sequence[Programmed], path: Path) -> Pat
         text=f"{share:.1f} % of {record['devices']} devices end within {tolerance:g} % of their "
         f"target; {100 * record['left_within_tolerance']:.1f} % were when they were left.",
     )  # fmt: skip
-    sections = [
-        _section(k, entry, run, record)
-        for k, (entry, run) in enumerate(zip(record["arrays"], runs, strict=True))
-    ]
+    both = sorted(zip(record["arrays"], written, strict=True), key=lambda pair: pair[0]["yield"])
+    sections = [_model(record), _arrays(record), coverage_section(record)]
+    sections += [_section(entry, one, record) for entry, one in both[:DRAWN]]
+    if (config := config_section(record | {"arrays": None})) is not None:
+        sections.append(config)
     card = record.get("calibration")
     subtitle = f"Calibrated: {card}" if card else ""
     return page(record["title"], sections, path, verdict=verdict, subtitle=subtitle)
 
 
-def _section(
-    number: int, entry: dict[str, Any], run: Programmed, record: dict[str, Any]
-) -> Section:
-    rows, cols = entry["shape"]
-    name = f"array {number} ({rows} x {cols}, {entry['device']}, {run.scheme})"
+def model_rows(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the programmed devices do to the model, as rows of text."""
+    judged = record["model_on_devices"]
+    names = {
+        "exact": "accuracy with exact products",
+        "wanted": f"accuracy as the weights ask for, by {judged['engine']}",
+        "reached": f"accuracy on what was reached, by {judged['engine']}",
+    }
+    accuracy = judged["accuracy"]
+    rows = [
+        (text, f"{100 * accuracy[k]:.1f} %") for k, text in names.items() if accuracy[k] is not None
+    ]
+    if judged["agreement"] is not None:
+        rows.append(("equal decisions of both", f"{100 * judged['agreement']:.1f} %"))
+    change = judged["output_change"]
+    return [*rows, ("change of the outputs (rms over the largest)", error(change))]
+
+
+def _model(record: dict[str, Any]) -> Section:
+    rows = [("points", str(record["points"])), *model_rows(record)]
+    table = Table(caption="The model on these devices", head=("", "value"), rows=rows)
+    text = (
+        "programmed.h5 is the deployment of what was reached: its arrays hold these conductances "
+        "in place of those that the weights ask for."
+    )
+    items = [table, Text(text=text), *(Text(text=note, note=True) for note in record["notes"])]
+    return Section(title="The model", items=items)
+
+
+def _arrays(record: dict[str, Any]) -> Section:
+    rows = [
+        (
+            a["name"], f"{a['shape'][0]} x {a['shape'][1]}", f"{100 * a['yield']:.1f} %",
+            f"{100 * a['left_within_tolerance']:.1f} %", f"{a['gave_up']:.0f}",
+            f"{100 * a['rms_error']:.3g} %", f"{a['mean_pulses']:.1f}", si(a["seconds"], "s", 3),
+            si(a["energy_J"], "J", 3),
+        )
+        for a in record["arrays"]
+    ]  # fmt: skip
+    head = (
+        "array", "size", "yield", "when left", "given up", "rms error", "pulses a device",
+        "time on the tester", "energy",
+    )  # fmt: skip
+    table = Table(caption="All arrays", head=head, rows=rows, collapse=len(rows) > 40)
+    items: list[Item] = [table]
+    if len(rows) > DRAWN:
+        items.append(Text(text=f"Maps are drawn of the {DRAWN} arrays of the least yield."))
+    return Section(title="Arrays", items=items)
+
+
+def _section(entry: dict[str, Any], one: Written, record: dict[str, Any]) -> Section:
+    run, (rows, cols) = one.run, entry["shape"]
+    name = f"array {entry['name']} ({rows} x {cols}, {entry['device']}, {run.scheme})"
     plots = [
         Plot(
             figure=maps.error_map(run), alt=f"Map of the errors of {name}",
@@ -65,25 +117,18 @@ def _section(
             caption="Write pulses that each device took.",
         ),
     ]  # fmt: skip
-    if run.order.size:
-        worst = int(_others(run).argmax())
-        row, col = divmod(int(run.order[worst]), cols)
+    if one.moving >= 0:
+        row, col = divmod(one.moving, cols)
         plots.append(
             Plot(
-                figure=maps.victims_map(run, row, col), alt=f"Map of who was moved in {name}",
+                figure=maps.moved_map(run, one.victims.copy(), row, col),
+                alt=f"Map of who was moved in {name}",
                 caption=f"Who was moved while device ({row}, {col}) was written, the write that "
                 "moved most.",
             )
-        )  # fmt: skip
+        )
     items = [_figures(entry, record), _drift(entry), Text(text=_REMARK, note=True), *plots]
     return Section(title=name[0].upper() + name[1:], items=items)
-
-
-def _others(run: Programmed) -> npt.NDArray[np.float64]:
-    """How far each write moved all other devices together, S, (devices,)."""
-    moved = abs(run.moved.astype(np.float64)).reshape(run.order.size, -1)
-    moved[np.arange(run.order.size), run.order] = 0.0
-    return moved.sum(axis=1)
 
 
 def ranges(entry: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-__all__ = ["PREFIXES", "error", "plain", "prefix", "rounded_range", "share", "si"]
+__all__ = ["PREFIXES", "error", "plain", "prefix", "share", "si"]
 
 PREFIXES = {
     -18: "a", -15: "f", -12: "p", -9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G",
@@ -62,11 +62,3 @@ def plain(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(plain(v) for v in value) or "-"
     return str(value)
-
-
-def rounded_range(held: tuple[float, float]) -> tuple[float, float]:
-    """The part of a range that starts and ends at whole uS, S: what is printed and compared.
-
-    It lies inside the range, so that devices mapped into what a person reads hold still.
-    """
-    return math.ceil(held[0] * 1e6 - 1e-6) * 1e-6, math.floor(held[1] * 1e6 + 1e-6) * 1e-6

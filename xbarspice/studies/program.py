@@ -26,9 +26,40 @@ from xbarspice.studies.programmed import ORDERS, Programmed, Pulses, order_of
 from xbarspice.values import array_of
 from xbarspice.variability import BiasingSchemeEffect
 
-__all__ = ["ORDERS", "Programmed", "Pulses", "compare_orders", "order_of", "program", "replay"]
+__all__ = [
+    "ORDERS",
+    "Programmed",
+    "Pulses",
+    "check",
+    "compare_orders",
+    "order_of",
+    "program",
+    "replay",
+]
 
 Array = npt.NDArray[np.float64]
+
+
+def check(
+    crossbar: Crossbar,
+    target: npt.ArrayLike,
+    *,
+    pulses: Pulses,
+    scheme: str,
+    order: str | Sequence[int],
+    passes: int,
+    **_more: Any,
+) -> None:
+    """Refuse what `program` would refuse, before any work.
+
+    Raises:
+        InputError: an argument breaks a rule.
+    """
+    _check(crossbar, scheme, True, None, None, pulses, passes, 1)
+    G = _checked_target(crossbar, target)
+    order_of(order, G)
+    none = np.zeros(G.shape, bool)
+    ArrayState(crossbar, engine="surrogate", stuck=none, half_select=True, substeps=1)
 
 
 @dataclass

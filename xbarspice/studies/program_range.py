@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from xbarspice.devices import DynamicDevice
 from xbarspice.studies.programmed import Pulses
 
-__all__ = ["writable_range"]
+__all__ = ["rounded_range", "writable_range"]
 
 Array = npt.NDArray[np.float64]
 
@@ -77,3 +79,11 @@ def _widest(
             if G[b] >= 1.2 * G[a] and (best is None or G[b] - G[a] > best[1] - best[0]):
                 best = float(G[a]), float(G[b])
     return best
+
+
+def rounded_range(held: tuple[float, float]) -> tuple[float, float]:
+    """The part of a range that starts and ends at whole uS, S: what is printed and compared.
+
+    It lies inside the range, so that devices mapped into what a person reads hold still.
+    """
+    return math.ceil(held[0] * 1e6 - 1e-6) * 1e-6, math.floor(held[1] * 1e6 + 1e-6) * 1e-6

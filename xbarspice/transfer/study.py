@@ -30,13 +30,13 @@ from xbarspice.nn import (
     through,
 )
 from xbarspice.nn.matrix import ArrayMatrix
-from xbarspice.nn.origin import arguments_of, decisions_of, outputs_of, weights_hash
+from xbarspice.nn.origin import arguments_of, circuit_hash, decisions_of, outputs_of
 from xbarspice.surrogate.trust import warn_outside
 from xbarspice.transfer.results import Golden, TransferStudy
 from xbarspice.values import labels_of
 from xbarspice.variability import Variation
 
-__all__ = ["LEVELS", "at_level", "only_on", "transfer", "with_variation"]
+__all__ = ["LEVELS", "at_level", "matrices_of", "only_on", "transfer", "with_variation"]
 
 KIND = "transfer study"
 LEVELS = ("ideal", "matrix")
@@ -92,7 +92,7 @@ def transfer(
     labels = None if y is None else labels_of("y", y, points)
     whole = copy_circuit(circuit).eval()
     if seed is not None:
-        for matrix in _matrices(whole):
+        for matrix in matrices_of(whole):
             matrix.seed = child_seed(seed, matrix.name)
     run = _Run(whole, arguments, labels, engine, progress)
     seen = run.through_all(transfers, path, earlier)
@@ -111,7 +111,7 @@ def transfer(
 
 
 def _check(circuit: nn.Module, transfers: int, golden: int, layers: int, engine: str) -> None:
-    matrices = list(_matrices(circuit))
+    matrices = list(matrices_of(circuit))
     for name, value, low in (
         ("transfers", transfers, 1),
         ("golden", golden, 0),
@@ -136,7 +136,8 @@ def _check(circuit: nn.Module, transfers: int, golden: int, layers: int, engine:
         )
 
 
-def _matrices(circuit: nn.Module) -> Iterable[ArrayMatrix]:
+def matrices_of(circuit: nn.Module) -> Iterable[ArrayMatrix]:
+    """The weight matrices on arrays of a converted model."""
     for layer in crossbar_layers(circuit).values():
         yield from layer.matrices.values()
 
@@ -155,7 +156,7 @@ def at_level(circuit: nn.Module, level: str) -> Any:
 def only_on(circuit: nn.Module, name: str) -> Any:
     """A copy of a converted model with errors on the arrays of one matrix alone."""
     out = copy_circuit(circuit)
-    for matrix in _matrices(out):
+    for matrix in matrices_of(out):
         if matrix.name != name:
             matrix.config = dataclasses.replace(matrix.config, variation=None)
     return out
@@ -163,7 +164,7 @@ def only_on(circuit: nn.Module, name: str) -> Any:
 
 def _changed(circuit: nn.Module, **changes: Any) -> Any:
     out = copy_circuit(circuit)
-    for matrix in _matrices(out):
+    for matrix in matrices_of(out):
         matrix.config = dataclasses.replace(matrix.config, **changes)
     return out
 
@@ -284,7 +285,7 @@ class _Run:
 
     def layers(self, count: int) -> Iterable[dict[str, Any]]:
         """What the errors of every matrix alone do."""
-        for matrix in _matrices(self.solved):
+        for matrix in matrices_of(self.solved):
             if matrix.config.variation is None:
                 continue
             rms, right = [], []
@@ -303,11 +304,7 @@ class _Run:
 
     def fingerprint(self) -> str:
         """Equal for equal studies, whatever the number of transfers."""
-        digest = hashlib.sha256(f"{self.engine} {weights_hash(self.circuit)}".encode())
-        for matrix in _matrices(self.circuit):
-            digest.update(
-                f"{matrix.name} {matrix.bias_line} {matrix.seed} {matrix.config}".encode()
-            )
+        digest = hashlib.sha256(f"{self.engine} {circuit_hash(self.circuit)}".encode())
         for value in self.arguments:
             whole = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
             digest.update(repr(value).encode())

@@ -7,18 +7,20 @@ continues with ``resume=True`` where it stopped. An item counts as finished when
 committed to the disk; only such items are reported as done, and none of them is ever done again.
 """
 
+from xbarspice.studies.campaign.circuits import CircuitModel, circuit_item
 from xbarspice.studies.campaign.items import Item, content_hash
 from xbarspice.studies.campaign.results import Failure, Results, load
 from xbarspice.studies.campaign.runner import Summary, run
-from xbarspice.studies.campaign.solves import infer_item, solve_item
+from xbarspice.studies.campaign.solves import solve_item
 
 __all__ = [
+    "CircuitModel",
     "Failure",
     "Item",
     "Results",
     "Summary",
+    "circuit_item",
     "content_hash",
-    "infer_item",
     "load",
     "run",
     "solve_item",

@@ -1,4 +1,4 @@
-"""Ready functions for campaigns: solve a crossbar, or run a mapped network."""
+"""Ready functions for campaigns: solve a crossbar, or compare engines on it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import numpy as np
 from xbarspice import engines
 from xbarspice.array import Crossbar
 from xbarspice.errors import broken_rule
-from xbarspice.mapping import MappedNetwork
 from xbarspice.solution import Stats
-from xbarspice.studies.inference import infer
 
-__all__ = ["infer_item", "solve_item"]
+__all__ = ["solve_item"]
 
 
 def _engine(name: str, settings: Mapping[str, Any] | None) -> engines.Engine:
@@ -68,28 +66,3 @@ def solve_item(parameters: Mapping[str, Any]) -> dict[str, Any]:
     if full:
         out |= {name: getattr(solution, name) for name in ("V_wl", "V_bl", "I_device")}
     return out
-
-
-def infer_item(parameters: Mapping[str, Any], *, x: Any = None, y: Any = None) -> dict[str, Any]:
-    """Run network inputs through a mapped network with one engine.
-
-    Args:
-        parameters: mapped (`MappedNetwork`) and engine (its name); and if wanted engine_settings.
-        x: network inputs, (points, inputs); fix them with ``functools.partial``, so that they
-            travel to every worker once.
-        y: classes, (points,), if known.
-
-    Returns:
-        logits (points, outputs), predictions (points,), method, notes, residual, solve_seconds,
-        and with `y` the accuracy.
-
-    Raises:
-        InputError, EngineError: as `xbarspice.solve`.
-    """
-    mapped: MappedNetwork = parameters["mapped"]
-    engine = _engine(parameters["engine"], parameters.get("engine_settings"))
-    answer = infer(mapped, x, engine)
-    out = {"logits": answer.sums[-1], "predictions": answer.predictions}
-    if y is not None:
-        out["accuracy"] = float(np.mean(answer.predictions == np.asarray(y)))
-    return out | _told([block.solution.stats for block in answer.blocks])
