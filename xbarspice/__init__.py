@@ -16,7 +16,7 @@ except ModuleNotFoundError as error:
     raise errors.missing_package(error) from error
 
 if TYPE_CHECKING:
-    from xbarspice import mapping, netlist, nn, studies, variability
+    from xbarspice import mapping, netlist, nn, studies, testing, variability
     from xbarspice.deployment import load, save
     from xbarspice.mapping import ArrayConfig
     from xbarspice.surrogate.dissection import effective_matrix
@@ -54,6 +54,7 @@ __all__ = [
     "save",
     "solve",
     "studies",
+    "testing",
     "variability",
     "verify",
     "verify_array",
@@ -66,7 +67,10 @@ _ON_FIRST_USE = {
     "verify": ("xbarspice.verification", "verify"),
     "verify_array": ("xbarspice.verification", "verify_array"),
     "effective_matrix": ("xbarspice.surrogate.dissection", "effective_matrix"),
-    **{name: (f"xbarspice.{name}", "") for name in ("mapping", "netlist", "nn", "studies")},
+    **{
+        name: (f"xbarspice.{name}", "")
+        for name in ("mapping", "netlist", "nn", "studies", "testing")
+    },
     "variability": ("xbarspice.variability", ""),
 }
 """Module and attribute (none: the module itself) of names that are loaded when they are used."""

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.contract import device_forms as forms
 from xbarspice import devices
 from xbarspice.devices import DynamicDevice, export
 from xbarspice.devices.dynamic import integrate
 from xbarspice.errors import ConvergenceError, InputError
+from xbarspice.testing import device_forms as forms
 
 WRITABLE = ["messaris2018", "mt2021", "n1257r", "nili_pulse", "o921c_4k", "pickett"]
 CONTINUOUS = [name for name in WRITABLE if name != "nili_pulse"]
@@ -56,7 +56,7 @@ def test_transient_equals_ngspice(name, V, form, osdi_folder):
         x0 = np.array([1.1 if V > 0 else 1.32, 1.3, 1.5, 1.7])
     want = device.follow(x0, *forms.pulse(V))
     assert np.max(np.abs(want / x0 - 1)) > 1e-3, "the pulse must move something"
-    library = forms.compiled(name, osdi_folder) if form == "osdi" else None
+    library = forms.compiled(device, osdi_folder) if form == "osdi" else None
     np.testing.assert_allclose(forms.transient_state(device, x0, V, library), want, rtol=1e-4)
 
 
@@ -196,7 +196,7 @@ def test_the_start_is_said_in_the_file(name, osdi_folder):
         f".model model xb_{name}_dyn",
         ".save all",
     ]
-    library = forms.compiled(name, osdi_folder)
+    library = forms.compiled(device, osdi_folder)
     analysis = f"pre_osdi {library}\ntran 1n 10n{{}}\nlinearize"
     got = forms.run(lines, analysis.format(""), 11)["v(n1#x)"][0] * device.spice_unit
     assert got == pytest.approx(x0, rel=1e-6)

@@ -12,27 +12,21 @@ import numpy as np
 import pytest
 from spicelib import SpiceEditor
 
-import xbarspice as xb
 from tests.helpers import asymmetric_crossbar
 from xbarspice import mapping, network
 from xbarspice.errors import NetlistError
 from xbarspice.netlist.design_reader import prove
-from xbarspice.netlist.hierarchy import FORMS, Wires, design, g_hash
+from xbarspice.netlist.hierarchy import design, g_hash
 from xbarspice.netlist.numbers import conductance
 from xbarspice.netlist.writers import design_dialect, dialects
 from xbarspice.studies.inference import infer
 from xbarspice.tapeout.check import check_files
 from xbarspice.tapeout.netlists import Read, netlists, write_netlists
 from xbarspice.tapeout.technology import load
+from xbarspice.testing import check_dialect
 
 GOLDEN = Path(__file__).parents[2] / "netlists" / "golden" / "half_moons"
 SPICE = [name for name in dialects() if name not in ("spectre", "vacask")]
-CASES = (
-    {},
-    {"R_wl": 0.0, "R_driver": 0.0, "R_sense": 0.0},
-    {"R_bl": 0.0, "R_sense": 0.0},
-    {"R_wl": 0.0, "R_bl": 0.0},
-)
 
 
 def half_moons():
@@ -116,23 +110,9 @@ def test_the_golden_files_hold_exactly_G(dialect, kept):
 
 
 @pytest.mark.parametrize("dialect", dialects())
-@pytest.mark.parametrize("device", ["ohmic", "sinh_tio2", "cubic_al2o3_tio2"])
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("tiles", [1, 2])
-def test_every_form_reads_back(dialect, device, case, tiles):
-    array = asymmetric_crossbar(device=device, **case)[0]
-    wires = Wires(C_wl=1e-16, C_bl=3e-16) if tiles == 1 else None
-    for hierarchical in (True, False):
-        for form in FORMS:
-            it = design([array] * tiles, hierarchical=hierarchical, form=form, wires=wires)
-            if it.form not in design_dialect(dialect).forms:
-                with pytest.raises(xb.errors.InputError, match="writes devices as"):
-                    design_dialect(dialect).design(it)
-                continue
-            text = design_dialect(dialect).design(it)
-            assert max(map(len, text.splitlines())) <= 130
-            assert text == design_dialect(dialect).design(it)
-            prove(text, dialect, it)
+def test_dialect_holds_every_rule_of_the_kit(dialect):
+    """Decks, designs and test benches of three devices, every form, read back bit by bit."""
+    check_dialect(dialect)
 
 
 @pytest.mark.parametrize("dialect", dialects())

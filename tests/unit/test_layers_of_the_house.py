@@ -19,7 +19,7 @@ ORDER = [
     ["engines"], ["netlist"], ["engines.ngspice", "engines.pyspice"],
     ["surrogate"], ["importers"], ["nn"], ["deployment"], ["studies"], ["transfer"],
     ["tapeout"], ["report"],
-    ["verification"], ["cli"], ["__main__"],
+    ["verification"], ["testing"], ["cli"], ["__main__"],
 ]  # fmt: skip
 """From the bottom to the top; names are the longest prefix that matches."""
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
@@ -32,6 +32,7 @@ ROOMS = {
         "studies",
         "transfer",
         "verification",
+        "testing",
         "activations",
         "network",
         "variability",
@@ -41,7 +42,7 @@ ROOMS = {
     "onnxruntime": ("importers",),
     "safetensors": ("importers",),
     "h5py": ("store", "studies.campaign"),
-    "subprocess": ("engines.ngspice",),
+    "subprocess": ("engines.ngspice", "testing.device_forms"),
     "PySpice": ("engines.pyspice", "engines.ngspice.pyspice_probe", "netlist.pyspice"),
     "klayout": ("tapeout",),
     "matplotlib": ("report", "studies", "tapeout"),

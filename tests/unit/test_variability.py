@@ -6,6 +6,7 @@ import torch
 
 from xbarspice import variability as vr
 from xbarspice.errors import InputError
+from xbarspice.testing import check_variation
 from xbarspice.variability.bse import tail_of
 
 KINDS = ["numpy", "torch"]
@@ -193,36 +194,24 @@ TERMS = [
     vr.RelativeNoise(sigma=0.1),
     vr.DeviceSpread(),
     vr.RetentionDrift(nu=0.1, nu_std=0.05, t=10.0),
+    vr.Quantisation(),
     vr.drolet_2023(),
     vr.dot_calibration_2024(),
 ]
 
 
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("term", TERMS, ids=lambda t: t.name)
-def test_every_term_is_seeded_pure_and_keeps_absent_devices(term, kind):
-    """Equal seeds agree, others differ, the input is unchanged, G = 0 stays, nothing below 0."""
-    G = np.linspace(1e-6, 500e-6, 60).reshape(5, 3, 4)
-    G[0, 1, 2] = 0.0
-    before = G.copy()
-    first, again, other = (draw(term, G, kind, seed) for seed in (1, 1, 2))
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
-    assert np.array_equal(G, before)
-    assert first[0, 1, 2] == 0
-    assert first.min() >= 0
-    assert first.shape == G.shape
+def test_every_term_holds_every_rule_of_the_kit(term):
+    """Seeded, pure, alike for arrays and tensors; absent devices stay absent; records."""
+    check_variation(term, random=not isinstance(term, vr.Quantisation))
 
 
-@pytest.mark.parametrize("term", TERMS, ids=lambda t: t.name)
-def test_numpy_and_torch_compute_the_same_from_the_same_draws(term):
-    """A tensor with a NumPy generator gives the array's numbers; float32 stays float32."""
-    G = np.random.default_rng(0).uniform(50e-6, 500e-6, (20, 4, 5))
-    a = term.apply(G, np.random.default_rng(5))
-    b = term.apply(torch.as_tensor(G), np.random.default_rng(5))
-    np.testing.assert_allclose(b.numpy(), a, rtol=1e-12)
-    single = term.apply(torch.as_tensor(G, dtype=torch.float32), torch.Generator().manual_seed(1))
-    assert single.dtype == torch.float32
+def test_every_registered_term_is_held_to_the_kit():
+    parts = [part for term in TERMS for part in getattr(term, "parts", (term,))]
+    shipped = {
+        name for name in vr.names() if vr.registry.get(name).__module__.startswith("xbarspice.")
+    }
+    assert shipped == {part.name for part in parts}
 
 
 @pytest.mark.parametrize("name", ["cti", "bse", "saf"])

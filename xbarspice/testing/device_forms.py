@@ -1,18 +1,22 @@
-"""Runs the SPICE and Verilog-A forms of a device in ngspice, for the tests that compare forms."""
+"""Runs the SPICE and Verilog-A forms of a device in ngspice, to compare them with Python's."""
 
 from __future__ import annotations
 
 import importlib.util
 import subprocess
-from functools import cache
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from xbarspice.devices import export, forms
+from xbarspice.devices import Device, DynamicDevice, export, forms
 from xbarspice.engines.ngspice import ngspice_info
 from xbarspice.engines.ngspice.runner import control_section, run_deck
+from xbarspice.testing.rules import need
 
+__all__ = ["compiled", "openvaf", "pulse", "run", "static_iv", "transient_state"]
+
+Array = npt.NDArray[np.float64]
 STATIC = ".options reltol=1e-12 abstol=1e-18 vntol=1e-15 gmin=1e-20"
 TRANSIENT = ".options reltol=1e-6 abstol=1e-14 vntol=1e-9 method=gear"
 EDGE, FLAT = 2e-9, 200e-9
@@ -27,19 +31,20 @@ def openvaf() -> Path | None:
     return path if path.is_file() else None
 
 
-@cache
-def compiled(name: str, folder: Path) -> Path:
-    """The checked-in Verilog-A of a model as an OSDI library."""
-    source = folder / f"{name}.va"
-    source.write_text(export.render()[f"{name}.va"], encoding="utf-8")
-    out = folder / f"{name}.osdi"
+def compiled(device: Device, folder: Path) -> Path:
+    """The Verilog-A of a model as an OSDI library; a folder compiles it once."""
+    source, out = folder / f"{device.name}.va", folder / f"{device.name}.osdi"
+    text = export.verilog(device)
+    if out.is_file() and source.read_text(encoding="utf-8") == text:
+        return out
+    source.write_text(text, encoding="utf-8")
     command = [str(openvaf()), str(source), "-o", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr  # the compiler names the line
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)  # noqa: S603 - a fixed program
+    need(done.returncode == 0, done.stderr)  # the compiler names the line
     return out
 
 
-def run(lines: list[str], analysis: str, points: int) -> dict[str, np.ndarray]:
+def run(lines: list[str], analysis: str, points: int) -> dict[str, Array]:
     """Vectors of one analysis, by lower-case name."""
     deck = ["* device form", *lines, *control_section(analysis)]
     command = [ngspice_info().path, "-n", "-b"]
@@ -47,7 +52,7 @@ def run(lines: list[str], analysis: str, points: int) -> dict[str, np.ndarray]:
     return {name: raw.values[:, column] for name, column in raw.columns.items()}
 
 
-def instance(device, k: int, G: float, osdi: bool) -> str:
+def instance(device: Device, k: int, G: float, osdi: bool) -> str:
     """One static device from node `a` to node `s<k>`."""
     form = "verilog_a" if osdi else "subcircuit"
     values = forms.instance_parameters(device, G, form=form) if G else {"xb_g": ["0.0"]}
@@ -55,7 +60,7 @@ def instance(device, k: int, G: float, osdi: bool) -> str:
     return f"{'N' if osdi else 'X'}{k} a s{k} {'model' if osdi else f'xb_{device.name}'} {text}"
 
 
-def static_iv(device, V: np.ndarray, G: np.ndarray, library: Path | None = None) -> np.ndarray:
+def static_iv(device: Device, V: Array, G: Array, library: Path | None = None) -> Array:
     """Currents (V, G) of the subcircuit, or of the OSDI model when its library is given."""
     lines = [export.subcircuit(device)] if library is None else []
     lines += ["V1 a 0 0", STATIC]  # of two cards with options the later one holds
@@ -72,7 +77,7 @@ def static_iv(device, V: np.ndarray, G: np.ndarray, library: Path | None = None)
     return np.stack([got[f"i(vs{k})"] for k in range(len(G))], axis=1)
 
 
-def pulse(V: float) -> tuple[np.ndarray, np.ndarray]:
+def pulse(V: float) -> tuple[Array, Array]:
     """Corner points of one pulse: times (s) and voltages (V)."""
     times = np.array(
         [0.0, 10e-9, 10e-9 + EDGE, 10e-9 + EDGE + FLAT, 10e-9 + 2 * EDGE + FLAT, 240e-9]
@@ -81,8 +86,12 @@ def pulse(V: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def transient_state(
-    device, x0: np.ndarray, V: float, library: Path | None = None, step: float = 0.1e-9
-) -> np.ndarray:
+    device: DynamicDevice,
+    x0: Array,
+    V: float,
+    library: Path | None = None,
+    step: float = 0.1e-9,
+) -> Array:
     """States after one pulse, by the dynamic subcircuit or the OSDI model."""
     times, volts = pulse(V)
     points = " ".join(f"{t!r} {v!r}" for t, v in zip(times.tolist(), volts.tolist(), strict=True))

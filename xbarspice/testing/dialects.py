@@ -1,0 +1,147 @@
+"""The kit for netlist dialects: the same circuit in every form, read back and proven."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+from numpy.testing import assert_array_equal
+
+from xbarspice import __version__
+from xbarspice.array import Crossbar
+from xbarspice.devices.forms import CONDUCTANCE
+from xbarspice.errors import InputError
+from xbarspice.netlist import compare, write
+from xbarspice.netlist.design_reader import ReadDesign, prove
+from xbarspice.netlist.dialect import Dialect, bench
+from xbarspice.netlist.hierarchy import FORMS, Design, Wires, design, g_hash
+from xbarspice.netlist.numbers import conductance
+from xbarspice.netlist.records import config_hash
+from xbarspice.netlist.writers import design_dialect
+from xbarspice.testing.engines import ASYMMETRIC, DEVICES
+from xbarspice.testing.rules import Rules, need
+
+__all__ = ["check_dialect"]
+
+RESISTANCES = (
+    {},
+    {"R_wl": 0.0, "R_driver": 0.0, "R_sense": 0.0},
+    {"R_bl": 0.0, "R_sense": 0.0},
+    {"R_wl": 0.0, "R_bl": 0.0},
+)
+LONGEST = 130
+"""Columns that every program reads."""
+
+
+def check_dialect(
+    name: str, *, devices: tuple[str, ...] = DEVICES, reads_decks: bool | None = None
+) -> list[str]:
+    """Hold a registered dialect to what all dialects promise.
+
+    Decks and designs are written of the asymmetric 2x3 array: three devices, resistances of 0, one
+    and two tiles, hierarchical and flat, every form of devices. Designs are read back and proven to
+    be the circuit, with every conductance bit by bit.
+
+    Args:
+        name: of the dialect, in both registries of `xbarspice.netlist.writers`.
+        devices: names of device models.
+        reads_decks: whether `xbarspice.netlist.read` knows its decks; None: of "ngspice" alone.
+
+    Returns:
+        The rules that held.
+
+    Raises:
+        AssertionError: a rule broke; the text names it.
+    """
+    rules = Rules(f"dialect {name!r}")
+    reads = name == "ngspice" if reads_decks is None else reads_decks
+    dialect = design_dialect(name)
+    with rules.rule("the registries know it by the name that it has"):
+        need(dialect.name == name, f"its name is {dialect.name!r}")
+    for device in devices:
+        for changes in RESISTANCES:
+            wires: dict[str, Any] = ASYMMETRIC.wires | changes
+            crossbar = Crossbar(ASYMMETRIC.G, device=device, **wires)
+            zeros = ", ".join(key for key in changes) or "none"
+            where = f"{device}, resistances of 0: {zeros}"
+            with rules.rule(f"deck ({where}): repeatable, with version and hash, not too wide"):
+                _check_deck(dialect, crossbar, reads=reads)
+            with rules.rule(f"design ({where}): reads back as the circuit, bit by bit"):
+                _check_designs(dialect, crossbar)
+            with rules.rule(f"test bench ({where}): drives and senses every pin of the design"):
+                _check_bench(dialect, crossbar)
+    return rules.held
+
+
+def _check_text(text: str, again: str, hashes: tuple[str, ...]) -> None:
+    need(text == again, "writing twice gives two texts")
+    need(text.endswith("\n"), "the text must end in a new line")
+    widest = max(map(len, text.splitlines()))
+    need(widest <= LONGEST, f"a line has {widest} columns")
+    for words in hashes:
+        need(words in text, f"the header does not say {words!r}")
+
+
+def _check_deck(dialect: Dialect, crossbar: Crossbar, *, reads: bool) -> None:
+    content = config_hash(crossbar) if dialect.runs else g_hash(crossbar)
+    vectors = np.outer([1.0, 0.5, -0.25], ASYMMETRIC.V_in)
+    for V_in in (ASYMMETRIC.V_in, vectors):
+        text, again = (write(crossbar, V_in, dialect=dialect.name) for _ in range(2))
+        _check_text(text, again, (f"version: {__version__}", content))
+        if reads:
+            compare(crossbar, text)
+
+
+def _check_designs(dialect: Dialect, crossbar: Crossbar) -> None:
+    for tiles, wires in ((1, Wires(C_wl=1e-16, C_bl=3e-16)), (2, None)):
+        for hierarchical in (True, False):
+            for form in FORMS:
+                drawn = design(
+                    [crossbar] * tiles, hierarchical=hierarchical, form=form, wires=wires
+                )
+                if drawn.form not in dialect.forms:
+                    _refuse_form(dialect, drawn)
+                    continue
+                text = dialect.design(drawn)
+                said = (f"version: {__version__}", drawn.config, g_hash(crossbar))
+                _check_text(text, dialect.design(drawn), said)
+                read = prove(text, dialect.name, drawn)
+                if tiles == 1 and drawn.form != "verilog_a":  # its instances need not carry G
+                    assert_array_equal(_conductances(read, crossbar.G.shape), crossbar.G)
+
+
+def _refuse_form(dialect: Dialect, drawn: Design) -> None:
+    try:
+        dialect.design(drawn)
+    except InputError as error:
+        need("writes devices as" in str(error), f"the error does not say the forms: {error}")
+    else:
+        raise AssertionError(f"the form {drawn.form!r} is not in `forms` and is written")
+
+
+def _conductances(read: ReadDesign, shape: tuple[int, ...]) -> np.ndarray:
+    G = np.zeros(shape)
+    for _, element in read.elements:
+        at = re.fullmatch(r"[RXNrxn]d_(\d+)_(\d+)", element.name)
+        if at:
+            value = dict(element.params).get(CONDUCTANCE)
+            G[int(at[1]), int(at[2])] = float(value) if value else conductance(element.value)
+    return G
+
+
+def _check_bench(dialect: Dialect, crossbar: Crossbar) -> None:
+    form = "resistor" if crossbar.device.linear else dialect.forms[0]
+    drawn = design([crossbar], form=form)
+    made = bench(drawn, 0, crossbar, ASYMMETRIC.V_in, include="network")
+    if not dialect.runs:
+        try:
+            dialect.bench(made)
+        except InputError:
+            return
+        raise AssertionError("`runs` is False and a test bench was written")
+    text = dialect.bench(made)
+    _check_text(text, dialect.bench(made), (drawn.config,))
+    for source in (*made.drives, *made.senses):
+        need(source.name in text, f"the source {source.name} is missing")
+        need(dialect.node(source.node) in text, f"the pin {source.node} is missing")
