@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from spicelib import SpiceEditor
 
+import xbarspice as xb
 from tests.helpers import asymmetric_crossbar
 from xbarspice import mapping, network
 from xbarspice.errors import NetlistError
