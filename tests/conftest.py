@@ -40,3 +40,17 @@ def asymmetric():
 def network():
     """A small 2-3-1 network with weights that show any transposition."""
     return small_network()
+
+
+@pytest.fixture
+def registries(monkeypatch):
+    """What a test adds to a registry is gone after it."""
+    from xbarspice import activations, devices, engines, variability
+    from xbarspice.netlist import writers
+    from xbarspice.nn import graph, registry
+
+    kinds = (devices, engines, variability, activations)
+    for entries in (*(kind.registry for kind in kinds), writers.writers, writers.designs):
+        monkeypatch.setattr(entries, "_entries", dict(entries._entries))
+    monkeypatch.setattr(registry, "_LAYERS", dict(registry._LAYERS))
+    monkeypatch.setattr(graph, "_OPERATORS", dict(graph._OPERATORS))

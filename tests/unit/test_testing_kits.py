@@ -251,6 +251,7 @@ class Rounded(Xyce):
         return super().element(element, scope).replace("3333.3333333333335", "3333.333")
 
 
+@pytest.mark.usefixtures("registries")
 def test_a_defect_of_a_dialect_is_named():
     writers.writers.add("rounded", Rounded().write)
     writers.designs.add("rounded", Rounded())
