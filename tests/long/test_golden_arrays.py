@@ -7,8 +7,8 @@ from torch import nn
 
 import xbarspice as xb
 from tests.crosscheck.test_any_network import KINDS, circuits, digits, trained
-from xbarspice.studies.campaign import compare_item
 from xbarspice.verification import Gates
+from xbarspice.verification.compare import compare_item
 from xbarspice.verification.tiles import dense_probes, tile_item
 
 __all__ = ["circuits", "digits", "trained"]

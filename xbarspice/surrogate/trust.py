@@ -194,7 +194,9 @@ def _parse(text: str, name: str) -> TrustMap:
     data = toml_of(text, name)
     try:
         parts = {"format", "axes", "errors", "source"}
-        if data.get("format") != 1 or set(data) != parts or set(data["axes"]) != set(AXES):
+        version = data.get("format")
+        known = type(version) is int and version == 1  # `true` is equal to 1
+        if not known or set(data) != parts or set(data["axes"]) != set(AXES):
             raise ValueError(f"it must hold format 1, source, errors, axes {', '.join(AXES)}")
         again = "Make it again."
         axes = {k: array_of(f"axes.{k}", data["axes"][k], rank=1, remedy=again) for k in AXES}
