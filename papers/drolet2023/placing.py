@@ -9,6 +9,8 @@ from papers.drolet2023.batched import Placement, gather
 from papers.drolet2023.chain import Chain
 from papers.drolet2023.tester import Tester
 from papers.drolet2023.writing import Work
+from xbarspice.mapping.reads import Read
+from xbarspice.studies.calibrate import lines
 
 __all__ = ["alike", "compensated", "remap"]
 
@@ -19,19 +21,8 @@ Index = npt.NDArray[np.intp]
 
 def compensated(chain: Chain, k: int, wanted: Array, stuck: Bools, value: Array) -> Array:
     """Targets with the partners of stuck devices moved, so that the pairs' differences are kept."""
-    out, config = wanted.copy(), chain.config
-    for read in (part.tile.read for part in chain.passes_of(k)):
-        pairs_out = read.lines_out.shape[1] == 2
-        lines = read.lines_out if pairs_out else read.lines_in
-        on_rows = read.reverse if pairs_out else not read.reverse
-        for a, b in ((0, 1), (1, 0)):
-            mine, other = lines[:, a], lines[:, b]
-            cut = (slice(None), mine) if on_rows else (slice(None), slice(None), mine)
-            cut_other = (slice(None), other) if on_rows else (slice(None), slice(None), other)
-            want = value[cut] - (wanted[cut] - wanted[cut_other])
-            new = np.clip(want, config.G_min, config.G_max)
-            out[cut_other] = np.where(stuck[cut] & ~stuck[cut_other], new, out[cut_other])
-    return out
+    limits = (chain.config.G_min, chain.config.G_max)
+    return lines.compensated(_reads(chain, k), wanted, stuck, value, limits)
 
 
 def remap(tester: Tester, works: list[Work]) -> None:
@@ -77,28 +68,21 @@ def _best_placement(tester: Tester, k: int, work: Work, hit: npt.NDArray[np.intp
 
 
 def alike(chain: Chain, k: int) -> tuple[list[Index], list[Index]]:
-    """Groups of word lines, and of bit lines, of array `k` that may take each other's place.
+    """Groups of word lines, and of bit lines, of array `k` that may take each other's place."""
+    return lines.alike(_reads(chain, k), chain.wanted[k].shape)
 
-    Those that are sensed in a pass in which others are only held may not change with them.
-    """
-    reads = [part.tile.read for part in chain.passes_of(k)]
-    out = []
-    for size, sensed in zip(chain.wanted[k].shape, (True, False), strict=True):
-        kinds = np.array([
-            np.isin(np.arange(size), read.lines_out) for read in reads if read.reverse == sensed
-        ], dtype=bool).reshape(-1, size)  # fmt: skip
-        names = np.array(["".join(str(int(e)) for e in kind) for kind in kinds.T])
-        out.append([np.flatnonzero(names == name) for name in np.unique(names)])
-    return out[0], out[1]
+
+def _reads(chain: Chain, k: int) -> list[Read]:
+    return [part.tile.read for part in chain.passes_of(k)]
 
 
 def _shuffled(chain: Chain, k: int, place: Placement, rng: np.random.Generator) -> Placement:
     """Random permutations among lines that may take each other's place."""
     out = []
-    for lines, groups in zip((place.rows, place.cols), alike(chain, k), strict=True):
-        new = lines.copy()
+    for own, groups in zip((place.rows, place.cols), alike(chain, k), strict=True):
+        new = own.copy()
         for members in groups:
-            shuffle = rng.random((len(lines), members.size)).argsort(axis=1)
+            shuffle = rng.random((len(own), members.size)).argsort(axis=1)
             new[:, members] = members[shuffle]
         out.append(new)
     return Placement(rows=out[0], cols=out[1])

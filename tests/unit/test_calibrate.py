@@ -21,7 +21,7 @@ from xbarspice.report import calibration
 from xbarspice.studies import calibrate
 from xbarspice.studies.calibrate import Noise, Options, Programming, Reads, Thresholds
 from xbarspice.studies.calibrate.model import Model
-from xbarspice.variability import BiasingSchemeEffect, StuckDevices, from_config
+from xbarspice.variability import BiasingSchemeEffect, from_config
 
 RNG = np.random.default_rng(0)
 G = RNG.uniform(100e-6, 500e-6, (3, 4))
@@ -548,12 +548,3 @@ def test_the_fit_command_leaves_a_card_that_another_command_takes(tmp_path):
     page = (tmp_path / "run/report.html").read_text()
     assert "R_wire" in page
     assert page.count("<figure>") == 2
-
-
-def test_stuck_devices_of_the_die_are_not_drawn():
-    from xbarspice.studies.calibrate.placement import _KnownStuck
-
-    known = _KnownStuck(stuck=np.eye(2, dtype=bool), value=np.full((2, 2), 7e-4))
-    assert isinstance(known, StuckDevices)
-    out = known.apply(np.full((3, 2, 2), 1e-4), np.random.default_rng(0))
-    assert np.array_equal(out == 7e-4, np.broadcast_to(np.eye(2, dtype=bool), (3, 2, 2)))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from xbarspice.mapping import map_network
+import xbarspice as xb
+from xbarspice.errors import InputError
+from xbarspice.importers.perceptron import perceptron_module
 from xbarspice.network import Network
-from xbarspice.studies import batched
-from xbarspice.studies.batched import Batch, Placement
 from xbarspice.studies.calibrate import Thresholds, placement, serve
 from xbarspice.studies.calibrate.die import Die
-from xbarspice.studies.placing import alike
-from xbarspice.variability import Compose
+from xbarspice.studies.calibrate.lines import LinesMoved, alike, compensated, moved
+from xbarspice.variability import Compose, RelativeNoise, StuckDevices
 
 RNG = np.random.default_rng(0)
 NETWORK = Network(
@@ -27,32 +28,66 @@ LEADS = {
 
 
 def folded(**wires):
-    return map_network(NETWORK, layout="folded", tile_rows=8, tile_cols=4, **wires)
+    config = xb.ArrayConfig(layout="folded", tile_rows=8, tile_cols=4, **wires)
+    return xb.nn.convert(perceptron_module(NETWORK), config).eval()
+
+
+def reads(circuit):
+    return [tile.read for tile in xb.nn.arrays(circuit)[0].tiles]
 
 
 @pytest.mark.parametrize("leads", LEADS.values(), ids=LEADS)
 def test_input_and_output_lines_never_take_each_others_place(leads):
     """Whatever the leads: word lines 0 to 5 carry inputs, 6 and 7 are sensed in the second pass."""
-    rows, cols = alike(folded(**leads), 0)
+    rows, cols = alike(reads(folded(**leads)), (8, 4))
     assert sorted(sorted(group.tolist()) for group in rows) == [[0, 1, 2, 3, 4, 5], [6, 7]]
     assert [group.tolist() for group in cols] == [[0, 1, 2, 3]]
 
 
 @pytest.mark.parametrize("leads", LEADS.values(), ids=LEADS)
-def test_without_wire_segments_the_answers_do_not_depend_on_the_lines(leads):
-    """Then only the leads are left, and every line of a group has the same."""
-    mapped = folded(R_wl=0.0, R_bl=0.0, device="sinh_tio2", **leads)
-    x = RNG.random((5, 2))
-    G = mapped.arrays[0].G
-    plain = batched.logits(mapped, x, Batch(G=(G[None],)), "nodal")
+@pytest.mark.parametrize("R", [0.0, 5.0])
+def test_answers_depend_on_the_lines_only_by_their_wires(leads, R):
+    """Without wire segments only the leads are left, and every line of a group has the same."""
+    circuit = folded(R_wl=R, R_bl=R, device="sinh_tio2", **leads)
+    x = torch.from_numpy(RNG.random((5, 2)))
     rng = np.random.default_rng(1)
-    for _ in range(4):
-        rows, cols = placement._shuffled((np.arange(8), np.arange(4)), alike(mapped, 0), rng)
-        place = Placement(rows=rows[None], cols=cols[None])
-        moved = batched.moved((G[None],), (place,))
-        assert not np.array_equal(moved[0][0], G)
-        found = batched.logits(mapped, x, Batch(G=moved, places=(place,)), "nodal")
-        np.testing.assert_allclose(found, plain, rtol=1e-9)
+    with torch.no_grad():
+        plain = circuit(x)
+        for _ in range(3):
+            lines = placement._shuffled(
+                (np.arange(8), np.arange(4)), alike(reads(circuit), (8, 4)), rng
+            )
+            with xb.nn.through(LinesMoved(*lines)):
+                found = circuit(x)
+            with xb.nn.through(LinesMoved(*lines, engine="nodal")):
+                torch.testing.assert_close(found, circuit(x), rtol=1e-9, atol=0)
+            same = torch.allclose(found, plain, rtol=1e-9, atol=0)
+            assert same == (R == 0.0)
+
+
+def test_moved_lines_are_the_array_with_its_rows_and_columns_exchanged():
+    G, lines = RNG.uniform(1e-4, 5e-4, (3, 2)), (np.array([2, 0, 1]), np.array([1, 0]))
+    there = moved(G, lines)
+    assert all(there[lines[0][i], lines[1][j]] == G[i, j] for i in range(3) for j in range(2))
+    V = RNG.uniform(0, 0.2, (4, 3))
+    by_hand = np.empty_like(V)
+    by_hand[:, lines[0]] = V
+    wires = {"R_wl": 3.0, "R_bl": 7.0}
+    want = xb.solve(xb.Crossbar(there, **wires), by_hand, engine="nodal")
+    found = xb.solve(xb.Crossbar(G, **wires), V, engine=LinesMoved(*lines), full=True)
+    np.testing.assert_allclose(found.I_out, want.I_out[:, lines[1]], rtol=1e-9)
+    np.testing.assert_allclose(found.V_wl[:, 0, 1], want.V_wl[:, 2, 0], rtol=1e-9)
+
+
+def test_partners_keep_the_differences_of_pairs_within_the_range():
+    circuit = folded(R_wl=0.0, R_bl=0.0)
+    (array,) = xb.nn.arrays(circuit)
+    G, stuck, value = array.crossbar.G, np.zeros((8, 4), bool), np.zeros((8, 4))
+    stuck[0, 1], value[0, 1] = True, 3e-4
+    out = compensated(reads(circuit), G, stuck, value, (1e-4, 5e-4))
+    wanted = 3e-4 - (G[0, 1] - G[1, 1])
+    assert out[1, 1] == pytest.approx(np.clip(wanted, 1e-4, 5e-4))
+    assert (out != G).sum() == 1
 
 
 def die_with_stuck_devices():
@@ -121,3 +156,21 @@ def test_assigned_random_and_plain_lines_compete_by_the_tuning_points(monkeypatc
     assert placement._fair_choice(score, np.random.default_rng(0)) == 7
     many = served(points(2), trials=300)
     assert many.exact["best lines"] > many.exact["as it stands"]
+
+
+def test_stuck_devices_are_the_measured_ones_and_the_array_is_one():
+    """Drawn stuck devices are left out: with certain ones the die would be all stuck."""
+    everything = StuckDevices(rate_lrs=1.0, rate_hrs=0.0)
+    found = serve(
+        folded(), die_with_stuck_devices(), LIMITS, points(1), points(2),
+        errors=Compose([everything]), transfers=2, trials=0,
+    )  # fmt: skip
+    assert found.mean == found.exact
+    noisy = serve(
+        folded(), die_with_stuck_devices(), LIMITS, points(1), points(2),
+        errors=RelativeNoise(sigma=0.3), transfers=5, trials=0,
+    )  # fmt: skip
+    assert noisy.mean != noisy.exact
+    tiled = xb.nn.convert(perceptron_module(NETWORK), xb.ArrayConfig(tile_rows=8, tile_cols=8))
+    with pytest.raises(InputError, match="one array of the die's size"):
+        serve(tiled, die_with_stuck_devices(), LIMITS, points(1), points(2), errors=Compose([]))

@@ -203,7 +203,7 @@ CALLS: list[tuple[str, ...]] = [
     ("calibrate", "arrays", "d.h5", *FILE, "--measured", "0[0,0,0]=e.csv"),
     ("calibrate", "die", "d.csv"),
     ("calibrate", "die", "d.csv", "--network", "n.npz"),
-    ("calibrate", "die", "d.csv", "--network", "m.h5", *FILE),
+    ("calibrate", "die", "d.csv", "--network", "d.h5", *FILE),
 ]  # fmt: skip
 WRITABLE = {"array.device": '"o921c"', "array.parameters": "{A_p = 0.2}"}
 """Other values for the calls whose device has a state."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xbarspice.cli import screens
+from xbarspice.cli import models, screens
 from xbarspice.cli.calibrate_job import Job, Title
 from xbarspice.cli.options import (
     Activation,
@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
 def die(
     data: Annotated[Path, typer.Argument(help="Table of resistances or conductances, .csv.")],
     network: Annotated[
-        Path | None, typer.Option(help="Trained network (or mapped .h5) to put on the die.")
+        Path | None, typer.Option(help="Trained network, or a deployment, to put on the die.")
     ] = None,
     out: RunFolder = Path("runs/die"),
     unit: Annotated[
@@ -66,6 +66,7 @@ def die(
     json: Json = False,
 ) -> None:
     """Twin of a measured die: stuck map, spread, a crossbar, a network on it, the best lines."""
+    import xbarspice as xb
     from xbarspice import store
     from xbarspice.cli import steps
     from xbarspice.report import calibration as report
@@ -73,30 +74,27 @@ def die(
 
     steps.need("matplotlib", "jinja2")
     reads = _reads(network, inputs)
+    base = steps.measured_base(network)
     run = steps.configuration(
-        config,
-        settings,
-        steps.measured_base(network),
-        reads=reads,
-        calibration=calibration,
-        mapped=network,
-        seed=seed,
+        config, settings, base, reads=reads, calibration=calibration, mapped=network, seed=seed
     )
     measured = study.read_die(data, unit)
-    mapped = None if network is None else steps.mapped_network(network, run, activation)
-    arguments = run.array.arguments()
-    if mapped is not None:
-        arguments |= {name: getattr(mapped.arrays[0], name) for name in arguments}
-    crossbar = _twin(measured, arguments)
+    opened, arguments = None, run.array.arguments()
     low, high = (run.mapping.G_min, run.mapping.G_max)
-    if mapped is not None:
-        low, high = mapped.G_min, mapped.G_max
+    if network is not None:
+        opened = models.open_model(
+            network, inputs, run, None, activation, random=1, calibration=calibration
+        )
+        stands = xb.nn.arrays(opened.circuit)[0].tiles[0].config
+        arguments |= {**stands.wires, "device": stands.model}
+        low, high = stands.G_min, stands.G_max
+    crossbar = _twin(measured, arguments)
     limits = study.Thresholds(G_min=low, G_max=high, above=above, below=below)
     record = _die_record(measured, limits, crossbar)
-    job = Job(data, out, run, reads, calibration, title, None, json, solved=mapped)
-    if mapped is not None:
+    job = Job(data, out, run, reads, calibration, title, None, json)
+    if opened is not None:
         with screens.waiting("placing the network", quiet=json):
-            served = _served(mapped, measured, limits, run, inputs, transfers, trials)
+            served = _served(opened, measured, limits, run, inputs, transfers, trials)
         record["network_on_die"] = dataclasses.asdict(served)
     with run_folder(out) as folder:
         record = job.write(folder, None, record)
@@ -109,8 +107,11 @@ def _reads(network: Path | None, inputs: Path | None) -> tuple[str, ...]:
     """Settings that the command reads, by its options."""
     if network is None:
         return ("array", "mapping.G_min", "mapping.G_max")
-    data = () if inputs else ("data",)
-    return ("seed", "array", "mapping", "variability", *data)
+    stands = models.reads_of(network)
+    if inputs is not None:
+        return ("seed", "variability", *stands)
+    known = ("convert.exclude", "convert.fold_batchnorm")  # no range comes from inputs
+    return ("seed", "variability", "data", *(n for n in stands if n != "convert"), *known)
 
 
 def _twin(measured: Die, arguments: dict[str, Any]) -> Crossbar:
@@ -143,9 +144,14 @@ def _die_record(measured: Die, limits: Thresholds, crossbar: Crossbar) -> dict[s
 
 
 def _served(
-    mapped: Any, measured: Die, limits: Thresholds, run: RunConfig, inputs: Path | None,
-    transfers: int, trials: int,
-) -> Any:  # fmt: skip
+    opened: models.Opened,
+    measured: Die,
+    limits: Thresholds,
+    run: RunConfig,
+    inputs: Path | None,
+    transfers: int,
+    trials: int,
+) -> Any:
     import numpy as np
 
     from xbarspice.cli import steps
@@ -153,24 +159,34 @@ def _served(
     from xbarspice.studies.calibrate import serve
     from xbarspice.variability import drolet_2023
 
-    if inputs is None and (mapped.network.sizes[0], mapped.network.sizes[-1]) == (2, 1):
+    if inputs is None and opened.model.inputs[0].shape[1:] == (2,):
         split = data.half_moons(run.data)
-        tuning = (np.concatenate([split.x_train, split.x_validation]),
-                  np.concatenate([split.y_train, split.y_validation]))  # fmt: skip
+        tuning = (
+            np.concatenate([split.x_train, split.x_validation]),
+            np.concatenate([split.y_train, split.y_validation]),
+        )
         test = (split.x_test, split.y_test)
     else:
-        x, y = steps.inputs(mapped.network, inputs, 0, run.seed)
-        if y is None or len(x) < 4:
+        x, y = opened.arguments[0].numpy(), opened.y
+        if inputs is None or y is None or len(x) < 4:
             raise broken_rule(
-                "a network on a die is judged by points with classes", "none",
+                "a network on a die is judged by points with classes",
+                "none",
                 "Give --inputs with x and y: every other point chooses, the rest judges.",
-            )  # fmt: skip
+            )
         tuning, test = (x[::2], y[::2]), (x[1::2], y[1::2])
     errors = steps.variation(run, drolet_2023())
     return serve(
-        mapped, measured, limits, tuning, test, errors=errors, transfers=transfers,
-        trials=trials, seed=run.seed,
-    )  # fmt: skip
+        opened.circuit,
+        measured,
+        limits,
+        tuning,
+        test,
+        errors=errors,
+        transfers=transfers,
+        trials=trials,
+        seed=run.seed,
+    )
 
 
 def _die_short(record: dict[str, Any], out: Path) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""A trained network on a measured die: its accuracy, and the lines that serve it best.
+"""A trained model on a measured die: its accuracy, and the lines that serve it best.
 
-Rows and columns of the network may stand on any physical lines whose ends are alike in every
+Rows and columns of its array may stand on any physical lines whose ends are alike in every
 reading pass. What a placement costs is, to second order, the sum over the stuck devices of
 ``(sensitivity (G_stuck - G_wanted))^2``. For given rows this is a linear assignment of the columns
 (Kuhn 1955, doi:10.1002/nav.3800020109), solved exactly; all arrangements of the side with fewer are
 gone through where they are at most `EXACT`, which makes the minimum exact. Random placements are
-judged beside it by the computed answers for tuning points, as in `studies.remedies`. One half of
+judged beside it by the computed answers for tuning points, through wires and devices. One half of
 these points picks the best random placement; the other half, which nothing was picked by, decides
 between it, the assigned lines and the lines as they stand. Test points play no part.
 """
@@ -14,56 +14,48 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy.optimize import linear_sum_assignment
+from torch import nn
 
 from xbarspice.config import child_rng
 from xbarspice.errors import broken_rule
-from xbarspice.mapping import MappedNetwork
-from xbarspice.studies import batched
-from xbarspice.studies.batched import Batch, Placement
+from xbarspice.nn import arrays, copy_circuit, exact_products, put_conductances, through
+from xbarspice.nn.origin import arguments_of, decisions_of, outputs_of
 from xbarspice.studies.calibrate.die import Die, Thresholds
-from xbarspice.studies.placing import alike
-from xbarspice.studies.remedies import Procedure, Tester, program
+from xbarspice.studies.calibrate.lines import LinesMoved, alike, compensated, moved
 from xbarspice.values import labels_of
 from xbarspice.variability import Compose, StuckDevices, Variation
-from xbarspice.variability.base import Draws
 
 __all__ = ["Served", "best_lines", "serve"]
 
 Array = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.intp]
+Lines = tuple[Index, Index]
+"""Physical word line of each row of the model's array, and bit line of each column."""
 
 EXACT = 50_000
 """Arrangements of one side that are gone through."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _KnownStuck(StuckDevices):
-    """The stuck devices of one measured die: nothing is drawn."""
-
-    stuck: Any
-    value: Any
-
-    def _draw(self, draws: Draws) -> tuple[Any, Any]:
-        return np.broadcast_to(self.stuck, draws.shape), np.broadcast_to(self.value, draws.shape)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """How a network fares on a die.
+    """How a model fares on a die.
 
     Attributes:
-        software: accuracy of the network itself on the test points.
+        software: accuracy of the model with exact products on the test points.
         as_measured: accuracy with every conductance as it was measured (a die that holds it).
         exact: accuracies of the die if healthy devices meet their targets: "as it stands",
             "best lines", "best lines and partners".
         mean: their means over drawn tuning errors.
-        rows, cols: `rows[i]` is the physical word line of the network's row i; likewise `cols`.
+        rows, cols: `rows[i]` is the physical word line of the array's row i; likewise `cols`.
         method: how the lines were found.
     """
 
@@ -77,7 +69,7 @@ class Served:
 
 
 def serve(
-    mapped: MappedNetwork,
+    circuit: nn.Module,
     die: Die,
     thresholds: Thresholds,
     tuning: tuple[npt.ArrayLike, npt.ArrayLike],
@@ -88,10 +80,10 @@ def serve(
     trials: int = 200,
     seed: int = 0,
 ) -> Served:
-    """Find the lines on which a network fares best, and how it fares with and without.
+    """Find the lines on which a model fares best, and how it fares with and without.
 
     Args:
-        mapped: the network on one array of the die's size.
+        circuit: a classifier from `nn.convert` on one array of the die's size; it is left as it is.
         die: the measured die.
         thresholds: what counts as stuck.
         tuning: points and classes by which placements are chosen, 2 or more.
@@ -102,93 +94,152 @@ def serve(
         seed: of trials and draws.
 
     Raises:
-        InputError: the network does not stand on one array of that size.
+        InputError: the model does not stand on one array of that size, or does not classify.
     """
-    shapes = [a.G.shape for a in mapped.arrays]
-    if shapes != [die.G.shape]:
-        raise broken_rule(
-            f"the network must stand on one array of the die's size {die.G.shape}", shapes,
-            "Set mapping.tile_rows, mapping.tile_cols and mapping.layout.",
-        )  # fmt: skip
-    x = mapped.network.inputs(test[0])
-    y = labels_of("test[1]", test[1], len(x))
+    model, judge, tuner = (
+        _OnDie(circuit, die),
+        _Points.of(circuit, test),
+        _Points.of(circuit, tuning),
+    )
     stuck = die.stuck(thresholds) != 0
-    tester = Tester.of(mapped, Procedure(remap=1), tuning, circuit=True)
-    best, method = _choose(tester, stuck, die.G, trials, seed)
-    plain = Placement(rows=np.arange(len(die.G))[None], cols=np.arange(die.G.shape[1])[None])
+    best, method = _choose(model, tuner, stuck, trials, seed)
+    plain = model.plain
+    parts = errors.parts if isinstance(errors, Compose) else (errors,)
+    drawn = Compose([p for p in parts if not isinstance(p, StuckDevices)])
     exact, mean = {}, {}
     cases = (
-        ("as it stands", plain, False), ("best lines", best, False),
+        ("as it stands", plain, False),
+        ("best lines", best, False),
         ("best lines and partners", best, True),
-    )  # fmt: skip
-    for name, place, partners in cases:
-        case = replace(tester, procedure=Procedure(compensate=partners))
-        for out, variation, count in ((exact, Compose([]), 1), (mean, errors, transfers)):
-            batch = _programmed(case, variation, stuck, die.G, place, count, seed)
-            out[name] = _accuracy(mapped, x, y, batch)
-    held = Batch(G=(die.G[None],))
-    return Served(
-        software=float(np.mean(mapped.network.predict(mapped.network.forward(x)[-1]) == y)),
-        as_measured=_accuracy(mapped, x, y, held), exact=exact, mean=mean,
-        rows=tuple(best.rows[0].tolist()), cols=tuple(best.cols[0].tolist()), method=method,
-    )  # fmt: skip
-
-
-def _accuracy(mapped: MappedNetwork, x: Array, y: Index, batch: Batch) -> float:
-    """Mean accuracy over the transfers of a batch, every point through the surrogate."""
-    right = []
-    for k in range(0, batch.transfers, 10):
-        logits = batched.logits(mapped, x, batch.part(k, min(k + 10, batch.transfers)), "surrogate")
-        right += [np.mean(mapped.network.predict(z) == y) for z in logits]
-    return float(np.mean(right))
-
-
-def _programmed(
-    tester: Tester, errors: Variation, stuck: Any, value: Array, place: Placement, count: int,
-    seed: int,
-) -> Batch:  # fmt: skip
-    """The die, programmed on these lines with these errors; `place` of 1 or `count` transfers."""
-    seen = [v[place.rows[:, :, None], place.cols[:, None]] for v in (stuck, value)]
-    known = _KnownStuck(stuck=seen[0], value=seen[1])
-    parts = errors.parts if isinstance(errors, Compose) else (errors,)
-    terms = [p for p in parts if not isinstance(p, StuckDevices)]
-    done = program(tester, Compose([*terms, known]), count=count, seed=seed, chunk=0)
-    many = Placement(
-        rows=np.broadcast_to(place.rows, (count, place.rows.shape[1])),
-        cols=np.broadcast_to(place.cols, (count, place.cols.shape[1])),
     )
-    return Batch(G=batched.moved(done.G, (many,)), places=(many,))
+    for name, lines, partners in cases:
+        wanted = model.targets(lines, stuck, partners)
+        exact[name] = judge.accuracy(
+            model.answers(judge, [model.held(wanted, lines, stuck)], lines)
+        )
+        rng = child_rng(seed, "die: tuning errors")  # the same for all cases
+        programmed = drawn.apply(np.repeat(moved(wanted, lines)[None], transfers, axis=0), rng)
+        held = [np.where(stuck, die.G, G)[np.ix_(*lines)] for G in programmed]
+        mean[name] = judge.accuracy(model.answers(judge, held, lines))
+    with exact_products():
+        software = judge.accuracy([outputs_of(model.circuit, judge.arguments)])
+    return Served(
+        software=software,
+        as_measured=judge.accuracy(model.answers(judge, [die.G], plain)),
+        exact=exact,
+        mean=mean,
+        rows=tuple(best[0].tolist()),
+        cols=tuple(best[1].tolist()),
+        method=method,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Points:
+    """Arguments of the model with their classes."""
+
+    arguments: tuple[Any, ...]
+    y: Index
+
+    @classmethod
+    def of(cls, circuit: nn.Module, points: tuple[npt.ArrayLike, npt.ArrayLike]) -> _Points:
+        arguments = arguments_of(circuit, np.asarray(points[0]))
+        return cls(arguments=arguments, y=labels_of("classes", points[1], len(arguments[0])))
+
+    def accuracy(self, answers: Sequence[tuple[torch.Tensor, ...]]) -> float:
+        """Share of right decisions, mean over several answers of the model."""
+        return float(np.mean([decisions_of(a, self.y) == self.y for a in answers]))
+
+    def margins(self, answers: Sequence[tuple[torch.Tensor, ...]]) -> Array:
+        """How far each point is on the right side, in logits, (answers, points)."""
+        z = np.stack([a[0].double().numpy().reshape(len(self.y), -1) for a in answers])
+        if z.shape[-1] == 1:
+            return np.asarray(z[..., 0] * (2 * self.y - 1), np.float64)
+        own = np.take_along_axis(z, self.y[None, :, None], axis=-1)
+        others = np.where(np.arange(z.shape[-1]) == self.y[:, None], -np.inf, z)
+        return np.asarray(own[..., 0] - others.max(axis=-1), np.float64)
+
+
+class _OnDie:
+    """A model whose one array is the die."""
+
+    def __init__(self, circuit: nn.Module, die: Die) -> None:
+        self.circuit = copy_circuit(circuit).eval()
+        put_conductances(self.circuit, None)
+        physical = arrays(self.circuit)
+        shapes = [a.crossbar.G.shape for a in physical]
+        if shapes != [die.G.shape]:
+            raise broken_rule(
+                f"the model must stand on one array of the die's size {die.G.shape}",
+                shapes[:10],
+                "Set mapping.tile_rows, mapping.tile_cols and mapping.layout.",
+            )
+        (self.array,) = physical
+        self.die, self.wanted = die, self.array.crossbar.G
+        self.reads = [tile.read for tile in self.array.tiles]
+        self.config = self.array.tiles[0].config
+        rows, cols = self.wanted.shape
+        self.plain: Lines = (np.arange(rows), np.arange(cols))
+
+    def targets(self, lines: Lines, stuck: Bools, partners: bool) -> Array:
+        """Wanted conductances, S, at the model's own lines; partners make up for stuck devices."""
+        if not partners:
+            return self.wanted
+        here = np.ix_(*lines)
+        limits = (self.config.G_min, self.config.G_max)
+        return compensated(self.reads, self.wanted, stuck[here], self.die.G[here], limits)
+
+    def held(self, wanted: Array, lines: Lines, stuck: Bools) -> Array:
+        """Conductances, S, at the model's own lines: as wanted but for the die's stuck devices."""
+        here = np.ix_(*lines)
+        return np.where(stuck[here], self.die.G[here], wanted)
+
+    def answers(
+        self, points: _Points, G: Sequence[Array], lines: Lines
+    ) -> list[tuple[torch.Tensor, ...]]:
+        """Outputs through the circuit for each of several conductances at the model's own lines."""
+        out = []
+        with through(LinesMoved(*lines)):
+            for values in G:
+                put_conductances(self.circuit, {self.array.name: values})
+                out.append(outputs_of(self.circuit, points.arguments))
+        put_conductances(self.circuit, None)
+        return out
+
+    def sensitivity(self, points: _Points) -> Array:
+        """Mean change of the squashed margins per siemens, by differences of 5 % of the range."""
+        step = 0.05 * (self.config.G_max - self.config.G_min)
+        rest = points.margins(self.answers(points, [self.wanted], self.plain))
+        width = max(float(np.median(np.abs(rest))) / 2, 1e-12)
+        change = np.empty(self.wanted.size)
+        for k in range(self.wanted.size):
+            G = self.wanted.copy()
+            G.flat[k] += step
+            new = points.margins(self.answers(points, [G], self.plain))
+            change[k] = np.abs(np.tanh(new / width) - np.tanh(rest / width)).mean() / step
+        return change.reshape(self.wanted.shape)
 
 
 def _choose(
-    tester: Tester, stuck: Any, value: Array, trials: int, seed: int
-) -> tuple[Placement, str]:
+    model: _OnDie, points: _Points, stuck: Bools, trials: int, seed: int
+) -> tuple[Lines, str]:
     """The best of the assigned, the random and the plain placement, by the tuning points."""
-    mapped = tester.mapped
-    rows, cols = value.shape
-    plain = (np.arange(rows), np.arange(cols))
     if not stuck.any():
-        return Placement(rows=plain[0][None], cols=plain[1][None]), "no stuck device: lines kept"
-    sensitivity = None if tester.sensitivity is None else tester.sensitivity[0]
-    weight = np.ones(value.shape) if sensitivity is None else sensitivity
-    sides = alike(mapped, 0)
-    *assigned, exact = best_lines(weight, mapped.arrays[0].G, stuck, value, *sides)
+        return model.plain, "no stuck device: lines kept"
+    sides = alike(model.reads, model.wanted.shape)
+    weight = model.sensitivity(points)
+    *assigned, exact = best_lines(weight, model.wanted, stuck, model.die.G, *sides)
     rng = child_rng(seed, "die: random lines")
-    found = [plain, tuple(assigned), *(_shuffled(plain, sides, rng) for _ in range(trials))]
-    places = Placement(rows=np.array([f[0] for f in found]), cols=np.array([f[1] for f in found]))
-    case = replace(tester, procedure=Procedure())
-    batch = _programmed(case, Compose([]), stuck, value, places, len(found), seed)
-    seen = [
-        np.take_along_axis(
-            np.take_along_axis(batch.G[0], places.rows[:, :, None], 1), places.cols[:, None], 2
-        )
+    found: list[Lines] = [model.plain, (assigned[0], assigned[1])]
+    found += [_shuffled(model.plain, sides, rng) for _ in range(trials)]
+    answers = [
+        model.answers(points, [model.held(model.wanted, lines, stuck)], lines)[0] for lines in found
     ]
-    margins = tester.margins(tester.logits(seen))
+    margins = points.margins(answers)
     score = np.tanh(margins / max(float(np.median(np.abs(margins))), 1e-12))
     k = _fair_choice(score, child_rng(seed, "die: judges of the lines"))
     words = ("the lines as they stand", f"linear assignment ({'exact' if exact else 'local'})")
-    method = words[k] if k < 2 else f"best of {trials} random placements"
-    return Placement(rows=places.rows[k : k + 1], cols=places.cols[k : k + 1]), method
+    return found[k], words[k] if k < 2 else f"best of {trials} random placements"
 
 
 def _fair_choice(score: Array, rng: np.random.Generator) -> int:
