@@ -61,7 +61,7 @@ def test_the_steps_one_by_one(tmp_path):
     assert trained["sizes"] == [2, 8, 1]
     mapped = step("map", "n.npz", "--out", "m.h5", "--set", "mapping.tile_rows=8")
     assert mapped["devices"] == 64
-    assert step("netlist", "m.h5", "--inputs", "p.npz")["points"] == 40
+    assert step("netlist", "n.npz", "--inputs", "p.npz")["points"] == 40
     found = {e: step("solve", "m.h5", "--engine", e, "--inputs", "p.npz", "--out", f"{e}.h5")
              for e in ("surrogate", "nodal", "ngspice")}  # fmt: skip
     for answer in found.values():

@@ -303,7 +303,7 @@ BAD = {
 }
 
 
-OTHERS = ("netlist", "program", "campaign")
+OTHERS = ("program", "campaign")
 
 
 @pytest.mark.parametrize("command", OTHERS)

@@ -79,7 +79,7 @@ VERIFY = ("--engine", "surrogate", "--reference", "nodal", "--random", "3", "--o
     "words",
     [
         ("map", "n.npz", "--out", "OUT.h5"),
-        ("netlist", "plain.h5", "--out", "OUT"),
+        ("netlist", "n.npz", "--out", "OUT"),
         ("solve", "plain.h5"),
         ("verify", "n.npz", *VERIFY),
         ("verify", "c.h5", *VERIFY),

@@ -16,6 +16,7 @@ from xbarspice.cli import (
     calibrate,
     campaign,
     models,
+    netlist,
     program,
     screens,
     tapeout,
@@ -35,14 +36,12 @@ from xbarspice.cli.options import (
     Seed,
     Settings,
 )
-from xbarspice.cli.runs import output_file, run_folder
-from xbarspice.cli.whole import write_whole
+from xbarspice.cli.runs import output_file
 from xbarspice.errors import (
     EngineError,
     PackageMissingError,
     StoreError,
     XbarspiceError,
-    broken_rule,
     missing_package,
 )
 
@@ -139,66 +138,6 @@ def map_(
     screens.show(steps.named(steps.mapping_record(mapped, out), run), json, "Mapped network")
 
 
-@app.command(epilog="Example: xbarspice netlist mapped.h5 --inputs points.npz --out netlists")
-def netlist(
-    mapped: Mapped,
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("netlists"),
-    dialect: Annotated[str, typer.Option(help="Netlist dialect.")] = "ngspice",
-    whole: Annotated[
-        bool,
-        typer.Option(
-            "--whole",
-            help="Instead network.cir, for ngspice: all array reads and neurons of a model that is "
-            "a chain of Linear layers and activations. Needs --inputs.",
-        ),
-    ] = False,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            help="Name before the cells of CDL and all names of a whole network; by default from "
-            "the content."
-        ),
-    ] = None,
-    inputs: Inputs = None,
-    random: Random = 2,
-    model: Factory = None,
-    activation: Activation = None,
-    config: Config = None,
-    calibration: Calibration = None,
-    settings: Settings = None,
-    json: Json = False,
-) -> None:
-    """Write one deck for every array pass of a mapped network, or (CDL) one design of its arrays.
-
-    Decks print the currents of their sources. What a deck loads lies beside it (VACASK: the
-    Verilog-A module of the device).
-    """
-    from xbarspice.cli import steps
-
-    if whole:
-        reads = ("array", *(() if models.is_deployment(mapped) else models.MAPPED))
-        run = steps.configuration(config, settings, reads=reads, calibration=calibration)
-        opened = models.open_model(mapped, inputs, run, model, activation)
-        with run_folder(out) as folder:
-            record = {"folder": str(out), **write_whole(opened, dialect, name, folder)}
-        screens.show(steps.named(record, run), json, "Whole network")
-        return
-    if model is not None:
-        raise broken_rule(
-            "--model is for a whole network", f"--model {model}", "Leave it out, or add --whole."
-        )
-    reads = ("mapping", "array", *(() if inputs else ("seed",)))
-    run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=mapped)
-    network = steps.mapped_network(mapped, run, activation)
-    x, _ = steps.inputs(network.network, inputs, random, run.seed)
-    with run_folder(out) as folder:
-        names = steps.write_netlists(network, x, folder, dialect, name)
-        values = steps.solved(run, reads, network)
-        (folder / "run.toml").write_text(steps.run_toml(values), encoding="utf-8")
-    record = {"folder": str(out), "points": len(x), "netlists": names}
-    screens.show(steps.named(record, run), json, "Netlists")
-
-
 @app.command(epilog="Example: xbarspice solve mapped.h5 --engine ngspice --inputs points.npz")
 def solve(
     mapped: Mapped,
@@ -292,6 +231,7 @@ transfer.register(app)
 calibrate.register(app)
 campaign.register(app)
 program.register(app)
+netlist.register(app)
 tapeout.register(app)
 
 

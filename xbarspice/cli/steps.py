@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xbarspice import netlist, store
-from xbarspice.array import READ
+from xbarspice import store
 from xbarspice.cli.cards import as_config, named, overruled, said_of_arrays, with_card
 from xbarspice.cli.doctor import need
 from xbarspice.cli.json_text import to_json
@@ -25,13 +24,10 @@ from xbarspice.cli.settings import (
 from xbarspice.config import RunConfig, child_rng
 from xbarspice.errors import broken_rule
 from xbarspice.mapping import MappedNetwork, map_network
-from xbarspice.netlist.hierarchy import design, mem_model
-from xbarspice.netlist.module import module
-from xbarspice.netlist.writers import design_dialect
 from xbarspice.network import Network, read_inputs
 from xbarspice.network import load as load_network
 from xbarspice.studies.data import Split
-from xbarspice.studies.inference import Inference, infer
+from xbarspice.studies.inference import Inference
 from xbarspice.studies.train import Trained
 from xbarspice.variability import Variation, from_config
 
@@ -58,7 +54,6 @@ __all__ = [
     "training_record",
     "variation",
     "with_stated_array",
-    "write_netlists",
 ]  # fmt: skip
 
 DEMO = RunConfig.from_mapping(
@@ -126,53 +121,6 @@ def inputs(
     if path is None:
         return child_rng(seed, "inputs").random((random, network.sizes[0])), None
     return read_inputs(path, network)
-
-
-def write_netlists(
-    mapped: MappedNetwork,
-    x: np.ndarray,
-    folder: Path,
-    dialect: str = "ngspice",
-    name: str | None = None,
-) -> list[str]:
-    """One deck a block, driven by every point of `x`, and what it needs beside it.
-
-    CDL has no sources: it is one design of all arrays, whatever is read in which pass.
-
-    Args:
-        mapped: the network.
-        x: network inputs, (points, inputs); activations between layers are those of the surrogate.
-        folder: where to write.
-        dialect: one of `xbarspice.netlist.dialects()`.
-        name: what the names of CDL's cells begin with; None for one that follows from the content.
-
-    Returns:
-        The file names.
-
-    Raises:
-        InputError: there is no such dialect, or the name breaks a rule or has no use.
-    """
-    writer, form = design_dialect(dialect), design_dialect(dialect).forms[0]
-    texts: dict[str, str] = {}
-    if not writer.runs:
-        arrays = [array.replace(ends=READ) for array in mapped.arrays]
-        texts[f"network{writer.suffix}"] = writer.design(design(arrays, form="resistor", name=name))
-    elif name is not None:
-        raise broken_rule(
-            f"--name names cells, and the decks of {dialect} have none", repr(name),
-            "Leave it out, or write designs with `xbarspice tapeout`.",
-        )  # fmt: skip
-    for k, answer in enumerate(infer(mapped, x, "surrogate").blocks if writer.runs else ()):
-        device = answer.crossbar.device
-        text = netlist.write(answer.crossbar, answer.V_in, answer.V_out, dialect=dialect)
-        texts[f"layer{answer.block.layer}_block{k}{writer.suffix}"] = text
-        if form == "verilog_a" and not device.linear:
-            model = mem_model(device, form)
-            texts[f"{model}.va"] = module(device, model)
-    folder.mkdir(parents=True, exist_ok=True)
-    for file, text in texts.items():
-        (folder / file).write_text(text, encoding="utf-8")
-    return list(texts)
 
 
 def save_points(path: Path, split: Split) -> None:
