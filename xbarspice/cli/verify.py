@@ -131,21 +131,15 @@ def verify(
         return run.model_copy(update=chosen)
 
     if map_:
-        _trust_map(configuration(("seed", "sweep", "verify.trust_error", "reference")), map_out,
-                   calibration, json)  # fmt: skip
-        return
+        run = configuration(("seed", "sweep", "verify.trust_error", "reference"))
+        return _trust_map(run, map_out, calibration, json)
     if subject is None:
         raise broken_rule(
             "verify needs a model or an array", "no file", "Name it: xbarspice verify net.h5"
         )
-    options = {
-        "confidence": confidence,
-        "bad_tiles": bad_tiles,
-        "corners": corners,
-        "folder": work,
-        "nodes": nodes,
-    }
-    options = {name: value for name, value in options.items() if value not in (None, False)}
+    options = {"confidence": confidence, "bad_tiles": bad_tiles, "folder": work}
+    options |= {"corners": corners or None, "nodes": nodes or None}
+    options = {name: value for name, value in options.items() if value is not None}
     if model is None and is_array_file(subject):
         refused = {"--inputs": inputs, "--worst-case": worst_case, "--activation": activation}
         _refuse(refused | {f"--{name}": value for name, value in options.items()})

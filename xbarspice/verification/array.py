@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from xbarspice import engines as engine_room
-from xbarspice import store
 from xbarspice.array import Crossbar, End
 from xbarspice.config import child_rng
 from xbarspice.engines.overdrive import overdrive
 from xbarspice.errors import EngineError, broken_rule
 from xbarspice.solution import Solution
 from xbarspice.values import array_of
+from xbarspice.verification.array_records import (
+    ArrayVerification,
+    EngineCheck,
+    GivenRecord,
+    LineCheck,
+    beyond,
+    gates_of,
+    unjudged_of,
+)
 from xbarspice.verification.compare import (
     error_of,
     ideal_distance,
@@ -29,19 +36,12 @@ from xbarspice.verification.compare import (
 from xbarspice.verification.current_detectors import CurrentEvidence, current_findings
 from xbarspice.verification.finding import Finding
 from xbarspice.verification.inputs import checked_engines
-from xbarspice.verification.records import (
-    DeviceRecord,
-    DropRecord,
-    Gate,
-    Gates,
-    IdealRecord,
-    TrustRecord,
-)
+from xbarspice.verification.records import DeviceRecord, DropRecord, Gates, IdealRecord
 from xbarspice.verification.solves import Clock, Progress
 from xbarspice.verification.trust import trust_of
 from xbarspice.verification.weight_detectors import magnitude_findings
 
-__all__ = ["ArrayVerification", "EngineCheck", "GivenRecord", "LineCheck", "verify_array"]
+__all__ = ["ArrayVerification", "verify_array"]
 
 Array = npt.NDArray[np.float64]
 
@@ -49,149 +49,6 @@ EXPLAINED = 20
 """Vectors whose currents are explained: enough to tell one mistake from another."""
 MEASURED = 1e-3
 """Error of given currents from which they are explained where no gate is set."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LineCheck:
-    """Current error of one output line, over the largest output current."""
-
-    line: str
-    worst: float
-    rms: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineCheck:
-    """One engine against the reference; errors are over the largest output current.
-
-    Attributes:
-        engine, method, notes: who answered, how, and what it had to say.
-        seconds: time in the engine, s.
-        worst, rms, vector, line: error of the output currents, and where it is worst.
-        bound: what it says that its error may be.
-        kirchhoff: its Kirchhoff residual over the largest current; NaN where none was checked.
-        lines: errors line by line.
-        device: the device that differs most.
-    """
-
-    engine: str
-    method: str
-    notes: tuple[str, ...]
-    seconds: float
-    worst: float
-    rms: float
-    vector: int
-    line: str
-    bound: float
-    kirchhoff: float
-    lines: tuple[LineCheck, ...]
-    device: DeviceRecord
-
-
-@dataclass(frozen=True, kw_only=True)
-class GivenRecord:
-    """Currents that came with the array against the reference, over the largest of them, A."""
-
-    worst: float
-    rms: float
-    vector: int
-    line: str
-    I_reference: float
-    I_given: float
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ArrayVerification:
-    """What was verified of one array, and with what outcome.
-
-    Attributes:
-        title: one line.
-        array: shape, wires (ohm), device and line ends in words.
-        reference, method: who the engines were judged against, and how it answered.
-        vectors, probes: given or drawn voltages, and dense probes after them.
-        I_max: largest output current by the reference, A.
-        kirchhoff: residual of the reference.
-        bound: what the reference says that its error may be, over `I_max`.
-        engines: the judged ones.
-        ideal: distance of the output currents from the ideal product.
-        drop: largest voltage lost in wires, by the surrogate.
-        given: the currents that came with the array, judged; None without any.
-        trust: what the trust map says of the surrogate's levels.
-        energy: of each vector's read, J.
-        findings, gates, unjudged: as of `Verification`.
-        seconds: wall-clock time of each part.
-        answers: every engine's solution by name (not part of the record).
-        V_in, V_out: the voltages, V, (vectors + probes, rows) and (..., cols) (likewise).
-    """
-
-    title: str
-    array: dict[str, Any]
-    reference: str
-    method: str
-    vectors: int
-    probes: int
-    I_max: float
-    kirchhoff: float
-    bound: float
-    engines: tuple[EngineCheck, ...]
-    ideal: IdealRecord
-    drop: DropRecord
-    given: GivenRecord | None
-    trust: TrustRecord
-    energy: tuple[float, ...]
-    findings: tuple[Finding, ...]
-    gates: tuple[Gate, ...] = ()
-    unjudged: tuple[str, ...] = ()
-    seconds: dict[str, float] = field(default_factory=dict)
-    answers: dict[str, Solution] = field(repr=False)
-    crossbar: Crossbar = field(repr=False)
-    V_in: Array = field(repr=False)
-    V_out: Array = field(repr=False)
-
-    @property
-    def passed(self) -> bool:
-        """Whether every gate holds."""
-        return all(gate.passed for gate in self.gates)
-
-    def record(self) -> dict[str, Any]:
-        """Plain dictionaries and lists for JSON."""
-        left = {"answers", "crossbar", "V_in", "V_out"}
-        names = [name for name in self.__dataclass_fields__ if name not in left]
-        values = {name: getattr(self, name) for name in names}
-        return {"passed": self.passed, **asdict(_Plain(values))["values"]}
-
-    def save(self, folder: str | Path, about: Mapping[str, Any] | None = None) -> Path:
-        """Write report.html, report.md, report.json, junit.xml, array.h5 and nodes.h5.
-
-        Args:
-            folder: made if it is not there.
-            about: more entries of the record, as of `Verification.save`.
-
-        Returns:
-            The page.
-
-        Raises:
-            StoreError: a file cannot be written.
-        """
-        from xbarspice.report.array_page import write
-
-        folder = Path(folder)
-        page = write(self.record() | dict(about or {}), folder)
-        store.write_tree(folder / "array.h5", store.crossbar_to_tree(self.crossbar), "crossbar")
-        tree: dict[str, Any] = {"reference": self.reference}
-        tree |= {"V_in": self.V_in, "V_out": self.V_out}
-        for name, answer in self.answers.items():
-            parts = ("I_in", "I_out", "V_wl", "V_bl", "I_device")
-            tree[name] = {part: getattr(answer, part) for part in parts}
-        store.write_tree(folder / "nodes.h5", tree, "node voltages")
-        return page
-
-
-@dataclass(frozen=True)
-class _Plain:
-    """Values of any form for `asdict`, which looks into dataclasses inside them."""
-
-    values: dict[str, Any]
 
 
 def verify_array(
@@ -288,7 +145,7 @@ def verify_array(
     clock.stop("judging")
     report = replace(report, findings=found, seconds=clock.seconds)
     return replace(
-        report, gates=tuple(_gates(report, limits)), unjudged=tuple(_unjudged(report, limits))
+        report, gates=tuple(gates_of(report, limits)), unjudged=tuple(unjudged_of(report, limits))
     )
 
 
@@ -367,15 +224,15 @@ def _before(crossbar: Crossbar, V: tuple[Array, Array]) -> list[Finding]:
     present = crossbar.G[crossbar.G > 0]
     low, high = (float(present.min()), float(present.max())) if present.size else (0.0, 0.0)
     out = magnitude_findings(crossbar, _largest(V), low, high, pairs=False, where="the array")
-    beyond = overdrive(crossbar, crossbar.drive(*V))
-    if beyond is not None:
+    found = overdrive(crossbar, crossbar.drive(*V))
+    if found is not None:
         out.append(
             Finding(
                 kind="beyond the device's range",
                 where="the array",
-                text=f"{beyond.text[0].upper()}{beyond.text[1:]}.",
+                text=f"{found.text[0].upper()}{found.text[1:]}.",
                 remedy="Lower the voltages, or use a device model that is valid there.",
-                evidence={"value": beyond.V, "limit": beyond.limit, "count": float(beyond.count)},
+                evidence={"value": found.V, "limit": found.limit, "count": float(found.count)},
             )
         )
     return out
@@ -436,7 +293,7 @@ def _after(report: ArrayVerification, limits: Gates, given: Array | None) -> lis
     if given is not None and report.given is not None and report.given.worst > tolerance:
         cases.append((given, "the given currents"))
     for check in report.engines:
-        if not _beyond(check.worst, check, report) <= limits.current:
+        if not beyond(check.worst, check, report) <= limits.current:
             cases.append((report.answers[check.engine].I_out, f"the currents of {check.engine}"))
     out: list[Finding] = []
     for currents, where in cases:
@@ -452,53 +309,3 @@ def _after(report: ArrayVerification, limits: Gates, given: Array | None) -> lis
             )
         )
     return out
-
-
-def _beyond(error: float, check: EngineCheck, report: ArrayVerification) -> float:
-    """An error beyond what both engines say that theirs may be."""
-    bounds = [b for b in (check.bound, report.bound) if np.isfinite(b)]
-    return max(error - sum(bounds), 0.0) if error == error else error  # NaN stays
-
-
-def _gates(report: ArrayVerification, limits: Gates) -> Iterator[Gate]:
-    """Every gate that is set and has something to judge."""
-    for e in report.engines:
-        between = f"{e.engine} against {report.reference}"
-        residuals = [r for r in (e.kirchhoff, report.kirchhoff) if r == r]
-        for name, value, limit in (
-            (
-                "output current beyond both error bounds, worst",
-                _beyond(e.worst, e, report),
-                limits.current,
-            ),
-            ("rms of output currents beyond both", _beyond(e.rms, e, report), limits.rms),
-            ("device current, worst", e.device.error, limits.device),
-            ("Kirchhoff residual of either", max(residuals, default=np.nan), limits.kirchhoff),
-        ):
-            if limit is not None:
-                yield Gate.of(f"{between}: {name}", value, limit)
-    given = None if report.given is None else report.given.worst
-    for name, value, limit in (
-        (f"given currents against {report.reference}", given, limits.given),
-        (f"{report.reference}: output current from the ideal product", report.ideal.worst,
-         limits.ideal),
-        ("voltage lost in wires", report.drop.share, limits.drop),
-        ("energy of a read, J", float(np.max(report.energy)), limits.energy),
-        ("findings", len(report.findings), limits.findings),
-    ):  # fmt: skip
-        if limit is not None and value is not None:
-            yield Gate.of(name, value, limit)
-
-
-def _unjudged(report: ArrayVerification, limits: Gates) -> Iterator[str]:
-    """Limits that were stated and had nothing to judge, each with the reason."""
-    for name, why in (
-        ("given", "no currents came with the array"),
-        *(
-            (name, "a single array has no model around it")
-            for name in ("decisions", "output", "accuracy_loss", "beyond")
-        ),
-    ):
-        stated = name in limits.model_fields_set and getattr(limits, name) is not None
-        if stated and not (name == "given" and report.given is not None):
-            yield f"gates.{name}: {why}"
