@@ -303,26 +303,6 @@ BAD = {
 }
 
 
-OTHERS = ("program", "campaign")
-
-
-@pytest.mark.parametrize("command", OTHERS)
-@pytest.mark.parametrize("name", ["net.h5", "cnn.pt2", "cnn.onnx"])
-def test_commands_for_mapped_networks_say_what_they_take(folder, tmp_path, command, name):
-    if not (folder / "net.h5").exists():
-        x = torch.as_tensor(np.load(folder / "x.npz")["x"])
-        xb.save(folder / "net.h5", xb.nn.convert(small_models.convolutions(), calibrate=x))
-    out = tmp_path / ("o.h5" if command in {"campaign", "transfer"} else "o")
-    status, said = run(command, folder / name, "--out", out)
-    kind = "a deployment of a model" if name == "net.h5" else "a model"
-    assert status == 2, said
-    assert (
-        f"takes a mapped network or a perceptron (.npz, state_dict); received `{name}`, {kind}"
-        in (said)
-    )
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize("case", BAD)
 def test_what_has_no_meaning_is_refused_by_name(folder, tmp_path, monkeypatch, case):
     import zipfile
