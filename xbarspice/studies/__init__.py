@@ -1,4 +1,4 @@
-"""Studies: training, inference through an engine, and the cross-check of engines."""
+"""Studies: training, campaigns, programming, calibration and inference through an engine."""
 
 from __future__ import annotations
 
@@ -7,29 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xbarspice.studies import (
-        batched,
         calibrate,
         campaign,
-        crosscheck,
         data,
         inference,
         program,
-        remedies,
         train,
-        transfer,
     )
 
 __all__ = [
-    "batched",
     "calibrate",
     "campaign",
-    "crosscheck",
     "data",
     "inference",
     "program",
-    "remedies",
     "train",
-    "transfer",
 ]
 
 
