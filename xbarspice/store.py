@@ -27,7 +27,8 @@ from xbarspice.network import Network
 
 __all__ = [
     "crossbar_from_tree", "crossbar_to_tree", "kind_of", "line_ends", "load_crossbar",
-    "load_mapped", "read_plain", "read_tree", "save_mapped", "unreadable", "write_tree",
+    "load_mapped", "read_plain", "read_tree", "refuse_old", "save_mapped", "unreadable",
+    "write_tree",
 ]  # fmt: skip
 
 FORMAT = 2
@@ -107,6 +108,21 @@ def kind_of(path: Path) -> str | None:
         return value if isinstance(value, str) else None
 
     return _open(path, kind)
+
+
+def refuse_old(path: Path) -> None:
+    """Refuse a mapped network of xbarspice 0.1 with the command that renews it.
+
+    Raises:
+        InputError: the file is one.
+    """
+    hdf5 = path.suffix in {".h5", ".hdf5"} and path.is_file()
+    if hdf5 and kind_of(path) == "mapped network":
+        raise broken_rule(
+            "a model on arrays must be a deployment",
+            f"`{path.name}`, a mapped network of an older version",
+            "Map its network again: xbarspice map NETWORK --inputs x.npz --out net.h5.",
+        )
 
 
 def read_plain(path: Path) -> Tree:

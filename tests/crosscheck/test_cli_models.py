@@ -266,6 +266,41 @@ def test_run_toml_gives_the_same_circuit(folder, tmp_path):
     assert said[0]["layers"]["2"]["cell_code"] == said[1]["layers"]["2"]["cell_code"] == "slices"
 
 
+def test_a_perceptron_without_inputs_keeps_the_stated_ranges(folder, tmp_path):
+    out = tmp_path / "m.h5"
+    status, record = run("map", folder / "mlp.npz", "--out", out, "--set", "mapping.x_scale=2.5")
+    assert status == 0, record
+    assert "No inputs were given" in record["notes"][-1]
+    assert record["points"] == 20
+    circuit = xb.load(out)
+    assert [m.config.x_scale for m in matrices_of(circuit)] == [2.5, 2.5]
+    status, answer = run("solve", out, "--random", "7")
+    assert (status, np.shape(answer["values"][0])) == (0, (7, 3))
+    status, said = run("map", folder / "cnn.pt2", "--out", tmp_path / "n.h5")
+    assert (status, "needs inputs, which set the ranges" in said) == (2, True)
+
+
+def test_an_old_mapped_network_is_refused_with_the_command_that_renews_it(folder, tmp_path):
+    """Files of kind "mapped network", whatever they hold."""
+    store.write_tree(tmp_path / "m.h5", {"V_read": 0.2}, "mapped network")
+    for command in ("map", "solve"):
+        status, said = run(command, tmp_path / "m.h5", "--inputs", folder / "x4.npz")
+        assert (status, "xbarspice map NETWORK --inputs" in said) == (2, True), said
+    with pytest.raises(InputError, match="a mapped network of an older version"):
+        xb.load(tmp_path / "m.h5")
+
+
+def test_inputs_of_a_perceptron_may_be_a_table(folder, tmp_path):
+    x = np.load(folder / "x4.npz")["x"]
+    np.savetxt(tmp_path / "x.csv", np.column_stack([x, np.arange(5) % 3]), delimiter=",")
+    status, record = run("solve", folder / "mlp.npz", "--inputs", tmp_path / "x.csv")
+    assert (status, record["points"]) == (0, 5), record
+    status, other = run("solve", folder / "mlp.npz", "--inputs", folder / "x4.npz")
+    np.testing.assert_allclose(record["values"], other["values"], rtol=1e-6)
+    predictions = np.array(record["predictions"])
+    assert record["accuracy"] == np.mean(predictions == np.arange(5) % 3)
+
+
 def test_an_original_that_answers_otherwise_writes_no_file(folder, tmp_path, monkeypatch):
     """The import gate of an ONNX model is ONNX Runtime's own output."""
     from xbarspice.importers.model import ImportedModel

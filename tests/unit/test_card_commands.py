@@ -6,14 +6,16 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from typer.main import get_command
 from typer.testing import CliRunner
 
 import xbarspice as xb
 from xbarspice import store
-from xbarspice.card import CalibrationCard, CardValue
-from xbarspice.cli import steps
+from xbarspice.card import CalibrationCard, CardValue, KeptCard, card_of
+from xbarspice.cli import models, steps
 from xbarspice.cli.app import app
+from xbarspice.deployment import card_of_file
 from xbarspice.errors import InputError
 from xbarspice.mapping import map_network
 from xbarspice.network import Network, save
@@ -43,6 +45,7 @@ def folder(tmp_path):
     store.save_mapped(tmp_path / "plain.h5", mapped)
     store.write_tree(tmp_path / "c.h5", store.crossbar_to_tree(mapped.arrays[0]), "crossbar")
     (tmp_path / "card.toml").write_text(CARD.to_toml())
+    np.savez(tmp_path / "p.npz", x=rng.random((4, 2)))
     return tmp_path
 
 
@@ -80,10 +83,10 @@ VERIFY = ("--engine", "surrogate", "--reference", "nodal", "--random", "3", "--o
     [
         ("map", "n.npz", "--out", "OUT.h5"),
         ("netlist", "n.npz", "--out", "OUT"),
-        ("solve", "plain.h5"),
+        ("solve", "n.npz"),
         ("verify", "n.npz", *VERIFY),
         ("verify", "c.h5", *VERIFY),
-        ("transfer", "plain.h5", "--transfers", "3"),
+        ("transfer", "n.npz", "--inputs", "p.npz", "--transfers", "3", "--out", "OUT"),
         ("campaign", "plain.h5", "--out", "OUT.h5", "--engine", "nodal", "--workers", "1"),
         ("doctor",),
     ],
@@ -135,46 +138,53 @@ def test_an_array_takes_the_card_over():
     assert steps.with_stated_array(array, config) is array
 
 
-# --- a mapped network keeps its card ------------------------------------------------------------
+# --- a deployment keeps its card ----------------------------------------------------------------
 
 
-@pytest.fixture
-def kept(folder):
-    """The network mapped with the card, one value of it set by hand; then without the card."""
-    done = run(folder, "map", "n.npz", "--out", "OUT.h5", "--set", "array.R_wl=3")
-    assert done.exit_code == 0, done.output
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory):
+    """The network mapped with the card, one value of it set by hand, and inputs."""
+    folder = tmp_path_factory.mktemp("cards")
+    rng = np.random.default_rng(0)
+    W = (rng.normal(size=(2, 8)), rng.normal(size=(8, 1)))
+    save(folder / "n.npz", Network(W=W, b=(np.zeros(8), np.zeros(1)), activation="sigmoid"))
+    (folder / "card.toml").write_text(CARD.to_toml())
+    np.savez(folder / "p.npz", x=rng.random((4, 2)))
+    folded = ("mapping.layout=folded", "mapping.tile_rows=20", "array.R_wl=3")
+    words = [w for setting in folded for w in ("--set", setting)]
+    done = run(folder, "map", "n.npz", "--out", "OUT.h5", *words)
+    assert done.exit_code == 0, done.output + repr(done.exception)
     (folder / "OUT.h5").rename(folder / "kept.h5")
     (folder / "card.toml").rename(folder / "same.toml")
     return folder
 
 
-def test_a_mapped_network_comes_back_with_its_card(kept):
-    again = store.load_mapped(kept / "kept.h5")
-    assert again.card == CARD.to_toml()
-    assert again.overruled == ("array.R_wl",)
-    store.save_mapped(kept / "more.h5", again)
-    assert store.load_mapped(kept / "more.h5").card == CARD.to_toml()
-    assert store.load_mapped(kept / "plain.h5").card == ""
+def test_a_deployment_comes_back_with_its_card(deployed, tmp_path):
+    circuit = xb.load(deployed / "kept.h5")
+    assert card_of(circuit) == KeptCard(text=CARD.to_toml(), overruled=("array.R_wl",))
+    again = xb.nn.copy_circuit(circuit)
+    xb.save(tmp_path / "more.h5", again, inputs=torch.rand(3, 2).double())
+    assert card_of_file(tmp_path / "more.h5") == card_of(circuit)
+    other = CARD.model_copy(update={"title": "die 8"})
+    xb.save(tmp_path / "more.h5", again, inputs=torch.rand(3, 2).double(), card=other)
+    assert card_of_file(tmp_path / "more.h5") == KeptCard(text=other.to_toml())
 
 
-def test_later_commands_use_and_name_the_card_of_the_mapped_network(kept):
-    config = steps.configuration(None, None, mapped=kept / "kept.h5")
-    assert config.array.R_wl == 3.0  # as set by hand when it was mapped
-    assert config.array.R_sense == 60.0
-    assert config.array.model() == CARD.model()
+def test_later_commands_use_and_name_the_card_of_the_deployment(deployed):
+    config = steps.configuration(None, None, mapped=deployed / "kept.h5")
     assert config.variability == CARD.variability
     assert config.calibration is not None
     assert config.calibration.text.startswith(NAMED)
     assert config.calibration.overridden == ("array.R_wl",)
-    (array,) = steps.mapped_network(kept / "kept.h5", config, None).arrays
-    assert (array.R_wl, array.R_sense, array.device) == (3.0, 60.0, CARD.model())
-    plain = steps.configuration(None, None, mapped=kept / "plain.h5")
-    assert plain == steps.configuration(None, None)
-
-
-def test_commands_carry_it_on(kept):
-    named = record_of(run(kept, "solve", "kept.h5", "--set", "array.R_bl=2", card=None))
-    assert "card " in named["calibration"]
+    (array,) = xb.nn.arrays(models.deployed_circuit(deployed / "kept.h5", config))
+    crossbar = array.crossbar  # R_wl as set by hand when it was mapped
+    assert (crossbar.R_wl, crossbar.R_sense, crossbar.device) == (3.0, 60.0, CARD.model())
+    record = record_of(run(deployed, "solve", "kept.h5", "--set", "array.R_bl=2", card=None))
+    assert record["calibration"].startswith(NAMED)
+    assert record["config"]["array"]["R_bl"] == 2.0
+    assert record["config"]["array"]["R_sense"] == 60.0
+    record = record_of(run(deployed, "solve", "kept.h5", "--set", "array.R_sense=2", card=None))
+    assert record["calibration"].endswith("overridden by hand: array.R_wl, array.R_sense")
 
 
 def test_a_model_is_verified_with_the_card(folder):
@@ -185,28 +195,30 @@ def test_a_model_is_verified_with_the_card(folder):
     assert [said["R_wl"], said["R_sense"], said["parameters"]["b"]] == [3.0, 60.0, 2.0]
 
 
-def test_the_same_card_is_taken_and_another_refused(kept):
-    same = run(kept, "solve", "kept.h5", "--random", "2", card="same.toml")
+def test_the_same_card_is_taken_and_another_refused(deployed):
+    same = run(deployed, "solve", "kept.h5", "--random", "2", card="same.toml")
     assert record_of(same)["calibration"].endswith("overridden by hand: array.R_wl")
     other = CARD.model_copy(update={"title": "die 8"})
-    (kept / "other.toml").write_text(other.to_toml())
-    done = run(kept, "solve", "kept.h5", card="other.toml")
-    assert isinstance(done.exception, InputError)
-    assert "keeps the calibration card that it was mapped with" in str(done.exception)
-    assert "die 8" in str(done.exception)
-    assert "die 7" in str(done.exception)
+    (deployed / "other.toml").write_text(other.to_toml())
+    for words in (("solve", "kept.h5"), ("netlist", "kept.h5", "--out", "OUT")):
+        done = run(deployed, *words, card="other.toml")
+        assert isinstance(done.exception, InputError)
+        assert "keeps the calibration card that it was mapped with" in str(done.exception)
+        assert "die 8" in str(done.exception)
+        assert "die 7" in str(done.exception)
 
 
-def test_a_fit_of_a_mapped_network_takes_its_card_on(kept):
+def test_a_fit_of_a_deployment_takes_its_card_on(deployed):
     """What is not fitted keeps its calibrated value and interval in the new card."""
-    (array,) = store.load_mapped(kept / "kept.h5").arrays
-    V_in = np.random.default_rng(1).uniform(-0.2, 0.2, (12, array.rows))
-    found = xb.solve(array.replace(R_bl=4.0, ends=xb.READ), V_in, engine="nodal")
-    store.write_tree(kept / "r.h5", {"V_in": V_in, "I_out": found.I_out}, "reads")
-    done = run(kept, "calibrate", "reads", "r.h5", "--array", "kept.h5", "--free", "R_bl",
+    (array,) = xb.nn.arrays(xb.load(deployed / "kept.h5"))
+    V_in = np.random.default_rng(1).uniform(-0.2, 0.2, (12, array.crossbar.rows))
+    changed = array.crossbar.replace(R_bl=4.0, ends=xb.READ)
+    found = xb.solve(changed, V_in, engine="nodal")
+    store.write_tree(deployed / "r.h5", {"V_in": V_in, "I_out": found.I_out}, "reads")
+    done = run(deployed, "calibrate", "reads", "r.h5", "--array", "kept.h5", "--free", "R_bl",
                "--out", "OUT", card=None)  # fmt: skip
     assert done.exit_code == 0, done.output + repr(done.exception)
-    made = CalibrationCard.from_toml(kept / "OUT" / "card.toml")
+    made = CalibrationCard.from_toml(deployed / "OUT" / "card.toml")
     assert "R_wl" not in made.values  # it was set by hand: the fit has not used the card's
     assert made.values["R_bl"].value == pytest.approx(4.0, rel=1e-6)
     assert made.values["R_sense"] == CARD.values["R_sense"]

@@ -30,11 +30,11 @@ from xbarspice.cli.options import (
     Factory,
     Inputs,
     Json,
-    Mapped,
     Random,
     RunFolder,
     Seed,
     Settings,
+    Subject,
 )
 from xbarspice.cli.runs import output_file
 from xbarspice.errors import (
@@ -93,7 +93,7 @@ def train(
 @app.command(
     "map",
     epilog="Examples: xbarspice map model.pt2 --inputs x.npz --out net.h5\n\n"
-    "xbarspice map network.npz --out mapped.h5 --set array.R_wl=2",
+    "xbarspice map network.npz --set array.R_wl=2 --set layers.'0'.tile_rows=16",
 )
 def map_(
     network: Annotated[
@@ -103,9 +103,7 @@ def map_(
             ".npz, or .pt with a state_dict."
         ),
     ],
-    out: Annotated[
-        Path, typer.Option(help="Deployment (with --inputs) or mapped network to write, .h5.")
-    ] = Path("mapped.h5"),
+    out: Annotated[Path, typer.Option(help="Deployment to write, .h5.")] = Path("net.h5"),
     inputs: Inputs = None,
     model: Factory = None,
     activation: Activation = None,
@@ -116,31 +114,22 @@ def map_(
 ) -> None:
     """Put a trained model on passive arrays, its weights as pairs of devices.
 
-    With --inputs the ranges of all layers come from them, and a deployment is written that holds
-    the whole model; exit 1, and no file, if it does not compute what the original does. A
-    perceptron without --inputs becomes a mapped network.
+    The deployment holds the whole model; exit 1, and no file, if it does not compute what the
+    original does. The ranges of all layers come from --inputs; only a perceptron may be mapped
+    without, and has the ranges that are stated.
     """
-    from xbarspice import store
     from xbarspice.cli import steps
-    from xbarspice.network import load
 
-    if inputs is not None or models.is_model(network, model):
-        reads = (*models.MAPPED, "array")
-        run = steps.configuration(config, settings, reads=reads, calibration=calibration)
-        record = models.map_model(network, out, inputs, run, model, activation, json, calibration)
-        screens.show(steps.named(record, run), json, "Model on arrays")
-        raise typer.Exit(0 if record["passed"] else 1)
-    reads = ("mapping", "array")
+    reads = ("seed", *models.reads_of(network, calibrated=inputs is not None), "variability")
     run = steps.configuration(config, settings, reads=reads, calibration=calibration)
-    output_file(out, ".h5")
-    mapped = steps.map_with(load(network, activation), run, calibration)
-    store.save_mapped(out, mapped)
-    screens.show(steps.named(steps.mapping_record(mapped, out), run), json, "Mapped network")
+    record = models.map_model(network, out, inputs, run, model, activation, json, calibration)
+    screens.show(steps.named(record, run), json, "Model on arrays")
+    raise typer.Exit(0 if record["passed"] else 1)
 
 
-@app.command(epilog="Example: xbarspice solve mapped.h5 --engine ngspice --inputs points.npz")
+@app.command(epilog="Example: xbarspice solve net.h5 --engine ngspice --inputs points.npz")
 def solve(
-    mapped: Mapped,
+    file: Subject,
     engine: Annotated[
         str, typer.Option(help="surrogate, nodal, ngspice or pyspice.")
     ] = "surrogate",
@@ -154,34 +143,15 @@ def solve(
     settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """Run inputs through the arrays of a mapped network, deployment or model with one engine."""
-    from xbarspice import store
+    """Run inputs through the arrays of a deployment or model with one engine."""
     from xbarspice.cli import steps
-    from xbarspice.studies.inference import infer
 
-    if models.is_model(mapped, model):
-        reads = ("array", *(() if models.is_deployment(mapped) else models.MAPPED))
-        run = steps.configuration(config, settings, reads=reads, calibration=calibration)
-        if out is not None:
-            output_file(out, ".h5")
-        record = models.solve_model(
-            mapped, engine, out, inputs, run, model, activation, random, json
-        )
-        screens.show(steps.named(record, run), json, f"Answers of {engine}")
-        return
-    reads = ("mapping", "array", *(() if inputs else ("seed",)))
-    run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=mapped)
+    reads = (*models.reads_of(file, calibrated=inputs is not None), *(() if inputs else ("seed",)))
+    run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=file)
     if out is not None:
         output_file(out, ".h5")
-    network = steps.mapped_network(mapped, run, activation)
-    x, y = steps.inputs(network.network, inputs, random, run.seed)
-    with screens.progress(engine, quiet=json) as report:
-        answer = infer(network, x, engine, progress=report)
-    if out is not None:
-        store.write_tree(out, steps.inference_tree(answer, x, y), "inference")
-    screens.show(
-        steps.named(steps.inference_record(answer, y, json), run), json, f"Answers of {engine}"
-    )
+    record = models.solve_model(file, engine, out, inputs, run, model, activation, random, json)
+    screens.show(steps.named(record, run), json, f"Answers of {engine}")
 
 
 @app.command(epilog="Example: xbarspice demo --out runs/demo --set array.R_wl=2")

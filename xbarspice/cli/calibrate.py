@@ -358,7 +358,8 @@ def _array(
 
     from xbarspice import store
     from xbarspice.array import Crossbar
-    from xbarspice.cli import steps
+    from xbarspice.cli import models, steps
+    from xbarspice.nn import arrays
     from xbarspice.studies.calibrate import read_die
 
     if path is None:
@@ -373,13 +374,17 @@ def _array(
         return Crossbar(read_die(path).G, **run.array.arguments())
     if store.kind_of(path) == "crossbar":
         return steps.with_stated_array(store.load_crossbar(path), run)
-    mapped = steps.mapped_network(path, run, None)
-    if len(mapped.arrays) != 1:
+    if models.is_deployment(path):
+        physical = [array.crossbar for array in arrays(models.deployed_circuit(path, run))]
+    else:
+        physical = list(steps.mapped_network(path, run, None).arrays)
+    if len(physical) != 1:
         raise broken_rule(
-            "the measured network must stand on one array", len(mapped.arrays),
+            "what was measured must stand on one array",
+            f"{len(physical)} arrays",
             "Give the conductances of the measured array as a .csv.",
-        )  # fmt: skip
-    return mapped.arrays[0]
+        )
+    return physical[0]
 
 
 def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:

@@ -53,12 +53,12 @@ class Job:
         Without those that were set by hand: the fit has not used them.
         """
         from xbarspice.card import CalibrationCard
-        from xbarspice.cli.cards import carried
+        from xbarspice.cli.cards import carried_card
 
         if self.earlier is not None:
             card = CalibrationCard.from_toml(self.earlier)
-        elif (network := carried(self.mapped)) is not None:
-            card = CalibrationCard.from_text(network.card, "its card")
+        elif self.mapped is not None and (kept := carried_card(self.mapped)) is not None:
+            card = CalibrationCard.from_text(kept.text, "its card")
         else:
             return None
         note = self.run.calibration

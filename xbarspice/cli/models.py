@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from xbarspice import store
 from xbarspice.cli import cards, screens
 from xbarspice.cli.runs import output_file
 from xbarspice.config import ARRAY, RunConfig, child_rng
@@ -38,8 +39,6 @@ POINTS = 20
 
 def is_deployment(path: Path | None) -> bool:
     """Whether a file is a deployment of `xbarspice map` or `xb.save`."""
-    from xbarspice import store
-
     if path is None or path.suffix not in {".h5", ".hdf5"} or not path.is_file():
         return False
     return store.kind_of(path) == "deployment"
@@ -58,9 +57,17 @@ def is_model(path: Path | None, factory: str | None) -> bool:
     return identify(path) != "torch"
 
 
-def reads_of(path: Path) -> tuple[str, ...]:
-    """Settings by which a model is put on arrays; of a deployment only those of its arrays."""
-    return ("array", *(() if is_deployment(path) else MAPPED))
+def reads_of(path: Path, *, calibrated: bool = True) -> tuple[str, ...]:
+    """Settings by which a model is put on arrays; of a deployment only those of its arrays.
+
+    Args:
+        path: of the model.
+        calibrated: whether inputs set the ranges of its layers.
+    """
+    if is_deployment(path):
+        return ("array",)
+    converting = ("convert",) if calibrated else ("convert.exclude", "convert.fold_batchnorm")
+    return ("array", "mapping", "layers", *converting)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -121,7 +128,7 @@ def open_model(
     """
     from xbarspice.importers import load_model
 
-    _refuse_mapped(path)
+    store.refuse_old(path)
     if factory is not None:  # the user names code to run, so it may lie where the user stands
         sys.path.insert(0, str(Path.cwd()))
     if is_deployment(path):
@@ -142,19 +149,6 @@ def open_model(
     return Opened(
         name=path.name, model=model, circuit=circuit, x=x, arguments=arguments, y=y, notes=notes
     )
-
-
-def _refuse_mapped(path: Path) -> None:
-    """A file of an older version, which held a perceptron on arrays."""
-    from xbarspice import store
-
-    hdf5 = path.suffix in {".h5", ".hdf5"} and path.is_file()
-    if hdf5 and store.kind_of(path) == "mapped network":
-        raise broken_rule(
-            "a model on arrays must be a deployment",
-            f"`{path.name}`, a mapped network of an older version",
-            "Map its network again: xbarspice map NETWORK --inputs x.npz --out net.h5.",
-        )
 
 
 NO_INPUTS = (
@@ -256,6 +250,11 @@ def _stated_ranges(layer: str, run: RunConfig) -> dict[str, float]:
     for section in sections:
         out |= section.model_dump(include={"x_scale", "adc_range"} & section.model_fields_set)
     return {name: value for name, value in out.items() if value is not None}
+
+
+def deployed_circuit(path: Path, run: RunConfig) -> Any:
+    """The circuit of a deployment that needs no code, with every stated value of `[array]`."""
+    return _deployment(path, run, None, None)[1]
 
 
 def _deployment(
@@ -398,7 +397,7 @@ def solve_model(
     """Run inputs through a model's arrays with one engine; the outputs go to `out`."""
     import time
 
-    from xbarspice import engines, store
+    from xbarspice import engines
     from xbarspice.nn import through
     from xbarspice.nn.origin import classes
 

@@ -61,24 +61,22 @@ def load(path: str | Path, *, factory: Factory | None = None) -> Any:
     """Open what `save` wrote.
 
     Args:
-        path: a deployment, or a mapped network of `xbarspice map`.
+        path: a deployment of `save` or `xbarspice map`.
         factory: for a deployment that was saved with ``model="module:factory"``, the same name (or
             the callable itself); it is imported and run, so pass only code that you trust.
 
     Returns:
-        The model on arrays, in evaluation mode; of a mapped network the `MappedNetwork`.
+        The model on arrays, in evaluation mode.
 
     Raises:
         InputError, StoreError: the file is damaged, changed, of another kind, breaks its schema, or
             its arrays cannot be rebuilt bit by bit.
     """
     path = Path(path)
-    if _kind(path) == "mapped network":
-        return store.load_mapped(path)
     return read(path, factory=factory).circuit
 
 
-def _kind(path: Path) -> str | None:
+def _check_kind(path: Path) -> None:
     if not path.is_file():
         raise broken_rule("the file must exist", str(path), "Check the path.")
     with path.open("rb") as file:
@@ -90,7 +88,7 @@ def _kind(path: Path) -> str | None:
             "Read a model with xbarspice.importers.load_model, and put it on arrays with "
             "xb.nn.convert.",
         )
-    return store.kind_of(path)
+    store.refuse_old(path)
 
 
 def read(path: str | Path, *, factory: Factory | None = None) -> Deployment:
@@ -102,7 +100,7 @@ def read(path: str | Path, *, factory: Factory | None = None) -> Deployment:
     Args, errors: as of `load`.
     """
     path = Path(path)
-    _kind(path)
+    _check_kind(path)
     file: DeploymentFile = validated(DeploymentFile, store.read_tree(path, KIND), path)
     matrices = [_standing(m, path) for m in file.matrices.values()]
     circuit = _rebuilt(file, matrices, factory, path)

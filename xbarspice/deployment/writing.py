@@ -27,7 +27,6 @@ from xbarspice.deployment.records import ConfigRecord, hash_of
 from xbarspice.errors import InputError, XbarspiceError, broken_rule
 from xbarspice.importers.exported import inputs_of, load_exported, quiet_torch
 from xbarspice.importers.model import fixed_batch, padded
-from xbarspice.mapping import MappedNetwork
 from xbarspice.mapping.tiling import edges
 from xbarspice.nn import CrossbarLayer, coverage, exact_products, to_torch
 from xbarspice.nn.arguments import as_arguments
@@ -63,7 +62,7 @@ def save(
 
     Args:
         path: file to write, ``.h5``.
-        circuit: from `nn.convert`, or a `MappedNetwork`.
+        circuit: from `nn.convert`.
         inputs: arguments to export the model with, a tensor or tuple; None takes those that it was
             calibrated on.
         model: for a model that cannot be exported: ``"module:factory"``, the code that makes the
@@ -78,9 +77,6 @@ def save(
             variation has no name. StoreError: the file cannot be written.
     """
     path = Path(path)
-    if isinstance(circuit, MappedNetwork):
-        store.save_mapped(path, circuit)
-        return
     if not isinstance(circuit, nn.Module) or not any(
         isinstance(m, CrossbarLayer) for m in circuit.modules()
     ):

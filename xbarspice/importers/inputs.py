@@ -20,7 +20,8 @@ def read_inputs(path: Path, specs: Sequence[TensorSpec]) -> tuple[Any, np.ndarra
 
     Args:
         path: ``.npz`` with `x` for a model of one input, or with one array an input under its own
-            name; `y` are the classes, (points,).
+            name; `y` are the classes, (points,). Or ``.csv`` of numbers with one point a row for a
+            model of one input (points, width); one column more than that is the class.
         specs: what is known of the model's inputs; nothing means one input.
 
     Returns:
@@ -31,6 +32,8 @@ def read_inputs(path: Path, specs: Sequence[TensorSpec]) -> tuple[Any, np.ndarra
     """
     if not path.is_file():
         raise broken_rule("the inputs file must exist", str(path), "Check the path.")
+    if path.suffix == ".csv":
+        return _read_table(path, specs)
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -51,6 +54,26 @@ def read_inputs(path: Path, specs: Sequence[TensorSpec]) -> tuple[Any, np.ndarra
         f"{', '.join(sorted(arrays)) or 'none of them'} in `{path.name}`",
         f"Save them with np.savez(path, {wanted.split(', ')[0]}=..., y=...).",
     )
+
+
+def _read_table(path: Path, specs: Sequence[TensorSpec]) -> tuple[np.ndarray, np.ndarray | None]:
+    remedy = "Save the inputs with np.savez(path, x=..., y=...)."
+    if len(specs) != 1 or len(specs[0].shape) != 2 or not isinstance(specs[0].shape[1], int):
+        raise broken_rule(
+            "a .csv holds inputs of a model of one input (points, width)",
+            ", ".join(f"{s.name} {s.shape}" for s in specs) or "a model that does not tell it",
+            remedy,
+        )
+    width = specs[0].shape[1]
+    try:
+        table = np.loadtxt(path, delimiter=",", ndmin=2, encoding="utf-8-sig")
+    except (ValueError, OSError, RuntimeError) as error:
+        raise InputError(f"the inputs must be numbers; {path.name}: {error}. {remedy}") from error
+    if not table.size:
+        raise broken_rule(f"`{path.name}` must hold at least one point", "none", remedy)
+    if table.shape[1] == width + 1:
+        return table[:, :width], _classes(table[:, width])
+    return table, None
 
 
 def random_inputs(specs: Sequence[TensorSpec], points: int, rng: np.random.Generator) -> Any:
