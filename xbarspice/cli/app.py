@@ -144,8 +144,10 @@ def solve(
     json: Json = False,
 ) -> None:
     """Run inputs through the arrays of a deployment or model with one engine."""
+    from xbarspice import store
     from xbarspice.cli import steps
 
+    store.refuse_old(file)
     reads = (*models.reads_of(file, calibrated=inputs is not None), *(() if inputs else ("seed",)))
     run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=file)
     if out is not None:

@@ -368,7 +368,12 @@ def about(opened: Opened, run: RunConfig, circuit: Any = None) -> dict[str, Any]
 
 
 def _flat(config: dict[str, Any]) -> list[tuple[str, Any]]:
-    return [(f"{a}.{b}", v) for a, part in config.items() for b, v in part.items()]
+    return [
+        (f"{a}.{b}", v)
+        for a, part in config.items()
+        for b, v in part.items()
+        if v not in (None, {})
+    ]
 
 
 def expected_of(opened: Opened) -> tuple[Any, str]:
