@@ -267,10 +267,35 @@ class Engine(abc.ABC):
         return np.full(len(raw.I_out), np.inf) if raw.error is None else raw.error.copy()
 
     @abc.abstractmethod
-    def _prepare(self, crossbar: Crossbar) -> Any: ...
+    def _prepare(self, crossbar: Crossbar) -> Any:
+        """Do what does not depend on voltages, once a crossbar.
+
+        Args:
+            crossbar: checked, without a floating line; `G_flat` has its arrays, (arrays, rows,
+                cols).
+
+        Returns:
+            Anything; `_solve` is given it back and must not change it.
+        """
 
     @abc.abstractmethod
-    def _solve(self, state: Any, crossbar: Crossbar, drive: Drive, full: bool) -> Raw: ...
+    def _solve(self, state: Any, crossbar: Crossbar, drive: Drive, full: bool) -> Raw:
+        """Solve N problems; the base class has checked the arguments and checks the answer.
+
+        Args:
+            state: what `_prepare` returned.
+            crossbar: the same crossbar.
+            drive: flattened voltages: problem n has the array ``crossbar.G_flat[drive.array[n]]``
+                and the sources ``drive.V_in[n]`` and ``drive.V_out[n]``, V. N may be 0.
+            full: whether `V_wl`, `V_bl` and `I_device` are needed; they may be returned anyway.
+
+        Returns:
+            Currents and voltages of the N problems, with a status (`Status.NOT_CONVERGED` where
+            the engine does not vouch for them) and statistics.
+
+        Raises:
+            EngineError: there is no answer at all, as when another program failed.
+        """
 
 
 def with_bound(raw: Raw, crossbar: Crossbar, drive: Drive) -> Stats:
