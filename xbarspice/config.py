@@ -135,9 +135,15 @@ class _ArrayOptions(_Section):
 class _CommonArrayOptions(_ArrayOptions):
     @model_validator(mode="after")
     def _follows_the_rules(self) -> Self:
-        values = self.model_dump(exclude={"device", "parameters"})
-        ArrayConfig(**values, device=self.model())
+        ArrayConfig(**self.model_dump(exclude={"device", "parameters"}))
+        if not self.awaits_device:
+            self.model()
         return self
+
+    @property
+    def awaits_device(self) -> bool:
+        """Whether only parameters are stated: they go over those of a device in a file."""
+        return bool(self.parameters) and "device" not in self.model_fields_set  # type: ignore[attr-defined]
 
 
 class _LayerOptions(_ArrayOptions):
@@ -371,7 +377,8 @@ class RunConfig(_Section):
 
     @model_validator(mode="after")
     def _makes_arrays(self) -> Self:
-        self.layer_configs()
+        if not self.array.awaits_device:
+            self.layer_configs()
         return self
 
     def array_config(self) -> ArrayConfig:
