@@ -122,6 +122,11 @@ class _ArrayOptions(_Section):
         Raises:
             InputError: something else is stated, which a single array does not have.
         """
+        self.refuse_converters()
+        return {**self.model_dump(include=set(WIRES)), "device": self.model()}
+
+    def refuse_converters(self) -> None:
+        """Raise an InputError for what a single array does not have."""
         other = self.model_dump(exclude_defaults=True, exclude={*WIRES, "device", "parameters"})
         if other:
             raise broken_rule(
@@ -129,7 +134,6 @@ class _ArrayOptions(_Section):
                 ", ".join(f"array.{name} = {value}" for name, value in other.items()),
                 "Leave it out.",
             )
-        return {**self.model_dump(include=set(WIRES)), "device": self.model()}
 
 
 class _CommonArrayOptions(_ArrayOptions):

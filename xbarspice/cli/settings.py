@@ -152,7 +152,7 @@ def with_stated_array(array: Crossbar, run: RunConfig) -> Crossbar:
     Raises:
         InputError: something is stated that a single array does not have.
     """
-    run.array.arguments()  # refuses what has no meaning for an array
+    run.array.refuse_converters()
     stated = changes_of(run.array, array.device)
     changes = {name: stated[name] for name in (*WIRES, "device") if name in stated}
     return array.replace(**changes) if changes else array
