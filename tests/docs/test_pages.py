@@ -1,0 +1,55 @@
+"""The pages of docs/: packages that exist, terms in order, links that lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_layers_of_the_house import level
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
+ARCHITECTURE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+GLOSSARY = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
+
+
+def packages() -> set[str]:
+    """Packages and modules of the first floor, without the doors."""
+    entries = (ROOT / "xbarspice").iterdir()
+    names = {p.stem for p in entries if p.suffix == ".py" or (p / "__init__.py").is_file()}
+    return names - {"__init__", "__main__"}
+
+
+def test_the_architecture_names_every_package_once_from_the_ground_up():
+    rows = re.findall(r"^\| `(\w+)` \|", ARCHITECTURE, flags=re.M)
+    assert sorted(rows) == sorted(packages())
+    floors = [level(name) for name in rows]
+    assert floors == sorted(floors)
+
+
+def test_the_picture_has_every_package_once_and_no_arrow_upwards():
+    (picture,) = re.findall(r"```text\n(.*?)```", ARCHITECTURE, flags=re.DOTALL)
+    floors = [line[38:].split() for line in picture.splitlines() if re.match(r" {8}\w", line)]
+    names = [name for floor in floors for name in floor]
+    assert sorted(names) == sorted(packages())
+    spans = [[level(name) for name in floor] for floor in floors]
+    assert all(min(upper) >= max(lower) for upper, lower in pairwise(spans))
+
+
+def test_terms_of_the_glossary_stand_once_and_in_order():
+    terms = re.findall(r"^- \*\*(.*?)\*\*: [A-Z]", GLOSSARY, flags=re.M)
+    assert len(terms) == GLOSSARY.count("\n- ")
+    assert [t.lower() for t in terms] == sorted({t.lower() for t in terms})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_named_files_exist(page):
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+    for target in re.findall(r"`((?:xbarspice|tests|docs|benchmarks|papers)/[\w/.-]+)`", text):
+        assert (ROOT / target).exists(), target
