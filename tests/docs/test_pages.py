@@ -53,3 +53,15 @@ def test_links_and_named_files_exist(page):
             assert (page.parent / target).exists(), target
     for target in re.findall(r"`((?:xbarspice|tests|docs|benchmarks|papers)/[\w/.-]+)`", text):
         assert (ROOT / target).exists(), target
+
+
+def test_the_changelog_keeps_its_form():
+    """Versions, and in each the kinds of keepachangelog.com once."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    title, *versions = re.split(r"^## ", text, flags=re.M)
+    assert title.startswith("# Changelog\n")
+    assert versions[0].startswith("[Unreleased]\n")
+    for version in versions:
+        kinds = re.findall(r"^### (.*)$", version, flags=re.M)
+        order = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
+        assert kinds == [kind for kind in order if kind in kinds]
