@@ -26,6 +26,7 @@ from xbarspice.deployment.records import (
 from xbarspice.errors import InputError, StoreError, broken_rule
 from xbarspice.file_schemas import validated
 from xbarspice.importers import TensorSpec
+from xbarspice.mapping.reads import LineOrder
 from xbarspice.nn import arrays, copy_circuit, put_conductances
 from xbarspice.nn.coverage import restore
 from xbarspice.nn.origin import ATTRIBUTE, Origin, weights_hash
@@ -173,7 +174,20 @@ def _standing(file: MatrixFile, path: Path) -> StandingMatrix:
         read=file.read,
         G=file.G,
         conductances=file.conductances,
+        orders=_orders(file, path),
     )
+
+
+def _orders(file: MatrixFile, path: Path) -> dict[tuple[int, int, int], LineOrder]:
+    """The order of the lines of its arrays."""
+    values = _json(file.orders, path, list) if file.orders else []
+    try:
+        return {
+            (int(group), int(row), int(col)): LineOrder(rows=tuple(rows), cols=tuple(cols))
+            for group, row, col, rows, cols in values
+        }
+    except (TypeError, ValueError) as error:
+        raise _inconsistent(path, error) from error
 
 
 def _said_of_devices(circuit: nn.Module, matrices: list[StandingMatrix]) -> tuple[str, ...]:

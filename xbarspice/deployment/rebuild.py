@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,14 @@ from xbarspice.errors import InputError, broken_rule
 from xbarspice.importers.exported import load_exported, program_module, read_tensors
 from xbarspice.importers.weights import build_module
 from xbarspice.mapping import ArrayConfig
+from xbarspice.mapping.reads import LineOrder
 from xbarspice.nn import (
     ArrayMatrix,
+    arrays,
     convert,
     copy_circuit,
     crossbar_layers,
+    place_lines,
     put_conductances,
 )
 from xbarspice.nn.batchnorm import fold
@@ -49,6 +52,7 @@ class StandingMatrix:
         G: conductances that the weights and the transfer ask for, S, (groups, lines, columns).
         conductances: what stands on the arrays instead, of devices as programmed or measured, S,
             of the same shape; None where nothing was put.
+        orders: of the lines of its arrays, as of `ArrayMatrix`.
     """
 
     name: str
@@ -60,6 +64,7 @@ class StandingMatrix:
     read: int | None
     G: np.ndarray
     conductances: np.ndarray | None = None
+    orders: Mapping[tuple[int, int, int], LineOrder] = field(default_factory=dict)
 
 
 def _matrices(circuit: nn.Module) -> Iterator[tuple[str, ArrayMatrix, Any, Any]]:
@@ -92,6 +97,7 @@ def standing(circuit: nn.Module) -> list[StandingMatrix]:
                 read=None if matrix.folded is None else matrix.folded.number,
                 G=G,
                 conductances=None if put is None else put.double().cpu().numpy(),
+                orders=matrix.orders,
             )
         )
     return out
@@ -182,8 +188,33 @@ def _on_arrays(model: nn.Module, matrices: Sequence[StandingMatrix]) -> nn.Modul
         matrix.transfer = stored.transfer
         if stored.conductances is not None:
             matrix.conductances = torch.from_numpy(stored.conductances)
+    _place(out, matrices)
     check_arrays(out, matrices)
     return out
+
+
+def _place(circuit: nn.Module, matrices: Sequence[StandingMatrix]) -> None:
+    """Put the lines of arrays in their recorded order.
+
+    Raises:
+        InputError: there is no such array, or its lines cannot stand so.
+    """
+    wanted = {
+        (stored.name, *tile): order for stored in matrices for tile, order in stored.orders.items()
+    }
+    if not wanted:
+        return
+    known = {
+        (tile.matrix, tile.group, tile.row, tile.col): array.name
+        for array in arrays(circuit)
+        for tile in array.tiles[:1]
+    }
+    unknown = sorted(set(wanted) - set(known))
+    if unknown:
+        raise broken_rule(
+            "the order of lines must be that of an array", unknown[:4], "Save the model again."
+        )
+    place_lines(circuit, {known[tile]: (o.rows, o.cols) for tile, o in wanted.items()})
 
 
 def _inside_attention(model: nn.Module, name: str) -> bool:

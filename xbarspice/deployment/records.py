@@ -145,7 +145,9 @@ class MatrixFile(_Part):
     `row_edges` and `col_edges`. `conductances`, of the same shape, is what stands on the arrays
     instead where devices were programmed or measured; `conductances_sha256` is `hash_of` it. `read`
     numbers the reads of a folded array, which holds both of its matrices: 0 for the one on the
-    upper word lines, 1 for the one below; None in the tiled layout. `config` is a `ConfigRecord`
+    upper word lines, 1 for the one below; None in the tiled layout. `orders` is the order of the
+    lines of arrays where they are not as they come, as JSON: group, row and column of the tile,
+    word lines, bit lines; `orders_sha256` is `hash_of` its bytes. `config` is a `ConfigRecord`
     as JSON, in UTF-8.
     """
 
@@ -161,6 +163,14 @@ class MatrixFile(_Part):
     col_edges: Indices
     conductances: Array | None = None
     conductances_sha256: Text = ""
+    orders: Bytes = b""
+    orders_sha256: Text = ""
+
+    @model_validator(mode="after")
+    def _orders_fit(self) -> Self:
+        if self.orders and hash_of(np.frombuffer(self.orders, np.uint8)) != self.orders_sha256:
+            raise ValueError("orders must have the hash that was written with them")
+        return self
 
     @model_validator(mode="after")
     def _conductances_fit(self) -> Self:

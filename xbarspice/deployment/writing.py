@@ -137,7 +137,10 @@ def _matrix(matrix: StandingMatrix) -> dict[str, Any]:
         rows = edges(matrix.G.shape[1], config.tile_rows)
         columns = [2 * k for k in edges(matrix.G.shape[2] // 2, config.tile_cols // 2)]
     put = matrix.conductances
+    orders = [[*tile, o.rows, o.cols] for tile, o in sorted(matrix.orders.items())]
+    moved = {"orders": _text(orders), "orders_sha256": hash_of(_text(orders))} if orders else {}
     return {
+        **moved,
         **({} if put is None else {"conductances": put, "conductances_sha256": hash_of(put)}),
         "name": matrix.name,
         "layer": matrix.layer,

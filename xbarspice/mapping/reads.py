@@ -14,9 +14,37 @@ import numpy.typing as npt
 
 from xbarspice.array import READ, End, LineEnds
 
-__all__ = ["Read", "differences", "first_folded_read", "second_folded_read", "tiled_read"]
+__all__ = [
+    "LineOrder",
+    "Read",
+    "differences",
+    "first_folded_read",
+    "second_folded_read",
+    "tiled_read",
+]
 
 Index = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineOrder:
+    """Which lines of an array carry which lines of what stands on it.
+
+    Attributes:
+        rows: ``rows[i]`` is the word line that carries row i, a permutation, (rows,).
+        cols: ``cols[j]`` is the bit line that carries column j, a permutation, (cols,).
+    """
+
+    rows: tuple[int, ...]
+    cols: tuple[int, ...]
+
+    def on_array(self, G: Any) -> Any:
+        """Devices where they stand on the array, from those by row and column, (rows, cols)."""
+        return G[np.argsort(self.rows)][:, np.argsort(self.cols)]
+
+    def by_line(self, G: Any) -> Any:
+        """Devices by row and column, from those of the array, (rows, cols): undoes `on_array`."""
+        return G[list(self.rows)][:, list(self.cols)]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,6 +71,16 @@ class Read:
         ones is the same circuit, so that all are called sensed.
         """
         return LineEnds(wl_left=End.SENSED, bl_bottom=End.DRIVEN) if self.reverse else READ
+
+    def moved(self, order: LineOrder | None) -> Read:
+        """The same pass where the lines stand in another order."""
+        if order is None:
+            return self
+        rows, cols = np.array(order.rows, np.intp), np.array(order.cols, np.intp)
+        into, out = (cols, rows) if self.reverse else (rows, cols)
+        return Read(
+            lines_in=into[self.lines_in], lines_out=out[self.lines_out], reverse=self.reverse
+        )
 
     def wires(self, wires: dict[str, Any]) -> dict[str, Any]:
         """Resistances of a `Crossbar` in this pass, ohm, from those of the array.

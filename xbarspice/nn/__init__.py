@@ -1,7 +1,14 @@
 """Torch models on passive crossbars: any trained model, its matrix layers on arrays."""
 
 from xbarspice.mapping import ArrayConfig
-from xbarspice.nn.arrays import PhysicalArray, arrays, put_conductances, tiles
+from xbarspice.nn.arrays import (
+    PhysicalArray,
+    arrays,
+    like_lines,
+    place_lines,
+    put_conductances,
+    tiles,
+)
 from xbarspice.nn.attention import CrossbarMultiheadAttention
 from xbarspice.nn.convert import convert, copy_circuit, program, to_torch
 from xbarspice.nn.converters import RangeRecord, quantise
@@ -69,6 +76,8 @@ __all__ = [
     "effective_matrix",
     "exact_products",
     "layer_types",
+    "like_lines",
+    "place_lines",
     "program",
     "program_each",
     "put_conductances",

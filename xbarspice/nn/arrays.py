@@ -13,13 +13,15 @@ from torch import nn
 
 from xbarspice.array import Crossbar
 from xbarspice.errors import broken_rule
+from xbarspice.mapping.reads import LineOrder
 from xbarspice.nn.layers import crossbar_layers
 from xbarspice.nn.tile import Tile
 from xbarspice.values import array_of
 
-__all__ = ["PhysicalArray", "arrays", "put_conductances", "tiles"]
+__all__ = ["PhysicalArray", "arrays", "like_lines", "place_lines", "put_conductances", "tiles"]
 
 Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,6 +99,88 @@ def put_conductances(circuit: nn.Module, G: Mapping[str, npt.ArrayLike] | None) 
             changed[tile.matrix][part] = tile.read.take(value)
     for name, value in changed.items():
         matrices[name].conductances = torch.from_numpy(value)
+
+
+def like_lines(array: PhysicalArray) -> tuple[list[Index], list[Index]]:
+    """Groups of word lines, and of bit lines, that do the same in every read of an array."""
+    rows, cols = array.crossbar.G.shape
+    roles = [np.zeros((count, 2 * len(array.tiles)), bool) for count in (rows, cols)]
+    for k, tile in enumerate(array.tiles):
+        into, out = roles[::-1] if tile.read.reverse else roles
+        into[tile.read.lines_in, 2 * k] = True
+        out[tile.read.lines_out, 2 * k + 1] = True
+    word, bit = (
+        [np.flatnonzero((role == kind).all(axis=1)) for kind in np.unique(role, axis=0)[::-1]]
+        for role in roles
+    )
+    return word, bit
+
+
+def place_lines(
+    circuit: nn.Module, lines: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]] | None
+) -> None:
+    """Let other word and bit lines of arrays carry what stands on them.
+
+    A line takes the place only of one that does the same in every read. On a tiled array the two
+    bit lines of a pair stay neighbours, + before -. What the arrays hold moves with the lines:
+    draws of `variation` are made anew for the place where a device stands, and conductances that
+    were put stay with their weights; put measured ones after placing.
+
+    Args:
+        circuit: a converted model.
+        lines: by name of the physical array (rows, cols): ``rows[i]`` is the word line that carries
+            the row which line i carries where nothing is placed, (rows,), and ``cols`` likewise the
+            bit lines, (cols,). Arrays that are not named keep theirs. None: all as they come.
+
+    Raises:
+        InputError: no array has that name, or an order does not fit.
+    """
+    matrices = {
+        m.name: m for layer in crossbar_layers(circuit).values() for m in layer.matrices.values()
+    }
+    if lines is None:
+        for matrix in matrices.values():
+            matrix.orders = {}
+        return
+    known = {array.name: array for array in arrays(circuit)}
+    unknown = sorted(set(lines) - set(known))
+    if unknown:
+        raise broken_rule(
+            "lines belong to arrays of the model", unknown, f"Its arrays are {list(known)[:10]}."
+        )
+    orders = [(known[name], _order(known[name], *sides)) for name, sides in lines.items()]
+    for array, order in orders:
+        tile, matrix = array.tiles[0], matrices[array.tiles[0].matrix]
+        matrix.orders = {**matrix.orders, (tile.group, tile.row, tile.col): order}
+
+
+def _order(array: PhysicalArray, rows: npt.ArrayLike, cols: npt.ArrayLike) -> LineOrder:
+    """The checked order of an array's lines."""
+    out = []
+    for side, order, groups in zip(("rows", "cols"), (rows, cols), like_lines(array), strict=True):
+        wanted = np.asarray(order)
+        count = sum(len(group) for group in groups)
+        if wanted.shape != (count,) or wanted.dtype.kind not in "iu":
+            raise broken_rule(
+                f"{side} of {array.name} must be {count} numbers of lines",
+                f"shape {wanted.shape}, {wanted.dtype}",
+                "Give a permutation.",
+            )
+        if any(sorted(wanted[group].tolist()) != group.tolist() for group in groups):
+            raise broken_rule(
+                f"{side} of {array.name} must permute lines that do the same in every read",
+                wanted.tolist()[:20],
+                f"Its groups are {[group.tolist()[:20] for group in groups]}.",
+            )
+        out.append(tuple(wanted.tolist()))
+    tiled = array.tiles[0].config.layout == "tiled"
+    if tiled and any(a % 2 or b != a + 1 for a, b in zip(out[1][::2], out[1][1::2], strict=True)):
+        raise broken_rule(
+            f"the pairs of bit lines of {array.name} must stay together, + before -",
+            list(out[1][:20]),
+            "Move pairs (0, 1), (2, 3), ... as wholes.",
+        )
+    return LineOrder(rows=out[0], cols=out[1])
 
 
 def _checked(name: str, value: npt.ArrayLike, crossbar: Crossbar) -> Array:

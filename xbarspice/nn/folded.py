@@ -14,7 +14,13 @@ from xbarspice.array import Crossbar
 from xbarspice.engines import Engine
 from xbarspice.errors import broken_rule
 from xbarspice.mapping import ArrayConfig
-from xbarspice.mapping.reads import Read, differences, first_folded_read, second_folded_read
+from xbarspice.mapping.reads import (
+    LineOrder,
+    Read,
+    differences,
+    first_folded_read,
+    second_folded_read,
+)
 from xbarspice.nn.pairs import Programmed, place
 from xbarspice.nn.tile import Tile
 from xbarspice.surrogate.torch_matrix import effective_matrix
@@ -54,7 +60,13 @@ class Folded:
         """Both reads: of the first matrix, and in reverse of the second."""
         (hidden, inputs), (outputs, _) = (layer.parameter(KEY).shape for layer in self.layers)
         lines = inputs + self.layers[0].matrices[KEY].bias_line
-        return first_folded_read(lines, hidden), second_folded_read(2 * lines, hidden, outputs)
+        first = first_folded_read(lines, hidden).moved(self.order)
+        return first, second_folded_read(2 * lines, hidden, outputs).moved(self.order)
+
+    @property
+    def order(self) -> LineOrder | None:
+        """Of the lines of the array, where they are not as they come."""
+        return self.layers[0].matrices[KEY].orders.get((0, 0, 0))
 
     @property
     def read(self) -> Read:
@@ -67,9 +79,11 @@ class Folded:
         return other.parameter(KEY), other.parameter("bias")
 
     def state(self) -> tuple[Any, ...]:
-        """What else of the other matrix the array depends on: its configuration and devices."""
+        """What else of the other matrix the array depends on: its configuration and devices,
+        and the order of the lines.
+        """
         other = self.layers[1 - self.number].matrices[KEY]
-        return other.config, id(other.conductances)
+        return other.config, id(other.conductances), self.order
 
     def program(self, matrix: ArrayMatrix, placed: Programmed, *, training: bool) -> Programmed:
         """The array with both matrices on it, with errors where there are any."""
@@ -80,6 +94,8 @@ class Folded:
         if not training:
             parts = [p if h is None else h.to(p) for p, h in zip(parts, held, strict=True)]
         G = _joined(parts[0][0], parts[1][0])
+        if self.order is not None:
+            G = self.order.on_array(G)
         measured = not training and any(h is not None for h in held)
         generator = None if measured else self._generator(matrix, training)
         if generator is not None:

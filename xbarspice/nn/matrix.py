@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from xbarspice.config import child_seed
 from xbarspice.errors import XbarspiceError, broken_rule
 from xbarspice.mapping import ArrayConfig
+from xbarspice.mapping.reads import LineOrder
 from xbarspice.nn.converters import RangeRecord, quantise
 from xbarspice.nn.folded import Folded
 from xbarspice.nn.kept import KeptMap
@@ -43,6 +44,8 @@ class ArrayMatrix:
         conductances: what stands on the arrays in `eval` whatever the weights are, S, (groups,
             lines, columns); None: what the weights and the transfer say. See
             `nn.put_conductances`.
+        orders: of the lines of its arrays by (group, row, col), where they are not as they come; of
+            a folded array with the matrix that is read first. See `nn.place_lines`.
         folded: the array that it shares with another matrix, if `config.layout` is "folded".
     """
 
@@ -54,6 +57,7 @@ class ArrayMatrix:
     draws: int = 0
     ranges: RangeRecord = field(default_factory=RangeRecord)
     conductances: Tensor | None = None
+    orders: Mapping[tuple[int, int, int], LineOrder] = field(default_factory=dict)
     folded: Folded | None = None
     _kept: KeptMap | None = field(default=None, repr=False)
 
@@ -79,7 +83,7 @@ class ArrayMatrix:
             InputError: on a folded array without the other matrix.
         """
         if self.config.layout == "tiled":
-            return Tiled()
+            return Tiled(orders=self.orders)
         if self.folded is None:
             raise broken_rule(
                 "a folded array needs both of its layers",
@@ -114,9 +118,10 @@ class ArrayMatrix:
         return torch.Generator().manual_seed(own)
 
     def affine(self, product: Product) -> tuple[Tensor, Tensor | None]:
-        """The affine map of linear arrays, kept as long as no gradient by the weights is wanted."""
+        """The affine map of linear arrays, kept as long as no gradient by what it holds is wanted."""
         sources = product.sources
-        wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in sources)
+        held = (*sources, self.conductances)
+        wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in held)
         if wanted or (product.training and self.config.variation is not None):
             self._kept = None
             return self._reduced(product)

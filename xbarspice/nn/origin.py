@@ -247,6 +247,8 @@ def circuit_hash(circuit: nn.Module) -> str:
         for matrix in getattr(module, "matrices", {}).values():
             said = f"{matrix.name} {matrix.bias_line} {matrix.seed} {matrix.transfer}"
             digest.update(f"{said} {matrix.config}".encode())
+            if matrix.orders:
+                digest.update(str(sorted(matrix.orders.items())).encode())
             if matrix.conductances is not None:
                 digest.update(matrix.conductances.double().cpu().numpy().tobytes())
     return digest.hexdigest()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,8 @@ from xbarspice import engines
 from xbarspice.array import Crossbar
 from xbarspice.engines import Engine
 from xbarspice.mapping import ArrayConfig, Tiling
-from xbarspice.mapping.reads import tiled_read
-from xbarspice.mapping.tiling import edges
+from xbarspice.mapping.reads import LineOrder, tiled_read
+from xbarspice.mapping.tiling import Region, edges
 from xbarspice.nn.pairs import Programmed
 from xbarspice.nn.tile import Tile
 from xbarspice.surrogate.torch_matrix import effective_matrix, pair_matrix
@@ -28,16 +28,24 @@ if TYPE_CHECKING:
 __all__ = ["Tiled"]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Tiled:
-    """How a matrix is programmed, solved and described on tiles of its own."""
+    """How a matrix is programmed, solved and described on tiles of its own.
+
+    Attributes:
+        orders: of the lines of the tiles by (group, row, col), where they are not as they come.
+            Pairs of bit lines stay together.
+    """
+
+    orders: Mapping[tuple[int, int, int], LineOrder] = field(default_factory=dict)
 
     def sources(self) -> tuple[Tensor | None, ...]:
         """Parameters of other layers that stand on the same arrays: none."""
         return ()
 
     def state(self) -> tuple[Any, ...]:
-        """What else of other matrices the arrays depend on: nothing."""
-        return ()
+        """What else the arrays depend on: the order of their lines."""
+        return tuple(sorted(self.orders.items()))
 
     def program(self, matrix: ArrayMatrix, placed: Programmed, *, training: bool) -> Programmed:
         """The matrix as it stands on its arrays, with errors where there are any."""
@@ -47,14 +55,18 @@ class Tiled:
         if generator is None:
             return placed
         tiling = _tiling(matrix.config)
-        changed = [matrix.config.variation.apply(s, generator) for s in tiling.stacks(placed.G)]
-        return replace(placed, G=tiling.join(changed, torch.empty_like(placed.G)))
+        G = self._on_arrays(placed.G, matrix.config)
+        changed = [matrix.config.variation.apply(s, generator) for s in tiling.stacks(G)]
+        G = tiling.join(changed, torch.empty_like(placed.G))
+        return replace(placed, G=self._by_line(G, matrix.config))
 
     def matrices(self, states: Sequence[Programmed], config: ArrayConfig) -> Sequence[Tensor]:
         """Differences of linear arrays for 1 V in each state, S, (groups, lines, pairs)."""
-        G = states[0].G if len(states) == 1 else torch.cat([state.G for state in states])
+        held = [self._on_arrays(state.G, config) for state in states]
+        G = held[0] if len(states) == 1 else torch.cat(held)
         whole = pair_matrix(G, _tiling(config), config.wires, keep=not config.recompute)
-        return whole.unflatten(0, (len(states), -1)).unbind()
+        each = whole.unflatten(0, (len(states), -1)).unbind()
+        return [self._by_line(one, config, pairs=True) for one in each]
 
     def currents(
         self, programmed: Programmed, volts: Tensor, config: ArrayConfig, engine: Engine | None
@@ -65,12 +77,21 @@ class Tiled:
             First line of the stack; column currents, A, (vectors, groups, down, across, columns);
             and their differences, (vectors, groups, down, across, pairs).
         """
-        G, tiling = programmed.G, _tiling(config)
+        G, tiling = self._on_arrays(programmed.G, config), _tiling(config)
         regions = tiling.regions(tuple(G.shape))
         for region, tiles in zip(regions, tiling.stacks(G), strict=True):
             stop = region.top + region.down * region.rows
             drive = volts[..., region.top : stop].unflatten(-1, (region.down, 1, region.rows))
+            ordered = self._in(region, tuple(G.shape), config)
+            if ordered:
+                drive = drive.expand(*drive.shape[:-2], *tiles.shape[-3:-1]).clone()
+            for tile, order in ordered:
+                drive[:, *tile] = drive[:, *tile][:, np.argsort(order.rows)]
             current = _solve(tiles, drive, config, engine)
+            if ordered:
+                current = current.clone()
+            for tile, order in ordered:
+                current[:, *tile] = current[:, *tile][:, list(order.cols)]
             yield region.top, current, current[..., 0::2] - current[..., 1::2]
 
     def bands(self, values: Tensor, config: ArrayConfig) -> list[Tensor]:
@@ -84,9 +105,8 @@ class Tiled:
 
     def tiles(self, matrix: ArrayMatrix, programmed: Programmed) -> Iterator[Tile]:
         """The arrays, group by group, by rows of tiles."""
-        config, G = matrix.config, programmed.G.cpu().numpy()
-        down = edges(G.shape[-2], config.tile_rows)
-        across = [2 * k for k in edges(G.shape[-1] // 2, config.tile_cols // 2)]
+        config, G = matrix.config, self._on_arrays(programmed.G, matrix.config).cpu().numpy()
+        down, across = _edges(tuple(G.shape), config)
         for group in range(len(G)):
             for row, lines in enumerate(pairwise(down)):
                 for col, columns in enumerate(pairwise(across)):
@@ -100,9 +120,53 @@ class Tiled:
                         columns=columns,
                         config=config,
                         crossbar=Crossbar(part, **config.wires, device=config.model),
-                        read=tiled_read(*part.shape),
+                        read=tiled_read(*part.shape).moved(self.orders.get((group, row, col))),
                         array=f"{matrix.name}[{group},{row},{col}]",
                     )
+
+    def _on_arrays(self, G: Tensor, config: ArrayConfig) -> Tensor:
+        """Devices (groups, lines, columns) where they stand on the arrays."""
+        if not self.orders:
+            return G
+        out, (down, across) = G.clone(), _edges(tuple(G.shape), config)
+        for (group, row, col), order in self.orders.items():
+            part = np.s_[group, down[row] : down[row + 1], across[col] : across[col + 1]]
+            out[part] = order.on_array(G[part])
+        return out
+
+    def _by_line(self, G: Tensor, config: ArrayConfig, *, pairs: bool = False) -> Tensor:
+        """Devices, or values of pairs, by line and column: undoes `_on_arrays`."""
+        if not self.orders:
+            return G
+        lines, columns = G.shape[-2:]
+        out = G.clone()
+        width = 2 if pairs else 1
+        down, across = _edges((lines, width * columns), config)
+        for (group, row, col), order in self.orders.items():
+            left, right = across[col] // width, across[col + 1] // width
+            cols = tuple(c // width for c in order.cols[::width])
+            part = np.s_[group, down[row] : down[row + 1], left:right]
+            out[part] = LineOrder(rows=order.rows, cols=cols).by_line(G[part])
+        return out
+
+    def _in(
+        self, region: Region, shape: tuple[int, ...], config: ArrayConfig
+    ) -> list[tuple[tuple[int, int, int], LineOrder]]:
+        """The ordered tiles of a stack: (group, down, across) in it, and the order."""
+        down, across = _edges(shape, config)
+        out = []
+        for (group, row, col), order in self.orders.items():
+            k = (down[row] - region.top) // region.rows
+            n = (across[col] - region.left) // region.cols
+            if 0 <= k < region.down and 0 <= n < region.across:
+                out.append(((group, k, n), order))
+        return out
+
+
+def _edges(shape: tuple[int, ...], config: ArrayConfig) -> tuple[list[int], list[int]]:
+    """First line and first column of every tile, and the ends, of (..., lines, columns)."""
+    pairs = edges(shape[-1] // 2, config.tile_cols // 2)
+    return edges(shape[-2], config.tile_rows), [2 * k for k in pairs]
 
 
 def _tiling(config: ArrayConfig) -> Tiling:
@@ -121,6 +185,6 @@ def _solve(tiles: Tensor, drive: Tensor, config: ArrayConfig, engine: Engine | N
         return torch.from_numpy(np.ascontiguousarray(I_out)).to(tiles.device, drive.dtype)
     if config.model.linear:
         matrix = effective_matrix(tiles, **config.wires)
-        return torch.einsum("ngakr,gabrc->ngabc", drive, matrix)
+        return torch.einsum("ngabr,gabrc->ngabc", drive, matrix)
     own = drive.expand(*drive.shape[:-2], *tiles.shape[-3:-1])
     return solve(tiles, own, device=config.model, **config.wires).I_out
