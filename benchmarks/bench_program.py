@@ -12,15 +12,16 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import xbarspice as xb
-from xbarspice import mapping, network
+from xbarspice import network
 from xbarspice.config import DataConfig
+from xbarspice.importers.perceptron import perceptron_module
 from xbarspice.studies import program as pg
 from xbarspice.studies.data import Split
 from xbarspice.studies.data import half_moons as half_moons_data
 from xbarspice.studies.drift import beside_measured
-from xbarspice.studies.inference import infer
 from xbarspice.studies.program_range import writable_range
 
 NILI = {"start": 0.9, "limit_set": 1.05, "limit_reset": 1.5, "width": 1e-6}
@@ -67,14 +68,15 @@ def half_moons() -> None:
     shown = {}
     for device, scheme in itertools.product(PULSES, ("V/2", "V/3")):
         for low, high in ranges(device, scheme):
-            mapped, blank = problem(trained, device, low, high)
-            exact = accuracy(mapped, points)
+            circuit, array, blank = problem(trained, device, low, high)
+            exact = accuracy(circuit, points)
             for name, options in WAYS:
                 run = pg.program(
-                    blank, mapped.arrays[0].G, pulses=pg.Pulses(**PULSES[device]), scheme=scheme,
+                    blank, array.crossbar.G, pulses=pg.Pulses(**PULSES[device]), scheme=scheme,
                     **options,
                 )  # fmt: skip
-                found = accuracy(mapped.with_conductances((run.G,)), points)
+                xb.nn.put_conductances(circuit, {array.name: run.G})
+                found = accuracy(circuit, points)
                 line(device, f"{1e6 * low:.0f}-{1e6 * high:.0f}", run, name, found, exact)
                 if device == "o921c_4k" and low == DEMO[0] and name == WAYS[1][0]:
                     shown[scheme] = run
@@ -98,20 +100,22 @@ def ranges(device: str, scheme: str) -> list[tuple[float, float]]:
 
 def problem(
     trained: network.Network, device: str, low: float, high: float
-) -> tuple[mapping.MappedNetwork, xb.Crossbar]:
-    """The network on its array, and the array before."""
-    mapped = mapping.map_network(
-        trained, layout="folded", tile_rows=8, tile_cols=8, G_min=low, G_max=high,
-        R_wl=1.0, R_bl=1.0, device=device,
+) -> tuple[torch.nn.Module, xb.nn.PhysicalArray, xb.Crossbar]:
+    """The network on its array, the array as wanted, and as it is before."""
+    config = xb.ArrayConfig(
+        layout="folded", tile_rows=8, tile_cols=8, G_min=low, G_max=high, R_wl=1.0, R_bl=1.0,
+        device=device,
     )  # fmt: skip
-    array = mapped.arrays[0]
-    before = START.get(device, array.device.G_range()[0])
-    return mapped, array.replace(G=np.full(array.G.shape, before))
+    circuit = xb.nn.convert(perceptron_module(trained), config).eval()
+    (array,) = xb.nn.arrays(circuit)
+    before = START.get(device, array.crossbar.device.G_range()[0])
+    return circuit, array, array.crossbar.replace(G=np.full(array.crossbar.G.shape, before))
 
 
-def accuracy(mapped: mapping.MappedNetwork, points: Split) -> float:
-    found = infer(mapped, points.x_test, "surrogate").predictions
-    return 100 * float(np.mean(found == points.y_test))
+def accuracy(circuit: torch.nn.Module, points: Split) -> float:
+    with torch.no_grad():
+        logits = circuit(torch.from_numpy(points.x_test)).numpy()
+    return 100 * float(np.mean((logits[:, 0] > 0) == points.y_test))
 
 
 def line(

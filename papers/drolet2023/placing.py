@@ -9,7 +9,7 @@ from papers.drolet2023.batched import Placement, gather
 from papers.drolet2023.chain import Chain
 from papers.drolet2023.tester import Tester
 from papers.drolet2023.writing import Work
-from xbarspice.mapping.reads import Read
+from xbarspice.mapping.reads import Read, like_lines
 from xbarspice.studies.calibrate import lines
 
 __all__ = ["alike", "compensated", "remap"]
@@ -69,7 +69,7 @@ def _best_placement(tester: Tester, k: int, work: Work, hit: npt.NDArray[np.intp
 
 def alike(chain: Chain, k: int) -> tuple[list[Index], list[Index]]:
     """Groups of word lines, and of bit lines, of array `k` that may take each other's place."""
-    return lines.alike(_reads(chain, k), chain.wanted[k].shape)
+    return like_lines(_reads(chain, k), chain.wanted[k].shape)
 
 
 def _reads(chain: Chain, k: int) -> list[Read]:

@@ -7,19 +7,20 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 from typer.testing import CliRunner
 
 import xbarspice as xb
 from xbarspice import card as cards
 from xbarspice import store
-from xbarspice.cli import steps
+from xbarspice.cli import models, steps
 from xbarspice.cli.app import app
 from xbarspice.devices import O921C4K, CubicAl2O3TiO2, SinhTiO2
 from xbarspice.errors import InputError
-from xbarspice.network import Network
 from xbarspice.report import calibration
 from xbarspice.studies import calibrate
-from xbarspice.studies.calibrate import Noise, Options, Programming, Reads, Thresholds
+from xbarspice.studies.calibrate import Noise, Options, Programming, Reads, Thresholds, assignment
 from xbarspice.studies.calibrate.model import Model
 from xbarspice.variability import BiasingSchemeEffect, from_config
 
@@ -372,17 +373,48 @@ def test_a_wrong_card_is_refused(card, old, new, words):
         steps.configuration(None, None, calibration=card)
 
 
-def test_a_mapped_network_takes_the_card_over(card, tmp_path):
-    network = Network(W=(np.ones((2, 1)),), b=(np.zeros(1),), activation="relu")
-    mapped = xb.mapping.map_network(network, layout="tiled", device="ohmic")
-    store.save_mapped(tmp_path / "m.h5", mapped)
+def deployed(folder, **options):
+    """A deployment of one array, and its inputs."""
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(3, 2)).double(), torch.rand(8, 3).double()
+    config = xb.ArrayConfig(tile_rows=8, tile_cols=8, G_min=1e-4, G_max=5e-4, **options)
+    circuit = xb.nn.convert(model, config, calibrate=x)
+    xb.save(folder / "net.h5", circuit)
+    return circuit, x
+
+
+def test_a_deployment_takes_the_card_over(card, tmp_path):
+    circuit, _ = deployed(tmp_path, device="ohmic")
     run = steps.configuration(None, None, calibration=card)
-    (array,) = steps.mapped_network(tmp_path / "m.h5", run, None).arrays
-    assert array.R_wl == run.array.R_wl
-    assert array.device == run.array.model()
-    assert np.array_equal(array.G, mapped.arrays[0].G)
-    (same,) = steps.mapped_network(tmp_path / "m.h5", steps.configuration(None, None), None).arrays
-    assert same.device.name == "ohmic"
+    opened = models.open_model(tmp_path / "net.h5", None, run, None, None, random=1)
+    (array,) = xb.nn.arrays(opened.circuit)
+    assert array.crossbar.R_wl == run.array.R_wl
+    assert array.crossbar.device == run.array.model()
+    assert np.array_equal(array.crossbar.G, xb.nn.arrays(circuit)[0].crossbar.G)
+    plain = steps.configuration(None, None)
+    (same,) = xb.nn.arrays(
+        models.open_model(tmp_path / "net.h5", None, plain, None, None, random=1).circuit
+    )
+    assert same.crossbar.device.name == "ohmic"
+
+
+def test_the_array_of_a_deployment_is_what_was_measured(tmp_path):
+    """Its wires, from currents of its one array; a model of several arrays is refused."""
+    circuit, _ = deployed(tmp_path, device="ohmic", R_wl=0.5, R_bl=0.5)
+    array = xb.nn.arrays(circuit)[0].crossbar
+    V_in = RNG.uniform(-0.2, 0.2, (9, array.rows))
+    reads = reads_of(array.replace(R_wl=4.0, R_bl=4.0), V_in)
+    store.write_tree(tmp_path / "r.h5", {"V_in": V_in, "I_out": reads.I_out}, "reads")
+    words = ["calibrate", "reads", str(tmp_path / "r.h5"), "--array", str(tmp_path / "net.h5"),
+             "--free", "R_wire", "--out", str(tmp_path / "run"), "--json"]  # fmt: skip
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 0
+    (fitted,) = json.loads(done.stdout)["parameters"]
+    assert fitted["value"] == pytest.approx(4.0, rel=1e-5)
+    two = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2)).double()
+    xb.save(tmp_path / "net.h5", xb.nn.convert(two, calibrate=torch.rand(8, 3).double()))
+    refused = CliRunner().invoke(app, words)
+    assert "must stand on one array" in str(refused.exception)
 
 
 def test_an_earlier_card_is_carried_on(card, tmp_path):
@@ -480,42 +512,96 @@ def test_the_assignment_of_lines_is_that_of_all_placements():
     rows, cols, exact = calibrate.best_lines(weight, wanted, stuck, value, *groups)
     assert exact
     assert cost(rows, cols) == pytest.approx(least, rel=1e-12)
-    from xbarspice.studies.calibrate import placement
-
-    rows, cols = placement._alternate(weight, wanted, stuck, value, *groups)
+    deep = [v[..., None] for v in (weight, wanted, stuck, value)]
+    rows, cols = assignment._alternate(*deep, *groups)
     assert cost(rows, cols) == pytest.approx(least, rel=1e-12)
     apart = [np.array([0, 1]), np.array([2])], [np.arange(4)]
     rows, cols, _ = calibrate.best_lines(weight, wanted, stuck, value, *apart)
     assert rows[2] == 2
 
 
-def test_the_command_makes_the_twin_and_serves_the_network(tmp_path):
-    """A die with a stuck device where the network is sensitive: other lines serve it better."""
-    network = {"W0": np.array([[3.0, 0.2], [-2.0, 0.1]]), "b0": np.array([0.1, 0.0]),
-               "W1": np.array([[2.0], [0.1]]), "b1": np.array([-1.0])}  # fmt: skip
-    np.savez(tmp_path / "network.npz", **network)
-    R = np.full((8, 2), 5000.0)
+@pytest.mark.parametrize("turned", [False, True])
+def test_pairs_of_lines_are_assigned_as_wholes(turned):
+    """4x3 pairs with 3 stuck devices, two of them in one pair, against all placements."""
+    rng = np.random.default_rng(6)
+    shape = (3, 4, 2) if turned else (4, 3, 2)
+    weight, wanted, value = (rng.uniform(low, 5, shape) for low in (0.1, 1, 0))
+    stuck = np.zeros(shape, bool)
+    stuck[0, 1] = stuck[2, 2, 1] = True
+
+    def cost(rows, cols):
+        s, v = stuck[np.ix_(rows, cols)], value[np.ix_(rows, cols)]
+        return float(((weight * (v - wanted)) ** 2 * s).sum())
+
+    least = min(
+        cost(list(r), list(c))
+        for r in itertools.permutations(range(shape[0]))
+        for c in itertools.permutations(range(shape[1]))
+    )
+    groups = [np.arange(shape[0])], [np.arange(shape[1])]
+    rows, cols, exact = calibrate.best_lines(weight, wanted, stuck, value, *groups)
+    assert exact
+    assert cost(rows, cols) == pytest.approx(least, rel=1e-12)
+    rows, cols = assignment._alternate(weight, wanted, stuck, value, *groups)
+    assert cost(rows, cols) == pytest.approx(least, rel=1e-12)
+
+
+@pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
+def test_the_command_makes_the_twin_and_serves_the_model(tmp_path, device):
+    """A die with a stuck device where the model is sensitive: the lines that serve it best."""
+    circuit, x = deployed(tmp_path, device=device)
+    np.savez(tmp_path / "x.npz", x=x.numpy(), y=circuit(x).argmax(1).numpy())
+    (array,) = xb.nn.arrays(circuit)
+    R = np.full(array.crossbar.G.shape, 5000.0)
     R[0, 0] = 1000.0
     (tmp_path / "die.csv").write_text("V_read = 0.2 V\nohm\n" + "\n".join(
         ";".join(map(str, row)) for row in R))  # fmt: skip
-    settings = ["mapping.layout=folded", "mapping.tile_rows=8", "mapping.tile_cols=2"]
-    arguments = [x for s in settings for x in ("--set", s)]
     done = CliRunner().invoke(
-        app, ["calibrate", "die", str(tmp_path / "die.csv"), "--network",
-              str(tmp_path / "network.npz"), "--activation", "sigmoid", "--out",
-              str(tmp_path / "run"), "--transfers", "5", "--trials", "20", "--json", *arguments],
+        app, ["calibrate", "die", str(tmp_path / "die.csv"), "--network", str(tmp_path / "net.h5"),
+              "--inputs", str(tmp_path / "x.npz"), "--out", str(tmp_path / "run"),
+              "--transfers", "3", "--trials", "10", "--json"],
         catch_exceptions=False,
     )  # fmt: skip
     assert done.exit_code == 0
     record = json.loads(done.stdout)
     assert record["stuck_low_ohm"] == [[0, 0]]
     found = record["network_on_die"]
-    assert sorted(found["rows"]) == list(range(8))
-    assert sorted(found["cols"]) == [0, 1]
-    assert found["exact"]["best lines"] >= found["exact"]["as it stands"]
+    assert found["array"] == array.name
+    assert sorted(found["rows"]) == list(range(array.crossbar.rows))
+    assert sorted(found["cols"]) == list(range(4))
+    assert found["exact_products"] == 1.0
+    assert set(found["mean"]) == set(found["exact"])
     twin = store.crossbar_from_tree(store.read_tree(tmp_path / "run/crossbar.h5", "crossbar"))
     assert twin.G[0, 0] == pytest.approx(1e-3)
+    assert twin.device.name == device
+    placed = xb.load(tmp_path / "run/placed.h5")
+    (after,) = xb.nn.arrays(placed)
+    assert after.crossbar.G[0, 0] == pytest.approx(1e-3)
+    lines = np.ix_(found["rows"], found["cols"])
+    kept = np.isclose(after.crossbar.G[lines], array.crossbar.G, rtol=1e-12)
+    assert (~kept).sum() <= 2  # the stuck device and its partner
     assert (tmp_path / "run/report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (["--array", "nothing"], "must be one array of the model"),
+        (["--trials", "3"], "judged by points with classes"),
+    ],
+)
+def test_a_die_that_cannot_serve_is_refused(tmp_path, change, words):
+    _, x = deployed(tmp_path)
+    np.savez(tmp_path / "x.npz", x=x.numpy())
+    (array,) = xb.nn.arrays(xb.load(tmp_path / "net.h5"))
+    np.savetxt(tmp_path / "die.csv", np.full(array.crossbar.G.shape, 5000.0), delimiter=";",
+               header="ohm")  # fmt: skip
+    done = CliRunner().invoke(
+        app, ["calibrate", "die", str(tmp_path / "die.csv"), "--network", str(tmp_path / "net.h5"),
+              "--inputs", str(tmp_path / "x.npz"), "--out", str(tmp_path / "run"), *change],
+    )  # fmt: skip
+    assert words in str(done.exception)
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_fit_command_leaves_a_card_that_another_command_takes(tmp_path):
@@ -534,17 +620,19 @@ def test_the_fit_command_leaves_a_card_that_another_command_takes(tmp_path):
     by_name = {p["name"]: p for p in record["parameters"]}
     assert by_name["R_wire"]["low"] < 2.0 < by_name["R_wire"]["high"]
     assert record["config"]["calibration"]["title"] == "Calibration to r.h5"
-    np.savez(tmp_path / "n.npz", W0=np.ones((2, 2)), b0=np.zeros(2))
+    x = torch.rand(5, 2)
+    program = torch.export.export(nn.Sequential(nn.Linear(2, 2)).eval(), (x,))
+    torch.export.save(program, tmp_path / "n.pt2")
+    np.savez(tmp_path / "x.npz", x=x.numpy())
     done = runner.invoke(
-        app, ["map", str(tmp_path / "n.npz"), "--activation", "relu", "--out",
-              str(tmp_path / "m.h5"), "--calibration", str(tmp_path / "run/card.toml"), "--json",
-              "--set", "mapping.layout=tiled"],
+        app, ["map", str(tmp_path / "n.pt2"), "--inputs", str(tmp_path / "x.npz"), "--out",
+              str(tmp_path / "m.h5"), "--calibration", str(tmp_path / "run/card.toml"), "--json"],
         catch_exceptions=False,
     )  # fmt: skip
     assert done.exit_code == 0
     assert json.loads(done.stdout)["calibration"].startswith("Calibration to r.h5")
-    (array,) = store.load_mapped(tmp_path / "m.h5").arrays
-    assert array.R_wl == pytest.approx(by_name["R_wire"]["value"])
+    (array,) = xb.nn.arrays(xb.load(tmp_path / "m.h5"))
+    assert array.crossbar.R_wl == pytest.approx(by_name["R_wire"]["value"])
     page = (tmp_path / "run/report.html").read_text()
     assert "R_wire" in page
     assert page.count("<figure>") == 2

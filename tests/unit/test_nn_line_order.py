@@ -34,7 +34,7 @@ def orders(circuit, seed=0, keep=()):
         if k % 3 == 2 or array.name in keep:
             continue
         rows, cols = (np.arange(n) for n in array.crossbar.G.shape)
-        words, bits = xb.nn.like_lines(array)
+        words, bits = array.like_lines
         for group in words:
             rows[group] = rng.permutation(group)
         if array.tiles[0].config.layout == "tiled":

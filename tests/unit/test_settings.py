@@ -216,8 +216,9 @@ CALLS: list[tuple[str, ...]] = [
     ("calibrate", "noise", "t.csv"),
     ("calibrate", "arrays", "d.h5", *FILE, "--measured", "0[0,0,0]=e.csv"),
     ("calibrate", "die", "d.csv"),
-    ("calibrate", "die", "d.csv", "--network", "n.npz"),
-    ("calibrate", "die", "d.csv", "--network", "d.h5", *FILE),
+    ("calibrate", "die", "d.csv", "--network", "n.npz", "--config", "folded.toml"),
+    ("calibrate", "die", "d.csv", "--network", "n.npz", *FILE, "--config", "folded.toml"),
+    ("calibrate", "die", "e.csv", "--network", "d.h5", *FILE, "--array", "0[0,0,0]"),
 ]  # fmt: skip
 WRITABLE = {"array.device": '"o921c"', "array.parameters": "{A_p = 0.2}"}
 """Other values for the calls whose device has a state."""

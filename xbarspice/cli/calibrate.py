@@ -375,9 +375,10 @@ def _array(
     if store.kind_of(path) == "crossbar":
         return steps.with_stated_array(store.load_crossbar(path), run)
     if models.is_deployment(path):
-        physical = [array.crossbar for array in arrays(models.deployed_circuit(path, run))]
+        circuit = models.deployed_circuit(path, run)
     else:
-        physical = list(steps.mapped_network(path, run, None).arrays)
+        circuit = models.open_model(path, None, run, None, None, random=1).circuit
+    physical = [array.crossbar for array in arrays(circuit)]
     if len(physical) != 1:
         raise broken_rule(
             "what was measured must stand on one array",

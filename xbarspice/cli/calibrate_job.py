@@ -11,7 +11,6 @@ import typer
 if TYPE_CHECKING:
     from xbarspice.card import CalibrationCard
     from xbarspice.config import RunConfig
-    from xbarspice.mapping import MappedNetwork
 
 __all__ = ["Job", "Title"]
 
@@ -29,7 +28,7 @@ class Job:
         earlier: the card given.
         title, date, json: options of the command.
         mapped: what was measured, if a file holds it.
-        solved: the network that was put on a die.
+        said: configuration of the model that was put on a die, in place of `run`'s.
     """
 
     data: Path
@@ -41,7 +40,7 @@ class Job:
     date: str | None
     json: bool
     mapped: Path | None = None
-    solved: MappedNetwork | None = None
+    said: dict[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -81,7 +80,7 @@ class Job:
             (folder / "card.toml").write_text(card.to_toml(), encoding="utf-8")
             run = RunConfig.from_mapping(card.overlay(run.model_dump(mode="json")))
             reads = (*reads, "array", *(("variability",) if card.variability else ()))
-        values = steps.solved(run, reads, self.solved)
+        values = steps.solved(run, reads) if self.said is None else self.said
         (folder / "run.toml").write_text(steps.run_toml(values), encoding="utf-8")
         record = {
             "xbarspice": xbarspice.__version__, "title": self.name, "data": [self.data.name],

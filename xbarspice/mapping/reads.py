@@ -6,6 +6,7 @@ two lines that are driven with +V and -V.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ __all__ = [
     "Read",
     "differences",
     "first_folded_read",
+    "like_lines",
     "second_folded_read",
     "tiled_read",
 ]
@@ -129,6 +131,24 @@ class Read:
 def differences(currents: Any) -> Any:
     """The difference of two currents, or the one current, A, (..., sums) of (..., sums, 1 or 2)."""
     return currents[..., 0] - currents[..., 1] if currents.shape[-1] == 2 else currents[..., 0]
+
+
+def like_lines(reads: Sequence[Read], shape: tuple[int, ...]) -> tuple[list[Index], list[Index]]:
+    """Groups of word lines, and of bit lines, that may take each other's place.
+
+    A line that is sensed in a reading pass may not change with one that is not.
+
+    Args:
+        reads: all reading passes of the array.
+        shape: rows and columns of the array.
+    """
+    out = []
+    for size, reverse in zip(shape, (True, False), strict=True):
+        sensed = [np.isin(np.arange(size), r.lines_out) for r in reads if r.reverse == reverse]
+        kinds = np.array(sensed, dtype=bool).reshape(-1, size)
+        _, kind = np.unique(kinds, axis=1, return_inverse=True)
+        out.append([np.flatnonzero(kind.ravel() == k) for k in range(int(kind.max()) + 1)])
+    return out[0], out[1]
 
 
 def tiled_read(rows: int, cols: int) -> Read:

@@ -4,7 +4,6 @@ from xbarspice.mapping import ArrayConfig
 from xbarspice.nn.arrays import (
     PhysicalArray,
     arrays,
-    like_lines,
     place_lines,
     put_conductances,
     tiles,
@@ -76,7 +75,6 @@ __all__ = [
     "effective_matrix",
     "exact_products",
     "layer_types",
-    "like_lines",
     "place_lines",
     "program",
     "program_each",

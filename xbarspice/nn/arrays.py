@@ -13,12 +13,12 @@ from torch import nn
 
 from xbarspice.array import Crossbar
 from xbarspice.errors import broken_rule
-from xbarspice.mapping.reads import LineOrder
+from xbarspice.mapping.reads import LineOrder, like_lines
 from xbarspice.nn.layers import crossbar_layers
 from xbarspice.nn.tile import Tile
 from xbarspice.values import array_of
 
-__all__ = ["PhysicalArray", "arrays", "like_lines", "place_lines", "put_conductances", "tiles"]
+__all__ = ["PhysicalArray", "arrays", "place_lines", "put_conductances", "tiles"]
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -42,6 +42,11 @@ class PhysicalArray:
     def V_read(self) -> float:
         """Largest voltage of its inputs within their range, V."""
         return max(tile.config.V_read for tile in self.tiles)
+
+    @property
+    def like_lines(self) -> tuple[list[Index], list[Index]]:
+        """Groups of word lines, and of bit lines, that may take each other's place."""
+        return like_lines([tile.read for tile in self.tiles], self.crossbar.G.shape)
 
 
 def tiles(circuit: nn.Module) -> list[Tile]:
@@ -101,21 +106,6 @@ def put_conductances(circuit: nn.Module, G: Mapping[str, npt.ArrayLike] | None) 
         matrices[name].conductances = torch.from_numpy(value)
 
 
-def like_lines(array: PhysicalArray) -> tuple[list[Index], list[Index]]:
-    """Groups of word lines, and of bit lines, that do the same in every read of an array."""
-    rows, cols = array.crossbar.G.shape
-    roles = [np.zeros((count, 2 * len(array.tiles)), bool) for count in (rows, cols)]
-    for k, tile in enumerate(array.tiles):
-        into, out = roles[::-1] if tile.read.reverse else roles
-        into[tile.read.lines_in, 2 * k] = True
-        out[tile.read.lines_out, 2 * k + 1] = True
-    word, bit = (
-        [np.flatnonzero((role == kind).all(axis=1)) for kind in np.unique(role, axis=0)[::-1]]
-        for role in roles
-    )
-    return word, bit
-
-
 def place_lines(
     circuit: nn.Module, lines: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]] | None
 ) -> None:
@@ -157,7 +147,7 @@ def place_lines(
 def _order(array: PhysicalArray, rows: npt.ArrayLike, cols: npt.ArrayLike) -> LineOrder:
     """The checked order of an array's lines."""
     out = []
-    for side, order, groups in zip(("rows", "cols"), (rows, cols), like_lines(array), strict=True):
+    for side, order, groups in zip(("rows", "cols"), (rows, cols), array.like_lines, strict=True):
         wanted = np.asarray(order)
         count = sum(len(group) for group in groups)
         if wanted.shape != (count,) or wanted.dtype.kind not in "iu":

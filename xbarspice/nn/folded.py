@@ -79,9 +79,7 @@ class Folded:
         return other.parameter(KEY), other.parameter("bias")
 
     def state(self) -> tuple[Any, ...]:
-        """What else of the other matrix the array depends on: its configuration and devices,
-        and the order of the lines.
-        """
+        """What else the array depends on: the other matrix, and the order of the lines."""
         other = self.layers[1 - self.number].matrices[KEY]
         return other.config, id(other.conductances), self.order
 

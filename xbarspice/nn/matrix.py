@@ -118,7 +118,7 @@ class ArrayMatrix:
         return torch.Generator().manual_seed(own)
 
     def affine(self, product: Product) -> tuple[Tensor, Tensor | None]:
-        """The affine map of linear arrays, kept as long as no gradient by what it holds is wanted."""
+        """The affine map of linear arrays, kept while no gradient by what it holds is wanted."""
         sources = product.sources
         held = (*sources, self.conductances)
         wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in held)

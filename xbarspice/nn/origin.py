@@ -116,9 +116,9 @@ def _as_float64(value: Any) -> Any:
 
 
 def outputs_of(
-    model: nn.Module, inputs: tuple[Any, ...], *, proven: bool = True
+    model: nn.Module, inputs: tuple[Any, ...], *, proven: bool = True, gradients: bool = False
 ) -> tuple[Tensor, ...]:
-    """All tensors that a model returns in evaluation, without gradients or fused evaluation.
+    """All tensors that a model returns in evaluation, without fused evaluation.
 
     A graph that was exported for a fixed number of points is fed in groups of it, the last one
     padded and its outputs cut; see `importers.model.run_in_groups`.
@@ -127,6 +127,7 @@ def outputs_of(
         model: any module.
         inputs: its arguments.
         proven: whether it is known that such a graph does not mix its points.
+        gradients: whether they are recorded.
 
     Raises:
         InputError: it returns no floating-point tensor, or something that is not looked into.
@@ -136,13 +137,13 @@ def outputs_of(
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.no_grad():
+        with torch.set_grad_enabled(gradients):
             value = _call(model, inputs, proven)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
         for module, training in modes.items():
             module.training = training
-    out = tuple(flatten(value))
+    out = tuple(t if gradients else t.detach() for t in flatten(value))
     if not any(t.is_floating_point() for t in out):
         raise broken_rule(
             "a model must return floating-point tensors to compare",
@@ -224,7 +225,7 @@ def flatten(value: Any) -> list[Tensor]:
         InputError: an object that is not looked into.
     """
     if isinstance(value, Tensor):
-        return [value.detach()]
+        return [value]
     if dataclasses.is_dataclass(value):
         value = [getattr(value, f.name) for f in dataclasses.fields(value)]
     if isinstance(value, Mapping):

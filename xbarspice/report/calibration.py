@@ -175,14 +175,17 @@ def _network(record: dict[str, Any]) -> list[Section]:
     found = record.get("network_on_die")
     if not found:
         return []
-    rows = [("software", f"{100 * found['software']:.1f} %", "-")]
-    rows += [
-        (name, f"{100 * found['exact'][name]:.1f} %", f"{100 * found['mean'][name]:.1f} %")
-        for name in found["exact"]
+    rows = [
+        ("exact products", f"{100 * found['exact_products']:.1f} %", "-"),
+        ("as the weights ask for", f"{100 * found['wanted']:.1f} %", "-"),
+        ("with the measured conductances", f"{100 * found['as_measured']:.1f} %", "-"),
     ]
-    rows.append(("with the measured conductances", f"{100 * found['as_measured']:.1f} %", "-"))
+    for name, exact in found["exact"].items():
+        mean = found["mean"].get(name)
+        tuned = "-" if mean is None else f"{100 * mean:.1f} %"
+        rows.append((name, f"{100 * exact:.1f} %", tuned))
     lines = (
-        f"Best lines, by {found['method']}: word line of each network row "
+        f"Best lines of {found['array']}, by {found['method']}: word line of each row "
         f"{list(found['rows'])}; bit line of each column {list(found['cols'])}. 'Partners': the "
         "other device of a pair with a stuck one is tuned to keep the difference. Lines were "
         "chosen by other points than those of the table."
@@ -191,7 +194,7 @@ def _network(record: dict[str, Any]) -> list[Section]:
         caption="Accuracy on the test points, every point through the surrogate",
         head=("", "healthy devices on target", "mean over drawn tuning errors"), rows=rows,
     )  # fmt: skip
-    return [Section(title="The network on this die", items=[table, Text(text=lines)])]
+    return [Section(title="The model on this die", items=[table, Text(text=lines)])]
 
 
 def die_map(G: Array, stuck: Any) -> Figure:

@@ -1,5 +1,6 @@
 """Calibration: fit the models to measured data, and say how well they are known."""
 
+from xbarspice.studies.calibrate.assignment import best_lines
 from xbarspice.studies.calibrate.cards import (
     card_of,
     card_of_spread,
@@ -9,7 +10,6 @@ from xbarspice.studies.calibrate.cards import (
 from xbarspice.studies.calibrate.die import Die, Thresholds, read_die
 from xbarspice.studies.calibrate.fit import Fit, Noise, Options, fit_reads
 from xbarspice.studies.calibrate.noise import fit_noise, fit_read_noise
-from xbarspice.studies.calibrate.placement import Served, best_lines, serve
 from xbarspice.studies.calibrate.pulses import fit_pulses
 from xbarspice.studies.calibrate.readers import (
     read_programming,
@@ -30,7 +30,6 @@ __all__ = [
     "PulseTrains",
     "Reads",
     "Repeats",
-    "Served",
     "Spread",
     "Thresholds",
     "best_lines",
@@ -49,6 +48,5 @@ __all__ = [
     "read_sweeps",
     "record_of",
     "record_of_spread",
-    "serve",
     "sweeps",
 ]

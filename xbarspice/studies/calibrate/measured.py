@@ -20,10 +20,20 @@ from xbarspice.config import child_rng
 from xbarspice.errors import broken_rule
 from xbarspice.nn import PhysicalArray, arrays, copy_circuit, put_conductances
 from xbarspice.studies.calibrate.die import Die, Thresholds, read_die
+from xbarspice.studies.calibrate.lines import compensated
 from xbarspice.studies.program_circuit import compare
 from xbarspice.variability import Compose, StuckDevices, Variation
 
-__all__ = ["CASES", "MeasuredArray", "judge", "measured_arrays", "with_partners"]
+__all__ = [
+    "CASES",
+    "MeasuredArray",
+    "drawn_errors",
+    "judge",
+    "measured_arrays",
+    "on_devices",
+    "with_partners",
+    "without_stuck",
+]
 
 Array = npt.NDArray[np.float64]
 
@@ -102,20 +112,11 @@ def measured_arrays(
 
 def with_partners(measured: MeasuredArray) -> Array:
     """Targets with the partners of stuck devices moved so that pairs keep their differences, S."""
-    target = measured.array.crossbar.G
-    stuck = measured.stuck
-    G = np.where(stuck, measured.die.G, target)
-    for tile in measured.array.tiles:
-        wanted, held, fixed = (tile.read.take(v) for v in (target, G, stuck))
-        pairs = held.copy()
-        difference = wanted[..., 0::2] - wanted[..., 1::2]
-        for mine, other, sign in ((0, 1, -1.0), (1, 0, 1.0)):
-            new = held[..., mine::2] + sign * difference
-            new = np.clip(new, tile.config.G_min, tile.config.G_max)
-            free = fixed[..., mine::2] & ~fixed[..., other::2]
-            pairs[..., other::2] = np.where(free, new, pairs[..., other::2])
-        G = tile.read.put(pairs, G.copy())
-    return G
+    array, stuck = measured.array, measured.stuck
+    config, reads = array.tiles[0].config, [tile.read for tile in array.tiles]
+    limits = (config.G_min, config.G_max)
+    target = compensated(reads, array.crossbar.G, stuck, measured.die.G, limits)
+    return np.where(stuck, measured.die.G, target)
 
 
 def judge(
@@ -163,7 +164,7 @@ def judge(
     for name in CASES[1:] if transfers else ():
         seen = []
         for k in range(transfers):
-            drawn = _drawn(measured, G[name], _without_stuck(errors), seed, k)
+            drawn = drawn_errors(measured, G[name], without_stuck(errors), seed, k)
             seen.append(_compared(circuit, drawn, arguments, labels, engine))
             progress(done := done + 1, total)
         right = [s["accuracy"]["reached"] for s in seen]
@@ -189,12 +190,13 @@ def on_devices(circuit: nn.Module, G: Mapping[str, Array]) -> Any:
     return out
 
 
-def _without_stuck(errors: Variation) -> Compose:
+def without_stuck(errors: Variation) -> Compose:
+    """Errors of devices that can be tuned."""
     parts = errors.parts if isinstance(errors, Compose) else (errors,)
     return Compose([part for part in parts if not isinstance(part, StuckDevices)])
 
 
-def _drawn(
+def drawn_errors(
     measured: Sequence[MeasuredArray], G: Mapping[str, Array], errors: Compose, seed: int, k: int
 ) -> dict[str, Array]:
     """Conductances with one draw of the errors on all devices that are not stuck."""

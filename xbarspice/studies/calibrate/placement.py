@@ -1,245 +1,339 @@
-"""A trained model on a measured die: its accuracy, and the lines that serve it best.
+"""A trained model with one array on a measured die: its accuracy, and the lines that serve it best.
 
-Rows and columns of its array may stand on any physical lines whose ends are alike in every
-reading pass. What a placement costs is, to second order, the sum over the stuck devices of
-``(sensitivity (G_stuck - G_wanted))^2``. For given rows this is a linear assignment of the columns
-(Kuhn 1955, doi:10.1002/nav.3800020109), solved exactly; all arrangements of the side with fewer are
-gone through where they are at most `EXACT`, which makes the minimum exact. Random placements are
-judged beside it by the computed answers for tuning points, through wires and devices. One half of
-these points picks the best random placement; the other half, which nothing was picked by, decides
-between it, the assigned lines and the lines as they stand. Test points play no part.
+Rows and columns of the array may stand on any physical lines that do the same in every read. What a
+placement costs is, to second order, the sum over the stuck devices of ``(sensitivity (G_stuck -
+G_wanted))^2``, which `assignment.best_lines` makes least. Random placements are judged beside it by
+the answers of the model for tuning points. One half of these points picks the best random
+placement; the other half, which nothing was picked by, decides between it, the assigned lines and
+the lines as they come. Test points play no part.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.optimize import linear_sum_assignment
-from torch import nn
+from torch import Tensor, nn
 
 from xbarspice.config import child_rng
 from xbarspice.errors import broken_rule
-from xbarspice.nn import arrays, copy_circuit, exact_products, put_conductances, through
-from xbarspice.nn.origin import arguments_of, decisions_of, outputs_of
-from xbarspice.studies.calibrate.die import Die, Thresholds
-from xbarspice.studies.calibrate.lines import LinesMoved, alike, compensated, moved
+from xbarspice.nn import (
+    arrays,
+    copy_circuit,
+    crossbar_layers,
+    exact_products,
+    place_lines,
+    program,
+    put_conductances,
+)
+from xbarspice.nn.origin import decisions_of, outputs_of
+from xbarspice.studies.calibrate.assignment import best_lines, shuffled_lines
+from xbarspice.studies.calibrate.measured import (
+    MeasuredArray,
+    drawn_errors,
+    with_partners,
+    without_stuck,
+)
 from xbarspice.values import labels_of
-from xbarspice.variability import Compose, StuckDevices, Variation
+from xbarspice.variability import Variation
 
-__all__ = ["Served", "best_lines", "serve"]
+__all__ = ["CASES", "Points", "Served", "serve"]
 
 Array = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.intp]
 Lines = tuple[Index, Index]
-"""Physical word line of each row of the model's array, and bit line of each column."""
 
-EXACT = 50_000
-"""Arrangements of one side that are gone through."""
+CASES = ("as it stands", "best lines", "best lines and partners")
+MOST = 64
+"""Tuning points by which the sensitivity of the devices is found."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Points:
+    """Inputs of a model and their classes.
+
+    Attributes:
+        arguments: of the model.
+        y: classes, (points,).
+    """
+
+    arguments: tuple[Any, ...]
+    y: Index
 
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """How a model fares on a die.
+    """How a model fares with one of its arrays on a die.
 
     Attributes:
-        software: accuracy of the model with exact products on the test points.
-        as_measured: accuracy with every conductance as it was measured (a die that holds it).
-        exact: accuracies of the die if healthy devices meet their targets: "as it stands",
-            "best lines", "best lines and partners".
-        mean: their means over drawn tuning errors.
-        rows, cols: `rows[i]` is the physical word line of the array's row i; likewise `cols`.
-        method: how the lines were found.
+        array: its name.
+        exact_products: accuracy on the test points with exact products instead of arrays.
+        wanted: with arrays that hold what the weights ask for.
+        as_measured: with every conductance of the die as it was measured.
+        exact: by `CASES`, if healthy devices meet their targets.
+        mean: their means over drawn tuning errors; empty without draws.
+        rows, cols: best lines, as `nn.place_lines` takes them.
+        method: how these were chosen.
+        circuit: the model on them, with stuck devices as measured and all others on target,
+            partners of stuck ones tuned.
     """
 
-    software: float
+    array: str
+    exact_products: float
+    wanted: float
     as_measured: float
     exact: dict[str, float]
     mean: dict[str, float]
     rows: tuple[int, ...]
     cols: tuple[int, ...]
     method: str
+    circuit: Any = field(repr=False)
 
 
 def serve(
     circuit: nn.Module,
-    die: Die,
-    thresholds: Thresholds,
-    tuning: tuple[npt.ArrayLike, npt.ArrayLike],
-    test: tuple[npt.ArrayLike, npt.ArrayLike],
+    measured: MeasuredArray,
+    tuning: Points,
+    test: Points,
     *,
     errors: Variation,
     transfers: int = 100,
     trials: int = 200,
     seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Served:
     """Find the lines on which a model fares best, and how it fares with and without.
 
     Args:
-        circuit: a classifier from `nn.convert` on one array of the die's size; it is left as it is.
-        die: the measured die.
-        thresholds: what counts as stuck.
-        tuning: points and classes by which placements are chosen, 2 or more.
-        test: points and classes by which they are judged; no tuning points.
-        errors: tuning errors of healthy devices; their stuck devices are replaced by the die's.
+        circuit: a converted model that classifies.
+        measured: one of its arrays, and the die.
+        tuning: points by which placements are chosen, 2 or more.
+        test: points by which they are judged; no tuning points.
+        errors: tuning errors of healthy devices; stuck ones are those of the die.
         transfers: draws of these errors.
         trials: random placements beside the assigned one.
         seed: of trials and draws.
+        progress: called with (forward passes done, in all).
 
     Raises:
-        InputError: the model does not stand on one array of that size, or does not classify.
+        InputError: the model does not classify, or there are too few points.
     """
-    model, judge, tuner = (
-        _OnDie(circuit, die),
-        _Points.of(circuit, test),
-        _Points.of(circuit, tuning),
-    )
-    stuck = die.stuck(thresholds) != 0
-    best, method = _choose(model, tuner, stuck, trials, seed)
-    plain = model.plain
-    parts = errors.parts if isinstance(errors, Compose) else (errors,)
-    drawn = Compose([p for p in parts if not isinstance(p, StuckDevices)])
+    bench = _Bench.of(circuit, measured)
+    for name, points in (("tuning", tuning), ("test", test)):
+        labels_of(f"{name}.y", points.y, len(points.y))
+        bench.scores(points)
+    total, counted = trials + 3 + len(CASES) * (1 + transfers), itertools.count(1)
+
+    def step() -> None:
+        progress(next(counted), total)
+
+    lines, method = _choose(bench, tuning, trials, seed, step)
     exact, mean = {}, {}
-    cases = (
-        ("as it stands", plain, False),
-        ("best lines", best, False),
-        ("best lines and partners", best, True),
-    )
-    for name, lines, partners in cases:
-        wanted = model.targets(lines, stuck, partners)
-        exact[name] = judge.accuracy(
-            model.answers(judge, [model.held(wanted, lines, stuck)], lines)
-        )
-        rng = child_rng(seed, "die: tuning errors")  # the same for all cases
-        programmed = drawn.apply(np.repeat(moved(wanted, lines)[None], transfers, axis=0), rng)
-        held = [np.where(stuck, die.G, G)[np.ix_(*lines)] for G in programmed]
-        mean[name] = judge.accuracy(model.answers(judge, held, lines))
     with exact_products():
-        software = judge.accuracy([outputs_of(model.circuit, judge.arguments)])
+        software = bench.accuracy(test)
+    wanted = bench.accuracy(test)
+    bench.put(bench.plain, measured.die.G)
+    as_measured = bench.accuracy(test)
+    step()
+    terms = without_stuck(errors)
+    for name, order in zip(CASES, (bench.plain, lines, lines), strict=True):
+        placed = bench.placed(order)
+        target = with_partners(placed) if name == CASES[2] else _on_target(placed)
+        bench.put(order, target)
+        exact[name] = bench.accuracy(test)
+        step()
+        seen = []
+        for k in range(transfers):
+            bench.put(
+                order, drawn_errors([placed], {bench.name: target}, terms, seed, k)[bench.name]
+            )
+            seen.append(bench.accuracy(test))
+            step()
+        if seen:
+            mean[name] = float(np.mean(seen))
+    bench.put(lines, with_partners(bench.placed(lines)))
     return Served(
-        software=software,
-        as_measured=judge.accuracy(model.answers(judge, [die.G], plain)),
-        exact=exact,
-        mean=mean,
-        rows=tuple(best[0].tolist()),
-        cols=tuple(best[1].tolist()),
-        method=method,
-    )
+        array=bench.name, exact_products=software, wanted=wanted, as_measured=as_measured,
+        exact=exact, mean=mean, rows=tuple(lines[0].tolist()), cols=tuple(lines[1].tolist()),
+        method=method, circuit=bench.circuit,
+    )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Points:
-    """Arguments of the model with their classes."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Bench:
+    """A copy of a model whose one array takes devices and lines.
 
-    arguments: tuple[Any, ...]
-    y: Index
+    Attributes:
+        circuit: the copy.
+        measured: the array with its lines as they come, and the die.
+        held: devices that were put on the other arrays, S.
+    """
+
+    circuit: Any
+    measured: MeasuredArray
+    held: dict[str, Array]
 
     @classmethod
-    def of(cls, circuit: nn.Module, points: tuple[npt.ArrayLike, npt.ArrayLike]) -> _Points:
-        arguments = arguments_of(circuit, np.asarray(points[0]))
-        return cls(arguments=arguments, y=labels_of("classes", points[1], len(arguments[0])))
+    def of(cls, circuit: nn.Module, measured: MeasuredArray) -> _Bench:
+        name, copied = measured.array.name, copy_circuit(circuit)
+        layers = crossbar_layers(copied).values()
+        put = any(m.conductances is not None for k in layers for m in k.matrices.values())
+        others = {a.name: a.crossbar.G for a in arrays(copied) if put and a.name != name}
+        program(copied, None)
+        out = cls(circuit=copied, measured=measured, held=others)
+        return replace(out, measured=out.placed(out.plain))
 
-    def accuracy(self, answers: Sequence[tuple[torch.Tensor, ...]]) -> float:
-        """Share of right decisions, mean over several answers of the model."""
-        return float(np.mean([decisions_of(a, self.y) == self.y for a in answers]))
+    @property
+    def name(self) -> str:
+        """Of the array."""
+        return self.measured.array.name
 
-    def margins(self, answers: Sequence[tuple[torch.Tensor, ...]]) -> Array:
-        """How far each point is on the right side, in logits, (answers, points)."""
-        z = np.stack([a[0].double().numpy().reshape(len(self.y), -1) for a in answers])
-        if z.shape[-1] == 1:
-            return np.asarray(z[..., 0] * (2 * self.y - 1), np.float64)
-        own = np.take_along_axis(z, self.y[None, :, None], axis=-1)
-        others = np.where(np.arange(z.shape[-1]) == self.y[:, None], -np.inf, z)
-        return np.asarray(own[..., 0] - others.max(axis=-1), np.float64)
+    @property
+    def plain(self) -> Lines:
+        """Lines as they come."""
+        rows, cols = self.measured.array.crossbar.G.shape
+        return np.arange(rows), np.arange(cols)
 
+    @property
+    def width(self) -> int:
+        """Neighbouring bit lines that move together."""
+        return 2 if self.measured.array.tiles[0].config.layout == "tiled" else 1
 
-class _OnDie:
-    """A model whose one array is the die."""
+    @property
+    def sides(self) -> tuple[list[Index], list[Index]]:
+        """Groups of word lines, and of bit lines or pairs of them, that may change places."""
+        words, bits = self.measured.array.like_lines
+        return words, [group[:: self.width] // self.width for group in bits]
 
-    def __init__(self, circuit: nn.Module, die: Die) -> None:
-        self.circuit = copy_circuit(circuit).eval()
+    def placed(self, lines: Lines) -> MeasuredArray:
+        """The array as the weights ask for it, on these lines, and the die."""
         put_conductances(self.circuit, None)
-        physical = arrays(self.circuit)
-        shapes = [a.crossbar.G.shape for a in physical]
-        if shapes != [die.G.shape]:
+        place_lines(self.circuit, {self.name: lines})
+        put_conductances(self.circuit, self.held)
+        array = next(a for a in arrays(self.circuit) if a.name == self.name)
+        return replace(self.measured, array=array)
+
+    def put(self, lines: Lines, G: Array) -> None:
+        """Devices of the die, S, (rows, cols), on these lines."""
+        place_lines(self.circuit, {self.name: lines})
+        put_conductances(self.circuit, {self.name: G})
+
+    def accuracy(self, points: Points) -> float:
+        """Share of the points that are classified right."""
+        decided = decisions_of(outputs_of(self.circuit, points.arguments), points.y)
+        return float(np.mean(decided == points.y))
+
+    def scores(self, points: Points, *, gradients: bool = False) -> Tensor:
+        """How far each point is on the right side, (points,), in units of the outputs.
+
+        Raises:
+            InputError: the model gives no classes.
+        """
+        outputs = outputs_of(self.circuit, points.arguments, gradients=gradients)
+        if decisions_of(outputs, points.y) is None:
             raise broken_rule(
-                f"the model must stand on one array of the die's size {die.G.shape}",
-                shapes[:10],
-                "Set mapping.tile_rows, mapping.tile_cols and mapping.layout.",
+                "a model on a die is judged by the classes of its points",
+                f"outputs of shape {tuple(outputs[0].shape)}",
+                "Give a model that classifies, and the class of every point as y.",
             )
-        (self.array,) = physical
-        self.die, self.wanted = die, self.array.crossbar.G
-        self.reads = [tile.read for tile in self.array.tiles]
-        self.config = self.array.tiles[0].config
-        rows, cols = self.wanted.shape
-        self.plain: Lines = (np.arange(rows), np.arange(cols))
+        z = next(t for t in outputs if t.is_floating_point())
+        y = torch.as_tensor(points.y, device=z.device).long()
+        if z.ndim == 1 or z.shape[1] == 1:
+            return z.reshape(-1) * (2 * y - 1)
+        own = z.gather(1, y[:, None])[:, 0]
+        others = z.scatter(1, y[:, None], -math.inf)
+        return own - others.max(dim=1).values
 
-    def targets(self, lines: Lines, stuck: Bools, partners: bool) -> Array:
-        """Wanted conductances, S, at the model's own lines; partners make up for stuck devices."""
-        if not partners:
-            return self.wanted
-        here = np.ix_(*lines)
-        limits = (self.config.G_min, self.config.G_max)
-        return compensated(self.reads, self.wanted, stuck[here], self.die.G[here], limits)
 
-    def held(self, wanted: Array, lines: Lines, stuck: Bools) -> Array:
-        """Conductances, S, at the model's own lines: as wanted but for the die's stuck devices."""
-        here = np.ix_(*lines)
-        return np.where(stuck[here], self.die.G[here], wanted)
+def _on_target(measured: MeasuredArray) -> Array:
+    """Stuck devices as measured, all others as wanted, S."""
+    return np.where(measured.stuck, measured.die.G, measured.array.crossbar.G)
 
-    def answers(
-        self, points: _Points, G: Sequence[Array], lines: Lines
-    ) -> list[tuple[torch.Tensor, ...]]:
-        """Outputs through the circuit for each of several conductances at the model's own lines."""
-        out = []
-        with through(LinesMoved(*lines)):
-            for values in G:
-                put_conductances(self.circuit, {self.array.name: values})
-                out.append(outputs_of(self.circuit, points.arguments))
-        put_conductances(self.circuit, None)
-        return out
 
-    def sensitivity(self, points: _Points) -> Array:
-        """Mean change of the squashed margins per siemens, by differences of 5 % of the range."""
-        step = 0.05 * (self.config.G_max - self.config.G_min)
-        rest = points.margins(self.answers(points, [self.wanted], self.plain))
-        width = max(float(np.median(np.abs(rest))) / 2, 1e-12)
-        change = np.empty(self.wanted.size)
-        for k in range(self.wanted.size):
-            G = self.wanted.copy()
-            G.flat[k] += step
-            new = points.margins(self.answers(points, [G], self.plain))
-            change[k] = np.abs(np.tanh(new / width) - np.tanh(rest / width)).mean() / step
-        return change.reshape(self.wanted.shape)
+def _width(scores: Tensor) -> float:
+    """How far a point is on its side, as a rule."""
+    return max(float(scores.detach().abs().median()), 1e-12)
+
+
+def _sensitivity(bench: _Bench, points: Points) -> Array:
+    """Mean change of the squashed scores by a device, 1/S, (rows, cols), where it is wanted."""
+    measured = bench.placed(bench.plain)
+    bench.put(bench.plain, measured.array.crossbar.G)
+    few = Points(arguments=tuple(a[:MOST] for a in points.arguments), y=points.y[:MOST])
+    layers = crossbar_layers(bench.circuit).values()
+    matrices = {m.name: m for layer in layers for m in layer.matrices.values()}
+    held = {}
+    for tile in measured.array.tiles:
+        conductances = matrices[tile.matrix].conductances
+        if conductances is None:
+            raise AssertionError("they have just been put")
+        held[tile.matrix] = conductances.requires_grad_()
+    scores = bench.scores(few, gradients=True)
+    scores = torch.tanh(scores / _width(scores))
+    out = np.zeros(measured.array.crossbar.G.shape)
+    total = {name: torch.zeros_like(leaf) for name, leaf in held.items()}
+    for score in scores:
+        slopes = torch.autograd.grad(
+            score, list(held.values()), retain_graph=True, allow_unused=True
+        )
+        for name, slope in zip(held, slopes, strict=True):
+            if slope is not None:
+                total[name] += slope.abs() / len(scores)
+    for tile in measured.array.tiles:
+        part = total[tile.matrix][tile.group, slice(*tile.lines), slice(*tile.columns)]
+        out = tile.read.put(part.numpy(), out)
+    for matrix in matrices.values():
+        if matrix.conductances is not None:
+            matrix.conductances = matrix.conductances.detach()
+    return out
 
 
 def _choose(
-    model: _OnDie, points: _Points, stuck: Bools, trials: int, seed: int
+    bench: _Bench, tuning: Points, trials: int, seed: int, step: Callable[[], None]
 ) -> tuple[Lines, str]:
     """The best of the assigned, the random and the plain placement, by the tuning points."""
-    if not stuck.any():
-        return model.plain, "no stuck device: lines kept"
-    sides = alike(model.reads, model.wanted.shape)
-    weight = model.sensitivity(points)
-    *assigned, exact = best_lines(weight, model.wanted, stuck, model.die.G, *sides)
+    measured, plain = bench.measured, bench.plain
+    if not measured.stuck.any():
+        return plain, "no stuck device: lines kept"
+    if len(tuning.y) < 2:
+        raise broken_rule(
+            "lines are chosen by at least 2 tuning points", len(tuning.y), "Give more points."
+        )
+    fixed = measured.die.stuck(measured.limits) != 0
+    wanted, weight = measured.array.crossbar.G, _sensitivity(bench, tuning)
+    shape = (len(wanted), -1, bench.width)
+    weight, wanted, fixed, value = (
+        v.reshape(shape) for v in (weight, wanted, fixed, measured.die.G)
+    )
+    *assigned, exact = best_lines(weight, wanted, fixed, value, *bench.sides)
     rng = child_rng(seed, "die: random lines")
-    found: list[Lines] = [model.plain, (assigned[0], assigned[1])]
-    found += [_shuffled(model.plain, sides, rng) for _ in range(trials)]
-    answers = [
-        model.answers(points, [model.held(model.wanted, lines, stuck)], lines)[0] for lines in found
+    units = (plain[0], np.arange(weight.shape[1]))
+    chosen = [
+        units,
+        tuple(assigned),
+        *(shuffled_lines(units, bench.sides, rng) for _ in range(trials)),
     ]
-    margins = points.margins(answers)
-    score = np.tanh(margins / max(float(np.median(np.abs(margins))), 1e-12))
+    lines = [(rows, _bit_lines(of, bench.width)) for rows, of in chosen]
+    margins = []
+    for order in lines:
+        bench.put(order, _on_target(bench.placed(order)))
+        margins.append(bench.scores(tuning).double().cpu().numpy())
+        step()
+    score = np.tanh(np.array(margins) / max(float(np.median(np.abs(margins))), 1e-12))
     k = _fair_choice(score, child_rng(seed, "die: judges of the lines"))
     words = ("the lines as they stand", f"linear assignment ({'exact' if exact else 'local'})")
-    return found[k], words[k] if k < 2 else f"best of {trials} random placements"
+    return lines[k], words[k] if k < 2 else f"best of {trials} random placements"
+
+
+def _bit_lines(units: Index, width: int) -> Index:
+    """Bit lines of units of neighbouring ones."""
+    return (width * units[:, None] + np.arange(width)).reshape(-1)
 
 
 def _fair_choice(score: Array, rng: np.random.Generator) -> int:
@@ -252,105 +346,8 @@ def _fair_choice(score: Array, rng: np.random.Generator) -> int:
         score: of every placement and tuning point, (placements, points).
         rng: deals the points out.
     """
-    if score.shape[1] < 2:
-        raise broken_rule(
-            "lines are chosen by at least 2 tuning points", score.shape[1], "Give more points."
-        )
     order = rng.permutation(score.shape[1])
     half = len(order) // 2
     picked, judged = (score[:, part].mean(axis=1) for part in (order[:half], order[half:]))
     finalists = [0, 1, *([2 + int(np.argmax(picked[2:]))] if len(score) > 2 else [])]
     return finalists[int(np.argmax(judged[finalists]))]
-
-
-def _shuffled(plain: Any, sides: Any, rng: np.random.Generator) -> tuple[Index, Index]:
-    out = []
-    for lines, groups in zip(plain, sides, strict=True):
-        new = lines.copy()
-        for group in groups:
-            new[group] = rng.permutation(group)
-        out.append(new)
-    return out[0], out[1]
-
-
-def best_lines(
-    weight: Array, wanted: Array, stuck: Any, value: Array, row_groups: list[Index],
-    col_groups: list[Index],
-) -> tuple[Index, Index, bool]:  # fmt: skip
-    """Lines of least weighted squared error at the stuck devices.
-
-    Args:
-        weight, wanted: of the network's devices, (rows, cols).
-        stuck, value: of the die's devices, (rows, cols).
-        row_groups, col_groups: lines that may take each other's place.
-
-    Returns:
-        Physical row of each network row, physical column of each, and whether no other placement
-        is better (otherwise it is the best of an alternating search from 50 starts).
-    """
-    counts = [math.prod(math.factorial(len(g)) for g in gs) for gs in (row_groups, col_groups)]
-    if counts[1] < counts[0]:
-        cols, rows, exact = best_lines(weight.T, wanted.T, stuck.T, value.T, col_groups, row_groups)
-        return rows, cols, exact
-    places = np.argwhere(stuck)
-
-    def cols_for(rows: Index) -> tuple[float, Index]:
-        network_row = np.argsort(rows)
-        cost = np.zeros((wanted.shape[1], wanted.shape[1]))  # (network column, physical column)
-        for r, c in places:
-            i = network_row[r]
-            cost[:, c] += (weight[i] * (value[r, c] - wanted[i])) ** 2
-        return _assign(cost, col_groups)
-
-    if counts[0] <= EXACT:
-        arrangements = itertools.product(*(itertools.permutations(g) for g in row_groups))
-        best: tuple[float, Index, Index] = (math.inf, np.empty(0, int), np.empty(0, int))
-        for arrangement in arrangements:
-            rows = np.empty(len(wanted), dtype=np.intp)
-            for group, members in zip(row_groups, arrangement, strict=True):
-                rows[group] = members
-            cost, cols = cols_for(rows)
-            if cost < best[0] * (1 - 1e-12):
-                best = (cost, rows, cols)
-        return best[1], best[2], True
-    return (*_alternate(weight, wanted, stuck, value, row_groups, col_groups), False)
-
-
-def _assign(cost: Array, groups: list[Index]) -> tuple[float, Index]:
-    """Physical line of each network line, of least cost, within groups."""
-    out, total = np.arange(len(cost)), 0.0
-    for group in groups:
-        part = cost[np.ix_(group, group)]
-        i, j = linear_sum_assignment(part)
-        out[group[i]] = group[j]
-        total += float(part[i, j].sum())
-    return total, out
-
-
-def _alternate(
-    weight: Array, wanted: Array, stuck: Any, value: Array, row_groups: list[Index],
-    col_groups: list[Index],
-) -> tuple[Index, Index]:  # fmt: skip
-    """Assign rows for columns and columns for rows, in turn, from 50 starts."""
-    rng = child_rng(0, "die: starts of the assignment")
-    plain = (np.arange(wanted.shape[0]), np.arange(wanted.shape[1]))
-    best = (math.inf, *plain)
-    hit = stuck.astype(float)
-    for start in range(50):
-        groups = (row_groups, col_groups)
-        rows, cols = plain if start == 0 else _shuffled(plain, groups, rng)
-        last = math.inf
-        while True:
-            s, v = hit[:, cols], value[:, cols]
-            cost = np.einsum("ij,pj,ipj->ip", weight**2, s, (v[None] - wanted[:, None]) ** 2)
-            _, rows = _assign(cost, row_groups)
-            s, v = hit[rows], value[rows]
-            square = (v[:, None] - wanted[:, :, None]) ** 2
-            cost = np.einsum("ij,ip,ijp->jp", weight**2, s, square)
-            total, cols = _assign(cost, col_groups)
-            if total >= last * (1 - 1e-12):
-                break
-            last = total
-        if last < best[0]:
-            best = (last, rows, cols)
-    return best[1], best[2]
