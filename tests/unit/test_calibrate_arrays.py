@@ -78,8 +78,8 @@ def test_tuning_errors_fall_on_devices_that_are_not_stuck(tmp_path):
     circuit, x, y = moons("tiled")
     dies = study.measured_arrays(circuit, tables(circuit, tmp_path, [(0, 0, 0, 900e-6)]))
     errors = Compose([RelativeNoise(sigma=0.05), StuckDevices(rate_lrs=1.0, rate_hrs=0.0)])
-    drawn = study._drawn(
-        dies, {m.array.name: m.array.crossbar.G for m in dies}, study._without_stuck(errors), 0, 0
+    drawn = study.drawn_errors(
+        dies, {m.array.name: m.array.crossbar.G for m in dies}, study.without_stuck(errors), 0, 0
     )
     for m in dies:
         relative = drawn[m.array.name] / m.array.crossbar.G - 1

@@ -174,7 +174,7 @@ SEAMS: dict[str, dict[str, Any]] = {
         "xbarspice.studies.calibrate.fit_pulses": STOP,
         "xbarspice.studies.calibrate.card_of_spread": STOP,
         "xbarspice.cli.calibrate_die._die_record": lambda *_: {},
-        "xbarspice.studies.calibrate.serve": STOP,
+        "xbarspice.studies.calibrate.placement.serve": STOP,
         "xbarspice.studies.calibrate.measured.judge": STOP,
         "xbarspice.cli.calibrate_job.Job.write": STOP,
     },
@@ -208,7 +208,7 @@ CALLS: list[tuple[str, ...]] = [
     ("verify", "c.h5", *RANDOM),
     ("verify", "--map"),
     ("demo",),
-    ("calibrate", "reads", "r.csv", "--array", "m.h5"),
+    ("calibrate", "reads", "r.csv", "--array", "f.h5"),
     ("calibrate", "reads", "r.csv", "--free", "G"),
     ("calibrate", "sweeps", "s.csv"),
     ("calibrate", "pulses", "u.csv", "--config", "writable.toml"),
@@ -216,12 +216,15 @@ CALLS: list[tuple[str, ...]] = [
     ("calibrate", "noise", "t.csv"),
     ("calibrate", "arrays", "d.h5", *FILE, "--measured", "0[0,0,0]=e.csv"),
     ("calibrate", "die", "d.csv"),
-    ("calibrate", "die", "d.csv", "--network", "n.npz", "--config", "folded.toml"),
-    ("calibrate", "die", "d.csv", "--network", "n.npz", *FILE, "--config", "folded.toml"),
+    ("calibrate", "die", "f.csv", "--network", "n.npz", "--config", "folded.toml"),
+    ("calibrate", "die", "f.csv", "--network", "n.npz", *FILE, "--config", "folded.toml"),
     ("calibrate", "die", "e.csv", "--network", "d.h5", *FILE, "--array", "0[0,0,0]"),
 ]  # fmt: skip
-WRITABLE = {"array.device": '"o921c"', "array.parameters": "{A_p = 0.2}"}
-"""Other values for the calls whose device has a state."""
+OTHER = {
+    "writable.toml": {"array.device": '"o921c"', "array.parameters": "{A_p = 0.2}"},
+    "folded.toml": {"mapping.layout": '"tiled"'},
+}
+"""Other values for the calls with a file: one whose device has a state, one that folds."""
 
 
 @pytest.fixture(scope="module")
@@ -234,10 +237,20 @@ def files(tmp_path_factory):
     store.save_mapped(folder / "m.h5", mapped)
     model = nn.Sequential(nn.Linear(2, 3), nn.Sigmoid(), nn.Linear(3, 1)).double()
     xb.save(folder / "d.h5", xb.nn.convert(model, calibrate=torch.rand(6, 2).double()))
+    config = xb.ArrayConfig(layout="folded", tile_rows=8, tile_cols=8, device="sinh_tio2")
+    xb.save(
+        folder / "f.h5",
+        xb.nn.convert(
+            perceptron_module(small_network()), config, calibrate=torch.rand(6, 2).double()
+        ),
+    )
     array = mapped.arrays[0].replace(ends=xb.READ)
     store.write_tree(folder / "c.h5", store.crossbar_to_tree(array), "crossbar")
     np.savez(folder / "a.npz", G=array.G, R_wl=2.0, device="sinh_tio2")
     np.savez(folder / "p.npz", x=rng.random((6, 2)), y=np.array([0, 1] * 3))
+    (folder / "folded.toml").write_text(
+        '[mapping]\nlayout = "folded"\nbias = "array"\ntile_rows = 8\ntile_cols = 8\n'
+    )
     (folder / "writable.toml").write_text(
         '[array]\ndevice = "o921c_4k"\n[mapping]\nG_min = 61e-6\nG_max = 301e-6\n'
     )
@@ -262,6 +275,7 @@ def files(tmp_path_factory):
                    header=",".join(columns))  # fmt: skip
     R = np.full((8, 8), 5000.0) + 10 * rng.random((8, 8))
     (folder / "d.csv").write_text("ohm\n" + "\n".join(";".join(map(str, r)) for r in R))
+    (folder / "f.csv").write_text("ohm\n" + "\n".join(";".join(map(str, r)) for r in R[:, :3]))
     (folder / "e.csv").write_text("ohm\n" + "\n".join(";".join(map(str, r)) for r in R[:3, :6]))
     return folder
 
@@ -299,7 +313,7 @@ def test_a_setting_changes_what_is_solved_or_is_refused(monkeypatch, files, word
     assert begin(monkeypatch, files, words) == (status, before)
     changed, ignored = [], []
     for name, text in SETTINGS:
-        value = WRITABLE.get(name, text) if "writable.toml" in words else text
+        value = next((OTHER[word].get(name, text) for word in words if word in OTHER), text)
         status, after = begin(monkeypatch, files, words, "--set", f"{name}={value}")
         if status == -1:
             (ignored if after == before else changed).append(name)
