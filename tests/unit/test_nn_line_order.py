@@ -12,6 +12,8 @@ from torch import nn
 import xbarspice as xb
 from xbarspice import deployment, store
 from xbarspice.deployment.records import hash_of
+from xbarspice.engines.ngspice.network import solve_network
+from xbarspice.nn.chain import chain_of
 from xbarspice.variability import BiasingSchemeEffect
 
 SIZES = {"tiled": (8, 6), "folded": (64, 64)}
@@ -85,6 +87,16 @@ def test_with_wires_all_engines_solve_the_lines_where_they_stand(layout, device)
             torch.testing.assert_close(circuit(x), moved, rtol=1e-8, atol=1e-10)
     report = xb.verify(circuit, x, reference="ngspice")
     assert report.passed
+
+
+@pytest.mark.parametrize("layout", ["tiled", "folded"])
+def test_a_deck_of_the_whole_model_holds_the_lines_where_they_stand(layout):
+    circuit, x = made(layout, device="sinh_tio2", **WIRES)
+    xb.nn.place_lines(circuit, orders(circuit))
+    answer = solve_network(chain_of(circuit, x), x)
+    with torch.no_grad(), xb.nn.through("nodal"):
+        wanted = circuit(x).numpy()
+    np.testing.assert_allclose(answer.outputs, wanted, rtol=0, atol=1e-9 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("layout", ["tiled", "folded"])

@@ -186,13 +186,14 @@ def _network(record: dict[str, Any]) -> list[Section]:
         rows.append((name, f"{100 * exact:.1f} %", tuned))
     lines = (
         f"Best lines of {found['array']}, by {found['method']}: word line of each row "
-        f"{list(found['rows'])}; bit line of each column {list(found['cols'])}. 'Partners': the "
-        "other device of a pair with a stuck one is tuned to keep the difference. Lines were "
-        "chosen by other points than those of the table."
+        f"{list(found['rows'])}; bit line of each column {list(found['cols'])}. In the "
+        "last three rows stuck devices keep what was measured and all others are on target. "
+        "'Partners': the other device of a pair with a stuck one is tuned to keep the difference. "
+        "Lines were chosen by other points than those of the table."
     )
     table = Table(
         caption="Accuracy on the test points, every point through the surrogate",
-        head=("", "healthy devices on target", "mean over drawn tuning errors"), rows=rows,
+        head=("", "accuracy", "mean over drawn tuning errors"), rows=rows,
     )  # fmt: skip
     return [Section(title="The model on this die", items=[table, Text(text=lines)])]
 
