@@ -10,18 +10,14 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    StrictBool,
     ValidationError,
     model_validator,
 )
 
-from xbarspice.array import Crossbar
 from xbarspice.errors import StoreError
-from xbarspice.mapping import Block, MappedNetwork
-from xbarspice.network import Network
 from xbarspice.values import array_of, broken_entries, number_of, whole_number_of, whole_numbers_of
 
-__all__ = ["CrossbarFile", "MappedFile", "check_places", "validated"]
+__all__ = ["CrossbarFile", "EndsFile", "validated"]
 
 REMEDY = "Make the file again."
 
@@ -90,64 +86,6 @@ class CrossbarFile(_Part):
     ends: EndsFile
 
 
-class LayerFile(_Part):
-    """Scales of one layer; see `mapping.Layer`."""
-
-    w_scale: Positive
-    b_scale: NotNegative
-    x_scale: Positive
-    V_bias: Number
-    gain: Positive
-    digital_bias: Vector
-
-
-class BlockFile(_Part):
-    """Place of one block; see `mapping.Block`."""
-
-    layer: Count
-    array: Count
-    inputs: Indices
-    outputs: Indices
-    lines_in: IndexTable
-    lines_out: IndexTable
-    reverse: StrictBool
-    ends: EndsFile
-
-
-class CardFile(_Part):
-    """The calibration card of a mapped network, as text, and what was set by hand instead."""
-
-    card: Text = ""
-    overruled: Text = ""
-
-
-class MappedFile(_Part):
-    """A mapped network; its groups are numbered from 0 without a gap."""
-
-    activation: Text
-    G_min: NotNegative
-    G_max: Positive
-    V_read: Positive
-    network: dict[str, Array]
-    arrays: dict[str, CrossbarFile]
-    layers: dict[str, LayerFile]
-    blocks: dict[str, BlockFile]
-    calibration: CardFile = CardFile()
-
-    @model_validator(mode="after")
-    def _is_complete(self) -> Self:
-        for name in ("arrays", "layers", "blocks"):
-            group = getattr(self, name)
-            if not group or set(group) != {str(k) for k in range(len(group))}:
-                raise ValueError(f"{name} must be numbered from 0 without a gap")
-        names = {f"{s}{k}" for s in "Wb" for k in range(len(self.layers))}
-        if set(self.network) != names:
-            raise ValueError(f"network must hold {sorted(names)}")
-        if not self.G_min < self.G_max:
-            raise ValueError("G_min must be smaller than G_max")
-        return self
-
-
 def validated(schema: type[Any], tree: Any, path: Path) -> Any:
     """A file's tree as its schema.
 
@@ -159,48 +97,3 @@ def validated(schema: type[Any], tree: Any, path: Path) -> Any:
     except ValidationError as error:
         entries = broken_entries(error, "file").replace(f" {REMEDY}", "").removesuffix(".")
         raise StoreError(f"`{path.name}` must follow the schema; {entries}. {REMEDY}") from None
-
-
-def check_places(mapped: MappedNetwork) -> None:
-    """Refuse a mapped network whose blocks do not put every weight on a device pair exactly once.
-
-    Raises:
-        ValueError: names the first block or layer that breaks a rule.
-    """
-    network = mapped.network
-    covered = [np.zeros((w.shape[0] + 1, w.shape[1]), int) for w in network.W]
-    for k, block in enumerate(mapped.blocks):
-        if block.layer >= len(network.W) or block.array >= len(mapped.arrays):
-            raise ValueError(f"block {k} names layer {block.layer}, array {block.array}")
-        _check_block(k, block, network, mapped.arrays[block.array])
-        np.add.at(covered[block.layer], np.ix_(block.inputs, block.outputs), 1)
-    for k, (times, layer, b) in enumerate(zip(covered, mapped.layers, network.b, strict=True)):
-        if (times[:-1] != 1).any() or len(set(times[-1])) != 1 or times[-1, 0] > 1:
-            raise ValueError(f"the blocks of layer {k} must hold every weight exactly once")
-        if layer.digital_bias.shape != b.shape:
-            raise ValueError(f"layer {k} must have one digital bias an output")
-
-
-def _check_block(k: int, block: Block, network: Network, array: Crossbar) -> None:
-    if array.batch:
-        raise ValueError(f"array {block.array} must have the shape (rows, cols)")
-    inputs, outputs = network.W[block.layer].shape
-    if block.inputs.max() > inputs or block.outputs.max() >= outputs:
-        raise ValueError(f"block {k} holds inputs or outputs that layer {block.layer} has not")
-    lines = (array.cols, array.rows) if block.reverse else (array.rows, array.cols)
-    sides = (("lines_in", block.inputs, lines[0]), ("lines_out", block.outputs, lines[1]))
-    widths = []
-    for name, numbers, count in sides:
-        value = getattr(block, name)
-        if len(value) != len(numbers) or value.max() >= count:
-            raise ValueError(f"{name} of block {k} must name one of {count} lines each")
-        if len(np.unique(value)) != value.size:
-            raise ValueError(f"{name} of block {k} must differ")
-        widths.append(value.shape[1])
-    if sorted(widths) != [1, 2]:
-        raise ValueError(f"block {k} must have pairs on one side")
-    try:
-        block.ends.word_lines(array.rows)
-        block.ends.bit_lines(array.cols)
-    except ValueError as error:
-        raise ValueError(f"block {k}: {error}") from None

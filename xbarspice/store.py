@@ -21,13 +21,11 @@ import numpy as np
 from xbarspice import devices
 from xbarspice.array import WIRES, Crossbar, End, LineEnds
 from xbarspice.errors import StoreError, broken_rule
-from xbarspice.file_schemas import CrossbarFile, EndsFile, MappedFile, check_places, validated
-from xbarspice.mapping import Block, Layer, MappedNetwork
-from xbarspice.network import Network
+from xbarspice.file_schemas import CrossbarFile, EndsFile, validated
 
 __all__ = [
     "crossbar_from_tree", "crossbar_to_tree", "kind_of", "line_ends", "load_crossbar",
-    "load_mapped", "read_plain", "read_tree", "refuse_old", "save_mapped", "unreadable",
+    "read_plain", "read_tree", "refuse_old", "unreadable",
     "write_tree",
 ]  # fmt: skip
 
@@ -323,58 +321,3 @@ def line_ends(file: EndsFile) -> LineEnds:
         for codes in (file.word_lines, file.bit_lines)
     )
     return LineEnds(wl_left=wl[0], wl_right=wl[1], bl_top=bl[0], bl_bottom=bl[1])
-
-
-def save_mapped(path: Path, mapped: MappedNetwork) -> None:
-    """Write a mapped network: its weights, arrays, scales and places, and its calibration card."""
-    network = mapped.network
-    tree: Tree = {
-        "activation": network.activation,
-        "G_min": mapped.G_min, "G_max": mapped.G_max, "V_read": mapped.V_read,
-        "network": {f"{s}{k}": v for s in "Wb" for k, v in enumerate(getattr(network, s))},
-        "arrays": {str(k): crossbar_to_tree(a) for k, a in enumerate(mapped.arrays)},
-        "layers": {str(k): dict(layer.__dict__) for k, layer in enumerate(mapped.layers)},
-        "blocks": {str(k): _block_to_tree(mapped, b) for k, b in enumerate(mapped.blocks)},
-        "calibration": {"card": mapped.card, "overruled": " ".join(mapped.overruled)},
-    }  # fmt: skip
-    write_tree(path, tree, "mapped network")
-
-
-def _block_to_tree(mapped: MappedNetwork, block: Block) -> Tree:
-    crossbar = mapped.crossbar(block)
-    return {**block.__dict__, "ends": _ends_to_tree(crossbar.wl_ends, crossbar.bl_ends)}
-
-
-def load_mapped(path: Path) -> MappedNetwork:
-    """Read what `save_mapped` wrote.
-
-    Raises:
-        InputError, StoreError: as `read_tree`; also where an entry breaks its range.
-    """
-    file = validated(MappedFile, read_tree(path, "mapped network"), path)
-    return _built(path, lambda: _mapped(file))
-
-
-def _mapped(file: MappedFile) -> MappedNetwork:
-    layers = range(len(file.layers))
-    blocks = []
-    for k in range(len(file.blocks)):
-        block = file.blocks[str(k)]
-        blocks.append(Block(**{**block.__dict__, "ends": line_ends(block.ends)}))
-    mapped = MappedNetwork(
-        network=Network(
-            W=tuple(file.network[f"W{k}"] for k in layers),
-            b=tuple(file.network[f"b{k}"] for k in layers),
-            activation=file.activation,
-        ),
-        arrays=tuple(_crossbar(file.arrays[str(k)]) for k in range(len(file.arrays))),
-        layers=tuple(Layer(**file.layers[str(k)].__dict__) for k in layers),
-        blocks=tuple(blocks),
-        G_min=file.G_min,
-        G_max=file.G_max,
-        V_read=file.V_read,
-        card=file.calibration.card,
-        overruled=tuple(file.calibration.overruled.split()),
-    )
-    check_places(mapped)
-    return mapped

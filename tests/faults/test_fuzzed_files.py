@@ -17,9 +17,10 @@ import pytest
 import tomli_w
 import torch
 
+import xbarspice as xb
 from papers.drolet2023 import checkpoints
-from tests.helpers import many, small_network
-from xbarspice import config, devices, mapping, network, store
+from tests.helpers import asymmetric_crossbar, many, small_network
+from xbarspice import config, devices, network, store
 from xbarspice.card import CalibrationCard
 from xbarspice.errors import XbarspiceError
 from xbarspice.network import read_inputs
@@ -63,8 +64,15 @@ def _network_pt(path):
 
 
 def _crossbar(path):
-    crossbar = mapping.map_network(small_network()).arrays[0]
+    crossbar, _ = asymmetric_crossbar()
     store.write_tree(path, store.crossbar_to_tree(crossbar), "crossbar")
+
+
+def _deployment(path):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1))
+    x = torch.rand(5, 2, dtype=torch.float64)
+    xb.save(path, xb.nn.convert(model.double(), calibrate=x), inputs=(x,))
 
 
 def _points(path):
@@ -76,10 +84,7 @@ BINARY = {
     "array.h5": (_array_h5, lambda p: load_array(p, DEFAULTS)),
     "network.npz": (lambda p: network.save(p, small_network()), network.load),
     "network.pt": (_network_pt, lambda p: network.load(p, "relu")),
-    "mapped.h5": (
-        lambda p: store.save_mapped(p, mapping.map_network(small_network())),
-        store.load_mapped,
-    ),
+    "deployment.h5": (_deployment, xb.load),
     "crossbar.h5": (_crossbar, lambda p: load_array(p, DEFAULTS)),
     "points.npz": (_points, lambda p: read_inputs(p, small_network())),
     "checkpoint.pt": (

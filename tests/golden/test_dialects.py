@@ -10,19 +10,20 @@ from pathlib import Path
 import klayout.db as kdb
 import numpy as np
 import pytest
+import torch
 from spicelib import SpiceEditor
 
 import xbarspice as xb
 from tests.helpers import asymmetric_crossbar
-from xbarspice import mapping, network
 from xbarspice.errors import NetlistError
+from xbarspice.importers import load_model
 from xbarspice.netlist.design_reader import prove
 from xbarspice.netlist.hierarchy import design, g_hash
 from xbarspice.netlist.numbers import conductance
 from xbarspice.netlist.writers import design_dialect, dialects
-from xbarspice.studies.inference import infer
+from xbarspice.nn.drives import even_drives
 from xbarspice.tapeout.check import check_files
-from xbarspice.tapeout.netlists import Read, netlists, write_netlists
+from xbarspice.tapeout.netlists import netlists, reads_of, write_netlists
 from xbarspice.tapeout.technology import load
 from xbarspice.testing import check_dialect
 
@@ -32,13 +33,14 @@ SPICE = [name for name in dialects() if name not in ("spectre", "vacask")]
 
 def half_moons():
     """The array with the wires of the demo technology, and how its two passes drive it."""
-    mapped = mapping.map_network(
-        network.load(GOLDEN / "network.npz"), layout="folded", tile_rows=8, tile_cols=8,
-        device="sinh_tio2", **load("demo").wires(),
-    )  # fmt: skip
-    answers = infer(mapped, [[0.25, 0.5], [0.75, 0.125]], "surrogate").blocks
-    reads = [Read(crossbar=a.crossbar, V_in=a.V_in, V_out=a.V_out) for a in answers]
-    return mapped.arrays[0].replace(ends=xb.READ), reads
+    model = load_model(GOLDEN / "network.npz").module
+    config = xb.ArrayConfig(
+        layout="folded", tile_rows=8, tile_cols=8, device="sinh_tio2", **load("demo").wires()
+    )
+    x = torch.tensor([[0.25, 0.5], [0.75, 0.125]], dtype=torch.float64)
+    circuit = xb.nn.convert(model.double(), config).eval()
+    (array,) = xb.nn.arrays(circuit)
+    return array.crossbar, reads_of(array, even_drives(circuit, (x,), 2)[0].volts())
 
 
 @pytest.fixture(scope="module")

@@ -314,6 +314,13 @@ def card(tmp_path):
     return tmp_path / "card.toml"
 
 
+def test_the_smallest_step_inside_a_bound_of_zero_is_no_resistance():
+    start = xb.Crossbar(G, R_wl=1.0, R_bl=1.0)
+    model = Model(start, [reads_of(start)], ["R_wire"])
+    assert model.at(np.array([5e-324])).R_wl == 0.0
+    assert model.at(np.array([1e-9])).R_wl == 1e-9
+
+
 def test_intervals_of_a_model_that_does_not_fit_come_with_a_warning(tmp_path):
     """Ohmic devices fitted to currents of strongly bent ones: small intervals at a wrong value."""
     bent = xb.Crossbar(G, R_wl=2.0, R_bl=2.0, device=SinhTiO2(b=6.0))

@@ -17,7 +17,7 @@ from xbarspice.cli import models, steps
 from xbarspice.cli.app import app
 from xbarspice.deployment import card_of_file
 from xbarspice.errors import InputError
-from xbarspice.mapping import map_network
+from xbarspice.importers.perceptron import perceptron_module
 from xbarspice.network import Network, save
 
 CARD = CalibrationCard(
@@ -34,18 +34,21 @@ NAMED = "die 7 (data abababababab, card "
 
 @pytest.fixture
 def folder(tmp_path):
-    """A network, the same mapped without a card, a crossbar file, a card."""
+    """A network, the same deployed without a card, a crossbar file, a card."""
     rng = np.random.default_rng(0)
     network = Network(
         W=(rng.normal(size=(2, 8)), rng.normal(size=(8, 1))), b=(np.zeros(8), np.zeros(1)),
         activation="sigmoid",
     )  # fmt: skip
     save(tmp_path / "n.npz", network)
-    mapped = map_network(network, layout="folded", tile_rows=8, tile_cols=8)
-    store.save_mapped(tmp_path / "plain.h5", mapped)
-    store.write_tree(tmp_path / "c.h5", store.crossbar_to_tree(mapped.arrays[0]), "crossbar")
+    x = rng.random((4, 2))
+    config = xb.ArrayConfig(layout="folded", tile_rows=20, tile_cols=8)
+    circuit = xb.nn.convert(perceptron_module(network), config, calibrate=torch.from_numpy(x))
+    xb.save(tmp_path / "plain.h5", circuit)
+    array = xb.nn.arrays(circuit)[0].crossbar.replace(ends=xb.READ)
+    store.write_tree(tmp_path / "c.h5", store.crossbar_to_tree(array), "crossbar")
     (tmp_path / "card.toml").write_text(CARD.to_toml())
-    np.savez(tmp_path / "p.npz", x=rng.random((4, 2)))
+    np.savez(tmp_path / "p.npz", x=x)
     return tmp_path
 
 
@@ -75,6 +78,7 @@ def test_every_command_takes_a_card():
         assert any("--calibration" in p.opts for p in command.params), name
 
 
+CAMPAIGN = ("--inputs", "p.npz", "--out", "OUT.h5", "--engine", "nodal", "--workers", "1")
 VERIFY = ("--engine", "surrogate", "--reference", "nodal", "--random", "3", "--out", "OUT")
 
 
@@ -87,7 +91,7 @@ VERIFY = ("--engine", "surrogate", "--reference", "nodal", "--random", "3", "--o
         ("verify", "n.npz", *VERIFY),
         ("verify", "c.h5", *VERIFY),
         ("transfer", "n.npz", "--inputs", "p.npz", "--transfers", "3", "--out", "OUT"),
-        ("campaign", "plain.h5", "--out", "OUT.h5", "--engine", "nodal", "--workers", "1"),
+        ("campaign", "plain.h5", *CAMPAIGN),
         ("doctor",),
     ],
     ids=lambda words: f"{words[0]} {words[1] if len(words) > 1 else ''}",
@@ -127,8 +131,7 @@ def test_where_a_card_has_no_place_it_is_refused(folder, words, said):
 
 
 def test_swept_wires_that_go_over_the_card_are_named(folder):
-    done = run(folder, "campaign", "plain.h5", "--out", "OUT.h5", "--engine", "nodal",
-               "--workers", "1", "--random", "2", "--sweep", "R_wl=1,2")  # fmt: skip
+    done = run(folder, "campaign", "plain.h5", *CAMPAIGN, "--sweep", "R_wl=1,2")
     assert record_of(done)["calibration"].endswith("; overridden by hand: array.R_wl")
 
 
@@ -195,12 +198,41 @@ def test_a_model_is_verified_with_the_card(folder):
     assert [said["R_wl"], said["R_sense"], said["parameters"]["b"]] == [3.0, 60.0, 2.0]
 
 
+OF_A_DEPLOYMENT = [
+    (name, "kept.h5", "--inputs", "p.npz", *more)
+    for name, *more in (
+        ("solve",),
+        ("netlist", "--out", "OUT"),
+        ("verify", "--out", "OUT"),
+        ("tapeout", "--out", "OUT"),
+        ("transfer", "--out", "OUT"),
+        ("program", "--out", "OUT", "--device", "o921c_4k"),
+        ("campaign", "--out", "OUT.h5"),
+    )
+] + [
+    ("calibrate", "reads", "r.csv", "--array", "kept.h5"),
+    ("calibrate", "arrays", "kept.h5", "--inputs", "p.npz", "--measured", "0[0,0,0]=e.csv"),
+    ("calibrate", "die", "d.csv", "--network", "kept.h5"),
+]
+
+
+def test_a_variability_set_by_hand_stays_that_of_the_deployment(folder):
+    noise = 'variability=[{name = "relative_noise", sigma = 0.07}]'
+    done = run(folder, "map", "n.npz", "--out", "OUT.h5", "--set", noise)
+    assert done.exit_code == 0, done.output + repr(done.exception)
+    (folder / "OUT.h5").rename(folder / "own.h5")
+    record = record_of(run(folder, "transfer", "own.h5", "--inputs", "p.npz", "--transfers", "2",
+                           "--out", "OUT", card=None))  # fmt: skip
+    assert record["variation"] == "relative_noise sigma=0.07"
+    assert record["calibration"].endswith("overridden by hand: variability")
+
+
 def test_the_same_card_is_taken_and_another_refused(deployed):
     same = run(deployed, "solve", "kept.h5", "--random", "2", card="same.toml")
     assert record_of(same)["calibration"].endswith("overridden by hand: array.R_wl")
     other = CARD.model_copy(update={"title": "die 8"})
     (deployed / "other.toml").write_text(other.to_toml())
-    for words in (("solve", "kept.h5"), ("netlist", "kept.h5", "--out", "OUT")):
+    for words in OF_A_DEPLOYMENT:
         done = run(deployed, *words, card="other.toml")
         assert isinstance(done.exception, InputError)
         assert "keeps the calibration card that it was mapped with" in str(done.exception)

@@ -13,13 +13,12 @@ from torch import nn
 
 import xbarspice as xb
 from tests import small_models
-from tests.helpers import small_network
 from xbarspice import store
 from xbarspice.deployment import read, writing
 from xbarspice.deployment.rebuild import standing
 from xbarspice.deployment.records import ConfigRecord
 from xbarspice.errors import InputError, StoreError
-from xbarspice.mapping import ArrayConfig, map_network
+from xbarspice.mapping import ArrayConfig
 from xbarspice.nn.origin import origin_of
 from xbarspice.variability import ReadNoise, Variation, drolet_2023
 from xbarspice.verification.forward import import_gate
@@ -348,10 +347,9 @@ def test_a_changed_byte_breaks_the_hash(tmp_path):
 
 
 def test_load_says_what_another_file_is(tmp_path):
-    network = small_network()
-    mapped = map_network(network, layout="tiled", tile_rows=8, tile_cols=8)
-    xb.save(tmp_path / "m.h5", mapped)
-    assert xb.load(tmp_path / "m.h5").network.sizes == network.sizes
+    store.write_tree(tmp_path / "m.h5", {"G_max": 5e-4}, "mapped network")
+    with pytest.raises(InputError, match=r"`m\.h5`, a mapped network .*: xbarspice map NETWORK"):
+        xb.load(tmp_path / "m.h5")
     (tmp_path / "x.pt2").write_bytes(b"PK\x03\x04")
     with pytest.raises(InputError, match=r"importers\.load_model"):
         xb.load(tmp_path / "x.pt2")

@@ -9,8 +9,6 @@ import torch
 from torch import nn
 
 import xbarspice as xb
-from xbarspice.mapping import map_network
-from xbarspice.network import Network
 from xbarspice.variability import Variation
 
 IDEAL = {"R_wl": 0.0, "R_bl": 0.0}
@@ -45,30 +43,33 @@ def test_ideal_wires_give_the_plain_layer(bias, device):
 
 @pytest.mark.parametrize("bias", ["array", "digital"])
 @pytest.mark.parametrize("device", ["ohmic", "sinh_tio2", "cubic_al2o3_tio2"])
-def test_layer_equals_the_mapped_network(bias, device):
-    """The same conductances as `mapping.map_network`, and the same sums as the nodal engine."""
+def test_layer_equals_a_circuit_that_is_built_by_hand(bias, device):
+    """The conductances of the equation, tile by tile, and the sums of the nodal engine."""
     plain = seeded(nn.Linear(12, 9))
     W, b = plain.weight.detach().numpy().T, plain.bias.detach().numpy()
-    network = Network(W=(W,), b=(b,), activation="tanh")
-    mapped = map_network(
-        network, tile_rows=5, tile_cols=6, bias=bias, R_wl=8.0, R_bl=9.0, device=device
-    )
     layer = xb.nn.CrossbarLinear.from_torch(
         plain, config(tile_cols=6, bias=bias, R_wl=8.0, R_bl=9.0, device=device)
     )
-    tiles = layer.tiles()
-    assert len(tiles) == len(mapped.arrays)
-    for mine, theirs in zip(tiles, mapped.arrays, strict=True):
-        np.testing.assert_allclose(mine.crossbar.G, theirs.G, rtol=1e-14)
+    low, span, V_read = 100e-6, 400e-6, 0.2
+    scale = max(abs(W).max(), abs(b).max()) if bias == "array" else abs(W).max()
+    V_bias = V_read * abs(b).max() / scale
+    lines = np.vstack([W / scale, b / abs(b).max()]) if bias == "array" else W / scale
+    pairs = np.stack([lines.clip(0), (-lines).clip(0)], axis=-1).reshape(len(lines), -1)
+    G = low + span * pairs
     x = data(3, 12).numpy()
-    total = np.zeros((3, 9))
-    for block in mapped.blocks:
-        V_in, V_out = mapped.voltages(block, x)
-        found = xb.solve(mapped.crossbar(block), V_in, V_out, engine="nodal")
-        currents = mapped.currents(block, found.I_in, found.I_out)
-        total[:, block.outputs] += mapped.partial_sums(block, currents)
-    total += mapped.layers[0].digital_bias
-    np.testing.assert_allclose(layer(torch.tensor(x)).detach(), total, rtol=1e-8, atol=1e-9)
+    volts = np.hstack([V_read * x, np.full((3, 1), V_bias)]) if bias == "array" else V_read * x
+    current = np.zeros((3, 18))
+    covered = np.zeros(G.shape, int)
+    for tile in layer.tiles():
+        part = np.s_[slice(*tile.lines), slice(*tile.columns)]
+        covered[part] += 1
+        np.testing.assert_allclose(tile.crossbar.G, G[part], rtol=1e-14)
+        by_hand = xb.Crossbar(G[part], R_wl=8.0, R_bl=9.0, device=device)
+        current[:, part[1]] += xb.solve(by_hand, volts[:, part[0]], engine="nodal").I_out
+    assert (covered == 1).all()
+    sums = (current[:, 0::2] - current[:, 1::2]) * scale / (span * V_read)
+    sums += 0 if bias == "array" else b
+    np.testing.assert_allclose(layer(torch.tensor(x)).detach(), sums, rtol=1e-8, atol=1e-9)
 
 
 @pytest.mark.parametrize("batched", [True, False])

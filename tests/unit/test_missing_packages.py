@@ -9,14 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
 
 import xbarspice as xb
-from xbarspice import errors, store
+from xbarspice import errors
 from xbarspice.cli import doctor
-from xbarspice.mapping import map_network
-from xbarspice.network import Network
 
 BLOCKER = """
 import os, sys
@@ -35,11 +33,11 @@ SOLVE = "import xbarspice as xb; print(xb.solve(xb.Crossbar([[1e-4]]), [0.1], en
 
 @pytest.fixture(scope="module")
 def blocker(tmp_path_factory):
-    """A folder for PYTHONPATH that blocks the packages named in $BLOCKED, and a mapped network."""
+    """A folder for PYTHONPATH that blocks the packages named in $BLOCKED, and a deployment."""
     folder = tmp_path_factory.mktemp("blocker")
     (folder / "sitecustomize.py").write_text(BLOCKER)
-    network = Network(W=(np.eye(2),), b=(np.zeros(2),))
-    store.save_mapped(folder / "m.h5", map_network(network))
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2)).double()
+    xb.save(folder / "m.h5", xb.nn.convert(model), inputs=torch.ones(1, 2).double())
     return folder
 
 

@@ -13,9 +13,6 @@ from typer.testing import CliRunner
 import xbarspice as xb
 from xbarspice.cli.app import app
 from xbarspice.errors import InputError, RangeWarning
-from xbarspice.mapping import map_network
-from xbarspice.network import Network
-from xbarspice.studies.inference import infer
 
 ARRAY = xb.Crossbar(np.full((3, 2), 1e-4), device="cubic_al2o3_tio2")  # valid for 0.4 V
 
@@ -64,32 +61,6 @@ def test_tensors_are_told_in_the_notes_and_never_stopped():
             assert any("word line 1" in note and "2 V" in note for note in done.stats.notes)
 
 
-def mapped(device="sinh_tio2"):
-    rng = np.random.default_rng(0)
-    network = Network(
-        W=(rng.normal(size=(3, 4)), rng.normal(size=(4, 2))), b=(np.zeros(4), np.zeros(2))
-    )
-    return map_network(network, device=device)
-
-
-def test_an_inference_counts_inputs_and_sources_beyond_their_ranges():
-    x = np.full((10, 3), 0.5)
-    assert infer(mapped(), x, "surrogate").beyond == ()
-    x[4, 1], x[7, 0] = 255.0, -2.0
-    answer = infer(mapped("ohmic"), x, "surrogate")
-    assert {b.quantity for b in answer.beyond} == {"x_scale"}  # Ohm's law has no limit
-    first = answer.beyond[0]
-    assert (first.layer, first.quantity, first.value, first.limit) == (0, "x_scale", 255.0, 1.0)
-    assert (first.count, first.of) == (2, 30)
-    assert "input 255 on line 1 of point 4 is 51 V; x_scale is 1" in first.text
-    x[4, 1], x[7, 0] = 3.0, -2.0
-    answer = infer(mapped("cubic_al2o3_tio2"), x, "surrogate")
-    second = next(b for b in answer.beyond if b.quantity == "V_max")
-    assert (second.layer, second.count, second.of) == (0, 1, 10)
-    assert second.value == pytest.approx(0.6)
-    assert "word line 1 of vector 4" in second.text
-
-
 def test_an_error_says_how_far_beyond_the_range_the_drive_was():
     crossbar = xb.Crossbar(np.full((2, 2), 3e-4), R_wl=0, R_bl=0, device="sinh_tio2")
     with pytest.warns(RangeWarning), pytest.raises(xb.errors.ConvergenceError, match="word line 0"):
@@ -97,16 +68,10 @@ def test_an_error_says_how_far_beyond_the_range_the_drive_was():
 
 
 def test_the_commands_say_it(tmp_path):
-    """`solve` says it of a mapped network, `verify` of a deployment, in JSON and in the report."""
-    from xbarspice import store
-
-    store.save_mapped(tmp_path / "net.h5", mapped())
+    """`verify` says it of a deployment, in JSON and in the report."""
     x = np.array([[20.0, 0.1, 0.1], [0.1, 0.1, 0.1]])
     np.savez(tmp_path / "x.npz", x=x)
     words = ["--inputs", str(tmp_path / "x.npz"), "--json"]
-    done = CliRunner().invoke(app, ["solve", str(tmp_path / "net.h5"), *words])
-    assert done.exit_code == 0, done.output
-    assert "x_scale is 1" in json.loads(done.stdout)["findings"][0]
     model = torch.nn.Sequential(torch.nn.Linear(3, 2)).double()
     config = xb.ArrayConfig(device="cubic_al2o3_tio2")
     xb.save(tmp_path / "c.h5", xb.nn.convert(model, config, calibrate=torch.tensor(x[1:])))

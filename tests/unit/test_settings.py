@@ -25,12 +25,11 @@ import xbarspice as xb
 from tests.helpers import small_network
 from xbarspice import network as networks
 from xbarspice import store
-from xbarspice.cli import settings, steps
+from xbarspice.cli import cards, settings, steps
 from xbarspice.cli.app import app
 from xbarspice.config import RunConfig
 from xbarspice.errors import InputError
 from xbarspice.importers.perceptron import perceptron_module
-from xbarspice.mapping import map_network, mapping_settings, with_range
 from xbarspice.nn import crossbar_layers
 from xbarspice.nn.origin import weights_hash
 
@@ -91,6 +90,8 @@ def other(name: str, field: Any) -> str:
     """A valid value that is not the default, as TOML."""
     if name in SPECIAL:
         return str(SPECIAL[name])
+    if isinstance(field.default, (dict, tuple, list)):
+        raise AssertionError(f"`{name}` has no other value yet: write one into SPECIAL")
     if get_origin(field.annotation) is Literal:
         return f'"{next(w for w in get_args(field.annotation) if w != field.default)}"'
     if isinstance(field.default, int):
@@ -168,7 +169,10 @@ SEAMS: dict[str, dict[str, Any]] = {
     "campaign": {"xbarspice.studies.campaign.run": STOP},
     "transfer": {"xbarspice.transfer.transfer": STOP},
     "tapeout": {"xbarspice.tapeout.flow.tapeout": STOP},
-    "program": {"xbarspice.studies.program_circuit.write_arrays": STOP},
+    "program": {
+        "xbarspice.studies.program_circuit.write_arrays": lambda *_, **__: [],
+        "xbarspice.studies.program_circuit.compare": STOP,
+    },
     "calibrate": {
         "xbarspice.studies.calibrate.fit_reads": STOP,
         "xbarspice.studies.calibrate.fit_pulses": STOP,
@@ -223,28 +227,27 @@ CALLS: list[tuple[str, ...]] = [
 OTHER = {
     "writable.toml": {"array.device": '"o921c"', "array.parameters": "{A_p = 0.2}"},
     "folded.toml": {"mapping.layout": '"tiled"'},
+    "demo": {"mapping.layout": '"tiled"', "mapping.x_scale": 0.5},
 }
-"""Other values for the calls with a file: one whose device has a state, one that folds."""
+"""Other values for the calls with a file: one whose device has a state, one that folds. The demo
+is folded by itself, and its device is not linear."""
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """A network, the same mapped, arrays, inputs, and measured data for every calibration."""
+    """A network, deployments, arrays, inputs, and measured data for every calibration."""
     folder = tmp_path_factory.mktemp("settings")
     rng = np.random.default_rng(0)
     networks.save(folder / "n.npz", small_network())
-    mapped = map_network(small_network(), layout="folded", device="sinh_tio2")
-    store.save_mapped(folder / "m.h5", mapped)
+    store.write_tree(folder / "m.h5", {"G_max": 5e-4}, "mapped network")
+    folded = xb.ArrayConfig(layout="folded", tile_rows=8, tile_cols=8, device="sinh_tio2")
+    inputs = torch.from_numpy(rng.random((6, 2)))
+    circuit = xb.nn.convert(perceptron_module(small_network()), folded, calibrate=inputs)
+    xb.save(folder / "f.h5", circuit)
     model = nn.Sequential(nn.Linear(2, 3), nn.Sigmoid(), nn.Linear(3, 1)).double()
     xb.save(folder / "d.h5", xb.nn.convert(model, calibrate=torch.rand(6, 2).double()))
-    config = xb.ArrayConfig(layout="folded", tile_rows=8, tile_cols=8, device="sinh_tio2")
-    xb.save(
-        folder / "f.h5",
-        xb.nn.convert(
-            perceptron_module(small_network()), config, calibrate=torch.rand(6, 2).double()
-        ),
-    )
-    array = mapped.arrays[0].replace(ends=xb.READ)
+    (physical,) = xb.nn.arrays(circuit)
+    array = physical.crossbar.replace(ends=xb.READ)
     store.write_tree(folder / "c.h5", store.crossbar_to_tree(array), "crossbar")
     np.savez(folder / "a.npz", G=array.G, R_wl=2.0, device="sinh_tio2")
     np.savez(folder / "p.npz", x=rng.random((6, 2)), y=np.array([0, 1] * 3))
@@ -333,7 +336,7 @@ def test_every_command_with_settings_is_among_the_calls():
     assert called == with_settings
 
 
-# --- mapped networks ----------------------------------------------------------------------------
+# --- deployments and arrays ----------------------------------------------------------------------
 
 
 def invoke(folder, *words):
@@ -342,15 +345,6 @@ def invoke(folder, *words):
         return str(done.exception)
     assert done.exit_code == 0, done.output
     return done.output
-
-
-def test_the_mapping_that_a_network_has_is_taken(files):
-    """As `--config` of the run that mapped it states it; and a tile larger than needed."""
-    network = store.load_mapped(files / "m.h5")
-    for values in ({"layout": "folded"}, {"tile_rows": 64}):
-        run = RunConfig.from_mapping({"mapping": values})
-        settings.refuse_other_mapping(network, run, "m.h5")
-        assert settings.solved(run, ("mapping",), network)["mapping"]["layout"] == "folded"
 
 
 def test_wires_of_a_deployment_are_written_and_said(files, tmp_path):
@@ -377,15 +371,32 @@ def test_run_toml_of_a_deployment_says_what_the_file_holds(files, tmp_path):
     assert "PASS" in record
     said = tomllib.loads((tmp_path / "v/run.toml").read_text())
     assert said["array"] == {"R_wl": 7.0, "R_bl": 1.0, "R_driver": 0.0, "R_sense": 0.0,
-                             "device": "sinh_tio2", "parameters": {"b": 1.75}}  # fmt: skip
+                             "device": "sinh_tio2", "parameters": {"b": 1.75},
+                             "recompute": False, "dtype": "float64"}  # fmt: skip
     assert said["mapping"]["layout"] == "tiled"
     assert (said["mapping"]["G_max"], said["mapping"]["V_read"]) == (400e-6, 0.15)
     assert (said["mapping"]["tile_rows"], said["mapping"]["tile_cols"]) == (2, 4)
 
 
-def test_an_old_mapped_network_is_refused_with_the_command_that_renews_it(files):
-    said = invoke(files, "verify", "m.h5", "--inputs", "p.npz")
-    assert "xbarspice map" in said
+OLD = [
+    ("map", "m.h5", "--out", "OUT.h5"),
+    *((name, "m.h5", *FILE) for name in ("solve", "netlist", "tapeout", "transfer", "verify")),
+    ("campaign", "m.h5", *FILE, "--out", "OUT.h5"),
+    ("program", "m.h5", *FILE, "--device", "o921c_4k"),
+    ("calibrate", "reads", "r.csv", "--array", "m.h5"),
+    ("calibrate", "arrays", "m.h5", *FILE, "--measured", "0[0,0,0]=e.csv"),
+    ("calibrate", "die", "d.csv", "--network", "m.h5"),
+]
+
+
+@pytest.mark.parametrize("words", OLD, ids=" ".join)
+def test_an_old_mapped_network_is_refused_with_the_command_that_renews_it(
+    monkeypatch, files, words
+):
+    status, said = begin(monkeypatch, files, words)
+    assert status == 2, said
+    assert "m.h5`, a mapped network" in said
+    assert "xbarspice map NETWORK" in said
 
 
 def test_parameters_alone_go_over_the_device_of_the_file(files):
@@ -398,31 +409,14 @@ def test_parameters_alone_go_over_the_device_of_the_file(files):
 
 
 def test_arrays_that_differ_have_no_common_value_to_say(files):
-    network = map_network(small_network(), tile_rows=2, tile_cols=4)
-    first, *rest = network.arrays
-    mixed = dataclasses.replace(network, arrays=(first.replace(R_wl=9.0), *rest))
-    said = settings.solved(RunConfig(), ("mapping", "array"), mixed)["array"]
+    first = xb.Crossbar([[1e-4]], R_bl=1.0, device=xb.devices.SinhTiO2(b=1.75))
+    said = cards.said_of_arrays([first, first.replace(R_wl=9.0)])
     assert "R_wl" not in said
     assert said["R_bl"] == 1.0
-
-
-@pytest.mark.parametrize("bias", ["array", "hidden", "digital"])
-@pytest.mark.parametrize("tiles", [(64, 64), (2, 3), (1, 2)])
-def test_mapping_settings_map_to_the_same_arrays(bias, tiles):
-    network = map_network(small_network(), tile_rows=tiles[0], tile_cols=tiles[1], bias=bias,
-                          x_scale=(0.5, 2.0), V_read=0.1)  # fmt: skip
-    again = map_network(small_network(), **mapping_settings(network))
-    assert settings._alike(network, again)
-    assert len(again.arrays) == len(network.arrays)
-
-
-def test_another_range_is_the_network_mapped_into_it():
-    network = map_network(small_network(), bias="array")
-    moved = with_range(network, 60e-6, 300e-6)
-    want = map_network(small_network(), bias="array", G_min=60e-6, G_max=300e-6)
-    for a, b in zip(moved.arrays, want.arrays, strict=True):
-        np.testing.assert_allclose(a.G, b.G, rtol=1e-14)
-    assert [k.gain for k in moved.layers] == pytest.approx([k.gain for k in want.layers])
+    assert (said["device"], said["parameters"]) == ("sinh_tio2", {"b": 1.75})
+    said = cards.said_of_arrays([first, first.replace(device="ohmic")])
+    assert said["R_wl"] == first.R_wl
+    assert not {"device", "parameters"} & set(said)
 
 
 def test_the_device_set_by_hand_drops_the_parameters_of_another(files, tmp_path):
@@ -432,5 +426,5 @@ def test_the_device_set_by_hand_drops_the_parameters_of_another(files, tmp_path)
 
 
 def test_the_check_of_a_tapeout_takes_no_settings(files):
-    said = invoke(files, "tapeout", "m.h5", "--check", "--set", "array.R_wl=2")
+    said = invoke(files, "tapeout", "d.h5", "--check", "--set", "array.R_wl=2")
     assert "which no setting changes" in said

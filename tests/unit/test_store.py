@@ -11,7 +11,7 @@ import pytest
 
 import xbarspice as xb
 from tests.helpers import asymmetric_crossbar
-from xbarspice import mapping, store
+from xbarspice import store
 from xbarspice.errors import InputError, StoreError
 
 
@@ -26,18 +26,6 @@ def test_the_asymmetric_example_comes_back_equal(tmp_path):
         assert getattr(again, name) == getattr(crossbar, name)
     assert (again.wl_ends == crossbar.wl_ends).all()
     assert (again.bl_ends == crossbar.bl_ends).all()
-
-
-@pytest.mark.parametrize("layout", ["folded", "tiled"])
-def test_a_mapped_network_comes_back_and_answers_the_same(tmp_path, network, layout):
-    from xbarspice.studies.inference import infer
-
-    mapped = mapping.map_network(network, layout=layout, device="sinh_tio2")
-    store.save_mapped(tmp_path / "m.h5", mapped)
-    again = store.load_mapped(tmp_path / "m.h5")
-    x = np.array([[0.3, 0.8], [0.9, 0.1]])
-    a, b = infer(mapped, x, "nodal"), infer(again, x, "nodal")
-    assert all(np.array_equal(p, q) for p, q in zip(a.sums, b.sums, strict=True))
 
 
 def test_plain_values_come_back(tmp_path):
@@ -73,45 +61,46 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 
 
 @pytest.fixture
-def mapped_file(tmp_path, network):
-    path = tmp_path / "m.h5"
-    store.save_mapped(path, mapping.map_network(network, layout="folded", device="sinh_tio2"))
+def crossbar_file(tmp_path):
+    crossbar, _ = asymmetric_crossbar(device=xb.devices.SinhTiO2(b=1.5))
+    path = tmp_path / "c.h5"
+    store.write_tree(path, store.crossbar_to_tree(crossbar), "crossbar")
     return path
 
 
-def _delete_layer(file):
-    del file["layers/1"]
+def _delete_ends(file):
+    del file["ends"]
 
 
-def _raise_gain(file):
-    file["layers/0"].attrs["gain"] = np.inf
+def _raise_resistance(file):
+    file.attrs["R_wl"] = np.inf
 
 
 def _misplace(file):
-    file["blocks/0/lines_in"][0, 0] = -1
+    file["ends/word_lines"][0, 0] = -1
 
 
-def _change_weight(file):
-    file["network/W0"][0, 0] += 1e-15
+def _change_conductance(file):
+    file["G"][0, 0] = np.nextafter(file["G"][0, 0], 1.0)
 
 
 def _rename(file):
-    file.move("network/b0", "network/b9")
+    file.move("G", "G9")
 
 
 def _link_to_nothing(file):
-    file["network/W0x"] = h5py.SoftLink("/nothing")
+    file["G9"] = h5py.SoftLink("/nothing")
 
 
 def _close_a_circle(file):
-    file["layers/0/again"] = file["layers"]
+    file["ends/again"] = file["ends"]
 
 
 CHANGES = (
-    _delete_layer,
-    _raise_gain,
+    _delete_ends,
+    _raise_resistance,
     _misplace,
-    _change_weight,
+    _change_conductance,
     _rename,
     _link_to_nothing,
     _close_a_circle,
@@ -119,82 +108,112 @@ CHANGES = (
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_changed_file_is_refused(mapped_file, change):
-    with h5py.File(mapped_file, "r+") as file:
+def test_a_changed_file_is_refused(crossbar_file, change):
+    with h5py.File(crossbar_file, "r+") as file:
         change(file)
-    with pytest.raises(StoreError, match=r"`m\.h5` must (hold what|be a readable)"):
-        store.load_mapped(mapped_file)
-    with pytest.raises(StoreError, match=r"`m\.h5`"):
-        store.read_plain(mapped_file)
-
-
-def _tree(path):
-    return store.read_tree(path, "mapped network")
+    with pytest.raises(StoreError, match=r"`c\.h5` must (hold what|be a readable)"):
+        store.load_crossbar(crossbar_file)
+    with pytest.raises(StoreError, match=r"`c\.h5`"):
+        store.read_plain(crossbar_file)
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda t: t["layers"].pop("1"), "network must hold"),
-        (lambda t: t["layers"].pop("0"), "layers must be numbered from 0 without a gap"),
-        (lambda t: t["layers"]["0"].update(gain=np.inf), "layers.0.gain.*finite number > 0"),
-        (lambda t: t["layers"]["0"].update(gain=0.0), "layers.0.gain.*finite number > 0"),
-        (lambda t: t["layers"]["1"].update(digital_bias=np.zeros(2)), "one digital bias"),
-        (lambda t: t["blocks"]["0"].update(lines_in=t["blocks"]["0"]["lines_in"] - 1), ">= 0"),
-        (lambda t: t["blocks"]["0"].update(lines_in=t["blocks"]["0"]["lines_in"] + 7), "8 lines"),
-        (lambda t: t["blocks"]["0"].update(array=1), "names layer 0, array 1"),
-        (lambda t: t["blocks"]["0"].update(reverse="yes"), "blocks.0.reverse"),
-        (lambda t: t["blocks"].pop("1"), "every weight exactly once"),
-        (lambda t: t["blocks"].update({"2": t["blocks"]["1"]}), "every weight exactly once"),
-        (lambda t: t["arrays"]["0"].update(G=-t["arrays"]["0"]["G"]), "`G` must be >= 0"),
-        (lambda t: t["arrays"]["0"].update(R_wl=1e308), "`R_wl` must be a finite number"),
-        (lambda t: t["arrays"]["0"].update(device="magic"), "device.*magic"),
-        (lambda t: t["arrays"]["0"]["ends"].update(word_lines=np.full((8, 2), 9)), "codes 0, 1"),
-        (lambda t: t.update(activation=3), "activation: must be text"),
-        (lambda t: t.update(G_min=1.0), "G_min must be smaller than G_max"),
+        (_link_to_nothing, "`G9` must be a group or a dataset; it is a link to nothing"),
+        (_close_a_circle, "groups must lie at most 8 deep"),
+    ],
+)
+def test_links_and_circles_of_a_file_of_another_origin_are_refused(tmp_path, change, words):
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file.create_group("ends")
+        change(file)
+    with pytest.raises(StoreError, match=words):
+        store.read_plain(tmp_path / "t.h5")
+
+
+def _tree(path):
+    return store.read_tree(path, "crossbar")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.pop("G"), "G: "),
+        (lambda t: t["ends"].pop("bit_lines"), "ends.bit_lines: "),
+        (lambda t: t.update(G=-t["G"]), "`G` must be >= 0"),
+        (lambda t: t.update(G=t["G"] * np.nan), "G.*finite"),
+        (lambda t: t.update(R_wl=1e308), "`R_wl` must be a finite number"),
+        (lambda t: t.update(R_sense=-1.0), "R_sense.*>= 0"),
+        (lambda t: t.update(R_bl="two"), "R_bl"),
+        (lambda t: t.update(device="magic"), "device.*magic"),
+        (lambda t: t.update(device=3), "device: must be text"),
+        (lambda t: t["device_parameters"].update(colour=1.0), "colour"),
+        (lambda t: t["device_parameters"].update(b=np.inf), "device_parameters.b.*finite"),
+        (lambda t: t["ends"].update(word_lines=np.full((2, 2), 9)), "codes 0, 1"),
+        (lambda t: t["ends"].update(word_lines=np.full((2, 2), -1)), "word_lines.*>= 0"),
+        (lambda t: t["ends"].update(word_lines=np.ones((2, 3), int)), "two a line"),
+        (lambda t: t["ends"].update(word_lines=np.ones((5, 2), int)), "wl"),
         (lambda t: t.update(more=1), "more"),
-        (lambda t: t["network"].update(W0=t["network"]["W0"] * np.nan), "W0.*finite"),
     ],
 )
 def test_a_file_with_entries_out_of_range_is_refused_though_its_hash_is_right(
-    mapped_file, change, words
+    crossbar_file, change, words
 ):
-    tree = _tree(mapped_file)
+    tree = _tree(crossbar_file)
     change(tree)
-    store.write_tree(mapped_file, tree, "mapped network")
+    store.write_tree(crossbar_file, tree, "crossbar")
     with pytest.raises(StoreError, match=words):
-        store.load_mapped(mapped_file)
+        store.load_crossbar(crossbar_file)
 
 
-def test_every_flipped_byte_is_noticed_or_changes_nothing(mapped_file):
-    """1500 places of the file; a byte between its parts may be anything."""
-    whole = mapped_file.read_bytes()
+def test_every_flipped_byte_is_noticed(crossbar_file):
+    """Every byte of the head, and 1500 places of the rest."""
+    whole = crossbar_file.read_bytes()
     rng = np.random.default_rng(0)
-    tree = repr(_tree(mapped_file))
-    refused = 0
-    for at in rng.choice(len(whole), 1500, replace=False):
+    rest = store.HEAD + rng.choice(len(whole) - store.HEAD, 1500, replace=False)
+    for at in (*range(store.HEAD), *rest):
         damaged = bytearray(whole)
         damaged[at] ^= 1 << int(rng.integers(8))
-        mapped_file.write_bytes(damaged)
-        try:
-            assert repr(_tree(mapped_file)) == tree
-        except StoreError:
-            refused += 1
-    assert refused > 700
+        crossbar_file.write_bytes(damaged)
+        with pytest.raises(StoreError):
+            _tree(crossbar_file)
 
 
-def test_a_file_of_the_first_format_says_how_to_renew_it(mapped_file):
-    with h5py.File(mapped_file, "r+") as file:
+def _as_of_the_first_format(path):
+    """Without the hash, as files of xbarspice 0.1.0 were."""
+    with h5py.File(path, "r+") as file:
         file.attrs["xbarspice_format"] = 1
-    mapped_file.write_bytes(mapped_file.read_bytes()[512:])  # without the hash, as they were
-    with pytest.raises(StoreError, match=r"written by xbarspice 0\.1\.0.*`xbarspice map NETWORK"):
-        store.load_mapped(mapped_file)
+    path.write_bytes(path.read_bytes()[store.HEAD :])
 
 
-def test_a_file_that_another_process_writes_is_said_to_be_open_there(mapped_file):
+def test_a_file_of_the_first_format_says_how_to_renew_it(crossbar_file):
+    _as_of_the_first_format(crossbar_file)
+    with pytest.raises(StoreError, match=r"written by xbarspice 0\.1\.0.*`xbarspice verify`"):
+        store.load_crossbar(crossbar_file)
+
+
+@pytest.mark.parametrize("first_format", [False, True])
+def test_an_old_mapped_network_is_refused_with_the_command_that_renews_it(tmp_path, first_format):
+    path = tmp_path / "m.h5"
+    store.write_tree(path, {"G_max": 5e-4}, "mapped network")
+    if first_format:
+        _as_of_the_first_format(path)
+    with pytest.raises(InputError, match=r"`m\.h5`, a mapped network.*: xbarspice map NETWORK"):
+        store.refuse_old(path)
+
+
+def test_other_files_are_not_taken_for_an_old_mapped_network(crossbar_file, tmp_path):
+    np.savez(tmp_path / "n.npz", W=np.ones(1))
+    for path in (crossbar_file, tmp_path / "n.npz", tmp_path / "none.h5"):
+        store.refuse_old(path)
+    assert store.kind_of(crossbar_file) == "crossbar"
+
+
+def test_a_file_that_another_process_writes_is_said_to_be_open_there(crossbar_file):
     """Not damaged: nothing is to be made again."""
     program = (
-        f"import h5py, sys; f = h5py.File({str(mapped_file)!r}, 'r+'); print('open'); "
+        f"import h5py, sys; f = h5py.File({str(crossbar_file)!r}, 'r+'); print('open'); "
         "sys.stdout.flush(); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -204,12 +223,12 @@ def test_a_file_that_another_process_writes_is_said_to_be_open_there(mapped_file
         assert other.stdin is not None
         assert other.stdout.readline() == b"open\n"
         with pytest.raises(StoreError, match="open in another process") as caught:
-            store.load_mapped(mapped_file)
+            store.load_crossbar(crossbar_file)
         other.stdin.close()
         other.wait()
     assert "again when that process has closed it" in str(caught.value)
     assert "Make it" not in str(caught.value)
-    store.load_mapped(mapped_file)
+    store.load_crossbar(crossbar_file)
 
 
 def test_arrays_of_matlab_come_as_matlab_shows_them(tmp_path):
@@ -231,9 +250,9 @@ def test_arrays_of_matlab_come_as_matlab_shows_them(tmp_path):
     assert tree["V_in"].shape == (0, 2)
 
 
-def test_a_file_without_its_hash_is_refused(mapped_file):
-    mapped_file.write_bytes(mapped_file.read_bytes()[512:])
+def test_a_file_without_its_hash_is_refused(crossbar_file):
+    crossbar_file.write_bytes(crossbar_file.read_bytes()[512:])
     with pytest.raises(StoreError, match="must carry its content hash"):
-        store.load_mapped(mapped_file)
+        store.load_crossbar(crossbar_file)
     with pytest.raises(StoreError, match="must carry its content hash"):
-        store.read_plain(mapped_file)
+        store.read_plain(crossbar_file)

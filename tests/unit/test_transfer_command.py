@@ -16,7 +16,6 @@ import xbarspice as xb
 from xbarspice import network as network_files
 from xbarspice import store
 from xbarspice.cli.app import app, main
-from xbarspice.mapping import map_network
 from xbarspice.variability import RelativeNoise
 
 
@@ -110,7 +109,7 @@ def test_the_same_model_has_the_same_transfers_at_every_engine(files):
 
 WRONG = {
     "no inputs": (("d.h5",), "--inputs"),
-    "a mapped network": (("m.h5", "--inputs", "p.npz"), "m.h5"),
+    "an old mapped network": (("m.h5", "--inputs", "p.npz"), "xbarspice map NETWORK"),
     "no transfers": (("d.h5", "--inputs", "p.npz", "--transfers", "0"), "`transfers` must be"),
     "an engine": (("d.h5", "--inputs", "p.npz", "--engine", "spice"), "spice"),
     "rates beside a variability": (
@@ -122,10 +121,8 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_ends_with_status_2_and_leaves_nothing(
-    files, case, monkeypatch, capsys, network
-):
-    store.save_mapped(files / "m.h5", map_network(network))
+def test_what_is_wrong_ends_with_status_2_and_leaves_nothing(files, case, monkeypatch, capsys):
+    store.write_tree(files / "m.h5", {"G_max": 5e-4}, "mapped network")
     arguments, words = WRONG[case]
     monkeypatch.setattr(sys, "argv", ["xbarspice", "transfer", *arguments, "--out", "run"])
     with pytest.raises(SystemExit) as ended:

@@ -374,6 +374,7 @@ def _array(
         return Crossbar(read_die(path).G, **run.array.arguments())
     if store.kind_of(path) == "crossbar":
         return steps.with_stated_array(store.load_crossbar(path), run)
+    store.refuse_old(path)
     run.array.refuse_converters()
     if models.is_deployment(path):
         circuit = models.deployed_circuit(path, run)

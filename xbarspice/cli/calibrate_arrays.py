@@ -81,7 +81,9 @@ def measured_arrays(
 
     steps.need("matplotlib", "jinja2")
     reads = (*models.reads_of(model), "seed", "variability")
-    run = steps.configuration(config, settings, reads=reads, calibration=calibration, seed=seed)
+    run = steps.configuration(
+        config, settings, reads=reads, calibration=calibration, mapped=model, seed=seed
+    )
     engines.get(engine)
     files = [_named(text) for text in measured]
     with screens.waiting("reading the model", quiet=json):

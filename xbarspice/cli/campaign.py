@@ -85,7 +85,7 @@ def campaign(
 
     given = _sweeps(sweep or [])
     reads = (*_reads(model, given), *(("variability",) if transfers else ()))
-    run = steps.configuration(config, settings, reads=reads, calibration=calibration)
+    run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=model)
     run = steps.overruled(run, *(f"array.{name}" for name in given))
     output_file(out, ".h5")
     engines.get(engine)

@@ -1,4 +1,4 @@
-"""Calibration cards in commands: over configurations and arrays, carried by mapped networks."""
+"""Calibration cards in commands: over configurations and arrays, carried by deployments."""
 
 from __future__ import annotations
 
@@ -8,47 +8,35 @@ from pathlib import Path
 from typing import Any
 
 import xbarspice
-from xbarspice import devices, store
+from xbarspice import devices
 from xbarspice.array import WIRES
 from xbarspice.card import CalibrationCard, KeptCard, card_of, keep_card
 from xbarspice.config import RunConfig
 from xbarspice.devices import Device
 from xbarspice.errors import broken_rule
-from xbarspice.mapping import MappedNetwork
 
 __all__ = [
     "as_config",
-    "carried",
     "carried_card",
     "keep",
     "named",
     "overlaid",
     "overruled",
     "said_of_arrays",
-    "with_card",
 ]
-
-
-def carried(path: Path | None) -> MappedNetwork | None:
-    """The mapped network of a file, if the file is one and carries a card."""
-    if path is None or path.suffix != ".h5" or not path.is_file():
-        return None
-    if store.kind_of(path) != "mapped network":
-        return None
-    mapped = store.load_mapped(path)
-    return mapped if mapped.card else None
 
 
 def carried_card(path: Path) -> KeptCard | None:
     """The card that the file of a model on arrays carries."""
     if path.suffix != ".h5" or not path.is_file():
         return None
-    if store.kind_of(path) == "deployment":
-        from xbarspice.deployment import card_of_file
+    from xbarspice import store
 
-        return card_of_file(path)
-    mapped = carried(path)
-    return None if mapped is None else KeptCard(text=mapped.card, overruled=mapped.overruled)
+    if store.kind_of(path) != "deployment":
+        return None
+    from xbarspice.deployment import card_of_file
+
+    return card_of_file(path)
 
 
 def keep(circuit: Any, config: RunConfig, calibration: Path | None) -> None:
@@ -85,20 +73,12 @@ def overlaid(
             f"{given.note().text} for {mapped.name} with {card.note().text}",
             "Map it again with the other card, or leave --calibration out.",
         )
-    network = carried(mapped)
     out = card.overlay(values)
-    out["array"] = values.get("array", {}) if network is None else said_of_arrays(network.arrays)
+    out["array"] = values.get("array", {})
+    if "variability" in kept.overruled:  # the deployment has its own
+        out["variability"] = values.get("variability", ())
     out["calibration"] |= {"overridden": kept.overruled}
     return out
-
-
-def with_card(mapped: MappedNetwork, config: RunConfig, calibration: Path | None) -> MappedNetwork:
-    """The network with its card, to be kept with it; the configuration says what went over it."""
-    note = config.calibration
-    if note is None or (calibration is None and not mapped.card):
-        return mapped
-    text = mapped.card if calibration is None else CalibrationCard.from_toml(calibration).to_toml()
-    return dataclasses.replace(mapped, card=text, overruled=note.overridden)
 
 
 def as_config(device: Device) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from xbarspice import store
 from xbarspice.cli import cards, screens
 from xbarspice.cli.runs import output_file
 from xbarspice.config import ARRAY, RunConfig, child_rng
@@ -27,6 +26,7 @@ __all__ = [
     "reads_of",
     "said_of",
     "solve_model",
+    "state_ranges",
 ]
 
 PLAIN = {".npz", ".h5", ".hdf5", ".mat", ".csv", ".pt"}
@@ -39,6 +39,8 @@ POINTS = 20
 
 def is_deployment(path: Path | None) -> bool:
     """Whether a file is a deployment of `xbarspice map` or `xb.save`."""
+    from xbarspice import store
+
     if path is None or path.suffix not in {".h5", ".hdf5"} or not path.is_file():
         return False
     return store.kind_of(path) == "deployment"
@@ -126,6 +128,7 @@ def open_model(
     Raises:
         InputError: the file, the inputs or a setting does not fit.
     """
+    from xbarspice import store
     from xbarspice.importers import load_model
 
     store.refuse_old(path)
@@ -214,11 +217,11 @@ def _on_arrays(
             "Check the shapes in the file, points first."
         ) from error
     if calibrated:
-        _state_ranges(circuit, arguments, run)
+        state_ranges(circuit, arguments, run)
     return circuit.eval()
 
 
-def _state_ranges(circuit: Any, arguments: tuple[Any, ...], run: RunConfig) -> None:
+def state_ranges(circuit: Any, arguments: tuple[Any, ...], run: RunConfig) -> None:
     """Put the ranges that the configuration states in place of those of the inputs."""
     from xbarspice.nn import crossbar_layers
     from xbarspice.nn.ranges import calibrate_converters
@@ -402,7 +405,7 @@ def solve_model(
     """Run inputs through a model's arrays with one engine; the outputs go to `out`."""
     import time
 
-    from xbarspice import engines
+    from xbarspice import engines, store
     from xbarspice.nn import through
     from xbarspice.nn.origin import classes
 

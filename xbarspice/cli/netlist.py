@@ -94,9 +94,12 @@ def netlist(
     words = list(dialect or ["ngspice"])
     _refuse_useless(words, form, name, whole, array)
     single = subject.is_file() and is_array_file(subject)
-    reads = ("array",) if single else models.reads_of(subject)
-    reads = reads if single or inputs is not None else (*reads, "seed")
-    run = steps.configuration(config, settings, reads=reads, calibration=calibration)
+    known = inputs is not None
+    reads = ("array",) if single else models.reads_of(subject, calibrated=known)
+    reads = reads if single or known else (*reads, "seed")
+    run = steps.configuration(
+        config, settings, reads=reads, calibration=calibration, mapped=subject
+    )
     with run_folder(out) as folder:
         if single:
             record, said = _single(subject, inputs, run, folder, words, form, name)

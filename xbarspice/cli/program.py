@@ -96,7 +96,7 @@ def program(
 
     steps.need("matplotlib", "jinja2")
     run = steps.configuration(
-        config, settings, reads=_reads(model, device), calibration=calibration
+        config, settings, reads=_reads(model, device), calibration=calibration, mapped=model
     )
     if device is not None:
         run = steps.overruled(run, "array.device")

@@ -16,25 +16,20 @@ One rule for all commands. A setting is stated by ``--config``, a calibration ca
 
 from __future__ import annotations
 
-import dataclasses
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tomli_w
 
 from xbarspice.array import WIRES, Crossbar
-from xbarspice.cli.cards import overlaid, said_of_arrays
+from xbarspice.cli.cards import overlaid
 from xbarspice.config import RunConfig, changes_of
-from xbarspice.errors import InputError, broken_rule
-from xbarspice.mapping import ArrayConfig, MappedNetwork, map_network, mapping_settings
+from xbarspice.errors import broken_rule
+from xbarspice.mapping import ArrayConfig
 
-__all__ = [
-    "configuration", "map_arguments", "refuse_other_mapping", "run_toml", "solved",
-    "stated_array", "with_stated_array",
-]  # fmt: skip
+__all__ = ["configuration", "run_toml", "solved", "stated_array", "with_stated_array"]
 
 
 def configuration(
@@ -163,112 +158,14 @@ def stated_array(run: RunConfig) -> Callable[[ArrayConfig], dict[str, Any]]:
     return lambda config: changes_of(run.array, config.model)
 
 
-PLAIN = {"layout": "folded", "tile_rows": 8, "tile_cols": 8, "bias": "hidden"}
-"""`map_network`'s own settings of a perceptron's commands where nothing else is stated."""
-KNOWN = {*PLAIN, "G_min", "G_max", "V_read", "x_scale"}
-
-
-def map_arguments(run: RunConfig, layers: int) -> dict[str, Any]:
-    """Arguments of `map_network`.
-
-    Raises:
-        InputError: a stated value has no meaning for `map_network`.
-    """
-    stated = run.mapping.model_dump(include=run.mapping.model_fields_set)
-    default = type(run.mapping)().model_dump()
-    other = [k for k, v in stated.items() if k not in KNOWN and v != default[k]]
-    if other or run.layers:
-        raise broken_rule(
-            f"a mapped perceptron has the settings {sorted(KNOWN)} of [mapping]",
-            ", ".join(other) or "layers",
-            "Convert it to a model on arrays instead: xb.nn.convert.",
-        )
-    values = {**PLAIN, **{k: v for k, v in stated.items() if k in KNOWN}}
-    if "x_scale" in values:
-        values["x_scale"] = (values["x_scale"],) * layers
-    device = {} if "device" in run.array.model_fields_set else {"device": "sinh_tio2"}
-    return {**values, **run.array.arguments(), **device}
-
-
-def refuse_other_mapping(mapped: MappedNetwork, run: RunConfig, name: str) -> None:
-    """Refuse stated values of `[mapping]` that the mapped network does not have.
-
-    A value holds if mapping the network with it gives the same arrays, places and scales: a
-    `tile_rows` of 64 is no other mapping of a network that needs 8 rows.
-
-    Args:
-        mapped: the network as its file holds it.
-        run: the configuration.
-        name: of the file, for the message.
-
-    Raises:
-        InputError: names every value that the network does not have.
-    """
-    stated = sorted(run.mapping.model_fields_set)
-    kept = mapping_settings(mapped) if stated else {}
-    values = map_arguments(run, len(mapped.layers)) if stated else {}
-    other = [k for k in stated if k in kept and not _holds(mapped, kept, {k: values[k]})]
-    if other:
-        raise broken_rule(
-            f"a mapped network keeps the mapping that it was mapped with ({name}: "
-            f"{', '.join(f'{k} = {kept[k]}' for k in other)})",
-            ", ".join(f"mapping.{k} = {getattr(run.mapping, k)}" for k in other),
-            "Map the network again with `xbarspice map`, or pass the network itself.",
-        )
-
-
-def _holds(mapped: MappedNetwork, kept: dict[str, Any], change: dict[str, Any]) -> bool:
-    if all(kept[name] == value for name, value in change.items()):
-        return True
-    try:
-        return _alike(
-            *(map_network(mapped.network, **settings) for settings in (kept, {**kept, **change}))
-        )
-    except InputError:
-        return False
-
-
-def _alike(a: MappedNetwork, b: MappedNetwork, *, conductances: bool = True) -> bool:
-    """Whether two mappings of one network have the same arrays, places and scales."""
-    if (len(a.arrays), len(a.blocks)) != (len(b.arrays), len(b.blocks)):
-        return False
-    if (a.G_min, a.G_max, a.V_read) != (b.G_min, b.G_max, b.V_read):
-        return False
-    pairs = [*zip(a.layers, b.layers, strict=True), *zip(a.blocks, b.blocks, strict=True)]
-    for x, y in pairs:
-        for field in dataclasses.fields(x):
-            if field.name != "ends" and not np.array_equal(
-                getattr(x, field.name), getattr(y, field.name)
-            ):
-                return False
-    if not conductances:
-        return [x.G.shape for x in a.arrays] == [y.G.shape for y in b.arrays]
-    return all(np.array_equal(x.G, y.G) for x, y in zip(a.arrays, b.arrays, strict=True))
-
-
-def solved(
-    run: RunConfig, reads: Sequence[str], mapped: MappedNetwork | None = None
-) -> dict[str, Any]:
-    """What a command read, as nested values; mapping and arrays as the solved objects have them.
+def solved(run: RunConfig, reads: Sequence[str]) -> dict[str, Any]:
+    """What a command read, as nested values.
 
     Args:
         run: the configuration.
         reads: as of `configuration`.
-        mapped: the network that was solved; its own values go over those of `run`.
-            Values that have no name in a configuration (wires that differ along a line or between
-            arrays) are left out.
     """
-    values = _read_part(run.model_dump(mode="json"), (*reads, "calibration"))
-    if mapped is None:
-        return values
-    for section, own in (
-        ("mapping", _solved_mapping(mapped, run)),
-        ("array", said_of_arrays(mapped.arrays)),
-    ):
-        if section in values:
-            kept = {name: v for name, v in own.items() if _is_read(f"{section}.{name}", reads)}
-            values = {**values, section: kept}
-    return values
+    return _read_part(run.model_dump(mode="json"), (*reads, "calibration"))
 
 
 def run_toml(values: dict[str, Any]) -> str:
@@ -282,25 +179,6 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
         for key, value in values.items()
         if value is not None
     }
-
-
-def _solved_mapping(mapped: MappedNetwork, run: RunConfig) -> dict[str, Any]:
-    """`[mapping]` of what was solved: of the configuration if it maps to just that."""
-    own = {k: map_arguments(run, len(mapped.layers)).get(k) for k in (*PLAIN, "G_min", "G_max")}
-    for values in ({k: v for k, v in own.items() if v is not None}, mapping_settings(mapped)):
-        try:
-            if _alike(map_network(mapped.network, **values), mapped, conductances=False):
-                return _plain_settings(values)
-        except InputError:
-            continue
-    return {"G_min": mapped.G_min, "G_max": mapped.G_max, "V_read": mapped.V_read}
-
-
-def _plain_settings(values: dict[str, Any]) -> dict[str, Any]:
-    """Settings as a configuration has them: where they do not say it, bias is "hidden"."""
-    scales = set(values.get("x_scale") or ())
-    out = {k: v for k, v in values.items() if k != "x_scale" and (k, v) != ("bias", "hidden")}
-    return out | ({"x_scale": scales.pop()} if len(scales) == 1 else {})
 
 
 def _read_part(values: dict[str, Any], reads: Sequence[str], above: str = "") -> dict[str, Any]:

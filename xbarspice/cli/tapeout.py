@@ -86,7 +86,9 @@ def tapeout(
         _check(subject, model, json)
     steps.need("matplotlib", "jinja2")
     reads = models.reads_of(subject)
-    run = steps.configuration(config, settings, reads=reads, calibration=calibration)
+    run = steps.configuration(
+        config, settings, reads=reads, calibration=calibration, mapped=subject
+    )
     options = {
         "names": dialect,
         "form": form,

@@ -83,7 +83,7 @@ def transfer(
 
     steps.need("matplotlib", "jinja2")
     reads = (*models.reads_of(model), "variability")
-    run = steps.configuration(config, settings, reads=reads, calibration=calibration)
+    run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=model)
     rates = _rates(rate_lrs, rate_hrs, run)
     with screens.waiting("reading the model", quiet=json):
         opened = models.open_model(model, inputs, run, factory, activation)

@@ -147,7 +147,9 @@ def verify(
         record = verify_job.verify_array_file(subject, out, run, random, json)
     else:
         more = random is not None and inputs is not None
-        reads = verify_job.model_reads(subject, more=more, worst_case=worst_case)
+        reads = verify_job.model_reads(
+            subject, calibrated=inputs is not None, more=more, worst_case=worst_case
+        )
         run = configuration(reads)
         record = verify_job.verify_model(
             subject, out, inputs, run, options,

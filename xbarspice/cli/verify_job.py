@@ -10,7 +10,6 @@ from xbarspice.cli.doctor import environment
 from xbarspice.cli.runs import run_folder
 from xbarspice.cli.settings import run_toml, with_stated_array
 from xbarspice.config import RunConfig
-from xbarspice.errors import broken_rule
 
 __all__ = [
     "ARRAY_READS",
@@ -32,23 +31,11 @@ ARRAY_READS = ("seed", "mapping.V_read", "array", *JUDGED)
 """Settings that an array is verified with."""
 
 
-def model_reads(path: Path, *, more: bool, worst_case: bool) -> tuple[str, ...]:
+def model_reads(path: Path, *, calibrated: bool, more: bool, worst_case: bool) -> tuple[str, ...]:
     """Settings that a model or deployment is verified with, by the options of the command."""
     box = BOX if more or worst_case else ()
-    return ("seed", *models.reads_of(path), *JUDGED, *box, *(SEARCHED if worst_case else ()))
-
-
-def _refuse_mapped(path: Path) -> None:
-    """Refuse a mapped network of xbarspice 0.1, which holds a perceptron and no model."""
-    from xbarspice import store
-
-    is_file = path.suffix in {".h5", ".hdf5"} and path.is_file()
-    if is_file and store.kind_of(path) == "mapped network":
-        raise broken_rule(
-            "verify takes deployments, models and arrays",
-            f"`{path.name}`, a mapped network without its model",
-            "Renew it from its network: xbarspice map NETWORK --inputs x.npz --out net.h5.",
-        )
+    known = models.reads_of(path, calibrated=calibrated)
+    return ("seed", *known, *JUDGED, *box, *(SEARCHED if worst_case else ()))
 
 
 def verify_model(
@@ -75,7 +62,7 @@ def verify_model(
     """
     from xbarspice.verification import Search, verify
 
-    _refuse_mapped(path)
+    store.refuse_old(path)
     judged = run.engines if "engines" in run.model_fields_set else ("surrogate",)
     search = Search(**run.verify.model_dump(include=set(Search.__dataclass_fields__)))
     with run_folder(out) as folder:
@@ -175,6 +162,7 @@ def demonstrate(out: Path, run: RunConfig, json: bool) -> dict[str, Any]:
         model = perceptron_module(trained.network)
         points = arguments_of(model, split.x_test)
         circuit = convert(model, run.layer_configs(), calibrate=points, seed=run.seed)
+        models.state_ranges(circuit, points, run)
         with screens.waiting("writing the netlists", quiet=json):
             deployment.save(folder / "net.h5", circuit)
             names = _decks(circuit, points, folder / "netlists")

@@ -270,7 +270,13 @@ def _sum_devices(crossbar: Crossbar, I_device: Array, I_in: Array, I_out: Array)
 
 
 def _judged(netlist: Netlist, amperes: float, largest: float) -> float:
-    """The violation as a share of the largest current; raises where rounding is no excuse."""
+    """The violation as a share of the largest current; raises where rounding is no excuse.
+
+    Without any device all currents are 0 but for rounding in the wires, which is then the measure.
+    """
+    if not netlist.crossbar.G.any():
+        volts = max(float(np.max(np.abs(v))) for v in (netlist.V_in, netlist.V_out))
+        largest = max(largest, steepest(netlist.crossbar) * volts)
     residual = amperes / largest if largest > 0 else amperes
     limit = min(RESIDUAL + ROUNDING * _noise(netlist, largest), REFUSED)
     if not residual <= limit:

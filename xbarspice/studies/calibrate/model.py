@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice import devices
-from xbarspice.array import WIRES, Crossbar, Drive
+from xbarspice.array import R_LOW, WIRES, Crossbar, Drive
 from xbarspice.errors import InputError, broken_rule
 from xbarspice.studies.calibrate.records import Reads
 from xbarspice.surrogate import adjoint
@@ -94,8 +94,9 @@ class Model:
         for name, value in zip(scalars, theta[: len(scalars)].tolist(), strict=True):
             if name.startswith("device."):
                 fields[name.removeprefix("device.")] = value
-            else:
-                changes |= dict.fromkeys(TIED.get(name, (name,)), value)
+            else:  # the search stays inside its bounds by the smallest of numbers
+                ohm = 0.0 if value < R_LOW else value
+                changes |= dict.fromkeys(TIED.get(name, (name,)), ohm)
         if fields:
             changes["device"] = devices.with_parameters(self.crossbar.device, fields)
         if "G" in self.free:

@@ -1,9 +1,9 @@
 * xbarspice design half_moons, hspice dialect, hierarchical
 * version: 0.1.0
-* config: 9039f992b4e4213ef126a97054d75f87c5cca8cc1f0b0cc5d5549e18c4b8c17d
+* config: 0d7e59fdecef8256dd7d8a942d7abe7099341ec90ef9233c50db9fbd237518ce
 * form: subcircuit
 * device: sinh_tio2 b=2.71689828 V_read=0.2
-* tile 0: 8 word lines x 8 bit lines, G sha256 4e301e3c7be684bfdcb26f0513d7a3838986553f440f032818546ec8054a2cd7
+* tile 0: 8 word lines x 8 bit lines, G sha256 e41f6cc18cf341c5e591e106ce1f0037720fd8c6f6f793d89a048a8dec60145a
 * tile 0: R_wl=1.0 R_bl=1.0 R_driver=3.25 R_sense=3.25
 * pins: word lines from the top (WL 0 first), then bit lines from the left (BL 0 first)
 .subckt half_moons__sinh_tio2 p n xb_g=0.0001
@@ -21,7 +21,7 @@ Rw_0_4 w_0_4 w_0_5 1.0
 Rw_0_5 w_0_5 w_0_6 1.0
 Rw_0_6 w_0_6 w_0_7 1.0
 Xd_0_0 W B<0> half_moons__sinh_tio2 xb_g=0.0001
-Xd_0_1 w_0_1 B<1> half_moons__sinh_tio2 xb_g=0.0003351524180283982
+Xd_0_1 w_0_1 B<1> half_moons__sinh_tio2 xb_g=0.00033515241802839827
 Xd_0_2 w_0_2 B<2> half_moons__sinh_tio2 xb_g=0.0001
 Xd_0_3 w_0_3 B<3> half_moons__sinh_tio2 xb_g=0.0001
 Xd_0_4 w_0_4 B<4> half_moons__sinh_tio2 xb_g=0.0001
@@ -57,7 +57,7 @@ Rw_2_4 w_2_4 w_2_5 1.0
 Rw_2_5 w_2_5 w_2_6 1.0
 Rw_2_6 w_2_6 w_2_7 1.0
 Xd_2_0 W B<0> half_moons__sinh_tio2 xb_g=0.0001
-Xd_2_1 w_2_1 B<1> half_moons__sinh_tio2 xb_g=0.00018338694961131304
+Xd_2_1 w_2_1 B<1> half_moons__sinh_tio2 xb_g=0.00018338694961131307
 Xd_2_2 w_2_2 B<2> half_moons__sinh_tio2 xb_g=0.00016959361464651064
 Xd_2_3 w_2_3 B<3> half_moons__sinh_tio2 xb_g=0.00015880064667455184
 Xd_2_4 w_2_4 B<4> half_moons__sinh_tio2 xb_g=0.00020611380390875763
@@ -95,7 +95,7 @@ Rw_4_6 w_4_6 w_4_7 1.0
 Xd_4_0 W B<0> half_moons__sinh_tio2 xb_g=0.000321703468056373
 Xd_4_1 w_4_1 B<1> half_moons__sinh_tio2 xb_g=0.0001
 Xd_4_2 w_4_2 B<2> half_moons__sinh_tio2 xb_g=0.0001
-Xd_4_3 w_4_3 B<3> half_moons__sinh_tio2 xb_g=0.0005000000000000001
+Xd_4_3 w_4_3 B<3> half_moons__sinh_tio2 xb_g=0.0005
 Xd_4_4 w_4_4 B<4> half_moons__sinh_tio2 xb_g=0.0001
 Xd_4_5 w_4_5 B<5> half_moons__sinh_tio2 xb_g=0.00016344072389636125
 Xd_4_6 w_4_6 B<6> half_moons__sinh_tio2 xb_g=0.0001
@@ -112,7 +112,7 @@ Rw_5_5 w_5_5 w_5_6 1.0
 Rw_5_6 w_5_6 w_5_7 1.0
 Xd_5_0 W B<0> half_moons__sinh_tio2 xb_g=0.0001
 Xd_5_1 w_5_1 B<1> half_moons__sinh_tio2 xb_g=0.000437503990756535
-Xd_5_2 w_5_2 B<2> half_moons__sinh_tio2 xb_g=0.0002585482415626944
+Xd_5_2 w_5_2 B<2> half_moons__sinh_tio2 xb_g=0.0002585482415626945
 Xd_5_3 w_5_3 B<3> half_moons__sinh_tio2 xb_g=0.0001
 Xd_5_4 w_5_4 B<4> half_moons__sinh_tio2 xb_g=0.00028769584804237805
 Xd_5_5 w_5_5 B<5> half_moons__sinh_tio2 xb_g=0.0001
@@ -134,7 +134,7 @@ Xd_6_2 w_6_2 B<2> half_moons__sinh_tio2 xb_g=0.0001
 Xd_6_3 w_6_3 B<3> half_moons__sinh_tio2 xb_g=0.0001
 Xd_6_4 w_6_4 B<4> half_moons__sinh_tio2 xb_g=0.0001
 Xd_6_5 w_6_5 B<5> half_moons__sinh_tio2 xb_g=0.0001
-Xd_6_6 w_6_6 B<6> half_moons__sinh_tio2 xb_g=0.0002027459703568407
+Xd_6_6 w_6_6 B<6> half_moons__sinh_tio2 xb_g=0.00020274597035684067
 Xd_6_7 w_6_7 B<7> half_moons__sinh_tio2 xb_g=0.0005
 .ends half_moons__row_6
 
@@ -147,7 +147,7 @@ Rw_7_4 w_7_4 w_7_5 1.0
 Rw_7_5 w_7_5 w_7_6 1.0
 Rw_7_6 w_7_6 w_7_7 1.0
 Xd_7_0 W B<0> half_moons__sinh_tio2 xb_g=0.0001
-Xd_7_1 w_7_1 B<1> half_moons__sinh_tio2 xb_g=0.0004205441298229661
+Xd_7_1 w_7_1 B<1> half_moons__sinh_tio2 xb_g=0.00042054412982296603
 Xd_7_2 w_7_2 B<2> half_moons__sinh_tio2 xb_g=0.0001877513241015292
 Xd_7_3 w_7_3 B<3> half_moons__sinh_tio2 xb_g=0.0004775948487665983
 Xd_7_4 w_7_4 B<4> half_moons__sinh_tio2 xb_g=0.00023404651806037337

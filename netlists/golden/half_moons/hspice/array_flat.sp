@@ -1,9 +1,9 @@
 * xbarspice design half_moons, hspice dialect, flat
 * version: 0.1.0
-* config: d2af15a6827bc7aee76c20451aafc3d97344f5cfec48cdc6d22a0672618b0ad5
+* config: 109913428f8d6e03537d90c6f1676e3296ae190235e0b870bca31e181f5de63b
 * form: subcircuit
 * device: sinh_tio2 b=2.71689828 V_read=0.2
-* tile 0: 8 word lines x 8 bit lines, G sha256 4e301e3c7be684bfdcb26f0513d7a3838986553f440f032818546ec8054a2cd7
+* tile 0: 8 word lines x 8 bit lines, G sha256 e41f6cc18cf341c5e591e106ce1f0037720fd8c6f6f793d89a048a8dec60145a
 * tile 0: R_wl=1.0 R_bl=1.0 R_driver=3.25 R_sense=3.25
 * pins: word lines from the top (WL 0 first), then bit lines from the left (BL 0 first)
 .subckt half_moons__sinh_tio2 p n xb_g=0.0001
@@ -143,7 +143,7 @@ Rb_6_5 b_6_5 b_7_5 1.0
 Rb_6_6 b_6_6 b_7_6 1.0
 Rb_6_7 b_6_7 b_7_7 1.0
 Xd_0_0 w_0_0 b_0_0 half_moons__sinh_tio2 xb_g=0.0001
-Xd_0_1 w_0_1 b_0_1 half_moons__sinh_tio2 xb_g=0.0003351524180283982
+Xd_0_1 w_0_1 b_0_1 half_moons__sinh_tio2 xb_g=0.00033515241802839827
 Xd_0_2 w_0_2 b_0_2 half_moons__sinh_tio2 xb_g=0.0001
 Xd_0_3 w_0_3 b_0_3 half_moons__sinh_tio2 xb_g=0.0001
 Xd_0_4 w_0_4 b_0_4 half_moons__sinh_tio2 xb_g=0.0001
@@ -159,7 +159,7 @@ Xd_1_5 w_1_5 b_1_5 half_moons__sinh_tio2 xb_g=0.00019085982254332461
 Xd_1_6 w_1_6 b_1_6 half_moons__sinh_tio2 xb_g=0.0001
 Xd_1_7 w_1_7 b_1_7 half_moons__sinh_tio2 xb_g=0.0001
 Xd_2_0 w_2_0 b_2_0 half_moons__sinh_tio2 xb_g=0.0001
-Xd_2_1 w_2_1 b_2_1 half_moons__sinh_tio2 xb_g=0.00018338694961131304
+Xd_2_1 w_2_1 b_2_1 half_moons__sinh_tio2 xb_g=0.00018338694961131307
 Xd_2_2 w_2_2 b_2_2 half_moons__sinh_tio2 xb_g=0.00016959361464651064
 Xd_2_3 w_2_3 b_2_3 half_moons__sinh_tio2 xb_g=0.00015880064667455184
 Xd_2_4 w_2_4 b_2_4 half_moons__sinh_tio2 xb_g=0.00020611380390875763
@@ -177,14 +177,14 @@ Xd_3_7 w_3_7 b_3_7 half_moons__sinh_tio2 xb_g=0.00022393538248831
 Xd_4_0 w_4_0 b_4_0 half_moons__sinh_tio2 xb_g=0.000321703468056373
 Xd_4_1 w_4_1 b_4_1 half_moons__sinh_tio2 xb_g=0.0001
 Xd_4_2 w_4_2 b_4_2 half_moons__sinh_tio2 xb_g=0.0001
-Xd_4_3 w_4_3 b_4_3 half_moons__sinh_tio2 xb_g=0.0005000000000000001
+Xd_4_3 w_4_3 b_4_3 half_moons__sinh_tio2 xb_g=0.0005
 Xd_4_4 w_4_4 b_4_4 half_moons__sinh_tio2 xb_g=0.0001
 Xd_4_5 w_4_5 b_4_5 half_moons__sinh_tio2 xb_g=0.00016344072389636125
 Xd_4_6 w_4_6 b_4_6 half_moons__sinh_tio2 xb_g=0.0001
 Xd_4_7 w_4_7 b_4_7 half_moons__sinh_tio2 xb_g=0.0001
 Xd_5_0 w_5_0 b_5_0 half_moons__sinh_tio2 xb_g=0.0001
 Xd_5_1 w_5_1 b_5_1 half_moons__sinh_tio2 xb_g=0.000437503990756535
-Xd_5_2 w_5_2 b_5_2 half_moons__sinh_tio2 xb_g=0.0002585482415626944
+Xd_5_2 w_5_2 b_5_2 half_moons__sinh_tio2 xb_g=0.0002585482415626945
 Xd_5_3 w_5_3 b_5_3 half_moons__sinh_tio2 xb_g=0.0001
 Xd_5_4 w_5_4 b_5_4 half_moons__sinh_tio2 xb_g=0.00028769584804237805
 Xd_5_5 w_5_5 b_5_5 half_moons__sinh_tio2 xb_g=0.0001
@@ -196,10 +196,10 @@ Xd_6_2 w_6_2 b_6_2 half_moons__sinh_tio2 xb_g=0.0001
 Xd_6_3 w_6_3 b_6_3 half_moons__sinh_tio2 xb_g=0.0001
 Xd_6_4 w_6_4 b_6_4 half_moons__sinh_tio2 xb_g=0.0001
 Xd_6_5 w_6_5 b_6_5 half_moons__sinh_tio2 xb_g=0.0001
-Xd_6_6 w_6_6 b_6_6 half_moons__sinh_tio2 xb_g=0.0002027459703568407
+Xd_6_6 w_6_6 b_6_6 half_moons__sinh_tio2 xb_g=0.00020274597035684067
 Xd_6_7 w_6_7 b_6_7 half_moons__sinh_tio2 xb_g=0.0005
 Xd_7_0 w_7_0 b_7_0 half_moons__sinh_tio2 xb_g=0.0001
-Xd_7_1 w_7_1 b_7_1 half_moons__sinh_tio2 xb_g=0.0004205441298229661
+Xd_7_1 w_7_1 b_7_1 half_moons__sinh_tio2 xb_g=0.00042054412982296603
 Xd_7_2 w_7_2 b_7_2 half_moons__sinh_tio2 xb_g=0.0001877513241015292
 Xd_7_3 w_7_3 b_7_3 half_moons__sinh_tio2 xb_g=0.0004775948487665983
 Xd_7_4 w_7_4 b_7_4 half_moons__sinh_tio2 xb_g=0.00023404651806037337

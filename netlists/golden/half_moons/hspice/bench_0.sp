@@ -1,5 +1,5 @@
 * xbarspice test bench of half_moons, hspice dialect: 2 vectors
-* config of the design: 9039f992b4e4213ef126a97054d75f87c5cca8cc1f0b0cc5d5549e18c4b8c17d
+* config of the design: 0d7e59fdecef8256dd7d8a942d7abe7099341ec90ef9233c50db9fbd237518ce
 * readings: the current into the + terminal of Vbs_0 to Vbs_7, A
 .include "array.sp"
 Xdut WL<0> WL<1> WL<2> WL<3> WL<4> WL<5> WL<6> WL<7> BL<0> BL<1> BL<2> BL<3> BL<4> BL<5> BL<6>
@@ -8,8 +8,8 @@ Xdut WL<0> WL<1> WL<2> WL<3> WL<4> WL<5> WL<6> WL<7> BL<0> BL<1> BL<2> BL<3> BL<
 .param p_Vin_1=-0.05
 .param p_Vin_2=0.1
 .param p_Vin_3=-0.1
-.param p_Vin_4=0.09218629134470283
-.param p_Vin_5=-0.09218629134470283
+.param p_Vin_4=0.09218629134470281
+.param p_Vin_5=-0.09218629134470281
 .param p_Vin_6=0.0
 .param p_Vin_7=0.0
 Vin_0 WL<0> 0 'p_Vin_0'
@@ -31,8 +31,8 @@ Vbs_7 BL<7> 0 0
 .option ingold=2 numdgt=10
 .option absv=1e-15 relv=1e-9 absi=6e-16 reli=1e-9
 .data vectors p_Vin_0 p_Vin_1 p_Vin_2 p_Vin_3 p_Vin_4 p_Vin_5 p_Vin_6 p_Vin_7
-0.05 -0.05 0.1 -0.1 0.09218629134470283 -0.09218629134470283 0.0 0.0
-0.15000000000000002 -0.15000000000000002 0.025 -0.025 0.09218629134470283 -0.09218629134470283 0.0
+0.05 -0.05 0.1 -0.1 0.09218629134470281 -0.09218629134470281 0.0 0.0
+0.15000000000000002 -0.15000000000000002 0.025 -0.025 0.09218629134470281 -0.09218629134470281 0.0
 + 0.0
 .enddata
 .dc data=vectors
