@@ -60,12 +60,12 @@ def test_the_steps_one_by_one(tmp_path):
     trained = step("train", "--out", "n.npz", "--data-out", "p.npz", *FAST)
     assert trained["sizes"] == [2, 8, 1]
     mapped = step("map", "n.npz", "--out", "m.h5", "--set", "mapping.tile_rows=8")
-    assert mapped["devices"] == 64
+    assert mapped["devices"] == 2 * (3 * 8 + 9)  # a pair a weight and bias
     assert step("netlist", "n.npz", "--inputs", "p.npz")["points"] == 40
     found = {e: step("solve", "m.h5", "--engine", e, "--inputs", "p.npz", "--out", f"{e}.h5")
              for e in ("surrogate", "nodal", "ngspice")}  # fmt: skip
     for answer in found.values():
-        np.testing.assert_allclose(answer["logits"], found["ngspice"]["logits"], atol=1e-6)
+        np.testing.assert_allclose(answer["values"][0], found["ngspice"]["values"][0], atol=1e-6)
         assert answer["accuracy"] == found["ngspice"]["accuracy"]
     assert found["ngspice"]["accuracy"] == pytest.approx(trained["accuracy_test"], abs=0.1)
     step("map", "n.npz", "--inputs", "p.npz", "--out", "net.h5", "--set", "mapping.tile_rows=8")
@@ -101,8 +101,8 @@ BAD = {
     "infinite": ({"W0": [[np.inf]]}, [], "`W0` must be finite"),
     "empty": ({"W0": np.zeros((0, 1))}, [], "none empty"),
     "rank": ({"W0": [1.0]}, [], "2 axes"),
-    "range": ({"W0": [[1.0]]}, ["--set", "mapping.G_min=1"], "G_min must be smaller than G_max"),
-    "wire": ({"W0": [[1.0]]}, ["--set", "array.R_wl=-1"], "array.R_wl"),
+    "range": ({"W0": [[1.0]]}, ["--set", "mapping.G_min=1"], "0 <= G_min < G_max; received 1"),
+    "wire": ({"W0": [[1.0]]}, ["--set", "array.R_wl=-1"], "array: `R_wl` must be >= 0 ohm"),
     "device": ({"W0": [[1.0]]}, ["--set", "array.device=magic"], "`device` must be"),
     "setting": ({"W0": [[1.0]]}, ["--set", "R_wl"], "section.key=value"),
     "folder": ({"W0": [[1.0]]}, ["--out", "/proc/none/m.h5"], "folder that can be written"),
@@ -114,7 +114,7 @@ BAD = {
 def test_bad_input_is_one_message_exit_status_2_and_no_file(tmp_path, case):
     arrays, options, words = BAD[case]
     np.savez(tmp_path / "n.npz", **arrays)
-    done = call("map", "n.npz", "--set", "mapping.layout=tiled", *options, cwd=tmp_path)
+    done = call("map", "n.npz", "--activation", "tanh", *options, cwd=tmp_path)
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -283,7 +283,8 @@ def test_ctrl_c_in_a_sweep_keeps_the_points(tmp_path):
 def test_a_level_outside_of_its_region_is_one_message(tmp_path, network):
     """Warned on stderr in words, not as a Python warning with a line of source."""
     networks.save(tmp_path / "n.npz", network)
-    done = call("solve", "n.npz", "--engine", "ideal", "--set", "array.R_wl=30", cwd=tmp_path)
+    done = call("solve", "n.npz", "--engine", "ideal", "--set", "array.R_wl=30", "--set",
+                "mapping.layout=folded", cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0
     assert done.stderr.count("outside of its trust region") == 1
     assert "TrustWarning" not in done.stderr

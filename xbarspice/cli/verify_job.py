@@ -60,6 +60,7 @@ def verify_model(
     Returns:
         The record of the verification.
     """
+    from xbarspice import store
     from xbarspice.verification import Search, verify
 
     store.refuse_old(path)
