@@ -418,7 +418,7 @@ def solve_model(
     with screens.waiting(f"solving with {engine}", quiet=json), through(engine):
         outputs = opened.outputs()
     seconds = time.perf_counter() - start
-    decided = classes(outputs)
+    decided = classes(outputs, opened.y)
     y = opened.y
     if out is not None:
         tree: dict[str, Any] = {"engine": engine}
