@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from xbarspice.report.circuit_plots import cost_bars, read_errors
 from xbarspice.report.content import Item, Section, Table, Text
 from xbarspice.report.judged import (
     about_sections,
@@ -153,6 +154,8 @@ def _arrays(record: Record) -> Section:
             "matrix", "checked", "worst error", "at (group, row, col)", "vectors",
             "largest input / range", "beyond", "saturated",
         ]  # fmt: skip
+        if record["tiles"][engine]:
+            items.append(read_errors(record, engine))
         caption = f"{engine}: column currents over the largest of the array"
         items.append(cut_table(caption, head, rows))
         items.append(_worst_tiles(record, engine))
@@ -293,7 +296,7 @@ def _costs(record: Record) -> Section | None:
         "A matrix: it alone on arrays, all others exact. A cause: the circuit with it against the "
         "circuit without it. Parts do not add up exactly."
     )
-    return Section(title="What each part costs", items=[table, Text(text=text)])
+    return Section(title="What each part costs", items=[cost_bars(record), table, Text(text=text)])
 
 
 def _corners(record: Record) -> Section | None:
