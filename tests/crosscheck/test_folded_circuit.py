@@ -11,8 +11,8 @@ from torch import nn
 
 import xbarspice as xb
 from xbarspice.config import DataConfig
-from xbarspice.studies import campaign
 from xbarspice.studies.data import half_moons
+from xbarspice.verification.compare import compare_item
 from xbarspice.verification.tiles import tile_item
 
 
@@ -72,7 +72,7 @@ def test_each_device_is_seen_by_the_dense_probes(moons):
     for tile in array.tiles:
         volts = np.random.default_rng(0).uniform(-0.2, 0.2, (1, tile.size))
         item = tile_item(tile, volts[:0], volts, "nodal", ["surrogate"])
-        wanted = campaign.compare_item(item)
+        wanted = compare_item(item)
         assert wanted["surrogate"]["worst"] < 1e-12
         assert wanted["least_voltage"] > 0
         read = np.zeros((8, 8))
@@ -80,5 +80,5 @@ def test_each_device_is_seen_by_the_dense_probes(moons):
         for row, col in np.argwhere(read):
             G = array.crossbar.G.copy()
             G[row, col] *= 1 + 1e-6
-            changed = campaign.compare_item({**item, "crossbar": tile.crossbar.replace(G=G)})
+            changed = compare_item({**item, "crossbar": tile.crossbar.replace(G=G)})
             assert np.abs(changed["currents"] - wanted["currents"]).max() > 1e-13

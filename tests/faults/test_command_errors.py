@@ -11,8 +11,7 @@ import pytest
 
 from tests.helpers import small_network
 from xbarspice import network
-from xbarspice.cli import app, main
-from xbarspice.studies import inference
+from xbarspice.cli import app, main, models
 
 
 @pytest.fixture
@@ -23,7 +22,7 @@ def folder(tmp_path, monkeypatch):
     def no_work(*_, **__):
         raise AssertionError("work began")
 
-    monkeypatch.setattr(inference, "infer", no_work)
+    monkeypatch.setattr(models.Opened, "outputs", no_work)
     return tmp_path
 
 
@@ -46,11 +45,6 @@ CASES = {
         {"x": np.ones((2, 2)), "y": [0, 1.5]},
         "whole numbers; received 1.5",
     ),
-    "labels beyond the classes": (
-        ["--inputs", "p.npz"],
-        {"x": np.ones((2, 2)), "y": [0, 7]},
-        "must lie below 2",
-    ),
     "no points": (["--inputs", "p.npz"], {"x": np.ones((0, 2))}, "at least one point"),
     "complex inputs": (["--inputs", "p.npz"], {"x": np.ones((2, 2)) * 1j}, "complex numbers"),
     "calibration = 1": (["--set", "calibration=1"], {}, "calibration"),
@@ -70,6 +64,16 @@ def test_bad_input_is_one_line_and_status_2_before_any_work(folder, monkeypatch,
     said = capsys.readouterr().err
     assert re.search(words, " ".join(said.replace("│", " ").split())), said
     assert "Traceback" not in said
+
+
+def test_labels_beyond_the_classes_are_refused(folder, monkeypatch, capsys):
+    """How many classes a model has is known once it has run; nothing is written."""
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    np.savez(folder / "p.npz", x=np.ones((2, 2)), y=[0, 7])
+    assert call(monkeypatch, "solve", "n.npz", "--inputs", "p.npz", "--out", "o.h5") == 2
+    assert "must lie below 2" in capsys.readouterr().err
+    assert not (folder / "o.h5").exists()
 
 
 def test_the_extra_column_of_a_csv_is_the_class_and_must_be_whole(folder, monkeypatch, capsys):

@@ -84,7 +84,10 @@ BINARY = {
     "array.h5": (_array_h5, lambda p: load_array(p, DEFAULTS)),
     "network.npz": (lambda p: network.save(p, small_network()), network.load),
     "network.pt": (_network_pt, lambda p: network.load(p, "relu")),
-    "deployment.h5": (_deployment, xb.load),
+    "deployment.h5": (
+        _deployment,
+        lambda p: [a.crossbar.G.tolist() for a in xb.nn.arrays(xb.load(p))],
+    ),
     "crossbar.h5": (_crossbar, lambda p: load_array(p, DEFAULTS)),
     "points.npz": (_points, lambda p: read_inputs(p, small_network())),
     "checkpoint.pt": (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from xbarspice.errors import InputError, broken_rule
 from xbarspice.importers.model import TensorSpec
+from xbarspice.values import labels_of
 
 __all__ = ["random_inputs", "read_inputs"]
 
@@ -45,9 +46,10 @@ def read_inputs(path: Path, specs: Sequence[TensorSpec]) -> tuple[Any, np.ndarra
     names = [spec.name for spec in specs]
     y = None if "y" in names else arrays.pop("y", None)
     if len(names) <= 1 and set(arrays) == {"x"}:
-        return arrays["x"], _classes(y)
+        return arrays["x"], _labels(path, arrays, y)
     if names and set(arrays) == set(names):
-        return (arrays if len(names) > 1 else arrays[names[0]]), _classes(y)
+        labels = _labels(path, arrays, y)
+        return (arrays if len(names) > 1 else arrays[names[0]]), labels
     wanted = "x" if len(names) <= 1 else ", ".join(names)
     raise broken_rule(
         f"the inputs file of this model must hold {wanted} (and y, the classes)",
@@ -72,7 +74,8 @@ def _read_table(path: Path, specs: Sequence[TensorSpec]) -> tuple[np.ndarray, np
     if not table.size:
         raise broken_rule(f"`{path.name}` must hold at least one point", "none", remedy)
     if table.shape[1] == width + 1:
-        return table[:, :width], _classes(table[:, width])
+        x = table[:, :width]
+        return x, _labels(path, {"x": x}, table[:, width])
     return table, None
 
 
@@ -95,13 +98,19 @@ def random_inputs(specs: Sequence[TensorSpec], points: int, rng: np.random.Gener
     return arrays if len(specs) > 1 else arrays[specs[0].name]
 
 
-def _classes(y: np.ndarray | None) -> np.ndarray | None:
-    if y is None:
-        return None
-    if y.dtype.kind not in "iufb" or y.ndim != 1 or (y != np.round(y)).any():
+def _labels(
+    path: Path, arrays: Mapping[str, np.ndarray], y: np.ndarray | None
+) -> np.ndarray | None:
+    """The classes of the points; refuses inputs that are no real numbers, and no points at all."""
+    for name, values in arrays.items():
+        if values.dtype.kind not in "iufb":
+            kind = "complex numbers" if values.dtype.kind == "c" else str(values.dtype)
+            raise broken_rule(
+                f"`{name}` of {path.name} must hold real numbers", kind, "Save them as such."
+            )
+    points = len(first) if (first := next(iter(arrays.values()))).ndim else 1
+    if not points:
         raise broken_rule(
-            "`y` must hold one whole number a point",
-            f"{y.dtype}, shape {y.shape}",
-            "Save class numbers, not one-hot rows.",
+            f"`{path.name}` must hold at least one point", "none", "Save some inputs."
         )
-    return y.astype(np.int64)
+    return None if y is None else labels_of(f"class labels of {path.name}", y, points, low=-1)

@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from xbarspice import devices
-from xbarspice.array import WIRES
+from xbarspice.array import R_HIGH, R_LOW, WIRES
 from xbarspice.errors import broken_rule
+from xbarspice.values import number_of, whole_number_of
 
 __all__ = ["ArrayConfig"]
 
+PLAIN = ("G_min", "G_max", "V_read", "x_scale", "x_centre")
+"""Options that are one number."""
 DTYPES = ("float64", "float32")
 
 
@@ -92,12 +95,32 @@ class ArrayConfig:
         object.__setattr__(self, "dtype", str(self.dtype).removeprefix("torch."))
         if isinstance(self.levels, Sequence):
             object.__setattr__(self, "levels", tuple(float(g) for g in self.levels))
+        self._take_plain_numbers()
         self._check_array()
         self._check_numbers()
         self._check_words()
         self._check_levels()
         self._check_layout()
         devices.get(self.device)
+
+    def _take_plain_numbers(self) -> None:
+        """Let every number be a float or an int, whatever stands for one (NumPy, 0-d tensors)."""
+        for name in (
+            "G_min",
+            "G_max",
+            "V_read",
+            "x_scale",
+            "x_centre",
+            *WIRES,
+            "adc_range",
+            "clip",
+        ):
+            value = getattr(self, name)
+            if value is not None or name not in ("adc_range", "clip"):
+                object.__setattr__(self, name, number_of(name, value))
+        for name in ("tile_rows", "tile_cols", "cells"):
+            count = whole_number_of(name, getattr(self, name), low=0, remedy="Count them.")
+            object.__setattr__(self, name, count)
 
     def _check_array(self) -> None:
         if self.tile_rows < 1 or self.tile_cols < 2:
@@ -115,6 +138,12 @@ class ArrayConfig:
         for name in WIRES:
             if not 0 <= getattr(self, name) < math.inf:
                 raise broken_rule(f"`{name}` must be >= 0 ohm", getattr(self, name), "0 is ideal.")
+            if not (getattr(self, name) == 0 or R_LOW <= getattr(self, name) <= R_HIGH):
+                raise broken_rule(
+                    f"`{name}` must be 0 or {R_LOW:g} to {R_HIGH:g} ohm",
+                    getattr(self, name),
+                    "0 is ideal.",
+                )
 
     def _check_numbers(self) -> None:
         for name in ("V_read", "x_scale"):

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from xbarspice.array import Crossbar
 from xbarspice.mapping import ArrayConfig
@@ -50,7 +51,7 @@ class _Watched(Tensor):
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func not in _UNUSED:
+        if func not in _UNUSED | _LOOKUPS:
             for value in (*args, *(kwargs or {}).values()):
                 for weight in value if isinstance(value, tuple | list) else (value,):
                     if isinstance(weight, _Watched):
@@ -64,6 +65,8 @@ _UNUSED = {
     for name in ("dtype", "device", "shape", "ndim", "requires_grad", "layout", "is_cuda")
 } | {Tensor.size, Tensor.dim, Tensor.numel, Tensor.is_floating_point, Tensor.__len__}
 """What is asked of a tensor without using its values."""
+_LOOKUPS = {torch.embedding, functional.embedding, torch.ops.aten.embedding.default}
+"""Rows that are taken as they are: no product, as in a table that an output layer shares."""
 
 
 class CrossbarLayer(nn.Module):

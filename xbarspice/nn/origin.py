@@ -201,15 +201,23 @@ def classes(outputs: tuple[Tensor, ...], labels: Any = None) -> Tensor | None:
 
     Its first floating-point output is (points, classes >= 2), or one number a point where the
     labels are 0 and 1 (and -1 for unknown ones): it is then a logit, decided at 0.
+
+    Raises:
+        InputError: a label is no class of the model.
     """
     scores = next((t for t in outputs if t.is_floating_point()), None)
     if scores is None or scores.ndim > 2 or not scores.ndim:
         return None
+    count = scores.shape[1] if scores.ndim == 2 and scores.shape[1] > 1 else 2
+    if labels is not None and len(labels) and not -1 <= np.min(labels) <= np.max(labels) < count:
+        raise broken_rule(
+            f"class labels must lie below {count}, the model's classes (-1: not known)",
+            int(np.max(np.abs(labels))),
+            "Number the classes from 0, or leave the labels out.",
+        )
     if scores.ndim == 2 and scores.shape[1] > 1:
         return scores.argmax(dim=1)
-    if labels is None or not np.isin(labels, (-1, 0, 1)).all():
-        return None
-    return (scores.reshape(-1) > 0).long()
+    return None if labels is None else (scores.reshape(-1) > 0).long()
 
 
 def decisions_of(outputs: tuple[Tensor, ...], labels: Any = None) -> np.ndarray | None:
