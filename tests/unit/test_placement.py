@@ -185,7 +185,7 @@ def test_what_cannot_be_judged_is_refused():
     good = points(1)
     for test, words in (
         (Points(arguments=good.arguments, y=good.y - 1), "number of its class"),
-        (Points(arguments=good.arguments, y=good.y + 5), "by the classes of its points"),
+        (Points(arguments=good.arguments, y=good.y + 5), "must lie below 2"),
     ):
         with pytest.raises(xb.errors.InputError, match=words):
             placement.serve(circuit, on_die(circuit, "tiled"), good, test, errors=Compose([]))

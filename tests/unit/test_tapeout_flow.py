@@ -529,7 +529,12 @@ def test_ctrl_c_leaves_nothing_behind(base, tmp_path, monkeypatch):
 
     draw = flow._draw_array
     monkeypatch.setattr(flow, "_draw_array", stop)
-    result = CliRunner().invoke(app, [*map(str, command(base)), "--out", str(tmp_path / "out")])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a script may ignore it
+    try:
+        words = [*map(str, command(base)), "--out", str(tmp_path / "out")]
+        result = CliRunner().invoke(app, words)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert result.exit_code == 130 or isinstance(result.exception, KeyboardInterrupt)
     assert len(drawn) == 2
     assert not list(tmp_path.iterdir())
