@@ -185,7 +185,7 @@ class Crossbar:
             ("R_driver", R_driver),
             ("R_sense", R_sense),
         ):
-            put(name, _checked_resistance(name, value))
+            put(name, resistance_of(name, value))
         put("device", devices.get(device))
         put("ends", ends)
         put("wl_ends", ends.word_lines(self.rows))
@@ -353,7 +353,12 @@ def _checked_conductances(G: npt.ArrayLike) -> Array:
     return _readonly(out)
 
 
-def _checked_resistance(name: str, value: float) -> float:
+def resistance_of(name: str, value: Any) -> float:
+    """A wire or lead, ohm: 0, or from `R_LOW` to `R_HIGH`.
+
+    Raises:
+        InputError: it is no such number.
+    """
     remedy = f"Give it in ohm: 0 for an ideal connection, or {R_LOW:g} to {R_HIGH:g}."
     out = number_of(name, value, low=0.0, high=R_HIGH, remedy=remedy)
     if 0.0 < out < R_LOW:

@@ -1,4 +1,4 @@
-"""What the HDF5 files of crossbars and mapped networks must hold: one schema a kind, and ranges."""
+"""What the HDF5 files of crossbars must hold: a schema with its ranges."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from xbarspice import activations
 from xbarspice.errors import InputError, StoreError, broken_rule
-from xbarspice.values import array_of, labels_of
+from xbarspice.values import array_of
 
-__all__ = ["Network", "from_state_dict", "load", "read_inputs", "read_npz", "save"]
+__all__ = ["Network", "from_state_dict", "load", "read_npz", "save"]
 
 Array = npt.NDArray[np.float64]
 
@@ -299,54 +299,3 @@ def _detached(value: Any) -> Any:
     """A parameter without its gradient, in a type that NumPy has; sparse ones stay as they are."""
     value = value.detach() if hasattr(value, "detach") else value
     return value.double() if str(getattr(value, "dtype", "")) == "torch.bfloat16" else value
-
-
-def read_inputs(path: Path, network: Network) -> tuple[Array, npt.NDArray[np.intp] | None]:
-    """Points and classes from a file.
-
-    Args:
-        path: ``.npz`` with x (points, inputs) and perhaps y (points,); or ``.csv`` of numbers with
-            one point a row. A CSV with exactly one column more than the network has inputs holds
-            the class in its last column.
-        network: what the points are for.
-
-    Returns:
-        x (points, inputs), at least one point, and y (points,) or None.
-
-    Raises:
-        InputError: the file is missing or damaged, the shapes do not fit, or a class is no class
-            of the network: a whole number from 0.
-    """
-    if not path.is_file():
-        raise broken_rule("the inputs file must exist", str(path), "Check the path.")
-    remedy = "Save them with np.savez(path, x=..., y=...)."
-    width = network.sizes[0]
-    if path.suffix == ".npz":
-        data = read_npz(path)
-        if "x" not in data or set(data) - {"x", "y"}:
-            raise broken_rule(f"`{path.name}` must hold x, and may hold y", sorted(data), remedy)
-        x, y = data["x"], data.get("y")
-    else:
-        try:
-            table = np.loadtxt(path, delimiter=",", ndmin=2, encoding="utf-8-sig")
-        except (ValueError, OSError, RuntimeError) as error:
-            raise InputError(
-                f"the inputs must be an .npz with x (and y) or a .csv of numbers; {path.name}: "
-                f"{error}. {remedy}"
-            ) from error
-        labelled = table.shape[1] == width + 1
-        x, y = (table[:, :width], table[:, width]) if labelled else (table, None)
-    x = network.inputs(x)
-    if not len(x):
-        raise broken_rule(f"`{path.name}` must hold at least one point", "none", remedy)
-    if y is None:
-        return x, None
-    labels = labels_of(f"class labels of {path.name}", y, len(x))
-    classes = max(network.sizes[-1], 2)
-    if labels.max() >= classes:
-        raise broken_rule(
-            f"class labels of {path.name} must lie below {classes}, the network's classes",
-            int(labels.max()),
-            "Count classes from 0; leave a column out that is no class.",
-        )
-    return x, labels

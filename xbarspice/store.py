@@ -38,7 +38,6 @@ _MAGIC = b"xbarspice file, SHA-256 of all bytes from 512 on: "
 _KIND, _FORMAT = "xbarspice_kind", "xbarspice_format"
 _END_CODES = {End.FLOATING: 0, End.DRIVEN: 1, End.SENSED: 2}
 _COMMANDS = {
-    "mapped network": "`xbarspice map NETWORK --out FILE`",
     "deployment": "`xbarspice map MODEL --inputs x.npz --out FILE` or `xb.save`",
     "crossbar": "`xbarspice verify` or `xbarspice calibrate`",
 }

@@ -23,7 +23,8 @@ from tests.helpers import asymmetric_crossbar, many, small_network
 from xbarspice import config, devices, network, store
 from xbarspice.card import CalibrationCard
 from xbarspice.errors import XbarspiceError
-from xbarspice.network import read_inputs
+from xbarspice.importers import TensorSpec
+from xbarspice.importers.inputs import read_inputs
 from xbarspice.studies.calibrate.die import read_die
 from xbarspice.studies.calibrate.readers import read_pulses, read_reads, read_sweeps
 from xbarspice.surrogate import trust
@@ -79,6 +80,8 @@ def _points(path):
     np.savez(path, x=np.random.default_rng(0).random((5, 2)), y=np.array([0, 1, 0, 1, 1]))
 
 
+POINTS = (TensorSpec(name="x", shape=("points", 2), dtype="float64"),)
+"""What a model of two inputs takes."""
 BINARY = {
     "array.npz": (_array_npz, lambda p: load_array(p, DEFAULTS)),
     "array.h5": (_array_h5, lambda p: load_array(p, DEFAULTS)),
@@ -89,7 +92,7 @@ BINARY = {
         lambda p: [a.crossbar.G.tolist() for a in xb.nn.arrays(xb.load(p))],
     ),
     "crossbar.h5": (_crossbar, lambda p: load_array(p, DEFAULTS)),
-    "points.npz": (_points, lambda p: read_inputs(p, small_network())),
+    "points.npz": (_points, lambda p: read_inputs(p, POINTS)),
     "checkpoint.pt": (
         lambda p: checkpoints.write(p, "key", {"w": torch.arange(9.0), "epoch": 3}),
         lambda p: checkpoints.read(p, "key"),
@@ -267,7 +270,7 @@ def test_a_changed_text_file_is_refused_or_every_number_is_the_one_in_the_text(n
 
 
 TABLES = {
-    "points.csv": ("0.1,0.2,1\n0.3,0.4,0\n", lambda p: read_inputs(p, small_network())),
+    "points.csv": ("0.1,0.2,1\n0.3,0.4,0\n", lambda p: read_inputs(p, POINTS)),
     "sweeps.csv": ("device,V,I [uA]\na,0.1,1\nb,0.2,2\n", read_sweeps),
     "reads.csv": ("V_in0,V_in1,I_out0\n0.1,0,1e-6\n0,0.1,2e-6\n", read_reads),
     "pulses.csv": ("device,V,width,G\na,0,0,1e-4\na,1,1e-6,2e-4\n", read_pulses),

@@ -121,7 +121,7 @@ def reads(
     data: Data,
     array: Annotated[
         Path | None,
-        typer.Option(help="What was measured: mapped network or crossbar (.h5), or G (.csv)."),
+        typer.Option(help="Measured array: deployment of one or crossbar (.h5), or G (.csv)."),
     ] = None,
     free: Free = "R_wire,device.b",
     out: RunFolder = Path("runs/calibrate"),
@@ -234,7 +234,7 @@ def noise(
     data: Data,
     array: Annotated[
         Path | None,
-        typer.Option(help="Whole array: its G (.csv), crossbar or mapped network (.h5)."),
+        typer.Option(help="Whole array: its G (.csv), crossbar or deployment of one array (.h5)."),
     ] = None,
     at: Annotated[
         float | None, typer.Option(help="Time in s that retention stands for; else the last read.")

@@ -47,7 +47,7 @@ def is_deployment(path: Path | None) -> bool:
 
 
 def is_model(path: Path | None, factory: str | None) -> bool:
-    """Whether a file is a model for `xb.nn.convert` rather than a mapped network or an array."""
+    """Whether a file is a model for `xb.nn.convert` rather than an array."""
     if path is None:
         return False
     if factory is not None or is_deployment(path) or path.suffix not in PLAIN:

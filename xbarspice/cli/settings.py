@@ -4,10 +4,8 @@ One rule for all commands. A setting is stated by ``--config``, a calibration ca
 
 - A command declares what it reads; ``--set`` of anything else is refused by name. Other sections of
   a ``--config`` file are left alone: one file may serve several commands.
-- A network file is mapped by ``[mapping]`` and ``[array]``.
-- The arrays of a mapped network or of an array file take every value of ``[array]`` that is stated:
-  wires, line-end resistances and device. Its conductances and places are fixed: a stated value of
-  ``[mapping]`` that would give others is refused by name.
+- The array of an array file takes every value of ``[array]`` that is stated: wires, line-end
+  resistances and device. Its conductances are fixed.
 - A model is put on arrays by both sections, with the options of ``[layers."PATTERN"]`` over them
   and ``[convert]``. A deployment takes what is stated of ``[array]``.
 - `run.toml` and the ``config`` of a record hold what the command read, and of ``[mapping]`` and
@@ -53,13 +51,13 @@ def configuration(
         settings: each ``section.key=value``.
         base: in place of the defaults.
         reads: sections and single values (``verify.t_read``) that the command reads.
-        calibration: the card; without one, that which the mapped network carries.
-        mapped: what the command works on; counts if it is a mapped network with a card.
+        calibration: the card; without one, that which the deployment carries.
+        mapped: what the command works on; counts if it is a deployment with a card.
         seed: the command's option of that name, which goes over all settings.
 
     Raises:
         InputError: a setting is not of that form, is not read by the command, a name or value
-            breaks the schema, or the mapped network carries another card.
+            breaks the schema, or the deployment carries another card.
     """
     values = {} if base is None else base.model_dump(mode="json", exclude_unset=True)
     if path is not None:

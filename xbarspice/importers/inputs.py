@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from xbarspice.errors import InputError, broken_rule
 from xbarspice.importers.model import TensorSpec
+from xbarspice.network import read_npz
 from xbarspice.values import labels_of
 
 __all__ = ["random_inputs", "read_inputs"]
@@ -35,14 +35,7 @@ def read_inputs(path: Path, specs: Sequence[TensorSpec]) -> tuple[Any, np.ndarra
         raise broken_rule("the inputs file must exist", str(path), "Check the path.")
     if path.suffix == ".csv":
         return _read_table(path, specs)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"the inputs must be an .npz of arrays; {path.name}: {error}. "
-            "Save them with np.savez(path, x=..., y=...)."
-        ) from error
+    arrays = read_npz(path)
     names = [spec.name for spec in specs]
     y = None if "y" in names else arrays.pop("y", None)
     if len(names) <= 1 and set(arrays) == {"x"}:
@@ -76,7 +69,7 @@ def _read_table(path: Path, specs: Sequence[TensorSpec]) -> tuple[np.ndarray, np
     if table.shape[1] == width + 1:
         x = table[:, :width]
         return x, _labels(path, {"x": x}, table[:, width])
-    return table, None
+    return table, _labels(path, {"x": table}, None)
 
 
 def random_inputs(specs: Sequence[TensorSpec], points: int, rng: np.random.Generator) -> Any:
@@ -107,6 +100,10 @@ def _labels(
             kind = "complex numbers" if values.dtype.kind == "c" else str(values.dtype)
             raise broken_rule(
                 f"`{name}` of {path.name} must hold real numbers", kind, "Save them as such."
+            )
+        if not np.isfinite(values).all():
+            raise broken_rule(
+                f"`{name}` of {path.name} must be finite", "NaN or infinity", "Clean the data."
             )
     points = len(first) if (first := next(iter(arrays.values()))).ndim else 1
     if not points:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from xbarspice import devices
-from xbarspice.array import R_HIGH, R_LOW, WIRES
+from xbarspice.array import WIRES, resistance_of
 from xbarspice.errors import broken_rule
 from xbarspice.values import number_of, whole_number_of
 
@@ -105,18 +105,11 @@ class ArrayConfig:
 
     def _take_plain_numbers(self) -> None:
         """Let every number be a float or an int, whatever stands for one (NumPy, 0-d tensors)."""
-        for name in (
-            "G_min",
-            "G_max",
-            "V_read",
-            "x_scale",
-            "x_centre",
-            *WIRES,
-            "adc_range",
-            "clip",
-        ):
+        plain = ("G_min", "G_max", "V_read", "x_scale", "x_centre", *WIRES)
+        optional = ("adc_range", "clip")
+        for name in (*plain, *optional):
             value = getattr(self, name)
-            if value is not None or name not in ("adc_range", "clip"):
+            if value is not None or name in plain:
                 object.__setattr__(self, name, number_of(name, value))
         for name in ("tile_rows", "tile_cols", "cells"):
             count = whole_number_of(name, getattr(self, name), low=0, remedy="Count them.")
@@ -138,12 +131,7 @@ class ArrayConfig:
         for name in WIRES:
             if not 0 <= getattr(self, name) < math.inf:
                 raise broken_rule(f"`{name}` must be >= 0 ohm", getattr(self, name), "0 is ideal.")
-            if not (getattr(self, name) == 0 or R_LOW <= getattr(self, name) <= R_HIGH):
-                raise broken_rule(
-                    f"`{name}` must be 0 or {R_LOW:g} to {R_HIGH:g} ohm",
-                    getattr(self, name),
-                    "0 is ideal.",
-                )
+            resistance_of(name, getattr(self, name))
 
     def _check_numbers(self) -> None:
         for name in ("V_read", "x_scale"):
@@ -161,7 +149,7 @@ class ArrayConfig:
             )
         if self.clip is not None and not 50 <= self.clip <= 100:
             raise broken_rule("`clip` must be a percentile of 50 to 100", self.clip, "Try 99.9.")
-        if not isinstance(self.cells, int) or self.cells < 1:
+        if self.cells < 1:
             raise broken_rule("`cells` must be an integer >= 1", self.cells, "1 is one pair.")
 
     def _check_words(self) -> None:
