@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -179,18 +177,6 @@ def test_a_folded_array_is_programmed_once_for_both_of_its_layers(tmp_path):
     np.testing.assert_array_equal(xb.nn.arrays(reached)[0].crossbar.G, written[0].run.G)
     judged = study.compare(circuit, reached, (x,), None, "surrogate")
     assert 0 < judged["output_change"] < 0.1
-
-
-def test_the_command_of_the_read_me_parses():
-    """Word for word: the range that is printed is the one that is compared."""
-    text = (Path(__file__).parents[2] / "README.md").read_text()
-    (line,) = re.findall(r"^    xbarspice (program .*)$", text, re.MULTILINE)
-    done = subprocess.run(
-        [sys.executable, "-m", "xbarspice", *line.split()],
-        capture_output=True, text=True, timeout=120, cwd="/",
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert "must exist" in done.stderr or "No such file" in done.stderr, done.stderr
 
 
 def test_a_target_outside_of_the_printed_range_is_outside():

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import PAGES, ROOT
 from tests.unit.test_layers_of_the_house import level
 
-ROOT = Path(__file__).parents[2]
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 GLOSSARY = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
 
@@ -45,14 +44,46 @@ def test_terms_of_the_glossary_stand_once_and_in_order():
     assert [t.lower() for t in terms] == sorted({t.lower() for t in terms})
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def anchors(page) -> set[str]:
+    """What GitHub calls the headings of a page in links."""
+    heads = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), flags=re.M)
+    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_and_named_files_exist(page):
     text = page.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#]+)\)", text):
-        if not target.startswith("http"):
-            assert (page.parent / target).exists(), target
-    for target in re.findall(r"`((?:xbarspice|tests|docs|benchmarks|papers)/[\w/.-]+)`", text):
+    for target in re.findall(r'\]\(([^)]+)\)|src="([^"]+)"', text):
+        path, _, anchor = "".join(target).partition("#")
+        if not path.startswith("http"):
+            place = page.parent / path if path else page
+            assert place.exists(), target
+            assert not anchor or anchor in anchors(place), target
+    rooms = "xbarspice|tests|docs|benchmarks|papers|examples|netlists|models"
+    for target in re.findall(rf"`((?:{rooms})/[\w/.-]+)`", text):
         assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_named_parts_of_the_package_exist(page):
+    """Every `xb.name` and `xbarspice.name` in a sentence can be reached from the package."""
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    for dotted in re.findall(r"`(?:xb|xbarspice)((?:\.\w+)+)[^`]*`", text):
+        part = importlib.import_module("xbarspice")
+        for name in dotted[1:].split("."):
+            if not hasattr(part, name):
+                importlib.import_module(f"{part.__name__}.{name}")
+            part = getattr(part, name)
+
+
+def test_the_read_me_is_short():
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 120
+
+
+def test_the_index_lists_every_page_once():
+    index = (ROOT / "docs" / "README.md").read_text("utf-8")
+    pages = re.findall(r"^\| .* \| \[([\w-]+\.md)\]\(\1\) \|$", index, flags=re.M)
+    assert sorted([*pages, "README.md"]) == sorted(p.name for p in (ROOT / "docs").glob("*.md"))
 
 
 def test_the_changelog_keeps_its_form():

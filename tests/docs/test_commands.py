@@ -1,0 +1,136 @@
+"""Every command line of the pages: its options exist, and what takes seconds runs as it stands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click import Group
+from torch import nn
+from typer.main import get_command
+from typer.testing import CliRunner
+
+import xbarspice as xb
+from tests.docs.pages import PAGES, ROOT, command_lines
+from tests.helpers import asymmetric_crossbar, small_network
+from xbarspice import network
+from xbarspice.card import CalibrationCard, CardValue
+from xbarspice.cli.app import app
+
+LINES = {page.name: command_lines(page) for page in PAGES if command_lines(page)}
+LONG = {"verify --map"}
+"""What takes minutes: parsed only."""
+
+
+def words_of(line: str) -> list[str]:
+    """Arguments of a line as a shell would pass them, without the comment behind it."""
+    return shlex.split(line, comments=True)[1:]
+
+
+def is_long(line: str) -> bool:
+    return any(" ".join(words_of(line)).startswith(start) for start in LONG)
+
+
+def pulse_train() -> list[list[float]]:
+    """Rows (device, V, width in s, G in S) of one device that is raised and lowered."""
+    device, G = xb.devices.get("o921c_4k"), 150e-6
+    rows = [[0.0, 0.0, 2e-7, G]]
+    for sign in (1.0, -1.0):
+        for size in np.linspace(0.8, 1.2, 6):
+            G = float(device.write(G, sign * size, 2e-7))
+            rows.append([0.0, sign * size, 2e-7, G])
+    return rows
+
+
+def write_tables(folder: Path) -> None:
+    """Measured data for every kind of calibration, noise-free but for a fixed draw."""
+    rng = np.random.default_rng(0)
+    crossbar, _ = asymmetric_crossbar(device="sinh_tio2")
+    V = rng.uniform(0, 0.8, (12, crossbar.rows))
+    I_out = xb.solve(crossbar, V).I_out * (1 + 0.01 * rng.standard_normal((12, crossbar.cols)))
+    head = [f"V_in{k}" for k in range(crossbar.rows)] + [f"I_out{k}" for k in range(crossbar.cols)]
+    tables = {
+        "reads": (head, np.hstack([V, I_out])),
+        "iv": (["device", "V", "I"], [[0, v, 1e-4 * v + 1e-5 * v**3] for v in V[:, 0]]),
+        "pulses": (["device", "V", "width", "G"], pulse_train()),
+        "writes": (
+            ["device", "target", "G"],
+            [[k, 1e-4, g] for k, g in enumerate(np.linspace(0.98e-4, 1.02e-4, 9))],
+        ),
+        "repeats": (["device", "G"], [[k % 2, g] for k, g in enumerate(1e-4 + 1e-6 * V[:, 0])]),
+    }
+    for name, (columns, rows) in tables.items():
+        text = {"delimiter": ",", "comments": "", "header": ",".join(columns)}
+        np.savetxt(folder / f"{name}.csv", np.asarray(rows), **text)
+    G = "\n".join(",".join(str(g * 1e6) for g in row) for row in crossbar.G)
+    (folder / "G.csv").write_text(f"conductance in uS\n{G}\n", "utf-8")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """What the command lines name: a model, its deployment, inputs, an array, measured data."""
+    folder = tmp_path_factory.mktemp("commands")
+    torch.manual_seed(0)
+    parts = OrderedDict(fc1=nn.Linear(2, 8), act=nn.Sigmoid(), fc2=nn.Linear(8, 1))
+    model = nn.Sequential(parts).double()
+    x = torch.rand(8, 2, dtype=torch.float64)
+    np.savez(folder / "x.npz", x=x.numpy(), y=np.array([0, 1] * 4))
+    points = torch.export.Dim("points")
+    torch.export.save(torch.export.export(model, (x,), dynamic_shapes=({0: points},)),
+                      folder / "model.pt2")  # fmt: skip
+    circuit = xb.nn.convert(model, xb.ArrayConfig(), calibrate=x)
+    xb.save(folder / "net.h5", circuit)
+    network.save(folder / "network.npz", small_network())
+    crossbar, V_in = asymmetric_crossbar(device="sinh_tio2")
+    np.savez(folder / "array.npz", G=crossbar.G, V_in=[V_in], R_wl=5.0, device="sinh_tio2")
+    for name in ("measured", "a"):
+        G = 1e6 * np.asarray(xb.nn.arrays(circuit)[0].crossbar.G)
+        rows = "\n".join(",".join(map(str, row)) for row in G)
+        (folder / f"{name}.csv").write_text(f"conductance in uS\n{rows}\n", "utf-8")
+    value = CardValue(value=9.0, low=8.5, high=9.5, unit="ohm")
+    card = CalibrationCard(title="die 7", data_sha256="ab" * 32, device="sinh_tio2",
+                           values={"R_wl": value})  # fmt: skip
+    (folder / "card.toml").write_text(card.to_toml(), "utf-8")
+    write_tables(folder)
+    return folder
+
+
+@pytest.mark.parametrize("line", [line for lines in LINES.values() for line in lines])
+def test_a_command_line_parses(line, files, tmp_path, monkeypatch):
+    """The command and all its options exist, and every value is of the option's kind."""
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    command, words = get_command(app), words_of(line)
+    name = "xbarspice"
+    while isinstance(command, Group):
+        name, *words = words
+        command = command.commands[name]
+    command.make_context(name, words)
+
+
+@pytest.mark.parametrize("page", LINES)
+def test_the_command_lines_of_a_page_run_in_order(page, files, tmp_path, monkeypatch):
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    for line in LINES[page]:
+        if not is_long(line):
+            outcome = CliRunner().invoke(app, words_of(line))
+            assert outcome.exit_code == 0, (line, outcome.output, outcome.exception)
+
+
+def test_the_table_names_every_command_once():
+    table = (ROOT / "docs" / "commands.md").read_text("utf-8")
+    rows = re.findall(r"^\| `xbarspice (\w+)` \|", table, flags=re.M)
+    assert sorted(rows) == sorted(get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def test_every_calibration_stands_on_its_page():
+    lines = " ".join(LINES["calibration.md"])
+    group = get_command(app).commands["calibrate"]  # type: ignore[attr-defined]
+    assert sorted(set(re.findall(r"xbarspice calibrate (\w+)", lines))) == sorted(group.commands)
