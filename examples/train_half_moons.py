@@ -2,8 +2,8 @@
 
     python examples/train_half_moons.py [epochs]
 
-Both layers stand on one folded array, which is read in two passes. Every forward pass solves its
-sinh devices and wires exactly (Newton), and the gradients are those of the circuit.
+Both layers stand on one folded array, which is read in two read passes. Every forward pass solves
+its sinh devices and wires exactly (Newton), and the gradients are those of the circuit.
 """
 
 import sys

@@ -42,7 +42,7 @@ def circuit_of(network: Network, config: xb.ArrayConfig, x: npt.ArrayLike | None
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pass:
-    """One reading pass: a tile, and which of the arrays it stands on."""
+    """One read pass: a tile, and which of the arrays it stands on."""
 
     tile: xb.nn.Tile
     array: int

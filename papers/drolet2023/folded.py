@@ -154,7 +154,7 @@ class Folded:
         """Device currents, A, by fixed-point rounds on the voltage drops of the wires.
 
         Every word line ends on its left and every bit line at its bottom, in a source or a sense
-        node, in both reading passes; so their drops do not depend on the pass.
+        node, in both read passes; so their drops do not depend on the pass.
         """
         if self.array is None:
             raise AssertionError("the caller has checked that there is an array")

@@ -28,7 +28,7 @@ class ArrayConfig:
 
     Attributes:
         layout: "tiled" (every matrix on arrays of its own; pairs in neighbouring bit lines) or
-            "folded" (two Linear layers on one array that is read in two passes: word lines
+            "folded" (two Linear layers on one array that is read in two read passes: word lines
             ``2 i, 2 i + 1`` carry +V and -V of input i, then of the bias, and the bit lines are the
             hidden neurons; below them two word lines an output are sensed while the hidden values
             drive the bit lines. The bias of the second layer is added after reading).

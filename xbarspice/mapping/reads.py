@@ -51,7 +51,7 @@ class LineOrder:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Read:
-    """One reading pass of an array.
+    """One read pass of an array.
 
     Attributes:
         lines_in: number of the line that each input drives, (inputs, 1), or of the two lines that
@@ -136,10 +136,10 @@ def differences(currents: Any) -> Any:
 def like_lines(reads: Sequence[Read], shape: tuple[int, ...]) -> tuple[list[Index], list[Index]]:
     """Groups of word lines, and of bit lines, that may take each other's place.
 
-    A line that is sensed in a reading pass may not change with one that is not.
+    A line that is sensed in a read pass may not change with one that is not.
 
     Args:
-        reads: all reading passes of the array.
+        reads: all read passes of the array.
         shape: rows and columns of the array.
     """
     out = []

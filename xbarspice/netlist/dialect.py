@@ -162,9 +162,9 @@ def _refuse_other_array(drawn: Crossbar, crossbar: Crossbar) -> None:
         for end in ends:
             if end != End.FLOATING and crossbar.end_resistance(end) != R:
                 raise broken_rule(
-                    f"a pass must meet the resistance that the design has at its pins ({name})",
+                    f"a read pass must meet the resistance of the design at its pins ({name})",
                     f"{crossbar.end_resistance(end):g} ohm at a {end} end, {R:g} ohm in the design",
-                    "For a pass that senses word lines, give it R_driver and R_sense exchanged.",
+                    "Where a read pass senses word lines, give it R_driver and R_sense exchanged.",
                 )
 
 

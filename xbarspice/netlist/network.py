@@ -1,6 +1,6 @@
 """A whole network on arrays as one ngspice deck: from the input voltages to the decision.
 
-Every read of an array is a section of its own, so an array that is read in two passes appears
+Every read of an array is a section of its own, so an array that is read in two read passes appears
 twice. All names of nodes, elements and subcircuits begin with the name of the design, here ``n``,
 so that several designs stand in one test bench; the index of the sweep belongs to the bench.
 Between the sections stand ideal neurons:

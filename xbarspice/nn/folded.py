@@ -1,4 +1,4 @@
-"""The folded layout: two Linear layers on one array that is read in two passes."""
+"""The folded layout: two Linear layers on one array that is read in two read passes."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def output_lines(crossbar: Crossbar) -> OutputLines:
 
 
 def lines_of_read(crossbar: Crossbar, read: Read) -> OutputLines:
-    """The lines of an array that carry the sums of a weight matrix in one reading pass."""
+    """The lines of an array that carry the sums of a weight matrix in one read pass."""
     used = np.unique(read.lines_out)
     count = crossbar.rows if read.reverse else crossbar.cols
     mask = np.isin(np.arange(count), used)

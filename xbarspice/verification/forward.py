@@ -195,7 +195,7 @@ CAUSES: dict[str, Callable[[ArrayConfig], ArrayConfig]] = {
     "wires and line ends": ArrayConfig.without_wires,
     "device curves": ArrayConfig.without_curves,
     "converters": ArrayConfig.without_converters,
-    "levels and cut weights": ArrayConfig.without_levels,
+    "conductance levels and cut weights": ArrayConfig.without_levels,
 }
 """What all arrays are without one cause of error."""
 

@@ -317,7 +317,7 @@ class LayerCost:
 
     Attributes:
         what: a matrix ("matrix NAME": it alone on arrays, all others exact), or a cause for all of
-            them ("wires", "device curves", "converters", "levels and cut weights").
+            them ("wires", "device curves", "converters", "conductance levels and cut weights").
         rms: root mean square of the change of the outputs.
     """
 

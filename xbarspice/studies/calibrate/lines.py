@@ -21,7 +21,7 @@ def compensated(
     """Targets with the partners of stuck devices moved, so that the pairs' differences are kept.
 
     Args:
-        reads: all reading passes of the array.
+        reads: all read passes of the array.
         wanted: conductances, S, (..., rows, cols).
         stuck, value: stuck devices and their conductances, (..., rows, cols).
         limits: smallest and largest conductance of a target, S.
