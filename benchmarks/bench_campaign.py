@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import xbarspice as xb
-from xbarspice.studies import campaign
+from xbarspice import campaign
 
 TARGET = 0.10
 

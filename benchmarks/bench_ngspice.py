@@ -23,15 +23,15 @@ import numpy as np
 import xbarspice as xb
 from xbarspice import netlist
 from xbarspice.config import DataConfig
+from xbarspice.core.errors import EngineError
 from xbarspice.engines.ngspice import NgspiceEngine, ngspice_info
 from xbarspice.engines.ngspice import engine as engine_module
 from xbarspice.engines.ngspice.rawfile import read_raw
 from xbarspice.engines.ngspice.runner import control_section, run_deck
-from xbarspice.errors import EngineError
+from xbarspice.importers.network import Network
 from xbarspice.importers.perceptron import perceptron_module
 from xbarspice.netlist import ngspice as dialect
-from xbarspice.network import Network
-from xbarspice.studies.data import half_moons
+from xbarspice.training.data import half_moons
 from xbarspice.transfer import transfer
 from xbarspice.variability import drolet_2023
 

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 
 import xbarspice as xb
-from xbarspice import network
 from xbarspice.config import DataConfig
+from xbarspice.importers import network
 from xbarspice.importers.perceptron import perceptron_module
-from xbarspice.studies import program as pg
-from xbarspice.studies.data import Split
-from xbarspice.studies.data import half_moons as half_moons_data
-from xbarspice.studies.drift import beside_measured
-from xbarspice.studies.program_range import writable_range
+from xbarspice.programming import write_verify as pg
+from xbarspice.programming.drift import beside_measured
+from xbarspice.programming.ranges import writable_range
+from xbarspice.training.data import Split
+from xbarspice.training.data import half_moons as half_moons_data
 
 NILI = {"start": 0.9, "limit_set": 1.05, "limit_reset": 1.5, "width": 1e-6}
 CASES = [
@@ -81,7 +81,7 @@ def half_moons() -> None:
                 if device == "o921c_4k" and low == DEMO[0] and name == WAYS[1][0]:
                     shown[scheme] = run
     if "--figure" in sys.argv:
-        from xbarspice.report.programming import schemes_figure
+        from xbarspice.programming.page import schemes_figure
 
         schemes_figure(shown).savefig(sys.argv[sys.argv.index("--figure") + 1], dpi=130)
 

@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 import xbarspice as xb
-from xbarspice.surrogate.reduced import ReducedMatrix
+from xbarspice.surrogate.dissection.reduced import ReducedMatrix
 
 
 def main() -> None:

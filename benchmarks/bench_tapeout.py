@@ -15,8 +15,8 @@ import numpy as np
 
 import xbarspice as xb
 from xbarspice.netlist.design_reader import prove
+from xbarspice.netlist.dialects.registry import design_dialect, dialects
 from xbarspice.netlist.hierarchy import design
-from xbarspice.netlist.writers import design_dialect, dialects
 from xbarspice.tapeout import compare_layout, draw, load_technology, plan
 
 LAYOUT, NETLIST = 60.0, 5.0

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 import xbarspice as xb
-from xbarspice.surrogate.dissection import effective_matrix, reduce
+from xbarspice.surrogate.dissection.matrix import effective_matrix, reduce
 
 Record = dict[str, object]
 

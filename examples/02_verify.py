@@ -12,7 +12,7 @@ import torch
 
 import xbarspice as xb
 from xbarspice.config import DataConfig
-from xbarspice.studies.data import half_moons
+from xbarspice.training.data import half_moons
 from xbarspice.verification import Search
 
 epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 300

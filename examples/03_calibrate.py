@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 import xbarspice as xb
+from xbarspice import calibration
 from xbarspice.devices import SinhTiO2
-from xbarspice.studies import calibrate
 
 truth = {"R_wire": 2.0, "R_driver": 20.0, "R_sense": 10.0, "device.b": 2.5}
 rng = np.random.default_rng(0)
@@ -28,9 +28,9 @@ rows = np.hstack([V_in, I_out * 1e6])
 np.savetxt("reads.csv", rows, delimiter=",", header=",".join(head), comments="", fmt="%.9g")
 np.savetxt("G.csv", G * 1e6, delimiter=",", header="conductance in uS", comments="", fmt="%.9g")
 
-reads = calibrate.read_reads(Path("reads.csv"))
+reads = calibration.read_reads(Path("reads.csv"))
 start = xb.Crossbar(G, R_wl=1.0, R_bl=1.0, device="sinh_tio2")  # what one would assume
-fit, fitted = calibrate.fit_reads(start, reads, list(truth))
+fit, fitted = calibration.fit_reads(start, reads, list(truth))
 print("parameter      truth    value   95 % interval")
 for name, true in truth.items():
     value, low, high = fit[name]
@@ -43,12 +43,12 @@ assert not fit.findings
 
 # One device alone cannot tell the resistance before it from that behind it: the fit says so.
 V = np.linspace(-0.8, 0.8, 41)
-sweep = calibrate.sweeps(["a"] * len(V), V, 3e-4 * V * (1 + 0.01 * rng.standard_normal(len(V))))
+sweep = calibration.sweeps(["a"] * len(V), V, 3e-4 * V * (1 + 0.01 * rng.standard_normal(len(V))))
 lone = xb.Crossbar([[3e-4]], R_driver=10.0, R_sense=10.0)
-alone, _ = calibrate.fit_reads(lone, sweep, ["R_driver", "R_sense"])
+alone, _ = calibration.fit_reads(lone, sweep, ["R_driver", "R_sense"])
 print("warning:", *alone.findings, sep="\n  ")
 assert any("cannot tell" in text for text in alone.findings)
 
-card = calibrate.card_of(fit, "sinh_tio2", [Path("reads.csv")], title="die of example 3")
+card = calibration.card_of(fit, "sinh_tio2", [Path("reads.csv")], title="die of example 3")
 Path("card.toml").write_text(card.to_toml(), encoding="utf-8")
 print(card.to_toml())

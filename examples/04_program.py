@@ -9,8 +9,8 @@ finished before is the drift printed here.
 import numpy as np
 
 import xbarspice as xb
-from xbarspice.studies.program import program
-from xbarspice.studies.programmed import Pulses
+from xbarspice.programming.results import Pulses
+from xbarspice.programming.write_verify import program
 
 rng = np.random.default_rng(1)
 target = rng.uniform(60e-6, 160e-6, size=(8, 8))  # S

@@ -14,7 +14,7 @@ import torch
 
 import xbarspice as xb
 from xbarspice.config import DataConfig
-from xbarspice.studies.data import half_moons
+from xbarspice.training.data import half_moons
 from xbarspice.transfer import transfer
 from xbarspice.variability import drolet_2023
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xbarspice.studies import campaign
+from xbarspice import campaign
 
 
 def square(parameters):

@@ -45,8 +45,9 @@ def network():
 @pytest.fixture
 def registries(monkeypatch):
     """What a test adds to a registry is gone after it."""
-    from xbarspice import activations, devices, engines, variability
-    from xbarspice.netlist import writers
+    from xbarspice import devices, engines, variability
+    from xbarspice.mapping import activations
+    from xbarspice.netlist.dialects import registry as writers
     from xbarspice.nn import graph, registry
 
     kinds = (devices, engines, variability, activations)

@@ -8,7 +8,7 @@ import signal
 import numpy as np
 
 import xbarspice as xb
-from xbarspice.network import Network
+from xbarspice.importers.network import Network
 
 ASYMMETRIC_G = np.array([[100e-6, 200e-6, 300e-6], [400e-6, 50e-6, 0.0]])
 """2x3, every entry different, one device absent: pins rows, columns and signs."""

@@ -5,21 +5,35 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from xbarspice import errors
+from xbarspice.core import errors
 
 try:
     from xbarspice import devices, engines
-    from xbarspice.array import READ, Crossbar, End, LineEnds
+    from xbarspice.core.array import READ, Crossbar, End, LineEnds
+    from xbarspice.core.solution import Solution, Status, kirchhoff_residual
     from xbarspice.engines import solve
-    from xbarspice.solution import Solution, Status, kirchhoff_residual
 except ModuleNotFoundError as error:
     raise errors.missing_package(error) from error
 
 if TYPE_CHECKING:
-    from xbarspice import mapping, netlist, nn, studies, testing, variability
+    from xbarspice import (
+        calibration,
+        campaign,
+        config,
+        mapping,
+        netlist,
+        nn,
+        programming,
+        tapeout,
+        testing,
+        training,
+        transfer,
+        variability,
+        verification,
+    )
     from xbarspice.deployment import load, save
     from xbarspice.mapping import ArrayConfig
-    from xbarspice.surrogate.dissection import effective_matrix
+    from xbarspice.surrogate.dissection.matrix import effective_matrix
     from xbarspice.verification import verify, verify_array
 
 __version__ = "0.1.0"
@@ -42,6 +56,9 @@ __all__ = [
     "LineEnds",
     "Solution",
     "Status",
+    "calibration",
+    "campaign",
+    "config",
     "devices",
     "effective_matrix",
     "engines",
@@ -51,11 +68,15 @@ __all__ = [
     "mapping",
     "netlist",
     "nn",
+    "programming",
     "save",
     "solve",
-    "studies",
+    "tapeout",
     "testing",
+    "training",
+    "transfer",
     "variability",
+    "verification",
     "verify",
     "verify_array",
 ]
@@ -66,12 +87,25 @@ _ON_FIRST_USE = {
     "save": ("xbarspice.deployment", "save"),
     "verify": ("xbarspice.verification", "verify"),
     "verify_array": ("xbarspice.verification", "verify_array"),
-    "effective_matrix": ("xbarspice.surrogate.dissection", "effective_matrix"),
+    "effective_matrix": ("xbarspice.surrogate.dissection.matrix", "effective_matrix"),
     **{
         name: (f"xbarspice.{name}", "")
-        for name in ("mapping", "netlist", "nn", "studies", "testing")
+        for name in (
+            "calibration",
+            "campaign",
+            "config",
+            "mapping",
+            "netlist",
+            "nn",
+            "programming",
+            "tapeout",
+            "testing",
+            "training",
+            "transfer",
+            "variability",
+            "verification",
+        )
     },
-    "variability": ("xbarspice.variability", ""),
 }
 """Module and attribute (none: the module itself) of names that are loaded when they are used."""
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from xbarspice.config import child_seed
-from xbarspice.network import Network
+from xbarspice.importers.network import Network
 
 __all__ = ["Bank", "Units"]
 

@@ -12,8 +12,8 @@ import torch
 
 import xbarspice as xb
 from papers.drolet2023.chain import Chain, Pass, Stage
+from xbarspice.core.errors import broken_rule
 from xbarspice.engines import Engine, get
-from xbarspice.errors import broken_rule
 
 __all__ = ["Batch", "Placement", "circuit_offsets", "gather", "logits", "moved"]
 

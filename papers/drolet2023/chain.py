@@ -18,10 +18,10 @@ import torch
 from torch import nn
 
 import xbarspice as xb
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
+from xbarspice.core.values import array_of
+from xbarspice.importers.network import Network
 from xbarspice.importers.perceptron import perceptron_module
-from xbarspice.network import Network
-from xbarspice.values import array_of
 
 __all__ = ["Chain", "Pass", "Stage", "circuit_of"]
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xbarspice.errors import StoreError, broken_rule
+from xbarspice.core.errors import StoreError, broken_rule
 
 __all__ = ["fingerprint", "read", "write"]
 

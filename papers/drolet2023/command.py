@@ -13,8 +13,8 @@ import typer
 
 from papers.drolet2023 import digits, experiment
 from papers.drolet2023 import report as pages
-from xbarspice.card import CalibrationCard
-from xbarspice.errors import InputError, XbarspiceError, broken_rule
+from xbarspice.config.card import CalibrationCard
+from xbarspice.core.errors import InputError, XbarspiceError, broken_rule
 
 __all__ = ["main", "reproduce"]
 

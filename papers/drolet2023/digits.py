@@ -21,15 +21,15 @@ from papers.drolet2023.hardware import Hardware, keep_card
 from papers.drolet2023.remedies import Procedure
 from papers.drolet2023.settings import SETTINGS
 from papers.drolet2023.transfers import TransferStudy, fingerprint, transfer
-from xbarspice import network as network_files
-from xbarspice import store
-from xbarspice.card import CalibrationCard
 from xbarspice.config import child_seed
+from xbarspice.config.card import CalibrationCard
+from xbarspice.core import hdf5
+from xbarspice.importers import network as network_files
+from xbarspice.importers.network import Network, from_state_dict
 from xbarspice.mapping import ArrayConfig
-from xbarspice.network import Network, from_state_dict
 from xbarspice.nn import convert, exact_products
-from xbarspice.studies import train as plain
-from xbarspice.studies.data import Split, digits
+from xbarspice.training import train as plain
+from xbarspice.training.data import Split, digits
 from xbarspice.variability import Variation, other_reading
 from xbarspice.variability.bse import tail_of
 
@@ -301,7 +301,7 @@ def _figures(
     variation = hardware.variation
     key = fingerprint(chain, x, y, variation, seed, count, engine, procedure, calibration)
     if path.exists():
-        kept = store.read_tree(path, "digits row")
+        kept = hdf5.read_tree(path, "digits row")
         if kept.pop("fingerprint") == key:
             return kept
     found = transfer(
@@ -311,7 +311,7 @@ def _figures(
     with exact_products(), torch.no_grad():
         software = np.mean(chain.circuit(torch.from_numpy(x)).argmax(dim=1).numpy() == y)
     figures = {**found.summary(), "software": float(software)}
-    store.write_tree(path, {**figures, "fingerprint": key}, "digits row")
+    hdf5.write_tree(path, {**figures, "fingerprint": key}, "digits row")
     return figures
 
 

@@ -28,13 +28,13 @@ from papers.drolet2023.remedies import Procedure
 from papers.drolet2023.settings import PAPER, SETTINGS
 from papers.drolet2023.training import Trained
 from papers.drolet2023.transfers import TransferStudy, transfer
-from xbarspice import network as network_files
-from xbarspice import store
-from xbarspice.card import CalibrationCard
 from xbarspice.config import DataConfig
-from xbarspice.errors import broken_rule
-from xbarspice.network import Network
-from xbarspice.studies.data import Split, fresh_half_moons, half_moons
+from xbarspice.config.card import CalibrationCard
+from xbarspice.core import hdf5
+from xbarspice.core.errors import broken_rule
+from xbarspice.importers import network as network_files
+from xbarspice.importers.network import Network
+from xbarspice.training.data import Split, fresh_half_moons, half_moons
 from xbarspice.variability import Compose, drolet_2023, other_reading
 from xbarspice.variability.bse import tail_of
 
@@ -339,8 +339,8 @@ def _tried(run: _Run, split: Split) -> list[dict[str, Any]]:
             split, plain, run.variation, REMEDIES["all remedies"], steps=run.plan.tried,
             say=run.say,
         )  # fmt: skip
-        store.write_tree(path, {str(k): row for k, row in enumerate(rows)}, "table of trials")
-    kept = store.read_tree(path, "table of trials")
+        hdf5.write_tree(path, {str(k): row for k, row in enumerate(rows)}, "table of trials")
+    kept = hdf5.read_tree(path, "table of trials")
     return [kept[str(k)] for k in range(len(kept))]
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xbarspice.card import CalibrationCard
+from xbarspice.config.card import CalibrationCard
+from xbarspice.core.errors import broken_rule
 from xbarspice.devices import Device
-from xbarspice.errors import broken_rule
 from xbarspice.variability import Compose, drolet_2023, from_config
 
 __all__ = ["Hardware", "keep_card"]

@@ -18,7 +18,7 @@ import xbarspice as xb
 from papers.drolet2023.chain import Chain, circuit_of
 from papers.drolet2023.remedies import Procedure, Tester, program
 from papers.drolet2023.writing import at_mapped_lines
-from xbarspice.network import Network
+from xbarspice.importers.network import Network
 from xbarspice.variability import Variation
 
 __all__ = ["Left", "best_shift", "left_behind"]

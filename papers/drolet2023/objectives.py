@@ -15,7 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from papers.drolet2023.bank import Units
 from papers.drolet2023.remedies import Procedure
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 from xbarspice.variability import Compose, StuckDevices, Variation
 
 __all__ = ["Drawn", "Phase", "can_stratify", "draw", "noise_free_loss", "objective"]

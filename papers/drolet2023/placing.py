@@ -9,8 +9,8 @@ from papers.drolet2023.batched import Placement, gather
 from papers.drolet2023.chain import Chain
 from papers.drolet2023.tester import Tester
 from papers.drolet2023.writing import Work
+from xbarspice.calibration import lines
 from xbarspice.mapping.reads import Read, like_lines
-from xbarspice.studies.calibrate import lines
 
 __all__ = ["alike", "compensated", "remap"]
 

@@ -14,8 +14,8 @@ from papers.drolet2023.remedies import Procedure
 from papers.drolet2023.settings import SETTINGS
 from papers.drolet2023.training import Phase, Selection, Trained, train
 from xbarspice.config import DataConfig, child_rng
-from xbarspice.network import Network
-from xbarspice.studies.data import Split
+from xbarspice.importers.network import Network
+from xbarspice.training.data import Split
 from xbarspice.variability import Variation
 
 __all__ = [

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from papers.drolet2023 import batched
 from papers.drolet2023.batched import Batch
 from papers.drolet2023.chain import Chain
-from xbarspice.errors import broken_rule
-from xbarspice.values import labels_of
+from xbarspice.core.errors import broken_rule
+from xbarspice.core.values import labels_of
 
 __all__ = ["Procedure", "Tester"]
 

@@ -41,9 +41,9 @@ from papers.drolet2023.in_the_loop import Left, best_shift, left_behind
 from papers.drolet2023.objectives import Drawn, Phase, draw, noise_free_loss, objective
 from papers.drolet2023.selection import Keeper, Selection, Setting
 from xbarspice.config import child_seed
-from xbarspice.errors import broken_rule
-from xbarspice.network import Network
-from xbarspice.studies.data import Split
+from xbarspice.core.errors import broken_rule
+from xbarspice.importers.network import Network
+from xbarspice.training.data import Split
 from xbarspice.variability import Variation
 
 __all__ = ["Bank", "Phase", "Selection", "Trained", "train"]

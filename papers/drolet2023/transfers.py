@@ -28,12 +28,12 @@ from papers.drolet2023 import batched
 from papers.drolet2023.batched import Batch
 from papers.drolet2023.chain import Chain
 from papers.drolet2023.remedies import Procedure, Tester, program
-from xbarspice import store
 from xbarspice.config import child_rng
+from xbarspice.core import hdf5
+from xbarspice.core.errors import broken_rule
+from xbarspice.core.values import labels_of
 from xbarspice.engines import Engine
-from xbarspice.errors import broken_rule
 from xbarspice.surrogate.trust import warn_outside
-from xbarspice.values import labels_of
 from xbarspice.variability import Variation
 
 __all__ = ["CHUNK", "Interval", "TransferStudy", "fingerprint", "metric", "transfer"]
@@ -235,7 +235,7 @@ def _read(path: Path | None, key: str) -> Array:
     """Logits of the transfers that an earlier run finished."""
     if path is None or not path.exists():
         return np.empty((0, 0, 0))
-    tree = store.read_tree(path, "transfer study")
+    tree = hdf5.read_tree(path, "transfer study")
     if tree["fingerprint"] != key:
         raise broken_rule(
             f"`{path.name}` must be new or hold an unfinished run of this very study",
@@ -250,4 +250,4 @@ def _write(path: Path, key: str, logits: Array, labels: npt.NDArray[np.intp], en
         "fingerprint": key, "engine": engine, "logits": logits, "labels": labels,
         "right": right, "accuracy": right.mean(axis=1),
     }  # fmt: skip
-    store.write_tree(path, tree, "transfer study")
+    hdf5.write_tree(path, tree, "transfer study")

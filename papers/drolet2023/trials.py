@@ -11,8 +11,8 @@ import numpy as np
 from papers.drolet2023.recipes import TUNE, replicated, small_networks
 from papers.drolet2023.remedies import Procedure
 from papers.drolet2023.training import Phase, Selection, train
-from xbarspice.network import Network
-from xbarspice.studies.data import Split
+from xbarspice.importers.network import Network
+from xbarspice.training.data import Split
 from xbarspice.variability import Variation
 
 __all__ = ["tried"]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from papers.drolet2023.batched import Batch, Placement, gather
 from xbarspice.config import child_rng
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 from xbarspice.variability import (
     BiasingSchemeEffect,
     Compose,

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from xbarspice import devices
+from xbarspice.core.errors import ConvergenceError, InputError
 from xbarspice.devices import DynamicDevice, export
 from xbarspice.devices.dynamic import integrate
-from xbarspice.errors import ConvergenceError, InputError
 from xbarspice.testing import device_forms as forms
 
 WRITABLE = ["messaris2018", "mt2021", "n1257r", "nili_pulse", "o921c_4k", "pickett"]

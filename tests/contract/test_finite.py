@@ -12,9 +12,9 @@ import torch
 
 import xbarspice as xb
 from xbarspice import devices
+from xbarspice.core.errors import ConvergenceError, XbarspiceError
+from xbarspice.core.solution import Solution, Stats, Status
 from xbarspice.engines.base import Engine, Raw
-from xbarspice.errors import ConvergenceError, XbarspiceError
-from xbarspice.solution import Solution, Stats, Status
 from xbarspice.surrogate import adjoint
 from xbarspice.surrogate.engine import SurrogateEngine
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import xbarspice as xb
-from tests.unit.test_nn_convert import LAYERS, data, seeded
+from tests.unit.nn.test_convert import LAYERS, data, seeded
 from xbarspice.nn.graph import InProjection
 from xbarspice.testing import check_layer
 

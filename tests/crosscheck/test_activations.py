@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from xbarspice import activations
+from xbarspice.core.errors import InputError
 from xbarspice.devices.numbers import decimal
 from xbarspice.engines.ngspice.probe import ngspice_info
 from xbarspice.engines.ngspice.runner import control_section, run_deck
-from xbarspice.errors import InputError
+from xbarspice.mapping import activations
 
 RANDOM = np.random.default_rng(0)
 Z = np.concatenate(

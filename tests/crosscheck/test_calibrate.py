@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import xbarspice as xb
+from xbarspice.calibration import Noise, Options, Reads, fit_reads
 from xbarspice.devices import SinhTiO2
-from xbarspice.studies.calibrate import Noise, Options, Reads, fit_reads
 
 TRUTH = {"R_wl": 2.0, "R_bl": 3.0, "R_driver": 20.0, "R_sense": 10.0, "device.b": 2.5}
 REPEATS = 100

@@ -16,8 +16,8 @@ import torch
 
 import xbarspice as xb
 from tests.helpers import heed_ctrl_c
-from xbarspice import network as networks
-from xbarspice import store
+from xbarspice.core import hdf5
+from xbarspice.importers import network as networks
 from xbarspice.surrogate import trust
 
 FAST = ["--set", "train.epochs=60", "--set", "data.test=40"]
@@ -237,7 +237,7 @@ def test_verify_searches_and_draws_inputs_of_a_model(tmp_path, network):
     # the weights were never trained, and 20 labels show it
     assert [f["kind"] for f in record["findings"]] == ["labels at chance level"]
     assert record["energy"] > 0
-    nodes = store.read_tree(tmp_path / "v/nodes.h5", "node voltages")
+    nodes = hdf5.read_tree(tmp_path / "v/nodes.h5", "node voltages")
     first = nodes["array0"]
     assert first["pyspice"]["V_wl"].shape == first["reference"]["V_wl"].shape
     assert all(c["device"]["error"] < 1e-6 for c in record["tiles"]["surrogate"])

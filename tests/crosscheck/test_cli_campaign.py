@@ -13,10 +13,10 @@ from torch import nn
 from typer.testing import CliRunner
 
 import xbarspice as xb
-from xbarspice import network as network_files
+from xbarspice import campaign
 from xbarspice.cli.app import app
-from xbarspice.errors import InputError
-from xbarspice.studies import campaign
+from xbarspice.core.errors import InputError
+from xbarspice.importers import network as network_files
 
 
 def call(*arguments):

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 import xbarspice as xb
 from tests import small_models
-from xbarspice import store
 from xbarspice.cli.app import app
-from xbarspice.errors import InputError
+from xbarspice.core import hdf5
+from xbarspice.core.errors import InputError
 from xbarspice.importers import load_model
 from xbarspice.verification.forward import matrices_of
 
@@ -93,7 +93,7 @@ def test_a_model_is_mapped_verified_and_solved(folder, tmp_path, monkeypatch, na
             )
             assert status == 0, answer
             answers[subject, engine] = np.asarray(answer["values"][0])
-            tree = store.read_tree(tmp_path / "o.h5", "outputs of a model on arrays")
+            tree = hdf5.read_tree(tmp_path / "o.h5", "outputs of a model on arrays")
             np.testing.assert_allclose(tree["output0"], answers[subject, engine], rtol=1e-6)
     first, *rest = answers.values()
     for other in rest:
@@ -282,7 +282,7 @@ def test_a_perceptron_without_inputs_keeps_the_stated_ranges(folder, tmp_path):
 
 def test_an_old_mapped_network_is_refused_with_the_command_that_renews_it(folder, tmp_path):
     """Files of kind "mapped network", whatever they hold."""
-    store.write_tree(tmp_path / "m.h5", {"V_read": 0.2}, "mapped network")
+    hdf5.write_tree(tmp_path / "m.h5", {"V_read": 0.2}, "mapped network")
     for command in ("map", "solve"):
         status, said = run(command, tmp_path / "m.h5", "--inputs", folder / "x4.npz")
         assert (status, "xbarspice map NETWORK --inputs" in said) == (2, True), said

@@ -14,14 +14,14 @@ import torch
 from torch import nn
 
 import xbarspice as xb
-from xbarspice import network as network_files
-from xbarspice import store
 from xbarspice.cli.app import main
+from xbarspice.core import hdf5
 from xbarspice.deployment import read
-from xbarspice.report import programming_page
-from xbarspice.studies import drift
-from xbarspice.studies import program as pg
-from xbarspice.studies import program_circuit as study
+from xbarspice.importers import network as network_files
+from xbarspice.programming import circuit_page as programming_page
+from xbarspice.programming import circuits as study
+from xbarspice.programming import drift
+from xbarspice.programming import write_verify as pg
 from xbarspice.variability.bse import bse_table
 
 INTO_RANGE = ("--set", "mapping.G_min=60e-6", "--set", "mapping.G_max=300e-6")
@@ -75,7 +75,7 @@ def test_a_run_folder_holds_what_the_study_finds(files):
         "program.h5", "programmed.h5", "report.html", "report.json", "run.toml"
     }  # fmt: skip
     assert {p.name for p in files.iterdir()} == {"d.h5", "n.npz", "p.npz", "run"}
-    stored = store.read_tree(out / "program.h5", "programming")["arrays"]
+    stored = hdf5.read_tree(out / "program.h5", "programming")["arrays"]
     reached = xb.load(out / "programmed.h5")
     held = {a.name: a.crossbar for a in xb.nn.arrays(reached)}
     wanted, good, count = xb.load(files / "d.h5"), 0, 0
@@ -135,7 +135,7 @@ def test_the_model_is_judged_on_what_was_reached_and_deployed(files):
 
 
 def test_a_stopped_run_goes_on_with_the_arrays_that_are_left(files, monkeypatch, capsys):
-    from xbarspice.studies import program_circuit
+    from xbarspice.programming import circuits as program_circuit
 
     real, seen = pg.program, []
 

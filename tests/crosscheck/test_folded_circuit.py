@@ -11,7 +11,7 @@ from torch import nn
 
 import xbarspice as xb
 from xbarspice.config import DataConfig
-from xbarspice.studies.data import half_moons
+from xbarspice.training.data import half_moons
 from xbarspice.verification.compare import compare_item
 from xbarspice.verification.tiles import tile_item
 

@@ -8,8 +8,8 @@ import torch
 
 import xbarspice as xb
 from tests.helpers import asymmetric_crossbar
+from xbarspice.core.errors import EngineMissingError, FloatingNodeError, InputError
 from xbarspice.engines.ngspice import golden_difference, golden_gradient
-from xbarspice.errors import EngineMissingError, FloatingNodeError, InputError
 from xbarspice.surrogate import adjoint
 
 DEVICES = ["ohmic", "sinh_tio2", "cubic_al2o3_tio2"]

@@ -15,12 +15,13 @@ from torch import nn
 
 import xbarspice as xb
 from tests.crosscheck.test_ngspice import printed_columns
-from xbarspice import activations, netlist
-from xbarspice.array import LineEnds
-from xbarspice.engines.ngspice import network as whole
-from xbarspice.errors import ConvergenceError, EngineError, InputError
+from xbarspice import netlist
+from xbarspice.core.array import LineEnds
+from xbarspice.core.errors import ConvergenceError, EngineError, InputError
+from xbarspice.engines.ngspice import chain as whole
+from xbarspice.mapping import activations
 from xbarspice.netlist import ngspice as dialect
-from xbarspice.netlist.network import build_network, network_design, network_options
+from xbarspice.netlist.chain import build_network, network_design, network_options
 from xbarspice.nn.chain import chain_of
 
 ENDS = [(0.0, 0.0), (15.0, 0.0), (0.0, 20.0), (10.0, 20.0)]

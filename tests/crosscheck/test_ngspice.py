@@ -14,8 +14,8 @@ import pytest
 import xbarspice as xb
 from tests.helpers import asymmetric_crossbar
 from xbarspice import netlist
+from xbarspice.core.errors import EngineError
 from xbarspice.engines.ngspice import NgspiceEngine, checks, ngspice_info
-from xbarspice.errors import EngineError
 
 REFERENCE = Path(__file__).parents[2] / "netlists" / "reference"
 DEVICES = ["ohmic", "sinh_tio2", "cubic_al2o3_tio2"]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import xbarspice as xb
-from xbarspice.errors import InputError
-from xbarspice.studies import program as pg
-from xbarspice.studies import program_spice
+from xbarspice.core.errors import InputError
+from xbarspice.programming import transient as program_spice
+from xbarspice.programming import write_verify as pg
 
 CASES = [
     ("o921c_4k", 4, 24, 60e-6, 300e-6),

@@ -11,9 +11,9 @@ import pytest
 import xbarspice as xb
 from tests.helpers import asymmetric_crossbar
 from xbarspice import netlist
+from xbarspice.core.errors import EngineError, EngineMissingError
 from xbarspice.engines import pyspice
 from xbarspice.engines.pyspice import PySpiceEngine
-from xbarspice.errors import EngineError, EngineMissingError
 
 
 @pytest.mark.parametrize("device", ["ohmic", "sinh_tio2", "cubic_al2o3_tio2"])

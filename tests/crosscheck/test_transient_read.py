@@ -11,8 +11,8 @@ from scipy.integrate import solve_ivp
 import xbarspice as xb
 from tests.helpers import asymmetric_crossbar
 from xbarspice import netlist
+from xbarspice.core.errors import EngineError, EngineMissingError, InputError
 from xbarspice.engines.ngspice import transient_read
-from xbarspice.errors import EngineError, EngineMissingError, InputError
 
 DEVICES = ["ohmic", "sinh_tio2", "cubic_al2o3_tio2"]
 PULSE = {"rise": 1e-10, "width": 2e-8}

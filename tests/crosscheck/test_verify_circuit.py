@@ -10,7 +10,7 @@ from torch import nn
 
 import xbarspice as xb
 from xbarspice.engines.base import Engine
-from xbarspice.engines.nodal import NodalEngine
+from xbarspice.engines.nodal.engine import NodalEngine
 from xbarspice.verification import Gates, agreement_interval, sample_size
 
 

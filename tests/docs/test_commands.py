@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 import xbarspice as xb
 from tests.docs.pages import PAGES, ROOT, command_lines
 from tests.helpers import asymmetric_crossbar, small_network
-from xbarspice import network
-from xbarspice.card import CalibrationCard, CardValue
 from xbarspice.cli.app import app
+from xbarspice.config.card import CalibrationCard, CardValue
+from xbarspice.importers import network
 
 LINES = {page.name: command_lines(page) for page in PAGES if command_lines(page)}
 LONG = {"verify --map"}

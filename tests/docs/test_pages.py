@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from tests.docs.pages import PAGES, ROOT
-from tests.unit.test_layers_of_the_house import level
+from tests.unit.test_house import level
 
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 GLOSSARY = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")

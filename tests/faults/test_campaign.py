@@ -17,10 +17,10 @@ import pytest
 
 from tests import campaign_work as work
 from tests.helpers import heed_ctrl_c
-from xbarspice.errors import EngineError, InputError, StoreError
-from xbarspice.studies import campaign
-from xbarspice.studies.campaign import journal, runner, tables
-from xbarspice.studies.campaign.journal import folder_of, segments_of
+from xbarspice import campaign
+from xbarspice.campaign import journal, row_files, runner
+from xbarspice.campaign.journal import folder_of, segments_of
+from xbarspice.core.errors import EngineError, InputError, StoreError
 
 ROOT = Path(__file__).parents[2]
 SQUARES = [n * n for n in range(150)]
@@ -146,7 +146,7 @@ def test_killed_at_every_single_step_to_the_disk(tmp_path, monkeypatch):
                 (os, "fsync"),
                 (Path, "unlink"),
                 (Path, "write_bytes"),
-                (tables, "_copy"),
+                (row_files, "_copy"),
             ):
                 real = getattr(owner, name)
 
@@ -409,7 +409,7 @@ def test_ngspice_killed_during_an_item_fails_that_item_only(tmp_path, monkeypatc
 
 
 def test_an_unreachable_scheduler_is_reported(tmp_path, monkeypatch):
-    from xbarspice.studies.campaign import cluster
+    from xbarspice.campaign import cluster
 
     monkeypatch.setattr(cluster, "CONNECT", 1.0)
     with pytest.raises(EngineError, match="scheduler must answer"):

@@ -10,9 +10,9 @@ import time
 import pytest
 
 from tests import campaign_work as work
-from xbarspice.errors import EngineError
-from xbarspice.studies import campaign
-from xbarspice.studies.campaign import cluster as module
+from xbarspice import campaign
+from xbarspice.campaign import cluster as module
+from xbarspice.core.errors import EngineError
 
 distributed = pytest.importorskip("distributed")
 

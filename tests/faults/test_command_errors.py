@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.helpers import small_network
-from xbarspice import network
 from xbarspice.cli import app, main, models
+from xbarspice.importers import network
 
 
 @pytest.fixture

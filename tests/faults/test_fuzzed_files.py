@@ -20,13 +20,14 @@ import torch
 import xbarspice as xb
 from papers.drolet2023 import checkpoints
 from tests.helpers import asymmetric_crossbar, many, small_network
-from xbarspice import config, devices, network, store
-from xbarspice.card import CalibrationCard
-from xbarspice.errors import XbarspiceError
-from xbarspice.importers import TensorSpec
+from xbarspice import config, devices
+from xbarspice.calibration.die import read_die
+from xbarspice.calibration.readers import read_pulses, read_reads, read_sweeps
+from xbarspice.config.card import CalibrationCard
+from xbarspice.core import hdf5
+from xbarspice.core.errors import XbarspiceError
+from xbarspice.importers import TensorSpec, network
 from xbarspice.importers.inputs import read_inputs
-from xbarspice.studies.calibrate.die import read_die
-from xbarspice.studies.calibrate.readers import read_pulses, read_reads, read_sweeps
 from xbarspice.surrogate import trust
 from xbarspice.tapeout import technology
 from xbarspice.verification.array_file import load_array
@@ -66,7 +67,7 @@ def _network_pt(path):
 
 def _crossbar(path):
     crossbar, _ = asymmetric_crossbar()
-    store.write_tree(path, store.crossbar_to_tree(crossbar), "crossbar")
+    hdf5.write_tree(path, hdf5.crossbar_to_tree(crossbar), "crossbar")
 
 
 def _deployment(path):

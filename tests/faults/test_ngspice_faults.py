@@ -18,15 +18,15 @@ import pytest
 
 import xbarspice as xb
 from tests.helpers import asymmetric_crossbar
-from xbarspice.devices import Device
-from xbarspice.engines.ngspice import NgspiceEngine, golden_gradient
-from xbarspice.errors import (
+from xbarspice.core.errors import (
     ConvergenceError,
     EngineError,
     EngineMissingError,
     FloatingNodeError,
     InputError,
 )
+from xbarspice.devices import Device
+from xbarspice.engines.ngspice import NgspiceEngine, golden_gradient
 
 REAL = shutil.which("ngspice")
 
@@ -303,7 +303,7 @@ def test_disk_full(tmp_path):
     """The raw file does not fit (file-size limit): ngspice says 0, the engine does not."""
     code = (
         "import resource, signal, numpy as np, xbarspice as xb\n"
-        "from xbarspice.errors import EngineError\n"
+        "from xbarspice.core.errors import EngineError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "from xbarspice.engines.ngspice import ngspice_info; ngspice_info()\n"
         "array = xb.Crossbar(np.full((8, 8), 1e-4), device='sinh_tio2')\n"

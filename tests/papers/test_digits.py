@@ -12,10 +12,10 @@ import xbarspice as xb
 from papers.drolet2023 import digits as study
 from papers.drolet2023 import report as reproduction
 from papers.drolet2023.hardware import Hardware
-from xbarspice.card import CalibrationCard, CardValue
-from xbarspice.errors import InputError
-from xbarspice.network import load
-from xbarspice.studies.data import digits
+from xbarspice.config.card import CalibrationCard, CardValue
+from xbarspice.core.errors import InputError
+from xbarspice.importers.network import load
+from xbarspice.training.data import digits
 
 QUICK = study.Plan.quick(confirm=1)
 

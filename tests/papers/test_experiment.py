@@ -18,10 +18,10 @@ from papers.drolet2023.budget import loss_budget
 from papers.drolet2023.experiment import Plan, on_8x8, reproduce
 from papers.drolet2023.recipes import Effort
 from papers.drolet2023.transfers import transfer
-from xbarspice.card import CalibrationCard, CardValue
 from xbarspice.config import DataConfig
-from xbarspice.errors import InputError
-from xbarspice.studies.data import half_moons
+from xbarspice.config.card import CalibrationCard, CardValue
+from xbarspice.core.errors import InputError
+from xbarspice.training.data import half_moons
 from xbarspice.variability import drolet_2023
 
 TINY = Plan(
@@ -210,7 +210,7 @@ def test_quick_plans_are_less_than_full():
 def test_the_loss_budget_uses_common_draws(done):
     """Alone and left out against "none" and "all": without effects nothing is lost."""
     folder, _ = done
-    from xbarspice.network import load
+    from xbarspice.importers.network import load
 
     net = load(folder / "networks" / "c-ours-seed0.npz")
     split = half_moons(DataConfig())

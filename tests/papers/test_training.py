@@ -17,9 +17,9 @@ from papers.drolet2023.remedies import Procedure
 from papers.drolet2023.training import Bank, Phase, Selection, train
 from papers.drolet2023.transfers import CHUNK, transfer
 from xbarspice.config import DataConfig
-from xbarspice.errors import InputError, StoreError
-from xbarspice.network import Network
-from xbarspice.studies.data import fresh_half_moons, half_moons
+from xbarspice.core.errors import InputError, StoreError
+from xbarspice.importers.network import Network
+from xbarspice.training.data import fresh_half_moons, half_moons
 from xbarspice.variability import drolet_2023
 
 SPLIT = half_moons(DataConfig())

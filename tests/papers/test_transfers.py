@@ -13,9 +13,9 @@ from papers.drolet2023.chain import Chain, circuit_of
 from papers.drolet2023.placing import alike
 from papers.drolet2023.remedies import Procedure, program
 from papers.drolet2023.transfers import TransferStudy, metric, transfer
-from xbarspice import store
-from xbarspice.errors import InputError
-from xbarspice.network import Network
+from xbarspice.core import hdf5
+from xbarspice.core.errors import InputError
+from xbarspice.importers.network import Network
 from xbarspice.variability import (
     BiasingSchemeEffect,
     Compose,
@@ -184,7 +184,7 @@ def test_a_study_goes_on_where_it_stopped_and_refuses_another(tmp_path):
     )  # fmt: skip
     assert seen == [200, 250]
     np.testing.assert_array_equal(again.logits, whole.logits)
-    tree = store.read_tree(path, "transfer study")
+    tree = hdf5.read_tree(path, "transfer study")
     np.testing.assert_allclose(tree["accuracy"], whole.by_transfer)
     with pytest.raises(InputError, match="this very study"):
         transfer(on_arrays(network), x, y, variation=drolet_2023(), transfers=5, seed=9, path=path)

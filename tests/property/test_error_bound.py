@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 import xbarspice as xb
 from tests import exact
 from tests.helpers import many
+from xbarspice.core.errors import AccuracyWarning, ConvergenceError, FloatingNodeError, InputError
+from xbarspice.core.solution import Stats, Status
 from xbarspice.engines import base
 from xbarspice.engines.base import Engine, Raw
-from xbarspice.errors import AccuracyWarning, ConvergenceError, FloatingNodeError, InputError
-from xbarspice.solution import Stats, Status
 from xbarspice.surrogate.engine import SurrogateEngine
 
-pytestmark = pytest.mark.filterwarnings("ignore::xbarspice.errors.AccuracyWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::xbarspice.core.errors.AccuracyWarning")
 
 KINDS = ["driven", "sensed", "floating"]
 FLOOR = 1e-15

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from tests.helpers import asymmetric_crossbar, many
 from xbarspice import netlist
-from xbarspice.errors import InputError
+from xbarspice.core.errors import InputError
 from xbarspice.netlist.design_reader import prove
+from xbarspice.netlist.dialects.registry import design_dialect, dialects
 from xbarspice.netlist.hierarchy import design
-from xbarspice.netlist.writers import design_dialect, dialects
 
 TOKENS = (
     "m=2",

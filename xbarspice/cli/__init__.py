@@ -9,7 +9,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line; a package that it needs and that is missing is one sentence."""
-    from xbarspice.errors import PackageMissingError, missing_package
+    from xbarspice.core.errors import PackageMissingError, missing_package
 
     try:
         from xbarspice.cli.app import main as run

@@ -37,7 +37,7 @@ from xbarspice.cli.options import (
     Subject,
 )
 from xbarspice.cli.runs import output_file
-from xbarspice.errors import (
+from xbarspice.core.errors import (
     EngineError,
     PackageMissingError,
     StoreError,
@@ -72,10 +72,10 @@ def train(
     json: Json = False,
 ) -> None:
     """Train the half-moons network on an honest split (no test point in the training set)."""
-    from xbarspice import network
     from xbarspice.cli import steps
-    from xbarspice.studies import data
-    from xbarspice.studies import train as training
+    from xbarspice.importers import network
+    from xbarspice.training import data
+    from xbarspice.training import train as training
 
     reads = ("seed", "data", "train")
     run = steps.configuration(config, settings, reads=reads, calibration=calibration, seed=seed)
@@ -144,10 +144,10 @@ def solve(
     json: Json = False,
 ) -> None:
     """Run inputs through the arrays of a deployment or model with one engine."""
-    from xbarspice import store
     from xbarspice.cli import steps
+    from xbarspice.core import hdf5
 
-    store.refuse_old(file)
+    hdf5.refuse_old(file)
     reads = (*models.reads_of(file, calibrated=inputs is not None), *(() if inputs else ("seed",)))
     run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=file)
     if out is not None:
@@ -189,7 +189,7 @@ def doctor(calibration: Calibration = None, json: Json = False) -> None:
 
     record = doctor_record()
     if calibration is not None:
-        from xbarspice.card import CalibrationCard
+        from xbarspice.config.card import CalibrationCard
 
         record["calibration"] = CalibrationCard.from_toml(calibration).note().text
         found = {"part": "calibration card", "ok": True, "found": record["calibration"]}

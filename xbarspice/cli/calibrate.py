@@ -20,13 +20,13 @@ from xbarspice.cli.options import (
     Settings,
 )
 from xbarspice.cli.runs import run_folder
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 
 if TYPE_CHECKING:
-    from xbarspice.array import Crossbar
-    from xbarspice.card import CalibrationCard
+    from xbarspice.calibration import Fit, Options, Spread
     from xbarspice.config import RunConfig
-    from xbarspice.studies.calibrate import Fit, Options, Spread
+    from xbarspice.config.card import CalibrationCard
+    from xbarspice.core.array import Crossbar
 
 __all__ = ["register"]
 
@@ -82,9 +82,9 @@ def sweeps(
     """I-V sweeps of single devices (device, V, I): device parameters, conductances, series ohm."""
     import numpy as np
 
-    from xbarspice.array import Crossbar
+    from xbarspice import calibration as study
     from xbarspice.cli import steps
-    from xbarspice.studies import calibrate as study
+    from xbarspice.core.array import Crossbar
 
     steps.need("matplotlib", "jinja2")
     read = ("seed", "array")
@@ -139,9 +139,9 @@ def reads(
     json: Json = False,
 ) -> None:
     """Currents of an array for known inputs: wires, drivers, sense, device and conductances."""
+    from xbarspice import calibration as study
     from xbarspice.cli import steps
     from xbarspice.config import ArraySection
-    from xbarspice.studies import calibrate as study
 
     steps.need("matplotlib", "jinja2")
     read = ("seed", "array", *(() if array else ("mapping.G_min", "mapping.G_max")))
@@ -187,8 +187,8 @@ def pulses(
     json: Json = False,
 ) -> None:
     """Pulse trains (device, V, width, G or R): parameters of a dynamic device."""
+    from xbarspice import calibration as study
     from xbarspice.cli import steps
-    from xbarspice.studies import calibrate as study
 
     steps.need("matplotlib", "jinja2")
     read = ("seed", "array.device", "array.parameters")
@@ -217,8 +217,8 @@ def spread(
     json: Json = False,
 ) -> None:
     """Repeated programming (device, target, G): tuning spread, drift, stuck devices."""
+    from xbarspice import calibration as study
     from xbarspice.cli import steps
-    from xbarspice.studies import calibrate as study
 
     steps.need("matplotlib", "jinja2")
     read = ("array.device",)
@@ -254,9 +254,9 @@ def noise(
     the card of `calibrate spread` as --calibration, and the new card has tuning and stuck devices
     as well.
     """
+    from xbarspice import calibration as study
     from xbarspice.cli import steps
     from xbarspice.config import ArraySection
-    from xbarspice.studies import calibrate as study
 
     steps.need("matplotlib", "jinja2")
     read = ("array.device",)
@@ -285,7 +285,7 @@ def noise(
 
 def _finish_spread(job: Job, found: Spread) -> None:
     """Card, record, report and screen of terms of the variability."""
-    from xbarspice.studies import calibrate as study
+    from xbarspice import calibration as study
 
     card = study.card_of_spread(
         found, job.run.array.device, [job.data], title=job.name, date=job.date, before=job.before()
@@ -298,7 +298,7 @@ def _finish(
     unit: str = "A",
 ) -> None:  # fmt: skip
     """Card, record, report and screen of a fit."""
-    from xbarspice.studies import calibrate as study
+    from xbarspice import calibration as study
 
     name = device or (crossbar.device.name if crossbar is not None else job.run.array.device)
     card = study.card_of(fit, name, [job.data], title=job.name, date=job.date, before=job.before())
@@ -312,13 +312,13 @@ def _leave(
     crossbar: Crossbar | None = None,
 ) -> None:  # fmt: skip
     """Write the run folder of a calibration and show what was found."""
-    from xbarspice import store
-    from xbarspice.report import calibration as report
+    from xbarspice.calibration import page as report
+    from xbarspice.core import hdf5
 
     with run_folder(job.out) as folder:
         record = job.write(folder, card, record)
         if crossbar is not None:
-            store.write_tree(folder / "crossbar.h5", store.crossbar_to_tree(crossbar), "crossbar")
+            hdf5.write_tree(folder / "crossbar.h5", hdf5.crossbar_to_tree(crossbar), "crossbar")
         report.write_fit(record, card.to_toml(), folder / "report.html", *points)
     screens.show(record if job.json else _short(record, job.out), job.json, "Calibration")
 
@@ -344,7 +344,7 @@ def _bounds(texts: list[str] | None) -> dict[str, tuple[float, float]]:
 def _options(
     loss: Any, relative: float, absolute: float | None, held_out: float, run: RunConfig
 ) -> Options:
-    from xbarspice.studies.calibrate import Noise, Options
+    from xbarspice.calibration import Noise, Options
 
     noise = Noise(relative=relative, absolute=absolute)
     return Options(noise=noise, loss=loss, held_out=held_out, seed=run.seed)
@@ -356,11 +356,11 @@ def _array(
     """The array that was measured, with starting values."""
     import numpy as np
 
-    from xbarspice import store
-    from xbarspice.array import Crossbar
+    from xbarspice.calibration import read_die
     from xbarspice.cli import models, steps
+    from xbarspice.core import hdf5
+    from xbarspice.core.array import Crossbar
     from xbarspice.nn import arrays
-    from xbarspice.studies.calibrate import read_die
 
     if path is None:
         if "G" not in free:
@@ -372,9 +372,9 @@ def _array(
         return Crossbar(np.full(shape, middle), **run.array.arguments())
     if path.suffix != ".h5":
         return Crossbar(read_die(path).G, **run.array.arguments())
-    if store.kind_of(path) == "crossbar":
-        return steps.with_stated_array(store.load_crossbar(path), run)
-    store.refuse_old(path)
+    if hdf5.kind_of(path) == "crossbar":
+        return steps.with_stated_array(hdf5.load_crossbar(path), run)
+    hdf5.refuse_old(path)
     run.array.refuse_converters()
     if models.is_deployment(path):
         circuit = models.deployed_circuit(path, run)

@@ -21,10 +21,10 @@ from xbarspice.cli.options import (
     Subject,
 )
 from xbarspice.cli.runs import run_folder
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 
 if TYPE_CHECKING:
-    from xbarspice.studies.calibrate.measured import MeasuredArray
+    from xbarspice.calibration.measured import MeasuredArray
 
 __all__ = ["register"]
 
@@ -74,10 +74,10 @@ def measured_arrays(
     The deployment that is written holds the conductances as they were measured.
     """
     from xbarspice import deployment, engines
+    from xbarspice.calibration import measured as study
+    from xbarspice.calibration import measured_page
     from xbarspice.cli import steps
     from xbarspice.cli.transfer import variation_of
-    from xbarspice.report import measured_page
-    from xbarspice.studies.calibrate import measured as study
 
     steps.need("matplotlib", "jinja2")
     reads = (*models.reads_of(model), "seed", "variability")
@@ -137,7 +137,7 @@ def _die(measured: MeasuredArray) -> dict[str, Any]:
 
 
 def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
-    from xbarspice.report.measured_page import rows
+    from xbarspice.calibration.measured_page import rows
 
     shown: dict[str, Any] = {
         a["name"]: f"{a['file']}: {a['stuck_low_ohm']} stuck at low ohm, "

@@ -23,14 +23,14 @@ from xbarspice.cli.options import (
     Settings,
 )
 from xbarspice.cli.runs import run_folder
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 
 if TYPE_CHECKING:
-    from xbarspice.array import Crossbar
+    from xbarspice.calibration import Die, Thresholds
+    from xbarspice.calibration.measured import MeasuredArray
+    from xbarspice.calibration.placement import Points, Served
     from xbarspice.config import RunConfig
-    from xbarspice.studies.calibrate import Die, Thresholds
-    from xbarspice.studies.calibrate.measured import MeasuredArray
-    from xbarspice.studies.calibrate.placement import Points, Served
+    from xbarspice.core.array import Crossbar
 
 __all__ = ["register"]
 
@@ -82,10 +82,10 @@ def die(
     that is written holds the model on the best lines: stuck devices as they were measured, all
     others on target.
     """
-    from xbarspice import store
+    from xbarspice import calibration as study
+    from xbarspice.calibration import page as report
     from xbarspice.cli import steps
-    from xbarspice.report import calibration as report
-    from xbarspice.studies import calibrate as study
+    from xbarspice.core import hdf5
 
     steps.need("matplotlib", "jinja2")
     if network is None and (array, inputs, factory, activation) != (None, None, None, None):
@@ -122,7 +122,7 @@ def die(
             record["network_on_die"] = _said(served)
             _save(folder / "placed.h5", opened, served, factory, data)
         record = job.write(folder, None, record)
-        store.write_tree(folder / "crossbar.h5", store.crossbar_to_tree(crossbar), "crossbar")
+        hdf5.write_tree(folder / "crossbar.h5", hdf5.crossbar_to_tree(crossbar), "crossbar")
         report.write_die(record, measured.G, measured.stuck(limits), folder / "report.html")
     screens.show(record if json else _die_short(record, out), json, "Measured die")
 
@@ -146,9 +146,9 @@ def _site(
     Raises:
         InputError: there is none of its name and size, or several of its size and no name.
     """
+    from xbarspice.calibration import Thresholds
+    from xbarspice.calibration.measured import MeasuredArray
     from xbarspice.nn import arrays
-    from xbarspice.studies.calibrate import Thresholds
-    from xbarspice.studies.calibrate.measured import MeasuredArray
 
     rows, cols = measured.G.shape
     known = {a.name: a for a in arrays(circuit) if a.crossbar.G.shape == (rows, cols)}
@@ -169,7 +169,7 @@ def _site(
 def _twin(measured: Die, arguments: dict[str, Any]) -> Crossbar:
     """The die as a crossbar; its conductances hold at the read voltage of the head."""
     from xbarspice import devices
-    from xbarspice.array import Crossbar
+    from xbarspice.core.array import Crossbar
 
     fields = [f.name for f in dataclasses.fields(arguments["device"])]
     if measured.V_read is not None and "V_read" in fields:
@@ -200,8 +200,8 @@ def _halves(opened: models.Opened, inputs: Path | None, run: RunConfig) -> tuple
 
     Of a model of two inputs those of the half moons, where the user gives none.
     """
-    from xbarspice.studies import data
-    from xbarspice.studies.calibrate.placement import Points
+    from xbarspice.calibration.placement import Points
+    from xbarspice.training import data
 
     specs = opened.model.inputs
     if inputs is None and len(specs) == 1 and specs[0].shape[1:] == (2,):
@@ -239,8 +239,8 @@ def _served(
     trials: int,
     json: bool,
 ) -> Served:
+    from xbarspice.calibration import placement
     from xbarspice.cli.transfer import variation_of
-    from xbarspice.studies.calibrate import placement
 
     with screens.progress("forward passes", quiet=json) as report:
         return placement.serve(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from xbarspice.card import CalibrationCard
     from xbarspice.config import RunConfig
+    from xbarspice.config.card import CalibrationCard
 
 __all__ = ["Job", "Title"]
 
@@ -51,8 +51,8 @@ class Job:
 
         Without those that were set by hand: the fit has not used them.
         """
-        from xbarspice.card import CalibrationCard
         from xbarspice.cli.cards import carried_card
+        from xbarspice.config.card import CalibrationCard
 
         if self.earlier is not None:
             card = CalibrationCard.from_toml(self.earlier)
@@ -71,9 +71,9 @@ class Job:
     ) -> dict[str, Any]:
         """Write card.toml, run.toml and report.json; returns the record."""
         import xbarspice
-        from xbarspice.card import data_hash
         from xbarspice.cli import steps
         from xbarspice.config import RunConfig
+        from xbarspice.config.card import data_hash
 
         run, reads = self.run, self.reads
         if card is not None:

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 
 from xbarspice import engines
-from xbarspice.array import WIRES
 from xbarspice.cli import models, screens
 from xbarspice.cli.options import (
     Activation,
@@ -26,7 +25,8 @@ from xbarspice.cli.options import (
     TransferSeed,
 )
 from xbarspice.cli.runs import output_file
-from xbarspice.errors import broken_rule
+from xbarspice.core.array import WIRES
+from xbarspice.core.errors import broken_rule
 
 __all__ = ["register"]
 
@@ -76,10 +76,10 @@ def campaign(
     json: Json = False,
 ) -> None:
     """Run a model for every transfer and every combination of swept wire resistances."""
+    from xbarspice import campaign as campaigns
     from xbarspice.cli import steps
     from xbarspice.cli.transfer import variation_of
     from xbarspice.config import child_seed
-    from xbarspice.studies import campaign as campaigns
     from xbarspice.transfer import with_variation
     from xbarspice.transfer.study import matrices_of
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import xbarspice
 from xbarspice import devices
-from xbarspice.array import WIRES
-from xbarspice.card import CalibrationCard, KeptCard, card_of, keep_card
 from xbarspice.config import RunConfig
+from xbarspice.config.card import CalibrationCard, KeptCard, card_of, keep_card
+from xbarspice.core.array import WIRES
+from xbarspice.core.errors import broken_rule
 from xbarspice.devices import Device
-from xbarspice.errors import broken_rule
 
 __all__ = [
     "as_config",
@@ -30,9 +30,9 @@ def carried_card(path: Path) -> KeptCard | None:
     """The card that the file of a model on arrays carries."""
     if path.suffix != ".h5" or not path.is_file():
         return None
-    from xbarspice import store
+    from xbarspice.core import hdf5
 
-    if store.kind_of(path) != "deployment":
+    if hdf5.kind_of(path) != "deployment":
         return None
     from xbarspice.deployment import card_of_file
 

@@ -9,9 +9,9 @@ import platform
 from typing import Any
 
 import xbarspice
+from xbarspice.core.errors import EngineMissingError, missing_package
 from xbarspice.engines.ngspice.probe import ngspice_info
 from xbarspice.engines.ngspice.pyspice_probe import pyspice_info
-from xbarspice.errors import EngineMissingError, missing_package
 
 __all__ = ["doctor_record", "environment", "need"]
 

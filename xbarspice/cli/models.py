@@ -12,7 +12,7 @@ import numpy as np
 from xbarspice.cli import cards, screens
 from xbarspice.cli.runs import output_file
 from xbarspice.config import ARRAY, RunConfig, child_rng
-from xbarspice.errors import InputError, broken_rule
+from xbarspice.core.errors import InputError, broken_rule
 
 __all__ = [
     "MAPPED",
@@ -39,11 +39,11 @@ POINTS = 20
 
 def is_deployment(path: Path | None) -> bool:
     """Whether a file is a deployment of `xbarspice map` or `xb.save`."""
-    from xbarspice import store
+    from xbarspice.core import hdf5
 
     if path is None or path.suffix not in {".h5", ".hdf5"} or not path.is_file():
         return False
-    return store.kind_of(path) == "deployment"
+    return hdf5.kind_of(path) == "deployment"
 
 
 def is_model(path: Path | None, factory: str | None) -> bool:
@@ -128,10 +128,10 @@ def open_model(
     Raises:
         InputError: the file, the inputs or a setting does not fit.
     """
-    from xbarspice import store
+    from xbarspice.core import hdf5
     from xbarspice.importers import load_model
 
-    store.refuse_old(path)
+    hdf5.refuse_old(path)
     if factory is not None:  # the user names code to run, so it may lie where the user stands
         sys.path.insert(0, str(Path.cwd()))
     if is_deployment(path):
@@ -405,7 +405,8 @@ def solve_model(
     """Run inputs through a model's arrays with one engine; the outputs go to `out`."""
     import time
 
-    from xbarspice import engines, store
+    from xbarspice import engines
+    from xbarspice.core import hdf5
     from xbarspice.nn import through
     from xbarspice.nn.origin import classes
 
@@ -425,7 +426,7 @@ def solve_model(
         tree |= {f"x{k}": a.numpy() for k, a in enumerate(opened.arguments)}
         tree |= {f"output{k}": t.numpy() for k, t in enumerate(outputs)}
         tree |= {} if y is None else {"y": y}
-        store.write_tree(out, tree, "outputs of a model on arrays")
+        hdf5.write_tree(out, tree, "outputs of a model on arrays")
     record: dict[str, Any] = {
         "engine": engine,
         "points": _points(opened),

@@ -24,7 +24,7 @@ from xbarspice.cli.options import (
 from xbarspice.cli.runs import run_folder
 from xbarspice.cli.whole import write_whole
 from xbarspice.config import RunConfig
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 
 __all__ = ["netlist", "register"]
 
@@ -132,7 +132,7 @@ def _refuse_useless(
     words: Sequence[str], form: str | None, name: str | None, whole: bool, array: Any
 ) -> None:
     """Options that would change nothing."""
-    from xbarspice.netlist.writers import design_dialect
+    from xbarspice.netlist.dialects.registry import design_dialect
 
     ran = [word for word in words if design_dialect(word).runs]
     if name is not None and form is None and ran and not whole:
@@ -185,7 +185,7 @@ def _texts(
     crossbar: Any, reads: Any, words: Sequence[str], form: str | None, name: str | None
 ) -> Iterator[Any]:
     """Decks, or designs with their benches, of one array in some dialects."""
-    from xbarspice.netlist.writers import design_dialect
+    from xbarspice.netlist.dialects.registry import design_dialect
     from xbarspice.tapeout.netlists import decks, netlists
 
     for word in words:

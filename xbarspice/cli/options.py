@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xbarspice import activations
+from xbarspice.mapping import activations
 
 __all__ = [
     "Activation", "Array", "Calibration", "Config", "Factory", "Inputs", "Json", "Mapped", "Random",

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xbarspice.array import WIRES
 from xbarspice.cli import models, screens
 from xbarspice.cli.options import (
     Activation,
@@ -22,14 +21,15 @@ from xbarspice.cli.options import (
     Subject,
 )
 from xbarspice.cli.runs import run_folder
-from xbarspice.errors import broken_rule
+from xbarspice.core.array import WIRES
+from xbarspice.core.errors import broken_rule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from xbarspice.config import RunConfig
-    from xbarspice.studies.program_circuit import Blank, Written
-    from xbarspice.studies.programmed import Programmed, Pulses
+    from xbarspice.programming.circuits import Blank, Written
+    from xbarspice.programming.results import Programmed, Pulses
 
 __all__ = ["register"]
 
@@ -91,8 +91,8 @@ def program(
     deployment. A run that was stopped goes on with the arrays that are left.
     """
     from xbarspice.cli import steps
-    from xbarspice.report import programming_page
-    from xbarspice.studies import program_circuit as study
+    from xbarspice.programming import circuit_page as programming_page
+    from xbarspice.programming import circuits as study
 
     steps.need("matplotlib", "jinja2")
     run = steps.configuration(
@@ -157,7 +157,7 @@ def _written(
     blanks: Sequence[Blank], work: Path, pulses: Pulses, options: dict[str, Any],
     workers: int | None, json: bool,
 ) -> list[Written]:  # fmt: skip
-    from xbarspice.studies.program_circuit import write_arrays
+    from xbarspice.programming.circuits import write_arrays
 
     try:
         with screens.progress("programming", quiet=json) as report:
@@ -186,7 +186,7 @@ def _deploy(
 
 
 def _pulses(texts: list[str]) -> Pulses:
-    from xbarspice.studies.programmed import Pulses
+    from xbarspice.programming.results import Pulses
 
     kinds = {f.name: type(f.default) for f in fields(Pulses)}
     values: dict[str, Any] = {}
@@ -204,8 +204,8 @@ def _pulses(texts: list[str]) -> Pulses:
 
 
 def _record(written: Sequence[Written], options: dict[str, Any], pulses: Pulses) -> dict[str, Any]:
-    from xbarspice.studies.drift import beside_measured
-    from xbarspice.studies.program_circuit import held_range
+    from xbarspice.programming.circuits import held_range
+    from xbarspice.programming.drift import beside_measured
 
     arrays, sizes = [], [int(w.run.wanted.sum()) for w in written]
     for one in written:
@@ -250,8 +250,8 @@ def _share_left(run: Programmed) -> float:
 
 
 def _write(folder: Path, written: Sequence[Written], record: dict[str, Any]) -> None:
-    from xbarspice import store
     from xbarspice.cli import steps
+    from xbarspice.core import hdf5
 
     tree = {}
     for k, one in enumerate(written):
@@ -263,15 +263,15 @@ def _write(folder: Path, written: Sequence[Written], record: dict[str, Any]) -> 
             **numbers,
             **maps,
             "moving": one.moving,
-            "crossbar": store.crossbar_to_tree(one.blank.crossbar),
+            "crossbar": hdf5.crossbar_to_tree(one.blank.crossbar),
         }
-    store.write_tree(folder / "program.h5", {"arrays": tree}, "programming")
+    hdf5.write_tree(folder / "program.h5", {"arrays": tree}, "programming")
     (folder / "run.toml").write_text(steps.run_toml(record["config"]), encoding="utf-8")
     (folder / "report.json").write_text(steps.to_json(record), encoding="utf-8")
 
 
 def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
-    from xbarspice.report.programming_page import model_rows, ranges
+    from xbarspice.programming.circuit_page import model_rows, ranges
     from xbarspice.report.units import si
 
     tolerance = f"within {100 * record['tolerance']:g} %"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 
 __all__ = ["output_file", "run_folder"]
 

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from xbarspice.errors import TrustWarning
+from xbarspice.core.errors import TrustWarning
 
 __all__ = [
     "doctor",

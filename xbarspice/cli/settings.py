@@ -21,10 +21,10 @@ from typing import Any
 
 import tomli_w
 
-from xbarspice.array import WIRES, Crossbar
 from xbarspice.cli.cards import overlaid
 from xbarspice.config import RunConfig, changes_of
-from xbarspice.errors import broken_rule
+from xbarspice.core.array import WIRES, Crossbar
+from xbarspice.core.errors import broken_rule
 from xbarspice.mapping import ArrayConfig
 
 __all__ = ["configuration", "run_toml", "solved", "stated_array", "with_stated_array"]

@@ -17,8 +17,8 @@ from xbarspice.cli.settings import (
     with_stated_array,
 )
 from xbarspice.config import RunConfig
-from xbarspice.studies.data import Split
-from xbarspice.studies.train import Trained
+from xbarspice.training.data import Split
+from xbarspice.training.train import Trained
 from xbarspice.variability import Variation, from_config
 
 __all__ = [

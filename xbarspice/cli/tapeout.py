@@ -20,7 +20,7 @@ from xbarspice.cli.options import (
     Vectors,
 )
 from xbarspice.cli.runs import run_folder
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 
 __all__ = ["register", "tapeout"]
 
@@ -119,7 +119,7 @@ def _written(
 ) -> dict[str, Any]:
     """Fill the folder; the record of its manifest."""
     from xbarspice.cli import steps
-    from xbarspice.report import tapeout_page
+    from xbarspice.tapeout import page as tapeout_page
     from xbarspice.tapeout.flow import add_file, save_manifest
     from xbarspice.tapeout.flow import tapeout as run_tapeout
     from xbarspice.tapeout.technology import load

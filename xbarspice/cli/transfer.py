@@ -21,7 +21,7 @@ from xbarspice.cli.options import (
     TransferSeed,
 )
 from xbarspice.cli.runs import run_folder
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 
 if TYPE_CHECKING:
     from xbarspice.config import RunConfig
@@ -78,7 +78,7 @@ def transfer(
     shorter one in its run folder.
     """
     from xbarspice.cli import steps
-    from xbarspice.report import transfer_page
+    from xbarspice.transfer import page as transfer_page
     from xbarspice.transfer import with_variation
 
     steps.need("matplotlib", "jinja2")
@@ -197,7 +197,7 @@ def _other_reading(
 
 
 def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
-    from xbarspice.report.transfer_page import figures
+    from xbarspice.transfer.page import figures
 
     rows = dict(figures(record))
     for k, text in enumerate(record["notes"], 1):

@@ -20,7 +20,7 @@ from xbarspice.cli.options import (
     Settings,
 )
 from xbarspice.cli.runs import output_file
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 
 __all__ = ["register"]
 
@@ -174,7 +174,7 @@ def _refuse(asked: dict[str, Any]) -> None:
 def _trust_map(run: Any, path: Path, calibration: Path | None, quiet: bool) -> None:
     """Sweep, write the map, and show the largest trusted size of every level."""
     import xbarspice
-    from xbarspice.studies.trust_sweep import journal_of, sweep
+    from xbarspice.verification.trust_sweep import journal_of, sweep
 
     if calibration is not None:
         raise broken_rule(

@@ -60,10 +60,10 @@ def verify_model(
     Returns:
         The record of the verification.
     """
-    from xbarspice import store
+    from xbarspice.core import hdf5
     from xbarspice.verification import Search, verify
 
-    store.refuse_old(path)
+    hdf5.refuse_old(path)
     judged = run.engines if "engines" in run.model_fields_set else ("surrogate",)
     search = Search(**run.verify.model_dump(include=set(Search.__dataclass_fields__)))
     with run_folder(out) as folder:
@@ -145,13 +145,14 @@ def demonstrate(out: Path, run: RunConfig, json: bool) -> dict[str, Any]:
     The run folder holds network.npz, points.npz (the test points), net.h5 (the deployment) and
     netlists/ (a deck a read of an array, with every test point) beside the report.
     """
-    from xbarspice import deployment, network
+    from xbarspice import deployment
     from xbarspice.cli import steps
+    from xbarspice.importers import network
     from xbarspice.importers.perceptron import perceptron_module
     from xbarspice.nn import convert
     from xbarspice.nn.origin import arguments_of
-    from xbarspice.studies import data
-    from xbarspice.studies import train as training
+    from xbarspice.training import data
+    from xbarspice.training import train as training
     from xbarspice.verification import verify
 
     split = data.half_moons(run.data)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from xbarspice.cli.models import Opened
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 
 __all__ = ["write_whole"]
 

@@ -13,24 +13,24 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from xbarspice import store
-from xbarspice.card import KeptCard, keep_card
+from xbarspice.config.card import KeptCard, keep_card
+from xbarspice.core import hdf5
+from xbarspice.core.errors import InputError, StoreError, broken_rule
+from xbarspice.core.schema import validated
+from xbarspice.core.values import broken_entries
 from xbarspice.deployment.rebuild import StandingMatrix, from_factory, from_program
-from xbarspice.deployment.records import (
+from xbarspice.deployment.schema import (
     CardFile,
     ConfigRecord,
     DeploymentFile,
     MatrixFile,
     OriginFile,
 )
-from xbarspice.errors import InputError, StoreError, broken_rule
-from xbarspice.file_schemas import validated
 from xbarspice.importers import TensorSpec
 from xbarspice.mapping.reads import LineOrder
 from xbarspice.nn import arrays, copy_circuit, put_conductances
 from xbarspice.nn.coverage import restore
 from xbarspice.nn.origin import ATTRIBUTE, Origin, weights_hash
-from xbarspice.values import broken_entries
 
 __all__ = ["KIND", "Deployment", "card_of_file", "load", "read"]
 
@@ -81,7 +81,7 @@ def _check_kind(path: Path) -> None:
     if not path.is_file():
         raise broken_rule("the file must exist", str(path), "Check the path.")
     with path.open("rb") as file:
-        head = file.read(store.HEAD + len(HDF5))
+        head = file.read(hdf5.HEAD + len(HDF5))
     if not head.startswith(HDF5) and not head.endswith(HDF5):
         raise broken_rule(
             "a deployment must be an HDF5 file that xbarspice wrote",
@@ -89,7 +89,7 @@ def _check_kind(path: Path) -> None:
             "Read a model with xbarspice.importers.load_model, and put it on arrays with "
             "xb.nn.convert.",
         )
-    store.refuse_old(path)
+    hdf5.refuse_old(path)
 
 
 def read(path: str | Path, *, factory: Factory | None = None) -> Deployment:
@@ -102,7 +102,7 @@ def read(path: str | Path, *, factory: Factory | None = None) -> Deployment:
     """
     path = Path(path)
     _check_kind(path)
-    file: DeploymentFile = validated(DeploymentFile, store.read_tree(path, KIND), path)
+    file: DeploymentFile = validated(DeploymentFile, hdf5.read_tree(path, KIND), path)
     matrices = [_standing(m, path) for m in file.matrices.values()]
     circuit = _rebuilt(file, matrices, factory, path)
     coverage = _json(file.coverage, path, dict)
@@ -130,7 +130,7 @@ def card_of_file(path: Path) -> KeptCard | None:
     Raises:
         InputError, StoreError: as of `load`.
     """
-    values = store.read_tree(path, KIND, only="card")
+    values = hdf5.read_tree(path, KIND, only="card")
     return validated(CardFile, values, path).kept() if values else None
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from xbarspice.errors import InputError, broken_rule
+from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.importers.exported import load_exported, program_module, read_tensors
 from xbarspice.importers.weights import build_module
 from xbarspice.mapping import ArrayConfig

@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xbarspice import __version__, store
-from xbarspice.card import CalibrationCard, KeptCard, card_of
+from xbarspice import __version__
+from xbarspice.config.card import CalibrationCard, KeptCard, card_of
+from xbarspice.core import hdf5
+from xbarspice.core.errors import InputError, XbarspiceError, broken_rule
 from xbarspice.deployment.reading import KIND
 from xbarspice.deployment.rebuild import (
     StandingMatrix,
@@ -23,8 +25,7 @@ from xbarspice.deployment.rebuild import (
     standing,
     state_bytes,
 )
-from xbarspice.deployment.records import ConfigRecord, hash_of
-from xbarspice.errors import InputError, XbarspiceError, broken_rule
+from xbarspice.deployment.schema import ConfigRecord, hash_of
 from xbarspice.importers.exported import inputs_of, load_exported, quiet_torch
 from xbarspice.importers.model import fixed_batch, padded
 from xbarspice.mapping.tiling import edges
@@ -116,7 +117,7 @@ def save(
     origin = origin_of(circuit)
     if origin is not None:
         tree["origin"] = _origin(origin, circuit, plain)
-    store.write_tree(path, tree, KIND)
+    hdf5.write_tree(path, tree, KIND)
 
 
 def _text(value: Any) -> np.ndarray:

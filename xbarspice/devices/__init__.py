@@ -1,6 +1,6 @@
 """Device models: one file a model, found by name; static ones read, dynamic ones can be written."""
 
-from xbarspice.devices.base import (
+from xbarspice.core.device import (
     Device,
     get,
     names,

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from xbarspice.devices.base import Device, register
-from xbarspice.devices.parameters import READ_VOLTAGE, Range
-from xbarspice.errors import broken_rule
+from xbarspice.core.device import Device, register
+from xbarspice.core.errors import broken_rule
+from xbarspice.core.parameters import READ_VOLTAGE, Range
 
 __all__ = ["TEMPERATURE", "CubicAl2O3TiO2", "spread_coefficients"]
 

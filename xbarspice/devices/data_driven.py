@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from xbarspice.core.device import register
+from xbarspice.core.errors import broken_rule
+from xbarspice.core.functions import expm1, where
+from xbarspice.core.parameters import NOT_ZERO, POSITIVE, Range
 from xbarspice.devices import text
-from xbarspice.devices.base import register
 from xbarspice.devices.dynamic import DynamicDevice
-from xbarspice.devices.functions import expm1, where
-from xbarspice.devices.parameters import NOT_ZERO, POSITIVE, Range
 from xbarspice.devices.sinh import SinhTiO2
-from xbarspice.errors import broken_rule
 
 __all__ = ["MT2021", "N1257R", "O921C", "O921C4K", "DataDrivenQuadratic"]
 

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.devices.base import Device
-from xbarspice.devices.functions import is_tensor, where
-from xbarspice.errors import ConvergenceError, broken_rule
+from xbarspice.core.device import Device
+from xbarspice.core.errors import ConvergenceError, broken_rule
+from xbarspice.core.functions import is_tensor, where
 
 __all__ = ["DynamicDevice", "integrate"]
 
@@ -205,7 +205,7 @@ def _phi3(z: Any, phi1: Any) -> Any:
 
 
 def _phi1(z: Any) -> Any:
-    from xbarspice.devices.functions import expm1
+    from xbarspice.core.functions import expm1
 
     small = abs(z) < 1e-5
     safe = where(small, 1.0, z)

@@ -10,11 +10,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from xbarspice.core.device import Device, get
+from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.devices import forms
-from xbarspice.devices.base import Device, get
 from xbarspice.devices.dynamic import DynamicDevice
 from xbarspice.devices.files import to_toml
-from xbarspice.errors import InputError, broken_rule
 
 __all__ = ["MODELS", "render", "subcircuit", "verilog", "write"]
 

@@ -6,11 +6,11 @@ import dataclasses
 import inspect
 from pathlib import Path
 
-from xbarspice.devices.base import Device, get
+from xbarspice.core.device import Device, get
+from xbarspice.core.errors import InputError, broken_rule
+from xbarspice.core.values import toml_of
 from xbarspice.devices.dynamic import DynamicDevice
 from xbarspice.devices.numbers import decimal
-from xbarspice.errors import InputError, broken_rule
-from xbarspice.values import toml_of
 
 __all__ = ["load_toml", "to_toml"]
 

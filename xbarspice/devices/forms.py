@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from xbarspice.devices.base import Device
+from xbarspice.core.device import Device
 from xbarspice.devices.dynamic import DynamicDevice
 from xbarspice.devices.numbers import decimals
 

@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from xbarspice.devices.base import register
+from xbarspice.core.device import register
+from xbarspice.core.errors import broken_rule
+from xbarspice.core.functions import is_tensor, tanh
+from xbarspice.core.parameters import NOT_NEGATIVE, Range
 from xbarspice.devices.cubic import CubicAl2O3TiO2
 from xbarspice.devices.dynamic import DynamicDevice
-from xbarspice.devices.functions import is_tensor, tanh
-from xbarspice.devices.parameters import NOT_NEGATIVE, Range
-from xbarspice.errors import broken_rule
 
 __all__ = ["NiliPulseMap"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 
 __all__ = ["decimal", "decimals"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from xbarspice.devices.base import Device, register
+from xbarspice.core.device import Device, register
 
 __all__ = ["Ohmic"]
 

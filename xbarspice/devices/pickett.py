@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from xbarspice.core.device import register
+from xbarspice.core.functions import exp, expm1, is_tensor, where
+from xbarspice.core.parameters import POSITIVE, READ_VOLTAGE, Range
 from xbarspice.devices import text
-from xbarspice.devices.base import register
 from xbarspice.devices.dynamic import DynamicDevice
-from xbarspice.devices.functions import exp, expm1, is_tensor, where
 from xbarspice.devices.numbers import decimal
-from xbarspice.devices.parameters import POSITIVE, READ_VOLTAGE, Range
 
 __all__ = ["Pickett"]
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from xbarspice.devices.base import Device, register
-from xbarspice.devices.functions import cosh, sinh
+from xbarspice.core.device import Device, register
+from xbarspice.core.errors import broken_rule
+from xbarspice.core.functions import cosh, sinh
+from xbarspice.core.parameters import POSITIVE, READ_VOLTAGE, Range
 from xbarspice.devices.numbers import decimal
-from xbarspice.devices.parameters import POSITIVE, READ_VOLTAGE, Range
-from xbarspice.errors import broken_rule
 
 __all__ = ["B_SETS", "SinhTiO2"]
 

@@ -7,10 +7,10 @@ from typing import Literal
 
 import numpy.typing as npt
 
-from xbarspice.array import Crossbar
+from xbarspice.core.array import Crossbar
+from xbarspice.core.registry import Registry
+from xbarspice.core.solution import Solution
 from xbarspice.engines.base import Engine, Raw
-from xbarspice.registry import Registry
-from xbarspice.solution import Solution
 
 __all__ = ["Engine", "Raw", "get", "names", "registry", "solve"]
 
@@ -24,7 +24,7 @@ registry: Registry[Callable[..., Engine]] = Registry(
 Those that need netlists or compiled kernels stand above this room; the package announces them.
 """
 
-registry.add("nodal", "xbarspice.engines.nodal:NodalEngine")
+registry.add("nodal", "xbarspice.engines.nodal.engine:NodalEngine")
 
 
 def names() -> list[str]:

@@ -12,9 +12,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.array import Crossbar, Drive
-from xbarspice.engines.overdrive import Overdrive, overdrive
-from xbarspice.errors import (
+from xbarspice.core.array import Crossbar, Drive
+from xbarspice.core.errors import (
     AccuracyWarning,
     ConvergenceError,
     EngineError,
@@ -22,7 +21,8 @@ from xbarspice.errors import (
     broken_rule,
     level_outside,
 )
-from xbarspice.solution import Fields, Solution, Stats, Status
+from xbarspice.core.solution import Fields, Solution, Stats, Status
+from xbarspice.engines.overdrive import Overdrive, overdrive
 
 __all__ = ["REFUSED", "SAID", "Engine", "ErrorBound", "Raw", "with_bound"]
 
@@ -85,7 +85,7 @@ class ErrorBound:
 
     def __call__(self) -> float:
         """The bound; see `Stats.error_bound`."""
-        from xbarspice.engines.bound import share
+        from xbarspice.engines.nodal.bound import share
 
         if not self.crossbar.device.is_increasing():
             return math.nan
@@ -101,7 +101,7 @@ class ErrorBound:
 
     def measure(self, members: Index) -> Array:
         """Error and least largest output of some solves, A, (2, members)."""
-        from xbarspice.engines.bound import distances  # SciPy takes a while to load
+        from xbarspice.engines.nodal.bound import distances  # SciPy takes a while to load
 
         if self.measured is None:
             self.measured = np.full((2, len(self.I_out)), np.nan)
@@ -312,7 +312,7 @@ def _bound(raw: Raw, crossbar: Crossbar, drive: Drive) -> ErrorBound:
 
 def _worst(bound: ErrorBound, error: Array) -> float:
     """Largest error of an answer as a share of its outputs, measured where `error` is too large."""
-    from xbarspice.engines.bound import outputs, share
+    from xbarspice.engines.nodal.bound import outputs, share
 
     if bound.nodes > LARGE or (bound.nodes > SLOW and error.max() <= REFUSED):
         return float(error.max())

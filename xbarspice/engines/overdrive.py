@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xbarspice.array import Crossbar, Drive
+from xbarspice.core.array import Crossbar, Drive
 
 __all__ = ["SLACK", "Overdrive", "overdrive"]
 

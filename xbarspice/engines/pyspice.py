@@ -18,10 +18,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from xbarspice.array import Crossbar
+from xbarspice.core.array import Crossbar
+from xbarspice.core.errors import EngineMissingError
 from xbarspice.engines.ngspice.engine import NgspiceEngine
 from xbarspice.engines.ngspice.probe import NgspiceInfo, ask
-from xbarspice.errors import EngineMissingError
 
 __all__ = ["PySpiceEngine"]
 

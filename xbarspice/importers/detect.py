@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickletools
 from pathlib import Path
 
-from xbarspice.errors import InputError, broken_rule
+from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.importers.archive import members, open_archive
 
 __all__ = ["identify", "refuse"]

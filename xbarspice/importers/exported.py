@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from xbarspice.errors import InputError, broken_rule
+from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.importers.archive import members, open_archive
 from xbarspice.importers.exported_check import clean_payloads, clean_program
 from xbarspice.importers.model import ImportedModel, TensorSpec, common_batch, flat_tensors

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 
 __all__ = ["check_expression", "clean_payloads", "clean_program"]
 

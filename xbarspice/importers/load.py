@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 from xbarspice.importers.archive import hash_files
 from xbarspice.importers.detect import identify
 from xbarspice.importers.exported import load_pt2

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 
 __all__ = [
     "ImportedModel",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from xbarspice.errors import InputError, broken_rule
+from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.importers.archive import hash_files
 from xbarspice.importers.model import ImportedModel, TensorSpec, common_batch
 

@@ -13,7 +13,7 @@ from typing import Any
 import onnx
 import torch
 
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 from xbarspice.importers.onnx_layers import LAYERS
 from xbarspice.importers.onnx_nodes import OnnxNode, to_tensor, torch_type
 from xbarspice.importers.onnx_operators import OPERATORS, log_softmax_flat, softmax_flat

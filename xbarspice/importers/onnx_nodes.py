@@ -9,7 +9,7 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from xbarspice.errors import InputError, broken_rule
+from xbarspice.core.errors import InputError, broken_rule
 
 __all__ = ["OnnxNode", "to_tensor", "torch_type"]
 

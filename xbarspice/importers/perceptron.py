@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from xbarspice import activations
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 from xbarspice.importers.model import ImportedModel, TensorSpec
+from xbarspice.importers.network import Network, from_state_dict, load, read_npz
 from xbarspice.importers.weights import read_weights
-from xbarspice.network import Network, from_state_dict, load, read_npz
+from xbarspice.mapping import activations
 
 __all__ = ["load_perceptron", "perceptron_module"]
 
@@ -39,7 +39,7 @@ def load_perceptron(path: Path, sha256: str, kind: str, activation: str | None) 
         path: ``.npz`` with ``W0, b0, ...``, or weights of linear layers in torch's own shape.
         sha256: hash of the file.
         kind: "npz", "safetensors" or "state_dict".
-        activation: one of `xbarspice.activations.names()`, or None for the file's own.
+        activation: one of `xbarspice.mapping.activations.names()`, or None for the file's own.
 
     Raises:
         InputError: the activation is unknown or not named, or the layers do not make a

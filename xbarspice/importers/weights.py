@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from xbarspice.errors import InputError, broken_rule
+from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.importers.archive import open_archive
 from xbarspice.importers.detect import refuse
 from xbarspice.importers.model import ImportedModel, flat_tensors

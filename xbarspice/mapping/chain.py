@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.activations import Activation
-from xbarspice.array import Crossbar
-from xbarspice.errors import broken_rule
+from xbarspice.core.array import Crossbar
+from xbarspice.core.errors import broken_rule
+from xbarspice.core.values import array_of
+from xbarspice.mapping.activations import Activation
 from xbarspice.mapping.reads import Read, differences
-from xbarspice.values import array_of
 
 __all__ = ["Chain", "Pass", "Stage"]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from xbarspice import devices
-from xbarspice.array import WIRES, resistance_of
-from xbarspice.errors import broken_rule
-from xbarspice.values import number_of, whole_number_of
+from xbarspice.core.array import WIRES, resistance_of
+from xbarspice.core.errors import broken_rule
+from xbarspice.core.values import number_of, whole_number_of
 
 __all__ = ["ArrayConfig"]
 

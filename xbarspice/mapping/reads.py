@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.array import READ, End, LineEnds
+from xbarspice.core.array import READ, End, LineEnds
 
 __all__ = [
     "LineOrder",

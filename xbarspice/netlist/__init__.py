@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy.typing as npt
 
-from xbarspice.array import Crossbar
-from xbarspice.netlist.network import write_network
+from xbarspice.core.array import Crossbar
+from xbarspice.netlist.chain import write_network
+from xbarspice.netlist.dialects.registry import dialects, get
 from xbarspice.netlist.pyspice import to_pyspice
 from xbarspice.netlist.reader import ReadBack, compare, read
 from xbarspice.netlist.records import Netlist, build, config_hash
-from xbarspice.netlist.writers import dialects, get
 
 __all__ = [
     "Netlist",

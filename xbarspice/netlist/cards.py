@@ -12,10 +12,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from xbarspice.errors import NetlistError
+from xbarspice.core.errors import NetlistError
 
 if TYPE_CHECKING:
-    from xbarspice.netlist.dialect import Dialect
+    from xbarspice.netlist.dialects.base import Dialect
 
 __all__ = ["Card", "Text", "refuse", "split"]
 

@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from xbarspice.errors import NetlistError
+from xbarspice.core.errors import NetlistError
 from xbarspice.netlist.cards import Card, Text, refuse, split
+from xbarspice.netlist.dialects.ngspice import NGSPICE
 from xbarspice.netlist.graphs import Edge
-from xbarspice.netlist.ngspice_design import NGSPICE
 from xbarspice.netlist.numbers import exact, number
 from xbarspice.netlist.records import SIDES
 

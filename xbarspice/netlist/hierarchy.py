@@ -25,11 +25,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.array import READ, Crossbar
+from xbarspice.core.array import READ, Crossbar
+from xbarspice.core.errors import broken_rule
 from xbarspice.devices import Device, Ohmic
 from xbarspice.devices.forms import instance_parameters
 from xbarspice.devices.numbers import decimal
-from xbarspice.errors import broken_rule
 from xbarspice.netlist.numbers import resistances
 from xbarspice.netlist.records import Netlist, build, config_hash
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from xbarspice.core.errors import broken_rule
 from xbarspice.devices import Device
 from xbarspice.devices.forms import verilog_a
-from xbarspice.errors import broken_rule
 from xbarspice.netlist.hierarchy import mem_model
 
 __all__ = ["module"]

@@ -14,7 +14,7 @@ from decimal import Context, Decimal
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.errors import NetlistError
+from xbarspice.core.errors import NetlistError
 
 __all__ = [
     "SPECTRE_FACTORS",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from xbarspice.array import Crossbar
-from xbarspice.errors import EngineMissingError
+from xbarspice.core.array import Crossbar
+from xbarspice.core.errors import EngineMissingError
 from xbarspice.netlist import ngspice as dialect
 from xbarspice.netlist.records import build
 

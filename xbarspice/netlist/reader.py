@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice import devices
-from xbarspice.array import Crossbar, LineEnds
+from xbarspice.core.array import Crossbar, LineEnds
+from xbarspice.core.errors import NetlistError, XbarspiceError
 from xbarspice.devices import Device, Ohmic
 from xbarspice.devices.forms import CONDUCTANCE
-from xbarspice.errors import NetlistError, XbarspiceError
 from xbarspice.netlist import ngspice
 from xbarspice.netlist.cards import Card, refuse
 from xbarspice.netlist.deck import WIRES, Deck, DeckElement, parse

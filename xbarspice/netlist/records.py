@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.array import Crossbar, End
+from xbarspice.core.array import Crossbar, End
+from xbarspice.core.errors import broken_rule
 from xbarspice.devices.numbers import decimal
-from xbarspice.errors import broken_rule
 
 __all__ = [
     "Devices",

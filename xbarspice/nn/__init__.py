@@ -20,6 +20,7 @@ from xbarspice.nn.convolution import (
     CrossbarConvTranspose3d,
 )
 from xbarspice.nn.coverage import Coverage, coverage
+from xbarspice.nn.effective_matrices import effective_matrix
 from xbarspice.nn.graph import register_operator
 from xbarspice.nn.layers import CrossbarLayer, crossbar_layers
 from xbarspice.nn.linear import CrossbarLinear
@@ -33,11 +34,10 @@ from xbarspice.nn.recurrent import (
     CrossbarRNNCell,
 )
 from xbarspice.nn.registry import layer_types, register
+from xbarspice.nn.solver import TensorSolution, solve
 from xbarspice.nn.through import Answer, Run, exact_products, through
 from xbarspice.nn.tile import Tile
 from xbarspice.nn.transfers import program_each
-from xbarspice.surrogate.torch_matrix import effective_matrix
-from xbarspice.surrogate.torch_solve import TensorSolution, solve
 
 CrossbarConfig = ArrayConfig
 

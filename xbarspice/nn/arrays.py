@@ -11,12 +11,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from xbarspice.array import Crossbar
-from xbarspice.errors import broken_rule
+from xbarspice.core.array import Crossbar
+from xbarspice.core.errors import broken_rule
+from xbarspice.core.values import array_of
 from xbarspice.mapping.reads import LineOrder, like_lines
 from xbarspice.nn.layers import crossbar_layers
 from xbarspice.nn.tile import Tile
-from xbarspice.values import array_of
 
 __all__ = ["PhysicalArray", "arrays", "place_lines", "put_conductances", "tiles"]
 

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from xbarspice import activations, engines
-from xbarspice.activations import Activation
-from xbarspice.errors import broken_rule
+from xbarspice import engines
+from xbarspice.core.errors import broken_rule
+from xbarspice.mapping import activations
+from xbarspice.mapping.activations import Activation
 from xbarspice.mapping.chain import Chain, Pass, Stage
 from xbarspice.nn.layers import CrossbarLayer, crossbar_layers
 from xbarspice.nn.origin import outputs_in_float64

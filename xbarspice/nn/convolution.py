@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.conv import _ConvTransposeNd
 
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn.layers import CrossbarLayer
 from xbarspice.nn.registry import register

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from xbarspice import engines
-from xbarspice.array import Crossbar
+from xbarspice.core.array import Crossbar
+from xbarspice.core.errors import broken_rule
 from xbarspice.engines import Engine
-from xbarspice.errors import broken_rule
 from xbarspice.mapping import ArrayConfig
 from xbarspice.mapping.reads import (
     LineOrder,
@@ -21,10 +21,10 @@ from xbarspice.mapping.reads import (
     first_folded_read,
     second_folded_read,
 )
+from xbarspice.nn.effective_matrices import effective_matrix
 from xbarspice.nn.pairs import Programmed, place
+from xbarspice.nn.solver import solve
 from xbarspice.nn.tile import Tile
-from xbarspice.surrogate.torch_matrix import effective_matrix
-from xbarspice.surrogate.torch_solve import solve
 
 if TYPE_CHECKING:
     from xbarspice.nn.layers import CrossbarLayer

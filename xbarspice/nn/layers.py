@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from xbarspice.array import Crossbar
+from xbarspice.core.array import Crossbar
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn.matrix import ArrayMatrix, Product
 from xbarspice.nn.tile import Tile

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from xbarspice.config import child_seed
-from xbarspice.errors import XbarspiceError, broken_rule
+from xbarspice.core.errors import XbarspiceError, broken_rule
 from xbarspice.mapping import ArrayConfig
 from xbarspice.mapping.reads import LineOrder
+from xbarspice.nn.boundary import between_graphs, refuse_transforms
 from xbarspice.nn.converters import RangeRecord, quantise
 from xbarspice.nn.folded import Folded
 from xbarspice.nn.kept import KeptMap
@@ -21,7 +22,6 @@ from xbarspice.nn.pairs import Programmed, combine_cells, ideal_differences, pla
 from xbarspice.nn.through import Answer, Run, running
 from xbarspice.nn.tile import Tile
 from xbarspice.nn.tiled import Tiled
-from xbarspice.surrogate.torch_boundary import between_graphs, refuse_transforms
 
 __all__ = ["ArrayMatrix", "Product"]
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 from xbarspice.importers.model import double_copy, fixed_batch, run_in_groups
 from xbarspice.nn.arguments import Arguments, as_arguments, mapped_tensors, tensors_in
 

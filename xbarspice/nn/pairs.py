@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from xbarspice.mapping import ArrayConfig
+from xbarspice.nn.boundary import as_numpy
+from xbarspice.nn.effective_matrices import only_once
 from xbarspice.surrogate.pair_kernels import place_low, place_low_back
-from xbarspice.surrogate.torch_boundary import as_numpy
-from xbarspice.surrogate.torch_matrix import only_once
 
 __all__ = ["Programmed", "combine_cells", "ideal_differences", "place", "straight_through"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 from xbarspice.nn.layers import crossbar_layers
 from xbarspice.nn.matrix import ArrayMatrix
 from xbarspice.nn.origin import outputs_of

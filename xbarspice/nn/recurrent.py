@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn.layers import CrossbarLayer
 from xbarspice.nn.registry import register

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 from xbarspice.nn.layers import CrossbarLayer
 
 __all__ = ["layer_types", "register", "replacement"]

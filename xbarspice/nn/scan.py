@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xbarspice.nn.boundary import as_numpy
 from xbarspice.surrogate.scan_kernels import equal_bits, sizes
-from xbarspice.surrogate.torch_boundary import as_numpy
 
 __all__ = ["range_of", "same_values"]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.array import Crossbar
+from xbarspice.core.array import Crossbar
+from xbarspice.core.solution import Solution
 from xbarspice.mapping import ArrayConfig
 from xbarspice.mapping.reads import Read
-from xbarspice.solution import Solution
 
 __all__ = ["Tile"]
 

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from xbarspice import engines
-from xbarspice.array import Crossbar
+from xbarspice.core.array import Crossbar
 from xbarspice.engines import Engine
 from xbarspice.mapping import ArrayConfig, Tiling
 from xbarspice.mapping.reads import LineOrder, tiled_read
 from xbarspice.mapping.tiling import Region, edges
+from xbarspice.nn.effective_matrices import effective_matrix, pair_matrix
 from xbarspice.nn.pairs import Programmed
+from xbarspice.nn.solver import solve
 from xbarspice.nn.tile import Tile
-from xbarspice.surrogate.torch_matrix import effective_matrix, pair_matrix
-from xbarspice.surrogate.torch_solve import solve
 
 if TYPE_CHECKING:
     from xbarspice.nn.matrix import ArrayMatrix

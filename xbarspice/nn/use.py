@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from xbarspice.errors import XbarspiceError
+from xbarspice.core.errors import XbarspiceError
 from xbarspice.nn.layers import CrossbarLayer, crossbar_layers
 
 __all__ = ["silent_layers", "watch"]

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
-from xbarspice.errors import StoreError
+from xbarspice.core.errors import StoreError
 from xbarspice.report.content import Code, Item, Plot, Section, Text, Verdict
 
 __all__ = ["html", "markdown", "page", "write_files"]

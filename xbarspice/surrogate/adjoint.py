@@ -26,12 +26,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.array import Crossbar, Drive, End, EndSpec
+from xbarspice.core.array import Crossbar, Drive, End, EndSpec
+from xbarspice.core.errors import ConvergenceError
 from xbarspice.engines.base import Raw
-from xbarspice.errors import ConvergenceError
-from xbarspice.surrogate import adjoint_kernels, kernels, linear, nonlinear, solves
-from xbarspice.surrogate.direct import Direct
+from xbarspice.surrogate import adjoint_kernels, newton
 from xbarspice.surrogate.engine import Prepared, SurrogateEngine, spread
+from xbarspice.surrogate.ladders import kernels, linear, solves
+from xbarspice.surrogate.ladders.direct import Direct
 
 __all__ = ["Gradients", "Saved", "backward", "forward"]
 
@@ -204,7 +205,7 @@ def _job(
     on_nodes = V_wl is not None or V_bl is not None
     D, index = saved.state.D, saved.index
     if D is None:
-        D = nonlinear.slopes(crossbar.device, saved.V_device, crossbar.G_flat[saved.index])
+        D = newton.slopes(crossbar.device, saved.V_device, crossbar.G_flat[saved.index])
         index = np.arange(count)
     return _Adjoint(
         index=index,

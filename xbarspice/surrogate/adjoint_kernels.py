@@ -10,10 +10,17 @@ import math
 import numpy as np
 from numba import njit
 
-from xbarspice.surrogate.kernels import copy, settle_rows
-from xbarspice.surrogate.ladders import G_FIRST, G_LAST, KEEP_FIRST, KEEP_LAST, OPTIONS, settle
-from xbarspice.surrogate.simd import LANES, add, fill, fma, fnma, put, sub, take, total
-from xbarspice.surrogate.solves import DROP, LEFT, RISE, SPARE, UNFINISHED, correct, fold
+from xbarspice.surrogate.ladders.kernels import copy, settle_rows
+from xbarspice.surrogate.ladders.simd import LANES, add, fill, fma, fnma, put, sub, take, total
+from xbarspice.surrogate.ladders.solves import DROP, LEFT, RISE, SPARE, UNFINISHED, correct, fold
+from xbarspice.surrogate.ladders.sweeps import (
+    G_FIRST,
+    G_LAST,
+    KEEP_FIRST,
+    KEEP_LAST,
+    OPTIONS,
+    settle,
+)
 
 __all__ = ["adjoint"]
 

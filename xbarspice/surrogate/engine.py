@@ -11,11 +11,12 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.array import Crossbar, Drive
+from xbarspice.core.array import Crossbar, Drive
+from xbarspice.core.errors import broken_rule
+from xbarspice.core.solution import Stats, Status
 from xbarspice.engines.base import Engine, Raw
-from xbarspice.errors import broken_rule
-from xbarspice.solution import Stats, Status
-from xbarspice.surrogate import linear, nonlinear
+from xbarspice.surrogate import newton
+from xbarspice.surrogate.ladders import linear
 from xbarspice.surrogate.threads import share
 
 __all__ = ["Prepared", "SurrogateEngine", "solve", "spread"]
@@ -32,7 +33,7 @@ class Prepared:
 
     net: linear.Network
     D: Array | None
-    form: nonlinear.ClosedForm | None
+    form: newton.ClosedForm | None
 
 
 class SurrogateEngine(Engine):
@@ -59,9 +60,9 @@ class SurrogateEngine(Engine):
         device, G = crossbar.device, np.ascontiguousarray(crossbar.G_flat)
         if device.linear:
             return Prepared(
-                net, G if device.name == "ohmic" else nonlinear.slopes(device, 0 * G, G), None
+                net, G if device.name == "ohmic" else newton.slopes(device, 0 * G, G), None
             )
-        return Prepared(net, None, nonlinear.closed_form(device, G))
+        return Prepared(net, None, newton.closed_form(device, G))
 
     def _solve(self, state: Prepared, crossbar: Crossbar, drive: Drive, full: bool) -> Raw:
         return self.run(state, crossbar, drive, full)[0]
@@ -99,11 +100,11 @@ def solve(
                 if state.D is not None:
                     linear.solve_directly(p, state.D[p.index[n]], n)
                 else:
-                    nonlinear.solve_generic(p, crossbar.device, G[p.index[n]], n, direct=True)
+                    newton.solve_generic(p, crossbar.device, G[p.index[n]], n, direct=True)
         elif state.D is not None:
             linear.solve_range(p, state.D, state, start, stop)
         else:
-            nonlinear.solve_range(p, crossbar.device, state.form, G, start, stop)
+            newton.solve_range(p, crossbar.device, state.form, G, start, stop)
 
     spread(work, len(p.index), threads, crossbar.rows * crossbar.cols)
 

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from xbarspice.array import Crossbar, Drive, End
+from xbarspice.core.array import Crossbar, Drive, End
+from xbarspice.core.solution import Stats, Status
 from xbarspice.engines.base import Engine, Raw
-from xbarspice.solution import Stats, Status
-from xbarspice.surrogate.dissection import reduce
+from xbarspice.surrogate.dissection.matrix import reduce
 from xbarspice.surrogate.engine import SurrogateEngine
 from xbarspice.surrogate.trust import TrustMap, warn_outside
 

@@ -35,9 +35,9 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice import devices
-from xbarspice.array import Crossbar, End
-from xbarspice.errors import InputError, TrustWarning, broken_rule, level_outside
-from xbarspice.values import array_of, toml_of
+from xbarspice.core.array import Crossbar, End
+from xbarspice.core.errors import InputError, TrustWarning, broken_rule, level_outside
+from xbarspice.core.values import array_of, toml_of
 
 __all__ = [
     "AXES",

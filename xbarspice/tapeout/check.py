@@ -28,7 +28,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xbarspice import deployment
-from xbarspice.errors import XbarspiceError, broken_rule
+from xbarspice.core.errors import XbarspiceError, broken_rule
 from xbarspice.netlist.design_reader import prove
 from xbarspice.netlist.hierarchy import Wires
 from xbarspice.nn import crossbar_layers

@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 import xbarspice
 from xbarspice import deployment
-from xbarspice.array import Crossbar
-from xbarspice.errors import broken_rule
+from xbarspice.core.array import Crossbar
+from xbarspice.core.errors import broken_rule
+from xbarspice.netlist.dialects.registry import dialects
 from xbarspice.netlist.hierarchy import Wires, g_hash, refuse_name
-from xbarspice.netlist.writers import dialects
 from xbarspice.nn import arrays, copy_circuit, crossbar_layers, exact_products
 from xbarspice.nn.drives import even_drives
 from xbarspice.nn.origin import arguments_of, decisions_of, outputs_of

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.array import Crossbar
-from xbarspice.errors import EngineMissingError
+from xbarspice.core.array import Crossbar
+from xbarspice.core.errors import EngineMissingError
 from xbarspice.tapeout.technology import Line, Technology
 
 if TYPE_CHECKING:

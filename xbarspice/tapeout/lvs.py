@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xbarspice.array import Crossbar
-from xbarspice.errors import EngineError
+from xbarspice.core.array import Crossbar
+from xbarspice.core.errors import EngineError
+from xbarspice.netlist.dialects.registry import design_dialect
 from xbarspice.netlist.hierarchy import design
 from xbarspice.netlist.records import place
-from xbarspice.netlist.writers import design_dialect
 from xbarspice.tapeout.extract import Extracted, Fault, extract
 from xbarspice.tapeout.layout import Grid, klayout_db
 from xbarspice.tapeout.technology import Technology

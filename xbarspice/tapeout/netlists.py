@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.array import Crossbar
+from xbarspice.core.array import Crossbar
+from xbarspice.core.errors import broken_rule
 from xbarspice.devices import Device, Ohmic
-from xbarspice.errors import broken_rule
 from xbarspice.netlist import write
 from xbarspice.netlist.design_reader import prove
-from xbarspice.netlist.dialect import bench
+from xbarspice.netlist.dialects.base import bench
+from xbarspice.netlist.dialects.registry import design_dialect, dialects
 from xbarspice.netlist.hierarchy import FORMS, Design, Wires, design, g_hash, mem_model
 from xbarspice.netlist.module import module
-from xbarspice.netlist.writers import design_dialect, dialects
 from xbarspice.nn import PhysicalArray
 
 __all__ = [

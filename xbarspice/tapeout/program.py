@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice import engines
-from xbarspice.array import READ, Crossbar
-from xbarspice.errors import broken_rule
+from xbarspice.core.array import READ, Crossbar
+from xbarspice.core.errors import broken_rule
 
 __all__ = ["COLUMNS", "ORDERS", "Plan", "plan"]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from xbarspice.array import READ, Crossbar
-from xbarspice.errors import broken_rule
-from xbarspice.netlist.dialect import describe_device
+from xbarspice.core.array import READ, Crossbar
+from xbarspice.core.errors import broken_rule
+from xbarspice.netlist.dialects.base import describe_device
 from xbarspice.netlist.hierarchy import g_hash, name_of, refuse_name
 from xbarspice.nn import PhysicalArray, arrays, crossbar_layers, tiles
 

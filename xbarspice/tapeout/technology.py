@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from xbarspice.errors import InputError, broken_rule
-from xbarspice.values import broken_entries, toml_of
+from xbarspice.core.errors import InputError, broken_rule
+from xbarspice.core.values import broken_entries, toml_of
 
 __all__ = ["DevicePart", "Line", "Pad", "Technology", "Via", "load"]
 

@@ -9,16 +9,16 @@ import numpy as np
 from numpy.testing import assert_array_equal
 
 from xbarspice import __version__
-from xbarspice.array import Crossbar
+from xbarspice.core.array import Crossbar
+from xbarspice.core.errors import InputError
 from xbarspice.devices.forms import CONDUCTANCE
-from xbarspice.errors import InputError
 from xbarspice.netlist import compare, write
 from xbarspice.netlist.design_reader import ReadDesign, prove
-from xbarspice.netlist.dialect import Dialect, bench
+from xbarspice.netlist.dialects.base import Dialect, bench
+from xbarspice.netlist.dialects.registry import design_dialect
 from xbarspice.netlist.hierarchy import FORMS, Design, Wires, design, g_hash
 from xbarspice.netlist.numbers import conductance
 from xbarspice.netlist.records import config_hash
-from xbarspice.netlist.writers import design_dialect
 from xbarspice.testing.engines import ASYMMETRIC, DEVICES
 from xbarspice.testing.rules import Rules, need
 
@@ -44,7 +44,7 @@ def check_dialect(
     be the circuit, with every conductance bit by bit.
 
     Args:
-        name: of the dialect, in both registries of `xbarspice.netlist.writers`.
+        name: of the dialect, in both registries of `xbarspice.netlist.dialects.registry`.
         devices: names of device models.
         reads_decks: whether `xbarspice.netlist.read` knows its decks; None: of "ngspice" alone.
 

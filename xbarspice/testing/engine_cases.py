@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.array import LineEnds
+from xbarspice.core.array import LineEnds
 
 __all__ = ["CASES", "Case"]
 

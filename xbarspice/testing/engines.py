@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 
-from xbarspice.array import Crossbar, LineEnds
+from xbarspice.core.array import Crossbar, LineEnds
+from xbarspice.core.errors import FloatingNodeError
+from xbarspice.core.solution import kirchhoff_residual
 from xbarspice.devices import Device
 from xbarspice.engines import Engine, get, solve
-from xbarspice.errors import FloatingNodeError
-from xbarspice.solution import kirchhoff_residual
 from xbarspice.testing.engine_cases import CASES, Case
 from xbarspice.testing.rules import Rules, need
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from xbarspice.errors import EngineMissingError, PackageMissingError
+from xbarspice.core.errors import EngineMissingError, PackageMissingError
 
 __all__ = ["Rules"]
 

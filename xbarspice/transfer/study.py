@@ -18,9 +18,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from xbarspice import engines, store
+from xbarspice import engines
 from xbarspice.config import child_seed
-from xbarspice.errors import broken_rule
+from xbarspice.core import hdf5
+from xbarspice.core.errors import broken_rule
+from xbarspice.core.values import labels_of
 from xbarspice.nn import (
     arrays,
     copy_circuit,
@@ -33,7 +35,6 @@ from xbarspice.nn.matrix import ArrayMatrix
 from xbarspice.nn.origin import arguments_of, circuit_hash, decisions_of, outputs_of
 from xbarspice.surrogate.trust import warn_outside
 from xbarspice.transfer.results import Golden, TransferStudy
-from xbarspice.values import labels_of
 from xbarspice.variability import Variation
 
 __all__ = ["LEVELS", "at_level", "matrices_of", "only_on", "transfer", "with_variation"]
@@ -318,7 +319,7 @@ def _read(path: Path | None, key: str) -> _Seen:
     """The transfers that an earlier run finished."""
     if path is None or not path.exists():
         return _Seen(np.empty(0), None)
-    tree = store.read_tree(path, KIND)
+    tree = hdf5.read_tree(path, KIND)
     if tree.get("fingerprint") != key:
         raise broken_rule(
             f"`{path.name}` must be new or hold transfers of this very study",
@@ -329,13 +330,13 @@ def _read(path: Path | None, key: str) -> _Seen:
 
 def _belongs(path: Path | None, key: str) -> bool:
     """Whether a file holds transfers of this very study."""
-    if path is None or not path.is_file() or store.kind_of(path) != KIND:
+    if path is None or not path.is_file() or hdf5.kind_of(path) != KIND:
         return False
-    return store.read_tree(path, KIND).get("fingerprint") == key
+    return hdf5.read_tree(path, KIND).get("fingerprint") == key
 
 
 def _write(path: Path, key: str, seen: _Seen, engine: str) -> None:
     tree = {"fingerprint": key, "engine": engine, "output_change": seen.rms}
     if seen.predictions is not None:
         tree["predictions"] = seen.predictions.astype(np.min_scalar_type(seen.predictions.max()))
-    store.write_tree(path, tree, KIND)
+    hdf5.write_tree(path, tree, KIND)

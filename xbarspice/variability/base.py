@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.devices.parameters import Range, check_parameters
-from xbarspice.errors import broken_rule
-from xbarspice.registry import Registry
-from xbarspice.values import array_of, number_of, whole_number_of
+from xbarspice.core.errors import broken_rule
+from xbarspice.core.parameters import Range, check_parameters
+from xbarspice.core.registry import Registry
+from xbarspice.core.values import array_of, number_of, whole_number_of
 
 __all__ = [
     "Compose",

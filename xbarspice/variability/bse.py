@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.devices.parameters import NOT_NEGATIVE, Range
-from xbarspice.values import whole_numbers_of
+from xbarspice.core.parameters import NOT_NEGATIVE, Range
+from xbarspice.core.values import whole_numbers_of
 from xbarspice.variability.base import Compose, Draws, Variation, need, registry, where
 
 __all__ = ["TAILS", "BSETable", "BiasingSchemeEffect", "bse_table", "other_reading", "tail_of"]

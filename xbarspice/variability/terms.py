@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from xbarspice.core.parameters import NOT_NEGATIVE, POSITIVE, READ_VOLTAGE, Range
 from xbarspice.devices.cubic import TEMPERATURE, spread_coefficients
-from xbarspice.devices.parameters import NOT_NEGATIVE, POSITIVE, READ_VOLTAGE, Range
 from xbarspice.variability.base import Draws, Variation, checked, need, registry, where
 
 __all__ = [

@@ -3,7 +3,7 @@
 from xbarspice.verification.array import ArrayVerification, verify_array
 from xbarspice.verification.corners import CORNERS
 from xbarspice.verification.library import Verification, verify
-from xbarspice.verification.records import Gates
+from xbarspice.verification.results import Gates
 from xbarspice.verification.statistics import agreement_interval, sample_size
 from xbarspice.verification.worst import Search
 

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice import engines as engine_room
-from xbarspice.array import Crossbar, End
 from xbarspice.config import child_rng
+from xbarspice.core.array import Crossbar, End
+from xbarspice.core.errors import EngineError, broken_rule
+from xbarspice.core.solution import Solution
+from xbarspice.core.values import array_of
 from xbarspice.engines.overdrive import overdrive
-from xbarspice.errors import EngineError, broken_rule
-from xbarspice.solution import Solution
-from xbarspice.values import array_of
 from xbarspice.verification.array_records import (
     ArrayVerification,
     EngineCheck,
@@ -36,7 +36,7 @@ from xbarspice.verification.compare import (
 from xbarspice.verification.current_detectors import CurrentEvidence, current_findings
 from xbarspice.verification.finding import Finding
 from xbarspice.verification.inputs import checked_engines
-from xbarspice.verification.records import DeviceRecord, DropRecord, Gates, IdealRecord
+from xbarspice.verification.results import DeviceRecord, DropRecord, Gates, IdealRecord
 from xbarspice.verification.solves import Clock, Progress
 from xbarspice.verification.trust import trust_of
 from xbarspice.verification.weight_detectors import magnitude_findings

@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
-from xbarspice import devices, store
-from xbarspice.array import R_HIGH, READ, Crossbar
-from xbarspice.errors import InputError, broken_rule
-from xbarspice.file_schemas import EndsFile, Number, Text
-from xbarspice.network import read_npz
-from xbarspice.values import array_of, broken_entries, number_of
+from xbarspice import devices
+from xbarspice.core import hdf5
+from xbarspice.core.array import R_HIGH, READ, Crossbar
+from xbarspice.core.errors import InputError, broken_rule
+from xbarspice.core.schema import EndsFile, Number, Text
+from xbarspice.core.values import array_of, broken_entries, number_of
+from xbarspice.importers.network import read_npz
 
 __all__ = ["ArrayFile", "is_array_file", "load_array"]
 
@@ -63,7 +64,7 @@ HDF5 = frozenset((".h5", ".hdf5", ".mat"))
 def is_array_file(path: Path) -> bool:
     """Whether a file holds a single array (a dataset `G`) rather than a network."""
     if path.suffix in HDF5:
-        return store.kind_of(path) in {None, "crossbar"}
+        return hdf5.kind_of(path) in {None, "crossbar"}
     if path.suffix == ".npz" and path.is_file():
         try:
             return "G" in read_npz(path)
@@ -112,7 +113,7 @@ def load_array(path: Path, defaults: dict[str, Any]) -> ArrayFile:
         InputError: the file is missing, has other names, or shapes that do not fit.
         StoreError: it is no HDF5 file.
     """
-    data = store.read_plain(path) if path.suffix in HDF5 else read_npz(path)
+    data = hdf5.read_plain(path) if path.suffix in HDF5 else read_npz(path)
     try:
         file = _ArrayFile.model_validate(data)
     except ValidationError as error:
@@ -129,7 +130,7 @@ def load_array(path: Path, defaults: dict[str, Any]) -> ArrayFile:
         defaults["device"] if file.device is None else file.device, file.device_parameters
     )
     try:
-        ends = READ if file.ends is None else store.line_ends(file.ends)
+        ends = READ if file.ends is None else hdf5.line_ends(file.ends)
         return _with_vectors(path, file, Crossbar(file.G, **wires, device=device, ends=ends))
     except InputError as error:
         raise InputError(f"`{path.name}`: {error}") from None

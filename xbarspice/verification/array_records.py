@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice import store
-from xbarspice.array import Crossbar
-from xbarspice.solution import Solution
-from xbarspice.verification.records import (
+from xbarspice.core import hdf5
+from xbarspice.core.array import Crossbar
+from xbarspice.core.solution import Solution
+from xbarspice.verification.results import (
     DeviceRecord,
     DropRecord,
     Finding,
@@ -158,17 +158,17 @@ class ArrayVerification:
         Raises:
             StoreError: a file cannot be written.
         """
-        from xbarspice.report.array_page import write
+        from xbarspice.verification.array_page import write
 
         folder = Path(folder)
         page = write(self.record() | dict(about or {}), folder)
-        store.write_tree(folder / "array.h5", store.crossbar_to_tree(self.crossbar), "crossbar")
+        hdf5.write_tree(folder / "array.h5", hdf5.crossbar_to_tree(self.crossbar), "crossbar")
         tree: dict[str, Any] = {"reference": self.reference}
         tree |= {"V_in": self.V_in, "V_out": self.V_out}
         for name, answer in self.answers.items():
             parts = ("I_in", "I_out", "V_wl", "V_bl", "I_device")
             tree[name] = {part: getattr(answer, part) for part in parts}
-        store.write_tree(folder / "nodes.h5", tree, "node voltages")
+        hdf5.write_tree(folder / "nodes.h5", tree, "node voltages")
         return page
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice import engines
-from xbarspice.array import Crossbar, End
+from xbarspice.core.array import Crossbar, End
+from xbarspice.core.solution import Solution
 from xbarspice.mapping.reads import Read
-from xbarspice.solution import Solution
 
 __all__ = [
     "OutputLines",

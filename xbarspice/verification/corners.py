@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor, nn
 
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import ArrayMatrix, copy_circuit
 from xbarspice.variability import Variation
 from xbarspice.variability.base import Compose
 from xbarspice.verification import forward
-from xbarspice.verification.records import CornerRecord
+from xbarspice.verification.results import CornerRecord
 
 __all__ = ["CORNERS", "at_corner", "outputs_at_corners", "put_at_corner"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.array import Crossbar, LineEnds
+from xbarspice.core.array import Crossbar, LineEnds
+from xbarspice.core.errors import EngineError, InputError
 from xbarspice.engines import get
-from xbarspice.errors import EngineError, InputError
 from xbarspice.verification.finding import (
     SCALE,
     SHARE,

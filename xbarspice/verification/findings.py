@@ -16,7 +16,7 @@ from xbarspice.nn import ArrayMatrix, Tile, coverage, crossbar_layers
 from xbarspice.nn.pairs import place
 from xbarspice.verification.current_detectors import CurrentEvidence, current_findings
 from xbarspice.verification.finding import Finding
-from xbarspice.verification.records import TileCheck
+from xbarspice.verification.results import TileCheck
 from xbarspice.verification.tiles import Drives
 from xbarspice.verification.weight_detectors import (
     WeightEvidence,

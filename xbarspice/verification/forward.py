@@ -20,7 +20,7 @@ from xbarspice.nn.origin import (
     weights_hash,
 )
 from xbarspice.nn.through import on_arrays, through
-from xbarspice.verification.records import DecisionRecord, ImportRecord, LayerCost
+from xbarspice.verification.results import DecisionRecord, ImportRecord, LayerCost
 from xbarspice.verification.statistics import agreement_interval
 
 __all__ = [

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from xbarspice import engines as engine_room
 from xbarspice.config import child_rng
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 from xbarspice.nn.arguments import points_of
 
 __all__ = ["box_of", "checked_engines", "checked_labels", "one_tensor", "random_inputs"]

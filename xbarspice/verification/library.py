@@ -10,9 +10,9 @@ from typing import Any
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from xbarspice import store
 from xbarspice.config import child_rng
-from xbarspice.errors import EngineError, broken_rule
+from xbarspice.core import hdf5
+from xbarspice.core.errors import EngineError, broken_rule
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import convert, copy_circuit, coverage, crossbar_layers
 from xbarspice.nn import tiles as tiles_in
@@ -22,7 +22,7 @@ from xbarspice.verification import forward
 from xbarspice.verification.corners import outputs_at_corners
 from xbarspice.verification.findings import current_mistakes, findings
 from xbarspice.verification.inputs import box_of, checked_engines, checked_labels, one_tensor
-from xbarspice.verification.records import (
+from xbarspice.verification.results import (
     CornerRecord,
     DecisionRecord,
     Finding,
@@ -135,11 +135,11 @@ class Verification:
         Raises:
             StoreError: a file cannot be written.
         """
-        from xbarspice.report.circuit_page import write
+        from xbarspice.verification.circuit_page import write
 
         page = write(self.record() | dict(about or {}), Path(folder))
         if self.nodes:
-            store.write_tree(Path(folder) / "nodes.h5", self.nodes, "node voltages")
+            hdf5.write_tree(Path(folder) / "nodes.h5", self.nodes, "node voltages")
         return page
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from xbarspice.errors import EngineError, broken_rule
+from xbarspice import campaign
+from xbarspice.core.errors import EngineError, broken_rule
 from xbarspice.nn import Tile
-from xbarspice.studies import campaign
 from xbarspice.verification.compare import compare_item
 from xbarspice.verification.tiles import Drives, dense_probes, unit_vectors
 

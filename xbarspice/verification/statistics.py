@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from xbarspice.errors import broken_rule
+from xbarspice.core.errors import broken_rule
 
 __all__ = ["agreement_interval", "sample_size"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xbarspice.nn import RangeRecord, Tile
-from xbarspice.verification.records import Gate, Gates, MatrixCheck, TileCheck
+from xbarspice.verification.results import Gate, Gates, MatrixCheck, TileCheck
 from xbarspice.verification.tiles import Drives
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from xbarspice.config import child_rng
 from xbarspice.nn import ArrayMatrix, Tile
 from xbarspice.nn.origin import outputs_of
 from xbarspice.nn.through import observe_drives
-from xbarspice.verification.records import (
+from xbarspice.verification.results import (
     DeviceRecord,
     DropRecord,
     IdealRecord,

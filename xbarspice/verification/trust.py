@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from xbarspice.array import Crossbar
+from xbarspice.core.array import Crossbar
 from xbarspice.surrogate.trust import LEVELS, equivalent_wire, packaged
-from xbarspice.verification.records import TrustRecord
+from xbarspice.verification.results import TrustRecord
 
 __all__ = ["trust_of"]
 

@@ -24,11 +24,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xbarspice.errors import InputError, broken_rule
+from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.nn import exact_products, through
 from xbarspice.nn.arguments import tensors_in
 from xbarspice.verification.inputs import Box
-from xbarspice.verification.records import SearchRecord
+from xbarspice.verification.results import SearchRecord
 
 __all__ = ["Search", "candidates", "worst_between_engines", "worst_of_ideal"]
 

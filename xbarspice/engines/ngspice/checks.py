@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.array import Crossbar, End
+from xbarspice.core.array import Crossbar, End
+from xbarspice.core.errors import EngineError
+from xbarspice.core.solution import kirchhoff_violations
 from xbarspice.engines.ngspice.rawfile import RawFile
-from xbarspice.errors import EngineError
 from xbarspice.netlist import ngspice as dialect
 from xbarspice.netlist.records import Netlist, steepest
-from xbarspice.solution import kirchhoff_violations
 
 __all__ = [
     "DRIVE_TOLERANCE",

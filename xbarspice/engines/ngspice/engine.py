@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.array import Crossbar, Drive, End
+from xbarspice.core.array import Crossbar, Drive, End
+from xbarspice.core.errors import broken_rule
+from xbarspice.core.solution import Stats, Status
 from xbarspice.devices import Ohmic
 from xbarspice.engines.base import Engine, Raw
 from xbarspice.engines.ngspice.checks import (
@@ -28,11 +30,9 @@ from xbarspice.engines.ngspice.checks import (
 from xbarspice.engines.ngspice.probe import NgspiceInfo, ngspice_info
 from xbarspice.engines.ngspice.rawfile import RawFile
 from xbarspice.engines.ngspice.runner import Run, control_section, run_deck
-from xbarspice.errors import broken_rule
 from xbarspice.netlist import build
 from xbarspice.netlist import ngspice as dialect
 from xbarspice.netlist.records import Netlist
-from xbarspice.solution import Stats, Status
 
 __all__ = ["NgspiceEngine", "longest_sweep", "vectors_a_point"]
 

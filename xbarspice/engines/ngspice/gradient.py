@@ -19,16 +19,16 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.array import Crossbar
+from xbarspice.core.array import Crossbar
+from xbarspice.core.errors import EngineError, broken_rule
+from xbarspice.core.solution import kirchhoff_violations
 from xbarspice.devices.numbers import decimal
 from xbarspice.engines.ngspice.checks import ROUNDING, line_currents, node_columns
 from xbarspice.engines.ngspice.engine import NgspiceEngine
 from xbarspice.engines.ngspice.rawfile import RawFile
 from xbarspice.engines.ngspice.single import deck, run, single
-from xbarspice.errors import EngineError, broken_rule
 from xbarspice.netlist import ngspice as dialect
 from xbarspice.netlist.records import Netlist, steepest
-from xbarspice.solution import kirchhoff_violations
 
 __all__ = ["golden_difference", "golden_gradient"]
 

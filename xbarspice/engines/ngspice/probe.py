@@ -10,8 +10,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from xbarspice.core.errors import EngineError, EngineMissingError
 from xbarspice.engines.ngspice.process import run_group
-from xbarspice.errors import EngineError, EngineMissingError
 
 __all__ = ["NgspiceInfo", "ask", "find", "ngspice_info"]
 

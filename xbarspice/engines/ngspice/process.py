@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from xbarspice.errors import EngineError, EngineMissingError
+from xbarspice.core.errors import EngineError, EngineMissingError
 
 __all__ = ["Finished", "run_group"]
 

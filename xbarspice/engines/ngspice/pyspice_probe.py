@@ -6,8 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from xbarspice.core.errors import EngineError
 from xbarspice.engines.ngspice.process import run_group
-from xbarspice.errors import EngineError
 
 __all__ = ["pyspice_info"]
 

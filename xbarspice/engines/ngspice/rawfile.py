@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xbarspice.errors import EngineError
+from xbarspice.core.errors import EngineError
 
 __all__ = ["RawFile", "read_raw"]
 

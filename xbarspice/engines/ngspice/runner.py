@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from xbarspice.core.errors import ConvergenceError, EngineError
 from xbarspice.engines.ngspice.process import Finished, run_group
 from xbarspice.engines.ngspice.rawfile import RawFile, read_raw
-from xbarspice.errors import ConvergenceError, EngineError
 from xbarspice.netlist.records import place
 
 __all__ = ["Run", "control_section", "run_deck"]

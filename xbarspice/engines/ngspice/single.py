@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import numpy.typing as npt
 
-from xbarspice.array import Crossbar
+from xbarspice.core.array import Crossbar
+from xbarspice.core.errors import broken_rule
 from xbarspice.engines.ngspice.probe import ngspice_info
 from xbarspice.engines.ngspice.rawfile import RawFile
 from xbarspice.engines.ngspice.runner import Run, control_section, run_deck
-from xbarspice.errors import broken_rule
 from xbarspice.netlist import build
 from xbarspice.netlist import ngspice as dialect
 from xbarspice.netlist.records import Netlist

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.array import Crossbar
+from xbarspice.core.array import Crossbar
+from xbarspice.core.errors import EngineError, broken_rule
 from xbarspice.devices.numbers import decimal
 from xbarspice.engines.ngspice.checks import line_currents
 from xbarspice.engines.ngspice.engine import NgspiceEngine
 from xbarspice.engines.ngspice.rawfile import RawFile
 from xbarspice.engines.ngspice.single import deck, run, single
-from xbarspice.errors import EngineError, broken_rule
 from xbarspice.netlist import ngspice as dialect
 from xbarspice.netlist.records import Netlist
 
@@ -37,7 +37,7 @@ SMALL = 1e-6
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TransientRead:
-    """One read pulse of one array; signs as in `xbarspice.array`.
+    """One read pulse of one array; signs as in `xbarspice.core.array`.
 
     Attributes:
         t: times that ngspice chose, s, (times,); 0 is the start of the rise.

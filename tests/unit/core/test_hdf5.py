@@ -1,0 +1,258 @@
+"""HDF5 files: round trips, and damage that is noticed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+import xbarspice as xb
+from tests.helpers import asymmetric_crossbar
+from xbarspice.core import hdf5
+from xbarspice.core.errors import InputError, StoreError
+
+
+def test_the_asymmetric_example_comes_back_equal(tmp_path):
+    ends = xb.LineEnds(wl_right=["driven", "floating"], bl_top=["sensed", "floating", "driven"])
+    crossbar, _ = asymmetric_crossbar(device=xb.devices.SinhTiO2(b=1.5), ends=ends)
+    hdf5.write_tree(tmp_path / "c.h5", hdf5.crossbar_to_tree(crossbar), "crossbar")
+    again = hdf5.crossbar_from_tree(hdf5.read_tree(tmp_path / "c.h5", "crossbar"))
+    assert np.array_equal(again.G, crossbar.G)
+    assert again.device == crossbar.device
+    for name in ("R_wl", "R_bl", "R_driver", "R_sense"):
+        assert getattr(again, name) == getattr(crossbar, name)
+    assert (again.wl_ends == crossbar.wl_ends).all()
+    assert (again.bl_ends == crossbar.bl_ends).all()
+
+
+def test_plain_values_come_back(tmp_path):
+    tree = {"n": 3, "f": 0.1, "s": "text", "none": None, "flag": True, "g": {"a": np.arange(3)}}
+    hdf5.write_tree(tmp_path / "t.h5", tree, "test")
+    again = hdf5.read_tree(tmp_path / "t.h5", "test")
+    assert again["g"]["a"].tolist() == [0, 1, 2]
+    assert {k: v for k, v in again.items() if k != "g"} == {
+        k: v for k, v in tree.items() if k != "g"
+    }
+
+
+def test_damage_and_other_kinds_are_noticed(tmp_path):
+    path = tmp_path / "t.h5"
+    with pytest.raises(InputError, match="must exist"):
+        hdf5.read_tree(path, "test")
+    hdf5.write_tree(path, {"a": np.arange(1000.0)}, "test")
+    with pytest.raises(StoreError, match="kind 'other'"):
+        hdf5.read_tree(path, "other")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(StoreError, match="does not give its hash"):
+        hdf5.read_tree(path, "test")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "t.h5"
+    hdf5.write_tree(path, {"a": 1}, "test")
+    with pytest.raises(TypeError):
+        hdf5.write_tree(path, {"a": object()}, "test")
+    assert hdf5.read_tree(path, "test") == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture
+def crossbar_file(tmp_path):
+    crossbar, _ = asymmetric_crossbar(device=xb.devices.SinhTiO2(b=1.5))
+    path = tmp_path / "c.h5"
+    hdf5.write_tree(path, hdf5.crossbar_to_tree(crossbar), "crossbar")
+    return path
+
+
+def _delete_ends(file):
+    del file["ends"]
+
+
+def _raise_resistance(file):
+    file.attrs["R_wl"] = np.inf
+
+
+def _misplace(file):
+    file["ends/word_lines"][0, 0] = -1
+
+
+def _change_conductance(file):
+    file["G"][0, 0] = np.nextafter(file["G"][0, 0], 1.0)
+
+
+def _rename(file):
+    file.move("G", "G9")
+
+
+def _link_to_nothing(file):
+    file["G9"] = h5py.SoftLink("/nothing")
+
+
+def _close_a_circle(file):
+    file["ends/again"] = file["ends"]
+
+
+CHANGES = (
+    _delete_ends,
+    _raise_resistance,
+    _misplace,
+    _change_conductance,
+    _rename,
+    _link_to_nothing,
+    _close_a_circle,
+)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_file_is_refused(crossbar_file, change):
+    with h5py.File(crossbar_file, "r+") as file:
+        change(file)
+    with pytest.raises(StoreError, match=r"`c\.h5` must (hold what|be a readable)"):
+        hdf5.load_crossbar(crossbar_file)
+    with pytest.raises(StoreError, match=r"`c\.h5`"):
+        hdf5.read_plain(crossbar_file)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_link_to_nothing, "`G9` must be a group or a dataset; it is a link to nothing"),
+        (_close_a_circle, "groups must lie at most 8 deep"),
+    ],
+)
+def test_links_and_circles_of_a_file_of_another_origin_are_refused(tmp_path, change, words):
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file.create_group("ends")
+        change(file)
+    with pytest.raises(StoreError, match=words):
+        hdf5.read_plain(tmp_path / "t.h5")
+
+
+def _tree(path):
+    return hdf5.read_tree(path, "crossbar")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.pop("G"), "G: "),
+        (lambda t: t["ends"].pop("bit_lines"), "ends.bit_lines: "),
+        (lambda t: t.update(G=-t["G"]), "`G` must be >= 0"),
+        (lambda t: t.update(G=t["G"] * np.nan), "G.*finite"),
+        (lambda t: t.update(R_wl=1e308), "`R_wl` must be a finite number"),
+        (lambda t: t.update(R_sense=-1.0), "R_sense.*>= 0"),
+        (lambda t: t.update(R_bl="two"), "R_bl"),
+        (lambda t: t.update(device="magic"), "device.*magic"),
+        (lambda t: t.update(device=3), "device: must be text"),
+        (lambda t: t["device_parameters"].update(colour=1.0), "colour"),
+        (lambda t: t["device_parameters"].update(b=np.inf), "device_parameters.b.*finite"),
+        (lambda t: t["ends"].update(word_lines=np.full((2, 2), 9)), "codes 0, 1"),
+        (lambda t: t["ends"].update(word_lines=np.full((2, 2), -1)), "word_lines.*>= 0"),
+        (lambda t: t["ends"].update(word_lines=np.ones((2, 3), int)), "two a line"),
+        (lambda t: t["ends"].update(word_lines=np.ones((5, 2), int)), "wl"),
+        (lambda t: t.update(more=1), "more"),
+    ],
+)
+def test_a_file_with_entries_out_of_range_is_refused_though_its_hash_is_right(
+    crossbar_file, change, words
+):
+    tree = _tree(crossbar_file)
+    change(tree)
+    hdf5.write_tree(crossbar_file, tree, "crossbar")
+    with pytest.raises(StoreError, match=words):
+        hdf5.load_crossbar(crossbar_file)
+
+
+def test_every_flipped_byte_is_noticed(crossbar_file):
+    """Every byte of the head, and 1500 places of the rest."""
+    whole = crossbar_file.read_bytes()
+    rng = np.random.default_rng(0)
+    rest = hdf5.HEAD + rng.choice(len(whole) - hdf5.HEAD, 1500, replace=False)
+    for at in (*range(hdf5.HEAD), *rest):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << int(rng.integers(8))
+        crossbar_file.write_bytes(damaged)
+        with pytest.raises(StoreError):
+            _tree(crossbar_file)
+
+
+def _as_of_the_first_format(path):
+    """Without the hash, as files of xbarspice 0.1.0 were."""
+    with h5py.File(path, "r+") as file:
+        file.attrs["xbarspice_format"] = 1
+    path.write_bytes(path.read_bytes()[hdf5.HEAD :])
+
+
+def test_a_file_of_the_first_format_says_how_to_renew_it(crossbar_file):
+    _as_of_the_first_format(crossbar_file)
+    with pytest.raises(StoreError, match=r"written by xbarspice 0\.1\.0.*`xbarspice verify`"):
+        hdf5.load_crossbar(crossbar_file)
+
+
+@pytest.mark.parametrize("first_format", [False, True])
+def test_an_old_mapped_network_is_refused_with_the_command_that_renews_it(tmp_path, first_format):
+    path = tmp_path / "m.h5"
+    hdf5.write_tree(path, {"G_max": 5e-4}, "mapped network")
+    if first_format:
+        _as_of_the_first_format(path)
+    with pytest.raises(InputError, match=r"`m\.h5`, a mapped network.*: xbarspice map NETWORK"):
+        hdf5.refuse_old(path)
+
+
+def test_other_files_are_not_taken_for_an_old_mapped_network(crossbar_file, tmp_path):
+    np.savez(tmp_path / "n.npz", W=np.ones(1))
+    for path in (crossbar_file, tmp_path / "n.npz", tmp_path / "none.h5"):
+        hdf5.refuse_old(path)
+    assert hdf5.kind_of(crossbar_file) == "crossbar"
+
+
+def test_a_file_that_another_process_writes_is_said_to_be_open_there(crossbar_file):
+    """Not damaged: nothing is to be made again."""
+    program = (
+        f"import h5py, sys; f = h5py.File({str(crossbar_file)!r}, 'r+'); print('open'); "
+        "sys.stdout.flush(); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == b"open\n"
+        with pytest.raises(StoreError, match="open in another process") as caught:
+            hdf5.load_crossbar(crossbar_file)
+        other.stdin.close()
+        other.wait()
+    assert "again when that process has closed it" in str(caught.value)
+    assert "Make it" not in str(caught.value)
+    hdf5.load_crossbar(crossbar_file)
+
+
+def test_arrays_of_matlab_come_as_matlab_shows_them(tmp_path):
+    """A v7.3 file as MATLAB writes it: columns first, classes as attributes, text as codes."""
+    G = np.arange(6.0).reshape(2, 3)
+    with h5py.File(tmp_path / "m.h5", "w", userblock_size=512) as file:
+        for name, value, word in (
+            ("G", G.T, "double"),
+            ("R_wl", np.full((1, 1), 2.0), "double"),
+            ("device", np.array([[ord(c)] for c in "ohmic"], np.uint16), "char"),
+        ):
+            file.create_dataset(name, data=value).attrs["MATLAB_class"] = np.bytes_(word)
+        empty = file.create_dataset("V_in", data=np.array([0, 2], np.uint64))
+        empty.attrs["MATLAB_class"], empty.attrs["MATLAB_empty"] = np.bytes_("double"), 1
+    tree = hdf5.read_plain(tmp_path / "m.h5")
+    np.testing.assert_array_equal(tree["G"], G)
+    assert tree["device"] == "ohmic"
+    assert tree["R_wl"].shape == (1, 1)
+    assert tree["V_in"].shape == (0, 2)
+
+
+def test_a_file_without_its_hash_is_refused(crossbar_file):
+    crossbar_file.write_bytes(crossbar_file.read_bytes()[512:])
+    with pytest.raises(StoreError, match="must carry its content hash"):
+        hdf5.load_crossbar(crossbar_file)
+    with pytest.raises(StoreError, match="must carry its content hash"):
+        hdf5.read_plain(crossbar_file)

@@ -1,0 +1,228 @@
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import xbarspice as xb
+from xbarspice import report
+from xbarspice.core.errors import StoreError
+from xbarspice.report import units
+from xbarspice.verification import Gates, Search
+
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+HOSTILE = '<script>alert("x")</script> & | $x$ `y`'
+
+
+class Page(HTMLParser):
+    """Collects what a test asks for, and fails on tags that do not nest."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.words, self.ids, self.attributes = [], [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        self.ids += [v for k, v in attrs if k == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        self.ids += [v for k, v in attrs if k == "id"]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def subjects():
+    """A verified model of two matrices and a verified array, by the nodal engine."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).double()
+    x = torch.rand(5, 3, dtype=torch.float64)
+    config = xb.ArrayConfig(device="sinh_tio2", R_wl=2.0)
+    gates = Gates(device=1e-6, findings=9)
+    plan = Search(steps=1, rounds=1, starts=2)
+    of_model = xb.verify(
+        model, x, np.array([0, 1, 0, 1, 1]), config=config, reference="nodal", gates=gates,
+        worst_case=plan, corners=True, title="A model of a test",
+    )  # fmt: skip
+    crossbar = xb.Crossbar(np.array([[1.0, 2, 0], [4, 5, 6]]) * 1e-4, R_wl=2.0, R_bl=1.0)
+    V = np.linspace(0.1, 0.2, 10).reshape(5, 2)
+    of_array = xb.verify_array(
+        crossbar, V, I_out=V @ crossbar.G, engines=("surrogate",), reference="nodal",
+        title="An array of a test",
+    )  # fmt: skip
+    return {"model": of_model, "array": of_array}
+
+
+ABOUT = {
+    "config": {"seed": 7, "array": {"R_wl": 1.0}, "mapping": {"G_max": 5e-4}},
+    "environment": {"ngspice": {"version": "46"}, "numpy": "2.0"},
+    "notes": ["trained for 5 epochs"],
+    "calibration": "a card",
+}
+
+
+@pytest.fixture(scope="module", params=["model", "array"])
+def drawn(subjects, request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    report_ = subjects[request.param]
+    report_.save(folder, ABOUT)
+    names = {"html": "report.html", "md": "report.md", "junit": "junit.xml", "json": "report.json"}
+    return {k: (folder / n).read_text() for k, n in names.items()} | {"report": report_}
+
+
+def test_the_page_is_sound_and_holds_verdict_gates_and_settings(drawn):
+    """Tags nest, ids are unique."""
+    page = Page(drawn["html"])
+    assert len(page.ids) == len(set(page.ids))
+    verdict = "PASS" if drawn["report"].passed else "FAIL"
+    words = [verdict, drawn["report"].title, "trained for 5 epochs", "array.R_wl", "2.0"]
+    words += [gate.name for gate in drawn["report"].gates]
+    for word in words:
+        assert any(word in w for w in page.words), word
+
+
+def test_the_page_needs_nothing_from_outside(drawn):
+    """No script, and every reference stays in the file."""
+    page = Page(drawn["html"])
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    links = [v for k, v in page.attributes if k.endswith(("src", "href"))]
+    assert all(v.startswith(("#", "data:image/png;base64,")) for v in links)
+    assert not re.search(r"@import|url\((?!#)", drawn["html"])
+
+
+def test_markdown_holds_the_numbers_of_the_record(drawn):
+    """Gates and settings read back equal to the JSON, to the digits shown."""
+    cells = [
+        [c.strip() for c in line.strip("|").split("|")]
+        for line in drawn["md"].splitlines()
+        if line.startswith("|")
+    ]
+    record = json.loads(drawn["json"])
+    for gate in record["gates"]:
+        row = next(c for c in cells if c[0] == gate["name"])
+        assert float(row[1]) == pytest.approx(gate["value"], rel=5e-3)
+        assert (float(row[2]), row[3] == "PASS") == (gate["limit"], gate["passed"])
+    assert ["mapping.G_max", "500 uS"] in cells
+
+
+def test_junit_holds_the_exact_numbers(drawn):
+    """One case a gate with value and limit as properties; the card as one of the suite."""
+    suite = ET.fromstring(drawn["junit"]).find("testsuite")  # noqa: S314 - our own file
+    gates = drawn["report"].gates
+    failures = sum(not gate.passed for gate in gates)
+    assert (suite.get("tests"), suite.get("failures")) == (str(len(gates)), str(failures))
+    assert suite.find("properties/property").get("value") == "a card"
+    for case, gate in zip(suite.findall("testcase"), gates, strict=True):
+        found = {p.get("name"): float(p.get("value")) for p in case.iter("property")}
+        assert case.get("classname") == "xbarspice.verify"
+        assert (case.get("name"), found) == (
+            gate.name, {"value": gate.value, "limit": gate.limit},
+        )  # fmt: skip
+        assert (case.find("failure") is None) == gate.passed
+
+
+def test_the_page_of_a_model_says_what_was_done(subjects, tmp_path):
+    """Import, arrays, ideal product, trust map, outputs, searches, costs, corners."""
+    text = subjects["model"].save(tmp_path).with_suffix(".md").read_text()
+    for title in (
+        "Gates", "Findings", "What of the model is on arrays", "Arrays",
+        "The circuit and the ideal product", "Outputs", "Worst inputs", "What each part costs",
+        "Corners", "Time",
+    ):  # fmt: skip
+        assert f"## {title}\n" in text
+    assert "devices that differ most" in text
+    assert "| nonlinear |" in text
+
+
+def test_the_page_of_an_array_judges_its_given_currents(subjects, tmp_path):
+    """They are those of ideal wires: the gate breaks, and the page says by how much and where."""
+    array = subjects["array"]
+    assert [g.name for g in array.gates if not g.passed] == ["given currents against nodal"]
+    text = array.save(tmp_path).with_suffix(".md").read_text()
+    given = array.given
+    assert f"differ from nodal by {units.error(given.worst)} of the largest" in text
+    assert f"on {given.line} at vector {given.vector}" in text
+    assert "**FAIL**" in text
+
+
+def test_hostile_text_stays_text(subjects, tmp_path):
+    """Titles, gate names and settings cannot open a tag or break a table."""
+    array = subjects["array"]
+    gates = (replace(array.gates[0], name=HOSTILE + "\x07"), *array.gates[1:])
+    page = replace(array, title=HOSTILE, gates=gates).save(tmp_path, {"config": {HOSTILE: HOSTILE}})
+    text = page.read_text()
+    assert "<script" not in text
+    assert any(HOSTILE in w for w in Page(text).words)
+    lines = page.with_suffix(".md").read_text().splitlines()
+    row = next(r for r in lines if r.startswith("| &lt;script"))
+    assert len(re.findall(r"(?<!\\)\|", row)) == 5
+    case = ET.parse(tmp_path / "junit.xml").find(".//testcase")  # noqa: S314 - our own file
+    assert case.get("name") == HOSTILE + " "
+
+
+def test_many_lines_are_cut_and_the_table_says_so(tmp_path):
+    crossbar = xb.Crossbar(np.full((2, 40), 1e-4))
+    report_ = xb.verify_array(crossbar, engines=("surrogate",), reference="nodal")
+    assert "and 10 more (report.json)" in report_.save(tmp_path).read_text()
+
+
+def test_files_appear_together_or_not_at_all(subjects, tmp_path):
+    """A target that cannot be written leaves the other two as they were."""
+    (tmp_path / "report.html").write_text("old")
+    (tmp_path / "junit.xml.partial").mkdir()
+    with pytest.raises(StoreError, match="must be writable"):
+        subjects["array"].save(tmp_path)
+    assert (tmp_path / "report.html").read_text() == "old"
+    assert not (tmp_path / "report.md").exists()
+
+
+def test_other_studies_build_pages_from_the_same_parts(tmp_path):
+    """`page` takes text, code, tables and figures, and follows the page's text colour."""
+    figure = report.new_figure()
+    figure.add_subplot().plot([1, 2], label="a")
+    figure.axes[0].legend()
+    items = [
+        report.Text(text="words"),
+        report.Code(text="a\nb"),
+        report.Table(caption="t", head=("a", "b"), rows=[("x", "1")], collapse=True),
+        report.Plot(figure=figure, alt="a line", caption="rising"),
+    ]
+    sections = [report.Section(title="One", items=items)]
+    text = report.page("Study", sections, tmp_path / "p.html").read_text()
+    assert {"details", "pre", "svg", "table"} <= set(Page(text).tags)
+    assert "stroke: currentColor" in text
+    assert "#000000" not in text
+    assert not (tmp_path / "p.html.partial").exists()
+    assert "- rising" in report.markdown("Study", sections)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (5.7132791e-5, "57.13 uA"), (0.0, "0 A"), (-9.8e-5, "-98 uA"), (999.96e-3, "1 A"),
+        (1e-21, "0.001 aA"), (None, "-"), (float("nan"), "not checked"), (2.5e3, "2.5 kA"),
+    ],
+)  # fmt: skip
+def test_quantities_have_si_prefixes(value, text):
+    assert units.si(value, "A") == text
+
+
+def test_errors_are_short():
+    assert [units.error(v) for v in (1.234e-9, 0, 0.03125, None)] == ["1.23e-9", "0", "0.0312", "-"]

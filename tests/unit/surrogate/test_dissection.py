@@ -1,0 +1,178 @@
+"""The effective matrix by dissection: equal to the nodal engine, and its reverse mode exact."""
+
+import numpy as np
+import pytest
+
+import xbarspice as xb
+from xbarspice.core.array import LineEnds
+from xbarspice.surrogate.dissection import matrix as dissection
+from xbarspice.surrogate.dissection.matrix import effective_matrix, reduce
+from xbarspice.surrogate.dissection.plan import WIRES
+
+CASES = {
+    "read": {},
+    "ends with resistance": {"R_driver": 20.0, "R_sense": 7.0},
+    "no wires": {"R_wl": 0.0, "R_bl": 0.0, "R_driver": 5.0, "R_sense": 3.0},
+    "no resistance at all": {"R_wl": 0.0, "R_bl": 0.0},
+    "ideal word lines": {"R_wl": 0.0, "R_driver": 4.0},
+    "ideal bit lines": {"R_bl": 0.0, "R_sense": 4.0},
+    "both ends": {
+        "R_driver": 2.0,
+        "ends": LineEnds(wl_right="driven", bl_top="sensed"),
+    },
+    "sensed word lines": {
+        "R_driver": 2.0, "R_sense": 50.0,
+        "ends": LineEnds(wl_right="sensed", bl_top="driven", bl_bottom="sensed"),
+    },
+    "some float": {
+        "ends": LineEnds(
+            wl_left=["driven", "floating", "driven", "sensed", "driven"],
+            bl_bottom=["sensed", "floating", "sensed", "driven", "sensed", "sensed", "floating"],
+        ),
+        "R_sense": 1.5,
+    },
+}  # fmt: skip
+
+
+def conductances(shape, seed=0):
+    return np.random.default_rng(seed).uniform(1 / 15e3, 1 / 5e3, shape)
+
+
+def by_nodal(crossbar):
+    """G_eff column by column from the independent engine."""
+    driven = (crossbar.wl_ends == "driven").any(axis=1)
+    out = np.zeros((len(crossbar.G_flat), crossbar.rows, crossbar.cols))
+    for k, G in enumerate(crossbar.G_flat):
+        one = crossbar.replace(G=G)
+        held = np.array([[end != "floating" for end in pair] for pair in crossbar.bl_ends]).any(1)
+        out[k, driven] = xb.solve(one, np.eye(crossbar.rows)[driven], engine="nodal").I_out * held
+    return out.reshape(crossbar.G.shape)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_equals_the_nodal_engine(case):
+    """Every boundary case agrees with sparse LU, entry by entry."""
+    crossbar = xb.Crossbar(conductances((3, 5, 7)), **CASES[case])
+    expected = by_nodal(crossbar)
+    got = effective_matrix(crossbar)
+    assert got.shape == crossbar.G.shape
+    np.testing.assert_allclose(got, expected, rtol=1e-11, atol=1e-12 * expected.max())
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 6), (6, 1), (2, 3), (9, 4), (13, 17)])
+def test_every_shape(shape):
+    """Single lines and sizes that are no power of two."""
+    crossbar = xb.Crossbar(conductances(shape), R_sense=3.0)
+    np.testing.assert_allclose(effective_matrix(crossbar), by_nodal(crossbar), rtol=1e-11)
+
+
+def test_batch_larger_than_the_lanes_keeps_its_axes():
+    """Leading axes survive, and array k of a batch equals the array alone."""
+    crossbar = xb.Crossbar(conductances((3, 7, 4, 5)))
+    got = effective_matrix(crossbar)
+    assert got.shape == (3, 7, 4, 5)
+    alone = effective_matrix(crossbar.replace(G=crossbar.G[2, 6]))
+    np.testing.assert_array_equal(got[2, 6], alone)
+
+
+def test_absent_devices_and_shorts():
+    """G = 0 is absent, 0.1 S is a stuck short; both stay exact."""
+    G = conductances((8, 8))
+    G[1, 2] = G[7, 0] = G[0, 0] = 0
+    G[:, 5] = 0
+    G[3, 3] = 0.1
+    crossbar = xb.Crossbar(G, R_wl=10.0, R_bl=10.0)
+    got = effective_matrix(crossbar)
+    np.testing.assert_allclose(got, by_nodal(crossbar), rtol=1e-10, atol=1e-18)
+    assert not got[:, 5].any()
+
+
+def test_no_wire_resistance_gives_the_ideal_product():
+    """Without any resistance the effective matrix is G itself."""
+    G = conductances((2, 6, 5))
+    np.testing.assert_allclose(effective_matrix(xb.Crossbar(G, R_wl=0, R_bl=0)), G, rtol=1e-15)
+
+
+def test_float32_states_its_error():
+    """float32 stays within 2e-6 of float64, relative, entry by entry."""
+    crossbar = xb.Crossbar(conductances((9, 40, 24)), R_driver=1.0)
+    got = effective_matrix(crossbar, dtype=np.float32)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, effective_matrix(crossbar), rtol=2e-6)
+
+
+def test_misuse_is_refused():
+    """Nonlinear devices have no effective matrix; floating lines and other dtypes are errors."""
+    with pytest.raises(xb.errors.InputError, match="linear device"):
+        effective_matrix(xb.Crossbar(conductances((2, 2)), device="sinh_tio2"))
+    with pytest.raises(xb.errors.InputError, match="float64 or float32"):
+        effective_matrix(xb.Crossbar(conductances((2, 2))), dtype=np.int32)
+    with pytest.raises(xb.errors.FloatingNodeError):
+        effective_matrix(xb.Crossbar([[1e-4, 0.0]], ends=LineEnds(bl_bottom="floating")))
+
+
+def numeric(function, x, step):
+    """Fourth-order central difference."""
+    f = [function(x + k * step) for k in (-2, -1, 1, 2)]
+    return (f[0] - 8 * f[1] + 8 * f[2] - f[3]) / (12 * step)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("case", CASES)
+def test_reverse_mode_equals_differences(case, kept, monkeypatch):
+    """dL/dG and dL/dR agree with differences, with kept factors and with repeated elimination."""
+    if not kept:
+        monkeypatch.setattr(dissection, "KEEP_BYTES", 0)
+    crossbar = xb.Crossbar(conductances((10, 5, 7)), **CASES[case])
+    M = np.random.default_rng(1).standard_normal(crossbar.G.shape)
+    reduction = reduce(crossbar, keep=True)
+    assert (reduction.panels.size > 0) == (kept and reduction.plan.panels > 0)
+    dG, dR = reduction.reverse(M)
+
+    def loss(**changes):
+        return float((effective_matrix(crossbar.replace(**changes)) * M).sum())
+
+    for where in [(0, 0, 0), (9, 4, 6), (4, 2, 3)]:
+        unit = np.zeros_like(crossbar.G)
+        unit[where] = 1.0
+        expected = numeric(lambda x, u=unit: loss(G=crossbar.G + x * u), 0.0, 1e-6)
+        assert dG[where] == pytest.approx(expected, rel=1e-7, abs=1e-9)
+    for k, name in enumerate(WIRES):
+        R = getattr(crossbar, name)
+        if R == 0:
+            assert np.isnan(dR[k])
+        else:
+            expected = numeric(lambda x, n=name: loss(**{n: x}), R, 1e-2 * R)
+            assert dR[k] == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
+def test_factors_of_living_reductions_never_share_memory():
+    """The memory of a reduction is used again only after it is gone."""
+    first = reduce(xb.Crossbar(conductances((9, 6, 6), seed=1)), keep=True)
+    M = np.ones((9, 6, 6))
+    expected = first.reverse(M)[0]
+    for seed in range(3):  # the memory of these goes from one to the next
+        other = reduce(xb.Crossbar(conductances((9, 6, 6), seed=seed)), keep=True)
+        assert not np.shares_memory(first.panels, other.panels)
+        other.reverse(M)
+    np.testing.assert_array_equal(first.reverse(M)[0], expected)
+
+
+@pytest.mark.parametrize("shape", [(37, 50), (64, 64), (70, 33)])
+def test_large_fronts_are_exact_in_both_modes(shape):
+    """Shapes whose rows of fronts are long and no whole number of tiles."""
+    rng = np.random.default_rng(3)
+    crossbar = xb.Crossbar(conductances((2, *shape)), R_wl=2.0, R_driver=5.0, R_sense=3.0)
+    expected = xb.solve(
+        crossbar.replace(G=crossbar.G[:, None]), np.eye(shape[0]), engine="nodal"
+    ).I_out
+    reduction = reduce(crossbar, keep=True)
+    np.testing.assert_allclose(reduction.G_eff, expected, rtol=1e-11, atol=0)
+    M = rng.standard_normal(crossbar.G.shape)
+    dG, _dR = reduction.reverse(M)
+    along = crossbar.G * rng.standard_normal(crossbar.G.shape)
+    slope = numeric(
+        lambda t: float((effective_matrix(crossbar.replace(G=crossbar.G + t * along)) * M).sum()),
+        0.0, 1e-3,
+    )  # fmt: skip
+    assert float((dG * along).sum()) == pytest.approx(slope, rel=1e-8)

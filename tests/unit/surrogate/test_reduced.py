@@ -1,0 +1,83 @@
+"""Reduced effective matrices: errors as stated, a trust region that is kept, gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import xbarspice as xb
+from xbarspice.core.errors import InputError
+from xbarspice.surrogate.dissection.reduced import ReducedMatrix
+
+
+@pytest.mark.parametrize(
+    ("rows", "cols", "wires", "tolerance", "steps"),
+    [
+        (8, 8, {"R_wl": 1.0, "R_bl": 1.0}, 1e-3, 1),
+        (8, 8, {"R_wl": 5.0, "R_bl": 5.0}, 3e-3, 2),
+        (3, 9, {"R_wl": 2.0, "R_bl": 0.5, "R_driver": 3.0, "R_sense": 1.0}, 2e-4, 2),
+        (16, 16, {"R_wl": 0.0, "R_bl": 0.0}, 1e-12, 1),
+    ],
+)
+def test_the_error_is_the_one_stated(rows, cols, wires, tolerance, steps):
+    """New arrays and vectors, neither of those that were measured."""
+    empty = xb.Crossbar(np.full((rows, cols), 1e-4), **wires)
+    model = ReducedMatrix.of(empty, 100e-6, 500e-6, tolerance=tolerance)
+    assert model.steps == steps
+    assert model.error <= tolerance
+    rng = np.random.default_rng(5)
+    G = rng.uniform(100e-6, 500e-6, (50, rows, cols))
+    V = rng.uniform(0, 0.2, (20, rows))
+    exact = V @ xb.effective_matrix(empty.replace(G=G))
+    found = V @ model.matrix(G)
+    error = np.abs(found - exact).max() / np.abs(exact).max()
+    assert error <= model.error + 1e-14
+    if any(wires.values()):
+        assert error < 0.1 * np.abs(V @ G - exact).max() / np.abs(exact).max()
+
+
+def test_a_single_device_is_exact():
+    one = xb.Crossbar([[3e-4]], R_driver=500.0, R_sense=700.0)
+    for tolerance in (1e-3, 1e-12):
+        model = ReducedMatrix.of(one, 1e-4, 5e-4, tolerance=tolerance)
+        assert model.matrix(one.G)[0, 0] == pytest.approx(3e-4 / (1 + 3e-4 * 1200), rel=1e-14)
+
+
+def test_outside_its_trust_region_it_refuses():
+    model = ReducedMatrix.of(xb.Crossbar(np.full((8, 8), 1e-4)), 100e-6, 500e-6)
+    G = np.full((2, 8, 8), 3e-4)
+    G[0, 0, 0] = 0.0  # absent
+    assert model.matrix(G)[0, 0, 0] == 0.0
+    for bad in (600e-6, 50e-6, np.nan):
+        G[1, 2, 3] = bad
+        with pytest.raises(InputError, match="must lie in"):
+            model.matrix(G)
+    with pytest.raises(InputError, match=r"must be \(\.\.\., 8, 8\)"):
+        model.matrix(G[..., :7])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"device": "sinh_tio2"}, "ohmic array in read mode"),
+        ({"ends": xb.LineEnds(wl_right="driven")}, "ohmic array in read mode"),
+        ({"R_wl": 50.0}, "must be within 0.001 of the exact one"),
+    ],
+)
+def test_what_it_cannot_do_is_refused(changes, words):
+    array = xb.Crossbar(np.full((32, 32), 1e-4)).replace(**changes)
+    with pytest.raises(InputError, match=words):
+        ReducedMatrix.of(array, 100e-6, 500e-6)
+
+
+@pytest.mark.parametrize("R", [1.0, 5.0])
+def test_gradients_pass_through(R):
+    array = xb.Crossbar(np.full((4, 5), 1e-4), R_wl=R, R_bl=R)
+    model = ReducedMatrix.of(array, 100e-6, 500e-6, tolerance=3e-4)
+    scale = 1e-4
+    x = torch.rand(2, 4, 5, dtype=torch.float64) * 3 + 1.5
+    x.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: model.matrix(x * scale) / scale, (x,))
+    kept = model.matrix((x * scale).detach().float())
+    assert kept.dtype == torch.float32

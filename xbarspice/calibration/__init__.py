@@ -1,0 +1,52 @@
+"""Calibration: fit the models to measured data, and say how well they are known."""
+
+from xbarspice.calibration.assignment import best_lines
+from xbarspice.calibration.cards import (
+    card_of,
+    card_of_spread,
+    record_of,
+    record_of_spread,
+)
+from xbarspice.calibration.die import Die, Thresholds, read_die
+from xbarspice.calibration.fit import Fit, Noise, Options, fit_reads
+from xbarspice.calibration.measurements import Programming, PulseTrains, Reads, Repeats, sweeps
+from xbarspice.calibration.noise import fit_noise, fit_read_noise
+from xbarspice.calibration.pulses import fit_pulses
+from xbarspice.calibration.readers import (
+    read_programming,
+    read_pulses,
+    read_reads,
+    read_repeats,
+    read_sweeps,
+)
+from xbarspice.calibration.spread import Spread, fit_spread
+
+__all__ = [
+    "Die",
+    "Fit",
+    "Noise",
+    "Options",
+    "Programming",
+    "PulseTrains",
+    "Reads",
+    "Repeats",
+    "Spread",
+    "Thresholds",
+    "best_lines",
+    "card_of",
+    "card_of_spread",
+    "fit_noise",
+    "fit_pulses",
+    "fit_read_noise",
+    "fit_reads",
+    "fit_spread",
+    "read_die",
+    "read_programming",
+    "read_pulses",
+    "read_reads",
+    "read_repeats",
+    "read_sweeps",
+    "record_of",
+    "record_of_spread",
+    "sweeps",
+]

@@ -1,0 +1,150 @@
+"""Cards from fits: values, intervals, hash of the data, held-out error; and the record of a fit."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from xbarspice.calibration.fit import Fit
+from xbarspice.calibration.model import TIED
+from xbarspice.calibration.spread import Spread
+from xbarspice.config.card import CalibrationCard, CardValue, data_hash
+from xbarspice.core.errors import broken_rule
+
+__all__ = ["card_of", "card_of_spread", "record_of", "record_of_spread"]
+
+
+def card_of(
+    fit: Fit,
+    device: str,
+    data: Sequence[Path],
+    *,
+    title: str,
+    date: str | None = None,
+    before: CalibrationCard | None = None,
+) -> CalibrationCard:
+    """The card of a fit.
+
+    Args:
+        fit: from `fit_reads` or `fit_pulses`.
+        device: registered name of the device that was assumed.
+        data: the measured files.
+        title: names the card in reports.
+        date: as the caller wants it; None leaves it out, and equal data give equal cards.
+        before: an earlier card whose other values are taken over, with their own intervals.
+    """
+    digest = data_hash(*data)
+    values: dict[str, CardValue] = {}
+    bounds = zip(fit.parameters, fit.values, fit.low, fit.high, strict=True)
+    for p, value, low, high in bounds:
+        if p.name.startswith("G["):
+            continue
+        entry = CardValue(
+            value=float(value), low=float(low), high=float(high), unit=p.unit, data_sha256=digest
+        )
+        values |= dict.fromkeys(TIED.get(p.name, (p.name,)), entry)
+    card = CalibrationCard(
+        title=title, date=date, data=tuple(path.name for path in data), data_sha256=digest,
+        device=device, values=values, held_out=fit.held_out, notices=fit.findings,
+    )  # fmt: skip
+    return _merged(before, card)
+
+
+def card_of_spread(
+    spread: Spread,
+    device: str,
+    data: Sequence[Path],
+    *,
+    title: str,
+    date: str | None = None,
+    before: CalibrationCard | None = None,
+) -> CalibrationCard:
+    """The card of a variability model; arguments as in `card_of`."""
+    digest = data_hash(*data)
+    values = {k: v.model_copy(update={"data_sha256": digest}) for k, v in spread.values.items()}
+    card = CalibrationCard(
+        title=title, date=date, data=tuple(path.name for path in data), data_sha256=digest,
+        device=device, values=values, variability=spread.terms, notices=spread.notices,
+    )  # fmt: skip
+    return _merged(before, card)
+
+
+def _merged(before: CalibrationCard | None, card: CalibrationCard) -> CalibrationCard:
+    if before is None:
+        return card
+    if before.device != card.device:
+        raise broken_rule(
+            "an earlier card must be of the same device", f"{before.device} and {card.device}",
+            "Leave it out, or choose its device.",
+        )  # fmt: skip
+    return CalibrationCard(
+        **{
+            **card.model_dump(),
+            "data_sha256": hashlib.sha256(
+                (before.data_sha256 + card.data_sha256).encode()
+            ).hexdigest(),
+            "values": {**before.model_dump()["values"], **card.model_dump()["values"]},
+            "variability": _terms(before.variability, card.variability),
+            "data": (*before.data, *card.data),
+            "notices": (*before.notices, *card.notices),
+        }
+    )
+
+
+ORDER = ("cti", "bse", "saf", "retention", "read_noise")
+"""Terms as they follow each other in a die's life; others come first."""
+
+
+def _terms(
+    old: tuple[dict[str, Any], ...], new: tuple[dict[str, Any], ...]
+) -> tuple[dict[str, Any], ...]:
+    """Terms of both cards, the new one's where both have one of a name."""
+    names = {term["name"] for term in new}
+    both = [*(term for term in old if term["name"] not in names), *new]
+    place = {name: k for k, name in enumerate(ORDER)}
+    return tuple(sorted(both, key=lambda term: place.get(term["name"], -1)))
+
+
+def record_of(fit: Fit) -> dict[str, Any]:
+    """A fit as plain values, for JSON and reports."""
+    bounds = zip(fit.parameters, fit.values, fit.low, fit.high, fit.error, strict=True)
+    rows = [
+        {
+            "name": p.name, "unit": p.unit, "start": p.start, "value": float(v),
+            "low": _finite(low), "high": _finite(high), "error": _finite(error),
+        }
+        for p, v, low, high, error in bounds
+    ]  # fmt: skip
+    return {
+        "parameters": rows,
+        "points": len(fit.measured),
+        "fitted": int(fit.fitted.sum()),
+        "rms_error": fit.rms,
+        "scatter_over_noise": fit.scale,
+        "held_out": None if fit.held_out is None else fit.held_out.model_dump(),
+        "findings": list(fit.findings),
+        "singular_values": fit.singular,
+        "evaluations": fit.evaluations,
+    }
+
+
+def record_of_spread(spread: Spread) -> dict[str, Any]:
+    """Terms of the variability as plain values, for JSON and reports."""
+    rows = [
+        {"name": name.removeprefix("variability."), "unit": v.unit, "value": v.value,
+         "low": v.low, "high": v.high, "start": None}
+        for name, v in spread.values.items()
+    ]  # fmt: skip
+    return {
+        "parameters": rows, "findings": list(spread.notices), "held_out": None,
+        "intervals": "Intervals for 95 %, of each term by its own statistic: likelihood, order "
+        "statistics, binomial, chi^2 or Student's t; see xbarspice.calibration.spread and "
+        "noise.",
+    }  # fmt: skip
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,308 @@
+"""Robust, bounded, weighted least squares, with intervals, warnings and a held-out error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize
+
+from xbarspice.calibration.measurements import Reads
+from xbarspice.calibration.model import Model, Parameter
+from xbarspice.calibration.uncertainty import uncertainty
+from xbarspice.config import child_rng
+from xbarspice.config.card import HeldOut
+from xbarspice.core.array import Crossbar
+from xbarspice.core.errors import ConvergenceError, broken_rule
+
+__all__ = ["Fit", "Noise", "Options", "Problem", "fit_problem", "fit_reads"]
+
+Array = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+ROUNDS = 3
+"""The weights come from the data, then from the fitted values: noise must not bias them."""
+MISFIT = 2.0
+"""Residuals over the stated scatter above which the model is said to miss the data."""
+SOFT = 1.345
+"""Residual, in robust standard deviations, from which a robust loss holds back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """How the scatter of a measured value grows with it: sqrt((relative x)^2 + absolute^2).
+
+    Only the shape matters: the size is estimated from the residuals.
+
+    Args:
+        relative: share of the value.
+        absolute: in the unit of the value; None for a thousandth of the largest value.
+    """
+
+    relative: float = 0.01
+    absolute: float | None = None
+
+    def __post_init__(self) -> None:
+        floor = self.absolute or 0.0
+        if self.relative < 0 or floor < 0 or (self.relative == 0 and self.absolute == 0):
+            raise broken_rule(
+                "noise must be >= 0 and not 0 altogether", (self.relative, self.absolute),
+                "0.01 relative is one percent.",
+            )  # fmt: skip
+
+    def sigma(self, x: Array) -> Array:
+        """Standard deviation of each value, up to one common factor."""
+        floor = 1e-3 * np.abs(x).max() if self.absolute is None else self.absolute
+        return np.hypot(self.relative * x, floor)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to fit.
+
+    Attributes:
+        noise: shape of the scatter.
+        loss: "linear", or "soft_l1" or "huber" against outliers.
+        held_out: share of the reads that is not fitted but predicted, 0 to 0.5.
+        seed: of the choice of these reads.
+        confidence: of the intervals.
+    """
+
+    noise: Noise = Noise()
+    loss: Literal["linear", "soft_l1", "huber"] = "linear"
+    held_out: float = 0.2
+    seed: int = 0
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        if self.loss not in ("linear", "soft_l1", "huber"):
+            raise broken_rule(
+                "`loss` must be linear, soft_l1 or huber", repr(self.loss), "Use one."
+            )
+        if not 0 <= self.held_out <= 0.5 or not 0 < self.confidence < 1:
+            raise broken_rule(
+                "`held_out` must lie in [0, 0.5] and `confidence` in (0, 1)",
+                (self.held_out, self.confidence), "0.2 holds out a fifth.",
+            )  # fmt: skip
+
+
+class Problem(Protocol):
+    """Something that predicts measured values from parameters."""
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]: ...
+
+    @property
+    def data(self) -> Array: ...
+
+    @property
+    def read_of_point(self) -> npt.NDArray[np.intp]: ...
+
+    def currents(self, theta: Array) -> Array: ...
+
+    def jacobian(self, theta: Array) -> Array: ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fit:
+    """The result of a fit; all arrays are (parameters,) unless said otherwise.
+
+    Attributes:
+        parameters: what was fitted.
+        values, low, high: solution and confidence interval, SI units.
+        error: standard errors; infinite where the data do not determine a parameter.
+        findings: what the data do not determine, and parameters at their bounds, in words.
+        scale: standard deviation of the residuals in units of `Noise.sigma`.
+        rms: rms residual of the fitted part over its rms.
+        held_out: prediction of what was not fitted; None if nothing was held out.
+        fitted: which points were fitted, (points,).
+        predicted: values of the model, (points,). measured: the data, (points,).
+        singular: singular values of the scaled Jacobian.
+        evaluations: of the model.
+    """
+
+    parameters: tuple[Parameter, ...]
+    values: Array
+    low: Array
+    high: Array
+    error: Array
+    findings: tuple[str, ...]
+    scale: float
+    rms: float
+    held_out: HeldOut | None
+    fitted: Bools
+    predicted: Array
+    measured: Array
+    singular: Array
+    evaluations: int
+
+    def __getitem__(self, name: str) -> tuple[float, float, float]:
+        """Value and interval of a parameter by name."""
+        k = [p.name for p in self.parameters].index(name)
+        return float(self.values[k]), float(self.low[k]), float(self.high[k])
+
+
+def fit_reads(
+    crossbar: Crossbar,
+    reads: Reads | Sequence[Reads],
+    free: Sequence[str],
+    *,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    options: Options | None = None,
+) -> tuple[Fit, Crossbar]:
+    """Fit wires, device and conductances to measured currents, by gradient through the surrogate.
+
+    Args:
+        crossbar: the array or arrays, with starting values; what is not fitted stays.
+        reads: what was measured: one set, or several with different line ends.
+        free: among ``R_wl``, ``R_bl``, ``R_wire`` (both), ``R_driver``, ``R_sense``,
+            ``device.<field>`` and ``G`` (every present device).
+        bounds: (low, high) by name; resistances and conductances are >= 0 anyway.
+        options: how; see `Options`.
+
+    Returns:
+        The fit, and the crossbar with fitted values.
+
+    Raises:
+        InputError: a name is unknown, the reads do not fit the array, or there are too few.
+        ConvergenceError: the fit did not end.
+    """
+    given = [reads] if isinstance(reads, Reads) else list(reads)
+    model = Model(crossbar, given, free, bounds)
+    fit = fit_problem(model, options or Options())
+    return fit, model.at(fit.values)
+
+
+def fit_problem(problem: Problem, options: Options) -> Fit:
+    """Fit any `Problem`; see `fit_reads`."""
+    data, parameters = problem.data, problem.parameters
+    fitted = _split(problem.read_of_point, options)
+    if fitted.sum() <= len(parameters):
+        raise broken_rule(
+            f"a fit of {len(parameters)} parameters needs more measured values than that",
+            f"{int(fitted.sum())} (and {int((~fitted).sum())} held out)",
+            "Measure more, fit less, or lower the held-out share.",
+        )
+    found, predicted, sigma, soft, evaluations = _rounds(problem, options, fitted)
+    theta, residual = found.x, (predicted - data) / sigma
+    J = problem.jacobian(theta)[fitted] / sigma[fitted, None]
+    s = _scale(residual[fitted], len(parameters), options.loss, soft)
+    scales = np.array([_scale_of(p) for p in parameters])
+    known = uncertainty(
+        J, s, theta, scales, [p.name for p in parameters], [p.unit for p in parameters],
+        confidence=options.confidence,
+    )  # fmt: skip
+    low = np.array([p.low for p in parameters])
+    high = np.array([p.high for p in parameters])
+    at_bound = [
+        f"`{p.name}` ended at its bound {p.low if x - p.low < p.high - x else p.high:g} {p.unit}: "
+        "its interval is not a symmetric one"
+        for p, x, active in zip(parameters, theta, found.active_mask, strict=True)
+        if active
+    ]
+    return Fit(
+        parameters=parameters, values=theta, low=np.maximum(theta - known.half, low),
+        high=np.minimum(theta + known.half, high), error=known.error,
+        findings=(*known.findings, *at_bound, *misfit(s)), scale=s,
+        rms=_rms(predicted, data, fitted), held_out=_held_out(predicted, data, fitted, options),
+        fitted=fitted, predicted=predicted, measured=data, singular=known.singular,
+        evaluations=evaluations,
+    )  # fmt: skip
+
+
+def misfit(scale: float) -> Iterator[str]:
+    """A finding where residuals are far larger than the stated scatter: intervals hold no more.
+
+    Args:
+        scale: standard deviation of the residuals over the stated scatter.
+    """
+    if scale > MISFIT:
+        yield (
+            f"the model misses the data by {scale:.3g} times the stated scatter: either the "
+            "scatter is larger (--relative, --absolute), or the model does not hold, and then the "
+            "intervals do not either"
+        )
+
+
+def _rounds(
+    problem: Problem, options: Options, fitted: Bools
+) -> tuple[optimize.OptimizeResult, Array, Array, float, int]:
+    """Minimise with better and better weights: result, predictions, sigma, soft limit, calls."""
+    data = problem.data
+    theta = np.array([p.start for p in problem.parameters])
+    sigma, soft, evaluations = options.noise.sigma(data), 1.0, 0
+    for _ in range(ROUNDS - 1):
+        found = _minimise(problem, theta, sigma, fitted, options.loss, soft, 1e-6)
+        theta, evaluations = found.x, evaluations + found.nfev
+        predicted = problem.currents(theta)
+        spread = 1.4826 * np.median(np.abs((predicted - data) / sigma)[fitted])
+        soft = SOFT * max(float(spread), 1e-12)
+        sigma = options.noise.sigma(predicted)
+    found = _minimise(problem, theta, sigma, fitted, options.loss, soft, 1e-10)
+    return found, problem.currents(found.x), sigma, soft, evaluations + found.nfev
+
+
+def _split(read_of_point: npt.NDArray[np.intp], options: Options) -> Bools:
+    reads = np.unique(read_of_point)
+    count = round(options.held_out * len(reads))
+    rng = child_rng(options.seed, "calibrate: held out")
+    out = rng.permutation(reads)[:count]
+    return ~np.isin(read_of_point, out)
+
+
+def _scale_of(p: Parameter) -> float:
+    """A large change of a parameter: its start, and a tenth of an ohm at least."""
+    return max(abs(p.start), {"ohm": 0.1, "S": 1e-7}.get(p.unit, 0.0)) or 1.0
+
+
+def _minimise(
+    problem: Problem, start: Array, sigma: Array, fitted: Bools, loss: str, soft: float,
+    tolerance: float,
+) -> optimize.OptimizeResult:  # fmt: skip
+    data = problem.data
+    found = optimize.least_squares(
+        lambda x: ((problem.currents(x) - data) / sigma)[fitted],
+        start,
+        jac=lambda x: (problem.jacobian(x) / sigma[:, None])[fitted],  # type: ignore[arg-type]
+        bounds=([p.low for p in problem.parameters], [p.high for p in problem.parameters]),
+        x_scale=np.array([_scale_of(p) for p in problem.parameters]),
+        loss=loss, f_scale=soft, ftol=tolerance, xtol=tolerance, gtol=1e-12, max_nfev=300,
+    )  # fmt: skip
+    if found.status <= 0:
+        raise ConvergenceError(
+            f"the fit must end within 300 steps; {found.message} "
+            "Start nearer, set bounds, or fit fewer parameters."
+        )
+    return found
+
+
+def _scale(r: Array, parameters: int, loss: str, soft: float) -> float:
+    """Standard deviation of the weighted residuals; see `uncertainty` for the robust form."""
+    free = len(r) / (len(r) - parameters)
+    z = r / soft
+    if loss == "linear":
+        return float(np.sqrt(np.mean(r**2) * free))
+    if loss == "huber":
+        psi, slope = np.clip(r, -soft, soft), np.abs(z) <= 1
+    else:
+        psi, slope = r / np.sqrt(1 + z**2), (1 + z**2) ** -1.5
+    return float(np.sqrt(np.mean(psi**2) * free) / np.mean(slope))
+
+
+def _rms(predicted: Array, data: Array, chosen: Bools) -> float:
+    rms = np.sqrt(np.mean(data[chosen] ** 2))
+    return float(np.sqrt(np.mean((predicted - data)[chosen] ** 2)) / rms)
+
+
+def _held_out(predicted: Array, data: Array, fitted: Bools, options: Options) -> HeldOut | None:
+    if fitted.all():
+        return None
+    return HeldOut(
+        split=f"{100 * options.held_out:g} % of the reads, drawn with seed {options.seed}",
+        points=int((~fitted).sum()),
+        error=_rms(predicted, data, ~fitted),
+        noise=_rms(predicted, data, fitted),
+    )

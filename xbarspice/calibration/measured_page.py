@@ -1,0 +1,107 @@
+"""Page of a model on measured arrays: what the devices cost it, and their maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xbarspice.calibration.page import die_map
+from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
+from xbarspice.report.page import page
+from xbarspice.report.tables import config_section
+from xbarspice.report.units import error
+from xbarspice.verification.circuit_page import coverage_section
+
+if TYPE_CHECKING:
+    from xbarspice.calibration.measured import MeasuredArray
+
+__all__ = ["rows", "write"]
+
+DRAWN = 4
+"""Arrays whose maps are drawn: those with the most stuck devices."""
+
+Record = dict[str, Any]
+
+
+def write(record: Record, measured: Sequence[MeasuredArray], path: Path) -> Path:
+    """Draw the page.
+
+    Args:
+        record: what `report.json` holds.
+        measured: the arrays, in the order of the record.
+        path: the HTML file; it appears whole or not at all.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    low, high = (sum(a[f"stuck_{k}_ohm"] for a in record["arrays"]) for k in ("low", "high"))
+    verdict = Verdict(
+        state="none",
+        word="MEASURED",
+        text=f"{len(record['arrays'])} arrays: {low} devices stuck at low ohm, {high} at high ohm.",
+    )
+    sections = [_cost(record), _arrays(record, measured), coverage_section(record)]
+    if (config := config_section(record | {"arrays": None})) is not None:
+        sections.append(config)
+    card = record.get("calibration")
+    subtitle = f"Calibrated: {card}" if card else ""
+    return page(record["title"], sections, path, verdict=verdict, subtitle=subtitle)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def rows(record: Record) -> list[tuple[str, str, str, str]]:
+    """Case, right points, change of the outputs, and the mean with tuning errors."""
+    first = next(iter(record["cases"].values()))["accuracy"]
+    out = [
+        ("exact products", _percent(first["exact"]), "-", "-"),
+        ("as the weights ask for", _percent(first["wanted"]), "-", "-"),
+    ]
+    for name, case in record["cases"].items():
+        tuned, mean = record["tuned"].get(name), "-"
+        if tuned is not None:
+            change = f"change {error(tuned['output_change'])}"
+            mean = change if tuned["mean"] is None else f"{_percent(tuned['mean'])}, {change}"
+        right = _percent(case["accuracy"]["reached"])
+        out.append((name, right, error(case["output_change"]), mean))
+    return out
+
+
+def _cost(record: Record) -> Section:
+    head = ("", "right", "change of the outputs", "mean with tuning errors")
+    table = Table(caption=f"{record['points']} points by {record['engine']}", head=head,
+                  rows=rows(record))  # fmt: skip
+    text = (
+        "Stuck devices keep what was measured. On target: all others hold what the weights ask "
+        "for. Partners: the other device of a pair with a stuck one is tuned to keep the "
+        "difference, as far as the range allows. Changes are rms over the largest output, from "
+        f"those as the weights ask for. Tuning errors: {record['transfers']} draws."
+    )
+    return Section(title="What the devices cost", items=[table, Text(text=text)])
+
+
+def _arrays(record: Record, measured: Sequence[MeasuredArray]) -> Section:
+    cells = [
+        (
+            a["name"], a["file"], f"{a['shape'][0]} x {a['shape'][1]}", str(a["stuck_low_ohm"]),
+            str(a["stuck_high_ohm"]),
+        )
+        for a in record["arrays"]
+    ]  # fmt: skip
+    head = ("array", "table", "size", "stuck at low ohm", "at high ohm")
+    items: list[Item] = [Table(caption="Arrays", head=head, rows=cells, left=(0, 1))]
+    notices = {n for a in record["arrays"] for n in a["notices"]}
+    items += [Text(text=f"{n[0].upper()}{n[1:]}.", note=True) for n in sorted(notices)]
+    worst = sorted(measured, key=lambda m: -int(m.stuck.sum()))[:DRAWN]
+    items += [
+        Plot(
+            figure=die_map(m.die.G, m.die.stuck(m.limits)),
+            alt=f"Map of the measured conductances of {m.array.name}",
+            caption=f"{m.array.name}; crosses: stuck at low ohm, circles: at high ohm.",
+        )
+        for m in worst
+    ]
+    return Section(title="Arrays", items=items)

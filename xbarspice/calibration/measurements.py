@@ -1,0 +1,162 @@
+"""What was measured: currents of arrays, I-V sweeps, pulse trains and programming records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from xbarspice.core.array import READ, LineEnds
+from xbarspice.core.errors import broken_rule
+from xbarspice.core.values import array_of, whole_numbers_of
+
+__all__ = ["Programming", "PulseTrains", "Reads", "Repeats", "sweeps"]
+
+Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reads:
+    """Currents of one or more arrays under known line voltages, N reads.
+
+    Attributes:
+        V_in: word-line voltages, V, (N, rows).
+        I_out: currents into the bit-line ends, A, (N, cols); NaN where not measured.
+        V_out: bit-line voltages, V, (N, cols); None for 0 V.
+        I_in: currents from the word-line ends, A, (N, rows), NaN where not measured; or None.
+        array: which array (of the crossbar that is fitted) each read belongs to, (N,); None: all
+            belong to the first.
+        ends: what the line ends were connected to.
+        labels: names of the arrays, for messages; may be empty.
+    """
+
+    V_in: Array
+    I_out: Array
+    V_out: Array | None = None
+    I_in: Array | None = None
+    array: Index | None = None
+    ends: LineEnds = READ
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        count = len(self.V_in)
+        for name in ("V_in", "I_out", "V_out", "I_in"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            value = array_of(name, value, finite=False)
+            object.__setattr__(self, name, value)
+            if value.ndim != 2 or len(value) != count:
+                raise broken_rule(
+                    f"`{name}` must have one row a read ({count})", value.shape,
+                    "Pass arrays of shape (reads, lines).",
+                )  # fmt: skip
+            if name.startswith("V") and not np.isfinite(value).all():
+                raise broken_rule(f"`{name}` must be finite", "NaN or infinity", "Give volts.")
+        index = np.zeros(count, np.intp) if self.array is None else self.array
+        checked = whole_numbers_of("array", index, shape=(count,), low=0)
+        object.__setattr__(self, "array", checked)
+        if not np.isfinite(self.currents()).any():
+            raise broken_rule("reads must hold at least one current", "none", "Check the file.")
+
+    @property
+    def rows(self) -> int:
+        """Word lines."""
+        return self.V_in.shape[1]
+
+    @property
+    def cols(self) -> int:
+        """Bit lines."""
+        return self.I_out.shape[1]
+
+    def currents(self) -> Array:
+        """All measured currents of each read, A, (N, cols) or (N, cols + rows); NaN: not there."""
+        return self.I_out if self.I_in is None else np.hstack([self.I_out, self.I_in])
+
+
+def sweeps(device: npt.ArrayLike, V: npt.ArrayLike, I: npt.ArrayLike) -> Reads:  # noqa: E741
+    """I-V sweeps of single devices, as reads of 1x1 arrays.
+
+    Args:
+        device: a label a point, (N,); the arrays stand in the order of first appearance.
+        V: applied voltage, V, (N,).
+        I: current, A, (N,); positive in the direction of the voltage.
+    """
+    names, index = [], []
+    for name in np.asarray(device).astype(str):
+        if name not in names:
+            names.append(str(name))
+        index.append(names.index(name))
+    column = [array_of(n, x, rank=1, finite=False)[:, None] for n, x in (("V", V), ("I", I))]
+    return Reads(
+        V_in=column[0], I_out=column[1], array=np.array(index, dtype=np.intp), labels=tuple(names)
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PulseTrains:
+    """Conductances of devices, read after every pulse; points in order, N in all.
+
+    Attributes:
+        device: number of the device of each point, (N,).
+        V: pulse voltage on the device, V, (N,); 0 for a read without a pulse (the first point of
+            each device must be one: its conductance is where the train starts).
+        width: duration of the pulse, s, (N,).
+        G: conductance read afterwards, S, (N,).
+        labels: names of the devices.
+    """
+
+    device: Index
+    V: Array
+    width: Array
+    G: Array
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        first = np.unique(self.device, return_index=True)[1]
+        if np.any(self.V[first] != 0):
+            raise broken_rule(
+                "the first point of each device must be a read without a pulse (V = 0)",
+                f"{self.V[first][self.V[first] != 0][0]:g} V", "Add its starting conductance.",
+            )  # fmt: skip
+        if not (np.all(self.G > 0) and np.all(self.width >= 0)):
+            raise broken_rule(
+                "pulse trains must have G > 0 S and widths >= 0 s",
+                f"G from {self.G.min():g}, width from {self.width.min():g}", "Check the units.",
+            )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Programming:
+    """Repeated programming: what was wanted and what was read, N writes.
+
+    Attributes:
+        device: number of the device, (N,).
+        target: wanted conductance, S, (N,).
+        G: conductance when the device was left, S, (N,).
+        G_end: conductance when the whole array was finished, S, (N,); NaN where unknown.
+        later_writes: devices written between the two, (N,).
+    """
+
+    device: Index
+    target: Array
+    G: Array
+    G_end: Array
+    later_writes: Index
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Repeats:
+    """Reads of single devices that nobody wrote to in between, N reads.
+
+    Attributes:
+        device: number of the device, (N,).
+        G: conductance, S, (N,).
+        t: time since the device was programmed, s, (N,); NaN where unknown.
+    """
+
+    device: Index
+    G: Array
+    t: Array

@@ -1,0 +1,249 @@
+"""Currents of a crossbar as a function of what is fitted, with the exact Jacobian (adjoint)."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xbarspice import devices
+from xbarspice.calibration.measurements import Reads
+from xbarspice.core.array import R_LOW, WIRES, Crossbar, Drive
+from xbarspice.core.errors import InputError, broken_rule
+from xbarspice.surrogate import adjoint
+
+__all__ = ["TIED", "Model", "Parameter"]
+
+Array = npt.NDArray[np.float64]
+
+TIED = {"R_wire": ("R_wl", "R_bl")}
+"""Names that move several resistances together."""
+
+LIMITS: dict[tuple[str, str], tuple[float, float]] = {
+    ("cubic_al2o3_tio2", "T"): (1.0, 200.0),
+    ("cubic_al2o3_tio2", "xi"): (-3.0, 3.0),
+}
+"""Bounds of device fields that their models refuse to leave."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """One fitted number.
+
+    Attributes:
+        name: ``R_wl``, ``R_wire``, ``device.b``, or ``G[array, row, col]``.
+        unit: SI unit; empty for device fields, whose unit their model states.
+        start, low, high: starting value and bounds.
+    """
+
+    name: str
+    unit: str
+    start: float
+    low: float
+    high: float
+
+
+class Model:
+    """The currents of a crossbar (or of a batch of arrays) under the voltages of some reads.
+
+    Args:
+        crossbar: starting values of everything; what is not fitted stays as it is here.
+        reads: one set of reads, or several with different line ends.
+        free: what is fitted: names of `Parameter`, where ``G`` stands for all present devices.
+        bounds: other bounds by name (of ``G`` for all conductances).
+    """
+
+    def __init__(
+        self,
+        crossbar: Crossbar,
+        reads: Sequence[Reads],
+        free: Sequence[str],
+        bounds: Mapping[str, tuple[float, float]] | None = None,
+    ) -> None:
+        self.crossbar, self.reads = crossbar, tuple(reads)
+        self.free = _names(crossbar, free)
+        self.present: Any = np.argwhere((crossbar.G_flat > 0) & ("G" in self.free))
+        self.parameters = tuple(_parameters(crossbar, self.free, self.present, bounds or {}))
+        self.drives = [_drive(crossbar, r) for r in self.reads]
+        measured = [np.isfinite(r.currents()) for r in self.reads]
+        self.measured = measured
+        self.read_of_point = np.concatenate(
+            [
+                np.nonzero(m)[0] + sum(len(r.V_in) for r in self.reads[:k])
+                for k, m in enumerate(measured)
+            ]
+        )
+        """Number of the read that each current belongs to, (points,)."""
+
+    @property
+    def data(self) -> Array:
+        """Measured currents, A, (points,)."""
+        pairs = zip(self.reads, self.measured, strict=True)
+        return np.concatenate([r.currents()[m] for r, m in pairs])
+
+    def at(self, theta: Array) -> Crossbar:
+        """The crossbar with fitted values."""
+        changes: dict[str, Any] = {}
+        fields: dict[str, float] = {}
+        scalars = [n for n in self.free if n != "G"]
+        for name, value in zip(scalars, theta[: len(scalars)].tolist(), strict=True):
+            if name.startswith("device."):
+                fields[name.removeprefix("device.")] = value
+            else:  # the search stays inside its bounds by the smallest of numbers
+                ohm = 0.0 if value < R_LOW else value
+                changes |= dict.fromkeys(TIED.get(name, (name,)), ohm)
+        if fields:
+            changes["device"] = devices.with_parameters(self.crossbar.device, fields)
+        if "G" in self.free:
+            G = self.crossbar.G_flat.copy()
+            G[tuple(self.present.T)] = theta[len(scalars) :]
+            changes["G"] = G.reshape(self.crossbar.G.shape)
+        return self.crossbar.replace(**changes)
+
+    def currents(self, theta: Array) -> Array:
+        """Currents of all measured points, A, (points,)."""
+        crossbar, out = self.at(theta), []
+        for reads, drive, measured in zip(self.reads, self.drives, self.measured, strict=True):
+            raw, _ = adjoint.forward(crossbar.replace(ends=reads.ends), drive)
+            both = raw.I_out if reads.I_in is None else np.hstack([raw.I_out, raw.I_in])
+            out.append(both[measured])
+        return np.concatenate(out)
+
+    def jacobian(self, theta: Array) -> Array:
+        """d(current)/d(parameter), (points, parameters): one adjoint solve a current."""
+        crossbar = self.at(theta)
+        parts = zip(self.reads, self.drives, self.measured, strict=True)
+        return np.vstack([self._jacobian(crossbar, *part) for part in parts])
+
+    def _jacobian(self, crossbar: Crossbar, reads: Reads, drive: Drive, measured: Any) -> Array:
+        read, line = np.nonzero(measured)
+        each = Drive(
+            batch=(len(read),), array=drive.array[read], V_in=drive.V_in[read],
+            V_out=drive.V_out[read],
+        )  # fmt: skip
+        crossbar = crossbar.replace(ends=reads.ends)
+        _, saved = adjoint.forward(crossbar, each)
+        wanted = np.zeros((len(read), reads.cols + reads.rows))
+        wanted[np.arange(len(read)), line] = 1.0
+        by = adjoint.backward(saved, I_out=wanted[:, : reads.cols], I_in=wanted[:, reads.cols :])
+        G = crossbar.G_flat[each.array]
+        out = np.empty((len(read), len(self.parameters)))
+        column = 0
+        for name in (n for n in self.free if n != "G"):
+            if name.startswith("device."):
+                slope = _by_field(crossbar.device, name.removeprefix("device."), saved.V_device, G)
+                out[:, column] = (by.adjoint * slope).sum(axis=(1, 2))
+            else:
+                out[:, column] = sum(by.by_solve[n] for n in TIED.get(name, (name,)))
+            column += 1
+        if "G" in self.free:
+            slope = by.adjoint * _by_G(crossbar.device, saved.V_device, G)
+            arrays, rows, cols = self.present.T
+            own = each.array[:, None] == arrays
+            out[:, column:] = np.where(own, slope[:, rows, cols], 0.0)
+        return out
+
+
+def _names(crossbar: Crossbar, free: Sequence[str]) -> tuple[str, ...]:
+    fields = [f"device.{f.name}" for f in dataclasses.fields(crossbar.device)]  # type: ignore[arg-type]
+    known = [*WIRES, *TIED, *fields, "G"]
+    wrong = [name for name in free if name not in known]
+    if wrong or not free or len(set(free)) != len(free):
+        raise broken_rule(
+            f"the parameters to fit must be among {known}, each once", wrong or list(free),
+            "Name at least one.",
+        )  # fmt: skip
+    for name, tied in TIED.items():
+        if name in free and set(tied) & set(free):
+            raise broken_rule(f"`{name}` stands for {tied}", list(free), "Fit it or them.")
+    return (*(n for n in free if n != "G"), *(n for n in free if n == "G"))
+
+
+def _parameters(
+    crossbar: Crossbar,
+    free: Sequence[str],
+    present: Any,
+    bounds: Mapping[str, tuple[float, float]],
+) -> list[Parameter]:
+    out = []
+    strange = sorted(set(bounds) - set(free))
+    if strange:
+        raise broken_rule(f"bounds must be of what is fitted {list(free)}", strange, "Drop them.")
+    for name in (n for n in free if n != "G"):
+        field = name.removeprefix("device.")
+        if field == name:
+            start, unit = float(getattr(crossbar, TIED.get(name, (name,))[0])), "ohm"
+            low, high = bounds.get(name, (0.0, np.inf))
+        else:
+            start, unit = float(getattr(crossbar.device, field)), ""
+            usual = (0.0, np.inf) if start > 0 else (-np.inf, 0.0 if start < 0 else np.inf)
+            usual = LIMITS.get((crossbar.device.name, field), usual)
+            low, high = bounds.get(name, usual)
+        out.append(Parameter(name=name, unit=unit, start=start, low=low, high=high))
+    low, high = bounds.get("G", (0.0, np.inf))
+    for place in present.astype(int).tolist():
+        name = f"G[{', '.join(map(str, place))}]"
+        start = float(crossbar.G_flat[tuple(place)])
+        out.append(Parameter(name=name, unit="S", start=start, low=low, high=high))
+    for p in out:
+        if not p.low <= p.start <= p.high or not p.low < p.high:
+            raise broken_rule(
+                f"the start of `{p.name}` must lie within its bounds",
+                f"{p.start:g} in [{p.low:g}, {p.high:g}]", "Change the start or the bounds.",
+            )  # fmt: skip
+    return out
+
+
+def _drive(crossbar: Crossbar, reads: Reads) -> Drive:
+    arrays = len(crossbar.G_flat)
+    shapes = ((crossbar.rows, crossbar.cols), (reads.rows, reads.cols))
+    index: Any = reads.array
+    if shapes[0] != shapes[1] or index.max() >= arrays or index.min() < 0:
+        raise broken_rule(
+            f"the reads must fit the array, {shapes[0][0]} x {shapes[0][1]}, {arrays} in all",
+            f"reads of {shapes[1][0]} x {shapes[1][1]}, array {index.max()}",
+            "Give the array that was measured.",
+        )
+    V_out = np.zeros_like(reads.I_out) if reads.V_out is None else reads.V_out
+    crossbar.replace(G=crossbar.G_flat[0], ends=reads.ends).drive(reads.V_in, V_out)  # checks
+    return Drive(batch=(len(index),), array=index, V_in=reads.V_in, V_out=V_out)
+
+
+def _by_field(device: devices.Device, field: str, V: Array, G: Array) -> Array:
+    """dI/d(field) at the given device voltages, by forward differentiation in torch."""
+    import torch
+    from torch.autograd import forward_ad
+
+    model = copy.copy(device)
+    with forward_ad.dual_level():
+        value = torch.tensor(float(getattr(device, field)), dtype=torch.float64)
+        object.__setattr__(model, field, forward_ad.make_dual(value, torch.ones_like(value)))
+        current = model.current(torch.from_numpy(V), torch.from_numpy(np.ascontiguousarray(G)))
+        slope = forward_ad.unpack_dual(current).tangent if hasattr(current, "is_cuda") else None
+    if slope is None:
+        raise InputError(
+            f"the current of {device.name!r} must depend on `{field}` through torch operations; "
+            "received no derivative. Start it at another value, do not fit it, or write the model "
+            "with xbarspice.core.functions."
+        )
+    return slope.numpy()
+
+
+def _by_G(device: devices.Device, V: Array, G: Array) -> Array:
+    """dI/dG at the given device voltages."""
+    import torch
+    from torch.autograd import forward_ad
+
+    with forward_ad.dual_level():
+        value = torch.from_numpy(np.ascontiguousarray(G))
+        dual = forward_ad.make_dual(value, torch.ones_like(value))
+        current = device.current(torch.from_numpy(V), dual)
+        slope = forward_ad.unpack_dual(current).tangent
+    if slope is None:
+        raise InputError(f"the current of {device.name!r} must depend on G; received no derivative")
+    return slope.numpy()

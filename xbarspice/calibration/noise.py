@@ -1,0 +1,256 @@
+"""Read noise from repeated reads, and retention from reads over time.
+
+Read noise (`variability.ReadNoise`): one read of a device scatters by ``slope + sigma_0 G`` (S).
+The variance of a group of repeats, one device or one bit line under one input, is ``theta^T Q
+theta`` with theta = (slope, sigma_0): relative, Q = q q^T and q = (1/G, 1) for a device; in A^2,
+Q = sum V^2 q q^T over the devices of the line and q = (1, G) for a bit line, whose wires count as
+ideal here. Sums of squares around what is common to a group follow that variance times chi^2; theta
+is of largest likelihood, with intervals from the expected information, or from chi^2 itself (exact)
+where only one of the two can be told.
+
+Retention (`variability.RetentionDrift`): ln G falls along nu_d ln(t/t_0), nu_d ~ N(nu, nu_std^2)
+one a device. The slopes of the devices, each with the variance that the read noise leaves it, give
+nu_std and its interval by the generalised Q statistic (Viechtbauer 2007, doi:10.1002/sim.2514)
+and nu by their weighted mean with Student's t.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize, stats
+
+from xbarspice.calibration.measurements import Reads, Repeats
+from xbarspice.calibration.spread import Spread
+from xbarspice.calibration.uncertainty import uncertainty
+from xbarspice.config.card import CardValue
+from xbarspice.core.errors import ConvergenceError, broken_rule
+
+__all__ = ["fit_noise", "fit_read_noise"]
+
+Array = npt.NDArray[np.float64]
+FEW = 8
+"""Fewer degrees of freedom than this are not fitted."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Groups:
+    """Sums of squares, their degrees of freedom, (groups,), and Q, (groups, 2, 2)."""
+
+    squares: Array
+    freedom: Array
+    Q: Array
+
+
+def fit_noise(data: Repeats, *, at: float | None = None, confidence: float = 0.95) -> Spread:
+    """Fit read noise, and where times are known retention, to reads of single devices.
+
+    Args:
+        data: reads; a device counts with two or more.
+        at: time since programming for which the retention term is to stand, s; None: the last read.
+        confidence: of the intervals.
+
+    Raises:
+        InputError: there are too few repeats, or `at` lies before the first read.
+        ConvergenceError: the likelihood has no maximum that could be found.
+    """
+    timed = data.t[np.isfinite(data.t)]
+    t_0 = float(timed.min()) if timed.size else 1.0
+    squares, freedom, level, slopes = [], [], [], []
+    for d in range(int(data.device.max()) + 1):
+        mine = data.device == d
+        y, t = np.log(data.G[mine]), data.t[mine]
+        x = -np.log(t / t_0) if np.isfinite(t).all() else np.zeros(len(t))
+        x = x - x.mean()
+        spread = float(x @ x)
+        known = len(y) > 2 and np.ptp(x) > 1e-9
+        nu = float(x @ y) / spread if known else 0.0
+        rest = y - y.mean() - nu * x
+        squares.append(float(rest @ rest))
+        freedom.append(len(y) - 1 - known)
+        level.append(float(np.exp(y.mean())))
+        if known:
+            slopes.append((nu, spread, d))
+    q = np.stack([1 / np.array(level), np.ones(len(level))], axis=1)
+    groups = _Groups(
+        squares=np.array(squares), freedom=np.array(freedom, dtype=float),
+        Q=q[:, :, None] * q[:, None, :],
+    )  # fmt: skip
+    theta, term, values, notices = _read_noise(groups, confidence)
+    terms: list[dict[str, Any]] = [term]
+    if slopes:
+        of = np.array([s[2] for s in slopes])
+        variance = np.einsum("gij,i,j->g", groups.Q[of], theta, theta)
+        span = (t_0, float(timed.max()))
+        found = _retention(slopes, variance, span, at, confidence)
+        terms, values = [found[0], *terms], {**found[1], **values}
+        notices += found[2]
+    else:
+        notices.append("no term for retention: it needs three reads of a device with times `t`")
+    return Spread(terms=tuple(terms), values=values, notices=tuple(notices))
+
+
+def fit_read_noise(reads: Reads, G: Array, *, confidence: float = 0.95) -> Spread:
+    """Fit read noise to an array's currents under inputs that were applied more than once.
+
+    Args:
+        reads: rows with equal voltages are repeats; `V_out` must be 0 V.
+        G: conductances of the array, S, (rows, cols).
+        confidence: of the intervals.
+
+    Raises:
+        InputError, ConvergenceError: as `fit_noise`, or the shapes do not fit.
+    """
+    if G.shape != (reads.rows, reads.cols) or (reads.V_out is not None and reads.V_out.any()):
+        raise broken_rule(
+            f"read noise of an array needs its ({reads.rows}, {reads.cols}) conductances and bit "
+            "lines at 0 V", G.shape, "Give --array for the array that was read.",
+        )  # fmt: skip
+    inputs, which = np.unique(reads.V_in, axis=0, return_inverse=True)
+    squares, freedom, Q = [], [], []
+    for k, V in enumerate(inputs):
+        I = reads.I_out[which.ravel() == k]  # noqa: E741
+        for j in range(reads.cols):
+            own = I[np.isfinite(I[:, j]), j]
+            if len(own) < 2 or not np.any(V * G[:, j]):
+                continue
+            squares.append(float(((own - own.mean()) ** 2).sum()))
+            freedom.append(float(len(own) - 1))
+            q = V[:, None] * np.stack([(G[:, j] > 0).astype(float), G[:, j]], axis=1)
+            Q.append(q.T @ q)
+    groups = _Groups(
+        squares=np.array(squares), freedom=np.array(freedom), Q=np.array(Q).reshape(-1, 2, 2)
+    )
+    _, term, values, notices = _read_noise(groups, confidence)
+    return Spread(terms=(term,), values=values, notices=tuple(notices))
+
+
+def _read_noise(
+    groups: _Groups, confidence: float
+) -> tuple[Array, dict[str, Any], dict[str, CardValue], list[str]]:
+    """theta, the term, its intervals, and what could not be told."""
+    use = groups.freedom > 0
+    squares, n, Q = groups.squares[use], groups.freedom[use], groups.Q[use]
+    if n.sum() < FEW or not squares.sum() > 0:
+        raise broken_rule(
+            f"read noise needs at least {FEW} repeats that scatter", f"{n.sum():g}",
+            "Read the same devices, or the same inputs of an array, more often.",
+        )  # fmt: skip
+    size = np.sqrt(squares.sum() / n.sum() / Q[:, 1, 1].mean())
+    unit = size * np.array([np.sqrt(Q[:, 1, 1].mean() / Q[:, 0, 0].mean()), 1.0])
+    theta = _largest_likelihood(squares, n, Q * np.outer(unit, unit)) * unit
+    J = np.sqrt(2 * n)[:, None] * (Q @ theta) / np.einsum("gij,i,j->g", Q, theta, theta)[:, None]
+    names, units = ["slope", "sigma_0"], ["S", ""]
+    told = uncertainty(J, 1.0, theta, unit, names, units)
+    if told.findings or len(n) < 2:
+        return _one_number(squares, n, Q, confidence, told.findings)
+    half = told.error * stats.norm.ppf(0.5 + confidence / 2)
+    values = {
+        f"variability.read_noise.{name}": CardValue(
+            value=v, low=max(v - h, 0.0), high=v + h, unit=u
+        )
+        for name, u, v, h in zip(names, units, theta.tolist(), half.tolist(), strict=True)
+    }
+    notices = [
+        f"`{name}` cannot be told from 0"
+        for name, v, h in zip(names, theta.tolist(), half.tolist(), strict=True)
+        if h >= v
+    ]
+    term = {"name": "read_noise", **dict(zip(names, theta.tolist(), strict=True))}
+    return theta, term, values, notices
+
+
+def _largest_likelihood(squares: Array, n: Array, Q: Array) -> Array:
+    """Theta >= 0, in units in which it is about 1."""
+
+    def cost(theta: Array) -> float:
+        v = np.einsum("gij,i,j->g", Q, theta, theta)
+        return 1e12 if v.min() <= 0 else 0.5 * float((n * np.log(v) + squares / v).sum())
+
+    found = optimize.minimize(
+        cost, np.array([0.5, 0.5]), method="Nelder-Mead", bounds=[(0.0, None)] * 2,
+        options={"xatol": 1e-7, "fatol": 1e-9, "maxiter": 4000, "maxfev": 4000},
+    )  # fmt: skip
+    if not found.success:
+        raise ConvergenceError(f"the likelihood must have a maximum; {found.message}")
+    return np.asarray(found.x)
+
+
+def _one_number(
+    squares: Array, n: Array, Q: Array, confidence: float, findings: tuple[str, ...]
+) -> tuple[Array, dict[str, Any], dict[str, CardValue], list[str]]:
+    """sigma_0 alone: the sum of squares over its variance is exactly chi^2."""
+    total, freedom = float((squares / Q[:, 1, 1]).sum()), float(n.sum())
+    tail = (1 - confidence) / 2
+    value, low, high = (
+        float(np.sqrt(total / f))
+        for f in (freedom, *stats.chi2.ppf([1 - tail, tail], freedom).tolist())
+    )
+    notices = [*findings, "slope and sigma_0 cannot be told apart: slope is 0 here; read devices "
+               "of different conductance"]  # fmt: skip
+    term = {"name": "read_noise", "slope": 0.0, "sigma_0": value}
+    name = "variability.read_noise.sigma_0"
+    return np.array([0.0, value]), term, {name: CardValue(value=value, low=low, high=high)}, notices
+
+
+def _retention(
+    slopes: list[tuple[float, float, int]], variance: Array, span: tuple[float, float],
+    at: float | None, confidence: float,
+) -> tuple[dict[str, Any], dict[str, CardValue], list[str]]:  # fmt: skip
+    """The term, its intervals and what to know of it."""
+    t_0, last = span
+    t = last if at is None else at
+    if not t >= t_0:
+        raise broken_rule(
+            f"the retention term must stand for a time from the first read on ({t_0:g} s)",
+            f"{t:g} s", "Raise --at.",
+        )  # fmt: skip
+    nu = np.array([s[0] for s in slopes])
+    own = variance / np.array([s[1] for s in slopes])  # what the read noise leaves a slope
+    count, tail = len(nu), (1 - confidence) / 2
+    std = _std_for(nu, own, count - 1.0) if count > 1 else 0.0
+    w = 1 / (std**2 + own)
+    mean, error = float((w * nu).sum() / w.sum()), float(w.sum() ** -0.5)
+    factor = stats.t.ppf(1 - tail, count - 1) if count > 1 else stats.norm.ppf(1 - tail)
+    name = "variability.retention."
+    values = {
+        f"{name}nu": CardValue(
+            value=mean, low=mean - float(factor) * error, high=mean + float(factor) * error
+        )
+    }
+    notices = []
+    if count > 1:
+        most, least = stats.chi2.ppf([1 - tail, tail], count - 1).tolist()
+        low, high = (_std_for(nu, own, level) for level in (most, least))
+        values[f"{name}nu_std"] = CardValue(value=std, low=min(low, std), high=max(high, std))
+        if low == 0:
+            notices.append("`nu_std` cannot be told from 0: read noise explains the difference of "
+                           "the devices' drifts")  # fmt: skip
+    else:
+        notices.append("one device was read over time: nu_std is 0 here, and the interval of `nu` "
+                       "is that of this device")  # fmt: skip
+    if values[f"{name}nu"].low <= 0 <= values[f"{name}nu"].high:
+        notices.append("`nu` cannot be told from 0: read longer or more devices")
+    if t > last * (1 + 1e-9):
+        notices.append(f"the retention term stands for {t:g} s, but the last read was after "
+                       f"{last:g} s: the power law is continued")  # fmt: skip
+    return {"name": "retention", "nu": mean, "nu_std": std, "t": t, "t_0": t_0}, values, notices
+
+
+def _std_for(nu: Array, own: Array, level: float) -> float:
+    """The spread of the devices at which their weighted sum of squares is `level`; 0 if below."""
+
+    def excess(std: float) -> float:
+        w = 1 / (std**2 + own)
+        mean = (w * nu).sum() / w.sum()
+        return float((w * (nu - mean) ** 2).sum()) - level
+
+    if excess(0.0) <= 0:
+        return 0.0
+    high = max(float(nu.std()), 1e-12)
+    while excess(high) > 0:
+        high *= 2
+    return float(optimize.brentq(excess, 0.0, high, xtol=1e-12))  # type: ignore[arg-type]

@@ -1,0 +1,27 @@
+"""Campaigns: many solves whose results survive anything that stops the program.
+
+A campaign is a list (or generator) of `Item` and a function that turns an item's parameters into a
+dictionary of arrays and numbers. Each result is written to HDF5 soon after it comes (see
+`xbarspice.campaign.journal` for what is on disk), so that a campaign that was killed
+continues with ``resume=True`` where it stopped. An item counts as finished when its result is
+committed to the disk; only such items are reported as done, and none of them is ever done again.
+"""
+
+from xbarspice.campaign.circuits import CircuitModel, circuit_item
+from xbarspice.campaign.items import Item, content_hash
+from xbarspice.campaign.results import Failure, Results, load
+from xbarspice.campaign.runner import Summary, run
+from xbarspice.campaign.solves import solve_item
+
+__all__ = [
+    "CircuitModel",
+    "Failure",
+    "Item",
+    "Results",
+    "Summary",
+    "circuit_item",
+    "content_hash",
+    "load",
+    "run",
+    "solve_item",
+]

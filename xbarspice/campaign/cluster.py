@@ -1,0 +1,151 @@
+"""Runs items on a Dask cluster; the only module that imports dask.distributed (extra `dask`)."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import queue
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from xbarspice.campaign.items import Function, Outcome, execute
+from xbarspice.campaign.pool import Done, Work
+from xbarspice.core.errors import EngineError, EngineMissingError
+
+__all__ = ["cluster"]
+
+CONNECT = 20.0
+"""Seconds within which the scheduler must answer."""
+PATIENCE = 60.0
+"""Seconds without any worker (or without the scheduler) after which the campaign stops."""
+LOOK_EVERY = 2.0
+"""Seconds between looks at the cluster's size."""
+TASK_SECONDS = 0.5
+"""Items are sent in groups of about so much work: a Dask task costs milliseconds."""
+MOST_ITEMS = 256
+TASKS_A_THREAD = 3
+
+
+def cluster(
+    function: Function, work: Iterator[Work], tick: float, scheduler: str
+) -> Iterator[list[Done]]:
+    """Run the items on the cluster of a scheduler; yields at least every `tick` seconds.
+
+    Dask gives the work of a dead worker to the others; an item that takes several workers with it
+    is recorded as failed.
+
+    Raises:
+        EngineMissingError: dask.distributed is not installed.
+        EngineError: the scheduler does not answer, or is lost, or has no workers for a minute.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise EngineMissingError(
+            "a campaign on a cluster needs dask.distributed, which is not installed. "
+            "Install it: pip install 'xbarspice[dask]'."
+        ) from error
+    try:
+        client = Client(scheduler, timeout=CONNECT, set_as_default=False)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise EngineError(
+            f"the Dask scheduler must answer within {CONNECT:g} s; {scheduler}: {error}. "
+            "Start it with `dask scheduler`, or check the address (tcp://host:8786)."
+        ) from error
+    try:
+        yield from _Tasks(client, function, work).run(tick)
+    finally:
+        with contextlib.suppress(Exception):
+            client.close(timeout=CONNECT)
+
+
+def _group(function: Function, parameters: Sequence[Mapping[str, Any]]) -> list[Outcome]:
+    return [execute(function, each) for each in parameters]
+
+
+class _Tasks:
+    """The tasks on the cluster: which items each holds, and those that ended."""
+
+    def __init__(self, client: Any, function: Function, work: Iterator[Work]) -> None:
+        self.client = client
+        self.function = function
+        self.work = work
+        self.items: dict[Any, list[Work]] = {}
+        self.ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.seconds = math.inf
+        self.threads = 0
+        self.seen_alive = time.monotonic()
+        self.look_again = self.seen_alive
+
+    def run(self, tick: float) -> Iterator[list[Done]]:
+        try:
+            while self._fill():
+                yield self._collect(tick)
+        finally:
+            with contextlib.suppress(Exception):
+                self.client.cancel(list(self.items), force=True)
+
+    def _supply(self) -> int:
+        """Threads of all workers; raises when there has been none for too long."""
+        now = time.monotonic()
+        if now < self.look_again:
+            return self.threads
+        self.look_again = now + LOOK_EVERY
+        try:
+            self.threads = sum(self.client.nthreads().values())
+        except Exception:  # whatever the client raises without a scheduler
+            self.threads = 0
+        if self.threads:
+            self.seen_alive = now
+        elif now - self.seen_alive > PATIENCE:
+            raise EngineError(
+                "the Dask cluster must work on the campaign; its scheduler is lost or has had no "
+                f"workers for {PATIENCE:g} s. Bring it back, then resume: finished items are safe."
+            )
+        return self.threads
+
+    def _fill(self) -> bool:
+        """Keep every thread supplied; whether anything is under way."""
+        count = max(1, min(MOST_ITEMS, int(TASK_SECONDS / max(self.seconds, 1e-6))))
+        for _ in range(max(1, self._supply()) * TASKS_A_THREAD - len(self.items)):
+            entries = [entry for _, entry in zip(range(count), self.work, strict=False)]
+            if not entries:
+                break
+            self._submit(entries)
+        return bool(self.items)
+
+    def _submit(self, entries: list[Work]) -> None:
+        parameters = [dict(item.parameters) for _, item in entries]
+        future = self.client.submit(_group, self.function, parameters, pure=False)
+        self.items[future] = entries
+        future.add_done_callback(self.ended.put)
+
+    def _collect(self, tick: float) -> list[Done]:
+        done: list[Done] = []
+        with contextlib.suppress(queue.Empty):
+            future = self.ended.get(timeout=tick)
+            while True:
+                done += self._take(future)
+                future = self.ended.get_nowait()
+        return done
+
+    def _take(self, future: Any) -> list[Done]:
+        entries = self.items.pop(future)
+        if future.status in ("cancelled", "lost"):
+            self._submit(entries)  # the client lost sight of it; the results were not received
+            return []
+        try:
+            outcomes = future.result(timeout=PATIENCE)
+        except TimeoutError:
+            self._submit(entries)
+            return []
+        except Exception as error:  # the cluster's failure: the function's are outcomes
+            if len(entries) > 1:  # find out which item it was
+                for entry in entries:
+                    self._submit([entry])
+                return []
+            outcomes = [Outcome(error=type(error).__name__, text=str(error), seconds=0.0)]
+        mean = sum(o.seconds for o in outcomes) / len(outcomes)
+        self.seconds = mean if math.isinf(self.seconds) else 0.7 * self.seconds + 0.3 * mean
+        return [(*entry, o) for entry, o in zip(entries, outcomes, strict=True)]

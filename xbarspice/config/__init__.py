@@ -1,0 +1,39 @@
+"""What commands read: run configurations and calibration cards, as TOML."""
+
+from xbarspice.config.run import (
+    ARRAY,
+    ArraySection,
+    CalibrationNote,
+    ConvertConfig,
+    DataConfig,
+    Gates,
+    LayerSection,
+    MappingSection,
+    RunConfig,
+    SweepConfig,
+    TrainConfig,
+    VerifyConfig,
+    changes_of,
+    child_rng,
+    child_seed,
+    read_toml,
+)
+
+__all__ = [
+    "ARRAY",
+    "ArraySection",
+    "CalibrationNote",
+    "ConvertConfig",
+    "DataConfig",
+    "Gates",
+    "LayerSection",
+    "MappingSection",
+    "RunConfig",
+    "SweepConfig",
+    "TrainConfig",
+    "VerifyConfig",
+    "changes_of",
+    "child_rng",
+    "child_seed",
+    "read_toml",
+]

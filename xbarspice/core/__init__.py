@@ -1,0 +1,1 @@
+"""The core: problem, answer, devices' contract, registries, checks, files and errors."""

@@ -1,0 +1,382 @@
+"""The problem: a passive crossbar, its line ends and its drive. The sign conventions live here.
+
+====================  =====================================================================
+rows, columns         word lines (inputs; row 0 on top), bit lines (outputs; column 0 left)
+``G``                 chord conductance of each device at the read voltage, S, (..., rows, cols)
+``V_in``              voltage of the word-line drivers, V, (..., rows)
+``V_out``             voltage of the bit-line drivers, V, (..., cols); 0 in read mode
+``I_in``              current from the word-line ends into the array, A, (..., rows)
+``I_out``             current from the array into the bit-line ends, A, (..., cols)
+``R_wl``, ``R_bl``    one wire segment between neighbouring cells, ohm; 0 is exact
+``R_driver``          between a source and the first node of the line it drives, ohm; 0 is exact
+``R_sense``           between the last node of a line and its sense node (0 V), ohm; 0 is exact
+``V_wl``, ``V_bl``    node voltages, V, (..., rows, cols)
+``I_device``          current through each device from word line to bit line, A, (..., rows, cols)
+====================  =====================================================================
+
+In the ideal limit ``I_out = V_in @ G``. Every line has two ends; each is *driven* (a voltage
+through `R_driver`), *sensed* (0 V through `R_sense`) or *floating*. Read mode drives the word
+lines on the left and senses the bit lines at the bottom.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xbarspice.core.device import Device
+from xbarspice.core.device import get as device_of
+from xbarspice.core.errors import FloatingNodeError, broken_rule
+from xbarspice.core.values import array_of, number_of
+
+__all__ = ["READ", "WIRES", "Crossbar", "Drive", "End", "LineEnds"]
+
+Array = npt.NDArray[np.float64]
+
+WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
+"""Names of the four resistances of an array."""
+
+
+class End(enum.StrEnum):
+    """What one end of a line is connected to."""
+
+    DRIVEN = "driven"
+    SENSED = "sensed"
+    FLOATING = "floating"
+
+
+EndSpec = str | End | Sequence[str | End]
+
+
+def _ends(name: str, spec: EndSpec, count: int) -> npt.NDArray[np.object_]:
+    given = [spec] * count if isinstance(spec, str) else list(spec)
+    if len(given) != count:
+        raise broken_rule(
+            f"`{name}` must name one end, or one a line ({count})",
+            f"{len(given)} values",
+            "Pass a single word for all lines, or one word a line.",
+        )
+    try:
+        return np.array([End(e) for e in given], dtype=object)
+    except ValueError:
+        raise broken_rule(
+            f"`{name}` must consist of {[e.value for e in End]}", given, "Use one of these words."
+        ) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineEnds:
+    """What the two ends of every word line and bit line are connected to.
+
+    Each side is one word for all its lines, or a sequence of one word a line:
+    ``"driven"``, ``"sensed"`` or ``"floating"``. The default is read mode.
+    """
+
+    wl_left: EndSpec = End.DRIVEN
+    wl_right: EndSpec = End.FLOATING
+    bl_top: EndSpec = End.FLOATING
+    bl_bottom: EndSpec = End.SENSED
+
+    def word_lines(self, rows: int) -> npt.NDArray[np.object_]:
+        """`End` of the left and right end of every word line, shape (rows, 2)."""
+        sides = [_ends("wl_left", self.wl_left, rows), _ends("wl_right", self.wl_right, rows)]
+        return np.stack(sides, axis=1)
+
+    def bit_lines(self, cols: int) -> npt.NDArray[np.object_]:
+        """`End` of the top and bottom end of every bit line, shape (cols, 2)."""
+        sides = [_ends("bl_top", self.bl_top, cols), _ends("bl_bottom", self.bl_bottom, cols)]
+        return np.stack(sides, axis=1)
+
+
+READ = LineEnds()
+R_LOW, R_HIGH = 1e-30, 1e15
+"""Smallest resistance but 0, and largest, ohm. Solves multiply, square and invert such numbers;
+within these limits nothing of that overflows or vanishes."""
+G_HIGH = 1e15
+"""Largest conductance, S, for the same reason."""
+_ONE_ARRAY = np.zeros(1, dtype=np.intp)
+
+
+@dataclass(frozen=True)
+class Drive:
+    """Checked and broadcast voltages of one solve, flattened over the batch.
+
+    Attributes:
+        batch: shape of the leading axes of every result.
+        array: index of the array (in `Crossbar.G_flat`) that each of the N solves belongs to, (N,).
+        V_in: word-line driver voltages, V, (N, rows); 0 for lines without a driven end.
+        V_out: bit-line driver voltages, V, (N, cols); 0 for lines without a driven end.
+    """
+
+    batch: tuple[int, ...]
+    array: npt.NDArray[np.intp]
+    V_in: Array
+    V_out: Array
+
+
+def _readonly(values: Any) -> Array:
+    out = np.array(values, dtype=np.float64, copy=True, order="C")
+    out.setflags(write=False)
+    return out
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class Crossbar:
+    """One passive crossbar, or a batch of crossbars that share wires and device model.
+
+    Args:
+        G: chord conductance of each device at the read voltage, S, (..., rows, cols);
+            from 0 to `G_HIGH`, where 0 means that the device is absent. A short is a conductance
+            far above those around it: with 1e6 S currents are within 5e-7 of the largest of those
+            of a true short, with 1e8 S within 5e-9 (8x4, ends of 1 ohm). The nodal engine solves
+            any of them; the surrogate loses digits, with wires of up to 1 ohm 1e-9 at 1e6 S, 1e-6
+            at 1e9 S and 1e-3 at 1e12 S, and its error bound says so.
+        R_wl: wire resistance of one word-line segment between neighbouring cells, ohm.
+        R_bl: the same along a bit line, ohm.
+        R_driver: resistance between each source and the line end it drives, ohm.
+        R_sense: resistance between each sensed line end and its sense node at 0 V, ohm.
+        device: a registered device name (`xb.devices.names()`) or a `Device`.
+        ends: what every line end is connected to; the default is read mode.
+
+    Every resistance may be exactly 0; another one lies between `R_LOW` and `R_HIGH`. The object
+    is frozen and its arrays are read-only.
+
+    Raises:
+        InputError: a value breaks one of the rules above, or a line without any resistance
+            would connect a driver to a sense node.
+    """
+
+    G: Array
+    R_wl: float
+    R_bl: float
+    R_driver: float
+    R_sense: float
+    device: Device
+    ends: LineEnds
+    wl_ends: npt.NDArray[np.object_] = field()
+    bl_ends: npt.NDArray[np.object_] = field()
+    _held: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] = field()
+    _all_held: bool = field()
+    _undriven: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] = field()
+
+    def __init__(
+        self,
+        G: npt.ArrayLike,
+        *,
+        R_wl: float = 1.0,
+        R_bl: float = 1.0,
+        R_driver: float = 0.0,
+        R_sense: float = 0.0,
+        device: str | Device = "ohmic",
+        ends: LineEnds = READ,
+    ) -> None:
+        def put(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+
+        put("G", _checked_conductances(G))
+        for name, value in (
+            ("R_wl", R_wl),
+            ("R_bl", R_bl),
+            ("R_driver", R_driver),
+            ("R_sense", R_sense),
+        ):
+            put(name, resistance_of(name, value))
+        put("device", device_of(device))
+        put("ends", ends)
+        put("wl_ends", ends.word_lines(self.rows))
+        put("bl_ends", ends.bit_lines(self.cols))
+        lines = (self.wl_ends, self.bl_ends)  # looked at in every solve: found out once
+        put("_held", tuple((e != End.FLOATING).any(axis=1) for e in lines))
+        put("_all_held", all(held.all() for held in self._held))
+        put("_undriven", tuple(~(e == End.DRIVEN).any(axis=1) for e in lines))
+        self._refuse_voltage_loops()
+
+    def __repr__(self) -> str:
+        return (
+            f"Crossbar(G={self.G.shape}, R_wl={self.R_wl:g}, R_bl={self.R_bl:g}, "
+            f"R_driver={self.R_driver:g}, R_sense={self.R_sense:g}, device={self.device.name!r})"
+        )
+
+    @property
+    def rows(self) -> int:
+        """Number of word lines."""
+        return self.G.shape[-2]
+
+    @property
+    def cols(self) -> int:
+        """Number of bit lines."""
+        return self.G.shape[-1]
+
+    @property
+    def held(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Which word lines and which bit lines have a driven or sensed end, (rows,) and (cols,)."""
+        return self._held
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """Shape of the leading axes: () for a single array."""
+        return self.G.shape[:-2]
+
+    @property
+    def G_flat(self) -> Array:
+        """All arrays of the batch in one axis, S, (arrays, rows, cols)."""
+        return self.G.reshape(-1, self.rows, self.cols)
+
+    def replace(self, **changes: Any) -> Crossbar:
+        """A copy with some arguments of the constructor changed."""
+        now = {
+            name: getattr(self, name)
+            for name in ("G", "R_wl", "R_bl", "R_driver", "R_sense", "device", "ends")
+        }
+        return Crossbar(**(now | changes))
+
+    def drive(self, V_in: npt.ArrayLike, V_out: npt.ArrayLike | None = None) -> Drive:
+        """Check the voltages of a solve and broadcast them against the batch of arrays.
+
+        Args:
+            V_in: word-line voltages, V, (..., rows).
+            V_out: bit-line voltages, V, (..., cols); None means 0 V everywhere.
+
+        Raises:
+            InputError: a shape does not fit, a value is not finite, or a line without a driven
+                end is given a voltage other than 0.
+        """
+        v_in = _checked_voltages("V_in", "row", V_in, self.rows, self.G.shape)
+        v_out = (
+            np.zeros(self.cols)
+            if V_out is None
+            else _checked_voltages("V_out", "column", V_out, self.cols, self.G.shape)
+        )
+        given = (("V_in", v_in), ("V_out", None if V_out is None else v_out))
+        for (name, volts), idle in zip(given, self._undriven, strict=True):
+            if volts is not None and idle.any() and np.any(volts[..., idle]):
+                raise broken_rule(
+                    f"`{name}` must be 0 on a line that has no driven end",
+                    f"a voltage on line {int(np.flatnonzero(idle)[0])}",
+                    "Set it to 0, or declare an end of that line as driven in `ends`.",
+                )
+        if self.G.ndim == 2 and v_in.ndim == v_out.ndim == 1:  # the common case, kept short
+            return Drive(batch=(), array=_ONE_ARRAY, V_in=v_in[None], V_out=v_out[None])
+        try:
+            batch = np.broadcast_shapes(self.batch, v_in.shape[:-1], v_out.shape[:-1])
+        except ValueError:
+            raise broken_rule(
+                "the batch axes of `G`, `V_in` and `V_out` must broadcast",
+                f"{self.batch}, {v_in.shape[:-1]}, {v_out.shape[:-1]}",
+                "Use leading axes that are equal or 1.",
+            ) from None
+        index = np.arange(math.prod(self.batch)).reshape(self.batch)
+        return Drive(
+            batch=batch,
+            array=np.broadcast_to(index, batch).reshape(-1),
+            V_in=np.broadcast_to(v_in, (*batch, self.rows)).reshape(-1, self.rows),
+            V_out=np.broadcast_to(v_out, (*batch, self.cols)).reshape(-1, self.cols),
+        )
+
+    def end_resistance(self, end: End) -> float:
+        """Resistance in ohm between a line's end node and its source; inf if floating."""
+        return {End.DRIVEN: self.R_driver, End.SENSED: self.R_sense, End.FLOATING: math.inf}[end]
+
+    def refuse_floating(self) -> None:
+        """Raise unless every line has a path (wires, devices) to some driven or sensed end.
+
+        Raises:
+            FloatingNodeError: names the first line whose voltage would be undefined.
+        """
+        if self._all_held:
+            return
+        wl_held, bl_held = self._held
+        present = self.G_flat > 0
+        wl, bl = (np.broadcast_to(h, (len(present), h.size)).copy() for h in (wl_held, bl_held))
+        for _ in range(self.rows + self.cols):
+            new_bl = bl | (present & wl[:, :, None]).any(axis=1)
+            new_wl = wl | (present & new_bl[:, None, :]).any(axis=2)
+            if (new_bl == bl).all() and (new_wl == wl).all():
+                break
+            wl, bl = new_wl, new_bl
+        for kind, held in (("word", wl), ("bit", bl)):
+            if not held.all():
+                array, line = (int(k) for k in np.argwhere(~held)[0])
+                raise FloatingNodeError(
+                    f"every line needs a path to a driven or sensed end; {kind} line {line} of "
+                    f"array {array} floats (its ends are floating and no device connects it). "
+                    "Drive or sense one of its ends, or give it a device."
+                )
+
+    def _refuse_voltage_loops(self) -> None:
+        lines = (
+            ("word", self.wl_ends, self.R_wl, self.cols),
+            ("bit", self.bl_ends, self.R_bl, self.rows),
+        )
+        for kind, ends, R_wire, cells in lines:
+            if R_wire * (cells - 1) + self.R_driver + self.R_sense > 0:
+                continue
+            for line, pair in enumerate(ends):
+                if {*pair} == {End.DRIVEN, End.SENSED}:
+                    raise broken_rule(
+                        "a driver and a sense node must not be joined without any resistance",
+                        f"{kind} line {line} driven and sensed through 0 ohm",
+                        "Give R_driver, R_sense or the wire a resistance, or float one end.",
+                    )
+
+
+def _checked_conductances(G: npt.ArrayLike) -> Array:
+    remedy = "Pass conductances in S, for example of shape (64, 32)."
+    out = array_of("G", G, finite=False, remedy=remedy)
+    if out.ndim < 2 or 0 in out.shape:
+        raise broken_rule(
+            "`G` must have the shape (..., rows, cols) with no empty axis", out.shape, remedy
+        )
+    if not np.isfinite(out).all():
+        raise broken_rule(
+            "`G` must be finite",
+            f"{int((~np.isfinite(out)).sum())} NaN or infinite values",
+            "Use 0 for an absent device and 1e6 S for a short (see `Crossbar`).",
+        )
+    if (out < 0).any():
+        raise broken_rule(
+            "`G` must be >= 0",
+            f"a smallest value of {out.min():g} S",
+            "Map signed weights to conductance pairs first (xb.mapping).",
+        )
+    if (out > G_HIGH).any():
+        raise broken_rule(
+            f"`G` must be <= {G_HIGH:g} S",
+            f"a largest value of {out.max():g} S",
+            "Give conductances in S: 100 uS is 100e-6.",
+        )
+    return _readonly(out)
+
+
+def resistance_of(name: str, value: Any) -> float:
+    """A wire or lead, ohm: 0, or from `R_LOW` to `R_HIGH`.
+
+    Raises:
+        InputError: it is no such number.
+    """
+    remedy = f"Give it in ohm: 0 for an ideal connection, or {R_LOW:g} to {R_HIGH:g}."
+    out = number_of(name, value, low=0.0, high=R_HIGH, remedy=remedy)
+    if 0.0 < out < R_LOW:
+        raise broken_rule(f"`{name}` must be 0 or >= {R_LOW:g} ohm", f"{out!r}", remedy)
+    return out
+
+
+def _checked_voltages(
+    name: str, axis: str, value: npt.ArrayLike, size: int, shape: tuple[int, ...]
+) -> Array:
+    out = array_of(name, value, finite=False, remedy="Pass volts.")
+    if out.ndim < 1 or out.shape[-1] != size:
+        raise broken_rule(
+            f"`{name}` must end in the {axis} axis",
+            f"{name} {out.shape} for G {shape}",
+            f"Pass {name} as (..., {size}).",
+        )
+    if not np.isfinite(out).all():
+        raise broken_rule(f"`{name}` must be finite", "NaN or infinity", "Pass voltages in V.")
+    return out

@@ -1,0 +1,1 @@
+"""The exact nodal engine and the error bound of every answer."""

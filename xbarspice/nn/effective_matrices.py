@@ -1,0 +1,221 @@
+"""The effective matrix on torch tensors, with its compiled reverse mode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xbarspice.core.array import READ, Crossbar, End, LineEnds
+from xbarspice.core.errors import XbarspiceError, broken_rule
+from xbarspice.devices import Device
+from xbarspice.mapping.tiling import Tiling
+from xbarspice.nn.boundary import as_numpy, between_graphs, refuse_transforms
+from xbarspice.nn.dense import dense_effective_matrix
+from xbarspice.surrogate import adjoint
+from xbarspice.surrogate.dissection.matrix import Reduction, reduce, reduce_pairs, reverse_pairs
+from xbarspice.surrogate.dissection.plan import WIRES
+
+__all__ = [
+    "Scalar", "as_resistances", "check_tensor", "crossbar_of", "effective_matrix",
+    "only_once", "pair_matrix",
+]  # fmt: skip
+
+Scalar = float | Tensor
+
+
+class _OnlyOnce(torch.autograd.Function):
+    """The identity, whose derivative is refused."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, *_sources: Tensor) -> Tensor:
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *_grads: Tensor) -> Any:
+        raise XbarspiceError(
+            "a gradient through a crossbar cannot be differentiated again; received a double "
+            "backward. Use create_graph=False, or differences of first gradients."
+        )
+
+
+def only_once(grad: Tensor | None, *sources: Tensor | None) -> Tensor | None:
+    """A gradient that raises a clear error when it is itself differentiated."""
+    if grad is None or not torch.is_grad_enabled():
+        return grad
+    return _OnlyOnce.apply(grad, *(s for s in sources if s is not None))  # type: ignore[no-any-return]
+
+
+def as_resistances(like: Tensor, *values: Scalar) -> list[Tensor]:
+    """The four resistances of `WIRES` as float64 scalars on the device of `like`.
+
+    Raises:
+        InputError: a tensor that is not a scalar.
+    """
+    out = []
+    for name, value in zip(WIRES, values, strict=True):
+        tensor = torch.as_tensor(value, dtype=torch.float64, device=like.device)
+        if tensor.numel() != 1:
+            raise broken_rule(
+                f"`{name}` must be one number", f"a tensor of shape {tuple(tensor.shape)}",
+                "All arrays of one call share their resistances.",
+            )  # fmt: skip
+        out.append(tensor.reshape(()))
+    return out
+
+
+def crossbar_of(G: Tensor, R: list[Tensor], device: str | Device, ends: LineEnds) -> Crossbar:
+    """The checked problem behind tensors.
+
+    Raises:
+        InputError: a value breaks a rule of `Crossbar`, or G is no floating-point tensor.
+        FloatingNodeError: a line has no path to any source.
+    """
+    named = dict(zip(WIRES, (float(r.detach()) for r in R), strict=True))
+    crossbar = Crossbar(as_numpy(G.detach().cpu()), **named, device=device, ends=ends)
+    crossbar.refuse_floating()
+    return crossbar
+
+
+def check_tensor(name: str, value: Any) -> None:
+    """Raise unless it is a float64 or float32 tensor."""
+    if isinstance(value, Tensor) and value.device.type not in ("cpu", "cuda"):
+        raise broken_rule(
+            f"`{name}` must be a tensor on the CPU or a CUDA device", str(value.device), "Move it."
+        )
+    if not isinstance(value, Tensor) or value.dtype not in (torch.float64, torch.float32):
+        raise broken_rule(
+            f"`{name}` must be a float64 or float32 tensor",
+            str(value.dtype) if isinstance(value, Tensor) else type(value).__name__,
+            f"Use torch.as_tensor({name}, dtype=torch.float64), or xb.solve for arrays.",
+        )
+
+
+class _EffectiveMatrix(torch.autograd.Function):
+    """Inputs: crossbar, R x 4, G; output: G_eff."""
+
+    @staticmethod
+    def forward(ctx: Any, crossbar: Crossbar, *tensors: Tensor) -> Tensor:
+        G = tensors[4]
+        keep = any(ctx.needs_input_grad)
+        reduction = reduce(crossbar, dtype=as_numpy(G).dtype, keep=keep)
+        if keep:
+            ctx.save_for_backward(*tensors)
+            ctx.crossbar, ctx.reduction = crossbar, reduction
+        return torch.from_numpy(reduction.G_eff).reshape(G.shape)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        reduction: Reduction = ctx.reduction
+        wanted = np.array(ctx.needs_input_grad[1:5])
+        M = as_numpy(grads[0]).reshape(reduction.G_eff.shape)
+        dG, dR = reduction.reverse(M)
+        dR = _checked_resistances(ctx.crossbar, reduction, M, dR, wanted)
+        by_R = [torch.tensor(d) if w else None for d, w in zip(dR, wanted, strict=True)]
+        by_G = torch.from_numpy(dG).reshape(grads[0].shape)
+        saved = ctx.saved_tensors  # checkpointing gives them once
+        return (None, *(only_once(g, *saved, *grads) for g in (*by_R, by_G)))
+
+
+def _checked_resistances(
+    crossbar: Crossbar, reduction: Reduction, M: np.ndarray, dR: np.ndarray, wanted: np.ndarray
+) -> np.ndarray:
+    """dL/dR where it is wanted, recomputed where the plain reverse mode is not good enough."""
+    if wanted.any() and reduction.G.dtype != np.float64:
+        # drops along a wire are too small beside the voltages for float32 gradients
+        dR = reduce(crossbar, keep=True).reverse(M)[1]
+    return _by_unit_vectors(crossbar, M) if np.isnan(dR[wanted]).any() else dR
+
+
+def _by_unit_vectors(crossbar: Crossbar, M: np.ndarray) -> np.ndarray:
+    """dL/dR of `WIRES` from M = dL/dG_eff (arrays, rows, cols), also at 0 ohm: one solve a row."""
+    driven = (crossbar.wl_ends == End.DRIVEN).any(axis=1)
+    batch = crossbar.replace(G=crossbar.G_flat[:, None])
+    _raw, saved = adjoint.forward(batch, batch.drive(np.eye(crossbar.rows)[driven]))
+    by = adjoint.backward(saved, I_out=M[:, driven].reshape(-1, crossbar.cols))
+    return np.array([getattr(by, name) for name in WIRES])
+
+
+@between_graphs
+def effective_matrix(
+    G: Tensor,
+    *,
+    R_wl: Scalar = 1.0,
+    R_bl: Scalar = 1.0,
+    R_driver: Scalar = 0.0,
+    R_sense: Scalar = 0.0,
+    ends: LineEnds = READ,
+) -> Tensor:
+    """The matrix that linear crossbars multiply by, ``I_out = V_in @ G_eff``, differentiable once.
+
+    Args:
+        G: device conductances, S, (..., rows, cols); float64, or float32 for about half the time
+            and a relative error of about 1e-6 an entry. CUDA tensors are solved there.
+        R_wl, R_bl, R_driver, R_sense: ohm, numbers or scalar tensors; their gradients are formed
+            in float64 whatever the dtype of `G`; at 0 ohm towards positive values.
+        ends: what every line end is connected to.
+
+    Returns:
+        G_eff in S, (..., rows, cols), dtype and device of `G`.
+
+    Raises:
+        InputError: an argument breaks a rule of `Crossbar`.
+        FloatingNodeError: a line has no path to any source.
+        XbarspiceError: a gradient of this function is differentiated again, or it is called inside
+            a transform of torch that needs a graph of it (`torch_boundary`).
+    """
+    refuse_transforms("effective_matrix", G, R_wl, R_bl, R_driver, R_sense)
+    check_tensor("G", G)
+    R = as_resistances(G, R_wl, R_bl, R_driver, R_sense)
+    crossbar = crossbar_of(G, R, "ohmic", ends)
+    if G.is_cuda:
+        flat = G.reshape(-1, crossbar.rows, crossbar.cols).double()
+        return dense_effective_matrix(crossbar, flat, torch.stack(R)).reshape(G.shape).to(G.dtype)
+    return _EffectiveMatrix.apply(crossbar, *R, G)  # type: ignore[no-any-return]
+
+
+class _PairMatrix(torch.autograd.Function):
+    """Inputs: tiling, resistances, whether to keep factors, G (..., lines, 2 * columns).
+
+    Output: (..., lines, columns).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, tiling: Tiling, wires: dict[str, Any], keep: bool, G: Tensor) -> Tensor:
+        values = as_numpy(G)
+        if not (values.min() >= 0 and values.max() < np.inf):
+            Crossbar(values, **wires)  # says what is wrong
+        needed = ctx.needs_input_grad[3]
+        differences, reductions = reduce_pairs(values, tiling, wires, keep=needed and keep)
+        if needed:
+            ctx.save_for_backward(G)
+            ctx.reductions = reductions
+        return torch.from_numpy(differences)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        (G,) = ctx.saved_tensors
+        dG = torch.from_numpy(reverse_pairs(ctx.reductions, as_numpy(grads[0])))
+        return None, None, None, only_once(dG, G, *grads)
+
+
+def pair_matrix(G: Tensor, tiling: Tiling, wires: dict[str, Any], *, keep: bool = True) -> Tensor:
+    """The matrix that tiles of linear differential pairs multiply by, as one.
+
+    Args:
+        G: conductances of a weight matrix, S, (..., lines, 2 * columns), even columns +.
+        tiling: how the matrix is cut into arrays.
+        wires: `WIRES` in ohm.
+        keep: keep the factors for the backward pass, which is faster and takes more memory.
+
+    Returns:
+        Difference of the effective columns of every pair, S, (..., lines, columns), differentiable
+        once in `G`.
+    """
+    if G.is_cuda:
+        stacks = [effective_matrix(tiles, **wires) for tiles in tiling.stacks(G)]
+        whole = tiling.join(stacks, torch.empty_like(G))
+        return whole[..., 0::2] - whole[..., 1::2]
+    return _PairMatrix.apply(tiling, wires, keep, G)  # type: ignore[no-any-return]

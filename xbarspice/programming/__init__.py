@@ -1,0 +1,15 @@
+"""Programming: write conductances into passive arrays, device by device."""
+
+from xbarspice.programming.results import ORDERS, Programmed, Pulses, order_of
+from xbarspice.programming.write_verify import check, compare_orders, program, replay
+
+__all__ = [
+    "ORDERS",
+    "Programmed",
+    "Pulses",
+    "check",
+    "compare_orders",
+    "order_of",
+    "program",
+    "replay",
+]

@@ -1,0 +1,177 @@
+"""Page of a programming run: figures, maps of errors, drifts and pulses, array by array."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xbarspice.programming import page as maps
+from xbarspice.programming.ranges import rounded_range
+from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
+from xbarspice.report.page import page
+from xbarspice.report.tables import config_section
+from xbarspice.report.units import error, si
+from xbarspice.verification.circuit_page import coverage_section
+
+if TYPE_CHECKING:
+    from xbarspice.programming.circuits import Written
+
+__all__ = ["model_rows", "ranges", "write"]
+
+DRAWN = 4
+"""Arrays whose maps are drawn: those of the least yield."""
+
+
+def write(record: dict[str, Any], written: Sequence[Written], path: Path) -> Path:
+    """Draw the page of a programming run.
+
+    Args:
+        record: what `report.json` holds: title, tolerance, total figures, and one entry an array.
+        written: each array, in order.
+        path: the HTML file; it appears whole or not at all.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    share, tolerance = 100 * record["within_tolerance"], 100 * record["tolerance"]
+    verdict = Verdict(
+        state="none", word="SIMULATED",
+        text=f"{share:.1f} % of {record['devices']} devices end within {tolerance:g} % of their "
+        f"target; {100 * record['left_within_tolerance']:.1f} % were when they were left.",
+    )  # fmt: skip
+    both = sorted(zip(record["arrays"], written, strict=True), key=lambda pair: pair[0]["yield"])
+    sections = [_model(record), _arrays(record), coverage_section(record)]
+    sections += [_section(entry, one, record) for entry, one in both[:DRAWN]]
+    if (config := config_section(record | {"arrays": None})) is not None:
+        sections.append(config)
+    card = record.get("calibration")
+    subtitle = f"Calibrated: {card}" if card else ""
+    return page(record["title"], sections, path, verdict=verdict, subtitle=subtitle)
+
+
+def model_rows(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the programmed devices do to the model, as rows of text."""
+    judged = record["model_on_devices"]
+    names = {
+        "exact": "accuracy with exact products",
+        "wanted": f"accuracy as the weights ask for, by {judged['engine']}",
+        "reached": f"accuracy on what was reached, by {judged['engine']}",
+    }
+    accuracy = judged["accuracy"]
+    rows = [
+        (text, f"{100 * accuracy[k]:.1f} %") for k, text in names.items() if accuracy[k] is not None
+    ]
+    if judged["agreement"] is not None:
+        rows.append(("equal decisions of both", f"{100 * judged['agreement']:.1f} %"))
+    change = judged["output_change"]
+    return [*rows, ("change of the outputs (rms over the largest)", error(change))]
+
+
+def _model(record: dict[str, Any]) -> Section:
+    rows = [("points", str(record["points"])), *model_rows(record)]
+    table = Table(caption="The model on these devices", head=("", "value"), rows=rows)
+    text = (
+        "programmed.h5 is the deployment of what was reached: its arrays hold these conductances "
+        "in place of those that the weights ask for."
+    )
+    items = [table, Text(text=text), *(Text(text=note, note=True) for note in record["notes"])]
+    return Section(title="The model", items=items)
+
+
+def _arrays(record: dict[str, Any]) -> Section:
+    rows = [
+        (
+            a["name"], f"{a['shape'][0]} x {a['shape'][1]}", f"{100 * a['yield']:.1f} %",
+            f"{100 * a['left_within_tolerance']:.1f} %", f"{a['gave_up']:.0f}",
+            f"{100 * a['rms_error']:.3g} %", f"{a['mean_pulses']:.1f}", si(a["seconds"], "s", 3),
+            si(a["energy_J"], "J", 3),
+        )
+        for a in record["arrays"]
+    ]  # fmt: skip
+    head = (
+        "array", "size", "yield", "when left", "given up", "rms error", "pulses a device",
+        "time on the tester", "energy",
+    )  # fmt: skip
+    table = Table(caption="All arrays", head=head, rows=rows, collapse=len(rows) > 40)
+    items: list[Item] = [table]
+    if len(rows) > DRAWN:
+        items.append(Text(text=f"Maps are drawn of the {DRAWN} arrays of the least yield."))
+    return Section(title="Arrays", items=items)
+
+
+def _section(entry: dict[str, Any], one: Written, record: dict[str, Any]) -> Section:
+    run, (rows, cols) = one.run, entry["shape"]
+    name = f"array {entry['name']} ({rows} x {cols}, {entry['device']}, {run.scheme})"
+    plots = [
+        Plot(
+            figure=maps.error_map(run), alt=f"Map of the errors of {name}",
+            caption="Error of each final conductance; grey: no device wanted.",
+        ),
+        Plot(
+            figure=maps.disturb_map(run), alt=f"Map of the drifts of {name}",
+            caption="Drift of each device since it was finished, by the writes that came later.",
+        ),
+        Plot(
+            figure=maps.pulse_map(run), alt=f"Map of the pulses of {name}",
+            caption="Write pulses that each device took.",
+        ),
+    ]  # fmt: skip
+    if one.moving >= 0:
+        row, col = divmod(one.moving, cols)
+        plots.append(
+            Plot(
+                figure=maps.moved_map(run, one.victims.copy(), row, col),
+                alt=f"Map of who was moved in {name}",
+                caption=f"Who was moved while device ({row}, {col}) was written, the write that "
+                "moved most.",
+            )
+        )
+    items = [_figures(entry, record), _drift(entry), Text(text=_REMARK, note=True), *plots]
+    return Section(title=name[0].upper() + name[1:], items=items)
+
+
+def ranges(entry: dict[str, Any]) -> str:
+    """Where the targets of an array lie, beside the range in which finished devices hold still."""
+
+    def span(pair: Sequence[float]) -> str:
+        return f"{1e6 * pair[0]:.4g} to {1e6 * pair[1]:.4g} µS"
+
+    targets, held = entry["targets_S"], entry["held_S"]
+    if held is None:
+        return f"{span(targets)}; no range holds still under half-select pulses"
+    held = rounded_range(held)  # what is printed is what is compared
+    lies = held[0] * (1 - 1e-9) <= targets[0] and targets[1] <= held[1] * (1 + 1e-9)
+    verdict = "inside" if lies else "NOT inside"
+    return f"{span(targets)}, {verdict} {span(held)}, where finished devices hold still"
+
+
+_REMARK = (
+    "The model drifts by its own dynamics under half-select voltages. The measured drifts come "
+    "from other dies (Drolet et al. 2023, arXiv:2305.18495), for equal numbers of later writes."
+)
+
+
+def _figures(entry: dict[str, Any], record: dict[str, Any]) -> Table:
+    percent = f"{100 * record['tolerance']:g} %"
+    rows = [
+        ("targets", ranges(entry)),
+        (f"within {percent} at the end (yield)", f"{100 * entry['yield']:.1f} %"),
+        (f"within {percent} when left", f"{100 * entry['left_within_tolerance']:.1f} %"),
+        ("given up", f"{entry['gave_up']:.0f}"),
+        ("largest error", f"{100 * entry['worst_error']:.3g} %"),
+        ("rms error", f"{100 * entry['rms_error']:.3g} %"),
+        ("mean pulses a device", f"{entry['mean_pulses']:.1f}"),
+        ("time on the tester", si(entry["seconds"], "s", 3)),
+        ("energy", si(entry["energy_J"], "J", 3)),
+    ]
+    return Table(caption="Figures", head=("quantity", "value"), rows=rows)
+
+
+def _drift(entry: dict[str, Any]) -> Table:
+    rows = [
+        (name, *(si(values[key], "S", 3) for key in ("mean_S", "std_S", "median_size_S")))
+        for name, values in entry["drift"].items()
+    ]
+    head = ("drift of finished devices", "mean", "standard deviation", "median size")
+    return Table(caption="Drift by later writes", head=head, rows=rows)

@@ -1,0 +1,1 @@
+"""Dissection: effective matrices of linear arrays by nested dissection, in compiled kernels."""

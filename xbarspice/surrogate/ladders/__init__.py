@@ -1,0 +1,1 @@
+"""Ladders: exact solves of linear arrays, line by line, in compiled kernels."""

@@ -1,0 +1,185 @@
+"""The direct method for the same drop equations, for arrays that iterate too long.
+
+Sparse LU where the conductances are of one kind. Where they are not, LU loses a weak path to the
+ends beside a stiff wire in the diagonal; then the nodes are eliminated one by one without any
+subtraction (Grassmann, Taksar and Heyman 1985, doi:10.1287/opre.33.5.1107), keeping the
+conductance to the ends instead of the diagonal.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from xbarspice.core.errors import ConvergenceError
+
+if TYPE_CHECKING:
+    from xbarspice.surrogate.ladders.linear import Lines, Network
+
+__all__ = ["Direct"]
+
+Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.intp]
+
+ALIKE = 1e7
+"""Spread of the conductances (largest over smallest) up to which sparse LU is used."""
+
+
+def _unknowns(lines: Lines, first: int) -> tuple[Index, int]:
+    """Unknown of every node (cells, lines), -1 where the node is held; and the next free number."""
+    count = lines.ends.shape[1]
+    free = np.ones((lines.cells, count), bool)
+    free[0] &= lines.ends[1] > 0
+    free[-1] &= lines.ends[4] > 0
+    if lines.R == 0:  # the line is one node
+        free[:] = free.all(axis=0)
+        number = np.where(free[0], np.cumsum(free[0]) - 1 + first, -1)
+        return np.broadcast_to(number, free.shape), first + int(free[0].sum())
+    number = np.where(free, np.cumsum(free.ravel()).reshape(free.shape) - 1 + first, -1)
+    return number, first + int(free.sum())
+
+
+def _ladder(lines: Lines, node: Index) -> list[tuple[Index, Index, Array]]:
+    """Branches (from, to or -1 for ground, conductance in S) of the wires and ends."""
+    ground = np.full(node.shape[1], -1)
+    out = [(node[0], ground, lines.ends[0]), (node[-1], ground, lines.ends[3])]
+    if lines.R > 0 and lines.cells > 1:
+        a, b = node[:-1].ravel(), node[1:].ravel()
+        out.append((a, b, np.full(a.size, 1 / lines.R)))
+    return out
+
+
+def _band(size: int, i: Index, j: Index, place: Index) -> int:
+    """Distance of the furthest two joined nodes in an order."""
+    both = (i >= 0) & (j >= 0)
+    return int(np.abs(place[i[both]] - place[j[both]]).max(initial=0)) if size else 0
+
+
+def _order(wl: Index, bl: Index, size: int, i: Index, j: Index) -> Index:
+    """Place of every unknown: cell by cell along the axis that keeps joined nodes closer."""
+    found = []
+    for transposed in (False, True):
+        first = np.full(size + 1, 2 * wl.size)
+        for kind, node in enumerate((wl, bl)):
+            flat = node.T.ravel() if transposed else node.ravel()
+            np.minimum.at(first, flat, 2 * np.arange(flat.size) + kind)
+        place = np.empty(size, np.intp)
+        place[np.argsort(first[:size], kind="stable")] = np.arange(size)
+        found.append(place)
+    return min(found, key=lambda place: _band(size, i, j, place))
+
+
+@njit(cache=True, nogil=True)
+def _eliminate(band: Any, known: Any) -> None:
+    """Star-mesh elimination in a band: see `_Banded`."""
+    size, width = band.shape[0], band.shape[1] - 1
+    for k in range(size):
+        last = min(width, size - 1 - k)
+        through = known[k]
+        for p in range(1, last + 1):
+            through += band[k, p]
+        band[k, 0] = through
+        for p in range(1, last + 1):
+            g = band[k, p]
+            if g > 0.0:
+                band[k, p] = share = g / through
+                known[k + p] += share * known[k]
+                for q in range(1, p):  # band[k, q] is a share already
+                    band[k + q, p - q] += band[k, q] * g
+
+
+@njit(cache=True, nogil=True)
+def _solve(band: Any, x: Any) -> None:
+    """Injected currents x (A) to node voltages x (V)."""
+    size, width = band.shape[0], band.shape[1] - 1
+    for k in range(size):
+        for p in range(1, min(width, size - 1 - k) + 1):
+            x[k + p] += band[k, p] * x[k]
+    for k in range(size - 1, -1, -1):
+        total = x[k] / band[k, 0] if band[k, 0] > 0.0 else 0.0
+        for p in range(1, min(width, size - 1 - k) + 1):
+            total += band[k, p] * x[k + p]
+        x[k] = total
+
+
+class _Banded:
+    """Elimination without subtraction.
+
+    Row k of `band` is the conductance of node k when its turn comes (S), then the shares of a
+    current at it that go on to the next nodes.
+    """
+
+    def __init__(self, size: int, i: Index, j: Index, g: Array, place: Index) -> None:
+        self.place = place
+        self.band = np.zeros((size, 1 + _band(size, i, j, place)))
+        known = np.zeros(size)
+        for node, other in ((i, j), (j, i)):
+            ends = (node >= 0) & (other < 0)
+            np.add.at(known, place[node[ends]], g[ends])
+        both = (i >= 0) & (j >= 0) & (i != j)
+        a, b = place[i[both]], place[j[both]]
+        np.add.at(self.band, (np.minimum(a, b), np.abs(a - b)), g[both])
+        _eliminate(self.band, known)
+
+    def solve(self, currents: Array) -> Array:
+        x = np.empty_like(currents)
+        x[self.place] = currents
+        _solve(self.band, x)
+        return x[self.place]
+
+
+def _lu(size: int, i: Index, j: Index, g: Array) -> Any:
+    import scipy.sparse as sp  # only where it is needed: a fifth of a second
+    from scipy.sparse.linalg import splu
+
+    on_i, on_j = i >= 0, j >= 0
+    both = on_i & on_j
+    row = np.concatenate([i[on_i], j[on_j], i[both], j[both]])
+    col = np.concatenate([i[on_i], j[on_j], j[both], i[both]])
+    value = np.concatenate([g[on_i], g[on_j], -g[both], -g[both]])
+    return splu(sp.csc_matrix((value, (row, col)), shape=(size, size)))
+
+
+class Direct:
+    """Solves W a + D b = F_wl, D a + B b = F_bl for one array with device slopes D (S).
+
+    With the bit-line unknowns negated these are the equations of a network of conductances.
+
+    Raises:
+        ConvergenceError: a slope is not finite.
+    """
+
+    def __init__(self, net: Network, D: Array) -> None:
+        wl, free = _unknowns(net.wl, 0)
+        self.bl, size = _unknowns(net.bl, free)
+        branches = [*_ladder(net.wl, wl), *_ladder(net.bl, self.bl)]
+        self.wl, self.size = wl.T, size
+        branches.append((self.wl.ravel(), self.bl.ravel(), D.ravel()))
+        i, j, g = (np.concatenate(part) for part in zip(*branches, strict=True))
+        if not np.isfinite(g).all():
+            raise ConvergenceError(
+                "the slopes of all devices must be finite: a slope is NaN or infinite. Check the "
+                "voltages and the device's derivative."
+            )
+        joins = (g > 0) & ((i >= 0) | (j >= 0))
+        i, j, g = i[joins], j[joins], g[joins]
+        alike = g.max(initial=1.0) <= ALIKE * g.min(initial=1.0)
+        if not size:
+            self.factors = None
+        elif alike:
+            self.factors = _lu(size, i, j, g)
+        else:
+            self.factors = _Banded(size, i, j, g, _order(self.wl, self.bl, size, i, j))
+
+    def correct(self, F_wl: Array, F_bl: Array) -> tuple[Array, Array]:
+        """The corrections a and b in V, (rows, cols), for Kirchhoff sums in A of that shape."""
+        if self.factors is None:
+            return np.zeros_like(F_wl), np.zeros_like(F_bl)
+        rhs = np.zeros(self.size)
+        np.add.at(rhs, self.wl[self.wl >= 0], F_wl[self.wl >= 0])
+        np.add.at(rhs, self.bl[self.bl >= 0], -F_bl[self.bl >= 0])
+        x = np.append(self.factors.solve(rhs), 0.0)  # the last entry stands for held nodes
+        return x[self.wl], -x[self.bl]

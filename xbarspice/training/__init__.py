@@ -1,0 +1,1 @@
+"""Training: data sets with honest splits, and plain training of networks."""

@@ -1,0 +1,194 @@
+"""Page of a transfer study: figures, histogram, points, what each layer's errors do, ngspice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
+from xbarspice.report.page import page
+from xbarspice.report.tables import config_section
+from xbarspice.report.units import error
+from xbarspice.verification.circuit_page import coverage_section
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["figures", "write"]
+
+Record = dict[str, Any]
+
+DRIFT = {
+    "metric": "right in 95 % of the transfers, drift table {}",
+    "mean": "right, mean, drift table {}",
+    "output": "change of the outputs, mean, drift table {}",
+}
+"""What the other reading of the drift table gives; see `variability.bse.bse_table`."""
+
+
+def write(record: Record, by_point: npt.NDArray[np.float64] | None, path: Path) -> Path:
+    """Draw the page of a transfer study.
+
+    Args:
+        record: what `report.json` holds.
+        by_point: share of the transfers in which each point is right, (points,), or None.
+        path: the HTML file; it appears whole or not at all.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    verdict = Verdict(state="none", word="SIMULATED", text=_sentence(record))
+    sections = [_result(record, by_point), *_layers(record), *_golden(record)]
+    sections.append(coverage_section(record))
+    if (config := config_section(record)) is not None:
+        sections.append(config)
+    card = record.get("calibration")
+    subtitle = f"Calibrated: {card}" if card else ""
+    return page(record["title"], sections, path, verdict=verdict, subtitle=subtitle)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def _sentence(record: Record) -> str:
+    count = f"{record['transfers']} transfers of {record['points']} points by {record['engine']}"
+    if "metric" not in record:
+        change = record["output_change"]
+        return f"{count}: the outputs change by {error(change['mean'])} rms on average."
+    return (
+        f"{count}: {_percent(record['mean'])} of the points are right on average, "
+        f"{_percent(record['metric'])} in at least 95 % of the transfers."
+    )
+
+
+def _between(record: Record, name: str) -> str:
+    low, high = (f"{100 * record[f'{name}_{k}']:.1f}" for k in ("low", "high"))
+    return f"{_percent(record[name])} [{low}, {high}]"
+
+
+def figures(record: Record) -> Iterator[tuple[str, str]]:
+    """The figures of a study as rows of text."""
+    yield "engine", record["engine"]
+    yield "transfers x points", f"{record['transfers']} x {record['points']}"
+    yield "judged", record["judged"]
+    if "metric" in record:
+        yield "right, mean [95 % interval]", _between(record, "mean")
+        yield "right in 95 % of the transfers [95 % interval]", _between(record, "metric")
+        yield "without transfer errors", _percent(record["noise_free"])
+        yield "with exact products", _percent(record["exact"])
+        yield "lowest 5 % of the transfers, at most", _percent(record["low_5_percent"])
+    for name in ("worst", "best"):
+        one = record[f"{name}_transfer"]
+        right = f"{_percent(one['right'])} right, " if "right" in one else ""
+        yield f"{name} transfer", f"{one['transfer']}: {right}change {error(one['output_change'])}"
+    change = record["output_change"]
+    words = f"mean {error(change['mean'])}, largest {error(change['largest'])}"
+    if (interval := change.get("interval")) is not None:
+        words += f"; mean [{error(interval['low'])}, {error(interval['high'])}]"
+    yield "change of the outputs (rms over the largest)", words
+    for name, value in record.items():
+        if name.endswith("_drift_table"):
+            shown = error(value) if name.startswith("output_change") else _percent(value)
+            yield DRIFT[name.split("_")[0]].format(name.split("_")[-3]), shown
+    yield from _golden_rows(record)
+
+
+def _golden_rows(record: Record) -> Iterator[tuple[str, str]]:
+    golden = record["golden"]
+    if golden is None:
+        return
+    count = len(golden["transfers"])
+    text = f"{count} transfers, outputs differ by up to {error(golden['error'])} of the largest"
+    if golden["error"] == 0:
+        text = f"{count} transfers, outputs are equal in the model's precision"
+    if golden["differing"] is not None:
+        text += f", {golden['differing']} of {golden['decisions']} decisions differ"
+    yield f"{record['engine']} against ngspice", text
+
+
+def _result(record: Record, by_point: Any) -> Section:
+    items: list[Item] = [
+        Table(caption="Figures", head=("", "value"), rows=list(figures(record)), left=(0, 1))
+    ]
+    of = record["histogram"]["of"]
+    items.append(
+        Plot(
+            figure=_histogram(record["histogram"]),
+            alt=f"Histogram of the {of}",
+            caption=f"Transfers by {of}.",
+        )
+    )
+    if by_point is not None:
+        items.append(
+            Plot(
+                figure=_points(by_point),
+                alt="Points by the share of transfers in which they are right",
+                caption="Points, sorted by the share of the transfers in which they are right.",
+            )
+        )
+    text = (
+        "Intervals: percentile bootstrap over transfers and points, drawn independently. "
+        f"Errors of the devices: {record['variation']}; seed {record['seed']}. The change of the "
+        "outputs is measured from those of the same circuit without transfer errors."
+    )
+    return Section(title="Transfers", items=[*items, Text(text=text, note=True)])
+
+
+def _histogram(histogram: Record) -> Figure:
+    from xbarspice.report.plots import COLOURS, new_figure
+
+    figure = new_figure()
+    axes = figure.add_subplot()
+    share = histogram["of"] != "output change"
+    edges = np.asarray(histogram["edges"]) * (100 if share else 1)
+    axes.stairs(histogram["transfers"], edges, fill=True, color=COLOURS[0], alpha=0.75)
+    axes.set_xlabel("right points / %" if share else "change of the outputs (rms over the largest)")
+    axes.set_ylabel("transfers")
+    return figure
+
+
+def _points(by_point: npt.NDArray[np.float64]) -> Figure:
+    from xbarspice.report.plots import COLOURS, new_figure
+
+    figure = new_figure()
+    axes = figure.add_subplot()
+    axes.plot(100 * np.sort(by_point), color=COLOURS[0], linewidth=1.8)
+    axes.axhline(95, color=COLOURS[1], linestyle="--", linewidth=1.2, label="95 %")
+    axes.set_ylim(-3, 103)
+    axes.set_xlabel("point")
+    axes.set_ylabel("right in so many transfers / %")
+    axes.legend(frameon=False)
+    return figure
+
+
+def _layers(record: Record) -> list[Section]:
+    if not record["layers"]:
+        return []
+    rows = [
+        (
+            str(k["matrix"]), str(k["transfers"]), error(k["rms"]),
+            _percent(k["accuracy"]), _percent(k["lowest"]),
+        )
+        for k in record["layers"]
+    ]  # fmt: skip
+    table = Table(
+        caption="Errors on the arrays of one matrix alone",
+        head=("matrix", "transfers", "change of the outputs", "right, mean", "right, lowest"),
+        rows=rows,
+    )
+    text = "All other arrays hold what their weights ask for. Parts do not add up exactly."
+    return [Section(title="What each layer's errors do", items=[table, Text(text=text)])]
+
+
+def _golden(record: Record) -> list[Section]:
+    rows = list(_golden_rows(record))
+    if not rows:
+        return []
+    text = "The same transfers, every array solved by ngspice with its wires and devices."
+    table = Table(caption="Against ngspice", head=("", "found"), rows=rows, left=(0, 1))
+    return [Section(title="Golden", items=[table, Text(text=text)])]

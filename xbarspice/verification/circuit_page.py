@@ -1,0 +1,319 @@
+"""The page of a verified model on arrays, drawn from its record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from xbarspice.report.content import Item, Section, Table, Text
+from xbarspice.report.judged import (
+    about_sections,
+    cut_table,
+    device_row,
+    drop_text,
+    findings_section,
+    gates_section,
+    ideal_text,
+    trust_table,
+    verdict,
+    write_page,
+)
+from xbarspice.report.units import error, share, si
+from xbarspice.verification.circuit_plots import cost_bars, read_errors
+
+__all__ = ["write"]
+
+Record = dict[str, Any]
+
+LOOKED_FOR = (
+    "inputs beyond their ranges or the device's, saturated converters, outliers, unused devices, "
+    "a clipped conductance range, conductances that are transposed, of the other sign, of another "
+    "scale or unit, unlikely magnitudes, layers that nothing called, labels at chance level; and "
+    "wrong currents that a common mistake would explain"
+)
+
+
+def write(record: Record, folder: Path) -> Path:
+    """Write report.html, report.md, report.json and junit.xml of `Verification.record()`.
+
+    Returns:
+        The page.
+
+    Raises:
+        StoreError: a file cannot be written; then none of them is left half-written.
+    """
+    sample = record["sample"]
+    compared = (
+        f"{sample['checked']} of {sample['tiles']} array reads solved by {record['reference']}, "
+        "each with a dense probe"
+    )
+    if not any("output error" in gate["name"] for gate in record["gates"]):
+        far = error(record["decisions"][0]["error"])
+        compared += (
+            f"; outputs through the circuit are up to {far} of the largest away from exact "
+            "products, which no gate judges"
+        )
+    sections = [
+        _gates(record),
+        findings_section(record, LOOKED_FOR),
+        coverage_section(record),
+        _arrays(record),
+        _circuit(record),
+        _decisions(record),
+        _searches(record),
+        _costs(record),
+        _corners(record),
+        _seconds(record),
+        *about_sections(record),
+    ]
+    return write_page(
+        record,
+        folder,
+        [section for section in sections if section is not None],
+        verdict=verdict(record, compared),
+        subtitle=f"{record['points']} inputs, reference {record['reference']}",
+    )
+
+
+def _gates(record: Record) -> Section:
+    imported = record["imported"]
+    text = (
+        f"Import: {imported['outputs']} outputs of the circuit with exact products were compared "
+        f"with {imported['against']}."
+    )
+    if imported["decisions"] is not None:
+        text += f" {imported['decisions']} decisions differ."
+    if imported["unequal"] is not None:
+        text += f" {imported['unequal']} whole numbers or truth values differ."
+    return gates_section(record, Text(text=text), Text(text=record["whole"]))
+
+
+def coverage_section(record: Record) -> Section:
+    cover = record["coverage"]
+    items: list[Item] = [Text(text=_coverage_sentence(cover))]
+    rows = [
+        [
+            m["name"],
+            m["layer"],
+            f"{m['groups']} x {m['outputs']} x {m['inputs']}",
+            str(m["arrays"]),
+            str(m["devices"]),
+            "-" if m["products"] is None else f"{m['products']:,}",
+        ]
+        for m in cover["matrices"]
+    ]
+    head = ["matrix", "layer", "groups x outputs x inputs", "arrays", "devices", "products"]
+    items.append(cut_table("On arrays", head, rows, left=(0, 1)))
+    if cover["ideal"]:
+        rows = [[w["name"], f"{w['size']:,}", w["reason"]] for w in cover["ideal"]]
+        items.append(cut_table("Not on arrays", ["weight", "size", "why"], rows, left=(0, 2)))
+    if cover["digital"]:
+        rows = [[d["operands"], d["operation"], f"{d['products']:,}"] for d in cover["digital"]]
+        head = ["operands", "operation", "products"]
+        items.append(cut_table("Matrix products outside the arrays", head, rows, left=(0, 1)))
+    return Section(title="What of the model is on arrays", items=items)
+
+
+def _coverage_sentence(cover: Record) -> str:
+    text = (
+        f"{cover['weights_on_arrays']:,} weights are on arrays, {share(cover['weight_share'])} of "
+        "all weights"
+    )
+    if cover["product_share"] is None:
+        return text + "; multiply-accumulates were not measured (convert without calibrate)."
+    return text + f", and {share(cover['product_share'])} of the multiply-accumulates measured."
+
+
+def _arrays(record: Record) -> Section:
+    sample, items = record["sample"], []
+    text = (
+        f"{sample['checked']} of {sample['tiles']} array reads were solved by {record['reference']}"
+    )
+    if sample["confidence"] is not None:
+        text += (
+            f": if {share(sample['bad_tiles'])} of all arrays were bad, the sample would hold a "
+            f"bad one with {share(sample['confidence'])} confidence (seed {sample['seed']}, "
+            f"sample {sample['sha256'][:12]})"
+        )
+    items.append(Text(text=text + ". Method: " + "; ".join(record["methods"]) + "."))
+    for engine, matrices in record["matrices"].items():
+        rows = [
+            [
+                m["name"],
+                f"{m['checked']} / {m['tiles']}",
+                error(m["worst"]),
+                ", ".join(str(k) for k in m["worst_tile"]) if m["checked"] else "-",
+                f"{m['vectors']:,}",
+                error(m["largest_input"]),
+                str(m["beyond"]),
+                str(m["saturated"]),
+            ]
+            for m in matrices
+        ]
+        head = [
+            "matrix", "checked", "worst error", "at (group, row, col)", "vectors",
+            "largest input / range", "beyond", "saturated",
+        ]  # fmt: skip
+        if record["tiles"][engine]:
+            items.append(read_errors(record, engine))
+        caption = f"{engine}: column currents over the largest of the array"
+        items.append(cut_table(caption, head, rows))
+        items.append(_worst_tiles(record, engine))
+    return Section(title="Arrays", items=items)
+
+
+def _worst_tiles(record: Record, engine: str) -> Table:
+    checks = sorted(record["tiles"][engine], key=lambda c: -c["worst"])[:10]
+    rows = [
+        [
+            _name(c),
+            error(c["worst"]),
+            error(c["rms"]),
+            error(c["bound"]),
+            c["line"],
+            f"probe {c['vector'] - c['drives']}" if c["vector"] >= c["drives"] else "drive",
+            si(c["I_max"], "A"),
+            si(c["smallest_change"], "S"),
+            si(c["seconds"], "s"),
+        ]
+        for c in checks
+    ]
+    head = [
+        "array", "worst error", "rms", "stated bounds", "line", "vector", "largest current",
+        "device change it would show", "time",
+    ]  # fmt: skip
+    return Table(caption=f"{engine}: the arrays that differ most", head=head, rows=rows)
+
+
+def _circuit(record: Record) -> Section:
+    """The ideal product, voltages lost, the trust map, and devices that differ."""
+    checks = next(iter(record["tiles"].values()))
+    items: list[Item] = []
+    if checks:
+        far, low = (
+            max(checks, key=lambda c: c["ideal"]["worst"]),
+            max(checks, key=lambda c: c["drop"]["drop"]),
+        )
+        text = ideal_text(far["ideal"], record["reference"], f" of {_name(far)}")
+        items.append(Text(text=f"{text} {drop_text(low['drop'], f' of {_name(low)}')}"))
+    items.append(trust_table(record["trust"]))
+    for engine, own in record["tiles"].items():
+        known = [c for c in own if c["device"] is not None]
+        rows = [
+            [_name(c), *device_row(c["device"])]
+            for c in sorted(known, key=lambda c: -c["device"]["error"])[:10]
+        ]
+        if rows:
+            head = [
+                "array", "row / column", "vector", "error", record["reference"], engine,
+                "its voltage", "G", "why",
+            ]  # fmt: skip
+            caption = f"{engine}: devices that differ most, over the array's largest device current"
+            items.append(Table(caption=caption, head=head, rows=rows, left=(0, 8)))
+    return Section(title="The circuit and the ideal product", items=items)
+
+
+def _name(check: Record) -> str:
+    return f"{check['matrix']} [{check['group']}, {check['row']}, {check['col']}]"
+
+
+def _interval(value: Any) -> str:
+    return "-" if value is None else f"{100 * value[0]:.4g} to {100 * value[1]:.4g} %"
+
+
+def _decision_row(name: str, d: Record) -> list[str]:
+    return [
+        name,
+        error(d["error"]),
+        share(d["agreement"]),
+        _interval(d["interval"]),
+        share(d["accuracy"]),
+        _interval(d["accuracy_interval"]),
+        share(d["exact_accuracy"]),
+        error(d["smallest_margin"]),
+    ]
+
+
+DECISION_HEAD = [
+    "through", "largest output error", "equal decisions", "95 % interval", "accuracy",
+    "95 % interval", "with exact products", "smallest margin",
+]  # fmt: skip
+
+
+def _decisions(record: Record) -> Section:
+    rows = [_decision_row(d["through"], d) for d in record["decisions"]]
+    caption = f"Outputs of {record['points']} points beside exact products"
+    items: list[Item] = [Table(caption=caption, head=DECISION_HEAD, rows=rows)]
+    text = "Intervals are Clopper-Pearson's, for points drawn independently."
+    if record["energy"] is not None:
+        text += (
+            f" Energy of an inference: {si(record['energy'], 'J')} (static power of all arrays, "
+            "mean of the drives that were solved; no converters, no capacitances)."
+        )
+    return Section(title="Outputs", items=[*items, Text(text=text)])
+
+
+def _searches(record: Record) -> Section | None:
+    words = {
+        "ideal": "furthest from exact products: {value} of the largest output (best random start "
+        "{start})",
+        "engines": "on which engines and reference differ most: {value} of the largest output "
+        "current (best random start {start})",
+    }
+    items: list[Item] = []
+    for found in record["searches"]:
+        text = words[found["target"]].format(
+            value=error(found["value"]), start=error(found["start"])
+        )
+        x = _flat(found["x"])
+        shown = ", ".join(f"{v:.4g}" for v in x[:8]) + (", ..." if len(x) > 8 else "")
+        items.append(
+            Text(text=f"By {found['evaluations']} evaluations, the input {text}. x = ({shown}).")
+        )
+    if items:
+        note = (
+            "The searches have a full scale of their own, that of their starting points; an input "
+            "that was found is no point of the tables above."
+        )
+        items.append(Text(text=note, note=True))
+    if record["searched"]:
+        items.append(Text(text=record["searched"]))
+    return Section(title="Worst inputs", items=items) if items else None
+
+
+def _flat(values: Any) -> list[float]:
+    if isinstance(values, list):
+        return [v for part in values for v in _flat(part)]
+    return [values]
+
+
+def _costs(record: Record) -> Section | None:
+    if not record["costs"]:
+        return None
+    rows = [[c["what"], error(c["rms"])] for c in record["costs"]]
+    table = cut_table("Change of the outputs, rms over the largest", ["part", "change"], rows)
+    text = (
+        "A matrix: it alone on arrays, all others exact. A cause: the circuit with it against the "
+        "circuit without it. Parts do not add up exactly."
+    )
+    return Section(title="What each part costs", items=[cost_bars(record), table, Text(text=text)])
+
+
+def _corners(record: Record) -> Section | None:
+    if not record["corners"]:
+        return None
+    rows = [
+        _decision_row(
+            f"{c['name']} ({', '.join(f'{k} {v:g}' for k, v in c['changes'].items())})",
+            c["decisions"],
+        )
+        for c in record["corners"]
+    ]
+    head = ["corner", *DECISION_HEAD[1:]]
+    return Section(title="Corners", items=[Table(caption="Corners", head=head, rows=rows)])
+
+
+def _seconds(record: Record) -> Section:
+    rows = [[name, si(value, "s", 3)] for name, value in record["seconds"].items()]
+    table = Table(caption="Wall-clock time", head=["part", "time"], rows=rows, collapse=True)
+    return Section(title="Time", items=[table])

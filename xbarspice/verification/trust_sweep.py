@@ -1,0 +1,197 @@
+"""The sweep behind the trust map: every level against ngspice over a grid, resumable."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xbarspice import engines
+from xbarspice.config import SweepConfig, child_rng
+from xbarspice.core.array import Crossbar
+from xbarspice.core.errors import StoreError, broken_rule
+from xbarspice.engines.ngspice import ngspice_info
+from xbarspice.surrogate.trust import LEVELS, TrustMap
+
+__all__ = ["journal_of", "point_errors", "sweep"]
+
+Array = npt.NDArray[np.float64]
+
+
+def journal_of(path: Path) -> Path:
+    """Where the finished points of an unfinished map stand."""
+    return path.with_name(path.name + ".points.jsonl")
+
+
+def sweep(
+    config: SweepConfig,
+    path: Path,
+    *,
+    seed: int = 0,
+    reference: str = "ngspice",
+    version: str = "",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> TrustMap:
+    """Measure the errors of all levels over the grid and write the map.
+
+    Every finished point goes to a journal beside `path` at once, so a sweep that was stopped goes
+    on where it was; the map itself appears whole at the end, and the journal goes.
+
+    Args:
+        config: the grid.
+        path: TOML file of the map; replaced if it exists.
+        seed: of conductances and inputs.
+        reference: the engine that the levels are judged against; the shipped map uses ngspice.
+        version: of xbarspice, for the file.
+        progress: called with (points done, points in all).
+
+    Raises:
+        InputError: the journal belongs to another sweep.
+        EngineError: the reference failed. StoreError: the file cannot be written.
+    """
+    golden = ngspice_info().version if reference in {"ngspice", "pyspice"} else ""
+    key = _fingerprint(config, seed, reference, golden)
+    journal = journal_of(path)
+    done = _read(journal, key)
+    points = list(_points(config))
+    progress(len(done), len(points))
+    with _opened(journal, key, new=not done) as file:
+        for place in points:
+            name = "/".join(str(p) for p in place)
+            if name not in done:
+                done[name] = point_errors(config, place, seed, reference)
+                file.write(json.dumps({"point": name, "errors": done[name]}) + "\n")
+                file.flush()
+            progress(len(done), len(points))
+    found = _collected(config, done, seed, reference, golden, version)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(found.to_toml(), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise StoreError(f"the map must be writable; {error}. Choose another file.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    journal.unlink()
+    return found
+
+
+Place = tuple[str, int, int, int]
+
+
+def _points(config: SweepConfig) -> Iterator[Place]:
+    """(device, index of the size, of R_wire, of G_max); all voltages are solved at once."""
+    for i in range(len(config.sizes)):  # small arrays of all devices first
+        for device in config.devices:
+            for j in range(len(config.R_wire)):
+                for k in range(len(config.G_max)):
+                    yield device, i, j, k
+
+
+def _inputs(config: SweepConfig, n: int, rng: np.random.Generator) -> list[Array]:
+    """Three sets of inputs over full scale: all on, in [0, 1], in [-1, 1]."""
+    return [
+        np.ones((1, n)), rng.random((config.vectors, n)), rng.uniform(-1, 1, (config.vectors, n)),
+    ]  # fmt: skip
+
+
+def point_errors(
+    config: SweepConfig, place: Place, seed: int, reference: str
+) -> dict[str, list[float]]:
+    """Errors of every level at one grid point, one a read voltage; see `surrogate.trust`."""
+    device, i, j, k = place
+    n, R, G_max = config.sizes[i], config.R_wire[j], config.G_max[k]
+    rng = child_rng(seed, f"trust map {n}")  # the same arrays and inputs for all wires and devices
+    G = np.stack([np.ones((n, n)), rng.uniform(1 / config.G_ratio, 1.0, (n, n))]) * G_max
+    sets = _inputs(config, n, rng)
+    unit = np.concatenate(sets)
+    V = np.concatenate([unit * v for v in config.V_read])
+    crossbar = Crossbar(G[:, None], R_wl=R, R_bl=R, device=device)
+    # `full`, so that Kirchhoff's law was checked at every node, not for the array as a whole.
+    golden = engines.solve(crossbar, V, engine=reference, full=True, outside="ignore").I_out
+    out = {}
+    for level in LEVELS:
+        engine = "surrogate" if level == "nonlinear" else engines.registry.get(level)(warn=False)
+        found = engines.solve(crossbar, V, engine=engine, outside="ignore").I_out
+        out[level] = [
+            float(f"{np.max([*_errors(found[:, part], golden[:, part], sets)]):.3e}")
+            for part in np.split(np.arange(len(V)), len(config.V_read))
+        ]
+    return out
+
+
+def _errors(found: Array, golden: Array, sets: list[Array]) -> Iterator[float]:
+    """Largest error over the largest current, for each array and each set of inputs."""
+    edges = np.cumsum([0, *(len(s) for s in sets)])
+    for array in range(len(golden)):
+        for start, stop in pairwise(edges):
+            exact = golden[array, start:stop]
+            yield float(np.max(np.abs(found[array, start:stop] - exact)) / np.max(np.abs(exact)))
+
+
+def _fingerprint(config: SweepConfig, seed: int, reference: str, golden: str | None) -> str:
+    text = json.dumps([config.model_dump(mode="json"), seed, reference, golden])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read(journal: Path, key: str) -> dict[str, Any]:
+    """Points of an earlier run of this very sweep; a line that a kill cut short is left out."""
+    if not journal.exists():
+        return {}
+    lines = journal.read_text(encoding="utf-8").splitlines()
+    found = {}
+    for number, line in enumerate(lines):
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if number == 0 and entry.get("sweep") != key:
+            raise broken_rule(
+                f"`{journal.name}` must belong to this very sweep", "one with other settings",
+                "Choose another file for the map, or remove it.",
+            )  # fmt: skip
+        if "point" in entry:
+            found[entry["point"]] = entry["errors"]
+    return found
+
+
+def _opened(journal: Path, key: str, *, new: bool) -> Any:
+    try:
+        file = journal.open("w" if new else "a", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(
+            f"the map must lie in a folder that can be written; {error}. Choose another file."
+        ) from error
+    if new:
+        file.write(json.dumps({"sweep": key}) + "\n")
+    else:
+        file.write("\n")  # after a line that a kill cut short
+    return file
+
+
+def _collected(
+    config: SweepConfig, done: dict[str, Any], seed: int, reference: str, golden: str | None,
+    version: str,
+) -> TrustMap:  # fmt: skip
+    shape = (len(config.sizes), len(config.R_wire), len(config.G_max), len(config.V_read))
+    errors = {d: {level: np.zeros(shape) for level in LEVELS} for d in config.devices}
+    for device, i, j, k in _points(config):
+        for level, values in done[f"{device}/{i}/{j}/{k}"].items():
+            errors[device][level][i, j, k] = values
+    return TrustMap(
+        axes={
+            "size": config.sizes, "R_wire": config.R_wire, "G_max": config.G_max,
+            "V_read": config.V_read,
+        },
+        errors=errors,
+        source={
+            "reference": f"{reference} {golden}".strip(), "xbarspice": version, "seed": seed,
+            "vectors": config.vectors, "G_ratio": config.G_ratio,
+        },
+    )  # fmt: skip
