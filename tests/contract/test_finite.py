@@ -189,6 +189,6 @@ def test_kirchhoffs_law_is_not_met_by_nan(name):
         **parts,
         status=Status.CONVERGED,
         stats=good.stats,
-        fields=xb.solution.Fields(**fields),
+        fields=xb.engines.Fields(**fields),
     )
     assert not xb.kirchhoff_residual(crossbar, wrong, V) <= 1.0

@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar
 from xbarspice.core.registry import Registry
-from xbarspice.core.solution import Solution
+from xbarspice.core.solution import Fields, Solution, Stats
 from xbarspice.engines.base import Engine, Raw
 
-__all__ = ["Engine", "Raw", "get", "names", "registry", "solve"]
+__all__ = ["Engine", "Fields", "Raw", "Stats", "get", "names", "registry", "solve"]
 
 registry: Registry[Callable[..., Engine]] = Registry(
     "engine",
