@@ -76,6 +76,18 @@ def test_named_parts_of_the_package_exist(page):
             part = getattr(part, name)
 
 
+def test_targets_of_make_that_are_named_exist():
+    """In the pages, and in what public CI runs."""
+    targets = set(re.findall(r"^([a-z-]+):.* ## ", (ROOT / "Makefile").read_text(), flags=re.M))
+    texts = [page.read_text("utf-8") for page in PAGES]
+    named = set(re.findall(r"^    make ([\w-]+)|`make ([\w-]+)", "\n".join(texts), flags=re.M))
+    in_ci = re.findall(r"^make ([\w-]+)$", (ROOT / ".ci/run").read_text(), flags=re.M)
+    assert {"check", "test", "demo"} <= set(in_ci)
+    assert {*in_ci, *("".join(names) for names in named)} <= targets
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text()
+    assert re.findall(r"^ +run: (.*)$", workflow, flags=re.M)[-1] == ".ci/run"
+
+
 def test_the_read_me_is_short():
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 120
 
