@@ -345,7 +345,7 @@ def test_a_worker_that_dies_once_costs_nothing(tmp_path):
 def test_a_program_without_the_usual_guard_is_told_so(tmp_path):
     script = tmp_path / "bare.py"
     script.write_text(
-        "from tests import campaign_work as work\nfrom xbarspice.studies import campaign\n"
+        "from tests import campaign_work as work\nfrom xbarspice import campaign\n"
         f"campaign.run(work.items(3), work.square, {str(tmp_path / 'c.h5')!r}, workers=2)\n"
     )
     done = subprocess.run(

@@ -167,7 +167,7 @@ def program_item(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Write one array: an item of a campaign.
 
     Args:
-        parameters: crossbar, target, pulses, label, and options of `studies.program.program`.
+        parameters: crossbar, target, pulses, label, and options of `programming.program`.
 
     Returns:
         Every field of `Programmed` but `moved`; instead ``moving`` and ``victims`` of `Written`.
@@ -202,7 +202,7 @@ def write_arrays(
         pulses: the procedure.
         workers: processes on this machine; None for one a core, 0 for none.
         progress: called with (arrays done, arrays in all).
-        options: scheme, order, passes, compensate of `studies.program.program`.
+        options: scheme, order, passes, compensate of `programming.program`.
 
     Raises:
         InputError: an argument breaks a rule; before any work.

@@ -204,7 +204,7 @@ def verify(
         seed: of probes and samples.
         folder: where the answers of the arrays are kept (``tiles.h5``); a stopped verification goes
             on there. None: a temporary folder.
-        workers, scheduler: as for `studies.campaign.run`.
+        workers, scheduler: as for `campaign.run`.
         title: of the report.
         progress: called with (stage, done, total).
 
