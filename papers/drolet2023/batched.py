@@ -13,12 +13,10 @@ import torch
 import xbarspice as xb
 from papers.drolet2023.chain import Chain, Pass, Stage
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array, Indices
 from xbarspice.engines import Engine, get
 
 __all__ = ["Batch", "Placement", "circuit_offsets", "gather", "logits", "moved"]
-
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,8 +28,8 @@ class Placement:
         cols: (transfers, cols), likewise.
     """
 
-    rows: Index
-    cols: Index
+    rows: Indices
+    cols: Indices
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -183,7 +181,7 @@ def _partial(
     )
 
 
-def _scatter(volts: Array, lines: Index) -> Array:
+def _scatter(volts: Array, lines: Indices) -> Array:
     """Voltages of mapped lines, put onto their physical lines."""
     where = np.argsort(lines, axis=-1)[:, None]
     full = np.broadcast_to(volts, (len(lines), *volts.shape[1:]))

@@ -19,13 +19,12 @@ from torch import nn
 
 import xbarspice as xb
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array
 from xbarspice.core.values import array_of
 from xbarspice.importers.network import Network
 from xbarspice.importers.perceptron import perceptron_module
 
 __all__ = ["Chain", "Pass", "Stage", "circuit_of"]
-
-Array = npt.NDArray[np.float64]
 
 
 def circuit_of(network: Network, config: xb.ArrayConfig, x: npt.ArrayLike | None = None) -> Any:

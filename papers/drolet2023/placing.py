@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from papers.drolet2023.batched import Placement, gather
 from papers.drolet2023.chain import Chain
 from papers.drolet2023.tester import Tester
 from papers.drolet2023.writing import Work
 from xbarspice.calibration import lines
+from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.mapping.reads import Read, like_lines
 
 __all__ = ["alike", "compensated", "remap"]
 
-Array = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-Index = npt.NDArray[np.intp]
 
-
-def compensated(chain: Chain, k: int, wanted: Array, stuck: Bools, value: Array) -> Array:
+def compensated(chain: Chain, k: int, wanted: Array, stuck: Flags, value: Array) -> Array:
     """Targets with the partners of stuck devices moved, so that the pairs' differences are kept."""
     limits = (chain.config.G_min, chain.config.G_max)
     return lines.compensated(_reads(chain, k), wanted, stuck, value, limits)
@@ -40,7 +36,7 @@ def remap(tester: Tester, works: list[Work]) -> None:
         work.stuck, work.value = gather(work.stuck, place), gather(work.value, place)
 
 
-def _best_placement(tester: Tester, k: int, work: Work, hit: npt.NDArray[np.intp]) -> Placement:
+def _best_placement(tester: Tester, k: int, work: Work, hit: Indices) -> Placement:
     """The best of some random placements of array `k` for the transfers `hit`."""
     chain, rng = tester.chain, work.rng("remap")
     _, rows, cols = work.G.shape
@@ -67,7 +63,7 @@ def _best_placement(tester: Tester, k: int, work: Work, hit: npt.NDArray[np.intp
     return best
 
 
-def alike(chain: Chain, k: int) -> tuple[list[Index], list[Index]]:
+def alike(chain: Chain, k: int) -> tuple[list[Indices], list[Indices]]:
     """Groups of word lines, and of bit lines, of array `k` that may take each other's place."""
     return like_lines(_reads(chain, k), chain.wanted[k].shape)
 

@@ -12,19 +12,16 @@ same pass, and stuck devices once for the whole life of the array. Each has its 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from papers.drolet2023 import batched
 from papers.drolet2023.batched import Batch, gather
 from papers.drolet2023.placing import compensated, remap
 from papers.drolet2023.tester import Procedure, Tester
 from papers.drolet2023.writing import Terms, Work, start, write
+from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.variability import BiasingSchemeEffect, ReadNoise, Variation
 
 __all__ = ["Procedure", "Tester", "program"]
-
-Array = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 
 def program(tester: Tester, variation: Variation, *, count: int, seed: int, chunk: int) -> Batch:
@@ -59,7 +56,7 @@ def program(tester: Tester, variation: Variation, *, count: int, seed: int, chun
     return Batch(G=G, digital=digital, places=places if any_place else None)
 
 
-def _ranks(tester: Tester, k: int, work: Work, terms: Terms) -> npt.NDArray[np.intp]:
+def _ranks(tester: Tester, k: int, work: Work, terms: Terms) -> Indices:
     """Place of every device in the write order of the first pass, (count, rows, cols)."""
     rows, cols = work.G.shape[1:]
     if tester.procedure.order == "sensitivity" and tester.sensitivity is not None:
@@ -90,7 +87,7 @@ def _tune(tester: Tester, works: list[Work], terms: Terms, number: int) -> bool:
     return True
 
 
-def _open(tester: Tester, logits: Array) -> Bools:
+def _open(tester: Tester, logits: Array) -> Flags:
     """Transfers whose answers are not good enough yet."""
     if tester.procedure.bias:
         logits = logits + _best_shift(tester, logits)[:, None]

@@ -13,11 +13,10 @@ from papers.drolet2023 import batched
 from papers.drolet2023.batched import Batch
 from papers.drolet2023.chain import Chain
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array, Indices
 from xbarspice.core.values import labels_of
 
 __all__ = ["Procedure", "Tester"]
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +72,7 @@ class Tester:
     chain: Chain
     procedure: Procedure
     x: Array | None = None
-    y: npt.NDArray[np.intp] | None = None
+    y: Indices | None = None
     offsets: tuple[Array, ...] | None = None
     sensitivity: tuple[Array, ...] | None = None
 

@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -42,13 +41,12 @@ from papers.drolet2023.objectives import Drawn, Phase, draw, noise_free_loss, ob
 from papers.drolet2023.selection import Keeper, Selection, Setting
 from xbarspice.config import child_seed
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array
 from xbarspice.importers.network import Network
 from xbarspice.training.data import Split
 from xbarspice.variability import Variation
 
 __all__ = ["Bank", "Phase", "Selection", "Trained", "train"]
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -31,6 +31,7 @@ from papers.drolet2023.remedies import Procedure, Tester, program
 from xbarspice.config import child_rng
 from xbarspice.core import hdf5
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.core.values import labels_of
 from xbarspice.engines import Engine
 from xbarspice.surrogate.trust import warn_outside
@@ -38,7 +39,6 @@ from xbarspice.variability import Variation
 
 __all__ = ["CHUNK", "Interval", "TransferStudy", "fingerprint", "metric", "transfer"]
 
-Array = npt.NDArray[np.float64]
 
 CHUNK = 100
 """Transfers that are drawn, solved and stored together."""
@@ -53,7 +53,7 @@ class Interval:
     high: float
 
 
-def metric(right: npt.NDArray[np.bool_], threshold: float = 0.95) -> float:
+def metric(right: Flags, threshold: float = 0.95) -> float:
     """Share of points that are right in at least `threshold` of the transfers.
 
     Args:
@@ -75,17 +75,17 @@ class TransferStudy:
     """
 
     engine: str
-    labels: npt.NDArray[np.intp]
+    labels: Indices
     logits: Array = field(repr=False)
     clean: Array = field(repr=False)
 
     @property
-    def predictions(self) -> npt.NDArray[np.intp]:
+    def predictions(self) -> Indices:
         """Classes, (transfers, points)."""
         return _classes(self.logits)
 
     @property
-    def right(self) -> npt.NDArray[np.bool_]:
+    def right(self) -> Flags:
         """Whether each point was classified right in each transfer, (transfers, points)."""
         return self.predictions == self.labels
 
@@ -141,7 +141,7 @@ class TransferStudy:
         }
 
 
-def _classes(logits: Array) -> npt.NDArray[np.intp]:
+def _classes(logits: Array) -> Indices:
     if logits.shape[-1] == 1:
         return (logits[..., 0] > 0).astype(np.intp)
     return np.argmax(logits, axis=-1)
@@ -244,7 +244,7 @@ def _read(path: Path | None, key: str) -> Array:
     return tree["logits"]
 
 
-def _write(path: Path, key: str, logits: Array, labels: npt.NDArray[np.intp], engine: str) -> None:
+def _write(path: Path, key: str, logits: Array, labels: Indices, engine: str) -> None:
     right = _classes(logits) == labels
     tree = {
         "fingerprint": key, "engine": engine, "logits": logits, "labels": labels,

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from papers.drolet2023.batched import Batch, Placement, gather
 from xbarspice.config import child_rng
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.variability import (
     BiasingSchemeEffect,
     Compose,
@@ -21,9 +21,6 @@ from xbarspice.variability import (
 from xbarspice.variability.base import Draws
 
 __all__ = ["Terms", "Work", "at_mapped_lines", "start", "write"]
-
-Array = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +58,9 @@ class Work:
 
     wanted: Array
     G: Array
-    stuck: Bools
+    stuck: Flags
     value: Array
-    rank: npt.NDArray[np.intp]
+    rank: Indices
     name: str
     seed: int
     place: Placement | None = None
@@ -85,7 +82,7 @@ def start(wanted: Array, terms: Terms, count: int, seed: int, name: str) -> Work
     return work
 
 
-def write(work: Work, terms: Terms, chosen: Bools, number: int) -> None:
+def write(work: Work, terms: Terms, chosen: Flags, number: int) -> None:
     """Write the chosen devices in the order of their ranks; the others drift."""
     new = work.wanted
     for part in terms.write:
@@ -97,7 +94,7 @@ def write(work: Work, terms: Terms, chosen: Bools, number: int) -> None:
     work.G = np.clip(G, 0.0, None)
 
 
-def _drift(work: Work, bse: Any, chosen: Bools, number: int) -> Array:
+def _drift(work: Work, bse: Any, chosen: Flags, number: int) -> Array:
     """Drift of every device by the chosen devices that are written after it, S."""
     table = bse_table(bse.tail)
     count = len(work.G)

@@ -14,7 +14,7 @@ import xbarspice
 
 ROOT = Path(xbarspice.__file__).parent
 ORDER = [
-    ["core.errors"],
+    ["core.errors", "core.types"],
     ["core.registry"],
     ["core.values", "core.functions"],
     ["core.schema", "core.parameters"],

@@ -12,23 +12,23 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from xbarspice.config import child_rng
+from xbarspice.core.types import Array, Indices
 
 __all__ = ["best_lines", "shuffled_lines"]
 
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.intp]
 
 EXACT = 50_000
 """Arrangements of one side that are gone through."""
 
 
 def shuffled_lines(
-    plain: tuple[Index, Index], sides: tuple[list[Index], list[Index]], rng: np.random.Generator
-) -> tuple[Index, Index]:
+    plain: tuple[Indices, Indices],
+    sides: tuple[list[Indices], list[Indices]],
+    rng: np.random.Generator,
+) -> tuple[Indices, Indices]:
     """Random permutations among lines that may change places."""
     out = []
     for lines, groups in zip(plain, sides, strict=True):
@@ -40,9 +40,9 @@ def shuffled_lines(
 
 
 def best_lines(
-    weight: Array, wanted: Array, stuck: Any, value: Array, row_groups: list[Index],
-    col_groups: list[Index],
-) -> tuple[Index, Index, bool]:  # fmt: skip
+    weight: Array, wanted: Array, stuck: Any, value: Array, row_groups: list[Indices],
+    col_groups: list[Indices],
+) -> tuple[Indices, Indices, bool]:  # fmt: skip
     """Lines of least weighted squared error at the stuck devices.
 
     Args:
@@ -63,7 +63,7 @@ def best_lines(
         return rows, cols, exact
     places = np.argwhere(stuck.any(axis=2))
 
-    def cols_for(rows: Index) -> tuple[float, Index]:
+    def cols_for(rows: Indices) -> tuple[float, Indices]:
         row_on = np.argsort(rows)
         cost = np.zeros((wanted.shape[1], wanted.shape[1]))  # (column, physical column)
         for r, c in places:
@@ -74,7 +74,7 @@ def best_lines(
 
     if counts[0] <= EXACT:
         arrangements = itertools.product(*(itertools.permutations(g) for g in row_groups))
-        best: tuple[float, Index, Index] = (math.inf, np.empty(0, int), np.empty(0, int))
+        best: tuple[float, Indices, Indices] = (math.inf, np.empty(0, int), np.empty(0, int))
         for arrangement in arrangements:
             rows = np.empty(len(wanted), dtype=np.intp)
             for group, members in zip(row_groups, arrangement, strict=True):
@@ -86,7 +86,7 @@ def best_lines(
     return (*_alternate(weight, wanted, stuck, value, row_groups, col_groups), False)
 
 
-def _assign(cost: Array, groups: list[Index]) -> tuple[float, Index]:
+def _assign(cost: Array, groups: list[Indices]) -> tuple[float, Indices]:
     """Physical line of each network line, of least cost, within groups."""
     out, total = np.arange(len(cost)), 0.0
     for group in groups:
@@ -98,9 +98,9 @@ def _assign(cost: Array, groups: list[Index]) -> tuple[float, Index]:
 
 
 def _alternate(
-    weight: Array, wanted: Array, stuck: Any, value: Array, row_groups: list[Index],
-    col_groups: list[Index],
-) -> tuple[Index, Index]:  # fmt: skip
+    weight: Array, wanted: Array, stuck: Any, value: Array, row_groups: list[Indices],
+    col_groups: list[Indices],
+) -> tuple[Indices, Indices]:  # fmt: skip
     """Assign rows for columns and columns for rows, in turn, from 50 starts."""
     rng = child_rng(0, "die: starts of the assignment")
     plain = (np.arange(wanted.shape[0]), np.arange(wanted.shape[1]))

@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from xbarspice.calibration import text_tables
 from xbarspice.core.errors import InputError, broken_rule
+from xbarspice.core.types import Array
 
 __all__ = ["Die", "Thresholds", "read_die"]
 
-Array = npt.NDArray[np.float64]
 
 OPEN = {"", "nan", "inf", "+inf", "ol", "o.l.", "open", "over", "overload", "n/a", "na", "-", "--"}
 """Cells that stand for a device without measurable current."""

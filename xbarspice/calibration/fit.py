@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 from scipy import optimize
 
 from xbarspice.calibration.measurements import Reads
@@ -17,11 +16,10 @@ from xbarspice.config import child_rng
 from xbarspice.config.card import HeldOut
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import ConvergenceError, broken_rule
+from xbarspice.core.types import Array, Flags, Indices
 
 __all__ = ["Fit", "Noise", "Options", "Problem", "fit_problem", "fit_reads"]
 
-Array = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 ROUNDS = 3
 """The weights come from the data, then from the fitted values: noise must not bias them."""
@@ -99,7 +97,7 @@ class Problem(Protocol):
     def data(self) -> Array: ...
 
     @property
-    def read_of_point(self) -> npt.NDArray[np.intp]: ...
+    def read_of_point(self) -> Indices: ...
 
     def currents(self, theta: Array) -> Array: ...
 
@@ -133,7 +131,7 @@ class Fit:
     scale: float
     rms: float
     held_out: HeldOut | None
-    fitted: Bools
+    fitted: Flags
     predicted: Array
     measured: Array
     singular: Array
@@ -228,7 +226,7 @@ def misfit(scale: float) -> Iterator[str]:
 
 
 def _rounds(
-    problem: Problem, options: Options, fitted: Bools
+    problem: Problem, options: Options, fitted: Flags
 ) -> tuple[optimize.OptimizeResult, Array, Array, float, int]:
     """Minimise with better and better weights: result, predictions, sigma, soft limit, calls."""
     data = problem.data
@@ -245,7 +243,7 @@ def _rounds(
     return found, problem.currents(found.x), sigma, soft, evaluations + found.nfev
 
 
-def _split(read_of_point: npt.NDArray[np.intp], options: Options) -> Bools:
+def _split(read_of_point: Indices, options: Options) -> Flags:
     reads = np.unique(read_of_point)
     count = round(options.held_out * len(reads))
     rng = child_rng(options.seed, "calibrate: held out")
@@ -259,7 +257,7 @@ def _scale_of(p: Parameter) -> float:
 
 
 def _minimise(
-    problem: Problem, start: Array, sigma: Array, fitted: Bools, loss: str, soft: float,
+    problem: Problem, start: Array, sigma: Array, fitted: Flags, loss: str, soft: float,
     tolerance: float,
 ) -> optimize.OptimizeResult:  # fmt: skip
     data = problem.data
@@ -292,12 +290,12 @@ def _scale(r: Array, parameters: int, loss: str, soft: float) -> float:
     return float(np.sqrt(np.mean(psi**2) * free) / np.mean(slope))
 
 
-def _rms(predicted: Array, data: Array, chosen: Bools) -> float:
+def _rms(predicted: Array, data: Array, chosen: Flags) -> float:
     rms = np.sqrt(np.mean(data[chosen] ** 2))
     return float(np.sqrt(np.mean((predicted - data)[chosen] ** 2)) / rms)
 
 
-def _held_out(predicted: Array, data: Array, fitted: Bools, options: Options) -> HeldOut | None:
+def _held_out(predicted: Array, data: Array, fitted: Flags, options: Options) -> HeldOut | None:
     if fitted.all():
         return None
     return HeldOut(

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from xbarspice.core.types import Array, Flags
 from xbarspice.mapping.reads import Read
 
 __all__ = ["compensated"]
 
-Array = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-
 
 def compensated(
-    reads: Sequence[Read], wanted: Array, stuck: Bools, value: Array, limits: tuple[float, float]
+    reads: Sequence[Read], wanted: Array, stuck: Flags, value: Array, limits: tuple[float, float]
 ) -> Array:
     """Targets with the partners of stuck devices moved, so that the pairs' differences are kept.
 

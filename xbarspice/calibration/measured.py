@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from torch import nn
 
 from xbarspice.calibration.die import Die, Thresholds, read_die
 from xbarspice.calibration.lines import compensated
 from xbarspice.config import child_rng
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array, Flags
 from xbarspice.nn import PhysicalArray, arrays, copy_circuit, put_conductances
 from xbarspice.programming.circuits import compare
 from xbarspice.variability import Compose, StuckDevices, Variation
@@ -35,7 +35,6 @@ __all__ = [
     "without_stuck",
 ]
 
-Array = npt.NDArray[np.float64]
 
 CASES = ("as measured", "healthy devices on target", "and partners of stuck devices")
 
@@ -57,7 +56,7 @@ class MeasuredArray:
     file: str
 
     @property
-    def stuck(self) -> npt.NDArray[np.bool_]:
+    def stuck(self) -> Flags:
         """Devices that keep what was measured, (rows, cols); only where a device is wanted."""
         return (self.die.stuck(self.limits) != 0) & (self.array.crossbar.G > 0)
 

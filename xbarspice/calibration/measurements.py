@@ -9,12 +9,10 @@ import numpy.typing as npt
 
 from xbarspice.core.array import READ, LineEnds
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array, Indices
 from xbarspice.core.values import array_of, whole_numbers_of
 
 __all__ = ["Programming", "PulseTrains", "Reads", "Repeats", "sweeps"]
-
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,7 +34,7 @@ class Reads:
     I_out: Array
     V_out: Array | None = None
     I_in: Array | None = None
-    array: Index | None = None
+    array: Indices | None = None
     ends: LineEnds = READ
     labels: tuple[str, ...] = ()
 
@@ -108,7 +106,7 @@ class PulseTrains:
         labels: names of the devices.
     """
 
-    device: Index
+    device: Indices
     V: Array
     width: Array
     G: Array
@@ -140,11 +138,11 @@ class Programming:
         later_writes: devices written between the two, (N,).
     """
 
-    device: Index
+    device: Indices
     target: Array
     G: Array
     G_end: Array
-    later_writes: Index
+    later_writes: Indices
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -157,6 +155,6 @@ class Repeats:
         t: time since the device was programmed, s, (N,); NaN where unknown.
     """
 
-    device: Index
+    device: Indices
     G: Array
     t: Array

@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice import devices
 from xbarspice.calibration.measurements import Reads
 from xbarspice.core.array import R_LOW, WIRES, Crossbar, Drive
 from xbarspice.core.errors import InputError, broken_rule
+from xbarspice.core.types import Array
 from xbarspice.surrogate import adjoint
 
 __all__ = ["TIED", "Model", "Parameter"]
 
-Array = npt.NDArray[np.float64]
 
 TIED = {"R_wire": ("R_wl", "R_bl")}
 """Names that move several resistances together."""

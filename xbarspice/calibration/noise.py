@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import optimize, stats
 
 from xbarspice.calibration.measurements import Reads, Repeats
@@ -28,10 +27,10 @@ from xbarspice.calibration.spread import Spread
 from xbarspice.calibration.uncertainty import uncertainty
 from xbarspice.config.card import CardValue
 from xbarspice.core.errors import ConvergenceError, broken_rule
+from xbarspice.core.types import Array
 
 __all__ = ["fit_noise", "fit_read_noise"]
 
-Array = npt.NDArray[np.float64]
 FEW = 8
 """Fewer degrees of freedom than this are not fitted."""
 

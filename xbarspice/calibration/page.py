@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from xbarspice.core.types import Array
 from xbarspice.report.content import Code, Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.report.tables import config_section
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["die_map", "write_die", "write_fit"]
 
-Array = npt.NDArray[np.float64]
 MOST = 80
 """Rows of the table of parameters that are shown at once."""
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -30,6 +29,7 @@ from xbarspice.calibration.measured import (
 )
 from xbarspice.config import child_rng
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array, Indices
 from xbarspice.core.values import labels_of
 from xbarspice.nn import (
     arrays,
@@ -45,9 +45,7 @@ from xbarspice.variability import Variation
 
 __all__ = ["CASES", "Points", "Served", "serve"]
 
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.intp]
-Lines = tuple[Index, Index]
+Lines = tuple[Indices, Indices]
 
 CASES = ("as it stands", "best lines", "best lines and partners")
 MOST = 64
@@ -64,7 +62,7 @@ class Points:
     """
 
     arguments: tuple[Any, ...]
-    y: Index
+    y: Indices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +204,7 @@ class _Bench:
         return 2 if self.measured.array.tiles[0].config.layout == "tiled" else 1
 
     @property
-    def sides(self) -> tuple[list[Index], list[Index]]:
+    def sides(self) -> tuple[list[Indices], list[Indices]]:
         """Groups of word lines, and of bit lines or pairs of them, that may change places."""
         words, bits = self.measured.array.like_lines
         return words, [group[:: self.width] // self.width for group in bits]
@@ -331,7 +329,7 @@ def _choose(
     return lines[k], words[k] if k < 2 else f"best of {trials} random placements"
 
 
-def _bit_lines(units: Index, width: int) -> Index:
+def _bit_lines(units: Indices, width: int) -> Indices:
     """Bit lines of units of neighbouring ones."""
     return (width * units[:, None] + np.arange(width)).reshape(-1)
 

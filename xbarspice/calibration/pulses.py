@@ -6,18 +6,16 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice import devices
 from xbarspice.calibration.fit import Fit, Options, fit_problem
 from xbarspice.calibration.measurements import PulseTrains
 from xbarspice.calibration.model import Parameter
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array, Indices
 from xbarspice.devices import Device, DynamicDevice
 
 __all__ = ["fit_pulses"]
-
-Array = npt.NDArray[np.float64]
 
 
 class _Trains:
@@ -89,7 +87,7 @@ class _Trains:
         return out
 
 
-def _steps(trains: PulseTrains) -> list[npt.NDArray[np.intp]]:
+def _steps(trains: PulseTrains) -> list[Indices]:
     """Points that can be computed at once: the k-th point of every device."""
     count = np.zeros(trains.device.max() + 1, np.intp)
     rank = np.empty(len(trains.device), np.intp)

@@ -24,17 +24,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from xbarspice.calibration import text_tables
 from xbarspice.calibration.measurements import Programming, PulseTrains, Reads, Repeats, sweeps
 from xbarspice.core import hdf5
 from xbarspice.core.errors import InputError, broken_rule
+from xbarspice.core.types import Indices
 
 __all__ = ["read_programming", "read_pulses", "read_reads", "read_repeats", "read_sweeps"]
 
-Array = npt.NDArray[np.float64]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Duration = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -175,7 +174,7 @@ def _reads(tree: Mapping[str, Any]) -> Reads:
     )  # fmt: skip
 
 
-def _labels(names: list[str]) -> tuple[tuple[str, ...], npt.NDArray[np.intp]]:
+def _labels(names: list[str]) -> tuple[tuple[str, ...], Indices]:
     order = list(dict.fromkeys(names))
     return tuple(order), np.array([order.index(n) for n in names], dtype=np.intp)
 

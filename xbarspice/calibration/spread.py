@@ -19,17 +19,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import optimize, stats
 
 from xbarspice.calibration.measurements import Programming
 from xbarspice.config.card import CardValue
 from xbarspice.core.errors import ConvergenceError, broken_rule
+from xbarspice.core.types import Array, Flags
 from xbarspice.variability import StuckDevices, bse_table
 
 __all__ = ["STUCK", "Spread", "fit_spread"]
 
-Array = npt.NDArray[np.float64]
 
 STUCK = 0.3
 """Relative error of every write from which a device counts as stuck."""
@@ -76,7 +75,7 @@ def fit_spread(data: Programming, confidence: float = 0.95) -> Spread:
     return Spread(terms=tuple(terms), values=values, notices=tuple(notices))
 
 
-def _stuck(data: Programming) -> npt.NDArray[np.bool_]:
+def _stuck(data: Programming) -> Flags:
     """Which devices are stuck, by number."""
     error = data.G / data.target - 1.0
     out = np.zeros(int(data.device.max()) + 1, bool)

@@ -18,12 +18,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
+
+from xbarspice.core.types import Array
 
 __all__ = ["Uncertainty", "uncertainty"]
 
-Array = npt.NDArray[np.float64]
 
 STRONG = 30.0
 """Condition index from which a combination is looked at."""

@@ -33,11 +33,11 @@ import numpy.typing as npt
 from xbarspice.core.device import Device
 from xbarspice.core.device import get as device_of
 from xbarspice.core.errors import FloatingNodeError, broken_rule
+from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.core.values import array_of, number_of
 
 __all__ = ["READ", "WIRES", "Crossbar", "Drive", "End", "LineEnds"]
 
-Array = npt.NDArray[np.float64]
 
 WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
 """Names of the four resistances of an array."""
@@ -115,7 +115,7 @@ class Drive:
     """
 
     batch: tuple[int, ...]
-    array: npt.NDArray[np.intp]
+    array: Indices
     V_in: Array
     V_out: Array
 
@@ -161,9 +161,9 @@ class Crossbar:
     ends: LineEnds
     wl_ends: npt.NDArray[np.object_] = field()
     bl_ends: npt.NDArray[np.object_] = field()
-    _held: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] = field()
+    _held: tuple[Flags, Flags] = field()
     _all_held: bool = field()
-    _undriven: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] = field()
+    _undriven: tuple[Flags, Flags] = field()
 
     def __init__(
         self,
@@ -214,7 +214,7 @@ class Crossbar:
         return self.G.shape[-1]
 
     @property
-    def held(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    def held(self) -> tuple[Flags, Flags]:
         """Which word lines and which bit lines have a driven or sensed end, (rows,) and (cols,)."""
         return self._held
 

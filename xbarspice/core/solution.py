@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar, End
+from xbarspice.core.types import Array
 from xbarspice.core.values import array_of
 
 __all__ = ["Fields", "Solution", "Stats", "Status", "kirchhoff_residual", "kirchhoff_violations"]
-
-Array = npt.NDArray[np.float64]
 
 
 class Status(enum.Enum):

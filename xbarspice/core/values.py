@@ -12,9 +12,9 @@ import tomllib
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice.core.errors import InputError, broken_rule
+from xbarspice.core.types import Array, Indices
 
 __all__ = [
     "array_of",
@@ -26,7 +26,6 @@ __all__ = [
     "whole_numbers_of",
 ]
 
-Array = npt.NDArray[np.float64]
 
 FLOAT64 = np.dtype(np.float64)
 _KINDS = {
@@ -127,7 +126,7 @@ def whole_numbers_of(
     low: int | None = None,
     high: int | None = None,
     remedy: str = "Pass whole numbers.",
-) -> npt.NDArray[np.intp]:
+) -> Indices:
     """What was given as an array of whole numbers; 2.0 is whole, 2.5 and True are not.
 
     Args:
@@ -156,7 +155,7 @@ def whole_number_of(name: str, value: Any, *, low: int, remedy: str) -> int:
     return int(out.reshape(-1)[0])
 
 
-def labels_of(name: str, value: Any, points: int, *, low: int = 0) -> npt.NDArray[np.intp]:
+def labels_of(name: str, value: Any, points: int, *, low: int = 0) -> Indices:
     """Class labels, (points,): one whole number from `low` on for every point.
 
     Raises:

@@ -14,7 +14,6 @@ from xbarspice.core.functions import is_tensor, where
 
 __all__ = ["DynamicDevice", "integrate"]
 
-Array = npt.NDArray[np.float64]
 
 RTOL = 1e-6
 """Local error that `integrate` allows in one step, relative to the width of the state's range."""

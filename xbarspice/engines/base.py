@@ -22,12 +22,11 @@ from xbarspice.core.errors import (
     level_outside,
 )
 from xbarspice.core.solution import Fields, Solution, Stats, Status
+from xbarspice.core.types import Array, Indices
 from xbarspice.engines.overdrive import Overdrive, overdrive
 
 __all__ = ["REFUSED", "SAID", "Engine", "ErrorBound", "Raw", "with_bound"]
 
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.intp]
 
 SAID = 1e-9
 """Error bound, a share of the largest output current, above which a warning says it."""
@@ -99,7 +98,7 @@ class ErrorBound:
         """Nodes of one array."""
         return 2 * self.crossbar.rows * self.crossbar.cols
 
-    def measure(self, members: Index) -> Array:
+    def measure(self, members: Indices) -> Array:
         """Error and least largest output of some solves, A, (2, members)."""
         from xbarspice.engines.nodal.bound import distances  # SciPy takes a while to load
 

@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.core.errors import InputError, StoreError, broken_rule
+from xbarspice.core.types import Array, Indices
 from xbarspice.core.values import array_of
 from xbarspice.mapping import activations
 
 __all__ = ["Network", "from_state_dict", "load", "read_npz", "save"]
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,7 +85,7 @@ class Network:
             h = self.activate(sums[-1])
         return sums
 
-    def predict(self, logits: Array) -> npt.NDArray[np.intp]:
+    def predict(self, logits: Array) -> Indices:
         """Class of each point: the sign of a single logit, else the largest one."""
         if logits.shape[-1] == 1:
             return (logits[..., 0] > 0).astype(np.intp)

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice.core.registry import Registry
+from xbarspice.core.types import Array
 
 __all__ = ["Activation", "get", "names", "of_module", "register", "registry"]
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,14 +13,12 @@ import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array, Indices
 from xbarspice.core.values import array_of
 from xbarspice.mapping.activations import Activation
 from xbarspice.mapping.reads import Read, differences
 
 __all__ = ["Chain", "Pass", "Stage"]
-
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,7 +38,7 @@ class Pass:
     crossbar: Crossbar
     read: Read
     lines: tuple[int, int]
-    outputs: Index
+    outputs: Indices
     weights: Array
 
     def drive(self, volts: Array) -> tuple[Array, Array]:
@@ -139,7 +137,7 @@ class Chain:
             )
         return out
 
-    def decide(self, outputs: Array) -> Index:
+    def decide(self, outputs: Array) -> Indices:
         """Class of each point, (points,): the first of the largest, or whether one is above 0."""
         if outputs.shape[1] == 1:
             return (outputs[:, 0] > 0).astype(np.intp)

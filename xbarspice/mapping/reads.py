@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice.core.array import READ, End, LineEnds
+from xbarspice.core.types import Indices
 
 __all__ = [
     "LineOrder",
@@ -24,8 +24,6 @@ __all__ = [
     "second_folded_read",
     "tiled_read",
 ]
-
-Index = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +59,8 @@ class Read:
         reverse: inputs drive the bit lines and the word lines are sensed.
     """
 
-    lines_in: Index
-    lines_out: Index
+    lines_in: Indices
+    lines_out: Indices
     reverse: bool = False
 
     @property
@@ -120,7 +118,7 @@ class Read:
         G[..., rows, cols] = pairs
         return G
 
-    def _devices(self) -> tuple[Index, Index]:
+    def _devices(self) -> tuple[Indices, Indices]:
         """Row and column of the device of each input and column of the matrix, even columns +."""
         shape = (*self.lines_in.shape[:1], *self.lines_out.shape[:1], 2)
         inputs = np.array(np.broadcast_to(self.lines_in[:, None, :], shape)).reshape(shape[0], -1)
@@ -133,7 +131,9 @@ def differences(currents: Any) -> Any:
     return currents[..., 0] - currents[..., 1] if currents.shape[-1] == 2 else currents[..., 0]
 
 
-def like_lines(reads: Sequence[Read], shape: tuple[int, ...]) -> tuple[list[Index], list[Index]]:
+def like_lines(
+    reads: Sequence[Read], shape: tuple[int, ...]
+) -> tuple[list[Indices], list[Indices]]:
     """Groups of word lines, and of bit lines, that may take each other's place.
 
     A line that is sensed in a read pass may not change with one that is not.

@@ -31,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array
 from xbarspice.devices import Ohmic
 from xbarspice.devices.numbers import decimal
 from xbarspice.mapping.chain import Chain, Pass, Stage
@@ -48,7 +49,6 @@ __all__ = [
     "write_network",
 ]
 
-Array = npt.NDArray[np.float64]
 
 PIVREL = 0.1
 """Share of a column's largest entry that a pivot must have. At ngspice's default of 1e-3, 15 of 96

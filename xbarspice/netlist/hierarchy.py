@@ -23,10 +23,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice.core.array import READ, Crossbar
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array
 from xbarspice.devices import Device, Ohmic
 from xbarspice.devices.forms import instance_parameters
 from xbarspice.devices.numbers import decimal
@@ -154,7 +154,7 @@ def g_hash(crossbar: Crossbar) -> str:
     return matrix_hash(crossbar.G)
 
 
-def matrix_hash(G: npt.NDArray[np.float64]) -> str:
+def matrix_hash(G: Array) -> str:
     """Sha256 (hexadecimal) of a matrix alone: shape and little-endian float64 values."""
     digest = hashlib.sha256(json.dumps(G.shape).encode())
     digest.update(np.ascontiguousarray(G, dtype="<f8").tobytes())

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from decimal import Context, Decimal
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice.core.errors import NetlistError
+from xbarspice.core.types import Array
 
 __all__ = [
     "SPECTRE_FACTORS",
@@ -85,7 +85,7 @@ def number(text: str, factors: Mapping[str, int] | None = None) -> float:
     return float(exact(text, factors))
 
 
-def resistances(G: npt.NDArray[np.float64]) -> list[str]:
+def resistances(G: Array) -> list[str]:
     """Text of 1/G in ohm, for G > 0 in S of shape (N,), from which `conductance` restores G.
 
     The shortest text of the float 1/G is used where 1/(1/G) is G; two floats G may share that

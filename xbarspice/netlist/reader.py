@@ -19,6 +19,7 @@ import numpy.typing as npt
 from xbarspice import devices
 from xbarspice.core.array import Crossbar, LineEnds
 from xbarspice.core.errors import NetlistError, XbarspiceError
+from xbarspice.core.types import Array
 from xbarspice.devices import Device, Ohmic
 from xbarspice.devices.forms import CONDUCTANCE
 from xbarspice.netlist import ngspice
@@ -51,8 +52,8 @@ class ReadBack:
     """
 
     crossbar: Crossbar
-    V_in: npt.NDArray[np.float64]
-    V_out: npt.NDArray[np.float64]
+    V_in: Array
+    V_out: Array
     version: str
     config: str
     untouched: bool
@@ -264,9 +265,7 @@ def _device(said: Card) -> Device:
         ) from error
 
 
-def _drive(
-    deck: Deck, crossbar: Crossbar
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _drive(deck: Deck, crossbar: Crossbar) -> tuple[Array, Array]:
     """Drive vectors from the source elements; lines without a driver stay at 0 V."""
     drivers: list[tuple[DeckElement, str, int, list[float]]] = []
     for e in deck.sources:

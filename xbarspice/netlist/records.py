@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar, End
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array, Indices
 from xbarspice.devices.numbers import decimal
 
 __all__ = [
@@ -33,7 +34,6 @@ __all__ = [
     "steepest",
 ]
 
-Array = npt.NDArray[np.float64]
 
 SIDES = ("wl_left", "wl_right", "bl_top", "bl_bottom")
 
@@ -55,8 +55,8 @@ class Devices:
     names: list[str]
     a: list[str]
     b: list[str]
-    row: npt.NDArray[np.intp]
-    col: npt.NDArray[np.intp]
+    row: Indices
+    col: Indices
     G: Array
 
 
@@ -265,7 +265,7 @@ def _devices(
     )
 
 
-def _sources(prefix: str, lines: npt.NDArray[np.intp], volts: Array) -> Sources:
+def _sources(prefix: str, lines: Indices, volts: Array) -> Sources:
     names = [f"{prefix}_{line}" for line in lines.tolist()]
     return Sources(
         names=[f"V{name}" for name in names],

@@ -13,15 +13,13 @@ from torch import nn
 
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array, Indices
 from xbarspice.core.values import array_of
 from xbarspice.mapping.reads import LineOrder, like_lines
 from xbarspice.nn.layers import crossbar_layers
 from xbarspice.nn.tile import Tile
 
 __all__ = ["PhysicalArray", "arrays", "place_lines", "put_conductances", "tiles"]
-
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,7 +42,7 @@ class PhysicalArray:
         return max(tile.config.V_read for tile in self.tiles)
 
     @property
-    def like_lines(self) -> tuple[list[Index], list[Index]]:
+    def like_lines(self) -> tuple[list[Indices], list[Indices]]:
         """Groups of word lines, and of bit lines, that may take each other's place."""
         return like_lines([tile.read for tile in self.tiles], self.crossbar.G.shape)
 

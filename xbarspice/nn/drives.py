@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor, nn
 
+from xbarspice.core.types import Array
 from xbarspice.nn.matrix import ArrayMatrix
 from xbarspice.nn.origin import outputs_of
 from xbarspice.nn.through import observe_drives
 
 __all__ = ["EvenDrives", "even_drives"]
-
-Array = npt.NDArray[np.float64]
 
 
 class EvenDrives:

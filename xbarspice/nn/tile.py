@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar
 from xbarspice.core.solution import Solution
+from xbarspice.core.types import Array
 from xbarspice.mapping import ArrayConfig
 from xbarspice.mapping.reads import Read
 
 __all__ = ["Tile"]
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from xbarspice import engines
 from xbarspice.core.array import Crossbar, Drive, LineEnds
 from xbarspice.core.errors import ConvergenceError, broken_rule
+from xbarspice.core.types import Array, Flags
 from xbarspice.core.values import array_of, whole_numbers_of
 from xbarspice.devices import DynamicDevice
 from xbarspice.surrogate import engine as fast
@@ -18,7 +19,6 @@ from xbarspice.surrogate.ladders import linear
 
 __all__ = ["READS", "SCHEMES", "ArrayState", "Bias", "bias", "pulses_of"]
 
-Array = npt.NDArray[np.float64]
 Solved = tuple[Array, Array, Array]
 
 SCHEMES = ("V/2", "V/3", "floating")
@@ -75,7 +75,7 @@ class ArrayState:
         crossbar: Crossbar,
         *,
         engine: str | engines.Engine,
-        stuck: npt.NDArray[np.bool_],
+        stuck: Flags,
         half_select: bool,
         substeps: int,
     ) -> None:
@@ -223,7 +223,7 @@ def _frozen(ends: LineEnds) -> LineEnds:
     return LineEnds(wl_left=tuple(ends.wl_left), bl_bottom=tuple(ends.bl_bottom))
 
 
-def pulses_of(sequence: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def pulses_of(sequence: npt.ArrayLike) -> Array:
     """A pulse sequence as (pulses, 3): row and column of the device and the voltage, V.
 
     Raises:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from xbarspice.core.types import Array
 from xbarspice.core.values import whole_numbers_of
 from xbarspice.programming.write_verify import Programmed
 from xbarspice.variability.bse import bse_table
 
 __all__ = ["beside_measured", "measured_drift"]
-
-Array = npt.NDArray[np.float64]
 
 
 def measured_drift(later_writes: npt.ArrayLike, levels: int = 400) -> Array:

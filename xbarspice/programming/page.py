@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,8 +24,6 @@ __all__ = [
     "schemes_figure",
     "victims_map",
 ]
-
-Array = npt.NDArray[np.float64]
 
 
 def _map(

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
+from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.devices import DynamicDevice
 from xbarspice.programming.results import Pulses
 
 __all__ = ["rounded_range", "writable_range"]
 
-Array = npt.NDArray[np.float64]
 
 POINTS = 81
 PULSES_A_DEVICE = 10
@@ -64,9 +63,7 @@ def _moved(device: DynamicDevice, G: Array, V: Array, width: float, count: int) 
     return count * (device.write(G + 0.0 * V, V, width, outside="clamp") / G - 1.0)
 
 
-def _widest(
-    G: Array, moving: list[npt.NDArray[np.intp]], held: list[npt.NDArray[np.bool_]]
-) -> tuple[float, float] | None:
+def _widest(G: Array, moving: list[Indices], held: list[Flags]) -> tuple[float, float] | None:
     best = None
     for a in range(G.size):
         for b in range(a + 1, G.size):

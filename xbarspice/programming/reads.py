@@ -6,14 +6,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from xbarspice.core.types import Array, Indices
 from xbarspice.programming.array_state import ArrayState, Bias
 from xbarspice.surrogate import newton
 
 __all__ = ["FOLLOW_FROM", "Reader"]
 
-Array = npt.NDArray[np.float64]
 
 FOLLOW_FROM = 1024
 """Cells from which following a read takes less time than solving it."""
@@ -97,7 +96,7 @@ class Reader:
         self._anchor = _Anchor(anchor.G, anchor.w, anchor.current, anchor.power, gain)
         return self._anchor
 
-    def _wires(self, cells: npt.NDArray[np.intp]) -> Array:
+    def _wires(self, cells: Indices) -> Array:
         """Resistance of both lines from each cell to the drivers, ohm; infinite if one floats."""
         c = self.state.crossbar
         row, col = np.divmod(cells, c.cols)

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.core.values import array_of, whole_numbers_of
 from xbarspice.programming.array_state import READS
 
 __all__ = ["ORDERS", "Programmed", "Pulses", "order_of"]
 
-Array = npt.NDArray[np.float64]
 
 ORDERS = ("rows", "size", "far")
 
@@ -85,9 +85,9 @@ class Programmed:
     start: Array
     verified: Array
     finished: Array
-    pulses: npt.NDArray[np.intp]
-    gave_up: npt.NDArray[np.bool_]
-    order: npt.NDArray[np.intp]
+    pulses: Indices
+    gave_up: Flags
+    order: Indices
     moved: npt.NDArray[np.float32] = field(repr=False)
     sequence: Array = field(repr=False)
     seconds: float
@@ -97,7 +97,7 @@ class Programmed:
     tolerance: float
 
     @property
-    def wanted(self) -> npt.NDArray[np.bool_]:
+    def wanted(self) -> Flags:
         """Devices that have a target, (rows, cols)."""
         return self.target > 0
 
@@ -112,7 +112,7 @@ class Programmed:
         return self.G - self.finished
 
     @property
-    def later_writes(self) -> npt.NDArray[np.intp]:
+    def later_writes(self) -> Indices:
         """Number of devices that were written after each device."""
         rank = np.empty(self.order.size, dtype=np.intp)
         rank[self.order] = np.arange(self.order.size)
@@ -142,7 +142,7 @@ class Programmed:
         }
 
 
-def order_of(order: str | Sequence[int], target: npt.ArrayLike) -> npt.NDArray[np.intp]:
+def order_of(order: str | Sequence[int], target: npt.ArrayLike) -> Indices:
     """Flat indices of the wanted devices in the order of writing.
 
     Args:

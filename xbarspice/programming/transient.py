@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array
 from xbarspice.devices import DynamicDevice, forms
 from xbarspice.devices.numbers import decimal, decimals
 from xbarspice.engines.ngspice import ngspice_info
@@ -20,7 +21,6 @@ from xbarspice.programming.array_state import SCHEMES, bias, pulses_of
 
 __all__ = ["replay_ngspice", "transient_deck"]
 
-Array = npt.NDArray[np.float64]
 
 GAP = 20e-9
 """Rest between pulses, s; nothing moves at 0 V."""

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.core.values import array_of
 from xbarspice.devices import DynamicDevice
 from xbarspice.engines import Engine
@@ -36,8 +37,6 @@ __all__ = [
     "program",
     "replay",
 ]
-
-Array = npt.NDArray[np.float64]
 
 
 def check(
@@ -66,8 +65,8 @@ def check(
 class _Log:
     verified: Array
     finished: Array
-    pulses: npt.NDArray[np.intp]
-    gave_up: npt.NDArray[np.bool_]
+    pulses: Indices
+    gave_up: Flags
     sequence: list[tuple[int, int, float]]
     seconds: float = 0.0
 
@@ -205,7 +204,7 @@ def _write_verify(
     return used > 0
 
 
-def _whole_order(order: npt.NDArray[np.intp], shape: tuple[int, ...]) -> list[int]:
+def _whole_order(order: Indices, shape: tuple[int, ...]) -> list[int]:
     """The order of writing, completed by the devices that were not written (before all others)."""
     rest = np.setdiff1d(np.arange(int(np.prod(shape))), order)
     return [*rest.tolist(), *order.tolist()]

@@ -9,9 +9,10 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from xbarspice.core.types import Array
+
 __all__ = ["BLACK", "boundary", "escape", "new_figure"]
 
-Array = npt.NDArray[np.float64]
 
 # Middle tones: at least 3:1 against the white and against the dark page.
 COLOURS = ("#2f7fd0", "#d1651f", "#2f9c63", "#b155c4", "#9a8411", "#d0487b")

@@ -28,6 +28,7 @@ import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar, Drive, End, EndSpec
 from xbarspice.core.errors import ConvergenceError
+from xbarspice.core.types import Array, Indices
 from xbarspice.engines.base import Raw
 from xbarspice.surrogate import adjoint_kernels, newton
 from xbarspice.surrogate.engine import Prepared, SurrogateEngine, spread
@@ -35,8 +36,6 @@ from xbarspice.surrogate.ladders import kernels, linear, solves
 from xbarspice.surrogate.ladders.direct import Direct
 
 __all__ = ["Gradients", "Saved", "backward", "forward"]
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,7 +49,7 @@ class Saved:
     """
 
     crossbar: Crossbar
-    index: npt.NDArray[np.intp]
+    index: Indices
     V_device: Array
     problem: linear.Problem
     state: Prepared
@@ -133,7 +132,7 @@ def forward(
 class _Adjoint:
     """Sources and results of the adjoint solves; see `adjoint_kernels.adjoint` for the shapes."""
 
-    index: npt.NDArray[np.intp]
+    index: Indices
     D: Array
     sources: tuple[Array, Array, Array, Array, Array]
     mu: Array

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar, Drive
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.solution import Stats, Status
+from xbarspice.core.types import Array
 from xbarspice.engines.base import Engine, Raw
 from xbarspice.surrogate import newton
 from xbarspice.surrogate.ladders import linear
@@ -21,7 +21,6 @@ from xbarspice.surrogate.threads import share
 
 __all__ = ["Prepared", "SurrogateEngine", "solve", "spread"]
 
-Array = npt.NDArray[np.float64]
 
 WORTH_A_THREAD = 20_000
 """Cells to solve for which starting another thread pays."""

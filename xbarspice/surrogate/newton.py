@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 
+from xbarspice.core.types import Array
 from xbarspice.devices import CubicAl2O3TiO2, Device, SinhTiO2
 from xbarspice.surrogate.ladders import kernels, solves
 from xbarspice.surrogate.ladders.direct import Direct
@@ -40,7 +40,6 @@ from xbarspice.surrogate.ladders.linear import (
 
 __all__ = ["ClosedForm", "closed_form", "current", "slopes", "solve_generic", "solve_range"]
 
-Array = npt.NDArray[np.float64]
 
 SMALLEST_DRIVE = 1e-9
 """Share of the drive below which raising it step by step is given up."""

@@ -32,11 +32,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice import devices
 from xbarspice.core.array import Crossbar, End
 from xbarspice.core.errors import InputError, TrustWarning, broken_rule, level_outside
+from xbarspice.core.types import Array, Indices
 from xbarspice.core.values import array_of, toml_of
 
 __all__ = [
@@ -52,7 +52,6 @@ __all__ = [
     "warn_outside",
 ]
 
-Array = npt.NDArray[np.float64]
 
 LEVELS = ("ideal", "linear", "nonlinear", "float32")
 AXES = ("size", "R_wire", "G_max", "V_read")
@@ -131,7 +130,7 @@ class TrustMap:
             V_read=V,
         )
 
-    def largest(self, level: str, device: str, error: float) -> npt.NDArray[np.intp]:
+    def largest(self, level: str, device: str, error: float) -> Indices:
         """Largest size within an error, (R_wire, G_max, V_read) as in `axes`; 0 where none is."""
         inside = self._below(device, level) <= error
         # The errors of `_below` rise with the size: the last size inside is their number.

@@ -24,11 +24,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xbarspice import deployment
 from xbarspice.core.errors import XbarspiceError, broken_rule
+from xbarspice.core.types import Array
 from xbarspice.netlist.design_reader import prove
 from xbarspice.netlist.hierarchy import Wires
 from xbarspice.nn import crossbar_layers
@@ -51,8 +51,6 @@ DRIVES = "circuit/drives.npz"
 CLOSE = {"float64": 1e-9, "float32": 1e-4}
 """Difference of a drive over the read voltage, by the precision of the matrix: what comes before an
 array depends on a machine's exp() and the order of its sums."""
-
-Array = npt.NDArray[np.float64]
 
 
 class _Record(BaseModel):

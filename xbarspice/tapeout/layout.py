@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import EngineMissingError
+from xbarspice.core.types import Flags
 from xbarspice.tapeout.technology import Line, Technology
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def draw(crossbar: Crossbar, technology: Technology, name: str = "crossbar") -> 
     return layout
 
 
-def _runs(present: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+def _runs(present: Flags) -> list[tuple[int, int]]:
     """First and last + 1 of every run of true values."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], present.astype(int), [0]])))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

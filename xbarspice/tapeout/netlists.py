@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array
 from xbarspice.devices import Device, Ohmic
 from xbarspice.netlist import write
 from xbarspice.netlist.design_reader import prove
@@ -35,8 +33,6 @@ __all__ = [
     "refuse_form",
     "write_netlists",
 ]
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice import engines
 from xbarspice.core.array import READ, Crossbar
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array, Indices
 
 __all__ = ["COLUMNS", "ORDERS", "Plan", "plan"]
 
@@ -41,10 +41,10 @@ class Plan:
         rule: one of `ORDERS`.
     """
 
-    order: npt.NDArray[np.intp]
-    G: npt.NDArray[np.float64]
-    I_read: npt.NDArray[np.float64]
-    I_ideal: npt.NDArray[np.float64]
+    order: Indices
+    G: Array
+    I_read: Array
+    I_ideal: Array
     V_read: float
     rule: str
 

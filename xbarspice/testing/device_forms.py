@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from xbarspice.core.types import Array
 from xbarspice.devices import Device, DynamicDevice, export, forms
 from xbarspice.engines.ngspice import ngspice_info
 from xbarspice.engines.ngspice.runner import control_section, run_deck
@@ -16,7 +16,6 @@ from xbarspice.testing.rules import need
 
 __all__ = ["compiled", "openvaf", "pulse", "run", "static_iv", "transient_state"]
 
-Array = npt.NDArray[np.float64]
 STATIC = ".options reltol=1e-12 abstol=1e-18 vntol=1e-15 gmin=1e-20"
 TRANSIENT = ".options reltol=1e-6 abstol=1e-14 vntol=1e-9 method=gear"
 EDGE, FLAT = 2e-9, 200e-9

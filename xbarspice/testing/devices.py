@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numpy.testing import assert_allclose
 
+from xbarspice.core.types import Array
 from xbarspice.devices import Device, export
 from xbarspice.testing import device_forms
 from xbarspice.testing.rules import Rules, need
 
 __all__ = ["check_device"]
-
-Array = npt.NDArray[np.float64]
 
 
 def check_device(

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice.core.array import LineEnds
+from xbarspice.core.types import Array
 
 __all__ = ["CASES", "Case"]
 
-Array = npt.NDArray[np.float64]
 D, S, F = "driven", "sensed", "floating"
 
 

@@ -6,15 +6,13 @@ import pickle
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numpy.testing import assert_allclose, assert_array_equal
 
+from xbarspice.core.types import Array
 from xbarspice.testing.rules import Rules, need
 from xbarspice.variability import Compose, Variation, from_config, registry, to_config
 
 __all__ = ["check_variation"]
-
-Array = npt.NDArray[np.float64]
 
 
 def check_variation(

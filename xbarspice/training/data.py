@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice.config import DataConfig, child_rng
+from xbarspice.core.types import Array, Indices
 
 __all__ = ["Split", "digits", "fresh_half_moons", "half_moons"]
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +18,11 @@ class Split:
     """Points (n, features) and classes (n,) for training, validation and test."""
 
     x_train: Array
-    y_train: npt.NDArray[np.intp]
+    y_train: Indices
     x_validation: Array
-    y_validation: npt.NDArray[np.intp]
+    y_validation: Indices
     x_test: Array
-    y_test: npt.NDArray[np.intp]
+    y_test: Indices
 
 
 def half_moons(config: DataConfig) -> Split:
@@ -56,7 +54,7 @@ def _drawn(config: DataConfig) -> tuple[Any, Any, list[Any], Array, Array]:
     return x, y, parts, train.min(axis=0), train.max(axis=0)
 
 
-def fresh_half_moons(config: DataConfig, count: int) -> tuple[Array, npt.NDArray[np.intp]]:
+def fresh_half_moons(config: DataConfig, count: int) -> tuple[Array, Indices]:
     """Newly drawn points of the law behind `half_moons`, in the scaling of its training points.
 
     A share of 200 test points has a standard error of about 3 points of a percent; this tells what

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from xbarspice.core.types import Array
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.report.tables import config_section
@@ -30,7 +30,7 @@ DRIFT = {
 """What the other reading of the drift table gives; see `variability.bse.bse_table`."""
 
 
-def write(record: Record, by_point: npt.NDArray[np.float64] | None, path: Path) -> Path:
+def write(record: Record, by_point: Array | None, path: Path) -> Path:
     """Draw the page of a transfer study.
 
     Args:
@@ -152,7 +152,7 @@ def _histogram(histogram: Record) -> Figure:
     return figure
 
 
-def _points(by_point: npt.NDArray[np.float64]) -> Figure:
+def _points(by_point: Array) -> Figure:
     from xbarspice.report.plots import COLOURS, new_figure
 
     figure = new_figure()

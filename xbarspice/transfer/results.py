@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from xbarspice.core.types import Array, Flags, Indices
+
 __all__ = ["Golden", "Interval", "TransferStudy"]
 
-Array = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 THRESHOLD = 0.95
 """Share of the transfers in which a point must be right to count."""
@@ -64,10 +64,10 @@ class TransferStudy:
 
     engine: str
     points: int
-    labels: npt.NDArray[np.intp] | None
-    predictions: npt.NDArray[np.intp] | None = field(repr=False)
-    clean: npt.NDArray[np.intp] | None = field(repr=False)
-    exact: npt.NDArray[np.intp] | None = field(repr=False)
+    labels: Indices | None
+    predictions: Indices | None = field(repr=False)
+    clean: Indices | None = field(repr=False)
+    exact: Indices | None = field(repr=False)
     rms: Array = field(repr=False)
     golden: Golden | None = None
     layers: tuple[dict[str, Any], ...] = ()
@@ -78,7 +78,7 @@ class TransferStudy:
         return len(self.rms)
 
     @property
-    def right(self) -> Bools | None:
+    def right(self) -> Flags | None:
         """Whether each point was classified right, (transfers, points).
 
         By its label, or as without transfer errors where labels are unknown; None of a model that
@@ -167,7 +167,7 @@ class TransferStudy:
             return "decisions, against those of the same circuit without transfer errors"
         return "decisions, against the labels"
 
-    def _shares(self, right: Bools) -> dict[str, Any]:
+    def _shares(self, right: Flags) -> dict[str, Any]:
         of, intervals = right.mean(axis=1), self.intervals()
         return {
             "metric": intervals["metric"].value,

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.parameters import Range, check_parameters
 from xbarspice.core.registry import Registry
+from xbarspice.core.types import Array, Indices
 from xbarspice.core.values import array_of, number_of, whole_number_of
 
 __all__ = [
@@ -28,8 +28,6 @@ __all__ = [
     "to_config",
     "where",
 ]
-
-Array = npt.NDArray[np.float64]
 
 
 class Draws:
@@ -73,7 +71,7 @@ class Draws:
 
         return torch.tensor(values, dtype=self.like.dtype, device=self.like.device)
 
-    def lookup(self, levels: Array, table: Array, index: npt.NDArray[np.intp], u: Any) -> Any:
+    def lookup(self, levels: Array, table: Array, index: Indices, u: Any) -> Any:
         """Interpolate row `index` of `table` (rows, levels) at `u`; shapes broadcast."""
         rows = np.broadcast_to(index, self.shape)
         if not self.torch:

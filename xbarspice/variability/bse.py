@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice.core.parameters import NOT_NEGATIVE, Range
+from xbarspice.core.types import Array, Indices
 from xbarspice.core.values import whole_numbers_of
 from xbarspice.variability.base import Compose, Draws, Variation, need, registry, where
 
 __all__ = ["TAILS", "BSETable", "BiasingSchemeEffect", "bse_table", "other_reading", "tail_of"]
 
-Array = npt.NDArray[np.float64]
 
 TAILS = ("pooled", "released")
 """Readings of the rows with few samples, by name; see `bse_table`."""
@@ -38,7 +37,7 @@ class BSETable:
     quantiles: Array
     mean: Array
     std: Array
-    samples: npt.NDArray[np.intp]
+    samples: Indices
 
 
 @functools.cache
@@ -184,7 +183,7 @@ class BiasingSchemeEffect(Variation):
             )
             object.__setattr__(self, "order", order)
 
-    def later(self, rows: int, cols: int) -> npt.NDArray[np.intp]:
+    def later(self, rows: int, cols: int) -> Indices:
         """Number of devices programmed after each device, (rows, cols)."""
         count = rows * cols
         rank = np.arange(count)

@@ -14,6 +14,7 @@ from xbarspice.config import child_rng
 from xbarspice.core.array import Crossbar, End
 from xbarspice.core.errors import EngineError, broken_rule
 from xbarspice.core.solution import Solution
+from xbarspice.core.types import Array
 from xbarspice.core.values import array_of
 from xbarspice.engines.overdrive import overdrive
 from xbarspice.verification.array_records import (
@@ -43,7 +44,6 @@ from xbarspice.verification.weight_detectors import magnitude_findings
 
 __all__ = ["ArrayVerification", "verify_array"]
 
-Array = npt.NDArray[np.float64]
 
 EXPLAINED = 20
 """Vectors whose currents are explained: enough to tell one mistake from another."""

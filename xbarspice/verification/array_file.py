@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from xbarspice import devices
@@ -15,12 +14,12 @@ from xbarspice.core import hdf5
 from xbarspice.core.array import R_HIGH, READ, Crossbar
 from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.core.schema import EndsFile, Number, Text
+from xbarspice.core.types import Array
 from xbarspice.core.values import array_of, broken_entries, number_of
 from xbarspice.importers.network import read_npz
 
 __all__ = ["ArrayFile", "is_array_file", "load_array"]
 
-Array = npt.NDArray[np.float64]
 
 WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
 

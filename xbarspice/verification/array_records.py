@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice.core import hdf5
 from xbarspice.core.array import Crossbar
 from xbarspice.core.solution import Solution
+from xbarspice.core.types import Array
 from xbarspice.verification.results import (
     DeviceRecord,
     DropRecord,
@@ -32,8 +32,6 @@ __all__ = [
     "gates_of",
     "unjudged_of",
 ]
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)

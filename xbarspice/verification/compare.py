@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice import engines
 from xbarspice.core.array import Crossbar, End
 from xbarspice.core.solution import Solution
+from xbarspice.core.types import Array, Flags
 from xbarspice.mapping.reads import Read
 
 __all__ = [
@@ -31,9 +31,6 @@ __all__ = [
     "worst_device",
 ]
 
-Array = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OutputLines:
@@ -45,10 +42,10 @@ class OutputLines:
         sensed: which of them are sensed, (lines,).
     """
 
-    bl: Bools
-    wl: Bools
+    bl: Flags
+    wl: Flags
     names: tuple[str, ...]
-    sensed: Bools
+    sensed: Flags
 
     def currents(self, solution: Solution) -> Array:
         """Their currents, A, (vectors, lines), positive into the sense node."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar, LineEnds
 from xbarspice.core.errors import EngineError, InputError
+from xbarspice.core.types import Array
 from xbarspice.engines import get
 from xbarspice.verification.finding import (
     SCALE,
@@ -25,7 +25,6 @@ __all__ = [
     "swapped_signs", "transposed_array", "unit_slip",
 ]  # fmt: skip
 
-Array = npt.NDArray[np.float64]
 
 SAME = 1e-9
 """Remaining differences that are equally good: rounding."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from xbarspice.core.types import Array
 
 __all__ = ["SCALE", "SHARE", "Finding", "common_factor", "power_of_1000", "rms", "run_all"]
 
-Array = npt.NDArray[np.float64]
 
 SHARE = 0.2
 """Share of the difference that may remain if a mistake is to explain it."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from xbarspice import engines as engine_room
 from xbarspice.config import child_rng
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array
 from xbarspice.nn.arguments import points_of
 
 __all__ = ["box_of", "checked_engines", "checked_labels", "one_tensor", "random_inputs"]
@@ -62,7 +63,7 @@ def checked_labels(y: npt.ArrayLike | None, arguments: tuple[Any, ...]) -> np.nd
 
 def random_inputs(
     shape: Sequence[int], points: int, seed: int, *, low: float = 0.0, high: float = 1.0
-) -> npt.NDArray[np.float64]:
+) -> Array:
     """Inputs (points, *shape) drawn uniformly from [low, high].
 
     Args:

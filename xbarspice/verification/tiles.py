@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor, nn
 
 from xbarspice.config import child_rng
+from xbarspice.core.types import Array
 from xbarspice.nn import ArrayMatrix, Tile
 from xbarspice.nn.origin import outputs_of
 from xbarspice.nn.through import observe_drives
@@ -32,8 +32,6 @@ from xbarspice.verification.results import (
 from xbarspice.verification.statistics import sample_size
 
 __all__ = ["Drives", "draw_sample", "record_drives", "tile_item"]
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(eq=False)

@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice import engines
 from xbarspice.config import SweepConfig, child_rng
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import StoreError, broken_rule
+from xbarspice.core.types import Array
 from xbarspice.engines.ngspice import ngspice_info
 from xbarspice.surrogate.trust import LEVELS, TrustMap
 
 __all__ = ["journal_of", "point_errors", "sweep"]
-
-Array = npt.NDArray[np.float64]
 
 
 def journal_of(path: Path) -> Path:

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar
+from xbarspice.core.types import Array
 from xbarspice.verification.finding import (
     SCALE,
     SHARE,
@@ -38,7 +39,6 @@ __all__ = [
     "weight_findings",
 ]  # fmt: skip
 
-Array = npt.NDArray[np.float64]
 
 NOTICED = 0.05
 """Relative rms difference of weights below which nothing is wrong."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.core.errors import EngineError, broken_rule
+from xbarspice.core.types import Array, Indices
 from xbarspice.engines.ngspice.checks import check_drives, line_currents, verdict
 from xbarspice.engines.ngspice.engine import longest_sweep, vectors_a_point
 from xbarspice.engines.ngspice.probe import NgspiceInfo, ngspice_info
@@ -25,7 +26,6 @@ from xbarspice.netlist.chain import (
 
 __all__ = ["NetworkAnswer", "solve_network"]
 
-Array = npt.NDArray[np.float64]
 
 NEURON_TOLERANCE = 1e-10
 """Sums, and the voltages that activations drive, must be those of the neurons' equations within
@@ -50,7 +50,7 @@ class NetworkAnswer:
 
     sums: tuple[Array, ...]
     outputs: Array
-    predictions: npt.NDArray[np.intp] | None
+    predictions: Indices | None
     currents: tuple[Array, ...]
     residual: float
     seconds: float
@@ -64,7 +64,7 @@ class _Part:
 
     sums: list[Array]
     outputs: Array
-    classes: npt.NDArray[np.intp] | None
+    classes: Indices | None
     currents: list[Array]
     residual: float
 
@@ -186,7 +186,7 @@ def _check_values(rule: str, values: Array, expected: Array) -> None:
         raise EngineError(f"{rule}; the largest error is {error:.3g}.")
 
 
-def _decided(chain: Chain, outputs: Array, volts: Array) -> npt.NDArray[np.intp]:
+def _decided(chain: Chain, outputs: Array, volts: Array) -> Indices:
     """Classes that the circuit decided for; they must be those of its outputs, ties apart."""
     classes = np.rint(volts).astype(np.intp)
     width = outputs.shape[1]

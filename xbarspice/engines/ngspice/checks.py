@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar, End
 from xbarspice.core.errors import EngineError
 from xbarspice.core.solution import kirchhoff_violations
+from xbarspice.core.types import Array, Indices
 from xbarspice.engines.ngspice.rawfile import RawFile
 from xbarspice.netlist import ngspice as dialect
 from xbarspice.netlist.records import Netlist, steepest
@@ -37,8 +37,7 @@ __all__ = [
     "verdict",
 ]
 
-Array = npt.NDArray[np.float64]
-Columns = dict[str, npt.NDArray[np.intp]]
+Columns = dict[str, Indices]
 
 CHUNK = 32
 """Vectors whose node voltages are read and checked at a time, which bounds the memory."""

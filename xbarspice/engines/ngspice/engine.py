@@ -10,11 +10,11 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar, Drive, End
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.solution import Stats, Status
+from xbarspice.core.types import Array, Indices
 from xbarspice.devices import Ohmic
 from xbarspice.engines.base import Engine, Raw
 from xbarspice.engines.ngspice.checks import (
@@ -36,7 +36,6 @@ from xbarspice.netlist.records import Netlist
 
 __all__ = ["NgspiceEngine", "longest_sweep", "vectors_a_point"]
 
-Array = npt.NDArray[np.float64]
 
 VECTORS_PER_PROCESS = 1000
 """ngspice looks a drive up from the first point on, so one sweep of K vectors costs K^2: 0.4 s of
@@ -56,7 +55,7 @@ class _Task:
     """The solves (positions in the flattened batch) that one process does for one array."""
 
     array: int
-    members: npt.NDArray[np.intp]
+    members: Indices
 
 
 class NgspiceEngine(Engine):
@@ -222,7 +221,7 @@ class NgspiceEngine(Engine):
 
 
 def _superpose(
-    weights: Array, part: dict[str, Array], out: dict[str, Array], members: npt.NDArray[np.intp]
+    weights: Array, part: dict[str, Array], out: dict[str, Array], members: Indices
 ) -> None:
     """Combine the answers to unit vectors; an error grows with the weight of its vector."""
     for some in chunks(len(weights)):

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import EngineError, broken_rule
 from xbarspice.core.solution import kirchhoff_violations
+from xbarspice.core.types import Array
 from xbarspice.devices.numbers import decimal
 from xbarspice.engines.ngspice.checks import ROUNDING, line_currents, node_columns
 from xbarspice.engines.ngspice.engine import NgspiceEngine
@@ -32,7 +33,6 @@ from xbarspice.netlist.records import Netlist, steepest
 
 __all__ = ["golden_difference", "golden_gradient"]
 
-Array = npt.NDArray[np.float64]
 
 STENCIL = ((-2, 1 / 12), (-1, -8 / 12), (1, 8 / 12), (2, -1 / 12))
 """Fourth-order central difference: offset in steps, weight."""

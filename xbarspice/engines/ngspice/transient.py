@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import EngineError, broken_rule
+from xbarspice.core.types import Array
 from xbarspice.devices.numbers import decimal
 from xbarspice.engines.ngspice.checks import line_currents
 from xbarspice.engines.ngspice.engine import NgspiceEngine
@@ -22,7 +23,6 @@ from xbarspice.netlist.records import Netlist
 
 __all__ = ["TransientRead", "transient_read"]
 
-Array = npt.NDArray[np.float64]
 
 OPTIONS = "vntol=1e-12 gmin=1e-20 chgtol=1e-28 trtol=1 method=gear"
 """ngspice's chgtol of 1e-14 C would switch its step control off: a node of 1 fF holds 1e-16 C.

@@ -8,17 +8,15 @@ the error of the reference. An answer is wrong by no more than its distance from
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar, Drive, End
+from xbarspice.core.types import Array, Indices
 from xbarspice.engines.nodal import doubledouble as dd
 from xbarspice.engines.nodal.equations import Network, topology
 from xbarspice.engines.nodal.refinement import Refined, newton, refine
 
 __all__ = ["distances", "outputs", "share"]
 
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.intp]
 
 NUMBERS_AT_A_TIME = 200_000
 """Node voltages of several vectors that are refined together."""
@@ -46,7 +44,9 @@ def share(amperes: Array, output: Array) -> Array:
     return np.where(amperes == 0, 0.0, out)
 
 
-def distances(crossbar: Crossbar, drive: Drive, I_out: Array, I_in: Array, members: Index) -> Array:
+def distances(
+    crossbar: Crossbar, drive: Drive, I_out: Array, I_in: Array, members: Indices
+) -> Array:
     """How wrong the currents of some solves of a drive can be.
 
     Args:

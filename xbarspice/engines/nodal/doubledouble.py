@@ -9,11 +9,11 @@ above 1e290 and no product below 1e-270.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+
+from xbarspice.core.types import Array
 
 __all__ = ["Pair", "add", "add_float", "reciprocal", "subtract", "times", "total"]
 
-Array = npt.NDArray[np.float64]
 Pair = tuple[Array, Array]
 """High and low part; the low one is at most half a unit in the last place of the high one."""
 

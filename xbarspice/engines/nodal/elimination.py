@@ -12,15 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 from scipy.sparse.linalg import splu
 
+from xbarspice.core.types import Array, Indices
+
 __all__ = ["factor"]
 
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.intp]
 Solve = Callable[[Array], Array]
 
 ALIKE = 1e6
@@ -29,7 +28,7 @@ LU_ERROR = 1e-6
 """Error of an LU, by a solution known beforehand, above which it is not used."""
 
 
-def factor(size: int, i: Index, j: Index, g: Array, *, lu: bool = True) -> Solve:
+def factor(size: int, i: Indices, j: Indices, g: Array, *, lu: bool = True) -> Solve:
     """Prepare the solution of Kirchhoff's equations of conductances between free nodes.
 
     Args:
@@ -49,7 +48,7 @@ def factor(size: int, i: Index, j: Index, g: Array, *, lu: bool = True) -> Solve
     return _Eliminated(size, i, j, g).solve if solve is None else solve
 
 
-def _lu(size: int, i: Index, j: Index, g: Array) -> Solve | None:
+def _lu(size: int, i: Indices, j: Indices, g: Array) -> Solve | None:
     """Sparse LU, or None where too much is lost in it."""
     on_i, on_j = i >= 0, j >= 0
     both = on_i & on_j
@@ -72,7 +71,7 @@ def _lu(size: int, i: Index, j: Index, g: Array) -> Solve | None:
     return lambda f: np.stack([lu.solve(x) for x in f.reshape(size, -1).T], 1).reshape(f.shape)
 
 
-def _to_known(size: int, i: Index, j: Index, g: Array) -> Array:
+def _to_known(size: int, i: Indices, j: Indices, g: Array) -> Array:
     """Conductance of every free node to the nodes of known voltage, S."""
     out = np.zeros(size)
     np.add.at(out, i[j < 0], g[j < 0])
@@ -87,7 +86,7 @@ class _Eliminated:
     `through` the conductance that node k has to these and to the sources, S.
     """
 
-    def __init__(self, size: int, i: Index, j: Index, g: Array) -> None:
+    def __init__(self, size: int, i: Indices, j: Indices, g: Array) -> None:
         between = (i >= 0) & (j >= 0)
         a, b, c = i[between], j[between], g[between]
         graph = sp.csr_matrix((np.ones(2 * a.size), (np.r_[a, b], np.r_[b, a])), (size, size))

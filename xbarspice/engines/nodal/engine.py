@@ -13,10 +13,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar, Drive
 from xbarspice.core.solution import Stats, Status
+from xbarspice.core.types import Array, Indices
 from xbarspice.engines.base import REFUSED, SAID, Engine, Raw
 from xbarspice.engines.nodal.bound import outputs, share
 from xbarspice.engines.nodal.equations import UNIT, Network, Topology, topology
@@ -24,8 +24,6 @@ from xbarspice.engines.nodal.refinement import RESIDUAL, newton, refine, relativ
 
 __all__ = ["NodalEngine"]
 
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.intp]
 
 CORRECTIONS = 3
 NUMBERS_AT_A_TIME = 2_000_000
@@ -94,7 +92,7 @@ class _Answers:
         self.refined = np.zeros(count, bool)
         self.steps = 0
 
-    def solve_linear(self, network: Network, members: Index) -> None:
+    def solve_linear(self, network: Network, members: Indices) -> None:
         """Solve vectors of a linear array, many at a time."""
         solve = network.factor(network.slopes(None)) if network.free.size else None
         some = max(1, NUMBERS_AT_A_TIME // self.nodes.known.size)
@@ -122,7 +120,7 @@ class _Answers:
         F, current = network.sums(V[:, None])
         self._put(network, np.array([n]), V[:, None], F, current)
 
-    def _put(self, network: Network, n: Index, V: Array, F: Array, current: Array) -> None:
+    def _put(self, network: Network, n: Indices, V: Array, F: Array, current: Array) -> None:
         self.V_wl[n], self.V_bl[n] = V.T[:, self.nodes.wl], V.T[:, self.nodes.bl]
         flat = np.zeros((len(n), self.nodes.wl.size))
         flat[:, network.present] = current[network.g_linear.size :].T
@@ -131,11 +129,11 @@ class _Answers:
         amperes = np.abs(F).sum(axis=0) + network.rounding(V, current)
         self._judge(n, amperes if network.present.size else 0 * amperes)
 
-    def _judge(self, n: Index, amperes: Array) -> None:
+    def _judge(self, n: Indices, amperes: Array) -> None:
         largest = outputs(self.crossbar, self.I_out[n], self.I_in[n])
         self.error[n] = share(amperes, largest - amperes)
 
-    def refine(self, network: Network, members: Index) -> None:
+    def refine(self, network: Network, members: Indices) -> None:
         """Find in twice the precision what is not certain enough."""
         error, residual = self.error[members], self.residual[members]
         sure = (error <= SAID) & (residual <= RESIDUAL)
@@ -145,7 +143,7 @@ class _Answers:
         for first in range(0, len(weak), some):
             self._refine(network, weak[first : first + some])
 
-    def _refine(self, network: Network, n: Index) -> None:
+    def _refine(self, network: Network, n: Indices) -> None:
         t = self.nodes
         V = np.zeros((t.known.size, len(n)))
         V[t.wl.ravel()] = self.V_wl[n].reshape(len(n), -1).T

@@ -10,17 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
 from xbarspice.core.array import Crossbar, End
+from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.engines.nodal import doubledouble as dd
 from xbarspice.engines.nodal.elimination import Solve, factor
 
 __all__ = ["Network", "Topology", "topology"]
 
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.intp]
 
 UNIT = 2.0**-53
 """Largest relative rounding error of one float64 operation."""
@@ -34,8 +32,8 @@ DEVICE_ROUNDING = 32 * 2.0**-52
 class _Branches:
     """Linear branches (wires, line ends) between nodes, ohm; sources have known voltages."""
 
-    a: Index
-    b: Index
+    a: Indices
+    b: Indices
     R: Array
 
 
@@ -47,15 +45,15 @@ class Topology:
     last the ground.
     """
 
-    wl: Index
-    bl: Index
-    source: Index
-    known: npt.NDArray[np.bool_]
+    wl: Indices
+    bl: Indices
+    source: Indices
+    known: Flags
     wires: _Branches
     ends: _Branches
 
 
-def _lines(first: int, lines: int, cells: int, R: float) -> tuple[Index, int]:
+def _lines(first: int, lines: int, cells: int, R: float) -> tuple[Indices, int]:
     """Node of every cell of parallel lines, shape (lines, cells), and the next free number."""
     if R == 0:
         node = np.repeat(first + np.arange(lines)[:, None], cells, axis=1)
@@ -71,7 +69,7 @@ def topology(crossbar: Crossbar) -> Topology:
     nodes = free + rows + cols + 1
     source = free + np.arange(rows + cols)
     ground = nodes - 1
-    wires: list[tuple[Index, Index, Array]] = []
+    wires: list[tuple[Indices, Indices, Array]] = []
     ends: list[tuple[int, int, float]] = []
     merged = np.arange(nodes)
     for node, R in ((wl, crossbar.R_wl), (bl, crossbar.R_bl)):
@@ -263,7 +261,7 @@ def _joined(x: dd.Pair, y: dd.Pair) -> dd.Pair:
     return np.concatenate([x[0], y[0]]), np.concatenate([x[1], y[1]])
 
 
-def _one_a_node(node: Index) -> list[Index]:
+def _one_a_node(node: Indices) -> list[Indices]:
     """Positions in a sorted list, in groups of which none holds a node twice."""
     first = np.flatnonzero(np.r_[True, node[1:] != node[:-1]]) if node.size else node
     count = np.diff(np.r_[first, node.size])

@@ -14,15 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from xbarspice.core.types import Array
 from xbarspice.engines.nodal import doubledouble as dd
 from xbarspice.engines.nodal.elimination import Solve
 from xbarspice.engines.nodal.equations import Network
 
 __all__ = ["RESIDUAL", "Refined", "newton", "refine", "relative_residual"]
 
-Array = npt.NDArray[np.float64]
 
 RESIDUAL = 1e-12
 """Kirchhoff residual, relative to the largest current, at which Newton has converged."""

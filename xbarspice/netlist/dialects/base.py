@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar, End
@@ -28,8 +27,6 @@ from xbarspice.netlist.ngspice import ABSTOL, ROUNDING, VNTOL
 from xbarspice.netlist.records import Netlist, build, describe_device, steepest
 
 __all__ = ["Bench", "Dialect", "Source", "bench"]
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)

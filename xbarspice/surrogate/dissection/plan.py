@@ -12,14 +12,12 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar, End
+from xbarspice.core.types import Flags, Indices
 
 __all__ = ["TILE", "WIRES", "Plan", "Topology", "plan_of", "topology_of"]
 
-Index = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 TILE = 4
 """Eliminated and kept nodes of a front are each padded to a multiple of this, so that kernels see
@@ -60,9 +58,9 @@ class Plan(NamedTuple):
 
     rows: int
     cols: int
-    front: Index
-    element: Index
-    child_map: Index
+    front: Indices
+    element: Indices
+    child_map: Indices
     values: int
     panels: int
     stack: int
@@ -70,8 +68,8 @@ class Plan(NamedTuple):
     widest: int
     tallest: int
     broadest: int
-    source_row: Index
-    sink_col: Index
+    source_row: Indices
+    sink_col: Indices
 
 
 # Columns of `Plan.front`: eliminated nodes, kept nodes, kept nodes padded, kept nodes before the
@@ -106,11 +104,11 @@ class _Network(NamedTuple):
             the common ground of sensed word lines.
     """
 
-    low: Index
-    high: Index
-    value: Index
-    cell: Index
-    degree: Index
+    low: Indices
+    high: Indices
+    value: Indices
+    cell: Indices
+    degree: Indices
     first_terminal: int
     first_sink: int
     ground: int
@@ -157,12 +155,12 @@ def _network(t: Topology) -> _Network:
     )
 
 
-def _elements(a: Index, b: Index, value: Index | int) -> Index:
+def _elements(a: Indices, b: Indices, value: Indices | int) -> Indices:
     """Elements (3, count) between nodes."""
     return np.array([a.ravel(), b.ravel(), np.broadcast_to(value, a.shape).ravel()])
 
 
-def _merge(count: int, a: Index, b: Index, joined: Mask) -> Index:
+def _merge(count: int, a: Indices, b: Indices, joined: Flags) -> Indices:
     """The node that stands for every node: the highest of those joined, so that terminals stay."""
     a, b = a[joined], b[joined]
     alias = np.arange(count)
@@ -204,12 +202,12 @@ class _Tree(NamedTuple):
         gone: whether the front eliminates the node.
     """
 
-    children: Index
-    parent: Index
-    leaf: Index
-    front: Index
-    node: Index
-    gone: Mask
+    children: Indices
+    parent: Indices
+    leaf: Indices
+    front: Indices
+    node: Indices
+    gone: Flags
 
 
 def _tree(t: Topology, network: _Network) -> _Tree:
@@ -233,8 +231,8 @@ def _tree(t: Topology, network: _Network) -> _Tree:
 
 
 def _climb(
-    depth: Index, parent: Index, leaf: Index, network: _Network
-) -> tuple[Index, Index, Mask]:
+    depth: Indices, parent: Indices, leaf: Indices, network: _Network
+) -> tuple[Indices, Indices, Flags]:
     """Fronts, their nodes and whether these are eliminated there, the deepest blocks first.
 
     `leaf` is the front of every element. A node goes where all of its elements are in the block.
@@ -243,7 +241,7 @@ def _climb(
     ends = np.concatenate([leaf * count + network.low, leaf * count + network.high])
     leaves, elements = np.unique(ends, return_counts=True)
     kept, of_kept = leaves[:0], elements[:0]
-    entries: list[tuple[Index, Index, Mask]] = []
+    entries: list[tuple[Indices, Indices, Flags]] = []
     for level in range(int(depth.max()), -1, -1):
         here = depth[leaves // count] == level
         keys, which = np.unique(np.concatenate([leaves[here], kept]), return_inverse=True)
@@ -299,7 +297,7 @@ def plan_of(topology: Topology) -> Plan:
     )
 
 
-def _positions(network: _Network, tree: _Tree, table: Index) -> tuple[Index, Index]:
+def _positions(network: _Network, tree: _Tree, table: Indices) -> tuple[Indices, Indices]:
     """`Plan.element` and `Plan.child_map`, whose places are entered in the table."""
     E, count = table[:, F_E], len(network.degree)
     position = np.arange(len(tree.front)) - _starts(E + table[:, F_K])[tree.front]
@@ -307,7 +305,7 @@ def _positions(network: _Network, tree: _Tree, table: Index) -> tuple[Index, Ind
     key = tree.front * count + tree.node
     by_key = np.argsort(key)
 
-    def where(front: Index, node: Index) -> Index:
+    def where(front: Indices, node: Indices) -> Indices:
         return position[by_key[np.searchsorted(key[by_key], front * count + node)]]
 
     front = tree.leaf[network.cell]
@@ -324,7 +322,7 @@ def _positions(network: _Network, tree: _Tree, table: Index) -> tuple[Index, Ind
     return np.ascontiguousarray(element), where(tree.parent[front], node)
 
 
-def _starts(sizes: Index) -> Index:
+def _starts(sizes: Indices) -> Indices:
     """Where parts of these sizes begin, one behind the other."""
     return np.cumsum(sizes) - sizes
 
@@ -342,12 +340,12 @@ def stride(across: Any) -> Any:
     return across + TILE * ((across >= 32) & (across % (2 * TILE) == 0))
 
 
-def _panel(table: Index) -> Index:
+def _panel(table: Indices) -> Indices:
     """Sizes of the fronts' panels: a row and a scale for every eliminated node."""
     return table[:, F_E] * (stride(wide(table[:, F_E]) + table[:, F_PAD]) + 1)
 
 
-def _stack_positions(table: Index) -> tuple[int, int]:
+def _stack_positions(table: Indices) -> tuple[int, int]:
     """Place every front above its parent (forward also above its elder sibling); sizes needed."""
     kept = table[:, F_PAD] * stride(table[:, F_PAD])
     tall = wide(table[:, F_E])

@@ -17,15 +17,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice.core.array import READ, Crossbar
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array
 from xbarspice.surrogate.dissection.matrix import effective_matrix
 
 __all__ = ["ReducedMatrix"]
 
-Array = npt.NDArray[np.float64]
 ARRAYS = 32
 """Random arrays on which the error is measured, beside the four extremes."""
 VECTORS = 16

@@ -11,24 +11,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
 from xbarspice.core.errors import ConvergenceError
+from xbarspice.core.types import Array, Indices
 
 if TYPE_CHECKING:
     from xbarspice.surrogate.ladders.linear import Lines, Network
 
 __all__ = ["Direct"]
 
-Array = npt.NDArray[np.float64]
-Index = npt.NDArray[np.intp]
 
 ALIKE = 1e7
 """Spread of the conductances (largest over smallest) up to which sparse LU is used."""
 
 
-def _unknowns(lines: Lines, first: int) -> tuple[Index, int]:
+def _unknowns(lines: Lines, first: int) -> tuple[Indices, int]:
     """Unknown of every node (cells, lines), -1 where the node is held; and the next free number."""
     count = lines.ends.shape[1]
     free = np.ones((lines.cells, count), bool)
@@ -42,7 +40,7 @@ def _unknowns(lines: Lines, first: int) -> tuple[Index, int]:
     return number, first + int(free.sum())
 
 
-def _ladder(lines: Lines, node: Index) -> list[tuple[Index, Index, Array]]:
+def _ladder(lines: Lines, node: Indices) -> list[tuple[Indices, Indices, Array]]:
     """Branches (from, to or -1 for ground, conductance in S) of the wires and ends."""
     ground = np.full(node.shape[1], -1)
     out = [(node[0], ground, lines.ends[0]), (node[-1], ground, lines.ends[3])]
@@ -52,13 +50,13 @@ def _ladder(lines: Lines, node: Index) -> list[tuple[Index, Index, Array]]:
     return out
 
 
-def _band(size: int, i: Index, j: Index, place: Index) -> int:
+def _band(size: int, i: Indices, j: Indices, place: Indices) -> int:
     """Distance of the furthest two joined nodes in an order."""
     both = (i >= 0) & (j >= 0)
     return int(np.abs(place[i[both]] - place[j[both]]).max(initial=0)) if size else 0
 
 
-def _order(wl: Index, bl: Index, size: int, i: Index, j: Index) -> Index:
+def _order(wl: Indices, bl: Indices, size: int, i: Indices, j: Indices) -> Indices:
     """Place of every unknown: cell by cell along the axis that keeps joined nodes closer."""
     found = []
     for transposed in (False, True):
@@ -112,7 +110,7 @@ class _Banded:
     current at it that go on to the next nodes.
     """
 
-    def __init__(self, size: int, i: Index, j: Index, g: Array, place: Index) -> None:
+    def __init__(self, size: int, i: Indices, j: Indices, g: Array, place: Indices) -> None:
         self.place = place
         self.band = np.zeros((size, 1 + _band(size, i, j, place)))
         known = np.zeros(size)
@@ -131,7 +129,7 @@ class _Banded:
         return x[self.place]
 
 
-def _lu(size: int, i: Index, j: Index, g: Array) -> Any:
+def _lu(size: int, i: Indices, j: Indices, g: Array) -> Any:
     import scipy.sparse as sp  # only where it is needed: a fifth of a second
     from scipy.sparse.linalg import splu
 

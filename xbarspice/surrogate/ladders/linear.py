@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar, Drive, End, EndSpec
+from xbarspice.core.types import Array, Indices
 from xbarspice.surrogate.ladders import direct, kernels, solves
 from xbarspice.surrogate.ladders import sweeps as ladders
 
@@ -33,7 +34,6 @@ __all__ = [
     "workspace",
 ]
 
-Array = npt.NDArray[np.float64]
 
 DIRECT = -2.0
 """Iterations reported for a solve that was finished by the direct method."""
@@ -209,7 +209,7 @@ class Problem:
     """
 
     net: Network
-    index: npt.NDArray[np.intp]
+    index: Indices
     V_in: Array
     V_out: Array
     I_out: Array
