@@ -92,6 +92,6 @@ def test_the_netlist_reads_back_equal():
 def test_the_file_gives_it_back(tmp_path):
     crossbar, V_in = asymmetric_crossbar()
     hdf5.write_tree(tmp_path / "c.h5", hdf5.crossbar_to_tree(crossbar), "crossbar")
-    again = hdf5.crossbar_from_tree(hdf5.read_tree(tmp_path / "c.h5", "crossbar"))
-    sol = xb.solve(again, V_in, engine="nodal")
+    copy = hdf5.crossbar_from_tree(hdf5.read_tree(tmp_path / "c.h5", "crossbar"))
+    sol = xb.solve(copy, V_in, engine="nodal")
     np.testing.assert_allclose(sol.I_out, I_OUT, rtol=1e-12)

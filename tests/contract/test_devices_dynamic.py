@@ -54,10 +54,10 @@ def test_transient_equals_ngspice(name, V, form, osdi_folder):
     x0 = states(device, 4)
     if name == "pickett":  # ON switching runs away within femtoseconds below 1.3 nm
         x0 = np.array([1.1 if V > 0 else 1.32, 1.3, 1.5, 1.7])
-    want = device.follow(x0, *forms.pulse(V))
-    assert np.max(np.abs(want / x0 - 1)) > 1e-3, "the pulse must move something"
+    expected = device.follow(x0, *forms.pulse(V))
+    assert np.max(np.abs(expected / x0 - 1)) > 1e-3, "the pulse must move something"
     library = forms.compiled(device, osdi_folder) if form == "osdi" else None
-    np.testing.assert_allclose(forms.transient_state(device, x0, V, library), want, rtol=1e-4)
+    np.testing.assert_allclose(forms.transient_state(device, x0, V, library), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("V", [-0.8, -1.5])
@@ -65,9 +65,9 @@ def test_pickett_runaway_ends_at_the_limit_in_the_subcircuit(V):
     """Below 1.3 nm ON switching ends at w_min in both forms; the soft limit costs up to 2e-4."""
     device = devices.get("pickett")
     x0 = np.array([1.02, 1.1, 1.2, 1.28])
-    want = device.follow(x0, *forms.pulse(V))
-    np.testing.assert_allclose(want, device.w_min, rtol=1e-12)
-    np.testing.assert_allclose(forms.transient_state(device, x0, V), want, rtol=2e-4)
+    expected = device.follow(x0, *forms.pulse(V))
+    np.testing.assert_allclose(expected, device.w_min, rtol=1e-12)
+    np.testing.assert_allclose(forms.transient_state(device, x0, V), expected, rtol=2e-4)
 
 
 @pytest.mark.parametrize("name", WRITABLE)
@@ -130,8 +130,8 @@ def test_closed_form_solves_the_rate_equation(name):
     for V in (*PULSES[name], 0.4, -0.6):
         for dt in (1e-10, 1e-7, 1e-4, 1e-1):
             exact = device._step(states(device), np.array(V), dt)
-            found = integrate(device.rate, states(device), np.array(V), dt, (low, high))
-            np.testing.assert_allclose(found, exact, rtol=0, atol=2e-5 * (high - low))
+            integrated = integrate(device.rate, states(device), np.array(V), dt, (low, high))
+            np.testing.assert_allclose(integrated, exact, rtol=0, atol=2e-5 * (high - low))
 
 
 @pytest.mark.parametrize("name", WRITABLE)
@@ -139,8 +139,8 @@ def test_torch_step_equals_numpy(name):
     device = devices.get(name)
     x = states(device)
     V = np.array([1.1, -1.1, 0.5, -0.5, 0.0, 0.9])
-    got = device.step(torch.tensor(x), torch.tensor(V), 1e-6)
-    np.testing.assert_allclose(got.numpy(), device.step(x, V, 1e-6), rtol=1e-8)
+    actual = device.step(torch.tensor(x), torch.tensor(V), 1e-6)
+    np.testing.assert_allclose(actual.numpy(), device.step(x, V, 1e-6), rtol=1e-8)
 
 
 @pytest.mark.parametrize("name", CLOSED)
@@ -198,11 +198,11 @@ def test_the_start_is_said_in_the_file(name, osdi_folder):
     ]
     library = forms.compiled(device, osdi_folder)
     analysis = f"pre_osdi {library}\ntran 1n 10n{{}}\nlinearize"
-    got = forms.run(lines, analysis.format(""), 11)["v(n1#x)"][0] * device.spice_unit
-    assert got == pytest.approx(x0, rel=1e-6)
+    actual = forms.run(lines, analysis.format(""), 11)["v(n1#x)"][0] * device.spice_unit
+    assert actual == pytest.approx(x0, rel=1e-6)
     with contextlib.suppress(ConvergenceError):
-        got = forms.run(lines, analysis.format(" uic"), 11)["v(n1#x)"][0] * device.spice_unit
-        assert got != pytest.approx(x0, rel=1e-2)
+        actual = forms.run(lines, analysis.format(" uic"), 11)["v(n1#x)"][0] * device.spice_unit
+        assert actual != pytest.approx(x0, rel=1e-2)
 
 
 @pytest.mark.parametrize("period", [1e-6, 1e-3, 1.0])
@@ -214,8 +214,10 @@ def test_pickett_goes_through_bipolar_sweeps_with_its_own_file_alone(V, period):
     points = " ".join(f"{t!r} {v!r}" for t, v in zip(times.tolist(), volts, strict=True))
     lines = [f"V1 a 0 pwl({points})", "X1 a 0 xb_pickett_dyn xb_x0=1.5"]
     analysis = f"tran {period / 1000!r} {period!r} uic\nlinearize"
-    got = forms.run([*lines, export.subcircuit(device), ".save all"], analysis, 1001)["v(x1.x)"]
+    actual = forms.run([*lines, export.subcircuit(device), ".save all"], analysis, 1001)["v(x1.x)"]
     low, high = device.state_range
-    assert np.all(got < high)
-    assert got[500] > 1.5  # OFF in the first half
-    assert got[-1] == pytest.approx(low, abs=0.05)  # ON in the second; below `low` counts as `low`
+    assert np.all(actual < high)
+    assert actual[500] > 1.5  # OFF in the first half
+    assert actual[-1] == pytest.approx(
+        low, abs=0.05
+    )  # ON in the second; below `low` counts as `low`

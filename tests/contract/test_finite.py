@@ -94,18 +94,18 @@ def test_no_engine_calls_a_number_converged_that_is_not_finite(engine, wires, ca
     G, V, device = CASES[case]
     crossbar = xb.Crossbar(G, **WIRES[wires], device=device)
     try:
-        done = xb.solve(crossbar, V, engine=ENGINES[engine], full=full)
+        solution = xb.solve(crossbar, V, engine=ENGINES[engine], full=full)
     except XbarspiceError:
         pass
     else:
         for name in ("I_out", "I_in", "V_wl", "V_bl", "I_device"):
-            assert np.isfinite(getattr(done, name)).all()
+            assert np.isfinite(getattr(solution, name)).all()
     try:
-        left = xb.solve(crossbar, V, engine=ENGINES[engine], full=full, check=False)
+        unchecked = xb.solve(crossbar, V, engine=ENGINES[engine], full=full, check=False)
     except XbarspiceError:
         return
-    finite = np.isfinite(left.I_out).all() and np.isfinite(left.I_in).all()
-    assert finite or left.status is Status.NOT_CONVERGED
+    finite = np.isfinite(unchecked.I_out).all() and np.isfinite(unchecked.I_in).all()
+    assert finite or unchecked.status is Status.NOT_CONVERGED
 
 
 @pytest.mark.parametrize("engine", ["surrogate", "nodal"])
@@ -144,13 +144,13 @@ def test_the_base_class_looks_at_every_number_of_a_users_engine(where):
     with pytest.raises(ConvergenceError, match=rf"{where}\["):
         xb.solve(crossbar, V, engine=Lying(where), full=True)
     if where.startswith("I_") and where != "I_device":
-        done = xb.solve(crossbar, V, engine=Lying(where), check=False)
-        assert done.status is Status.NOT_CONVERGED
-        assert any(where in note for note in done.stats.notes)
+        solution = xb.solve(crossbar, V, engine=Lying(where), check=False)
+        assert solution.status is Status.NOT_CONVERGED
+        assert any(where in note for note in solution.stats.notes)
     else:
-        done = xb.solve(crossbar, V, engine=Lying(where))
+        solution = xb.solve(crossbar, V, engine=Lying(where))
         with pytest.raises(ConvergenceError, match=where):
-            _ = done.V_wl  # found when it is first asked for
+            _ = solution.V_wl  # found when it is first asked for
 
 
 @pytest.mark.filterwarnings("ignore")

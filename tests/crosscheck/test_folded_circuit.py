@@ -72,13 +72,13 @@ def test_each_device_is_seen_by_the_dense_probes(moons):
     for tile in array.tiles:
         volts = np.random.default_rng(0).uniform(-0.2, 0.2, (1, tile.size))
         item = tile_item(tile, volts[:0], volts, "nodal", ["surrogate"])
-        wanted = compare_item(item)
-        assert wanted["surrogate"]["worst"] < 1e-12
-        assert wanted["least_voltage"] > 0
+        reference = compare_item(item)
+        assert reference["surrogate"]["worst"] < 1e-12
+        assert reference["least_voltage"] > 0
         read = np.zeros((8, 8))
         tile.read.put(1.0, read)
         for row, col in np.argwhere(read):
             G = array.crossbar.G.copy()
             G[row, col] *= 1 + 1e-6
             changed = compare_item({**item, "crossbar": tile.crossbar.replace(G=G)})
-            assert np.abs(changed["currents"] - wanted["currents"]).max() > 1e-13
+            assert np.abs(changed["currents"] - reference["currents"]).max() > 1e-13

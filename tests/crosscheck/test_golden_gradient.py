@@ -54,13 +54,13 @@ def surrogate_gradient(crossbar, V_in, V_out, column):
 
 
 def check(crossbar, V_in, V_out, column):
-    got = golden_gradient(crossbar, V_in, V_out, column=column)
-    want = surrogate_gradient(crossbar, V_in, V_out, column)
-    known = (crossbar.G > 0) | crossbar.device.linear
-    assert got.shape == crossbar.G.shape
-    assert np.abs(want).max() > 1e-3
-    assert np.abs(got - want)[known].max() <= AGREE * np.abs(want).max()
-    assert np.isnan(got[~known]).all()
+    actual = golden_gradient(crossbar, V_in, V_out, column=column)
+    expected = surrogate_gradient(crossbar, V_in, V_out, column)
+    defined = (crossbar.G > 0) | crossbar.device.linear
+    assert actual.shape == crossbar.G.shape
+    assert np.abs(expected).max() > 1e-3
+    assert np.abs(actual - expected)[defined].max() <= AGREE * np.abs(expected).max()
+    assert np.isnan(actual[~defined]).all()
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -95,32 +95,32 @@ def test_every_registered_static_device_has_a_gradient():
             [[1e-4, 2e-4], [0.5e-4, 1.5e-4]], R_wl=20, R_bl=30, R_driver=5, device=device
         )
         V_in = np.array([0.15, -0.1])
-        got = golden_gradient(crossbar, V_in, column=-1)
+        actual = golden_gradient(crossbar, V_in, column=-1)
         cells = [(0, 0), (0, 1), (1, 0), (1, 1)]
-        want = golden_difference(crossbar, V_in, cells=cells)[:, 1].reshape(2, 2)
-        assert np.abs(got - want).max() <= AGREE * np.abs(want).max(), device
+        expected = golden_difference(crossbar, V_in, cells=cells)[:, 1].reshape(2, 2)
+        assert np.abs(actual - expected).max() <= AGREE * np.abs(expected).max(), device
 
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_differences_of_ngspice_agree_with_its_small_signal_gradient(device):
     crossbar, V_in, V_out = case(device)
     cells = [(0, 0), (2, 3), (1, 1)]
-    got = golden_difference(crossbar, V_in, V_out, cells=cells)
-    assert got.shape == (3, 4)
+    actual = golden_difference(crossbar, V_in, V_out, cells=cells)
+    assert actual.shape == (3, 4)
     for column in range(4):
-        want = golden_gradient(crossbar, V_in, V_out, column=column)
-        want = np.array([want[cell] for cell in cells])
-        assert np.abs(got[:, column] - want).max() <= AGREE * np.abs(want).max()
+        expected = golden_gradient(crossbar, V_in, V_out, column=column)
+        expected = np.array([expected[cell] for cell in cells])
+        assert np.abs(actual[:, column] - expected).max() <= AGREE * np.abs(expected).max()
     assert golden_difference(crossbar, V_in, cells=[]).shape == (0, 4)
 
 
 def test_the_asymmetric_example_by_hand():
     """Row, column and sign: more conductance at (0, 1) raises I_out[1] by about V_in[0]."""
     crossbar, V_in = asymmetric_crossbar()
-    got = golden_gradient(crossbar, V_in, column=1)
-    assert got[0, 1] == pytest.approx(0.2, rel=0.1)
-    assert got[1, 1] == pytest.approx(-0.1, rel=0.1)
-    assert got[0, 0] < 0 < got[1, 0]  # they load the driver of their row
+    actual = golden_gradient(crossbar, V_in, column=1)
+    assert actual[0, 1] == pytest.approx(0.2, rel=0.1)
+    assert actual[1, 1] == pytest.approx(-0.1, rel=0.1)
+    assert actual[0, 0] < 0 < actual[1, 0]  # they load the driver of their row
 
 
 def test_misuse_is_refused_before_ngspice_runs():

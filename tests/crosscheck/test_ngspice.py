@@ -35,31 +35,31 @@ def random_case(seed: int):
     return crossbar, rng.uniform(-0.3, 0.3, (vectors, rows))
 
 
-def agree(got, want, tolerance=STATE):
-    scale = max(np.abs(want.I_in).max(), np.abs(want.I_out).max())
-    assert np.abs(got.I_out - want.I_out).max() <= tolerance * scale
-    assert np.abs(got.I_in - want.I_in).max() <= tolerance * scale
-    volts = max(np.abs(want.V_wl).max(), np.abs(want.V_bl).max())
-    assert np.abs(got.V_wl - want.V_wl).max() <= tolerance * volts
-    assert np.abs(got.V_bl - want.V_bl).max() <= tolerance * volts
-    assert np.abs(got.I_device - want.I_device).max() <= tolerance * scale
+def agree(actual, expected, tolerance=STATE):
+    scale = max(np.abs(expected.I_in).max(), np.abs(expected.I_out).max())
+    assert np.abs(actual.I_out - expected.I_out).max() <= tolerance * scale
+    assert np.abs(actual.I_in - expected.I_in).max() <= tolerance * scale
+    volts = max(np.abs(expected.V_wl).max(), np.abs(expected.V_bl).max())
+    assert np.abs(actual.V_wl - expected.V_wl).max() <= tolerance * volts
+    assert np.abs(actual.V_bl - expected.V_bl).max() <= tolerance * volts
+    assert np.abs(actual.I_device - expected.I_device).max() <= tolerance * scale
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_random_arrays_agree_with_nodal(seed):
     crossbar, V_in = random_case(seed)
-    got = xb.solve(crossbar, V_in, engine=NgspiceEngine(), full=True)
-    agree(got, xb.solve(crossbar, V_in, engine="nodal", full=True))
-    assert got.stats.residual < 1e-9
+    actual = xb.solve(crossbar, V_in, engine=NgspiceEngine(), full=True)
+    agree(actual, xb.solve(crossbar, V_in, engine="nodal", full=True))
+    assert actual.stats.residual < 1e-9
 
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_asymmetric_example_through_text_reader_and_engine(device):
     """Write, read back, solve what was read: the numbers are those of the original."""
     crossbar, V_in = asymmetric_crossbar(device=device)
-    found = netlist.read(netlist.write(crossbar, V_in))
-    got = xb.solve(found.crossbar, found.V_in[0], engine="ngspice", full=True)
-    agree(got, xb.solve(crossbar, V_in, engine="nodal", full=True), 1e-12)
+    parsed = netlist.read(netlist.write(crossbar, V_in))
+    actual = xb.solve(parsed.crossbar, parsed.V_in[0], engine="ngspice", full=True)
+    agree(actual, xb.solve(crossbar, V_in, engine="nodal", full=True), 1e-12)
 
 
 @pytest.mark.parametrize("vectors", [1, 3])
@@ -69,17 +69,24 @@ def test_written_deck_runs_by_hand(tmp_path, vectors, device):
     crossbar, V_in = asymmetric_crossbar(device=device)
     V = V_in * np.arange(1, vectors + 1)[:, None]
     (tmp_path / "deck.cir").write_text(netlist.write(crossbar, V))
-    ran = subprocess.run(
-        ["ngspice", "-n", "-b", "deck.cir"], cwd=tmp_path, capture_output=True, text=True,
-        stdin=subprocess.DEVNULL, timeout=60, check=True,
-    )  # fmt: skip
-    want = xb.solve(crossbar, V, engine="nodal").I_out
-    printed = printed_columns(ran.stdout)
+    process = subprocess.run(
+        ["ngspice", "-n", "-b", "deck.cir"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+        check=True,
+    )
+    expected = xb.solve(crossbar, V, engine="nodal").I_out
+    printed = parse_columns(process.stdout)
     for column in range(3):
-        assert printed[f"vbs_{column}#branch"] == pytest.approx(list(want[:, column]), rel=1e-12)
+        assert printed[f"vbs_{column}#branch"] == pytest.approx(
+            list(expected[:, column]), rel=1e-12
+        )
 
 
-def printed_columns(stdout: str) -> dict[str, list[float]]:
+def parse_columns(stdout: str) -> dict[str, list[float]]:
     """What `print all` printed, by name: ``name = value`` lines, or tables with a row a point."""
     columns: dict[str, list[float]] = {}
     names: list[str] = []
@@ -99,13 +106,17 @@ def printed_columns(stdout: str) -> dict[str, list[float]]:
 
 def test_hand_written_reference_deck_agrees():
     """Somebody else's deck of the 2x3 example gives the currents of every engine."""
-    ran = subprocess.run(
-        ["ngspice", "-n", "-b", REFERENCE / "asymmetric_2x3.cir"], capture_output=True, text=True,
-        stdin=subprocess.DEVNULL, timeout=60, check=True,
-    )  # fmt: skip
+    process = subprocess.run(
+        ["ngspice", "-n", "-b", REFERENCE / "asymmetric_2x3.cir"],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+        check=True,
+    )
     names = ("vsns0", "vsns1", "vsns2", "vtop", "vbottom")
-    found = [re.search(rf"i\({n}\) = (\S+)", ran.stdout, re.IGNORECASE) for n in names]
-    printed = np.array([float(f.group(1)) for f in found if f])
+    matches = [re.search(rf"i\({n}\) = (\S+)", process.stdout, re.IGNORECASE) for n in names]
+    printed = np.array([float(f.group(1)) for f in matches if f])
     crossbar, V_in = asymmetric_crossbar()
     for engine in ("nodal", "ngspice", "surrogate"):
         sol = xb.solve(crossbar, V_in, engine=engine)
@@ -120,12 +131,12 @@ def test_short_wires_converge_as_far_as_rounding_lets_them(device, wires):
     R = {"R_wl": wires[0], "R_bl": wires[1], "R_driver": 5.0, "R_sense": 5.0}
     crossbar = xb.Crossbar(rng.uniform(5e-5, 5e-4, (8, 6)), device=device, **R)
     V_in = rng.uniform(-0.5, 0.5, (100, 8))
-    got = xb.solve(crossbar, V_in, engine="ngspice", outside="ignore")
-    want = xb.solve(crossbar, V_in, engine="nodal", outside="ignore")
+    actual = xb.solve(crossbar, V_in, engine="ngspice", outside="ignore")
+    expected = xb.solve(crossbar, V_in, engine="nodal", outside="ignore")
     noise = 1e-14 * 0.5 / min(R for R in wires if R > 0)
-    assert np.abs(got.I_out - want.I_out).max() <= noise
-    assert np.abs(got.I_in - want.I_in).max() <= noise
-    assert all("vouches for" in note for note in got.stats.notes)
+    assert np.abs(actual.I_out - expected.I_out).max() <= noise
+    assert np.abs(actual.I_in - expected.I_in).max() <= noise
+    assert all("vouches for" in note for note in actual.stats.notes)
 
 
 @pytest.mark.parametrize("step", [0.0, 1e-13, 1e-12, 1e-11])
@@ -145,9 +156,9 @@ def test_the_balance_of_currents_allows_for_the_rounding_of_every_node(size):
     G = np.random.default_rng(0).uniform(3e-6, 1e-5, (size, size))
     R = dict.fromkeys(("R_wl", "R_bl", "R_driver", "R_sense"), 0.01)
     V_in = np.full((1, size), 0.2) * np.linspace(-1, 1, size)
-    got = xb.solve(xb.Crossbar(G, **R), V_in, engine="ngspice")
-    want = xb.solve(xb.Crossbar(G, **R), V_in, engine="nodal")
-    assert np.abs(got.I_out - want.I_out).max() <= 1e-9 * np.abs(want.I_out).max()
+    actual = xb.solve(xb.Crossbar(G, **R), V_in, engine="ngspice")
+    expected = xb.solve(xb.Crossbar(G, **R), V_in, engine="nodal")
+    assert np.abs(actual.I_out - expected.I_out).max() <= 1e-9 * np.abs(expected.I_out).max()
 
 
 def test_reverse_read_with_driven_bit_lines():
@@ -165,8 +176,8 @@ def test_reverse_read_with_driven_bit_lines():
         )
         V_in = rng.uniform(-0.3, 0.3, (6, 4)) * [1, 0, 1, 0]
         V_out = rng.uniform(-0.3, 0.3, (6, 3))
-        got = xb.solve(crossbar, V_in, V_out, engine="ngspice", full=True)
-        agree(got, xb.solve(crossbar, V_in, V_out, engine="nodal", full=True))
+        actual = xb.solve(crossbar, V_in, V_out, engine="ngspice", full=True)
+        agree(actual, xb.solve(crossbar, V_in, V_out, engine="nodal", full=True))
 
 
 def test_batches_broadcast_and_run_in_parallel():
@@ -174,17 +185,17 @@ def test_batches_broadcast_and_run_in_parallel():
     rng = np.random.default_rng(12)
     crossbar = xb.Crossbar(rng.uniform(1e-5, 1e-3, (3, 1, 2, 5, 4)), device="sinh_tio2")
     V_in = rng.uniform(-0.2, 0.2, (7, 1, 5))
-    got = xb.solve(crossbar, V_in, engine=NgspiceEngine(workers=3), full=True)
-    want = xb.solve(crossbar, V_in, engine="nodal", full=True)
-    assert got.I_out.shape == (3, 7, 2, 4)
-    assert got.V_wl.shape == (3, 7, 2, 5, 4)
-    assert "6 processes" in got.stats.method
-    agree(got, want)
+    actual = xb.solve(crossbar, V_in, engine=NgspiceEngine(workers=3), full=True)
+    expected = xb.solve(crossbar, V_in, engine="nodal", full=True)
+    assert actual.I_out.shape == (3, 7, 2, 4)
+    assert actual.V_wl.shape == (3, 7, 2, 5, 4)
+    assert "6 processes" in actual.stats.method
+    agree(actual, expected)
 
 
 def test_an_empty_batch_gives_empty_answers():
-    got = xb.solve(xb.Crossbar([[1e-4, 2e-4]]), np.empty((0, 1)), engine="ngspice")
-    assert got.I_out.shape == (0, 2)
+    actual = xb.solve(xb.Crossbar([[1e-4, 2e-4]]), np.empty((0, 1)), engine="ngspice")
+    assert actual.I_out.shape == (0, 2)
 
 
 def test_long_sweeps_keep_tiny_voltages_exact():
@@ -209,9 +220,9 @@ def test_superposed_vectors_agree_with_nodal(full):
     ends = xb.LineEnds(bl_top="driven")
     crossbar = xb.Crossbar(rng.uniform(1e-5, 3e-4, (5, 4)), R_driver=3.0, R_sense=5.0, ends=ends)
     V_in, V_out = rng.uniform(-0.3, 0.3, (2, 40, 5)), rng.uniform(-0.3, 0.3, (2, 40, 4))
-    got = xb.solve(crossbar, V_in, V_out, engine=NgspiceEngine(), full=full)
-    assert "superposed from 9 unit vectors" in got.stats.notes
-    agree(got, xb.solve(crossbar, V_in, V_out, engine="nodal", full=True), 1e-12)
+    actual = xb.solve(crossbar, V_in, V_out, engine=NgspiceEngine(), full=full)
+    assert "superposed from 9 unit vectors" in actual.stats.notes
+    agree(actual, xb.solve(crossbar, V_in, V_out, engine="nodal", full=True), 1e-12)
 
 
 def test_ten_thousand_output_currents():
@@ -256,14 +267,17 @@ class PlainNames(xb.devices.Device):
 
 def test_renamed_parameters_of_a_users_device():
     array, V_in = asymmetric_crossbar(device=PlainNames())
-    wanted = xb.solve(array, V_in, engine="nodal").I_out
-    np.testing.assert_allclose(xb.solve(array, V_in, engine="ngspice").I_out, wanted, rtol=1e-9)
+    expected = xb.solve(array, V_in, engine="nodal").I_out
+    np.testing.assert_allclose(xb.solve(array, V_in, engine="ngspice").I_out, expected, rtol=1e-9)
 
 
-def line_errors(got, want):
+def line_errors(actual, expected):
     """Largest error of any line current of each vector, as a share of its largest output."""
-    off = [np.abs(a - b).max(axis=-1) for a, b in ((got.I_out, want.I_out), (got.I_in, want.I_in))]
-    return np.maximum(*off) / np.abs(want.I_out).max(axis=-1)
+    off = [
+        np.abs(a - b).max(axis=-1)
+        for a, b in ((actual.I_out, expected.I_out), (actual.I_in, expected.I_in))
+    ]
+    return np.maximum(*off) / np.abs(expected.I_out).max(axis=-1)
 
 
 @pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
@@ -317,21 +331,22 @@ def test_the_error_bound_of_the_engine_holds(device, seed, vectors):
 
 def test_probes_drive_every_line_and_stay_within_what_was_asked():
     crossbar = asymmetric_crossbar(device="sinh_tio2")[0]
-    asked = np.array([[0.3, 0.0], [0.0, 0.0]])
-    probe = checks.extra_points(crossbar, asked, np.zeros((2, 3)), units=False)
-    again = checks.extra_points(crossbar, asked, np.zeros((2, 3)), units=False)
+    V_in = np.array([[0.3, 0.0], [0.0, 0.0]])
+    probe = checks.extra_points(crossbar, V_in, np.zeros((2, 3)), units=False)
+    repeated = checks.extra_points(crossbar, V_in, np.zeros((2, 3)), units=False)
     assert probe.V_in.shape == (1, 2)
     assert probe.weights is None
     assert np.all(probe.V_in != 0)
     assert np.all(np.abs(probe.V_in) <= 0.3)
     assert not probe.V_out.any()  # sensed lines are not driven
-    np.testing.assert_array_equal(probe.V_in, again.V_in)
-    rest = checks.extra_points(crossbar, 0 * asked, np.zeros((2, 3)), units=False)
-    assert 0 < np.abs(rest.V_in).max() <= 0.2
-    linear = checks.extra_points(crossbar.replace(device="ohmic"), asked, np.zeros((2, 3)),
-                                 units=False)  # fmt: skip
+    np.testing.assert_array_equal(probe.V_in, repeated.V_in)
+    silent = checks.extra_points(crossbar, 0 * V_in, np.zeros((2, 3)), units=False)
+    assert 0 < np.abs(silent.V_in).max() <= 0.2
+    linear = checks.extra_points(
+        crossbar.replace(device="ohmic"), V_in, np.zeros((2, 3)), units=False
+    )
     assert linear.V_in.shape == (2, 2)
-    np.testing.assert_array_equal(linear.V_in[1], linear.weights @ asked)
+    np.testing.assert_array_equal(linear.V_in[1], linear.weights @ V_in)
 
 
 def test_sums_of_linear_arrays_must_add_up():

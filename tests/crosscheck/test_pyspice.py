@@ -21,11 +21,11 @@ from xbarspice.engines.pyspice import PySpiceEngine
 def test_pyspice_agrees_with_nodal(device, vectors):
     crossbar, V_in = asymmetric_crossbar(device=device)
     V = V_in * np.linspace(-1, 1, vectors)[:, None]
-    got = xb.solve(crossbar, V, engine="pyspice", full=True)
-    want = xb.solve(crossbar, V, engine="nodal", full=True)
-    assert np.abs(got.I_out - want.I_out).max() <= 1e-12 * np.abs(want.I_out).max()
-    assert np.abs(got.V_bl - want.V_bl).max() <= 1e-12 * np.abs(want.V_bl).max()
-    assert got.stats.engine == "pyspice"
+    actual = xb.solve(crossbar, V, engine="pyspice", full=True)
+    expected = xb.solve(crossbar, V, engine="nodal", full=True)
+    assert np.abs(actual.I_out - expected.I_out).max() <= 1e-12 * np.abs(expected.I_out).max()
+    assert np.abs(actual.V_bl - expected.V_bl).max() <= 1e-12 * np.abs(expected.V_bl).max()
+    assert actual.stats.engine == "pyspice"
 
 
 def test_a_circuit_that_does_not_load_is_an_error(monkeypatch, tmp_path):
@@ -58,12 +58,12 @@ def test_circuit_can_be_embedded_in_a_bench():
         "point = circuit.simulator(simulator='ngspice-shared').operating_point()\n"
         "print('I', *(float(point.branches[f'vs{c}'][0]) for c in range(3)))\n"
     )
-    ran = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
     )
-    found = [line.split()[1:] for line in ran.stdout.splitlines() if line.startswith("I ")]
-    assert found, ran.stderr
+    printed = [line.split()[1:] for line in process.stdout.splitlines() if line.startswith("I ")]
+    assert printed, process.stderr
     crossbar, V_in = asymmetric_crossbar()
-    want = xb.solve(crossbar, V_in, engine="nodal").I_out
-    assert np.array(found[0], float) == pytest.approx(want, rel=1e-6)
+    expected = xb.solve(crossbar, V_in, engine="nodal").I_out
+    assert np.array(printed[0], float) == pytest.approx(expected, rel=1e-6)
     assert "Rd_0_0" in str(netlist.to_pyspice(crossbar))

@@ -19,7 +19,7 @@ PULSE = {"rise": 1e-10, "width": 2e-8}
 SMALL = {"C_wire": 1e-15, "C_device": 5e-15, **PULSE}
 
 
-def charged(t, tau):
+def ramp_response(t, tau):
     """Response of a first-order node to a ramp of slope 1 that starts at 0."""
     late = np.maximum(t, 0.0)
     return late - tau * (1 - np.exp(-late / tau))
@@ -33,7 +33,11 @@ def test_one_device_has_the_analytic_time_constant():
     tau, final = C / (1 / R + G), V / (1 + R * G)
 
     def node(t):
-        return (charged(t, tau) - charged(t - rise, tau) - charged(t - width, tau)) * final / rise
+        return (
+            (ramp_response(t, tau) - ramp_response(t - rise, tau) - ramp_response(t - width, tau))
+            * final
+            / rise
+        )
 
     assert np.abs(read.I_out[:, 0] - G * node(read.t)).max() < 1e-4 * G * final
     settled = tau * np.log(tau / rise * np.expm1(rise / tau) / 0.01)
@@ -51,9 +55,9 @@ def test_the_capacitance_of_a_device_bridges_it():
     tau, final = C / (1 / R + G), V / (1 + R * G)
     t = read.t[(read.t > 2 * rise) & (read.t < width)]
     ramp = tau / rise * np.expm1(rise / tau) * np.exp(-t / tau)
-    want = G * final * (1 - ramp) + C * final / tau * ramp
-    got = np.interp(t, read.t, read.I_out[:, 0])
-    assert np.abs(got - want).max() < 2e-4 * np.abs(want).max()
+    expected = G * final * (1 - ramp) + C * final / tau * ramp
+    actual = np.interp(t, read.t, read.I_out[:, 0])
+    assert np.abs(actual - expected).max() < 2e-4 * np.abs(expected).max()
 
 
 def ode(crossbar, V_in, read, C_wire, C_device, rise, width):
@@ -92,14 +96,14 @@ def ode(crossbar, V_in, read, C_wire, C_device, rise, width):
         np.add.at(out, b, current)
         return inverse @ out
 
-    found, v = [np.zeros((1, n))], np.zeros(n)
+    states, v = [np.zeros((1, n))], np.zeros(n)
     for start, stop in pairwise(corners):
         t = read.t[(read.t > start) & (read.t <= stop * (1 + 1e-12))]
-        done = solve_ivp(slope, (start, max(stop, t[-1])), v, "Radau", t, rtol=1e-9, atol=1e-13)
-        assert done.success
-        found.append(done.y.T)
-        v = done.y[:, -1]
-    return np.concatenate(found) @ sense.T
+        solution = solve_ivp(slope, (start, max(stop, t[-1])), v, "Radau", t, rtol=1e-9, atol=1e-13)
+        assert solution.success
+        states.append(solution.y.T)
+        v = solution.y[:, -1]
+    return np.concatenate(states) @ sense.T
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -107,19 +111,19 @@ def test_waveforms_agree_with_an_ode_solver(device):
     crossbar, V_in = asymmetric_crossbar(R_driver=500.0, R_sense=200.0, device=device)
     pulse = {"C_wire": 2e-14, "C_device": 1e-14, "rise": 1e-10, "width": 1e-9}
     read = transient_read(crossbar, V_in, **pulse)
-    want = ode(crossbar, V_in, read, **pulse)
-    assert np.abs(read.I_out - want).max() < 3e-4 * np.abs(want).max()
+    expected = ode(crossbar, V_in, read, **pulse)
+    assert np.abs(read.I_out - expected).max() < 3e-4 * np.abs(expected).max()
 
 
 def test_a_smaller_reltol_takes_more_steps_and_comes_closer():
-    """The figures of the docstring's table: each step of ten costs and brings what it says."""
+    """The figures of the module's table: each step of ten costs and brings what it says."""
     crossbar, V_in = asymmetric_crossbar(R_driver=500.0, R_sense=200.0, device="sinh_tio2")
     pulse = {"C_wire": 2e-14, "C_device": 1e-14, "rise": 1e-10, "width": 1e-9}
     errors, steps = [], []
     for reltol in (1e-3, 1e-5, 1e-7):
         read = transient_read(crossbar, V_in, **pulse, reltol=reltol)
-        want = ode(crossbar, V_in, read, **pulse)
-        errors.append(np.abs(read.I_out - want).max() / np.abs(want).max())
+        expected = ode(crossbar, V_in, read, **pulse)
+        errors.append(np.abs(read.I_out - expected).max() / np.abs(expected).max())
         steps.append(len(read.t))
     assert errors[0] < 1e-2
     assert errors[1] < 1e-3 < errors[0]
@@ -135,8 +139,8 @@ def test_short_wires_are_no_obstacle():
     )
     V_in = rng.uniform(-0.3, 0.3, 6)
     read = transient_read(crossbar, V_in, **SMALL)
-    want = xb.solve(crossbar, V_in, engine="nodal").I_out
-    assert np.abs(read.I_settled - want).max() < 1e-6 * np.abs(want).max()
+    expected = xb.solve(crossbar, V_in, engine="nodal").I_out
+    assert np.abs(read.I_settled - expected).max() < 1e-6 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -156,8 +160,8 @@ def test_the_settled_current_is_the_operating_point(device, wires):
     crossbar = xb.Crossbar(G, device=device, **wires)
     V_in = np.array([0.3, -0.2, 0.1])
     read = transient_read(crossbar, V_in, **SMALL)
-    want = xb.solve(crossbar, V_in, engine="ngspice").I_out
-    assert np.abs(read.I_settled - want).max() < 1e-6 * np.abs(want).max()
+    expected = xb.solve(crossbar, V_in, engine="ngspice").I_out
+    assert np.abs(read.I_settled - expected).max() < 1e-6 * np.abs(expected).max()
     assert read.I_out.shape == (len(read.t), 4)
     assert read.I_in.shape == (len(read.t), 3)
     # the last 1 % of the rise is as far as an array without delay needs
@@ -171,9 +175,9 @@ def test_a_driven_bit_line_is_pulsed_too():
     crossbar = xb.Crossbar(G, R_driver=50.0, ends=xb.LineEnds(bl_bottom="driven"))
     V_in, V_out = np.array([0.3, 0.1]), np.array([-0.2, 0.1])
     read = transient_read(crossbar, V_in, V_out, **SMALL)
-    want = xb.solve(crossbar, V_in, V_out, engine="ngspice")
-    assert np.abs(read.I_settled - want.I_out).max() < 1e-6 * np.abs(want.I_out).max()
-    power = want.I_in @ V_in - want.I_out @ V_out
+    expected = xb.solve(crossbar, V_in, V_out, engine="ngspice")
+    assert np.abs(read.I_settled - expected.I_out).max() < 1e-6 * np.abs(expected.I_out).max()
+    power = expected.I_in @ V_in - expected.I_out @ V_out
     assert read.energy == pytest.approx(power * PULSE["width"], rel=2e-2)
 
 
@@ -262,5 +266,5 @@ def test_numpy_scalars_are_numbers():
     array, V_in = asymmetric_crossbar()
     times = {"C_wire": 1e-15, "C_device": 2e-15, "rise": 1e-10, "width": 2e-9, "reltol": 1e-5}
     plain = transient_read(array, V_in, **times)
-    other = transient_read(array, V_in, **{k: np.float64(v) for k, v in times.items()})
-    np.testing.assert_array_equal(plain.I_out, other.I_out)
+    scalars = transient_read(array, V_in, **{k: np.float64(v) for k, v in times.items()})
+    np.testing.assert_array_equal(plain.I_out, scalars.I_out)

@@ -48,7 +48,7 @@ def solve(executable=None, *, timeout=20.0, **changes):
 
 
 @pytest.fixture(autouse=True)
-def own_temporary_directory(tmp_path, monkeypatch):
+def temporary_directory(tmp_path, monkeypatch):
     """Run directories that a failure keeps are made below the test's own folder."""
     folder = tmp_path / "kept"
     folder.mkdir()
@@ -78,13 +78,13 @@ def test_binary_that_is_not_ngspice(tmp_path):
         solve(str(path))
 
 
-def test_binary_that_prints_garbage_and_no_results(tmp_path, own_temporary_directory):
+def test_binary_that_prints_garbage_and_no_results(tmp_path, temporary_directory):
     with pytest.raises(EngineError, match="last line not reached") as caught:
         solve(fake(tmp_path, "head -c 5000 /dev/urandom; head -c 5000 /dev/urandom >&2; exit 0"))
-    kept = list(own_temporary_directory.iterdir())
-    assert len(kept) == 1  # the directory stays, and the error names it
-    assert str(kept[0]) in str(caught.value)
-    assert (kept[0] / "deck.cir").is_file()
+    directories = list(temporary_directory.iterdir())
+    assert len(directories) == 1  # the directory stays, and the error names it
+    assert str(directories[0]) in str(caught.value)
+    assert (directories[0] / "deck.cir").is_file()
 
 
 def test_binary_that_prints_without_end(tmp_path):
@@ -186,7 +186,7 @@ FALSEHOODS = {
 }
 
 
-def falsified(folder: Path, change: str) -> str:
+def falsify(folder: Path, change: str) -> str:
     """A program that runs the real ngspice and then changes its results."""
     script = folder / "falsify.py"
     script.write_text(FALSIFIER % change, encoding="utf-8")
@@ -216,7 +216,7 @@ def honest_case(device: str, points: int):
 def test_falsified_results_are_refused(tmp_path, falsehood, device, points):
     """By default, without node voltages asked for: one vector, a sweep, superposed unit vectors."""
     crossbar, V_in = honest_case(device, points)
-    engine = NgspiceEngine(executable=falsified(tmp_path, FALSEHOODS[falsehood]))
+    engine = NgspiceEngine(executable=falsify(tmp_path, FALSEHOODS[falsehood]))
     with pytest.raises(EngineError, match=r"Kirchhoff|asked for|order|add up"):
         xb.solve(crossbar, V_in, engine=engine)
 
@@ -225,10 +225,10 @@ def test_falsified_results_are_refused(tmp_path, falsehood, device, points):
 def test_unchanged_results_are_accepted(tmp_path, device):
     """The falsifier itself is not what is refused."""
     crossbar, V_in = honest_case(device, 3)
-    got = xb.solve(crossbar, V_in, engine=NgspiceEngine(executable=falsified(tmp_path, "")))
-    want = xb.solve(crossbar, V_in, engine="nodal")
-    np.testing.assert_allclose(got.I_out, want.I_out, rtol=1e-9)
-    assert "points checked at every node" in got.stats.method
+    actual = xb.solve(crossbar, V_in, engine=NgspiceEngine(executable=falsify(tmp_path, "")))
+    expected = xb.solve(crossbar, V_in, engine="nodal")
+    np.testing.assert_allclose(actual.I_out, expected.I_out, rtol=1e-9)
+    assert "points checked at every node" in actual.stats.method
 
 
 @pytest.mark.parametrize("undriven", [False, True])
@@ -236,7 +236,7 @@ def test_silent_inputs_do_not_hide_a_falsehood(tmp_path, undriven):
     """Nothing is driven, so every asked current is 0: the probe still knows the outputs apart."""
     crossbar, V_in = honest_case("sinh_tio2", 1)
     V_in = np.zeros(4) if undriven else V_in[0]
-    engine = NgspiceEngine(executable=falsified(tmp_path, SWAP))
+    engine = NgspiceEngine(executable=falsify(tmp_path, SWAP))
     with pytest.raises(EngineError, match="Kirchhoff"):
         xb.solve(crossbar, V_in, engine=engine)
 
@@ -248,7 +248,7 @@ def test_raw_file_of_another_array_is_refused(tmp_path, device, change):
         np.random.default_rng(3).uniform(1e-4, 5e-4, (3, 3)), R_sense=5.0, device=device
     )
     V_in = np.array([[0.1, 0.15, -0.2], [0.2, 0, 0]])
-    other = {
+    changed = {
         "other devices": crossbar.replace(G=crossbar.G[:, ::-1]),
         "other wires": crossbar.replace(R_wl=1.01),
         "transposed": crossbar.replace(G=crossbar.G.T),
@@ -257,9 +257,9 @@ def test_raw_file_of_another_array_is_refused(tmp_path, device, change):
     folder = tmp_path / "runs"
     folder.mkdir()
     engine = NgspiceEngine(keep=True, directory=folder)
-    xb.solve(other, 1.01 * V_in if change == "other drive" else V_in, engine=engine)
-    (kept,) = folder.glob("*/result.raw")
-    engine = NgspiceEngine(executable=fake(tmp_path, f'{REAL} "$@"; cp {kept} result.raw'))
+    xb.solve(changed, 1.01 * V_in if change == "other drive" else V_in, engine=engine)
+    (raw,) = folder.glob("*/result.raw")
+    engine = NgspiceEngine(executable=fake(tmp_path, f'{REAL} "$@"; cp {raw} result.raw'))
     with pytest.raises(EngineError, match=r"Kirchhoff|asked for"):
         xb.solve(crossbar, V_in, engine=engine)
 
@@ -314,14 +314,14 @@ def test_disk_full(tmp_path):
     )
     import subprocess
 
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         timeout=120,
         env=os.environ | {"TMPDIR": str(tmp_path)},
     )
-    assert "EngineError" in done.stdout, done.stderr
+    assert "EngineError" in process.stdout, process.stderr
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
 
 
@@ -400,9 +400,9 @@ def test_failure_of_one_array_ends_the_others(tmp_path):
 def test_node_names_in_another_case(tmp_path):
     """Names are found whatever the case in which the raw file spells them."""
     body = f'{REAL} "$@"; status=$?; sed -i "/^\\t/s/v(\\|i(/\\U&/" result.raw; exit $status'
-    want = xb.solve(*asymmetric_crossbar(), engine="nodal")
-    got = solve(fake(tmp_path, body))
-    assert np.allclose(got.I_out, want.I_out, rtol=1e-10, atol=0)
+    expected = xb.solve(*asymmetric_crossbar(), engine="nodal")
+    actual = solve(fake(tmp_path, body))
+    assert np.allclose(actual.I_out, expected.I_out, rtol=1e-10, atol=0)
 
 
 def test_path_with_spaces_and_other_alphabets(tmp_path):
@@ -412,10 +412,10 @@ def test_path_with_spaces_and_other_alphabets(tmp_path):
     executable = fake(folder, f'exec {REAL} "$@"', name="ng spice é")
     crossbar, V_in = asymmetric_crossbar()
     engine = NgspiceEngine(executable=executable, directory=folder, keep=True)
-    got = xb.solve(crossbar, V_in, engine=engine)
-    want = xb.solve(crossbar, V_in, engine="nodal")
-    assert np.allclose(got.I_out, want.I_out, rtol=1e-10, atol=0)
-    assert str(folder) in got.stats.notes[-1]
+    actual = xb.solve(crossbar, V_in, engine=engine)
+    expected = xb.solve(crossbar, V_in, engine="nodal")
+    assert np.allclose(actual.I_out, expected.I_out, rtol=1e-10, atol=0)
+    assert str(folder) in actual.stats.notes[-1]
 
 
 def test_start_up_files_of_the_user_are_not_read(tmp_path, monkeypatch):
@@ -424,8 +424,8 @@ def test_start_up_files_of_the_user_are_not_read(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("SPICE_ASCIIRAWFILE", "1")
     monkeypatch.chdir(tmp_path)
-    want = xb.solve(*asymmetric_crossbar(), engine="nodal")
-    assert np.allclose(solve().I_out, want.I_out, rtol=1e-10, atol=0)
+    expected = xb.solve(*asymmetric_crossbar(), engine="nodal")
+    assert np.allclose(solve().I_out, expected.I_out, rtol=1e-10, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -443,20 +443,20 @@ def test_start_up_files_of_the_user_are_not_read(tmp_path, monkeypatch):
 def test_variables_of_another_installation_change_nothing(monkeypatch, name, value):
     """`doctor` said ok and every solve was refused; now neither sees the variable."""
     monkeypatch.setenv(name, value)
-    want = xb.solve(*asymmetric_crossbar(), engine="nodal")
-    assert np.allclose(solve().I_out, want.I_out, rtol=1e-10, atol=0)
+    expected = xb.solve(*asymmetric_crossbar(), engine="nodal")
+    assert np.allclose(solve().I_out, expected.I_out, rtol=1e-10, atol=0)
 
 
 def test_an_installation_without_its_initialization_file_works(tmp_path):
     """It holds nothing that a run needs (the deck says everything)."""
     body = f'SPICE_LIB_DIR=/nowhere exec {REAL} "$@"'
-    want = xb.solve(*asymmetric_crossbar(), engine="nodal")
-    assert np.allclose(solve(fake(tmp_path, body)).I_out, want.I_out, rtol=1e-10, atol=0)
+    expected = xb.solve(*asymmetric_crossbar(), engine="nodal")
+    assert np.allclose(solve(fake(tmp_path, body)).I_out, expected.I_out, rtol=1e-10, atol=0)
 
 
-def test_nothing_is_left_after_success(own_temporary_directory):
+def test_nothing_is_left_after_success(temporary_directory):
     solve()
-    assert list(own_temporary_directory.iterdir()) == []
+    assert list(temporary_directory.iterdir()) == []
 
 
 @pytest.mark.parametrize("settings", [{"timeout": 0}, {"timeout": -1.0}, {"workers": 0}])

@@ -18,7 +18,7 @@ from tests import exact
 from tests.helpers import many
 from xbarspice.core.errors import AccuracyWarning, ConvergenceError, FloatingNodeError, InputError
 from xbarspice.core.solution import Stats, Status
-from xbarspice.engines import base
+from xbarspice.engines import base, error_bound
 from xbarspice.engines.base import Engine, Raw
 from xbarspice.surrogate.engine import SurrogateEngine
 
@@ -73,7 +73,7 @@ def test_no_error_exceeds_its_bound(problem):
     for name, engine in engines().items():
         got = xb.solve(crossbar, V_in, V_out, engine=engine, check=False)
         if not got.status.ok:
-            assert got.stats.error_bound > base.REFUSED, name
+            assert got.stats.error_bound > error_bound.REFUSE_ABOVE, name
         assert exact.error(crossbar, V_in, V_out, got) <= got.stats.error_bound, name
 
 
@@ -134,8 +134,8 @@ def test_ngspice_says_how_wrong_it_is_with_stiff_wires(case):
     except xb.errors.EngineError:
         return
     error = exact.error(crossbar, V, np.zeros(4), got)
-    assert error <= got.stats.error_bound <= base.REFUSED
-    if error > base.SAID:
+    assert error <= got.stats.error_bound <= error_bound.REFUSE_ABOVE
+    if error > error_bound.WARN_ABOVE:
         assert any("may be wrong by" in note for note in got.stats.notes)
 
 
@@ -180,7 +180,7 @@ class _Off(Engine):
 
 def test_an_error_is_measured_said_and_refused(monkeypatch):
     """An engine that states nothing is measured: 1e-6 is said once a run, 1e-2 is refused."""
-    monkeypatch.setattr(base, "_said", set())
+    monkeypatch.setattr(base, "_warned_of", set())
     crossbar, V = _table(1.0, 1.0, 1.0)
     with pytest.warns(AccuracyWarning, match="off engine") as caught:
         got, _ = [xb.solve(crossbar, V, engine=_Off(1e-6)) for _ in range(2)]
@@ -287,12 +287,16 @@ def test_outputs_that_vanish_are_not_refused():
 
 def test_large_arrays_are_not_measured_unasked(monkeypatch):
     """What is known beforehand stands in a note; reading the bound measures it."""
-    monkeypatch.setattr(base, "SLOW", 10)
-    monkeypatch.setattr(base, "_said", set())
+    monkeypatch.setattr(error_bound, "SLOW", 10)
+    monkeypatch.setattr(base, "_warned_of", set())
     crossbar, V = _table(1e-4, 1e3, 1e3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         got = xb.solve(crossbar, V)
-    assert base.SAID < got.stats.error_at_most <= base.UNMEASURED
+    assert error_bound.WARN_ABOVE < got.stats.error_at_most <= error_bound.UNMEASURED
     assert "stats.error_bound measures it" in got.stats.notes[-1]
-    assert exact.error(crossbar, V, np.zeros(4), got) <= got.stats.error_bound <= base.SAID
+    assert (
+        exact.error(crossbar, V, np.zeros(4), got)
+        <= got.stats.error_bound
+        <= error_bound.WARN_ABOVE
+    )

@@ -6,8 +6,9 @@ import abc
 import math
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,26 +23,11 @@ from xbarspice.core.errors import (
     level_outside,
 )
 from xbarspice.core.solution import Fields, Solution, Stats, Status
-from xbarspice.core.types import Array, Indices
+from xbarspice.core.types import Array
+from xbarspice.engines.error_bound import REFUSE_ABOVE, UNMEASURED, WARN_ABOVE, ErrorBound
 from xbarspice.engines.overdrive import Overdrive, overdrive
 
-__all__ = ["REFUSED", "SAID", "Engine", "ErrorBound", "Raw", "with_bound"]
-
-
-SAID = 1e-9
-"""Error bound, a share of the largest output current, above which a warning says it."""
-REFUSED = 1e-3
-"""Error bound above which an answer is refused."""
-ZERO = 1e-12
-"""Share of the largest device's current at the drive voltage below which outputs count as 0: no
-share of them is promised or judged."""
-SLOW = 50_000
-"""Nodes of an array above which a reference takes seconds: it is measured when it is asked for, or
-to refuse. Rounding of 100 000 voltages alone leaves an upper bound of some 1e-9, so that up to"""
-UNMEASURED = 1e-6
-"""this upper bound a note says it, and no warning."""
-LARGE = 300_000
-"""Nodes of an array above which no reference is sought."""
+__all__ = ["Engine", "Raw", "stats_with_bound"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,80 +49,48 @@ class Raw:
     error: Array | None = None
 
 
-@dataclass(eq=False)
-class ErrorBound:
-    """The error bound of an answer, measured when it is called; what is known is not repeated.
-
-    Attributes:
-        crossbar, drive: what was solved.
-        I_out, I_in: the currents to judge, A, (N, cols) and (N, rows).
-        at_most: an upper bound that was known before; NaN if none was.
-        measured: error in A and least largest output current in A of each solve, NaN until they
-            are measured, (2, N).
-    """
-
-    crossbar: Crossbar
-    drive: Drive
-    I_out: Array
-    I_in: Array
-    at_most: float
-    measured: Array | None = None
-
-    def __call__(self) -> float:
-        """The bound; see `Stats.error_bound`."""
-        from xbarspice.engines.nodal.bound import share
-
-        if not self.crossbar.device.is_increasing():
-            return math.nan
-        if self.nodes > LARGE:
-            return math.inf if math.isnan(self.at_most) else self.at_most
-        amperes, output = self.measure(np.arange(len(self.I_out))).max(axis=1, initial=0.0)
-        return float(share(amperes, output))
-
-    @property
-    def nodes(self) -> int:
-        """Nodes of one array."""
-        return 2 * self.crossbar.rows * self.crossbar.cols
-
-    def measure(self, members: Indices) -> Array:
-        """Error and least largest output of some solves, A, (2, members)."""
-        from xbarspice.engines.nodal.bound import distances  # SciPy takes a while to load
-
-        if self.measured is None:
-            self.measured = np.full((2, len(self.I_out)), np.nan)
-        new = members[np.isnan(self.measured[0, members])]
-        if new.size:
-            found = distances(self.crossbar, self.drive, self.I_out, self.I_in, new)
-            self.measured[:, new] = found
-        return self.measured[:, members]
+State = TypeVar("State")
+"""What `_prepare` of one engine makes of a crossbar and its `_solve` needs."""
 
 
-class Engine(abc.ABC):
+class Engine(abc.ABC, Generic[State]):
     """Base of all engines: checks arguments once, restores batch axes, turns status into errors.
 
-    A back end implements `_prepare` and `_solve` on flattened batches.
+    To add an engine, derive from this class, implement `_prepare` and `_solve` on flattened batches
+    and add the class to `xb.engines.registry`. `xb.testing.check_engine` then holds it to the
+    contract. Voltages are in V, currents in A, conductances in S, all of them float64; signs are
+    those of `xbarspice.core.array`.
 
     Attributes:
         name: the word that `xb.solve` knows it by.
-        exact: whether it solves the crossbar as it is; then answers are refused and warned of by
-            their error bounds. Of other engines the bound is how far the approximation is off.
+        exact: whether it solves the crossbar as it is. Answers of an exact engine are refused, or
+            the user is warned, by their error bound. Of other engines the bound says how far the
+            approximation is off.
     """
 
     name: str
     exact: ClassVar[bool] = True
 
-    def prepare(self, crossbar: Crossbar) -> Any:
-        """Do the work that does not depend on the voltages; the state is for `solve` alone.
+    def prepare(self, crossbar: Crossbar) -> State:
+        """Do the work that does not depend on the voltages, once a crossbar.
+
+        Args:
+            crossbar: one array, or a batch of arrays of one shape.
+
+        Returns:
+            The state of this engine for this crossbar, for `solve` alone. It may serve any number
+            of calls.
 
         Raises:
             FloatingNodeError: a node has no path to any source.
+            EngineMissingError: a program or library that the engine needs is not installed.
         """
         crossbar.refuse_floating()
         return self._prepare(crossbar)
 
     def solve(
         self,
-        state: Any,
+        state: State,
         crossbar: Crossbar,
         V_in: npt.ArrayLike,
         V_out: npt.ArrayLike | None = None,
@@ -161,10 +115,10 @@ class Engine(abc.ABC):
             InputError: the arguments do not fit the crossbar, or `outside` is "error" and a source
                 is beyond `V_max`.
             ConvergenceError: the stated residual was not met, a number of the answer is NaN or
-                infinite, or its error bound is above `REFUSED` (only with `check`).
+                infinite, or its error bound is above `REFUSE_ABOVE` (only with `check`).
 
         Warns:
-            AccuracyWarning: the error bound is above `SAID`; once a run for each engine.
+            AccuracyWarning: the error bound is above `WARN_ABOVE`; once a run for each engine.
             RangeWarning: a source is beyond `V_max` and `outside` is "warn".
         """
         drive = crossbar.drive(V_in, V_out)
@@ -175,39 +129,41 @@ class Engine(abc.ABC):
         try:
             raw = self._solve(state, crossbar, drive, full)
             seconds = time.perf_counter() - start
-            raw = self.checked(raw, crossbar, drive, check)
+            raw = self.check_answer(raw, crossbar, drive, check)
         except EngineError as error:
             if beyond is not None:
                 raise type(error)(f"{error} Note that {beyond.text}.") from error
             raise
 
         def fields() -> Fields:
-            if raw.V_wl is not None:
-                return _fields(raw, drive.batch)
-            done = self._solve(state, crossbar, drive, True)
-            return _fields(self.checked(done, crossbar, drive, check), drive.batch)
+            raw = self.check_answer(
+                self._solve(state, crossbar, drive, True), crossbar, drive, check
+            )
+            return _fields(raw, drive.batch)
 
-        return Solution(
-            I_out=raw.I_out.reshape(*drive.batch, crossbar.cols),
-            I_in=raw.I_in.reshape(*drive.batch, crossbar.rows),
-            status=raw.status,
-            stats=replace(
-                raw.stats,
-                seconds=seconds,
-                bound=_bound(raw, crossbar, drive),
-                notes=raw.stats.notes if beyond is None else (*raw.stats.notes, beyond.text),
-            ),
-            fields=fields() if raw.V_wl is not None else fields,
-        )
+        stats = replace(stats_with_bound(raw, crossbar, drive), seconds=seconds)
+        if beyond is not None:
+            stats = replace(stats, notes=(*stats.notes, beyond.text))
+        if raw.V_wl is not None:
+            return _solution(raw, stats, drive, _fields(raw, drive.batch))
+        return _solution(raw, stats, drive, fields)
 
-    def checked(self, raw: Raw, crossbar: Crossbar, drive: Drive, check: bool) -> Raw:
-        """An answer that may be used, or one whose status says that it may not.
+    def check_answer(self, raw: Raw, crossbar: Crossbar, drive: Drive, check: bool) -> Raw:
+        """Refuse an answer that may not be used, or say so in its status.
 
-        `solve` asks for it; whoever runs a back end without `solve` asks for it too.
+        `solve` calls it; code that runs a back end without `solve` must call it too.
+
+        Args:
+            raw: the answers of N solves.
+            crossbar, drive: what was solved.
+            check: raise; otherwise set `Status.NOT_CONVERGED` and add a note.
+
+        Returns:
+            The answer, with what its error bound made necessary in status and notes.
 
         Raises:
             ConvergenceError: a number is not finite, the residual was not met, or the error bound
-                is above `REFUSED` (with `check`).
+                is above `REFUSE_ABOVE` (with `check`).
         """
         wrong = _not_finite(raw)
         if wrong is not None:
@@ -227,23 +183,24 @@ class Engine(abc.ABC):
                 f"(residual {raw.stats.residual:.3g}, {raw.stats.method}). "
                 "Check the conductances and voltages, or use engine='nodal'."
             )
-        if raw.stats.error_at_most <= SAID or not self.exact or not len(raw.I_out):
+        if raw.stats.error_at_most <= WARN_ABOVE or not self.exact or not len(raw.I_out):
             return raw
-        return self._judged(raw, crossbar, drive, check)
+        return self._judge_error(raw, crossbar, drive, check)
 
-    def _judged(self, raw: Raw, crossbar: Crossbar, drive: Drive, check: bool) -> Raw:
-        """Say, or refuse, what is not known to be right to `SAID` beforehand."""
+    def _judge_error(self, raw: Raw, crossbar: Crossbar, drive: Drive, check: bool) -> Raw:
+        """Say, or refuse, what is not known to be right to `WARN_ABOVE` beforehand."""
         if not crossbar.device.is_increasing():
             text = f"no error bound: {crossbar.device.name!r} is not known to be increasing"
             return replace(raw, stats=replace(raw.stats, notes=(*raw.stats.notes, text)))
         bound = _bound(raw, crossbar, drive)
-        worst = _worst(bound, self._expected_error(raw, crossbar, drive))
+        stated = np.full(len(raw.I_out), np.inf) if raw.error is None else raw.error
+        worst = bound.worst(stated)
         bound.at_most, notes = worst, raw.stats.notes
         stats = replace(raw.stats, bound=bound, error_at_most=worst)
-        if worst <= SAID:
+        if worst <= WARN_ABOVE:
             return replace(raw, stats=stats)
         text = f"a current may be wrong by {worst:.2g} of the largest output current"
-        if worst <= REFUSED:
+        if worst <= REFUSE_ABOVE:
             if bound.measured is not None or worst > UNMEASURED:
                 _warn(f"{self.name} engine: {text}")
             else:
@@ -251,90 +208,75 @@ class Engine(abc.ABC):
             return replace(raw, stats=replace(stats, notes=(*notes, text)))
         if check:
             raise ConvergenceError(
-                f"the {self.name} engine must be right to {REFUSED:g} of the largest output "
+                f"the {self.name} engine must be right to {REFUSE_ABOVE:g} of the largest output "
                 f"current; {text} ({raw.stats.method}). Check the array for resistances or "
                 "conductances that are far from the others, or compare with another engine."
             )
         stats = replace(stats, notes=(*notes, text))
         return replace(raw, status=Status.NOT_CONVERGED, stats=stats)
 
-    def _expected_error(self, raw: Raw, crossbar: Crossbar, drive: Drive) -> Array:
-        """What each solve may be wrong by, as a share of its largest output current, (N,).
-
-        Where a back end gives infinity, or more than `SAID`, it is measured.
-        """
-        return np.full(len(raw.I_out), np.inf) if raw.error is None else raw.error.copy()
-
     @abc.abstractmethod
-    def _prepare(self, crossbar: Crossbar) -> Any:
+    def _prepare(self, crossbar: Crossbar) -> State:
         """Do what does not depend on voltages, once a crossbar.
 
         Args:
-            crossbar: checked, without a floating line; `G_flat` has its arrays, (arrays, rows,
-                cols).
+            crossbar: already checked, and without a floating line. `G_flat` holds the conductances
+                of its arrays, S, (arrays, rows, cols); `R_wl`, `R_bl` and `end_resistance(end)` are
+                in ohm; `wl_ends` (rows, 2) and `bl_ends` (cols, 2) say how the line ends are
+                connected; `device` is the model of every cell.
 
         Returns:
-            Anything; `_solve` is given it back and must not change it.
+            Anything that `_solve` needs. `_solve` may get it many times, also from several threads,
+            and must not change it.
+
+        Raises:
+            EngineMissingError: a program or library that the engine needs is not installed.
+            EngineError: the crossbar cannot be prepared.
         """
 
     @abc.abstractmethod
-    def _solve(self, state: Any, crossbar: Crossbar, drive: Drive, full: bool) -> Raw:
+    def _solve(self, state: State, crossbar: Crossbar, drive: Drive, full: bool) -> Raw:
         """Solve N problems; the base class has checked the arguments and checks the answer.
 
         Args:
             state: what `_prepare` returned.
             crossbar: the same crossbar.
-            drive: flattened voltages: problem n has the array ``crossbar.G_flat[drive.array[n]]``
-                and the sources ``drive.V_in[n]`` and ``drive.V_out[n]``, V. N may be 0.
-            full: whether `V_wl`, `V_bl` and `I_device` are needed; they may be returned anyway.
+            drive: flattened voltages, V. Problem n is the array
+                ``crossbar.G_flat[drive.array[n]]`` with the sources ``drive.V_in[n]`` (rows,) and
+                ``drive.V_out[n]`` (cols,). N may be 0.
+            full: whether `Raw.V_wl`, `V_bl` and `I_device` are needed, (N, rows, cols) each; they
+                may be returned in any case.
 
         Returns:
-            Currents and voltages of the N problems, with a status (`Status.NOT_CONVERGED` where
-            the engine does not vouch for them) and statistics.
+            Currents, A, `I_out` (N, cols) and `I_in` (N, rows), and voltages, V, of the N problems,
+            with `Status.NOT_CONVERGED` where the engine does not vouch for them, and statistics.
+            `Raw.error` is an upper bound of the error where the engine knows one.
 
         Raises:
             EngineError: there is no answer at all, as when another program failed.
         """
 
 
-def with_bound(raw: Raw, crossbar: Crossbar, drive: Drive) -> Stats:
-    """The statistics of an answer with its error bound, for whoever runs a back end itself."""
+def stats_with_bound(raw: Raw, crossbar: Crossbar, drive: Drive) -> Stats:
+    """The statistics of an answer with its error bound, to be measured on first use."""
     return replace(raw.stats, bound=_bound(raw, crossbar, drive))
 
 
 def _bound(raw: Raw, crossbar: Crossbar, drive: Drive) -> ErrorBound:
-    known = raw.stats.bound
-    if isinstance(known, ErrorBound):
-        return known
+    bound = raw.stats.bound
+    if isinstance(bound, ErrorBound):
+        return bound
     return ErrorBound(crossbar, drive, raw.I_out, raw.I_in, raw.stats.error_at_most)
 
 
-def _worst(bound: ErrorBound, error: Array) -> float:
-    """Largest error of an answer as a share of its outputs, measured where `error` is too large."""
-    from xbarspice.engines.nodal.bound import outputs, share
-
-    if bound.nodes > LARGE or (bound.nodes > SLOW and error.max() <= REFUSED):
-        return float(error.max())
-    weak = ~(error <= SAID)
-    output = outputs(bound.crossbar, bound.I_out, bound.I_in)
-    drive, G = bound.drive, bound.crossbar.G_flat
-    volts = max(float(np.abs(v).max()) for v in (drive.V_in, drive.V_out))
-    zero = ZERO * volts * float(G.max())
-    amperes, least = bound.measure(np.flatnonzero(weak)).max(axis=1, initial=0.0)
-    if output.max() <= zero and amperes <= zero:
-        return 0.0
-    largest = max(least, (output[~weak] * (1 - 2 * SAID)).max(initial=0.0))
-    return max(float(share(amperes, largest)), float(error[~weak].max(initial=0.0)))
-
-
-_said: set[str] = set()
+_warned_of: set[str] = set()
 
 
 def _warn(text: str) -> None:
     """Warn of an answer, once a run for each engine."""
     engine = text.partition(":")[0]
-    if engine not in _said:
-        _said.add(engine)
+    if engine not in _warned_of:
+        _warned_of.add(engine)
         more = "Check the array for resistances or conductances that are far from the others."
         warnings.warn(f"{text}. {more} (Said once.)", AccuracyWarning, stacklevel=level_outside())
 
@@ -360,7 +302,7 @@ def _not_finite(raw: Raw) -> str | None:
     """What of an answer is NaN or infinite, in words; None if all of it is finite."""
     for name in ("I_out", "I_in", "V_wl", "V_bl", "I_device"):
         values = getattr(raw, name)
-        # a finite sum has finite terms, and is the quicker question
+        # a finite sum has finite terms, and is faster to compute
         if values is None or math.isfinite(values.sum()) or np.isfinite(values).all():
             continue
         bad = ~np.isfinite(values)
@@ -371,6 +313,19 @@ def _not_finite(raw: Raw) -> str | None:
             f"({int(bad.sum())} of {values.size} numbers of {name} are NaN or infinite)"
         )
     return None
+
+
+def _solution(
+    raw: Raw, stats: Stats, drive: Drive, fields: Fields | Callable[[], Fields]
+) -> Solution:
+    """The answer with its batch axes back in place."""
+    return Solution(
+        I_out=raw.I_out.reshape(*drive.batch, raw.I_out.shape[1]),
+        I_in=raw.I_in.reshape(*drive.batch, raw.I_in.shape[1]),
+        status=raw.status,
+        stats=stats,
+        fields=fields,
+    )
 
 
 def _fields(raw: Raw, batch: tuple[int, ...]) -> Fields:

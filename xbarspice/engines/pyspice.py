@@ -15,8 +15,8 @@ import functools
 import importlib.util
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import EngineMissingError
@@ -63,13 +63,13 @@ def _probe(command: tuple[str, ...], name: str, timeout: float) -> NgspiceInfo:
 
 
 def _library() -> str:
-    found = ctypes.util.find_library("ngspice")
-    if found is None:
+    library = ctypes.util.find_library("ngspice")
+    if library is None:
         raise EngineMissingError(
             "libngspice must be installed; it was not found. Install it (Debian and Ubuntu: "
             "apt-get install libngspice0)."
         )
-    return found
+    return library
 
 
 def _work(name: str) -> int:
@@ -90,31 +90,31 @@ def _work(name: str) -> int:
 
     shared = Shared.new_instance(send_data=False)
     text = Path(name).read_text(encoding="ascii")
-    circuit, _, rest = text.partition(".control\n")
+    circuit, _, control = text.partition(".control\n")
     shared.load_circuit(circuit + ".end\n")
-    commands = rest.partition(".endc")[0].splitlines()
+    commands = control.partition(".endc")[0].splitlines()
     before, after = (
         commands[:2],
         [c for c in commands if c.startswith(("write", "osdi", "version"))],
     )
     try:
         for command in before if commands[0].startswith("optran") else commands[:1]:
-            _execute(shared, command, NgSpiceCommandError)
-        _execute(shared, "echo XBARSPICE-STATUS $sim_status", NgSpiceCommandError)
+            _execute(shared.exec_command, command, NgSpiceCommandError)
+        _execute(shared.exec_command, "echo XBARSPICE-STATUS $sim_status", NgSpiceCommandError)
     finally:
         sys.stdout.flush()
     if "xbarspice-status 0" not in shared.stdout:
         sys.stdout.write("XBARSPICE-FAILED\n")
         return 3
     for command in after:
-        _execute(shared, command, NgSpiceCommandError)
+        _execute(shared.exec_command, command, NgSpiceCommandError)
     sys.stdout.write("XBARSPICE-DONE\n")
     return 0
 
 
-def _execute(shared: Any, command: str, error: type[Exception]) -> None:
+def _execute(run: Callable[[str], object], command: str, error: type[Exception]) -> None:
     """Run a command; PySpice raises for every message on stderr, which the caller judges itself."""
     try:
-        shared.exec_command(command.lower())  # decks are lowered when read, commands are not
+        run(command.lower())  # decks are lowered when read, commands are not
     except error:
         sys.stderr.flush()

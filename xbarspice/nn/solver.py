@@ -15,7 +15,7 @@ from xbarspice.core.array import READ, Crossbar, Drive, LineEnds
 from xbarspice.core.errors import ConvergenceError, broken_rule
 from xbarspice.core.solution import Stats, Status
 from xbarspice.devices import Device
-from xbarspice.engines.base import with_bound
+from xbarspice.engines.base import stats_with_bound
 from xbarspice.engines.overdrive import overdrive
 from xbarspice.nn.boundary import as_numpy, between_graphs, refuse_transforms
 from xbarspice.nn.dense import dense_solve
@@ -99,7 +99,7 @@ class _Solve(torch.autograd.Function):
     def forward(ctx: Any, problem: _Problem, *tensors: Tensor) -> tuple[Tensor, ...]:
         raw, saved = adjoint.forward(problem.crossbar, problem.drive)
         beyond = overdrive(problem.crossbar, problem.drive)
-        stats = with_bound(raw, problem.crossbar, problem.drive)
+        stats = stats_with_bound(raw, problem.crossbar, problem.drive)
         notes = stats.notes if beyond is None else (*stats.notes, beyond.text)
         problem.stats.append(replace(stats, notes=notes))
         ctx.problem, ctx.state = problem, saved

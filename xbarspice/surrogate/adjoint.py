@@ -116,7 +116,7 @@ def forward(
     engine = SurrogateEngine(threads=threads)
     state: Prepared = engine.prepare(crossbar)
     raw, p = engine.run(state, crossbar, drive, full=True)
-    raw = engine.checked(raw, crossbar, drive, check)
+    raw = engine.check_answer(raw, crossbar, drive, check)
     saved = Saved(
         crossbar=crossbar,
         index=drive.array,

@@ -21,13 +21,13 @@ def test_one_warning_a_call_names_line_voltage_and_limit():
     V = np.tile([0.1, 0.2, -0.1], (5, 1))
     V[2, 1], V[3, 0] = 1.5, -0.7
     with pytest.warns(RangeWarning) as caught:
-        done = xb.solve(ARRAY, V)
+        solution = xb.solve(ARRAY, V)
     assert len(caught) == 1
     assert caught[0].filename == __file__
     text = str(caught[0].message)
     for words in ("word line 1 of vector 2", "1.5 V", "0.4 V", "2 of 5", "cubic_al2o3_tio2"):
         assert words in text
-    assert any("word line 1 of vector 2" in note for note in done.stats.notes)
+    assert any("word line 1 of vector 2" in note for note in solution.stats.notes)
     with pytest.raises(InputError, match="word line 1"):
         xb.solve(ARRAY, V, outside="error")
     with pytest.raises(InputError, match="outside"):
@@ -57,8 +57,8 @@ def test_tensors_are_told_in_the_notes_and_never_stopped():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for tensor in (G, G.clone().requires_grad_()):
-            done = xb.nn.solve(tensor, V, device="cubic_al2o3_tio2")
-            assert any("word line 1" in note and "2 V" in note for note in done.stats.notes)
+            solution = xb.nn.solve(tensor, V, device="cubic_al2o3_tio2")
+            assert any("word line 1" in note and "2 V" in note for note in solution.stats.notes)
 
 
 def test_an_error_says_how_far_beyond_the_range_the_drive_was():
@@ -77,8 +77,8 @@ def test_the_commands_say_it(tmp_path):
     xb.save(tmp_path / "c.h5", xb.nn.convert(model, config, calibrate=torch.tensor(x[1:])))
     out = tmp_path / "run"
     more = ["--reference", "nodal", "--engine", "surrogate", "--out", str(out)]
-    done = CliRunner().invoke(app, ["verify", str(tmp_path / "c.h5"), *words, *more])
-    found = {f["kind"]: f["text"] for f in json.loads(done.stdout)["findings"]}
-    assert "40 V" in found["input beyond its range"]
-    assert "up to 40 V" in found["beyond the device's range"]
+    result = CliRunner().invoke(app, ["verify", str(tmp_path / "c.h5"), *words, *more])
+    findings = {f["kind"]: f["text"] for f in json.loads(result.stdout)["findings"]}
+    assert "40 V" in findings["input beyond its range"]
+    assert "up to 40 V" in findings["beyond the device's range"]
     assert "x_scale = 0.1" in (out / "report.html").read_text()

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from xbarspice.core.errors import EngineError, broken_rule
 from xbarspice.core.types import Array, Indices
-from xbarspice.engines.ngspice.checks import check_drives, line_currents, verdict
+from xbarspice.engines.ngspice.checks import check_currents, check_drives, line_currents
 from xbarspice.engines.ngspice.engine import longest_sweep, vectors_a_point
 from xbarspice.engines.ngspice.probe import NgspiceInfo, ngspice_info
 from xbarspice.engines.ngspice.rawfile import RawFile
@@ -147,12 +147,12 @@ def _run(
         timeout=timeout,
         keep=keep,
         parent=directory,
-        accept=lambda raw: parts.append(_accepted(net, raw)),
+        accept=lambda raw: parts.append(_read_run(net, raw)),
     )
     return parts[0], run
 
 
-def _accepted(net: NetworkNetlist, raw: RawFile) -> _Part:
+def _read_run(net: NetworkNetlist, raw: RawFile) -> _Part:
     """Read one run, stage by stage; raises where a neuron or an array breaks its equations."""
     sums: list[Array] = []
     currents: list[Array] = []
@@ -161,22 +161,24 @@ def _accepted(net: NetworkNetlist, raw: RawFile) -> _Part:
     for k, stage in enumerate(net.chain.stages):
         z = raw.take([f"v({net.node(f'z{k}_{j}')})" for j in range(stage.outputs)])
         volts = stage.voltages(values)
-        own = []
+        read_currents = []
         for _, part, netlist in net.sections(stage):
-            asked = driven(netlist, *part.drive(volts))
-            check_drives(asked, raw, tolerance=NEURON_TOLERANCE)
-            I_in, I_out = line_currents(asked, raw)
-            residuals.append(verdict(asked, raw, I_in, I_out, keep=None).residual)
-            own.append(part.read.currents(I_in, I_out))
-        _check_values(f"the neurons of stage {k} must add up the currents", z, stage.sums(own))
-        currents += own
+            section = driven(netlist, *part.drive(volts))
+            check_drives(section, raw, tolerance=NEURON_TOLERANCE)
+            I_in, I_out = line_currents(section, raw)
+            residuals.append(check_currents(section, raw, I_in, I_out, keep=None).residual)
+            read_currents.append(part.read.currents(I_in, I_out))
+        _check_values(
+            f"the neurons of stage {k} must add up the currents", z, stage.sums(read_currents)
+        )
+        currents += read_currents
         sums.append(z)
         values = stage.activate(z)
     outputs = raw.take([f"v({node})" for node in net.outputs])
     _check_values("the outputs must be the activation of the last sums", outputs, values)
     classes = None
     if net.chain.decides:
-        classes = _decided(net.chain, outputs, raw.take([f"v({net.node('class')})"])[:, 0])
+        classes = _read_classes(net.chain, outputs, raw.take([f"v({net.node('class')})"])[:, 0])
     return _Part(sums, outputs, classes, currents, float(np.max(residuals)))
 
 
@@ -186,7 +188,7 @@ def _check_values(rule: str, values: Array, expected: Array) -> None:
         raise EngineError(f"{rule}; the largest error is {error:.3g}.")
 
 
-def _decided(chain: Chain, outputs: Array, volts: Array) -> Indices:
+def _read_classes(chain: Chain, outputs: Array, volts: Array) -> Indices:
     """Classes that the circuit decided for; they must be those of its outputs, ties apart."""
     classes = np.rint(volts).astype(np.intp)
     width = outputs.shape[1]

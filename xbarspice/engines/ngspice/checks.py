@@ -1,4 +1,4 @@
-"""What a run answered, held against what was asked and against Kirchhoff's law at every node.
+"""Compares what a run answered with what was asked, and with Kirchhoff's law at every node.
 
 Every point of every sweep is checked: the index of the sweep and the voltage of every driver are
 those that were asked for, the currents at every node cancel by the node voltages and the device
@@ -27,6 +27,7 @@ __all__ = [
     "ROUNDING",
     "Extra",
     "Verdict",
+    "check_currents",
     "check_drives",
     "check_sums",
     "chunks",
@@ -34,7 +35,6 @@ __all__ = [
     "line_currents",
     "node_columns",
     "node_fields",
-    "verdict",
 ]
 
 Columns = dict[str, Indices]
@@ -51,8 +51,8 @@ RESIDUAL = 1e-9
 ROUNDING = 5e-15
 """Share of conductance * voltage that rounding of the node voltages may leave over in a node."""
 
-REFUSED = 1e-3
-"""Relative residual above which rounding is no excuse: nothing is left of such an answer."""
+REFUSE_ABOVE = 1e-3
+"""Relative residual above which an answer is refused whatever the rounding is."""
 
 V_READ = 0.2
 """Largest voltage of a probe, V, where no voltage was asked for and the device names none."""
@@ -107,18 +107,18 @@ def extra_points(crossbar: Crossbar, V_in: Array, V_out: Array, *, units: bool) 
         units: whether that is one unit vector a driven line, so that the probe is a combination.
     """
     driven = [(ends == End.DRIVEN).any(axis=1) for ends in (crossbar.wl_ends, crossbar.bl_ends)]
-    asked = np.concatenate([V_in, V_out], axis=1)
-    rng = np.random.default_rng(zlib.crc32(np.ascontiguousarray(asked).tobytes()))
-    largest = float(np.abs(asked).max())
+    drives = np.concatenate([V_in, V_out], axis=1)
+    rng = np.random.default_rng(zlib.crc32(np.ascontiguousarray(drives).tobytes()))
+    largest = float(np.abs(drives).max())
     V = largest if largest > 0 else float(getattr(crossbar.device, "V_read", V_READ))
     V *= 0.5 if all(lines.any() for lines in driven) else 1.0
-    probe = rng.uniform(-V, V, asked.shape[1]) * np.concatenate(driven)
+    probe = rng.uniform(-V, V, drives.shape[1]) * np.concatenate(driven)
     weights, points = None, [probe]
     if units:
-        weights = asked @ probe
+        weights = drives @ probe
     elif crossbar.device.linear:
-        weights = rng.uniform(-1, 1, len(asked)) / len(asked)
-        points.append(weights @ asked)
+        weights = rng.uniform(-1, 1, len(drives)) / len(drives)
+        points.append(weights @ drives)
     extra = np.array(points)
     return Extra(extra[:, : crossbar.rows], extra[:, crossbar.rows :], weights)
 
@@ -193,8 +193,8 @@ def check_drives(netlist: Netlist, raw: RawFile, *, tolerance: float = DRIVE_TOL
     ):
         if not sources.names:
             continue
-        got = raw.take([f"v({n})" for n in sources.nodes])
-        error = float(np.max(np.abs(sources.volts - got)))
+        volts = raw.take([f"v({n})" for n in sources.nodes])
+        error = float(np.max(np.abs(sources.volts - volts)))
         if not error <= tolerance * largest:
             raise EngineError(
                 f"ngspice must apply the drive voltages that were asked for, and 0 V at sense "
@@ -202,7 +202,7 @@ def check_drives(netlist: Netlist, raw: RawFile, *, tolerance: float = DRIVE_TOL
             )
 
 
-def verdict(
+def check_currents(
     netlist: Netlist, raw: RawFile, I_in: Array, I_out: Array, *, keep: dict[str, Array] | None
 ) -> Verdict:
     """Hold every point of a run against Kirchhoff's law at every node, a few points at a time.
@@ -257,7 +257,7 @@ def verdict(
             error[some] += lines.max(axis=1)
     note = "line currents are the sums of device currents, because of very small resistances"
     notes = (note,) if stiff > RESIDUAL else ()
-    return Verdict(_judged(netlist, amperes, largest), error, notes)
+    return Verdict(_check_residual(netlist, amperes, largest), error, notes)
 
 
 def _sum_devices(crossbar: Crossbar, I_device: Array, I_in: Array, I_out: Array) -> None:
@@ -268,7 +268,7 @@ def _sum_devices(crossbar: Crossbar, I_device: Array, I_in: Array, I_out: Array)
         currents[:] = I_device.sum(axis=axis) * held
 
 
-def _judged(netlist: Netlist, amperes: float, largest: float) -> float:
+def _check_residual(netlist: Netlist, amperes: float, largest: float) -> float:
     """The violation as a share of the largest current; raises where rounding is no excuse.
 
     Without any device all currents are 0 but for rounding in the wires, which is then the measure.
@@ -277,7 +277,7 @@ def _judged(netlist: Netlist, amperes: float, largest: float) -> float:
         volts = max(float(np.max(np.abs(v))) for v in (netlist.V_in, netlist.V_out))
         largest = max(largest, steepest(netlist.crossbar) * volts)
     residual = amperes / largest if largest > 0 else amperes
-    limit = min(RESIDUAL + ROUNDING * _noise(netlist, largest), REFUSED)
+    limit = min(RESIDUAL + ROUNDING * _noise(netlist, largest), REFUSE_ABOVE)
     if not residual <= limit:
         raise EngineError(
             f"ngspice's answer must obey Kirchhoff's current law; its relative residual is "
@@ -305,10 +305,10 @@ def check_sums(extra: Extra, currents: Array, error: Array) -> None:
     """
     if extra.weights is None:
         return
-    asked = len(extra.weights)
-    off = float(np.abs(currents[-1] - extra.weights @ currents[:asked]).max())
+    count = len(extra.weights)
+    off = float(np.abs(currents[-1] - extra.weights @ currents[:count]).max())
     weights = np.abs(extra.weights)
-    allowed = error[-1] + float(weights @ error[:asked]) + RESIDUAL * float(np.abs(currents).max())
+    allowed = error[-1] + float(weights @ error[:count]) + RESIDUAL * float(np.abs(currents).max())
     if not off <= allowed:
         raise EngineError(
             f"the currents of a linear array must add up like its drives; a combination of the "

@@ -20,12 +20,12 @@ from xbarspice.engines.base import Engine, Raw
 from xbarspice.engines.ngspice.checks import (
     Extra,
     Verdict,
+    check_currents,
     check_drives,
     check_sums,
     chunks,
     extra_points,
     line_currents,
-    verdict,
 )
 from xbarspice.engines.ngspice.probe import NgspiceInfo, ngspice_info
 from xbarspice.engines.ngspice.rawfile import RawFile
@@ -194,10 +194,10 @@ class NgspiceEngine(Engine):
             single, np.concatenate([V_in, extra.V_in]), np.concatenate([V_out, extra.V_out])
         )
         part = {key: np.empty((len(V_in), *v.shape[1:])) for key, v in out.items()}
-        judged: list[Verdict] = []
+        verdicts: list[Verdict] = []
 
         def accept(raw: RawFile) -> None:
-            judged.append(_take(netlist, raw, extra, part))
+            verdicts.append(_take(netlist, raw, extra, part))
 
         run = run_deck(
             self._command(info),
@@ -210,14 +210,14 @@ class NgspiceEngine(Engine):
             cancel=cancel,
             accept=accept,
         )
-        notes = (*run.notes, *judged[0].notes)
+        notes = (*run.notes, *verdicts[0].notes)
         if weights is None:
             for key, values in part.items():
                 out[key][task.members] = values
         else:
             _superpose(weights, part, out, task.members)
             notes = (*notes, f"superposed from {len(V_in)} unit vectors")
-        return replace(run, notes=notes), judged[0].residual
+        return replace(run, notes=notes), verdicts[0].residual
 
 
 def _superpose(
@@ -235,12 +235,12 @@ def _take(netlist: Netlist, raw: RawFile, extra: Extra, part: dict[str, Array]) 
     check_drives(netlist, raw)
     I_in, I_out = line_currents(netlist, raw)
     keep = part if "V_wl" in part else None
-    judged = verdict(netlist, raw, I_in, I_out, keep=keep)
-    check_sums(extra, np.concatenate([I_in, I_out], axis=1), judged.error)
-    asked = len(part["error"])
-    for key, values in (("I_in", I_in), ("I_out", I_out), ("error", judged.error)):
-        part[key][:] = values[:asked]
-    return judged
+    checked = check_currents(netlist, raw, I_in, I_out, keep=keep)
+    check_sums(extra, np.concatenate([I_in, I_out], axis=1), checked.error)
+    count = len(part["error"])
+    for key, values in (("I_in", I_in), ("I_out", I_out), ("error", checked.error)):
+        part[key][:] = values[:count]
+    return checked
 
 
 def _share(crossbar: Crossbar, out: dict[str, Array]) -> Array:
@@ -283,8 +283,8 @@ def longest_sweep(numbers: int) -> int:
 
 
 @contextlib.contextmanager
-def _progress(wanted: bool, total: int) -> Iterator:
-    if not wanted:
+def _progress(visible: bool, total: int) -> Iterator:
+    if not visible:
         yield lambda: None
         return
     from rich.progress import Progress

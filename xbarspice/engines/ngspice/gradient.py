@@ -81,7 +81,7 @@ def golden_gradient(
     netlist = single(crossbar, V_in, V_out, timeout=timeout)
     ports = _ports(netlist, _column(crossbar, column))
     engine = NgspiceEngine(executable=executable, timeout=timeout, workers=1)
-    found = engine.solve(engine.prepare(crossbar), crossbar, V_in, V_out, full=True)
+    solution = engine.solve(engine.prepare(crossbar), crossbar, V_in, V_out, full=True)
     lines = deck(
         netlist,
         lambda name, volts: f"{decimal(volts)}{' ac 1' if name in ports else ''}",
@@ -90,7 +90,7 @@ def golden_gradient(
         nodes=True,
     )
     raw = run(lines, executable=executable, timeout=timeout, points=1).raw
-    V_device = found.V_wl - found.V_bl
+    V_device = solution.V_wl - solution.V_bl
     wl, bl = _small_signal(netlist, raw, column % crossbar.cols, V_device)
     return (bl - wl) * _slope_in_G(crossbar, V_device)
 
@@ -128,19 +128,19 @@ def golden_difference(
     single(crossbar, V_in, V_out, timeout=timeout)
     if not 0 < step < 0.5:
         raise broken_rule("`step` must lie between 0 and 0.5", step, "Leave it at its default.")
-    chosen = np.array([_cell(crossbar, cell) for cell in cells], dtype=np.intp).reshape(-1, 2)
-    if not len(chosen):
+    places = np.array([_cell(crossbar, cell) for cell in cells], dtype=np.intp).reshape(-1, 2)
+    if not len(places):
         return np.zeros((0, crossbar.cols))
-    G = np.tile(crossbar.G, (len(STENCIL), len(chosen), 1, 1))
-    index = (np.arange(len(chosen)), chosen[:, 0], chosen[:, 1])
+    G = np.tile(crossbar.G, (len(STENCIL), len(places), 1, 1))
+    index = (np.arange(len(places)), places[:, 0], places[:, 1])
     for k, (offset, _) in enumerate(STENCIL):
         G[k][index] *= 1 + offset * step
     changed = crossbar.replace(G=G)
     engine = NgspiceEngine(executable=executable, timeout=timeout, workers=workers)
-    found = engine.solve(engine.prepare(changed), changed, V_in, V_out)
+    solutions = engine.solve(engine.prepare(changed), changed, V_in, V_out)
     weights = np.array([weight for _, weight in STENCIL])
-    size = step * crossbar.G[chosen[:, 0], chosen[:, 1]]
-    return np.tensordot(weights, found.I_out, axes=1) / size[:, None]
+    size = step * crossbar.G[places[:, 0], places[:, 1]]
+    return np.tensordot(weights, solutions.I_out, axes=1) / size[:, None]
 
 
 def _column(crossbar: Crossbar, column: int) -> int:

@@ -54,11 +54,11 @@ def find(executable: str | os.PathLike[str] | None = None) -> str:
     Raises:
         EngineMissingError: it is not there; says what to install.
     """
-    wanted = "ngspice" if executable is None else os.fspath(executable)
-    found = shutil.which(wanted)
-    if found is None:
-        raise EngineMissingError(f"ngspice must be installed; {wanted!r} was not found. {INSTALL}")
-    return str(Path(found).absolute())
+    program = "ngspice" if executable is None else os.fspath(executable)
+    path = shutil.which(program)
+    if path is None:
+        raise EngineMissingError(f"ngspice must be installed; {program!r} was not found. {INSTALL}")
+    return str(Path(path).absolute())
 
 
 def ngspice_info(
@@ -77,8 +77,8 @@ def ngspice_info(
         EngineError: the program does not behave like ngspice.
     """
     path = find(executable)
-    seen = Path(path).stat()
-    return _ask(path, seen.st_size, seen.st_mtime_ns, timeout)
+    status = Path(path).stat()
+    return _ask(path, status.st_size, status.st_mtime_ns, timeout)
 
 
 @functools.lru_cache(maxsize=32)
@@ -91,17 +91,17 @@ def ask(command: list[str], path: str, timeout: float) -> NgspiceInfo:
     with tempfile.TemporaryDirectory(prefix="xbarspice-probe-") as name:
         directory = Path(name)
         (directory / "probe.cir").write_text(_DECK)
-        done = run_group([*command, "probe.cir"], directory, timeout=timeout)
-    version = re.search(r"ngspice-(\d[\w.+-]*)", done.stdout)
-    if done.status != 0 or "XBARSPICE-DONE" not in done.stdout or version is None:
-        shown = (done.stderr.strip() or done.stdout.strip())[-300:]
+        run = run_group([*command, "probe.cir"], directory, timeout=timeout)
+    version = re.search(r"ngspice-(\d[\w.+-]*)", run.stdout)
+    if run.status != 0 or "XBARSPICE-DONE" not in run.stdout or version is None:
+        shown = (run.stderr.strip() or run.stdout.strip())[-300:]
         raise EngineError(
             f"{path} must behave like ngspice; a one-resistor circuit ended with status "
-            f"{done.status} and printed {shown!r}. {INSTALL}"
+            f"{run.status} and printed {shown!r}. {INSTALL}"
         )
     return NgspiceInfo(
         path=path,
         version=version.group(1),
-        klu="Using KLU" in done.stdout,
-        osdi="no such command" not in done.stderr,
+        klu="Using KLU" in run.stdout,
+        osdi="no such command" not in run.stderr,
     )

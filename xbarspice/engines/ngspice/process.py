@@ -113,12 +113,12 @@ def _follow(
             selector.register(watch, selectors.EVENT_READ, None)
         try:
             while True:
-                left = deadline - time.perf_counter()
-                if left <= 0:
+                remaining = deadline - time.perf_counter()
+                if remaining <= 0:
                     return logs, f"ngspice must end within {timeout:g} s; it was killed."
                 if cancel is not None and cancel.is_set():
                     return logs, "the run was cancelled because another one failed."
-                ready = selector.select(min(left, _CHECK_EVERY if watch else 0.01))
+                ready = selector.select(min(remaining, _CHECK_EVERY if watch else 0.01))
                 for key, _ in ready:
                     if key.data is not None and not _drain(key.fd, key.data):
                         selector.unregister(key.fileobj)

@@ -29,11 +29,11 @@ def pyspice_info(*, timeout: float = 60.0) -> dict[str, object]:
     """Whether PySpice loads: ``{"ok": bool, "message": str}``; a crash in there cannot hurt."""
     with tempfile.TemporaryDirectory(prefix="xbarspice-probe-") as name:
         try:
-            done = run_group([sys.executable, "-c", _PROGRAM], Path(name), timeout=timeout)
+            run = run_group([sys.executable, "-c", _PROGRAM], Path(name), timeout=timeout)
         except EngineError as error:
             return {"ok": False, "message": str(error)}
-    for line in done.stdout.splitlines():
+    for line in run.stdout.splitlines():
         if line.startswith("XBARSPICE-DONE "):
             return {"ok": True, "message": line.removeprefix("XBARSPICE-DONE ")}
-    last = (done.stderr.strip() or f"exit status {done.status}").splitlines()[-1]
+    last = (run.stderr.strip() or f"exit status {run.status}").splitlines()[-1]
     return {"ok": False, "message": last[:200]}

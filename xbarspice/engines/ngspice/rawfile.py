@@ -82,12 +82,12 @@ def _header(path: Path) -> tuple[dict[str, int], int, bool, int]:
             lines.append(line.decode("latin-1"))
         offset = file.tell()
     head = "".join(lines)
-    found = [re.search(p, head) for p in (r"No\. Variables:\s*(\d+)", r"No\. Points:\s*(\d+)")]
+    counts = [re.search(p, head) for p in (r"No\. Variables:\s*(\d+)", r"No\. Points:\s*(\d+)")]
     table = head.partition("Variables:\n")[2].splitlines()
     rows = [line.split() for line in table]
-    if None in found or head.count("Plotname:") != 1 or any(len(r) < 3 for r in rows):
+    if None in counts or head.count("Plotname:") != 1 or any(len(r) < 3 for r in rows):
         raise EngineError("the raw file must have the header of one plot; it cannot be understood.")
-    variables, points = (int(f.group(1)) for f in found if f is not None)
+    variables, points = (int(f.group(1)) for f in counts if f is not None)
     columns = {row[1].lower(): k for k, row in enumerate(rows)}
     if len(rows) != variables or len(columns) != variables:
         raise EngineError(

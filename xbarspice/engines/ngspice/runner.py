@@ -126,14 +126,14 @@ def run_deck(
             f"{error.strerror}. Pass a `directory` that can be written."
         ) from error
     try:
-        done = run_group([*command, "deck.cir"], directory, timeout=timeout, cancel=cancel)
-        _write_logs(directory, done)
-        notes = _judge(done, lines, klu)
+        process = run_group([*command, "deck.cir"], directory, timeout=timeout, cancel=cancel)
+        _write_logs(directory, process)
+        notes = _judge(process, lines, klu)
         raw = read_raw(directory / "result.raw")
         if points is not None and len(raw.values) != points:
             raise EngineError(
                 f"the analysis must give {points} points; it gave {len(raw.values)}. "
-                f"{_printed(done)}"
+                f"{_quote_output(process)}"
             )
         if accept is not None:
             accept(raw)
@@ -141,23 +141,23 @@ def run_deck(
         raise type(error)(f"{error} The run directory is kept: {directory}") from error
     if not keep:
         shutil.rmtree(directory, ignore_errors=True)
-    kept = (f"run directory: {directory}",) if keep else ()
-    return Run(raw=raw, notes=(*notes, *kept), seconds=done.seconds)
+    directories = (f"run directory: {directory}",) if keep else ()
+    return Run(raw=raw, notes=(*notes, *directories), seconds=process.seconds)
 
 
-def _write_logs(directory: Path, done: Finished) -> None:
+def _write_logs(directory: Path, process: Finished) -> None:
     try:
-        (directory / "stdout.txt").write_text(done.stdout, encoding="utf-8")
-        (directory / "stderr.txt").write_text(done.stderr, encoding="utf-8")
+        (directory / "stdout.txt").write_text(process.stdout, encoding="utf-8")
+        (directory / "stderr.txt").write_text(process.stderr, encoding="utf-8")
     except OSError:
         pass  # the disk may be full; the run is judged by what was printed, not by these copies
 
 
-def _judge(done: Finished, lines: list[str], klu: bool) -> tuple[str, ...]:
+def _judge(process: Finished, lines: list[str], klu: bool) -> tuple[str, ...]:
     """Remarks about a good run; raises for a bad one."""
     notes: list[str] = []
     fatal: list[str] = []
-    for line in filter(None, (raw.strip() for raw in done.stderr.splitlines())):
+    for line in filter(None, (raw.strip() for raw in process.stderr.splitlines())):
         low = line.lower()
         if any(word in low for word in _AIDS):
             notes.append(line)
@@ -167,44 +167,44 @@ def _judge(done: Finished, lines: list[str], klu: bool) -> tuple[str, ...]:
             fatal.append(line)
         else:
             notes.append(line)
-    finished = any(line.strip() == DONE for line in done.stdout.splitlines())
-    if FAILED in done.stdout:
+    finished = any(line.strip() == DONE for line in process.stdout.splitlines())
+    if FAILED in process.stdout:
         raise ConvergenceError(
-            f"ngspice must find an operating point; it did not. {_where(done, lines)}"
+            f"ngspice must find an operating point; it did not. {_where(process, lines)}"
         )
-    if done.status < 0:
-        raise EngineError(f"ngspice must end by itself; signal {-done.status} ended it.")
-    if done.status != 0 or not finished or fatal:
+    if process.status < 0:
+        raise EngineError(f"ngspice must end by itself; signal {-process.status} ended it.")
+    if process.status != 0 or not finished or fatal:
         raise EngineError(
-            f"ngspice must run to its end without errors; exit status {done.status}"
-            f"{'' if finished else ', last line not reached'}. {_where(done, lines)}"
+            f"ngspice must run to its end without errors; exit status {process.status}"
+            f"{'' if finished else ', last line not reached'}. {_where(process, lines)}"
         )
-    if klu and "Using KLU" not in done.stdout:
+    if klu and "Using KLU" not in process.stdout:
         raise EngineError("ngspice must use KLU when asked; it did not say so.")
     aids = [note for note in notes if any(word in note.lower() for word in _AIDS)]
-    others = [note for note in notes if note not in aids]
+    remarks = [note for note in notes if note not in aids]
     summary = (f"convergence aids used: {'; '.join(dict.fromkeys(aids))}"[:_SHOWN],) if aids else ()
-    return summary + tuple(dict.fromkeys(others))[:5]
+    return summary + tuple(dict.fromkeys(remarks))[:5]
 
 
-def _where(done: Finished, lines: list[str]) -> str:
+def _where(process: Finished, lines: list[str]) -> str:
     """What ngspice printed, and the lines of the deck that its words lead to."""
-    words = set(re.findall(r"[a-z_][a-z0-9_#.]*", done.stderr.lower()))
+    words = set(re.findall(r"[a-z_][a-z0-9_#.]*", process.stderr.lower()))
     words |= {part for word in words for part in re.split(r"[.#]", word)}
     quoted = []
     for number, line in enumerate(lines, start=1):
-        name, _, rest = line.partition(" ")
+        name, _, text = line.partition(" ")
         if not name or name[0] in "*.+" or len(quoted) == 3:
             continue
-        nodes = rest.lower().split(" ", 2)[:2]
+        nodes = text.lower().split(" ", 2)[:2]
         if name.lower() in words or any(n in words and "_" in n for n in nodes):
             quoted.append(f"line {number} ({place(name)}): {line[:120]}")
     hint = f" Netlist: {' | '.join(quoted)}." if quoted else ""
-    return f"{_printed(done)}{hint}"
+    return f"{_quote_output(process)}{hint}"
 
 
-def _printed(done: Finished) -> str:
-    text = done.stderr.strip() or done.stdout.strip()
+def _quote_output(process: Finished) -> str:
+    text = process.stderr.strip() or process.stdout.strip()
     text = re.sub(r"\s*\n\s*", " / ", text)
     shown = text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]} ... {text[-_SHOWN // 2 :]}"
     return f"It printed: {shown}" if shown else "It printed nothing."

@@ -1,4 +1,24 @@
-"""A read as it happens in time: a voltage pulse, wires and devices with capacitance, ngspice."""
+"""A read in time: a voltage pulse on an array whose wires and devices have capacitance, in ngspice.
+
+The step control of ngspice follows every charge to `reltol`. Against exponentials and an ODE solver
+the currents agree within 1e-4 of the largest (most of it at the corners of the pulse) and the
+energy within 1e-4. Largest error of six arrays (three device models) against the ODE solver, and
+time steps taken, with `max_step` at its default; the settled current is right to 2e-12 in all of
+them:
+
+======  ======  =====
+reltol  error   steps
+======  ======  =====
+1e-3    2.9e-3  150-360
+1e-4    1.2e-3  200-500
+1e-5    2.9e-4  320-820
+1e-6    6.6e-5  590-1500
+1e-7    3.1e-5  1200-2900
+1e-8    3.1e-5  2400-6100
+======  ======  =====
+
+With a tenth of that `max_step` as well, 1e-7 gives 1.5e-5 and 1e-8 gives 3.2e-6.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +32,13 @@ import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import EngineError, broken_rule
+from xbarspice.core.solution import Solution
 from xbarspice.core.types import Array
 from xbarspice.devices.numbers import decimal
 from xbarspice.engines.ngspice.checks import line_currents
 from xbarspice.engines.ngspice.engine import NgspiceEngine
 from xbarspice.engines.ngspice.rawfile import RawFile
+from xbarspice.engines.ngspice.runner import Run
 from xbarspice.engines.ngspice.single import deck, run, single
 from xbarspice.netlist import ngspice as dialect
 from xbarspice.netlist.records import Netlist
@@ -87,25 +109,6 @@ def transient_read(
     transient that it goes through every corner of the pulse with the drive voltages asked for; its
     currents are ngspice's word.
 
-    The step control of ngspice follows every charge to `reltol`. Against exponentials and an ODE
-    solver the currents agree within 1e-4 of the largest (most of it at the corners of the
-    pulse) and the energy within 1e-4. Largest error of six arrays (three device models) against
-    the ODE solver, and time steps taken, with `max_step` at its default; the settled current is
-    right to 2e-12 in all of them:
-
-    ======  ======  =====
-    reltol  error   steps
-    ======  ======  =====
-    1e-3    2.9e-3  150-360
-    1e-4    1.2e-3  200-500
-    1e-5    2.9e-4  320-820
-    1e-6    6.6e-5  590-1500
-    1e-7    3.1e-5  1200-2900
-    1e-8    3.1e-5  2400-6100
-    ======  ======  =====
-
-    With a tenth of that `max_step` as well, 1e-7 gives 1.5e-5 and 1e-8 gives 3.2e-6.
-
     Args:
         crossbar: a single array with any line ends.
         V_in: word-line voltages of the plateau, V, (rows,).
@@ -117,7 +120,7 @@ def transient_read(
         tolerance: share of a column's `I_dc` within which it counts as settled.
         max_step: longest time step, s; None for a tenth of `rise`, but no less than a 2000th of
             `width`.
-        reltol: accuracy of ngspice's step control, 1e-8 to 1e-3; see the table.
+        reltol: accuracy of ngspice's step control, 1e-8 to 1e-3; see the module's table.
         executable: name or path of ngspice; None looks for it on PATH.
         timeout: wall-clock limit of each of the two processes (operating point, transient), s.
 
@@ -126,49 +129,65 @@ def transient_read(
         FloatingNodeError: a line has no path to any source.
         EngineError: ngspice is missing or gave no trustworthy answer.
     """
-    _check_times(C_wire, C_device, rise, width, tolerance)
-    if not RELTOL_RANGE[0] <= reltol <= RELTOL_RANGE[1]:
-        raise broken_rule(
-            "`reltol` must lie between 1e-8 and 1e-3", reltol, "Leave it at its default of 1e-6."
-        )
+    _check_pulse(C_wire, C_device, rise, width, tolerance)
     netlist = single(crossbar, V_in, V_out, timeout=timeout)
-    step = max(rise / 10, width / 2000) if max_step is None else max_step
-    if not 0 < step < math.inf:
-        raise broken_rule("`max_step` must be > 0 s", max_step, "Leave it out, or give it in s.")
-    engine = NgspiceEngine(executable=executable, timeout=timeout, workers=1)
-    still = engine.solve(engine.prepare(crossbar), crossbar, V_in, V_out)
-    end = width + rise
     lines = deck(
         netlist,
         lambda _, volts: _pulse(volts, rise, width),
-        analysis=f"tran {decimal(step)} {decimal(end)} 0 {decimal(step)}",
-        options=f"reltol={decimal(reltol)} abstol={dialect.abstol(netlist):.3g} {OPTIONS}",
+        analysis=f"tran {_steps(rise, width, max_step)}",
+        options=_options(netlist, reltol),
         nodes=False,
         extra=_capacitors(netlist, C_wire, C_device),
     )
-    done = run(
+    engine = NgspiceEngine(executable=executable, timeout=timeout, workers=1)
+    still = engine.solve(engine.prepare(crossbar), crossbar, V_in, V_out)
+    transient = run(
         lines,
         executable=executable,
         timeout=timeout,
         points=None,
         accept=lambda raw: _check_waveforms(netlist, raw, rise, width),
     )
-    t = done.raw.take(["time"])[:, 0]
-    I_in, I_out = line_currents(netlist, done.raw)
-    held = t <= width * (1 + 1e-12)
+    return _read(netlist, still, transient, width, tolerance)
+
+
+def _steps(rise: float, width: float, max_step: float | None) -> str:
+    """Arguments of the `tran` command: step, end, start and longest step, s."""
+    step = max(rise / 10, width / 2000) if max_step is None else max_step
+    if not 0 < step < math.inf:
+        raise broken_rule("`max_step` must be > 0 s", max_step, "Leave it out, or give it in s.")
+    return f"{decimal(step)} {decimal(width + rise)} 0 {decimal(step)}"
+
+
+def _options(netlist: Netlist, reltol: float) -> str:
+    """Words of the `.options` card."""
+    if not RELTOL_RANGE[0] <= reltol <= RELTOL_RANGE[1]:
+        raise broken_rule(
+            "`reltol` must lie between 1e-8 and 1e-3", reltol, "Leave it at its default of 1e-6."
+        )
+    return f"reltol={decimal(reltol)} abstol={dialect.abstol(netlist):.3g} {OPTIONS}"
+
+
+def _read(
+    netlist: Netlist, still: Solution, transient: Run, width: float, tolerance: float
+) -> TransientRead:
+    """The read from the operating point `still` and the transient run."""
+    t = transient.raw.take(["time"])[:, 0]
+    I_in, I_out = line_currents(netlist, transient.raw)
+    plateau = t <= width * (1 + 1e-12)
     return TransientRead(
         t=t,
         I_out=I_out,
         I_in=I_in,
-        I_settled=I_out[held][-1],
+        I_settled=I_out[plateau][-1],
         I_dc=still.I_out,
-        settling_time=_settling(t[held], I_out[held], still.I_out, tolerance),
-        energy=_energy(netlist, done.raw, t),
-        notes=(*still.stats.notes, *done.notes),
+        settling_time=_settling(t[plateau], I_out[plateau], still.I_out, tolerance),
+        energy=_energy(netlist, transient.raw, t),
+        notes=(*still.stats.notes, *transient.notes),
     )
 
 
-def _check_times(
+def _check_pulse(
     C_wire: float, C_device: float, rise: float, width: float, tolerance: float
 ) -> None:
     for name, value in (("C_wire", C_wire), ("C_device", C_device)):
@@ -220,9 +239,9 @@ def _check_waveforms(netlist: Netlist, raw: RawFile, rise: float, width: float) 
         if not sources.names:
             continue
         shape = np.interp(t, corners, [0.0, 1.0, 1.0, 0.0])
-        asked = shape[:, None] * sources.volts
-        got = raw.take([f"v({n})" for n in sources.nodes])
-        if not np.max(np.abs(asked - got)) <= 1e-9 * np.max(np.abs(sources.volts)):
+        expected = shape[:, None] * sources.volts
+        actual = raw.take([f"v({n})" for n in sources.nodes])
+        if not np.max(np.abs(expected - actual)) <= 1e-9 * np.max(np.abs(sources.volts)):
             raise EngineError("ngspice must apply the pulse that was asked for; it did not.")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from xbarspice.core.array import Crossbar, Drive, End
 from xbarspice.core.types import Array, Indices
 from xbarspice.engines.nodal import doubledouble as dd
-from xbarspice.engines.nodal.equations import Network, topology
+from xbarspice.engines.nodal.equations import NodalEquations, topology
 from xbarspice.engines.nodal.refinement import Refined, newton, refine
 
 __all__ = ["distances", "outputs", "share"]
@@ -61,33 +61,35 @@ def distances(
     """
     nodes = topology(crossbar)
     out = np.empty((2, len(members)))
-    at_a_time = max(1, NUMBERS_AT_A_TIME // nodes.known.size) if crossbar.device.linear else 1
+    at_a_time = max(1, NUMBERS_AT_A_TIME // nodes.fixed.size) if crossbar.device.linear else 1
     for array in np.unique(drive.array[members]):
-        network = Network(nodes, crossbar, crossbar.G_flat[array])
-        mine = np.flatnonzero(drive.array[members] == array)
-        for first in range(0, len(mine), at_a_time):
-            some = mine[first : first + at_a_time]
+        equations = NodalEquations(nodes, crossbar, crossbar.G_flat[array])
+        positions = np.flatnonzero(drive.array[members] == array)
+        for first in range(0, len(positions), at_a_time):
+            some = positions[first : first + at_a_time]
             n = members[some]
-            found = _reference(network, drive.V_in[n], drive.V_out[n])
-            out[:, some] = _distance(crossbar, found, I_out[n], I_in[n])
+            reference = _reference(equations, drive.V_in[n], drive.V_out[n])
+            out[:, some] = _distance(crossbar, reference, I_out[n], I_in[n])
     volts = np.maximum(np.abs(drive.V_in).max(axis=1), np.abs(drive.V_out).max(axis=1))[members]
     unknown = (volts > 0) & (volts < SMALLEST_VOLTS) | ~np.isfinite(out).all(axis=0)
     out[:, unknown] = np.array([[np.inf], [0.0]])
     return out
 
 
-def _reference(network: Network, V_in: Array, V_out: Array) -> Refined:
-    V = network.voltages(V_in, V_out)
-    if not network.device.linear:
-        V = newton(network, V[:, 0])[0][:, None]
-    return refine(network, V)
+def _reference(equations: NodalEquations, V_in: Array, V_out: Array) -> Refined:
+    V = equations.voltages(V_in, V_out)
+    if not equations.device.linear:
+        V = newton(equations, V[:, 0])[0][:, None]
+    return refine(equations, V)
 
 
-def _distance(crossbar: Crossbar, found: Refined, I_out: Array, I_in: Array) -> tuple[Array, Array]:
+def _distance(
+    crossbar: Crossbar, reference: Refined, I_out: Array, I_in: Array
+) -> tuple[Array, Array]:
     off = [
         np.abs(dd.add_float((-high, -low), answer)[0]).max(axis=0)
-        for answer, (high, low) in ((I_out.T, found.I_out), (I_in.T, found.I_in))
+        for answer, (high, low) in ((I_out.T, reference.I_out), (I_in.T, reference.I_in))
     ]
-    output = outputs(crossbar, found.I_out[0].T, found.I_in[0].T)
-    amperes = UP * (np.maximum(*off) + found.error)
-    return amperes, np.maximum(output - found.error, 0.0) / UP
+    output = outputs(crossbar, reference.I_out[0].T, reference.I_in[0].T)
+    amperes = UP * (np.maximum(*off) + reference.error)
+    return amperes, np.maximum(output - reference.error, 0.0) / UP

@@ -26,7 +26,7 @@ def _two_sum(a: Array, b: Array) -> Pair:
     return s, (a - (s - back)) + (b - back)
 
 
-def _ordered_sum(a: Array, b: Array) -> Pair:
+def _fast_two_sum(a: Array, b: Array) -> Pair:
     """The same where |a| >= |b|."""
     s = a + b
     return s, b - (s - a)
@@ -48,8 +48,8 @@ def add(x: Pair, y: Pair) -> Pair:
     """X + y."""
     s, e = _two_sum(x[0], y[0])
     t, f = _two_sum(x[1], y[1])
-    s, e = _ordered_sum(s, e + t)
-    return _ordered_sum(s, e + f)
+    s, e = _fast_two_sum(s, e + t)
+    return _fast_two_sum(s, e + f)
 
 
 def subtract(x: Pair, y: Pair) -> Pair:
@@ -60,20 +60,20 @@ def subtract(x: Pair, y: Pair) -> Pair:
 def add_float(x: Pair, y: Array) -> Pair:
     """X + y of a pair and a float64 array."""
     s, e = _two_sum(x[0], y)
-    return _ordered_sum(s, e + x[1])
+    return _fast_two_sum(s, e + x[1])
 
 
 def times(x: Pair, y: Pair) -> Pair:
     """X y."""
     p, e = _two_product(x[0], y[0])
-    return _ordered_sum(p, e + (x[0] * y[1] + x[1] * y[0]))
+    return _fast_two_sum(p, e + (x[0] * y[1] + x[1] * y[0]))
 
 
 def reciprocal(x: Array) -> Pair:
     """1 / x of a float64 array."""
     q = 1.0 / x
     p, e = _two_product(q, x)
-    return _ordered_sum(q, ((1.0 - p) - e) / x)
+    return _fast_two_sum(q, ((1.0 - p) - e) / x)
 
 
 def total(x: Pair, axis: int) -> Pair:
@@ -81,7 +81,7 @@ def total(x: Pair, axis: int) -> Pair:
     high, low = np.moveaxis(x[0], axis, 0), np.moveaxis(x[1], axis, 0)
     while len(high) > 1:
         half = len(high) // 2
-        rest = high[2 * half :], low[2 * half :]
+        odd = high[2 * half :], low[2 * half :]
         high, low = add((high[:half], low[:half]), (high[half : 2 * half], low[half : 2 * half]))
-        high, low = np.concatenate([high, rest[0]]), np.concatenate([low, rest[1]])
+        high, low = np.concatenate([high, odd[0]]), np.concatenate([low, odd[1]])
     return high[0], low[0]

@@ -51,10 +51,10 @@ def factor(size: int, i: Indices, j: Indices, g: Array, *, lu: bool = True) -> S
 def _lu(size: int, i: Indices, j: Indices, g: Array) -> Solve | None:
     """Sparse LU, or None where too much is lost in it."""
     on_i, on_j = i >= 0, j >= 0
-    both = on_i & on_j
-    row = np.concatenate([i[on_i], j[on_j], i[both], j[both]])
-    col = np.concatenate([i[on_i], j[on_j], j[both], i[both]])
-    val = np.concatenate([g[on_i], g[on_j], -g[both], -g[both]])
+    between = on_i & on_j
+    row = np.concatenate([i[on_i], j[on_j], i[between], j[between]])
+    col = np.concatenate([i[on_i], j[on_j], j[between], i[between]])
+    val = np.concatenate([g[on_i], g[on_j], -g[between], -g[between]])
     if not np.isfinite(val).all():
         return None
     try:
@@ -63,8 +63,8 @@ def _lu(size: int, i: Indices, j: Indices, g: Array) -> Solve | None:
         return None
     if g.max() > ALIKE * g.min():
         # with all sources at 1 V every node is at 1 V
-        known = _to_known(size, i, j, g)
-        error = np.abs(lu.solve(known) - 1.0).max()
+        to_sources = _to_known(size, i, j, g)
+        error = np.abs(lu.solve(to_sources) - 1.0).max()
         if not error <= LU_ERROR:
             return None
     # SuperLU takes five times as long for each of many vectors at a time
@@ -98,23 +98,23 @@ class _Eliminated:
         # entry (i, j) of the upper triangle lies at i * width + j of the flat memory
         band = np.zeros((size + width + 1, width + 1))
         np.add.at(band, (first, last - first), c)
-        known = np.zeros(size + width)
-        known[:size] = _to_known(size, i, j, g)[self.order]
+        to_sources = np.zeros(size + width)
+        to_sources[:size] = _to_known(size, i, j, g)[self.order]
         self.share, self.through = band, np.empty(size)
-        self._eliminate(band, known)
+        self._eliminate(band, to_sources)
 
-    def _eliminate(self, band: Array, known: Array) -> None:
+    def _eliminate(self, band: Array, to_sources: Array) -> None:
         width, step = self.width, band.itemsize
         flat = band.reshape(-1)
         upper = np.triu(np.ones((width, width)), 1)
         for k in range(self.through.size):
             row = band[k, 1:]
-            self.through[k] = through = row.sum() + known[k]
+            self.through[k] = through = row.sum() + to_sources[k]
             share = row / through if through > 0 else 0.0 * row
             corner = flat[(k + 1) * (width + 1) :]
             mesh = np.lib.stride_tricks.as_strided(corner, (width, width), (width * step, step))
             mesh += np.outer(row, share) * upper
-            known[k + 1 : k + 1 + width] += share * known[k]
+            to_sources[k + 1 : k + 1 + width] += share * to_sources[k]
             band[k, 1:] = share
 
     def solve(self, currents: Array) -> Array:

@@ -1,10 +1,10 @@
 """The exact nodal engine: sparse LU of Kirchhoff's equations, Newton for nonlinear devices.
 
-It shares no numerical code with the surrogate: every node is one unknown (`engines.network`), the
+It shares no numerical code with the surrogate: every node is one unknown (`engines.equations`), the
 matrix is factored by SuperLU. Each answer is refined with residuals that are summed from branch
 currents. Where stiff wires or weak devices leave the output currents uncertain by more than
-`engines.base.SAID`, the elimination is one without subtraction and the refinement goes on in twice
-the precision (`engines.refinement`).
+`engines.error_bound.WARN_ABOVE`, the elimination is one without subtraction and the refinement goes
+on in twice the precision (`refinement`).
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import numpy as np
 from xbarspice.core.array import Crossbar, Drive
 from xbarspice.core.solution import Stats, Status
 from xbarspice.core.types import Array, Indices
-from xbarspice.engines.base import REFUSED, SAID, Engine, Raw
+from xbarspice.engines.base import Engine, Raw
+from xbarspice.engines.error_bound import REFUSE_ABOVE, WARN_ABOVE
 from xbarspice.engines.nodal.bound import outputs, share
-from xbarspice.engines.nodal.equations import UNIT, Network, Topology, topology
+from xbarspice.engines.nodal.equations import UNIT, NodalEquations, Topology, topology
 from xbarspice.engines.nodal.refinement import RESIDUAL, newton, refine, relative_residual
 
 __all__ = ["NodalEngine"]
@@ -45,17 +46,17 @@ class NodalEngine(Engine):
     def _solve(self, state: Topology, crossbar: Crossbar, drive: Drive, full: bool) -> Raw:
         out = _Answers(state, crossbar, drive)
         for array in np.unique(drive.array):
-            network = Network(state, crossbar, crossbar.G_flat[array])
+            equations = NodalEquations(state, crossbar, crossbar.G_flat[array])
             members = np.flatnonzero(drive.array == array)
             if crossbar.device.linear:
-                out.solve_linear(network, members)
+                out.solve_linear(equations, members)
             else:
                 for n in members:
-                    out.solve_nonlinear(network, int(n))
-            out.refine(network, members)
+                    out.solve_nonlinear(equations, int(n))
+            out.refine(equations, members)
         residual = float(np.max(out.residual, initial=0.0))
         # of what was refined, nothing more precise can be had: its error bound decides
-        met = (out.residual <= RESIDUAL) | out.refined & (out.error <= REFUSED)
+        met = (out.residual <= RESIDUAL) | out.refined & (out.error <= REFUSE_ABOVE)
         refined = int(out.refined.sum())
         note = f"{refined} of {len(out.refined)} solves refined in twice the precision"
         return Raw(
@@ -92,69 +93,71 @@ class _Answers:
         self.refined = np.zeros(count, bool)
         self.steps = 0
 
-    def solve_linear(self, network: Network, members: Indices) -> None:
+    def solve_linear(self, equations: NodalEquations, members: Indices) -> None:
         """Solve vectors of a linear array, many at a time."""
-        solve = network.factor(network.slopes(None)) if network.free.size else None
-        some = max(1, NUMBERS_AT_A_TIME // self.nodes.known.size)
+        solve = equations.factor(equations.slopes(None)) if equations.free.size else None
+        some = max(1, NUMBERS_AT_A_TIME // self.nodes.fixed.size)
         for first in range(0, len(members), some):
             n = members[first : first + some]
-            V = network.voltages(self.drive.V_in[n], self.drive.V_out[n])
-            F, current = network.sums(V)
+            V = equations.voltages(self.drive.V_in[n], self.drive.V_out[n])
+            F, current = equations.sums(V)
             for _ in range(CORRECTIONS if solve is not None else 0):
                 trial = V.copy()
-                trial[network.free] += solve(F)  # type: ignore[misc]
-                F_new, current_new = network.sums(trial)
+                trial[equations.free] += solve(F)  # type: ignore[misc]
+                F_new, current_new = equations.sums(trial)
                 better = np.abs(F_new).max(axis=0) < np.abs(F).max(axis=0)
                 if not better.any():
                     break  # rounding floor
                 V, F = np.where(better, trial, V), np.where(better, F_new, F)
                 current = np.where(better, current_new, current)
-            self.residual[n] = relative_residual(network, V, F, current)
-            self._put(network, n, V, F, current)
+            self.residual[n] = relative_residual(equations, V, F, current)
+            self._put(equations, n, V, F, current)
 
-    def solve_nonlinear(self, network: Network, n: int) -> None:
+    def solve_nonlinear(self, equations: NodalEquations, n: int) -> None:
         """Solve one vector by Newton's method."""
-        start = network.voltages(self.drive.V_in[n : n + 1], self.drive.V_out[n : n + 1])
-        V, steps, self.residual[n] = newton(network, start[:, 0])
+        start = equations.voltages(self.drive.V_in[n : n + 1], self.drive.V_out[n : n + 1])
+        V, steps, self.residual[n] = newton(equations, start[:, 0])
         self.steps = max(self.steps, steps)
-        F, current = network.sums(V[:, None])
-        self._put(network, np.array([n]), V[:, None], F, current)
+        F, current = equations.sums(V[:, None])
+        self._put(equations, np.array([n]), V[:, None], F, current)
 
-    def _put(self, network: Network, n: Indices, V: Array, F: Array, current: Array) -> None:
+    def _put(
+        self, equations: NodalEquations, n: Indices, V: Array, F: Array, current: Array
+    ) -> None:
         self.V_wl[n], self.V_bl[n] = V.T[:, self.nodes.wl], V.T[:, self.nodes.bl]
         flat = np.zeros((len(n), self.nodes.wl.size))
-        flat[:, network.present] = current[network.g_linear.size :].T
+        flat[:, equations.present] = current[equations.g_linear.size :].T
         self.I_device[n] = flat.reshape(len(n), *self.nodes.wl.shape)
         self.I_in[n], self.I_out[n] = self.I_device[n].sum(axis=-1), self.I_device[n].sum(axis=-2)
-        amperes = np.abs(F).sum(axis=0) + network.rounding(V, current)
-        self._judge(n, amperes if network.present.size else 0 * amperes)
+        amperes = np.abs(F).sum(axis=0) + equations.rounding(V, current)
+        self._judge(n, amperes if equations.present.size else 0 * amperes)
 
     def _judge(self, n: Indices, amperes: Array) -> None:
         largest = outputs(self.crossbar, self.I_out[n], self.I_in[n])
         self.error[n] = share(amperes, largest - amperes)
 
-    def refine(self, network: Network, members: Indices) -> None:
+    def refine(self, equations: NodalEquations, members: Indices) -> None:
         """Find in twice the precision what is not certain enough."""
         error, residual = self.error[members], self.residual[members]
-        sure = (error <= SAID) & (residual <= RESIDUAL)
+        sure = (error <= WARN_ABOVE) & (residual <= RESIDUAL)
         weak = members[~sure & np.isfinite(residual)]
-        numbers = NUMBERS_AT_A_TIME // 10 if network.device.linear else 0
-        some = max(1, numbers // self.nodes.known.size)
+        numbers = NUMBERS_AT_A_TIME // 10 if equations.device.linear else 0
+        some = max(1, numbers // self.nodes.fixed.size)
         for first in range(0, len(weak), some):
-            self._refine(network, weak[first : first + some])
+            self._refine(equations, weak[first : first + some])
 
-    def _refine(self, network: Network, n: Indices) -> None:
+    def _refine(self, equations: NodalEquations, n: Indices) -> None:
         t = self.nodes
-        V = np.zeros((t.known.size, len(n)))
+        V = np.zeros((t.fixed.size, len(n)))
         V[t.wl.ravel()] = self.V_wl[n].reshape(len(n), -1).T
         V[t.bl.ravel()] = self.V_bl[n].reshape(len(n), -1).T
         V[t.source] = np.concatenate([self.drive.V_in[n], self.drive.V_out[n]], axis=1).T
-        found = refine(network, V)
-        self.V_wl[n], self.V_bl[n] = found.V[0].T[:, t.wl], found.V[0].T[:, t.bl]
+        refined = refine(equations, V)
+        self.V_wl[n], self.V_bl[n] = refined.V[0].T[:, t.wl], refined.V[0].T[:, t.bl]
         flat = np.zeros((len(n), t.wl.size))
-        flat[:, network.present] = found.device[0].T
+        flat[:, equations.present] = refined.device[0].T
         self.I_device[n] = flat.reshape(len(n), *t.wl.shape)
-        self.I_in[n], self.I_out[n] = found.I_in[0].T, found.I_out[0].T
+        self.I_in[n], self.I_out[n] = refined.I_in[0].T, refined.I_out[0].T
         most = np.maximum(np.abs(self.I_in[n]).max(axis=1), np.abs(self.I_out[n]).max(axis=1))
-        self._judge(n, found.error + UNIT * most)
-        self.residual[n], self.refined[n] = found.residual, True
+        self._judge(n, refined.error + UNIT * most)
+        self.residual[n], self.refined[n] = refined.residual, True

@@ -1,6 +1,6 @@
 """One crossbar as a network of conductances between nodes, and its Kirchhoff sums.
 
-Lines without wire resistance are one node, ends without resistance are nodes of known voltage
+Lines without wire resistance are one node, ends without resistance are nodes of fixed voltage
 (modified nodal analysis; Ho, Ruehli and Brennan 1975, doi:10.1109/TCS.1975.1084079). Node voltages
 are pairs of float64 arrays (`doubledouble`), (nodes, vectors), wherever their differences count.
 """
@@ -17,7 +17,7 @@ from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.engines.nodal import doubledouble as dd
 from xbarspice.engines.nodal.elimination import Solve, factor
 
-__all__ = ["Network", "Topology", "topology"]
+__all__ = ["NodalEquations", "Topology", "topology"]
 
 
 UNIT = 2.0**-53
@@ -30,7 +30,7 @@ DEVICE_ROUNDING = 32 * 2.0**-52
 
 @dataclass(frozen=True)
 class _Branches:
-    """Linear branches (wires, line ends) between nodes, ohm; sources have known voltages."""
+    """Linear branches (wires, line ends) between nodes, ohm; sources have fixed voltages."""
 
     a: Indices
     b: Indices
@@ -39,7 +39,7 @@ class _Branches:
 
 @dataclass(frozen=True)
 class Topology:
-    """Nodes of one crossbar shape: cells to nodes, known nodes, linear branches.
+    """Nodes of one crossbar shape: cells to nodes, fixed nodes, linear branches.
 
     Nodes are numbered: word-line nodes, bit-line nodes, one source node a line (rows, cols), and
     last the ground.
@@ -48,7 +48,7 @@ class Topology:
     wl: Indices
     bl: Indices
     source: Indices
-    known: Flags
+    fixed: Flags
     wires: _Branches
     ends: _Branches
 
@@ -89,8 +89,8 @@ def topology(crossbar: Crossbar) -> Topology:
                     merged[cell] = origin
                 else:
                     ends.append((origin, cell, R))
-    known = np.zeros(nodes, bool)
-    known[free:] = True
+    fixed = np.zeros(nodes, bool)
+    fixed[free:] = True
     end = np.array(ends, dtype=float).reshape(-1, 3)
     joined = [np.concatenate(part) for part in zip(*wires, strict=True)] if wires else [[], [], []]
     as_nodes = lambda n: merged[np.asarray(n, dtype=np.intp)]  # noqa: E731
@@ -98,13 +98,13 @@ def topology(crossbar: Crossbar) -> Topology:
         wl=as_nodes(wl),
         bl=as_nodes(bl).T,
         source=source,
-        known=known,
+        fixed=fixed,
         wires=_Branches(as_nodes(joined[0]), as_nodes(joined[1]), np.asarray(joined[2], float)),
         ends=_Branches(as_nodes(end[:, 0]), as_nodes(end[:, 1]), end[:, 2]),
     )
 
 
-class Network:
+class NodalEquations:
     """Kirchhoff's equations of one array of conductances G, S, (rows, cols)."""
 
     def __init__(self, nodes: Topology, crossbar: Crossbar, G: Array) -> None:
@@ -119,10 +119,10 @@ class Network:
         self.to = np.concatenate([nodes.wires.b, nodes.ends.b, self.b])
         self.R = np.concatenate([nodes.wires.R, nodes.ends.R])
         self.g_linear = 1 / self.R
-        self.used = np.zeros(nodes.known.size, bool)
+        self.used = np.zeros(nodes.fixed.size, bool)
         self.used[self.from_] = self.used[self.to] = True
-        self.free = np.flatnonzero(self.used & ~nodes.known)
-        self.position = np.full(nodes.known.size, -1)
+        self.free = np.flatnonzero(self.used & ~nodes.fixed)
+        self.position = np.full(nodes.fixed.size, -1)
         self.position[self.free] = np.arange(self.free.size)
         self.incidence = self._incidence()
 
@@ -141,9 +141,9 @@ class Network:
 
         Where all sources of a vector that reach the network have one voltage, every node has it.
         """
-        V = np.zeros((self.t.known.size, len(V_in)))
+        V = np.zeros((self.t.fixed.size, len(V_in)))
         V[self.t.source] = np.concatenate([V_in, V_out], axis=1).T
-        sources = V[self.used & self.t.known]
+        sources = V[self.used & self.t.fixed]
         if sources.size:
             V[self.free] = np.where((sources == sources[0]).all(axis=0), sources[0], 0.0)
         return V
@@ -195,8 +195,8 @@ class Network:
         """
         across, wires = self._wires(V)
         device, lost = self._device(across)
-        current = _joined(wires, device)
-        return self._gathered(current), device, lost + ADDED * np.abs(current[0]).sum(axis=0)
+        current = _join(wires, device)
+        return self._gather(current), device, lost + ADDED * np.abs(current[0]).sum(axis=0)
 
     def linear_sums(self, x: dd.Pair, slopes: Array) -> dd.Pair:
         """Change of the Kirchhoff sums, A, (free nodes, vectors), by a change of the voltages.
@@ -210,7 +210,7 @@ class Network:
         V[0][self.free], V[1][self.free] = x
         across, wires = self._wires(V)
         g = np.broadcast_to(slopes[:, None], across[0].shape)
-        return self._gathered(_joined(wires, dd.times(across, (g, np.zeros_like(g)))))
+        return self._gather(_join(wires, dd.times(across, (g, np.zeros_like(g)))))
 
     def _wires(self, V: dd.Pair) -> tuple[dd.Pair, dd.Pair]:
         """Voltages across the devices and currents of the linear branches."""
@@ -231,7 +231,7 @@ class Network:
         lost = DEVICE_ROUNDING * (np.abs(current) + np.abs(v[0] * slope)).sum(axis=0)
         return dd.add_float((current, np.zeros_like(current)), slope * v[1]), lost
 
-    def _gathered(self, current: dd.Pair) -> dd.Pair:
+    def _gather(self, current: dd.Pair) -> dd.Pair:
         """Sum of the branch currents that flow into each free node."""
         node = np.concatenate([self.position[self.to], self.position[self.from_]])
         sign = np.repeat([1.0, -1.0], self.to.size)[:, None]
@@ -257,7 +257,7 @@ class Network:
         return dd.total((cells[0], cells[1]), 1), dd.total((cells[0], cells[1]), 0)
 
 
-def _joined(x: dd.Pair, y: dd.Pair) -> dd.Pair:
+def _join(x: dd.Pair, y: dd.Pair) -> dd.Pair:
     return np.concatenate([x[0], y[0]]), np.concatenate([x[1], y[1]])
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from xbarspice.core.types import Array
 from xbarspice.engines.nodal import doubledouble as dd
 from xbarspice.engines.nodal.elimination import Solve
-from xbarspice.engines.nodal.equations import Network
+from xbarspice.engines.nodal.equations import NodalEquations
 
 __all__ = ["RESIDUAL", "Refined", "newton", "refine", "relative_residual"]
 
@@ -39,34 +39,34 @@ NEGLIGIBLE = 1e-20
 """Kirchhoff sums below this share of the largest device current are not refined any more."""
 
 
-def relative_residual(network: Network, V: Array, F: Array, current: Array) -> Array:
+def relative_residual(equations: NodalEquations, V: Array, F: Array, current: Array) -> Array:
     """Largest Kirchhoff sum of each vector as a share of its currents; infinity if not finite.
 
     It is judged against the largest branch current, unless stiff wires make the rounding of the
     node voltages alone exceed the promised share of it.
 
     Args:
-        network: the equations.
+        equations: the equations.
         V: node voltages, V, (nodes, vectors).
-        F, current: their Kirchhoff sums and branch currents, A, as from `Network.sums`.
+        F, current: their Kirchhoff sums and branch currents, A, as from `NodalEquations.sums`.
     """
     norm, most = (np.abs(x).max(axis=0, initial=0.0) for x in (F, current))
-    stiff = ROUNDING * np.max(network.g_linear, initial=0.0) * np.abs(V).max(axis=0, initial=0.0)
+    stiff = ROUNDING * np.max(equations.g_linear, initial=0.0) * np.abs(V).max(axis=0, initial=0.0)
     scale = np.maximum(most, stiff / RESIDUAL)
     finite = np.isfinite(norm) & np.isfinite(scale)
     return np.where(finite, norm / np.where(scale > 0, scale, 1.0), np.inf)
 
 
-def _sums(network: Network, V: Array) -> tuple[Array, float, float]:
+def _sums(equations: NodalEquations, V: Array) -> tuple[Array, float, float]:
     """Kirchhoff sums of one vector, A, the largest of them, and the relative residual."""
     with np.errstate(over="ignore", invalid="ignore"):
-        F, current = network.sums(V[:, None])
-        residual = float(relative_residual(network, V[:, None], F, current)[0])
+        F, current = equations.sums(V[:, None])
+        residual = float(relative_residual(equations, V[:, None], F, current)[0])
     norm = float(np.max(np.abs(F), initial=0.0))
     return F[:, 0], norm if residual < np.inf else np.inf, residual
 
 
-def newton(network: Network, V: Array) -> tuple[Array, int, float]:
+def newton(equations: NodalEquations, V: Array) -> tuple[Array, int, float]:
     """Damped Newton from the node voltages V of one vector, V, with the sources at their drive.
 
     Where that fails (equations that overflow far from the solution) the drive is raised in steps.
@@ -74,40 +74,42 @@ def newton(network: Network, V: Array) -> tuple[Array, int, float]:
     Returns:
         The node voltages, the number of Newton steps and the relative residual (inf: none found).
     """
-    done, steps, residual = _newton(network, V)
+    solution, steps, residual = _newton(equations, V)
     share = 1.0
     while not residual <= RESIDUAL and share > SMALLEST_DRIVE:
         share /= 8
-        done, more, residual = _newton(network, share * V)
+        solution, more, residual = _newton(equations, share * V)
         steps += more
     while residual <= RESIDUAL and share < 1:
         last, share = share, min(2 * share, 1.0)
-        done, more, residual = _newton(network, _along(network, done, (share - last) * V))
+        solution, more, residual = _newton(
+            equations, _along(equations, solution, (share - last) * V)
+        )
         steps += more
-    return done, steps, residual
+    return solution, steps, residual
 
 
-def _along(network: Network, V: Array, change: Array) -> Array:
+def _along(equations: NodalEquations, V: Array, change: Array) -> Array:
     """Node voltages after the sources moved by `change`, V, with the slopes of before."""
-    slopes = network.slopes(V)
-    change = np.where(network.t.known, change, 0.0)
-    g = np.concatenate([network.g_linear, slopes])
-    current = g * (change[network.from_] - change[network.to])
+    slopes = equations.slopes(V)
+    change = np.where(equations.t.fixed, change, 0.0)
+    g = np.concatenate([equations.g_linear, slopes])
+    current = g * (change[equations.from_] - change[equations.to])
     out = V + change
-    out[network.free] += network.factor(slopes)(network.incidence @ current)
+    out[equations.free] += equations.factor(slopes)(equations.incidence @ current)
     return out
 
 
-def _newton(network: Network, V: Array) -> tuple[Array, int, float]:
-    F, norm, residual = _sums(network, V)
+def _newton(equations: NodalEquations, V: Array) -> tuple[Array, int, float]:
+    F, norm, residual = _sums(equations, V)
     step = 0
     while 0 < norm < np.inf and step < MAX_STEPS and residual >= 1e-16:
         with np.errstate(over="ignore", invalid="ignore"):
-            move = network.factor(network.slopes(V))(F)
+            move = equations.factor(equations.slopes(V))(F)
         trial, damping = V.copy(), 1.0
         while True:
-            trial[network.free] = V[network.free] + damping * move
-            F_new, norm_new, residual_new = _sums(network, trial)
+            trial[equations.free] = V[equations.free] + damping * move
+            F_new, norm_new, residual_new = _sums(equations, trial)
             if norm_new < norm or damping < SMALLEST_STEP:
                 break
             damping /= 2
@@ -133,17 +135,17 @@ class Refined:
     residual: Array
 
 
-def refine(network: Network, V: Array) -> Refined:
+def refine(equations: NodalEquations, V: Array) -> Refined:
     """Continue Newton's method in twice the precision until Kirchhoff's law holds to rounding.
 
     Args:
-        network: the equations.
+        equations: the equations.
         V: node voltages to start from, V, (nodes, vectors); one vector for nonlinear devices.
     """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        state = _refined(network, (V, np.zeros_like(V)))
-        I_in, I_out = network.line_currents(state.device)
-    finite = np.isfinite(state.left + state.lost) | (network.present.size == 0)
+        state = _iterate(equations, (V, np.zeros_like(V)))
+        I_in, I_out = equations.line_currents(state.device)
+    finite = np.isfinite(state.violation + state.lost) | (equations.present.size == 0)
     most = np.abs(state.device[0]).max(axis=0, initial=0.0)
     norm = np.abs(state.F[0]).max(axis=0, initial=0.0)
     return Refined(
@@ -151,7 +153,9 @@ def refine(network: Network, V: Array) -> Refined:
         device=state.device,
         I_in=I_in,
         I_out=I_out,
-        error=np.where(finite, (state.left + state.lost) * bool(network.present.size), np.inf),
+        error=np.where(
+            finite, (state.violation + state.lost) * bool(equations.present.size), np.inf
+        ),
         residual=np.where(finite, norm / np.where(most > 0, most, 1.0), np.inf),
     )
 
@@ -166,40 +170,40 @@ class _State:
     lost: Array
 
     @property
-    def left(self) -> Array:
+    def violation(self) -> Array:
         return np.abs(self.F[0]).sum(axis=0)
 
     @property
-    def done(self) -> bool:
+    def converged(self) -> bool:
         largest = np.abs(self.device[0]).max(axis=0, initial=0.0)
-        return bool((self.left <= np.maximum(self.lost / 8, NEGLIGIBLE * largest)).all())
+        return bool((self.violation <= np.maximum(self.lost / 8, NEGLIGIBLE * largest)).all())
 
-    def with_better(self, other: _State) -> _State:
+    def with_better(self, new: _State) -> _State:
         """Vector by vector the state in which less is left."""
-        better = other.left < self.left
+        better = new.violation < self.violation
         pick = lambda a, b: tuple(np.where(better, y, x) for x, y in zip(a, b, strict=True))  # noqa: E731
         return _State(
-            V=pick(self.V, other.V),
-            F=pick(self.F, other.F),
-            device=pick(self.device, other.device),
-            lost=np.where(better, other.lost, self.lost),
+            V=pick(self.V, new.V),
+            F=pick(self.F, new.F),
+            device=pick(self.device, new.device),
+            lost=np.where(better, new.lost, self.lost),
         )
 
 
-def _refined(network: Network, V: dd.Pair) -> _State:
-    state = _State(V, *network.exact_sums(V))
+def _iterate(equations: NodalEquations, V: dd.Pair) -> _State:
+    state = _State(V, *equations.exact_sums(V))
     correction: _Correction | None = None
     for _ in range(MAX_REFINEMENTS):
-        if state.done or not np.isfinite(state.left).all():
+        if state.converged or not np.isfinite(state.violation).all():
             break
         if correction is None:
-            linear = network.device.linear
-            slopes = network.slopes(None if linear else state.V[0][:, 0])
-            correction = _Correction(network, slopes)
-        before, state = state.left, _step(network, state, correction(state.F))
-        if (state.left >= 0.99 * before).all():
+            linear = equations.device.linear
+            slopes = equations.slopes(None if linear else state.V[0][:, 0])
+            correction = _Correction(equations, slopes)
+        before, state = state.violation, _step(equations, state, correction(state.F))
+        if (state.violation >= 0.99 * before).all():
             break
-        if not network.device.linear and (state.left > 1e-2 * before).any():
+        if not equations.device.linear and (state.violation > 1e-2 * before).any():
             correction = None
     return state
 
@@ -207,9 +211,9 @@ def _refined(network: Network, V: dd.Pair) -> _State:
 class _Correction:
     """Changes of the node voltages, V, that make Kirchhoff sums vanish if the slopes stay."""
 
-    def __init__(self, network: Network, slopes: Array) -> None:
-        self.network, self.slopes, self.lu = network, slopes, True
-        self.solve: Solve = network.factor(slopes)
+    def __init__(self, equations: NodalEquations, slopes: Array) -> None:
+        self.equations, self.slopes, self.lu = equations, slopes, True
+        self.solve: Solve = equations.factor(slopes)
 
     def __call__(self, F: dd.Pair) -> dd.Pair:
         """The change as a pair, (free nodes, vectors), for Kirchhoff sums F, A.
@@ -217,36 +221,36 @@ class _Correction:
         The rounding of a first solution of float64 may leave larger sums at stiff wires than there
         were; the second removes them.
         """
-        x, left = self._corrected(F)
-        if self.lu and not left <= GOOD:
-            self.lu, self.solve = False, self.network.factor(self.slopes, lu=False)
-            x, left = self._corrected(F)
+        x, remaining = self._correct(F)
+        if self.lu and not remaining <= GOOD:
+            self.lu, self.solve = False, self.equations.factor(self.slopes, lu=False)
+            x, remaining = self._correct(F)
         return x
 
-    def _corrected(self, F: dd.Pair) -> tuple[dd.Pair, float]:
+    def _correct(self, F: dd.Pair) -> tuple[dd.Pair, float]:
         """The change, and the largest share of any vector's sums that is left."""
         all_of_it = np.abs(F[0]).sum(axis=0)
         all_of_it[all_of_it == 0] = 1.0
         x: dd.Pair = np.zeros_like(F[0]), np.zeros_like(F[0])
-        best, rest, left = x, np.inf, F
+        best, least, residual = x, np.inf, F
         for _ in range(MAX_CORRECTIONS):
-            x = dd.add_float(x, self.solve(left[0]))
-            left = dd.add(F, self.network.linear_sums(x, self.slopes))
-            now = float((np.abs(left[0]).sum(axis=0) / all_of_it).max())
-            if now < rest:
-                best, rest = x, now
+            x = dd.add_float(x, self.solve(residual[0]))
+            residual = dd.add(F, self.equations.linear_sums(x, self.slopes))
+            now = float((np.abs(residual[0]).sum(axis=0) / all_of_it).max())
+            if now < least:
+                best, least = x, now
             if not now > GOOD:
                 break
-        return best, rest
+        return best, least
 
 
-def _step(network: Network, state: _State, move: dd.Pair) -> _State:
+def _step(equations: NodalEquations, state: _State, move: dd.Pair) -> _State:
     """The state after a Newton step, halved until less is left (not at all, if that fails)."""
-    before, t, free = state.left, 1.0, network.free
+    before, t, free = state.violation, 1.0, equations.free
     while True:
         high, low = state.V[0].copy(), state.V[1].copy()
         high[free], low[free] = dd.add((high[free], low[free]), (t * move[0], t * move[1]))
-        new = _State((high, low), *network.exact_sums((high, low)))
-        if network.device.linear or (new.left < before).all() or t < SMALLEST_STEP:
+        new = _State((high, low), *equations.exact_sums((high, low)))
+        if equations.device.linear or (new.violation < before).all() or t < SMALLEST_STEP:
             return state.with_better(new)
         t /= 2
