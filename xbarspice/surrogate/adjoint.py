@@ -202,13 +202,13 @@ def _job(
         return given(value, count if wanted else 0, rows, cols)
 
     on_nodes = V_wl is not None or V_bl is not None
-    D, index = saved.state.D, saved.index
+    D, index = saved.state.D, p.index
     if D is None:
         D = newton.slopes(crossbar.device, saved.V_device, crossbar.G_flat[saved.index])
-        index = np.arange(count)
+        index = linear.read_only(np.arange(count))
     return _Adjoint(
         index=index,
-        D=D,
+        D=linear.read_only(D),
         sources=(
             given(I_out, count, cols),
             given(I_in, count, rows),

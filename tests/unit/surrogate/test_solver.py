@@ -14,6 +14,9 @@ from xbarspice.surrogate.engine import SurrogateEngine
 from xbarspice.surrogate.ladders import kernels, linear, solves
 from xbarspice.surrogate.ladders import sweeps as ladders
 
+ONE_ITERATION = linear.read_only(np.array([1e-12, 1e-13, 1e-3, 1.0]))
+"""`linear.aims` that no iteration can meet."""
+
 
 def _crossbar(rows=6, cols=9, **kwargs):
     rng = np.random.default_rng(3)
@@ -121,7 +124,7 @@ def test_falls_back_to_the_direct_method_and_says_so(monkeypatch):
     """Too many iterations: the direct method finishes, with a note and the same answer."""
     crossbar, V = _crossbar(), np.linspace(-0.2, 0.3, 6)
     want = xb.solve(crossbar, V)
-    monkeypatch.setattr(linear, "aims", lambda *_: np.array([1e-12, 1e-13, 1e-3, 1.0]))
+    monkeypatch.setattr(linear, "aims", lambda *_: ONE_ITERATION)
     monkeypatch.setattr(newton, "aims", linear.aims)
     got = xb.solve(crossbar, V)
     assert "1 of 1 solves by the direct method" in got.stats.notes[0]

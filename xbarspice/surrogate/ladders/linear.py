@@ -6,6 +6,7 @@ import math
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -26,6 +27,7 @@ __all__ = [
     "network",
     "open_state",
     "problem",
+    "read_only",
     "solve_directly",
     "solve_range",
     "store",
@@ -34,6 +36,7 @@ __all__ = [
     "workspace",
 ]
 
+Number = TypeVar("Number", np.float64, np.intp)
 
 DIRECT = -2.0
 """Iterations reported for a solve that was finished by the direct method."""
@@ -81,9 +84,26 @@ def _uniform(first: str, last: str, wires: _Wires, lines: int) -> Lines:
     pair = End(first), End(last)
     ends = np.repeat(np.array(_ends(pair, wires))[:, None], lines, axis=1)
     share = np.repeat(np.array(_share(pair, wires))[:, None], lines, axis=1)
-    for shared in (ends, share):
-        shared.setflags(write=False)
-    return Lines(R=wires.R, cells=wires.cells, ends=ends, share=share)
+    return Lines(R=wires.R, cells=wires.cells, ends=read_only(ends), share=read_only(share))
+
+
+def read_only(array: npt.NDArray[Number]) -> npt.NDArray[Number]:
+    """The array as one that is contiguous and cannot be written: itself, a view, or a copy.
+
+    Numba compiles a kernel once for arrays that may be written and once more for others, in every
+    combination of its arguments. So lines, conductances and indices are handed to them like this,
+    and voltages, which come fresh with every solve, as `_writable`.
+    """
+    flags = array.flags
+    if flags.writeable or not flags.c_contiguous:
+        array = np.ascontiguousarray(array).view()
+        array.setflags(write=False)
+    return array
+
+
+def _writable(array: Array) -> Array:
+    """The array itself if it is contiguous and may be written, else a copy."""
+    return array if array.flags.carray else np.array(array, order="C")
 
 
 def _lines(sides: tuple[EndSpec, EndSpec], kinds: npt.NDArray[np.object_], wires: _Wires) -> Lines:
@@ -94,8 +114,8 @@ def _lines(sides: tuple[EndSpec, EndSpec], kinds: npt.NDArray[np.object_], wires
     return Lines(
         R=wires.R,
         cells=wires.cells,
-        ends=np.concatenate([line.ends for line in one], axis=1),
-        share=np.concatenate([line.share for line in one], axis=1),
+        ends=read_only(np.concatenate([line.ends for line in one], axis=1)),
+        share=read_only(np.concatenate([line.share for line in one], axis=1)),
     )
 
 
@@ -223,9 +243,9 @@ def problem(crossbar: Crossbar, net: Network, drive: Drive, full: bool) -> Probl
     count, rows, cols = len(drive.array), crossbar.rows, crossbar.cols
     return Problem(
         net=net,
-        index=drive.array,
-        V_in=np.ascontiguousarray(drive.V_in),
-        V_out=np.ascontiguousarray(drive.V_out),
+        index=read_only(drive.array),
+        V_in=_writable(drive.V_in),
+        V_out=_writable(drive.V_out),
         I_out=np.empty((count, cols)),
         I_in=np.empty((count, rows)),
         inner=np.empty((6, count if full else 0, rows, cols)),
@@ -238,9 +258,7 @@ def aims(rows: int, cols: int) -> Array:
     """Stated residual, share at which the gradients stop, rounding allowance, iteration limit."""
     # sparse LU costs as much as 600 iterations at 16x16, 2500 at 64x64, 7600 at 256x256
     limit = 100 + 16 * max(rows, cols)
-    out = np.array([RESIDUAL, PCG_SHARE, ROUNDING / RESIDUAL, limit])
-    out.setflags(write=False)
-    return out
+    return read_only(np.array([RESIDUAL, PCG_SHARE, ROUNDING / RESIDUAL, limit]))
 
 
 def solve_range(p: Problem, G: Array, owner: object, start: int, stop: int) -> None:
@@ -256,7 +274,7 @@ def solve_range(p: Problem, G: Array, owner: object, start: int, stop: int) -> N
         start,
         stop,
         p.index,
-        G,
+        read_only(G),
         p.V_in,
         p.V_out,
         net.wl.share,
