@@ -49,8 +49,9 @@ def registries(monkeypatch):
     from xbarspice.mapping import activations
     from xbarspice.netlist.dialects import registry as writers
     from xbarspice.nn import graph, registry
+    from xbarspice.verification import detectors
 
-    kinds = (devices, engines, variability, activations)
+    kinds = (devices, engines, variability, activations, detectors)
     for entries in (*(kind.registry for kind in kinds), writers.writers, writers.designs):
         monkeypatch.setattr(entries, "_entries", dict(entries._entries))
     monkeypatch.setattr(registry, "_LAYERS", dict(registry._LAYERS))

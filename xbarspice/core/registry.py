@@ -64,6 +64,14 @@ class Registry(Generic[Entry]):
         """All names, sorted."""
         return sorted(self._entries)
 
+    def entries(self) -> list[Entry]:
+        """All entries, in the order in which they were added.
+
+        Raises:
+            PackageMissingError: as `get`.
+        """
+        return [self.get(name) for name in self._entries]
+
     def __contains__(self, name: object) -> bool:
         return name in self._entries
 

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from xbarspice import engines as engine_room
 from xbarspice.config import child_rng
-from xbarspice.core.array import Crossbar, End
+from xbarspice.core.array import WIRES, Crossbar, Drive, End
 from xbarspice.core.errors import EngineError, broken_rule
 from xbarspice.core.solution import Solution
 from xbarspice.core.types import Array
 from xbarspice.core.values import array_of
-from xbarspice.engines.overdrive import overdrive
 from xbarspice.verification.array_records import (
     ArrayVerification,
     EngineCheck,
     GivenRecord,
     LineCheck,
-    beyond,
+    find_unjudged,
     gates_of,
-    unjudged_of,
 )
 from xbarspice.verification.compare import (
     error_of,
@@ -34,21 +31,16 @@ from xbarspice.verification.compare import (
     voltage_drop,
     worst_device,
 )
-from xbarspice.verification.current_detectors import CurrentEvidence, current_findings
-from xbarspice.verification.finding import Finding
-from xbarspice.verification.inputs import checked_engines
+from xbarspice.verification.finding import with_hints
+from xbarspice.verification.findings import array_findings, array_mistakes
+from xbarspice.verification.inputs import check_engines
 from xbarspice.verification.results import DeviceRecord, DropRecord, Gates, IdealRecord
 from xbarspice.verification.solves import Clock, Progress
 from xbarspice.verification.trust import trust_of
-from xbarspice.verification.weight_detectors import magnitude_findings
 
 __all__ = ["ArrayVerification", "verify_array"]
-
-
-EXPLAINED = 20
-"""Vectors whose currents are explained: enough to tell one mistake from another."""
-MEASURED = 1e-3
-"""Error of given currents from which they are explained where no gate is set."""
+Vectors = tuple[Array, Array]
+"""Voltages of word lines and bit lines, V, (vectors, rows) and (vectors, cols)."""
 
 
 def verify_array(
@@ -93,35 +85,25 @@ def verify_array(
     Raises:
         InputError: an argument breaks a rule. EngineError: an engine failed.
     """
-    names, limits, clock = checked_engines(reference, engines), gates or Gates(), Clock()
+    names, limits, clock = check_engines(reference, engines), gates or Gates(), Clock()
     _refuse(crossbar, probes)
-    wanted = None if V_in is None and V_out is None else crossbar.drive(
-        np.zeros((1, crossbar.rows)) if V_in is None else np.atleast_2d(np.asarray(V_in)), V_out
-    )  # fmt: skip
-    given = _given_currents(crossbar, wanted, I_out)
-    V, counts = _vectors(crossbar, wanted, random, probes, V_read, seed)
-    before = _before(crossbar, V)
-    answers: dict[str, Solution] = {}
+    stated = _stated_vectors(crossbar, V_in, V_out)
+    stated_currents = _stated_currents(crossbar, stated, I_out)
+    V, counts = _vectors(crossbar, stated, random, probes, V_read, seed)
+    suspicious = array_findings(crossbar, *V)
     if "surrogate" in names:  # compiles its kernels: not part of its time
         engine_room.solve(crossbar, V[0][:1], V[1][:1], engine="surrogate", outside="ignore")
     clock.stop("preparing")
-    for name in (reference, *names):
-        progress(f"solving with {name}", 0, 1)
-        try:
-            answers[name] = engine_room.solve(
-                crossbar, *V, engine=name, full=True, outside="ignore"
-            )
-        except EngineError as error:
-            raise _with_hints(error, before) from error
-        clock.stop(name)
+    try:
+        answers = _solve(crossbar, V, (reference, *names), clock, progress)
+    except EngineError as error:
+        raise with_hints(error, suspicious) from error
     golden, lines = answers[reference], output_lines(crossbar)
-    inner = answers.get("surrogate") or engine_room.solve(
-        crossbar, *V, engine="surrogate", full=True, outside="ignore"
-    )
-    scale = lines.largest(lines.currents(golden))
+    currents = lines.currents(golden)
+    scale = lines.largest(currents)
     report = ArrayVerification(
         title=title or f"A {crossbar.rows} x {crossbar.cols} array",
-        array=_described(crossbar),
+        array=_describe(crossbar),
         reference=reference,
         method=golden.stats.method,
         vectors=counts[0],
@@ -130,9 +112,9 @@ def verify_array(
         kirchhoff=float(golden.stats.residual),
         bound=float(golden.error_at_most) / scale,
         engines=tuple(_check(name, crossbar, answers[name], golden, V) for name in names),
-        ideal=IdealRecord(**ideal_distance(crossbar, lines, golden, *V)),
-        drop=DropRecord(**voltage_drop(crossbar, inner, *V)),
-        given=None if given is None else _judged(crossbar, golden, given),
+        ideal=IdealRecord(**ideal_distance(crossbar, lines, currents, *V)),
+        drop=DropRecord(**voltage_drop(crossbar, _across(crossbar, V, answers), *V)),
+        given=None if stated_currents is None else _compare(crossbar, golden, stated_currents),
         trust=trust_of([(crossbar, _largest(V))], trust_error),
         energy=tuple((t_read * source_power(golden, *V)).tolist()),
         findings=(),
@@ -141,12 +123,47 @@ def verify_array(
         V_in=V[0],
         V_out=V[1],
     )
-    found = (*before, *_after(report, limits, given))
+    findings = (*suspicious, *array_mistakes(report, limits, stated_currents))
     clock.stop("judging")
-    report = replace(report, findings=found, seconds=clock.seconds)
-    return replace(
-        report, gates=tuple(gates_of(report, limits)), unjudged=tuple(unjudged_of(report, limits))
-    )
+    report = replace(report, findings=findings, seconds=clock.seconds)
+    gates_, unjudged = gates_of(report, limits), find_unjudged(report, limits)
+    return replace(report, gates=tuple(gates_), unjudged=tuple(unjudged))
+
+
+def _stated_vectors(
+    crossbar: Crossbar, V_in: npt.ArrayLike | None, V_out: npt.ArrayLike | None
+) -> Drive | None:
+    """The voltages that came with the array, checked; None without any."""
+    if V_in is None and V_out is None:
+        return None
+    zero = np.zeros((1, crossbar.rows))
+    return crossbar.drive(zero if V_in is None else np.atleast_2d(np.asarray(V_in)), V_out)
+
+
+def _solve(
+    crossbar: Crossbar,
+    V: Vectors,
+    names: Sequence[str],
+    clock: Clock,
+    progress: Progress,
+) -> dict[str, Solution]:
+    """Full answers of all engines by name, each with its time on the clock."""
+    answers: dict[str, Solution] = {}
+    for name in names:
+        progress(f"solving with {name}", 0, 1)
+        answers[name] = _full(crossbar, V, name)
+        clock.stop(name)
+    return answers
+
+
+def _full(crossbar: Crossbar, V: Vectors, engine: str) -> Solution:
+    return engine_room.solve(crossbar, *V, engine=engine, full=True, outside="ignore")
+
+
+def _across(crossbar: Crossbar, V: Vectors, answers: Mapping[str, Solution]) -> Array:
+    """Voltages across all devices by the surrogate, V, (vectors, rows, cols)."""
+    answer = answers.get("surrogate") or _full(crossbar, V, "surrogate")
+    return answer.V_wl - answer.V_bl
 
 
 def _refuse(crossbar: Crossbar, probes: int) -> None:
@@ -167,7 +184,10 @@ def _refuse(crossbar: Crossbar, probes: int) -> None:
         )
 
 
-def _given_currents(crossbar: Crossbar, drive: Any, I_out: npt.ArrayLike | None) -> Array | None:
+def _stated_currents(
+    crossbar: Crossbar, drive: Drive | None, I_out: npt.ArrayLike | None
+) -> Array | None:
+    """The currents that came with the array, A, (vectors, cols), checked; None without any."""
     if I_out is None:
         return None
     if drive is None:
@@ -184,8 +204,8 @@ def _given_currents(crossbar: Crossbar, drive: Any, I_out: npt.ArrayLike | None)
 
 
 def _vectors(
-    crossbar: Crossbar, drive: Any, random: int, probes: int, V_read: float, seed: int
-) -> tuple[tuple[Array, Array], tuple[int, int]]:
+    crossbar: Crossbar, drive: Drive | None, random: int, probes: int, V_read: float, seed: int
+) -> tuple[Vectors, tuple[int, int]]:
     """All voltages in the order given, random, probes, and how many are no probes and probes."""
     wl, bl = ((e == End.DRIVEN).any(axis=1) for e in (crossbar.wl_ends, crossbar.bl_ends))
     V_in: list[Array] = [] if drive is None else [drive.V_in]
@@ -200,13 +220,13 @@ def _vectors(
     return (np.concatenate(V_in), np.concatenate(V_out)), (count + random, probes)
 
 
-def _largest(V: tuple[Array, Array]) -> float:
+def _largest(V: Vectors) -> float:
     """The largest line voltage, V."""
     return max(float(np.abs(v).max(initial=0.0)) for v in V)
 
 
-def _described(crossbar: Crossbar) -> dict[str, Any]:
-    wires = {name: getattr(crossbar, name) for name in ("R_wl", "R_bl", "R_driver", "R_sense")}
+def _describe(crossbar: Crossbar) -> dict[str, object]:
+    wires = {name: getattr(crossbar, name) for name in WIRES}
     model = crossbar.device
     parameters = {name: getattr(model, name) for name in getattr(model, "__dataclass_fields__", {})}
     return {
@@ -219,38 +239,12 @@ def _described(crossbar: Crossbar) -> dict[str, Any]:
     }
 
 
-def _before(crossbar: Crossbar, V: tuple[Array, Array]) -> list[Finding]:
-    """What can be seen before anything is solved."""
-    present = crossbar.G[crossbar.G > 0]
-    low, high = (float(present.min()), float(present.max())) if present.size else (0.0, 0.0)
-    out = magnitude_findings(crossbar, _largest(V), low, high, pairs=False, where="the array")
-    found = overdrive(crossbar, crossbar.drive(*V))
-    if found is not None:
-        out.append(
-            Finding(
-                kind="beyond the device's range",
-                where="the array",
-                text=f"{found.text[0].upper()}{found.text[1:]}.",
-                remedy="Lower the voltages, or use a device model that is valid there.",
-                evidence={"value": found.V, "limit": found.limit, "count": float(found.count)},
-            )
-        )
-    return out
-
-
-def _with_hints(error: EngineError, found: Sequence[Finding]) -> EngineError:
-    if not found:
-        return error
-    hints = " ".join(f"{f.where}: {f.text} {f.remedy}" for f in found)
-    return type(error)(f"{error} Before the solve: {hints}")
-
-
 def _check(
-    name: str, crossbar: Crossbar, answer: Solution, golden: Solution, V: tuple[Array, Array]
+    name: str, crossbar: Crossbar, answer: Solution, golden: Solution, V: Vectors
 ) -> EngineCheck:
     lines = output_lines(crossbar)
-    wanted = lines.currents(golden)
-    error = np.abs(lines.currents(answer) - wanted) / lines.largest(wanted)
+    target = lines.currents(golden)
+    error = np.abs(lines.currents(answer) - target) / lines.largest(target)
     return EngineCheck(
         engine=name,
         method=answer.stats.method,
@@ -269,12 +263,12 @@ def _check(
     )
 
 
-def _judged(crossbar: Crossbar, golden: Solution, given: Array) -> GivenRecord:
-    """The given currents of all held bit lines against the reference's."""
+def _compare(crossbar: Crossbar, golden: Solution, I_out: Array) -> GivenRecord:
+    """The stated currents of all held bit lines against the reference's."""
     held = crossbar.held[1]
-    reference = golden.I_out[: len(given)][:, held]
-    given = given[:, held]
-    error = np.abs(given - reference) / (float(np.max(np.abs(reference), initial=0.0)) or 1.0)
+    reference = golden.I_out[: len(I_out)][:, held]
+    currents = I_out[:, held]
+    error = np.abs(currents - reference) / (float(np.max(np.abs(reference), initial=0.0)) or 1.0)
     vector, col = (int(k) for k in np.unravel_index(np.argmax(error), error.shape))
     return GivenRecord(
         worst=float(error[vector, col]),
@@ -282,30 +276,5 @@ def _judged(crossbar: Crossbar, golden: Solution, given: Array) -> GivenRecord:
         vector=vector,
         line=f"BL{int(np.flatnonzero(held)[col])}",
         I_reference=float(reference[vector, col]),
-        I_given=float(given[vector, col]),
+        I_given=float(currents[vector, col]),
     )
-
-
-def _after(report: ArrayVerification, limits: Gates, given: Array | None) -> list[Finding]:
-    """Common mistakes that explain currents that disagree: the given ones, then each engine's."""
-    tolerance = min(limits.given or MEASURED, MEASURED)
-    cases = []
-    if given is not None and report.given is not None and report.given.worst > tolerance:
-        cases.append((given, "the given currents"))
-    for check in report.engines:
-        if not beyond(check.worst, check, report) <= limits.current:
-            cases.append((report.answers[check.engine].I_out, f"the currents of {check.engine}"))
-    out: list[Finding] = []
-    for currents, where in cases:
-        part = slice(0, min(len(currents), EXPLAINED))
-        out += current_findings(
-            CurrentEvidence(
-                crossbar=report.crossbar,
-                V_in=report.V_in[part],
-                V_out=report.V_out[part],
-                I_out=currents[part],
-                tolerance=tolerance,
-                where=where,
-            )
-        )
-    return out

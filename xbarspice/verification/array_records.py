@@ -29,8 +29,8 @@ __all__ = [
     "GivenRecord",
     "LineCheck",
     "beyond",
+    "find_unjudged",
     "gates_of",
-    "unjudged_of",
 ]
 
 
@@ -138,8 +138,8 @@ class ArrayVerification:
 
     def record(self) -> dict[str, Any]:
         """Plain dictionaries and lists for JSON."""
-        left = {"answers", "crossbar", "V_in", "V_out"}
-        names = [name for name in self.__dataclass_fields__ if name not in left]
+        kept_apart = {"answers", "crossbar", "V_in", "V_out"}
+        names = [name for name in self.__dataclass_fields__ if name not in kept_apart]
         values = {name: getattr(self, name) for name in names}
         return {"passed": self.passed, **asdict(_Plain(values))["values"]}
 
@@ -200,20 +200,20 @@ def gates_of(report: ArrayVerification, limits: Gates) -> Iterator[Gate]:
         ):
             if limit is not None:
                 yield Gate.of(f"{between}: {name}", value, limit)
-    given = None if report.given is None else report.given.worst
+    ideal = f"{report.reference}: output current from the ideal product"
+    currents = None if report.given is None else report.given.worst
     for name, value, limit in (
-        (f"given currents against {report.reference}", given, limits.given),
-        (f"{report.reference}: output current from the ideal product", report.ideal.worst,
-         limits.ideal),
+        (f"given currents against {report.reference}", currents, limits.given),
+        (ideal, report.ideal.worst, limits.ideal),
         ("voltage lost in wires", report.drop.share, limits.drop),
         ("energy of a read, J", float(np.max(report.energy)), limits.energy),
         ("findings", len(report.findings), limits.findings),
-    ):  # fmt: skip
+    ):
         if limit is not None and value is not None:
             yield Gate.of(name, value, limit)
 
 
-def unjudged_of(report: ArrayVerification, limits: Gates) -> Iterator[str]:
+def find_unjudged(report: ArrayVerification, limits: Gates) -> Iterator[str]:
     """Limits that were stated and had nothing to judge, each with the reason."""
     for name, why in (
         ("given", "no currents came with the array"),

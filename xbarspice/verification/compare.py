@@ -6,6 +6,7 @@ the largest current of a sensed line by the reference (of any output line where 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -100,15 +101,15 @@ def source_power(solution: Solution, V_in: Array, V_out: Array) -> Array:
 
 def error_of(lines: OutputLines, answer: Solution, golden: Solution) -> dict[str, Any]:
     """Worst and rms error of the output currents, and the vector and line of the worst."""
-    wanted = lines.currents(golden)
-    error = np.abs(lines.currents(answer) - wanted) / lines.largest(wanted)
+    target = lines.currents(golden)
+    error = np.abs(lines.currents(answer) - target) / lines.largest(target)
     vector, line = (int(k) for k in np.unravel_index(np.argmax(error), error.shape))
     return {
         "worst": float(error[vector, line]),
         "rms": float(np.sqrt(np.mean(error**2))),
         "vector": vector,
         "line": lines.names[line],
-        "bound": float(answer.error_at_most) / lines.largest(wanted),
+        "bound": float(answer.error_at_most) / lines.largest(target),
         "kirchhoff": float(answer.stats.residual),
     }
 
@@ -125,9 +126,14 @@ def _without_wires(crossbar: Crossbar, lines: OutputLines, V: Array, *, linear: 
 
 
 def ideal_distance(
-    crossbar: Crossbar, lines: OutputLines, golden: Solution, V_in: Array, V_out: Array
+    crossbar: Crossbar, lines: OutputLines, currents: Array, V_in: Array, V_out: Array
 ) -> dict[str, Any]:
     """How far the output currents are from the ideal product of the sources, and through what.
+
+    Args:
+        crossbar, lines: one array and its output lines.
+        currents: theirs by the reference, A, (vectors, lines).
+        V_in, V_out: line voltages, V, (vectors, rows) and (vectors, cols).
 
     Returns:
         worst and rms over the largest current, vector and line of the worst, and its two signed
@@ -135,7 +141,6 @@ def ideal_distance(
     """
     V = sources_across(crossbar, V_in, V_out)
     ideal, bent = (_without_wires(crossbar, lines, V, linear=flag) for flag in (True, False))
-    currents = lines.currents(golden)
     scale = lines.largest(currents)
     error = (currents - ideal) / scale
     at = tuple(int(k) for k in np.unravel_index(np.argmax(np.abs(error)), error.shape))
@@ -149,10 +154,16 @@ def ideal_distance(
     }
 
 
-def voltage_drop(crossbar: Crossbar, answer: Solution, V_in: Array, V_out: Array) -> dict[str, Any]:
-    """The largest voltage that wires and ends take from a device, V, where, and of what drive."""
+def voltage_drop(crossbar: Crossbar, V_device: Array, V_in: Array, V_out: Array) -> dict[str, Any]:
+    """The largest voltage that wires and ends take from a device, V, where, and of what drive.
+
+    Args:
+        crossbar: one array.
+        V_device: voltage across every device, V, (vectors, rows, cols).
+        V_in, V_out: line voltages, V, (vectors, rows) and (vectors, cols).
+    """
     V = sources_across(crossbar, V_in, V_out)
-    lost = np.abs(V - (answer.V_wl - answer.V_bl))
+    lost = np.abs(V - V_device)
     lost = np.where((crossbar.G > 0) & np.isfinite(V), lost, 0.0)
     _, row, col = (int(k) for k in np.unravel_index(np.argmax(lost), lost.shape))
     drive = np.abs(V[np.isfinite(V)]).max(initial=0.0)
@@ -191,7 +202,8 @@ def compare_item(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         By engine what `error_of` says and, with `devices`, `worst_device`; of the reference
-        ``I_max`` (A), ``currents`` (A, (vectors, lines)), ``seconds``, ``method``, ``notes``,
+        ``I_max`` (A), ``currents`` (A, (vectors, lines)), ``seconds`` (from the first step
+        of its solve to the checked answer), ``method``, ``notes``,
         ``bound`` (of its error, over ``I_max``), ``kirchhoff``, ``power`` (W, mean over the
         drives), and over the drives (probes where there are none) ``ideal/...`` as
         `ideal_distance`; of the surrogate ``drop/...`` over the same and ``least_voltage`` (V): the
@@ -200,14 +212,16 @@ def compare_item(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """
     crossbar, V = parameters["crossbar"], (parameters["V_in"], parameters["V_out"])
     full = bool(parameters["devices"] or parameters["nodes"])
+    start = time.perf_counter()
     golden = engines.solve(crossbar, *V, engine=parameters["reference"], full=full)
+    seconds = time.perf_counter() - start
     read, first = parameters["read"], int(parameters["drives"])
     lines = lines_of_read(crossbar, read)
     currents = lines.currents(golden)
     out: dict[str, Any] = {
         "I_max": lines.largest(currents),
         "currents": currents,
-        "seconds": golden.stats.seconds,
+        "seconds": seconds,
         "method": golden.stats.method,
         "notes": "; ".join(golden.stats.notes),
         "bound": float(golden.error_at_most) / lines.largest(currents),
@@ -215,11 +229,11 @@ def compare_item(parameters: Mapping[str, Any]) -> dict[str, Any]:
         "power": float(source_power(golden, *V)[:first].mean()) if first else 0.0,
     }
     inner = engines.solve(crossbar, *V, engine="surrogate", full=True)
-    some = slice(0, first or None)
-    own = (V[0][some], V[1][some])
-    out["ideal"] = ideal_distance(crossbar, lines, _part(golden, some), *own)
-    out["drop"] = voltage_drop(crossbar, _part(inner, some), *own)
-    out["least_voltage"] = _least_voltage(crossbar, read, inner, first)
+    V_device, some = inner.V_wl - inner.V_bl, slice(0, first or None)
+    V_some = (V[0][some], V[1][some])
+    out["ideal"] = ideal_distance(crossbar, lines, currents[some], *V_some)
+    out["drop"] = voltage_drop(crossbar, V_device[some], *V_some)
+    out["least_voltage"] = _least_voltage(crossbar, read, V_device[first:])
     for name in parameters["engines"]:
         whole = inner if name == "surrogate" else None
         answer = whole or engines.solve(crossbar, *V, engine=name, full=full)
@@ -233,29 +247,13 @@ def compare_item(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Part:
-    """Some vectors of an answer."""
-
-    I_in: Array
-    I_out: Array
-    V_wl: Array | None = None
-    V_bl: Array | None = None
-
-
-def _part(solution: Solution, some: slice) -> Any:
-    inner = {} if solution.fields is None else {
-        name: getattr(solution, name)[some] for name in ("V_wl", "V_bl")
-    }  # fmt: skip
-    return _Part(I_in=solution.I_in[some], I_out=solution.I_out[some], **inner)
-
-
-def _least_voltage(crossbar: Crossbar, read: Read, answer: Solution, first: int) -> float:
+def _least_voltage(crossbar: Crossbar, read: Read, V_device: Array) -> float:
     """Over all devices of the read, the least of the largest voltage that the probes put across.
 
-    In V; the devices of another read of the same array are left out.
+    In V, of the voltages across devices by the probes, (probes, rows, cols); the devices of another
+    read of the same array are left out.
     """
-    across = read.take(np.abs(answer.V_wl - answer.V_bl)[first:])
+    across = read.take(np.abs(V_device))
     present = read.take(crossbar.G) > 0
     if not len(across) or not present.any():
         return 0.0

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from xbarspice.core.errors import EngineError
 from xbarspice.core.types import Array
 
-__all__ = ["SCALE", "SHARE", "Finding", "common_factor", "power_of_1000", "rms", "run_all"]
+__all__ = [
+    "SCALE",
+    "SHARE",
+    "Finding",
+    "common_factor",
+    "join_places",
+    "power_of_1000",
+    "rms",
+    "with_hints",
+]
 
 
 SHARE = 0.2
 """Share of the difference that may remain if a mistake is to explain it."""
 SCALE = 0.02
 """Deviation of a common factor from 1 that counts as a wrong scale."""
+PLACES = 3
+"""Places that a joined finding names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +35,7 @@ class Finding:
     """One probable mistake.
 
     Attributes:
-        kind: the detector: "transposed weights", "swapped polarity", "wrong scale",
-            "driver resistance on the wrong side", "unit slip", "saturated range", "labels at chance
-            level" or "beyond the range".
+        kind: what it is, for example "transposed weights" or "unit slip".
         where: what it is about, for example "layer 0" or "array 2".
         text: what was seen, with figures.
         remedy: what to do.
@@ -45,10 +54,10 @@ def rms(values: Array) -> float:
     return float(np.sqrt(np.mean(np.square(values)))) if values.size else 0.0
 
 
-def common_factor(found: Array, model: Array) -> float:
-    """The c that minimises ``|found - c model|``."""
+def common_factor(values: Array, model: Array) -> float:
+    """The c that minimises ``|values - c model|``."""
     square = float(np.sum(model * model))
-    return float(np.sum(found * model)) / square if square else 0.0
+    return float(np.sum(values * model)) / square if square else 0.0
 
 
 def power_of_1000(factor: float) -> int | None:
@@ -59,6 +68,20 @@ def power_of_1000(factor: float) -> int | None:
     return power if power and abs(factor / 1000.0**power - 1) <= SCALE else None
 
 
-def run_all(evidence: Any, *detectors: Callable[[Any], Finding | None]) -> list[Finding]:
-    """What these detectors find in one piece of evidence, in their order."""
-    return [found for found in (detect(evidence) for detect in detectors) if found is not None]
+def join_places(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings of one kind and text said once, with the first places and how many more."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.kind, finding.text), []).append(finding)
+    out = []
+    for group in groups.values():
+        names = list(dict.fromkeys(finding.where for finding in group))
+        more = f" and {len(names) - PLACES} more" if len(names) > PLACES else ""
+        out.append(replace(group[0], where=", ".join(names[:PLACES]) + more))
+    return out
+
+
+def with_hints(error: EngineError, findings: Iterable[Finding]) -> EngineError:
+    """The error of an engine with what was suspicious before the solve."""
+    hints = " ".join(f"{f.where}: {f.text} {f.remedy}" for f in findings)
+    return type(error)(f"{error} Before the solve: {hints}") if hints else error

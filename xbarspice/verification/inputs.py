@@ -16,12 +16,12 @@ from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array
 from xbarspice.nn.arguments import points_of
 
-__all__ = ["box_of", "checked_engines", "checked_labels", "one_tensor", "random_inputs"]
+__all__ = ["box_of", "check_engines", "check_labels", "one_tensor", "random_inputs"]
 
 Box = tuple[Tensor, Tensor]
 
 
-def checked_engines(reference: str, judged: Sequence[str]) -> tuple[str, ...]:
+def check_engines(reference: str, judged: Sequence[str]) -> tuple[str, ...]:
     """Names of the judged engines without the reference.
 
     Raises:
@@ -42,7 +42,7 @@ def checked_engines(reference: str, judged: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def checked_labels(y: npt.ArrayLike | None, arguments: tuple[Any, ...]) -> np.ndarray | None:
+def check_labels(y: npt.ArrayLike | None, arguments: tuple[Any, ...]) -> np.ndarray | None:
     """Classes (points,), -1 where nobody knows; None without any.
 
     Raises:

@@ -12,9 +12,9 @@ from xbarspice.verification.results import Gate, Gates, MatrixCheck, TileCheck
 from xbarspice.verification.tiles import Drives
 
 if TYPE_CHECKING:
-    from xbarspice.verification.library import Verification
+    from xbarspice.verification.circuit_records import Verification
 
-__all__ = ["by_matrix", "energy", "judge", "unjudged"]
+__all__ = ["by_matrix", "energy", "find_unjudged", "judge"]
 
 
 def by_matrix(
@@ -29,20 +29,20 @@ def by_matrix(
     `ranges` and `x_scale` are those of the model's forward, by matrix.
     """
     out = []
-    for name, seen in ranges.items():
-        own = [c for c in checks if c.matrix == name]
-        worst = max(own, key=lambda c: c.worst) if own else None
+    for name, record in ranges.items():
+        of_matrix = [c for c in checks if c.matrix == name]
+        worst = max(of_matrix, key=lambda c: c.worst) if of_matrix else None
         out.append(
             MatrixCheck(
                 name=name,
                 tiles=sum(tile.matrix == name for tile in tiles),
-                checked=len(own),
+                checked=len(of_matrix),
                 worst=float("nan") if worst is None else worst.worst,
                 worst_tile=(-1, -1, -1) if worst is None else (worst.group, worst.row, worst.col),
                 vectors=drives.count.get(name, 0),
-                beyond=seen.beyond,
-                largest_input=seen.largest / x_scale[name],
-                saturated=seen.saturated,
+                beyond=record.beyond,
+                largest_input=record.largest / x_scale[name],
+                saturated=record.saturated,
             )
         )
     return tuple(out)
@@ -116,14 +116,14 @@ def _of_engine(
     count = f"worst of {len(checks)} array reads"
     devices = [c.device.error for c in checks if c.device is not None]
     residuals = [c.kirchhoff for c in checks if c.kirchhoff == c.kirchhoff]
-    for said, values, limit in (
+    for what, values, limit in (
         ("output current beyond both error bounds", [c.beyond for c in checks], limits.current),
         ("rms of output currents beyond both", [c.rms_beyond for c in checks], limits.rms),
         ("device current", devices, limits.device),
         ("Kirchhoff residual of either", residuals or [float("nan")], limits.kirchhoff),
     ):
         if limit is not None:
-            yield Gate.of(f"{between}: {said}, {count}", _largest(values), limit)
+            yield Gate.of(f"{between}: {what}, {count}", _largest(values), limit)
 
 
 def _of_arrays(checks: Sequence[TileCheck], reference: str, limits: Gates) -> Iterator[Gate]:
@@ -158,7 +158,7 @@ def _largest(values: Sequence[float]) -> float:
     return float(np.max(values)) if len(values) else float("inf")
 
 
-def unjudged(report: Verification, limits: Gates, differing: int | None) -> Iterator[str]:
+def find_unjudged(report: Verification, limits: Gates, differing: int | None) -> Iterator[str]:
     """Limits that were stated and had nothing to judge, each with the reason."""
     for name, judged, why in (
         ("accuracy_loss", report.decisions[0].accuracy is not None, "no input has a class"),
