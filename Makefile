@@ -3,9 +3,10 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto
+PYTHON_WITH_CUDA ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ngspice demo reproduce test test-long check format golden bench bench-quick wheel clean
+.PHONY: help setup ngspice demo reproduce test test-long test-cuda check format golden bench bench-quick wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +31,10 @@ test: setup ## run the whole test suite (needs ngspice; never skips it)
 test-long: setup ## ten times as many examples of chance, and a million weights in ngspice (about 40 minutes)
 	@XBARSPICE_REQUIRE_NGSPICE=1 XBARSPICE_LONG=1 $(BIN)/python -m pytest $(PYTEST_ARGS) -m "long or not long" \
 	  tests/long tests/property tests/faults/test_fuzzed_files.py
+
+test-cuda: ## on a machine with a GPU and torch: the CUDA tests, and arrays on it against the CPU
+	@$(PYTHON_WITH_CUDA) -m pytest -p no:cacheprovider -k cuda tests/unit/nn tests/contract
+	@$(PYTHON_WITH_CUDA) -m benchmarks.bench_tensors
 
 check: setup ## lint, format and type checks
 	@$(BIN)/ruff check .

@@ -13,7 +13,7 @@ from xbarspice.core.errors import XbarspiceError, broken_rule
 from xbarspice.devices import Device
 from xbarspice.mapping.tiling import Tiling
 from xbarspice.nn.boundary import as_numpy, between_graphs, refuse_transforms
-from xbarspice.nn.dense import dense_effective_matrix
+from xbarspice.nn.tensor_solver import Precision, check_precision, effective_matrix_on_tensors
 from xbarspice.surrogate import adjoint
 from xbarspice.surrogate.dissection.matrix import Reduction, reduce, reduce_pairs, reverse_pairs
 from xbarspice.surrogate.dissection.plan import WIRES
@@ -81,7 +81,7 @@ def crossbar_of(G: Tensor, R: list[Tensor], device: str | Device, ends: LineEnds
 
 def check_tensor(name: str, value: Any) -> None:
     """Raise unless it is a float64 or float32 tensor."""
-    if isinstance(value, Tensor) and value.device.type not in ("cpu", "cuda"):
+    if isinstance(value, Tensor) and not (value.is_cuda or value.device.type == "cpu"):
         raise broken_rule(
             f"`{name}` must be a tensor on the CPU or a CUDA device", str(value.device), "Move it."
         )
@@ -147,6 +147,7 @@ def effective_matrix(
     R_driver: Scalar = 0.0,
     R_sense: Scalar = 0.0,
     ends: LineEnds = READ,
+    precision: Precision = "float64",
 ) -> Tensor:
     """The matrix that linear crossbars multiply by, ``I_out = V_in @ G_eff``, differentiable once.
 
@@ -156,6 +157,7 @@ def effective_matrix(
         R_wl, R_bl, R_driver, R_sense: ohm, numbers or scalar tensors; their gradients are formed
             in float64 whatever the dtype of `G`; at 0 ohm towards positive values.
         ends: what every line end is connected to.
+        precision: on CUDA, "mixed" iterates in float32 and refines to float64 accuracy.
 
     Returns:
         G_eff in S, (..., rows, cols), dtype and device of `G`.
@@ -168,11 +170,13 @@ def effective_matrix(
     """
     refuse_transforms("effective_matrix", G, R_wl, R_bl, R_driver, R_sense)
     check_tensor("G", G)
+    check_precision(precision)
     R = as_resistances(G, R_wl, R_bl, R_driver, R_sense)
     crossbar = crossbar_of(G, R, "ohmic", ends)
     if G.is_cuda:
         flat = G.reshape(-1, crossbar.rows, crossbar.cols).double()
-        return dense_effective_matrix(crossbar, flat, torch.stack(R)).reshape(G.shape).to(G.dtype)
+        matrix = effective_matrix_on_tensors(crossbar, flat, torch.stack(R), precision=precision)
+        return matrix.reshape(G.shape).to(G.dtype)
     return _EffectiveMatrix.apply(crossbar, *R, G)  # type: ignore[no-any-return]
 
 

@@ -12,13 +12,12 @@ from torch import Tensor
 
 from xbarspice import devices, engines
 from xbarspice.core.array import READ, Crossbar, Drive, LineEnds
-from xbarspice.core.errors import ConvergenceError, broken_rule
+from xbarspice.core.errors import broken_rule
 from xbarspice.core.solution import Stats, Status
 from xbarspice.devices import Device
 from xbarspice.engines.base import stats_with_bound
 from xbarspice.engines.overdrive import overdrive
 from xbarspice.nn.boundary import as_numpy, between_graphs, refuse_transforms
-from xbarspice.nn.dense import dense_solve
 from xbarspice.nn.effective_matrices import (
     Scalar,
     as_resistances,
@@ -26,6 +25,7 @@ from xbarspice.nn.effective_matrices import (
     crossbar_of,
     only_once,
 )
+from xbarspice.nn.tensor_solver import Precision, check_precision, solve_on_tensors
 from xbarspice.surrogate import adjoint
 from xbarspice.surrogate.dissection.plan import WIRES
 
@@ -195,11 +195,13 @@ def solve(
     device: str | Device = "ohmic",
     parameters: Mapping[str, Tensor] | None = None,
     ends: LineEnds = READ,
+    precision: Precision = "float64",
 ) -> TensorSolution:
     """Solve crossbars exactly; every result is differentiable once in every tensor argument.
 
     On the CPU this is the compiled surrogate engine in float64 with its adjoint; on a CUDA tensor
-    it is dense Newton in torch operations there, also in float64. Results have the wider dtype of
+    it is Newton's method with conjugate gradients in torch operations there, also in float64, with
+    memory in proportion to the cells. Results have the wider dtype of
     `G` and `V_in`, so float32 tensors get exact answers rounded to float32 (6e-8).
 
     Args:
@@ -211,6 +213,7 @@ def solve(
         device: registered name or `Device`.
         parameters: fields of the device to replace by scalar tensors, for their gradients.
         ends: what every line end is connected to.
+        precision: on CUDA, "mixed" iterates in float32 and refines to float64 accuracy.
 
     Raises:
         InputError: an argument breaks a rule of `Crossbar`, or a parameter is no device field.
@@ -224,6 +227,7 @@ def solve(
     )
     check_tensor("G", G)
     check_tensor("V_in", V_in)
+    check_precision(precision)
     if V_out is not None:
         check_tensor("V_out", V_out)
     R = as_resistances(G, R_wl, R_bl, R_driver, R_sense)
@@ -242,7 +246,7 @@ def solve(
         *values,
     )
     if G.is_cuda:
-        return _on_tensors(problem, tensors, dtype)
+        return _on_tensors(problem, tensors, dtype, precision)
     if not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)):
         return _without_gradient(problem, dtype)
     answers = _Solve.apply(problem, *tensors)
@@ -298,19 +302,16 @@ def _without_gradient(problem: _Problem, dtype: torch.dtype) -> TensorSolution:
 
 
 def _on_tensors(
-    problem: _Problem, tensors: tuple[Tensor, ...], dtype: torch.dtype
+    problem: _Problem, tensors: tuple[Tensor, ...], dtype: torch.dtype, precision: Precision
 ) -> TensorSolution:
-    """The dense path, on the device of the tensors."""
+    """The tensor solver, on the device of the tensors."""
     G, V_in, V_out, *rest = tensors
     R, values = torch.stack(rest[:4]), tuple(rest[4:])
     index = torch.tensor(problem.drive.array, device=G.device)
-    answers = dense_solve(problem.crossbar, problem.model(values), G[index], V_in, V_out, R)
-    if not all(bool(torch.isfinite(value).all()) for value in answers.values()):
-        raise ConvergenceError(
-            "the surrogate must give finite numbers on the tensor's device: a current or voltage "
-            "is NaN or infinite. Check the voltages and the device's current."
-        )
-    problem.stats.append(Stats(engine="surrogate", method="dense Newton on tensors"))
+    answers, residual = solve_on_tensors(
+        problem.crossbar, problem.model(values), G[index], V_in, V_out, R, precision=precision
+    )
+    problem.stats.append(Stats(engine="surrogate", method="Newton on tensors", residual=residual))
     sources = [t for t in tensors if t.requires_grad]
     if sources:
         answers = {k: _FirstOrder.apply(v, *sources) for k, v in answers.items()}

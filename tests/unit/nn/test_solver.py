@@ -8,7 +8,7 @@ import torch
 
 import xbarspice as xb
 from xbarspice.core.array import LineEnds
-from xbarspice.nn.dense import dense_effective_matrix, dense_solve
+from xbarspice.nn.tensor_solver import effective_matrix_on_tensors, solve_on_tensors
 
 CASES = {
     "read": {},
@@ -108,7 +108,7 @@ def test_gradients_equal_those_of_the_dense_torch_path(case, device):
         leaves = [x.clone().requires_grad_() for x in (G, V_in, V_out)]
         R = [torch.tensor(getattr(crossbar, n)).double().requires_grad_() for n in WIRES]
         if dense:
-            d = dense_solve(crossbar, crossbar.device, *leaves, torch.stack(R))
+            d, _ = solve_on_tensors(crossbar, crossbar.device, *leaves, torch.stack(R))
             found = [d[k] for k in ("I_out", "I_in", "V_wl", "V_bl", "I_device")]
         else:
             named = {**kwargs, **dict(zip(WIRES, R, strict=True))}
@@ -149,7 +149,7 @@ def test_effective_matrix_gradients(case):
         g = G.clone().requires_grad_()
         R = [torch.tensor(getattr(crossbar, n)).double().requires_grad_() for n in WIRES]
         if dense:
-            found = dense_effective_matrix(crossbar, g, torch.stack(R))
+            found = effective_matrix_on_tensors(crossbar, g, torch.stack(R))
         else:
             found = xb.nn.effective_matrix(g, **dict(zip(WIRES, R, strict=True)), **ends)
         grads.append(torch.autograd.grad((found * weights).sum(), [g, *R]))
