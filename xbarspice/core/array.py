@@ -83,6 +83,11 @@ class LineEnds:
     bl_top: EndSpec = End.FLOATING
     bl_bottom: EndSpec = End.SENSED
 
+    def __post_init__(self) -> None:
+        for side, spec in vars(self).copy().items():
+            if not isinstance(spec, str):
+                object.__setattr__(self, side, tuple(spec))  # ends can be looked up
+
     def word_lines(self, rows: int) -> npt.NDArray[np.object_]:
         """`End` of the left and right end of every word line, shape (rows, 2)."""
         sides = [_ends("wl_left", self.wl_left, rows), _ends("wl_right", self.wl_right, rows)]
@@ -112,12 +117,16 @@ class Drive:
         array: index of the array (in `Crossbar.G_flat`) that each of the N solves belongs to, (N,).
         V_in: word-line driver voltages, V, (N, rows); 0 for lines without a driven end.
         V_out: bit-line driver voltages, V, (N, cols); 0 for lines without a driven end.
+        start: node voltages to start from, V_wl and V_bl, V, (N, rows, cols) each; None: nothing is
+            known. They change how long a solve takes, not its answer, and an engine may ignore
+            them. They may break Kirchhoff's law and need not fit the sources.
     """
 
     batch: tuple[int, ...]
     array: Indices
     V_in: Array
     V_out: Array
+    start: tuple[Array, Array] | None = None
 
 
 def _readonly(values: Any) -> Array:
@@ -229,7 +238,13 @@ class Crossbar:
         return self.G.reshape(-1, self.rows, self.cols)
 
     def replace(self, **changes: Any) -> Crossbar:
-        """A copy with some arguments of the constructor changed."""
+        """A copy with some arguments of the constructor changed; other conductances cost least."""
+        if changes.keys() == {"G"}:
+            G = _checked_conductances(changes["G"])
+            if G.shape[-2:] == self.G.shape[-2:]:  # wires and ends stay as they were checked
+                out = object.__new__(Crossbar)
+                out.__dict__.update(self.__dict__, G=G)
+                return out
         now = {
             name: getattr(self, name)
             for name in ("G", "R_wl", "R_bl", "R_driver", "R_sense", "device", "ends")

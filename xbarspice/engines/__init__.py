@@ -11,8 +11,9 @@ from xbarspice.core.array import Crossbar
 from xbarspice.core.registry import Registry
 from xbarspice.core.solution import Fields, Solution, Stats
 from xbarspice.engines.base import Engine, Raw
+from xbarspice.engines.series import Series
 
-__all__ = ["Engine", "Fields", "Raw", "Stats", "get", "names", "registry", "solve"]
+__all__ = ["Engine", "Fields", "Raw", "Series", "Stats", "get", "names", "registry", "solve"]
 
 registry: Registry[Callable[..., Engine]] = Registry(
     "engine",
@@ -51,6 +52,7 @@ def solve(
     full: bool = False,
     check: bool = True,
     outside: Literal["warn", "error", "ignore"] = "warn",
+    start: Solution | tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
 ) -> Solution:
     """Solve a crossbar for all currents with one engine.
 
@@ -65,6 +67,8 @@ def solve(
         check: raise on a numerical failure; otherwise leave it in `Solution.status`.
         outside: warn of sources beyond the device's `V_max`, refuse them, or only say so in
             `Solution.stats.notes`.
+        start: an earlier answer, or node voltages (V_wl, V_bl) in V, (..., rows, cols) each, to
+            start from, of the shape of this answer; see `Engine.solve`.
 
     Returns:
         The currents and voltages, float64, with status and statistics.
@@ -88,4 +92,5 @@ def solve(
         full=full,
         check=check,
         outside=outside,
+        start=start,
     )

@@ -24,8 +24,10 @@ from xbarspice.core.errors import (
 )
 from xbarspice.core.solution import Fields, Solution, Stats, Status
 from xbarspice.core.types import Array
+from xbarspice.core.values import array_of
 from xbarspice.engines.error_bound import REFUSE_ABOVE, UNMEASURED, WARN_ABOVE, ErrorBound
 from xbarspice.engines.overdrive import Overdrive, overdrive
+from xbarspice.engines.series import Series
 
 __all__ = ["Engine", "Raw", "stats_with_bound"]
 
@@ -98,6 +100,7 @@ class Engine(abc.ABC, Generic[State]):
         full: bool = False,
         check: bool = True,
         outside: Literal["warn", "error", "ignore"] = "ignore",
+        start: Solution | tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     ) -> Solution:
         """Solve for the currents of every input vector.
 
@@ -110,6 +113,11 @@ class Engine(abc.ABC, Generic[State]):
             check: raise on a numerical failure; otherwise leave it in `Solution.status`.
             outside: what to do about sources beyond the device's `V_max`: warn once a call, raise,
                 or only say so in `Solution.stats.notes`, which is always done.
+            start: an earlier answer (solved with `full`; else its voltages are solved for now), or
+                node voltages (V_wl, V_bl) in V, (..., rows, cols) each, of the shape of this
+                answer. Near the solution they save Newton steps; far from it they may cost some.
+                The answer is held to the same residual. The surrogate and the nodal engine use
+                them for nonlinear devices; ngspice, PySpice and linear arrays ignore them.
 
         Raises:
             InputError: the arguments do not fit the crossbar, or `outside` is "error" and a source
@@ -122,6 +130,8 @@ class Engine(abc.ABC, Generic[State]):
             RangeWarning: a source is beyond `V_max` and `outside` is "warn".
         """
         drive = crossbar.drive(V_in, V_out)
+        if start is not None:
+            drive = replace(drive, start=_start_voltages(start, crossbar, drive.batch))
         beyond = overdrive(crossbar, drive)
         if beyond is not None:
             _report(beyond, outside)
@@ -147,6 +157,24 @@ class Engine(abc.ABC, Generic[State]):
         if raw.V_wl is not None:
             return _solution(raw, stats, drive, _fields(raw, drive.batch))
         return _solution(raw, stats, drive, fields)
+
+    def series(
+        self, crossbar: Crossbar, V_in: npt.ArrayLike, V_out: npt.ArrayLike | None = None
+    ) -> Series:
+        """One array with one pattern of voltages, to be solved again and again.
+
+        Args:
+            crossbar: one array; its conductances are those of no solve.
+            V_in, V_out: voltages at a scale of 1, V, (rows,) and (cols,).
+
+        Returns:
+            What has ``solve(G, scale)``: conductances, S, and a factor of all voltages may differ
+            from solve to solve, wires and line ends stay. Each solve starts from those before.
+
+        Raises:
+            InputError: the arguments do not fit the crossbar, or are a batch.
+        """
+        return Series(self, crossbar, V_in, V_out)
 
     def check_answer(self, raw: Raw, crossbar: Crossbar, drive: Drive, check: bool) -> Raw:
         """Refuse an answer that may not be used, or say so in its status.
@@ -243,7 +271,8 @@ class Engine(abc.ABC, Generic[State]):
             crossbar: the same crossbar.
             drive: flattened voltages, V. Problem n is the array
                 ``crossbar.G_flat[drive.array[n]]`` with the sources ``drive.V_in[n]`` (rows,) and
-                ``drive.V_out[n]`` (cols,). N may be 0.
+                ``drive.V_out[n]`` (cols,). N may be 0. An engine that iterates may begin at the node
+                voltages ``drive.start``; it must give the same answer from any of them.
             full: whether `Raw.V_wl`, `V_bl` and `I_device` are needed, (N, rows, cols) each; they
                 may be returned in any case.
 
@@ -267,6 +296,25 @@ def _bound(raw: Raw, crossbar: Crossbar, drive: Drive) -> ErrorBound:
     if isinstance(bound, ErrorBound):
         return bound
     return ErrorBound(crossbar, drive, raw.I_out, raw.I_in, raw.stats.error_at_most)
+
+
+def _start_voltages(
+    start: Solution | tuple[npt.ArrayLike, npt.ArrayLike],
+    crossbar: Crossbar,
+    batch: tuple[int, ...],
+) -> tuple[Array, Array]:
+    """Checked node voltages to start from, V, (N, rows, cols) each."""
+    remedy = "Pass a solution of the same shapes, or its voltages (V_wl, V_bl)."
+    pair = (start.V_wl, start.V_bl) if isinstance(start, Solution) else start
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise broken_rule("`start` must be a solution or a pair of arrays", type(start), remedy)
+    shape = (*batch, crossbar.rows, crossbar.cols)
+    V_wl, V_bl = (
+        array_of(f"start.{name}", V, shape=shape, remedy=remedy)
+        for name, V in zip(("V_wl", "V_bl"), pair, strict=True)
+    )
+    flat = (math.prod(batch), *shape[-2:])
+    return V_wl.reshape(flat), V_bl.reshape(flat)
 
 
 _warned_of: set[str] = set()

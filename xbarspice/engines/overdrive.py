@@ -45,13 +45,18 @@ class Overdrive:
         )
 
 
-def overdrive(crossbar: Crossbar, drive: Drive) -> Overdrive | None:
-    """The largest drive beyond `V_max` of the device; None if all are within.
+def overdrive(crossbar: Crossbar, drive: Drive, *, above: float | None = None) -> Overdrive | None:
+    """The largest drive above a voltage; None if there is none.
 
     Looked at is the difference of the sources of every word line and bit line with a held end, with
     sense nodes at 0 V: an upper bound of what a device gets only as far as no line floats.
+
+    Args:
+        crossbar: the array; its device has the limit `V_max`.
+        drive: the voltages.
+        above: V; None for `V_max`.
     """
-    limit = crossbar.device.V_max * SLACK
+    limit = crossbar.device.V_max * SLACK if above is None else above
     if not limit < np.inf:
         return None
     V_in, V_out = drive.V_in, drive.V_out

@@ -8,18 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice import engines
-from xbarspice.core.array import Crossbar, Drive, LineEnds
-from xbarspice.core.errors import ConvergenceError, broken_rule
+from xbarspice.core.array import Crossbar, LineEnds
+from xbarspice.core.errors import broken_rule
+from xbarspice.core.solution import Solution
 from xbarspice.core.types import Array, Flags
 from xbarspice.core.values import array_of, whole_numbers_of
 from xbarspice.devices import DynamicDevice
-from xbarspice.surrogate import engine as fast
-from xbarspice.surrogate import newton
-from xbarspice.surrogate.ladders import linear
 
 __all__ = ["READS", "SCHEMES", "ArrayState", "Bias", "bias", "pulses_of"]
-
-Solved = tuple[Array, Array, Array]
 
 SCHEMES = ("V/2", "V/3", "floating")
 READS = ("grounded", "floating", "V/2")
@@ -42,6 +38,10 @@ class Bias:
     V_in: Array
     V_out: Array
 
+    def power(self, V: float, solution: Solution) -> float:
+        """Power from all sources at V volts on the selected device, W."""
+        return float(V * (self.V_in @ solution.I_in - self.V_out @ solution.I_out))
+
 
 def bias(scheme: str, row: int, col: int, rows: int, cols: int) -> Bias:
     """The line voltages of a scheme for 1 V on the device in `row`, `col`.
@@ -63,7 +63,7 @@ class ArrayState:
 
     Args:
         crossbar: wires, device (a `DynamicDevice`) and start conductances, one array.
-        engine: a name or an engine; the surrogate keeps its ladders between the solves.
+        engine: a name or an engine.
         stuck: devices whose state never moves, (rows, cols) bool.
         half_select: whether the other devices move under the pulses, too.
         substeps: parts of a pulse with constant device voltages: 1 takes those of its start; more
@@ -109,68 +109,50 @@ class ArrayState:
         self.x = self.x.clip(low, high)
         self.G = crossbar.G.copy()
         self.energy = 0.0
-        self._trails: list[tuple[Bias, list[tuple[float, Array]]]] = []
-        self._prepared: dict[LineEnds, tuple[Crossbar, linear.Network | None]] = {}
+        self._series: list[tuple[Bias, engines.Series]] = []
+        self._wired: dict[LineEnds, Crossbar] = {}
 
-    def _circuit(self, ends: LineEnds) -> tuple[Crossbar, linear.Network | None]:
-        if ends not in self._prepared:
-            if ends.wl_left != "driven" and len(self._prepared) > 8:
-                self._prepared.clear()  # floating: every device has ends of its own
-            crossbar = self.crossbar.replace(ends=ends)
-            crossbar.refuse_floating()
-            quick = isinstance(self.engine, fast.SurrogateEngine)
-            self._prepared[ends] = crossbar, linear.network(crossbar) if quick else None
-        return self._prepared[ends]
+    def _array(self, ends: LineEnds) -> Crossbar:
+        """The array with other line ends."""
+        if ends not in self._wired:
+            if ends.wl_left != "driven" and len(self._wired) > 8:
+                self._wired.clear()  # floating: every device has ends of its own
+            self._wired[ends] = self.crossbar.replace(ends=ends)
+        return self._wired[ends]
 
-    def solve(self, b: Bias, V: float) -> Solved:
-        """Device voltages (V), I_in and I_out (A) at the present conductances.
+    def solve(self, b: Bias, V: float) -> Solution:
+        """The array at its present conductances with V volts on the selected device.
 
-        Solves with the same `b`, one after the other, start from each other's drops: the pulses of
-        one ramp are alike.
+        Solves with the same `b`, one after the other, start from each other: the pulses of one ramp
+        are alike.
         """
-        G = self.G
-        crossbar, net = self._circuit(_frozen(b.ends))
-        if net is None:
-            whole = self.crossbar.replace(ends=b.ends, G=G)
-            done = self.engine.solve(
-                self.engine.prepare(whole), whole, V * b.V_in, V * b.V_out, full=True
-            )
-            return done.V_wl - done.V_bl, done.I_in, done.I_out
-        index = np.zeros(1, dtype=np.intp)
-        drive = Drive(batch=(), array=index, V_in=V * b.V_in[None], V_out=V * b.V_out[None])
-        p = linear.problem(crossbar, net, drive, True)
-        form = newton.closed_form(self.device, G[None])
-        trail = self._trail(b)
-        newton.solve_range(p, self.device, form, G[None], 0, 1, _guess(trail, V))
-        _judge(p)
-        trail[:] = [*(known for known in trail[-1:] if known[0] != V), (V, p.inner[4:, 0])]
-        return p.inner[3, 0], p.I_in[0], p.I_out[0]
+        return self._series_of(b).solve(self.G, V)
 
-    def _trail(self, b: Bias) -> list[tuple[float, Array]]:
-        """The last two solves with these line voltages: voltage and drops, V."""
-        for known, trail in self._trails:
-            if known is b:
-                return trail
-        self._trails = [*self._trails[-1:], (b, [])]  # of one device: its pulses and its reads
-        return self._trails[-1][1]
+    def _series_of(self, b: Bias) -> engines.Series:
+        for bias_of_series, series in self._series:
+            if bias_of_series is b:
+                return series
+        series = self.engine.series(self._array(b.ends), b.V_in, b.V_out)
+        self._series = [*self._series[-1:], (b, series)]  # of one device: its pulses, its reads
+        return series
 
-    def column_gain(self, b: Bias, col: int, w: Array) -> Array | None:
+    def column_gain(self, b: Bias, col: int, G: Array, w: Array) -> Array:
         """Share of a small current in parallel to each device that reaches a column's end.
 
         By reciprocity these are the device voltages for 1 V at that end, with all devices replaced
-        by their slopes at the device voltages w (V). None where the engine is not the surrogate.
+        by their slopes at conductances G (S) and device voltages w (V).
         """
-        crossbar, net = self._circuit(_frozen(b.ends))
-        if net is None:
-            return None
-        V_out = np.zeros((1, self.G.shape[1]))
-        V_out[0, col] = 1.0
-        index = np.zeros(1, dtype=np.intp)
-        drive = Drive(batch=(), array=index, V_in=np.zeros((1, len(self.G))), V_out=V_out)
-        p = linear.problem(crossbar, net, drive, True)
-        linear.solve_range(p, newton.slopes(self.device, w, self.G)[None], object(), 0, 1)
-        _judge(p)
-        return -p.inner[3, 0]
+        slopes = np.where(G > 0, self.device.derivative(w, G), 0.0)
+        V_out = np.zeros(self.crossbar.cols)
+        V_out[col] = 1.0
+        solution = engines.solve(
+            self._array(b.ends).replace(G=slopes, device="ohmic"),
+            np.zeros(self.crossbar.rows),
+            V_out,
+            engine=self.engine,
+            full=True,
+        )
+        return solution.V_bl - solution.V_wl
 
     def pulse(self, b: Bias, V: float, width: float, cell: tuple[int, int]) -> None:
         """Apply one pulse of V volts and `width` seconds; every device moves by its own voltage."""
@@ -178,12 +160,12 @@ class ArrayState:
         dt = width / pieces
         for _ in range(pieces):
             x = self.x
-            w, I_in, I_out = self.solve(b, V)
-            self.energy += float(V * (b.V_in @ I_in - b.V_out @ I_out)) * dt
+            solution = self.solve(b, V)
+            self.energy += b.power(V, solution) * dt
             if pieces > 1:  # voltages of the middle of the piece: second order
-                self._move(x, w, dt / 2, cell)
-                w = self.solve(b, V)[0]
-            self._move(x, w, dt, cell)
+                self._move(x, solution.V_wl - solution.V_bl, dt / 2, cell)
+                solution = self.solve(b, V)
+            self._move(x, solution.V_wl - solution.V_bl, dt, cell)
 
     def _move(self, x: Array, w: Array, dt: float, cell: tuple[int, int]) -> None:
         """Let the states go on from x (not changed) for dt at device voltages w."""
@@ -195,32 +177,6 @@ class ArrayState:
             self.x[cell] = self.device.step(x[cell], w[cell], dt, outside="clamp")
         G = np.asarray(self.device.conductance(self.x))
         self.G = np.where(self.frozen, self.crossbar.G, G)
-
-
-def _guess(trail: list[tuple[float, Array]], V: float) -> Array | None:
-    """Drops (V) that the solves before suggest; their share of V is nearly linear in V^2."""
-    if not trail:
-        return None
-    (V1, first), (V2, last) = trail[0], trail[-1]
-    share = (V**2 - V1**2) / (V2**2 - V1**2) if abs(V1) != abs(V2) else 1.0
-    if not 1.0 < share <= 3.0:
-        return (V / V2) * last
-    return (V * (1.0 - share) / V1) * first + (V * share / V2) * last
-
-
-def _judge(p: linear.Problem) -> None:
-    if not p.report[0, 2] <= linear.RESIDUAL:
-        raise ConvergenceError(
-            f"every solve must meet its residual; this one left {p.report[0, 2]:.3g}. "
-            "Use engine='nodal', or smaller voltages."
-        )
-
-
-def _frozen(ends: LineEnds) -> LineEnds:
-    """Line ends with tuples in place of lists, so that they can be looked up."""
-    if isinstance(ends.wl_left, str):
-        return ends
-    return LineEnds(wl_left=tuple(ends.wl_left), bl_bottom=tuple(ends.bl_bottom))
 
 
 def pulses_of(sequence: npt.ArrayLike) -> Array:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from xbarspice.core.types import Array, Indices
 from xbarspice.programming.array_state import ArrayState, Bias
-from xbarspice.surrogate import newton
 
 __all__ = ["FOLLOW_FROM", "Reader"]
 
@@ -31,7 +30,7 @@ class _Anchor:
     w: Array
     current: float
     power: float
-    gain: Array | None
+    gain: Array | None = None
 
 
 class Reader:
@@ -58,28 +57,29 @@ class Reader:
     def exact(self) -> float:
         """Solve the read."""
         b, V = self.b, self.V
-        w, I_in, I_out = self.state.solve(b, V)
-        self.power = float(V * (b.V_in @ I_in - b.V_out @ I_out))
-        current = float(I_out[self.cell[1]])
-        self._anchor = _Anchor(self.state.G, w, current, self.power, None)
+        solution = self.state.solve(b, V)
+        self.power = b.power(V, solution)
+        current = float(solution.I_out[self.cell[1]])
+        w = solution.V_wl - solution.V_bl
+        self._anchor = _Anchor(self.state.G, w, current, self.power)
         return current / V
 
     def follow(self) -> tuple[float, float]:
         """First-order conductance, S, and the bound of its error, infinite if none is known."""
         anchor = self._anchor
-        if anchor is None or anchor.G.size < FOLLOW_FROM:
+        if anchor is None or anchor.G.size < FOLLOW_FROM or not self.state.engine.exact:
             return 0.0, np.inf
-        if anchor.gain is None:
-            anchor = self._with_gain(anchor)
-        if anchor.gain is None:
-            return 0.0, np.inf
+        gain_of_all = anchor.gain
+        if gain_of_all is None:
+            gain_of_all = self.state.column_gain(self.b, self.cell[1], anchor.G, anchor.w)
+            self._anchor = replace(anchor, gain=gain_of_all)
         G, device = self.state.G.ravel(), self.state.device
         changed = np.flatnonzero(anchor.G.ravel() != G)
-        w, old, gain = (x.ravel()[changed] for x in (anchor.w, anchor.G, anchor.gain))
+        w, old, gain = (x.ravel()[changed] for x in (anchor.w, anchor.G, gain_of_all))
         new = G[changed]
-        j = newton.current(device, w, new) - newton.current(device, w, old)
-        D = newton.slopes(device, w, old)
-        change = abs(newton.slopes(device, w, new) - D)
+        j = device.current(w, new) - device.current(w, old)
+        D = device.derivative(w, old)
+        change = abs(device.derivative(w, new) - D)
         Z = np.minimum(self._wires(changed), 1.0 / D)
         z = float(change @ Z)
         if not z < 0.5:
@@ -88,13 +88,6 @@ class Reader:
         self.power = anchor.power + float(w @ j)
         seen = (anchor.current + float(gain @ j)) / self.V
         return seen, 2.0 * left_out / self.V + FLOOR * abs(seen)
-
-    def _with_gain(self, anchor: _Anchor) -> _Anchor:
-        now, self.state.G = self.state.G, anchor.G
-        gain = self.state.column_gain(self.b, self.cell[1], anchor.w)
-        self.state.G = now
-        self._anchor = _Anchor(anchor.G, anchor.w, anchor.current, anchor.power, gain)
-        return self._anchor
 
     def _wires(self, cells: Indices) -> Array:
         """Resistance of both lines from each cell to the drivers, ohm; infinite if one floats."""

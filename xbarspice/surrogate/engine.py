@@ -15,8 +15,10 @@ from xbarspice.core.errors import broken_rule
 from xbarspice.core.solution import Stats, Status
 from xbarspice.core.types import Array
 from xbarspice.engines.base import Engine, Raw
+from xbarspice.engines.series import Series
 from xbarspice.surrogate import newton
 from xbarspice.surrogate.ladders import linear
+from xbarspice.surrogate.series import SurrogateSeries
 from xbarspice.surrogate.threads import share
 
 __all__ = ["Prepared", "SurrogateEngine", "solve", "spread"]
@@ -66,12 +68,25 @@ class SurrogateEngine(Engine):
     def _solve(self, state: Prepared, crossbar: Crossbar, drive: Drive, full: bool) -> Raw:
         return self.run(state, crossbar, drive, full)[0]
 
+    def series(
+        self, crossbar: Crossbar, V_in: npt.ArrayLike, V_out: npt.ArrayLike | None = None
+    ) -> Series:
+        """As `Engine.series`."""
+        return SurrogateSeries(self, crossbar, V_in, V_out)
+
     def run(
         self, state: Prepared, crossbar: Crossbar, drive: Drive, full: bool
     ) -> tuple[Raw, linear.Problem]:
         """The answer of the back end and, for the gradients, the solved problem."""
         p = linear.problem(crossbar, state.net, drive, full)
-        solve(p, crossbar, state, threads=self.threads, direct=self.direct)
+        solve(
+            p,
+            crossbar,
+            state,
+            threads=self.threads,
+            direct=self.direct,
+            V_start=drive.start,
+        )
         stats = _stats(p.report, crossbar.device.is_increasing())
         converged = stats.residual <= linear.RESIDUAL
         raw = Raw(
@@ -88,10 +103,20 @@ class SurrogateEngine(Engine):
 
 
 def solve(
-    p: linear.Problem, crossbar: Crossbar, state: Prepared, *, threads: int, direct: bool = False
+    p: linear.Problem,
+    crossbar: Crossbar,
+    state: Prepared,
+    *,
+    threads: int,
+    direct: bool = False,
+    V_start: tuple[Array, Array] | None = None,
 ) -> None:
-    """Fill the answers of a problem, its solves spread over threads."""
+    """Fill the answers of a problem, its solves spread over threads.
+
+    Newton starts from the node voltages `V_start`, V, (N, rows, cols) each, if they are known.
+    """
     G = crossbar.G_flat
+    drops = None if V_start is None or state.D is not None else linear.drops(p, *V_start)
 
     def work(start: int, stop: int) -> None:
         if direct:
@@ -103,7 +128,7 @@ def solve(
         elif state.D is not None:
             linear.solve_range(p, state.D, state, start, stop)
         else:
-            newton.solve_range(p, crossbar.device, state.form, G, start, stop)
+            newton.solve_range(p, crossbar.device, state.form, G, start, stop, drops)
 
     spread(work, len(p.index), threads, crossbar.rows * crossbar.cols)
 

@@ -102,47 +102,73 @@ def solve_range(
     G: Array,
     start: int,
     stop: int,
-    guess: Array | None = None,
+    drops: Array | None = None,
 ) -> None:
     """Solve start..stop of a problem on nonlinear arrays, G in S, (arrays, rows, cols).
 
-    `guess` holds the drops a and b, V, (2, rows, cols), from which the compiled Newton starts; it
-    changes the number of steps, not the residual at which they end.
+    `drops` holds the drops a and b from which the Newton of every solve starts, V, (N, 2, rows,
+    cols); None: no current flows yet. They change the number of steps, not the residual at which
+    they end; a solve that ends above it is repeated from nothing.
     What the inner iterations leave unfinished, or Newton above the stated residual, is repeated
     directly, reported as `DIRECT`.
     """
-    if form is not None:
-        rows, cols = G.shape[1:]
-        ws, net = workspace(rows, cols), p.net
-        ws.owner = None
-        solves.newton(
-            start,
-            stop,
-            p.index,
-            form.kind,
-            form.P,
-            form.Q,
-            form.stiffest,
-            p.V_in,
-            p.V_out,
-            net.wl.share,
-            net.bl.share,
-            net.R,
-            net.wl.ends,
-            net.bl.ends,
-            aims(rows, cols),
-            *ws.scratch(),
-            p.I_out,
-            p.I_in,
-            p.inner,
-            p.report,
-            np.empty((0, rows, cols)) if guess is None else guess,
-        )
+    if drops is None:
+        _iterate(p, device, form, G, start, stop, None)
+    else:
+        for n in range(start, stop):
+            _iterate(p, device, form, G, n, n + 1, drops[n])
+            if not _converged(p, n):
+                _iterate(p, device, form, G, n, n + 1, None)
     for n in range(start, stop):
-        if form is None:
-            solve_generic(p, device, G[p.index[n]], n)
-        if p.report[n, 2] == solves.UNFINISHED or not p.report[n, 2] <= RESIDUAL:
+        if not _converged(p, n):
             solve_generic(p, device, G[p.index[n]], n, direct=True)
+
+
+def _converged(p: Problem, n: int) -> bool:
+    """Whether solve n was finished at the stated residual."""
+    return p.report[n, 2] != solves.UNFINISHED and bool(p.report[n, 2] <= RESIDUAL)
+
+
+def _iterate(
+    p: Problem,
+    device: Device,
+    form: ClosedForm | None,
+    G: Array,
+    start: int,
+    stop: int,
+    drops: Array | None,
+) -> None:
+    """Newton with inner iterations from the same drops, compiled if the equation is known."""
+    if form is None:
+        for n in range(start, stop):
+            solve_generic(p, device, G[p.index[n]], n, drops=drops)
+        return
+    rows, cols = G.shape[1:]
+    ws, net = workspace(rows, cols), p.net
+    ws.owner = None
+    solves.newton(
+        start,
+        stop,
+        p.index,
+        form.kind,
+        form.P,
+        form.Q,
+        form.stiffest,
+        p.V_in,
+        p.V_out,
+        net.wl.share,
+        net.bl.share,
+        net.R,
+        net.wl.ends,
+        net.bl.ends,
+        aims(rows, cols),
+        *ws.scratch(),
+        p.I_out,
+        p.I_in,
+        p.inner,
+        p.report,
+        np.empty((0, rows, cols)) if drops is None else drops,
+    )
 
 
 def _norm(net: Network, F_wl: Array, F_bl: Array) -> float:
@@ -168,13 +194,26 @@ def _correct(
     return a, b, left, used if square <= aim**2 else -1
 
 
-def solve_generic(p: Problem, device: Device, G: Array, n: int, *, direct: bool = False) -> None:
+def solve_generic(
+    p: Problem,
+    device: Device,
+    G: Array,
+    n: int,
+    *,
+    direct: bool = False,
+    drops: Array | None = None,
+) -> None:
     """Solve n of a problem on one array of any device; `direct` solves every step directly.
+
+    `drops` as in `solve_range`, (2, rows, cols).
 
     What Newton does not reach directly from the open circuit (equations that overflow there) is
     reached by raising the drive in steps.
     """
     s = open_state(p, n, (G.shape[0], G.shape[1]))
+    if drops is not None:
+        s.a[:], s.b[:] = drops
+        s.w[:] = s.e - s.a - s.b
     with np.errstate(over="ignore", invalid="ignore"):
         iterations, steps, residual = _newton(p, device, G, n, s, direct)
         if direct and not residual <= RESIDUAL:

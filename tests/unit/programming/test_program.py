@@ -136,8 +136,8 @@ def test_followed_reads_and_warm_starts_do_not_change_the_answer(device, scheme,
 
     The energy of a followed read is of first order only: 3e-5 of the total.
     """
-    from xbarspice.programming import array_state as program_array
     from xbarspice.programming import reads as program_read
+    from xbarspice.surrogate.series import SurrogateSeries
 
     low, high, start, pulses = MODELS[device]
     size = 2 if device == "pickett" else 8  # stiff
@@ -150,7 +150,7 @@ def test_followed_reads_and_warm_starts_do_not_change_the_answer(device, scheme,
     fast = pg.program(crossbar, target, **options)
     followed = len(solved)
     monkeypatch.setattr(program_read, "FOLLOW_FROM", 10**9)
-    monkeypatch.setattr(program_array, "_guess", lambda trail, V: None)
+    monkeypatch.setattr(SurrogateSeries, "_first_drops", lambda self, scale: None)
     plain = pg.program(crossbar, target, **options)
     assert np.array_equal(plain.sequence, fast.sequence)
     np.testing.assert_allclose(fast.G, plain.G, rtol=1e-9)

@@ -115,11 +115,24 @@ class _Answers:
 
     def solve_nonlinear(self, equations: NodalEquations, n: int) -> None:
         """Solve one vector by Newton's method."""
-        start = equations.voltages(self.drive.V_in[n : n + 1], self.drive.V_out[n : n + 1])
-        V, steps, self.residual[n] = newton(equations, start[:, 0])
-        self.steps = max(self.steps, steps)
+        V_open = equations.voltages(self.drive.V_in[n : n + 1], self.drive.V_out[n : n + 1])[:, 0]
+        V, steps, residual = newton(equations, self._start(equations, n, V_open))
+        if self.drive.start is not None and not residual <= RESIDUAL:
+            V, more, residual = newton(equations, V_open)
+            steps += more
+        self.residual[n], self.steps = residual, max(self.steps, steps)
         F, current = equations.sums(V[:, None])
         self._put(equations, np.array([n]), V[:, None], F, current)
+
+    def _start(self, equations: NodalEquations, n: int, V_open: Array) -> Array:
+        """Node voltages from which the Newton of one vector starts, V, (nodes,)."""
+        if self.drive.start is None:
+            return V_open
+        V, at_start = V_open.copy(), V_open.copy()
+        at_start[self.nodes.wl] = self.drive.start[0][n]
+        at_start[self.nodes.bl] = self.drive.start[1][n]
+        V[equations.free] = at_start[equations.free]  # the sources stay at their drive
+        return V
 
     def _put(
         self, equations: NodalEquations, n: Indices, V: Array, F: Array, current: Array

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TypeVar
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.core.array import Crossbar, Drive, End, EndSpec
+from xbarspice.core.array import Crossbar, Drive, End, EndSpec, LineEnds
 from xbarspice.core.types import Array, Indices
 from xbarspice.surrogate.ladders import direct, kernels, solves
 from xbarspice.surrogate.ladders import sweeps as ladders
@@ -24,6 +23,7 @@ __all__ = [
     "Problem",
     "State",
     "aims",
+    "drops",
     "network",
     "open_state",
     "problem",
@@ -66,6 +66,25 @@ class Lines:
     cells: int
     ends: Array
     share: Array
+
+    @cached_property
+    def V_open(self) -> Array:
+        """Open-circuit voltage of each node as a share of the driver voltage, (lines, cells)."""
+        return self.share[0][:, None] + self.share[1][:, None] * np.arange(self.cells)
+
+    @cached_property
+    def can_drop(self) -> Array:
+        """1 where the voltage of a node can differ from `V_open`, 0 at ideal ends, (lines, cells).
+
+        A line without wire resistance is one node.
+        """
+        out = np.ones((self.ends.shape[1], self.cells))
+        first, last = self.ends[1] != 0, self.ends[4] != 0
+        if self.R == 0:
+            return out * (first & last)[:, None]
+        out[:, 0] *= first
+        out[:, -1] *= last
+        return out
 
 
 @dataclass(frozen=True)
@@ -153,25 +172,25 @@ class Network:
     R: Array
 
 
-_NETWORKS: WeakKeyDictionary[Crossbar, Network] = WeakKeyDictionary()
-
-
 def network(crossbar: Crossbar) -> Network:
-    """The ladders of a crossbar, which is frozen: found once, forgotten with it."""
-    found = _NETWORKS.get(crossbar)
-    if found is None:
-        found = _NETWORKS[crossbar] = _network(crossbar)
-    return found
+    """The ladders of a crossbar: made once for all crossbars of the same wires and ends."""
+    c = crossbar
+    return _network(
+        _Wires(c.R_wl, c.R_driver, c.R_sense, c.cols),
+        _Wires(c.R_bl, c.R_driver, c.R_sense, c.rows),
+        c.ends,
+    )
 
 
-def _network(crossbar: Crossbar) -> Network:
-    c, e = crossbar, crossbar.ends
-    wl = _Wires(c.R_wl, c.R_driver, c.R_sense, c.cols)
-    bl = _Wires(c.R_bl, c.R_driver, c.R_sense, c.rows)
+@lru_cache(maxsize=64)
+def _network(wl: _Wires, bl: _Wires, ends: LineEnds) -> Network:
+    R = np.array([wl.R, bl.R])
+    R.setflags(write=False)
+    rows, cols = bl.cells, wl.cells
     return Network(
-        wl=_lines((e.wl_left, e.wl_right), c.wl_ends, wl),
-        bl=_lines((e.bl_top, e.bl_bottom), c.bl_ends, bl),
-        R=np.array([c.R_wl, c.R_bl]),
+        wl=_lines((ends.wl_left, ends.wl_right), ends.word_lines(rows), wl),
+        bl=_lines((ends.bl_top, ends.bl_bottom), ends.bit_lines(cols), bl),
+        R=R,
     )
 
 
@@ -251,6 +270,28 @@ def problem(crossbar: Crossbar, net: Network, drive: Drive, full: bool) -> Probl
         inner=np.empty((6, count if full else 0, rows, cols)),
         report=np.zeros((count, 4)),
     )
+
+
+def drops(p: Problem, V_wl: Array, V_bl: Array) -> Array:
+    """Drops a and b of all solves at node voltages, V, (N, 2, rows, cols).
+
+    They keep what Newton takes for granted of a state: ideal ends are at their source's voltage,
+    the nodes of a line without wire resistance at one voltage, and all nodes at 0 V without a drive
+    (no residual is small beside no current).
+    """
+    wl, bl = p.net.wl, p.net.bl
+    out = np.empty((len(p.index), 2, *V_wl.shape[1:]))
+    a, b = out[:, 0], out[:, 1]
+    np.multiply(p.V_in[:, :, None] * wl.V_open - V_wl, wl.can_drop, out=a)
+    np.multiply(V_bl - p.V_out[:, None, :] * bl.V_open.T, bl.can_drop.T, out=b)
+    if wl.R == 0:
+        a[:] = a[:, :, :1]
+    if bl.R == 0:
+        b[:] = b[:, :1]
+    idle = ~(p.V_in.any(axis=1) | p.V_out.any(axis=1))
+    if idle.any():
+        out[idle] = 0.0
+    return out
 
 
 @lru_cache(maxsize=64)
