@@ -118,8 +118,8 @@ class Drive:
         V_in: word-line driver voltages, V, (N, rows); 0 for lines without a driven end.
         V_out: bit-line driver voltages, V, (N, cols); 0 for lines without a driven end.
         start: node voltages to start from, V_wl and V_bl, V, (N, rows, cols) each; None: nothing is
-            known. They change how long a solve takes, not its answer, and an engine may ignore
-            them. They may break Kirchhoff's law and need not fit the sources.
+            known. They lie between the voltages of the sources but may break Kirchhoff's law. They
+            change how long a solve takes, not its answer, and an engine may ignore them.
     """
 
     batch: tuple[int, ...]

@@ -131,7 +131,7 @@ class Engine(abc.ABC, Generic[State]):
         """
         drive = crossbar.drive(V_in, V_out)
         if start is not None:
-            drive = replace(drive, start=_start_voltages(start, crossbar, drive.batch))
+            drive = replace(drive, start=_start_voltages(start, crossbar, drive))
         beyond = overdrive(crossbar, drive)
         if beyond is not None:
             _report(beyond, outside)
@@ -301,20 +301,27 @@ def _bound(raw: Raw, crossbar: Crossbar, drive: Drive) -> ErrorBound:
 def _start_voltages(
     start: Solution | tuple[npt.ArrayLike, npt.ArrayLike],
     crossbar: Crossbar,
-    batch: tuple[int, ...],
+    drive: Drive,
 ) -> tuple[Array, Array]:
-    """Checked node voltages to start from, V, (N, rows, cols) each."""
+    """Checked node voltages to start from, V, (N, rows, cols) each.
+
+    The node voltages of a passive array lie between those of its sources, sense nodes (0 V)
+    included; what does not is brought there, so that no start is worse than an open circuit.
+    """
     remedy = "Pass a solution of the same shapes, or its voltages (V_wl, V_bl)."
     pair = (start.V_wl, start.V_bl) if isinstance(start, Solution) else start
     if not isinstance(pair, tuple) or len(pair) != 2:
         raise broken_rule("`start` must be a solution or a pair of arrays", type(start), remedy)
-    shape = (*batch, crossbar.rows, crossbar.cols)
+    shape = (*drive.batch, crossbar.rows, crossbar.cols)
     V_wl, V_bl = (
         array_of(f"start.{name}", V, shape=shape, remedy=remedy)
         for name, V in zip(("V_wl", "V_bl"), pair, strict=True)
     )
-    flat = (math.prod(batch), *shape[-2:])
-    return V_wl.reshape(flat), V_bl.reshape(flat)
+    sources = np.concatenate([drive.V_in, drive.V_out], axis=1)
+    low = sources.min(axis=1, initial=0.0)[:, None, None]
+    high = sources.max(axis=1, initial=0.0)[:, None, None]
+    flat = (len(sources), *shape[-2:])
+    return V_wl.reshape(flat).clip(low, high), V_bl.reshape(flat).clip(low, high)
 
 
 _warned_of: set[str] = set()

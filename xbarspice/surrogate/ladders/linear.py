@@ -276,8 +276,7 @@ def drops(p: Problem, V_wl: Array, V_bl: Array) -> Array:
     """Drops a and b of all solves at node voltages, V, (N, 2, rows, cols).
 
     They keep what Newton takes for granted of a state: ideal ends are at their source's voltage,
-    the nodes of a line without wire resistance at one voltage, and all nodes at 0 V without a drive
-    (no residual is small beside no current).
+    and the nodes of a line without wire resistance at one voltage.
     """
     wl, bl = p.net.wl, p.net.bl
     out = np.empty((len(p.index), 2, *V_wl.shape[1:]))
@@ -288,9 +287,6 @@ def drops(p: Problem, V_wl: Array, V_bl: Array) -> Array:
         a[:] = a[:, :, :1]
     if bl.R == 0:
         b[:] = b[:, :1]
-    idle = ~(p.V_in.any(axis=1) | p.V_out.any(axis=1))
-    if idle.any():
-        out[idle] = 0.0
     return out
 
 
