@@ -149,7 +149,9 @@ def test_a_series_gives_the_answers_of_single_solves(name, device, engine):
         agree(single, answer, 1e-9 if engine == "ngspice" else NEAR)
         if engine != "ngspice":
             assert answer.stats.notes == single.stats.notes
-            assert answer.stats.error_bound == pytest.approx(single.stats.error_bound, abs=1e-9, nan_ok=True)
+            assert answer.stats.error_bound == pytest.approx(
+                single.stats.error_bound, abs=1e-9, nan_ok=True
+            )
 
 
 def test_a_series_refuses_what_a_crossbar_refuses():

@@ -135,10 +135,10 @@ class Engine(abc.ABC, Generic[State]):
         beyond = overdrive(crossbar, drive)
         if beyond is not None:
             _report(beyond, outside)
-        start = time.perf_counter()
+        began = time.perf_counter()
         try:
             raw = self._solve(state, crossbar, drive, full)
-            seconds = time.perf_counter() - start
+            seconds = time.perf_counter() - began
             raw = self.check_answer(raw, crossbar, drive, check)
         except EngineError as error:
             if beyond is not None:
@@ -271,8 +271,8 @@ class Engine(abc.ABC, Generic[State]):
             crossbar: the same crossbar.
             drive: flattened voltages, V. Problem n is the array
                 ``crossbar.G_flat[drive.array[n]]`` with the sources ``drive.V_in[n]`` (rows,) and
-                ``drive.V_out[n]`` (cols,). N may be 0. An engine that iterates may begin at the node
-                voltages ``drive.start``; it must give the same answer from any of them.
+                ``drive.V_out[n]`` (cols,). N may be 0. An engine that iterates may begin at the
+                node voltages ``drive.start``; it must give the same answer from any of them.
             full: whether `Raw.V_wl`, `V_bl` and `I_device` are needed, (N, rows, cols) each; they
                 may be returned in any case.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar, Drive
 from xbarspice.core.errors import broken_rule

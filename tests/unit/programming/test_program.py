@@ -28,8 +28,8 @@ def test_scheme_voltages():
         rest = np.delete(V.ravel(), 6)
         assert all(min(abs(v - o) for o in others) < 1e-15 for v in rest)
     b = bias("floating", 1, 2, 3, 4)
-    assert b.ends.wl_left == ["floating", "driven", "floating"]
-    assert b.ends.bl_bottom == ["floating", "floating", "driven", "floating"]
+    assert b.ends.wl_left == ("floating", "driven", "floating")
+    assert b.ends.bl_bottom == ("floating", "floating", "driven", "floating")
 
 
 def test_one_device_without_wires_reaches_its_target():
