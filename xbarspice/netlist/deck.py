@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from xbarspice.core.errors import NetlistError
 from xbarspice.netlist.cards import Card, Text, refuse, split
-from xbarspice.netlist.dialects.ngspice import NGSPICE
+from xbarspice.netlist.dialects.ngspice_design import NGSPICE
 from xbarspice.netlist.graphs import Edge
 from xbarspice.netlist.numbers import exact, number
 from xbarspice.netlist.records import SIDES

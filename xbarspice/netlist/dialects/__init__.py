@@ -26,7 +26,7 @@ for _name, _write, _design in (
     (
         "ngspice",
         "xbarspice.netlist.ngspice:write",
-        "xbarspice.netlist.dialects.ngspice:NGSPICE",
+        "xbarspice.netlist.dialects.ngspice_design:NGSPICE",
     ),
     (
         "spectre",
