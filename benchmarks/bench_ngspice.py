@@ -30,7 +30,7 @@ from xbarspice.engines.ngspice.rawfile import read_raw
 from xbarspice.engines.ngspice.runner import control_section, run_deck
 from xbarspice.importers.network import Network
 from xbarspice.importers.perceptron import perceptron_module
-from xbarspice.netlist import ngspice as dialect
+from xbarspice.netlist.dialects import ngspice as dialect
 from xbarspice.training.data import half_moons
 from xbarspice.transfer import transfer
 from xbarspice.variability import drolet_2023

@@ -14,9 +14,9 @@ import time
 import numpy as np
 
 import xbarspice as xb
+from xbarspice.netlist.design import design
 from xbarspice.netlist.design_reader import prove
 from xbarspice.netlist.dialects.registry import design_dialect, dialects
-from xbarspice.netlist.hierarchy import design
 from xbarspice.tapeout import compare_layout, draw, load_technology, plan
 
 LAYOUT, NETLIST = 60.0, 5.0

@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn import functional
 
 import xbarspice as xb
+from xbarspice.netlist.design import design
 from xbarspice.netlist.design_reader import prove
-from xbarspice.netlist.hierarchy import design
 from xbarspice.nn.origin import outputs_of
 from xbarspice.tapeout import compare_layout, draw, load_technology
 from xbarspice.tapeout.lvs import cdl_of

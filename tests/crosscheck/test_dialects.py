@@ -13,9 +13,9 @@ import xbarspice as xb
 from tests.helpers import asymmetric_crossbar
 from xbarspice.engines.ngspice import ngspice_info
 from xbarspice.engines.ngspice.runner import control_section, run_deck
+from xbarspice.netlist.design import Wires, design
 from xbarspice.netlist.dialects.base import bench
 from xbarspice.netlist.dialects.registry import design_dialect
-from xbarspice.netlist.hierarchy import Wires, design
 from xbarspice.netlist.module import module
 
 REVERSE = xb.LineEnds(wl_left="sensed", bl_bottom="driven")

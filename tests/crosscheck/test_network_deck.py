@@ -20,8 +20,8 @@ from xbarspice.core.array import LineEnds
 from xbarspice.core.errors import ConvergenceError, EngineError, InputError
 from xbarspice.engines.ngspice import chain as whole
 from xbarspice.mapping import activations
-from xbarspice.netlist import ngspice as dialect
 from xbarspice.netlist.chain import build_network, network_design, network_options
+from xbarspice.netlist.dialects import ngspice as dialect
 from xbarspice.nn.chain import chain_of
 
 ENDS = [(0.0, 0.0), (15.0, 0.0), (0.0, 20.0), (10.0, 20.0)]

@@ -17,9 +17,9 @@ import xbarspice as xb
 from tests.helpers import asymmetric_crossbar
 from xbarspice.core.errors import NetlistError
 from xbarspice.importers import load_model
+from xbarspice.netlist.design import design, g_hash
 from xbarspice.netlist.design_reader import prove
 from xbarspice.netlist.dialects.registry import design_dialect, dialects
-from xbarspice.netlist.hierarchy import design, g_hash
 from xbarspice.netlist.numbers import conductance
 from xbarspice.nn.drives import even_drives
 from xbarspice.tapeout.check import check_files

@@ -10,8 +10,8 @@ import pytest
 from netlist_parser import NetlistParser
 
 from tests.helpers import asymmetric_crossbar
+from xbarspice.netlist.design import Wires, design
 from xbarspice.netlist.dialects.registry import design_dialect
-from xbarspice.netlist.hierarchy import Wires, design
 
 KNOWN = ("cdl", "hspice", "ltspice", "ngspice", "spectre", "xyce")
 SUFFIX = {"cdl": ".cdl", "spectre": ".scs"}

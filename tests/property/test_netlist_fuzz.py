@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from tests.helpers import asymmetric_crossbar, many
 from xbarspice import netlist
 from xbarspice.core.errors import InputError
+from xbarspice.netlist.design import design
 from xbarspice.netlist.design_reader import prove
 from xbarspice.netlist.dialects.registry import design_dialect, dialects
-from xbarspice.netlist.hierarchy import design
 
 TOKENS = (
     "m=2",

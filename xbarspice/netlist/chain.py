@@ -35,8 +35,8 @@ from xbarspice.core.types import Array
 from xbarspice.devices import Ohmic
 from xbarspice.devices.numbers import decimal
 from xbarspice.mapping.chain import Chain, Pass, Stage
-from xbarspice.netlist import ngspice as dialect
-from xbarspice.netlist.hierarchy import name_of, refuse_name
+from xbarspice.netlist.design import name_of, refuse_name
+from xbarspice.netlist.dialects import ngspice as dialect
 from xbarspice.netlist.records import Netlist, Resistors, Sources, build, steepest
 
 __all__ = [

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from xbarspice.core.errors import InputError, NetlistError
 from xbarspice.devices.forms import CONDUCTANCE
 from xbarspice.netlist.cards import Card, Text, refuse, split
+from xbarspice.netlist.design import Cell, Design, Element, design, expand
 from xbarspice.netlist.dialects.base import Dialect
 from xbarspice.netlist.dialects.registry import design_dialect
 from xbarspice.netlist.graphs import Edge, same
-from xbarspice.netlist.hierarchy import Cell, Design, Element, design, expand
 from xbarspice.netlist.numbers import conductance, exact
 from xbarspice.netlist.records import place
 

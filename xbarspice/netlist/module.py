@@ -7,7 +7,7 @@ import re
 from xbarspice.core.errors import broken_rule
 from xbarspice.devices import Device
 from xbarspice.devices.forms import verilog_a
-from xbarspice.netlist.hierarchy import mem_model
+from xbarspice.netlist.design import mem_model
 
 __all__ = ["module"]
 
@@ -17,7 +17,7 @@ def module(device: Device, name: str) -> str:
 
     Args:
         device: the model.
-        name: name of the module, `xbarspice.netlist.hierarchy.mem_model` or `Design.model`.
+        name: name of the module, `xbarspice.netlist.design.mem_model` or `Design.model`.
 
     Raises:
         InputError: the device's text does not define exactly one module of its own name.

@@ -6,7 +6,7 @@ from typing import Any
 
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import EngineMissingError
-from xbarspice.netlist import ngspice as dialect
+from xbarspice.netlist.dialects import ngspice as dialect
 from xbarspice.netlist.records import build
 
 __all__ = ["to_pyspice"]

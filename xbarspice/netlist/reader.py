@@ -22,9 +22,9 @@ from xbarspice.core.errors import NetlistError, XbarspiceError
 from xbarspice.core.types import Array
 from xbarspice.devices import Device, Ohmic
 from xbarspice.devices.forms import CONDUCTANCE
-from xbarspice.netlist import ngspice
 from xbarspice.netlist.cards import Card, refuse
-from xbarspice.netlist.deck import WIRES, Deck, DeckElement, parse
+from xbarspice.netlist.dialects import ngspice
+from xbarspice.netlist.dialects.ngspice_deck import WIRES, Deck, DeckElement, parse
 from xbarspice.netlist.graphs import Edge, Matching, same
 from xbarspice.netlist.numbers import conductance, number
 from xbarspice.netlist.records import SIDES, Netlist, Resistors, build, place

@@ -29,8 +29,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from xbarspice import deployment
 from xbarspice.core.errors import XbarspiceError, broken_rule
 from xbarspice.core.types import Array
+from xbarspice.netlist.design import Wires
 from xbarspice.netlist.design_reader import prove
-from xbarspice.netlist.hierarchy import Wires
 from xbarspice.nn import crossbar_layers
 from xbarspice.nn.drives import even_drives
 from xbarspice.nn.origin import arguments_of

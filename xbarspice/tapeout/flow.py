@@ -17,8 +17,8 @@ import xbarspice
 from xbarspice import deployment
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
+from xbarspice.netlist.design import Wires, g_hash, refuse_name
 from xbarspice.netlist.dialects.registry import dialects
-from xbarspice.netlist.hierarchy import Wires, g_hash, refuse_name
 from xbarspice.nn import arrays, copy_circuit, crossbar_layers, exact_products
 from xbarspice.nn.drives import even_drives
 from xbarspice.nn.origin import arguments_of, decisions_of, outputs_of

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import EngineError
+from xbarspice.netlist.design import design
 from xbarspice.netlist.dialects.registry import design_dialect
-from xbarspice.netlist.hierarchy import design
 from xbarspice.netlist.records import place
 from xbarspice.tapeout.extract import Extracted, Fault, extract
 from xbarspice.tapeout.layout import Grid, klayout_db

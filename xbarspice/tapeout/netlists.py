@@ -17,10 +17,10 @@ from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array
 from xbarspice.devices import Device, Ohmic
 from xbarspice.netlist import write
+from xbarspice.netlist.design import FORMS, Design, Wires, design, g_hash, mem_model
 from xbarspice.netlist.design_reader import prove
 from xbarspice.netlist.dialects.base import bench
 from xbarspice.netlist.dialects.registry import design_dialect, dialects
-from xbarspice.netlist.hierarchy import FORMS, Design, Wires, design, g_hash, mem_model
 from xbarspice.netlist.module import module
 from xbarspice.nn import PhysicalArray
 

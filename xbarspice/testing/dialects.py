@@ -13,10 +13,10 @@ from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import InputError
 from xbarspice.devices.forms import CONDUCTANCE
 from xbarspice.netlist import compare, write
+from xbarspice.netlist.design import FORMS, Design, Wires, design, g_hash
 from xbarspice.netlist.design_reader import ReadDesign, prove
 from xbarspice.netlist.dialects.base import Dialect, bench
 from xbarspice.netlist.dialects.registry import design_dialect
-from xbarspice.netlist.hierarchy import FORMS, Design, Wires, design, g_hash
 from xbarspice.netlist.numbers import conductance
 from xbarspice.netlist.records import config_hash
 from xbarspice.testing.engines import ASYMMETRIC, DEVICES

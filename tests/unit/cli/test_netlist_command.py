@@ -15,9 +15,9 @@ from xbarspice.cli.app import app
 from xbarspice.core.array import READ
 from xbarspice.core.errors import InputError
 from xbarspice.importers import load_model, network
+from xbarspice.netlist.design import design
 from xbarspice.netlist.design_reader import prove
 from xbarspice.netlist.dialects.registry import design_dialect, dialects
-from xbarspice.netlist.hierarchy import design
 from xbarspice.netlist.reader import compare, read
 
 NAMES = ("0[0,0,0]", "2[0,0,0]")

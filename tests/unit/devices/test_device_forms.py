@@ -18,9 +18,9 @@ from xbarspice.core.errors import InputError
 from xbarspice.devices import export, files, forms
 from xbarspice.devices.numbers import decimal, decimals
 from xbarspice.engines.ngspice import transient
+from xbarspice.netlist.design import Wires, design
 from xbarspice.netlist.dialects.base import bench
 from xbarspice.netlist.dialects.registry import design_dialect, dialects
-from xbarspice.netlist.hierarchy import Wires, design
 from xbarspice.programming.transient import transient_deck
 
 STATIC = [name for name in export.MODELS if name != "ohmic"]

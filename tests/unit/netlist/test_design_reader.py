@@ -8,9 +8,9 @@ import pytest
 
 from tests.helpers import asymmetric_crossbar
 from xbarspice.core.errors import InputError, NetlistError
+from xbarspice.netlist.design import Wires, design
 from xbarspice.netlist.design_reader import prove
 from xbarspice.netlist.dialects.registry import design_dialect, dialects
-from xbarspice.netlist.hierarchy import Wires, design
 
 SPICE = [name for name in dialects() if name not in ("spectre", "vacask")]
 WIRES = Wires(C_wl=1e-16, C_bl=3e-16)

@@ -19,7 +19,7 @@ from xbarspice.core.errors import EngineError
 from xbarspice.core.solution import kirchhoff_violations
 from xbarspice.core.types import Array, Indices
 from xbarspice.engines.ngspice.rawfile import RawFile
-from xbarspice.netlist import ngspice as dialect
+from xbarspice.netlist.dialects import ngspice as dialect
 from xbarspice.netlist.records import Netlist, steepest
 
 __all__ = [

@@ -31,7 +31,7 @@ from xbarspice.engines.ngspice.probe import NgspiceInfo, ngspice_info
 from xbarspice.engines.ngspice.rawfile import RawFile
 from xbarspice.engines.ngspice.runner import Run, control_section, run_deck
 from xbarspice.netlist import build
-from xbarspice.netlist import ngspice as dialect
+from xbarspice.netlist.dialects import ngspice as dialect
 from xbarspice.netlist.records import Netlist
 
 __all__ = ["NgspiceEngine", "longest_sweep", "vectors_a_point"]
@@ -76,7 +76,7 @@ class NgspiceEngine(Engine):
     Accuracy: over sizes of 2 to 64, wires of 0 to 10 ohm and all device models the output currents
     agree with refined sparse solves to 5e-12 of the largest or, where that is more, to 6e-15 V_max
     g_max, the rounding of the node voltages times the largest conductance of the circuit: with
-    wires of 0.01 ohm up to some 1e-9 of the largest (see `xbarspice.netlist.ngspice.tolerances`;
+    wires of 0.01 ohm up to some 1e-9 of the largest (see `xbarspice.netlist.tolerances`;
     the voltages are the largest of one process). Drive voltages arrive within 4e-16.
 
     Checks: at every point of every process the drive is the one asked for and Kirchhoff's law holds

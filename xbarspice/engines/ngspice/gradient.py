@@ -28,7 +28,7 @@ from xbarspice.engines.ngspice.checks import ROUNDING, line_currents, node_colum
 from xbarspice.engines.ngspice.engine import NgspiceEngine
 from xbarspice.engines.ngspice.rawfile import RawFile
 from xbarspice.engines.ngspice.single import deck, run, single
-from xbarspice.netlist import ngspice as dialect
+from xbarspice.netlist.dialects import ngspice as dialect
 from xbarspice.netlist.records import Netlist, steepest
 
 __all__ = ["golden_difference", "golden_gradient"]

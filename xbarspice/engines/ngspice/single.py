@@ -13,7 +13,7 @@ from xbarspice.engines.ngspice.probe import ngspice_info
 from xbarspice.engines.ngspice.rawfile import RawFile
 from xbarspice.engines.ngspice.runner import Run, control_section, run_deck
 from xbarspice.netlist import build
-from xbarspice.netlist import ngspice as dialect
+from xbarspice.netlist.dialects import ngspice as dialect
 from xbarspice.netlist.records import Netlist
 
 __all__ = ["deck", "run", "single"]

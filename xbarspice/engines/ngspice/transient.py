@@ -40,7 +40,7 @@ from xbarspice.engines.ngspice.engine import NgspiceEngine
 from xbarspice.engines.ngspice.rawfile import RawFile
 from xbarspice.engines.ngspice.runner import Run
 from xbarspice.engines.ngspice.single import deck, run, single
-from xbarspice.netlist import ngspice as dialect
+from xbarspice.netlist.dialects import ngspice as dialect
 from xbarspice.netlist.records import Netlist
 
 __all__ = ["TransientRead", "transient_read"]

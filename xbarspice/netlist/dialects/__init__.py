@@ -25,7 +25,7 @@ for _name, _write, _design in (
     ),
     (
         "ngspice",
-        "xbarspice.netlist.ngspice:write",
+        "xbarspice.netlist.dialects.ngspice:write",
         "xbarspice.netlist.dialects.ngspice_design:NGSPICE",
     ),
     (

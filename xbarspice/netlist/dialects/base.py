@@ -14,7 +14,7 @@ from xbarspice.core.array import Crossbar, End
 from xbarspice.core.errors import broken_rule
 from xbarspice.devices import Device
 from xbarspice.devices.numbers import decimal
-from xbarspice.netlist.hierarchy import (
+from xbarspice.netlist.design import (
     DECK,
     Cell,
     Design,
@@ -23,7 +23,7 @@ from xbarspice.netlist.hierarchy import (
     g_hash,
     mem_model,
 )
-from xbarspice.netlist.ngspice import ABSTOL, ROUNDING, VNTOL
+from xbarspice.netlist.dialects.ngspice import ABSTOL, ROUNDING, VNTOL
 from xbarspice.netlist.records import Netlist, build, describe_device, steepest
 
 __all__ = ["Bench", "Dialect", "Source", "bench"]
@@ -77,7 +77,7 @@ class Bench:
     def tolerances(self) -> tuple[float, float]:
         """Absolute tolerances (A, V) just above the rounding of currents and voltages.
 
-        Those of `xbarspice.netlist.ngspice.tolerances`, rounded to three digits.
+        Those of `xbarspice.netlist.dialects.ngspice.tolerances`, rounded to three digits.
         """
         pair = (max(ABSTOL, ROUNDING * self.slope * self.volts), max(VNTOL, ROUNDING * self.volts))
         return float(f"{pair[0]:.3g}"), float(f"{pair[1]:.3g}")

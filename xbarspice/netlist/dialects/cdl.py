@@ -17,9 +17,9 @@ from collections.abc import Iterable
 
 from xbarspice.core.errors import broken_rule
 from xbarspice.devices import Device
+from xbarspice.netlist.design import DECK, Cell, Element, mem_model
 from xbarspice.netlist.dialects.base import Bench
 from xbarspice.netlist.dialects.spice import SpiceDialect
-from xbarspice.netlist.hierarchy import DECK, Cell, Element, mem_model
 from xbarspice.netlist.records import Netlist
 
 __all__ = ["CDL", "Cdl", "write"]
@@ -61,7 +61,7 @@ class Cdl(SpiceDialect):
 
     def write(self, netlist: Netlist) -> str:
         from xbarspice.core.array import READ
-        from xbarspice.netlist.hierarchy import design
+        from xbarspice.netlist.design import design
 
         return self.design(design([netlist.crossbar.replace(ends=READ)], hierarchical=False))
 

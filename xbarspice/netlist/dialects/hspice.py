@@ -20,9 +20,9 @@ import re
 
 from xbarspice.devices import Device
 from xbarspice.devices.numbers import decimal
+from xbarspice.netlist.design import DECK, mem_model
 from xbarspice.netlist.dialects.base import Bench
 from xbarspice.netlist.dialects.spice import SpiceDialect
-from xbarspice.netlist.hierarchy import DECK, mem_model
 from xbarspice.netlist.records import Netlist
 
 __all__ = ["HSPICE", "Hspice", "write"]

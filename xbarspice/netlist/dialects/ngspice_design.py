@@ -1,4 +1,4 @@
-"""Designs and test benches for ngspice (whole decks are written by `xbarspice.netlist.ngspice`)."""
+"""Designs and test benches for ngspice; whole decks are written by `dialects.ngspice`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import re
 
 from xbarspice.devices import Device
 from xbarspice.devices.forms import default_parameters, spice_body
+from xbarspice.netlist.design import DECK, Element, mem_model
 from xbarspice.netlist.dialects.base import Bench
+from xbarspice.netlist.dialects.ngspice import SWEEP, plateaus, save_cards, tolerances
+from xbarspice.netlist.dialects.ngspice import write as write_deck
 from xbarspice.netlist.dialects.spice import SpiceDialect
-from xbarspice.netlist.hierarchy import DECK, Element, mem_model
-from xbarspice.netlist.ngspice import SWEEP, plateaus, save_cards, tolerances
-from xbarspice.netlist.ngspice import write as write_deck
 from xbarspice.netlist.records import Netlist
 
 __all__ = ["NGSPICE", "Ngspice"]

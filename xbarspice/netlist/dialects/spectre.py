@@ -19,9 +19,9 @@ from collections.abc import Iterable
 from xbarspice.devices import Device
 from xbarspice.devices.forms import default_parameters
 from xbarspice.devices.numbers import decimal, decimals
+from xbarspice.netlist.design import DECK, Cell, Element, mem_model
 from xbarspice.netlist.dialects.base import Bench, Dialect, folded
 from xbarspice.netlist.dialects.expressions import statements, translated
-from xbarspice.netlist.hierarchy import DECK, Cell, Element, mem_model
 from xbarspice.netlist.numbers import SPECTRE_FACTORS
 from xbarspice.netlist.records import Netlist
 

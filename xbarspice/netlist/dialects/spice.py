@@ -10,9 +10,9 @@ import numpy as np
 from xbarspice.devices import Device
 from xbarspice.devices.forms import default_parameters
 from xbarspice.devices.numbers import decimal, decimals
+from xbarspice.netlist.design import DECK, Cell, Element, mem_model
 from xbarspice.netlist.dialects.base import Bench, Dialect
 from xbarspice.netlist.dialects.expressions import statements, translated
-from xbarspice.netlist.hierarchy import DECK, Cell, Element, mem_model
 from xbarspice.netlist.numbers import SPICE_FACTORS
 
 __all__ = ["SpiceDialect"]

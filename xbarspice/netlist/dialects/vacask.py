@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 from xbarspice.devices import Device
 from xbarspice.devices.numbers import decimal
+from xbarspice.netlist.design import DECK, Cell, Element, mem_model
 from xbarspice.netlist.dialects.base import Bench, Dialect, folded
-from xbarspice.netlist.hierarchy import DECK, Cell, Element, mem_model
 from xbarspice.netlist.records import Netlist
 
 __all__ = ["VACASK", "Vacask", "write"]

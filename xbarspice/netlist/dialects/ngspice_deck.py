@@ -37,7 +37,7 @@ _INDEX = {
     "ridx": ("idx", "0", "1"),
     "bidx": ("at", "0", "v=nint(v(idx))"),
 }
-"""Nodes and value of what `xbarspice.netlist.ngspice.SWEEP` adds to a sweep."""
+"""Nodes and value of what `xbarspice.netlist.dialects.ngspice.SWEEP` adds to a sweep."""
 
 
 @dataclass(frozen=True, slots=True)
