@@ -14,9 +14,9 @@ import time
 import numpy as np
 
 import xbarspice as xb
+from xbarspice.netlist import dialects
 from xbarspice.netlist.design import design
 from xbarspice.netlist.design_reader import prove
-from xbarspice.netlist.dialects.registry import design_dialect, dialects
 from xbarspice.tapeout import compare_layout, draw, load_technology, plan
 
 LAYOUT, NETLIST = 60.0, 5.0
@@ -54,8 +54,8 @@ def netlists(quick: bool) -> dict[str, float]:
     print("| dialect, 128x128 | form | hierarchical, s | flat, s | read back and prove, s | MB |")
     print("|---|---|---|---|---|---|")
     crossbar, slowest = array(128), {}
-    for name in dialects():
-        dialect = design_dialect(name)
+    for name in dialects.names():
+        dialect = dialects.get(name)
         form = "resistor" if name == "cdl" else dialect.forms[0]
         seconds, text, it = [], "", None
         for hierarchical in (True, False):

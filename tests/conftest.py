@@ -47,12 +47,11 @@ def registries(monkeypatch):
     """What a test adds to a registry is gone after it."""
     from xbarspice import devices, engines, variability
     from xbarspice.mapping import activations
-    from xbarspice.netlist.dialects import registry as writers
+    from xbarspice.netlist import dialects
     from xbarspice.nn import graph, registry
     from xbarspice.verification import detectors
 
-    kinds = (devices, engines, variability, activations, detectors)
-    for entries in (*(kind.registry for kind in kinds), writers.writers, writers.designs):
-        monkeypatch.setattr(entries, "_entries", dict(entries._entries))
+    for kind in (devices, engines, variability, activations, detectors, dialects):
+        monkeypatch.setattr(kind.registry, "_entries", dict(kind.registry._entries))
     monkeypatch.setattr(registry, "_LAYERS", dict(registry._LAYERS))
     monkeypatch.setattr(graph, "_OPERATORS", dict(graph._OPERATORS))

@@ -13,9 +13,10 @@ import xbarspice as xb
 from tests.helpers import asymmetric_crossbar
 from xbarspice.engines.ngspice import ngspice_info
 from xbarspice.engines.ngspice.runner import control_section, run_deck
-from xbarspice.netlist.design import Wires, design
-from xbarspice.netlist.dialects.base import bench
-from xbarspice.netlist.dialects.registry import design_dialect
+from xbarspice.netlist import dialects
+from xbarspice.netlist.bench import bench
+from xbarspice.netlist.cells import Wires
+from xbarspice.netlist.design import design
 from xbarspice.netlist.module import module
 
 REVERSE = xb.LineEnds(wl_left="sensed", bl_bottom="driven")
@@ -23,12 +24,12 @@ REVERSE = xb.LineEnds(wl_left="sensed", bl_bottom="driven")
 
 def ngspice_currents(it, tile, crossbar, V_in, V_out, kind, *, written="ngspice", command=()):
     """Currents of the sense sources, (vectors, lines), from the texts of design and bench."""
-    dialect = design_dialect("ngspice")
+    dialect = dialects.get("ngspice")
     tb = dialect.bench(bench(it, tile, crossbar, V_in, V_out, include="design.cir"))
     lines = tb.splitlines()
     head = lines[: lines.index(".control")]
     k = head.index('.include "design.cir"')
-    deck = [*head[:k], *design_dialect(written).design(it).splitlines(), *head[k + 1 :]]
+    deck = [*head[:k], *dialects.get(written).design(it).splitlines(), *head[k + 1 :]]
     analysis = next(line for line in lines if line.startswith("dc "))
     deck = ["* title", *deck, *control_section(analysis)]
     raw = run_deck(
@@ -94,7 +95,7 @@ def test_vacask_runs_its_own_dialect_and_agrees(device, hierarchical, tmp_path):
     crossbar, V = asymmetric_crossbar(device=device)
     V = np.stack([V, -2 * V])
     it = design([crossbar], hierarchical=hierarchical, form="verilog_a")
-    dialect = design_dialect("vacask")
+    dialect = dialects.get("vacask")
     (tmp_path / "design.sim").write_text(dialect.design(it))
     tb = bench(it, 0, crossbar, V, include="design.sim")
     (tmp_path / "bench.sim").write_text(dialect.bench(tb))
@@ -119,7 +120,7 @@ def test_two_networks_in_one_test_bench_give_both_their_currents():
     """Cells and device models of different content share no name, so neither hides the other."""
     first, V = asymmetric_crossbar(device=xb.devices.SinhTiO2(b=2.0))
     second = first.replace(G=2 * first.G[::-1], R_wl=50.0, device=xb.devices.SinhTiO2(b=6.0))
-    dialect = design_dialect("ngspice")
+    dialect = dialects.get("ngspice")
     deck = ["* two networks"]
     for k, array in enumerate((first, second)):
         it = design([array])

@@ -17,10 +17,11 @@ import xbarspice as xb
 from tests.helpers import asymmetric_crossbar
 from xbarspice.core.errors import NetlistError
 from xbarspice.importers import load_model
-from xbarspice.netlist.design import design, g_hash
+from xbarspice.netlist import dialects
+from xbarspice.netlist.design import design
 from xbarspice.netlist.design_reader import prove
-from xbarspice.netlist.dialects.registry import design_dialect, dialects
 from xbarspice.netlist.numbers import conductance
+from xbarspice.netlist.records import g_hash
 from xbarspice.nn.drives import even_drives
 from xbarspice.tapeout.check import check_files
 from xbarspice.tapeout.netlists import netlists, reads_of, write_netlists
@@ -28,7 +29,7 @@ from xbarspice.tapeout.technology import load
 from xbarspice.testing import check_dialect
 
 GOLDEN = Path(__file__).parents[2] / "netlists" / "golden" / "half_moons"
-SPICE = [name for name in dialects() if name not in ("spectre", "vacask")]
+SPICE = [name for name in dialects.names() if name not in ("spectre", "vacask")]
 
 
 def half_moons():
@@ -89,17 +90,17 @@ def _text(path):
 def test_the_manifest_names_ports_and_hashes(written):
     _, records = written
     designs = [r for r in records if r["kind"] == "design"]
-    assert {r["dialect"] for r in designs} == set(dialects())
+    assert {r["dialect"] for r in designs} == set(dialects.names())
     for record in designs:
         assert len(record["ports"]) == 16  # 8 word lines, 8 bit lines
         assert len(record["sha256"]) == len(record["config"]) == 64
     assert next(r for r in designs if r["dialect"] == "spectre")["ports"][0] == r"WL\<0\>"
 
 
-@pytest.mark.parametrize("dialect", dialects())
+@pytest.mark.parametrize("dialect", dialects.names())
 @pytest.mark.parametrize("kept", ["array", "array_flat"])
 def test_the_golden_files_hold_exactly_G(dialect, kept):
-    text = (GOLDEN / dialect / f"{kept}{design_dialect(dialect).suffix}").read_text()
+    text = (GOLDEN / dialect / f"{kept}{dialects.get(dialect).suffix}").read_text()
     wanted, _ = half_moons()
     form = {"cdl": "resistor", "vacask": "verilog_a"}.get(dialect, "subcircuit")
     wires = design([wanted], hierarchical=kept == "array", form=form, name="half_moons")
@@ -112,18 +113,18 @@ def test_the_golden_files_hold_exactly_G(dialect, kept):
     np.testing.assert_array_equal(G, wanted.G)
 
 
-@pytest.mark.parametrize("dialect", dialects())
+@pytest.mark.parametrize("dialect", dialects.names())
 def test_dialect_holds_every_rule_of_the_kit(dialect):
     """Decks, designs and test benches of three devices, every form, read back bit by bit."""
     check_dialect(dialect)
 
 
-@pytest.mark.parametrize("dialect", dialects())
+@pytest.mark.parametrize("dialect", dialects.names())
 @pytest.mark.parametrize("hierarchical", [True, False])
 def test_each_fault_is_found_and_named(dialect, hierarchical):
     array = asymmetric_crossbar(device="ohmic")[0]
     it = design([array], hierarchical=hierarchical)
-    text = design_dialect(dialect).design(it)
+    text = dialects.get(dialect).design(it)
     lines = text.splitlines(keepends=True)
     at = {n: k for k, line in enumerate(lines) for n in [line.split(" ")[0]] if n[:1] in "RX"}
 
@@ -161,7 +162,7 @@ def test_each_fault_is_found_and_named(dialect, hierarchical):
 
 def test_swapped_columns_of_an_instance_are_found():
     it = design([asymmetric_crossbar(device="ohmic")[0]])
-    text = design_dialect("hspice").design(it)
+    text = dialects.get("hspice").design(it)
     row = next(line for line in text.splitlines() if line.startswith("Xrow_0"))
     words = row.split()
     words[2], words[3] = words[3], words[2]
@@ -184,13 +185,13 @@ def test_klayouts_reader_finds_the_same_devices_wires_and_ports(dialect, hierarc
     array, _ = half_moons()
     path = tmp_path / "network.cir"
     it = design([array], hierarchical=hierarchical, form="resistor", name="net")
-    path.write_text(design_dialect(dialect).design(it))
+    path.write_text(dialects.get(dialect).design(it))
     netlist = kdb.Netlist()
     netlist.read(str(path), kdb.NetlistSpiceReader())
     netlist.flatten()
     circuit = netlist.circuit_by_name("NET")
     np.testing.assert_allclose(_conductances(circuit, array.G.shape), array.G, rtol=1e-12)
-    pins = [design_dialect(dialect).node(p).upper() for p in it.top.pins]
+    pins = [dialects.get(dialect).node(p).upper() for p in it.top.pins]
     assert [p.name().upper() for p in circuit.each_pin()] == pins
     wires = [
         d.parameter("R")
@@ -210,7 +211,7 @@ def test_klayouts_reader_finds_the_same_devices_wires_and_ports(dialect, hierarc
 
 def test_spicelib_finds_the_same_resistors_in_ltspice_text(tmp_path):
     array, _ = half_moons()
-    text = design_dialect("ltspice").design(
+    text = dialects.get("ltspice").design(
         design([array], hierarchical=False, form="resistor", name="net")
     )
     path = tmp_path / "network.cir"

@@ -10,8 +10,9 @@ import pytest
 from netlist_parser import NetlistParser
 
 from tests.helpers import asymmetric_crossbar
-from xbarspice.netlist.design import Wires, design
-from xbarspice.netlist.dialects.registry import design_dialect
+from xbarspice.netlist import dialects
+from xbarspice.netlist.cells import Wires
+from xbarspice.netlist.design import design
 
 KNOWN = ("cdl", "hspice", "ltspice", "ngspice", "spectre", "xyce")
 SUFFIX = {"cdl": ".cdl", "spectre": ".scs"}
@@ -44,7 +45,7 @@ def flat_elements(path, model):
 
 def wanted_elements(array, dialect, form):
     """The same of the records; inner nodes carry unique names already."""
-    node = design_dialect(dialect).node
+    node = dialects.get(dialect).node
     flat = design([array], hierarchical=False, form=form, wires=WIRES)
     return {
         e.name: (
@@ -60,20 +61,20 @@ def wanted_elements(array, dialect, form):
 @pytest.mark.parametrize("hierarchical", [True, False])
 def test_every_element_node_value_and_port_is_read_alike(dialect, device, hierarchical, tmp_path):
     array = asymmetric_crossbar(device=device)[0]
-    forms = [f for f in design_dialect(dialect).forms if (dialect, f) != ("ngspice", "verilog_a")]
+    forms = [f for f in dialects.get(dialect).forms if (dialect, f) != ("ngspice", "verilog_a")]
     for form in forms:
         if dialect == "cdl" and form == "subcircuit":
             continue  # CDL has no equations; LVS takes the resistors
         it = design([array], hierarchical=hierarchical, form=form, wires=WIRES)
         path = tmp_path / f"{form}{SUFFIX.get(dialect, '.sp')}"
-        path.write_text(design_dialect(dialect).design(it))
+        path.write_text(dialects.get(dialect).design(it))
         assert flat_elements(path, it.model) == wanted_elements(array, dialect, it.form)
 
 
 def test_a_swapped_connection_and_a_changed_value_are_seen(tmp_path):
     array = asymmetric_crossbar(device="ohmic")[0]
     it = design([array], wires=WIRES)
-    text = design_dialect("spectre").design(it)
+    text = dialects.get("spectre").design(it)
     path = tmp_path / "network.scs"
     for old, new in (
         ("(W\\<0\\> b_0_0 b_0_1", "(W\\<0\\> b_0_1 b_0_0"),

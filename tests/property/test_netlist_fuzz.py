@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from tests.helpers import asymmetric_crossbar, many
 from xbarspice import netlist
 from xbarspice.core.errors import InputError
+from xbarspice.netlist import dialects
 from xbarspice.netlist.design import design
 from xbarspice.netlist.design_reader import prove
-from xbarspice.netlist.dialects.registry import design_dialect, dialects
 
 TOKENS = (
     "m=2",
@@ -245,12 +245,12 @@ def ports(text, dialect, pins):
     return Y[:n, :n] - Y[:n, n:] @ np.linalg.solve(Y[n:, n:], Y[n:, :n])
 
 
-@pytest.mark.parametrize("dialect", dialects())
+@pytest.mark.parametrize("dialect", dialects.names())
 @settings(max_examples=many(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(change=changes())
 def test_a_changed_design_is_refused_or_the_same_circuit(dialect, change):
     array = asymmetric_crossbar(device="ohmic")[0]
-    writer = design_dialect(dialect)
+    writer = dialects.get(dialect)
     it = design([array], hierarchical=False, name="dut")
     text = writer.design(it)
     other = change(text)
@@ -267,14 +267,14 @@ def test_a_changed_design_is_refused_or_the_same_circuit(dialect, change):
     )
 
 
-@pytest.mark.parametrize("dialect", dialects())
+@pytest.mark.parametrize("dialect", dialects.names())
 @settings(max_examples=many(80), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(change=changes(), hierarchical=st.booleans(), tiles=st.integers(1, 2))
 def test_a_changed_nonlinear_design_never_ends_in_a_traceback(dialect, change, hierarchical, tiles):
     array = asymmetric_crossbar(device="cubic_al2o3_tio2")[0]
-    form = design_dialect(dialect).forms[0] if dialect != "cdl" else "resistor"
+    form = dialects.get(dialect).forms[0] if dialect != "cdl" else "resistor"
     it = design([array] * tiles, hierarchical=hierarchical, form=form, name="dut")
-    text = design_dialect(dialect).design(it)
+    text = dialects.get(dialect).design(it)
     prove(text, dialect, it)
     try:
         prove(change(text), dialect, it)

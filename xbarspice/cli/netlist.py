@@ -132,9 +132,9 @@ def _refuse_useless(
     words: Sequence[str], form: str | None, name: str | None, whole: bool, array: Any
 ) -> None:
     """Options that would change nothing."""
-    from xbarspice.netlist.dialects.registry import design_dialect
+    from xbarspice.netlist import dialects
 
-    ran = [word for word in words if design_dialect(word).runs]
+    ran = [word for word in words if dialects.get(word).runs]
     if name is not None and form is None and ran and not whole:
         raise broken_rule(
             f"--name names cells, and the decks of {', '.join(ran)} have none",
@@ -185,11 +185,11 @@ def _texts(
     crossbar: Any, reads: Any, words: Sequence[str], form: str | None, name: str | None
 ) -> Iterator[Any]:
     """Decks, or designs with their benches, of one array in some dialects."""
-    from xbarspice.netlist.dialects.registry import design_dialect
+    from xbarspice.netlist import dialects
     from xbarspice.tapeout.netlists import decks, netlists
 
     for word in words:
-        if form is None and design_dialect(word).runs:
+        if form is None and dialects.get(word).runs:
             yield from decks(reads, word)
         else:
             yield from netlists(crossbar, reads, names=[word], form=form or "resistor", name=name)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar
+from xbarspice.netlist import dialects
 from xbarspice.netlist.chain import write_network
-from xbarspice.netlist.dialects.registry import dialects, get
+from xbarspice.netlist.deck_reader import ReadBack, compare, read
 from xbarspice.netlist.pyspice import to_pyspice
-from xbarspice.netlist.reader import ReadBack, compare, read
 from xbarspice.netlist.records import Netlist, build, config_hash
 
 __all__ = [
@@ -38,7 +38,7 @@ def write(
         crossbar: a single array.
         V_in: word-line voltages, V, (..., rows); several vectors become one sweep.
         V_out: bit-line voltages, V, (..., cols); None for 0 V.
-        dialect: one of `dialects()`.
+        dialect: one of `dialects.names()`.
 
     Returns:
         The text, the same for equal problems (it holds no date and no path).
@@ -47,4 +47,4 @@ def write(
         InputError: an argument breaks a rule, or there is no such dialect.
         FloatingNodeError: a line has no path to any source.
     """
-    return get(dialect)(build(crossbar, V_in, V_out))
+    return dialects.get(dialect).write(build(crossbar, V_in, V_out))

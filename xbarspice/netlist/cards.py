@@ -1,27 +1,25 @@
-"""Text as cards: characters, comments and continuation lines by the rules of a dialect.
+"""Text as cards: the lines of a netlist without comments, and errors that name a line.
 
-What simulators read in different ways is refused here, so that what follows sees cards that mean
-the same to all of them: characters beyond plain ASCII, indented lines of the SPICE family (Xyce
-takes them as comments), continuations after a comment or a blank line, comments that some programs
-execute (``*#`` and ``*ng_script`` in ngspice, ``*.`` in CDL) and comments that end in a backslash.
+What simulators read in different ways is refused here and in the families of dialects, so that what
+follows sees cards that mean the same to all of them: characters beyond plain ASCII, indented lines
+of the SPICE family (Xyce takes them as comments), continuations after a comment or a blank line,
+comments that some programs execute (``*#`` and ``*ng_script`` in ngspice, ``*.`` in CDL) and
+comments that end in a backslash.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from xbarspice.core.errors import NetlistError
 
-if TYPE_CHECKING:
-    from xbarspice.netlist.dialects.base import Dialect
-
-__all__ = ["Card", "Text", "refuse", "split"]
+__all__ = ["Card", "Line", "Text", "number_lines", "refuse"]
 
 _SHOWN = 80
 _ODD = re.compile(r"[^ -~\t]")
-_PLAIN_COMMENT = re.compile(r"\*(?!ng_script)([ \t*=A-Za-z0-9-].*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +40,33 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a text, taken apart.
+
+    Attributes:
+        card: the whole line with its number.
+        body: what precedes a comment; blanks at the start are kept.
+        comment: what follows the mark of a comment; None where there is none.
+    """
+
+    card: Card
+    body: str
+    comment: str | None = None
+
+    @property
+    def words(self) -> str:
+        """The body with one blank between its words."""
+        return " ".join(self.body.split())
+
+    @property
+    def comment_card(self) -> Card | None:
+        """The comment of a line that holds nothing else."""
+        if self.comment is None or self.body:
+            return None
+        return Card(self.card.at, " ".join(self.comment.split()))
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """The cards of a text, and the words of its comment lines without the mark."""
 
@@ -59,76 +84,14 @@ def refuse(card: Card, why: str) -> NoReturn:
     raise NetlistError(f"line {card.at}: {why}; received {text!r}.")
 
 
-def split(text: str, dialect: Dialect) -> Text:
-    """Take a text apart.
+def number_lines(text: str) -> Iterator[Card]:
+    """Every line of a text as a card, numbered from 1, without its end.
 
     Raises:
-        NetlistError: a line is not understood completely.
+        NetlistError: a line holds other characters than those of plain ASCII.
     """
-    cards: list[Card] = []
-    comments: list[Card] = []
-    joins = False  # whether the next line may or, after a backslash, must continue the last card
-    spice = dialect.comment == "*"
-    for at, raw in enumerate(text.split("\n"), start=1):
-        line = raw.removesuffix("\r")
-        _refuse_characters(at, line)
-        body, remark = _without_remark(at, line, dialect)
-        if remark and body and not spice and (joins or body.endswith("\\")):
-            refuse(Card(at, line), "a broken line must hold no comment")
-        words = " ".join(body.split())
-        if spice:
-            if body[:1] in (" ", "\t"):
-                refuse(Card(at, line), "a line must not begin with a blank (Xyce skips it)")
-            if body.startswith("+"):
-                if not joins:
-                    refuse(Card(at, line), "a continuation must follow the line that it continues")
-                more = f"{cards[-1].text} {' '.join(body[1:].split())}"
-                cards[-1] = Card(cards[-1].at, more, remark is not None)
-            elif words:
-                cards.append(Card(at, words, remark is not None))
-            joins = bool(words) and remark is None
-        else:
-            if joins and not words:
-                refuse(Card(at, line), "a broken line must go on in the next one")
-            broken = body.endswith("\\")
-            words = words.removesuffix("\\").rstrip()
-            if joins:
-                cards[-1] = Card(cards[-1].at, f"{cards[-1].text} {words}".strip())
-            elif words:
-                cards.append(Card(at, words))
-            elif broken:
-                refuse(Card(at, line), "a broken line must begin with words")
-            joins = broken
-        if remark is not None and not body:
-            comments.append(Card(at, " ".join(remark.split())))
-    if joins and not spice:
-        refuse(cards[-1], "a broken line must go on in the next one")
-    return Text(tuple(cards), tuple(comments))
-
-
-def _refuse_characters(at: int, line: str) -> None:
-    if odd := _ODD.search(line):
-        refuse(Card(at, line), f"netlists hold plain ASCII only, not U+{ord(odd[0]):04X}")
-
-
-def _without_remark(at: int, line: str, dialect: Dialect) -> tuple[str, str | None]:
-    """A line without its comment, and the comment (None where there is none)."""
-    mark = dialect.comment
-    body: str
-    remark: str | None
-    if line.lstrip().startswith(mark) and not (line.startswith("*.") and dialect.name == "cdl"):
-        if mark == "*" and not _PLAIN_COMMENT.fullmatch(line):
-            refuse(Card(at, line), "this comment may be a command to a simulator")
-        body, remark = "", line.lstrip()[len(mark) :]
-    elif start := dialect.remark.search(line):
-        body, remark = line[: start.start()].rstrip(), line[start.end() :]
-        if not body:
-            refuse(Card(at, line), f"a comment line must begin with {mark}")
-    else:
-        body, remark = line, None
-        if line.rstrip() != line and line.rstrip().endswith("\\"):
-            refuse(Card(at, line), "a backslash must end its line")
-        body = line.rstrip()
-    if remark is not None and remark.rstrip().endswith("\\"):
-        refuse(Card(at, line), "a comment must not end in a backslash")
-    return body, remark
+    for at, line in enumerate(text.split("\n"), start=1):
+        card = Card(at, line.removesuffix("\r"))
+        if odd := _ODD.search(card.text):
+            refuse(card, f"netlists hold plain ASCII only, not U+{ord(odd[0]):04X}")
+        yield card

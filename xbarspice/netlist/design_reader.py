@@ -8,26 +8,30 @@ other names than ours, because circuits are compared and not names; pins and the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from xbarspice.core.errors import InputError, NetlistError
-from xbarspice.devices.forms import CONDUCTANCE
-from xbarspice.netlist.cards import Card, Text, refuse, split
-from xbarspice.netlist.design import Cell, Design, Element, design, expand
-from xbarspice.netlist.dialects.base import Dialect
-from xbarspice.netlist.dialects.registry import design_dialect
+from xbarspice.netlist import dialects
+from xbarspice.netlist.cards import Card, Text, refuse
+from xbarspice.netlist.cells import Cell, Element, expand
+from xbarspice.netlist.design import Design, design
+from xbarspice.netlist.design_differences import (
+    connection_differences,
+    header_differences,
+    inexact_values,
+    model_differences,
+    pin_differences,
+)
+from xbarspice.netlist.dialects.base import Dialect, Instance
 from xbarspice.netlist.graphs import Edge, same
-from xbarspice.netlist.numbers import conductance, exact
-from xbarspice.netlist.records import place
+from xbarspice.netlist.numbers import exact
 
 __all__ = ["ReadDesign", "prove"]
 
 _SHOWN = 5
-_TILE = re.compile(r"([A-Za-z])t(\d+)_(.*)")
+"""Differences that an error names one by one."""
 _NAME = r"[A-Za-z]\w*"
-_BRACKETED = re.compile(r"(\S+) ?\(([^()]*)\) (\S+)((?: \S+)*)", re.ASCII)
-_HEADER = re.compile(r"(config|form|device|tile \d+|pins): .*", re.ASCII)
 _GROUND = ("gnd", "ground")
 """Names of node 0 in some simulator; like ``0``, they would connect what has no pin."""
 
@@ -64,7 +68,7 @@ def prove(text: str, dialect: str, intended: Design) -> ReadDesign:
         NetlistError: a line is not understood; or the places that differ (changed device, swapped
             column, missing segment, superfluous element, other pins, other device model).
     """
-    spelling = design_dialect(dialect)
+    spelling = dialects.get(dialect)
     flat = design(
         intended.crossbars,
         hierarchical=False,
@@ -72,27 +76,19 @@ def prove(text: str, dialect: str, intended: Design) -> ReadDesign:
         wires=intended.wires,
         name=intended.name,
     ).top
-    lines = split(text, spelling)
+    lines = spelling.split(text)
     reader = _Reader(spelling, intended)
     reader.read(lines)
-    expected = split(spelling.design(intended), spelling)
-    problems = [*_other_header(lines, expected), *_other_models(reader, intended)]
-    problems += _inexact(flat, intended)
-    elements = _expanded(reader, len(flat.elements))
-    pins = reader.cells[-1].pins
-    wanted_pins = [spelling.node(pin) for pin in flat.pins]
-    if reader.cells[-1].name != reader.fold(flat.name):
-        problems.append(f"the top cell is {reader.cells[-1].name} instead of {flat.name}")
-    if list(pins) != [reader.fold(pin) for pin in wanted_pins]:
-        problems.append(f"pins {_first_other(pins, wanted_pins)}")
-    wanted = [_spelt(e, spelling) for e in flat.elements]
-    if not same(
-        [reader.edge(e) for e in wanted],
-        [reader.edge(e) for _, e in elements],
-        dict(zip(map(reader.fold, wanted_pins), pins, strict=False)),
-    ):
-        named = list(_differences(reader, wanted, elements))
-        problems += named or ["the connections are others than those of the arrays"]
+    expected_lines = spelling.split(spelling.design(intended))
+    expected = _Reader(spelling, intended)
+    expected.read(expected_lines)
+    elements = _expand(reader, len(flat.elements))
+    problems = [
+        *header_differences(lines, expected_lines),
+        *model_differences(reader.models, expected.models, spelling),
+        *inexact_values(flat, intended),
+        *_circuit_differences(reader, flat, elements),
+    ]
     if problems:
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise NetlistError(
@@ -102,6 +98,27 @@ def prove(text: str, dialect: str, intended: Design) -> ReadDesign:
     return ReadDesign(
         cells=tuple(reader.cells), models=tuple(reader.models), elements=tuple(elements)
     )
+
+
+def _circuit_differences(
+    reader: _Reader, flat: Cell, elements: Sequence[tuple[str, Element]]
+) -> list[str]:
+    """What differs between the circuit of a text and the one that it must be."""
+    spelling, top = reader.dialect, reader.cells[-1]
+    problems = []
+    if top.name != reader.fold(flat.name):
+        problems.append(f"the top cell is {top.name} instead of {flat.name}")
+    pins = [spelling.node(pin) for pin in flat.pins]
+    if list(top.pins) != [reader.fold(pin) for pin in pins]:
+        problems.append(pin_differences(top.pins, pins))
+    expected = [spelling.as_read(e) for e in flat.elements]
+    anchors = dict(zip(map(reader.fold, pins), top.pins, strict=False))
+    edges = [reader.edge(e) for e in expected], [reader.edge(e) for _, e in elements]
+    if not same(*edges, anchors):
+        several = len(reader.intended.crossbars) > 1
+        differences = connection_differences(expected, elements, reader.edge, several=several)
+        problems += list(differences) or ["the connections are others than those of the arrays"]
+    return problems
 
 
 @dataclass
@@ -117,38 +134,34 @@ class _Reader:
 
     def fold(self, name: str) -> str:
         """A name as the dialect compares it."""
-        return name if self.dialect.case_sensitive else name.lower()
+        return self.dialect.fold(name)
 
     def read(self, text: Text) -> None:
         """Take every card, or refuse it."""
-        spice = self.dialect.comment == "*"
         name, pins, elements = "", (), {}
         in_model = False
         for k, card in enumerate(text.cards):
-            words = card.words
-            head = words[0].lower() if spice else words[0]
-            if head == (".subckt" if spice else "subckt") and not in_model:
+            head = self.fold(card.words[0])
+            if head == self.dialect.subckt and not in_model:
                 if name:
                     refuse(card, f"the subcircuit {name} must end before another one begins")
-                name, pins = self._opened(card)
+                name, pins = self._open(card)
                 in_model = name == self.fold(self.intended.model)
                 elements = {}
                 self.models += [card] if in_model else []
             elif in_model:
                 self.models.append(card)
-                in_model = head not in (".ends", "ends")
+                in_model = head != self.dialect.ends
                 name = name if in_model else ""
-            elif head == ".end" and spice and len(words) == 1 and not name:
+            elif head == self.dialect.end and len(card.words) == 1 and not name:
                 if k + 1 < len(text.cards):
-                    refuse(text.cards[k + 1], "nothing may follow .end")
+                    refuse(text.cards[k + 1], f"nothing may follow {head}")
             elif not name:
                 self.models.append(card)
-            elif head == (".ends" if spice else "ends"):
+            elif head == self.dialect.ends:
                 self._close(card, Cell(name, pins, tuple(elements.values())))
                 name = ""
-            elif card.text.startswith("*.") and spice:
-                self._check_pin_info(card, pins)
-            else:
+            elif not self.dialect.read_directive(card, pins):
                 e = self._element(card)
                 if self.fold(e.name) in elements:
                     refuse(card, f"{e.name} occurs twice in {name}")
@@ -159,42 +172,27 @@ class _Reader:
         if not self.cells:
             raise NetlistError("a design must define a subcircuit; received none. Check the file.")
 
-    def _opened(self, card: Card) -> tuple[str, tuple[str, ...]]:
+    def _open(self, card: Card) -> tuple[str, tuple[str, ...]]:
         """Name and pins of a subcircuit; those of the device model are compared as text."""
-        words = card.words
-        if self.dialect.comment != "*":
-            bracketed = re.fullmatch(rf"subckt ({_NAME}) ?\(([^()]*)\)", card.text, re.ASCII)
-            if bracketed is None:
-                refuse(card, "a subcircuit must have a name and pins in parentheses")
-            words = ["subckt", bracketed[1], *bracketed[2].split()]
-        if len(words) < 3 or not re.fullmatch(_NAME, words[1], re.ASCII):
+        name, words = self.dialect.read_subckt(card)
+        if not words or not re.fullmatch(_NAME, name, re.ASCII):
             refuse(card, "a subcircuit must have a name and pins")
-        name = self.fold(words[1])
-        if name == self.fold(self.intended.model):
-            return name, ()
-        if name in {cell.name for cell in self.cells}:
-            refuse(card, f"the subcircuit {words[1]} is defined twice")
-        pins = tuple(self._node(card, word) for word in words[2:])
+        folded = self.fold(name)
+        if folded == self.fold(self.intended.model):
+            return folded, ()
+        if folded in {cell.name for cell in self.cells}:
+            refuse(card, f"the subcircuit {name} is defined twice")
+        pins = tuple(self._node(card, word) for word in words)
         if len(set(pins)) < len(pins):
             refuse(card, "a pin occurs twice")
-        return name, pins
+        return folded, pins
 
     def _close(self, card: Card, cell: Cell) -> None:
-        if len(card.words) > 2 or card.words[1:] not in ([], [card.words[-1]]):
+        if len(card.words) > 2:
             refuse(card, "an end must name its subcircuit at most")
         if len(card.words) == 2 and self.fold(card.words[1]) != cell.name:
             refuse(card, f"this must be the end of {cell.name}")
-        names = {n for e in cell.elements for n in e.nodes} | set(cell.pins)
-        if self.dialect.name == "cdl" and len({n.lower() for n in names}) < len(names):
-            refuse(card, f"nodes of {cell.name} differ by small and capital letters only")
         self.cells.append(cell)
-
-    def _check_pin_info(self, card: Card, pins: Sequence[str]) -> None:
-        """``*.PININFO`` of CDL names pins of its cell, each with both directions."""
-        words = card.words
-        known = {f"{pin}:b" for pin in pins}
-        if words[0].lower() != "*.pininfo" or not {w.lower() for w in words[1:]} <= known:
-            refuse(card, "this directive is not one that we write")
 
     def _node(self, card: Card, name: str) -> str:
         pattern = rf"{_NAME}({self.dialect.bus})?|[1-9]\d*"
@@ -204,56 +202,32 @@ class _Reader:
 
     def _element(self, card: Card) -> Element:
         """One instance; its value and parameters are exact decimals."""
-        if self.dialect.comment == "*":
-            name, nodes, master, words = self._spice_words(card)
-        else:
-            bracketed = _BRACKETED.fullmatch(card.text)
-            if bracketed is None:
-                refuse(card, "an instance must read: name (nodes) master parameters")
-            name, master = bracketed[1], bracketed[3]
-            nodes, words = bracketed[2].split(), bracketed[4].split()
-        if not re.fullmatch(_NAME, name, re.ASCII):
-            refuse(card, f"{name} is no name of an element")
-        at = tuple(self._node(card, node) for node in nodes)
-        params = self._params(card, words)
-        two = self._two_terminals(master)
-        if two is not None:
-            kind, key, model = two
-            if len(at) != 2 or len(params) != 1 or params[0][0] != key:
-                refuse(card, f"a {master} must have two nodes and its value")
-            return Element(kind, name, at, params[0][1], model)
-        if self.fold(master) != self.fold(self._master()):
-            if params or self._letter(name) != "X":
-                refuse(card, f"{master} must be a cell, and a cell has no parameters")
-            return Element("X", name, at, model=self.fold(master))
-        if len(at) != 2 or self._letter(name) != ("N" if self._modules() else "X"):
-            refuse(card, "a device must be an instance of its model with two nodes")
-        return Element("N" if self._modules() else "D", name, at, "", self.fold(master), params)
+        instance = self.dialect.read_instance(card, self.intended.scope)
+        if not re.fullmatch(_NAME, instance.name, re.ASCII):
+            refuse(card, f"{instance.name} is no name of an element")
+        nodes = tuple(self._node(card, node) for node in instance.nodes)
+        params = self._params(card, instance.params)
+        if instance.kind in ("R", "C"):
+            if len(nodes) != 2 or len(params) != 1 or params[0][0] != instance.key:
+                refuse(card, f"a {instance.master} must have two nodes and its value")
+            return Element(instance.kind, instance.name, nodes, params[0][1], instance.model)
+        if self.fold(instance.master) == self.fold(self.dialect.master(self.intended.model)):
+            return self._device(card, instance, nodes, params)
+        if params or instance.kind != "X":
+            refuse(card, f"{instance.master} must be a cell, and a cell has no parameters")
+        return Element("X", instance.name, nodes, model=self.fold(instance.master))
 
-    def _spice_words(self, card: Card) -> tuple[str, list[str], str, list[str]]:
-        """Name, nodes, master and parameters of a card of the SPICE family."""
-        words = card.words
-        letter = words[0][0].upper()
-        if letter in "RC":
-            if self.dialect.name == "cdl" and letter == "R":
-                if len(words) != 5:
-                    refuse(card, "a resistor must have two nodes, a value and a class")
-                return words[0], words[1:3], f"{letter}{words[4]}", [f"value={words[3]}"]
-            if len(words) != 4:
-                refuse(card, "a resistor or capacitor must have two nodes and a value only")
-            return words[0], words[1:3], letter, [f"value={words[3]}"]
-        if letter not in "XN":
-            refuse(card, "an element of a design must be R, C, X or N")
-        first = next((k for k, word in enumerate(words) if "=" in word), len(words))
-        end = first
-        word = getattr(self.dialect, "params_word", "").strip().lower()
-        if word and first < len(words):
-            end = first - 1
-            if words[end].lower() != word:
-                refuse(card, f"{word} must stand before parameters")
-        if end < 3:
-            refuse(card, "an instance must have nodes and a master")
-        return words[0], words[1 : end - 1], words[end - 1], words[first:]
+    def _device(
+        self,
+        card: Card,
+        instance: Instance,
+        nodes: tuple[str, ...],
+        params: tuple[tuple[str, str], ...],
+    ) -> Element:
+        kind = self.dialect.module_kind if self.intended.form == "verilog_a" else "D"
+        if len(nodes) != 2 or instance.kind != ("N" if kind == "N" else "X"):
+            refuse(card, "a device must be an instance of its model with two nodes")
+        return Element(kind, instance.name, nodes, "", self.fold(instance.master), params)
 
     def _params(self, card: Card, words: Sequence[str]) -> tuple[tuple[str, str], ...]:
         out: dict[str, str] = {}
@@ -267,29 +241,6 @@ class _Reader:
                 refuse(card, f"{word} has no readable value ({error})")
         return tuple(out.items())
 
-    def _two_terminals(self, master: str) -> tuple[str, str, str] | None:
-        """Kind, name of the value and class of a resistor or capacitor; None for other masters."""
-        if self.dialect.comment == "*":
-            kind, model = master[:1], re.fullmatch(r"R\$\[(R(?:WL|BL|MEM))\]", master)
-            if master in ("R", "C") or model:
-                return kind, "value", model[1] if model else ""
-            return None
-        prefix = f"{self.intended.scope}_" if self.dialect.name == "vacask" else ""
-        table = {f"{prefix}resistor": ("R", "r", ""), f"{prefix}capacitor": ("C", "c", "")}
-        return table.get(master)
-
-    def _modules(self) -> bool:
-        """Whether devices are ``N`` elements."""
-        return self.dialect.name == "ngspice" and self.intended.form == "verilog_a"
-
-    def _letter(self, name: str) -> str:
-        """First letter where it says what an element is, X elsewhere."""
-        return name[0].upper() if self.dialect.comment == "*" else "X"
-
-    def _master(self) -> str:
-        """How instances name the device model."""
-        return self.intended.model + ("_model" if self.dialect.name == "vacask" else "")
-
     def edge(self, e: Element) -> Edge:
         """An element as what it does, with its nodes."""
         a, b = map(self.fold, e.nodes)
@@ -299,18 +250,7 @@ class _Reader:
         return Edge((e.kind, self.fold(e.model), params), a, b)
 
 
-def _spelt(e: Element, dialect: Dialect) -> Element:
-    """An element of the records as a reader of the dialect gives it."""
-    nodes = tuple(map(dialect.node, e.nodes))
-    if e.value:
-        model = e.model if dialect.name == "cdl" and e.kind != "C" else ""
-        return Element("C" if e.kind == "C" else "R", e.name, nodes, e.value, model)
-    kind = e.kind if e.kind == "D" or dialect.name == "ngspice" else "D"
-    model = e.model + ("_model" if dialect.name == "vacask" else "")
-    return Element(kind, e.name, nodes, "", model, e.params)
-
-
-def _expanded(reader: _Reader, most: int) -> list[tuple[str, Element]]:
+def _expand(reader: _Reader, most: int) -> list[tuple[str, Element]]:
     """All elements at one level; an instance of a cell that is not there is no element."""
     cells = reader.cells
     names = {cell.name for cell in cells}
@@ -324,102 +264,3 @@ def _expanded(reader: _Reader, most: int) -> list[tuple[str, Element]]:
         return expand(cells, most=2 * most + len(cells))
     except InputError as error:
         raise NetlistError(str(error)) from error
-
-
-def _other_header(text: Text, expected: Text) -> Iterator[str]:
-    """Header lines that say something else than those of the design."""
-    said = {c.text for c in expected.comments}
-    for comment in text.comments:
-        if _HEADER.fullmatch(comment.text) and comment.text not in said:
-            yield f"line {comment.at} of the header says {comment.text[:60]!r}"
-
-
-def _other_models(reader: _Reader, intended: Design) -> Iterator[str]:
-    """The first card of device models and directives that is not the writer's."""
-    own = _Reader(reader.dialect, intended)
-    own.read(split(reader.dialect.design(intended), reader.dialect))
-
-    def plain(card: Card) -> str:
-        return card.text if '"' in card.text else reader.fold(card.text)
-
-    for a, b in zip(reader.models, own.models, strict=False):
-        if plain(a) != plain(b):
-            yield f"device model: line {a.at} is {a.text[:60]!r} instead of {b.text[:60]!r}"
-            return
-    for card in reader.models[len(own.models) :]:
-        yield f"line {card.at}: {card.text[:60]!r} is no card that we write"
-    if len(reader.models) < len(own.models):
-        yield f"device model: {own.models[len(reader.models)].text[:60]!r} is missing"
-
-
-def _inexact(flat: Cell, intended: Design) -> Iterator[str]:
-    """Records of devices that do not give back the conductance bit by bit."""
-    for e in flat.elements:
-        tile, name = _tile_of("", e.name)
-        at = re.fullmatch(r"[RX]d_(\d+)_(\d+)", name)
-        G = conductance(e.value) if e.value else dict(e.params).get(CONDUCTANCE)
-        if at and G is not None:
-            wanted = intended.crossbars[tile].G[int(at[1]), int(at[2])]
-            if float(G) != wanted:
-                yield f"tile {tile}, {place(name)}: G {float(G)!r} S is not {float(wanted)!r} S"
-
-
-def _differences(
-    reader: _Reader, wanted: Sequence[Element], elements: Sequence[tuple[str, Element]]
-) -> Iterator[str]:
-    """What differs, place by place, as far as elements and nodes have the names that we write."""
-    table: dict[tuple[int, str], tuple[Element, tuple[str, ...]]] = {}
-    owner: dict[str, str] = {}
-    for path, e in elements:
-        tile, name = _tile_of(path, e.name)
-        table[tile, name.lower()] = e, tuple(_canonical(tile, n, owner) for n in e.nodes)
-    several = len(reader.intended.crossbars) > 1
-    places = set()
-    for e in wanted:
-        tile, name = _tile_of("", e.name)
-        places.add((tile, name.lower()))
-        nodes = [n.removeprefix(f"t{tile}_") if several else n for n in map(reader.fold, e.nodes)]
-        nodes = [_canonical(tile, n, {}) for n in nodes]
-        where = f"tile {tile}, {place(name)}"
-        other, ends = table.get((tile, name.lower()), (None, ()))
-        if other is None:
-            yield f"{where}: {name} is missing"
-        elif (sorted(ends) if e.kind in "RC" else list(ends)) != (
-            sorted(nodes) if e.kind in "RC" else nodes
-        ):
-            yield f"{where}: {name} connects {'-'.join(ends)} instead of {'-'.join(nodes)}"
-        elif reader.edge(other).label != reader.edge(e).label:
-            pair = [_shown(item, model=other.model != e.model) for item in (other, e)]
-            yield f"{where}: {name} has the value {pair[0]} instead of {pair[1]}"
-    for tile, name in table.keys() - places:
-        yield f"tile {tile}, {place(name)}: {table[tile, name][0].name} has no place in the design"
-
-
-def _shown(e: Element, *, model: bool) -> str:
-    words = [e.model] if model else []
-    return " ".join([*words, e.value or " ".join(f"{k}={v}" for k, v in e.params)])
-
-
-def _first_other(pins: Sequence[str], wanted: Sequence[str]) -> str:
-    for k, (a, b) in enumerate(zip(pins, wanted, strict=False)):
-        if a.lower() != b.lower():
-            return f"differ: pin {k} is {a} instead of {b}"
-    return f"are {len(pins)} instead of {len(wanted)}"
-
-
-def _tile_of(path: str, name: str) -> tuple[int, str]:
-    """Tile number and plain element name: from ``Xt1_tile.`` paths or ``Rt1_w_0_0`` names."""
-    if tile := _TILE.match(path):
-        return int(tile[2]), name
-    if tile := _TILE.fullmatch(name):
-        return int(tile[2]), tile[1] + tile[3]
-    return 0, name
-
-
-def _canonical(tile: int, node: str, owner: dict[str, str]) -> str:
-    """The node's name without its path; the same name on two paths is a broken connection."""
-    leaf = node.rpartition(".")[2]
-    if inner := _TILE.fullmatch("x" + leaf):
-        leaf = inner[3]
-    first = owner.setdefault(f"{tile}.{leaf}", node)
-    return leaf if first == node else f"{leaf} (of {node})"

@@ -7,7 +7,7 @@ import re
 from xbarspice.core.errors import broken_rule
 from xbarspice.devices import Device
 from xbarspice.devices.forms import verilog_a
-from xbarspice.netlist.design import mem_model
+from xbarspice.netlist.cells import mem_model
 
 __all__ = ["module"]
 

@@ -30,6 +30,9 @@ __all__ = [
     "Sources",
     "build",
     "config_hash",
+    "describe_device",
+    "g_hash",
+    "matrix_hash",
     "place",
     "steepest",
 ]
@@ -121,6 +124,18 @@ def config_hash(crossbar: Crossbar) -> str:
     }
     digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     digest.update(np.ascontiguousarray(crossbar.G, dtype="<f8").tobytes())
+    return digest.hexdigest()
+
+
+def g_hash(crossbar: Crossbar) -> str:
+    """`matrix_hash` of an array's `G`."""
+    return matrix_hash(crossbar.G)
+
+
+def matrix_hash(G: Array) -> str:
+    """Sha256 (hexadecimal) of a matrix alone: shape and little-endian float64 values."""
+    digest = hashlib.sha256(json.dumps(G.shape).encode())
+    digest.update(np.ascontiguousarray(G, dtype="<f8").tobytes())
     return digest.hexdigest()
 
 
@@ -293,7 +308,7 @@ _PLACES = (
 def place(name: str) -> str:
     """Where in the array an element sits, in words; the name itself if it is none of ours."""
     for pattern, words in _PLACES:
-        found = re.fullmatch(pattern, name, re.IGNORECASE)
-        if found:
-            return words.format(*found.groups())
+        match = re.fullmatch(pattern, name, re.IGNORECASE)
+        if match:
+            return words.format(*match.groups())
     return name

@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from xbarspice import deployment
 from xbarspice.core.errors import XbarspiceError, broken_rule
 from xbarspice.core.types import Array
-from xbarspice.netlist.design import Wires
+from xbarspice.netlist.cells import Wires
 from xbarspice.netlist.design_reader import prove
 from xbarspice.nn import crossbar_layers
 from xbarspice.nn.drives import even_drives

@@ -17,8 +17,10 @@ import xbarspice
 from xbarspice import deployment
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
-from xbarspice.netlist.design import Wires, g_hash, refuse_name
-from xbarspice.netlist.dialects.registry import dialects
+from xbarspice.netlist import dialects
+from xbarspice.netlist.cells import Wires
+from xbarspice.netlist.design import refuse_name
+from xbarspice.netlist.records import g_hash
 from xbarspice.nn import arrays, copy_circuit, crossbar_layers, exact_products
 from xbarspice.nn.drives import even_drives
 from xbarspice.nn.origin import arguments_of, decisions_of, outputs_of
@@ -120,7 +122,7 @@ def tapeout(
         form=form,
         order=order,
         progress=progress,
-        names=list(dialects() if names is None else names),
+        names=list(dialects.names() if names is None else names),
     )
     arguments = _tensors(circuit, x)
     chosen = sites(circuit, name, only)

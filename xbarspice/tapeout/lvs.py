@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import EngineError
+from xbarspice.netlist import dialects
 from xbarspice.netlist.design import design
-from xbarspice.netlist.dialects.registry import design_dialect
 from xbarspice.netlist.records import place
 from xbarspice.tapeout.extract import Extracted, Fault, extract
 from xbarspice.tapeout.layout import Grid, klayout_db
@@ -53,7 +53,7 @@ class LvsReport:
 
 def cdl_of(crossbar: Crossbar, name: str = "crossbar") -> str:
     """The CDL netlist that a drawing is compared with: devices as resistors of class RMEM."""
-    return design_dialect("cdl").design(design([crossbar], form="resistor", name=name))
+    return dialects.get("cdl").design(design([crossbar], form="resistor", name=name))
 
 
 def compare_layout(

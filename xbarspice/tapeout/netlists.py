@@ -16,12 +16,13 @@ from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array
 from xbarspice.devices import Device, Ohmic
-from xbarspice.netlist import write
-from xbarspice.netlist.design import FORMS, Design, Wires, design, g_hash, mem_model
+from xbarspice.netlist import dialects, write
+from xbarspice.netlist.bench import bench
+from xbarspice.netlist.cells import FORMS, Wires, mem_model
+from xbarspice.netlist.design import Design, design
 from xbarspice.netlist.design_reader import prove
-from xbarspice.netlist.dialects.base import bench
-from xbarspice.netlist.dialects.registry import design_dialect, dialects
 from xbarspice.netlist.module import module
+from xbarspice.netlist.records import g_hash
 from xbarspice.nn import PhysicalArray
 
 __all__ = [
@@ -105,10 +106,11 @@ def netlists(
         InputError: a dialect does not know the form, or the array has other line ends.
         NetlistError: a text does not describe the array (nothing that is wrong stays unseen).
     """
-    names = dialects() if names is None else names
+    names = dialects.names() if names is None else names
     refuse_form(names, form, [crossbar.device])
     for word in names:
-        dialect, written = design_dialect(word), _form_of(word, form)
+        dialect = dialects.get(word)
+        written = dialect.design_form(form)
         whole, flat = (
             design([crossbar], hierarchical=hierarchical, form=written, wires=wires, name=name)
             for hierarchical in (True, False)
@@ -120,8 +122,8 @@ def netlists(
             yield NetlistFile(dialect=word, file=file, kind="design", text=text, design=it)
         for k, read in enumerate(reads if dialect.runs else ()):
             if read is not None:
-                made = bench(whole, 0, read.crossbar, read.V_in, read.V_out, include=top)
-                file, text = f"bench_{k}{dialect.suffix}", dialect.bench(made)
+                around = bench(whole, 0, read.crossbar, read.V_in, read.V_out, include=top)
+                file, text = f"bench_{k}{dialect.suffix}", dialect.bench(around)
                 yield NetlistFile(dialect=word, file=file, kind="test bench", text=text)
         if written == "verilog_a" and not crossbar.device.linear:
             file, text = f"{whole.model}.va", module(whole.device, whole.model)
@@ -134,7 +136,7 @@ def decks(reads: Sequence[Read | None], dialect: str) -> Iterator[NetlistFile]:
     Raises:
         InputError: the dialect has no analyses, so that nothing could run.
     """
-    words = design_dialect(dialect)
+    words = dialects.get(dialect)
     if not words.runs:
         raise broken_rule(
             f"a deck needs a simulator; {dialect} has none", dialect, "Write a design instead."
@@ -178,20 +180,14 @@ def write_netlists(files: Iterable[NetlistFile], folder: Path) -> list[dict[str,
     return records
 
 
-def _form_of(dialect: str, form: str) -> str:
-    """The form that a dialect writes when one is asked for."""
-    return {("vacask", "subcircuit"): "verilog_a"}.get(
-        (dialect, form), "resistor" if dialect == "cdl" else form
-    )
-
-
 def refuse_form(names: Sequence[str], form: str, models: Iterable[Device]) -> None:
     """Say before any work which dialects cannot write the form."""
     if form not in FORMS:
         raise broken_rule(f"`form` must be one of {list(FORMS)}", repr(form), "Use one of them.")
-    lacking = [n for n in names if _form_of(n, form) not in design_dialect(n).forms]
+    spellings = {name: dialects.get(name) for name in names}
+    lacking = [n for n, d in spellings.items() if d.design_form(form) not in d.forms]
     if lacking and not all(isinstance(device, Ohmic) for device in models):
-        able = [n for n in dialects() if n not in lacking]
+        able = [n for n in dialects.names() if n not in lacking]
         raise broken_rule(
             f"every dialect must know devices as {form!r}",
             f"{', '.join(lacking)}, which do not",
@@ -200,7 +196,7 @@ def refuse_form(names: Sequence[str], form: str, models: Iterable[Device]) -> No
 
 
 def _described(it: Design, dialect: str) -> dict[str, Any]:
-    spelt = design_dialect(dialect).node
+    spelt = dialects.get(dialect).node
     return {
         "top": it.top.name,
         "hierarchical": it.hierarchical,

@@ -11,8 +11,8 @@ import numpy as np
 
 from xbarspice.core.array import READ, Crossbar
 from xbarspice.core.errors import broken_rule
-from xbarspice.netlist.design import g_hash, name_of, refuse_name
-from xbarspice.netlist.dialects.base import describe_device
+from xbarspice.netlist.design import name_of, refuse_name
+from xbarspice.netlist.records import describe_device, g_hash
 from xbarspice.nn import PhysicalArray, arrays, crossbar_layers, tiles
 
 __all__ = ["ARRAYS", "WIRES", "Site", "described", "drawn_array", "layers_record", "sites"]

@@ -12,13 +12,14 @@ from xbarspice import __version__
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import InputError
 from xbarspice.devices.forms import CONDUCTANCE
-from xbarspice.netlist import compare, write
-from xbarspice.netlist.design import FORMS, Design, Wires, design, g_hash
+from xbarspice.netlist import compare, dialects, write
+from xbarspice.netlist.bench import bench
+from xbarspice.netlist.cells import FORMS, Wires
+from xbarspice.netlist.design import Design, design
 from xbarspice.netlist.design_reader import ReadDesign, prove
-from xbarspice.netlist.dialects.base import Dialect, bench
-from xbarspice.netlist.dialects.registry import design_dialect
+from xbarspice.netlist.dialects.base import Dialect
 from xbarspice.netlist.numbers import conductance
-from xbarspice.netlist.records import config_hash
+from xbarspice.netlist.records import config_hash, g_hash
 from xbarspice.testing.engines import ASYMMETRIC, DEVICES
 from xbarspice.testing.rules import Rules, need
 
@@ -34,19 +35,16 @@ LONGEST = 130
 """Columns that every program reads."""
 
 
-def check_dialect(
-    name: str, *, devices: tuple[str, ...] = DEVICES, reads_decks: bool | None = None
-) -> list[str]:
+def check_dialect(name: str, *, devices: tuple[str, ...] = DEVICES) -> list[str]:
     """Hold a registered dialect to what all dialects promise.
 
     Decks and designs are written of the asymmetric 2x3 array: three devices, resistances of 0, one
     and two tiles, hierarchical and flat, every form of devices. Designs are read back and proven to
-    be the circuit, with every conductance bit by bit.
+    be the circuit, with every conductance bit by bit; so are decks where the dialect reads them.
 
     Args:
-        name: of the dialect, in both registries of `xbarspice.netlist.dialects.registry`.
+        name: of the dialect, in `xbarspice.netlist.dialects.registry`.
         devices: names of device models.
-        reads_decks: whether `xbarspice.netlist.read` knows its decks; None: of "ngspice" alone.
 
     Returns:
         The rules that held.
@@ -55,9 +53,8 @@ def check_dialect(
         AssertionError: a rule broke; the text names it.
     """
     rules = Rules(f"dialect {name!r}")
-    reads = name == "ngspice" if reads_decks is None else reads_decks
-    dialect = design_dialect(name)
-    with rules.rule("the registries know it by the name that it has"):
+    dialect = dialects.get(name)
+    with rules.rule("the registry knows it by the name that it has"):
         need(dialect.name == name, f"its name is {dialect.name!r}")
     for device in devices:
         for changes in RESISTANCES:
@@ -66,7 +63,7 @@ def check_dialect(
             zeros = ", ".join(key for key in changes) or "none"
             where = f"{device}, resistances of 0: {zeros}"
             with rules.rule(f"deck ({where}): repeatable, with version and hash, not too wide"):
-                _check_deck(dialect, crossbar, reads=reads)
+                _check_deck(dialect, crossbar)
             with rules.rule(f"design ({where}): reads back as the circuit, bit by bit"):
                 _check_designs(dialect, crossbar)
             with rules.rule(f"test bench ({where}): drives and senses every pin of the design"):
@@ -74,8 +71,8 @@ def check_dialect(
     return rules.held
 
 
-def _check_text(text: str, again: str, hashes: tuple[str, ...]) -> None:
-    need(text == again, "writing twice gives two texts")
+def _check_text(text: str, repeated: str, hashes: tuple[str, ...]) -> None:
+    need(text == repeated, "writing twice gives two texts")
     need(text.endswith("\n"), "the text must end in a new line")
     widest = max(map(len, text.splitlines()))
     need(widest <= LONGEST, f"a line has {widest} columns")
@@ -83,14 +80,24 @@ def _check_text(text: str, again: str, hashes: tuple[str, ...]) -> None:
         need(words in text, f"the header does not say {words!r}")
 
 
-def _check_deck(dialect: Dialect, crossbar: Crossbar, *, reads: bool) -> None:
+def _check_deck(dialect: Dialect, crossbar: Crossbar) -> None:
     content = config_hash(crossbar) if dialect.runs else g_hash(crossbar)
     vectors = np.outer([1.0, 0.5, -0.25], ASYMMETRIC.V_in)
     for V_in in (ASYMMETRIC.V_in, vectors):
-        text, again = (write(crossbar, V_in, dialect=dialect.name) for _ in range(2))
-        _check_text(text, again, (f"version: {__version__}", content))
-        if reads:
-            compare(crossbar, text)
+        text, repeated = (write(crossbar, V_in, dialect=dialect.name) for _ in range(2))
+        _check_text(text, repeated, (f"version: {__version__}", content))
+        if dialect.reads_decks:
+            compare(crossbar, text, V_in, dialect=dialect.name)
+        elif dialect.runs:
+            _refuse_to_read(dialect, text)
+
+
+def _refuse_to_read(dialect: Dialect, deck: str) -> None:
+    try:
+        dialect.read_deck(deck)
+    except InputError:
+        return
+    raise AssertionError("`reads_decks` is False and a deck was read")
 
 
 def _check_designs(dialect: Dialect, crossbar: Crossbar) -> None:
@@ -104,8 +111,8 @@ def _check_designs(dialect: Dialect, crossbar: Crossbar) -> None:
                     _refuse_form(dialect, drawn)
                     continue
                 text = dialect.design(drawn)
-                said = (f"version: {__version__}", drawn.config, g_hash(crossbar))
-                _check_text(text, dialect.design(drawn), said)
+                header = (f"version: {__version__}", drawn.config, g_hash(crossbar))
+                _check_text(text, dialect.design(drawn), header)
                 read = prove(text, dialect.name, drawn)
                 if tiles == 1 and drawn.form != "verilog_a":  # its instances need not carry G
                     assert_array_equal(_conductances(read, crossbar.G.shape), crossbar.G)
@@ -123,25 +130,25 @@ def _refuse_form(dialect: Dialect, drawn: Design) -> None:
 def _conductances(read: ReadDesign, shape: tuple[int, ...]) -> np.ndarray:
     G = np.zeros(shape)
     for _, element in read.elements:
-        at = re.fullmatch(r"[RXNrxn]d_(\d+)_(\d+)", element.name)
-        if at:
+        match = re.fullmatch(r"[RXNrxn]d_(\d+)_(\d+)", element.name)
+        if match:
             value = dict(element.params).get(CONDUCTANCE)
-            G[int(at[1]), int(at[2])] = float(value) if value else conductance(element.value)
+            G[int(match[1]), int(match[2])] = float(value) if value else conductance(element.value)
     return G
 
 
 def _check_bench(dialect: Dialect, crossbar: Crossbar) -> None:
     form = "resistor" if crossbar.device.linear else dialect.forms[0]
     drawn = design([crossbar], form=form)
-    made = bench(drawn, 0, crossbar, ASYMMETRIC.V_in, include="network")
+    around = bench(drawn, 0, crossbar, ASYMMETRIC.V_in, include="network")
     if not dialect.runs:
         try:
-            dialect.bench(made)
+            dialect.bench(around)
         except InputError:
             return
         raise AssertionError("`runs` is False and a test bench was written")
-    text = dialect.bench(made)
-    _check_text(text, dialect.bench(made), (drawn.config,))
-    for source in (*made.drives, *made.senses):
+    text = dialect.bench(around)
+    _check_text(text, dialect.bench(around), (drawn.config,))
+    for source in (*around.drives, *around.senses):
         need(source.name in text, f"the source {source.name} is missing")
         need(dialect.node(source.node) in text, f"the pin {source.node} is missing")

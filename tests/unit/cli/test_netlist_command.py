@@ -15,10 +15,10 @@ from xbarspice.cli.app import app
 from xbarspice.core.array import READ
 from xbarspice.core.errors import InputError
 from xbarspice.importers import load_model, network
+from xbarspice.netlist import dialects
+from xbarspice.netlist.deck_reader import compare, read
 from xbarspice.netlist.design import design
 from xbarspice.netlist.design_reader import prove
-from xbarspice.netlist.dialects.registry import design_dialect, dialects
-from xbarspice.netlist.reader import compare, read
 
 NAMES = ("0[0,0,0]", "2[0,0,0]")
 FOLDERS = ("0_0_0_0_0", "1_2_0_0_0")
@@ -57,10 +57,10 @@ def circuit(folder, **config):
     return xb.nn.convert(model.module, xb.ArrayConfig(**config), calibrate=x)
 
 
-@pytest.mark.parametrize("dialect", [d for d in dialects() if d != "cdl"])
+@pytest.mark.parametrize("dialect", [d for d in dialects.names() if d != "cdl"])
 def test_every_read_has_a_deck_that_ends_as_its_dialect_wants(folder, dialect):
     record, texts = run(folder, "net.npz", "--dialect", dialect, *DEVICE)
-    suffix = design_dialect(dialect).suffix
+    suffix = dialects.get(dialect).suffix
     decks = [name for name in texts if not name.endswith(".va")]
     assert decks == [f"{place}/{dialect}/deck_0{suffix}" for place in FOLDERS]
     assert [a["array"] for a in record["arrays"]] == list(NAMES)
@@ -94,7 +94,7 @@ def test_what_vacask_loads_lies_beside_it(folder):
     assert not [name for name in linear if name.endswith(".va")]
 
 
-@pytest.mark.parametrize("dialect", dialects())
+@pytest.mark.parametrize("dialect", dialects.names())
 @pytest.mark.parametrize("form", ["subcircuit", "resistor"])
 def test_designs_of_one_array_are_proven_and_have_benches(folder, dialect, form):
     if form == "subcircuit" and dialect == "cdl":
@@ -102,7 +102,7 @@ def test_designs_of_one_array_are_proven_and_have_benches(folder, dialect, form)
     words = ("--dialect", dialect, "--array", NAMES[1], "--form", form, "--name", "moons")
     record, texts = run(folder, "net.npz", *words, *DEVICE)
     assert [a["array"] for a in record["arrays"]] == [NAMES[1]]
-    suffix, place = design_dialect(dialect).suffix, f"{FOLDERS[1]}/{dialect}"
+    suffix, place = dialects.get(dialect).suffix, f"{FOLDERS[1]}/{dialect}"
     array = xb.nn.arrays(circuit(folder, device="sinh_tio2"))[1]
     written = "verilog_a" if (dialect, form) == ("vacask", "subcircuit") else form
     crossbar = array.crossbar.replace(ends=READ)

@@ -18,13 +18,14 @@ from xbarspice.core.errors import InputError
 from xbarspice.devices import export, files, forms
 from xbarspice.devices.numbers import decimal, decimals
 from xbarspice.engines.ngspice import transient
-from xbarspice.netlist.design import Wires, design
-from xbarspice.netlist.dialects.base import bench
-from xbarspice.netlist.dialects.registry import design_dialect, dialects
+from xbarspice.netlist import dialects
+from xbarspice.netlist.bench import bench
+from xbarspice.netlist.cells import Wires
+from xbarspice.netlist.design import design
 from xbarspice.programming.transient import transient_deck
 
 STATIC = [name for name in export.MODELS if name != "ohmic"]
-SIMULATED = [name for name in dialects() if name != "cdl"]
+SIMULATED = [name for name in dialects.names() if name != "cdl"]
 DYNAMIC = ["n1257r", "mt2021", "o921c_4k", "messaris2018", "pickett"]
 
 
@@ -64,7 +65,7 @@ def parameters(text):
 def test_every_parameter_of_every_design_is_prefixed(device, dialect):
     """HSPICE scopes globally: a designer's `.param k=...` would replace the `k` of every device."""
     array = asymmetric_crossbar(device=device)[0]
-    writer = design_dialect(dialect)
+    writer = dialects.get(dialect)
     for form in writer.forms:
         if form == "resistor":
             continue
@@ -115,7 +116,7 @@ def test_numpy_scalars_are_written_as_numbers(name):
     assert netlist.write(changed, V_in) == netlist.write(array, V_in)
     assert netlist.read(netlist.write(changed, V_in)).crossbar.device == device
     for dialect in SIMULATED:
-        writer = design_dialect(dialect)
+        writer = dialects.get(dialect)
         it = design([changed], form=writer.forms[0], wires=Wires(C_wl=np.float64(1e-15)))
         text = writer.design(it) + writer.bench(bench(it, 0, changed, [V_in, 2 * V_in]))
         assert not re.search(r"np\.|float", text)

@@ -8,11 +8,12 @@ import pytest
 
 from tests.helpers import asymmetric_crossbar
 from xbarspice.core.errors import InputError, NetlistError
-from xbarspice.netlist.design import Wires, design
+from xbarspice.netlist import dialects
+from xbarspice.netlist.cells import Wires
+from xbarspice.netlist.design import design
 from xbarspice.netlist.design_reader import prove
-from xbarspice.netlist.dialects.registry import design_dialect, dialects
 
-SPICE = [name for name in dialects() if name not in ("spectre", "vacask")]
+SPICE = [name for name in dialects.names() if name not in ("spectre", "vacask")]
 WIRES = Wires(C_wl=1e-16, C_bl=3e-16)
 
 
@@ -20,7 +21,7 @@ def written(dialect, *, device="ohmic", hierarchical=True, wires=None):
     form = "verilog_a" if dialect == "vacask" else "subcircuit"
     array = asymmetric_crossbar(device=device)[0]
     it = design([array], hierarchical=hierarchical, form=form, wires=wires, name="dut")
-    return design_dialect(dialect).design(it), it
+    return dialects.get(dialect).design(it), it
 
 
 def line_of(text, start):
@@ -32,7 +33,7 @@ def refused(text, dialect, it, words=r"line \d+"):
         prove(text, dialect, it)
 
 
-@pytest.mark.parametrize("dialect", dialects())
+@pytest.mark.parametrize("dialect", dialects.names())
 @pytest.mark.parametrize(
     "words", ["m=2", "tc1=0.1", "scale=3", "tc=1,2", "ac=1", "temp=100", "$[RWL]", "w=1u", "2"]
 )
@@ -42,7 +43,7 @@ def test_a_parameter_of_a_resistor_is_refused(dialect, words):
     refused(text.replace(line, f"{line} {words}"), dialect, it, rf"line \d+.*{re.escape(words)}")
 
 
-@pytest.mark.parametrize("dialect", dialects())
+@pytest.mark.parametrize("dialect", dialects.names())
 @pytest.mark.parametrize("words", ["m=2", "xb_g=1", "M=1", "xyz"])
 def test_a_parameter_of_a_device_or_a_cell_is_refused(dialect, words):
     device = "sinh_tio2"
@@ -92,7 +93,7 @@ def test_a_statement_that_we_do_not_write_is_refused(dialect, card):
         refused(text + card + "\n", dialect, it, "line|differ|cut off")
 
 
-@pytest.mark.parametrize("dialect", dialects())
+@pytest.mark.parametrize("dialect", dialects.names())
 @pytest.mark.parametrize("space", ["\xa0", "\u2003", "\u3000", "\x0b", "\x0c", "\x85", "\u200b"])
 def test_an_odd_space_inside_a_card_is_refused(dialect, space):
     text, it = written(dialect)
@@ -101,7 +102,7 @@ def test_an_odd_space_inside_a_card_is_refused(dialect, space):
         refused(text.replace(line, odd), dialect, it, r"line \d+.*(plain ASCII|be R|must read)")
 
 
-@pytest.mark.parametrize("dialect", dialects())
+@pytest.mark.parametrize("dialect", dialects.names())
 def test_what_means_the_same_is_accepted(dialect):
     """Comments of the dialect, a final .end, factors, other names of inner nodes and instances."""
     marks = {"ngspice": ["; x", "$ x", "// x"], "hspice": ["$ x"], "ltspice": [";x"],
@@ -129,7 +130,7 @@ def test_what_means_the_same_is_accepted(dialect):
         refused(million, dialect, it, "value")
 
 
-@pytest.mark.parametrize("dialect", dialects())
+@pytest.mark.parametrize("dialect", dialects.names())
 def test_a_subcircuit_that_calls_itself_is_an_error(dialect):
     text, it = written(dialect)
     other = {"tile": "tile", "row": "array"}
@@ -176,7 +177,7 @@ def test_a_header_that_lies_is_refused():
         refused(text.replace(old, new), "hspice", it, "header")
 
 
-@pytest.mark.parametrize("dialect", dialects())
+@pytest.mark.parametrize("dialect", dialects.names())
 def test_another_master_is_refused(dialect):
     text, it = written(dialect, device="sinh_tio2")
     for start in ("Xd_0_1", "Rw_0_1"):
@@ -186,3 +187,15 @@ def test_another_master_is_refused(dialect):
         other = line.replace(old[start[0]], new[start[0]])
         assert other != line
         refused(text.replace(line, other), dialect, it, "line|no subcircuit|value|missing")
+
+
+@pytest.mark.parametrize("dialect", SPICE)
+def test_an_instance_that_is_named_like_a_resistor_is_none(dialect):
+    """``X1 a b R value=5`` is an instance of a subcircuit R, which nobody defines."""
+    text, it = written(dialect)
+    line = line_of(text, "Rw_0_1 ")
+    name, a, b, ohm, *resistor_class = line.split()
+    word = dialects.get(dialect).params_word
+    master = "R" + "".join(resistor_class)
+    instance = f"X{name} {a} {b} {master}{word} value={ohm}"
+    refused(text.replace(line, instance), dialect, it, "must be a cell, and a cell has no param")

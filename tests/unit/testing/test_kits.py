@@ -13,7 +13,7 @@ from torch import nn
 
 import xbarspice as xb
 from xbarspice.engines.nodal.engine import NodalEngine
-from xbarspice.netlist.dialects import registry as writers
+from xbarspice.netlist import dialects
 from xbarspice.netlist.dialects.xyce import Xyce
 from xbarspice.testing import (
     Rules,
@@ -253,9 +253,8 @@ class Rounded(Xyce):
 
 @pytest.mark.usefixtures("registries")
 def test_a_defect_of_a_dialect_is_named():
-    writers.writers.add("rounded", Rounded().write)
-    writers.designs.add("rounded", Rounded())
-    writers.designs.add("renamed", Xyce())
+    dialects.registry.add("rounded", Rounded)
+    dialects.registry.add("renamed", Xyce)
     with pytest.raises(AssertionError, match="reads back as the circuit, bit by bit"):
         check_dialect("rounded")
     with pytest.raises(AssertionError, match="by the name that it has"):

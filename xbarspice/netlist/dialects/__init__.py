@@ -1,44 +1,37 @@
-"""The dialects of netlists: one file a dialect, announced here."""
+"""The dialects of netlists, by name: one file a dialect, announced here in one line."""
 
-from xbarspice.netlist.dialects.registry import (
-    Writer,
-    design_dialect,
-    designs,
-    dialects,
-    get,
-    writers,
-)
+from __future__ import annotations
 
-__all__ = ["Writer", "design_dialect", "designs", "dialects", "get", "writers"]
+from typing import TYPE_CHECKING
 
-for _name, _write, _design in (
-    ("cdl", "xbarspice.netlist.dialects.cdl:write", "xbarspice.netlist.dialects.cdl:CDL"),
-    (
-        "hspice",
-        "xbarspice.netlist.dialects.hspice:write",
-        "xbarspice.netlist.dialects.hspice:HSPICE",
-    ),
-    (
-        "ltspice",
-        "xbarspice.netlist.dialects.ltspice:write",
-        "xbarspice.netlist.dialects.ltspice:LTSPICE",
-    ),
-    (
-        "ngspice",
-        "xbarspice.netlist.dialects.ngspice:write",
-        "xbarspice.netlist.dialects.ngspice_design:NGSPICE",
-    ),
-    (
-        "spectre",
-        "xbarspice.netlist.dialects.spectre:write",
-        "xbarspice.netlist.dialects.spectre:SPECTRE",
-    ),
-    (
-        "vacask",
-        "xbarspice.netlist.dialects.vacask:write",
-        "xbarspice.netlist.dialects.vacask:VACASK",
-    ),
-    ("xyce", "xbarspice.netlist.dialects.xyce:write", "xbarspice.netlist.dialects.xyce:XYCE"),
-):
-    writers.add(_name, _write)
-    designs.add(_name, _design)
+from xbarspice.core.registry import Registry
+
+if TYPE_CHECKING:
+    from xbarspice.netlist.dialects.base import Dialect
+
+__all__ = ["get", "names", "registry"]
+
+registry: Registry[type[Dialect]] = Registry("dialect")
+"""Dialects by name: classes, each with how it is written and how it is read."""
+
+registry.add("cdl", "xbarspice.netlist.dialects.cdl:Cdl")
+registry.add("hspice", "xbarspice.netlist.dialects.hspice:Hspice")
+registry.add("ltspice", "xbarspice.netlist.dialects.ltspice:LTspice")
+registry.add("ngspice", "xbarspice.netlist.dialects.ngspice:Ngspice")
+registry.add("spectre", "xbarspice.netlist.dialects.spectre:Spectre")
+registry.add("vacask", "xbarspice.netlist.dialects.vacask:Vacask")
+registry.add("xyce", "xbarspice.netlist.dialects.xyce:Xyce")
+
+
+def names() -> list[str]:
+    """Names of all dialects, sorted."""
+    return registry.names()
+
+
+def get(dialect: str) -> Dialect:
+    """The dialect of that name, loaded on first use.
+
+    Raises:
+        InputError: there is no such dialect.
+    """
+    return registry.get(dialect)()

@@ -13,16 +13,23 @@ no place in CDL: in the form "subcircuit" a device is an instance of an empty (b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 
+from xbarspice.core.array import READ
 from xbarspice.core.errors import broken_rule
 from xbarspice.devices import Device
-from xbarspice.netlist.design import DECK, Cell, Element, mem_model
-from xbarspice.netlist.dialects.base import Bench
+from xbarspice.netlist.bench import Bench
+from xbarspice.netlist.cards import Card, refuse
+from xbarspice.netlist.cells import DECK, Cell, Element, mem_model
+from xbarspice.netlist.design import design
+from xbarspice.netlist.dialects.base import Instance
 from xbarspice.netlist.dialects.spice import SpiceDialect
 from xbarspice.netlist.records import Netlist
 
-__all__ = ["CDL", "Cdl", "write"]
+__all__ = ["Cdl"]
+
+_CLASS = re.compile(r"\$\[(R(?:WL|BL|MEM))\]")
 
 
 class Cdl(SpiceDialect):
@@ -31,7 +38,12 @@ class Cdl(SpiceDialect):
     name = "cdl"
     suffix = ".cdl"
     runs = False
+    closing = ()
+    names_classes = True
     opening = ("*.BIPOLAR", "*.RESI = 0", "*.RESVAL", "*.CAPVAL")
+
+    def design_form(self, form: str) -> str:
+        return "resistor"
 
     def element(self, element: Element, scope: str = DECK) -> str:
         text = super().element(element, scope)
@@ -56,13 +68,8 @@ class Cdl(SpiceDialect):
     def sources(self, bench: Bench) -> list[str]:
         raise broken_rule("CDL has no sources", self.name, "Take the bench of another dialect.")
 
-    def closing(self) -> list[str]:
-        return []
-
     def write(self, netlist: Netlist) -> str:
-        from xbarspice.core.array import READ
-        from xbarspice.netlist.design import design
-
+        """The array as a cell with pins; CDL has no drive."""
         return self.design(design([netlist.crossbar.replace(ends=READ)], hierarchical=False))
 
     def _pininfo(self, pins: tuple[str, ...]) -> list[str]:
@@ -72,10 +79,25 @@ class Cdl(SpiceDialect):
             for k in range(0, len(pins), each)
         ]
 
+    def comment_of(self, line: Card) -> str | None:
+        return None if line.text.startswith("*.") else super().comment_of(line)
 
-CDL = Cdl()
+    def read_directive(self, card: Card, pins: Sequence[str]) -> bool:
+        """``*.PININFO`` names pins of its cell, each with both directions."""
+        if not card.text.startswith("*."):
+            return False
+        head, *words = card.text.lower().split(" ")
+        if head != "*.pininfo" or not set(words) <= {f"{pin}:b" for pin in pins}:
+            refuse(card, "this directive is not one that we write")
+        return True
 
-
-def write(netlist: Netlist) -> str:
-    """The array as a cell with pins; CDL has no drive."""
-    return CDL.write(netlist)
+    def read_instance(self, card: Card, scope: str) -> Instance:
+        name, *words = card.words
+        if name[0].upper() != "R":
+            return super().read_instance(card, scope)
+        if len(words) != 4:
+            refuse(card, "a resistor must have two nodes, a value and a class")
+        match = _CLASS.fullmatch(words[3])
+        if match is None:
+            refuse(card, f"{words[3]} is no class of a resistor that we write")
+        return Instance("R", name, words[:2], "R", [f"value={words[2]}"], "value", match[1])

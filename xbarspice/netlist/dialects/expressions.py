@@ -10,7 +10,7 @@ from xbarspice.core.errors import broken_rule
 from xbarspice.devices import Device
 from xbarspice.devices.forms import spice_body
 
-__all__ = ["Statement", "statements", "translated"]
+__all__ = ["Statement", "statements", "translate"]
 
 _SOURCE = re.compile(r"(B\w+) (\w+) (\w+) ([iv])=(.+)")
 _RESISTOR = re.compile(r"(R\w+) (\w+) (\w+) \{(.+)\}")
@@ -41,11 +41,11 @@ def statements(device: Device) -> list[Statement]:
             for pair in line.split()[1:]:
                 name, _, value = pair.partition("=")
                 out.append(Statement(kind="param", name=name, text=value))
-        elif found := _SOURCE.fullmatch(line):
-            name, a, b, kind, text = found.groups()
+        elif source := _SOURCE.fullmatch(line):
+            name, a, b, kind, text = source.groups()
             out.append(Statement(kind=kind, name=name, nodes=(a, b), text=_bare(text)))
-        elif found := _RESISTOR.fullmatch(line):
-            name, a, b, text = found.groups()
+        elif resistor := _RESISTOR.fullmatch(line):
+            name, a, b, text = resistor.groups()
             out.append(Statement(kind="r", name=name, nodes=(a, b), text=_bare(text)))
         else:
             raise broken_rule(
@@ -60,7 +60,7 @@ def _bare(text: str) -> str:
     return text.replace("{", "").replace("}", "")
 
 
-def translated(
+def translate(
     device: Device, text: str, dialect: str, names: Mapping[str, str], *, ternary: bool = True
 ) -> str:
     """An expression with the function names of another dialect.
@@ -73,26 +73,26 @@ def translated(
     Raises:
         InputError: the dialect has no such function.
     """
-    known = COMMON | dict(names) | {"v": "v"}
-    unknown = sorted({f for f in _CALL.findall(text) if f not in known})
+    functions = COMMON | dict(names) | {"v": "v"}
+    unknown = sorted({f for f in _CALL.findall(text) if f not in functions})
     if unknown or ("?" in text and not ternary):
         raise broken_rule(
             f"{dialect} must know every function of {device.name}",
             unknown or "a ? b : c",
             "Write the design with form='resistor' or 'verilog_a'.",
         )
-    for name, words in known.items():
-        text = _written_out(text, name, words) if "{}" in words else text
-    return _CALL.sub(lambda found: known.get(found[1], found[1]) + "(", text)
+    for name, words in functions.items():
+        text = _write_out(text, name, words) if "{}" in words else text
+    return _CALL.sub(lambda call: functions.get(call[1], call[1]) + "(", text)
 
 
-def _written_out(text: str, name: str, words: str) -> str:
+def _write_out(text: str, name: str, words: str) -> str:
     """Every call of one function replaced by an expression of its argument."""
-    while found := re.search(rf"\b{name}\(", text):
-        depth, end = 1, found.end()
+    while call := re.search(rf"\b{name}\(", text):
+        depth, end = 1, call.end()
         while depth:
             depth += {"(": 1, ")": -1}.get(text[end], 0)
             end += 1
-        argument = text[found.end() : end - 1]
-        text = text[: found.start()] + words.replace("{}", argument) + text[end:]
+        argument = text[call.end() : end - 1]
+        text = text[: call.start()] + words.replace("{}", argument) + text[end:]
     return text

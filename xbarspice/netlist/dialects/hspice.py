@@ -20,12 +20,11 @@ import re
 
 from xbarspice.devices import Device
 from xbarspice.devices.numbers import decimal
-from xbarspice.netlist.design import DECK, mem_model
-from xbarspice.netlist.dialects.base import Bench
+from xbarspice.netlist.bench import Bench
+from xbarspice.netlist.cells import DECK, mem_model
 from xbarspice.netlist.dialects.spice import SpiceDialect
-from xbarspice.netlist.records import Netlist
 
-__all__ = ["HSPICE", "Hspice", "write"]
+__all__ = ["Hspice"]
 
 
 _COLUMNS = 8
@@ -77,11 +76,3 @@ class Hspice(SpiceDialect):
                 for k in range(0, len(reading), _COLUMNS)
             ),
         ]
-
-
-HSPICE = Hspice()
-
-
-def write(netlist: Netlist) -> str:
-    """A complete deck."""
-    return HSPICE.write(netlist)

@@ -15,11 +15,10 @@ from __future__ import annotations
 import re
 
 from xbarspice.devices.numbers import decimal
-from xbarspice.netlist.dialects.base import Bench
+from xbarspice.netlist.bench import Bench
 from xbarspice.netlist.dialects.spice import SpiceDialect
-from xbarspice.netlist.records import Netlist
 
-__all__ = ["LTSPICE", "LTspice", "write"]
+__all__ = ["LTspice"]
 
 
 class LTspice(SpiceDialect):
@@ -52,11 +51,3 @@ class LTspice(SpiceDialect):
             drives.append(f"{s.name} {self.node(s.node)} 0 {{table(vec, {pairs})}}")
         step = f".step param vec 0 {bench.vectors - 1} 1"
         return [*drives, *self.senses(bench), options, save, step, ".op"]
-
-
-LTSPICE = LTspice()
-
-
-def write(netlist: Netlist) -> str:
-    """A complete deck."""
-    return LTSPICE.write(netlist)

@@ -17,22 +17,33 @@ exactly then and costs nothing elsewhere.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from xbarspice.devices import Ohmic
+from xbarspice.devices import Device, Ohmic
 from xbarspice.devices.forms import default_parameters, instance_parameters, spice_body
 from xbarspice.devices.numbers import decimal, decimals
+from xbarspice.netlist.bench import Bench
+from xbarspice.netlist.cards import refuse
+from xbarspice.netlist.cells import DECK, Element, mem_model
+from xbarspice.netlist.deck import Deck, DeckElement
+from xbarspice.netlist.dialects.ngspice_deck import parse
+from xbarspice.netlist.dialects.spice import SpiceDialect
 from xbarspice.netlist.numbers import resistances
 from xbarspice.netlist.records import SIDES, Netlist, Sources, describe_device, steepest
+from xbarspice.netlist.tolerances import current_tolerance, voltage_tolerance
 
 __all__ = [
     "INDEX",
     "PLATEAU",
     "SWEEP",
+    "Ngspice",
     "abstol",
+    "analysis",
     "circuit",
+    "control",
     "drive_name",
     "elements",
     "options",
@@ -41,21 +52,11 @@ __all__ = [
     "save_cards",
     "subcircuit",
     "tolerances",
-    "write",
+    "write_deck",
 ]
 
 RELTOL = "reltol=1e-12"
 GMIN = "gmin=1e-20"
-
-ROUNDING = 4e-15
-"""Share of slope * volts by which a current may still move (18 eps)."""
-
-NODE_ROUNDING = 1e-14
-"""Share of volts by which a node may still move (45 eps); 4e-15 left 1 of 1125 arrays behind."""
-
-ABSTOL = 1e-18
-VNTOL = 1e-15
-"""Smallest absolute tolerances, A and V, however small the voltages and conductances are."""
 
 PLATEAU = 0.25
 """Half width of the constant part around each index of the sweep."""
@@ -70,48 +71,58 @@ _PAIRS_A_LINE = 4
 _NAMES_A_LINE = 8
 
 
-def write(netlist: Netlist) -> str:
+def write_deck(netlist: Netlist) -> str:
     """The complete deck: header, elements, and a control section that prints what is saved.
 
     Saved are the currents of all sources and the voltages of the driven nodes.
     """
-    lines = [*circuit(netlist), f".options {options(netlist)} klu", *saves(netlist)]
-    run = "op" if netlist.vectors == 1 else f"dc Vidx 0 {netlist.vectors - 1} 1"
-    lines += [
+    lines = [
+        *circuit(netlist),
+        f".options {options(netlist)} klu",
+        *saves(netlist),
         "* By hand: ngspice -b <this file>. Without aids a floating node or a failure to converge",
         "* would be papered over; optran keeps only gmin and source stepping.",
-        ".control",
-        "set numdgt=15",
-        "optran 1 1 1 0 0 0",
-        run,
-        "print all",
-        ".endc",
+        *control(netlist.vectors),
         ".end",
     ]
     return "\n".join(lines) + "\n"
 
 
+def analysis(vectors: int) -> str:
+    """The command that solves all vectors."""
+    return "op" if vectors == 1 else f"dc Vidx 0 {vectors - 1} 1"
+
+
+def control(vectors: int, *, osdi: Sequence[str] = ()) -> list[str]:
+    """The control section that solves all vectors and prints what is saved.
+
+    Args:
+        vectors: their number.
+        osdi: files of compiled Verilog-A models to be loaded.
+    """
+    return [
+        ".control",
+        *(f"pre_osdi {file}" for file in osdi),
+        "set numdgt=15",
+        "optran 1 1 1 0 0 0",
+        analysis(vectors),
+        "print all",
+        ".endc",
+    ]
+
+
 def tolerances(slope: float, volts: float, transimpedance: float | None = None) -> str:
     """Words of an `.options` card: as tight as the rounding of the circuit lets Newton come.
-
-    A node voltage is known to some eps * volts, so a current through a wire of conductance
-    g_wire = 1/R, and the balance of the currents that meet in its node, to some eps * g_wire *
-    volts, whatever the devices do. Newton's steps never become smaller than that noise, and an
-    abstol below it makes ngspice give up: with a fixed abstol of 1e-18 A 22 of 1125
-    arrays (wires of 0, 0.01, 0.1, 1 and 10 ohm) did not converge; with 1e-15, 2e-15 and 4e-15 for
-    `ROUNDING` 3, 1 and none of them, and none of 3438 others, with errors of at most 5.5e-15 *
-    slope * volts or, where that is more, 5e-12 of the largest current. ngspice's own defaults
-    (reltol 1e-3, abstol 1e-12) give 6e-8.
 
     Args:
         slope: largest conductance of the circuit, S.
         volts: largest voltage of its sources, V.
-        transimpedance: what turns that noise of a current into a node voltage, ohm; None where no
+        transimpedance: what turns the noise of a current into a node voltage, ohm; None where no
             amplifier does.
     """
-    amperes = max(ABSTOL, ROUNDING * slope * volts)
-    vntol = max(VNTOL, NODE_ROUNDING * volts, amperes * (transimpedance or 0.0))
-    return f"{RELTOL} abstol={amperes:.3g} vntol={vntol:.3g} {GMIN}"
+    abstol = current_tolerance(slope, volts)
+    vntol = voltage_tolerance(abstol, volts, transimpedance)
+    return f"{RELTOL} abstol={abstol:.3g} vntol={vntol:.3g} {GMIN}"
 
 
 def options(netlist: Netlist) -> str:
@@ -120,8 +131,8 @@ def options(netlist: Netlist) -> str:
 
 
 def abstol(netlist: Netlist) -> float:
-    """Absolute tolerance of the currents alone, A; see `tolerances`."""
-    return max(ABSTOL, ROUNDING * steepest(netlist.crossbar) * _volts(netlist))
+    """Absolute tolerance of the currents alone, A; see `xbarspice.netlist.tolerances`."""
+    return current_tolerance(steepest(netlist.crossbar), _volts(netlist))
 
 
 def _volts(netlist: Netlist) -> float:
@@ -130,13 +141,12 @@ def _volts(netlist: Netlist) -> float:
 
 def circuit(netlist: Netlist) -> list[str]:
     """Header and elements, without options, outputs and control section."""
-    model, rest = _model(netlist), elements(netlist)
-    lines = [*header(netlist), *model, "", "* drivers", *drives(netlist)]
+    lines = [*header(netlist), *_model(netlist), "", "* drivers", *drives(netlist)]
     lines += ["* sense nodes at 0 V; the current of each source is the reading"]
     for sources in (netlist.word_senses, netlist.bit_senses):
         pairs = zip(sources.names, sources.nodes, strict=True)
         lines += [f"{name} {node} 0 0" for name, node in pairs]
-    return [*lines, *rest, ""]
+    return [*lines, *elements(netlist), ""]
 
 
 def passive(netlist: Netlist) -> list[str]:
@@ -252,9 +262,9 @@ def plateaus(volts: list[float]) -> list[str]:
 
 def saves(netlist: Netlist) -> list[str]:
     """`.save` cards: the currents of all sources and the voltages of the driven nodes."""
-    names = [f"i({drive_name(netlist, n)})" for s in _driven(netlist) for n in s.names]
+    names = [f"i({drive_name(netlist, n)})" for s in _drivers(netlist) for n in s.names]
     names += [f"i({n})" for s in (netlist.word_senses, netlist.bit_senses) for n in s.names]
-    volts = [n for s in _driven(netlist) for n in s.nodes]
+    volts = [n for s in _drivers(netlist) for n in s.nodes]
     names += [f"v({n})" for n in dict.fromkeys(volts)]
     return save_cards(names)
 
@@ -267,5 +277,67 @@ def save_cards(names: Sequence[str]) -> list[str]:
     ]
 
 
-def _driven(netlist: Netlist) -> Iterable[Sources]:
+def _drivers(netlist: Netlist) -> Iterable[Sources]:
     return (netlist.word_drives, netlist.bit_drives)
+
+
+class Ngspice(SpiceDialect):
+    """ngspice 42 or later: `B` sources, Verilog-A through OSDI (``N`` elements)."""
+
+    name = "ngspice"
+    suffix = ".cir"
+    remark = re.compile(r";|\s//|\s\$(?=\s|$)")
+    forms = ("subcircuit", "verilog_a", "resistor")
+    module_kind = "N"
+    reads_decks = True
+
+    def write(self, netlist: Netlist) -> str:
+        return write_deck(netlist)
+
+    def device_model(self, device: Device, form: str, scope: str = DECK) -> list[str]:
+        name = mem_model(device, form, scope)
+        if form == "verilog_a":
+            return [f".model {name} {name}"]
+        if form == "resistor":
+            return []
+        head = f".subckt {name} p n {default_parameters(device)}"
+        return [head, *spice_body(device), f".ends {name}"]
+
+    def element(self, element: Element, scope: str = DECK) -> str:
+        text = super().element(element, scope)
+        return f"N{text[1:]}" if element.kind == "N" else text
+
+    def sources(self, bench: Bench) -> list[str]:
+        if bench.vectors == 1:
+            drives, kind = self.constants(bench), "V"
+        else:
+            drives, kind = [*SWEEP], "B"
+            for s in bench.drives:
+                drives += [f"B{s.name[1:]} {self.node(s.node)} 0 v=pwl(v({INDEX})"]
+                drives += plateaus(list(s.volts))
+        names = [f"i({kind}{s.name[1:]})" for s in bench.drives]
+        names += [f"i({s.name})" for s in bench.senses]
+        return [
+            *drives,
+            *self.senses(bench),
+            f".options {tolerances(bench.slope, bench.volts)} klu",
+            *save_cards(names),
+            *control(
+                bench.vectors, osdi=[f"{bench.model}.osdi"] if bench.form == "verilog_a" else []
+            ),
+        ]
+
+    def read_deck(self, text: str) -> Deck:
+        return parse(self.split(text))
+
+    def read_volts(self, source: DeckElement) -> list[float]:
+        volts = super().read_volts(source)
+        if source.name[0] == "v":
+            return volts
+        index = np.arange(len(volts) // 4)
+        edges = np.array(volts[0::2]) if len(volts) % 4 == 0 else np.empty(0)
+        plateau_edges = np.stack([index - PLATEAU, index + PLATEAU], axis=1).ravel()
+        if not np.array_equal(edges, plateau_edges) or volts[1::4] != volts[3::4]:
+            name = source.name
+            refuse(source.card, f"{name} is not constant around every index 0, 1, ... of the sweep")
+        return volts[1::4]

@@ -1,21 +1,17 @@
-"""The cards of an ngspice deck of one array: those that our writer writes, and no others."""
+"""Reads the cards of an ngspice deck of one array: those that we write, and no others."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from decimal import Decimal
 
 from xbarspice.core.errors import NetlistError
-from xbarspice.netlist.cards import Card, Text, refuse, split
-from xbarspice.netlist.dialects.ngspice_design import NGSPICE
-from xbarspice.netlist.graphs import Edge
-from xbarspice.netlist.numbers import exact, number
+from xbarspice.netlist.cards import Card, Text, refuse
+from xbarspice.netlist.deck import WIRES, Deck, DeckElement
+from xbarspice.netlist.numbers import SPICE_FACTORS, exact, number
 from xbarspice.netlist.records import SIDES
 
-__all__ = ["WIRES", "Deck", "DeckElement", "parse"]
+__all__ = ["parse"]
 
-WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
 _COUNT = re.compile(r"[1-9]\d{0,6}", re.ASCII)
 _HEADER = {
     "version": re.compile(r"\S+"),
@@ -30,7 +26,6 @@ _HEADER = {
 _NODE = re.compile(r"[a-z]\w*|[1-9]\d*|0", re.ASCII)
 _NAME = re.compile(r"[rxvb]\w+", re.ASCII)
 _KEY = re.compile(r"[a-z]\w*", re.ASCII)
-_SAVED = re.compile(r"([vi])\((\w+)\)", re.ASCII | re.IGNORECASE)
 _PLATEAUS = re.compile(r"v=pwl\(v\(idx\),([^()]*)\)")
 _INDEX = {
     "vidx": ("idx", "0", "0"),
@@ -40,92 +35,12 @@ _INDEX = {
 """Nodes and value of what `xbarspice.netlist.dialects.ngspice.SWEEP` adds to a sweep."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeckElement:
-    """One element.
-
-    Attributes:
-        name: in small letters.
-        nodes: its two nodes, in small letters.
-        values: ohm of R, volts of V, the numbers of the `pwl` of B; empty otherwise.
-        model: subcircuit of X.
-        params: parameters of X.
-        card: where it stands.
-    """
-
-    name: str
-    nodes: tuple[str, str]
-    values: tuple[Decimal, ...] = ()
-    model: str = ""
-    params: tuple[tuple[str, Decimal], ...] = ()
-    card: Card = field(default=Card(0, ""), compare=False)
-
-    @property
-    def edge(self) -> Edge:
-        """What it does, with its nodes; a source also by its name, which says its line."""
-        a, b = self.nodes
-        kind = self.name[0]
-        if kind == "r":
-            return Edge(("r", *self.values), a, b, symmetric=True)
-        if kind == "x":
-            return Edge(("x", self.model, frozenset(self.params)), a, b)
-        return Edge((self.name, self.values), a, b)
-
-
-@dataclass
-class Deck:
-    """What a deck says.
-
-    Attributes:
-        header: header field -> its card, whose text is the value alone.
-        elements: name in small letters -> element, in the order of the text.
-        models: cards of device subcircuits.
-        options: the one `.options` card.
-        control: lines of the control section.
-        saves: `.save` cards.
-    """
-
-    header: dict[str, Card] = field(default_factory=dict)
-    elements: dict[str, DeckElement] = field(default_factory=dict)
-    models: list[Card] = field(default_factory=list)
-    options: list[Card] = field(default_factory=list)
-    control: list[Card] = field(default_factory=list)
-    saves: list[Card] = field(default_factory=list)
-
-    def refuse_saves(self) -> None:
-        """Refuse `.save` cards with other things than nodes and sources that are there."""
-        nodes = {n for e in self.elements.values() for n in e.nodes}
-        sources = {e.name for e in self.sources}
-        for card in self.saves:
-            for word in card.words[1:]:
-                saved = _SAVED.fullmatch(word)
-                if not saved or saved[2].lower() not in (
-                    nodes if saved[1].lower() == "v" else sources
-                ):
-                    refuse(card, f"there is no {word} to be saved")
-
-    def said(self, key: str) -> str:
-        """A header field."""
-        return self.header[key].text
-
-    @property
-    def edges(self) -> list[Edge]:
-        """All elements as a graph."""
-        return [e.edge for e in self.elements.values()]
-
-    @property
-    def sources(self) -> list[DeckElement]:
-        """V and B elements."""
-        return [e for e in self.elements.values() if e.name[0] in "vb"]
-
-
-def parse(text: str) -> Deck:
-    """Take a deck apart.
+def parse(lines: Text) -> Deck:
+    """Sort the cards of a deck.
 
     Raises:
         NetlistError: a line is not understood completely, or the header is not ours.
     """
-    lines = split(text, NGSPICE)
     if not lines.comments or lines.comments[0].at != 1:
         raise NetlistError(
             "line 1: the first line of a netlist must be a comment, because ngspice takes it as "
@@ -160,7 +75,7 @@ def parse(text: str) -> Deck:
         elif head[0] == ".":
             refuse(card, "this card is not one that we write")
         else:
-            _note_element(deck, card)
+            _add_element(deck, card)
     if section:
         raise NetlistError(f"the {section} section must end; the text is cut off.")
     return deck
@@ -184,12 +99,12 @@ def _read_header(deck: Deck, lines: Text) -> None:
         )
     for key in WIRES:
         try:
-            number(deck.said(key))
+            number(deck.header_text(key))
         except NetlistError as error:
             refuse(deck.header[key], f"the header line {key!r} must be a resistance ({error})")
 
 
-def _note_element(deck: Deck, card: Card) -> None:
+def _add_element(deck: Deck, card: Card) -> None:
     words = card.words
     name = words[0].lower()
     if not _NAME.fullmatch(name) or len(words) < 4:
@@ -210,7 +125,6 @@ def _note_element(deck: Deck, card: Card) -> None:
 
 
 def _element(card: Card, name: str, nodes: tuple[str, str], words: list[str]) -> DeckElement:
-    factors = NGSPICE.factors
     if name in _INDEX:
         if (*nodes, "".join(words).lower()) != _INDEX[name]:
             refuse(card, f"{name} must be that of the sweep")
@@ -218,13 +132,13 @@ def _element(card: Card, name: str, nodes: tuple[str, str], words: list[str]) ->
     if name[0] in "rv":
         if len(words) != 1:
             refuse(card, "an element must have two nodes and one value, and nothing else")
-        return DeckElement(name, nodes, (exact(words[0], factors),), card=card)
+        return DeckElement(name, nodes, (exact(words[0], SPICE_FACTORS),), card=card)
     if name[0] == "b":
         text = " ".join(words).lower().replace(" ,", ",")
         plateaus = _PLATEAUS.fullmatch(text)
         if plateaus is None:
             refuse(card, "this is not a piecewise-constant drive")
-        values = tuple(exact(word, factors) for word in plateaus[1].split(","))
+        values = tuple(exact(word, SPICE_FACTORS) for word in plateaus[1].split(","))
         return DeckElement(name, nodes, values, card=card)
     params = [word.lower().partition("=") for word in words[1:]]
     keys = [key for key, *_ in params]
@@ -232,5 +146,5 @@ def _element(card: Card, name: str, nodes: tuple[str, str], words: list[str]) ->
         refuse(card, "a device must have a model and parameters, each once")
     if not _KEY.fullmatch(words[0].lower()):
         refuse(card, f"{words[0]} is no device model")
-    values = tuple((key, exact(value, factors)) for key, _, value in params)
+    values = tuple((key, exact(value, SPICE_FACTORS)) for key, _, value in params)
     return DeckElement(name, nodes, (), words[0].lower(), values, card)

@@ -13,29 +13,25 @@ independent parser (PyPI `eda-netlist-parser`) reads them in the tests.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from xbarspice.devices import Device
 from xbarspice.devices.forms import default_parameters
 from xbarspice.devices.numbers import decimal, decimals
-from xbarspice.netlist.design import DECK, Cell, Element, mem_model
-from xbarspice.netlist.dialects.base import Bench, Dialect, folded
-from xbarspice.netlist.dialects.expressions import statements, translated
+from xbarspice.netlist.bench import Bench
+from xbarspice.netlist.cells import DECK, Cell, mem_model
+from xbarspice.netlist.dialects.expressions import statements, translate
+from xbarspice.netlist.dialects.spectre_like import SpectreLikeDialect
 from xbarspice.netlist.numbers import SPECTRE_FACTORS
-from xbarspice.netlist.records import Netlist
 
-__all__ = ["SPECTRE", "Spectre", "write"]
+__all__ = ["Spectre"]
 
 
-class Spectre(Dialect):
-    r"""Spectre: ``//`` comments, ``name (nodes) master k=v``, ``\`` at the end of a broken line."""
+class Spectre(SpectreLikeDialect):
+    """Spectre: escaped brackets in names, ``bsource`` with expressions, Verilog-A."""
 
     name = "spectre"
     suffix = ".scs"
-    comment = "//"
-    remark = re.compile(r"\s//")
-    case_sensitive = True
     factors = SPECTRE_FACTORS
     bus = r"\\<\d+\\>"
     opening = ("simulator lang=spectre",)
@@ -44,24 +40,11 @@ class Spectre(Dialect):
     def node(self, name: str) -> str:
         return name.replace("<", "\\<").replace(">", "\\>")
 
-    def element(self, element: Element, scope: str = DECK) -> str:
-        nodes = " ".join(map(self.node, element.nodes))
-        if element.kind == "X":
-            return f"{element.name} ({nodes}) {element.model}"
-        if element.params:
-            params = " ".join(f"{k}={v}" for k, v in element.params)
-            return f"{element.name} ({nodes}) {element.model} {params}"
-        master, key = ("capacitor", "c") if element.kind == "C" else ("resistor", "r")
-        return f"{element.name} ({nodes}) {master} {key}={element.value}"
-
     def open_cell(self, cell: Cell) -> Iterable[str]:
         return [f"subckt {cell.name} ({' '.join(map(self.node, cell.pins))})"]
 
     def close_cell(self, cell: Cell) -> str:
         return f"ends {cell.name}"
-
-    def include(self, file: str) -> str:
-        return f'include "{file}"'
 
     def device_model(self, device: Device, form: str, scope: str = DECK) -> list[str]:
         name = mem_model(device, form, scope)
@@ -70,16 +53,16 @@ class Spectre(Dialect):
         if form == "resistor":
             return []
         functions = {"ln": "ln", "sgn": "(({})>0?1:(({})<0?-1:0))"}
-        own = [f"parameters {default_parameters(device)}"]
+        parameters = [f"parameters {default_parameters(device)}"]
         lines = []
         for s in statements(device):
-            text = translated(device, s.text, self.name, functions)
+            text = translate(device, s.text, self.name, functions)
             if s.kind == "param":
-                own.append(f"{s.name}={text}")
+                parameters.append(f"{s.name}={text}")
                 continue
             what = f"resistor r={text}" if s.kind == "r" else f"bsource {s.kind}={text}"
             lines.append(f"{s.name} ({s.nodes[0]} {s.nodes[1]}) {what}")
-        return [f"subckt {name} (p n)", " ".join(own), *lines, f"ends {name}"]
+        return [f"subckt {name} (p n)", " ".join(parameters), *lines, f"ends {name}"]
 
     def sources(self, bench: Bench) -> list[str]:
         senses = [f"{s.name} ({self.node(s.node)} 0) vsource dc=0" for s in bench.senses]
@@ -113,18 +96,3 @@ class Spectre(Dialect):
             "readout dc",
             "}",
         ]
-
-    def closing(self) -> list[str]:
-        return []
-
-    def wrap(self, text: str) -> list[str]:
-        parts = folded(text, self.width - 4)
-        return [f"{p} \\" for p in parts[:-1]] + [parts[-1]]
-
-
-SPECTRE = Spectre()
-
-
-def write(netlist: Netlist) -> str:
-    """A complete deck."""
-    return SPECTRE.write(netlist)

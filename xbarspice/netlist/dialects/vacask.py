@@ -6,50 +6,43 @@ point a vector follows an ``alter`` of the drivers. The raw file of vector k is 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from xbarspice.devices import Device
 from xbarspice.devices.numbers import decimal
-from xbarspice.netlist.design import DECK, Cell, Element, mem_model
-from xbarspice.netlist.dialects.base import Bench, Dialect, folded
-from xbarspice.netlist.records import Netlist
+from xbarspice.netlist.bench import Bench
+from xbarspice.netlist.cells import DECK, Cell, mem_model
+from xbarspice.netlist.dialects.spectre_like import SpectreLikeDialect
 
-__all__ = ["VACASK", "Vacask", "write"]
+__all__ = ["Vacask"]
 
 
-class Vacask(Dialect):
+class Vacask(SpectreLikeDialect):
     """VACASK: ``load``, ``model``, ``subckt name(pins)``; names without brackets."""
 
     name = "vacask"
     suffix = ".sim"
-    comment = "//"
-    remark = re.compile(r"\s//")
-    case_sensitive = True
     bus = ""
     forms = ("verilog_a", "resistor")
+
+    def design_form(self, form: str) -> str:
+        return "verilog_a" if form == "subcircuit" else form
 
     def node(self, name: str) -> str:
         return name.replace("<", "_").replace(">", "")
 
-    def element(self, element: Element, scope: str = DECK) -> str:
-        nodes = " ".join(map(self.node, element.nodes))
-        if element.kind == "X":
-            return f"{element.name} ({nodes}) {element.model}"
-        if element.params:
-            params = " ".join(f"{k}={v}" for k, v in element.params)
-            return f"{element.name} ({nodes}) {element.model}_model {params}"
-        master, key = ("capacitor", "c") if element.kind == "C" else ("resistor", "r")
-        return f"{element.name} ({nodes}) {scope}_{master} {key}={element.value}"
+    def master(self, model: str) -> str:
+        return f"{model}_model"
+
+    def two_terminals(self, scope: str) -> dict[str, tuple[str, str]]:
+        masters = super().two_terminals(scope)
+        return {kind: (f"{scope}_{master}", key) for kind, (master, key) in masters.items()}
 
     def open_cell(self, cell: Cell) -> Iterable[str]:
         return [f"subckt {cell.name}({' '.join(map(self.node, cell.pins))})"]
 
     def close_cell(self, cell: Cell) -> str:
         return "ends"
-
-    def include(self, file: str) -> str:
-        return f'include "{file}"'
 
     def device_model(self, device: Device, form: str, scope: str = DECK) -> list[str]:
         base = [
@@ -61,7 +54,7 @@ class Vacask(Dialect):
         if form == "resistor":
             return base
         name = mem_model(device, form, scope)
-        return [*base, f'load "{name}.osdi"', f"model {name}_model {name}"]
+        return [*base, f'load "{name}.osdi"', f"model {self.master(name)} {name}"]
 
     def sources(self, bench: Bench) -> list[str]:
         lines = ["ground 0", "model xb_source vsource"]
@@ -80,18 +73,3 @@ class Vacask(Dialect):
                 ]
             lines.append(f"  analysis read_{k} op")
         return [*lines, "endc"]
-
-    def closing(self) -> list[str]:
-        return []
-
-    def wrap(self, text: str) -> list[str]:
-        parts = folded(text, self.width - 4)
-        return [f"{p} \\" for p in parts[:-1]] + [parts[-1]]
-
-
-VACASK = Vacask()
-
-
-def write(netlist: Netlist) -> str:
-    """A complete deck; nonlinear devices are Verilog-A models."""
-    return VACASK.write(netlist)

@@ -16,12 +16,11 @@ from __future__ import annotations
 import re
 
 from xbarspice.devices.numbers import decimal
-from xbarspice.netlist.dialects.base import Bench
+from xbarspice.netlist.bench import Bench
 from xbarspice.netlist.dialects.spice import SpiceDialect
 from xbarspice.netlist.numbers import number_like
-from xbarspice.netlist.records import Netlist
 
-__all__ = ["XYCE", "Xyce", "write"]
+__all__ = ["Xyce"]
 
 
 class Xyce(SpiceDialect):
@@ -57,17 +56,7 @@ class Xyce(SpiceDialect):
         ]
 
     def wrap(self, text: str) -> list[str]:
-        return super().wrap(text) if not text.startswith("+ ") else _rewrapped(self, text)
-
-
-def _rewrapped(dialect: Xyce, text: str) -> list[str]:
-    first, *rest = super(Xyce, dialect).wrap(text[2:])
-    return [f"+ {first}", *rest]
-
-
-XYCE = Xyce()
-
-
-def write(netlist: Netlist) -> str:
-    """A complete deck."""
-    return XYCE.write(netlist)
+        if not text.startswith("+ "):
+            return super().wrap(text)
+        first, *more = super().wrap(text[2:])
+        return [f"+ {first}", *more]

@@ -22,21 +22,16 @@ from xbarspice.core.errors import NetlistError, XbarspiceError
 from xbarspice.core.types import Array
 from xbarspice.devices import Device, Ohmic
 from xbarspice.devices.forms import CONDUCTANCE
+from xbarspice.netlist import dialects
 from xbarspice.netlist.cards import Card, refuse
-from xbarspice.netlist.dialects import ngspice
-from xbarspice.netlist.dialects.ngspice_deck import WIRES, Deck, DeckElement, parse
-from xbarspice.netlist.graphs import Edge, Matching, same
+from xbarspice.netlist.deck import WIRES, Deck, DeckElement
+from xbarspice.netlist.deck_differences import refuse_differences
+from xbarspice.netlist.dialects.base import Dialect
+from xbarspice.netlist.graphs import Edge, Matching
 from xbarspice.netlist.numbers import conductance, number
 from xbarspice.netlist.records import SIDES, Netlist, Resistors, build, place
 
 __all__ = ["ReadBack", "compare", "read"]
-
-_SHOWN = 5
-"""Differences that an error names one by one."""
-
-_LOOSER = 10.0
-"""How many times the tolerances of a deck may exceed those of its array: what an edited value or
-drive leaves behind does not move a current by more than the rounding of ten such steps."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,38 +54,41 @@ class ReadBack:
     untouched: bool
 
 
-def read(text: str, *, device: Device | None = None) -> ReadBack:
-    """Rebuild the crossbar and its drive from a netlist in the ngspice dialect.
+def read(text: str, *, device: Device | None = None, dialect: str = "ngspice") -> ReadBack:
+    """Rebuild the crossbar and its drive from a netlist.
 
     Values come from the elements; the header supplies what elements cannot show (shape, line ends,
     a resistance that no element uses). The rebuilt crossbar is then written again, and the circuit
     of the text must be that circuit, with the same device model and the same analysis.
 
     Args:
-        text: what `write(..., dialect="ngspice")` gave, possibly edited.
+        text: what `write` gave, possibly edited.
         device: the device model, if it is not a registered one.
+        dialect: of the text; one whose `reads_decks` is true.
 
     Raises:
+        InputError: decks of that dialect cannot be read.
         NetlistError: a line is not understood, or an element is missing, superfluous or wrongly
             connected.
     """
-    deck = parse(text)
+    spelling = dialects.get(dialect)
+    deck = spelling.read_deck(text)
     try:
         crossbar = _crossbar(deck, device)
-        V_in, V_out = _drive(deck, crossbar)
+        V_in, V_out = _drive(deck, crossbar, spelling)
         expected = build(crossbar, V_in, V_out)
     except NetlistError:
         raise
     except (XbarspiceError, ArithmeticError) as error:
         raise NetlistError(f"the netlist does not describe a crossbar: {error}") from error
-    _refuse_differences(expected, deck)
+    refuse_differences(_write_and_read(expected, spelling), deck)
     return ReadBack(
         crossbar=crossbar,
         V_in=V_in,
         V_out=V_out,
-        version=deck.said("version"),
-        config=deck.said("config"),
-        untouched=expected.config == deck.said("config"),
+        version=deck.header_text("version"),
+        config=deck.header_text("config"),
+        untouched=expected.config == deck.header_text("config"),
     )
 
 
@@ -99,51 +97,61 @@ def compare(
     text: str,
     V_in: npt.ArrayLike | None = None,
     V_out: npt.ArrayLike | None = None,
+    *,
+    dialect: str = "ngspice",
 ) -> None:
-    """Prove that a netlist in the ngspice dialect describes exactly this crossbar.
+    """Prove that a netlist describes exactly this crossbar.
 
     Args:
         crossbar: the single array that the text should describe.
         text: the netlist.
         V_in, V_out: the drive it should have, V; None for both accepts any drive.
+        dialect: of the text; one whose `reads_decks` is true.
 
     Raises:
+        InputError: decks of that dialect cannot be read.
         NetlistError: a line is not understood; or the first places where text and crossbar differ.
     """
-    deck = parse(text)
+    spelling = dialects.get(dialect)
+    deck = spelling.read_deck(text)
     if V_in is None and V_out is None:
-        shape = (int(deck.said("rows")), int(deck.said("cols")))
+        shape = (int(deck.header_text("rows")), int(deck.header_text("cols")))
         if shape != (crossbar.rows, crossbar.cols):
             raise NetlistError(
                 f"the netlist must describe the crossbar; it is {shape[0]} x {shape[1]}, the "
                 f"crossbar {crossbar.rows} x {crossbar.cols}. Compare with the array it came from."
             )
-        V_in, V_out = _drive(deck, crossbar)
+        V_in, V_out = _drive(deck, crossbar, spelling)
     v_in = np.zeros(crossbar.rows) if V_in is None else V_in
-    expected = build(crossbar, v_in, V_out)
-    _refuse_differences(expected, deck)
-    own = parse(ngspice.write(expected))
+    expected = _write_and_read(build(crossbar, v_in, V_out), spelling)
+    refuse_differences(expected, deck)
     for key in (*WIRES, *SIDES, "rows", "cols", "vectors", "device", "config"):
-        if deck.said(key) != own.said(key):
-            refuse(deck.header[key], f"the header line {key!r} must say {own.said(key)!r}")
+        text = expected.header_text(key)
+        if deck.header_text(key) != text:
+            refuse(deck.header[key], f"the header line {key!r} must say {text!r}")
+
+
+def _write_and_read(records: Netlist, dialect: Dialect) -> Deck:
+    """The deck that the writer makes of records."""
+    return dialect.read_deck(dialect.write(records))
 
 
 def _crossbar(deck: Deck, device: Device | None) -> Crossbar:
     model = device if device is not None else _device(deck.header["device"])
-    rows, cols = int(deck.said("rows")), int(deck.said("cols"))
+    rows, cols = int(deck.header_text("rows")), int(deck.header_text("cols"))
     if rows + cols > len(deck.elements):
         raise NetlistError(
             f"an array of {rows} x {cols} must have more elements; received {len(deck.elements)}. "
             "Correct the header lines 'rows' and 'cols'."
         )
-    ends = LineEnds(**{side: _words(deck.said(side)) for side in SIDES})
+    ends = LineEnds(**{side: _words(deck.header_text(side)) for side in SIDES})
     R = _resistances(deck, ends, rows, cols)
     wl, bl, driver, sense = (R[key] for key in WIRES)
     full = Crossbar(
         np.ones((rows, cols)), R_wl=wl, R_bl=bl, R_driver=driver, R_sense=sense, ends=ends
     )
     G = np.zeros((rows, cols))
-    for e, row, col in _placed(deck, model, full):
+    for e, row, col in _place_devices(deck, model, full):
         G[row, col] = _conductance(e, model)
     return full.replace(G=G, device=model)
 
@@ -159,7 +167,9 @@ def _conductance(e: DeckElement, model: Device) -> float:
     return float(params[CONDUCTANCE])
 
 
-def _placed(deck: Deck, model: Device, full: Crossbar) -> Iterator[tuple[DeckElement, int, int]]:
+def _place_devices(
+    deck: Deck, model: Device, full: Crossbar
+) -> Iterator[tuple[DeckElement, int, int]]:
     """Every device with its row and column: by its nodes, or else by its name.
 
     Args:
@@ -204,9 +214,9 @@ def _anchors(records: Netlist, deck: Deck) -> dict[str, str]:
     for sources in groups:
         for name, node in zip(sources.names, sources.nodes, strict=True):
             plain = name.lower()
-            own = nodes.get(plain, nodes.get(f"b{plain[1:]}"))
-            if own is not None:
-                out[node] = own
+            partner = nodes.get(plain, nodes.get(f"b{plain[1:]}"))
+            if partner is not None:
+                out[node] = partner
     return out
 
 
@@ -235,11 +245,11 @@ def _resistances(deck: Deck, ends: LineEnds, rows: int, cols: int) -> dict[str, 
             key = key_of.get(sides[kind][int(line)])
         if key is not None:
             out.setdefault(key, float(e.values[0]))
-    return {key: out.get(key, number(deck.said(key))) for key in WIRES}
+    return {key: out.get(key, number(deck.header_text(key))) for key in WIRES}
 
 
-def _device(said: Card) -> Device:
-    name, *fields = said.text.split()
+def _device(header: Card) -> Device:
+    name, *fields = header.text.split()
     if name not in devices.names():
         raise NetlistError(
             f"the device must be registered, one of {devices.names()}; received {name!r}. "
@@ -260,23 +270,23 @@ def _device(said: Card) -> Device:
         RecursionError,
     ) as error:
         raise NetlistError(
-            f"line {said.at}: the header line 'device' must name the model's parameters; received "
-            f"{said.text[:80]!r} ({error})."
+            f"line {header.at}: the header line 'device' must name the model's parameters; "
+            f"received {header.text[:80]!r} ({error})."
         ) from error
 
 
-def _drive(deck: Deck, crossbar: Crossbar) -> tuple[Array, Array]:
+def _drive(deck: Deck, crossbar: Crossbar, dialect: Dialect) -> tuple[Array, Array]:
     """Drive vectors from the source elements; lines without a driver stay at 0 V."""
     drivers: list[tuple[DeckElement, str, int, list[float]]] = []
     for e in deck.sources:
         kind, _, line = e.name[1:].partition("_")
         if kind in ("in", "out") and line.isdecimal() and len(line) < 8:
-            drivers.append((e, kind, int(line), _volts(e)))
-    counts = {len(volts) for *_, volts in drivers} or {int(deck.said("vectors"))}
+            drivers.append((e, kind, int(line), dialect.read_volts(e)))
+    counts = {len(volts) for *_, volts in drivers} or {int(deck.header_text("vectors"))}
     if len(counts) > 1:
         raise NetlistError(f"all drivers must have as many vectors; received {sorted(counts)}.")
     K = counts.pop()
-    if drivers and int(deck.said("vectors")) != K:
+    if drivers and int(deck.header_text("vectors")) != K:
         refuse(deck.header["vectors"], f"the header line 'vectors' must say {K}")
     drive = {"in": np.zeros((K, crossbar.rows)), "out": np.zeros((K, crossbar.cols))}
     for e, kind, line, volts in drivers:
@@ -284,113 +294,3 @@ def _drive(deck: Deck, crossbar: Crossbar) -> tuple[Array, Array]:
             refuse(e.card, f"{e.name} has no line")
         drive[kind][:, line] = volts
     return drive["in"], drive["out"]
-
-
-def _volts(e: DeckElement) -> list[float]:
-    """Volts of every vector."""
-    values = [float(value) for value in e.values]
-    if e.name[0] == "v":
-        return values
-    index = np.arange(len(values) // 4)
-    edges = np.array(values[0::2]) if len(values) % 4 == 0 else np.empty(0)
-    wanted = np.stack([index - ngspice.PLATEAU, index + ngspice.PLATEAU], axis=1).ravel()
-    if not np.array_equal(edges, wanted) or values[1::4] != values[3::4]:
-        refuse(e.card, f"{e.name} is not constant around every index 0, 1, ... of the sweep")
-    return values[1::4]
-
-
-def _refuse_differences(expected: Netlist, deck: Deck) -> None:
-    """Hold the circuit, model, options and analysis of a text against the records."""
-    own = parse(ngspice.write(expected))
-    problems: list[str] = []
-    if not same(own.edges, deck.edges, _all_anchors(own, deck)):
-        named = list(_differences(own, deck))
-        problems += named or ["the connections are others than those of the crossbar"]
-    problems += _other_cards("device model", own.models, deck.models)
-    problems += _other_cards("analysis", own.control, deck.control)
-    problems += _other_options(own, deck)
-    if problems:
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise NetlistError(
-            f"the netlist must describe the crossbar, and {_count_words(len(problems))}: "
-            f"{'; '.join(problems[:_SHOWN])}{more}. "
-            "Write it again, or read it to see what it holds."
-        )
-    deck.refuse_saves()
-
-
-def _all_anchors(own: Deck, deck: Deck) -> dict[str, str]:
-    """Nodes of sources, which keep their names."""
-    anchors = {"0": "0"}
-    for e in own.sources:
-        if e.name in deck.elements:
-            anchors |= dict(zip(e.nodes, deck.elements[e.name].nodes, strict=True))
-    return anchors
-
-
-def _differences(own: Deck, deck: Deck) -> Iterator[str]:
-    """What differs, place by place, as far as elements have the names that we write."""
-    for name, e in own.elements.items():
-        other = deck.elements.get(name)
-        if other is None:
-            yield f"{place(name)}: {name} is missing"
-        elif other.edge != e.edge:
-            yield f"{place(name)}: line {other.card.at} {_difference(e, other)}"
-    for name, e in deck.elements.items():
-        if name not in own.elements:
-            yield f"line {e.card.at}: {name} ({place(name)}) has no place in the crossbar"
-
-
-def _difference(e: DeckElement, other: DeckElement) -> str:
-    if e.nodes != other.nodes:
-        return f"connects {e.name} to {'-'.join(other.nodes)} instead of {'-'.join(e.nodes)}"
-    shown = [" ".join(item.card.words[3:]) for item in (other, e)]
-    short = [s if len(s) <= 60 else s[:57] + "..." for s in shown]
-    return f"gives {e.name} the value {short[0]} instead of {short[1]}"
-
-
-def _other_cards(what: str, own: list[Card], cards: list[Card]) -> Iterator[str]:
-    """The first card of a section that is not the writer's."""
-    for a, b in zip(cards, own, strict=False):
-        if a.text != b.text:
-            yield f"{what}: line {a.at} is {a.text[:60]!r} instead of {b.text[:60]!r}"
-            return
-    if len(cards) > len(own):
-        yield f"{what}: line {cards[len(own)].at} is too much: {cards[len(own)].text[:60]!r}"
-    elif len(cards) < len(own):
-        yield f"{what}: {own[len(cards)].text[:60]!r} is missing"
-
-
-def _other_options(own: Deck, deck: Deck) -> Iterator[str]:
-    """Options that are none of ours, or tolerances that are much looser than the array's."""
-    if len(deck.options) != 1:
-        lines = ", ".join(str(card.at) for card in deck.options) or "none"
-        yield f"there must be one .options card (in lines: {lines})"
-        return
-    card = deck.options[0]
-    wanted, said = _options(own.options[0]), _options(card)
-    if wanted.keys() != said.keys():
-        other = sorted(wanted.keys() ^ said.keys())
-        yield f"line {card.at}: the options must be those that we write, not {other} otherwise"
-        return
-    for key, value in wanted.items():
-        text = said[key]
-        if value is None or text is None:
-            if value != text:
-                yield f"line {card.at}: the option {key} has another form"
-        elif not 0 < text <= value * (_LOOSER if key in ("abstol", "vntol") else 1.0):
-            yield f"line {card.at}: {key}={text:g} is looser than {value:g}"
-
-
-def _options(card: Card) -> dict[str, float | None]:
-    out: dict[str, float | None] = {}
-    for word in card.words[1:]:
-        key, equals, value = word.lower().partition("=")
-        if key in out:
-            refuse(card, f"the option {key} occurs twice")
-        out[key] = number(value) if equals else None
-    return out
-
-
-def _count_words(count: int) -> str:
-    return "1 place differs" if count == 1 else f"{count} places differ"
