@@ -23,7 +23,7 @@ def write_whole(opened: Opened, dialect: str, name: str | None, folder: Path) ->
     Raises:
         InputError: another dialect, or the model is no chain of Linear layers and activations.
     """
-    from xbarspice.netlist import write_network
+    from xbarspice.netlist import write_chain
     from xbarspice.nn.chain import chain_of
 
     if dialect != "ngspice":
@@ -40,7 +40,7 @@ def write_whole(opened: Opened, dialect: str, name: str | None, folder: Path) ->
         )
     x = opened.arguments[0].double().cpu().numpy()
     chain = chain_of(opened.circuit, x)
-    text = write_network(chain, x, name=name)
+    text = write_chain(chain, x, name=name)
     (folder / "network.cir").write_text(text, encoding="utf-8")
     return {
         "sizes": list(chain.sizes),

@@ -6,7 +6,7 @@ import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar
 from xbarspice.netlist import dialects
-from xbarspice.netlist.chain import write_network
+from xbarspice.netlist.chain import write_chain
 from xbarspice.netlist.deck_reader import ReadBack, compare, read
 from xbarspice.netlist.pyspice import to_pyspice
 from xbarspice.netlist.records import Netlist, build, config_hash
@@ -21,7 +21,7 @@ __all__ = [
     "read",
     "to_pyspice",
     "write",
-    "write_network",
+    "write_chain",
 ]
 
 

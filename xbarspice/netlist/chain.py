@@ -1,4 +1,4 @@
-"""A whole network on arrays as one ngspice deck: from the input voltages to the decision.
+"""A chain of layers on arrays as one ngspice deck: from the input voltages to the decision.
 
 Every read of an array is a section of its own, so an array that is read in two read passes appears
 twice. All names of nodes, elements and subcircuits begin with the name of the design, here ``n``,
@@ -40,13 +40,13 @@ from xbarspice.netlist.dialects import ngspice as dialect
 from xbarspice.netlist.records import Netlist, Resistors, Sources, build, steepest
 
 __all__ = [
-    "NetworkNetlist",
-    "build_network",
-    "driven",
-    "network_circuit",
-    "network_design",
-    "network_options",
-    "write_network",
+    "ChainNetlist",
+    "build_chain",
+    "chain_circuit",
+    "chain_design",
+    "chain_options",
+    "replace_drive",
+    "write_chain",
 ]
 
 
@@ -57,13 +57,13 @@ nodal engine's sums by more than 1e-13; at 0.1 the worst of the 96 missed them b
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class NetworkNetlist:
-    """Records of a whole network.
+class ChainNetlist:
+    """Records of a chain with its inputs.
 
     Attributes:
         name: of the design; all its names begin with it.
-        chain: the network on its arrays.
-        x: network inputs, (points, inputs).
+        chain: the layers on their arrays.
+        x: inputs of the chain, (points, inputs).
         reads: records of each read of `chain.passes`, names prefixed, drivers named as E sources;
             their own drive is 0 V, because only the run finds the voltages of the deeper stages.
     """
@@ -75,7 +75,7 @@ class NetworkNetlist:
 
     @property
     def points(self) -> int:
-        """Number of network inputs: points of the sweep."""
+        """Number of input vectors: points of the sweep."""
         return len(self.x)
 
     def node(self, word: str) -> str:
@@ -84,7 +84,7 @@ class NetworkNetlist:
 
     @property
     def outputs(self) -> list[str]:
-        """Nodes of the network's outputs."""
+        """Nodes of the chain's outputs."""
         last = len(self.chain.stages) - 1
         word = "z" if self.chain.stages[last].activation is None else "h"
         return [self.node(f"{word}{last}_{j}") for j in range(self.chain.sizes[-1])]
@@ -100,16 +100,16 @@ class NetworkNetlist:
     def sections(self, stage: Stage) -> Iterator[tuple[int, Pass, Netlist]]:
         """Number, read and records of every read of a stage."""
         for k, (part, netlist) in enumerate(zip(self.chain.passes, self.reads, strict=True)):
-            if any(part is own for own in stage.passes):
+            if any(part is item for item in stage.passes):
                 yield k, part, netlist
 
 
-def write_network(chain: Chain, x: npt.ArrayLike, *, name: str | None = None) -> str:
-    """Write a network and its inputs as one deck that can be run by hand.
+def write_chain(chain: Chain, x: npt.ArrayLike, *, name: str | None = None) -> str:
+    """Write a chain of layers and its inputs as one deck that can be run by hand.
 
     Args:
-        chain: the network on its arrays, in any layout; see `nn.chain.chain_of`.
-        x: network inputs, (points, inputs); several points become one sweep.
+        chain: the layers on their arrays, in any layout; see `nn.chain.chain_of`.
+        x: inputs of the chain, (points, inputs); several points become one sweep.
         name: of the design, before all names; None for one that follows from the arrays.
 
     Returns:
@@ -120,28 +120,23 @@ def write_network(chain: Chain, x: npt.ArrayLike, *, name: str | None = None) ->
             or sensed.
         FloatingNodeError: a line has no path to any source.
     """
-    net = build_network(chain, x, name=name)
+    net = build_chain(chain, x, name=name)
     lines = [
-        *network_circuit(net),
-        network_options(net, klu=True),
+        *chain_circuit(net),
+        chain_options(net, klu=True),
         *dialect.save_cards([f"v({node})" for node in net.neurons]),
         "* By hand: ngspice -b <this file>. optran keeps a failure from being papered over.",
-        ".control",
-        "set numdgt=15",
-        "optran 1 1 1 0 0 0",
-        "op" if net.points == 1 else f"dc Vidx 0 {net.points - 1} 1",
-        "print all",
-        ".endc",
+        *dialect.control(net.points),
         ".end",
     ]
     return "\n".join(lines) + "\n"
 
 
-def build_network(chain: Chain, x: npt.ArrayLike, *, name: str | None = None) -> NetworkNetlist:
-    """Turn a network and its inputs, (points, inputs), into records.
+def build_chain(chain: Chain, x: npt.ArrayLike, *, name: str | None = None) -> ChainNetlist:
+    """Turn a chain and its inputs, (points, inputs), into records.
 
     Raises:
-        InputError, FloatingNodeError: as `write_network`.
+        InputError, FloatingNodeError: as `write_chain`.
     """
     inputs = chain.points(x)
     if name is None:
@@ -152,11 +147,11 @@ def build_network(chain: Chain, x: npt.ArrayLike, *, name: str | None = None) ->
         rows, cols = part.crossbar.rows, part.crossbar.cols
         netlist = build(part.crossbar, np.zeros(rows), np.zeros(cols))
         _check_lines(part, netlist)
-        reads.append(_prefixed(netlist, f"{name}_p{k}_"))
-    return NetworkNetlist(name=name, chain=chain, x=inputs, reads=tuple(reads))
+        reads.append(_add_prefix(netlist, f"{name}_p{k}_"))
+    return ChainNetlist(name=name, chain=chain, x=inputs, reads=tuple(reads))
 
 
-def driven(netlist: Netlist, V_in: Array, V_out: Array) -> Netlist:
+def replace_drive(netlist: Netlist, V_in: Array, V_out: Array) -> Netlist:
     """The same records with another drive, V, (vectors, rows) and (vectors, cols)."""
     word, bit = netlist.word_drives, netlist.bit_drives
     return replace(
@@ -168,14 +163,14 @@ def driven(netlist: Netlist, V_in: Array, V_out: Array) -> Netlist:
     )
 
 
-def network_circuit(net: NetworkNetlist) -> list[str]:
-    """Header, index of the sweep and `network_design`, without options and control section."""
+def chain_circuit(net: ChainNetlist) -> list[str]:
+    """Header, index of the sweep and `chain_design`, without options and control section."""
     sweep = [] if net.points == 1 else list(dialect.SWEEP)
-    return [*_header(net), *sweep, *network_design(net), ""]
+    return [*_header(net), *sweep, *chain_design(net), ""]
 
 
-def network_design(net: NetworkNetlist) -> list[str]:
-    """Elements of the whole network: what stands once for each design in a test bench."""
+def chain_design(net: ChainNetlist) -> list[str]:
+    """Elements of the whole chain: what stands once for each design in a test bench."""
     lines = [*_models(net), "", *_inputs(net)]
     for k, stage in enumerate(net.chain.stages):
         for number, part, netlist in net.sections(stage):
@@ -184,7 +179,7 @@ def network_design(net: NetworkNetlist) -> list[str]:
     return [*lines, *(_decision(net) if net.chain.decides else [])]
 
 
-def network_options(net: NetworkNetlist, *, klu: bool) -> str:
+def chain_options(net: ChainNetlist, *, klu: bool) -> str:
     """The `.options` card: `ngspice.tolerances`, whose noise a neuron shows times its 1/gain.
 
     Over 108 small networks the worst sum or current was 6e-12 of the largest away from runs layer
@@ -199,11 +194,11 @@ def network_options(net: NetworkNetlist, *, klu: bool) -> str:
 
 def _check_lines(part: Pass, netlist: Netlist) -> None:
     read = part.read
-    other = netlist.word_drives if read.reverse else netlist.bit_drives
+    drives_of_outputs = netlist.word_drives if read.reverse else netlist.bit_drives
     undriven = set(read.lines_in.ravel().tolist()) - set(_drives(part, netlist).lines)
-    senses = set(_senses(part, netlist).lines) - set(other.lines)
+    senses = set(_senses(part, netlist).lines) - set(drives_of_outputs.lines)
     unsensed = set(read.lines_out.ravel().tolist()) - senses
-    for what, lines in (("driven", undriven), ("sensed, and not driven,", unsensed)):
+    for what, lines in (("replace_drive", undriven), ("sensed, and not driven,", unsensed)):
         if lines:
             raise broken_rule(
                 f"the {'input' if lines is undriven else 'output'} lines of a read must be {what}",
@@ -220,7 +215,7 @@ def _senses(part: Pass, netlist: Netlist) -> Sources:
     return netlist.word_senses if part.read.reverse else netlist.bit_senses
 
 
-def _prefixed(netlist: Netlist, prefix: str) -> Netlist:
+def _add_prefix(netlist: Netlist, prefix: str) -> Netlist:
     def nodes(names: list[str]) -> list[str]:
         return [prefix + name for name in names]
 
@@ -247,7 +242,7 @@ def _prefixed(netlist: Netlist, prefix: str) -> Netlist:
     )
 
 
-def _header(net: NetworkNetlist) -> list[str]:
+def _header(net: ChainNetlist) -> list[str]:
     from xbarspice import __version__
 
     sizes = "-".join(map(str, net.chain.sizes))
@@ -264,12 +259,12 @@ def _header(net: NetworkNetlist) -> list[str]:
     return lines
 
 
-def _model(net: NetworkNetlist, netlist: Netlist) -> str:
+def _model(net: ChainNetlist, netlist: Netlist) -> str:
     """Name of a device subcircuit in this design."""
     return net.node(dialect.model_name(netlist))
 
 
-def _models(net: NetworkNetlist) -> list[str]:
+def _models(net: ChainNetlist) -> list[str]:
     """Each device model once."""
     models: dict[str, list[str]] = {}
     for netlist in net.reads:
@@ -286,7 +281,7 @@ def _models(net: NetworkNetlist) -> list[str]:
     return [line for text in models.values() for line in ("", *text)]
 
 
-def _inputs(net: NetworkNetlist) -> list[str]:
+def _inputs(net: ChainNetlist) -> list[str]:
     first, one = net.chain.stages[0], net.node("one")
     volts = net.x * (first.V_read / first.x_scale)
     lines = [f"* design {net.name}: inputs in volts, and a reference of 1 V", f"V{one} {one} 0 1"]
@@ -300,9 +295,7 @@ def _inputs(net: NetworkNetlist) -> list[str]:
     return lines
 
 
-def _section(
-    net: NetworkNetlist, k: int, number: int, part: Pass, netlist: Netlist
-) -> Iterator[str]:
+def _section(net: ChainNetlist, k: int, number: int, part: Pass, netlist: Netlist) -> Iterator[str]:
     """One read: drivers, sense sources, elements."""
     yield f"* p{number}: {part.name}; drivers"
     signals, one = _signals(net, k, part), net.node("one")
@@ -318,7 +311,7 @@ def _section(
     yield from dialect.elements(netlist, _model(net, netlist))
 
 
-def _signals(net: NetworkNetlist, k: int, part: Pass) -> dict[int, tuple[str, float]]:
+def _signals(net: ChainNetlist, k: int, part: Pass) -> dict[int, tuple[str, float]]:
     """What each input line of a read follows, and how much of it: line -> (node, gain)."""
     stage, signals = net.chain.stages[k], {}
     for number, lines in zip(range(*part.lines), part.read.lines_in.tolist(), strict=True):
@@ -335,7 +328,7 @@ def _signals(net: NetworkNetlist, k: int, part: Pass) -> dict[int, tuple[str, fl
     return signals
 
 
-def _sums(net: NetworkNetlist, k: int) -> Iterator[str]:
+def _sums(net: ChainNetlist, k: int) -> Iterator[str]:
     """Transimpedance amplifiers and differences: v(z) is the weighted sum."""
     stage = net.chain.stages[k]
     yield f"* neurons of stage {k}, {stage.name}"
@@ -355,7 +348,7 @@ def _sums(net: NetworkNetlist, k: int) -> Iterator[str]:
                 yield f"F{element} 0 {node} {names[line]} {decimal(sign * weight)}"
 
 
-def _activations(net: NetworkNetlist, k: int) -> Iterator[str]:
+def _activations(net: ChainNetlist, k: int) -> Iterator[str]:
     stage = net.chain.stages[k]
     if stage.activation is None:
         return
@@ -364,7 +357,7 @@ def _activations(net: NetworkNetlist, k: int) -> Iterator[str]:
         yield f"B{h} {h} 0 v={stage.activation.expression(f'v({z})')}"
 
 
-def _decision(net: NetworkNetlist) -> Iterator[str]:
+def _decision(net: ChainNetlist) -> Iterator[str]:
     """The class as a voltage: comparators from the first output to the last; a tie goes first."""
     outputs, decision = net.outputs, net.node("class")
     yield "* decision"

@@ -17,11 +17,11 @@ from xbarspice.engines.ngspice.rawfile import RawFile
 from xbarspice.engines.ngspice.runner import Run, control_section, run_deck
 from xbarspice.mapping.chain import Chain
 from xbarspice.netlist.chain import (
-    NetworkNetlist,
-    build_network,
-    driven,
-    network_circuit,
-    network_options,
+    ChainNetlist,
+    build_chain,
+    chain_circuit,
+    chain_options,
+    replace_drive,
 )
 
 __all__ = ["NetworkAnswer", "solve_network"]
@@ -94,14 +94,14 @@ def solve_network(
         directory: where the run directories are made; None for the temporary directory.
 
     Raises:
-        InputError, FloatingNodeError: as `xb.netlist.write_network`.
+        InputError, FloatingNodeError: as `xb.netlist.write_chain`.
         EngineMissingError: ngspice is not installed.
         ConvergenceError: ngspice found no operating point.
         EngineError: anything else that makes an answer untrustworthy.
     """
     if not timeout > 0:
         raise broken_rule("`timeout` must be > 0 s", timeout, "Give a limit in seconds.")
-    net = build_network(chain, x)
+    net = build_chain(chain, x)
     info = ngspice_info(executable, timeout=min(timeout, 20.0))
     numbers = sum(vectors_a_point(read.crossbar) for read in net.reads)
     pieces = np.array_split(net.x, -(-net.points // longest_sweep(numbers)))
@@ -126,7 +126,7 @@ def solve_network(
 
 
 def _run(
-    net: NetworkNetlist,
+    net: ChainNetlist,
     info: NgspiceInfo,
     timeout: float,
     keep: bool,
@@ -134,8 +134,8 @@ def _run(
 ) -> tuple[_Part, Run]:
     parts: list[_Part] = []
     lines = [
-        *network_circuit(net),
-        network_options(net, klu=info.klu),
+        *chain_circuit(net),
+        chain_options(net, klu=info.klu),
         ".save all",
         *control_section("op" if net.points == 1 else f"dc Vidx 0 {net.points - 1} 1"),
     ]
@@ -152,7 +152,7 @@ def _run(
     return parts[0], run
 
 
-def _read_run(net: NetworkNetlist, raw: RawFile) -> _Part:
+def _read_run(net: ChainNetlist, raw: RawFile) -> _Part:
     """Read one run, stage by stage; raises where a neuron or an array breaks its equations."""
     sums: list[Array] = []
     currents: list[Array] = []
@@ -163,7 +163,7 @@ def _read_run(net: NetworkNetlist, raw: RawFile) -> _Part:
         volts = stage.voltages(values)
         read_currents = []
         for _, part, netlist in net.sections(stage):
-            section = driven(netlist, *part.drive(volts))
+            section = replace_drive(netlist, *part.drive(volts))
             check_drives(section, raw, tolerance=NEURON_TOLERANCE)
             I_in, I_out = line_currents(section, raw)
             residuals.append(check_currents(section, raw, I_in, I_out, keep=None).residual)

@@ -20,7 +20,7 @@ from xbarspice.core.array import LineEnds
 from xbarspice.core.errors import ConvergenceError, EngineError, InputError
 from xbarspice.engines.ngspice import chain as whole
 from xbarspice.mapping import activations
-from xbarspice.netlist.chain import build_network, network_design, network_options
+from xbarspice.netlist.chain import build_chain, chain_design, chain_options
 from xbarspice.netlist.dialects import ngspice as dialect
 from xbarspice.nn.chain import chain_of
 
@@ -128,7 +128,7 @@ def test_programmed_arrays_and_an_activation_at_the_end():
     answer = whole.solve_network(chain, x)
     assert answer.predictions is None
     agree(circuit, x, answer)
-    assert "class" not in netlist.write_network(chain, x)
+    assert "class" not in netlist.write_chain(chain, x)
 
 
 class Functional(nn.Module):
@@ -149,8 +149,8 @@ def test_any_forward_that_is_a_chain_and_its_deployment(tmp_path, layout):
     config = xb.ArrayConfig(layout=layout, R_wl=3.0)
     circuit = xb.nn.convert(Functional(), config, calibrate=torch.from_numpy(x)).eval()
     xb.save(tmp_path / "net.h5", circuit)
-    wanted = netlist.write_network(chain_of(circuit, x), x)
-    assert netlist.write_network(chain_of(xb.load(tmp_path / "net.h5"), x), x) == wanted
+    wanted = netlist.write_chain(chain_of(circuit, x), x)
+    assert netlist.write_chain(chain_of(xb.load(tmp_path / "net.h5"), x), x) == wanted
     answer = whole.solve_network(chain_of(circuit, x), x)
     assert answer.outputs.shape == (4, 3)
 
@@ -202,8 +202,8 @@ def test_many_points_become_several_sweeps(monkeypatch):
 def test_the_text_is_complete_and_repeatable():
     circuit, x = circuit_of("folded 2-3-1", nn.Tanh, device="sinh_tio2")
     chain = chain_of(circuit, x)
-    text = netlist.write_network(chain, x)
-    assert text == netlist.write_network(chain, x)
+    text = netlist.write_chain(chain, x)
+    assert text == netlist.write_chain(chain, x)
     devices = int(np.count_nonzero(chain.passes[0].crossbar.G))
     assert len(re.findall(r"^Xnet_\w+_p\d_d_", text, re.MULTILINE)) == 2 * devices
     assert text.count(".subckt") == 1
@@ -212,7 +212,7 @@ def test_the_text_is_complete_and_repeatable():
 
 def test_every_name_begins_with_the_design():
     circuit, x = circuit_of("folded 2-3-1", device="sinh_tio2")
-    text = network_design(build_network(chain_of(circuit, x), x, name="moons"))
+    text = chain_design(build_chain(chain_of(circuit, x), x, name="moons"))
     inside = False
     for line in text:
         word = line.split()[0] if line.strip() else ""
@@ -222,7 +222,7 @@ def test_every_name_begins_with_the_design():
         elif word and not inside and word[0].isalpha():
             assert word[1:].startswith("moons_"), line
     with pytest.raises(InputError, match="name of a design"):
-        build_network(chain_of(circuit, x), x, name="2 moons")
+        build_chain(chain_of(circuit, x), x, name="2 moons")
 
 
 def test_two_designs_stand_in_one_bench(tmp_path):
@@ -231,10 +231,10 @@ def test_two_designs_stand_in_one_bench(tmp_path):
     for name, case in (("first", "folded 2-3-1"), ("second", "tiled 5-7-4-3")):
         circuit, x = circuit_of(case, device="sinh_tio2")
         chain = chain_of(circuit, x)
-        nets.append(build_network(chain, x, name=name))
+        nets.append(build_chain(chain, x, name=name))
         wanted.append(whole.solve_network(chain, x).predictions)
-    lines = ["* bench", *dialect.SWEEP, *(line for net in nets for line in network_design(net))]
-    lines += [network_options(nets[0], klu=True), ".save v(first_class) v(second_class)"]
+    lines = ["* bench", *dialect.SWEEP, *(line for net in nets for line in chain_design(net))]
+    lines += [chain_options(nets[0], klu=True), ".save v(first_class) v(second_class)"]
     lines += [".control", "set numdgt=15", "dc Vidx 0 5 1", "print all", ".endc", ".end"]
     (tmp_path / "bench.cir").write_text("\n".join(lines) + "\n")
     printed = printed_columns(command(tmp_path, "ngspice", "-n", "-b", "bench.cir"))
@@ -257,7 +257,7 @@ def test_a_wrong_neuron_is_noticed(monkeypatch):
 )
 def test_a_wrong_sum_or_decision_is_noticed(monkeypatch, pattern, text, words):
     circuit, x = circuit_of("folded 2-3-1")
-    right = whole.network_circuit
+    right = whole.chain_circuit
     changed = []
 
     def wrong(net):
@@ -265,7 +265,7 @@ def test_a_wrong_sum_or_decision_is_noticed(monkeypatch, pattern, text, words):
         assert changed != right(net)
         return changed
 
-    monkeypatch.setattr(whole, "network_circuit", wrong)
+    monkeypatch.setattr(whole, "chain_circuit", wrong)
     with pytest.raises(EngineError, match=words) as caught:
         whole.solve_network(chain_of(circuit, x), x)
     assert not isinstance(caught.value, ConvergenceError)
@@ -279,9 +279,9 @@ def test_lines_that_cannot_be_read_are_refused():
     wrong = dataclasses.replace(first.passes[0], crossbar=crossbar)
     broken = dataclasses.replace(first, passes=(wrong,))
     with pytest.raises(InputError, match="output lines of a read must be sensed"):
-        netlist.write_network(dataclasses.replace(chain, stages=(broken, chain.stages[1])), x)
+        netlist.write_chain(dataclasses.replace(chain, stages=(broken, chain.stages[1])), x)
     with pytest.raises(InputError, match="none empty"):
-        netlist.write_network(chain, np.zeros((0, 2)))
+        netlist.write_chain(chain, np.zeros((0, 2)))
 
 
 def command(folder, *arguments):
