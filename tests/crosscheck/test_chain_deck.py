@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import xbarspice as xb
-from tests.crosscheck.test_ngspice import printed_columns
+from tests.crosscheck.test_ngspice import parse_columns
 from xbarspice import netlist
 from xbarspice.core.array import LineEnds
 from xbarspice.core.errors import ConvergenceError, EngineError, InputError
@@ -237,7 +237,7 @@ def test_two_designs_stand_in_one_bench(tmp_path):
     lines += [chain_options(nets[0], klu=True), ".save v(first_class) v(second_class)"]
     lines += [".control", "set numdgt=15", "dc Vidx 0 5 1", "print all", ".endc", ".end"]
     (tmp_path / "bench.cir").write_text("\n".join(lines) + "\n")
-    printed = printed_columns(command(tmp_path, "ngspice", "-n", "-b", "bench.cir"))
+    printed = parse_columns(command(tmp_path, "ngspice", "-n", "-b", "bench.cir"))
     for name, classes in zip(("first", "second"), wanted, strict=True):
         assert np.rint(printed[f"{name}_class"]).astype(int).tolist() == classes.tolist()
 
@@ -306,7 +306,7 @@ def test_the_written_network_runs_by_hand(tmp_path, case, points):
     record = json.loads(command(tmp_path, *xbarspice, *asked, "--json"))
     assert record["sizes"] == list(CASES[case][0])
     assert record["netlists"] == ["network.cir"]
-    printed = printed_columns(command(tmp_path / "w", "ngspice", "-n", "-b", "network.cir"))
+    printed = parse_columns(command(tmp_path / "w", "ngspice", "-n", "-b", "network.cir"))
     decided = np.rint(printed["hand_class"]).astype(int)
     last, width = len(record["sizes"]) - 2, record["sizes"][-1]
     logits = np.array([printed[f"hand_z{last}_{j}"] for j in range(width)]).T
