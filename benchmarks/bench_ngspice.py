@@ -28,8 +28,8 @@ from xbarspice.engines.ngspice import NgspiceEngine, ngspice_info
 from xbarspice.engines.ngspice import engine as engine_module
 from xbarspice.engines.ngspice.rawfile import read_raw
 from xbarspice.engines.ngspice.runner import control_section, run_deck
-from xbarspice.importers.network import Network
-from xbarspice.importers.perceptron import perceptron_module
+from xbarspice.importers.perceptron import Perceptron
+from xbarspice.importers.perceptron_model import perceptron_module
 from xbarspice.netlist.dialects import ngspice as dialect
 from xbarspice.training.data import half_moons
 from xbarspice.transfer import transfer
@@ -148,7 +148,7 @@ def overhead(vectors: int, repeats: int) -> None:
 def transfers(count: int) -> None:
     """Transfers of a 2-8-1 half-moons network on nonlinear devices, all test points, all cores."""
     rng = np.random.default_rng(0)
-    net = Network(
+    net = Perceptron(
         W=(rng.normal(size=(2, 8)), rng.normal(size=(8, 1))),
         b=(rng.normal(size=8), rng.normal(size=1)),
     )

@@ -16,8 +16,8 @@ import torch
 
 import xbarspice as xb
 from xbarspice.config import DataConfig
-from xbarspice.importers import network
-from xbarspice.importers.perceptron import perceptron_module
+from xbarspice.importers import perceptron
+from xbarspice.importers.perceptron_model import perceptron_module
 from xbarspice.programming import write_verify as pg
 from xbarspice.programming.drift import beside_measured
 from xbarspice.programming.ranges import writable_range
@@ -54,7 +54,7 @@ def main() -> None:
 
 def half_moons() -> None:
     """A trained 8x8 half-moons network at 1 ohm a segment, beside the measured drifts."""
-    trained, points = network.load(NETWORK), half_moons_data(DataConfig())
+    trained, points = perceptron.load(NETWORK), half_moons_data(DataConfig())
     software = np.mean(trained.predict(trained.forward(points.x_test)[-1]) == points.y_test)
     print("Half-moons network on one 8x8 array, 1 ohm a segment, tolerance 1 %.")
     print(f"Test points that the software network classifies: {100 * software:.1f} %.")
@@ -99,7 +99,7 @@ def ranges(device: str, scheme: str) -> list[tuple[float, float]]:
 
 
 def problem(
-    trained: network.Network, device: str, low: float, high: float
+    trained: perceptron.Perceptron, device: str, low: float, high: float
 ) -> tuple[torch.nn.Module, xb.nn.PhysicalArray, xb.Crossbar]:
     """The network on its array, the array as wanted, and as it is before."""
     config = xb.ArrayConfig(

@@ -14,7 +14,7 @@ from torch import nn
 
 import xbarspice as xb
 from xbarspice.config import DataConfig
-from xbarspice.importers.network import from_state_dict, save
+from xbarspice.importers.perceptron import from_state_dict, save
 from xbarspice.training.data import half_moons
 
 epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 300

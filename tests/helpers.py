@@ -8,7 +8,7 @@ import signal
 import numpy as np
 
 import xbarspice as xb
-from xbarspice.importers.network import Network
+from xbarspice.importers.perceptron import Perceptron
 
 ASYMMETRIC_G = np.array([[100e-6, 200e-6, 300e-6], [400e-6, 50e-6, 0.0]])
 """2x3, every entry different, one device absent: pins rows, columns and signs."""
@@ -21,9 +21,9 @@ def asymmetric_crossbar(**changes):
     return xb.Crossbar(ASYMMETRIC_G, **(wires | changes)), ASYMMETRIC_V
 
 
-def small_network() -> Network:
+def small_network() -> Perceptron:
     """2-3-1, no two weights alike."""
-    return Network(
+    return Perceptron(
         W=(np.array([[1.0, -2.0, 0.5], [0.25, 3.0, -1.5]]), np.array([[2.0], [-1.0], [0.75]])),
         b=(np.array([0.1, -0.2, 0.3]), np.array([-0.4])),
     )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from xbarspice.config import child_seed
-from xbarspice.importers.network import Network
+from xbarspice.importers.perceptron import Perceptron
 
 __all__ = ["Bank", "Units"]
 
@@ -48,7 +48,7 @@ class Bank:
         self.leaves = [p.requires_grad_() for p in (W0, b0, W1, b1)]
 
     @classmethod
-    def of(cls, networks: Sequence[Network], seeds: Sequence[int]) -> Bank:
+    def of(cls, networks: Sequence[Perceptron], seeds: Sequence[int]) -> Bank:
         """A bank that starts from trained networks of one shape."""
         out = cls(networks[0].sizes, seeds)  # type: ignore[arg-type]
         with torch.no_grad():
@@ -93,12 +93,12 @@ class Bank:
             for own, new in zip(self.leaves, leaves, strict=True):
                 own.copy_(new)
 
-    def networks(self, state: Sequence[Tensor] | None = None) -> list[Network]:
+    def networks(self, state: Sequence[Tensor] | None = None) -> list[Perceptron]:
         """The networks as NumPy arrays, of the present parameters or of a kept state."""
         W0, b0, W1, b1 = (
             p.detach().double().numpy() for p in (self.parameters if state is None else state)
         )
         return [
-            Network(W=(W0[s], W1[s]), b=(b0[s], b1[s]), activation="sigmoid")
+            Perceptron(W=(W0[s], W1[s]), b=(b0[s], b1[s]), activation="sigmoid")
             for s in range(len(self.seeds))
         ]

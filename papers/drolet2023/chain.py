@@ -21,13 +21,13 @@ import xbarspice as xb
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array
 from xbarspice.core.values import array_of
-from xbarspice.importers.network import Network
-from xbarspice.importers.perceptron import perceptron_module
+from xbarspice.importers.perceptron import Perceptron
+from xbarspice.importers.perceptron_model import perceptron_module
 
 __all__ = ["Chain", "Pass", "Stage", "circuit_of"]
 
 
-def circuit_of(network: Network, config: xb.ArrayConfig, x: npt.ArrayLike | None = None) -> Any:
+def circuit_of(network: Perceptron, config: xb.ArrayConfig, x: npt.ArrayLike | None = None) -> Any:
     """A trained network on its arrays, in evaluation.
 
     Args:

@@ -24,8 +24,8 @@ from papers.drolet2023.transfers import TransferStudy, fingerprint, transfer
 from xbarspice.config import child_seed
 from xbarspice.config.card import CalibrationCard
 from xbarspice.core import hdf5
-from xbarspice.importers import network as network_files
-from xbarspice.importers.network import Network, from_state_dict
+from xbarspice.importers import perceptron
+from xbarspice.importers.perceptron import Perceptron, from_state_dict
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import convert, exact_products
 from xbarspice.training import train as plain
@@ -104,7 +104,7 @@ def train(
     plan: Plan = Plan(),
     hardware: Hardware = PUBLISHED,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[Network, ...]:
+) -> tuple[Perceptron, ...]:
     """Train the three networks of one seed, in the order of `NETWORKS`.
 
     The last state is kept: nothing is selected, so the validation points stay unused here.
@@ -166,7 +166,7 @@ def _optimise(
 
 
 def on_tiles(
-    net: Network, split: Split, *, nonlinear: bool = False, hardware: Hardware = PUBLISHED
+    net: Perceptron, split: Split, *, nonlinear: bool = False, hardware: Hardware = PUBLISHED
 ) -> Chain:
     """A digits network on its five arrays; inputs scaled by the training points."""
     config = ArrayConfig(
@@ -226,14 +226,14 @@ def reproduce(
 
 def _networks(
     folder: Path, split: Split, hardware: Hardware, seed: int, plan: Plan, say: Say
-) -> tuple[Network, ...]:
+) -> tuple[Perceptron, ...]:
     paths = [folder / f"{name.replace(' ', '_')}-seed{seed}.npz" for name in NETWORKS]
     if not all(path.is_file() for path in paths):
         say(f"digits: training, seed {seed}")
         trained = train(split, hardware.variation, seed=seed, plan=plan, hardware=hardware)
         for path, net in zip(paths, trained, strict=True):
-            network_files.save(path, net)
-    return tuple(network_files.load(path) for path in paths)
+            perceptron.save(path, net)
+    return tuple(perceptron.load(path) for path in paths)
 
 
 def _row(
@@ -243,7 +243,7 @@ def _row(
     name: str,
     remedy: str,
     which: int,
-    nets: dict[int, tuple[Network, ...]],
+    nets: dict[int, tuple[Perceptron, ...]],
     plan: Plan,
     *,
     nonlinear: bool = False,
@@ -316,7 +316,7 @@ def _figures(
 
 
 def _confirm(
-    folder: Path, net: Network, split: Split, hardware: Hardware, plan: Plan, say: Say
+    folder: Path, net: Perceptron, split: Split, hardware: Hardware, plan: Plan, say: Say
 ) -> dict[str, Any]:
     """The first transfers of the array-trained network again in ngspice, every test point."""
     chain = on_tiles(net, split, hardware=hardware)

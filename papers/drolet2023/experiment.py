@@ -32,8 +32,8 @@ from xbarspice.config import DataConfig
 from xbarspice.config.card import CalibrationCard
 from xbarspice.core import hdf5
 from xbarspice.core.errors import broken_rule
-from xbarspice.importers import network as network_files
-from xbarspice.importers.network import Network
+from xbarspice.importers import perceptron
+from xbarspice.importers.perceptron import Perceptron
 from xbarspice.training.data import Split, fresh_half_moons, half_moons
 from xbarspice.variability import Compose, drolet_2023, other_reading
 from xbarspice.variability.bse import tail_of
@@ -58,21 +58,21 @@ class _Run:
     hardware: Hardware
     say: Say
 
-    def trained(self, name: str, make: Callable[[], Trained]) -> tuple[Network, ...]:
+    def trained(self, name: str, make: Callable[[], Trained]) -> tuple[Perceptron, ...]:
         """Networks of all seeds, from their files or trained now."""
         paths = [self.folder / "networks" / f"{name}-seed{s}.npz" for s in self.plan.seeds]
         if not all(path.is_file() for path in paths):
             self.say(f"training: {name}")
             for path, net in zip(paths, make().networks, strict=True):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                network_files.save(path, net)
-        return tuple(network_files.load(path) for path in paths)
+                perceptron.save(path, net)
+        return tuple(perceptron.load(path) for path in paths)
 
     def row(
         self,
         setting: str,
         recipe: str,
-        networks: Sequence[Network],
+        networks: Sequence[Perceptron],
         split: Split,
         *,
         remedy: str = "",
@@ -102,7 +102,11 @@ class _Run:
         return row | {"other_reading": self.other_reading(row, networks, split, procedure)}, studies
 
     def other_reading(
-        self, row: dict[str, Any], networks: Sequence[Network], split: Split, procedure: Procedure
+        self,
+        row: dict[str, Any],
+        networks: Sequence[Perceptron],
+        split: Split,
+        procedure: Procedure,
     ) -> dict[str, Any] | None:
         """The metric of a row with the other reading of the drift table; None if it has no part."""
         circuit = row["setting"] == "c"
@@ -125,7 +129,7 @@ class _Run:
             found.append(study.metric())
         return {"tail": tail_of(variation), "transfers": count, "metric": float(np.median(found))}
 
-    def chain(self, net: Network, *, circuit: bool) -> Chain:
+    def chain(self, net: Perceptron, *, circuit: bool) -> Chain:
         """A network on its array; with `circuit` on that of setting (c)."""
         return on_8x8(net, circuit=circuit, hardware=self.hardware)
 
@@ -144,7 +148,7 @@ def config_8x8(*, circuit: bool, hardware: Hardware = PUBLISHED) -> xb.ArrayConf
     return xb.ArrayConfig(layout="folded", tile_rows=8, tile_cols=8, **made)
 
 
-def on_8x8(net: Network, *, circuit: bool, hardware: Hardware = PUBLISHED) -> Chain:
+def on_8x8(net: Perceptron, *, circuit: bool, hardware: Hardware = PUBLISHED) -> Chain:
     """A 2-8-1 network on one 8x8 array, for many transfers at once."""
     return Chain.of(circuit_of(net, config_8x8(circuit=circuit, hardware=hardware)))
 
@@ -270,7 +274,7 @@ def reproduce(
     return record
 
 
-def _networks(run: _Run, setting: str, split: Split) -> dict[str, tuple[Network, ...]]:
+def _networks(run: _Run, setting: str, split: Split) -> dict[str, tuple[Perceptron, ...]]:
     """The networks of every recipe under the data of one setting."""
     seeds, effort = run.plan.seeds, run.plan.effort
     made: dict[str, Callable[[], Trained]] = {
@@ -284,7 +288,7 @@ def _networks(run: _Run, setting: str, split: Split) -> dict[str, tuple[Network,
 
 def _elsewhere(
     run: _Run,
-    networks: Sequence[Network],
+    networks: Sequence[Perceptron],
     split: Split,
     points: tuple[np.ndarray, np.ndarray],
     procedure: Procedure,
@@ -309,7 +313,7 @@ def _elsewhere(
 
 
 def _mended(
-    run: _Run, split: Split, start: Sequence[Network], array: xb.ArrayConfig | None
+    run: _Run, split: Split, start: Sequence[Perceptron], array: xb.ArrayConfig | None
 ) -> Trained:
     """Networks trained with all remedies in the loop, ideal or through the circuit."""
     errors = run.errors(circuit=array is not None)
@@ -344,7 +348,7 @@ def _tried(run: _Run, split: Split) -> list[dict[str, Any]]:
     return [kept[str(k)] for k in range(len(kept))]
 
 
-def _budget(run: _Run, net: Network, split: Split) -> list[dict[str, Any]]:
+def _budget(run: _Run, net: Perceptron, split: Split) -> list[dict[str, Any]]:
     run.say("loss budget")
     found = loss_budget(
         run.chain(net, circuit=True), split.x_test, split.y_test,
@@ -357,8 +361,8 @@ def _budget(run: _Run, net: Network, split: Split) -> list[dict[str, Any]]:
 def _boundaries(
     run: _Run,
     split: Split,
-    through: Sequence[Network],
-    ours: Sequence[Network],
+    through: Sequence[Perceptron],
+    ours: Sequence[Perceptron],
     middle: int,
 ) -> dict[str, Any]:
     """Logits over the plane, noise-free, for one network of each recipe."""
@@ -374,7 +378,7 @@ def _boundaries(
     return {"x0": x0, "x1": x1, "logits": found | {"ours, through the circuit": circuit}}
 
 
-def _confirm(run: _Run, net: Network, middle: int, split: Split) -> dict[str, Any]:
+def _confirm(run: _Run, net: Perceptron, middle: int, split: Split) -> dict[str, Any]:
     """Repeat the first transfers of (c) in ngspice, every test point, and compare."""
     count = run.plan.confirm
     seed = run.plan.seeds[middle]

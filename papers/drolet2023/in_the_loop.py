@@ -18,7 +18,7 @@ import xbarspice as xb
 from papers.drolet2023.chain import Chain, circuit_of
 from papers.drolet2023.remedies import Procedure, Tester, program
 from papers.drolet2023.writing import at_mapped_lines
-from xbarspice.importers.network import Network
+from xbarspice.importers.perceptron import Perceptron
 from xbarspice.variability import Variation
 
 __all__ = ["Left", "best_shift", "left_behind"]
@@ -39,7 +39,7 @@ class Left:
 
 
 def left_behind(
-    networks: Sequence[Network],
+    networks: Sequence[Perceptron],
     procedure: Procedure,
     variation: Variation,
     calibration: tuple[np.ndarray, np.ndarray],
@@ -71,7 +71,7 @@ def left_behind(
     )
 
 
-def _config(network: Network, array: xb.ArrayConfig | None) -> xb.ArrayConfig:
+def _config(network: Perceptron, array: xb.ArrayConfig | None) -> xb.ArrayConfig:
     inputs, hidden, outputs = network.sizes
     return replace(
         array or xb.ArrayConfig(R_wl=0.0, R_bl=0.0),

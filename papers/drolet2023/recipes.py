@@ -14,7 +14,7 @@ from papers.drolet2023.remedies import Procedure
 from papers.drolet2023.settings import SETTINGS
 from papers.drolet2023.training import Phase, Selection, Trained, train
 from xbarspice.config import DataConfig, child_rng
-from xbarspice.importers.network import Network
+from xbarspice.importers.perceptron import Perceptron
 from xbarspice.training.data import Split
 from xbarspice.variability import Variation
 
@@ -123,25 +123,25 @@ def released(
     return train(split, [phase], seeds=seeds, variation=variation, progress=progress)
 
 
-def replicated(network: Network, hidden: int) -> Network:
+def replicated(network: Perceptron, hidden: int) -> Perceptron:
     """The same function on more hidden neurons: every neuron several times, the largest first."""
     order = np.argsort(-np.abs(network.W[1]).max(axis=1), kind="stable")
     chosen = order[np.arange(hidden) % len(order)]
     copies = np.bincount(chosen, minlength=len(order))[chosen]
-    return Network(
+    return Perceptron(
         W=(network.W[0][:, chosen], network.W[1][chosen] / copies[:, None]),
         b=(network.b[0][chosen], network.b[1]),
         activation=network.activation,
     )
 
 
-def _steep(seed: int, start: int, hidden: int = 3) -> Network:
+def _steep(seed: int, start: int, hidden: int = 3) -> Perceptron:
     """A random network of steep sigmoids through the unit square: it sees more than a line."""
     rng = child_rng(seed, f"start {start}")
     W = rng.normal(size=(2, hidden))
     W *= 10 / np.linalg.norm(W, axis=0)
     through = rng.uniform(0.2, 0.8, (2, hidden))
-    return Network(
+    return Perceptron(
         W=(W, 5 * rng.normal(size=(hidden, 1))), b=(-(W * through).sum(axis=0), np.zeros(1))
     )
 
@@ -157,7 +157,7 @@ def _all_but_test(split: Split) -> Split:
     )
 
 
-def small_networks(split: Split, count: int) -> list[Network]:
+def small_networks(split: Split, count: int) -> list[Perceptron]:
     """The most accurate of four times as many 2-3-1 networks trained without errors."""
     small = train(
         split, [Phase(steps=1500)], seeds=range(4 * count), variation=None, hidden=3,
@@ -168,7 +168,7 @@ def small_networks(split: Split, count: int) -> list[Network]:
 
 def _smalls(
     split: Split, seeds: Sequence[int], effort: Effort, progress: Progress
-) -> list[Network]:
+) -> list[Perceptron]:
     """For every seed the `kept` most accurate small networks, replicated onto eight neurons."""
     count = len(seeds) * effort.starts
     begun = [_steep(seed, k) for seed in seeds for k in range(effort.starts)]
@@ -181,7 +181,7 @@ def _smalls(
     return [replicated(small.networks[k], 8) for k in picked]
 
 
-def _best_of_each_seed(trained: Trained, seeds: Sequence[int]) -> list[Network]:
+def _best_of_each_seed(trained: Trained, seeds: Sequence[int]) -> list[Perceptron]:
     held = np.where(trained.accuracy >= FLOOR, trained.score, trained.accuracy - 2)
     kept = len(trained.networks) // len(seeds)
     winners = held.reshape(len(seeds), -1).argmax(axis=1) + kept * np.arange(len(seeds))
@@ -226,7 +226,7 @@ def hardware_aware(
 
 def with_remedies(
     split: Split,
-    start: Sequence[Network],
+    start: Sequence[Perceptron],
     seeds: Sequence[int],
     variation: Variation,
     procedure: Procedure,
@@ -258,7 +258,7 @@ def with_remedies(
 
 def through_circuit(
     split: Split,
-    start: Sequence[Network],
+    start: Sequence[Perceptron],
     seeds: Sequence[int],
     variation: Variation,
     array: xb.ArrayConfig,

@@ -42,7 +42,7 @@ from papers.drolet2023.selection import Keeper, Selection, Setting
 from xbarspice.config import child_seed
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array
-from xbarspice.importers.network import Network
+from xbarspice.importers.perceptron import Perceptron
 from xbarspice.training.data import Split
 from xbarspice.variability import Variation
 
@@ -60,7 +60,7 @@ class Trained:
         history: (looks, seeds, 2): metric and noise-free accuracy at every look.
     """
 
-    networks: tuple[Network, ...]
+    networks: tuple[Perceptron, ...]
     score: Array
     accuracy: Array
     history: Array = field(repr=False)
@@ -75,7 +75,7 @@ def train(
     hidden: int = 8,
     array: xb.ArrayConfig | None = None,
     selection: Selection | None = None,
-    start: Sequence[Network] | None = None,
+    start: Sequence[Perceptron] | None = None,
     checkpoint: Path | None = None,
     checkpoint_every: int = 50,
     progress: Callable[[int, int], None] = lambda done, total: None,

@@ -11,18 +11,18 @@ import numpy as np
 from papers.drolet2023.recipes import TUNE, replicated, small_networks
 from papers.drolet2023.remedies import Procedure
 from papers.drolet2023.training import Phase, Selection, train
-from xbarspice.importers.network import Network
+from xbarspice.importers.perceptron import Perceptron
 from xbarspice.training.data import Split
 from xbarspice.variability import Variation
 
 __all__ = ["tried"]
 
-Trial = tuple[Sequence[Network], Phase]
+Trial = tuple[Sequence[Perceptron], Phase]
 
 
 def tried(
     split: Split,
-    plain: Sequence[Network],
+    plain: Sequence[Perceptron],
     variation: Variation,
     procedure: Procedure,
     *,
@@ -67,7 +67,7 @@ def tried(
 
 
 def _trials(
-    plain: Sequence[Network], wide: Sequence[Network], steps: int, draws: int
+    plain: Sequence[Perceptron], wide: Sequence[Perceptron], steps: int, draws: int
 ) -> dict[str, Trial]:
     # as many transfers a step as the stratified draws have
     base = Phase(steps=steps, draws=draws + 64, batch=256, learning_rate=0.05)
@@ -106,7 +106,7 @@ def _trials(
     }  # fmt: skip
 
 
-def _remedied(wide: Sequence[Network], procedure: Procedure, steps: int) -> dict[str, Trial]:
+def _remedied(wide: Sequence[Perceptron], procedure: Procedure, steps: int) -> dict[str, Trial]:
     some = wide[:3]
     loop = replace(
         TUNE, steps=max(1, steps // 2), draws=64, stratified=False, procedure=procedure, batch=400,

@@ -17,7 +17,7 @@ import torch
 import xbarspice as xb
 from tests.helpers import heed_ctrl_c
 from xbarspice.core import hdf5
-from xbarspice.importers import network as networks
+from xbarspice.importers import perceptron
 from xbarspice.surrogate import trust
 
 FAST = ["--set", "train.epochs=60", "--set", "data.test=40"]
@@ -91,7 +91,7 @@ def test_verify_takes_a_state_dict_of_any_size(tmp_path):
 
 
 def test_a_failed_gate_is_exit_status_1_and_keeps_the_report(tmp_path, network):
-    networks.save(tmp_path / "n.npz", network)
+    perceptron.save(tmp_path / "n.npz", network)
     done = call("verify", "n.npz", "--out", "v", "--random", 3, "--set", "gates.energy=1e-30",
                 cwd=tmp_path)  # fmt: skip
     assert done.returncode == 1
@@ -126,7 +126,7 @@ def test_bad_input_is_one_message_exit_status_2_and_no_file(tmp_path, case):
 
 
 def test_without_ngspice_the_status_is_3_and_nothing_is_left(tmp_path, network):
-    networks.save(tmp_path / "n.npz", network)
+    perceptron.save(tmp_path / "n.npz", network)
     empty = tmp_path / "bin"
     empty.mkdir()
     env = {"PATH": str(empty)}
@@ -220,7 +220,7 @@ def test_verify_judges_an_array_and_explains_its_currents(tmp_path):
 
 def test_verify_searches_and_draws_inputs_of_a_model(tmp_path, network):
     """By engines of choice: the points of the file, random ones after them, two that were found."""
-    networks.save(tmp_path / "n.npz", network)
+    perceptron.save(tmp_path / "n.npz", network)
     x = np.random.default_rng(0).random((20, 2))
     np.savez(tmp_path / "p.npz", x=x, y=np.arange(20) % 2)
     done = call("verify", "n.npz", "--engine", "surrogate", "--engine", "pyspice", "--reference",
@@ -285,7 +285,7 @@ def test_ctrl_c_in_a_sweep_keeps_the_points(tmp_path):
 
 def test_a_level_outside_of_its_region_is_one_message(tmp_path, network):
     """Warned on stderr in words, not as a Python warning with a line of source."""
-    networks.save(tmp_path / "n.npz", network)
+    perceptron.save(tmp_path / "n.npz", network)
     done = call("solve", "n.npz", "--engine", "ideal", "--set", "array.R_wl=30", "--set",
                 "mapping.layout=folded", cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0

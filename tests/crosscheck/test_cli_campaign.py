@@ -16,7 +16,7 @@ import xbarspice as xb
 from xbarspice import campaign
 from xbarspice.cli.app import app
 from xbarspice.core.errors import InputError
-from xbarspice.importers import network as network_files
+from xbarspice.importers import perceptron
 
 
 def call(*arguments):
@@ -99,7 +99,7 @@ def test_what_is_wrong_is_refused(files, words, said):
 
 
 def test_a_perceptron_is_put_on_arrays_on_the_way(tmp_path, network):
-    network_files.save(tmp_path / "n.npz", network)
+    perceptron.save(tmp_path / "n.npz", network)
     np.savez(tmp_path / "p.npz", x=np.array([[0.3, 0.8], [0.9, 0.1]]))
     usual = (tmp_path / "n.npz", "--inputs", tmp_path / "p.npz", "--engine", "nodal", "--out",
              tmp_path / "c.h5", "--json")  # fmt: skip

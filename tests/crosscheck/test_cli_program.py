@@ -17,7 +17,7 @@ import xbarspice as xb
 from xbarspice.cli.app import main
 from xbarspice.core import hdf5
 from xbarspice.deployment import read
-from xbarspice.importers import network as network_files
+from xbarspice.importers import perceptron
 from xbarspice.programming import circuit_page as programming_page
 from xbarspice.programming import circuits as study
 from xbarspice.programming import drift
@@ -47,7 +47,7 @@ def files(tmp_path, network):
         model, xb.ArrayConfig(device="sinh_tio2"), calibrate=torch.from_numpy(x)
     ).eval()
     xb.save(tmp_path / "d.h5", circuit)
-    network_files.save(tmp_path / "n.npz", network)
+    perceptron.save(tmp_path / "n.npz", network)
     np.savez(tmp_path / "p.npz", x=x, y=(network.forward(x)[-1][:, 0] > 0).astype(int))
     return tmp_path
 

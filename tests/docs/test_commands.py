@@ -21,7 +21,7 @@ from tests.docs.pages import PAGES, ROOT, command_lines
 from tests.helpers import asymmetric_crossbar, small_network
 from xbarspice.cli.app import app
 from xbarspice.config.card import CalibrationCard, CardValue
-from xbarspice.importers import network
+from xbarspice.importers import perceptron
 
 LINES = {page.name: command_lines(page) for page in PAGES if command_lines(page)}
 LONG = {"verify --map"}
@@ -86,7 +86,7 @@ def files(tmp_path_factory):
                       folder / "model.pt2")  # fmt: skip
     circuit = xb.nn.convert(model, xb.ArrayConfig(), calibrate=x)
     xb.save(folder / "net.h5", circuit)
-    network.save(folder / "network.npz", small_network())
+    perceptron.save(folder / "network.npz", small_network())
     crossbar, V_in = asymmetric_crossbar(device="sinh_tio2")
     np.savez(folder / "array.npz", G=crossbar.G, V_in=[V_in], R_wl=5.0, device="sinh_tio2")
     for name in ("measured", "a"):

@@ -11,13 +11,13 @@ import pytest
 
 from tests.helpers import small_network
 from xbarspice.cli import app, main, models
-from xbarspice.importers import network
+from xbarspice.importers import perceptron
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    network.save(tmp_path / "n.npz", small_network())
+    perceptron.save(tmp_path / "n.npz", small_network())
 
     def no_work(*_, **__):
         raise AssertionError("work began")

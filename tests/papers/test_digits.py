@@ -14,7 +14,7 @@ from papers.drolet2023 import report as reproduction
 from papers.drolet2023.hardware import Hardware
 from xbarspice.config.card import CalibrationCard, CardValue
 from xbarspice.core.errors import InputError
-from xbarspice.importers.network import load
+from xbarspice.importers.perceptron import load
 from xbarspice.training.data import digits
 
 QUICK = study.Plan.quick(confirm=1)

@@ -210,7 +210,7 @@ def test_quick_plans_are_less_than_full():
 def test_the_loss_budget_uses_common_draws(done):
     """Alone and left out against "none" and "all": without effects nothing is lost."""
     folder, _ = done
-    from xbarspice.importers.network import load
+    from xbarspice.importers.perceptron import load
 
     net = load(folder / "networks" / "c-ours-seed0.npz")
     split = half_moons(DataConfig())

@@ -18,7 +18,7 @@ from papers.drolet2023.training import Bank, Phase, Selection, train
 from papers.drolet2023.transfers import CHUNK, transfer
 from xbarspice.config import DataConfig
 from xbarspice.core.errors import InputError, StoreError
-from xbarspice.importers.network import Network
+from xbarspice.importers.perceptron import Perceptron
 from xbarspice.training.data import fresh_half_moons, half_moons
 from xbarspice.variability import drolet_2023
 
@@ -169,7 +169,7 @@ def test_strata_hold_every_device_stuck_once_with_the_right_weight():
 @pytest.fixture(scope="module")
 def bent():
     """A 2-8-1 network whose boundary follows the moons: three neurons, replicated."""
-    small = Network(
+    small = Perceptron(
         W=(np.array([[24.9, -22.4, -25.0], [-11.4, -11.1, 11.3]]), np.array([[24.6], [13], [-31]])),
         b=(np.array([-12.8, 16.4, 0.6]), np.array([-9.9])),
     )

@@ -15,7 +15,7 @@ from papers.drolet2023.remedies import Procedure, program
 from papers.drolet2023.transfers import TransferStudy, metric, transfer
 from xbarspice.core import hdf5
 from xbarspice.core.errors import InputError
-from xbarspice.importers.network import Network
+from xbarspice.importers.perceptron import Perceptron
 from xbarspice.variability import (
     BiasingSchemeEffect,
     Compose,
@@ -25,15 +25,15 @@ from xbarspice.variability import (
 )
 
 
-def half_moon_like() -> tuple[Network, np.ndarray, np.ndarray]:
+def half_moon_like() -> tuple[Perceptron, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(3)
-    network = Network(
+    network = Perceptron(
         W=(rng.normal(size=(2, 8)) * 6, rng.normal(size=(8, 1)) * 3),
         b=(rng.normal(size=8) * 2, np.zeros(1)),
     )
     x = rng.random((40, 2))
     middle = np.median(network.forward(x)[-1])  # as many points of either class
-    network = Network(W=network.W, b=(network.b[0], np.array([-middle])))
+    network = Perceptron(W=network.W, b=(network.b[0], np.array([-middle])))
     return network, x, network.predict(network.forward(x)[-1])
 
 

@@ -73,7 +73,7 @@ def train(
 ) -> None:
     """Train the half-moons network on an honest split (no test point in the training set)."""
     from xbarspice.cli import steps
-    from xbarspice.importers import network
+    from xbarspice.importers import perceptron
     from xbarspice.training import data
     from xbarspice.training import train as training
 
@@ -84,7 +84,7 @@ def train(
     split = data.half_moons(run.data)
     with screens.progress("training", quiet=json) as report:
         trained = training.fit(split, run.train, seed=run.seed, progress=report)
-    network.save(out, trained.network)
+    perceptron.save(out, trained.network)
     if data_out:
         steps.save_points(data_out, split)
     screens.show(steps.named(steps.training_record(trained, out), run), json, "Trained network")

@@ -147,8 +147,8 @@ def demonstrate(out: Path, run: RunConfig, json: bool) -> dict[str, Any]:
     """
     from xbarspice import deployment
     from xbarspice.cli import steps
-    from xbarspice.importers import network
-    from xbarspice.importers.perceptron import perceptron_module
+    from xbarspice.importers import perceptron
+    from xbarspice.importers.perceptron_model import perceptron_module
     from xbarspice.nn import convert
     from xbarspice.nn.origin import arguments_of
     from xbarspice.training import data
@@ -159,7 +159,7 @@ def demonstrate(out: Path, run: RunConfig, json: bool) -> dict[str, Any]:
     with run_folder(out) as folder:
         with screens.progress("training", quiet=json) as report:
             trained = training.fit(split, run.train, seed=run.seed, progress=report)
-        network.save(folder / "network.npz", trained.network)
+        perceptron.save(folder / "network.npz", trained.network)
         steps.save_points(folder / "points.npz", split)
         model = perceptron_module(trained.network)
         points = arguments_of(model, split.x_test)

@@ -10,8 +10,8 @@ import numpy as np
 
 from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.core.values import labels_of
+from xbarspice.importers.archive import read_npz
 from xbarspice.importers.model import TensorSpec
-from xbarspice.importers.network import read_npz
 
 __all__ = ["random_inputs", "read_inputs"]
 

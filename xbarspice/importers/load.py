@@ -13,7 +13,7 @@ from xbarspice.importers.detect import identify
 from xbarspice.importers.exported import load_pt2
 from xbarspice.importers.model import ImportedModel
 from xbarspice.importers.onnx_file import load_onnx
-from xbarspice.importers.perceptron import load_perceptron
+from xbarspice.importers.perceptron_model import load_perceptron
 from xbarspice.importers.weights import load_weights, read_weights
 
 __all__ = ["load_model"]

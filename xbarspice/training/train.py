@@ -1,4 +1,4 @@
-"""Training of plain networks in PyTorch; the result is a `Network` of NumPy arrays."""
+"""Training of plain networks in PyTorch; the result is a `Perceptron` of NumPy arrays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from xbarspice.config import TrainConfig, child_seed
-from xbarspice.importers.network import Network, from_state_dict
+from xbarspice.importers.perceptron import Perceptron, from_state_dict
 from xbarspice.mapping import activations
 from xbarspice.training.data import Split
 
@@ -21,7 +21,7 @@ __all__ = ["Trained", "fit"]
 class Trained:
     """A trained network and its accuracies (0..1) on the three parts of the data."""
 
-    network: Network
+    network: Perceptron
     epochs: int
     accuracy_train: float
     accuracy_validation: float

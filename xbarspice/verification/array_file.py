@@ -16,7 +16,7 @@ from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.core.schema import EndsFile, Number, Text
 from xbarspice.core.types import Array
 from xbarspice.core.values import array_of, broken_entries, number_of
-from xbarspice.importers.network import read_npz
+from xbarspice.importers.archive import read_npz
 
 __all__ = ["ArrayFile", "is_array_file", "load_array"]
 

@@ -15,14 +15,14 @@ from typer.testing import CliRunner
 import xbarspice as xb
 from xbarspice.cli.app import app, main
 from xbarspice.core import hdf5
-from xbarspice.importers import network as network_files
+from xbarspice.importers import perceptron
 from xbarspice.variability import RelativeNoise
 
 
 @pytest.fixture
 def files(tmp_path, network, monkeypatch):
     """A perceptron, a deployment with a variation of its own, and points with classes."""
-    network_files.save(tmp_path / "n.npz", network)
+    perceptron.save(tmp_path / "n.npz", network)
     rng = np.random.default_rng(0)
     x = rng.random((20, 2))
     np.savez(tmp_path / "p.npz", x=x, y=network.predict(network.forward(x)[-1]))

@@ -17,8 +17,8 @@ from xbarspice.config.card import CalibrationCard, CardValue, KeptCard, card_of
 from xbarspice.core import hdf5
 from xbarspice.core.errors import InputError
 from xbarspice.deployment import card_of_file
-from xbarspice.importers.network import Network, save
-from xbarspice.importers.perceptron import perceptron_module
+from xbarspice.importers.perceptron import Perceptron, save
+from xbarspice.importers.perceptron_model import perceptron_module
 
 CARD = CalibrationCard(
     title="die 7", data_sha256="ab" * 32, device="sinh_tio2",
@@ -36,7 +36,7 @@ NAMED = "die 7 (data abababababab, card "
 def folder(tmp_path):
     """A network, the same deployed without a card, a crossbar file, a card."""
     rng = np.random.default_rng(0)
-    network = Network(
+    network = Perceptron(
         W=(rng.normal(size=(2, 8)), rng.normal(size=(8, 1))), b=(np.zeros(8), np.zeros(1)),
         activation="sigmoid",
     )  # fmt: skip
@@ -150,7 +150,7 @@ def deployed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cards")
     rng = np.random.default_rng(0)
     W = (rng.normal(size=(2, 8)), rng.normal(size=(8, 1)))
-    save(folder / "n.npz", Network(W=W, b=(np.zeros(8), np.zeros(1)), activation="sigmoid"))
+    save(folder / "n.npz", Perceptron(W=W, b=(np.zeros(8), np.zeros(1)), activation="sigmoid"))
     (folder / "card.toml").write_text(CARD.to_toml())
     np.savez(folder / "p.npz", x=rng.random((4, 2)))
     folded = ("mapping.layout=folded", "mapping.tile_rows=20", "array.R_wl=3")

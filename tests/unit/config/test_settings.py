@@ -28,8 +28,8 @@ from xbarspice.cli.app import app
 from xbarspice.config import RunConfig
 from xbarspice.core import hdf5
 from xbarspice.core.errors import InputError
-from xbarspice.importers import network as networks
-from xbarspice.importers.perceptron import perceptron_module
+from xbarspice.importers import perceptron
+from xbarspice.importers.perceptron_model import perceptron_module
 from xbarspice.nn import crossbar_layers
 from xbarspice.nn.origin import weights_hash
 
@@ -238,7 +238,7 @@ def files(tmp_path_factory):
     """A network, deployments, arrays, inputs, and measured data for every calibration."""
     folder = tmp_path_factory.mktemp("settings")
     rng = np.random.default_rng(0)
-    networks.save(folder / "n.npz", small_network())
+    perceptron.save(folder / "n.npz", small_network())
     hdf5.write_tree(folder / "m.h5", {"G_max": 5e-4}, "mapped network")
     folded = xb.ArrayConfig(layout="folded", tile_rows=8, tile_cols=8, device="sinh_tio2")
     inputs = torch.from_numpy(rng.random((6, 2)))

@@ -16,7 +16,7 @@ from xbarspice import devices, variability
 from xbarspice.calibration.measurements import Reads
 from xbarspice.core.errors import InputError
 from xbarspice.core.values import array_of, labels_of, number_of, whole_number_of, whole_numbers_of
-from xbarspice.importers.network import Network
+from xbarspice.importers.perceptron import Perceptron
 from xbarspice.programming.results import order_of
 
 G = np.full((2, 3), 1e-4)
@@ -53,13 +53,13 @@ NONSENSE = {
 @pytest.mark.parametrize("value", NONSENSE.values(), ids=NONSENSE)
 def test_no_real_numbers_are_refused_by_name_at_every_door(value):
     crossbar = xb.Crossbar(G)
-    network = Network(W=(np.ones((2, 1)),), b=(np.zeros(1),))
+    network = Perceptron(W=(np.ones((2, 1)),), b=(np.zeros(1),))
     doors = {
         "V_in": lambda: crossbar.drive(value),
         "G": lambda: xb.Crossbar([value, value]),
         "R_wl": lambda: xb.Crossbar(G, R_wl=value),
         "network inputs": lambda: network.forward([value]),
-        "W0": lambda: Network(W=([value],), b=(np.zeros(2),)),
+        "W0": lambda: Perceptron(W=([value],), b=(np.zeros(2),)),
         "V": lambda: devices.within(devices.get("ohmic"), value, 1e-4),
         "x_scale": lambda: xb.ArrayConfig(x_scale=value),
         "G_min": lambda: xb.ArrayConfig(G_min=value),

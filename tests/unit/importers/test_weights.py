@@ -13,7 +13,7 @@ from torch import nn
 
 from xbarspice.core.errors import InputError
 from xbarspice.importers import load_model
-from xbarspice.importers.network import Network, save
+from xbarspice.importers.perceptron import Perceptron, save
 
 HERE = "tests.unit.importers.test_weights"
 
@@ -251,13 +251,13 @@ def test_weights_alone_are_no_model(tmp_path, trained):
 def network():
     random = np.random.default_rng(4)
     W = (random.normal(size=(4, 5)), random.normal(size=(5, 3)))
-    return Network(W=W, b=(random.normal(size=5), random.normal(size=3)), activation="tanh")
+    return Perceptron(W=W, b=(random.normal(size=5), random.normal(size=3)), activation="tanh")
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
 def test_a_perceptron_of_plain_arrays(tmp_path, network, activation):
     path = tmp_path / "net.npz"
-    save(path, Network(W=network.W, b=network.b, activation=activation))
+    save(path, Perceptron(W=network.W, b=network.b, activation=activation))
     model = load_model(path)
     assert model.kind == "perceptron"
     assert [type(m) for m in model.module][::2] == [nn.Linear, nn.Linear]
@@ -265,7 +265,7 @@ def test_a_perceptron_of_plain_arrays(tmp_path, network, activation):
     assert model.inputs[0].shape == ("points", 4)
     assert model.original_library.startswith("NumPy")
     assert torch.allclose(model.run(X), model.reference(X), rtol=0, atol=1e-14)
-    expected = Network(W=network.W, b=network.b, activation=activation).forward(X.numpy())[-1]
+    expected = Perceptron(W=network.W, b=network.b, activation=activation).forward(X.numpy())[-1]
     assert np.allclose(model.reference(X), expected, rtol=0, atol=0)
     with pytest.raises(InputError, match="must have the shape"):
         model.run(X[:, :3])

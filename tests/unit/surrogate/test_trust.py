@@ -14,7 +14,7 @@ from tests.helpers import small_network
 from xbarspice import nn
 from xbarspice.config import SweepConfig
 from xbarspice.core.errors import InputError, TrustWarning
-from xbarspice.importers.perceptron import perceptron_module
+from xbarspice.importers.perceptron_model import perceptron_module
 from xbarspice.surrogate import trust
 from xbarspice.surrogate.levels import IdealEngine
 from xbarspice.transfer import transfer

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import xbarspice as xb
 from tests.helpers import asymmetric_crossbar, small_network
 from xbarspice.cli.app import app
-from xbarspice.importers import network
+from xbarspice.importers import perceptron as perceptron_files
 from xbarspice.nn.origin import outputs_of
 from xbarspice.tapeout import (
     as_drawn,
@@ -130,7 +130,7 @@ def test_device_models_of_a_design_carry_its_name(tmp_path):
 def base(tmp_path_factory):
     """A perceptron's file, inputs with classes, and a tapeout of it in two dialects."""
     base = tmp_path_factory.mktemp("tapeout")
-    network.save(base / "net.npz", small_network())
+    perceptron_files.save(base / "net.npz", small_network())
     rng = np.random.default_rng(5)
     np.savez(base / "x.npz", x=rng.uniform(-1.0, 1.0, (12, 2)))
     result = CliRunner().invoke(app, [*map(str, command(base)), "--out", str(base / "out")])

@@ -11,24 +11,22 @@ import pytest
 import torch
 
 from xbarspice.core.errors import InputError
-from xbarspice.importers import network
-from xbarspice.importers.network import Network
+from xbarspice.importers import perceptron
+from xbarspice.importers.perceptron import Perceptron
 
 
 def test_npz_round_trip(tmp_path, network):
-    from xbarspice.importers import network as module
-
-    module.save(tmp_path / "n.npz", network)
-    again = module.load(tmp_path / "n.npz")
-    assert again.sizes == (2, 3, 1)
-    assert all(np.array_equal(a, b) for a, b in zip(again.W + again.b, network.W + network.b))  # noqa: B905
+    perceptron.save(tmp_path / "n.npz", network)
+    loaded = perceptron.load(tmp_path / "n.npz")
+    assert loaded.sizes == (2, 3, 1)
+    assert all(np.array_equal(a, b) for a, b in zip(loaded.W + loaded.b, network.W + network.b))  # noqa: B905
     assert list(tmp_path.iterdir()) == [tmp_path / "n.npz"]
 
 
 def test_state_dict_is_transposed_once(tmp_path):
     model = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3))
     torch.save(model.state_dict(), tmp_path / "m.pt")
-    loaded = network.load(tmp_path / "m.pt", "relu")
+    loaded = perceptron.load(tmp_path / "m.pt", "relu")
     x = np.random.default_rng(0).normal(size=(7, 4))
     expected = model(torch.tensor(x, dtype=torch.float32)).detach().numpy()
     np.testing.assert_allclose(loaded.forward(x)[-1], expected, rtol=1e-5, atol=1e-6)
@@ -44,7 +42,7 @@ def test_pickled_code_is_never_executed(tmp_path):
     np.savez(tmp_path / "evil.npz", W0=np.array([Trap()], dtype=object))
     for name in ("evil.pt", "evil2.pt", "evil.npz"):
         with pytest.raises(InputError):
-            network.load(tmp_path / name)
+            perceptron.load(tmp_path / name)
     assert not (tmp_path / "executed").exists()
 
 
@@ -65,7 +63,7 @@ def test_pickled_code_is_never_executed(tmp_path):
 def test_bad_weights_are_refused(tmp_path, arrays, words):
     np.savez(tmp_path / "n.npz", **arrays)
     with pytest.raises(InputError, match=words):
-        network.load(tmp_path / "n.npz")
+        perceptron.load(tmp_path / "n.npz")
 
 
 def test_unusable_files_are_refused(tmp_path):
@@ -85,12 +83,12 @@ def test_unusable_files_are_refused(tmp_path):
     }
     for name, words in cases.items():
         with pytest.raises(InputError, match=words):
-            network.load(tmp_path / name)
+            perceptron.load(tmp_path / name)
 
 
 def test_unknown_activation_and_bad_inputs(network):
     with pytest.raises(InputError, match="`activation` must be one of"):
-        Network(W=network.W, b=network.b, activation="gelu")
+        Perceptron(W=network.W, b=network.b, activation="gelu")
     for x in ([0.0, 1.0], [[0.0]], [[np.nan, 0.0]]):
         with pytest.raises(InputError, match="network inputs must be finite"):
             network.forward(x)
@@ -104,9 +102,9 @@ def _chain(*sizes):
 def test_a_state_dict_without_a_stated_activation_is_refused_with_what_to_type(tmp_path):
     torch.save(_chain(2, 4, 1), tmp_path / "m.pt")
     with pytest.raises(InputError, match=r"activation must be stated.*--activation relu"):
-        network.load(tmp_path / "m.pt")
+        perceptron.load(tmp_path / "m.pt")
     torch.save(_chain(2, 4), tmp_path / "one.pt")
-    assert network.load(tmp_path / "one.pt").sizes == (2, 4)  # no hidden layer, no activation
+    assert perceptron.load(tmp_path / "one.pt").sizes == (2, 4)  # no hidden layer, no activation
 
 
 @pytest.mark.parametrize(
@@ -128,12 +126,12 @@ def test_a_state_dict_without_a_stated_activation_is_refused_with_what_to_type(t
 )
 def test_a_state_dict_that_is_no_plain_chain_is_refused_by_name(state, words):
     with pytest.raises(InputError, match=words):
-        network.from_state_dict(state, "relu")
+        perceptron.from_state_dict(state, "relu")
 
 
 def test_half_precision_weights_are_taken_exactly():
     state = {"weight": torch.tensor([[0.1, 0.2]], dtype=torch.bfloat16)}
-    W = network.from_state_dict(state).W[0]
+    W = perceptron.from_state_dict(state).W[0]
     assert W.ravel().tolist() == state["weight"].double().ravel().tolist()
 
 
@@ -142,4 +140,4 @@ def test_a_damaged_npz_is_refused_though_its_header_asks_for_less(tmp_path):
     np.savez(path, W0=np.ones((40, 1)), b0=np.zeros(1))
     path.write_bytes(path.read_bytes().replace(b"(40, 1)", b"(20, 1)"))
     with pytest.raises(InputError, match=r"W0\.npy is damaged"):
-        network.load(path)
+        perceptron.load(path)
