@@ -45,13 +45,11 @@ def network():
 @pytest.fixture
 def registries(monkeypatch):
     """What a test adds to a registry is gone after it."""
-    from xbarspice import devices, engines, variability
+    from xbarspice import devices, engines, nn, variability
     from xbarspice.mapping import activations
     from xbarspice.netlist import dialects
-    from xbarspice.nn import graph, registry
     from xbarspice.verification import detectors
 
-    for kind in (devices, engines, variability, activations, detectors, dialects):
-        monkeypatch.setattr(kind.registry, "_entries", dict(kind.registry._entries))
-    monkeypatch.setattr(registry, "_LAYERS", dict(registry._LAYERS))
-    monkeypatch.setattr(graph, "_OPERATORS", dict(graph._OPERATORS))
+    kinds = (devices, engines, variability, activations, detectors, dialects, nn)
+    for entries in (*(kind.registry for kind in kinds), nn.operators, nn.layouts):
+        monkeypatch.setattr(entries, "_entries", dict(entries._entries))

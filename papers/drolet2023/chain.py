@@ -204,7 +204,7 @@ def _stage(
             "Use xbarspice.transfer for any other configuration.",
         )
     with torch.no_grad():
-        programmed = matrix.programmed(weight, bias, training=False)
+        programmed = matrix.program(weight, bias, training=False)
     digital = np.zeros(layer.out_features)
     if bias is not None and not matrix.bias_line:
         digital = bias[0].detach().double().numpy()

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import xbarspice as xb
-from tests.unit.nn.test_convert import LAYERS, data, seeded
+from tests.unit.nn.test_convert import LAYERS, data, seed_parameters
 from xbarspice.nn.graph import InProjection
 from xbarspice.testing import check_layer
 
@@ -34,7 +34,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES, ids=lambda name: name.replace(" ", "_"))
 def test_layer_holds_every_rule_of_the_kit(name):
     layer, inputs = CASES[name]
-    check_layer(TYPES[type(layer)], seeded(layer), inputs)
+    check_layer(TYPES[type(layer)], seed_parameters(layer), inputs)
 
 
 def test_every_shipped_layer_type_is_held_to_the_kit():

@@ -201,7 +201,7 @@ class _Bench:
     @property
     def width(self) -> int:
         """Neighbouring bit lines that move together."""
-        return 2 if self.measured.array.tiles[0].config.layout == "tiled" else 1
+        return 2 if self.measured.array.bit_lines_in_pairs else 1
 
     @property
     def sides(self) -> tuple[list[Indices], list[Indices]]:

@@ -26,7 +26,7 @@ from xbarspice.nn import (
     put_conductances,
 )
 from xbarspice.nn.batchnorm import fold
-from xbarspice.nn.folded import fold_together
+from xbarspice.nn.layout import arrange
 
 __all__ = [
     "StandingMatrix",
@@ -84,7 +84,7 @@ def standing(circuit: nn.Module) -> list[StandingMatrix]:
         put_conductances(asked, None)
     for layer, matrix, weight, bias in _matrices(asked):
         with torch.no_grad():
-            G = matrix.programmed(weight, bias, training=False).G.cpu().numpy()
+            G = matrix.program(weight, bias, training=False).G.cpu().numpy()
         put = held[matrix.name]
         out.append(
             StandingMatrix(
@@ -168,7 +168,7 @@ def _on_arrays(model: nn.Module, matrices: Sequence[StandingMatrix]) -> nn.Modul
             'Save the model with model="module:factory", which keeps its layers.',
         )
     layers = crossbar_layers(out)
-    fold_together([layers[stored.layer] for stored in sorted(matrices, key=lambda m: m.read or 0)])
+    arrange([layers[stored.layer] for stored in sorted(matrices, key=lambda m: m.read or 0)])
     for name, matrix in own.items():
         stored = by_name[name]
         if matrix.bias_line != stored.bias_line:

@@ -21,8 +21,9 @@ from xbarspice.nn.convolution import (
 )
 from xbarspice.nn.coverage import Coverage, coverage
 from xbarspice.nn.effective_matrices import effective_matrix
-from xbarspice.nn.graph import register_operator
+from xbarspice.nn.graph import operators, register_operator
 from xbarspice.nn.layers import CrossbarLayer, crossbar_layers
+from xbarspice.nn.layout import Layout, layouts
 from xbarspice.nn.linear import CrossbarLinear
 from xbarspice.nn.matrix import ArrayMatrix
 from xbarspice.nn.recurrent import (
@@ -33,7 +34,7 @@ from xbarspice.nn.recurrent import (
     CrossbarRNN,
     CrossbarRNNCell,
 )
-from xbarspice.nn.registry import layer_types, register
+from xbarspice.nn.registration import layer_types, register, registry
 from xbarspice.nn.solver import TensorSolution, solve
 from xbarspice.nn.through import Answer, Run, exact_products, through
 from xbarspice.nn.tile import Tile
@@ -62,6 +63,7 @@ __all__ = [
     "CrossbarMultiheadAttention",
     "CrossbarRNN",
     "CrossbarRNNCell",
+    "Layout",
     "PhysicalArray",
     "RangeRecord",
     "Run",
@@ -75,6 +77,8 @@ __all__ = [
     "effective_matrix",
     "exact_products",
     "layer_types",
+    "layouts",
+    "operators",
     "place_lines",
     "program",
     "program_each",
@@ -82,6 +86,7 @@ __all__ = [
     "quantise",
     "register",
     "register_operator",
+    "registry",
     "solve",
     "through",
     "tiles",

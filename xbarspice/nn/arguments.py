@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["Arguments", "as_arguments", "mapped_tensors", "points_of", "tensors_in"]
+__all__ = ["Arguments", "as_arguments", "map_tensors", "points_of", "tensors_in"]
 
 
 class Arguments(tuple[Any, ...]):
@@ -42,24 +42,24 @@ def as_arguments(x: Any) -> Arguments:
     return Arguments(x)
 
 
-def mapped_tensors(value: Any, change: Callable[[Any], Any]) -> Any:
+def map_tensors(value: Any, change: Callable[[Any], Any]) -> Any:
     """A value of any form with a function applied to everything in it that is no container."""
     if isinstance(value, Arguments):
-        keywords = {k: mapped_tensors(v, change) for k, v in value.keywords.items()}
-        return Arguments((mapped_tensors(v, change) for v in value), keywords)
+        keywords = {k: map_tensors(v, change) for k, v in value.keywords.items()}
+        return Arguments((map_tensors(v, change) for v in value), keywords)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(mapped_tensors(v, change) for v in value))
+        return type(value)(*(map_tensors(v, change) for v in value))
     if isinstance(value, tuple | list):
-        return type(value)(mapped_tensors(v, change) for v in value)
+        return type(value)(map_tensors(v, change) for v in value)
     if isinstance(value, dict):
-        return {k: mapped_tensors(v, change) for k, v in value.items()}
+        return {k: map_tensors(v, change) for k, v in value.items()}
     return change(value)
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
     """All tensors in arguments of any form, in order."""
     out: list[Tensor] = []
-    mapped_tensors(value, lambda v: out.append(v) if isinstance(v, Tensor) else None)
+    map_tensors(value, lambda v: out.append(v) if isinstance(v, Tensor) else None)
     yield from out
 
 

@@ -42,6 +42,11 @@ class PhysicalArray:
         return max(tile.config.V_read for tile in self.tiles)
 
     @property
+    def bit_lines_in_pairs(self) -> bool:
+        """Whether the two devices of a pair stand in neighbouring bit lines, + before -."""
+        return any(t.read.lines_out.shape[1] == 2 and not t.read.reverse for t in self.tiles)
+
+    @property
     def like_lines(self) -> tuple[list[Indices], list[Indices]]:
         """Groups of word lines, and of bit lines, that may take each other's place."""
         return like_lines([tile.read for tile in self.tiles], self.crossbar.G.shape)
@@ -84,18 +89,20 @@ def put_conductances(circuit: nn.Module, G: Mapping[str, npt.ArrayLike] | None) 
         for matrix in matrices.values():
             matrix.conductances = None
         return
-    known = {array.name: array for array in arrays(circuit)}
-    unknown = sorted(set(G) - set(known))
+    by_name = {array.name: array for array in arrays(circuit)}
+    unknown = sorted(set(G) - set(by_name))
     if unknown:
         raise broken_rule(
             "conductances belong to arrays of the model",
             unknown,
-            f"Its arrays are {list(known)[:10]}.",
+            f"Its arrays are {list(by_name)[:10]}.",
         )
-    checked = {name: _checked(name, value, known[name].crossbar) for name, value in G.items()}
+    checked = {
+        name: _check_conductances(name, value, by_name[name].crossbar) for name, value in G.items()
+    }
     changed: dict[str, Any] = {}
     for name, value in checked.items():
-        for tile in known[name].tiles:
+        for tile in by_name[name].tiles:
             if tile.matrix not in changed:
                 changed[tile.matrix] = _whole(circuit, tile.matrix)
             part = np.s_[tile.group, slice(*tile.lines), slice(*tile.columns)]
@@ -130,13 +137,13 @@ def place_lines(
         for matrix in matrices.values():
             matrix.orders = {}
         return
-    known = {array.name: array for array in arrays(circuit)}
-    unknown = sorted(set(lines) - set(known))
+    by_name = {array.name: array for array in arrays(circuit)}
+    unknown = sorted(set(lines) - set(by_name))
     if unknown:
         raise broken_rule(
-            "lines belong to arrays of the model", unknown, f"Its arrays are {list(known)[:10]}."
+            "lines belong to arrays of the model", unknown, f"Its arrays are {list(by_name)[:10]}."
         )
-    orders = [(known[name], _order(known[name], *sides)) for name, sides in lines.items()]
+    orders = [(by_name[name], _order(by_name[name], *sides)) for name, sides in lines.items()]
     for array, order in orders:
         tile, matrix = array.tiles[0], matrices[array.tiles[0].matrix]
         matrix.orders = {**matrix.orders, (tile.group, tile.row, tile.col): order}
@@ -146,23 +153,24 @@ def _order(array: PhysicalArray, rows: npt.ArrayLike, cols: npt.ArrayLike) -> Li
     """The checked order of an array's lines."""
     out = []
     for side, order, groups in zip(("rows", "cols"), (rows, cols), array.like_lines, strict=True):
-        wanted = np.asarray(order)
+        numbers = np.asarray(order)
         count = sum(len(group) for group in groups)
-        if wanted.shape != (count,) or wanted.dtype.kind not in "iu":
+        if numbers.shape != (count,) or numbers.dtype.kind not in "iu":
             raise broken_rule(
                 f"{side} of {array.name} must be {count} numbers of lines",
-                f"shape {wanted.shape}, {wanted.dtype}",
+                f"shape {numbers.shape}, {numbers.dtype}",
                 "Give a permutation.",
             )
-        if any(sorted(wanted[group].tolist()) != group.tolist() for group in groups):
+        if any(sorted(numbers[group].tolist()) != group.tolist() for group in groups):
             raise broken_rule(
                 f"{side} of {array.name} must permute lines that do the same in every read",
-                wanted.tolist()[:20],
+                numbers.tolist()[:20],
                 f"Its groups are {[group.tolist()[:20] for group in groups]}.",
             )
-        out.append(tuple(wanted.tolist()))
-    tiled = array.tiles[0].config.layout == "tiled"
-    if tiled and any(a % 2 or b != a + 1 for a, b in zip(out[1][::2], out[1][1::2], strict=True)):
+        out.append(tuple(numbers.tolist()))
+    if array.bit_lines_in_pairs and any(
+        a % 2 or b != a + 1 for a, b in zip(out[1][::2], out[1][1::2], strict=True)
+    ):
         raise broken_rule(
             f"the pairs of bit lines of {array.name} must stay together, + before -",
             list(out[1][:20]),
@@ -171,7 +179,7 @@ def _order(array: PhysicalArray, rows: npt.ArrayLike, cols: npt.ArrayLike) -> Li
     return LineOrder(rows=out[0], cols=out[1])
 
 
-def _checked(name: str, value: npt.ArrayLike, crossbar: Crossbar) -> Array:
+def _check_conductances(name: str, value: npt.ArrayLike, crossbar: Crossbar) -> Array:
     out = array_of(f"G of {name}", value, rank=2, remedy="Give conductances in S, 0 for none.")
     if out.shape != crossbar.G.shape or (out < 0).any():
         raise broken_rule(
@@ -188,6 +196,6 @@ def _whole(circuit: nn.Module, name: str) -> Array:
         for matrix, weight, bias in layer.weight_blocks():
             if layer.matrices[matrix].name == name:
                 with torch.no_grad():
-                    G = layer.matrices[matrix].programmed(weight, bias, training=False).G
+                    G = layer.matrices[matrix].program(weight, bias, training=False).G
                 return G.double().cpu().numpy().copy()
     raise AssertionError(f"no matrix {name}")

@@ -13,7 +13,7 @@ from xbarspice.core.errors import broken_rule
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn.layers import CrossbarLayer
 from xbarspice.nn.linear import CrossbarLinear
-from xbarspice.nn.registry import register
+from xbarspice.nn.registration import register
 
 __all__ = ["CrossbarMultiheadAttention"]
 
@@ -36,9 +36,15 @@ class CrossbarMultiheadAttention(CrossbarLayer):
 
     def _hold(self, layer: nn.MultiheadAttention, config: ArrayConfig) -> None:
         for name in (
-            "embed_dim", "kdim", "vdim", "num_heads", "dropout", "batch_first", "head_dim",
+            "embed_dim",
+            "kdim",
+            "vdim",
+            "num_heads",
+            "dropout",
+            "batch_first",
+            "head_dim",
             "add_zero_attn",
-        ):  # fmt: skip
+        ):
             setattr(self, name, getattr(layer, name))
         self._one_matrix = layer._qkv_same_embed_dim
         self._qkv_same_embed_dim = False  # torch's fused evaluation reads the weights itself
@@ -110,7 +116,7 @@ class CrossbarMultiheadAttention(CrossbarLayer):
             raise broken_rule(
                 "`is_causal` needs `attn_mask`, as in torch", "no attn_mask", "Pass the mask."
             )
-        mask = _merged_mask(query, key, key_padding_mask, attn_mask, self.num_heads)
+        mask = _merge_masks(query, key, key_padding_mask, attn_mask, self.num_heads)
         out, weights = self._attend(query, key, value, mask)
         out = self.out_proj(out)
         if average_attn_weights:
@@ -145,15 +151,15 @@ class CrossbarMultiheadAttention(CrossbarLayer):
         return heads.permute(2, 0, 1, 3).reshape(length, batch, self.embed_dim), weights
 
 
-def _merged_mask(
+def _merge_masks(
     query: Tensor, key: Tensor, padding: Tensor | None, mask: Tensor | None, heads: int
 ) -> Tensor | None:
     """What is added to the scores, broadcast to (batch, heads, length, sources)."""
 
-    def additive(given: Tensor) -> Tensor:
-        if given.dtype != torch.bool:
-            return given.to(query.dtype)
-        return query.new_zeros(given.shape).masked_fill(given, float("-inf"))
+    def additive(part: Tensor) -> Tensor:
+        if part.dtype != torch.bool:
+            return part.to(query.dtype)
+        return query.new_zeros(part.shape).masked_fill(part, float("-inf"))
 
     out = None
     if mask is not None:

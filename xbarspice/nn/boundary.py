@@ -39,8 +39,8 @@ def between_graphs(function: Function) -> Function:
         if "torch._dynamo" not in sys.modules:
             return function(*args, **kwargs)
         if not disabled:
-            known = "reason" in inspect.signature(torch.compiler.disable).parameters
-            options: dict[str, Any] = {"reason": _REASON} if known else {}
+            takes_reason = "reason" in inspect.signature(torch.compiler.disable).parameters
+            options: dict[str, Any] = {"reason": _REASON} if takes_reason else {}
             disabled.append(torch.compiler.disable(function, **options))
         return disabled[0](*args, **kwargs)
 
@@ -60,19 +60,19 @@ def refuse_transforms(what: str, *tensors: object) -> None:
         XbarspiceError: says which of them it is, and what to do.
     """
     if torch.jit.is_tracing():  # type: ignore[attr-defined]
-        found, remedy = "torch.jit.trace, which would record one answer", "Keep it outside."
+        transform, remedy = "torch.jit.trace, which would record one answer", "Keep it outside."
     elif getattr(torch.compiler, "is_exporting", lambda: False)():
-        found, remedy = "torch.export", "Export the plain torch model (xb.nn.to_torch)."
+        transform, remedy = "torch.export", "Export the plain torch model (xb.nn.to_torch)."
     elif torch._C._functorch.maybe_current_level() is not None:  # type: ignore[attr-defined]
-        found = "a transform of torch.func (vmap, grad, jacrev, jvp)"
+        transform = "a transform of torch.func (vmap, grad, jacrev, jvp)"
         remedy = "Use batch axes in place of vmap, and torch.autograd for gradients."
     elif forward_ad._current_level >= 0 and any(
         forward_ad.unpack_dual(t).tangent is not None for t in tensors if isinstance(t, Tensor)
     ):
-        found, remedy = "a forward-mode gradient", "Use reverse mode (backward)."
+        transform, remedy = "a forward-mode gradient", "Use reverse mode (backward)."
     else:
         return
-    raise XbarspiceError(f"{what} cannot run inside {found}: {_REASON}. {remedy}")
+    raise XbarspiceError(f"{what} cannot run inside {transform}: {_REASON}. {remedy}")
 
 
 def as_numpy(tensor: Tensor) -> np.ndarray:

@@ -88,8 +88,8 @@ def _steps(circuit: nn.Module) -> Iterator[tuple[str, CrossbarLayer | Callable[[
     try:
         graph = root.graph if isinstance(root, fx.GraphModule) else _Tracer().trace(root)
     except Exception as error:  # what a forward may raise when it is traced has no common class
-        said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise _refusal(f"a forward that cannot be traced ({said})") from error
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise _refusal(f"a forward that cannot be traced ({reason})") from error
     inputs = [node for node in graph.nodes if node.op == "placeholder" and node.users]
     if len(inputs) != 1:
         raise _refusal(f"{len(inputs)} inputs")
@@ -108,17 +108,17 @@ def _steps(circuit: nn.Module) -> Iterator[tuple[str, CrossbarLayer | Callable[[
 
 def _operation(root: nn.Module, node: fx.Node) -> CrossbarLayer | Callable[[Tensor], Tensor]:
     """The layer on arrays of a node, or its function of one tensor."""
-    rest, options, target = node.args[1:], node.kwargs, node.target
+    arguments, options, target = node.args[1:], node.kwargs, node.target
     if node.op == "call_module":
         module = root.get_submodule(str(target))
         if isinstance(module, CrossbarLayer):
             return module
         function: Any = module
     elif node.op == "call_method":
-        return lambda x: getattr(x, str(target))(*rest, **options)
+        return lambda x: getattr(x, str(target))(*arguments, **options)
     else:
         function = target
-    return lambda x: function(x, *rest, **options)
+    return lambda x: function(x, *arguments, **options)
 
 
 def _activation(function: Any) -> Activation | str | None:
@@ -133,9 +133,9 @@ def _activation(function: Any) -> Activation | str | None:
     if torch.equal(values.double(), GRID):
         return "identity"
     for name in activations.names():
-        known = activations.get(name)
-        if np.abs(known.numpy(GRID.numpy()) - values.double().numpy()).max() <= SAME:
-            return known
+        activation = activations.get(name)
+        if np.abs(activation.numpy(GRID.numpy()) - values.double().numpy()).max() <= SAME:
+            return activation
     return None
 
 
@@ -148,7 +148,7 @@ def _stage(layer: CrossbarLayer) -> Stage:
     if config.dac_bits is not None or config.adc_bits is not None or config.x_centre != 0:
         raise _refusal(f"`{matrix.name}` with converters or an `x_centre`")
     with torch.no_grad():
-        programmed = matrix.programmed(weight, bias, training=False)
+        programmed = matrix.program(weight, bias, training=False)
         scale = programmed.sum_scale.double().expand(1, weight.shape[1])[0].cpu().numpy()
         digital = None if matrix.bias_line or bias is None else bias[0].double().cpu().numpy()
     cell = np.array(significances(config))
@@ -191,9 +191,9 @@ def _prove(chain: Chain, circuit: nn.Module, x: np.ndarray) -> None:
             answer = engines.solve(part.crossbar, *part.drive(volts), outside="ignore")
             currents.append(part.read.currents(answer.I_in, answer.I_out))
         values = stage.activate(stage.sums(currents))
-    wanted = outputs_in_float64(circuit, (torch.from_numpy(x),))[0].numpy()
+    expected = outputs_in_float64(circuit, (torch.from_numpy(x),))[0].numpy()
     layers = crossbar_layers(circuit).values()
     single = any(m.config.dtype == "float32" for layer in layers for m in layer.matrices.values())
-    error = np.abs(values - wanted).max() if values.shape == wanted.shape else np.inf
-    if not error <= LIMIT[single] * np.abs(wanted).max():
+    error = np.abs(values - expected).max() if values.shape == expected.shape else np.inf
+    if not error <= LIMIT[single] * np.abs(expected).max():
         raise _refusal(f"a model whose outputs the chain misses by {error:.3g}")

@@ -21,10 +21,10 @@ from xbarspice.nn.arguments import as_arguments
 from xbarspice.nn.batchnorm import fold
 from xbarspice.nn.coverage import ATTRIBUTE as PRODUCTS
 from xbarspice.nn.coverage import measure
-from xbarspice.nn.folded import fold_together
 from xbarspice.nn.graph import lift
 from xbarspice.nn.layers import CrossbarLayer, crossbar_layers
-from xbarspice.nn.registry import layer_types, registered_parent, replacement
+from xbarspice.nn.layout import arrange
+from xbarspice.nn.registration import layer_types, parent_in_registry, replacement
 from xbarspice.nn.use import watch
 
 __all__ = ["convert", "copy_circuit", "fits", "program", "to_torch"]
@@ -70,27 +70,20 @@ def convert(
             options cannot be carried over exactly.
     """
     if not isinstance(model, fx.GraphModule):
-        _chosen(model, config, exclude)  # refuses before any work
+        _choose_layers(model, config, exclude)  # refuses before any work
     out = _copy(model)
     if isinstance(out, fx.GraphModule):
         out = lift(out, batchnorm=fold_batchnorm)
     folded = fold(out) if fold_batchnorm else 0
-    chosen = _chosen(out, config, exclude)
-    if not chosen:
+    configs = _choose_layers(out, config, exclude)
+    if not configs:
         raise broken_rule(
             "a converted model must have a layer on arrays",
             "none chosen" if _convertible(out) else f"no layer of {_type_names()}",
             "Name a layer in `config`, take it out of `exclude`, or register its type.",
         )
-    made: dict[int, CrossbarLayer] = {}
-    for name, own in chosen.items():
-        layer = out.get_submodule(name)
-        if isinstance(layer, CrossbarLayer):
-            continue  # shared, and replaced under another name
-        if id(layer) not in made:
-            made[id(layer)] = _on_arrays(name, layer, own, seed)
-    out = _replace(out, {key: (lambda _, new=new: new) for key, new in made.items()})
-    fold_together(list(crossbar_layers(out).values()))
+    out = _put_on_arrays(out, configs, seed)
+    arrange(list(crossbar_layers(out).values()))
     _bypass_fused(out)
     watch(out)
     if calibrate is not None:
@@ -99,6 +92,16 @@ def convert(
         measure(out, to_torch(out), inputs)
         ranges.calibrate(out, inputs, quantile)
     return out
+
+
+def _put_on_arrays(model: nn.Module, configs: Mapping[str, ArrayConfig], seed: int) -> nn.Module:
+    """The model with these layers on arrays; one that is shared is replaced once."""
+    on_arrays: dict[int, CrossbarLayer] = {}
+    for name, config in configs.items():
+        layer = model.get_submodule(name)
+        if id(layer) not in on_arrays:
+            on_arrays[id(layer)] = _on_arrays(name, layer, config, seed)
+    return _replace(model, {key: (lambda _, new=new: new) for key, new in on_arrays.items()})
 
 
 def copy_circuit(model: nn.Module) -> Any:
@@ -118,8 +121,8 @@ def to_torch(model: nn.Module) -> Any:
     """A deep copy of a converted model with plain `torch.nn` layers in place of the arrays."""
     out = _copy(model)
     watch(out, False)
-    made = {id(layer): _plain for layer in crossbar_layers(out).values()}
-    out = _replace(out, made)
+    makers = {id(layer): _plain for layer in crossbar_layers(out).values()}
+    out = _replace(out, makers)
     _bypass_fused(out, False)
     return out
 
@@ -167,12 +170,14 @@ def _convertible(model: nn.Module) -> dict[str, nn.Module]:
             type(owner) is nn.MultiheadAttention and name.startswith(f"{path}." if path else "")
             for path, owner in out.items()
         )
-        if not inside and registered_parent(layer) is not None:
+        if not inside and parent_in_registry(layer) is not None:
             out[name] = layer
     return out
 
 
-def _chosen(model: nn.Module, config: Configs | None, exclude: Sequence[str]) -> dict[str, Any]:
+def _choose_layers(
+    model: nn.Module, config: Configs | None, exclude: Sequence[str]
+) -> dict[str, ArrayConfig]:
     """Configuration of every layer to be replaced, by name."""
     layers = _convertible(model)
     patterns = {"*": config or ArrayConfig()} if not isinstance(config, Mapping) else dict(config)
@@ -188,11 +193,11 @@ def _chosen(model: nn.Module, config: Configs | None, exclude: Sequence[str]) ->
         )
     out = {}
     for name, layer in layers.items():
-        own = next((c for pattern, c in patterns.items() if fits(name, pattern)), None)
-        if own is None or any(fits(name, pattern) for pattern in exclude):
+        layer_config = next((c for pattern, c in patterns.items() if fits(name, pattern)), None)
+        if layer_config is None or any(fits(name, pattern) for pattern in exclude):
             continue
         _refuse_changed(name, layer)
-        out[name] = own
+        out[name] = layer_config
     _refuse_bilinear(model, exclude)
     return out
 
@@ -240,7 +245,7 @@ def _refuse_changed(name: str, layer: nn.Module) -> None:
             "Run the model once before it is converted. " + remedy,
         )
     if replacement(layer) is None or "forward" in layer.__dict__:
-        kind = registered_parent(layer)
+        kind = parent_in_registry(layer)
         raise broken_rule(
             "a layer is replaced by its exact type",
             f"`{name}` is a {type(layer).__name__}, which changes {kind.__name__ if kind else '?'}",
@@ -289,23 +294,23 @@ def _with_hooks(source: nn.Module, target: nn.Module) -> nn.Module:
     return target
 
 
-def _replace(model: nn.Module, made: Mapping[int, Callable[[nn.Module], nn.Module]]) -> nn.Module:
+def _replace(model: nn.Module, makers: Mapping[int, Callable[[nn.Module], nn.Module]]) -> nn.Module:
     """Put new layers in place of those with these ids, under every name; shared stays shared."""
     memo: dict[int, nn.Module] = {}
 
     def new(layer: nn.Module) -> nn.Module:
         if id(layer) not in memo:
-            memo[id(layer)] = made[id(layer)](layer)
+            memo[id(layer)] = makers[id(layer)](layer)
         return memo[id(layer)]
 
-    if id(model) in made:
+    if id(model) in makers:
         return new(model)
     before = list(model.modules())  # held until the end: an id is one only while its object lives
     parents = deque(before)  # from the root on: a layer is made before its parts are
     while parents:
         parent = parents.popleft()
         for key, child in list(parent._modules.items()):
-            if child is not None and id(child) in made:
+            if child is not None and id(child) in makers:
                 if id(child) not in memo:
                     parents += new(child).modules()  # it may hold layers to replace itself
                 parent._modules[key] = new(child)

@@ -17,7 +17,7 @@ from torch.nn.modules.conv import _ConvTransposeNd
 from xbarspice.core.errors import broken_rule
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn.layers import CrossbarLayer
-from xbarspice.nn.registry import register
+from xbarspice.nn.registration import register
 
 __all__ = [
     "CrossbarConv1d",
@@ -29,9 +29,17 @@ __all__ = [
 ]
 
 SHAPE = (
-    "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups",
-    "padding_mode", "output_padding", "transposed",
-)  # fmt: skip
+    "in_channels",
+    "out_channels",
+    "kernel_size",
+    "stride",
+    "padding",
+    "dilation",
+    "groups",
+    "padding_mode",
+    "output_padding",
+    "transposed",
+)
 """Attributes of torch's convolutions that make their shape."""
 
 

@@ -30,25 +30,25 @@ class EvenDrives:
         self.most = most
         self.count: dict[str, int] = {}
         self._stride: dict[str, int] = {}
-        self._kept: dict[str, Array] = {}
+        self._sample: dict[str, Array] = {}
 
     def __call__(self, matrix: ArrayMatrix, volts: Tensor) -> None:
         """Take the line voltages (vectors, groups, lines) of one call."""
         name, before = matrix.name, self.count.get(matrix.name, 0)
         stride = self._stride.get(name, 1)
         part = volts[-before % stride :: stride].cpu().numpy().astype(np.float64)
-        kept = np.concatenate([self._kept[name], part]) if name in self._kept else part
-        while len(kept) > 2 * self.most:
-            kept, stride = kept[::2], 2 * stride
+        sample = np.concatenate([self._sample[name], part]) if name in self._sample else part
+        while len(sample) > 2 * self.most:
+            sample, stride = sample[::2], 2 * stride
         self.count[name] = before + len(volts)
-        self._stride[name], self._kept[name] = stride, kept.copy()
+        self._stride[name], self._sample[name] = stride, sample.copy()
 
     def volts(self) -> dict[str, Array]:
         """By name of the matrix: line voltages, V, (vectors, groups, lines), in the order read."""
         out = {}
-        for name, kept in self._kept.items():
-            size = min(self.most, len(kept))
-            out[name] = kept[np.linspace(0, len(kept) - 1, size).round().astype(int)]
+        for name, sample in self._sample.items():
+            size = min(self.most, len(sample))
+            out[name] = sample[np.linspace(0, len(sample) - 1, size).round().astype(int)]
         return out
 
 

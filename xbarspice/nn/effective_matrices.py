@@ -19,9 +19,14 @@ from xbarspice.surrogate.dissection.matrix import Reduction, reduce, reduce_pair
 from xbarspice.surrogate.dissection.plan import WIRES
 
 __all__ = [
-    "Scalar", "as_resistances", "check_tensor", "crossbar_of", "effective_matrix",
-    "only_once", "pair_matrix",
-]  # fmt: skip
+    "Scalar",
+    "as_resistances",
+    "check_tensor",
+    "crossbar_of",
+    "effective_matrix",
+    "only_once",
+    "pair_matrix",
+]
 
 Scalar = float | Tensor
 
@@ -59,9 +64,10 @@ def as_resistances(like: Tensor, *values: Scalar) -> list[Tensor]:
         tensor = torch.as_tensor(value, dtype=torch.float64, device=like.device)
         if tensor.numel() != 1:
             raise broken_rule(
-                f"`{name}` must be one number", f"a tensor of shape {tuple(tensor.shape)}",
+                f"`{name}` must be one number",
+                f"a tensor of shape {tuple(tensor.shape)}",
                 "All arrays of one call share their resistances.",
-            )  # fmt: skip
+            )
         out.append(tensor.reshape(()))
     return out
 
@@ -109,24 +115,24 @@ class _EffectiveMatrix(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         reduction: Reduction = ctx.reduction
-        wanted = np.array(ctx.needs_input_grad[1:5])
+        needs = np.array(ctx.needs_input_grad[1:5])
         M = as_numpy(grads[0]).reshape(reduction.G_eff.shape)
         dG, dR = reduction.reverse(M)
-        dR = _checked_resistances(ctx.crossbar, reduction, M, dR, wanted)
-        by_R = [torch.tensor(d) if w else None for d, w in zip(dR, wanted, strict=True)]
+        dR = _resistance_gradients(ctx.crossbar, reduction, M, dR, needs)
+        by_R = [torch.tensor(d) if w else None for d, w in zip(dR, needs, strict=True)]
         by_G = torch.from_numpy(dG).reshape(grads[0].shape)
         saved = ctx.saved_tensors  # checkpointing gives them once
         return (None, *(only_once(g, *saved, *grads) for g in (*by_R, by_G)))
 
 
-def _checked_resistances(
-    crossbar: Crossbar, reduction: Reduction, M: np.ndarray, dR: np.ndarray, wanted: np.ndarray
+def _resistance_gradients(
+    crossbar: Crossbar, reduction: Reduction, M: np.ndarray, dR: np.ndarray, needs: np.ndarray
 ) -> np.ndarray:
     """dL/dR where it is wanted, recomputed where the plain reverse mode is not good enough."""
-    if wanted.any() and reduction.G.dtype != np.float64:
+    if needs.any() and reduction.G.dtype != np.float64:
         # drops along a wire are too small beside the voltages for float32 gradients
         dR = reduce(crossbar, keep=True).reverse(M)[1]
-    return _by_unit_vectors(crossbar, M) if np.isnan(dR[wanted]).any() else dR
+    return _by_unit_vectors(crossbar, M) if np.isnan(dR[needs]).any() else dR
 
 
 def _by_unit_vectors(crossbar: Crossbar, M: np.ndarray) -> np.ndarray:
@@ -191,9 +197,9 @@ class _PairMatrix(torch.autograd.Function):
         values = as_numpy(G)
         if not (values.min() >= 0 and values.max() < np.inf):
             Crossbar(values, **wires)  # says what is wrong
-        needed = ctx.needs_input_grad[3]
-        differences, reductions = reduce_pairs(values, tiling, wires, keep=needed and keep)
-        if needed:
+        needs_gradient = ctx.needs_input_grad[3]
+        differences, reductions = reduce_pairs(values, tiling, wires, keep=needs_gradient and keep)
+        if needs_gradient:
             ctx.save_for_backward(G)
             ctx.reductions = reductions
         return torch.from_numpy(differences)

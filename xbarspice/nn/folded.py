@@ -22,7 +22,8 @@ from xbarspice.mapping.reads import (
     second_folded_read,
 )
 from xbarspice.nn.effective_matrices import effective_matrix
-from xbarspice.nn.pairs import Programmed, place
+from xbarspice.nn.layout import Layout
+from xbarspice.nn.pairs import PairConductances, place
 from xbarspice.nn.solver import solve
 from xbarspice.nn.tile import Tile
 
@@ -30,14 +31,14 @@ if TYPE_CHECKING:
     from xbarspice.nn.layers import CrossbarLayer
     from xbarspice.nn.matrix import ArrayMatrix
 
-__all__ = ["Folded", "fold_together"]
+__all__ = ["Folded"]
 
 KEY = "weight"
 """Name of the one matrix of a Linear layer."""
 
 
 @dataclass(eq=False, kw_only=True)
-class Folded:
+class Folded(Layout):
     """How one of two matrices is programmed, solved and described on the array that both share.
 
     It holds the layers, not their weights: those stay ordinary parameters.
@@ -49,6 +50,49 @@ class Folded:
 
     layers: tuple[CrossbarLayer, CrossbarLayer]
     number: int
+
+    @classmethod
+    def of(cls, matrix: ArrayMatrix) -> Folded:
+        """The array that a matrix shares with another one.
+
+        Raises:
+            InputError: it shares none.
+        """
+        if matrix.folded is None:
+            raise broken_rule(
+                "a folded array needs both of its layers",
+                f"`{matrix.name}` alone",
+                "Put the whole model on arrays with xb.nn.convert.",
+            )
+        return matrix.folded
+
+    @classmethod
+    def arrange(cls, layers: Sequence[CrossbarLayer]) -> None:
+        """Put two layers on one folded array.
+
+        Args:
+            layers: the two in the order of their reads, or in the other if only that fits; or none.
+
+        Raises:
+            InputError: they are not two Linear layers of which one feeds the other, stand
+                differently on arrays, or do not fit one array.
+        """
+        if not layers:
+            return
+        first, second = _order_chain(layers)
+        matrices = [layer.matrices[KEY] for layer in (first, second)]
+        config = replace(matrices[0].config, x_scale=1.0, adc_range=None)
+        if config != replace(matrices[1].config, x_scale=1.0, adc_range=None):
+            raise broken_rule(
+                "both layers on a folded array must have one configuration",
+                f"{_describe(first)} and {_describe(second)} with different ones",
+                "Give both the same ArrayConfig.",
+            )
+        matrices[0].bias_line = first.parameter("bias") is not None and config.bias == "array"
+        matrices[1].bias_line = False
+        for number, matrix in enumerate(matrices):
+            matrix.folded = cls(layers=(first, second), number=number)
+        cls(layers=(first, second), number=0)._refuse_too_large(config)
 
     @property
     def name(self) -> str:
@@ -75,15 +119,17 @@ class Folded:
 
     def sources(self) -> tuple[Tensor | None, ...]:
         """Parameters of the other layer."""
-        other = self.layers[1 - self.number]
-        return other.parameter(KEY), other.parameter("bias")
+        partner = self.layers[1 - self.number]
+        return partner.parameter(KEY), partner.parameter("bias")
 
     def state(self) -> tuple[Any, ...]:
         """What else the array depends on: the other matrix, and the order of the lines."""
-        other = self.layers[1 - self.number].matrices[KEY]
-        return other.config, id(other.conductances), self.order
+        partner = self.layers[1 - self.number].matrices[KEY]
+        return partner.config, id(partner.conductances), self.order
 
-    def program(self, matrix: ArrayMatrix, placed: Programmed, *, training: bool) -> Programmed:
+    def program(
+        self, matrix: ArrayMatrix, placed: PairConductances, *, training: bool
+    ) -> PairConductances:
         """The array with both matrices on it, with errors where there are any."""
         held = [layer.matrices[KEY].conductances for layer in self.layers]
         parts = [placed.G, _pairs_of(self.layers[1 - self.number])]
@@ -91,7 +137,7 @@ class Folded:
             parts.reverse()
         if not training:
             parts = [p if h is None else h.to(p) for p, h in zip(parts, held, strict=True)]
-        G = _joined(parts[0][0], parts[1][0])
+        G = _join_pairs(parts[0][0], parts[1][0])
         if self.order is not None:
             G = self.order.on_array(G)
         measured = not training and any(h is not None for h in held)
@@ -102,16 +148,16 @@ class Folded:
 
     def _generator(self, matrix: ArrayMatrix, training: bool) -> torch.Generator | None:
         """Both reads of a transfer see the same errors: those of the array."""
-        both = [layer.matrices[KEY] for layer in self.layers]
-        if not training and both[0].transfer != both[1].transfer:
+        matrices = [layer.matrices[KEY] for layer in self.layers]
+        if not training and matrices[0].transfer != matrices[1].transfer:
             raise broken_rule(
                 "both matrices of a folded array must hold one transfer",
-                [m.transfer for m in both],
+                [m.transfer for m in matrices],
                 "Set it with xb.nn.program(circuit, transfer).",
             )
-        return matrix.generator(training=training, name=self.name, seed=both[0].seed)
+        return matrix.generator(training=training, name=self.name, seed=matrices[0].seed)
 
-    def matrices(self, states: Sequence[Programmed], config: ArrayConfig) -> Sequence[Tensor]:
+    def matrices(self, states: Sequence[PairConductances], config: ArrayConfig) -> Sequence[Tensor]:
         """Differences of a linear array for 1 V in each state, S, (1, lines, sums).
 
         A passive network is reciprocal: the current into a word line for 1 V on a bit line is that
@@ -122,7 +168,11 @@ class Folded:
         return (pairs[..., 0::2] - pairs[..., 1::2])[:, None].unbind()
 
     def currents(
-        self, programmed: Programmed, volts: Tensor, config: ArrayConfig, engine: Engine | None
+        self,
+        programmed: PairConductances,
+        volts: Tensor,
+        config: ArrayConfig,
+        engine: Engine | None,
     ) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Solve the array.
 
@@ -147,7 +197,7 @@ class Folded:
         """Arrays and devices; the array counts with the matrix that is read first."""
         return 1 - self.number, lines * columns
 
-    def tiles(self, matrix: ArrayMatrix, programmed: Programmed) -> Iterator[Tile]:
+    def tiles(self, matrix: ArrayMatrix, programmed: PairConductances) -> Iterator[Tile]:
         """The array in this read."""
         if programmed.array is None:
             raise AssertionError("a folded matrix is programmed with its array")
@@ -165,6 +215,17 @@ class Folded:
             array=self.name,
         )
 
+    def _refuse_too_large(self, config: ArrayConfig) -> None:
+        first, second = self.reads
+        rows, cols = int(second.lines_out.max()) + 1, len(first.lines_out)
+        if rows > config.tile_rows or cols > config.tile_cols:
+            raise broken_rule(
+                "a folded array needs room for two word lines an input, bias line and output, "
+                "and one bit line a hidden neuron",
+                f"{rows} x {cols} devices on tiles of {config.tile_rows} x {config.tile_cols}",
+                'Raise tile_rows and tile_cols, or use layout="tiled".',
+            )
+
 
 def _pairs_of(layer: CrossbarLayer) -> Tensor:
     """Pairs of a layer's matrix without errors, S, (1, lines, 2 * outputs)."""
@@ -173,7 +234,7 @@ def _pairs_of(layer: CrossbarLayer) -> Tensor:
     return place(layer.parameter(KEY)[None], line, matrix.config).G
 
 
-def _joined(first: Tensor, second: Tensor) -> Tensor:
+def _join_pairs(first: Tensor, second: Tensor) -> Tensor:
     """All devices, S, (rows, cols), of pairs (lines, 2 * hidden) and (hidden, 2 * outputs)."""
     upper = first.unflatten(-1, (-1, 2)).transpose(1, 2).flatten(0, 1)
     return torch.cat([upper, second.mT])
@@ -207,47 +268,17 @@ def _line_currents(
     return I_in, I_out
 
 
-def fold_together(layers: Sequence[CrossbarLayer]) -> None:
-    """Put the layers whose configuration says so on one folded array.
-
-    Args:
-        layers: all layers on arrays; the two that are folded in the order of their reads, or in
-            the other if only that fits.
-
-    Raises:
-        InputError: those with ``layout="folded"`` are not two Linear layers of which one feeds the
-            other, stand differently on arrays, or do not fit one array.
-    """
-    folded = [
-        layer
-        for layer in layers
-        if any(m.config.layout == "folded" for m in layer.matrices.values())
-    ]
-    if not folded:
-        return
-    pairs = [pair for pair in (folded, folded[::-1]) if _is_chain(pair)]
-    if not pairs:
+def _order_chain(layers: Sequence[CrossbarLayer]) -> Sequence[CrossbarLayer]:
+    """Two layers, the outputs of the first being the inputs of the second."""
+    chains = [pair for pair in (layers, layers[::-1]) if _is_chain(pair)]
+    if not chains:
         raise broken_rule(
             "a folded array takes exactly two Linear layers, the outputs of one being the inputs "
             "of the other",
-            "; ".join(_described(layer) for layer in folded),
+            "; ".join(_describe(layer) for layer in layers),
             'Use layout="tiled", or name two layers in `config`.',
         )
-    first, second = pairs[0]
-    matrices = [layer.matrices[KEY] for layer in (first, second)]
-    one, other = (replace(m.config, x_scale=1.0, adc_range=None) for m in matrices)
-    if one != other:
-        raise broken_rule(
-            "both layers on a folded array must have one configuration",
-            f"{_described(first)} and {_described(second)} with different ones",
-            "Give both the same ArrayConfig.",
-        )
-    matrices[0].bias_line = first.parameter("bias") is not None and one.bias == "array"
-    matrices[1].bias_line = False
-    both = (first, second)
-    for number, matrix in enumerate(matrices):
-        matrix.folded = Folded(layers=both, number=number)
-    _refuse_too_large(matrices[0].folded, one)
+    return chains[0]
 
 
 def _is_chain(layers: Sequence[CrossbarLayer]) -> bool:
@@ -256,21 +287,7 @@ def _is_chain(layers: Sequence[CrossbarLayer]) -> bool:
     return layers[0].parameter(KEY).shape[0] == layers[1].parameter(KEY).shape[1]
 
 
-def _described(layer: CrossbarLayer) -> str:
+def _describe(layer: CrossbarLayer) -> str:
     name = next(iter(layer.matrices.values())).name
     sizes = "x".join(str(n) for n in layer.parameter(layer.weight_names[0]).shape)
     return f"`{name}` ({layer.torch_type.__name__} {sizes})"
-
-
-def _refuse_too_large(folded: Folded | None, config: ArrayConfig) -> None:
-    if folded is None:
-        raise AssertionError("it has just been made")
-    first, second = folded.reads
-    rows, cols = int(second.lines_out.max()) + 1, len(first.lines_out)
-    if rows > config.tile_rows or cols > config.tile_cols:
-        raise broken_rule(
-            "a folded array needs room for two word lines an input, bias line and output, and one "
-            "bit line a hidden neuron",
-            f"{rows} x {cols} devices on tiles of {config.tile_rows} x {config.tile_cols}",
-            'Raise tile_rows and tile_cols, or use layout="tiled".',
-        )

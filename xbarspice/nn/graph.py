@@ -15,29 +15,40 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
+from xbarspice.core.registry import Registry
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn.attention import PROJECTIONS
 from xbarspice.nn.layers import CrossbarLayer
-from xbarspice.nn.registry import register
+from xbarspice.nn.registration import register
 
-__all__ = ["InProjection", "lift", "register_operator"]
+__all__ = ["InProjection", "lift", "operators", "register_operator"]
 
 aten = torch.ops.aten
 Lift = Callable[["Lifting", fx.Node], bool]
 
-_OPERATORS: dict[Any, Lift] = {}
+operators: Registry[Lift] = Registry(
+    "operator", "Add a function for it with xb.nn.register_operator."
+)
+"""Functions that make a layer of a node, by the name of its operator."""
 
 
-def register_operator(*operators: Any) -> Callable[[Lift], Lift]:
+def register_operator(*targets: Any) -> Callable[[Lift], Lift]:
     """Function decorator: it makes a layer of nodes of these operators.
 
     The function is given a `Lifting` and the node. It returns whether the node became a layer; a
     node that did not stays as it is, and its weight is listed in the coverage.
+
+    Args:
+        targets: operators as they stand in an exported graph, such as
+            ``torch.ops.aten.linear.default``.
+
+    Raises:
+        InputError: an operator has such a function already.
     """
 
     def add(function: Lift) -> Lift:
-        for key in operators:
-            _OPERATORS[key] = function
+        for target in targets:
+            operators.add(str(target), function)
         return function
 
     return add
@@ -56,8 +67,8 @@ def lift(model: fx.GraphModule, *, batchnorm: bool = False) -> fx.GraphModule:
         model.__dict__.pop(name, None)
     lifting = Lifting(model, batchnorm)
     for node in list(model.graph.nodes):
-        if node.op == "call_function" and node.target in _OPERATORS:
-            _OPERATORS[node.target](lifting, node)
+        if node.op == "call_function" and str(node.target) in operators:
+            operators.get(str(node.target))(lifting, node)
     model.graph.eliminate_dead_code()
     model.recompile()
     return model
@@ -76,15 +87,15 @@ class Lifting:
         path, _, name = str(node.target).rpartition(".")
         return (path, name) if path else None
 
-    def transposed(self, node: Any) -> Any:
+    def transpose_source(self, node: Any) -> Any:
         """What a node is the transpose of; None if it is none."""
         if not isinstance(node, fx.Node) or node.op != "call_function":
             return None
         swaps = {(aten.transpose.int, (0, 1)), (aten.transpose.int, (-1, -2))}
         swaps |= {(aten.transpose.int, (1, 0)), (aten.transpose.int, (-2, -1))}
-        rest = tuple(node.args[1:])
-        plain = node.target is aten.t.default or (node.target, rest) in swaps
-        turned = node.target is aten.permute.default and list(rest[0]) == [1, 0]  # type: ignore[arg-type]
+        axes = tuple(node.args[1:])
+        plain = node.target is aten.t.default or (node.target, axes) in swaps
+        turned = node.target is aten.permute.default and list(axes[0]) == [1, 0]  # type: ignore[arg-type]
         return node.args[0] if plain or turned else None
 
     def common_path(self, names: dict[str, Any]) -> str | None:
@@ -173,25 +184,27 @@ def _linear(lifting: Lifting, node: fx.Node) -> bool:
 @register_operator(aten.addmm.default)
 def _addmm(lifting: Lifting, node: fx.Node) -> bool:
     bias, x, matrix = node.args
-    weight = lifting.transposed(matrix)
+    weight = lifting.transpose_source(matrix)
     return not node.kwargs and _make_linear(lifting, node, x, weight, bias)
 
 
 @register_operator(aten.mm.default, aten.matmul.default)
 def _matmul(lifting: Lifting, node: fx.Node) -> bool:
-    weight = lifting.transposed(node.args[1])
+    weight = lifting.transpose_source(node.args[1])
     return weight is not None and _make_linear(lifting, node, node.args[0], weight, None)
 
 
 CONVOLUTIONS = {
-    **{getattr(aten, f"conv{n}d").default: (kind, False) for n, kind in
-       ((1, nn.Conv1d), (2, nn.Conv2d), (3, nn.Conv3d))},
-    **{getattr(aten, f"conv{n}d").padding: (kind, False) for n, kind in
-       ((1, nn.Conv1d), (2, nn.Conv2d), (3, nn.Conv3d))},
+    aten.conv1d.default: (nn.Conv1d, False),
+    aten.conv2d.default: (nn.Conv2d, False),
+    aten.conv3d.default: (nn.Conv3d, False),
+    aten.conv1d.padding: (nn.Conv1d, False),
+    aten.conv2d.padding: (nn.Conv2d, False),
+    aten.conv3d.padding: (nn.Conv3d, False),
     aten.conv_transpose1d.default: (nn.ConvTranspose1d, True),
     aten.conv_transpose2d.input: (nn.ConvTranspose2d, True),
     aten.conv_transpose3d.input: (nn.ConvTranspose3d, True),
-}  # fmt: skip
+}
 
 
 @register_operator(*CONVOLUTIONS)
@@ -266,7 +279,7 @@ RECURRENT = {
 @register_operator(*RECURRENT)
 def _recurrent(lifting: Lifting, node: fx.Node) -> bool:
     kind, more = RECURRENT[node.target]  # type: ignore[index]
-    x, hx, weights, bias, layers, dropout, training, both, batch_first = node.args
+    x, hx, weights, bias, layers, dropout, training, bidirectional, batch_first = node.args
     places = [lifting.path_of(w) for w in weights]  # type: ignore[union-attr]
     if training or any(place is None for place in places):
         return False
@@ -279,7 +292,7 @@ def _recurrent(lifting: Lifting, node: fx.Node) -> bool:
         "bias": bool(bias),
         "batch_first": bool(batch_first),
         "dropout": dropout,
-        "bidirectional": bool(both),
+        "bidirectional": bool(bidirectional),
         **more,
     }
     if "weight_hr_l0" in shapes:

@@ -117,9 +117,9 @@ class CrossbarLayer(nn.Module):
             return value
         if name not in self.weight_names:
             return value
-        seen = value.as_subclass(_Watched)
-        seen.origin = use, name
-        return seen
+        weight = value.as_subclass(_Watched)
+        weight.origin = use, name
+        return weight
 
     def parameter(self, name: str) -> Tensor:
         """A parameter for the layer's computation, which does not count as a read."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn.layers import CrossbarLayer
-from xbarspice.nn.registry import register
+from xbarspice.nn.registration import register
 
 __all__ = ["CrossbarLinear"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -14,14 +14,16 @@ from xbarspice.config import child_seed
 from xbarspice.core.errors import XbarspiceError, broken_rule
 from xbarspice.mapping import ArrayConfig
 from xbarspice.mapping.reads import LineOrder
+from xbarspice.nn.affine_cache import CachedMap
 from xbarspice.nn.boundary import between_graphs, refuse_transforms
 from xbarspice.nn.converters import RangeRecord, quantise
-from xbarspice.nn.folded import Folded
-from xbarspice.nn.kept import KeptMap
-from xbarspice.nn.pairs import Programmed, combine_cells, ideal_differences, place
+from xbarspice.nn.layout import Layout, layouts
+from xbarspice.nn.pairs import PairConductances, combine_cells, ideal_differences, place
 from xbarspice.nn.through import Answer, Run, running
 from xbarspice.nn.tile import Tile
-from xbarspice.nn.tiled import Tiled
+
+if TYPE_CHECKING:
+    from xbarspice.nn.folded import Folded
 
 __all__ = ["ArrayMatrix", "Product"]
 
@@ -59,16 +61,16 @@ class ArrayMatrix:
     conductances: Tensor | None = None
     orders: Mapping[tuple[int, int, int], LineOrder] = field(default_factory=dict)
     folded: Folded | None = None
-    _kept: KeptMap | None = field(default=None, repr=False)
+    _cached_map: CachedMap | None = field(default=None, repr=False)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ArrayMatrix:
         memo[id(self)] = out = copy.copy(self)  # the configuration is frozen: it is shared
-        out.ranges, out._kept = replace(self.ranges), None
+        out.ranges, out._cached_map = replace(self.ranges), None
         out.folded = copy.deepcopy(self.folded, memo)
         return out
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_kept": None}
+        return self.__dict__ | {"_cached_map": None}
 
     @property
     def is_affine(self) -> bool:
@@ -76,27 +78,19 @@ class ArrayMatrix:
         return self.config.model.linear and self.config.adc_bits is None
 
     @property
-    def layout(self) -> Tiled | Folded:
+    def layout(self) -> Layout:
         """Where the matrix stands.
 
         Raises:
             InputError: on a folded array without the other matrix.
         """
-        if self.config.layout == "tiled":
-            return Tiled(orders=self.orders)
-        if self.folded is None:
-            raise broken_rule(
-                "a folded array needs both of its layers",
-                f"`{self.name}` alone",
-                "Put the whole model on arrays with xb.nn.convert.",
-            )
-        return self.folded
+        return layouts.get(self.config.layout).of(self)
 
     def line(self, bias: Tensor | None) -> Tensor | None:
         """The bias if it is a word line."""
         return bias if self.bias_line else None
 
-    def programmed(self, weight: Tensor, bias: Tensor | None, *, training: bool) -> Programmed:
+    def program(self, weight: Tensor, bias: Tensor | None, *, training: bool) -> PairConductances:
         """The conductances that stand on the arrays, with errors where there are any."""
         placed = place(weight, self.line(bias), self.config)
         return self.layout.program(self, placed, training=training)
@@ -114,47 +108,51 @@ class ArrayMatrix:
         if training:
             self.draws += 1
             number = f"training draw {self.draws}"
-        own = child_seed(self.seed if seed is None else seed, f"{name or self.name}: {number}")
-        return torch.Generator().manual_seed(own)
+        draw_seed = child_seed(
+            self.seed if seed is None else seed, f"{name or self.name}: {number}"
+        )
+        return torch.Generator().manual_seed(draw_seed)
 
     def affine(self, product: Product) -> tuple[Tensor, Tensor | None]:
-        """The affine map of linear arrays, kept while no gradient by what it holds is wanted."""
+        """The affine map of linear arrays, cached while no gradient by what it holds is wanted."""
         sources = product.sources
         held = (*sources, self.conductances)
-        wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in held)
-        if wanted or (product.training and self.config.variation is not None):
-            self._kept = None
-            return self._reduced(product)
-        kept = self._kept
-        if kept is None or not kept.belongs_to(sources, self.config, self._state(product)):
+        records_gradient = torch.is_grad_enabled() and any(
+            t is not None and t.requires_grad for t in held
+        )
+        if records_gradient or (product.training and self.config.variation is not None):
+            self._cached_map = None
+            return self._reduce_one(product)
+        cached = self._cached_map
+        if cached is None or not cached.belongs_to(sources, self.config, self._state(product)):
             with torch.no_grad():
-                affine = self._reduced(product)
-            kept = self.keep(product, affine)
-        return kept.affine
+                affine = self._reduce_one(product)
+            cached = self.cache(product, affine)
+        return cached.affine
 
-    def keep(self, product: Product, affine: tuple[Tensor, Tensor | None]) -> KeptMap:
+    def cache(self, product: Product, affine: tuple[Tensor, Tensor | None]) -> CachedMap:
         """Keep the affine map that belongs to these weights and to what the arrays hold now."""
-        self._kept = KeptMap(
+        self._cached_map = CachedMap(
             sources=tuple(None if t is None else t.detach().clone() for t in product.sources),
             config=self.config,
             state=self._state(product),
             affine=affine,
         )
-        return self._kept
+        return self._cached_map
 
     def _state(self, product: Product) -> tuple[Any, ...]:
         """What else the affine map depends on: the transfer, conductances, the other matrix."""
         weight, held = product.weight, id(self.conductances)
         return self.transfer, held, weight.device, weight.dtype, *self.layout.state()
 
-    def _reduced(self, product: Product) -> tuple[Tensor, Tensor | None]:
-        return self.reduce([product.programmed()])[0]
+    def _reduce_one(self, product: Product) -> tuple[Tensor, Tensor | None]:
+        return self.reduce([product.program()])[0]
 
-    def reduce(self, states: Sequence[Programmed]) -> list[tuple[Tensor, Tensor | None]]:
+    def reduce(self, states: Sequence[PairConductances]) -> list[tuple[Tensor, Tensor | None]]:
         """The affine maps of linear arrays in several states, from one call of the surrogate."""
         wholes = self.layout.matrices(states, self.config)
-        both = zip(wholes, states, strict=True)
-        return [_affine_of(whole, state, self.config) for whole, state in both]
+        pairs = zip(wholes, states, strict=True)
+        return [_affine_of(whole, state, self.config) for whole, state in pairs]
 
     def voltages(self, x: Tensor, V_bias: Tensor | None) -> Tensor:
         """Line voltages, V, (vectors, groups, lines), for inputs about the centre."""
@@ -189,7 +187,7 @@ class ArrayMatrix:
     def tiles(self, weight: Tensor, bias: Tensor | None) -> Iterator[Tile]:
         """The arrays of the matrix as programmed, group by group, by rows of tiles."""
         with torch.no_grad():
-            programmed = self.programmed(weight, bias, training=False)
+            programmed = self.program(weight, bias, training=False)
         yield from self.layout.tiles(self, programmed)
 
 
@@ -215,7 +213,7 @@ class Product:
     weight: Tensor
     bias: Tensor | None
     training: bool
-    _programmed: Programmed | None = None
+    _programmed: PairConductances | None = None
     _affine: tuple[Tensor, Tensor | None] | None = None
     _lossless: tuple[Tensor, Tensor | None] | None = None
 
@@ -257,7 +255,7 @@ class Product:
 
     def _sums(self, x: Tensor) -> Tensor:
         run, config = running(), self.matrix.config
-        x, digital = self._centred(x)
+        x, digital = self._centre_inputs(x)
         if run.see is not None:
             run.see(self.matrix, x)
         if run.is_exact(self.matrix.name):
@@ -266,7 +264,7 @@ class Product:
             self.matrix.ranges.add(x, config.x_scale)
             x = quantise(x, config.dac_bits, config.x_scale)
             if run.see_drive is not None:
-                V_bias = self.programmed().V_bias
+                V_bias = self.program().V_bias
                 run.see_drive(self.matrix, self.matrix.voltages(x, V_bias).detach())
             if self.matrix.is_affine and not run.by_tile:
                 out = _apply(x, *self.affine())
@@ -274,7 +272,7 @@ class Product:
                 out = self._tile_by_tile(x, run)
         return out if digital is None else out + digital.to(x.dtype)
 
-    def _centred(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _centre_inputs(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Inputs about `x_centre`, and what is added after reading, (groups, outputs)."""
         digital, centre = None if self.matrix.bias_line else self.bias, self.matrix.config.x_centre
         if centre:
@@ -291,12 +289,10 @@ class Product:
             self._lossless = _affine_of(differences, programmed, lossless)
         return _apply(x, *self._lossless)
 
-    def programmed(self) -> Programmed:
+    def program(self) -> PairConductances:
         """The conductances on the arrays."""
         if self._programmed is None:
-            self._programmed = self.matrix.programmed(
-                self.weight, self.bias, training=self.training
-            )
+            self._programmed = self.matrix.program(self.weight, self.bias, training=self.training)
         return self._programmed
 
     def affine(self) -> tuple[Tensor, Tensor | None]:
@@ -306,7 +302,7 @@ class Product:
         return self._affine
 
     def _tile_by_tile(self, x: Tensor, run: Run) -> Tensor:
-        m, programmed = self.matrix, self.programmed()
+        m, programmed = self.matrix, self.program()
         volts, G = m.voltages(x, programmed.V_bias), programmed.G
         bands: dict[int, list[Tensor]] = {}
         unrounded: dict[int, list[Tensor]] = {}
@@ -323,8 +319,8 @@ class Product:
                 difference = quantise(difference, m.config.adc_bits, full)
             bands.setdefault(top, []).append(difference.sum(dim=2).flatten(-2))
         if run.keep:
-            kept = Answer(matrix=m.name, V_in=volts.detach(), G=G.detach(), I_out=currents)
-            run.answers.append(kept)
+            answer = Answer(matrix=m.name, V_in=volts.detach(), G=G.detach(), I_out=currents)
+            run.answers.append(answer)
         sums, scale = combine_cells(_add_bands(bands), m.config), programmed.sum_scale
         if full is None:
             sums = sums * scale
@@ -348,7 +344,7 @@ def _add_bands(bands: dict[int, list[Tensor]]) -> Tensor:
 
 
 def _affine_of(
-    differences: Tensor, programmed: Programmed, config: ArrayConfig
+    differences: Tensor, programmed: PairConductances, config: ArrayConfig
 ) -> tuple[Tensor, Tensor | None]:
     """Matrix and offset for the inputs, from current differences for 1 V (groups, lines, ...)."""
     matrix = combine_cells(differences, config)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from xbarspice.core.errors import broken_rule
 from xbarspice.importers.model import double_copy, fixed_batch, run_in_groups
-from xbarspice.nn.arguments import Arguments, as_arguments, mapped_tensors, tensors_in
+from xbarspice.nn.arguments import Arguments, as_arguments, map_tensors, tensors_in
 
 __all__ = [
     "Origin",
@@ -112,7 +112,7 @@ def _as_float64(value: Any) -> Any:
         is_float = isinstance(part, Tensor) and part.is_floating_point()
         return part.double() if is_float else part
 
-    return mapped_tensors(value, double)
+    return map_tensors(value, double)
 
 
 def outputs_of(
@@ -190,7 +190,7 @@ def arguments_of(model: nn.Module, x: Any) -> Arguments:
 
     x = as_arguments(x)
     x = Arguments(map(whole, x), {k: whole(v) for k, v in x.keywords.items()})
-    arguments = mapped_tensors(x, as_tensor)
+    arguments = map_tensors(x, as_tensor)
     if any(t.is_floating_point() and not t.isfinite().all() for t in tensors_in(arguments)):
         raise broken_rule("inputs must be finite", "NaN or infinity", "Clean the data.")
     return arguments
@@ -254,8 +254,8 @@ def circuit_hash(circuit: nn.Module) -> str:
     digest = hashlib.sha256(weights_hash(circuit).encode())
     for module in circuit.modules():
         for matrix in getattr(module, "matrices", {}).values():
-            said = f"{matrix.name} {matrix.bias_line} {matrix.seed} {matrix.transfer}"
-            digest.update(f"{said} {matrix.config}".encode())
+            text = f"{matrix.name} {matrix.bias_line} {matrix.seed} {matrix.transfer}"
+            digest.update(f"{text} {matrix.config}".encode())
             if matrix.orders:
                 digest.update(str(sorted(matrix.orders.items())).encode())
             if matrix.conductances is not None:

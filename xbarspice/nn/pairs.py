@@ -24,14 +24,14 @@ from xbarspice.nn.boundary import as_numpy
 from xbarspice.nn.effective_matrices import only_once
 from xbarspice.surrogate.pair_kernels import place_low, place_low_back
 
-__all__ = ["Programmed", "combine_cells", "ideal_differences", "place", "straight_through"]
+__all__ = ["PairConductances", "combine_cells", "ideal_differences", "place", "straight_through"]
 
 SMALLEST_BETA = 1e-12
 """Share of `V_read` that drives the line of a bias whose values are all 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Programmed:
+class PairConductances:
     """The conductances of a weight matrix and what its currents stand for.
 
     Attributes:
@@ -49,7 +49,7 @@ class Programmed:
     array: Tensor | None = None
 
 
-def place(weight: Tensor, bias: Tensor | None, config: ArrayConfig) -> Programmed:
+def place(weight: Tensor, bias: Tensor | None, config: ArrayConfig) -> PairConductances:
     """Conductances for the weights of a matrix, differentiable once.
 
     Args:
@@ -69,7 +69,7 @@ def place(weight: Tensor, bias: Tensor | None, config: ArrayConfig) -> Programme
         line = (share / beta)[:, None, :]
     span = config.G_max - config.G_min
     place_values = _place_compiled if _is_plain(w, config) else _place_any
-    return Programmed(
+    return PairConductances(
         G=place_values(w, scale, line, config),
         sum_scale=scale * (config.x_scale / (config.V_read * span)),
         V_bias=V_bias,

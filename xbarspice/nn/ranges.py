@@ -82,8 +82,8 @@ def calibrate_converters(model: nn.Module, inputs: tuple[Any, ...]) -> None:
     finally:
         for m in matrices:
             if id(m) in bits:
-                own = largest.get(id(m)) or None
-                m.config = replace(m.config, adc_bits=bits[id(m)], adc_range=own)
+                full_scale = largest.get(id(m)) or None
+                m.config = replace(m.config, adc_bits=bits[id(m)], adc_range=full_scale)
             m.ranges.reset()
 
 

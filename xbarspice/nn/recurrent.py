@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 from xbarspice.core.errors import broken_rule
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn.layers import CrossbarLayer
-from xbarspice.nn.registry import register
+from xbarspice.nn.registration import register
 
 __all__ = [
     "CrossbarGRU",
@@ -101,9 +101,14 @@ class _Recurrent(CrossbarLayer):
 
 class _RecurrentLayer(_Recurrent):
     attributes = (
-        "input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout",
+        "input_size",
+        "hidden_size",
+        "num_layers",
+        "bias",
+        "batch_first",
+        "dropout",
         "bidirectional",
-    )  # fmt: skip
+    )
 
     def step(self) -> Step:
         """One time step of the layer."""

@@ -112,11 +112,15 @@ class _Solve(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         if all(g is None for g in grads):
             return (None,) * len(ctx.needs_input_grad)
-        given = [None if g is None else as_numpy(g) for g in grads]
+        adjoints = [None if g is None else as_numpy(g) for g in grads]
         by = adjoint.backward(
-            ctx.state, I_out=given[0], I_in=given[1], V_wl=given[2], V_bl=given[3],
-            I_device=given[4],
-        )  # fmt: skip
+            ctx.state,
+            I_out=adjoints[0],
+            I_in=adjoints[1],
+            V_wl=adjoints[2],
+            V_bl=adjoints[3],
+            I_device=adjoints[4],
+        )
         saved = ctx.saved_tensors  # checkpointing gives them once
         dG, by_parameter = _device_gradients(ctx, saved, by)
         out = (
@@ -127,8 +131,8 @@ class _Solve(torch.autograd.Function):
             *by_parameter,
         )
         sources = (*saved, *grads)
-        wanted = zip(out, ctx.needs_input_grad[1:], strict=True)
-        return (None, *(only_once(g, *sources) if w else None for g, w in wanted))
+        needs = zip(out, ctx.needs_input_grad[1:], strict=True)
+        return (None, *(only_once(g, *sources) if w else None for g, w in needs))
 
 
 def _device_gradients(
@@ -136,34 +140,34 @@ def _device_gradients(
 ) -> tuple[Tensor | None, tuple[Tensor | None, ...]]:
     """dL/dG and dL/dp: the adjoint device voltages times dI/dG and dI/dp of the model."""
     problem: _Problem = ctx.problem
-    wanted = (ctx.needs_input_grad[1], *ctx.needs_input_grad[8:])
-    if by.G is not None and not any(wanted[1:]):
-        return torch.tensor(by.G), (None,) * len(wanted[1:])
-    if not any(wanted):
-        return None, (None,) * len(wanted[1:])
+    needs = (ctx.needs_input_grad[1], *ctx.needs_input_grad[8:])
+    if by.G is not None and not any(needs[1:]):
+        return torch.tensor(by.G), (None,) * len(needs[1:])
+    if not any(needs):
+        return None, (None,) * len(needs[1:])
     with torch.enable_grad():
         G, *values = (
-            t.detach().requires_grad_(w)
-            for t, w in zip((saved[0], *saved[7:]), wanted, strict=True)
+            t.detach().requires_grad_(w) for t, w in zip((saved[0], *saved[7:]), needs, strict=True)
         )
         each = G[torch.tensor(problem.drive.array)]
         current = problem.model(tuple(values)).current(torch.from_numpy(ctx.state.V_device), each)
         loss = (torch.from_numpy(by.adjoint) * current).sum()
-        leaves = [t for t, w in zip((G, *values), wanted, strict=True) if w]
+        leaves = [t for t, w in zip((G, *values), needs, strict=True) if w]
         by_leaf = (
             torch.autograd.grad(loss, leaves, allow_unused=True)
             if loss.requires_grad
             else (None,) * len(leaves)
         )
-    found = iter(by_leaf)
-    dG, *by_parameter = (next(found) if w else None for w in wanted)
-    for name, grad, w in zip(problem.parameters, by_parameter, wanted[1:], strict=True):
+    gradients = iter(by_leaf)
+    dG, *by_parameter = (next(gradients) if w else None for w in needs)
+    for name, grad, w in zip(problem.parameters, by_parameter, needs[1:], strict=True):
         if w and grad is None:
             raise broken_rule(
                 f"the current of {problem.crossbar.device.name!r} must depend on `{name}` through "
-                "torch operations", "no gradient",
+                "torch operations",
+                "no gradient",
                 "Write the model with xbarspice.core.functions, or pass a number.",
-            )  # fmt: skip
+            )
     return dG, tuple(by_parameter)
 
 
@@ -234,17 +238,10 @@ def solve(
     names, values = _parameters(devices.get(device), parameters or {}, G)
     numbers = {n: float(v.detach()) for n, v in zip(names, values, strict=True)}
     crossbar = crossbar_of(G, R, replace(devices.get(device), **numbers), ends)  # type: ignore[type-var]
-    volts_out = torch.zeros(crossbar.cols).to(V_in) if V_out is None else V_out
-    drive = crossbar.drive(as_numpy(V_in.detach().cpu()), as_numpy(volts_out.detach().cpu()))
-    problem = _Problem(crossbar=crossbar, drive=drive, parameters=names, stats=[])
+    problem, voltages = _problem(crossbar, V_in, V_out, names)
     dtype = torch.promote_types(G.dtype, V_in.dtype)
-    tensors = (
-        G.double().reshape(-1, crossbar.rows, crossbar.cols),
-        V_in.double().expand(*drive.batch, -1).reshape(-1, crossbar.rows),
-        volts_out.double().expand(*drive.batch, -1).reshape(-1, crossbar.cols),
-        *R,
-        *values,
-    )
+    flat = G.double().reshape(-1, crossbar.rows, crossbar.cols)
+    tensors = (flat, *voltages, *R, *values)
     if G.is_cuda:
         return _on_tensors(problem, tensors, dtype, precision)
     if not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)):
@@ -253,18 +250,33 @@ def solve(
     return _solution(problem, dict(zip(("I_out", "I_in", *INNER), answers, strict=True)), dtype)
 
 
+def _problem(
+    crossbar: Crossbar, V_in: Tensor, V_out: Tensor | None, parameters: tuple[str, ...]
+) -> tuple[_Problem, tuple[Tensor, Tensor]]:
+    """The problem, and its voltages as float64 tensors, V, (N, rows) and (N, cols)."""
+    volts_out = torch.zeros(crossbar.cols).to(V_in) if V_out is None else V_out
+    drive = crossbar.drive(as_numpy(V_in.detach().cpu()), as_numpy(volts_out.detach().cpu()))
+    problem = _Problem(crossbar=crossbar, drive=drive, parameters=parameters, stats=[])
+    voltages = (
+        V_in.double().expand(*drive.batch, -1).reshape(-1, crossbar.rows),
+        volts_out.double().expand(*drive.batch, -1).reshape(-1, crossbar.cols),
+    )
+    return problem, voltages
+
+
 def _parameters(
-    device: Device, given: Mapping[str, Tensor], like: Tensor
+    device: Device, parameters: Mapping[str, Tensor], like: Tensor
 ) -> tuple[tuple[str, ...], tuple[Tensor, ...]]:
-    known = [f.name for f in fields(device)]  # type: ignore[arg-type]
-    for name, value in given.items():
-        if name not in known or not isinstance(value, Tensor) or value.numel() != 1:
+    names = [f.name for f in fields(device)]  # type: ignore[arg-type]
+    for name, value in parameters.items():
+        if name not in names or not isinstance(value, Tensor) or value.numel() != 1:
             raise broken_rule(
-                f"`parameters` must give fields of {device.name!r} ({known}) as scalar tensors",
-                f"{name!r}: {value!r}", "Set plain numbers in the device itself.",
-            )  # fmt: skip
-    values = (value.to(like.device, torch.float64).reshape(()) for value in given.values())
-    return tuple(given), tuple(values)
+                f"`parameters` must give fields of {device.name!r} ({names}) as scalar tensors",
+                f"{name!r}: {value!r}",
+                "Set plain numbers in the device itself.",
+            )
+    values = (value.to(like.device, torch.float64).reshape(()) for value in parameters.values())
+    return tuple(parameters), tuple(values)
 
 
 def _solution(problem: _Problem, answers: dict[str, Tensor], dtype: torch.dtype) -> TensorSolution:
@@ -281,7 +293,7 @@ def _solution(problem: _Problem, answers: dict[str, Tensor], dtype: torch.dtype)
 
 def _without_gradient(problem: _Problem, dtype: torch.dtype) -> TensorSolution:
     d, crossbar = problem.drive, problem.crossbar
-    found = engines.solve(
+    solution = engines.solve(
         crossbar,
         d.V_in.reshape(*d.batch, -1),
         d.V_out.reshape(*d.batch, -1),
@@ -290,13 +302,13 @@ def _without_gradient(problem: _Problem, dtype: torch.dtype) -> TensorSolution:
     )
 
     def inner() -> dict[str, Tensor]:
-        return {name: torch.tensor(getattr(found, name), dtype=dtype) for name in INNER}
+        return {name: torch.tensor(getattr(solution, name), dtype=dtype) for name in INNER}
 
     return TensorSolution(
-        I_out=torch.tensor(found.I_out, dtype=dtype),
-        I_in=torch.tensor(found.I_in, dtype=dtype),
-        status=found.status,
-        stats=found.stats,
+        I_out=torch.tensor(solution.I_out, dtype=dtype),
+        I_in=torch.tensor(solution.I_in, dtype=dtype),
+        status=solution.status,
+        stats=solution.stats,
         inner=inner,
     )
 
@@ -305,8 +317,8 @@ def _on_tensors(
     problem: _Problem, tensors: tuple[Tensor, ...], dtype: torch.dtype, precision: Precision
 ) -> TensorSolution:
     """The tensor solver, on the device of the tensors."""
-    G, V_in, V_out, *rest = tensors
-    R, values = torch.stack(rest[:4]), tuple(rest[4:])
+    G, V_in, V_out, *scalars = tensors
+    R, values = torch.stack(scalars[:4]), tuple(scalars[4:])
     index = torch.tensor(problem.drive.array, device=G.device)
     answers, residual = solve_on_tensors(
         problem.crossbar, problem.model(values), G[index], V_in, V_out, R, precision=precision

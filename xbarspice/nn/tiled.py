@@ -18,7 +18,8 @@ from xbarspice.mapping import ArrayConfig, Tiling
 from xbarspice.mapping.reads import LineOrder, tiled_read
 from xbarspice.mapping.tiling import Region, edges
 from xbarspice.nn.effective_matrices import effective_matrix, pair_matrix
-from xbarspice.nn.pairs import Programmed
+from xbarspice.nn.layout import Layout
+from xbarspice.nn.pairs import PairConductances
 from xbarspice.nn.solver import solve
 from xbarspice.nn.tile import Tile
 
@@ -29,7 +30,7 @@ __all__ = ["Tiled"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Tiled:
+class Tiled(Layout):
     """How a matrix is programmed, solved and described on tiles of its own.
 
     Attributes:
@@ -39,6 +40,11 @@ class Tiled:
 
     orders: Mapping[tuple[int, int, int], LineOrder] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, matrix: ArrayMatrix) -> Tiled:
+        """The tiles of a matrix."""
+        return cls(orders=matrix.orders)
+
     def sources(self) -> tuple[Tensor | None, ...]:
         """Parameters of other layers that stand on the same arrays: none."""
         return ()
@@ -47,7 +53,9 @@ class Tiled:
         """What else the arrays depend on: the order of their lines."""
         return tuple(sorted(self.orders.items()))
 
-    def program(self, matrix: ArrayMatrix, placed: Programmed, *, training: bool) -> Programmed:
+    def program(
+        self, matrix: ArrayMatrix, placed: PairConductances, *, training: bool
+    ) -> PairConductances:
         """The matrix as it stands on its arrays, with errors where there are any."""
         if matrix.conductances is not None and not training:
             return replace(placed, G=matrix.conductances.to(placed.G))
@@ -60,7 +68,7 @@ class Tiled:
         G = tiling.join(changed, torch.empty_like(placed.G))
         return replace(placed, G=self._by_line(G, matrix.config))
 
-    def matrices(self, states: Sequence[Programmed], config: ArrayConfig) -> Sequence[Tensor]:
+    def matrices(self, states: Sequence[PairConductances], config: ArrayConfig) -> Sequence[Tensor]:
         """Differences of linear arrays for 1 V in each state, S, (groups, lines, pairs)."""
         held = [self._on_arrays(state.G, config) for state in states]
         G = held[0] if len(states) == 1 else torch.cat(held)
@@ -69,7 +77,11 @@ class Tiled:
         return [self._by_line(one, config, pairs=True) for one in each]
 
     def currents(
-        self, programmed: Programmed, volts: Tensor, config: ArrayConfig, engine: Engine | None
+        self,
+        programmed: PairConductances,
+        volts: Tensor,
+        config: ArrayConfig,
+        engine: Engine | None,
     ) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Solve the arrays, one stack of equal tiles after the other.
 
@@ -103,7 +115,7 @@ class Tiled:
         tiles = sum(r.down * r.across for r in _tiling(matrix.config).regions((lines, columns)))
         return tiles, lines * columns
 
-    def tiles(self, matrix: ArrayMatrix, programmed: Programmed) -> Iterator[Tile]:
+    def tiles(self, matrix: ArrayMatrix, programmed: PairConductances) -> Iterator[Tile]:
         """The arrays, group by group, by rows of tiles."""
         config, G = matrix.config, self._on_arrays(programmed.G, matrix.config).cpu().numpy()
         down, across = _edges(tuple(G.shape), config)
@@ -143,9 +155,9 @@ class Tiled:
         width = 2 if pairs else 1
         down, across = _edges((lines, width * columns), config)
         for (group, row, col), order in self.orders.items():
-            left, right = across[col] // width, across[col + 1] // width
+            first, right = across[col] // width, across[col + 1] // width
             cols = tuple(c // width for c in order.cols[::width])
-            part = np.s_[group, down[row] : down[row + 1], left:right]
+            part = np.s_[group, down[row] : down[row + 1], first:right]
             out[part] = LineOrder(rows=order.rows, cols=cols).by_line(G[part])
         return out
 
@@ -186,5 +198,5 @@ def _solve(tiles: Tensor, drive: Tensor, config: ArrayConfig, engine: Engine | N
     if config.model.linear:
         matrix = effective_matrix(tiles, **config.wires)
         return torch.einsum("ngabr,gabrc->ngabc", drive, matrix)
-    own = drive.expand(*drive.shape[:-2], *tiles.shape[-3:-1])
-    return solve(tiles, own, device=config.model, **config.wires).I_out
+    volts = drive.expand(*drive.shape[:-2], *tiles.shape[-3:-1])
+    return solve(tiles, volts, device=config.model, **config.wires).I_out

@@ -48,7 +48,7 @@ def program_each(circuit: nn.Module, numbers: Sequence[int]) -> Iterator[int]:
                 for product, of_chunk in zip(products, maps, strict=True):
                     product.matrix.transfer, affine = number, of_chunk[k]
                     if affine is not None:
-                        product.matrix.keep(product, affine)
+                        product.matrix.cache(product, affine)
                 yield number
     finally:
         for matrix, transfer in zip(matrices, before, strict=True):
@@ -70,5 +70,5 @@ def _maps(product: Product, matrices: Sequence[ArrayMatrix], numbers: Sequence[i
         for number in numbers:
             for each in matrices:  # a folded array draws for both of its matrices
                 each.transfer = number
-            states.append(matrix.programmed(product.weight, product.bias, training=False))
+            states.append(matrix.program(product.weight, product.bias, training=False))
         return matrix.reduce(states)

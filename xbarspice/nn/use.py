@@ -42,10 +42,10 @@ def _stop(model: nn.Module, _inputs: Any, _output: Any) -> None:
 def _end(model: nn.Module, _inputs: Any, _output: Any) -> None:
     for name, layer in crossbar_layers(model).items():
         if layer.use.reads:
-            raise XbarspiceError(_said(name, layer))
+            raise XbarspiceError(_describe_use(name, layer))
 
 
-def _said(name: str, layer: CrossbarLayer) -> str:
+def _describe_use(name: str, layer: CrossbarLayer) -> str:
     reads, where = ", ".join(layer.use.reads), name or type(layer).__name__
     how = "beside calling the layer" if layer.use.calls else "and never calls the layer"
     return (

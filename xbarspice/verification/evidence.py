@@ -85,7 +85,7 @@ class MatrixEvidence:
     def G_held(self) -> Array:
         """Conductances that its arrays hold, S, (groups, lines, columns)."""
         with torch.no_grad():
-            G = self.matrix.programmed(self.weight, self.bias, training=False).G
+            G = self.matrix.program(self.weight, self.bias, training=False).G
         return G.double().cpu().numpy()
 
     @cached_property

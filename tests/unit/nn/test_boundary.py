@@ -17,7 +17,7 @@ G = torch.linspace(1e-4, 5e-4, 6, dtype=torch.float64).reshape(3, 2)
 V = torch.tensor([0.1, 0.2, -0.1], dtype=torch.float64)
 
 
-def solved(conductances, volts):
+def solve_array(conductances, volts):
     return xb.nn.solve(conductances, volts, device="sinh_tio2").I_out
 
 
@@ -25,7 +25,7 @@ def product(conductances, volts):
     return volts @ xb.nn.effective_matrix(conductances, R_driver=3.0)
 
 
-USES = {"solve": solved, "effective_matrix": product}
+USES = {"solve": solve_array, "effective_matrix": product}
 
 
 class Wrapped(torch.nn.Module):
@@ -46,10 +46,10 @@ def test_compiled_models_give_the_same_answers_and_gradients(use, backend):
     for scale in (1.0, -0.5):  # not the answer of the first call once more
         v = (scale * V).requires_grad_()
         out = fast(v)
-        want = 3.0 * USES[use](plain.G, 2.0 * v).square()
-        torch.testing.assert_close(out, want, rtol=1e-12, atol=0.0)
-        got = torch.autograd.grad(out.sum(), (v, plain.G))
-        for a, b in zip(got, torch.autograd.grad(want.sum(), (v, plain.G)), strict=True):
+        expected = 3.0 * USES[use](plain.G, 2.0 * v).square()
+        torch.testing.assert_close(out, expected, rtol=1e-12, atol=0.0)
+        actual = torch.autograd.grad(out.sum(), (v, plain.G))
+        for a, b in zip(actual, torch.autograd.grad(expected.sum(), (v, plain.G)), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-12, atol=0.0)
 
 
@@ -84,10 +84,10 @@ def test_transforms_of_torch_func_are_refused(use, transform):
 @pytest.mark.parametrize("use", USES)
 def test_functional_call_works(use):
     model = Wrapped(USES[use])
-    other = (2.0 * G).requires_grad_()
-    out = functional_call(model, {"G": other}, (V,))
-    torch.testing.assert_close(out, USES[use](other, V), rtol=1e-12, atol=0.0)
-    (by,) = torch.autograd.grad(out.sum(), other)
+    part = (2.0 * G).requires_grad_()
+    out = functional_call(model, {"G": part}, (V,))
+    torch.testing.assert_close(out, USES[use](part, V), rtol=1e-12, atol=0.0)
+    (by,) = torch.autograd.grad(out.sum(), part)
     assert bool((by != 0).all())
 
 
@@ -115,18 +115,18 @@ def test_traces_and_exports_are_refused_instead_of_recorded(use):
 
 def test_jacobians_of_autograd():
     jacobian = torch.autograd.functional.jacobian
-    assert jacobian(lambda v: solved(G, v), V).shape == (2, 3)
+    assert jacobian(lambda v: solve_array(G, v), V).shape == (2, 3)
     with pytest.raises(XbarspiceError, match="vectorize=False"):
-        jacobian(lambda v: solved(G, v), V, vectorize=True)
+        jacobian(lambda v: solve_array(G, v), V, vectorize=True)
     with pytest.raises(XbarspiceError, match="differentiated again"):
-        torch.autograd.functional.hessian(lambda v: solved(G, v).sum(), V)
+        torch.autograd.functional.hessian(lambda v: solve_array(G, v).sum(), V)
 
 
 def test_tensors_without_values_are_refused():
     with pytest.raises(InputError, match="meta"):
-        solved(G.to("meta"), V)
+        solve_array(G.to("meta"), V)
     with torch._subclasses.FakeTensorMode() as mode, pytest.raises(XbarspiceError, match="plain"):
-        solved(mode.from_tensor(G), mode.from_tensor(V))
+        solve_array(mode.from_tensor(G), mode.from_tensor(V))
 
 
 def test_loading_the_torch_front_does_not_load_torchs_compiler():

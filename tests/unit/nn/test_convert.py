@@ -25,7 +25,7 @@ def data(*shape):
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
-def seeded(module):
+def seed_parameters(module):
     torch.manual_seed(3)
     for parameter in module.parameters():
         nn.init.uniform_(parameter, -0.5, 0.5)
@@ -85,14 +85,14 @@ LAYERS = {
 @pytest.fixture(params=LAYERS, ids=lambda name: name.replace(" ", "_"))
 def case(request):
     model, inputs = LAYERS[request.param]
-    return seeded(copy.deepcopy(model)), inputs
+    return seed_parameters(copy.deepcopy(model)), inputs
 
 
-def assert_equal(found, expected, tolerance=1e-12):
-    found, expected = flatten(found), flatten(expected)
-    assert len(found) == len(expected)
-    for mine, theirs in zip(found, expected, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=0, atol=tolerance)
+def assert_equal(actual, expected, tolerance=1e-12):
+    actual, expected = flatten(actual), flatten(expected)
+    assert len(actual) == len(expected)
+    for part, expected_part in zip(actual, expected, strict=True):
+        torch.testing.assert_close(part, expected_part, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("bias", ["array", "digital"])
@@ -116,23 +116,23 @@ def test_wires_are_in_the_answer_and_every_engine_gives_the_same(case):
     circuit = xb.nn.convert(model, config(R_wl=20.0, R_bl=20.0), calibrate=inputs)
     with_gradients = circuit(*inputs)
     with torch.no_grad():
-        found = circuit(*inputs)
-        assert_equal(with_gradients, found, 1e-12)
+        outputs = circuit(*inputs)
+        assert_equal(with_gradients, outputs, 1e-12)
         with xb.nn.through("nodal", keep=True) as run:
-            assert_equal(circuit(*inputs), found, 1e-10)
+            assert_equal(circuit(*inputs), outputs, 1e-10)
         with xb.nn.exact_products():
             assert_equal(circuit(*inputs), model(*inputs))
     names = {m.name for m in xb.nn.coverage(circuit).matrices}
     assert {answer.matrix for answer in run.answers} == names
     assert any(
         float((a - b).abs().max()) > 1e-4
-        for a, b in zip(flatten(found), flatten(model(*inputs)), strict=True)
+        for a, b in zip(flatten(outputs), flatten(model(*inputs)), strict=True)
     )
 
 
 def test_masks_of_attention():
     """Boolean and additive masks, padding and causality, weights of every head."""
-    model = seeded(nn.MultiheadAttention(8, 2, batch_first=True))
+    model = seed_parameters(nn.MultiheadAttention(8, 2, batch_first=True))
     circuit = xb.nn.convert(model, config(**IDEAL))
     x = data(2, 5, 8)
     causal = nn.Transformer.generate_square_subsequent_mask(5, dtype=torch.float64)
@@ -158,7 +158,7 @@ class Named(nn.Linear):
         return "named"
 
 
-def pruned():
+def make_pruned():
     layer = nn.Linear(3, 2)
     prune.l1_unstructured(layer, "weight", amount=0.5)
     return layer
@@ -170,7 +170,7 @@ def pruned():
         (Doubled(3, 2), "Doubled, which changes Linear"),
         (parametrizations.weight_norm(nn.Linear(3, 2)), "parametrised"),
         (nn.utils.spectral_norm(nn.Linear(3, 2)), "in a hook"),
-        (pruned(), "in a hook"),
+        (make_pruned(), "in a hook"),
         (nn.LazyLinear(2), "LazyLinear, which changes Linear|not initialised"),
         (nn.Bilinear(3, 3, 2), "Bilinear"),
     ],
@@ -198,12 +198,12 @@ def test_a_subclass_that_computes_as_its_parent_is_converted():
 def test_hooks_move_with_their_layer():
     """A forward hook that doubles the output still does, and a pre-hook sees the input."""
     model = nn.Sequential(nn.Linear(3, 2)).double()
-    seen = []
+    shapes = []
     model[0].register_forward_hook(lambda module, inputs, output: 2 * output)
-    model[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape))
+    model[0].register_forward_pre_hook(lambda module, inputs: shapes.append(inputs[0].shape))
     circuit = xb.nn.convert(model, config(**IDEAL))
     assert_equal(circuit(data(4, 3)), model(data(4, 3)))
-    assert seen == [(4, 3)] * 2
+    assert shapes == [(4, 3)] * 2
     assert_equal(xb.nn.to_torch(circuit)(data(4, 3)), model(data(4, 3)))
 
 
@@ -230,12 +230,12 @@ def test_a_weight_that_is_used_past_its_arrays_raises():
     circuit(torch.rand(2, 3)).sum().backward()
     assert circuit.layer.weight.grad.abs().sum() > 0
     assert circuit.layer.use.reads == ()
-    for how, said in (
+    for how, words in (
         ("uses", "uses weight of `layer` itself and never calls"),
         ("calls, uses", "uses weight of `layer` itself beside calling"),
     ):
         broken = xb.nn.convert(Bypass(how))
-        with pytest.raises(xb.errors.XbarspiceError, match=said):
+        with pytest.raises(xb.errors.XbarspiceError, match=words):
             broken(torch.rand(2, 3))
 
 
@@ -309,8 +309,8 @@ def test_ordinary_torch_machinery_works():
     twin = copy.deepcopy(circuit)
     twin.load_state_dict(doubled)
     assert_equal(called, twin(x), 1e-6)
-    again = torch.utils.checkpoint.checkpoint(circuit, x.requires_grad_(), use_reentrant=False)
-    (by_x,) = torch.autograd.grad(again.sum(), x)
+    recomputed = torch.utils.checkpoint.checkpoint(circuit, x.requires_grad_(), use_reentrant=False)
+    (by_x,) = torch.autograd.grad(recomputed.sum(), x)
     torch.testing.assert_close(by_x, torch.autograd.grad(circuit(x).sum(), x)[0])
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rough = circuit(x)
@@ -345,14 +345,14 @@ def test_packed_sequences_are_refused():
 
 @pytest.mark.parametrize("way", ["optimiser", "load", "data", "numpy", "set_", "to"])
 def test_kept_matrices_follow_every_change_of_the_weights(way):
-    """The second forward without gradients is kept; any way of changing weights renews it."""
+    """The second forward without gradients is cached; any way of changing weights renews it."""
     circuit = xb.nn.convert(nn.Linear(5, 4).double(), config(**IDEAL)).eval()
     x = data(3, 5)
     with torch.no_grad():
         circuit(x)
-        kept = circuit.matrices["weight"]._kept
+        stored = circuit.matrices["weight"]._cached_map
         circuit(x)
-        assert circuit.matrices["weight"]._kept is kept
+        assert circuit.matrices["weight"]._cached_map is stored
     weight = circuit.weight
     if way == "optimiser":
         optimiser = torch.optim.SGD(circuit.parameters(), lr=0.5)
@@ -390,7 +390,7 @@ OPTIONS = {
 @pytest.mark.parametrize("bias", ["array", "digital"])
 def test_options_of_the_mapping_keep_the_product(options, bias):
     """Lossless options give torch's product; rounding ones come as near as their steps."""
-    model = seeded(nn.Linear(12, 5))
+    model = seed_parameters(nn.Linear(12, 5))
     circuit = xb.nn.convert(model, config(bias=bias, **options, **IDEAL))
     x = data(6, 12)
     error = float((circuit(x) - model(x)).detach().abs().max())
@@ -413,7 +413,7 @@ def test_options_of_the_mapping_keep_the_product(options, bias):
 def test_gradients_by_every_parameter(options, device):
     """gradcheck by inputs, weights and biases, with those that set the scales."""
     layer = xb.nn.convert(
-        seeded(nn.Linear(7, 3)), config(device=device, R_wl=10.0, R_bl=10.0, **options)
+        seed_parameters(nn.Linear(7, 3)), config(device=device, R_wl=10.0, R_bl=10.0, **options)
     )
     x = data(2, 7).requires_grad_()
 
@@ -426,7 +426,7 @@ def test_gradients_by_every_parameter(options, device):
 
 def test_ranges_come_from_data_and_inputs_beyond_them_are_counted():
     """x_scale is the largest calibration input of each layer, or the asked quantile."""
-    model = seeded(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)))
+    model = seed_parameters(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)))
     x = data(50, 4)
     circuit = xb.nn.convert(model, config(adc_bits=8), calibrate=x)
     first, last = circuit[0].matrices["weight"], circuit[2].matrices["weight"]
@@ -447,7 +447,7 @@ def test_ranges_come_from_data_and_inputs_beyond_them_are_counted():
 
 def test_an_answer_does_not_depend_on_its_neighbours():
     """Converters have a fixed range, so a vector's answer is the same in any batch."""
-    model = seeded(nn.Linear(9, 4))
+    model = seed_parameters(nn.Linear(9, 4))
     circuit = xb.nn.convert(model, config(adc_bits=6, dac_bits=6))
     x = data(5, 9)
     alone = torch.cat([circuit(x[k : k + 1]) for k in range(5)])
@@ -456,7 +456,7 @@ def test_an_answer_does_not_depend_on_its_neighbours():
 
 def test_transfers_are_drawn_in_training_and_held_in_evaluation():
     variation = xb.variability.drolet_2023()
-    model = seeded(nn.Linear(9, 4))
+    model = seed_parameters(nn.Linear(9, 4))
     circuit, twin = (
         xb.nn.convert(model, config(variation=variation, **IDEAL), seed=5) for _ in range(2)
     )
@@ -538,14 +538,14 @@ def test_blocks_of_engines_nest_and_belong_to_their_thread():
 
     names = []
 
-    def other():
+    def note_engine():
         names.append(running().engine)
 
     with xb.nn.through("nodal"):
         with xb.nn.through("surrogate"):
             assert running().engine is None
         assert running().engine.name == "nodal"
-        thread = threading.Thread(target=other)
+        thread = threading.Thread(target=note_engine)
         thread.start()
         thread.join()
     assert names == [None]
@@ -557,7 +557,9 @@ def test_recomputing_gives_the_same_gradients(device):
     x = data(3, 9)
     by = []
     for recompute in (False, True):
-        layer = xb.nn.convert(seeded(nn.Linear(9, 4)), config(recompute=recompute, device=device))
+        layer = xb.nn.convert(
+            seed_parameters(nn.Linear(9, 4)), config(recompute=recompute, device=device)
+        )
         layer(x).square().sum().backward()
         by.append(layer.weight.grad)
     torch.testing.assert_close(by[0], by[1], rtol=1e-9, atol=1e-12)

@@ -42,7 +42,7 @@ def pairs_of(values, config):
     return config.G_min + span * values.clip(min=0), config.G_min + span * (-values).clip(min=0)
 
 
-def interleaved(pos, neg):
+def interleave(pos, neg):
     """Rows + and - in turn."""
     return np.stack([pos, neg], axis=1).reshape(-1, pos.shape[1])
 
@@ -61,8 +61,8 @@ def by_hand(circuit, x, engine, device="ohmic", wires=WIRES):
     w_scale = max(np.abs(W0).max(), np.abs(b0).max() / in_scale)
     share = b0 / (w_scale * in_scale)
     beta = np.abs(share).max()
-    upper = interleaved(*pairs_of(np.vstack([W0.T / w_scale, share / beta]), config))
-    lower = interleaved(*pairs_of(W1 / np.abs(W1).max(), config))
+    upper = interleave(*pairs_of(np.vstack([W0.T / w_scale, share / beta]), config))
+    lower = interleave(*pairs_of(W1 / np.abs(W1).max(), config))
     G, top, V = np.vstack([upper, lower]), len(upper), config.V_read
     span = config.G_max - config.G_min
 
@@ -92,13 +92,13 @@ def test_conductances_and_answers_are_those_of_the_crossbars_by_hand(engine, dev
     wires = WIRES | dict(zip(("R_driver", "R_sense"), leads, strict=True))
     x = points()
     circuit = circuit_of(model_of(outputs=2), x, device=device, **wires)
-    G, wanted = by_hand(circuit, x.numpy(), engine, device, wires)
+    G, expected = by_hand(circuit, x.numpy(), engine, device, wires)
     (array,) = xb.nn.arrays(circuit)
     assert array.crossbar.G.shape == (10, 8)
     assert np.array_equal(array.crossbar.G, G)
     with torch.no_grad(), xb.nn.through(engine):
         answers = circuit(x).numpy()
-    assert np.abs(answers - wanted).max() <= 1e-12 * np.abs(wanted).max()
+    assert np.abs(answers - expected).max() <= 1e-12 * np.abs(expected).max()
 
 
 def test_pairs_are_those_of_the_tiled_layout():
@@ -106,14 +106,14 @@ def test_pairs_are_those_of_the_tiled_layout():
     folded, tiled = circuit_of(model, points()), circuit_of(model, points(), layout="tiled")
     for a, b in zip((folded[0], folded[2]), (tiled[0], tiled[2]), strict=True):
         block = next(a.weight_blocks())[1:]
-        pairs = a.matrices["weight"].programmed(*block, training=False).G
+        pairs = a.matrices["weight"].program(*block, training=False).G
         lines = pairs.shape[1]
-        other = b.matrices["weight"].programmed(*block, training=False).G
+        tiled_pairs = b.matrices["weight"].program(*block, training=False).G
         if a is folded[0]:
-            assert torch.equal(pairs, other)
+            assert torch.equal(pairs, tiled_pairs)
         else:  # its bias is added after reading
             assert lines == 8
-            assert other.shape[1] == 9
+            assert tiled_pairs.shape[1] == 9
 
 
 def test_tiles_drive_and_sense_the_lines_of_their_read():
@@ -151,13 +151,13 @@ def test_gradients_equal_finite_differences(changes):
         flat, grad = parameter.data.view(-1), parameter.grad.view(-1)
         for k in rng.permutation(len(flat))[:3]:
             value, step = float(flat[k]), 1e-6
-            both = []
+            circuits = []
             for sign in (1, -1):
                 flat[k] = value + sign * step
                 with torch.no_grad():
-                    both.append(float(loss()))
+                    circuits.append(float(loss()))
             flat[k] = value
-            difference = (both[0] - both[1]) / (2 * step)
+            difference = (circuits[0] - circuits[1]) / (2 * step)
             assert abs(float(grad[k]) - difference) < 1e-6 * max(1, abs(difference)), (name, k)
 
 
@@ -168,20 +168,20 @@ def test_gradients_through_a_checkpoint_are_the_same(layout, changes):
     adc = {"adc_bits": 12} if layout == "tiled" and not changes else {}  # array by array
     circuit, x = circuit_of(None, points(), layout=layout, **changes, **adc), points(3)
     circuit(x).sum().backward()
-    wanted = [p.grad.clone() for p in circuit.parameters()]
+    expected = [p.grad.clone() for p in circuit.parameters()]
     circuit.zero_grad()
     checkpoint(circuit, x, use_reentrant=False).sum().backward()
-    assert all(torch.equal(p.grad, g) for p, g in zip(circuit.parameters(), wanted, strict=True))
+    assert all(torch.equal(p.grad, g) for p, g in zip(circuit.parameters(), expected, strict=True))
 
 
 @pytest.mark.parametrize("layout", ["tiled", "folded"])
 def test_compiled_autocast_and_mapped_over(layout):
     circuit, x = circuit_of(layout=layout), points()
     with torch.no_grad():
-        wanted = circuit(x)
-        assert torch.equal(torch.compile(circuit)(x), wanted)
+        expected = circuit(x)
+        assert torch.equal(torch.compile(circuit)(x), expected)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            assert torch.allclose(circuit(x.float()).double(), wanted, atol=1e-4)
+            assert torch.allclose(circuit(x.float()).double(), expected, atol=1e-4)
     weights = torch.stack([circuit[2].parameter("weight").detach()] * 2)
 
     def with_weight(weight):
@@ -228,18 +228,18 @@ def test_errors_on_one_matrix_alone():
 def test_copies_and_pickles_stand_alone_and_keep_the_array():
     circuit, x = circuit_of(None, points()), points()
     with torch.no_grad():
-        wanted = circuit(x)
+        expected = circuit(x)
         copies = [
             copy.deepcopy(circuit),
             pickle.loads(pickle.dumps(circuit)),  # noqa: S301 - our own bytes
             xb.nn.copy_circuit(circuit),
         ]
-        for other in copies:
-            assert torch.equal(other(x), wanted)
-            assert [a.name for a in xb.nn.arrays(other)] == ["0+2"]
-            assert other[0].matrices["weight"].folded.layers == (other[0], other[2])
-            other[2].parameter("weight").data.zero_()
-        assert torch.equal(circuit(x), wanted)
+        for copied in copies:
+            assert torch.equal(copied(x), expected)
+            assert [a.name for a in xb.nn.arrays(copied)] == ["0+2"]
+            assert copied[0].matrices["weight"].folded.layers == (copied[0], copied[2])
+            copied[2].parameter("weight").data.zero_()
+        assert torch.equal(circuit(x), expected)
         plain = xb.nn.to_torch(circuit)
     assert list(circuit.state_dict()) == list(model_of().state_dict()) == list(plain.state_dict())
     assert type(plain[0]) is nn.Linear
@@ -248,11 +248,11 @@ def test_copies_and_pickles_stand_alone_and_keep_the_array():
 
 def test_functional_call_uses_the_parameters_that_it_is_given():
     circuit, x = circuit_of(), points()
-    other = circuit_of(model_of(seed=3))
+    donor = circuit_of(model_of(seed=3))
     with torch.no_grad():
-        wanted = other(x)
-        given = {name: p.detach() for name, p in other.named_parameters()}
-        assert torch.equal(torch.func.functional_call(circuit, given, (x,)), wanted)
+        expected = donor(x)
+        parameters = {name: p.detach() for name, p in donor.named_parameters()}
+        assert torch.equal(torch.func.functional_call(circuit, parameters, (x,)), expected)
 
 
 @pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
@@ -282,9 +282,7 @@ def test_training_draws_one_array_a_step():
     with torch.no_grad():
         answers = [circuit(x) for _ in range(2)]
         assert not torch.equal(*answers)
-        drawn = [
-            m.programmed(*b, training=True).array for m, b in zip(matrices, blocks, strict=True)
-        ]
+        drawn = [m.program(*b, training=True).array for m, b in zip(matrices, blocks, strict=True)]
     assert torch.equal(*drawn)
     assert [m.draws for m in matrices] == [3, 3]
 
@@ -325,12 +323,12 @@ def test_ranges_converters_and_observers():
     assert configs[0].x_scale == float(x.abs().max())
     assert configs[1].x_scale < 1
     assert all(c.adc_range is not None and c.adc_range > 0 for c in configs)
-    seen: dict[str, torch.Tensor] = {}
-    with torch.no_grad(), observe_differences(lambda m, d: seen.update({m.name: d})):
+    calls: dict[str, torch.Tensor] = {}
+    with torch.no_grad(), observe_differences(lambda m, d: calls.update({m.name: d})):
         outputs = circuit(x)
-    assert seen["0"].shape == (6, 1, 1, 1, 8)
-    assert seen["2"].shape == (6, 1, 1, 1, 1)
-    largest = [float(seen[k].abs().max()) for k in ("0", "2")]
+    assert calls["0"].shape == (6, 1, 1, 1, 8)
+    assert calls["2"].shape == (6, 1, 1, 1, 1)
+    largest = [float(calls[k].abs().max()) for k in ("0", "2")]
     assert largest == pytest.approx([c.adc_range for c in configs], rel=0.05)
     drives: dict[str, torch.Tensor] = {}
     with torch.no_grad(), observe_drives(lambda m, v: drives.update({m.name: v})):

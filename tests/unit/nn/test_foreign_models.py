@@ -331,7 +331,7 @@ MODELS = {
 }
 
 
-def made(kind):
+def make_model(kind):
     torch.manual_seed(5)
     model = kind().double()
     for module in model.modules():
@@ -345,7 +345,7 @@ def made(kind):
 @pytest.fixture(params=MODELS, ids=lambda name: name.replace(" ", "_"))
 def case(request):
     kind, inputs = MODELS[request.param]
-    return made(kind), inputs
+    return make_model(kind), inputs
 
 
 def difference(a, b):
@@ -377,12 +377,12 @@ def test_a_foreign_model_is_verified_with_wires(case):
 
 def test_a_convolution_with_padding_of_its_own_is_refused_or_registered():
     """EfficientNet's: named, with the ways out, both of which compute what torch computes."""
-    model, x = made(lambda: MBConv(SamePadded)), data(2, 4, 6, 6)
+    model, x = make_model(lambda: MBConv(SamePadded)), data(2, 4, 6, 6)
     with pytest.raises(xb.errors.InputError, match="`depthwise` is a SamePadded"):
         xb.nn.convert(model, IDEAL)
-    left = xb.nn.convert(model, IDEAL, exclude=["depthwise"], calibrate=x)
-    assert difference(outputs_of(left, (x,)), outputs_of(model, (x,))) < 1e-12
-    assert "depthwise.weight" in {w.name for w in xb.nn.coverage(left).ideal}
+    output = xb.nn.convert(model, IDEAL, exclude=["depthwise"], calibrate=x)
+    assert difference(outputs_of(output, (x,)), outputs_of(model, (x,))) < 1e-12
+    assert "depthwise.weight" in {w.name for w in xb.nn.coverage(output).ideal}
 
     class Padded(SamePadded):
         """A type of this test's own, as a registration lasts."""
@@ -392,7 +392,7 @@ def test_a_convolution_with_padding_of_its_own_is_refused_or_registered():
         def forward(self, x):
             return super().forward(functional.pad(x, (1, 1, 1, 1)))
 
-    model = made(lambda: MBConv(Padded))
+    model = make_model(lambda: MBConv(Padded))
     whole = xb.nn.convert(model, IDEAL)
     assert type(whole.depthwise) is CrossbarSamePadded
     assert difference(outputs_of(whole, (x,)), outputs_of(model, (x,))) < 1e-12
@@ -443,7 +443,7 @@ def test_outputs_of_every_form_are_compared_or_refused(result, tensors):
 
 def test_folding_in_single_precision_is_said_and_allowed_for(tmp_path):
     """The folded weights are rounded, which the gate says; without folding it is the strict one."""
-    model, x = made(MBConv).float(), data(2, 4, 6, 6).float()
+    model, x = make_model(MBConv).float(), data(2, 4, 6, 6).float()
     strict, rounded = (
         xb.verify(
             xb.nn.convert(model, WIRED, calibrate=x, fold_batchnorm=fold), x, reference="nodal"

@@ -14,7 +14,7 @@ from xbarspice.variability import Variation
 IDEAL = {"R_wl": 0.0, "R_bl": 0.0}
 
 
-def seeded(module):
+def seed_parameters(module):
     """The module with reproducible parameters in float64."""
     generator = torch.Generator().manual_seed(0)
     for p in module.parameters():
@@ -34,7 +34,7 @@ def config(**changes):
 @pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
 def test_ideal_wires_give_the_plain_layer(bias, device):
     """Without wire resistance a tiled linear layer computes exactly what torch computes."""
-    plain = seeded(nn.Linear(12, 9))
+    plain = seed_parameters(nn.Linear(12, 9))
     x = data(2, 4, 12) * 2 - 1
     kind = "ohmic" if device == "ohmic" else xb.devices.SinhTiO2(b=1e-6)
     layer = xb.nn.CrossbarLinear.from_torch(plain, config(bias=bias, device=kind, **IDEAL))
@@ -45,7 +45,7 @@ def test_ideal_wires_give_the_plain_layer(bias, device):
 @pytest.mark.parametrize("device", ["ohmic", "sinh_tio2", "cubic_al2o3_tio2"])
 def test_layer_equals_a_circuit_that_is_built_by_hand(bias, device):
     """The conductances of the equation, tile by tile, and the sums of the nodal engine."""
-    plain = seeded(nn.Linear(12, 9))
+    plain = seed_parameters(nn.Linear(12, 9))
     W, b = plain.weight.detach().numpy().T, plain.bias.detach().numpy()
     layer = xb.nn.CrossbarLinear.from_torch(
         plain, config(tile_cols=6, bias=bias, R_wl=8.0, R_bl=9.0, device=device)
@@ -75,7 +75,7 @@ def test_layer_equals_a_circuit_that_is_built_by_hand(bias, device):
 @pytest.mark.parametrize("batched", [True, False])
 def test_convolution(batched):
     """A convolution on ideal arrays is torch's: stride, padding, dilation, no batch axis."""
-    plain = seeded(nn.Conv2d(2, 3, (3, 2), stride=2, padding=(1, 0), dilation=(1, 2)))
+    plain = seed_parameters(nn.Conv2d(2, 3, (3, 2), stride=2, padding=(1, 0), dilation=(1, 2)))
     x = data(4, 2, 9, 8) if batched else data(2, 9, 8)
     layer = xb.nn.CrossbarConv2d.from_torch(plain, config(**IDEAL))
     torch.testing.assert_close(layer(x), plain(x), rtol=1e-9, atol=1e-9)
@@ -86,7 +86,7 @@ def test_convolution(batched):
 @pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
 def test_gradients_are_those_of_the_circuit(device, adc):
     """Gradients by weights and inputs agree with differences (ADC: with those of no ADC)."""
-    plain = seeded(nn.Linear(7, 4))
+    plain = seed_parameters(nn.Linear(7, 4))
     layer = xb.nn.CrossbarLinear.from_torch(plain, config(device=device, R_wl=20.0))
     x = data(3, 7).requires_grad_()
     w = data(3, 4)
@@ -98,9 +98,9 @@ def test_gradients_are_those_of_the_circuit(device, adc):
     if adc is not None:
         matrix = layer.matrices["weight"]
         matrix.config = dataclasses.replace(matrix.config, adc_bits=adc)
-        found = torch.autograd.grad(loss(), [layer.weight, layer.bias, x])
-        for mine, theirs in zip(found, expected, strict=True):
-            torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12)
+        gradients = torch.autograd.grad(loss(), [layer.weight, layer.bias, x])
+        for actual, expected_part in zip(gradients, expected, strict=True):
+            torch.testing.assert_close(actual, expected_part, rtol=1e-9, atol=1e-12)
         return
     top = divmod(int(layer.weight.abs().argmax()), 7)  # sets the scale of all others
     places = ((layer.weight, expected[0], (1, 2)), (layer.weight, expected[0], top))
@@ -127,7 +127,7 @@ def test_quantise_rounds_clips_and_lets_gradients_through():
 
 def test_converters_coarsen_the_answer():
     """Coarse converters move the outputs by about a step, fine ones hardly."""
-    plain = seeded(nn.Linear(10, 6))
+    plain = seed_parameters(nn.Linear(10, 6))
     x = data(20, 10)
     errors = []
     for bits in (3, 14):
@@ -143,26 +143,26 @@ class _Stuck(Variation):
     """All devices at 1e-4 S; keeps the shapes that it was given."""
 
     name, source = "stuck everywhere", "a test"
-    seen: ClassVar[list] = []
+    shapes: ClassVar[list] = []
 
     def _apply(self, G, draws):
-        self.seen.append(tuple(G.shape))
+        self.shapes.append(tuple(G.shape))
         return torch.full_like(G, 1e-4)
 
 
 def test_errors_are_drawn_for_every_array():
     """Training draws errors tile by tile; evaluation holds what was asked for."""
-    plain = seeded(nn.Linear(10, 6, bias=False))
+    plain = seed_parameters(nn.Linear(10, 6, bias=False))
     layer = xb.nn.CrossbarLinear.from_torch(plain, config(variation=_Stuck(), **IDEAL))
     assert float(layer(data(3, 10)).detach().abs().max()) < 1e-12
-    assert _Stuck.seen == [(1, 2, 2, 5, 6)]
+    assert _Stuck.shapes == [(1, 2, 2, 5, 6)]
     torch.testing.assert_close(layer.eval()(data(3, 10)), plain(data(3, 10)), rtol=1e-9, atol=1e-9)
     layer.matrices["weight"].transfer = 0
     assert float(layer(data(3, 10)).detach().abs().max()) < 1e-12
 
 
 def network():
-    return seeded(
+    return seed_parameters(
         nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 5), nn.Linear(5, 2))
     )
 
@@ -196,14 +196,16 @@ def test_convert_by_name():
 
 def test_an_ordinary_optimiser_trains_through_the_arrays():
     """Training through the circuit removes most of the error that its wires cause."""
-    model = nn.Sequential(seeded(nn.Linear(12, 8)), nn.Tanh(), seeded(nn.Linear(8, 3)))
+    model = nn.Sequential(
+        seed_parameters(nn.Linear(12, 8)), nn.Tanh(), seed_parameters(nn.Linear(8, 3))
+    )
     x = data(40, 12)
-    wanted = model(x).detach()
+    target = model(x).detach()
     on_arrays = xb.nn.convert(model, config(tile_rows=16, tile_cols=16, R_wl=10.0, R_bl=10.0))
     optimiser = torch.optim.Adam(on_arrays.parameters(), lr=0.01)
     losses = []
     for _ in range(60):
-        loss = (on_arrays(x) - wanted).square().mean()
+        loss = (on_arrays(x) - target).square().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -20,7 +20,7 @@ from xbarspice.variability import BiasingSchemeEffect
 SIZES = {"tiled": (8, 6), "folded": (64, 64)}
 
 
-def made(layout, **options):
+def make_circuit(layout, **options):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(11, 7), nn.Tanh(), nn.Linear(7, 3)).double()
     x = torch.rand(5, 11, dtype=torch.float64)
@@ -58,7 +58,7 @@ WIRES = {"R_wl": 3.0, "R_bl": 5.0, "R_driver": 40.0, "R_sense": 15.0}
 def test_without_wire_segments_the_answers_do_not_depend_on_the_lines(layout, device):
     """Then only the leads are left, and every line of a group has the same."""
     wires = WIRES | {"R_wl": 0.0, "R_bl": 0.0}
-    circuit, x = made(layout, device=device, **wires)
+    circuit, x = make_circuit(layout, device=device, **wires)
     with torch.no_grad():
         plain = circuit(x)
         before = {a.name: a.crossbar.G for a in xb.nn.arrays(circuit)}
@@ -78,7 +78,7 @@ def test_without_wire_segments_the_answers_do_not_depend_on_the_lines(layout, de
 @pytest.mark.parametrize("layout", ["tiled", "folded"])
 def test_with_wires_all_engines_solve_the_lines_where_they_stand(layout, device):
     """Answers change, surrogate and nodal agree, and so does every tile by its own drive."""
-    circuit, x = made(layout, device=device, **WIRES)
+    circuit, x = make_circuit(layout, device=device, **WIRES)
     with torch.no_grad():
         plain = circuit(x)
         xb.nn.place_lines(circuit, orders(circuit))
@@ -92,48 +92,50 @@ def test_with_wires_all_engines_solve_the_lines_where_they_stand(layout, device)
 
 @pytest.mark.parametrize("layout", ["tiled", "folded"])
 def test_a_deck_of_the_whole_model_holds_the_lines_where_they_stand(layout):
-    circuit, x = made(layout, device="sinh_tio2", **WIRES)
+    circuit, x = make_circuit(layout, device="sinh_tio2", **WIRES)
     xb.nn.place_lines(circuit, orders(circuit))
     answer = solve_network(chain_of(circuit, x), x)
     with torch.no_grad(), xb.nn.through("nodal"):
-        wanted = circuit(x).numpy()
-    np.testing.assert_allclose(answer.outputs, wanted, rtol=0, atol=1e-9 * np.abs(wanted).max())
+        expected = circuit(x).numpy()
+    np.testing.assert_allclose(answer.outputs, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("layout", ["tiled", "folded"])
 def test_devices_of_a_die_are_put_where_they_were_measured(layout):
-    circuit, x = made(layout, **WIRES)
+    circuit, x = make_circuit(layout, **WIRES)
     xb.nn.place_lines(circuit, orders(circuit))
     rng = np.random.default_rng(3)
-    G = {a.name: a.crossbar.G * rng.uniform(0.9, 1.1, a.crossbar.G.shape)
-         for a in xb.nn.arrays(circuit)}  # fmt: skip
+    G = {
+        a.name: a.crossbar.G * rng.uniform(0.9, 1.1, a.crossbar.G.shape)
+        for a in xb.nn.arrays(circuit)
+    }
     xb.nn.put_conductances(circuit, G)
     for array in xb.nn.arrays(circuit):
         used = array.crossbar.G > 0
         assert np.array_equal(array.crossbar.G[used], G[array.name][used])
     with torch.no_grad(), xb.nn.through("nodal"):
-        wanted = circuit(x)
+        expected = circuit(x)
     with torch.no_grad():
-        torch.testing.assert_close(circuit(x), wanted, rtol=1e-8, atol=1e-10)
+        torch.testing.assert_close(circuit(x), expected, rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize("layout", ["tiled", "folded"])
 def test_errors_are_drawn_for_the_place_where_a_device_stands(layout):
     """The device in the last corner of an array is written last, so it never drifts."""
-    circuit, _ = made(layout, variation=BiasingSchemeEffect(), **WIRES)
+    circuit, _ = make_circuit(layout, variation=BiasingSchemeEffect(), **WIRES)
     xb.nn.place_lines(circuit, orders(circuit, seed=2))
-    wanted = [a.crossbar.G for a in xb.nn.arrays(circuit)]
+    targets = [a.crossbar.G for a in xb.nn.arrays(circuit)]
     xb.nn.program(circuit, 0)
-    for array, G in zip(xb.nn.arrays(circuit), wanted, strict=True):
-        other = array.crossbar.G != G
-        assert not other[-1, -1]
-        assert other.mean() > 0.5
+    for array, G in zip(xb.nn.arrays(circuit), targets, strict=True):
+        changed = array.crossbar.G != G
+        assert not changed[-1, -1]
+        assert changed.mean() > 0.5
 
 
 @pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
 @pytest.mark.parametrize("layout", ["tiled", "folded"])
 def test_gradients_go_through_placed_lines(layout, device):
-    circuit, x = made(layout, device=device, **WIRES)
+    circuit, x = make_circuit(layout, device=device, **WIRES)
     xb.nn.place_lines(circuit, orders(circuit))
     weight = circuit[0].weight
     circuit(x).square().sum().backward()
@@ -151,7 +153,7 @@ def test_gradients_go_through_placed_lines(layout, device):
 
 @pytest.mark.parametrize("layout", ["tiled", "folded"])
 def test_lines_stand_until_they_are_taken_back(layout):
-    circuit, x = made(layout, **WIRES)
+    circuit, x = make_circuit(layout, **WIRES)
     with torch.no_grad():
         plain = circuit(x)
         first, second = orders(circuit, 1), orders(circuit, 2)
@@ -167,7 +169,7 @@ def test_lines_stand_until_they_are_taken_back(layout):
 
 
 def test_lines_that_cannot_stand_so_are_refused():
-    circuit, _ = made("tiled")
+    circuit, _ = make_circuit("tiled")
     array = xb.nn.arrays(circuit)[0]
     rows, cols = (np.arange(n) for n in array.crossbar.G.shape)
     split = cols.copy()
@@ -181,7 +183,7 @@ def test_lines_that_cannot_stand_so_are_refused():
     ):
         with pytest.raises(xb.errors.InputError, match=words):
             xb.nn.place_lines(circuit, lines)
-    folded, _ = made("folded")
+    folded, _ = make_circuit("folded")
     (array,) = xb.nn.arrays(folded)
     rows, cols = (np.arange(n) for n in array.crossbar.G.shape)
     with pytest.raises(xb.errors.InputError, match="do the same in every read"):
@@ -190,20 +192,20 @@ def test_lines_that_cannot_stand_so_are_refused():
 
 @pytest.mark.parametrize("layout", ["tiled", "folded"])
 def test_a_deployment_keeps_its_lines(layout, tmp_path):
-    circuit, x = made(layout, variation=BiasingSchemeEffect(), **WIRES)
+    circuit, x = make_circuit(layout, variation=BiasingSchemeEffect(), **WIRES)
     xb.nn.place_lines(circuit, orders(circuit))
     xb.nn.program(circuit, 1)
     path = tmp_path / "net.h5"
     xb.save(path, circuit)
-    again = xb.load(path)
-    both = zip(xb.nn.arrays(again), xb.nn.arrays(circuit), strict=True)
-    assert all(np.array_equal(a.crossbar.G, b.crossbar.G) for a, b in both)
+    loaded = xb.load(path)
+    pairs = zip(xb.nn.arrays(loaded), xb.nn.arrays(circuit), strict=True)
+    assert all(np.array_equal(a.crossbar.G, b.crossbar.G) for a, b in pairs)
     with torch.no_grad():
-        assert torch.equal(again(x), circuit(x))
+        assert torch.equal(loaded(x), circuit(x))
 
 
 def test_a_deployment_with_other_lines_is_refused(tmp_path):
-    circuit, _ = made("tiled")
+    circuit, _ = make_circuit("tiled")
     name = xb.nn.arrays(circuit)[0].name
     cols = np.arange(xb.nn.arrays(circuit)[0].crossbar.cols)
     rows = np.arange(xb.nn.arrays(circuit)[0].crossbar.rows)[::-1]

@@ -18,7 +18,8 @@ CASES = {
     "ideal word lines": {"R_wl": 0.0, "R_driver": 4.0, "R_sense": 9.0},
     "both ends": {"R_driver": 2.0, "ends": LineEnds(wl_right="driven", bl_top="sensed")},
     "driven to sensed": {
-        "R_driver": 2.0, "R_sense": 50.0,
+        "R_driver": 2.0,
+        "R_sense": 50.0,
         "ends": LineEnds(wl_right="sensed", bl_top="driven", bl_bottom="sensed"),
     },
     "some float": {
@@ -28,7 +29,7 @@ CASES = {
             bl_bottom=["sensed", "floating", "driven", "sensed"],
         ),
     },
-}  # fmt: skip
+}
 DEVICES = ["ohmic", "sinh_tio2", "cubic_al2o3_tio2"]
 WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
 
@@ -55,12 +56,12 @@ def test_equals_the_nodal_engine(case, device):
     G, V_in, V_out, kwargs = problem(case)
     crossbar = xb.Crossbar(G.numpy(), device=device, **kwargs)
     expected = xb.solve(crossbar, V_in.numpy(), V_out.numpy(), engine="nodal")
-    for given in (G, G.clone().requires_grad_()):
-        found = xb.nn.solve(given, V_in, V_out, device=device, **kwargs)
-        assert found.status.ok
-        for mine, theirs in zip(all_of(found), all_of(expected), strict=True):
-            scale = np.abs(theirs).max()
-            np.testing.assert_allclose(mine.detach(), theirs, rtol=0, atol=1e-10 * scale)
+    for tensor in (G, G.clone().requires_grad_()):
+        solution = xb.nn.solve(tensor, V_in, V_out, device=device, **kwargs)
+        assert solution.status.ok
+        for actual, expected_part in zip(all_of(solution), all_of(expected), strict=True):
+            scale = np.abs(expected_part).max()
+            np.testing.assert_allclose(actual.detach(), expected_part, rtol=0, atol=1e-10 * scale)
 
 
 def loss_of(solution, weights):
@@ -77,16 +78,24 @@ def test_gradcheck(case, device):
     variable = [name for name in WIRES if getattr(crossbar, name) > 0]
     named = {"sinh_tio2": {"b": 2.7}, "cubic_al2o3_tio2": {"T": 25.0}}.get(device, {})
 
-    def function(g, v_in, v_out, *rest):
-        wires = dict(zip(variable, rest[: len(variable)], strict=True))
-        values = dict(zip(named, rest[len(variable) :], strict=True))
-        found = xb.nn.solve(
-            g * 1e-4, v_in * on[0], v_out * on[1], device=device, parameters=values,
+    def function(g, v_in, v_out, *scalars):
+        wires = dict(zip(variable, scalars[: len(variable)], strict=True))
+        values = dict(zip(named, scalars[len(variable) :], strict=True))
+        solution = xb.nn.solve(
+            g * 1e-4,
+            v_in * on[0],
+            v_out * on[1],
+            device=device,
+            parameters=values,
             **{**kwargs, **wires},
-        )  # fmt: skip
+        )
         return (
-            found.I_out * 1e4, found.I_in * 1e4, found.V_wl, found.V_bl, found.I_device * 1e4
-        )  # fmt: skip
+            solution.I_out * 1e4,
+            solution.I_in * 1e4,
+            solution.V_wl,
+            solution.V_bl,
+            solution.I_device * 1e4,
+        )
 
     inputs = [G * 1e4, V_in, V_out]
     inputs += [torch.tensor(float(getattr(crossbar, n)), dtype=torch.float64) for n in variable]
@@ -109,21 +118,25 @@ def test_gradients_equal_those_of_the_dense_torch_path(case, device):
         R = [torch.tensor(getattr(crossbar, n)).double().requires_grad_() for n in WIRES]
         if dense:
             d, _ = solve_on_tensors(crossbar, crossbar.device, *leaves, torch.stack(R))
-            found = [d[k] for k in ("I_out", "I_in", "V_wl", "V_bl", "I_device")]
+            solution = [d[k] for k in ("I_out", "I_in", "V_wl", "V_bl", "I_device")]
         else:
             named = {**kwargs, **dict(zip(WIRES, R, strict=True))}
-            found = all_of(xb.nn.solve(*leaves, device=device, **named))
+            solution = all_of(xb.nn.solve(*leaves, device=device, **named))
         rng.manual_seed(3)
         loss = sum(
             (a * torch.rand(a.shape, generator=rng, dtype=a.dtype)).sum() / a.detach().abs().max()
-            for a in found
+            for a in solution
             if a.detach().abs().max() > 1e-15
         )
         grads.append(torch.autograd.grad(loss, [*leaves, *R]))
     wl = torch.tensor((crossbar.wl_ends == "driven").any(axis=1))
     bl = torch.tensor((crossbar.bl_ends == "driven").any(axis=1))
-    for k, (mine, theirs) in enumerate(zip(*grads, strict=True)):
-        a, b = (mine, theirs) if k not in (1, 2) else (mine * (wl, bl)[k - 1], theirs)
+    for k, (actual, expected_part) in enumerate(zip(*grads, strict=True)):
+        a, b = (
+            (actual, expected_part)
+            if k not in (1, 2)
+            else (actual * (wl, bl)[k - 1], expected_part)
+        )
         torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-9 * float(b.abs().max()) + 1e-12)
 
 
@@ -135,8 +148,8 @@ def test_effective_matrix_gradients(case):
     ends = {"ends": kwargs["ends"]} if "ends" in kwargs else {}
     variable = [name for name in WIRES if getattr(crossbar, name) > 0]
 
-    def function(g, *rest):
-        wires = dict(zip(variable, rest, strict=True))
+    def function(g, *resistances):
+        wires = dict(zip(variable, resistances, strict=True))
         return xb.nn.effective_matrix(g * 1e-4, **{**kwargs, **wires}) * 1e4
 
     inputs = [G * 1e4]
@@ -149,12 +162,12 @@ def test_effective_matrix_gradients(case):
         g = G.clone().requires_grad_()
         R = [torch.tensor(getattr(crossbar, n)).double().requires_grad_() for n in WIRES]
         if dense:
-            found = effective_matrix_on_tensors(crossbar, g, torch.stack(R))
+            solution = effective_matrix_on_tensors(crossbar, g, torch.stack(R))
         else:
-            found = xb.nn.effective_matrix(g, **dict(zip(WIRES, R, strict=True)), **ends)
-        grads.append(torch.autograd.grad((found * weights).sum(), [g, *R]))
-    for mine, theirs in zip(*grads, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-14)
+            solution = xb.nn.effective_matrix(g, **dict(zip(WIRES, R, strict=True)), **ends)
+        grads.append(torch.autograd.grad((solution * weights).sum(), [g, *R]))
+    for actual, expected_part in zip(*grads, strict=True):
+        torch.testing.assert_close(actual, expected_part, rtol=1e-8, atol=1e-14)
 
 
 def test_batches_broadcast_and_gradients_sum():
@@ -162,10 +175,10 @@ def test_batches_broadcast_and_gradients_sum():
     G = torch.rand(2, 1, 4, 3, dtype=torch.float64) * 1e-4 + 1e-4
     V = torch.rand(5, 4, dtype=torch.float64)
     G.requires_grad_()
-    found = xb.nn.solve(G, V, device="sinh_tio2")
-    assert found.I_out.shape == (2, 5, 3)
-    assert found.V_wl.shape == (2, 5, 4, 3)
-    (grad,) = torch.autograd.grad(found.I_out.sum(), G)
+    solution = xb.nn.solve(G, V, device="sinh_tio2")
+    assert solution.I_out.shape == (2, 5, 3)
+    assert solution.V_wl.shape == (2, 5, 4, 3)
+    (grad,) = torch.autograd.grad(solution.I_out.sum(), G)
     parts = [
         torch.autograd.grad(xb.nn.solve(G, v, device="sinh_tio2").I_out.sum(), G)[0] for v in V
     ]
@@ -238,9 +251,9 @@ def test_a_model_that_hides_a_parameter_from_torch_is_refused():
     G, V = torch.full((2, 2), 1e-4, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = xb.nn.solve(G, V, device=Hidden(), parameters={"k": k})
+        solution = xb.nn.solve(G, V, device=Hidden(), parameters={"k": k})
         with pytest.raises(xb.errors.InputError, match="must depend on `k`"):
-            found.I_out.sum().backward()
+            solution.I_out.sum().backward()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device in this machine")
@@ -252,10 +265,12 @@ def test_cuda_equals_cpu(case, device):
     results = []
     for where in ("cpu", "cuda"):
         g = G.to(where).requires_grad_()
-        found = xb.nn.solve(g, V_in.to(where), V_out.to(where), device=device, **kwargs)
-        (grad,) = torch.autograd.grad(found.I_out.sum(), g)
+        solution = xb.nn.solve(g, V_in.to(where), V_out.to(where), device=device, **kwargs)
+        (grad,) = torch.autograd.grad(solution.I_out.sum(), g)
         matrix = xb.nn.effective_matrix(g.detach(), **kwargs)
-        assert found.I_out.device.type == where
-        results.append([x.detach().cpu() for x in (*all_of(found), grad, matrix)])
-    for mine, theirs in zip(*results, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12 * float(mine.abs().max()))
+        assert solution.I_out.device.type == where
+        results.append([x.detach().cpu() for x in (*all_of(solution), grad, matrix)])
+    for actual, expected_part in zip(*results, strict=True):
+        torch.testing.assert_close(
+            actual, expected_part, rtol=1e-9, atol=1e-12 * float(actual.abs().max())
+        )

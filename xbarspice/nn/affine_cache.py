@@ -1,4 +1,4 @@
-"""The affine map of linear arrays, kept while what it belongs to stays the same."""
+"""The affine map of linear arrays, cached while what it belongs to stays the same."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 from xbarspice.mapping import ArrayConfig
 
-__all__ = ["KeptMap"]
+__all__ = ["CachedMap"]
 
 
 @dataclass(kw_only=True, eq=False)
-class KeptMap:
+class CachedMap:
     """An affine map and what it belongs to.
 
     Attributes:

@@ -1,18 +1,23 @@
-"""Which torch layers can stand on arrays: one registry by exact type, open to users."""
+"""Which torch layers can stand on arrays: by exact type, open to users."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from torch import nn
 
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.registry import Registry
 from xbarspice.nn.layers import CrossbarLayer
 
-__all__ = ["layer_types", "register", "replacement"]
+__all__ = ["layer_types", "register", "registry", "replacement"]
 
-_LAYERS: dict[type[nn.Module], type[CrossbarLayer]] = {}
+registry: Registry[type[CrossbarLayer]] = Registry(
+    "torch layer", "Register its type with xb.nn.register."
+)
+"""Layers on arrays by the full name of the torch type that they replace."""
+
 Layer = TypeVar("Layer", bound=type[CrossbarLayer])
 
 HARMLESS = {
@@ -38,7 +43,7 @@ def register(torch_type: type[nn.Module]) -> Callable[[Layer], Layer]:
     A registered class has `from_torch` and `to_torch`; see `CrossbarLayer`.
 
     Raises:
-        InputError: the class is no `CrossbarLayer`.
+        InputError: the class is no `CrossbarLayer`, or the type has one already.
     """
 
     def add(cls: Layer) -> Layer:
@@ -49,27 +54,40 @@ def register(torch_type: type[nn.Module]) -> Callable[[Layer], Layer]:
                 "See xbarspice.nn.CrossbarLayer.",
             )
         cls.torch_type = torch_type
-        _LAYERS[torch_type] = cls
+        registry.add(_name_of(torch_type), cls)
         return cls
 
     return add
 
 
+def _name_of(torch_type: type[nn.Module]) -> str:
+    return f"{torch_type.__module__}.{torch_type.__qualname__}"
+
+
+def _layer_for(torch_type: type) -> type[CrossbarLayer] | None:
+    """The layer that is registered for exactly this type."""
+    name = _name_of(torch_type)
+    layer = registry.get(name) if name in registry else None
+    return layer if layer is not None and layer.torch_type is torch_type else None
+
+
 def layer_types() -> dict[type[nn.Module], type[CrossbarLayer]]:
     """Torch layers that can stand on arrays, and what replaces them."""
-    return dict(_LAYERS)
+    layers = [registry.get(name) for name in registry]
+    return {layer.torch_type: layer for layer in layers}
 
 
 def replacement(layer: nn.Module) -> type[CrossbarLayer] | None:
     """What replaces a layer: by its exact type, or that of a parent it computes exactly like."""
     for parent in type(layer).__mro__:
-        if parent in _LAYERS:
-            return _LAYERS[parent]
+        crossbar_layer = _layer_for(parent)
+        if crossbar_layer is not None:
+            return crossbar_layer
         if set(vars(parent)) - HARMLESS:
             return None
     return None
 
 
-def registered_parent(layer: Any) -> type[nn.Module] | None:
+def parent_in_registry(layer: nn.Module) -> type[nn.Module] | None:
     """The registered type that a layer is a subclass of, whatever it overrides."""
-    return next((parent for parent in type(layer).__mro__ if parent in _LAYERS), None)
+    return next((p for p in type(layer).__mro__ if _layer_for(p) is not None), None)
