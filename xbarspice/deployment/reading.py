@@ -18,7 +18,7 @@ from xbarspice.core import hdf5
 from xbarspice.core.errors import InputError, StoreError, broken_rule
 from xbarspice.core.schema import validated
 from xbarspice.core.values import broken_entries
-from xbarspice.deployment.rebuild import StandingMatrix, from_factory, from_program
+from xbarspice.deployment.rebuild import StoredMatrix, from_factory, from_program
 from xbarspice.deployment.schema import (
     CardFile,
     ConfigRecord,
@@ -103,8 +103,8 @@ def read(path: str | Path, *, factory: Factory | None = None) -> Deployment:
     path = Path(path)
     _check_kind(path)
     file: DeploymentFile = validated(DeploymentFile, hdf5.read_tree(path, KIND), path)
-    matrices = [_standing(m, path) for m in file.matrices.values()]
-    circuit = _rebuilt(file, matrices, factory, path)
+    matrices = [_read_matrix(m, path) for m in file.matrices.values()]
+    circuit = _rebuild(file, matrices, factory, path)
     coverage = _json(file.coverage, path, dict)
     try:
         restore(circuit, coverage)
@@ -117,8 +117,8 @@ def read(path: str | Path, *, factory: Factory | None = None) -> Deployment:
     if file.origin is not None:
         _remember(circuit, file.origin)
     if file.card is not None:
-        keep_card(circuit, file.card.kept())
-    notes = tuple(str(note) for note in _json(file.notes, path, list)) + _said_of_devices(
+        keep_card(circuit, file.card.card())
+    notes = tuple(str(note) for note in _json(file.notes, path, list)) + _device_notes(
         circuit, matrices
     )
     return Deployment(circuit=circuit, inputs=inputs, coverage=coverage, notes=notes)
@@ -131,11 +131,11 @@ def card_of_file(path: Path) -> KeptCard | None:
         InputError, StoreError: as of `load`.
     """
     values = hdf5.read_tree(path, KIND, only="card")
-    return validated(CardFile, values, path).kept() if values else None
+    return validated(CardFile, values, path).card() if values else None
 
 
-def _rebuilt(
-    file: DeploymentFile, matrices: list[StandingMatrix], factory: Factory | None, path: Path
+def _rebuild(
+    file: DeploymentFile, matrices: list[StoredMatrix], factory: Factory | None, path: Path
 ) -> nn.Module:
     if file.how == "program":
         if factory is not None:
@@ -154,7 +154,7 @@ def _rebuilt(
     return from_factory(factory, file.program, file.folded, matrices, path.name)
 
 
-def _standing(file: MatrixFile, path: Path) -> StandingMatrix:
+def _read_matrix(file: MatrixFile, path: Path) -> StoredMatrix:
     try:
         config = ConfigRecord.model_validate_json(file.config).config()
     except ValidationError as error:
@@ -164,7 +164,7 @@ def _standing(file: MatrixFile, path: Path) -> StandingMatrix:
         ) from None
     except (InputError, TypeError) as error:
         raise _inconsistent(path, error) from error
-    return StandingMatrix(
+    return StoredMatrix(
         name=file.name,
         layer=file.layer,
         config=config,
@@ -190,16 +190,16 @@ def _orders(file: MatrixFile, path: Path) -> dict[tuple[int, int, int], LineOrde
         raise _inconsistent(path, error) from error
 
 
-def _said_of_devices(circuit: nn.Module, matrices: list[StandingMatrix]) -> tuple[str, ...]:
+def _device_notes(circuit: nn.Module, matrices: list[StoredMatrix]) -> tuple[str, ...]:
     """The note on conductances that were put on the arrays; none where none were."""
     if all(m.conductances is None for m in matrices):
         return ()
-    holds, asked = arrays(circuit), copy_circuit(circuit)
-    put_conductances(asked, None)
-    both = zip(holds, arrays(asked), strict=True)
-    other = sum(not np.array_equal(a.crossbar.G, b.crossbar.G) for a, b in both)
+    holds, nominal = arrays(circuit), copy_circuit(circuit)
+    put_conductances(nominal, None)
+    pairs = zip(holds, arrays(nominal), strict=True)
+    changed = sum(not np.array_equal(a.crossbar.G, b.crossbar.G) for a, b in pairs)
     return (
-        f"{other} of {len(holds)} arrays hold devices as programmed or measured, not what the "
+        f"{changed} of {len(holds)} arrays hold devices as programmed or measured, not what the "
         "weights ask for; xb.nn.put_conductances(circuit, None) takes them away.",
     )
 

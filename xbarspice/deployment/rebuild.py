@@ -29,11 +29,11 @@ from xbarspice.nn.batchnorm import fold
 from xbarspice.nn.layout import arrange
 
 __all__ = [
-    "StandingMatrix",
+    "StoredMatrix",
     "check_arrays",
     "from_factory",
     "from_program",
-    "standing",
+    "matrices_of",
     "state_bytes",
 ]
 
@@ -41,7 +41,7 @@ Factory = str | Callable[[], nn.Module]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class StandingMatrix:
+class StoredMatrix:
     """How a weight matrix stands on arrays.
 
     Attributes:
@@ -74,20 +74,20 @@ def _matrices(circuit: nn.Module) -> Iterator[tuple[str, ArrayMatrix, Any, Any]]
             yield name, layer.matrices[key], weight, bias
 
 
-def standing(circuit: nn.Module) -> list[StandingMatrix]:
+def matrices_of(circuit: nn.Module) -> list[StoredMatrix]:
     """Every weight matrix on arrays of a converted model, and what was put on them."""
     out = []
     held = {matrix.name: matrix.conductances for _, matrix, _, _ in _matrices(circuit)}
-    asked = circuit
+    nominal = circuit
     if any(put is not None for put in held.values()):
-        asked = copy_circuit(circuit)
-        put_conductances(asked, None)
-    for layer, matrix, weight, bias in _matrices(asked):
+        nominal = copy_circuit(circuit)
+        put_conductances(nominal, None)
+    for layer, matrix, weight, bias in _matrices(nominal):
         with torch.no_grad():
             G = matrix.program(weight, bias, training=False).G.cpu().numpy()
         put = held[matrix.name]
         out.append(
-            StandingMatrix(
+            StoredMatrix(
                 name=matrix.name,
                 layer=layer,
                 config=matrix.config,
@@ -103,7 +103,7 @@ def standing(circuit: nn.Module) -> list[StandingMatrix]:
     return out
 
 
-def from_program(program: bytes, matrices: Sequence[StandingMatrix], name: str) -> nn.Module:
+def from_program(program: bytes, matrices: Sequence[StoredMatrix], name: str) -> nn.Module:
     """The model of a ``.pt2`` archive on arrays as recorded.
 
     Raises:
@@ -114,7 +114,7 @@ def from_program(program: bytes, matrices: Sequence[StandingMatrix], name: str) 
 
 
 def from_factory(
-    factory: Factory, state: bytes, folded: bool, matrices: Sequence[StandingMatrix], name: str
+    factory: Factory, state: bytes, folded: bool, matrices: Sequence[StoredMatrix], name: str
 ) -> nn.Module:
     """The model of a factory with these weights, on arrays as recorded.
 
@@ -151,7 +151,7 @@ def state_bytes(model: nn.Module) -> bytes:
     return buffer.getvalue()
 
 
-def _on_arrays(model: nn.Module, matrices: Sequence[StandingMatrix]) -> nn.Module:
+def _on_arrays(model: nn.Module, matrices: Sequence[StoredMatrix]) -> nn.Module:
     """Convert a model, and put each matrix on arrays as recorded; checked bit by bit."""
     configs: dict[str, ArrayConfig] = {}
     for stored in matrices:
@@ -159,9 +159,9 @@ def _on_arrays(model: nn.Module, matrices: Sequence[StandingMatrix]) -> nn.Modul
             configs.setdefault(stored.layer, stored.config)
     out = convert(model, configs).eval()
     by_name = {stored.name: stored for stored in matrices}
-    own = {matrix.name: matrix for _, matrix, _, _ in _matrices(out)}
-    if set(own) != set(by_name):
-        more, less = sorted(set(own) - set(by_name)), sorted(set(by_name) - set(own))
+    converted = {matrix.name: matrix for _, matrix, _, _ in _matrices(out)}
+    if set(converted) != set(by_name):
+        more, less = sorted(set(converted) - set(by_name)), sorted(set(by_name) - set(converted))
         raise broken_rule(
             "the digital part must hold the weight matrices that stand on the arrays",
             f"it lacks {less[:4]} and has {more[:4]} instead",
@@ -169,7 +169,7 @@ def _on_arrays(model: nn.Module, matrices: Sequence[StandingMatrix]) -> nn.Modul
         )
     layers = crossbar_layers(out)
     arrange([layers[stored.layer] for stored in sorted(matrices, key=lambda m: m.read or 0)])
-    for name, matrix in own.items():
+    for name, matrix in converted.items():
         stored = by_name[name]
         if matrix.bias_line != stored.bias_line:
             raise broken_rule(
@@ -193,28 +193,28 @@ def _on_arrays(model: nn.Module, matrices: Sequence[StandingMatrix]) -> nn.Modul
     return out
 
 
-def _place(circuit: nn.Module, matrices: Sequence[StandingMatrix]) -> None:
+def _place(circuit: nn.Module, matrices: Sequence[StoredMatrix]) -> None:
     """Put the lines of arrays in their recorded order.
 
     Raises:
         InputError: there is no such array, or its lines cannot stand so.
     """
-    wanted = {
+    weights = {
         (stored.name, *tile): order for stored in matrices for tile, order in stored.orders.items()
     }
-    if not wanted:
+    if not weights:
         return
-    known = {
+    states = {
         (tile.matrix, tile.group, tile.row, tile.col): array.name
         for array in arrays(circuit)
         for tile in array.tiles[:1]
     }
-    unknown = sorted(set(wanted) - set(known))
+    unknown = sorted(set(weights) - set(states))
     if unknown:
         raise broken_rule(
             "the order of lines must be that of an array", unknown[:4], "Save the model again."
         )
-    place_lines(circuit, {known[tile]: (o.rows, o.cols) for tile, o in wanted.items()})
+    place_lines(circuit, {states[tile]: (o.rows, o.cols) for tile, o in weights.items()})
 
 
 def _inside_attention(model: nn.Module, name: str) -> bool:
@@ -223,28 +223,28 @@ def _inside_attention(model: nn.Module, name: str) -> bool:
     return any(name.startswith(f"{owner}." if owner else "") and name != owner for owner in owners)
 
 
-def check_arrays(circuit: nn.Module, matrices: Sequence[StandingMatrix]) -> None:
+def check_arrays(circuit: nn.Module, matrices: Sequence[StoredMatrix]) -> None:
     """Prove that a model's weights ask for the recorded conductances, bit by bit.
 
     Raises:
         InputError: names the first matrix that differs, and how.
     """
     by_name = {stored.name: stored.G for stored in matrices}
-    for made in standing(circuit):
-        want = by_name[made.name]
-        if made.G.shape != want.shape:
+    for rebuilt in matrices_of(circuit):
+        expected = by_name[rebuilt.name]
+        if rebuilt.G.shape != expected.shape:
             raise broken_rule(
                 "the rebuilt arrays must equal the stored ones",
-                f"`{made.name}` of shape {made.G.shape}, stored {want.shape}",
+                f"`{rebuilt.name}` of shape {rebuilt.G.shape}, stored {expected.shape}",
                 'Save the model with model="module:factory", which keeps its layers.',
             )
-        same = np.array_equal(made.G.astype(np.float64), want.astype(np.float64))
+        same = np.array_equal(rebuilt.G.astype(np.float64), expected.astype(np.float64))
         if not same:
-            differing = int((want != made.G).sum())
-            worst = float(np.abs(made.G.astype(np.float64) - want).max())
+            differing = int((expected != rebuilt.G).sum())
+            worst = float(np.abs(rebuilt.G.astype(np.float64) - expected).max())
             raise broken_rule(
                 "the rebuilt arrays must equal the stored ones bit by bit",
-                f"{differing} of {want.size} devices of `{made.name}` that differ, by up to "
+                f"{differing} of {expected.size} devices of `{rebuilt.name}` that differ, by up to "
                 f"{worst:.3g} S",
                 "The file was changed, or was written by another version; save the model again.",
             )

@@ -235,7 +235,7 @@ class CardFile(_Part):
     text: Text
     overruled: Text = ""
 
-    def kept(self) -> KeptCard:
+    def card(self) -> KeptCard:
         """The card as a model carries it.
 
         Raises:

@@ -19,15 +19,15 @@ from xbarspice.core import hdf5
 from xbarspice.core.errors import InputError, XbarspiceError, broken_rule
 from xbarspice.deployment.reading import KIND
 from xbarspice.deployment.rebuild import (
-    StandingMatrix,
+    StoredMatrix,
     from_factory,
     from_program,
-    standing,
+    matrices_of,
     state_bytes,
 )
 from xbarspice.deployment.schema import ConfigRecord, hash_of
 from xbarspice.importers.exported import inputs_of, load_exported, quiet_torch
-from xbarspice.importers.model import fixed_batch, padded
+from xbarspice.importers.model import fixed_batch, pad_group
 from xbarspice.mapping.tiling import edges
 from xbarspice.nn import CrossbarLayer, coverage, exact_products, to_torch
 from xbarspice.nn.arguments import as_arguments
@@ -35,9 +35,9 @@ from xbarspice.nn.origin import Origin, origin_of, outputs_in_float64, weights_h
 
 __all__ = ["save"]
 
-KEPT = 4 << 20
+SIZE_LIMIT = 4 << 20
 """Bytes of the original's inputs and outputs that a file holds at most."""
-PROVEN = 16
+POINTS_COMPARED = 16
 """Points on which the rebuilt model is compared with the saved one."""
 SAME = 1e-9
 """Largest difference of their exact outputs over the largest one, in float64."""
@@ -47,7 +47,7 @@ FACTORY = 'Pass model="module:factory" to keep the weights and the name of the c
 
 def save(
     path: str | Path,
-    circuit: Any,
+    circuit: nn.Module,
     *,
     inputs: Any = None,
     model: str | None = None,
@@ -78,22 +78,9 @@ def save(
             variation has no name. StoreError: the file cannot be written.
     """
     path = Path(path)
-    if not isinstance(circuit, nn.Module) or not any(
-        isinstance(m, CrossbarLayer) for m in circuit.modules()
-    ):
-        raise broken_rule(
-            "a deployment must be a model on arrays",
-            type(circuit).__name__,
-            "Convert it first: xb.nn.convert(model, config, calibrate=x).",
-        )
-    if model is None and isinstance(circuit, CrossbarLayer):
-        raise broken_rule(
-            "the layers of an exported model need names",
-            f"a single {type(circuit).__name__}",
-            "Convert torch.nn.Sequential(layer).",
-        )
+    _check_circuit(circuit, exported=model is None)
     arguments = _arguments(circuit, inputs)
-    matrices = standing(circuit)
+    matrices = matrices_of(circuit)
     plain = to_torch(circuit).eval()
     if model is None:
         digital = _program(plain, arguments)
@@ -111,27 +98,45 @@ def save(
         "coverage": _text(coverage(circuit).record()),
         "notes": _text(list(notes)),
     }
-    kept = card_of(circuit) if card is None else KeptCard(text=card.to_toml())
-    if kept is not None:
-        tree["card"] = {"text": kept.text, "overruled": " ".join(kept.overruled)}
+    stored_card = card_of(circuit) if card is None else KeptCard(text=card.to_toml())
+    if stored_card is not None:
+        tree["card"] = {"text": stored_card.text, "overruled": " ".join(stored_card.overruled)}
     origin = origin_of(circuit)
     if origin is not None:
         tree["origin"] = _origin(origin, circuit, plain)
     hdf5.write_tree(path, tree, KIND)
 
 
-def _text(value: Any) -> np.ndarray:
+def _check_circuit(circuit: object, *, exported: bool) -> None:
+    """Refuse what is no model on arrays, and a single layer where the model is exported."""
+    if not isinstance(circuit, nn.Module) or not any(
+        isinstance(m, CrossbarLayer) for m in circuit.modules()
+    ):
+        raise broken_rule(
+            "a deployment must be a model on arrays",
+            type(circuit).__name__,
+            "Convert it first: xb.nn.convert(model, config, calibrate=x).",
+        )
+    if exported and isinstance(circuit, CrossbarLayer):
+        raise broken_rule(
+            "the layers of an exported model need names",
+            f"a single {type(circuit).__name__}",
+            "Convert torch.nn.Sequential(layer).",
+        )
+
+
+def _text(value: object) -> np.ndarray:
     return np.frombuffer(json.dumps(value).encode(), np.uint8)
 
 
-def _arguments(circuit: nn.Module, inputs: Any) -> tuple[Any, ...] | None:
+def _arguments(circuit: nn.Module, inputs: object) -> tuple[Any, ...] | None:
     if inputs is not None:
         return as_arguments(inputs)
     origin = origin_of(circuit)
     return None if origin is None else origin.inputs
 
 
-def _matrix(matrix: StandingMatrix) -> dict[str, Any]:
+def _matrix(matrix: StoredMatrix) -> dict[str, Any]:
     config = matrix.config
     rows, columns = [0, matrix.G.shape[1]], [0, matrix.G.shape[2]]
     if matrix.read is None:
@@ -184,7 +189,7 @@ def _program(plain: nn.Module, arguments: tuple[Any, ...] | None) -> dict[str, A
             [*(type(a).__name__ for a in arguments), *(f"{name}=" for name in names)],
             FACTORY,
         )
-    program = _exported(plain, tuple(arguments))  # torch.export knows no subclass of tuple
+    program = _export(plain, tuple(arguments))  # torch.export knows no subclass of tuple
     buffer = io.BytesIO()
     with quiet_torch():
         torch.export.save(program, buffer)
@@ -197,12 +202,12 @@ def _program(plain: nn.Module, arguments: tuple[Any, ...] | None) -> dict[str, A
     return {"how": "program", "program": data, "inputs": inputs}
 
 
-def _exported(plain: nn.Module, arguments: tuple[Any, ...]) -> Any:
+def _export(plain: nn.Module, arguments: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
     """The program with first axes of any size, or of the given one where they cannot vary."""
     auto = torch.export.Dim.AUTO  # type: ignore[attr-defined]
     batch = fixed_batch(plain)
     if batch is not None:
-        arguments = tuple(padded(a[:batch], batch) if a.ndim else a for a in arguments)
+        arguments = tuple(pad_group(a[:batch], batch) if a.ndim else a for a in arguments)
     points = {len(a) for a in arguments if a.ndim} if batch is None else set()
     pair = tuple(torch.cat([a, a]) if a.ndim else a for a in arguments) if points == {1} else ()
     free = tuple({0: auto} if a.ndim else None for a in arguments)
@@ -221,10 +226,10 @@ def _exported(plain: nn.Module, arguments: tuple[Any, ...]) -> Any:
                 problem = error
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-    said = next((line.strip() for line in str(problem).splitlines() if line.strip()), "")
+    reason = next((line.strip() for line in str(problem).splitlines() if line.strip()), "")
     raise InputError(
         f"a deployment must be a model that torch.export can export; {type(problem).__name__}: "
-        f"{said[:200]}. {FACTORY}"
+        f"{reason[:200]}. {FACTORY}"
     ) from problem
 
 
@@ -243,21 +248,23 @@ def _prove(circuit: nn.Module, rebuilt: nn.Module, arguments: tuple[Any, ...]) -
     Raises:
         InputError: it does not, or it cannot run.
     """
-    few = _first_points(arguments, PROVEN)
+    few = _first_points(arguments, POINTS_COMPARED)
     try:
-        wanted = _exact(circuit, few)
+        expected = _exact(circuit, few)
         answers = _exact(rebuilt, few)
     except XbarspiceError:
         raise
     except RuntimeError:  # a fixed batch takes no fewer points
-        wanted, answers = _exact(circuit, arguments), _exact(rebuilt, arguments)
-    largest = max((float(t.double().abs().max()) for t in wanted if t.numel()), default=0.0) or 1.0
+        expected, answers = _exact(circuit, arguments), _exact(rebuilt, arguments)
+    largest = (
+        max((float(t.double().abs().max()) for t in expected if t.numel()), default=0.0) or 1.0
+    )
     worst = float("inf")
-    if [t.shape for t in wanted] == [t.shape for t in answers]:
+    if [t.shape for t in expected] == [t.shape for t in answers]:
         worst = max(
             (
                 float((a.double() - b.double()).abs().max())
-                for a, b in zip(answers, wanted, strict=True)
+                for a, b in zip(answers, expected, strict=True)
                 if b.numel()
             ),
             default=0.0,
@@ -278,7 +285,7 @@ def _exact(circuit: nn.Module, arguments: tuple[Any, ...]) -> tuple[Tensor, ...]
 
 def _origin(origin: Origin, circuit: nn.Module, plain: nn.Module) -> dict[str, Any]:
     """What the import gate needs of the original, bounded in size."""
-    inputs, outputs, note = _bounded(origin, plain)
+    inputs, outputs, note = _limit_size(origin, plain)
     return {
         "weights_sha256": origin.weights_sha256,
         "trained_since": origin.converted_sha256 != weights_hash(circuit),
@@ -289,7 +296,9 @@ def _origin(origin: Origin, circuit: nn.Module, plain: nn.Module) -> dict[str, A
     }
 
 
-def _bounded(origin: Origin, plain: nn.Module) -> tuple[tuple[Any, ...], tuple[Tensor, ...], str]:
+def _limit_size(
+    origin: Origin, plain: nn.Module
+) -> tuple[tuple[Any, ...], tuple[Tensor, ...], str]:
     """Inputs and outputs that fit the file, and what was left out.
 
     Points can be left out only where outputs are one row a point and do not see other points, which
@@ -300,21 +309,23 @@ def _bounded(origin: Origin, plain: nn.Module) -> tuple[tuple[Any, ...], tuple[T
     if not plain_inputs or getattr(inputs, "keywords", None):
         return (), (), "The original's answers are left out: its inputs are no plain tensors."
     size = sum(t.numel() * t.element_size() for t in (*inputs, *outputs))
-    if size <= KEPT:
+    if size <= SIZE_LIMIT:
         return inputs, outputs, ""
     points = {len(t) if t.ndim else 0 for t in (*inputs, *outputs)}
     count = points.pop() if len(points) == 1 else 0
-    kept = int(count * KEPT / size)
-    if kept:
-        few = tuple(a[:kept] for a in inputs)
+    count_stored = int(count * SIZE_LIMIT / size)
+    if count_stored:
+        few = tuple(a[:count_stored] for a in inputs)
         try:
             alone, among = outputs_in_float64(plain, few), outputs_in_float64(plain, inputs)
         except RuntimeError:  # a fixed batch takes no fewer points
             alone, among = (), ()
         if alone and all(
-            torch.allclose(a, b[:kept], rtol=1e-12, atol=1e-12 * float(b.abs().max()))
+            torch.allclose(a, b[:count_stored], rtol=1e-12, atol=1e-12 * float(b.abs().max()))
             for a, b in zip(*([t.double() for t in part] for part in (alone, among)), strict=True)
         ):
-            note = f"The original's answers are kept for the first {kept} of {count} points."
-            return few, tuple(t[:kept] for t in outputs), note
+            note = (
+                f"The original's answers are kept for the first {count_stored} of {count} points."
+            )
+            return few, tuple(t[:count_stored] for t in outputs), note
     return (), (), f"The original's answers are left out: {size} bytes that cannot be cut by point."

@@ -85,12 +85,12 @@ def load_exported(file: Path | bytes, name: str | None = None) -> torch.export.E
     with archive:
         table = members(archive)
         legacy = "serialized_exported_program.json" in table
-        build = _rebuilt_legacy if legacy else _rebuilt
+        build = _rebuild_legacy if legacy else _rebuild
         try:
             program, clean = build(archive, table, name)
             _check_mode(program, name)
         except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-            raise _damaged(name, error) from error
+            raise _damage_error(name, error) from error
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise broken_rule(
                 f"the program in `{name}` must follow torch's own schema",
@@ -114,7 +114,7 @@ def _last_line(error: Exception) -> str:
     return (lines[-1] if lines else type(error).__name__)[:200]
 
 
-def _damaged(name: str, error: Exception) -> InputError:
+def _damage_error(name: str, error: Exception) -> InputError:
     return InputError(
         f"`{name}` must be a whole .pt2 archive; reading it failed: {_last_line(error)}. "
         "Copy or export the file again."
@@ -190,7 +190,7 @@ def _written_state(program: dict[str, Any]) -> list[str]:
     return sorted(changed)
 
 
-def _rebuilt(
+def _rebuild(
     archive: zipfile.ZipFile, table: dict[str, str], name: str
 ) -> tuple[dict[str, Any], io.BytesIO]:
     """The checked program, and an archive with it and its plain tensors alone."""
@@ -233,10 +233,10 @@ def _rebuilt(
                 raise broken_rule(f"`{name}` must be whole", f"no {member}", "Export it again.")
             parts[member] = archive.read(table[member])
     parts |= {"archive_format": b"pt2", "archive_version": b"0", ".data/version": b"6\n"}
-    return program, _packed({f"model/{member}": data for member, data in parts.items()})
+    return program, _pack({f"model/{member}": data for member, data in parts.items()})
 
 
-def _rebuilt_legacy(
+def _rebuild_legacy(
     archive: zipfile.ZipFile, table: dict[str, str], name: str
 ) -> tuple[dict[str, Any], io.BytesIO]:
     """The same for the form that PyTorch wrote until 2.7: tensors as one state_dict."""
@@ -268,7 +268,7 @@ def _rebuilt_legacy(
         buffer = io.BytesIO()
         torch.save(tensors, buffer)
         parts[member] = buffer.getvalue()
-    return program, _packed(parts)
+    return program, _pack(parts)
 
 
 def read_tensors(payload: bytes, name: str) -> Any:
@@ -288,7 +288,7 @@ def read_tensors(payload: bytes, name: str) -> Any:
         ) from error
 
 
-def _packed(parts: dict[str, bytes]) -> io.BytesIO:
+def _pack(parts: dict[str, bytes]) -> io.BytesIO:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for member, data in parts.items():

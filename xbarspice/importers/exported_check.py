@@ -13,7 +13,7 @@ import json
 import keyword
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -33,24 +33,6 @@ _CALLS = {
 """What sympy and torch write for sums, products, integer divisions and comparisons."""
 _ASSUMPTIONS = {"positive", "nonnegative", "integer", "real", "finite"}
 _PYTHON_OPERATORS = {
-    *(
-        f"_operator.{name}"
-        for name in [
-            "eq",
-            "ne",
-            "le",
-            "ge",
-            "lt",
-            "gt",
-            "neg",
-            "pos",
-            "mul",
-            "add",
-            "sub",
-            "floordiv",
-            "mod",
-        ]
-    ),
     *("_operator.eq", "_operator.ne", "_operator.le", "_operator.ge", "_operator.lt"),
     *("_operator.gt", "_operator.neg", "_operator.pos", "_operator.mul", "_operator.add"),
     *("_operator.sub", "_operator.floordiv", "_operator.mod", "_operator.truediv"),
@@ -95,19 +77,20 @@ _TREES = {"builtins.tuple", "builtins.list", "builtins.dict"} | {
 }
 
 
-def _refuse(what: str, value: object) -> Any:
+def _refuse(what: str, value: object) -> NoReturn:
     raise broken_rule(f"a .pt2 file may not hold {what}", repr(value)[:120], _REMEDY)
 
 
-def _name(value: Any) -> str:
+def _name(value: object) -> str:
     """A name that becomes a Python variable."""
-    good = isinstance(value, str) and value.isascii() and value.isidentifier()
-    if not good or keyword.iskeyword(value) or value.startswith("__"):
+    if not isinstance(value, str) or not (value.isascii() and value.isidentifier()):
+        _refuse("a name that is no identifier", value)
+    if keyword.iskeyword(value) or value.startswith("__"):
         _refuse("a name that is no identifier", value)
     return value
 
 
-def _path(value: Any) -> str:
+def _path(value: object) -> str:
     """A dotted path of a parameter or a module; the root's is empty."""
     if not isinstance(value, str) or (value and not _PATH.fullmatch(value)) or "__" in value[:2]:
         _refuse("a parameter path with other characters than letters, digits, `_-.`", value)
@@ -116,7 +99,7 @@ def _path(value: Any) -> str:
     return value
 
 
-def check_expression(text: Any) -> str:
+def check_expression(text: object) -> str:
     """Check a shape expression: integers, names, ``+ - * //`` and comparisons, nothing else.
 
     Sympy and torch spell these as calls, ``Mul(Integer(2), Symbol('s0', integer=True))``; those
@@ -168,11 +151,12 @@ def _is_symbol(node: ast.Call) -> bool:
     )
 
 
-def _target(value: Any) -> str:
+def _target(value: object) -> str:
     """An operator: of ``aten`` as torch's dispatcher knows it, or integer arithmetic."""
-    if value in _PYTHON_OPERATORS:
-        return value
-    parts = re.fullmatch(r"torch\.ops\.([a-z_]\w*)\.(\w+)\.(\w+)", str(value), re.ASCII)
+    name = str(value)
+    if name in _PYTHON_OPERATORS:
+        return name
+    parts = re.fullmatch(r"torch\.ops\.([a-z_]\w*)\.(\w+)\.(\w+)", name, re.ASCII)
     if parts and parts[1] == "quantized_decomposed":
         raise broken_rule(
             "the weights of a model must be real numbers",
@@ -185,7 +169,7 @@ def _target(value: Any) -> str:
             repr(value)[:120],
             "Write that part of the model with plain torch functions and export it anew.",
         )
-    return value
+    return name
 
 
 def _is_dispatched(name: str, overload: str) -> bool:
@@ -201,7 +185,7 @@ def _is_dispatched(name: str, overload: str) -> bool:
     )
 
 
-def _word(value: Any) -> Any:
+def _word(value: object) -> object:
     if isinstance(value, list):
         return [_word(item) for item in value]
     if value not in _WORDS and not (isinstance(value, str) and _EQUATION.fullmatch(value)):
@@ -209,13 +193,15 @@ def _word(value: Any) -> Any:
     return value
 
 
-def _device(value: Any) -> dict[str, Any]:
+def _device(value: object) -> dict[str, object]:
     """The processor, whatever the model was exported on."""
     return {"type": "cpu", "index": None}
 
 
-def _tree(value: Any) -> str:
+def _tree(value: object) -> str:
     """A tree specification: tuples, lists and dictionaries with identifiers as keys."""
+    if not isinstance(value, str):
+        return _refuse("a tree specification that cannot be read", value)
     try:
         protocol, spec = json.loads(value)
     except (TypeError, ValueError, RecursionError):
@@ -226,7 +212,7 @@ def _tree(value: Any) -> str:
     return value
 
 
-def _tree_node(spec: Any, depth: int) -> None:
+def _tree_node(spec: object, depth: int) -> None:
     if not isinstance(spec, dict) or set(spec) != {"type", "context", "children_spec"}:
         _refuse("a tree specification of another form", spec)
     kind, context, children = spec["type"], spec["context"], spec["children_spec"]
@@ -249,7 +235,7 @@ def _tree_node(spec: Any, depth: int) -> None:
         _tree_node(child, depth + 1)
 
 
-def _modules(value: Any) -> dict[str, str]:
+def _modules(value: object) -> dict[str, str]:
     """Of a node's metadata only the stack of module names, which loading splits and no more."""
     stack = value.get("nn_module_stack") if isinstance(value, dict) else None
     plain = isinstance(stack, str) and re.fullmatch(r"[\w.,;()\[\]<>@ -]*", stack, re.ASCII)
@@ -257,27 +243,27 @@ def _modules(value: Any) -> dict[str, str]:
     return {"nn_module_stack": str(stack)} if whole else {}
 
 
-def _version(value: Any) -> str:
+def _version(value: object) -> str:
     return value if isinstance(value, str) and re.fullmatch(r"[\w.+<=-]{0,80}", value) else ""
 
 
-def _verifiers(value: Any) -> list[str]:
+def _verifiers(value: object) -> list[str]:
     if not isinstance(value, list) or not set(map(str, value)) <= {"ATEN", "TRAINING"}:
         _refuse("another dialect than ATEN and TRAINING", value)
     return value
 
 
-def _refused(what: str) -> Callable[[Any], Any]:
+def _refuser(what: str) -> Callable[[object], object]:
     return lambda value: _refuse(what, value)
 
 
-def _nothing(value: Any) -> Any:
+def _nothing(value: object) -> object:
     if value:
         _refuse("custom or opaque objects", value)
     return value
 
 
-_RULES: Mapping[str, Callable[[Any], Any]] = {
+_RULES: Mapping[str, Callable[[object], object]] = {
     "name": lambda value: value if value in (None, "") else _name(value),
     "as_name": _name,
     "parameter_name": _path,
@@ -296,31 +282,26 @@ _RULES: Mapping[str, Callable[[Any], Any]] = {
     "guards_code": lambda value: [],
     "torch_version": _version,
     "verifiers": _verifiers,
-    "as_custom_obj": _refused("custom or opaque objects"),
-    "custom_obj": _refused("custom or opaque objects"),
+    "as_custom_obj": _refuser("custom or opaque objects"),
+    "custom_obj": _refuser("custom or opaque objects"),
     "custom_obj_values": _nothing,
     "tensor_values": lambda value: _by_name(value),
     "sym_int_values": lambda value: _by_name(value),
     "sym_bool_values": lambda value: _by_name(value),
     "sym_float_values": lambda value: _by_name(value),
     "treespec_namedtuple_fields": lambda value: {},
-    "as_operator": _refused("operators as arguments"),
-    "as_graph": _refused("graphs as arguments (conditions, loops, modes)"),
-    "as_string_to_argument": _refused("dictionaries as arguments"),
+    "as_operator": _refuser("operators as arguments"),
+    "as_graph": _refuser("graphs as arguments (conditions, loops, modes)"),
+    "as_string_to_argument": _refuser("dictionaries as arguments"),
 }
 """What a value must be, by its key; every other value holds names, numbers, lists and dicts."""
 
 
-def _clean(value: Any, depth: int = 0) -> Any:
+def _clean(value: object, depth: int = 0) -> object:
     if depth > _DEPTH:
         _refuse("so deep a structure", "more than 60 levels")
     if isinstance(value, dict):
-        return {
-            (key if key in _RULES else _path(key)): (
-                _RULES[key](item) if key in _RULES else _clean(item, depth + 1)
-            )
-            for key, item in value.items()
-        }
+        return _clean_table(value, depth)
     if isinstance(value, list):
         return [_clean(item, depth + 1) for item in value]
     if isinstance(value, str):
@@ -332,7 +313,16 @@ def _clean(value: Any, depth: int = 0) -> Any:
     return _refuse("an integer beyond 64 bits", value)
 
 
-def _by_name(value: Any) -> dict[str, Any]:
+def _clean_table(table: Mapping[str, object], depth: int) -> dict[str, object]:
+    return {
+        (key if key in _RULES else _path(key)): (
+            _RULES[key](item) if key in _RULES else _clean(item, depth + 1)
+        )
+        for key, item in table.items()
+    }
+
+
+def _by_name(value: object) -> dict[str, object]:
     """A dictionary whose keys are the model's own names, which may be words of the schema."""
     if not isinstance(value, dict):
         _refuse("a table of values that is no dictionary", value)
@@ -364,12 +354,11 @@ def clean_program(text: bytes) -> dict[str, Any]:
         raise broken_rule("a .pt2 program must hold a signature", sorted(module)[:5], _REMEDY)
     if not isinstance(module["graph"].get("nodes"), list):
         raise broken_rule("a .pt2 graph must hold nodes", sorted(module["graph"])[:5], _REMEDY)
-    for name in program.get("range_constraints") or {}:
+    ranges = program.pop("range_constraints", None) or {}
+    for name in ranges:
         check_expression(name)
-    cleaned = _clean({k: v for k, v in program.items() if k != "range_constraints"})
-    ranges = program.get("range_constraints") or {}
-    cleaned["range_constraints"] = {name: _clean(bounds) for name, bounds in ranges.items()}
-    return cleaned
+    bounds = {name: _clean(limits) for name, limits in ranges.items()}
+    return {**_clean_table(program, 0), "range_constraints": bounds}
 
 
 def clean_payloads(text: bytes, member: str, stem: str) -> dict[str, Any]:

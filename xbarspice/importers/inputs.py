@@ -43,11 +43,11 @@ def read_inputs(path: Path, specs: Sequence[TensorSpec]) -> tuple[Any, np.ndarra
     if names and set(arrays) == set(names):
         labels = _labels(path, arrays, y)
         return (arrays if len(names) > 1 else arrays[names[0]]), labels
-    wanted = "x" if len(names) <= 1 else ", ".join(names)
+    required = "x" if len(names) <= 1 else ", ".join(names)
     raise broken_rule(
-        f"the inputs file of this model must hold {wanted} (and y, the classes)",
+        f"the inputs file of this model must hold {required} (and y, the classes)",
         f"{', '.join(sorted(arrays)) or 'none of them'} in `{path.name}`",
-        f"Save them with np.savez(path, {wanted.split(', ')[0]}=..., y=...).",
+        f"Save them with np.savez(path, {required.split(', ')[0]}=..., y=...).",
     )
 
 
@@ -78,10 +78,10 @@ def random_inputs(specs: Sequence[TensorSpec], points: int, rng: np.random.Gener
     Raises:
         InputError: the file does not tell the inputs' shapes, or they are no real numbers.
     """
-    known = all(
+    shapes_known = all(
         "float" in spec.dtype and all(isinstance(n, int) for n in spec.shape[1:]) for spec in specs
     )
-    if not specs or not known or not all(spec.shape for spec in specs):
+    if not specs or not shapes_known or not all(spec.shape for spec in specs):
         raise broken_rule(
             "random inputs need inputs of one real number a place and of known shape",
             ", ".join(f"{s.name} {s.dtype} {s.shape}" for s in specs) or "no description of them",

@@ -20,7 +20,7 @@ __all__ = [
     "common_batch",
     "fixed_batch",
     "flat_tensors",
-    "padded",
+    "pad_group",
     "run_in_groups",
 ]
 
@@ -81,7 +81,7 @@ class ImportedModel:
     def run(self, x: Any, module: torch.nn.Module | None = None) -> Answer:
         """Outputs of the module, without gradients.
 
-        A model with a fixed batch is fed in groups of that size: the last group is padded with
+        A model with a fixed batch is fed in groups of that size: the last group is pad_group with
         copies of its last point, whose outputs are cut off. That is only right where points do
         not see each other, which one group in reversed order proves.
 
@@ -199,8 +199,8 @@ def run_in_groups(
         )
     outputs, first = [], None
     for start in range(0, points, batch):
-        group = tuple(padded(t[start : start + batch], batch) for t in tensors)
-        outputs.append(_checked_outputs(call(group), batch))
+        group = tuple(pad_group(t[start : start + batch], batch) for t in tensors)
+        outputs.append(_check_outputs(call(group), batch))
         first = first or (group, outputs[0])
     if first is not None and batch > 1 and not proven:
         _check_independent(call, *first)
@@ -246,13 +246,13 @@ def _single(outputs: Tensors) -> Answer:
     return outputs[0] if len(outputs) == 1 else outputs
 
 
-def padded(part: torch.Tensor, batch: int) -> torch.Tensor:
+def pad_group(part: torch.Tensor, batch: int) -> torch.Tensor:
     """At most `batch` points filled up with copies of the last one."""
     short = batch - part.shape[0]
     return torch.cat([part, part[-1:].expand(short, *part.shape[1:])]) if short else part
 
 
-def _checked_outputs(outputs: Tensors, batch: int) -> Tensors:
+def _check_outputs(outputs: Tensors, batch: int) -> Tensors:
     for output in outputs:
         if not output.ndim or output.shape[0] != batch:
             raise broken_rule(
@@ -268,9 +268,13 @@ def _check_independent(
 ) -> None:
     """Reversed points must give reversed answers, or grouping them would change them."""
     turned = call(tuple(t.flip(0) for t in group))
-    for one, other in zip(outputs, turned, strict=True):
+    for one, reversed_answer in zip(outputs, turned, strict=True):
         scale = float(one.double().abs().max()) if one.numel() else 0.0
-        worst = float((one.double() - other.flip(0).double()).abs().max()) if one.numel() else 0.0
+        worst = (
+            float((one.double() - reversed_answer.flip(0).double()).abs().max())
+            if one.numel()
+            else 0.0
+        )
         if not worst <= 1e-4 * scale:
             raise broken_rule(
                 "points must not see each other where a fixed batch is fed in groups",
@@ -289,15 +293,15 @@ def _tensor(value: Any, spec: TensorSpec | None, dtype: torch.dtype | None) -> t
     label = f"input `{spec.name}`" if spec else "an input"
     if not bool(torch.isfinite(tensor).all()):
         raise broken_rule(f"{label} must be finite", "NaN or infinity", "Check the data.")
-    wanted = getattr(torch, spec.dtype) if spec else None
-    if wanted is None:
+    stored_type = getattr(torch, spec.dtype) if spec else None
+    if stored_type is None:
         return tensor.to(dtype) if tensor.is_floating_point() and dtype else tensor
-    if wanted.is_floating_point:
-        return tensor.to(dtype or wanted)
-    converted = tensor.to(wanted)
+    if stored_type.is_floating_point:
+        return tensor.to(dtype or stored_type)
+    converted = tensor.to(stored_type)
     if not torch.equal(converted.to(tensor.dtype), tensor):
         raise broken_rule(
-            f"{label} must be of type {spec.dtype if spec else wanted}",
+            f"{label} must be of type {spec.dtype if spec else stored_type}",
             f"{tensor.dtype} with values that this type cannot hold",
             "Check the data.",
         )
@@ -308,8 +312,8 @@ def _check_shape(tensor: torch.Tensor, spec: TensorSpec, batch: int | None) -> N
     """Compare all fixed sizes, but the first where groups are made of it."""
     first = 0 if batch is None else 1
     fits = tensor.ndim == len(spec.shape) and all(
-        not isinstance(want, int) or have == want
-        for have, want in list(zip(tensor.shape, spec.shape, strict=True))[first:]
+        not isinstance(size, int) or have == size
+        for have, size in list(zip(tensor.shape, spec.shape, strict=True))[first:]
     )
     if not fits:
         shape = ", ".join(map(str, ("points", *spec.shape[1:]) if first else spec.shape))

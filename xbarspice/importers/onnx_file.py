@@ -39,7 +39,7 @@ def load_onnx(path: Path) -> ImportedModel:
 
     model, files = _read(path)
     inputs = _inputs(model)
-    module = GraphBuilder(_inlined(model)).build()
+    module = GraphBuilder(_inline(model)).build()
     session = _session(path)
     names = [spec.name for spec in inputs]
 
@@ -48,7 +48,7 @@ def load_onnx(path: Path) -> ImportedModel:
         try:
             outputs = session.run(None, feed)
         except Exception as error:  # the runtime raises many kinds for one fault
-            raise _not_run(path, error) from error
+            raise _run_error(path, error) from error
         return tuple(torch.from_numpy(np.array(y)) for y in outputs)
 
     return ImportedModel(
@@ -70,15 +70,15 @@ def _read(path: Path) -> tuple[Any, list[Path]]:
     try:
         model = onnx.load(str(path), load_external_data=False)
     except Exception as error:  # protobuf raises many kinds for one fault: no such message
-        raise _damaged(path, error) from error
+        raise _damage_error(path, error) from error
     if not model.graph.node or not model.graph.output or not model.ir_version:
-        raise _damaged(path, "it holds no graph")
+        raise _damage_error(path, "it holds no graph")
     files = [path, *_external(model, path)]
     try:
         onnx.checker.check_model(str(path))
         onnx.load_external_data_for_model(model, str(path.parent))
     except Exception as error:  # onnx raises many kinds for one fault: a graph that breaks rules
-        raise _damaged(path, error) from error
+        raise _damage_error(path, error) from error
     versions = [o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}]
     if len(versions) != 1 or versions[0] not in _OPSETS:
         raise broken_rule(
@@ -89,7 +89,7 @@ def _read(path: Path) -> tuple[Any, list[Path]]:
     return model, files
 
 
-def _damaged(path: Path, error: object) -> InputError:
+def _damage_error(path: Path, error: object) -> InputError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return InputError(
         f"`{path.name}` must be a whole ONNX model; reading it failed: "
@@ -160,10 +160,10 @@ def _session(path: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime raises many kinds for one fault: a model it refuses
-        raise _not_run(path, error) from error
+        raise _run_error(path, error) from error
 
 
-def _not_run(path: Path, error: Exception) -> InputError:
+def _run_error(path: Path, error: Exception) -> InputError:
     import onnxruntime
 
     return InputError(
@@ -173,7 +173,7 @@ def _not_run(path: Path, error: Exception) -> InputError:
     )
 
 
-def _inlined(model: Any) -> Any:
+def _inline(model: Any) -> Any:
     """The model without functions of its own."""
     import onnx.inliner
 

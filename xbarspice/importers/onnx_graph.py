@@ -123,10 +123,10 @@ class GraphBuilder:
         return module.eval()
 
     def _add(self, node: OnnxNode) -> None:
-        known = [self.constant(name) for name in node.inputs(0)]
+        constants = [self.constant(name) for name in node.inputs(0)]
         folded = all(
             value is not None or name is None
-            for value, name in zip(known, node.inputs(0), strict=True)
+            for value, name in zip(constants, node.inputs(0), strict=True)
         ) and node.kind not in {"LSTM", "GRU", "RNN"}
         if folded:
             self._fold(node)
@@ -148,7 +148,7 @@ class GraphBuilder:
             with torch.no_grad():
                 result = function(*arguments, **settings)
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
-            raise node.refused(f"constants that cannot be computed ({error})") from error
+            raise node.refusal(f"constants that cannot be computed ({error})") from error
         results = result if isinstance(result, tuple) else (result,)
         for name, value in zip(node.output_names, results, strict=False):
             self._constants[name] = value
@@ -160,7 +160,7 @@ class GraphBuilder:
         if node.kind in {"Split", "TopK"}:
             return [self.item(out, k) for k in range(len(node.output_names))]
         if any(self._reads[name] for name in node.output_names[1:] if name):
-            raise node.refused("a second output")
+            raise node.refusal("a second output")
         return out
 
     def _call(
@@ -186,7 +186,7 @@ class GraphBuilder:
         if node.kind == "Dropout" and len(arguments) > 2:
             training = self.constant(node.inputs(3)[2])
             if training is None or bool(training):
-                raise node.refused("training mode")
+                raise node.refusal("training mode")
         return function, arguments, settings
 
     def _function(self, kind: str) -> Callable[..., Any]:
@@ -243,10 +243,10 @@ class GraphBuilder:
         return path
 
     def _free(self, path: str) -> str:
-        taken, k = path, 1
-        while hasattr(self._root, taken):
-            taken, k = f"{path}_{k}", k + 1
-        return taken
+        free, k = path, 1
+        while hasattr(self._root, free):
+            free, k = f"{path}_{k}", k + 1
+        return free
 
     def function(self, function: Callable[..., Any], *arguments: Any, **settings: Any) -> Any:
         """Call a function in the graph."""
@@ -316,8 +316,8 @@ class GraphBuilder:
         if self._reads[product] != 1:
             return None
         reader = next((n for n in self._readers.get(product, []) if n.kind == "Add"), None)
-        other = next((i for i in reader.inputs(2) if i != product), None) if reader else None
-        value = self.constant(other)
+        addend = next((i for i in reader.inputs(2) if i != product), None) if reader else None
+        value = self.constant(addend)
         if reader is None or value is None or value.numel() not in {1, outputs}:
             return None
         if value.ndim > 1 and value.ndim > (self.rank(node.inputs(1)[0]) or 1):
@@ -325,7 +325,7 @@ class GraphBuilder:
         if value.shape[:-1].numel() != 1:
             return None
         self._joined[product] = reader.output_names[0]
-        return other
+        return addend
 
     def rank(self, name: str) -> int | None:
         """Number of axes of a value, by ONNX's own shape inference."""
@@ -342,8 +342,8 @@ def _identifier(name: str) -> str:
 
 def _check_known(nodes: list[OnnxNode]) -> None:
     """Refuse operators that cannot be imported, all by name at once."""
-    known = {*OPERATORS, *LAYERS, "Cast", "Constant"}
-    unknown = sorted({node.kind for node in nodes} - known)
+    importable = {*OPERATORS, *LAYERS, "Cast", "Constant"}
+    unknown = sorted({node.kind for node in nodes} - importable)
     if quantised := [kind for kind in unknown if _QUANTISED.search(kind)]:
         raise broken_rule(
             "the weights of a model must be real numbers",
@@ -362,22 +362,24 @@ def _check_settings(node: OnnxNode, function: Callable[..., Any], settings: dict
     """Refuse attributes that a function does not take, values of others, and missing ones."""
     for name, value in settings.items():
         if (node.kind, name) in _FORMS and value not in _FORMS[node.kind, name]:
-            raise node.refused(f"{name} {value}")
+            raise node.refusal(f"{name} {value}")
     try:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:  # torch's built-in functions, which no attribute belongs to
         parameters = ()
-    taken = {p.name: p.default is p.empty for p in parameters if p.kind is p.KEYWORD_ONLY}
-    if unknown := sorted(set(settings) - set(taken)):
-        raise node.refused(f"the attribute {', '.join(unknown)}")
-    if missing := sorted(name for name, needed in taken.items() if needed and name not in settings):
-        raise node.refused(f"no attribute {', '.join(missing)}")
+    required = {p.name: p.default is p.empty for p in parameters if p.kind is p.KEYWORD_ONLY}
+    if unknown := sorted(set(settings) - set(required)):
+        raise node.refusal(f"the attribute {', '.join(unknown)}")
+    if missing := sorted(
+        name for name, is_required in required.items() if is_required and name not in settings
+    ):
+        raise node.refusal(f"no attribute {', '.join(missing)}")
 
 
 def _constant(node: OnnxNode) -> torch.Tensor:
     values = {k: v for k, v in node.attributes.items() if k.startswith("value")}
     if len(values) != 1 or "value_string" in values or "value_strings" in values:
-        raise node.refused(f"the value {', '.join(node.attributes)}")
+        raise node.refusal(f"the value {', '.join(node.attributes)}")
     ((name, value),) = values.items()
     if name == "value":
         return value

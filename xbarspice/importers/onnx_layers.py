@@ -82,10 +82,10 @@ class Recurrent(torch.nn.Module):
 def linear_layer(weight: Tensor, bias: Tensor | None) -> torch.nn.Linear:
     """A linear layer with this weight, (outputs, inputs), and bias."""
     layer = torch.nn.Linear(weight.shape[1], weight.shape[0], bias is not None, dtype=weight.dtype)
-    return _filled(layer, {"weight": weight, "bias": bias})
+    return _fill(layer, {"weight": weight, "bias": bias})
 
 
-def _filled(layer: Any, values: Mapping[str, Tensor | None]) -> Any:
+def _fill(layer: Any, values: Mapping[str, Tensor | None]) -> Any:
     with torch.no_grad():
         for name, value in values.items():
             if value is not None:
@@ -117,15 +117,15 @@ def gemm(builder: GraphBuilder, node: OnnxNode) -> Any:
 def matmul(builder: GraphBuilder, node: OnnxNode) -> Any:
     """Product with a constant matrix on the right (the next bias joins it) or on the left."""
     a, b = node.inputs(2)
-    left, right = builder.constant(a), builder.constant(b)
-    if right is not None and right.ndim == 2 and left is None:
-        bias = builder.take_bias(node, right.shape[1])
+    first, second = builder.constant(a), builder.constant(b)
+    if second is not None and second.ndim == 2 and first is None:
+        bias = builder.take_bias(node, second.shape[1])
         value = builder.constant(bias)
-        flat = None if value is None else value.reshape(-1).expand(right.shape[1])
-        name = builder.layer(node, "linear", b, bias, lambda: linear_layer(right.t(), flat))
+        flat = None if value is None else value.reshape(-1).expand(second.shape[1])
+        name = builder.layer(node, "linear", b, bias, lambda: linear_layer(second.t(), flat))
         return builder.call(name, builder.value(a))
-    if left is not None and left.ndim == 2 and right is None:
-        name = builder.layer(node, "left product", a, None, lambda: LeftProduct(left))
+    if first is not None and first.ndim == 2 and second is None:
+        name = builder.layer(node, "left product", a, None, lambda: LeftProduct(first))
         return builder.call(name, builder.value(b))
     return builder.plain(node)
 
@@ -145,7 +145,7 @@ def convolve(builder: GraphBuilder, node: OnnxNode) -> Any:
     x, w, b = node.inputs(3)
     weight, bias = builder.constant(w), builder.constant(b)
     if weight is None or (b is not None and bias is None) or weight.ndim not in (3, 4, 5):
-        raise node.refused("a kernel that is not constant, or not of 1 to 3 axes")
+        raise node.refusal("a kernel that is not constant, or not of 1 to 3 axes")
     n = weight.ndim - 2
     node.check_attributes(
         "auto_pad",
@@ -167,7 +167,7 @@ def convolve(builder: GraphBuilder, node: OnnxNode) -> Any:
     pads = [0] * 2 * n if auto == "VALID" else pads
     value = builder.value(x)
     if node.kind == "ConvTranspose":
-        return _transposed(builder, node, value, (w, b), settings, pads, auto)
+        return _convolve_transposed(builder, node, value, (w, b), settings, pads, auto)
     same = auto in {"SAME_UPPER", "SAME_LOWER"}
     even = pads[:n] == pads[n:] and min(pads) >= 0
     if same:
@@ -200,12 +200,12 @@ def _convolution(
             dtype=weight.dtype,
             **settings,
         )
-        return _filled(layer, {"weight": weight, "bias": bias})
+        return _fill(layer, {"weight": weight, "bias": bias})
 
     return builder.layer(node, str(sorted(settings.items())), *names, make)
 
 
-def _transposed(
+def _convolve_transposed(
     builder: GraphBuilder,
     node: OnnxNode,
     value: Any,
@@ -216,7 +216,7 @@ def _transposed(
 ) -> Any:
     n = len(pads) // 2
     if node.attributes.get("output_shape") or auto not in {"NOTSET", "VALID"}:
-        raise node.refused("`output_shape` or `auto_pad`")
+        raise node.refusal("`output_shape` or `auto_pad`")
     extra = tuple(node.attributes.get("output_padding") or [0] * n)
     even = pads[:n] == pads[n:] and min(pads) >= 0
     fits = all(
@@ -224,7 +224,7 @@ def _transposed(
         for e, s, d in zip(extra, settings["stride"], settings["dilation"], strict=True)
     )
     if not fits:
-        raise node.refused("an `output_padding` as large as the stride")
+        raise node.refusal("an `output_padding` as large as the stride")
     settings |= {"padding": tuple(pads[:n]) if even else (0,) * n, "output_padding": extra}
     out = builder.call(_convolution(builder, node, names, settings), value)
     if even:
@@ -241,9 +241,9 @@ def batch_norm(builder: GraphBuilder, node: OnnxNode) -> Any:
     """Normalisation by stored statistics; by its layer where the input's axes are known."""
     node.check_attributes("epsilon", "momentum", "training_mode", "spatial", "is_test")
     if node.attributes.get("training_mode") or node.attributes.get("spatial", 1) != 1:
-        raise node.refused("training mode")
+        raise node.refusal("training mode")
     if sum(bool(name) for name in node.output_names) != 1:
-        raise node.refused("training mode (it returns statistics)")
+        raise node.refusal("training mode (it returns statistics)")
     x, *names = node.inputs(5)
     values = [value for name in names if (value := builder.constant(name)) is not None]
     epsilon = node.attributes.get("epsilon", 1e-5)
@@ -255,7 +255,7 @@ def batch_norm(builder: GraphBuilder, node: OnnxNode) -> Any:
     fields = {"weight": weight, "bias": bias, "running_mean": mean, "running_var": var}
 
     def make() -> torch.nn.Module:
-        return _filled(kind(len(values[0]), eps=epsilon, dtype=values[0].dtype), fields)
+        return _fill(kind(len(values[0]), eps=epsilon, dtype=values[0].dtype), fields)
 
     name = builder.layer(node, f"statistics {names[2:]}", names[0], names[1], make)
     return builder.call(name, builder.value(x))
@@ -276,11 +276,11 @@ def recurrent(builder: GraphBuilder, node: OnnxNode) -> Any:
     x, w, r, b, lengths, h, c, peepholes = names
     fixed = [value for name in (w, r, b) if (value := builder.constant(name)) is not None]
     if len(fixed) != (2 if b is None else 3):
-        raise node.refused("weights that are not constant")
+        raise node.refusal("weights that are not constant")
     if lengths is not None:
-        raise node.refused("`sequence_lens` (points of different lengths)")
+        raise node.refusal("`sequence_lens` (points of different lengths)")
     if peepholes is not None:
-        raise node.refused("peephole weights")
+        raise node.refusal("peephole weights")
     directions = 2 if node.attributes.get("direction") == "bidirectional" else 1
     activation = _check_recurrent(node, directions)
 
@@ -303,7 +303,7 @@ def _recurrent_layer(
         settings["nonlinearity"] = activation.lower()
     layer = kind(inputs, size, dtype=fixed[0].dtype, **settings)
     fields = _recurrent_fields(_GATES[node.kind], size, directions, fixed)
-    return Recurrent(_filled(layer, fields), node.attributes.get("direction") == "reverse")
+    return Recurrent(_fill(layer, fields), node.attributes.get("direction") == "reverse")
 
 
 def _check_recurrent(node: OnnxNode, directions: int) -> str:
@@ -321,15 +321,15 @@ def _check_recurrent(node: OnnxNode, directions: int) -> str:
     attributes = node.attributes
     for name in ("layout", "input_forget"):
         if attributes.get(name):
-            raise node.refused(f"`{name}`")
+            raise node.refusal(f"`{name}`")
     if node.kind == "GRU" and not attributes.get("linear_before_reset"):
-        raise node.refused("the reset before the product (linear_before_reset=0)")
+        raise node.refusal("the reset before the product (linear_before_reset=0)")
     allowed = _ACTIVATIONS[node.kind]
-    chosen = attributes.get("activations") or allowed[0] * directions
+    words = attributes.get("activations") or allowed[0] * directions
     usual = [[name.lower() for name in names] * directions for names in allowed]
-    if [str(name).lower() for name in chosen] not in usual:
-        raise node.refused(f"the activations {', '.join(map(str, chosen))}")
-    return str(chosen[0])
+    if [str(name).lower() for name in words] not in usual:
+        raise node.refusal(f"the activations {', '.join(map(str, words))}")
+    return str(words[0])
 
 
 def _recurrent_fields(

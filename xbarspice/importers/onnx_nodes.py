@@ -92,7 +92,7 @@ class OnnxNode:
         names: list[str | None] = [name or None for name in self.proto.input]
         return names + [None] * (count - len(names))
 
-    def refused(self, what: str) -> InputError:
+    def refusal(self, what: str) -> InputError:
         """The error for a form of the operator that cannot be imported."""
         return broken_rule(
             "an ONNX model must hold operators that can be imported",
@@ -100,10 +100,10 @@ class OnnxNode:
             "Change that layer, or import the model as .pt2.",
         )
 
-    def check_attributes(self, *known: str) -> None:
+    def check_attributes(self, *names: str) -> None:
         """Refuse attributes that an importing function does not know."""
-        if unknown := sorted(set(self.attributes) - set(known)):
-            raise self.refused(f"the attribute {', '.join(unknown)}")
+        if unknown := sorted(set(self.attributes) - set(names)):
+            raise self.refusal(f"the attribute {', '.join(unknown)}")
 
 
 def _attribute(attribute: onnx.AttributeProto) -> Any:

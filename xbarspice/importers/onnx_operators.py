@@ -125,25 +125,25 @@ def log_softmax_flat(x: Tensor, *, axis: int = 1) -> Tensor:
     return torch.log_softmax(x.flatten(axis), -1).reshape(x.shape)
 
 
-def _named(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _set_name(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The function under the name that this module holds it by, so that graphs can be pickled."""
     function.__name__ = function.__qualname__ = name
     return function
 
 
-def _folded(name: str, combine: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+def _fold(name: str, combine: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
     def fold(*tensors: Tensor) -> Tensor:
         out = tensors[0]
         for tensor in tensors[1:]:
             out = combine(out, tensor)
         return out
 
-    return _named(name, fold)
+    return _set_name(name, fold)
 
 
-add_all = _folded("add_all", torch.add)
-maximum = _folded("maximum", torch.maximum)
-minimum = _folded("minimum", torch.minimum)
+add_all = _fold("add_all", torch.add)
+maximum = _fold("maximum", torch.maximum)
+minimum = _fold("minimum", torch.minimum)
 
 
 def mean_all(*tensors: Tensor) -> Tensor:
@@ -199,14 +199,14 @@ def _reduction(
         keepdims: int = 1,
         noop_with_empty_axes: int = 0,
     ) -> Tensor:
-        chosen = axes_input if axes_input is not None else axes
-        if not chosen:
+        along = axes_input if axes_input is not None else axes
+        if not along:
             if noop_with_empty_axes:
                 return x
-            chosen = list(range(x.ndim))
-        return reduce(x, chosen, bool(keepdims)) if chosen else x
+            along = list(range(x.ndim))
+        return reduce(x, along, bool(keepdims)) if along else x
 
-    return _named(name, operator)
+    return _set_name(name, operator)
 
 
 def _product(x: Tensor, axes: Sequence[int], keep: bool) -> Tensor:
@@ -247,7 +247,7 @@ def _extreme(name: str, last: Callable[..., Tensor]) -> Callable[..., Tensor]:
             return last(x, dim=axis, keepdim=bool(keepdims))
         return x.shape[axis] - 1 - last(x.flip(axis), dim=axis, keepdim=bool(keepdims))
 
-    return _named(name, operator)
+    return _set_name(name, operator)
 
 
 arg_max = _extreme("arg_max", torch.argmax)

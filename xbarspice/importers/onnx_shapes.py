@@ -16,8 +16,8 @@ Ints = Sequence[int]
 
 def reshape(x: Tensor, shape: Ints, *, allowzero: int = 0) -> Tensor:
     """New sizes; 0 keeps the input's unless `allowzero`."""
-    kept = [x.shape[k] if n == 0 and not allowzero else n for k, n in enumerate(shape)]
-    return x.reshape(kept)
+    sizes = [x.shape[k] if n == 0 and not allowzero else n for k, n in enumerate(shape)]
+    return x.reshape(sizes)
 
 
 def flatten(x: Tensor, *, axis: int = 1) -> Tensor:
@@ -36,15 +36,15 @@ def transpose(x: Tensor, *, perm: Ints | None = None) -> Tensor:
 
 def squeeze(x: Tensor, axes_input: Ints | None = None, *, axes: Ints | None = None) -> Tensor:
     """Remove axes of size 1: those named, or all."""
-    chosen = axes_input if axes_input is not None else axes
-    return x.squeeze() if chosen is None else x.squeeze(tuple(chosen))
+    along = axes_input if axes_input is not None else axes
+    return x.squeeze() if along is None else x.squeeze(tuple(along))
 
 
 def unsqueeze(x: Tensor, axes_input: Ints | None = None, *, axes: Ints | None = None) -> Tensor:
     """Insert axes of size 1 at these places of the output."""
-    chosen = list(axes_input if axes_input is not None else axes or ())
-    rank = x.ndim + len(chosen)
-    for axis in sorted(a % rank for a in chosen):
+    along = list(axes_input if axes_input is not None else axes or ())
+    rank = x.ndim + len(along)
+    for axis in sorted(a % rank for a in along):
         x = x.unsqueeze(axis)
     return x
 
@@ -64,9 +64,9 @@ def split(
     outputs: int,
 ) -> tuple[Tensor, ...]:
     """Cut along one axis: into these sizes, or equal ones of which the last may be smaller."""
-    chosen = sizes if sizes is not None else split
-    if chosen is not None:
-        return torch.split(x, list(chosen), axis)
+    parts = sizes if sizes is not None else split
+    if parts is not None:
+        return torch.split(x, list(parts), axis)
     return torch.split(x, -(-x.shape[axis] // (num_outputs or outputs)), axis)
 
 
@@ -89,13 +89,13 @@ def slice_(
     for start, end, axis, step in zip(first, last, along, steps or [1] * len(first), strict=True):
         size = x.shape[axis]
         if step > 0:
-            kept = range(size)[start:end:step]
+            places = range(size)[start:end:step]
         else:  # a lower end beyond the first element means "to the first one"
-            kept = range(size)[start : None if end < -size else end : step]
+            places = range(size)[start : None if end < -size else end : step]
         if step == 1:
-            x = x.narrow(axis, kept.start if len(kept) else 0, len(kept))
+            x = x.narrow(axis, places.start if len(places) else 0, len(places))
         else:
-            x = x.index_select(axis, torch.tensor(list(kept), dtype=torch.int64))
+            x = x.index_select(axis, torch.tensor(list(places), dtype=torch.int64))
     return x
 
 
@@ -162,9 +162,9 @@ def integers(x: Tensor) -> list[int]:
     return [int(v) for v in x.reshape(-1).tolist()]
 
 
-def cast_like(x: Tensor, other: Tensor, *, saturate: int = 1) -> Tensor:
+def cast_like(x: Tensor, like: Tensor, *, saturate: int = 1) -> Tensor:
     """The input in the type of another."""
-    return x.to(other.dtype)
+    return x.to(like.dtype)
 
 
 def cum_sum(x: Tensor, axis: Ints, *, exclusive: int = 0, reverse: int = 0) -> Tensor:
@@ -233,14 +233,14 @@ def pad(
         along, amounts[: len(along)], amounts[len(along) :], strict=True
     ):
         if before < 0 or after < 0:
-            kept = x.shape[axis] + min(before, 0) + min(after, 0)
-            x = x.narrow(axis, max(-before, 0), kept)
+            size = x.shape[axis] + min(before, 0) + min(after, 0)
+            x = x.narrow(axis, max(-before, 0), size)
         if before > 0 or after > 0:
-            x = _padded(x, axis, max(before, 0), max(after, 0), mode, fill)
+            x = _pad_axis(x, axis, max(before, 0), max(after, 0), mode, fill)
     return x
 
 
-def _padded(x: Tensor, axis: int, before: int, after: int, mode: str, fill: float) -> Tensor:
+def _pad_axis(x: Tensor, axis: int, before: int, after: int, mode: str, fill: float) -> Tensor:
     size = x.shape[axis]
     if mode == "constant":
         ends = [

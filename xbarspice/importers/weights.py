@@ -121,7 +121,7 @@ def read_weights(path: Path, kind: str) -> tuple[State, tuple[str, ...]]:
     state, notes = _one_level_down(raw, path.name)
     state, prefix_notes = _without_prefixes(state)
     _refuse_quantised(state, path.name)
-    state, half_notes = _widened(state)
+    state, half_notes = _widen(state)
     return state, (*notes, *prefix_notes, *half_notes)
 
 
@@ -160,7 +160,7 @@ def _read_torch(path: Path) -> Any:
                 f"{text.splitlines()[0][:200] if text else type(error).__name__}. "
                 "Copy or save the file again."
             ) from error
-        raise refuse(path, _pickled_kind(path)) from error
+        raise refuse(path, _kind_of_pickle(path)) from error
 
 
 def _check_sums(archive: zipfile.ZipFile, name: str) -> None:
@@ -173,7 +173,7 @@ def _check_sums(archive: zipfile.ZipFile, name: str) -> None:
         raise broken_rule(f"`{name}` must be whole", f"damage in {damaged}", "Copy it again.")
 
 
-def _pickled_kind(path: Path) -> str:
+def _kind_of_pickle(path: Path) -> str:
     content = path.read_bytes()
     if b"pytorch-lightning_version" in content or b"pytorch_lightning" in content:
         return "a PyTorch Lightning checkpoint with pickled hyper-parameters"
@@ -234,7 +234,7 @@ def _refuse_quantised(state: State, name: str) -> None:
         )
 
 
-def _widened(state: State) -> tuple[State, tuple[str, ...]]:
+def _widen(state: State) -> tuple[State, tuple[str, ...]]:
     halves = sorted({_HALVES[v.dtype] for v in state.values() if v.dtype in _HALVES})
     wide = {k: v.float() if v.dtype in _HALVES else v for k, v in state.items()}
     notes = (f"Weights of type {' and '.join(halves)} were widened to float32.",) if halves else ()
@@ -243,18 +243,20 @@ def _widened(state: State) -> tuple[State, tuple[str, ...]]:
 
 def _load_strictly(module: torch.nn.Module, state: State, name: str) -> tuple[str, ...]:
     """Load by exact names and shapes, in the file's types; tied weights stay tied."""
-    own = module.state_dict(keep_vars=True)
-    stored = {id(own[key]) for key in state if key in own}
-    missing = sorted(key for key in set(own) - set(state) if id(own[key]) not in stored)
-    unexpected = sorted(set(state) - set(own))
+    parameters = module.state_dict(keep_vars=True)
+    stored = {id(parameters[key]) for key in state if key in parameters}
+    missing = sorted(
+        key for key in set(parameters) - set(state) if id(parameters[key]) not in stored
+    )
+    unexpected = sorted(set(state) - set(parameters))
     shapes = [
-        f"{key} is {tuple(state[key].shape)} in the file and {tuple(own[key].shape)} in the module"
-        for key in own
-        if key in state and own[key].shape != state[key].shape
+        f"{key} is {tuple(state[key].shape)} in the file and {tuple(value.shape)} in the module"
+        for key, value in parameters.items()
+        if key in state and value.shape != state[key].shape
     ]
     if missing or unexpected or shapes:
         parts = [
-            f"{label}{_listed(keys)}"
+            f"{label}{_list_names(keys)}"
             for label, keys in (("missing: ", missing), ("unexpected: ", unexpected), ("", shapes))
             if keys
         ]
@@ -263,9 +265,9 @@ def _load_strictly(module: torch.nn.Module, state: State, name: str) -> tuple[st
             "; ".join(parts),
             "Let the factory make the model that was trained.",
         )
-    changed = sorted({f"{v.dtype}" for k, v in state.items() if own[k].dtype != v.dtype})
+    changed = sorted({f"{v.dtype}" for k, v in state.items() if parameters[k].dtype != v.dtype})
     for key, value in state.items():
-        own[key].data = own[key].data.to(value.dtype)
+        parameters[key].data = parameters[key].data.to(value.dtype)
     module.load_state_dict(state, strict=False)
     _check_ties(module, state, name)
     return (f"Parameters keep the file's type ({', '.join(changed)}).",) if changed else ()
@@ -278,11 +280,11 @@ def _check_ties(module: torch.nn.Module, state: State, name: str) -> None:
     if differing:
         raise broken_rule(
             f"`{name}` must give a weight that the module shares one value",
-            f"other values for {_listed(differing)}",
+            f"other values for {_list_names(differing)}",
             "Check the factory.",
         )
 
 
-def _listed(keys: list[str], most: int = 8) -> str:
-    rest = len(keys) - most
-    return ", ".join(keys[:most]) + (f" and {rest} more" if rest > 0 else "")
+def _list_names(keys: list[str], most: int = 8) -> str:
+    remaining = len(keys) - most
+    return ", ".join(keys[:most]) + (f" and {remaining} more" if remaining > 0 else "")

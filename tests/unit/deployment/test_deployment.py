@@ -16,7 +16,7 @@ from tests import small_models
 from xbarspice.core import hdf5
 from xbarspice.core.errors import InputError, StoreError
 from xbarspice.deployment import read, writing
-from xbarspice.deployment.rebuild import standing
+from xbarspice.deployment.rebuild import matrices_of
 from xbarspice.deployment.schema import ConfigRecord
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn.origin import origin_of
@@ -31,7 +31,7 @@ def images(points=6, seed=0):
     return torch.rand(points, 1, 8, 8, generator=generator)
 
 
-def deployed(tmp_path, config=None, **options):
+def deploy(tmp_path, config=None, **options):
     """A converted model, and the same after it went through a file that names its factory."""
     model = small_models.convolutions()
     circuit = xb.nn.convert(
@@ -42,10 +42,14 @@ def deployed(tmp_path, config=None, **options):
 
 
 def assert_alike(a, b, x):
-    for one, other in zip(standing(a), standing(b), strict=True):
-        assert (one.name, one.seed, one.transfer) == (other.name, other.seed, other.transfer)
-        assert ConfigRecord.of(one.config) == ConfigRecord.of(other.config)
-        np.testing.assert_array_equal(one.G, other.G)
+    for matrix, expected in zip(matrices_of(a), matrices_of(b), strict=True):
+        assert (matrix.name, matrix.seed, matrix.transfer) == (
+            expected.name,
+            expected.seed,
+            expected.transfer,
+        )
+        assert ConfigRecord.of(matrix.config) == ConfigRecord.of(expected.config)
+        np.testing.assert_array_equal(matrix.G, expected.G)
     with torch.no_grad():
         torch.testing.assert_close(a(x), b(x), rtol=0, atol=0)
 
@@ -60,10 +64,10 @@ def assert_alike(a, b, x):
     ],
 )
 def test_arrays_answers_and_coverage_come_back(tmp_path, config):
-    circuit, again = deployed(tmp_path, config)
-    assert_alike(circuit, again, images(3, seed=1))
-    assert xb.nn.coverage(again) == xb.nn.coverage(circuit)
-    record = import_gate(again, (images(2),), None)
+    circuit, loaded = deploy(tmp_path, config)
+    assert_alike(circuit, loaded, images(3, seed=1))
+    assert xb.nn.coverage(loaded) == xb.nn.coverage(circuit)
+    record = import_gate(loaded, (images(2),), None)
     assert record == import_gate(circuit, (images(2),), None)
     assert record.passed  # exact products are placed in float64, whatever the circuit is
     assert "the original model's outputs" in record.against
@@ -73,35 +77,35 @@ def test_a_transfer_comes_back_with_its_errors(tmp_path):
     model = small_models.convolutions()
     config = ArrayConfig(variation=drolet_2023())
     circuit = xb.nn.convert(model, config, calibrate=images(), seed=3).eval()
-    wanted = standing(circuit)[0].G
+    G = matrices_of(circuit)[0].G
     xb.nn.program(circuit, 5)
     xb.save(tmp_path / "net.h5", circuit, model=CNN)
-    again = xb.load(tmp_path / "net.h5", factory=CNN)
-    assert not np.array_equal(standing(again)[0].G, wanted)
-    assert_alike(circuit, again, images(3, seed=1))
+    loaded = xb.load(tmp_path / "net.h5", factory=CNN)
+    assert not np.array_equal(matrices_of(loaded)[0].G, G)
+    assert_alike(circuit, loaded, images(3, seed=1))
 
 
 def test_conductances_that_were_put_come_back_beside_those_of_the_weights(tmp_path):
     circuit = xb.nn.convert(
         small_models.convolutions(), ArrayConfig(tile_rows=16), calibrate=images()
     ).eval()
-    asked = standing(circuit)
+    nominal = matrices_of(circuit)
     array = xb.nn.arrays(circuit)[-1]
     G = array.crossbar.G * np.linspace(0.9, 1.1, array.crossbar.G.size).reshape(
         array.crossbar.G.shape
     )
     xb.nn.put_conductances(circuit, {array.name: G})
     xb.save(tmp_path / "net.h5", circuit, model=CNN)
-    made = read(tmp_path / "net.h5", factory=CNN)
-    assert_alike(circuit, made.circuit, images(3, seed=1))
-    np.testing.assert_array_equal(xb.nn.arrays(made.circuit)[-1].crossbar.G, G)
-    for one, other in zip(asked, standing(made.circuit), strict=True):
-        np.testing.assert_array_equal(one.G, other.G)
-    assert made.notes[-1].startswith(
+    deployment = read(tmp_path / "net.h5", factory=CNN)
+    assert_alike(circuit, deployment.circuit, images(3, seed=1))
+    np.testing.assert_array_equal(xb.nn.arrays(deployment.circuit)[-1].crossbar.G, G)
+    for matrix, expected in zip(nominal, matrices_of(deployment.circuit), strict=True):
+        np.testing.assert_array_equal(matrix.G, expected.G)
+    assert deployment.notes[-1].startswith(
         f"1 of {len(xb.nn.arrays(circuit))} arrays hold devices as programmed or measured"
     )
-    xb.nn.put_conductances(made.circuit, None)
-    xb.save(tmp_path / "again.h5", made.circuit, model=CNN)
+    xb.nn.put_conductances(deployment.circuit, None)
+    xb.save(tmp_path / "again.h5", deployment.circuit, model=CNN)
     assert not read(tmp_path / "again.h5", factory=CNN).notes
 
 
@@ -115,10 +119,10 @@ def test_a_folded_array_keeps_what_was_put_on_it(tmp_path):
     G = array.crossbar.G * np.linspace(0.8, 1.2, array.crossbar.G.size).reshape(8, 8)
     xb.nn.put_conductances(circuit, {array.name: G})
     xb.save(tmp_path / "net.h5", circuit)
-    again = xb.load(tmp_path / "net.h5")
-    np.testing.assert_array_equal(xb.nn.arrays(again)[0].crossbar.G, G)
+    loaded = xb.load(tmp_path / "net.h5")
+    np.testing.assert_array_equal(xb.nn.arrays(loaded)[0].crossbar.G, G)
     with torch.no_grad():
-        torch.testing.assert_close(again(x), circuit(x), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(loaded(x), circuit(x), rtol=1e-12, atol=1e-12)
 
 
 def test_conductances_without_their_hash_are_refused(tmp_path):
@@ -142,9 +146,9 @@ def test_conductances_without_their_hash_are_refused(tmp_path):
 
 
 def test_folded_batch_normalisation_is_folded_again(tmp_path):
-    circuit, again = deployed(tmp_path, fold_batchnorm=True)
-    assert isinstance(again[1], nn.Identity)
-    assert_alike(circuit, again, images(3, seed=1))
+    circuit, loaded = deploy(tmp_path, fold_batchnorm=True)
+    assert isinstance(loaded[1], nn.Identity)
+    assert_alike(circuit, loaded, images(3, seed=1))
 
 
 def test_weights_that_were_trained_since_are_said_to_be(tmp_path):
@@ -152,13 +156,13 @@ def test_weights_that_were_trained_since_are_said_to_be(tmp_path):
     with torch.no_grad():
         circuit[6].bias.add_(0.25)
     xb.save(tmp_path / "net.h5", circuit, model=CNN)
-    again = xb.load(tmp_path / "net.h5", factory=CNN)
-    assert_alike(circuit, again, images(3, seed=1))
-    assert "changed after the conversion" in import_gate(again, (images(2),), None).against
+    loaded = xb.load(tmp_path / "net.h5", factory=CNN)
+    assert_alike(circuit, loaded, images(3, seed=1))
+    assert "changed after the conversion" in import_gate(loaded, (images(2),), None).against
 
 
 def test_code_is_run_only_if_the_caller_names_it_too(tmp_path):
-    deployed(tmp_path)
+    deploy(tmp_path)
     path = tmp_path / "net.h5"
     with pytest.raises(InputError, match=f"needs the code that makes its model, `{CNN}`"):
         xb.load(path)
@@ -183,20 +187,20 @@ def test_an_exported_model_needs_no_code(tmp_path, name, points):
     x = torch.rand(points, *shape, generator=torch.Generator().manual_seed(1))
     circuit = xb.nn.convert(make(), ArrayConfig(tile_rows=6), calibrate=x).eval()
     xb.save(tmp_path / "net.h5", circuit)
-    made = read(tmp_path / "net.h5")
-    again = made.circuit
-    both = {m.name: m for m in standing(circuit)}
-    assert set(both) == {m.name for m in standing(again)}
-    for m in standing(again):
-        np.testing.assert_array_equal(m.G, both[m.name].G)
-    assert made.inputs[0].shape[1:] == shape
-    assert isinstance(made.inputs[0].shape[0], str)
+    deployment = read(tmp_path / "net.h5")
+    loaded = deployment.circuit
+    saved = {m.name: m for m in matrices_of(circuit)}
+    assert set(saved) == {m.name for m in matrices_of(loaded)}
+    for m in matrices_of(loaded):
+        np.testing.assert_array_equal(m.G, saved[m.name].G)
+    assert deployment.inputs[0].shape[1:] == shape
+    assert isinstance(deployment.inputs[0].shape[0], str)
     more = torch.rand(3, *shape)
     with torch.no_grad():
-        torch.testing.assert_close(again(more), circuit(more), rtol=1e-5, atol=1e-5)
-    assert import_gate(again, (x,), None).passed
-    assert xb.nn.coverage(again).product_share == xb.nn.coverage(circuit).product_share
-    xb.save(tmp_path / "again.h5", again)
+        torch.testing.assert_close(loaded(more), circuit(more), rtol=1e-5, atol=1e-5)
+    assert import_gate(loaded, (x,), None).passed
+    assert xb.nn.coverage(loaded).product_share == xb.nn.coverage(circuit).product_share
+    xb.save(tmp_path / "again.h5", loaded)
     xb.load(tmp_path / "again.h5")
 
 
@@ -222,9 +226,9 @@ def test_a_branching_model_is_kept_by_its_code(tmp_path):
     factory = "tests.small_models:branching"
     circuit = xb.nn.convert(small_models.branching(), calibrate=torch.rand(4, 5)).eval()
     xb.save(tmp_path / "net.h5", circuit, model=factory)
-    again = xb.load(tmp_path / "net.h5", factory=factory)
+    loaded = xb.load(tmp_path / "net.h5", factory=factory)
     for x in (torch.rand(2, 5), -torch.rand(2, 5)):
-        assert_alike(circuit, again, x)
+        assert_alike(circuit, loaded, x)
 
 
 class Random(nn.Module):
@@ -263,14 +267,14 @@ def test_a_hostile_program_in_a_deployment_runs_no_code(tmp_path):
             target.writestr(f"{root}/data/constants/opaque_obj_0", pickle.dumps(print))
         tree["program"] = np.frombuffer(out.getvalue(), np.uint8)
 
-    changed(tmp_path / "net.h5", "deployment", poison)
+    change_file(tmp_path / "net.h5", "deployment", poison)
     with pytest.raises(InputError, match=r"the program in net\.h5.*opaque"):
         xb.load(tmp_path / "net.h5")
     with pytest.raises(InputError, match="which holds its program"):
         xb.load(tmp_path / "net.h5", factory=small_models.rows)
 
 
-def changed(path, kind, change):
+def change_file(path, kind, change):
     """Write a file anew, hash and all, with something else in it."""
     tree = hdf5.read_tree(path, kind)
     change(tree)
@@ -332,14 +336,14 @@ def no_coverage(tree):
     ],
 )
 def test_a_file_with_other_content_is_one_clear_error(tmp_path, change, words):
-    deployed(tmp_path)
-    changed(tmp_path / "net.h5", "deployment", change)
+    deploy(tmp_path)
+    change_file(tmp_path / "net.h5", "deployment", change)
     with pytest.raises((InputError, StoreError), match=words):
         xb.load(tmp_path / "net.h5", factory=CNN)
 
 
 def test_a_changed_byte_breaks_the_hash(tmp_path):
-    deployed(tmp_path)
+    deploy(tmp_path)
     with h5py.File(tmp_path / "net.h5", "r+") as file:
         file["matrices/0/G"][0, 0, 0] *= 2
     with pytest.raises(StoreError, match="damaged or changed"):
@@ -381,18 +385,18 @@ def test_what_cannot_be_named_is_refused_before_a_file_is_written(tmp_path):
 
 
 def test_the_originals_answers_are_bounded_in_size(tmp_path, monkeypatch):
-    monkeypatch.setattr(writing, "KEPT", 1500)
-    _, again = deployed(tmp_path)
-    kept = origin_of(again)
-    assert kept is not None
-    assert 1 <= len(kept.inputs[0]) < 6
-    assert len(kept.outputs[0]) == len(kept.inputs[0])
+    monkeypatch.setattr(writing, "SIZE_LIMIT", 1500)
+    _, loaded = deploy(tmp_path)
+    origin = origin_of(loaded)
+    assert origin is not None
+    assert 1 <= len(origin.inputs[0]) < 6
+    assert len(origin.outputs[0]) == len(origin.inputs[0])
     tree = hdf5.read_tree(tmp_path / "net.h5", "deployment")
-    assert f"first {len(kept.inputs[0])} of 6 points" in tree["origin"]["note"]
-    assert import_gate(again, (images(2),), None).passed
-    monkeypatch.setattr(writing, "KEPT", 10)
-    _, again = deployed(tmp_path)
-    assert origin_of(again) is None
+    assert f"first {len(origin.inputs[0])} of 6 points" in tree["origin"]["note"]
+    assert import_gate(loaded, (images(2),), None).passed
+    monkeypatch.setattr(writing, "SIZE_LIMIT", 10)
+    _, loaded = deploy(tmp_path)
+    assert origin_of(loaded) is None
     assert "left out" in hdf5.read_tree(tmp_path / "net.h5", "deployment")["origin"]["note"]
 
 
@@ -404,6 +408,6 @@ def test_the_notes_of_the_writer_come_back(tmp_path):
 
 def test_every_option_of_a_configuration_is_recorded():
     config = ArrayConfig(variation=ReadNoise(), levels=4, x_centre=1)
-    again = ConfigRecord.model_validate_json(ConfigRecord.of(config).model_dump_json()).config()
-    assert xb.variability.to_config(again.variation) == xb.variability.to_config(config.variation)
+    loaded = ConfigRecord.model_validate_json(ConfigRecord.of(config).model_dump_json()).config()
+    assert xb.variability.to_config(loaded.variation) == xb.variability.to_config(config.variation)
     assert set(ConfigRecord.model_fields) == set(ArrayConfig.__dataclass_fields__)

@@ -50,7 +50,7 @@ class Separable(nn.Module):
         return self.head((h + nn.functional.hardswish(self.point(self.depth(h)))).mean((2, 3)))
 
 
-def trained(module):
+def randomise(module):
     """Statistics that differ from their first values, as after training; evaluation mode."""
     generator = torch.Generator().manual_seed(3)
     for layer in module.modules():
@@ -92,13 +92,13 @@ EXPORTS = [
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory):
+def exported_model(tmp_path_factory):
     """Each model once per exporter: name, new -> (module, path, inputs)."""
-    folder, made = tmp_path_factory.mktemp("onnx"), {}
+    folder, models = tmp_path_factory.mktemp("onnx"), {}
 
     def export(name, new, dynamic=True):
-        if (name, new, dynamic) in made:
-            return made[name, new, dynamic]
+        if (name, new, dynamic) in models:
+            return models[name, new, dynamic]
         torch.manual_seed(5)
         make, shape = MODELS[name]
         x = torch.randn(3, *shape)
@@ -115,18 +115,18 @@ def exported(tmp_path_factory):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                torch.onnx.export(trained(module), (x,), str(path), **settings)
+                torch.onnx.export(randomise(module), (x,), str(path), **settings)
         finally:
             logging.disable(logging.NOTSET)
-        made[name, new, dynamic] = (module, path, torch.randn(7, *shape))
-        return made[name, new, dynamic]
+        models[name, new, dynamic] = (module, path, torch.randn(7, *shape))
+        return models[name, new, dynamic]
 
     return export
 
 
 @pytest.mark.parametrize(("name", "new"), EXPORTS)
-def test_an_exported_model_computes_what_onnx_runtime_and_torch_do(exported, name, new):
-    module, path, x = exported(name, new)
+def test_an_exported_model_computes_what_onnx_runtime_and_torch_do(exported_model, name, new):
+    module, path, x = exported_model(name, new)
     model = agree(path, {"x": x})
     assert model.kind == "onnx"
     assert model.batch is None
@@ -141,12 +141,12 @@ def test_an_exported_model_computes_what_onnx_runtime_and_torch_do(exported, nam
     with torch.no_grad():
         exact = copy.deepcopy(module).double()(x.double())
     assert torch.allclose(z, exact, rtol=0, atol=1e-6)
-    again = pickle.loads(pickle.dumps(model.module))  # noqa: S301  # our own module
-    assert torch.equal(model.run(x, again), model.run(x))
+    unpickled = pickle.loads(pickle.dumps(model.module))  # noqa: S301  # our own module
+    assert torch.equal(model.run(x, unpickled), model.run(x))
 
 
-def test_layers_keep_the_originals_names_and_weights(exported):
-    module, path, _ = exported("separable", True)
+def test_layers_keep_the_originals_names_and_weights(exported_model):
+    module, path, _ = exported_model("separable", True)
     layers = dict(load_model(path).module.named_modules())
     for name in ("depth", "point", "head"):
         layer = getattr(module, name)
@@ -154,13 +154,13 @@ def test_layers_keep_the_originals_names_and_weights(exported):
         assert torch.equal(layers[name].weight, layer.weight)
         assert torch.equal(layers[name].bias, layer.bias)
     assert layers["depth"].groups == 6
-    module, path, _ = exported("mlp", False)
+    module, path, _ = exported_model("mlp", False)
     assert set(load_model(path).module.state_dict()) == set(module.state_dict())
 
 
-def test_gates_of_recurrent_layers_stand_in_torchs_order(exported):
+def test_gates_of_recurrent_layers_stand_in_torchs_order(exported_model):
     for name, kind in (("lstm", nn.LSTM), ("gru", nn.GRU), ("rnn", nn.RNN)):
-        module, path, _ = exported(name, False)
+        module, path, _ = exported_model(name, False)
         layers = [m for m in load_model(path).module.modules() if type(m) is kind]
         assert len(layers) == module.memory.num_layers
         for level, layer in enumerate(layers):
@@ -169,7 +169,7 @@ def test_gates_of_recurrent_layers_stand_in_torchs_order(exported):
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru"])
-def test_a_recurrent_layer_is_exchanged_for_one_of_another_type(exported, name):
+def test_a_recurrent_layer_is_exchanged_for_one_of_another_type(exported_model, name):
     class Other(nn.Module):
         """Stands for a converted layer: the same calls and sizes, another type."""
 
@@ -181,7 +181,7 @@ def test_a_recurrent_layer_is_exchanged_for_one_of_another_type(exported, name):
         def forward(self, x, first):
             return self.inner(x, first)
 
-    _, path, x = exported(name, False)
+    _, path, x = exported_model(name, False)
     model = load_model(path)
     exchanged = copy.deepcopy(model.module)
     for module in list(exchanged.modules()):
@@ -190,16 +190,16 @@ def test_a_recurrent_layer_is_exchanged_for_one_of_another_type(exported, name):
     assert torch.equal(model.run(x, exchanged), model.run(x))
 
 
-def test_batch_normalisation_that_cannot_be_folded_is_its_own_layer(exported):
-    module, path, _ = exported("cnn", False)
+def test_batch_normalisation_that_cannot_be_folded_is_its_own_layer(exported_model):
+    module, path, _ = exported_model("cnn", False)
     norms = [m for m in load_model(path).module.modules() if type(m) is nn.BatchNorm2d]
     assert len(norms) == 1  # the exporter folded the first into the convolution before it
     assert torch.equal(norms[0].running_var, module[4].running_var)
     assert norms[0].eps == pytest.approx(module[4].eps)
 
 
-def test_a_fixed_batch_is_fed_in_groups_padded_and_cut(exported):
-    module, path, x = exported("cnn1d", False, dynamic=False)
+def test_a_fixed_batch_is_fed_in_groups_padded_and_cut(exported_model):
+    module, path, x = exported_model("cnn1d", False, dynamic=False)
     model = load_model(path)
     assert model.batch == 3
     for points in (1, 3, 7):
@@ -447,8 +447,8 @@ def test_external_data_beside_the_model_is_read_and_hashed(tmp_path):
     model = agree(path, {"x": real(3, 4)})
     (layer,) = model.module.children()
     assert np.array_equal(layer.weight.detach().numpy(), weight.T)
-    both = path.read_bytes() + (tmp_path / "weights.bin").read_bytes()
-    assert model.sha256 == hashlib.sha256(both).hexdigest()
+    content = path.read_bytes() + (tmp_path / "weights.bin").read_bytes()
+    assert model.sha256 == hashlib.sha256(content).hexdigest()
 
 
 @pytest.mark.parametrize("place", ["../weights.bin", "absolute", "link.bin", "inner/../../w.bin"])

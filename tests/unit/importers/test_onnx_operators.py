@@ -62,11 +62,11 @@ def agree(path, inputs, bound=1e-5):
     ours = ours if isinstance(ours, tuple) else (ours,)
     theirs = theirs if isinstance(theirs, tuple) else (theirs,)
     assert len(ours) == len(theirs)
-    for one, other in zip(ours, theirs, strict=True):
-        assert one.shape == other.shape
-        assert one.dtype == other.dtype
-        scale = max(float(other.double().abs().max()), 1e-30) if other.numel() else 1.0
-        assert torch.allclose(one.double(), other.double(), rtol=0, atol=bound * scale)
+    for actual, expected in zip(ours, theirs, strict=True):
+        assert actual.shape == expected.shape
+        assert actual.dtype == expected.dtype
+        scale = max(float(expected.double().abs().max()), 1e-30) if expected.numel() else 1.0
+        assert torch.allclose(actual.double(), expected.double(), rtol=0, atol=bound * scale)
     return model
 
 
@@ -268,12 +268,12 @@ CASES = [*ELEMENTWISE, *SHAPES, *LARGE]
     ids=[f"{k}-{n}" for n, (k, *_) in enumerate(CASES)],
 )
 def test_an_operator_computes_what_onnx_runtime_does(tmp_path, kind, attributes, inputs, constants):
-    given = {f"x{k}": array for k, array in enumerate(inputs)}
+    feed = {f"x{k}": array for k, array in enumerate(inputs)}
     fixed = {f"c{k}": np.asarray(array) for k, array in constants.items()}
     last = max([len(inputs) - 1, *constants])
-    names = [*given] + [f"c{k}" if k in constants else "" for k in range(len(inputs), last + 1)]
+    names = [*feed] + [f"c{k}" if k in constants else "" for k in range(len(inputs), last + 1)]
     node = helper.make_node(kind, names, ["y"], **attributes)
-    agree(write(tmp_path / "m.onnx", [node], given, fixed, ["y"]), given, 2e-6)
+    agree(write(tmp_path / "m.onnx", [node], feed, fixed, ["y"]), feed, 2e-6)
 
 
 def test_every_operator_of_the_table_is_compared_with_onnx_runtime_somewhere():
@@ -292,16 +292,16 @@ def test_every_operator_of_the_table_is_compared_with_onnx_runtime_somewhere():
 
 @pytest.mark.parametrize("opset", [7, 9, 11, 12])
 def test_softmax_before_opset_13_runs_over_all_later_axes(tmp_path, opset):
-    given = {"x": X}
+    feed = {"x": X}
     nodes = [
         helper.make_node("Softmax", ["x"], ["y"]),
         helper.make_node("LogSoftmax", ["x"], ["z"], axis=2),
     ]
-    agree(write(tmp_path / "m.onnx", nodes, given, {}, ["y", "z"], opset), given)
+    agree(write(tmp_path / "m.onnx", nodes, feed, {}, ["y", "z"], opset), feed)
 
 
 def test_attributes_of_old_opsets_are_read_like_the_later_inputs(tmp_path):
-    given = {"x": real(2, 1, 4)}
+    feed = {"x": real(2, 1, 4)}
     nodes = [
         helper.make_node("Squeeze", ["x"], ["a"], axes=[1]),
         helper.make_node("Unsqueeze", ["a"], ["b"], axes=[0, -1]),
@@ -312,12 +312,12 @@ def test_attributes_of_old_opsets_are_read_like_the_later_inputs(tmp_path):
         helper.make_node("Split", ["a"], ["g", "h"], axis=1, split=[3, 1]),
         helper.make_node("Dropout", ["a"], ["i"], ratio=0.4),
     ]
-    path = write(tmp_path / "m.onnx", nodes, given, {}, list("bcdefghi"), 9)
-    agree(path, given)
+    path = write(tmp_path / "m.onnx", nodes, feed, {}, list("bcdefghi"), 9)
+    agree(path, feed)
 
 
 def test_operators_of_several_outputs_and_computed_sizes(tmp_path):
-    given = {"x": real(2, 6, 4)}
+    feed = {"x": real(2, 6, 4)}
     nodes = [
         helper.make_node("Split", ["x"], ["a", "b", "c"], axis=1, num_outputs=3),
         helper.make_node("Split", ["x", "sizes"], ["d", "e"], axis=1),
@@ -344,17 +344,20 @@ def test_operators_of_several_outputs_and_computed_sizes(tmp_path):
         "one": np.ones(1, np.float32),
     }
     outputs = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k2"]
-    agree(write(tmp_path / "m.onnx", nodes, given, constants, outputs), given)
+    agree(write(tmp_path / "m.onnx", nodes, feed, constants, outputs), feed)
 
 
 def test_newer_operators_of_opset_21_to_24(tmp_path):
-    given = {"x": IMAGE}
+    feed = {"x": IMAGE}
     node = helper.make_node("GroupNormalization", ["x", "s", "b"], ["y"], num_groups=2)
     constants = {"s": real(4), "b": real(4)}
-    agree(write(tmp_path / "m.onnx", [node], given, constants, ["y"], 21), given)
-    given = {"x": X}
+    agree(write(tmp_path / "m.onnx", [node], feed, constants, ["y"], 21), feed)
+    feed = {"x": X}
     node = helper.make_node("RMSNormalization", ["x", "s"], ["y"], epsilon=1e-3)
-    agree(write(tmp_path / "m.onnx", [node], given, {"s": real(4)}, ["y"], 23), given)
+    agree(
+        write(tmp_path / "m.onnx", [node], feed, {"s": real(4)}, ["y"], 23),
+        feed,
+    )
     swish = OPERATORS["Swish"](torch.tensor(X), alpha=1.5)
     assert np.allclose(swish, X / (1 + np.exp(-1.5 * X)), atol=1e-6)
 

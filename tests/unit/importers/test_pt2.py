@@ -15,7 +15,7 @@ import sympy
 import torch
 from torch import nn
 
-from tests.unit.importers.test_onnx import MODELS, trained
+from tests.unit.importers.test_onnx import MODELS, randomise
 from tests.unit.importers.test_other_files import Creates
 from xbarspice.core.errors import InputError
 from xbarspice.importers import load_model
@@ -32,12 +32,12 @@ def export(path, module, x, **settings):
 
 
 @pytest.fixture(scope="module")
-def fixed(tmp_path_factory):
+def fixed_model(tmp_path_factory):
     """A small model with a fixed batch of 3: (path, module)."""
     torch.manual_seed(1)
     path = tmp_path_factory.mktemp("pt2") / "net.pt2"
     module = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 2))
-    export(path, trained(module), torch.randn(3, 4))
+    export(path, randomise(module), torch.randn(3, 4))
     return path, module
 
 
@@ -64,7 +64,7 @@ def test_an_exported_program_computes_what_the_module_does(tmp_path, name):
     module, x = make(), torch.randn(4, *shape)
     module(x)
     path = tmp_path / "net.pt2"
-    export(path, trained(module), x, dynamic_shapes=({0: torch.export.Dim("batch")},))
+    export(path, randomise(module), x, dynamic_shapes=({0: torch.export.Dim("batch")},))
     model = load_model(path)
     assert model.kind == "pt2"
     assert model.batch is None
@@ -81,8 +81,8 @@ def test_an_exported_program_computes_what_the_module_does(tmp_path, name):
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_a_fixed_batch_is_fed_in_groups(tmp_path, fixed, batch):
-    path, module = tmp_path / "net.pt2", fixed[1]
+def test_a_fixed_batch_is_fed_in_groups(tmp_path, fixed_model, batch):
+    path, module = tmp_path / "net.pt2", fixed_model[1]
     export(path, module, torch.randn(batch, 4))
     model = load_model(path)
     assert model.batch == batch
@@ -96,8 +96,8 @@ def test_a_fixed_batch_is_fed_in_groups(tmp_path, fixed, batch):
         model.module(torch.randn(batch + 1, 4))  # the module itself takes only its own batch
 
 
-def test_the_reference_is_an_untouched_copy(fixed):
-    path, module = fixed
+def test_the_reference_is_an_untouched_copy(fixed_model):
+    path, module = fixed_model
     model = load_model(path)
     x = torch.randn(3, 4)
     with torch.no_grad():
@@ -118,8 +118,8 @@ def test_sizes_by_every_allowed_operation(tmp_path):
     assert torch.allclose(load_model(path).run(x), module(x), rtol=0, atol=1e-6)
 
 
-def test_a_program_inside_another_file_is_checked_alike(fixed):
-    path, module = fixed
+def test_a_program_inside_another_file_is_checked_alike(fixed_model):
+    path, module = fixed_model
     program = load_exported(path.read_bytes())
     x = torch.randn(3, 4)
     assert torch.allclose(program.module()(x), module(x), rtol=0, atol=1e-6)
@@ -148,9 +148,9 @@ def test_several_inputs_of_other_types(tmp_path):
         model.run((tokens + 0.5, scale))
 
 
-def test_models_that_cannot_be_run_alike_are_refused(tmp_path, fixed):
+def test_models_that_cannot_be_run_alike_are_refused(tmp_path, fixed_model):
     path = tmp_path / "net.pt2"
-    module = copy.deepcopy(fixed[1]).train()
+    module = copy.deepcopy(fixed_model[1]).train()
     export(path, module, torch.randn(3, 4))
     with pytest.raises(InputError, match=r"batch_norm.default in training mode.*model.eval"):
         load_model(path)
@@ -361,14 +361,14 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("kind", list(HOSTILE))
-def test_a_hostile_archive_is_refused_and_runs_no_code(tmp_path, monkeypatch, fixed, kind):
+def test_a_hostile_archive_is_refused_and_runs_no_code(tmp_path, monkeypatch, fixed_model, kind):
     proof = tmp_path / "proof"
     (tmp_path / "evil_module_of_a_test.py").write_text(
         f"import enum, pathlib\npathlib.Path({str(proof)!r}).touch()\nKind = enum.Enum('Kind', 'A')"
     )
     monkeypatch.syspath_prepend(tmp_path)
     build, words = HOSTILE[kind]
-    path = rewrite(fixed[0], tmp_path / "net.pt2", build(proof))
+    path = rewrite(fixed_model[0], tmp_path / "net.pt2", build(proof))
     with pytest.raises(InputError, match=words):
         load_model(path)
     assert not proof.exists()
@@ -383,7 +383,7 @@ def test_the_payloads_of_these_tests_are_payloads(tmp_path):
     assert proof.exists()
 
 
-def test_guards_and_stack_traces_are_dropped(tmp_path, fixed):
+def test_guards_and_stack_traces_are_dropped(tmp_path, fixed_model):
     proof = tmp_path / "proof"
     code = f"__import__('pathlib').Path({str(proof)!r}).touch() or True"
 
@@ -392,18 +392,18 @@ def test_guards_and_stack_traces_are_dropped(tmp_path, fixed):
         for node in graph_of(program)["nodes"]:
             node["metadata"] = {"stack_trace": f"\n{code}\n", "custom": code, "from_node": code}
 
-    path = rewrite(fixed[0], tmp_path / "net.pt2", edit(PROGRAM, change))
+    path = rewrite(fixed_model[0], tmp_path / "net.pt2", edit(PROGRAM, change))
     model = load_model(path)
     x = torch.randn(3, 4)
-    assert torch.allclose(model.run(x), fixed[1](x), rtol=0, atol=1e-6)
+    assert torch.allclose(model.run(x), fixed_model[1](x), rtol=0, atol=1e-6)
     assert load_exported(path)._guards_code == []
     assert not proof.exists()
 
 
-def test_the_form_of_torch_until_2_7_is_read_or_refused(tmp_path, fixed):
+def test_the_form_of_torch_until_2_7_is_read_or_refused(tmp_path, fixed_model):
     from torch._export.serde.serialize import serialize
 
-    module, proof = fixed[1], tmp_path / "proof"
+    module, proof = fixed_model[1], tmp_path / "proof"
     artifact = serialize(torch.export.export(module, (torch.randn(3, 4),)))
     parts = {
         "version": b"8.15",
@@ -494,8 +494,8 @@ def test_other_expressions_are_refused(text):
         check_expression(text)
 
 
-def test_a_damaged_archive_is_one_clear_error(tmp_path, fixed):
-    whole = fixed[0].read_bytes()
+def test_a_damaged_archive_is_one_clear_error(tmp_path, fixed_model):
+    whole = fixed_model[0].read_bytes()
     path = tmp_path / "net.pt2"
     generator = torch.Generator().manual_seed(3)
     x = torch.randn(3, 4)
@@ -503,7 +503,7 @@ def test_a_damaged_archive_is_one_clear_error(tmp_path, fixed):
         path.write_bytes(whole[:cut])
         with pytest.raises(InputError):
             load_model(path)
-    weight = fixed[1][0].weight.detach().numpy().tobytes()
+    weight = fixed_model[1][0].weight.detach().numpy().tobytes()
     flipped = bytes([weight[0] ^ 1]) + weight[1:]
     path.write_bytes(whole.replace(weight, flipped))
     with pytest.raises(InputError, match="Bad CRC"):
@@ -516,14 +516,14 @@ def test_a_damaged_archive_is_one_clear_error(tmp_path, fixed):
             load_model(path).run(x)
     for member_name in (PROGRAM, WEIGHTS, CONSTANTS, "data/weights/weight_0"):
         with pytest.raises(InputError):
-            load_model(rewrite(fixed[0], path, lambda parts, m=member_name: parts.pop(m)))
+            load_model(rewrite(fixed_model[0], path, lambda parts, m=member_name: parts.pop(m)))
         with pytest.raises(InputError):
-            load_model(rewrite(fixed[0], path, lambda p, m=member_name: p.update({m: b"[1"})))
+            load_model(rewrite(fixed_model[0], path, lambda p, m=member_name: p.update({m: b"[1"})))
 
 
-def test_a_program_that_is_cut_or_mixed_up_is_one_clear_error(tmp_path, fixed):
+def test_a_program_that_is_cut_or_mixed_up_is_one_clear_error(tmp_path, fixed_model):
     """Any value of the program replaced by another kind: an error of ours, or the same answer."""
-    program = json.loads(zipfile.ZipFile(fixed[0]).read("net/models/model.json"))
+    program = json.loads(zipfile.ZipFile(fixed_model[0]).read("net/models/model.json"))
     paths = []
 
     def walk(value, path):
@@ -546,7 +546,7 @@ def test_a_program_that_is_cut_or_mixed_up_is_one_clear_error(tmp_path, fixed):
             int(torch.randint(7, (1,), generator=generator))
         ]
         path = rewrite(
-            fixed[0],
+            fixed_model[0],
             tmp_path / "net.pt2",
             lambda parts, data=changed: parts.update({PROGRAM: json.dumps(data).encode()}),
         )

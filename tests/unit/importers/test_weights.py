@@ -43,7 +43,7 @@ def no_module():
 
 
 @pytest.fixture(scope="module")
-def trained():
+def trained_model():
     torch.manual_seed(2)
     model = build()
     model[1].running_mean.copy_(torch.randn(6))
@@ -54,45 +54,47 @@ X = torch.linspace(-1, 1, 28).reshape(7, 4)
 
 
 @pytest.mark.parametrize("suffix", ["pt", "pth", "bin", "safetensors"])
-def test_weights_go_into_the_factorys_module(tmp_path, trained, suffix):
+def test_weights_go_into_the_factorys_module(tmp_path, trained_model, suffix):
     path = tmp_path / f"net.{suffix}"
     if suffix == "safetensors":
-        save_file(trained.state_dict(), path)
+        save_file(trained_model.state_dict(), path)
     else:
-        torch.save(trained.state_dict(), path)
+        torch.save(trained_model.state_dict(), path)
     model = load_model(path, factory=f"{HERE}:build")
     assert model.kind == ("safetensors" if suffix == "safetensors" else "state_dict")
     assert model.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert not model.module.training
     assert model.notes == ()
     with torch.no_grad():
-        assert torch.equal(model.run(X), trained(X))
+        assert torch.equal(model.run(X), trained_model(X))
     assert torch.equal(model.reference(X), model.run(X))
     with torch.no_grad():
         model.module[0].weight.zero_()
     assert not torch.equal(model.reference(X), model.run(X))  # the reference is untouched
 
 
-def test_the_older_form_of_torch_is_read(tmp_path, trained):
+def test_the_older_form_of_torch_is_read(tmp_path, trained_model):
     path = tmp_path / "net.pt"
-    torch.save(trained.state_dict(), path, _use_new_zipfile_serialization=False)
+    torch.save(trained_model.state_dict(), path, _use_new_zipfile_serialization=False)
     model = load_model(path, factory=build)
     with torch.no_grad():
-        assert torch.equal(model.run(X), trained(X))
+        assert torch.equal(model.run(X), trained_model(X))
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model", "model_state_dict", "net", "generator"])
-def test_a_checkpoint_holds_the_weights_one_level_down(tmp_path, trained, key):
+def test_a_checkpoint_holds_the_weights_one_level_down(tmp_path, trained_model, key):
     path = tmp_path / "checkpoint.pt"
-    torch.save({"epoch": 3, key: trained.state_dict(), "optimizer": {"state": {}, "lr": 0.1}}, path)
+    torch.save(
+        {"epoch": 3, key: trained_model.state_dict(), "optimizer": {"state": {}, "lr": 0.1}}, path
+    )
     model = load_model(path, factory=build)
-    assert torch.equal(model.run(X), trained(X).detach())
+    assert torch.equal(model.run(X), trained_model(X).detach())
     assert key in model.notes[0]
 
 
-def test_two_sets_of_weights_in_a_checkpoint_are_refused(tmp_path, trained):
+def test_two_sets_of_weights_in_a_checkpoint_are_refused(tmp_path, trained_model):
     path = tmp_path / "checkpoint.pt"
-    torch.save({"model": trained.state_dict(), "ema": trained.state_dict()}, path)
+    torch.save({"model": trained_model.state_dict(), "ema": trained_model.state_dict()}, path)
     with pytest.raises(InputError, match="'model' and 'ema'"):
         load_model(path, factory=build)
     torch.save({"epoch": 3}, path)
@@ -104,18 +106,21 @@ def test_two_sets_of_weights_in_a_checkpoint_are_refused(tmp_path, trained):
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "_orig_mod.module."])
-def test_prefixes_of_wrappers_are_removed(tmp_path, trained, prefix):
+def test_prefixes_of_wrappers_are_removed(tmp_path, trained_model, prefix):
     path = tmp_path / "net.pt"
-    torch.save({prefix + k: v for k, v in trained.state_dict().items()}, path)
+    torch.save({prefix + k: v for k, v in trained_model.state_dict().items()}, path)
     model = load_model(path, factory=build)
-    assert torch.equal(model.run(X), trained(X).detach())
+    assert torch.equal(model.run(X), trained_model(X).detach())
     assert f"`{prefix}`" in model.notes[0]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_widened_and_noted(tmp_path, trained, dtype):
+def test_half_precision_is_widened_and_noted(tmp_path, trained_model, dtype):
     path = tmp_path / "net.safetensors"
-    half = {k: v.to(dtype) if v.is_floating_point() else v for k, v in trained.state_dict().items()}
+    half = {
+        k: v.to(dtype) if v.is_floating_point() else v
+        for k, v in trained_model.state_dict().items()
+    }
     save_file(half, path)
     model = load_model(path, factory=build)
     assert model.module[0].weight.dtype == torch.float32
@@ -124,10 +129,10 @@ def test_half_precision_is_widened_and_noted(tmp_path, trained, dtype):
     assert str(dtype).split(".")[1] in model.notes[0]
 
 
-def test_double_precision_is_kept(tmp_path, trained):
+def test_double_precision_is_kept(tmp_path, trained_model):
     path = tmp_path / "net.pt"
     double = {
-        k: v.double() if v.is_floating_point() else v for k, v in trained.state_dict().items()
+        k: v.double() if v.is_floating_point() else v for k, v in trained_model.state_dict().items()
     }
     double["0.weight"] += 1e-12
     torch.save(double, path)
@@ -137,9 +142,9 @@ def test_double_precision_is_kept(tmp_path, trained):
     assert "float64" in model.notes[0]
 
 
-def test_keys_and_shapes_must_fit_and_are_listed(tmp_path, trained):
+def test_keys_and_shapes_must_fit_and_are_listed(tmp_path, trained_model):
     path = tmp_path / "net.pt"
-    state = trained.state_dict()
+    state = trained_model.state_dict()
     del state["0.bias"]
     state["4.extra"] = torch.zeros(2)
     state["3.weight"] = torch.zeros(3, 7)
@@ -180,9 +185,11 @@ def test_a_shared_weight_stays_shared(tmp_path):
         (f"{HERE}:no_module", r"must return a torch.nn.Module; received str"),
     ],
 )
-def test_a_factory_that_makes_no_module_is_one_clear_error(tmp_path, trained, factory, message):
+def test_a_factory_that_makes_no_module_is_one_clear_error(
+    tmp_path, trained_model, factory, message
+):
     path = tmp_path / "net.pt"
-    torch.save(trained.state_dict(), path)
+    torch.save(trained_model.state_dict(), path)
     with pytest.raises(InputError, match=message):
         load_model(path, factory=factory)
 
@@ -199,12 +206,12 @@ def test_quantised_weights_are_refused(tmp_path):
         load_model(tmp_path / "net.pt", factory=build)
 
 
-def test_damaged_weights_are_one_clear_error(tmp_path, trained):
+def test_damaged_weights_are_one_clear_error(tmp_path, trained_model):
     for path, write in (
         (tmp_path / "net.safetensors", save_file),
         (tmp_path / "net.pt", torch.save),
     ):
-        write(trained.state_dict(), path)
+        write(trained_model.state_dict(), path)
         whole = path.read_bytes()
         for cut in (1, 9, 60, len(whole) // 2, len(whole) - 3):
             path.write_bytes(whole[:cut])
@@ -213,9 +220,9 @@ def test_damaged_weights_are_one_clear_error(tmp_path, trained):
             assert len(str(caught.value)) < 500
 
 
-def test_a_package_that_is_not_installed_is_named(tmp_path, trained, monkeypatch):
+def test_a_package_that_is_not_installed_is_named(tmp_path, trained_model, monkeypatch):
     path = tmp_path / "net.safetensors"
-    save_file(trained.state_dict(), path)
+    save_file(trained_model.state_dict(), path)
     monkeypatch.setitem(sys.modules, "safetensors", None)
     with pytest.raises(InputError, match=r"xbarspice\[safetensors\]"):
         load_model(path, factory=build)
@@ -225,19 +232,19 @@ def test_a_package_that_is_not_installed_is_named(tmp_path, trained, monkeypatch
         load_model(tmp_path / "net.onnx")
 
 
-def test_a_flipped_byte_of_a_weight_is_noticed(tmp_path, trained):
+def test_a_flipped_byte_of_a_weight_is_noticed(tmp_path, trained_model):
     path = tmp_path / "net.pt"
-    torch.save(trained.state_dict(), path)
+    torch.save(trained_model.state_dict(), path)
     whole = path.read_bytes()
-    place = whole.index(trained[3].weight.detach().numpy().tobytes()) + 5
+    place = whole.index(trained_model[3].weight.detach().numpy().tobytes()) + 5
     path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
     with pytest.raises(InputError, match="must be whole; received damage in"):
         load_model(path, factory=build)
 
 
-def test_weights_alone_are_no_model(tmp_path, trained):
+def test_weights_alone_are_no_model(tmp_path, trained_model):
     path = tmp_path / "net.pt"
-    torch.save(trained.state_dict(), path)
+    torch.save(trained_model.state_dict(), path)
     with pytest.raises(InputError, match=r"weights alone are no model.*activation"):
         load_model(path)
     with pytest.raises(InputError, match="with both"):
