@@ -194,7 +194,7 @@ def _stage(
     arrays: tuple[xb.nn.PhysicalArray, ...],
     after: tuple[nn.Module, ...],
 ) -> Stage:
-    ((name, weight, bias),) = layer.weight_blocks()
+    ((name, weight, bias),) = layer.weight_matrices()
     matrix = layer.matrices[name]
     config = matrix.config
     if config.cells != 1 or config.w_scale != "matrix" or config.x_centre:

@@ -70,7 +70,7 @@ class StoredMatrix:
 def _matrices(circuit: nn.Module) -> Iterator[tuple[str, ArrayMatrix, Any, Any]]:
     """Name of the layer, arrays, weight and bias of every matrix."""
     for name, layer in crossbar_layers(circuit).items():
-        for key, weight, bias in layer.weight_blocks():
+        for key, weight, bias in layer.weight_matrices():
             yield name, layer.matrices[key], weight, bias
 
 

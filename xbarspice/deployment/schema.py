@@ -146,7 +146,7 @@ class MatrixFile(_Part):
     instead where devices were programmed or measured; `conductances_sha256` is `hash_of` it. `read`
     numbers the reads of a folded array, which holds both of its matrices: 0 for the one on the
     upper word lines, 1 for the one below; None in the tiled layout. `orders` is the order of the
-    lines of arrays where they are not as they come, as JSON: group, row and column of the tile,
+    lines of arrays where lines were placed, as JSON: group, row and column of the tile,
     word lines, bit lines; `orders_sha256` is `hash_of` its bytes. `config` is a `ConfigRecord`
     as JSON, in UTF-8.
     """

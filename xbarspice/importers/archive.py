@@ -81,7 +81,7 @@ def hash_files(paths: Iterable[Path]) -> str:
 
 
 def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """All arrays of an ``.npz``, each held against its checksum; nothing is unpickled.
+    """All arrays of an ``.npz``, each compared with its checksum; nothing is unpickled.
 
     Raises:
         InputError: it is no ``.npz`` of plain arrays, is damaged, or cannot be read.

@@ -125,7 +125,7 @@ def place_lines(
         circuit: a converted model.
         lines: by name of the physical array (rows, cols): ``rows[i]`` is the word line that carries
             the row which line i carries where nothing is placed, (rows,), and ``cols`` likewise the
-            bit lines, (cols,). Arrays that are not named keep theirs. None: all as they come.
+            bit lines, (cols,). Arrays that are not named keep theirs. None: no line is placed.
 
     Raises:
         InputError: no array has that name, or an order does not fit.
@@ -193,7 +193,7 @@ def _check_conductances(name: str, value: npt.ArrayLike, crossbar: Crossbar) -> 
 def _whole(circuit: nn.Module, name: str) -> Array:
     """Conductances of a whole matrix as they stand, S, (groups, lines, columns)."""
     for layer in crossbar_layers(circuit).values():
-        for matrix, weight, bias in layer.weight_blocks():
+        for matrix, weight, bias in layer.weight_matrices():
             if layer.matrices[matrix].name == name:
                 with torch.no_grad():
                     G = layer.matrices[matrix].program(weight, bias, training=False).G

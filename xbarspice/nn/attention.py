@@ -90,7 +90,7 @@ class CrossbarMultiheadAttention(CrossbarLayer):
         biases = (None,) * 3 if bias is None else bias.chunk(3)
         return dict(zip(PROJECTIONS, zip(weights, biases, strict=True), strict=True))
 
-    def weight_blocks(self) -> Iterator[tuple[str, Tensor, Tensor | None]]:
+    def weight_matrices(self) -> Iterator[tuple[str, Tensor, Tensor | None]]:
         for name, (weight, bias) in self.projections().items():
             yield name, weight[None], None if bias is None else bias[None]
 

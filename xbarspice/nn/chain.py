@@ -142,7 +142,7 @@ def _activation(function: Any) -> Activation | str | None:
 def _stage(layer: CrossbarLayer) -> Stage:
     if layer.torch_type is not nn.Linear:
         raise _refusal(f"a {layer.torch_type.__name__} layer")
-    ((key, weight, bias),) = layer.weight_blocks()
+    ((key, weight, bias),) = layer.weight_matrices()
     matrix = layer.matrices[key]
     config = matrix.config
     if config.dac_bits is not None or config.adc_bits is not None or config.x_centre != 0:

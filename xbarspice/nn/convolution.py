@@ -86,7 +86,7 @@ class _CrossbarConv(CrossbarLayer):
         weight = self.parameter("weight")
         return weight.reshape(self.groups, weight.shape[0] // self.groups, -1)
 
-    def weight_blocks(self) -> Iterator[tuple[str, Tensor, Tensor | None]]:
+    def weight_matrices(self) -> Iterator[tuple[str, Tensor, Tensor | None]]:
         bias = self.parameter("bias")
         yield (
             "weight",
@@ -104,7 +104,7 @@ class _CrossbarConv(CrossbarLayer):
         kernel = range(2 + self.axes, 2 + 2 * self.axes)
         patches = x.permute(0, *places, 1, *kernel)
         vectors = patches.reshape(len(x) * math.prod(sizes), self.groups, -1)
-        ((name, weight, bias),) = self.weight_blocks()
+        ((name, weight, bias),) = self.weight_matrices()
         y = self.product(name, weight, bias)(vectors)
         return y.reshape(len(x), *sizes, self.out_channels).movedim(-1, 1)
 

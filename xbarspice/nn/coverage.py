@@ -202,7 +202,7 @@ def coverage(circuit: nn.Module) -> Coverage:
     vectors, counts = circuit.__dict__.get(ATTRIBUTE, (None, {}))
     matrices = []
     for layer in crossbar_layers(circuit).values():
-        for key, weight, _bias in layer.weight_blocks():
+        for key, weight, _bias in layer.weight_matrices():
             matrix = layer.matrices[key]
             groups, outputs, inputs = weight.shape
             arrays, devices = matrix.size(weight)

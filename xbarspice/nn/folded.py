@@ -109,7 +109,7 @@ class Folded(Layout):
 
     @property
     def order(self) -> LineOrder | None:
-        """Of the lines of the array, where they are not as they come."""
+        """The order of the lines of the array; None where no line was placed."""
         return self.layers[0].matrices[KEY].orders.get((0, 0, 0))
 
     @property

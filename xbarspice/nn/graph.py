@@ -365,7 +365,7 @@ class CrossbarInProjection(CrossbarLayer):
             out.add_module(name, child)
         return out.train(self.training)
 
-    def weight_blocks(self):
+    def weight_matrices(self):
         weights = self.parameter("in_proj_weight").chunk(3)
         bias = self.parameter("in_proj_bias")
         biases = (None,) * 3 if bias is None else bias.chunk(3)
@@ -376,6 +376,6 @@ class CrossbarInProjection(CrossbarLayer):
         """Queries, keys and values beside each other, (..., 3 * embed_dim)."""
         parts = [
             self.linear(name, weight[0], None if bias is None else bias[0])(x)
-            for name, weight, bias in self.weight_blocks()
+            for name, weight, bias in self.weight_matrices()
         ]
         return torch.cat(parts, dim=-1)

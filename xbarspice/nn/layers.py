@@ -106,7 +106,7 @@ class CrossbarLayer(nn.Module):
         """The same layer of torch; parameters are shared, not copied."""
         raise NotImplementedError
 
-    def weight_blocks(self) -> Iterator[tuple[str, Tensor, Tensor | None]]:
+    def weight_matrices(self) -> Iterator[tuple[str, Tensor, Tensor | None]]:
         """Every matrix: its name, weight (groups, outputs, inputs) and bias (groups, outputs)."""
         raise NotImplementedError
 
@@ -157,7 +157,7 @@ class CrossbarLayer(nn.Module):
         """All arrays of the layer as they would be programmed now."""
         return [
             tile
-            for name, weight, bias in self.weight_blocks()
+            for name, weight, bias in self.weight_matrices()
             for tile in self.matrices[name].tiles(weight, bias)
         ]
 

@@ -53,7 +53,7 @@ class CrossbarLinear(CrossbarLayer):
         plain.weight, plain.bias = self.parameter("weight"), self.parameter("bias")  # type: ignore[assignment]
         return plain.train(self.training)
 
-    def weight_blocks(self) -> Iterator[tuple[str, Tensor, Tensor | None]]:
+    def weight_matrices(self) -> Iterator[tuple[str, Tensor, Tensor | None]]:
         bias = self.parameter("bias")
         yield "weight", self.parameter("weight")[None], None if bias is None else bias[None]
 

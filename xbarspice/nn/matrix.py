@@ -40,13 +40,13 @@ class ArrayMatrix:
         name: full name in the converted model.
         seed: of its errors.
         transfer: number of the transfer (draw of `config.variation`) that the arrays hold in
-            `eval`; None: as wanted. In `train` every call draws a new one.
+            `eval`; None: no errors. In `train` every call draws a new one.
         draws: transfers drawn so far in training.
         ranges: inputs against their range.
         conductances: what stands on the arrays in `eval` whatever the weights are, S, (groups,
             lines, columns); None: what the weights and the transfer say. See
             `nn.put_conductances`.
-        orders: of the lines of its arrays by (group, row, col), where they are not as they come; of
+        orders: of the lines of its arrays by (group, row, col), where lines were placed; of
             a folded array with the matrix that is read first. See `nn.place_lines`.
         folded: the array that it shares with another matrix, if `config.layout` is "folded".
     """
@@ -198,7 +198,7 @@ def _eager(product: Product, x: Tensor) -> Tensor:
 
 @dataclass(eq=False)
 class Product:
-    """The product with a weight matrix that stands on arrays, for as many inputs as wanted.
+    """The product with a weight matrix that stands on arrays, for any number of inputs.
 
     All calls share the conductances: errors are drawn once, a linear array is reduced once.
 

@@ -195,7 +195,7 @@ def _on_grid(G: Tensor, config: ArrayConfig) -> Tensor:
 class _LowPairs(torch.autograd.Function):
     """`_place_any` of one cell a weight with the smaller device at G_min, in one pass.
 
-    The matrices are too small to wake torch's threads for every operation of a training step.
+    The matrices are too small to start torch's threads for every operation of a training step.
     """
 
     @staticmethod

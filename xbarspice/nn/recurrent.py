@@ -90,7 +90,7 @@ class _Recurrent(CrossbarLayer):
             setattr(plain, name, self.parameter(name))
         return plain.train(self.training)
 
-    def weight_blocks(self) -> Iterator[tuple[str, Tensor, Tensor | None]]:
+    def weight_matrices(self) -> Iterator[tuple[str, Tensor, Tensor | None]]:
         for name in self.weight_names:
             bias = self._bias_of(name)
             yield name, self.parameter(name)[None], None if bias is None else bias[None]

@@ -1,4 +1,4 @@
-"""The torch front door: solve crossbars on tensors, differentiable in everything."""
+"""Solve crossbars on torch tensors, differentiable in every tensor argument."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Answer:
 
 @dataclass(eq=False, kw_only=True)
 class Run:
-    """One stay inside `through`.
+    """How the arrays are solved inside one `with` block of this module.
 
     Attributes:
         engine: who solves the arrays; None is the differentiable surrogate.

@@ -34,7 +34,7 @@ class Tiled(Layout):
     """How a matrix is programmed, solved and described on tiles of its own.
 
     Attributes:
-        orders: of the lines of the tiles by (group, row, col), where they are not as they come.
+        orders: of the lines of the tiles by (group, row, col), where lines were placed.
             Pairs of bit lines stay together.
     """
 

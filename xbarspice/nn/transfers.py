@@ -34,7 +34,7 @@ def program_each(circuit: nn.Module, numbers: Sequence[int]) -> Iterator[int]:
     products = [
         Product(layer.matrices[name], weight, bias, training=False)
         for layer in crossbar_layers(circuit).values()
-        for name, weight, bias in layer.weight_blocks()
+        for name, weight, bias in layer.weight_matrices()
     ]
     matrices = [product.matrix for product in products]
     before = [matrix.transfer for matrix in matrices]

@@ -107,8 +107,8 @@ def _check_state(
         need(type(back) is type(plain), f"it gave a {type(back).__name__}")
         with torch.no_grad():
             _compare(_outputs(back, inputs), _outputs(plain, inputs), 0.0)
-    with rules.rule("`weight_blocks` gives (groups, outputs, inputs) and (groups, outputs)"):
-        for name, weight, bias in layer.weight_blocks():
+    with rules.rule("`weight_matrices` gives (groups, outputs, inputs) and (groups, outputs)"):
+        for name, weight, bias in layer.weight_matrices():
             need(name in layer.matrices, f"{name!r} is none of {list(layer.matrices)}")
             need(weight.ndim == 3, f"the weight of {name!r} has the shape {tuple(weight.shape)}")
             right = bias is None or bias.shape == weight.shape[:2]

@@ -51,7 +51,7 @@ def circuit_findings(
     """
     out: list[Finding] = []
     for layer in crossbar_layers(circuit).values():
-        for name, weight, bias in layer.weight_blocks():
+        for name, weight, bias in layer.weight_matrices():
             out += find(MatrixEvidence(matrix=layer.matrices[name], weight=weight, bias=bias))
     out += join_places(f for e in _magnitudes(tiles) for f in find(e))
     out += join_places(f for e in _largest_drives(tiles, drives) for f in find(e))

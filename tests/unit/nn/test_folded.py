@@ -105,7 +105,7 @@ def test_pairs_are_those_of_the_tiled_layout():
     model = model_of(outputs=3)
     folded, tiled = circuit_of(model, points()), circuit_of(model, points(), layout="tiled")
     for a, b in zip((folded[0], folded[2]), (tiled[0], tiled[2]), strict=True):
-        block = next(a.weight_blocks())[1:]
+        block = next(a.weight_matrices())[1:]
         pairs = a.matrices["weight"].program(*block, training=False).G
         lines = pairs.shape[1]
         tiled_pairs = b.matrices["weight"].program(*block, training=False).G
@@ -277,7 +277,7 @@ def test_both_reads_of_a_transfer_see_one_array(device):
 def test_training_draws_one_array_a_step():
     circuit, x = circuit_of(variation=SPREAD), points()
     circuit.train()
-    blocks = [next(circuit[k].weight_blocks())[1:] for k in (0, 2)]
+    blocks = [next(circuit[k].weight_matrices())[1:] for k in (0, 2)]
     matrices = [circuit[k].matrices["weight"] for k in (0, 2)]
     with torch.no_grad():
         answers = [circuit(x) for _ in range(2)]

@@ -2,8 +2,9 @@
 
 Every point of every sweep is checked: the index of the sweep and the voltage of every driver are
 those that were asked for, the currents at every node cancel by the node voltages and the device
-model, and the current of every line is what its devices carry. Wrong numbers can hide only where
-nothing was driven, so each process also solves points that nobody asked for (`extra_points`).
+model, and the current of every line is what its devices carry. Wrong numbers can go
+unseen only where nothing was driven, so each process also solves points that nobody asked for
+(`extra_points`).
 """
 
 from __future__ import annotations
@@ -269,7 +270,7 @@ def _sum_devices(crossbar: Crossbar, I_device: Array, I_in: Array, I_out: Array)
 
 
 def _check_residual(netlist: Netlist, amperes: float, largest: float) -> float:
-    """The violation as a share of the largest current; raises where rounding is no excuse.
+    """The violation as a share of the largest current; raises where rounding does not explain it.
 
     Without any device all currents are 0 but for rounding in the wires, which is then the measure.
     """

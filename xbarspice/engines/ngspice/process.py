@@ -17,7 +17,7 @@ from xbarspice.core.errors import EngineError, EngineMissingError
 __all__ = ["Finished", "run_group"]
 
 LOG_LIMIT = 16 * 1024 * 1024
-"""Bytes of output after which a program is taken to have gone wild."""
+"""Bytes of output after which a program is ended: it prints without end."""
 _CHECK_EVERY = 0.2
 _CHUNK = 1 << 16
 _LEFT_OUT = ("SPICE_", "NGSPICE_", "IPC_SOCKET")

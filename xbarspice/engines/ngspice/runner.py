@@ -1,4 +1,4 @@
-"""Runs one deck in ngspice and believes nothing: every known way to fail silently is checked."""
+"""Runs one deck in ngspice and checks every known way in which a run fails silently."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def transient_read(
 
     Checked are the operating point `I_dc` at every node, in a process of its own, and of the
     transient that it goes through every corner of the pulse with the drive voltages asked for; its
-    currents are ngspice's word.
+    currents are not checked.
 
     Args:
         crossbar: a single array with any line ends.
