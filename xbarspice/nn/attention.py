@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,13 +53,6 @@ class CrossbarMultiheadAttention(CrossbarLayer):
         self.out_proj = CrossbarLinear.from_torch(layer.out_proj, config)
         for name in PROJECTIONS:
             self.add_matrix(name, config, layer.in_proj_bias)
-
-    @classmethod
-    def from_torch(cls, layer: nn.MultiheadAttention, config: ArrayConfig) -> Self:
-        out = cls.__new__(cls)
-        CrossbarLayer.__init__(out)
-        out._hold(layer, config)
-        return out.train(layer.training)
 
     def to_torch(self) -> nn.Module:
         plain = nn.MultiheadAttention(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -66,13 +66,6 @@ class _CrossbarConv(CrossbarLayer):
         self.register_parameter("bias", layer.bias)
         self._edges = tuple(getattr(layer, "_reversed_padding_repeated_twice", ()))
         self.add_matrix("weight", config, layer.bias)
-
-    @classmethod
-    def from_torch(cls, layer: Any, config: ArrayConfig) -> Self:
-        out = cls.__new__(cls)
-        CrossbarLayer.__init__(out)
-        out._hold(layer, config)
-        return out.train(layer.training)
 
     def to_torch(self) -> nn.Module:
         names = set(SHAPE) - {"transposed"} - (set() if self.transposed else {"output_padding"})

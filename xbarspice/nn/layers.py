@@ -72,8 +72,8 @@ _LOOKUPS = {torch.embedding, functional.embedding, torch.ops.aten.embedding.defa
 class CrossbarLayer(nn.Module):
     """A layer whose weight matrices stand on arrays, with the parameters of the layer it replaces.
 
-    A subclass says how it is made from its torch layer and back, and computes with `linear` or
-    `product`.
+    A subclass takes over a torch layer (`_hold`, or `from_torch` itself), gives it back
+    (`to_torch`), names its matrices (`weight_matrices`) and computes with `linear` or `product`.
 
     Attributes:
         torch_type: the exact type that it replaces.
@@ -99,6 +99,18 @@ class CrossbarLayer(nn.Module):
 
         Raises:
             InputError: an option of the layer that cannot stand on arrays.
+        """
+        out = cls.__new__(cls)
+        CrossbarLayer.__init__(out)
+        out._hold(layer, config)
+        return out.train(layer.training)
+
+    def _hold(self, layer: Any, config: ArrayConfig) -> None:
+        """Take the parameters of a torch layer, and add its matrices.
+
+        Args:
+            layer: of the type `torch_type`; its parameters are shared, not copied.
+            config: how its matrices stand on arrays.
         """
         raise NotImplementedError
 

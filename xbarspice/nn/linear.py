@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Self
 
 from torch import Tensor, nn
 
@@ -32,21 +31,13 @@ class CrossbarLinear(CrossbarLayer):
         config: ArrayConfig | None = None,
     ) -> None:
         super().__init__()
-        plain = nn.Linear(in_features, out_features, bias)
-        self._hold(plain.weight, plain.bias, config or ArrayConfig())
+        self._hold(nn.Linear(in_features, out_features, bias), config or ArrayConfig())
 
-    def _hold(self, weight: Tensor, bias: Tensor | None, config: ArrayConfig) -> None:
-        self.register_parameter("weight", weight)  # type: ignore[arg-type]
-        self.register_parameter("bias", bias)  # type: ignore[arg-type]
-        self.out_features, self.in_features = weight.shape
-        self.add_matrix("weight", config, bias)
-
-    @classmethod
-    def from_torch(cls, layer: nn.Linear, config: ArrayConfig) -> Self:
-        out = cls.__new__(cls)
-        CrossbarLayer.__init__(out)
-        out._hold(layer.weight, layer.bias, config)
-        return out.train(layer.training)
+    def _hold(self, layer: nn.Linear, config: ArrayConfig) -> None:
+        self.register_parameter("weight", layer.weight)  # type: ignore[arg-type]
+        self.register_parameter("bias", layer.bias)
+        self.out_features, self.in_features = layer.weight.shape
+        self.add_matrix("weight", config, layer.bias)
 
     def to_torch(self) -> nn.Module:
         plain = nn.Linear(self.in_features, self.out_features, device="meta")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -75,13 +75,6 @@ class _Recurrent(CrossbarLayer):
 
     def _bias_of(self, weight: str) -> Tensor | None:
         return self._parameters.get("bias_" + weight.removeprefix("weight_"))
-
-    @classmethod
-    def from_torch(cls, layer: Any, config: ArrayConfig) -> Self:
-        out = cls.__new__(cls)
-        CrossbarLayer.__init__(out)
-        out._hold(layer, config)
-        return out.train(layer.training)
 
     def to_torch(self) -> nn.Module:
         options = {name: getattr(self, name) for name in self.attributes if name != "mode"}
