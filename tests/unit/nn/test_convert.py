@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -565,7 +566,7 @@ def test_recomputing_gives_the_same_gradients(device):
     torch.testing.assert_close(by[0], by[1], rtol=1e-9, atol=1e-12)
 
 
-def test_a_layer_type_of_a_user_is_registered():
+def test_a_layer_type_of_a_user_is_registered(registries):
     """An outside class, registered by exact type, converts like a built-in one."""
 
     class Gain(nn.Linear):
@@ -583,6 +584,14 @@ def test_a_layer_type_of_a_user_is_registered():
     assert_equal(circuit(data(4, 3)), model(data(4, 3)))
     with pytest.raises(xb.errors.InputError, match="subclass of CrossbarLayer"):
         xb.nn.register(Gain)(nn.Linear)
+    with pytest.raises(xb.errors.InputError, match="torch layer must be new"):
+        xb.nn.register(Gain)(CrossbarGain)
+
+
+def test_every_layout_of_a_configuration_is_in_the_registry():
+    words = get_args(get_type_hints(xb.ArrayConfig)["layout"])
+    assert sorted(words) == xb.nn.layouts.names()
+    assert all(issubclass(xb.nn.layouts.get(word), xb.nn.Layout) for word in words)
 
 
 def test_a_graph_in_which_nothing_was_folded_is_judged_in_double():

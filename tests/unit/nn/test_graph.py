@@ -125,7 +125,7 @@ def test_what_cannot_be_lifted_is_left_and_listed():
     assert [w.name for w in cover.ideal] == ["raw"]
 
 
-def test_an_operator_of_a_user_is_registered():
+def test_an_operator_of_a_user_is_registered(registries):
     """A function for one more operator makes a layer of it."""
 
     @xb.nn.register_operator(torch.ops.aten.bilinear.default)
@@ -135,3 +135,5 @@ def test_an_operator_of_a_user_is_registered():
     model = nn.Sequential(nn.Linear(3, 2))
     circuit = xb.nn.convert(torch.export.export(model, (torch.rand(2, 3),)).module(), CONFIG)
     assert list(xb.nn.crossbar_layers(circuit)) == ["0"]
+    with pytest.raises(xb.errors.InputError, match="operator must be new"):
+        xb.nn.register_operator(torch.ops.aten.linear.default)(_skip)
