@@ -285,13 +285,14 @@ def _budget(record: dict[str, Any]) -> Section:
 
 
 def _boundaries(record: dict[str, Any]) -> Section:
+    from papers.drolet2023.boundary import boundary
     from xbarspice.report import plots
 
     found, points = record["boundaries"], record["points"]
     items = []
     for name, logits in found["logits"].items():
         figure = plots.new_figure()
-        plots.boundary(
+        boundary(
             figure.subplots(), {"x0": found["x0"], "x1": found["x1"], "software": logits},
             points, None,
         )  # fmt: skip

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from xbarspice.calibration.page import die_map
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
-from xbarspice.report.tables import config_section
-from xbarspice.report.units import error
-from xbarspice.verification.circuit_page import coverage_section
+from xbarspice.report.sections import card_text, config_section, coverage_section
+from xbarspice.report.units import error, percent
 
 if TYPE_CHECKING:
     from xbarspice.calibration.measured import MeasuredArray
@@ -42,30 +41,23 @@ def write(record: Record, measured: Sequence[MeasuredArray], path: Path) -> Path
         text=f"{len(record['arrays'])} arrays: {low} devices stuck at low ohm, {high} at high ohm.",
     )
     sections = [_cost(record), _arrays(record, measured), coverage_section(record)]
-    if (config := config_section(record | {"arrays": None})) is not None:
-        sections.append(config)
-    card = record.get("calibration")
-    subtitle = f"Calibrated: {card}" if card else ""
-    return page(record["title"], sections, path, verdict=verdict, subtitle=subtitle)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
+    sections += config_section(record)
+    return page(record["title"], sections, path, verdict=verdict, subtitle=card_text(record))
 
 
 def rows(record: Record) -> list[tuple[str, str, str, str]]:
     """Case, right points, change of the outputs, and the mean with tuning errors."""
     first = next(iter(record["cases"].values()))["accuracy"]
     out = [
-        ("exact products", _percent(first["exact"]), "-", "-"),
-        ("as the weights ask for", _percent(first["wanted"]), "-", "-"),
+        ("exact products", percent(first["exact"]), "-", "-"),
+        ("as the weights ask for", percent(first["wanted"]), "-", "-"),
     ]
     for name, case in record["cases"].items():
         tuned, mean = record["tuned"].get(name), "-"
         if tuned is not None:
             change = f"change {error(tuned['output_change'])}"
-            mean = change if tuned["mean"] is None else f"{_percent(tuned['mean'])}, {change}"
-        right = _percent(case["accuracy"]["reached"])
+            mean = change if tuned["mean"] is None else f"{percent(tuned['mean'])}, {change}"
+        right = percent(case["accuracy"]["reached"])
         out.append((name, right, error(case["output_change"]), mean))
     return out
 

@@ -11,7 +11,7 @@ import numpy as np
 from xbarspice.core.types import Array
 from xbarspice.report.content import Code, Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
-from xbarspice.report.tables import config_section
+from xbarspice.report.sections import config_section
 from xbarspice.report.units import si
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def write_fit(
         Section(title="Calibration card", items=[Code(text=card)]),
     ]
     return page(
-        record["title"], [*sections, *_config(record)], path, verdict=verdict,
+        record["title"], [*sections, *config_section(record)], path, verdict=verdict,
         subtitle=_subtitle(record),
     )  # fmt: skip
 
@@ -81,11 +81,6 @@ _HOW = (
     "residuals at the solution and Student's t for 95 %: they hold if the model does. A dash: the "
     "data do not bound it."
 )
-
-
-def _config(record: dict[str, Any]) -> list[Section]:
-    section = config_section(record)
-    return [section] if section else []
 
 
 def _number(value: float | None, unit: str) -> str:
@@ -165,7 +160,7 @@ def write_die(record: dict[str, Any], G: Array, stuck: Any, path: Path) -> Path:
         )  # fmt: skip
         sections.append(Section(title="Measurement", items=[table]))
     return page(
-        record["title"], [*sections, *_config(record)], path, verdict=verdict,
+        record["title"], [*sections, *config_section(record)], path, verdict=verdict,
         subtitle=_subtitle(record),
     )  # fmt: skip
 

@@ -10,9 +10,8 @@ from xbarspice.programming import page as maps
 from xbarspice.programming.ranges import rounded_range
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
-from xbarspice.report.tables import config_section
+from xbarspice.report.sections import card_text, config_section, coverage_section
 from xbarspice.report.units import error, si
-from xbarspice.verification.circuit_page import coverage_section
 
 if TYPE_CHECKING:
     from xbarspice.programming.circuits import Written
@@ -43,11 +42,8 @@ def write(record: dict[str, Any], written: Sequence[Written], path: Path) -> Pat
     both = sorted(zip(record["arrays"], written, strict=True), key=lambda pair: pair[0]["yield"])
     sections = [_model(record), _arrays(record), coverage_section(record)]
     sections += [_section(entry, one, record) for entry, one in both[:DRAWN]]
-    if (config := config_section(record | {"arrays": None})) is not None:
-        sections.append(config)
-    card = record.get("calibration")
-    subtitle = f"Calibrated: {card}" if card else ""
-    return page(record["title"], sections, path, verdict=verdict, subtitle=subtitle)
+    sections += config_section(record)
+    return page(record["title"], sections, path, verdict=verdict, subtitle=card_text(record))
 
 
 def model_rows(record: dict[str, Any]) -> list[tuple[str, str]]:

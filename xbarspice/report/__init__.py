@@ -1,7 +1,7 @@
 """Reports drawn from stored records: one-file HTML, Markdown, JUnit XML; nothing is solved again.
 
 All are made of the same parts: `page` (or `html` and `markdown`) with `Section`s of `Text`, `Code`,
-`Table` and `Plot`.
+`Table` and `Plot`. Nothing here knows a subject: a page stands with what it is about.
 """
 
 from __future__ import annotations
@@ -9,15 +9,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xbarspice.report.content import Code, Item, Plot, Section, Table, Text, Verdict
-from xbarspice.report.page import html, markdown, page, write_files
+from xbarspice.report.page import html, markdown, page, write_files, write_report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "Code", "Item", "Plot", "Section", "Table", "Text", "Verdict", "html",
-    "markdown", "new_figure", "page", "write_files",
-]  # fmt: skip
+    "Code",
+    "Item",
+    "Plot",
+    "Section",
+    "Table",
+    "Text",
+    "Verdict",
+    "html",
+    "markdown",
+    "new_figure",
+    "page",
+    "write_files",
+    "write_report",
+]
 
 
 def new_figure(width: float = 4.2, height: float = 3.3) -> Figure:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree as ET
 
 __all__ = ["junit"]
 
 
-def junit(record: dict[str, Any]) -> str:
-    """JUnit XML of a stored record; value and limit are properties, with all their digits."""
+def junit(record: Mapping[str, Any], classname: str) -> str:
+    """JUnit XML of a stored record; value and limit are properties, with all their digits.
+
+    Args:
+        record: with `gates`, and as far as known `title`, `seconds`, `calibration`, `findings`.
+        classname: of every case, for example "xbarspice.verify".
+    """
     gates = record.get("gates") or []
     failures = sum(not gate["passed"] for gate in gates)
     seconds = sum(v for v in (record.get("seconds") or {}).values() if math.isfinite(v))
@@ -28,10 +34,8 @@ def junit(record: dict[str, Any]) -> str:
         about = ET.SubElement(suite, "properties")
         ET.SubElement(about, "property", {"name": "calibration", "value": _clean(card)})
     for gate in gates:
-        case = ET.SubElement(
-            suite, "testcase",
-            {"classname": "xbarspice.verify", "name": _clean(gate["name"]), "time": "0"},
-        )  # fmt: skip
+        attributes = {"classname": classname, "name": _clean(gate["name"]), "time": "0"}
+        case = ET.SubElement(suite, "testcase", attributes)
         properties = ET.SubElement(case, "properties")
         for name in ("value", "limit", "allowance"):
             if name in gate:
@@ -42,8 +46,8 @@ def junit(record: dict[str, Any]) -> str:
                 message += f" by more than the error bounds {gate['allowance']!r}"
             failure = ET.SubElement(case, "failure", {"message": message, "type": "gate"})
             failure.text = _clean(f"{gate['name']}: {message}")
-    if found := record.get("findings"):
-        lines = [f"{f['kind']} ({f['where']}): {f['text']} {f['remedy']}" for f in found]
+    if findings := record.get("findings"):
+        lines = [f"{f['kind']} ({f['where']}): {f['text']} {f['remedy']}" for f in findings]
         ET.SubElement(suite, "system-out").text = _clean("\n".join(lines))
     ET.indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, "unicode") + "\n"

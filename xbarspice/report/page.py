@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,8 +14,9 @@ from typing import Any, cast
 
 from xbarspice.core.errors import StoreError
 from xbarspice.report.content import Code, Item, Plot, Section, Text, Verdict
+from xbarspice.report.junit import junit
 
-__all__ = ["html", "markdown", "page", "write_files"]
+__all__ = ["html", "markdown", "page", "write_files", "write_report"]
 
 
 def page(
@@ -41,6 +44,53 @@ def page(
     """
     write_files({path: html(title, sections, verdict=verdict, subtitle=subtitle)})
     return path
+
+
+def write_report(
+    record: Mapping[str, Any],
+    folder: Path,
+    sections: Sequence[Section],
+    *,
+    verdict: Verdict,
+    subtitle: str,
+    classname: str,
+) -> Path:
+    """Write report.html, report.md, report.json and junit.xml of a record with gates.
+
+    Args:
+        record: plain dictionaries and lists, with its title and gates.
+        folder: made if it is not there.
+        sections, verdict, subtitle: of the page, as for `html`.
+        classname: of the gates in junit.xml.
+
+    Returns:
+        The page.
+
+    Raises:
+        StoreError: a file cannot be written; then none of them is left half-written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path, title = folder / "report.html", record["title"]
+    write_files(
+        {
+            path: html(title, sections, verdict=verdict, subtitle=subtitle),
+            folder / "report.md": markdown(title, sections, verdict=verdict, subtitle=subtitle),
+            folder / "report.json": json.dumps(_finite(record), indent=2) + "\n",
+            folder / "junit.xml": junit(record, classname),
+        }
+    )
+    return path
+
+
+def _finite(value: object) -> object:
+    """JSON knows no NaN and no infinity; they are written as words."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    if isinstance(value, Mapping):
+        return {str(name): _finite(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return value
 
 
 def html(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-__all__ = ["PREFIXES", "error", "plain", "prefix", "share", "si"]
+__all__ = ["PREFIXES", "error", "percent", "plain", "prefix", "share", "si"]
 
-PREFIXES = {
-    -18: "a", -15: "f", -12: "p", -9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G",
-}  # fmt: skip
+NAMES = ("a", "f", "p", "n", "u", "m", "", "k", "M", "G")
+PREFIXES = {3 * power: name for power, name in enumerate(NAMES, start=-6)}
+"""SI prefixes by their power of 10."""
 
 
 def prefix(value: float, digits: int = 4) -> tuple[float, str]:
@@ -51,7 +50,12 @@ def share(value: float | None) -> str:
     return "-" if value is None or math.isnan(value) else f"{100 * value:.4g} %"
 
 
-def plain(value: Any) -> str:
+def percent(value: float | None) -> str:
+    """A share in percent with one digit behind the point, or a dash."""
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def plain(value: object) -> str:
     """Any plain JSON value in words: yes and no, short numbers, lists with commas."""
     if value is None:
         return "-"

@@ -8,6 +8,7 @@ from typing import Any
 
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
+from xbarspice.report.sections import card_text
 from xbarspice.tapeout import floorplan, layout
 from xbarspice.tapeout.lvs import SCOPE
 from xbarspice.tapeout.technology import Technology
@@ -53,10 +54,7 @@ def write(record: dict[str, Any], folder: Path, path: Path) -> Path:
         Section(title="Arrays", items=list(_arrays(record, folder))),
         Section(title="Files", items=list(_files(record))),
     ]
-    card = record.get("calibration")
-    return page(
-        "Tapeout", sections, path, verdict=verdict, subtitle=f"Calibrated: {card}" if card else ""
-    )
+    return page("Tapeout", sections, path, verdict=verdict, subtitle=card_text(record))
 
 
 def _layers(record: dict[str, Any]) -> dict[str, str]:

@@ -11,9 +11,8 @@ import numpy as np
 from xbarspice.core.types import Array
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
-from xbarspice.report.tables import config_section
-from xbarspice.report.units import error
-from xbarspice.verification.circuit_page import coverage_section
+from xbarspice.report.sections import card_text, config_section, coverage_section
+from xbarspice.report.units import error, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,15 +43,8 @@ def write(record: Record, by_point: Array | None, path: Path) -> Path:
     verdict = Verdict(state="none", word="SIMULATED", text=_sentence(record))
     sections = [_result(record, by_point), *_layers(record), *_golden(record)]
     sections.append(coverage_section(record))
-    if (config := config_section(record)) is not None:
-        sections.append(config)
-    card = record.get("calibration")
-    subtitle = f"Calibrated: {card}" if card else ""
-    return page(record["title"], sections, path, verdict=verdict, subtitle=subtitle)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
+    sections += config_section(record)
+    return page(record["title"], sections, path, verdict=verdict, subtitle=card_text(record))
 
 
 def _sentence(record: Record) -> str:
@@ -61,14 +53,14 @@ def _sentence(record: Record) -> str:
         change = record["output_change"]
         return f"{count}: the outputs change by {error(change['mean'])} rms on average."
     return (
-        f"{count}: {_percent(record['mean'])} of the points are right on average, "
-        f"{_percent(record['metric'])} in at least 95 % of the transfers."
+        f"{count}: {percent(record['mean'])} of the points are right on average, "
+        f"{percent(record['metric'])} in at least 95 % of the transfers."
     )
 
 
 def _between(record: Record, name: str) -> str:
     low, high = (f"{100 * record[f'{name}_{k}']:.1f}" for k in ("low", "high"))
-    return f"{_percent(record[name])} [{low}, {high}]"
+    return f"{percent(record[name])} [{low}, {high}]"
 
 
 def figures(record: Record) -> Iterator[tuple[str, str]]:
@@ -79,12 +71,12 @@ def figures(record: Record) -> Iterator[tuple[str, str]]:
     if "metric" in record:
         yield "right, mean [95 % interval]", _between(record, "mean")
         yield "right in 95 % of the transfers [95 % interval]", _between(record, "metric")
-        yield "without transfer errors", _percent(record["noise_free"])
-        yield "with exact products", _percent(record["exact"])
-        yield "lowest 5 % of the transfers, at most", _percent(record["low_5_percent"])
+        yield "without transfer errors", percent(record["noise_free"])
+        yield "with exact products", percent(record["exact"])
+        yield "lowest 5 % of the transfers, at most", percent(record["low_5_percent"])
     for name in ("worst", "best"):
         one = record[f"{name}_transfer"]
-        right = f"{_percent(one['right'])} right, " if "right" in one else ""
+        right = f"{percent(one['right'])} right, " if "right" in one else ""
         yield f"{name} transfer", f"{one['transfer']}: {right}change {error(one['output_change'])}"
     change = record["output_change"]
     words = f"mean {error(change['mean'])}, largest {error(change['largest'])}"
@@ -93,7 +85,7 @@ def figures(record: Record) -> Iterator[tuple[str, str]]:
     yield "change of the outputs (rms over the largest)", words
     for name, value in record.items():
         if name.endswith("_drift_table"):
-            shown = error(value) if name.startswith("output_change") else _percent(value)
+            shown = error(value) if name.startswith("output_change") else percent(value)
             yield DRIFT[name.split("_")[0]].format(name.split("_")[-3]), shown
     yield from _golden_rows(record)
 
@@ -172,7 +164,7 @@ def _layers(record: Record) -> list[Section]:
     rows = [
         (
             str(k["matrix"]), str(k["transfers"]), error(k["rms"]),
-            _percent(k["accuracy"]), _percent(k["lowest"]),
+            percent(k["accuracy"]), percent(k["lowest"]),
         )
         for k in record["layers"]
     ]  # fmt: skip

@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from xbarspice.core.array import WIRES
 from xbarspice.report.content import Item, Section, Table, Text
-from xbarspice.report.judged import (
+from xbarspice.report.page import write_report
+from xbarspice.report.sections import (
     about_sections,
     cut_table,
-    device_row,
-    drop_text,
     findings_section,
     gates_section,
-    ideal_text,
-    trust_table,
-    verdict,
-    write_page,
+    gates_verdict,
 )
 from xbarspice.report.units import error, plain, si
+from xbarspice.verification.page_parts import (
+    Record,
+    device_row,
+    device_table,
+    drop_text,
+    ideal_text,
+    trust_table,
+)
 
 __all__ = ["write"]
-
-Record = dict[str, Any]
 
 LOOKED_FOR = (
     "unlikely magnitudes, a clipped conductance range, voltages beyond the device's range; and, in "
     "currents that disagree, transposed conductances, swapped signs, a wrong scale, drivers on the "
     "wrong side, unit slips"
 )
-UNITS = {"R_wl": "ohm", "R_bl": "ohm", "R_driver": "ohm", "R_sense": "ohm"}
 
 
 def write(record: Record, folder: Path) -> Path:
@@ -59,30 +60,29 @@ def write(record: Record, folder: Path) -> Path:
         gates_section(record),
         findings_section(record, LOOKED_FOR),
         _engines(record),
-        _given(record),
+        _stated_currents(record),
         _circuit(record),
         _energy(record),
         _array(record),
         *about_sections(record),
     ]
     rows, cols = record["array"]["shape"]
-    return write_page(
+    return write_report(
         record,
         folder,
         [section for section in sections if section is not None],
-        verdict=verdict(record, compared),
+        verdict=gates_verdict(record, compared),
+        classname="xbarspice.verify",
         subtitle=f"{rows} x {cols} array, {total} vectors, reference {record['reference']}",
     )
 
 
 def _engines(record: Record) -> Section:
     head = ["", "worst error", "at (line, vector)", "rms", "stated bound", "Kirchhoff", "time"]
-    rows = [
-        [
-            record["reference"], "reference", "-", "-", error(record["bound"]),
-            error(record["kirchhoff"]), si(record["seconds"].get(record["reference"]), "s", 3),
-        ]
-    ]  # fmt: skip
+    name = record["reference"]
+    bound, kirchhoff = error(record["bound"]), error(record["kirchhoff"])
+    time = si(record["seconds"].get(name), "s", 3)
+    rows = [[name, "reference", "-", "-", bound, kirchhoff, time]]
     rows += [
         [
             e["engine"],
@@ -104,22 +104,20 @@ def _engines(record: Record) -> Section:
         ordered = sorted(e["lines"], key=lambda c: -c["worst"])
         lines = [[c["line"], error(c["worst"]), error(c["rms"])] for c in ordered]
         items.append(cut_table(f"{e['engine']}: line by line", ["line", "worst", "rms"], lines))
-    head = ["", "row / column", "vector", "error", record["reference"], "engine", "its voltage",
-            "G", "why"]  # fmt: skip
     devices = [[e["engine"], *device_row(e["device"])] for e in record["engines"]]
     caption = "The device that differs most, over the largest device current"
-    items.append(Table(caption=caption, head=head, rows=devices, left=(0, 8)))
+    items.append(device_table(caption, "", devices, record["reference"], "engine"))
     return Section(title="Engines", items=items)
 
 
-def _given(record: Record) -> Section | None:
-    given = record["given"]
-    if given is None:
+def _stated_currents(record: Record) -> Section | None:
+    stated = record["given"]
+    if stated is None:
         return None
     text = (
-        f"The given currents differ from {record['reference']} by {error(given['worst'])} of the "
-        f"largest at most (rms {error(given['rms'])}): {si(given['I_given'], 'A')} against "
-        f"{si(given['I_reference'], 'A')} on {given['line']} at vector {given['vector']}."
+        f"The given currents differ from {record['reference']} by {error(stated['worst'])} of the "
+        f"largest at most (rms {error(stated['rms'])}): {si(stated['I_given'], 'A')} against "
+        f"{si(stated['I_reference'], 'A')} on {stated['line']} at vector {stated['vector']}."
     )
     return Section(title="Given currents", items=[Text(text=text)])
 
@@ -144,7 +142,7 @@ def _array(record: Record) -> Section:
     array = record["array"]
     shape = " x ".join(str(n) for n in array["shape"])
     rows = [["shape", shape], ["devices", str(array["devices"])]]
-    rows += [[name, si(array[name], unit)] for name, unit in UNITS.items()]
+    rows += [[name, si(array[name], "ohm")] for name in WIRES]
     rows += [["device", array["device"]]]
     rows += [[f"device.{name}", plain(v)] for name, v in array["device_parameters"].items()]
     table = Table(caption="The array", head=["", "value"], rows=rows, collapse=True)

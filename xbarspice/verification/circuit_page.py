@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from xbarspice.report.content import Item, Section, Table, Text
-from xbarspice.report.judged import (
+from xbarspice.report.page import write_report
+from xbarspice.report.sections import (
     about_sections,
+    coverage_section,
     cut_table,
-    device_row,
-    drop_text,
     findings_section,
     gates_section,
-    ideal_text,
-    trust_table,
-    verdict,
-    write_page,
+    gates_verdict,
+    seconds_section,
 )
 from xbarspice.report.units import error, share, si
 from xbarspice.verification.circuit_plots import cost_bars, read_errors
+from xbarspice.verification.page_parts import (
+    Record,
+    device_row,
+    device_table,
+    drop_text,
+    ideal_text,
+    trust_table,
+)
 
 __all__ = ["write"]
-
-Record = dict[str, Any]
 
 LOOKED_FOR = (
     "inputs beyond their ranges or the device's, saturated converters, outliers, unused devices, "
@@ -63,14 +68,15 @@ def write(record: Record, folder: Path) -> Path:
         _searches(record),
         _costs(record),
         _corners(record),
-        _seconds(record),
+        seconds_section(record),
         *about_sections(record),
     ]
-    return write_page(
+    return write_report(
         record,
         folder,
         [section for section in sections if section is not None],
-        verdict=verdict(record, compared),
+        verdict=gates_verdict(record, compared),
+        classname="xbarspice.verify",
         subtitle=f"{record['points']} inputs, reference {record['reference']}",
     )
 
@@ -86,42 +92,6 @@ def _gates(record: Record) -> Section:
     if imported["unequal"] is not None:
         text += f" {imported['unequal']} whole numbers or truth values differ."
     return gates_section(record, Text(text=text), Text(text=record["whole"]))
-
-
-def coverage_section(record: Record) -> Section:
-    cover = record["coverage"]
-    items: list[Item] = [Text(text=_coverage_sentence(cover))]
-    rows = [
-        [
-            m["name"],
-            m["layer"],
-            f"{m['groups']} x {m['outputs']} x {m['inputs']}",
-            str(m["arrays"]),
-            str(m["devices"]),
-            "-" if m["products"] is None else f"{m['products']:,}",
-        ]
-        for m in cover["matrices"]
-    ]
-    head = ["matrix", "layer", "groups x outputs x inputs", "arrays", "devices", "products"]
-    items.append(cut_table("On arrays", head, rows, left=(0, 1)))
-    if cover["ideal"]:
-        rows = [[w["name"], f"{w['size']:,}", w["reason"]] for w in cover["ideal"]]
-        items.append(cut_table("Not on arrays", ["weight", "size", "why"], rows, left=(0, 2)))
-    if cover["digital"]:
-        rows = [[d["operands"], d["operation"], f"{d['products']:,}"] for d in cover["digital"]]
-        head = ["operands", "operation", "products"]
-        items.append(cut_table("Matrix products outside the arrays", head, rows, left=(0, 1)))
-    return Section(title="What of the model is on arrays", items=items)
-
-
-def _coverage_sentence(cover: Record) -> str:
-    text = (
-        f"{cover['weights_on_arrays']:,} weights are on arrays, {share(cover['weight_share'])} of "
-        "all weights"
-    )
-    if cover["product_share"] is None:
-        return text + "; multiply-accumulates were not measured (convert without calibrate)."
-    return text + f", and {share(cover['product_share'])} of the multiply-accumulates measured."
 
 
 def _arrays(record: Record) -> Section:
@@ -150,10 +120,8 @@ def _arrays(record: Record) -> Section:
             ]
             for m in matrices
         ]
-        head = [
-            "matrix", "checked", "worst error", "at (group, row, col)", "vectors",
-            "largest input / range", "beyond", "saturated",
-        ]  # fmt: skip
+        head = ["matrix", "checked", "worst error", "at (group, row, col)", "vectors"]
+        head += ["largest input / range", "beyond", "saturated"]
         if record["tiles"][engine]:
             items.append(read_errors(record, engine))
         caption = f"{engine}: column currents over the largest of the array"
@@ -178,10 +146,8 @@ def _worst_tiles(record: Record, engine: str) -> Table:
         ]
         for c in checks
     ]
-    head = [
-        "array", "worst error", "rms", "stated bounds", "line", "vector", "largest current",
-        "device change it would show", "time",
-    ]  # fmt: skip
+    head = ["array", "worst error", "rms", "stated bounds", "line", "vector", "largest current"]
+    head += ["device change it would show", "time"]
     return Table(caption=f"{engine}: the arrays that differ most", head=head, rows=rows)
 
 
@@ -197,19 +163,15 @@ def _circuit(record: Record) -> Section:
         text = ideal_text(far["ideal"], record["reference"], f" of {_name(far)}")
         items.append(Text(text=f"{text} {drop_text(low['drop'], f' of {_name(low)}')}"))
     items.append(trust_table(record["trust"]))
-    for engine, own in record["tiles"].items():
-        known = [c for c in own if c["device"] is not None]
+    for engine, of_engine in record["tiles"].items():
+        compared = [c for c in of_engine if c["device"] is not None]
         rows = [
             [_name(c), *device_row(c["device"])]
-            for c in sorted(known, key=lambda c: -c["device"]["error"])[:10]
+            for c in sorted(compared, key=lambda c: -c["device"]["error"])[:10]
         ]
         if rows:
-            head = [
-                "array", "row / column", "vector", "error", record["reference"], engine,
-                "its voltage", "G", "why",
-            ]  # fmt: skip
             caption = f"{engine}: devices that differ most, over the array's largest device current"
-            items.append(Table(caption=caption, head=head, rows=rows, left=(0, 8)))
+            items.append(device_table(caption, "array", rows, record["reference"], engine))
     return Section(title="The circuit and the ideal product", items=items)
 
 
@@ -217,7 +179,7 @@ def _name(check: Record) -> str:
     return f"{check['matrix']} [{check['group']}, {check['row']}, {check['col']}]"
 
 
-def _interval(value: Any) -> str:
+def _interval(value: Sequence[float] | None) -> str:
     return "-" if value is None else f"{100 * value[0]:.4g} to {100 * value[1]:.4g} %"
 
 
@@ -234,10 +196,16 @@ def _decision_row(name: str, d: Record) -> list[str]:
     ]
 
 
-DECISION_HEAD = [
-    "through", "largest output error", "equal decisions", "95 % interval", "accuracy",
-    "95 % interval", "with exact products", "smallest margin",
-]  # fmt: skip
+DECISION_HEAD = (
+    "through",
+    "largest output error",
+    "equal decisions",
+    "95 % interval",
+    "accuracy",
+    "95 % interval",
+    "with exact products",
+    "smallest margin",
+)
 
 
 def _decisions(record: Record) -> Section:
@@ -261,14 +229,14 @@ def _searches(record: Record) -> Section | None:
         "current (best random start {start})",
     }
     items: list[Item] = []
-    for found in record["searches"]:
-        text = words[found["target"]].format(
-            value=error(found["value"]), start=error(found["start"])
+    for search in record["searches"]:
+        text = words[search["target"]].format(
+            value=error(search["value"]), start=error(search["start"])
         )
-        x = _flat(found["x"])
+        x = _flat(search["x"])
         shown = ", ".join(f"{v:.4g}" for v in x[:8]) + (", ..." if len(x) > 8 else "")
         items.append(
-            Text(text=f"By {found['evaluations']} evaluations, the input {text}. x = ({shown}).")
+            Text(text=f"By {search['evaluations']} evaluations, the input {text}. x = ({shown}).")
         )
     if items:
         note = (
@@ -281,7 +249,7 @@ def _searches(record: Record) -> Section | None:
     return Section(title="Worst inputs", items=items) if items else None
 
 
-def _flat(values: Any) -> list[float]:
+def _flat(values: float | list[Any]) -> list[float]:
     if isinstance(values, list):
         return [v for part in values for v in _flat(part)]
     return [values]
@@ -311,9 +279,3 @@ def _corners(record: Record) -> Section | None:
     ]
     head = ["corner", *DECISION_HEAD[1:]]
     return Section(title="Corners", items=[Table(caption="Corners", head=head, rows=rows)])
-
-
-def _seconds(record: Record) -> Section:
-    rows = [[name, si(value, "s", 3)] for name, value in record["seconds"].items()]
-    table = Table(caption="Wall-clock time", head=["part", "time"], rows=rows, collapse=True)
-    return Section(title="Time", items=[table])

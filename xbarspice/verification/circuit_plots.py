@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from xbarspice.report.content import Plot
 from xbarspice.report.plots import COLOURS, MARKERS, escape, new_figure
+from xbarspice.verification.page_parts import Record
 
 __all__ = ["cost_bars", "read_errors"]
-
-Record = dict[str, Any]
 
 LEAST = 1e-17
 """What an error of 0 is drawn at: below the rounding of one addition."""
@@ -50,9 +47,15 @@ def read_errors(record: Record, engine: str) -> Plot:
     if limit:
         axes.axhline(limit, color="black", linestyle="--", linewidth=1)
         axes.annotate(
-            "gate", (1, limit), (0, -3), xycoords=("axes fraction", "data"), va="top", ha="right",
-            textcoords="offset points", fontsize=8,
-        )  # fmt: skip
+            "gate",
+            (1, limit),
+            (0, -3),
+            xycoords=("axes fraction", "data"),
+            va="top",
+            ha="right",
+            textcoords="offset points",
+            fontsize=8,
+        )
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(base=10, numticks=8))
     axes.yaxis.set_minor_formatter(NullFormatter())

@@ -2,6 +2,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -58,15 +59,26 @@ def subjects():
     gates = Gates(device=1e-6, findings=9)
     plan = Search(steps=1, rounds=1, starts=2)
     of_model = xb.verify(
-        model, x, np.array([0, 1, 0, 1, 1]), config=config, reference="nodal", gates=gates,
-        worst_case=plan, corners=True, title="A model of a test",
-    )  # fmt: skip
+        model,
+        x,
+        np.array([0, 1, 0, 1, 1]),
+        config=config,
+        reference="nodal",
+        gates=gates,
+        worst_case=plan,
+        corners=True,
+        title="A model of a test",
+    )
     crossbar = xb.Crossbar(np.array([[1.0, 2, 0], [4, 5, 6]]) * 1e-4, R_wl=2.0, R_bl=1.0)
     V = np.linspace(0.1, 0.2, 10).reshape(5, 2)
     of_array = xb.verify_array(
-        crossbar, V, I_out=V @ crossbar.G, engines=("surrogate",), reference="nodal",
+        crossbar,
+        V,
+        I_out=V @ crossbar.G,
+        engines=("surrogate",),
+        reference="nodal",
         title="An array of a test",
-    )  # fmt: skip
+    )
     return {"model": of_model, "array": of_array}
 
 
@@ -130,11 +142,10 @@ def test_junit_holds_the_exact_numbers(drawn):
     assert (suite.get("tests"), suite.get("failures")) == (str(len(gates)), str(failures))
     assert suite.find("properties/property").get("value") == "a card"
     for case, gate in zip(suite.findall("testcase"), gates, strict=True):
-        found = {p.get("name"): float(p.get("value")) for p in case.iter("property")}
+        numbers = {p.get("name"): float(p.get("value")) for p in case.iter("property")}
         assert case.get("classname") == "xbarspice.verify"
-        assert (case.get("name"), found) == (
-            gate.name, {"value": gate.value, "limit": gate.limit},
-        )  # fmt: skip
+        assert case.get("name") == gate.name
+        assert numbers == {"value": gate.value, "limit": gate.limit}
         assert (case.find("failure") is None) == gate.passed
 
 
@@ -142,10 +153,17 @@ def test_the_page_of_a_model_says_what_was_done(subjects, tmp_path):
     """Import, arrays, ideal product, trust map, outputs, searches, costs, corners."""
     text = subjects["model"].save(tmp_path).with_suffix(".md").read_text()
     for title in (
-        "Gates", "Findings", "What of the model is on arrays", "Arrays",
-        "The circuit and the ideal product", "Outputs", "Worst inputs", "What each part costs",
-        "Corners", "Time",
-    ):  # fmt: skip
+        "Gates",
+        "Findings",
+        "What of the model is on arrays",
+        "Arrays",
+        "The circuit and the ideal product",
+        "Outputs",
+        "Worst inputs",
+        "What each part costs",
+        "Corners",
+        "Time",
+    ):
         assert f"## {title}\n" in text
     assert "devices that differ most" in text
     assert "| nonlinear |" in text
@@ -156,9 +174,9 @@ def test_the_page_of_an_array_judges_its_given_currents(subjects, tmp_path):
     array = subjects["array"]
     assert [g.name for g in array.gates if not g.passed] == ["given currents against nodal"]
     text = array.save(tmp_path).with_suffix(".md").read_text()
-    given = array.given
-    assert f"differ from nodal by {units.error(given.worst)} of the largest" in text
-    assert f"on {given.line} at vector {given.vector}" in text
+    stated = array.given
+    assert f"differ from nodal by {units.error(stated.worst)} of the largest" in text
+    assert f"on {stated.line} at vector {stated.vector}" in text
     assert "**FAIL**" in text
 
 
@@ -216,13 +234,27 @@ def test_other_studies_build_pages_from_the_same_parts(tmp_path):
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (5.7132791e-5, "57.13 uA"), (0.0, "0 A"), (-9.8e-5, "-98 uA"), (999.96e-3, "1 A"),
-        (1e-21, "0.001 aA"), (None, "-"), (float("nan"), "not checked"), (2.5e3, "2.5 kA"),
+        (5.7132791e-5, "57.13 uA"),
+        (0.0, "0 A"),
+        (-9.8e-5, "-98 uA"),
+        (999.96e-3, "1 A"),
+        (1e-21, "0.001 aA"),
+        (None, "-"),
+        (float("nan"), "not checked"),
+        (2.5e3, "2.5 kA"),
     ],
-)  # fmt: skip
+)
 def test_quantities_have_si_prefixes(value, text):
     assert units.si(value, "A") == text
 
 
 def test_errors_are_short():
     assert [units.error(v) for v in (1.234e-9, 0, 0.03125, None)] == ["1.23e-9", "0", "0.0312", "-"]
+
+
+def test_parts_of_pages_know_no_subject():
+    """The package imports nothing but itself and core, at any place in its modules."""
+    for path in Path(report.__file__).parent.glob("*.py"):
+        imports = re.findall(r"(?:from|import) (xbarspice[\w.]*)", path.read_text())
+        for name in imports:
+            assert name.startswith(("xbarspice.report", "xbarspice.core")), (path.name, name)

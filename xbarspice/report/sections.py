@@ -1,0 +1,190 @@
+"""Sections that pages of all subjects have in common, each drawn from an entry of a record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from xbarspice.report import units
+from xbarspice.report.content import Item, Section, Table, Text, Verdict
+
+__all__ = [
+    "about_sections",
+    "card_text",
+    "config_section",
+    "coverage_section",
+    "cut_table",
+    "environment_section",
+    "findings_section",
+    "gates_section",
+    "gates_verdict",
+    "seconds_section",
+]
+
+Record = Mapping[str, Any]
+
+SHOWN = 30
+"""Rows of a table before it is cut."""
+LONG = 16
+"""Rows of a table of names and values from which it waits folded."""
+UNITS = {"R": "ohm", "G": "S", "V": "V", "I": "A"}
+"""Unit of a setting by the first letter of its name."""
+
+
+def cut_table(
+    caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)
+) -> Table:
+    """A table of at most `SHOWN` rows that says how many it leaves out."""
+    cut = len(rows) - SHOWN
+    if cut > 0:
+        more = [f"and {cut} more (report.json)", *[""] * (len(head) - 1)]
+        rows = [*rows[:SHOWN], more]
+    return Table(caption=caption, head=head, rows=rows, left=left)
+
+
+def gates_verdict(record: Record, compared: str) -> Verdict:
+    """PASS or FAIL with what was compared, and what no gate judged.
+
+    Args:
+        record: with `gates` (each with `passed`) and `unjudged` (texts).
+        compared: what was compared with what.
+    """
+    gates = record["gates"]
+    failed = [gate for gate in gates if not gate["passed"]]
+    unjudged = " ".join(f"Not judged: {text}." for text in record["unjudged"])
+    count = (
+        f"{len(failed)} of {len(gates)} gates are broken" if failed else f"{len(gates)} gates hold"
+    )
+    return Verdict(
+        state="fail" if failed else "pass",
+        word="FAIL" if failed else "PASS",
+        text=f"{count}; {compared}. {unjudged}".rstrip(),
+    )
+
+
+def gates_section(record: Record, *items: Item) -> Section:
+    """Every gate (`name`, `value`, `limit`, `passed`) with its value, and more items below."""
+    rows = [
+        [
+            gate["name"],
+            units.error(gate["value"]),
+            units.error(gate["limit"]),
+            "PASS" if gate["passed"] else "FAIL",
+        ]
+        for gate in record["gates"]
+    ]
+    table = Table(caption="What had to hold", head=["gate", "value", "limit", ""], rows=rows)
+    return Section(title="Gates", items=[table, *items])
+
+
+def findings_section(record: Record, looked_for: str) -> Section:
+    """Every finding (`kind`, `where`, `text`, `remedy`); without one, what was looked for."""
+    if not record["findings"]:
+        text = f"None of these was seen: {looked_for}."
+        return Section(title="Findings", items=[Text(text=text)])
+    rows = [[f["kind"], f["where"], f["text"], f["remedy"]] for f in record["findings"]]
+    head = ["finding", "where", "what was seen", "what to do"]
+    table = Table(caption="Findings", head=head, rows=rows, left=(0, 1, 2, 3))
+    return Section(title="Findings", items=[table])
+
+
+def coverage_section(record: Record) -> Section:
+    """What of a model is on arrays: `coverage`, the record of `nn.coverage`."""
+    cover = record["coverage"]
+    items: list[Item] = [Text(text=_coverage_sentence(cover))]
+    rows = [
+        [
+            m["name"],
+            m["layer"],
+            f"{m['groups']} x {m['outputs']} x {m['inputs']}",
+            str(m["arrays"]),
+            str(m["devices"]),
+            "-" if m["products"] is None else f"{m['products']:,}",
+        ]
+        for m in cover["matrices"]
+    ]
+    head = ["matrix", "layer", "groups x outputs x inputs", "arrays", "devices", "products"]
+    items.append(cut_table("On arrays", head, rows, left=(0, 1)))
+    if cover["ideal"]:
+        rows = [[w["name"], f"{w['size']:,}", w["reason"]] for w in cover["ideal"]]
+        items.append(cut_table("Not on arrays", ["weight", "size", "why"], rows, left=(0, 2)))
+    if cover["digital"]:
+        rows = [[d["operands"], d["operation"], f"{d['products']:,}"] for d in cover["digital"]]
+        head = ["operands", "operation", "products"]
+        items.append(cut_table("Matrix products outside the arrays", head, rows, left=(0, 1)))
+    return Section(title="What of the model is on arrays", items=items)
+
+
+def _coverage_sentence(cover: Record) -> str:
+    text = (
+        f"{cover['weights_on_arrays']:,} weights are on arrays, "
+        f"{units.share(cover['weight_share'])} of all weights"
+    )
+    if cover["product_share"] is None:
+        return text + "; multiply-accumulates were not measured (convert without calibrate)."
+    share = units.share(cover["product_share"])
+    return f"{text}, and {share} of the multiply-accumulates measured."
+
+
+def seconds_section(record: Record) -> Section:
+    """Wall-clock time of each part, `seconds`."""
+    rows = [[name, units.si(value, "s", 3)] for name, value in record["seconds"].items()]
+    table = Table(caption="Wall-clock time", head=["part", "time"], rows=rows, collapse=True)
+    return Section(title="Time", items=[table])
+
+
+def card_text(record: Record) -> str:
+    """What `calibration` says of the record's card; empty without one."""
+    card = record.get("calibration")
+    return f"Calibrated: {card}" if card else ""
+
+
+def about_sections(record: Record) -> list[Section]:
+    """Notes, settings and versions, as far as the record has them."""
+    texts = [*([f"{card}."] if (card := card_text(record)) else []), *(record.get("notes") or ())]
+    notes = [Section(title="Notes", items=[Text(text=text) for text in texts])] if texts else []
+    return [*notes, *config_section(record), *environment_section(record)]
+
+
+def config_section(record: Record) -> list[Section]:
+    """Every setting that was read, `config`; nothing without one."""
+    if not (config := record.get("config")):
+        return []
+    rows = [(name, _with_unit(name, value)) for name, value in _flat(config)]
+    table = Table(
+        caption="Every setting that was read (run.toml)",
+        head=("Name", "Value"),
+        rows=rows,
+        left=(0, 1),
+        collapse=len(rows) > LONG,
+    )
+    return [Section(title="Configuration", items=[table])]
+
+
+def environment_section(record: Record) -> list[Section]:
+    """Versions of everything that took part, `environment` and `xbarspice`; nothing without one."""
+    version = record.get("xbarspice")
+    entries = {"xbarspice": version} if version else {}
+    entries |= dict(_flat(record.get("environment") or {}))
+    if not entries:
+        return []
+    rows = [(name, units.plain(value)) for name, value in entries.items()]
+    table = Table(caption="Programs and packages", head=("Name", "Value"), rows=rows, left=(0, 1))
+    return [Section(title="Environment", items=[table])]
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Names with dots and values of nested tables."""
+    for key, value in values.items():
+        name = f"{above}{key}"
+        if isinstance(value, dict):
+            yield from _flat(value, f"{name}.")
+        else:
+            yield name, value
+
+
+def _with_unit(name: str, value: object) -> str:
+    unit = UNITS.get(name.rpartition(".")[2].partition("_")[0])
+    if unit and isinstance(value, int | float) and not isinstance(value, bool):
+        return units.si(value, unit, 6)
+    return units.plain(value)
