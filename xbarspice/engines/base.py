@@ -135,28 +135,30 @@ class Engine(abc.ABC, Generic[State]):
         beyond = overdrive(crossbar, drive)
         if beyond is not None:
             _report(beyond, outside)
-        began = time.perf_counter()
         try:
-            raw = self._solve(state, crossbar, drive, full)
-            seconds = time.perf_counter() - began
-            raw = self.check_answer(raw, crossbar, drive, check)
+            raw = self._solve_checked(state, crossbar, drive, full, check)
         except EngineError as error:
             if beyond is not None:
                 raise type(error)(f"{error} Note that {beyond.text}.") from error
             raise
 
         def fields() -> Fields:
-            raw = self.check_answer(
-                self._solve(state, crossbar, drive, True), crossbar, drive, check
-            )
-            return _fields(raw, drive.batch)
+            return _fields(self._solve_checked(state, crossbar, drive, True, check), drive.batch)
 
-        stats = replace(stats_with_bound(raw, crossbar, drive), seconds=seconds)
+        stats = stats_with_bound(raw, crossbar, drive)
         if beyond is not None:
             stats = replace(stats, notes=(*stats.notes, beyond.text))
-        if raw.V_wl is not None:
-            return _solution(raw, stats, drive, _fields(raw, drive.batch))
-        return _solution(raw, stats, drive, fields)
+        inner = None if raw.V_wl is None else _fields(raw, drive.batch)
+        return _solution(raw, stats, drive, inner or fields)
+
+    def _solve_checked(
+        self, state: State, crossbar: Crossbar, drive: Drive, full: bool, check: bool
+    ) -> Raw:
+        """What `_solve` answers, with its seconds, after `check_answer`."""
+        began = time.perf_counter()
+        raw = self._solve(state, crossbar, drive, full)
+        raw = replace(raw, stats=replace(raw.stats, seconds=time.perf_counter() - began))
+        return self.check_answer(raw, crossbar, drive, check)
 
     def series(
         self, crossbar: Crossbar, V_in: npt.ArrayLike, V_out: npt.ArrayLike | None = None

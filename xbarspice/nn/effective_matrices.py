@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xbarspice.core.array import READ, Crossbar, End, LineEnds
+from xbarspice.core.array import READ, WIRES, Crossbar, End, LineEnds
 from xbarspice.core.errors import XbarspiceError, broken_rule
 from xbarspice.devices import Device
 from xbarspice.mapping.tiling import Tiling
@@ -16,7 +16,6 @@ from xbarspice.nn.boundary import as_numpy, between_graphs, refuse_transforms
 from xbarspice.nn.tensor_solver import Precision, check_precision, effective_matrix_on_tensors
 from xbarspice.surrogate import adjoint
 from xbarspice.surrogate.dissection.matrix import Reduction, reduce, reduce_pairs, reverse_pairs
-from xbarspice.surrogate.dissection.plan import WIRES
 
 __all__ = [
     "Scalar",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from xbarspice import devices, engines
-from xbarspice.core.array import READ, Crossbar, Drive, LineEnds
+from xbarspice.core.array import READ, WIRES, Crossbar, Drive, LineEnds
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.solution import Stats, Status
 from xbarspice.devices import Device
@@ -27,7 +27,6 @@ from xbarspice.nn.effective_matrices import (
 )
 from xbarspice.nn.tensor_solver import Precision, check_precision, solve_on_tensors
 from xbarspice.surrogate import adjoint
-from xbarspice.surrogate.dissection.plan import WIRES
 
 __all__ = ["TensorSolution", "solve"]
 
@@ -205,8 +204,8 @@ def solve(
 
     On the CPU this is the compiled surrogate engine in float64 with its adjoint; on a CUDA tensor
     it is Newton's method with conjugate gradients in torch operations there, also in float64, with
-    memory in proportion to the cells. Results have the wider dtype of
-    `G` and `V_in`, so float32 tensors get exact answers rounded to float32 (6e-8).
+    memory in proportion to the cells. Results have the wider dtype of `G` and `V_in`, so float32
+    tensors get exact answers rounded to float32 (6e-8).
 
     Args:
         G: conductances at the read voltage, S, (..., rows, cols).
@@ -244,6 +243,13 @@ def solve(
     tensors = (flat, *voltages, *R, *values)
     if G.is_cuda:
         return _on_tensors(problem, tensors, dtype, precision)
+    return _on_arrays(problem, tensors, dtype)
+
+
+def _on_arrays(
+    problem: _Problem, tensors: tuple[Tensor, ...], dtype: torch.dtype
+) -> TensorSolution:
+    """The compiled surrogate, with its adjoint where a gradient may be asked for."""
     if not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)):
         return _without_gradient(problem, dtype)
     answers = _Solve.apply(problem, *tensors)

@@ -42,13 +42,15 @@ class _Lines:
         shorted = total == 0  # both ends ideal and the wire too: the line is its source
         place = torch.where(shorted, 0.0, self.at / torch.where(shorted, 1.0, total))
         only_last = (last & ~first)[:, None]
-        both = (first & last)[:, None]
-        self.weight = torch.where(both, (back / torch.where(shorted, 1.0, total)), 1.0)
+        two_ends = (first & last)[:, None]
+        self.weight = torch.where(two_ends, (back / torch.where(shorted, 1.0, total)), 1.0)
         self.weight = torch.where(only_last, 0.0, self.weight)
         self.back = torch.where(only_last, back, 0.0 * back)
         ones = torch.ones_like(place)
         by_first, by_last = (d[:, None] * ones for d in driven)
-        self.share = torch.where(both, by_first * (1 - place) + by_last * place, by_first + by_last)
+        self.share = torch.where(
+            two_ends, by_first * (1 - place) + by_last * place, by_first + by_last
+        )
         self.floating = torch.tensor(np.flatnonzero((ends == End.FLOATING).all(axis=1)))
         self.floating = self.floating.to(R_wire.device)
 

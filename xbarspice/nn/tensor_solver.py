@@ -255,7 +255,7 @@ def solve_on_tensors(
     with torch.no_grad():
         steps = _Steps(crossbar, R.detach(), precision)
         w, x, slopes = _newton(steps, device, G.detach(), opened.detach())
-    w, x = _recorded(system, device, G, opened, w, x, slopes)
+    w, x = _record_step(system, device, G, opened, w, x, slopes)
     current = device.current(w, G)
     words = len(system.wl.floating)
     level = system.raise_lines(x, w)
@@ -284,7 +284,7 @@ def _residual(
     return float(share.max()) if len(share) else 0.0
 
 
-def _recorded(
+def _record_step(
     system: LineSystem,
     device: Device,
     G: Tensor,

@@ -131,14 +131,8 @@ def transient_read(
     """
     _check_pulse(C_wire, C_device, rise, width, tolerance)
     netlist = single(crossbar, V_in, V_out, timeout=timeout)
-    lines = deck(
-        netlist,
-        lambda _, volts: _pulse(volts, rise, width),
-        analysis=f"tran {_steps(rise, width, max_step)}",
-        options=_options(netlist, reltol),
-        nodes=False,
-        extra=_capacitors(netlist, C_wire, C_device),
-    )
+    capacitors = _capacitors(netlist, C_wire, C_device)
+    lines = _deck(netlist, capacitors, rise, width, max_step, reltol)
     engine = NgspiceEngine(executable=executable, timeout=timeout, workers=1)
     still = engine.solve(engine.prepare(crossbar), crossbar, V_in, V_out)
     transient = run(
@@ -149,6 +143,25 @@ def transient_read(
         accept=lambda raw: _check_waveforms(netlist, raw, rise, width),
     )
     return _read(netlist, still, transient, width, tolerance)
+
+
+def _deck(
+    netlist: Netlist,
+    capacitors: list[str],
+    rise: float,
+    width: float,
+    max_step: float | None,
+    reltol: float,
+) -> list[str]:
+    """The lines of the transient."""
+    return deck(
+        netlist,
+        lambda _, volts: _pulse(volts, rise, width),
+        analysis=f"tran {_steps(rise, width, max_step)}",
+        options=_options(netlist, reltol),
+        nodes=False,
+        extra=capacitors,
+    )
 
 
 def _steps(rise: float, width: float, max_step: float | None) -> str:
