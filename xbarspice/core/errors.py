@@ -16,6 +16,7 @@ __all__ = [
     "TrustWarning",
     "XbarspiceError",
     "broken_rule",
+    "first_line",
     "level_outside",
     "missing_package",
 ]
@@ -98,6 +99,12 @@ def missing_package(error: ModuleNotFoundError) -> ModuleNotFoundError | Package
         f"Install it: pip install {name} (`xbarspice doctor` lists all that is missing).",
         name=package,
     )
+
+
+def first_line(error: BaseException) -> str:
+    """First line of an error's text, at most 200 characters; its type's name where it has none."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__)[:200]
 
 
 def level_outside() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from xbarspice.deployment.schema import (
     OriginFile,
 )
 from xbarspice.importers import TensorSpec
+from xbarspice.importers.weights import Factory
 from xbarspice.mapping.reads import LineOrder
 from xbarspice.nn import arrays, copy_circuit, put_conductances
 from xbarspice.nn.coverage import restore
@@ -36,8 +36,6 @@ __all__ = ["KIND", "Deployment", "card_of_file", "load", "read"]
 
 KIND = "deployment"
 HDF5 = b"\x89HDF\r\n\x1a\n"
-
-Factory = str | Callable[[], nn.Module]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

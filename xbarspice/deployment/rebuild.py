@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import nn
 
 from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.importers.exported import load_exported, program_module, read_tensors
-from xbarspice.importers.weights import build_module
+from xbarspice.importers.weights import Factory, build_module
 from xbarspice.mapping import ArrayConfig
 from xbarspice.mapping.reads import LineOrder
 from xbarspice.nn import (
@@ -36,8 +36,6 @@ __all__ = [
     "matrices_of",
     "state_bytes",
 ]
-
-Factory = str | Callable[[], nn.Module]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

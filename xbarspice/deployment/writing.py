@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from xbarspice import __version__
 from xbarspice.config.card import CalibrationCard, KeptCard, card_of
 from xbarspice.core import hdf5
-from xbarspice.core.errors import InputError, XbarspiceError, broken_rule
+from xbarspice.core.errors import InputError, XbarspiceError, broken_rule, first_line
 from xbarspice.deployment.reading import KIND
 from xbarspice.deployment.rebuild import (
     StoredMatrix,
@@ -213,7 +213,7 @@ def _export(plain: nn.Module, arguments: tuple[Tensor, ...]) -> torch.export.Exp
     free = tuple({0: auto} if a.ndim else None for a in arguments)
     attempts: list[Any] = [(pair or arguments, free)] if points else []
     attempts.append((arguments, None))
-    problem: Exception | None = None
+    problem = Exception("no attempt")
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -226,10 +226,9 @@ def _export(plain: nn.Module, arguments: tuple[Tensor, ...]) -> torch.export.Exp
                 problem = error
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-    reason = next((line.strip() for line in str(problem).splitlines() if line.strip()), "")
     raise InputError(
         f"a deployment must be a model that torch.export can export; {type(problem).__name__}: "
-        f"{reason[:200]}. {FACTORY}"
+        f"{first_line(problem)}. {FACTORY}"
     ) from problem
 
 

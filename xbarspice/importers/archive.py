@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.core.errors import InputError, broken_rule
+from xbarspice.core.errors import InputError, broken_rule, first_line
 
 __all__ = ["hash_files", "members", "open_archive", "read_npz"]
 
@@ -98,8 +98,7 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
             raise ValueError("it holds other files than arrays")
         return data
     except Exception as error:  # a damaged zip or header raises errors of many kinds
-        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(
-            f"`{path.name}` must be an .npz of plain arrays; reading it failed: {first}. "
-            "Save it with np.savez(path, name=array, ...)."
+            f"`{path.name}` must be an .npz of plain arrays; reading it failed: "
+            f"{first_line(error)}. Save it with np.savez(path, name=array, ...)."
         ) from error

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from xbarspice.core.errors import InputError, broken_rule
+from xbarspice.core.errors import InputError, broken_rule, first_line
 from xbarspice.importers.archive import hash_files
 from xbarspice.importers.model import ImportedModel, TensorSpec, common_batch
 
@@ -70,7 +70,7 @@ def _read(path: Path) -> tuple[Any, list[Path]]:
     try:
         model = onnx.load(str(path), load_external_data=False)
     except Exception as error:  # protobuf raises many kinds for one fault: no such message
-        raise _damage_error(path, error) from error
+        raise _damage_error(path, first_line(error)) from error
     if not model.graph.node or not model.graph.output or not model.ir_version:
         raise _damage_error(path, "it holds no graph")
     files = [path, *_external(model, path)]
@@ -78,7 +78,7 @@ def _read(path: Path) -> tuple[Any, list[Path]]:
         onnx.checker.check_model(str(path))
         onnx.load_external_data_for_model(model, str(path.parent))
     except Exception as error:  # onnx raises many kinds for one fault: a graph that breaks rules
-        raise _damage_error(path, error) from error
+        raise _damage_error(path, first_line(error)) from error
     versions = [o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}]
     if len(versions) != 1 or versions[0] not in _OPSETS:
         raise broken_rule(
@@ -89,11 +89,10 @@ def _read(path: Path) -> tuple[Any, list[Path]]:
     return model, files
 
 
-def _damage_error(path: Path, error: object) -> InputError:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+def _damage_error(path: Path, reason: str) -> InputError:
     return InputError(
-        f"`{path.name}` must be a whole ONNX model; reading it failed: "
-        f"{lines[0][:200] if lines else type(error).__name__}. Copy or export the file again."
+        f"`{path.name}` must be a whole ONNX model; reading it failed: {reason}. "
+        "Copy or export the file again."
     )
 
 
@@ -169,7 +168,7 @@ def _run_error(path: Path, error: Exception) -> InputError:
     return InputError(
         f"`{path.name}` must be a model that ONNX Runtime {onnxruntime.__version__} can run, which "
         f"gives the outputs that the import is compared with; it failed: "
-        f"{str(error).splitlines()[0][:200]}. Check the inputs or export the model again."
+        f"{first_line(error)}. Check the inputs or export the model again."
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.core.errors import InputError, StoreError, broken_rule
+from xbarspice.core.errors import InputError, StoreError, broken_rule, first_line
 from xbarspice.core.types import Array, Indices
 from xbarspice.core.values import array_of
 from xbarspice.importers.archive import read_npz
@@ -192,10 +192,9 @@ def _load_pt(path: Path) -> Mapping[str, Any]:
                 raise ValueError(f"{damaged} is damaged")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for one fault: an unreadable file
-        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(
             f"`{path.name}` must be a PyTorch state_dict; loading it without executing code "
-            f"failed: {first}. Save it with torch.save(model.state_dict(), path)."
+            f"failed: {first_line(error)}. Save it with torch.save(model.state_dict(), path)."
         ) from error
     if not isinstance(state, Mapping):
         raise broken_rule(

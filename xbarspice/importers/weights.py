@@ -15,15 +15,16 @@ from typing import Any
 
 import torch
 
-from xbarspice.core.errors import InputError, broken_rule
+from xbarspice.core.errors import InputError, broken_rule, first_line
 from xbarspice.importers.archive import open_archive
 from xbarspice.importers.detect import refuse
 from xbarspice.importers.model import ImportedModel, flat_tensors
 
-__all__ = ["build_module", "load_weights", "read_weights"]
+__all__ = ["Factory", "build_module", "load_weights", "read_weights"]
 
 State = dict[str, torch.Tensor]
 Factory = str | Callable[[], torch.nn.Module]
+"""The code that makes a module: ``"module:callable"``, or the callable itself."""
 
 _PREFIXES = ("_orig_mod.", "module.")
 _INTEGERS = {torch.int8, torch.uint8, torch.qint8, torch.quint8, torch.qint32}
@@ -140,7 +141,7 @@ def _read_safetensors(path: Path) -> State:
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
         raise InputError(
             f"`{path.name}` must be a whole .safetensors file; reading it failed: "
-            f"{str(error).splitlines()[0][:200]}. Copy or save the file again."
+            f"{first_line(error)}. Copy or save the file again."
         ) from error
 
 
@@ -157,7 +158,7 @@ def _read_torch(path: Path) -> Any:
         if "global" not in text.lower() and "torchscript" not in text.lower():
             raise InputError(
                 f"`{path.name}` must be a whole state_dict; reading it failed: "
-                f"{text.splitlines()[0][:200] if text else type(error).__name__}. "
+                f"{first_line(error)}. "
                 "Copy or save the file again."
             ) from error
         raise refuse(path, _kind_of_pickle(path)) from error

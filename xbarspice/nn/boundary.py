@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from xbarspice.core.errors import XbarspiceError
+from xbarspice.core.errors import XbarspiceError, first_line
 
 __all__ = ["as_numpy", "between_graphs", "refuse_transforms"]
 
@@ -86,6 +86,6 @@ def as_numpy(tensor: Tensor) -> np.ndarray:
     except (RuntimeError, TypeError) as error:
         raise XbarspiceError(
             f"a crossbar is solved on plain tensors with values on the CPU or a GPU; received a "
-            f"{type(tensor).__name__} on {tensor.device.type!r} ({str(error).splitlines()[0]}). "
+            f"{type(tensor).__name__} on {tensor.device.type!r} ({first_line(error)}). "
             "Call it outside of transforms and traces, and use vectorize=False for Jacobians."
         ) from None

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from xbarspice import engines
-from xbarspice.core.errors import broken_rule
+from xbarspice.core.errors import broken_rule, first_line
 from xbarspice.mapping import activations
 from xbarspice.mapping.activations import Activation
 from xbarspice.mapping.chain import Chain, Pass, Stage
@@ -88,8 +88,7 @@ def _steps(circuit: nn.Module) -> Iterator[tuple[str, CrossbarLayer | Callable[[
     try:
         graph = root.graph if isinstance(root, fx.GraphModule) else _Tracer().trace(root)
     except Exception as error:  # what a forward may raise when it is traced has no common class
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise _refusal(f"a forward that cannot be traced ({reason})") from error
+        raise _refusal(f"a forward that cannot be traced ({first_line(error)})") from error
     inputs = [node for node in graph.nodes if node.op == "placeholder" and node.users]
     if len(inputs) != 1:
         raise _refusal(f"{len(inputs)} inputs")

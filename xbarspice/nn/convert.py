@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize
 
 from xbarspice.config import child_seed
 from xbarspice.config.card import KEPT
-from xbarspice.core.errors import InputError, broken_rule
+from xbarspice.core.errors import InputError, broken_rule, first_line
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import origin, ranges
 from xbarspice.nn.arguments import as_arguments
@@ -135,7 +135,7 @@ def _copy(model: nn.Module) -> nn.Module:
     except RuntimeError as error:  # torch refuses to copy tensors that a hook has computed
         raise broken_rule(
             "a model must be one that copy.deepcopy can copy",
-            str(error).splitlines()[0],
+            first_line(error),
             "Make computed weights plain (remove_weight_norm, remove_spectral_norm, prune.remove).",
         ) from error
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xbarspice.core.errors import broken_rule
+from xbarspice.core.errors import broken_rule, first_line
 from xbarspice.importers.model import double_copy, fixed_batch, run_in_groups
 from xbarspice.nn.arguments import Arguments, as_arguments, map_tensors, tensors_in
 
@@ -89,7 +89,7 @@ def outputs_in_float64(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[Tenso
                 raise
             raise broken_rule(
                 "a model must run in double precision, in which it is compared",
-                str(error).splitlines()[0],
+                first_line(error),
                 "Take the precision in its forward from a tensor, as in x.to(h.dtype).",
             ) from error
 
