@@ -14,7 +14,7 @@ import torch
 import xbarspice as xb
 from xbarspice import devices, variability
 from xbarspice.calibration.measurements import Reads
-from xbarspice.core.errors import InputError
+from xbarspice.core.errors import InputError, first_line
 from xbarspice.core.values import array_of, labels_of, number_of, whole_number_of, whole_numbers_of
 from xbarspice.importers.perceptron import Perceptron
 from xbarspice.programming.results import order_of
@@ -124,3 +124,10 @@ def test_a_tensor_with_gradients_is_told_where_gradients_are():
     V = torch.tensor([0.1, 0.2], requires_grad=True)
     with pytest.raises(InputError, match=r"`V_in` .*requires gradients.*detach.*xb\.nn\.solve"):
         xb.solve(xb.Crossbar(G), V)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("\n first \nsecond", "first"), ("", "ValueError"), ("x" * 300, "x" * 200)]
+)
+def test_the_first_line_of_an_error_is_short_and_never_empty(text, line):
+    assert first_line(ValueError(text)) == line
