@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from xbarspice.config import child_seed
+from xbarspice.core.seeds import child_seed
 from xbarspice.importers.perceptron import Perceptron
 
 __all__ = ["Bank", "Units"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from xbarspice.core.errors import StoreError, broken_rule
+from xbarspice.core.files import store_errors, whole_file
 
 __all__ = ["fingerprint", "read", "write"]
 
@@ -39,21 +39,10 @@ def write(path: Path, key: str, state: dict[str, Any]) -> None:
     Raises:
         StoreError: the file cannot be written.
     """
-    partial = path.with_name(path.name + ".partial")
-    try:
+    with store_errors("the checkpoint", path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        with whole_file(path) as partial, partial.open("wb") as file:
             torch.save({"kind": "xbarspice training run", "fingerprint": key, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise StoreError(
-            f"the checkpoint must be writable; writing {path} failed: {error}. "
-            "Check the folder, its permissions and the free space."
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read(path: Path, key: str) -> dict[str, Any] | None:

@@ -21,9 +21,9 @@ from papers.drolet2023.hardware import Hardware, keep_card
 from papers.drolet2023.remedies import Procedure
 from papers.drolet2023.settings import SETTINGS
 from papers.drolet2023.transfers import TransferStudy, fingerprint, transfer
-from xbarspice.config import child_seed
 from xbarspice.config.card import CalibrationCard
 from xbarspice.core import hdf5
+from xbarspice.core.seeds import child_seed
 from xbarspice.importers import perceptron
 from xbarspice.importers.perceptron import Perceptron, from_state_dict
 from xbarspice.mapping import ArrayConfig

@@ -13,7 +13,8 @@ from papers.drolet2023.objectives import can_stratify
 from papers.drolet2023.remedies import Procedure
 from papers.drolet2023.settings import SETTINGS
 from papers.drolet2023.training import Phase, Selection, Trained, train
-from xbarspice.config import DataConfig, child_rng
+from xbarspice.config import DataConfig
+from xbarspice.core.seeds import child_rng
 from xbarspice.importers.perceptron import Perceptron
 from xbarspice.training.data import Split
 from xbarspice.variability import Variation

@@ -7,7 +7,6 @@ report of a full run only.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from papers.drolet2023 import digits_report as digits
+from xbarspice.core.files import read_toml
 from xbarspice.report.content import Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import html, markdown, write_files
 
@@ -340,7 +340,7 @@ def _tried(record: dict[str, Any]) -> Section:
 
 
 def _past(key: str) -> dict[str, Any]:
-    return tomllib.loads(HISTORY.read_text("utf-8"))[key]
+    return read_toml(HISTORY)[key]
 
 
 def _history(key: str) -> Text:

@@ -14,7 +14,7 @@ from papers.drolet2023.bank import Bank
 from papers.drolet2023.folded import Folded
 from papers.drolet2023.in_the_loop import left_behind
 from papers.drolet2023.objectives import Phase
-from xbarspice.config import child_seed
+from xbarspice.core.seeds import child_seed
 from xbarspice.variability import Variation
 
 __all__ = ["Keeper", "Selection", "Setting"]

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
-from typing import Any
+
+from xbarspice.core.files import read_toml
 
 __all__ = ["PAPER", "SETTINGS"]
 
 
-def _read(name: str) -> dict[str, Any]:
-    return tomllib.loads(Path(__file__).with_name(name).read_text("utf-8"))
-
-
-PAPER = _read("paper.toml")
+PAPER = read_toml(Path(__file__).with_name("paper.toml"))
 """What the paper states."""
-SETTINGS = _read("settings.toml")
+SETTINGS = read_toml(Path(__file__).with_name("settings.toml"))
 """What is done."""

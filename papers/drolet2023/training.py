@@ -39,8 +39,8 @@ from papers.drolet2023.folded import Folded
 from papers.drolet2023.in_the_loop import Left, best_shift, left_behind
 from papers.drolet2023.objectives import Drawn, Phase, draw, noise_free_loss, objective
 from papers.drolet2023.selection import Keeper, Selection, Setting
-from xbarspice.config import child_seed
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.seeds import child_seed
 from xbarspice.core.types import Array
 from xbarspice.importers.perceptron import Perceptron
 from xbarspice.training.data import Split

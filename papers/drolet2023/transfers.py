@@ -28,9 +28,9 @@ from papers.drolet2023 import batched
 from papers.drolet2023.batched import Batch
 from papers.drolet2023.chain import Chain
 from papers.drolet2023.remedies import Procedure, Tester, program
-from xbarspice.config import child_rng
 from xbarspice.core import hdf5
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.seeds import child_rng
 from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.core.values import labels_of
 from xbarspice.engines import Engine

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from papers.drolet2023.batched import Batch, Placement, gather
-from xbarspice.config import child_rng
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.seeds import child_rng
 from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.variability import (
     BiasingSchemeEffect,

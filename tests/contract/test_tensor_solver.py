@@ -9,7 +9,7 @@ import torch
 import xbarspice as xb
 from tests.emulated_cuda import EmulatedCuda, emulated_cuda
 from xbarspice import LineEnds
-from xbarspice.core.array import WIRES
+from xbarspice.core.wires import WIRES
 from xbarspice.nn.tensor_solver import effective_matrix_on_tensors, solve_on_tensors
 
 DEVICES = ["ohmic", "sinh_tio2", "cubic_al2o3_tio2", "o921c"]

@@ -14,10 +14,11 @@ import xbarspice
 
 ROOT = Path(xbarspice.__file__).parent
 ORDER = [
-    ["core.errors", "core.types"],
+    ["core.errors", "core.seeds", "core.types"],
+    ["core.files"],
     ["core.registry"],
     ["core.values", "core.functions"],
-    ["core.schema", "core.parameters"],
+    ["core.schema", "core.parameters", "core.wires"],
     ["core.device"],
     ["core.array"],
     ["core.solution"],

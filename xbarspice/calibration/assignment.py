@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from xbarspice.config import child_rng
+from xbarspice.core.seeds import child_rng
 from xbarspice.core.types import Array, Indices
 
 __all__ = ["best_lines", "shuffled_lines"]

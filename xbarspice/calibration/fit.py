@@ -12,10 +12,10 @@ from scipy import optimize
 from xbarspice.calibration.measurements import Reads
 from xbarspice.calibration.model import Model, Parameter
 from xbarspice.calibration.uncertainty import uncertainty
-from xbarspice.config import child_rng
 from xbarspice.config.card import HeldOut
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import ConvergenceError, broken_rule
+from xbarspice.core.seeds import child_rng
 from xbarspice.core.types import Array, Flags, Indices
 
 __all__ = ["Fit", "Noise", "Options", "Problem", "fit_problem", "fit_reads"]

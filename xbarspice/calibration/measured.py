@@ -17,8 +17,8 @@ from torch import nn
 
 from xbarspice.calibration.die import Die, Thresholds, read_die
 from xbarspice.calibration.lines import compensated
-from xbarspice.config import child_rng
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.seeds import child_rng
 from xbarspice.core.types import Array, Flags
 from xbarspice.nn import PhysicalArray, arrays, copy_circuit, put_conductances
 from xbarspice.programming.circuits import compare

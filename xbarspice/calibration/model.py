@@ -12,9 +12,10 @@ import numpy as np
 
 from xbarspice import devices
 from xbarspice.calibration.measurements import Reads
-from xbarspice.core.array import R_LOW, WIRES, Crossbar, Drive
+from xbarspice.core.array import Crossbar, Drive
 from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.core.types import Array
+from xbarspice.core.wires import R_LOW, UNIT, WIRES
 from xbarspice.surrogate import adjoint
 
 __all__ = ["TIED", "Model", "Parameter"]
@@ -176,7 +177,7 @@ def _parameters(
     for name in (n for n in free if n != "G"):
         field = name.removeprefix("device.")
         if field == name:
-            start, unit = float(getattr(crossbar, TIED.get(name, (name,))[0])), "ohm"
+            start, unit = float(getattr(crossbar, TIED.get(name, (name,))[0])), UNIT
             low, high = bounds.get(name, (0.0, np.inf))
         else:
             start, unit = float(getattr(crossbar.device, field)), ""

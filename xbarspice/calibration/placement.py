@@ -27,8 +27,8 @@ from xbarspice.calibration.measured import (
     with_partners,
     without_stuck,
 )
-from xbarspice.config import child_rng
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.seeds import child_rng
 from xbarspice.core.types import Array, Indices
 from xbarspice.core.values import labels_of
 from xbarspice.nn import (

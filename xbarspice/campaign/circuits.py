@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from xbarspice import deployment, engines
-from xbarspice.core.array import WIRES
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.wires import WIRES
 from xbarspice.nn import copy_circuit, crossbar_layers, program, through
 from xbarspice.nn.origin import arguments_of, circuit_hash, decisions_of, outputs_of
 

@@ -17,7 +17,6 @@ segments at any time, also while the campaign runs or after it was killed.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import zlib
 from collections.abc import Callable, Sequence
@@ -27,6 +26,7 @@ from pathlib import Path
 from xbarspice.campaign import row_files
 from xbarspice.campaign.row_files import Header, Row
 from xbarspice.core.errors import InputError, StoreError
+from xbarspice.core.files import partial_name, replace_whole, write_whole
 
 __all__ = ["Journal", "Segment", "folder_of", "segments_of"]
 
@@ -116,7 +116,7 @@ class Journal:
             if path.exists():
                 self._recover()
             else:
-                self._swap_in(row_files.image([], self._header(0)), path)
+                write_whole({path: row_files.image([], self._header(0))})
             self._sort_out()
 
     def _header(self, merged: int) -> Header:
@@ -143,7 +143,7 @@ class Journal:
         """Remove what a crash left over, set damaged segments aside, take the others in."""
         for partial in folder_of(self.path).glob("*.partial"):
             partial.unlink()
-        self.path.with_name(self.path.name + ".partial").unlink(missing_ok=True)
+        partial_name(self.path).unlink(missing_ok=True)
         held: list[Segment] = []
         for segment in sorted(segments_of(self.path), key=lambda s: -s.span):
             if segment.last < self._merged or any(
@@ -175,7 +175,7 @@ class Journal:
         data = row_files.image(rows, self._header(0))
         with _reported(self.path):
             target = self._segment(number, number, zlib.crc32(data))
-            self._swap_in(data, target.path)
+            write_whole({target.path: data})
         self._segments.append(target)
         for row in rows:
             if row.values is None:
@@ -232,34 +232,14 @@ class Journal:
             try:
                 row_files.merge(sources, partial, header)
                 target = name(_crc(partial))
-                _settle(partial, target)
+                replace_whole(partial, target)
             finally:
                 partial.unlink(missing_ok=True)
         return target
 
-    def _swap_in(self, data: bytes, target: Path) -> None:
-        partial = target.with_name(target.name + ".partial")
-        try:
-            partial.write_bytes(data)
-            _settle(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
-
 
 def _partial(path: Path) -> Path:
     return folder_of(path) / "merged.partial"
-
-
-def _settle(partial: Path, target: Path) -> None:
-    """Synchronise a finished file, then give it its name, and make the name last too."""
-    for path, flags in ((partial, os.O_RDONLY), (target.parent, os.O_RDONLY | os.O_DIRECTORY)):
-        handle = os.open(path, flags)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        if path == partial:
-            partial.replace(target)
 
 
 @contextlib.contextmanager

@@ -25,8 +25,8 @@ from xbarspice.cli.options import (
     TransferSeed,
 )
 from xbarspice.cli.runs import output_file
-from xbarspice.core.array import WIRES
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.wires import WIRES
 
 __all__ = ["register"]
 
@@ -79,7 +79,7 @@ def campaign(
     from xbarspice import campaign as campaigns
     from xbarspice.cli import steps
     from xbarspice.cli.transfer import variation_of
-    from xbarspice.config import child_seed
+    from xbarspice.core.seeds import child_seed
     from xbarspice.transfer import with_variation
     from xbarspice.transfer.study import matrices_of
 

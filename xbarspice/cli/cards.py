@@ -11,8 +11,8 @@ import xbarspice
 from xbarspice import devices
 from xbarspice.config import RunConfig
 from xbarspice.config.card import CalibrationCard, KeptCard, card_of, keep_card
-from xbarspice.core.array import WIRES
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.wires import WIRES
 from xbarspice.devices import Device
 
 __all__ = [

@@ -11,8 +11,9 @@ import numpy as np
 
 from xbarspice.cli import cards, screens
 from xbarspice.cli.runs import output_file
-from xbarspice.config import ARRAY, RunConfig, child_rng
+from xbarspice.config import ARRAY, RunConfig
 from xbarspice.core.errors import InputError, broken_rule
+from xbarspice.core.seeds import child_rng
 
 __all__ = [
     "MAPPED",

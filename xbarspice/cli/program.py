@@ -21,7 +21,6 @@ from xbarspice.cli.options import (
     Subject,
 )
 from xbarspice.cli.runs import run_folder
-from xbarspice.core.array import WIRES
 from xbarspice.core.errors import broken_rule
 
 if TYPE_CHECKING:
@@ -215,7 +214,7 @@ def _record(written: Sequence[Written], options: dict[str, Any], pulses: Pulses)
                 "name": one.blank.name,
                 "shape": [crossbar.rows, crossbar.cols],
                 "device": crossbar.device.name,
-                **{name: getattr(crossbar, name) for name in WIRES},
+                **crossbar.wires,
                 "left_within_tolerance": _share_left(run),
                 "targets_S": [float(run.target[run.wanted].min()), float(run.target.max())],
                 "held_S": held_range(crossbar, pulses, options["scheme"]),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.files import whole_folder
 
 __all__ = ["output_file", "run_folder"]
 
@@ -41,21 +41,16 @@ def run_folder(path: Path) -> Iterator[Path]:
             "Choose another --out, or remove it.",
         )  # fmt: skip
     parent = _parent(path)
-    try:
-        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=parent))
-    except OSError as error:
-        raise broken_rule(
-            "the run folder must be writable", f"{parent} ({error.strerror})",
-            "Choose another --out.",
-        ) from error  # fmt: skip
-    try:
+    with ExitStack() as stack:
+        try:
+            partial = stack.enter_context(whole_folder(path))
+        except OSError as error:
+            raise broken_rule(
+                "the run folder must be writable",
+                f"{parent} ({error.strerror})",
+                "Choose another --out.",
+            ) from error
         yield partial
-        partial.chmod(0o755)
-        if path.exists():
-            shutil.rmtree(path)
-        partial.rename(path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _is_empty(path: Path) -> bool:

@@ -23,8 +23,9 @@ import tomli_w
 
 from xbarspice.cli.cards import overlaid
 from xbarspice.config import RunConfig, changes_of
-from xbarspice.core.array import WIRES, Crossbar
+from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.wires import WIRES
 from xbarspice.mapping import ArrayConfig
 
 __all__ = ["configuration", "run_toml", "solved", "stated_array", "with_stated_array"]

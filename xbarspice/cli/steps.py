@@ -17,6 +17,7 @@ from xbarspice.cli.settings import (
     with_stated_array,
 )
 from xbarspice.config import RunConfig
+from xbarspice.core.files import store_errors, whole_file
 from xbarspice.training.data import Split
 from xbarspice.training.train import Trained
 from xbarspice.variability import Variation, from_config
@@ -66,13 +67,9 @@ def variation(config: RunConfig, otherwise: Variation) -> Variation:
 
 def save_points(path: Path, split: Split) -> None:
     """Write the test points of a split: x (points, features) and y (points,)."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, x=split.x_test, y=split.y_test)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    what = "the file of test points"
+    with store_errors(what, path), whole_file(path) as partial, partial.open("wb") as file:
+        np.savez(file, x=split.x_test, y=split.y_test)
 
 
 def training_record(trained: Trained, out: Path | None) -> dict[str, Any]:

@@ -14,9 +14,6 @@ from xbarspice.config.run import (
     TrainConfig,
     VerifyConfig,
     changes_of,
-    child_rng,
-    child_seed,
-    read_toml,
 )
 
 __all__ = [
@@ -33,7 +30,4 @@ __all__ = [
     "TrainConfig",
     "VerifyConfig",
     "changes_of",
-    "child_rng",
-    "child_seed",
-    "read_toml",
 ]

@@ -28,9 +28,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from xbarspice import devices
 from xbarspice.config import CalibrationNote, RunConfig
-from xbarspice.core.array import WIRES
 from xbarspice.core.errors import InputError, broken_rule
-from xbarspice.core.values import broken_entries, toml_of
+from xbarspice.core.files import parse_toml
+from xbarspice.core.values import broken_entries
+from xbarspice.core.wires import WIRES
 from xbarspice.variability import from_config
 
 __all__ = [
@@ -175,7 +176,7 @@ class CalibrationCard(_Part):
             InputError: it is not TOML, or an entry breaks the schema.
         """
         try:
-            card = cls.model_validate(toml_of(text, name))
+            card = cls.model_validate(parse_toml(text, name))
             if card.sha256 is not None and card.sha256 != card.content_hash():
                 raise InputError(
                     f"the calibration card `{name}` must hold what was written to it; its content "

@@ -5,13 +5,11 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-import zlib
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_type_hints
 
-import numpy as np
 import tomli_w
 from pydantic import (
     BaseModel,
@@ -26,9 +24,10 @@ from pydantic import (
 )
 
 from xbarspice import devices
-from xbarspice.core.array import WIRES
 from xbarspice.core.errors import InputError, broken_rule
-from xbarspice.core.values import broken_entries, toml_of
+from xbarspice.core.files import read_toml
+from xbarspice.core.values import broken_entries
+from xbarspice.core.wires import WIRES
 from xbarspice.mapping import activations
 from xbarspice.mapping.config import ArrayConfig
 from xbarspice.variability import from_config
@@ -47,9 +46,6 @@ __all__ = [
     "TrainConfig",
     "VerifyConfig",
     "changes_of",
-    "child_rng",
-    "child_seed",
-    "read_toml",
 ]
 
 
@@ -453,26 +449,3 @@ def changes_of(section: ArraySection | LayerSection, device: devices.Device) -> 
     elif parameters:
         out["device"] = devices.with_parameters(device, parameters)
     return out
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Parse a TOML file, or raise an InputError that names it."""
-    try:
-        return toml_of(path.read_text(encoding="utf-8"), path.name)
-    except FileNotFoundError:
-        raise broken_rule("the file must exist", str(path), "Check the path.") from None
-    except OSError as error:
-        raise broken_rule("the file must be readable", error, "Check the path.") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"`{path.name}` must be TOML; {error}. Mend that line.") from error
-
-
-def child_seed(seed: int, name: str) -> int:
-    """A 63-bit seed that depends on the run's seed and on a name, and on nothing else."""
-    state = np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1, np.uint64)
-    return int(state[0] >> np.uint64(1))
-
-
-def child_rng(seed: int, name: str) -> np.random.Generator:
-    """Named child generator of a run's seed."""
-    return np.random.default_rng(child_seed(seed, name))

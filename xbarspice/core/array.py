@@ -34,13 +34,10 @@ from xbarspice.core.device import Device
 from xbarspice.core.device import get as device_of
 from xbarspice.core.errors import FloatingNodeError, broken_rule
 from xbarspice.core.types import Array, Flags, Indices
-from xbarspice.core.values import array_of, number_of
+from xbarspice.core.values import array_of
+from xbarspice.core.wires import WIRES, resistance_of, wires_of
 
-__all__ = ["READ", "WIRES", "Crossbar", "Drive", "End", "LineEnds"]
-
-
-WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
-"""Names of the four resistances of an array."""
+__all__ = ["READ", "Crossbar", "Drive", "End", "LineEnds"]
 
 
 class End(enum.StrEnum):
@@ -100,11 +97,9 @@ class LineEnds:
 
 
 READ = LineEnds()
-R_LOW, R_HIGH = 1e-30, 1e15
-"""Smallest resistance but 0, and largest, ohm. Solves multiply, square and invert such numbers;
-within these limits nothing of that overflows or vanishes."""
 G_HIGH = 1e15
-"""Largest conductance, S, for the same reason."""
+"""Largest conductance, S: solves multiply, square and invert such numbers, and nothing of that
+overflows."""
 _ONE_ARRAY = np.zeros(1, dtype=np.intp)
 
 
@@ -153,7 +148,8 @@ class Crossbar:
         device: a registered device name (`xb.devices.names()`) or a `Device`.
         ends: what every line end is connected to; the default is read mode.
 
-    Every resistance may be exactly 0; another one lies between `R_LOW` and `R_HIGH`. The object
+    Every resistance may be exactly 0; another one lies between `wires.R_LOW` and
+    `wires.R_HIGH`. The object
     is frozen and its arrays are read-only.
 
     Raises:
@@ -189,12 +185,7 @@ class Crossbar:
             object.__setattr__(self, name, value)
 
         put("G", _checked_conductances(G))
-        for name, value in (
-            ("R_wl", R_wl),
-            ("R_bl", R_bl),
-            ("R_driver", R_driver),
-            ("R_sense", R_sense),
-        ):
+        for name, value in zip(WIRES, (R_wl, R_bl, R_driver, R_sense), strict=True):
             put(name, resistance_of(name, value))
         put("device", device_of(device))
         put("ends", ends)
@@ -223,6 +214,11 @@ class Crossbar:
         return self.G.shape[-1]
 
     @property
+    def wires(self) -> dict[str, float]:
+        """The four resistances by name, ohm, as keyword arguments of `Crossbar`."""
+        return wires_of(self)
+
+    @property
     def held(self) -> tuple[Flags, Flags]:
         """Which word lines and which bit lines have a driven or sensed end, (rows,) and (cols,)."""
         return self._held
@@ -245,10 +241,7 @@ class Crossbar:
                 out = object.__new__(Crossbar)
                 out.__dict__.update(self.__dict__, G=G)
                 return out
-        now = {
-            name: getattr(self, name)
-            for name in ("G", "R_wl", "R_bl", "R_driver", "R_sense", "device", "ends")
-        }
+        now = {"G": self.G, **self.wires, "device": self.device, "ends": self.ends}
         return Crossbar(**(now | changes))
 
     def drive(self, V_in: npt.ArrayLike, V_out: npt.ArrayLike | None = None) -> Drive:
@@ -367,19 +360,6 @@ def _checked_conductances(G: npt.ArrayLike) -> Array:
             "Give conductances in S: 100 uS is 100e-6.",
         )
     return _readonly(out)
-
-
-def resistance_of(name: str, value: Any) -> float:
-    """A wire or lead, ohm: 0, or from `R_LOW` to `R_HIGH`.
-
-    Raises:
-        InputError: it is no such number.
-    """
-    remedy = f"Give it in ohm: 0 for an ideal connection, or {R_LOW:g} to {R_HIGH:g}."
-    out = number_of(name, value, low=0.0, high=R_HIGH, remedy=remedy)
-    if 0.0 < out < R_LOW:
-        raise broken_rule(f"`{name}` must be 0 or >= {R_LOW:g} ohm", f"{out!r}", remedy)
-    return out
 
 
 def _checked_voltages(

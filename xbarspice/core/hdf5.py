@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import hashlib
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,11 @@ import h5py
 import numpy as np
 
 from xbarspice.core import device as devices
-from xbarspice.core.array import WIRES, Crossbar, End, LineEnds
+from xbarspice.core.array import Crossbar, End, LineEnds
 from xbarspice.core.errors import StoreError, broken_rule
+from xbarspice.core.files import store_errors, whole_file
 from xbarspice.core.schema import CrossbarFile, EndsFile, validated
+from xbarspice.core.wires import wires_of
 
 __all__ = [
     "crossbar_from_tree", "crossbar_to_tree", "kind_of", "line_ends", "load_crossbar",
@@ -56,8 +57,7 @@ def write_tree(path: Path, tree: Mapping[str, Any], kind: str) -> None:
         tree: str -> array, number, bool, str, None or another such dictionary.
         kind: what the file is, checked by `read_tree`.
     """
-    partial = path.with_name(path.name + ".partial")
-    try:
+    with store_errors("the result file", path), whole_file(path) as partial:
         with h5py.File(partial, "w", userblock_size=HEAD) as file:
             file.attrs[_KIND] = kind
             file.attrs[_FORMAT] = FORMAT
@@ -66,16 +66,6 @@ def write_tree(path: Path, tree: Mapping[str, Any], kind: str) -> None:
             digest = _hash_of(file)
             file.seek(0)
             file.write(f"{_MAGIC.decode()}{digest}\n".encode())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise StoreError(
-            f"the result file must be writable; writing {path} failed: {error}. "
-            "Check the folder, its permissions and the free space."
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_tree(path: Path, kind: str, *, only: str | None = None) -> Tree:
@@ -264,8 +254,7 @@ def crossbar_to_tree(crossbar: Crossbar) -> Tree:
     device = crossbar.device
     return {
         "G": crossbar.G,
-        "R_wl": crossbar.R_wl, "R_bl": crossbar.R_bl,
-        "R_driver": crossbar.R_driver, "R_sense": crossbar.R_sense,
+        **crossbar.wires,
         "device": device.name,
         "device_parameters": {f.name: getattr(device, f.name) for f in dataclasses.fields(device)},  # type: ignore[arg-type]
         "ends": _ends_to_tree(crossbar.wl_ends, crossbar.bl_ends),
@@ -293,8 +282,7 @@ def load_crossbar(path: Path) -> Crossbar:
 
 def _crossbar(file: CrossbarFile) -> Crossbar:
     device = devices.with_parameters(file.device, file.device_parameters)
-    wires = {name: getattr(file, name) for name in WIRES}
-    return Crossbar(file.G, **wires, device=device, ends=line_ends(file.ends))
+    return Crossbar(file.G, **wires_of(file), device=device, ends=line_ends(file.ends))
 
 
 def _built(path: Path, build: Callable[[], Any]) -> Any:

@@ -8,7 +8,6 @@ that is a voltage, a resistance or a weight, so none of it passes.
 from __future__ import annotations
 
 import math
-import tomllib
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,6 @@ __all__ = [
     "broken_entries",
     "labels_of",
     "number_of",
-    "toml_of",
     "whole_number_of",
     "whole_numbers_of",
 ]
@@ -181,18 +179,6 @@ def broken_entries(error: Any, origin: str) -> str:
         inner = isinstance(entry.get("ctx", {}).get("error"), InputError)
         found.append(f"{place}: {rule}" + ("" if inner else f" (received {short})"))
     return "; ".join(found)
-
-
-def toml_of(text: str, name: str) -> dict[str, Any]:
-    """TOML text as a dictionary; `name` stands for it in messages.
-
-    Raises:
-        InputError: it is not TOML.
-    """
-    try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # also numbers and nesting that Python refuses
-        raise InputError(f"`{name}` must be TOML; {error}. Mend that line.") from error
 
 
 def _converted(name: str, value: Any, remedy: str) -> Array:

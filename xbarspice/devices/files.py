@@ -8,7 +8,7 @@ from pathlib import Path
 
 from xbarspice.core.device import Device, get
 from xbarspice.core.errors import InputError, broken_rule
-from xbarspice.core.values import toml_of
+from xbarspice.core.files import read_toml
 from xbarspice.devices.dynamic import DynamicDevice
 from xbarspice.devices.numbers import decimal
 
@@ -32,11 +32,7 @@ def load_toml(path: str | Path) -> Device:
     Raises:
         InputError: the file is not TOML, names no known model, or has an unknown parameter.
     """
-    try:
-        text = Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise broken_rule("a parameter file must be readable", error, "Check the path.") from None
-    table = toml_of(text, str(path))
+    table = read_toml(Path(path), "a parameter file")
     extra = sorted(set(table) - {"model", "source", "parameters"})
     given = table.get("parameters", {})
     words = isinstance(table.get("model"), str) and isinstance(table.get("source", ""), str)

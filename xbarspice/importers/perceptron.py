@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.core.errors import InputError, StoreError, broken_rule, first_line
+from xbarspice.core.errors import InputError, broken_rule, first_line
+from xbarspice.core.files import store_errors, whole_file
 from xbarspice.core.types import Array, Indices
 from xbarspice.core.values import array_of
 from xbarspice.importers.archive import read_npz
@@ -119,18 +120,9 @@ def save(path: Path, network: Perceptron) -> None:
     arrays: dict[str, Any] = {"activation": np.array(network.activation)}
     for k, (w, v) in enumerate(zip(network.W, network.b, strict=True)):
         arrays |= {f"W{k}": w, f"b{k}": v}
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-        partial.replace(path)
-    except OSError as error:
-        raise StoreError(
-            f"the network file must be writable; writing {path} failed: {error}. "
-            "Check the folder, its permissions and the free space."
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    what = "the network file"
+    with store_errors(what, path), whole_file(path) as partial, partial.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def load(path: Path | str, activation: str | None = None) -> Perceptron:

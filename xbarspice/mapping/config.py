@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from xbarspice import devices
-from xbarspice.core.array import WIRES, resistance_of
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.values import number_of, whole_number_of
+from xbarspice.core.wires import IDEAL, WIRES, resistance_of, wires_of
 
 __all__ = ["ArrayConfig"]
 
@@ -196,7 +196,7 @@ class ArrayConfig:
     @property
     def wires(self) -> dict[str, Any]:
         """The four resistances, ohm, as keyword arguments of `Crossbar`."""
-        return {name: getattr(self, name) for name in WIRES}
+        return wires_of(self)
 
     @property
     def model(self) -> devices.Device:
@@ -213,7 +213,7 @@ class ArrayConfig:
 
     def without_wires(self) -> ArrayConfig:
         """The same arrays with ideal wires and line ends."""
-        return replace(self, R_wl=0.0, R_bl=0.0, R_driver=0.0, R_sense=0.0)
+        return replace(self, **IDEAL)
 
     def without_curves(self) -> ArrayConfig:
         """The same arrays of ohmic devices."""

@@ -9,9 +9,7 @@ from decimal import Decimal
 from xbarspice.netlist.cards import Card, refuse
 from xbarspice.netlist.graphs import Edge
 
-__all__ = ["WIRES", "Deck", "DeckElement"]
-
-WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
+__all__ = ["Deck", "DeckElement"]
 _SAVED = re.compile(r"([vi])\((\w+)\)", re.ASCII | re.IGNORECASE)
 
 

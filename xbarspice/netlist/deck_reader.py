@@ -20,11 +20,12 @@ from xbarspice import devices
 from xbarspice.core.array import Crossbar, LineEnds
 from xbarspice.core.errors import NetlistError, XbarspiceError
 from xbarspice.core.types import Array
+from xbarspice.core.wires import WIRES
 from xbarspice.devices import Device, Ohmic
 from xbarspice.devices.forms import CONDUCTANCE
 from xbarspice.netlist import dialects
 from xbarspice.netlist.cards import Card, refuse
-from xbarspice.netlist.deck import WIRES, Deck, DeckElement
+from xbarspice.netlist.deck import Deck, DeckElement
 from xbarspice.netlist.deck_differences import refuse_differences
 from xbarspice.netlist.dialects.base import Dialect
 from xbarspice.netlist.graphs import Edge, Matching

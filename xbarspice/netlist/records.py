@@ -153,7 +153,7 @@ def _shown(value: object) -> str:
 
 def steepest(crossbar: Crossbar) -> float:
     """Largest conductance of an array, wires and line ends included, S."""
-    ohms = (crossbar.R_wl, crossbar.R_bl, crossbar.R_driver, crossbar.R_sense)
+    ohms = crossbar.wires.values()
     return max([1 / R for R in ohms if R > 0] + [float(crossbar.G.max())])
 
 

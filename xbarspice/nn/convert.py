@@ -12,9 +12,9 @@ from typing import Any
 from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
-from xbarspice.config import child_seed
 from xbarspice.config.card import KEPT
 from xbarspice.core.errors import InputError, broken_rule, first_line
+from xbarspice.core.seeds import child_seed
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import origin, ranges
 from xbarspice.nn.arguments import as_arguments

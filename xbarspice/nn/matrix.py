@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from xbarspice.config import child_seed
 from xbarspice.core.errors import XbarspiceError, broken_rule
+from xbarspice.core.seeds import child_seed
 from xbarspice.mapping import ArrayConfig
 from xbarspice.mapping.reads import LineOrder
 from xbarspice.nn.affine_cache import CachedMap

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from xbarspice import devices, engines
-from xbarspice.core.array import READ, WIRES, Crossbar, Drive, LineEnds
+from xbarspice.core.array import READ, Crossbar, Drive, LineEnds
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.solution import Stats, Status
+from xbarspice.core.wires import WIRES
 from xbarspice.devices import Device
 from xbarspice.engines.base import stats_with_bound
 from xbarspice.engines.overdrive import overdrive

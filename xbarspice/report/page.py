@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
@@ -12,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
-from xbarspice.core.errors import StoreError
+from xbarspice.core.files import store_errors, write_whole
 from xbarspice.report.content import Code, Item, Plot, Section, Text, Verdict
 from xbarspice.report.junit import junit
 
@@ -185,21 +184,6 @@ def write_files(contents: Mapping[Path, str]) -> None:
     Raises:
         StoreError: a file cannot be written; then none of them is left half-written.
     """
-    partials = {path: path.with_name(path.name + ".partial") for path in contents}
-    try:
-        for path, text in contents.items():
-            with partials[path].open("w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-        for path, partial in partials.items():
-            partial.replace(path)
-    except OSError as error:
-        raise StoreError(
-            f"the report must be writable; {error}. "
-            "Check the folder, its permissions and the free space."
-        ) from error
-    finally:
-        for partial in partials.values():
-            if partial.is_file():
-                partial.unlink()
+    first = next(iter(contents))
+    with store_errors("the report", first.parent if len(contents) > 1 else first):
+        write_whole(contents)

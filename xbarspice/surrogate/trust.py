@@ -36,8 +36,9 @@ import numpy as np
 from xbarspice import devices
 from xbarspice.core.array import Crossbar, End
 from xbarspice.core.errors import InputError, TrustWarning, broken_rule, level_outside
+from xbarspice.core.files import parse_toml
 from xbarspice.core.types import Array, Indices
-from xbarspice.core.values import array_of, toml_of
+from xbarspice.core.values import array_of
 
 __all__ = [
     "AXES",
@@ -190,7 +191,7 @@ def load(path: Path) -> TrustMap:
 
 
 def _parse(text: str, name: str) -> TrustMap:
-    data = toml_of(text, name)
+    data = parse_toml(text, name)
     try:
         parts = {"format", "axes", "errors", "source"}
         version = data.get("format")

@@ -17,6 +17,7 @@ import xbarspice
 from xbarspice import deployment
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.wires import WIRES
 from xbarspice.netlist import dialects
 from xbarspice.netlist.cells import Wires
 from xbarspice.netlist.design import refuse_name
@@ -30,7 +31,7 @@ from xbarspice.tapeout.check import CIRCUIT, DRIVES, INPUTS, MANIFEST
 from xbarspice.tapeout.lvs import SCOPE, LvsReport, cdl_of, compare_layout
 from xbarspice.tapeout.netlists import netlists, reads_of, refuse_form, write_netlists
 from xbarspice.tapeout.program import plan
-from xbarspice.tapeout.sites import WIRES, Site, described, drawn_array, layers_record, sites
+from xbarspice.tapeout.sites import Site, described, drawn_array, layers_record, sites
 from xbarspice.tapeout.technology import Technology
 
 __all__ = ["add_file", "as_drawn", "save_manifest", "tapeout"]
@@ -184,7 +185,7 @@ def _steps(count: int, done: int) -> tuple[int, int]:
 
 def _assumed(circuit: Any) -> dict[str, dict[str, float]]:
     return {
-        matrix.name: {wire: getattr(matrix.config, wire) for wire in WIRES}
+        matrix.name: matrix.config.wires
         for layer in crossbar_layers(circuit).values()
         for matrix in layer.matrices.values()
     }

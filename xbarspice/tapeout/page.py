@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from xbarspice.core.wires import WIRES, WORDS
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.report.sections import card_text
@@ -15,12 +16,6 @@ from xbarspice.tapeout.technology import Technology
 
 __all__ = ["write"]
 
-_WIRES = {
-    "R_wl": "word-line segment",
-    "R_bl": "bit-line segment",
-    "R_driver": "lead of a word line",
-    "R_sense": "lead of a bit line",
-}
 _PICTURES = 3
 """Arrays whose drawing is on the page; the pictures of all others lie in their folders."""
 _LONG = 24
@@ -96,11 +91,11 @@ def _wires(record: dict[str, Any]) -> Table:
     for layer in record["layers"]:
         for matrix in layer["matrices"]:
             assumed = record["wires_assumed"][matrix["matrix"]]
-            key = tuple(pair[wire] for wire in _WIRES for pair in (assumed, matrix["wires"]))
+            key = tuple(pair[wire] for wire in WIRES for pair in (assumed, matrix["wires"]))
             groups.setdefault(key, []).append(matrix["matrix"])
     rows = []
     for key, names in groups.items():
-        for k, words in enumerate(_WIRES.values()):
+        for k, words in enumerate(WORDS.values()):
             rows.append((words, *(f"{v:.4g} ohm" for v in key[2 * k : 2 * k + 2]), _named(names)))
     return Table(
         caption=f"Resistances; drawn: extracted, technology {record['technology']['name']}",

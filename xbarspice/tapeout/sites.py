@@ -15,11 +15,10 @@ from xbarspice.netlist.design import name_of, refuse_name
 from xbarspice.netlist.records import describe_device, g_hash
 from xbarspice.nn import PhysicalArray, arrays, crossbar_layers, tiles
 
-__all__ = ["ARRAYS", "WIRES", "Site", "described", "drawn_array", "layers_record", "sites"]
+__all__ = ["ARRAYS", "Site", "described", "drawn_array", "layers_record", "sites"]
 
 ARRAYS = "arrays"
 """Folder that holds a folder for every array."""
-WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
 _LONGEST = 40
 
 
@@ -140,7 +139,7 @@ def layers_record(circuit: Any, count: dict[str, int]) -> list[dict[str, Any]]:
                 {
                     "matrix": matrix.name,
                     "V_read": matrix.config.V_read,
-                    "wires": {wire: getattr(matrix.config, wire) for wire in WIRES},
+                    "wires": matrix.config.wires,
                     "reads": count.get(matrix.name, 0),
                     "tiles": parts[matrix.name],
                 }

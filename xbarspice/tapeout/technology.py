@@ -9,7 +9,8 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from xbarspice.core.errors import InputError, broken_rule
-from xbarspice.core.values import broken_entries, toml_of
+from xbarspice.core.files import parse_toml, read_toml
+from xbarspice.core.values import broken_entries
 
 __all__ = ["DevicePart", "Line", "Pad", "Technology", "Via", "load"]
 
@@ -144,16 +145,14 @@ def load(technology: str | Path = "demo") -> Technology:
     """
     if str(technology) == "demo":
         text = resources.files("xbarspice.tapeout").joinpath("data/demo.toml").read_text("utf-8")
+        values = parse_toml(text, "demo")
     else:
         path = Path(technology)
         if not path.is_file():
             raise broken_rule("a technology is 'demo' or a TOML file", str(path), "Check the path.")
-        try:
-            text = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise broken_rule("a technology must be readable", error, "Check the file.") from None
+        values = read_toml(path, "a technology")
     try:
-        return Technology.model_validate(toml_of(text, str(technology)))
+        return Technology.model_validate(values)
     except ValidationError as error:
         raise InputError(
             f"the technology must be complete and consistent; {broken_entries(error, 'file')}."

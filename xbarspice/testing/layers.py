@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xbarspice.core.wires import IDEAL
 from xbarspice.mapping import ArrayConfig
 from xbarspice.testing.rules import Rules, need
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["check_layer"]
 
 LIMIT = 1e-9
-IDEAL = {"R_wl": 0.0, "R_bl": 0.0, "R_driver": 0.0, "R_sense": 0.0}
 PLACES = 3
 """Entries of each parameter and input whose gradients are compared with differences."""
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from xbarspice.config import DataConfig, child_rng
+from xbarspice.config import DataConfig
+from xbarspice.core.seeds import child_rng
 from xbarspice.core.types import Array, Indices
 
 __all__ = ["Split", "digits", "fresh_half_moons", "half_moons"]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from xbarspice.config import TrainConfig, child_seed
+from xbarspice.config import TrainConfig
+from xbarspice.core.seeds import child_seed
 from xbarspice.importers.perceptron import Perceptron, from_state_dict
 from xbarspice.mapping import activations
 from xbarspice.training.data import Split

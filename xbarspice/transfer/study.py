@@ -19,10 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from xbarspice import engines
-from xbarspice.config import child_seed
 from xbarspice.core import hdf5
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.seeds import child_seed
 from xbarspice.core.values import labels_of
+from xbarspice.core.wires import IDEAL
 from xbarspice.nn import (
     arrays,
     copy_circuit,
@@ -150,8 +151,7 @@ def with_variation(circuit: nn.Module, variation: Variation | None) -> Any:
 
 def at_level(circuit: nn.Module, level: str) -> Any:
     """A copy of a converted model as one of `LEVELS` takes it."""
-    wires = {"R_wl": 0.0, "R_bl": 0.0, "R_driver": 0.0, "R_sense": 0.0}
-    return _changed(circuit, device="ohmic", **(wires if level == "ideal" else {}))
+    return _changed(circuit, device="ohmic", **(IDEAL if level == "ideal" else {}))
 
 
 def only_on(circuit: nn.Module, name: str) -> Any:

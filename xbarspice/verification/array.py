@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice import engines as engine_room
-from xbarspice.config import child_rng
-from xbarspice.core.array import WIRES, Crossbar, Drive, End
+from xbarspice.core.array import Crossbar, Drive, End
 from xbarspice.core.errors import EngineError, broken_rule
+from xbarspice.core.seeds import child_rng
 from xbarspice.core.solution import Solution
 from xbarspice.core.types import Array
 from xbarspice.core.values import array_of
@@ -226,13 +226,12 @@ def _largest(V: Vectors) -> float:
 
 
 def _describe(crossbar: Crossbar) -> dict[str, object]:
-    wires = {name: getattr(crossbar, name) for name in WIRES}
     model = crossbar.device
     parameters = {name: getattr(model, name) for name in getattr(model, "__dataclass_fields__", {})}
     return {
         "shape": [crossbar.rows, crossbar.cols],
         "devices": int(np.count_nonzero(crossbar.G)),
-        **wires,
+        **crossbar.wires,
         "device": model.name,
         "device_parameters": parameters,
         "outputs": list(output_lines(crossbar).names),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.core.array import WIRES
+from xbarspice.core.wires import WIRES
 from xbarspice.engines.overdrive import overdrive
 from xbarspice.verification.detectors import ArrayEvidence, MagnitudeEvidence, register
 from xbarspice.verification.finding import Finding

@@ -11,17 +11,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, mo
 
 from xbarspice import devices
 from xbarspice.core import hdf5
-from xbarspice.core.array import R_HIGH, READ, Crossbar
+from xbarspice.core.array import READ, Crossbar
 from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.core.schema import EndsFile, Number, Text
 from xbarspice.core.types import Array
 from xbarspice.core.values import array_of, broken_entries, number_of
+from xbarspice.core.wires import R_HIGH, WIRES
 from xbarspice.importers.archive import read_npz
 
 __all__ = ["ArrayFile", "is_array_file", "load_array"]
-
-
-WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
 
 
 def _rows(value: Any) -> Array:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xbarspice.core.array import WIRES
+from xbarspice.core.wires import WIRES
 from xbarspice.report.content import Item, Section, Table, Text
 from xbarspice.report.page import write_report
 from xbarspice.report.sections import (

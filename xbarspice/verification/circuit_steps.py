@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from xbarspice.config import child_rng
 from xbarspice.core.errors import EngineError, broken_rule
+from xbarspice.core.seeds import child_rng
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import RangeRecord, Tile, convert, copy_circuit, crossbar_layers
 from xbarspice.nn import tiles as tiles_in

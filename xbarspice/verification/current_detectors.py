@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from xbarspice.core.array import WIRES, LineEnds
+from xbarspice.core.array import LineEnds
 from xbarspice.core.types import Array
 from xbarspice.verification.detectors import CurrentEvidence, register
 from xbarspice.verification.finding import SCALE, Finding, common_factor, power_of_1000
@@ -168,5 +168,5 @@ def _with_slip(e: CurrentEvidence, quantity: str, factor: float) -> Array | None
         return e.solve(c, e.V_in / factor, e.V_out / factor)
     if quantity == "G":
         return e.solve(c.replace(G=c.G / factor), e.V_in, e.V_out)
-    wires = {name: getattr(c, name) / factor for name in WIRES}
+    wires = {name: R / factor for name, R in c.wires.items()}
     return e.solve(c.replace(**wires), e.V_in, e.V_out)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from xbarspice import engines as engine_room
-from xbarspice.config import child_rng
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.seeds import child_rng
 from xbarspice.core.types import Array
 from xbarspice.nn.arguments import points_of
 

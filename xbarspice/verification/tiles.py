@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from xbarspice.config import child_rng
+from xbarspice.core.seeds import child_rng
 from xbarspice.core.types import Array
 from xbarspice.nn import ArrayMatrix, Tile
 from xbarspice.nn.origin import outputs_of

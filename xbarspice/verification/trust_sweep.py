@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from xbarspice import engines
-from xbarspice.config import SweepConfig, child_rng
+from xbarspice.config import SweepConfig
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import StoreError, broken_rule
+from xbarspice.core.files import store_errors, write_whole
+from xbarspice.core.seeds import child_rng
 from xbarspice.core.types import Array
 from xbarspice.engines.ngspice import ngspice_info
 from xbarspice.surrogate.trust import LEVELS, TrustMap
@@ -68,14 +70,8 @@ def sweep(
                 file.flush()
             progress(len(done), len(points))
     found = _collected(config, done, seed, reference, golden, version)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(found.to_toml(), encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise StoreError(f"the map must be writable; {error}. Choose another file.") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with store_errors("the map", path):
+        write_whole({path: found.to_toml()})
     journal.unlink()
     return found
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from xbarspice.config import RunConfig, child_rng
+from xbarspice.config import RunConfig
 from xbarspice.core.errors import InputError
+from xbarspice.core.seeds import child_rng
 
 
 def test_toml_holds_every_value(tmp_path):

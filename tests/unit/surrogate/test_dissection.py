@@ -5,9 +5,9 @@ import pytest
 
 import xbarspice as xb
 from xbarspice.core.array import LineEnds
+from xbarspice.core.wires import WIRES
 from xbarspice.surrogate.dissection import matrix as dissection
 from xbarspice.surrogate.dissection.matrix import effective_matrix, reduce
-from xbarspice.surrogate.dissection.plan import WIRES
 
 CASES = {
     "read": {},

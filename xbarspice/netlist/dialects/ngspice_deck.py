@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from xbarspice.core.errors import NetlistError
+from xbarspice.core.wires import WIRES
 from xbarspice.netlist.cards import Card, Text, refuse
-from xbarspice.netlist.deck import WIRES, Deck, DeckElement
+from xbarspice.netlist.deck import Deck, DeckElement
 from xbarspice.netlist.numbers import SPICE_FACTORS, exact, number
 from xbarspice.netlist.records import SIDES
 

@@ -22,9 +22,10 @@ import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import ConvergenceError, broken_rule
+from xbarspice.core.wires import WIRES
 from xbarspice.mapping.tiling import Tiling
 from xbarspice.surrogate.dissection.kernels import Places, forward, reverse, workspace
-from xbarspice.surrogate.dissection.plan import WIRES, Plan, plan_of, topology_of
+from xbarspice.surrogate.dissection.plan import Plan, plan_of, topology_of
 from xbarspice.surrogate.ladders.simd import LANES
 from xbarspice.surrogate.threads import share
 from xbarspice.surrogate.trust import warn_outside
@@ -131,7 +132,7 @@ def reduce(
     G = np.ascontiguousarray(crossbar.G_flat, dtype).ravel()
     cells = crossbar.rows * crossbar.cols
     where = Places(np.arange(0, G.size, cells), crossbar.cols)
-    R = np.array([getattr(crossbar, name) for name in WIRES])
+    R = np.array([*crossbar.wires.values()])
     plan = plan_of(topology_of(crossbar))
     reduction = _unreduced(G, where, R, plan, keep, np.zeros_like(G))
     _reduce([reduction])

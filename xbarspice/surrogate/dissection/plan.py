@@ -15,15 +15,14 @@ import numpy as np
 
 from xbarspice.core.array import Crossbar, End
 from xbarspice.core.types import Flags, Indices
+from xbarspice.core.wires import WIRES
 
-__all__ = ["TILE", "WIRES", "Plan", "Topology", "plan_of", "topology_of"]
+__all__ = ["TILE", "Plan", "Topology", "plan_of", "topology_of"]
 
 
 TILE = 4
 """Eliminated and kept nodes of a front are each padded to a multiple of this, so that kernels see
 whole tiles only."""
-WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
-"""The shared resistances, in the order in which kernels take their conductances."""
 
 
 class Topology(NamedTuple):
