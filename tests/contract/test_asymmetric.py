@@ -7,7 +7,7 @@ import pytest
 
 import xbarspice as xb
 from tests.helpers import ASYMMETRIC_G, ASYMMETRIC_V, asymmetric_crossbar
-from xbarspice.core import hdf5
+from xbarspice.core import crossbar_file
 
 R_WL, R_BL, R_DRIVER, R_SENSE = 5.0, 2.0, 10.0, 20.0
 
@@ -91,7 +91,7 @@ def test_the_netlist_reads_back_equal():
 
 def test_the_file_gives_it_back(tmp_path):
     crossbar, V_in = asymmetric_crossbar()
-    hdf5.write_tree(tmp_path / "c.h5", hdf5.crossbar_to_tree(crossbar), "crossbar")
-    copy = hdf5.crossbar_from_tree(hdf5.read_tree(tmp_path / "c.h5", "crossbar"))
+    crossbar_file.save(tmp_path / "c.h5", crossbar)
+    copy = crossbar_file.load(tmp_path / "c.h5")
     sol = xb.solve(copy, V_in, engine="nodal")
     np.testing.assert_allclose(sol.I_out, I_OUT, rtol=1e-12)

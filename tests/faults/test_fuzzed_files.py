@@ -24,7 +24,7 @@ from xbarspice import config, devices
 from xbarspice.calibration.die import read_die
 from xbarspice.calibration.readers import read_pulses, read_reads, read_sweeps
 from xbarspice.config.card import CalibrationCard
-from xbarspice.core import hdf5
+from xbarspice.core import crossbar_file
 from xbarspice.core.errors import XbarspiceError
 from xbarspice.importers import TensorSpec, network
 from xbarspice.importers.inputs import read_inputs
@@ -67,7 +67,7 @@ def _network_pt(path):
 
 def _crossbar(path):
     crossbar, _ = asymmetric_crossbar()
-    hdf5.write_tree(path, hdf5.crossbar_to_tree(crossbar), "crossbar")
+    crossbar_file.save(path, crossbar)
 
 
 def _deployment(path):

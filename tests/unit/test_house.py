@@ -23,6 +23,7 @@ ORDER = [
     ["core.array"],
     ["core.solution"],
     ["core.hdf5"],
+    ["core.crossbar_file"],
     ["core"],
     ["devices"],
     ["variability"],

@@ -145,9 +145,9 @@ def solve(
 ) -> None:
     """Run inputs through the arrays of a deployment or model with one engine."""
     from xbarspice.cli import steps
-    from xbarspice.core import hdf5
+    from xbarspice.deployment import refuse_old
 
-    hdf5.refuse_old(file)
+    refuse_old(file)
     reads = (*models.reads_of(file, calibrated=inputs is not None), *(() if inputs else ("seed",)))
     run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=file)
     if out is not None:

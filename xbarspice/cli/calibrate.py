@@ -313,12 +313,12 @@ def _leave(
 ) -> None:  # fmt: skip
     """Write the run folder of a calibration and show what was found."""
     from xbarspice.calibration import page as report
-    from xbarspice.core import hdf5
+    from xbarspice.core import crossbar_file
 
     with run_folder(job.out) as folder:
         record = job.write(folder, card, record)
         if crossbar is not None:
-            hdf5.write_tree(folder / "crossbar.h5", hdf5.crossbar_to_tree(crossbar), "crossbar")
+            crossbar_file.save(folder / "crossbar.h5", crossbar)
         report.write_fit(record, card.to_toml(), folder / "report.html", *points)
     screens.show(record if job.json else _short(record, job.out), job.json, "Calibration")
 
@@ -358,8 +358,9 @@ def _array(
 
     from xbarspice.calibration import read_die
     from xbarspice.cli import models, steps
-    from xbarspice.core import hdf5
+    from xbarspice.core import crossbar_file, hdf5
     from xbarspice.core.array import Crossbar
+    from xbarspice.deployment import refuse_old
     from xbarspice.nn import arrays
 
     if path is None:
@@ -373,8 +374,8 @@ def _array(
     if path.suffix != ".h5":
         return Crossbar(read_die(path).G, **run.array.arguments())
     if hdf5.kind_of(path) == "crossbar":
-        return steps.with_stated_array(hdf5.load_crossbar(path), run)
-    hdf5.refuse_old(path)
+        return steps.with_stated_array(crossbar_file.load(path), run)
+    refuse_old(path)
     run.array.refuse_converters()
     if models.is_deployment(path):
         circuit = models.deployed_circuit(path, run)

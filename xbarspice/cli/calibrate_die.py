@@ -85,7 +85,7 @@ def die(
     from xbarspice import calibration as study
     from xbarspice.calibration import page as report
     from xbarspice.cli import steps
-    from xbarspice.core import hdf5
+    from xbarspice.core import crossbar_file
 
     steps.need("matplotlib", "jinja2")
     if network is None and (array, inputs, factory, activation) != (None, None, None, None):
@@ -122,7 +122,7 @@ def die(
             record["network_on_die"] = _said(served)
             _save(folder / "placed.h5", opened, served, factory, data)
         record = job.write(folder, None, record)
-        hdf5.write_tree(folder / "crossbar.h5", hdf5.crossbar_to_tree(crossbar), "crossbar")
+        crossbar_file.save(folder / "crossbar.h5", crossbar)
         report.write_die(record, measured.G, measured.stuck(limits), folder / "report.html")
     screens.show(record if json else _die_short(record, out), json, "Measured die")
 

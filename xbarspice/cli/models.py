@@ -129,10 +129,10 @@ def open_model(
     Raises:
         InputError: the file, the inputs or a setting does not fit.
     """
-    from xbarspice.core import hdf5
+    from xbarspice.deployment import refuse_old
     from xbarspice.importers import load_model
 
-    hdf5.refuse_old(path)
+    refuse_old(path)
     if factory is not None:  # the user names code to run, so it may lie where the user stands
         sys.path.insert(0, str(Path.cwd()))
     if is_deployment(path):

@@ -250,7 +250,7 @@ def _share_left(run: Programmed) -> float:
 
 def _write(folder: Path, written: Sequence[Written], record: dict[str, Any]) -> None:
     from xbarspice.cli import steps
-    from xbarspice.core import hdf5
+    from xbarspice.core import crossbar_file, hdf5
 
     tree = {}
     for k, one in enumerate(written):
@@ -262,7 +262,7 @@ def _write(folder: Path, written: Sequence[Written], record: dict[str, Any]) -> 
             **numbers,
             **maps,
             "moving": one.moving,
-            "crossbar": hdf5.crossbar_to_tree(one.blank.crossbar),
+            "crossbar": crossbar_file.to_tree(one.blank.crossbar),
         }
     hdf5.write_tree(folder / "program.h5", {"arrays": tree}, "programming")
     (folder / "run.toml").write_text(steps.run_toml(record["config"]), encoding="utf-8")

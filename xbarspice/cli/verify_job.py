@@ -60,10 +60,10 @@ def verify_model(
     Returns:
         The record of the verification.
     """
-    from xbarspice.core import hdf5
+    from xbarspice.deployment import refuse_old
     from xbarspice.verification import Search, verify
 
-    hdf5.refuse_old(path)
+    refuse_old(path)
     judged = run.engines if "engines" in run.model_fields_set else ("surrogate",)
     search = Search(**run.verify.model_dump(include=set(Search.__dataclass_fields__)))
     with run_folder(out) as folder:

@@ -7,7 +7,6 @@ HDF5 reads the file, since a damaged one may also make HDF5 itself run without e
 
 from __future__ import annotations
 
-import dataclasses
 import fcntl
 import hashlib
 from collections.abc import Callable, Mapping
@@ -17,33 +16,19 @@ from typing import Any
 import h5py
 import numpy as np
 
-from xbarspice.core import device as devices
-from xbarspice.core.array import Crossbar, End, LineEnds
 from xbarspice.core.errors import StoreError, broken_rule
 from xbarspice.core.files import store_errors, whole_file
-from xbarspice.core.schema import CrossbarFile, EndsFile, validated
-from xbarspice.core.wires import wires_of
 
-__all__ = [
-    "crossbar_from_tree", "crossbar_to_tree", "kind_of", "line_ends", "load_crossbar",
-    "read_plain", "read_tree", "refuse_old", "unreadable",
-    "write_tree",
-]  # fmt: skip
+__all__ = ["Tree", "kind_of", "read_plain", "read_tree", "unreadable", "write_tree"]
 
 FORMAT = 2
+MADE_BY = "the command that wrote it"
 DEPTH = 8
 """Groups lie at most so deep in one another; a file whose groups hold themselves ends here."""
 HEAD = 512
 """Bytes before the HDF5 part of a file."""
 _MAGIC = b"xbarspice file, SHA-256 of all bytes from 512 on: "
 _KIND, _FORMAT = "xbarspice_kind", "xbarspice_format"
-_END_CODES = {End.FLOATING: 0, End.DRIVEN: 1, End.SENSED: 2}
-_COMMANDS = {
-    "deployment": "`xbarspice map MODEL --inputs x.npz --out FILE` or `xb.save`",
-    "crossbar": "`xbarspice verify` or `xbarspice calibrate`",
-}
-"""Which command writes files of a kind."""
-
 Tree = dict[str, Any]
 
 
@@ -68,19 +53,20 @@ def write_tree(path: Path, tree: Mapping[str, Any], kind: str) -> None:
             file.write(f"{_MAGIC.decode()}{digest}\n".encode())
 
 
-def read_tree(path: Path, kind: str, *, only: str | None = None) -> Tree:
+def read_tree(path: Path, kind: str, *, only: str | None = None, made_by: str = MADE_BY) -> Tree:
     """Read what `write_tree` wrote.
 
     Args:
         path: the file.
         kind: as it was written.
         only: a group to read alone; an absent one is empty.
+        made_by: which command writes files of this kind, for messages.
 
     Raises:
         StoreError: the file is damaged, of another kind or layout, or open elsewhere.
         InputError: there is no such file.
     """
-    return _open(path, lambda file, whole: _tree(path, file, kind, whole, only))
+    return _open(path, lambda file, whole: _tree(path, file, kind, whole, only, made_by))
 
 
 def kind_of(path: Path) -> str | None:
@@ -95,21 +81,6 @@ def kind_of(path: Path) -> str | None:
         return value if isinstance(value, str) else None
 
     return _open(path, kind)
-
-
-def refuse_old(path: Path) -> None:
-    """Refuse a mapped network of xbarspice 0.1 with the command that renews it.
-
-    Raises:
-        InputError: the file is one.
-    """
-    hdf5 = path.suffix in {".h5", ".hdf5"} and path.is_file()
-    if hdf5 and kind_of(path) == "mapped network":
-        raise broken_rule(
-            "a model on arrays must be a deployment",
-            f"`{path.name}`, a mapped network of an older version",
-            "Map its network again: xbarspice map NETWORK --inputs x.npz --out net.h5.",
-        )
 
 
 def read_plain(path: Path) -> Tree:
@@ -183,23 +154,29 @@ def _open(path: Path, work: Callable[[Any, bool], Any]) -> Any:
         raise unreadable(path, error, "Make it again.") from error
 
 
-def _tree(path: Path, file: Any, kind: str, whole: bool, only: str | None = None) -> Tree:
-    found = (file.attrs.get(_KIND), file.attrs.get(_FORMAT))
-    command = _COMMANDS.get(kind, "the command that wrote it")
-    if found == (kind, 1):
+def _tree(
+    path: Path,
+    file: Any,
+    kind: str,
+    whole: bool,
+    only: str | None = None,
+    made_by: str = MADE_BY,
+) -> Tree:
+    label = (file.attrs.get(_KIND), file.attrs.get(_FORMAT))
+    if label == (kind, 1):
         raise StoreError(
             f"`{path.name}` must carry a content hash; it was written by xbarspice 0.1.0, without "
-            f"one, so damage would not be noticed. Make it again with {command}."
+            f"one, so damage would not be noticed. Make it again with {made_by}."
         )
-    if found != (kind, FORMAT):
+    if label != (kind, FORMAT):
         raise StoreError(
             f"`{path.name}` must be a file of kind {kind!r}, format {FORMAT}; "
-            f"it says {found[0]!r}, {found[1]}. Make it with {command}."
+            f"it says {label[0]!r}, {label[1]}. Make it with {made_by}."
         )
     if not whole:
         raise StoreError(
             f"`{path.name}` must carry its content hash; it has none, so it was damaged or "
-            f"changed. Make it again with {command}."
+            f"changed. Make it again with {made_by}."
         )
     if only is not None:
         return _read_group(file[only]) if only in file else {}
@@ -247,64 +224,3 @@ def _read_dataset(item: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
-
-
-def crossbar_to_tree(crossbar: Crossbar) -> Tree:
-    """A crossbar as a tree for `write_tree`."""
-    device = crossbar.device
-    return {
-        "G": crossbar.G,
-        **crossbar.wires,
-        "device": device.name,
-        "device_parameters": {f.name: getattr(device, f.name) for f in dataclasses.fields(device)},  # type: ignore[arg-type]
-        "ends": _ends_to_tree(crossbar.wl_ends, crossbar.bl_ends),
-    }  # fmt: skip
-
-
-def crossbar_from_tree(tree: Mapping[str, Any]) -> Crossbar:
-    """The crossbar that `crossbar_to_tree` took apart.
-
-    Raises:
-        StoreError: an entry is missing or breaks its range.
-    """
-    return _crossbar(validated(CrossbarFile, tree, Path("crossbar")))
-
-
-def load_crossbar(path: Path) -> Crossbar:
-    """Read a crossbar that `write_tree` wrote.
-
-    Raises:
-        InputError, StoreError: as `read_tree`.
-    """
-    file = validated(CrossbarFile, read_tree(path, "crossbar"), path)
-    return _built(path, lambda: _crossbar(file))
-
-
-def _crossbar(file: CrossbarFile) -> Crossbar:
-    device = devices.with_parameters(file.device, file.device_parameters)
-    return Crossbar(file.G, **wires_of(file), device=device, ends=line_ends(file.ends))
-
-
-def _built(path: Path, build: Callable[[], Any]) -> Any:
-    """What is built from a file's entries; a rule of a class that they break is the file's."""
-    try:
-        return build()
-    except ValueError as error:
-        raise StoreError(
-            f"`{path.name}` must be consistent; {str(error).rstrip('.')}. Make it again."
-        ) from error
-
-
-def _ends_to_tree(wl: np.ndarray, bl: np.ndarray) -> Tree:
-    code = np.vectorize(_END_CODES.__getitem__, otypes=[np.int8])
-    return {"word_lines": code(wl), "bit_lines": code(bl)}
-
-
-def line_ends(file: EndsFile) -> LineEnds:
-    """The line ends that a file's codes stand for."""
-    word = {code: end for end, code in _END_CODES.items()}
-    wl, bl = (
-        [[word[int(c)] for c in side] for side in codes.T]
-        for codes in (file.word_lines, file.bit_lines)
-    )
-    return LineEnds(wl_left=wl[0], wl_right=wl[1], bl_top=bl[0], bl_bottom=bl[1])

@@ -1,18 +1,12 @@
-"""What the HDF5 files of crossbars must hold: a schema with its ranges."""
+"""Kinds of entries in HDF5 files, for schemas that pydantic checks."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from xbarspice.core.errors import StoreError
 from xbarspice.core.values import (
@@ -23,23 +17,27 @@ from xbarspice.core.values import (
     whole_numbers_of,
 )
 
-__all__ = ["CrossbarFile", "EndsFile", "validated"]
+__all__ = [
+    "NotNegative",
+    "Number",
+    "Numbers",
+    "Part",
+    "Text",
+    "WholeNumber",
+    "WholeNumbers",
+    "WholeTable",
+    "validate",
+]
 
 REMEDY = "Make the file again."
 
 
-def _arrays(rank: int | None) -> BeforeValidator:
-    return BeforeValidator(lambda v: array_of("value", v, rank=rank, remedy=REMEDY))
-
-
-def _indices(rank: int) -> BeforeValidator:
+def _whole_numbers(rank: int) -> BeforeValidator:
     return BeforeValidator(lambda v: whole_numbers_of("value", v, rank=rank, low=0, remedy=REMEDY))
 
 
-def _number(positive: bool, low: float) -> BeforeValidator:
-    return BeforeValidator(
-        lambda v: number_of("value", v, positive=positive, low=low, remedy=REMEDY)
-    )
+def _number(low: float) -> BeforeValidator:
+    return BeforeValidator(lambda v: number_of("value", v, low=low, remedy=REMEDY))
 
 
 def _text(value: Any) -> str:
@@ -50,49 +48,30 @@ def _text(value: Any) -> str:
     return value
 
 
-Array = Annotated[np.ndarray, _arrays(None)]
-Vector = Annotated[np.ndarray, _arrays(1)]
-Indices = Annotated[np.ndarray, _indices(1)]
-IndexTable = Annotated[np.ndarray, _indices(2)]
-Number = Annotated[float, _number(False, -np.inf)]
-NotNegative = Annotated[float, _number(False, 0.0)]
-Positive = Annotated[float, _number(True, -np.inf)]
+Numbers = Annotated[np.ndarray, BeforeValidator(lambda v: array_of("value", v, remedy=REMEDY))]
+"""Real numbers, an array of any shape."""
+WholeNumbers = Annotated[np.ndarray, _whole_numbers(1)]
+"""Whole numbers from 0 on, one axis."""
+WholeTable = Annotated[np.ndarray, _whole_numbers(2)]
+"""The same with two axes."""
+WholeNumber = Annotated[
+    int, BeforeValidator(lambda v: whole_number_of("value", v, low=0, remedy=REMEDY))
+]
+Number = Annotated[float, _number(-np.inf)]
+NotNegative = Annotated[float, _number(0.0)]
 Text = Annotated[str, BeforeValidator(_text)]
-Count = Annotated[int, BeforeValidator(lambda v: whole_number_of("value", v, low=0, remedy=REMEDY))]
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A group of a file: it holds its entries and no others."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
-class EndsFile(_Part):
-    """Codes of both ends of every line, (lines, 2)."""
-
-    word_lines: IndexTable
-    bit_lines: IndexTable
-
-    @model_validator(mode="after")
-    def _are_codes(self) -> Self:
-        for codes in (self.word_lines, self.bit_lines):
-            if codes.shape[1] != 2 or codes.max() > 2:
-                raise ValueError("ends must be codes 0, 1 or 2, two a line")
-        return self
+Schema = TypeVar("Schema", bound=BaseModel)
 
 
-class CrossbarFile(_Part):
-    """An array with its wires, device and line ends; the ranges are those of `Crossbar`."""
-
-    G: Array
-    R_wl: NotNegative
-    R_bl: NotNegative
-    R_driver: NotNegative
-    R_sense: NotNegative
-    device: Text
-    device_parameters: dict[str, Number] = {}
-    ends: EndsFile
-
-
-def validated(schema: type[Any], tree: Any, path: Path) -> Any:
+def validate(schema: type[Schema], tree: Any, path: Path) -> Schema:
     """A file's tree as its schema.
 
     Raises:

@@ -5,7 +5,7 @@ file holds the conductances of every array, how each matrix stands on them, what
 arrays, the original's hash and answers, and the digital part as a program of `torch.export`.
 """
 
-from xbarspice.deployment.reading import Deployment, card_of_file, load, read
+from xbarspice.deployment.reading import Deployment, card_of_file, load, read, refuse_old
 from xbarspice.deployment.writing import save
 
-__all__ = ["Deployment", "card_of_file", "load", "read", "save"]
+__all__ = ["Deployment", "card_of_file", "load", "read", "refuse_old", "save"]

@@ -15,7 +15,7 @@ from torch import nn
 from xbarspice.config.card import KeptCard, keep_card
 from xbarspice.core import hdf5
 from xbarspice.core.errors import InputError, StoreError, broken_rule
-from xbarspice.core.schema import validated
+from xbarspice.core.schema import validate
 from xbarspice.core.values import broken_entries
 from xbarspice.deployment.rebuild import StoredMatrix, from_factory, from_program
 from xbarspice.deployment.schema import (
@@ -32,9 +32,10 @@ from xbarspice.nn import arrays, copy_circuit, put_conductances
 from xbarspice.nn.coverage import restore
 from xbarspice.nn.origin import ATTRIBUTE, Origin, weights_hash
 
-__all__ = ["KIND", "Deployment", "card_of_file", "load", "read"]
+__all__ = ["KIND", "Deployment", "card_of_file", "load", "read", "refuse_old"]
 
 KIND = "deployment"
+MADE_BY = "`xbarspice map MODEL --inputs x.npz --out FILE` or `xb.save`"
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -75,6 +76,21 @@ def load(path: str | Path, *, factory: Factory | None = None) -> Any:
     return read(path, factory=factory).circuit
 
 
+def refuse_old(path: Path) -> None:
+    """Refuse a mapped network of xbarspice 0.1 with the command that renews it.
+
+    Raises:
+        InputError: the file is one.
+    """
+    candidate = path.suffix in {".h5", ".hdf5"} and path.is_file()
+    if candidate and hdf5.kind_of(path) == "mapped network":
+        raise broken_rule(
+            "a model on arrays must be a deployment",
+            f"`{path.name}`, a mapped network of an older version",
+            "Map its network again: xbarspice map NETWORK --inputs x.npz --out net.h5.",
+        )
+
+
 def _check_kind(path: Path) -> None:
     if not path.is_file():
         raise broken_rule("the file must exist", str(path), "Check the path.")
@@ -87,7 +103,7 @@ def _check_kind(path: Path) -> None:
             "Read a model with xbarspice.importers.load_model, and put it on arrays with "
             "xb.nn.convert.",
         )
-    hdf5.refuse_old(path)
+    refuse_old(path)
 
 
 def read(path: str | Path, *, factory: Factory | None = None) -> Deployment:
@@ -100,7 +116,7 @@ def read(path: str | Path, *, factory: Factory | None = None) -> Deployment:
     """
     path = Path(path)
     _check_kind(path)
-    file: DeploymentFile = validated(DeploymentFile, hdf5.read_tree(path, KIND), path)
+    file = validate(DeploymentFile, hdf5.read_tree(path, KIND, made_by=MADE_BY), path)
     matrices = [_read_matrix(m, path) for m in file.matrices.values()]
     circuit = _rebuild(file, matrices, factory, path)
     coverage = _json(file.coverage, path, dict)
@@ -128,8 +144,8 @@ def card_of_file(path: Path) -> KeptCard | None:
     Raises:
         InputError, StoreError: as of `load`.
     """
-    values = hdf5.read_tree(path, KIND, only="card")
-    return validated(CardFile, values, path).card() if values else None
+    values = hdf5.read_tree(path, KIND, only="card", made_by=MADE_BY)
+    return validate(CardFile, values, path).card() if values else None
 
 
 def _rebuild(

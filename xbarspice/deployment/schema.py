@@ -7,12 +7,12 @@ import hashlib
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, model_validator
 
 from xbarspice import devices
 from xbarspice.config.card import CalibrationCard, KeptCard
 from xbarspice.core.errors import broken_rule
-from xbarspice.core.schema import Array, Count, Indices, Text
+from xbarspice.core.schema import Numbers, Part, Text, WholeNumber, WholeNumbers
 from xbarspice.mapping import ArrayConfig
 from xbarspice.variability import from_config, to_config
 
@@ -37,18 +37,14 @@ def _bytes(value: Any) -> bytes:
 Bytes = Annotated[bytes, BeforeValidator(_bytes)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-
-class DeviceRecord(_Part):
+class DeviceRecord(Part):
     """A device model by name, with all its parameters."""
 
     name: str
     parameters: dict[str, float | int | None]
 
 
-class ConfigRecord(_Part):
+class ConfigRecord(Part):
     """An `ArrayConfig` in plain values; its own rules hold the ranges."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -138,7 +134,7 @@ def hash_of(conductances: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(conductances, "<f8").tobytes()).hexdigest()
 
 
-class MatrixFile(_Part):
+class MatrixFile(Part):
     """One weight matrix: its arrays and how it stands on them.
 
     `G` is (groups, lines, columns), S, what the weights ask for; the arrays are its parts between
@@ -156,12 +152,12 @@ class MatrixFile(_Part):
     config: Bytes
     bias_line: StrictBool
     seed: Annotated[int, Field(strict=True, ge=0)]
-    transfer: Count | None
+    transfer: WholeNumber | None
     read: Annotated[int, Field(strict=True, ge=0, le=1)] | None = None
-    G: Array
-    row_edges: Indices
-    col_edges: Indices
-    conductances: Array | None = None
+    G: Numbers
+    row_edges: WholeNumbers
+    col_edges: WholeNumbers
+    conductances: Numbers | None = None
     conductances_sha256: Text = ""
     orders: Bytes = b""
     orders_sha256: Text = ""
@@ -194,7 +190,7 @@ class MatrixFile(_Part):
         return self
 
 
-class InputFile(_Part):
+class InputFile(Part):
     """One input of the model: its name, type and sizes as JSON (a text is a size that may vary)."""
 
     name: Text
@@ -202,7 +198,7 @@ class InputFile(_Part):
     shape: Text
 
 
-class OriginFile(_Part):
+class OriginFile(Part):
     """The original: the hash of its weights, and its outputs for some inputs in float64.
 
     `inputs` and `outputs` are numbered from 0; none are kept where `note` says so.
@@ -211,8 +207,8 @@ class OriginFile(_Part):
     weights_sha256: Text
     trained_since: StrictBool
     rounded: StrictBool = False
-    inputs: dict[str, np.ndarray] = {}
-    outputs: dict[str, np.ndarray] = {}
+    inputs: dict[str, np.ndarray] = Field(default={})
+    outputs: dict[str, np.ndarray] = Field(default={})
     note: Text = ""
 
     @model_validator(mode="after")
@@ -229,7 +225,7 @@ class OriginFile(_Part):
         return self
 
 
-class CardFile(_Part):
+class CardFile(Part):
     """Text of the calibration card, and what went over its values, in words between spaces."""
 
     text: Text
@@ -245,7 +241,7 @@ class CardFile(_Part):
         return KeptCard(text=self.text, overruled=tuple(self.overruled.split()))
 
 
-class DeploymentFile(_Part):
+class DeploymentFile(Part):
     """A model on arrays.
 
     `how` says how the digital part is rebuilt: "program" (`program` holds a ``.pt2`` archive), or
@@ -260,7 +256,7 @@ class DeploymentFile(_Part):
     program: Bytes
     matrices: dict[str, MatrixFile]
     coverage: Bytes
-    inputs: dict[str, InputFile] = {}
+    inputs: dict[str, InputFile] = Field(default={})
     origin: OriginFile | None = None
     card: CardFile | None = None
     notes: Bytes

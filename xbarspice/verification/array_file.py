@@ -12,8 +12,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, mo
 from xbarspice import devices
 from xbarspice.core import hdf5
 from xbarspice.core.array import READ, Crossbar
+from xbarspice.core.crossbar_file import EndsFile, line_ends
 from xbarspice.core.errors import InputError, broken_rule
-from xbarspice.core.schema import EndsFile, Number, Text
+from xbarspice.core.schema import Number, Text
 from xbarspice.core.types import Array
 from xbarspice.core.values import array_of, broken_entries, number_of
 from xbarspice.core.wires import R_HIGH, WIRES
@@ -127,7 +128,7 @@ def load_array(path: Path, defaults: dict[str, Any]) -> ArrayFile:
         defaults["device"] if file.device is None else file.device, file.device_parameters
     )
     try:
-        ends = READ if file.ends is None else hdf5.line_ends(file.ends)
+        ends = READ if file.ends is None else line_ends(file.ends)
         return _with_vectors(path, file, Crossbar(file.G, **wires, device=device, ends=ends))
     except InputError as error:
         raise InputError(f"`{path.name}`: {error}") from None

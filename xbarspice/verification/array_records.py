@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from xbarspice.core import hdf5
+from xbarspice.core import crossbar_file, hdf5
 from xbarspice.core.array import Crossbar
 from xbarspice.core.solution import Solution
 from xbarspice.core.types import Array
@@ -160,7 +160,7 @@ class ArrayVerification:
 
         folder = Path(folder)
         page = write(self.record() | dict(about or {}), folder)
-        hdf5.write_tree(folder / "array.h5", hdf5.crossbar_to_tree(self.crossbar), "crossbar")
+        crossbar_file.save(folder / "array.h5", self.crossbar)
         tree: dict[str, Any] = {"reference": self.reference}
         tree |= {"V_in": self.V_in, "V_out": self.V_out}
         for name, answer in self.answers.items():

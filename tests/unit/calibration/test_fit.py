@@ -19,7 +19,7 @@ from xbarspice.calibration.model import Model
 from xbarspice.cli import models, steps
 from xbarspice.cli.app import app
 from xbarspice.config import card as cards
-from xbarspice.core import hdf5
+from xbarspice.core import crossbar_file, hdf5
 from xbarspice.core.errors import InputError
 from xbarspice.devices import O921C4K, CubicAl2O3TiO2, SinhTiO2
 from xbarspice.variability import BiasingSchemeEffect, from_config
@@ -578,7 +578,7 @@ def test_the_command_makes_the_twin_and_serves_the_model(tmp_path, device):
     assert sorted(found["cols"]) == list(range(4))
     assert found["exact_products"] == 1.0
     assert set(found["mean"]) == set(found["exact"])
-    twin = hdf5.crossbar_from_tree(hdf5.read_tree(tmp_path / "run/crossbar.h5", "crossbar"))
+    twin = crossbar_file.load(tmp_path / "run/crossbar.h5")
     assert twin.G[0, 0] == pytest.approx(1e-3)
     assert twin.device.name == device
     placed = xb.load(tmp_path / "run/placed.h5")

@@ -14,7 +14,7 @@ import xbarspice as xb
 from xbarspice.cli import models, steps
 from xbarspice.cli.app import app
 from xbarspice.config.card import CalibrationCard, CardValue, KeptCard, card_of
-from xbarspice.core import hdf5
+from xbarspice.core import crossbar_file, hdf5
 from xbarspice.core.errors import InputError
 from xbarspice.deployment import card_of_file
 from xbarspice.importers.perceptron import Perceptron, save
@@ -46,7 +46,7 @@ def folder(tmp_path):
     circuit = xb.nn.convert(perceptron_module(network), config, calibrate=torch.from_numpy(x))
     xb.save(tmp_path / "plain.h5", circuit)
     array = xb.nn.arrays(circuit)[0].crossbar.replace(ends=xb.READ)
-    hdf5.write_tree(tmp_path / "c.h5", hdf5.crossbar_to_tree(array), "crossbar")
+    crossbar_file.save(tmp_path / "c.h5", array)
     (tmp_path / "card.toml").write_text(CARD.to_toml())
     np.savez(tmp_path / "p.npz", x=x)
     return tmp_path

@@ -26,7 +26,7 @@ from tests.helpers import small_network
 from xbarspice.cli import cards, settings, steps
 from xbarspice.cli.app import app
 from xbarspice.config import RunConfig
-from xbarspice.core import hdf5
+from xbarspice.core import crossbar_file, hdf5
 from xbarspice.core.errors import InputError
 from xbarspice.importers import perceptron
 from xbarspice.importers.perceptron_model import perceptron_module
@@ -248,7 +248,7 @@ def files(tmp_path_factory):
     xb.save(folder / "d.h5", xb.nn.convert(model, calibrate=torch.rand(6, 2).double()))
     (physical,) = xb.nn.arrays(circuit)
     array = physical.crossbar.replace(ends=xb.READ)
-    hdf5.write_tree(folder / "c.h5", hdf5.crossbar_to_tree(array), "crossbar")
+    crossbar_file.save(folder / "c.h5", array)
     np.savez(folder / "a.npz", G=array.G, R_wl=2.0, device="sinh_tio2")
     np.savez(folder / "p.npz", x=rng.random((6, 2)), y=np.array([0, 1] * 3))
     (folder / "folded.toml").write_text(

@@ -11,15 +11,15 @@ import pytest
 
 import xbarspice as xb
 from tests.helpers import asymmetric_crossbar
-from xbarspice.core import hdf5
+from xbarspice.core import crossbar_file, hdf5
 from xbarspice.core.errors import InputError, StoreError
 
 
 def test_the_asymmetric_example_comes_back_equal(tmp_path):
     ends = xb.LineEnds(wl_right=["driven", "floating"], bl_top=["sensed", "floating", "driven"])
     crossbar, _ = asymmetric_crossbar(device=xb.devices.SinhTiO2(b=1.5), ends=ends)
-    hdf5.write_tree(tmp_path / "c.h5", hdf5.crossbar_to_tree(crossbar), "crossbar")
-    again = hdf5.crossbar_from_tree(hdf5.read_tree(tmp_path / "c.h5", "crossbar"))
+    crossbar_file.save(tmp_path / "c.h5", crossbar)
+    again = crossbar_file.load(tmp_path / "c.h5")
     assert np.array_equal(again.G, crossbar.G)
     assert again.device == crossbar.device
     for name in ("R_wl", "R_bl", "R_driver", "R_sense"):
@@ -61,10 +61,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 
 
 @pytest.fixture
-def crossbar_file(tmp_path):
+def saved(tmp_path):
     crossbar, _ = asymmetric_crossbar(device=xb.devices.SinhTiO2(b=1.5))
     path = tmp_path / "c.h5"
-    hdf5.write_tree(path, hdf5.crossbar_to_tree(crossbar), "crossbar")
+    crossbar_file.save(path, crossbar)
     return path
 
 
@@ -108,13 +108,13 @@ CHANGES = (
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_changed_file_is_refused(crossbar_file, change):
-    with h5py.File(crossbar_file, "r+") as file:
+def test_a_changed_file_is_refused(saved, change):
+    with h5py.File(saved, "r+") as file:
         change(file)
     with pytest.raises(StoreError, match=r"`c\.h5` must (hold what|be a readable)"):
-        hdf5.load_crossbar(crossbar_file)
+        crossbar_file.load(saved)
     with pytest.raises(StoreError, match=r"`c\.h5`"):
-        hdf5.read_plain(crossbar_file)
+        hdf5.read_plain(saved)
 
 
 @pytest.mark.parametrize(
@@ -157,27 +157,25 @@ def _tree(path):
         (lambda t: t.update(more=1), "more"),
     ],
 )
-def test_a_file_with_entries_out_of_range_is_refused_though_its_hash_is_right(
-    crossbar_file, change, words
-):
-    tree = _tree(crossbar_file)
+def test_a_file_with_entries_out_of_range_is_refused_though_its_hash_is_right(saved, change, words):
+    tree = _tree(saved)
     change(tree)
-    hdf5.write_tree(crossbar_file, tree, "crossbar")
+    hdf5.write_tree(saved, tree, "crossbar")
     with pytest.raises(StoreError, match=words):
-        hdf5.load_crossbar(crossbar_file)
+        crossbar_file.load(saved)
 
 
-def test_every_flipped_byte_is_noticed(crossbar_file):
+def test_every_flipped_byte_is_noticed(saved):
     """Every byte of the head, and 1500 places of the rest."""
-    whole = crossbar_file.read_bytes()
+    whole = saved.read_bytes()
     rng = np.random.default_rng(0)
     rest = hdf5.HEAD + rng.choice(len(whole) - hdf5.HEAD, 1500, replace=False)
     for at in (*range(hdf5.HEAD), *rest):
         damaged = bytearray(whole)
         damaged[at] ^= 1 << int(rng.integers(8))
-        crossbar_file.write_bytes(damaged)
+        saved.write_bytes(damaged)
         with pytest.raises(StoreError):
-            _tree(crossbar_file)
+            _tree(saved)
 
 
 def _as_of_the_first_format(path):
@@ -187,33 +185,16 @@ def _as_of_the_first_format(path):
     path.write_bytes(path.read_bytes()[hdf5.HEAD :])
 
 
-def test_a_file_of_the_first_format_says_how_to_renew_it(crossbar_file):
-    _as_of_the_first_format(crossbar_file)
+def test_a_file_of_the_first_format_says_how_to_renew_it(saved):
+    _as_of_the_first_format(saved)
     with pytest.raises(StoreError, match=r"written by xbarspice 0\.1\.0.*`xbarspice verify`"):
-        hdf5.load_crossbar(crossbar_file)
+        crossbar_file.load(saved)
 
 
-@pytest.mark.parametrize("first_format", [False, True])
-def test_an_old_mapped_network_is_refused_with_the_command_that_renews_it(tmp_path, first_format):
-    path = tmp_path / "m.h5"
-    hdf5.write_tree(path, {"G_max": 5e-4}, "mapped network")
-    if first_format:
-        _as_of_the_first_format(path)
-    with pytest.raises(InputError, match=r"`m\.h5`, a mapped network.*: xbarspice map NETWORK"):
-        hdf5.refuse_old(path)
-
-
-def test_other_files_are_not_taken_for_an_old_mapped_network(crossbar_file, tmp_path):
-    np.savez(tmp_path / "n.npz", W=np.ones(1))
-    for path in (crossbar_file, tmp_path / "n.npz", tmp_path / "none.h5"):
-        hdf5.refuse_old(path)
-    assert hdf5.kind_of(crossbar_file) == "crossbar"
-
-
-def test_a_file_that_another_process_writes_is_said_to_be_open_there(crossbar_file):
+def test_a_file_that_another_process_writes_is_said_to_be_open_there(saved):
     """Not damaged: nothing is to be made again."""
     program = (
-        f"import h5py, sys; f = h5py.File({str(crossbar_file)!r}, 'r+'); print('open'); "
+        f"import h5py, sys; f = h5py.File({str(saved)!r}, 'r+'); print('open'); "
         "sys.stdout.flush(); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -223,12 +204,12 @@ def test_a_file_that_another_process_writes_is_said_to_be_open_there(crossbar_fi
         assert other.stdin is not None
         assert other.stdout.readline() == b"open\n"
         with pytest.raises(StoreError, match="open in another process") as caught:
-            hdf5.load_crossbar(crossbar_file)
+            crossbar_file.load(saved)
         other.stdin.close()
         other.wait()
     assert "again when that process has closed it" in str(caught.value)
     assert "Make it" not in str(caught.value)
-    hdf5.load_crossbar(crossbar_file)
+    crossbar_file.load(saved)
 
 
 def test_arrays_of_matlab_come_as_matlab_shows_them(tmp_path):
@@ -250,9 +231,9 @@ def test_arrays_of_matlab_come_as_matlab_shows_them(tmp_path):
     assert tree["V_in"].shape == (0, 2)
 
 
-def test_a_file_without_its_hash_is_refused(crossbar_file):
-    crossbar_file.write_bytes(crossbar_file.read_bytes()[512:])
+def test_a_file_without_its_hash_is_refused(saved):
+    saved.write_bytes(crossbar_file.read_bytes()[512:])
     with pytest.raises(StoreError, match="must carry its content hash"):
-        hdf5.load_crossbar(crossbar_file)
+        crossbar_file.load(saved)
     with pytest.raises(StoreError, match="must carry its content hash"):
-        hdf5.read_plain(crossbar_file)
+        hdf5.read_plain(saved)

@@ -14,7 +14,7 @@ import torch
 import xbarspice as xb
 from xbarspice import devices
 from xbarspice import variability as vr
-from xbarspice.core import hdf5
+from xbarspice.core import crossbar_file, hdf5
 from xbarspice.core.errors import ConvergenceError, InputError, StoreError
 
 FIELDS = [
@@ -65,13 +65,13 @@ def test_no_parameter_file_brings_one_in(tmp_path, name, field, word):
 def test_no_result_file_brings_one_in(tmp_path, value):
     path = tmp_path / "array.h5"
     crossbar = xb.Crossbar(np.full((2, 2), 1e-4), device="cubic_al2o3_tio2")
-    tree = hdf5.crossbar_to_tree(crossbar)
+    tree = crossbar_file.to_tree(crossbar)
     hdf5.write_tree(path, tree, "test")
-    assert hdf5.crossbar_from_tree(hdf5.read_tree(path, "test")).device == crossbar.device
+    assert crossbar_file.from_tree(hdf5.read_tree(path, "test")).device == crossbar.device
     tree["device_parameters"]["xi"] = value
     hdf5.write_tree(path, tree, "test")  # with the right hash
     with pytest.raises((InputError, StoreError), match=r"\bxi\b"):
-        hdf5.crossbar_from_tree(hdf5.read_tree(path, "test"))
+        crossbar_file.from_tree(hdf5.read_tree(path, "test"))
 
 
 @pytest.mark.parametrize("text", ["parameters = 3", "[[[", "\x00", "a = " + "[" * 5000])

@@ -13,7 +13,7 @@ import xbarspice as xb
 from tests.helpers import asymmetric_crossbar
 from xbarspice import engines
 from xbarspice.config import RunConfig
-from xbarspice.core import hdf5
+from xbarspice.core import crossbar_file, hdf5
 from xbarspice.core.errors import EngineError, InputError
 from xbarspice.engines.nodal.engine import NodalEngine
 from xbarspice.verification import Gates
@@ -243,7 +243,7 @@ def test_array_files(tmp_path):
     values = {k: getattr(crossbar, k) for k in ("G", "R_wl", "R_bl", "R_driver", "R_sense")}
     I_out = xb.solve(crossbar, V, engine="nodal").I_out
     np.savez(tmp_path / "a.npz", **values, device="sinh_tio2", V_in=V, I_out=I_out)
-    hdf5.write_tree(tmp_path / "b.h5", hdf5.crossbar_to_tree(crossbar), "crossbar")
+    crossbar_file.save(tmp_path / "b.h5", crossbar)
     with h5py.File(tmp_path / "c.h5", "w") as file:
         for name, value in {**values, "device": "sinh_tio2"}.items():
             file[name] = value

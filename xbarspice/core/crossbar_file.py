@@ -1,0 +1,117 @@
+"""Files of one crossbar: conductances, wires, device and line ends, as HDF5."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+
+from xbarspice.core import device as devices
+from xbarspice.core.array import Crossbar, End, LineEnds
+from xbarspice.core.errors import StoreError
+from xbarspice.core.hdf5 import Tree, read_tree, write_tree
+from xbarspice.core.schema import NotNegative, Number, Numbers, Part, Text, WholeTable, validate
+from xbarspice.core.wires import wires_of
+
+__all__ = ["KIND", "CrossbarFile", "EndsFile", "from_tree", "line_ends", "load", "save", "to_tree"]
+
+KIND = "crossbar"
+_CODES = {End.FLOATING: 0, End.DRIVEN: 1, End.SENSED: 2}
+
+
+class EndsFile(Part):
+    """Codes of both ends of every line, (lines, 2)."""
+
+    word_lines: WholeTable
+    bit_lines: WholeTable
+
+    @model_validator(mode="after")
+    def _are_codes(self) -> Self:
+        for codes in (self.word_lines, self.bit_lines):
+            if codes.shape[1] != 2 or codes.max() > 2:
+                raise ValueError("ends must be codes 0, 1 or 2, two a line")
+        return self
+
+
+class CrossbarFile(Part):
+    """An array with its wires, device and line ends; the ranges are those of `Crossbar`."""
+
+    G: Numbers
+    R_wl: NotNegative
+    R_bl: NotNegative
+    R_driver: NotNegative
+    R_sense: NotNegative
+    device: Text
+    device_parameters: dict[str, Number] = Field(default={})
+    ends: EndsFile
+
+
+def save(path: Path, crossbar: Crossbar) -> None:
+    """Write a crossbar (or a batch of them) to an HDF5 file, whole or not at all.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    write_tree(path, to_tree(crossbar), KIND)
+
+
+def load(path: Path) -> Crossbar:
+    """Read a crossbar that `save` wrote.
+
+    Raises:
+        InputError: there is no such file.
+        StoreError: it is damaged, of another kind, or an entry is missing or breaks its range.
+    """
+    tree = read_tree(path, KIND, made_by="`xbarspice verify` or `xbarspice calibrate`")
+    file = validate(CrossbarFile, tree, path)
+    try:
+        return _build(file)
+    except ValueError as error:  # a rule of a class that the entries break is the file's
+        raise StoreError(
+            f"`{path.name}` must be consistent; {str(error).rstrip('.')}. Make it again."
+        ) from error
+
+
+def to_tree(crossbar: Crossbar) -> Tree:
+    """A crossbar as a tree for `hdf5.write_tree`."""
+    device = crossbar.device
+    return {
+        "G": crossbar.G,
+        **crossbar.wires,
+        "device": device.name,
+        "device_parameters": {f.name: getattr(device, f.name) for f in dataclasses.fields(device)},  # type: ignore[arg-type]
+        "ends": {"word_lines": _codes(crossbar.wl_ends), "bit_lines": _codes(crossbar.bl_ends)},
+    }
+
+
+def from_tree(tree: Mapping[str, Any]) -> Crossbar:
+    """The crossbar that `to_tree` took apart.
+
+    Raises:
+        StoreError: an entry is missing or breaks its range.
+    """
+    return _build(validate(CrossbarFile, tree, Path("crossbar")))
+
+
+def line_ends(file: EndsFile) -> LineEnds:
+    """The line ends that a file's codes stand for."""
+    word = {code: end for end, code in _CODES.items()}
+    wl, bl = (
+        [[word[int(c)] for c in side] for side in codes.T]
+        for codes in (file.word_lines, file.bit_lines)
+    )
+    return LineEnds(wl_left=wl[0], wl_right=wl[1], bl_top=bl[0], bl_bottom=bl[1])
+
+
+def _codes(ends: npt.NDArray[np.object_]) -> npt.NDArray[np.int8]:
+    return np.vectorize(_CODES.__getitem__, otypes=[np.int8])(ends)
+
+
+def _build(file: CrossbarFile) -> Crossbar:
+    device = devices.with_parameters(file.device, file.device_parameters)
+    return Crossbar(file.G, **wires_of(file), device=device, ends=line_ends(file.ends))
