@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from xbarspice.core.errors import EXTRAS
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,6 +42,21 @@ def test_published_experiments_and_tests_are_not_in_the_wheel(unpacked):
     inside = {path.name for path in unpacked.iterdir() if not path.name.endswith(".dist-info")}
     assert inside == {"xbarspice"}
     assert not [p for p in unpacked.rglob("*") if "drolet2023" in p.name]
+
+
+def test_only_extras_bring_torch_matplotlib_scikit_learn_and_pyspice(unpacked):
+    """`xbarspice[all]` brings every extra; what it is installed with runs the demo below."""
+    (folder,) = unpacked.glob("*.dist-info")
+    metadata = importlib.metadata.PathDistribution(folder)
+    base = {re.match(r"[\w.-]+", r)[0] for r in metadata.requires or () if "extra ==" not in r}
+    assert not base & {"torch", "matplotlib", "scikit-learn", "PySpice", "pyspice", *EXTRAS}
+    assert {"numpy", "scipy", "numba", "h5py", "pydantic", "jinja2", "typer"} <= base
+    extras = set(metadata.metadata.get_all("Provides-Extra"))
+    assert extras == {*EXTRAS.values(), "all", "dev"}
+    (brought,) = [r for r in metadata.requires or () if re.search("extra == .all.", r)]
+    names = re.search(r"\[(.*?)\]", brought)
+    assert names is not None
+    assert set(names[1].split(",")) == set(EXTRAS.values())
 
 
 def test_the_demo_runs_from_the_wheel_alone(unpacked, tmp_path):

@@ -11,7 +11,7 @@ from typing import Any
 
 from xbarspice.campaign.items import Function, Outcome, execute
 from xbarspice.campaign.pool import Done, Work
-from xbarspice.core.errors import EngineError, EngineMissingError
+from xbarspice.core.errors import EngineError, EngineMissingError, install_command
 
 __all__ = ["cluster"]
 
@@ -44,7 +44,7 @@ def cluster(
     except ImportError as error:
         raise EngineMissingError(
             "a campaign on a cluster needs dask.distributed, which is not installed. "
-            "Install it: pip install 'xbarspice[dask]'."
+            f"Install it: {install_command('distributed')}."
         ) from error
     try:
         client = Client(scheduler, timeout=CONNECT, set_as_default=False)

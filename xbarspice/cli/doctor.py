@@ -9,7 +9,7 @@ import platform
 from typing import Any
 
 import xbarspice
-from xbarspice.core.errors import EngineMissingError, missing_package
+from xbarspice.core.errors import EngineMissingError, install_command, missing_package
 from xbarspice.engines.ngspice.probe import ngspice_info
 from xbarspice.engines.ngspice.pyspice_probe import pyspice_info
 
@@ -76,20 +76,25 @@ def doctor_record() -> dict[str, Any]:
     remedy = "" if has else install
     if has and not ngspice["klu"]:
         remedy = "works; 42 or later with KLU is far faster above 32x32 (Debian 12: backports)"
+    install_pyspice = f"apt-get install libngspice0; {install_command('PySpice')}"
     findings = [
         {"part": "ngspice (golden engine)", "ok": has, "found": text, "remedy": remedy},
         {
-            "part": "PySpice", "ok": pyspice["ok"], "found": pyspice["message"],
-            "remedy": "" if pyspice["ok"] else "apt-get install libngspice0; pip install PySpice",
+            "part": "PySpice",
+            "ok": pyspice["ok"],
+            "found": pyspice["message"],
+            "remedy": "" if pyspice["ok"] else install_pyspice,
         },
-    ]  # fmt: skip
+    ]
     for package, version in found["packages"].items():
         findings.append(
             {
-                "part": package, "ok": version is not None, "found": version or "none",
-                "remedy": "" if version else f"pip install {package}",
+                "part": package,
+                "ok": version is not None,
+                "found": version or "none",
+                "remedy": "" if version else install_command(PACKAGES[package]),
             }
-        )  # fmt: skip
+        )
     return {
         "xbarspice": xbarspice.__version__,
         "ok": all(f["ok"] for f in findings),

@@ -17,6 +17,7 @@ __all__ = [
     "XbarspiceError",
     "broken_rule",
     "first_line",
+    "install_command",
     "level_outside",
     "missing_package",
 ]
@@ -82,6 +83,26 @@ def broken_rule(rule: str, received: object, remedy: str) -> InputError:
 
 
 _PIP_NAMES = {"sklearn": "scikit-learn", "tomli_w": "tomli-w"}
+EXTRAS = {
+    "torch": "nn",
+    "matplotlib": "plots",
+    "sklearn": "data",
+    "PySpice": "pyspice",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "safetensors": "safetensors",
+    "dask": "dask",
+    "distributed": "dask",
+    "klayout": "tapeout",
+}
+"""Extra of xbarspice that brings a package, by the package's name for Python."""
+
+
+def install_command(package: str) -> str:
+    """How to install a package, given by its name for Python: the extra that brings it, if any."""
+    if package in EXTRAS:
+        return f'pip install "xbarspice[{EXTRAS[package]}]"'
+    return f"pip install {_PIP_NAMES.get(package, package)}"
 
 
 def missing_package(error: ModuleNotFoundError) -> ModuleNotFoundError | PackageMissingError:
@@ -96,7 +117,7 @@ def missing_package(error: ModuleNotFoundError) -> ModuleNotFoundError | Package
     name = _PIP_NAMES.get(package, package)
     return PackageMissingError(
         f"xbarspice needs the Python package `{name}` for this, which is not installed. "
-        f"Install it: pip install {name} (`xbarspice doctor` lists all that is missing).",
+        f"Install it: {install_command(package)} (`xbarspice doctor` lists all that is missing).",
         name=package,
     )
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from xbarspice.core.array import Crossbar
-from xbarspice.core.errors import EngineMissingError
+from xbarspice.core.errors import EngineMissingError, install_command
 from xbarspice.engines.ngspice.engine import NgspiceEngine
 from xbarspice.engines.ngspice.probe import NgspiceInfo, ask
 
@@ -41,7 +41,9 @@ class PySpiceEngine(NgspiceEngine):
 
     def _prepare(self, crossbar: Crossbar) -> NgspiceInfo:
         if importlib.util.find_spec("PySpice") is None:
-            raise EngineMissingError("PySpice must be installed; run: pip install PySpice")
+            raise EngineMissingError(
+                f"PySpice must be installed; run: {install_command('PySpice')}"
+            )
         name = f"PySpice with {_library()}"
         return _probe(tuple(self._worker()), name, min(self.timeout, 60.0))
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from xbarspice.core.errors import InputError, broken_rule, first_line
+from xbarspice.core.errors import InputError, broken_rule, first_line, install_command
 from xbarspice.importers.archive import hash_files
 from xbarspice.importers.model import ImportedModel, TensorSpec, common_batch
 
@@ -33,7 +33,7 @@ def load_onnx(path: Path) -> ImportedModel:
         raise broken_rule(
             "importing ONNX needs the packages onnx and onnxruntime",
             str(error),
-            "Install them with pip install 'xbarspice[onnx]'.",
+            f"Install them with {install_command('onnx')}.",
         ) from error
     from xbarspice.importers.onnx_graph import GraphBuilder
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from xbarspice.core.errors import InputError, broken_rule, first_line
+from xbarspice.core.errors import InputError, broken_rule, first_line, install_command
 from xbarspice.importers.archive import open_archive
 from xbarspice.importers.detect import refuse
 from xbarspice.importers.model import ImportedModel, flat_tensors
@@ -134,7 +134,7 @@ def _read_safetensors(path: Path) -> State:
         raise broken_rule(
             "reading .safetensors needs the package safetensors",
             "no such package",
-            "Install it with pip install 'xbarspice[safetensors]'.",
+            f"Install it with {install_command('safetensors')}.",
         ) from error
     try:
         return load_file(path, device="cpu")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xbarspice.core.array import Crossbar
-from xbarspice.core.errors import EngineMissingError
+from xbarspice.core.errors import EngineMissingError, install_command
 from xbarspice.netlist.dialects import ngspice as dialect
 from xbarspice.netlist.records import build
 
@@ -27,7 +27,9 @@ def to_pyspice(crossbar: Crossbar, title: str = "xbarspice crossbar") -> Any:
     try:
         from PySpice.Spice.Netlist import Circuit
     except ImportError as error:
-        raise EngineMissingError("PySpice must be installed; run: pip install PySpice") from error
+        raise EngineMissingError(
+            f"PySpice must be installed; run: {install_command('PySpice')}"
+        ) from error
     circuit = Circuit(title)
     circuit.raw_spice += "\n".join(dialect.passive(netlist)) + "\n"
     return circuit

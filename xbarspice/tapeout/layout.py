@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xbarspice.core.array import Crossbar
-from xbarspice.core.errors import EngineMissingError
+from xbarspice.core.errors import EngineMissingError, install_command
 from xbarspice.core.types import Flags
 from xbarspice.tapeout.technology import Line, Technology
 
@@ -32,7 +32,8 @@ def klayout_db() -> Any:
         import klayout.db
     except ImportError as error:
         raise EngineMissingError(
-            "layout and LVS need KLayout's Python package. pip install 'xbarspice[tapeout]'"
+            "layout and LVS need KLayout's Python package, which is not installed. "
+            f"Install it: {install_command('klayout')}."
         ) from error
     return klayout.db
 

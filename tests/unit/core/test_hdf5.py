@@ -232,7 +232,7 @@ def test_arrays_of_matlab_come_as_matlab_shows_them(tmp_path):
 
 
 def test_a_file_without_its_hash_is_refused(saved):
-    saved.write_bytes(crossbar_file.read_bytes()[512:])
+    saved.write_bytes(saved.read_bytes()[512:])
     with pytest.raises(StoreError, match="must carry its content hash"):
         crossbar_file.load(saved)
     with pytest.raises(StoreError, match="must carry its content hash"):
