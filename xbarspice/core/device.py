@@ -29,12 +29,29 @@ class Device(abc.ABC):
     `spice_body` (ngspice) and `verilog_a` (OSDI simulators); the contract tests hold them equal.
     Equations use plain names (`g`, `b`); in every written text the parameters carry the prefix
     ``xb_``, so that a designer's own ``.param`` cannot replace them (`xbarspice.devices.forms`).
+
+    A device of one's own is ten lines::
+
+        @xb.devices.register("my_cubic")
+        @dataclass(frozen=True, kw_only=True)
+        class MyCubic(xb.devices.Device):
+            source: ClassVar[str] = "measured on my die"
+            c: float = 0.5  # 1/V^2
+            def current(self, V, G): return G * V * (1 + self.c * V * V)
+            def derivative(self, V, G): return G * (1 + 3 * self.c * V * V)
+            def spice_parameters(self, G): return {"g": G, "c": self.c + 0 * G}
+            def spice_body(self): return "B1 p n i={g}*v(p,n)*(1+{c}*v(p,n)*v(p,n))"
+            def verilog_a(self): raise NotImplementedError("not needed here")
+
+    `I(V_read) = G V_read` should hold at the read voltage, and an absent device (G = 0) must carry
+    no current.
     """
 
     name: ClassVar[str]
     source: ClassVar[str]
     """Where the equation and its figures come from (authors, year, DOI or repository)."""
     linear: ClassVar[bool] = False
+    """Whether I = G V at every voltage."""
     odd: ClassVar[bool] = True
     """Whether I(-V) = -I(V)."""
     increasing: ClassVar[bool] = False
@@ -102,28 +119,9 @@ registry: Registry[Callable[[], Device]] = Registry(
     objects="a Device",
 )
 """Device models by name: a class, or anything that makes a device with default parameters."""
-
-
-def register(name: str) -> Callable[[type], type]:
-    """Class decorator: make a device available as ``device="name"`` with its default parameters.
-
-    Your own device is ten lines::
-
-        @xb.devices.register("my_cubic")
-        @dataclass(frozen=True, kw_only=True)
-        class MyCubic(xb.devices.Device):
-            source: ClassVar[str] = "measured on my die"
-            c: float = 0.5  # 1/V^2
-            def current(self, V, G): return G * V * (1 + self.c * V * V)
-            def derivative(self, V, G): return G * (1 + 3 * self.c * V * V)
-            def spice_parameters(self, G): return {"g": G, "c": self.c + 0 * G}
-            def spice_body(self): return "B1 p n i={g}*v(p,n)*(1+{c}*v(p,n)*v(p,n))"
-            def verilog_a(self): raise NotImplementedError("not needed here")
-
-    `I(V_read) = G V_read` should hold at the read voltage, and an absent device (G = 0) must carry
-    no current.
-    """
-    return registry.register(name)
+register = registry.register
+"""Class decorator: a device is available as ``device="name"`` with its default parameters."""
+names = registry.names
 
 
 def within(device: Device, V: Any, G: Any, *, outside: str = "error") -> tuple[Any, Any]:
@@ -163,11 +161,6 @@ def within(device: Device, V: Any, G: Any, *, outside: str = "error") -> tuple[A
             'Map the weights into this range, or use outside="clamp".',
         )
     return V, G
-
-
-def names() -> list[str]:
-    """Names of all registered devices, sorted."""
-    return registry.names()
 
 
 def get(device: str | Device) -> Device:

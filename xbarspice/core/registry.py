@@ -1,4 +1,9 @@
-"""Named things of one kind, open to users: devices, engines, dialects, variations, activations."""
+"""Named things of one kind, open to users: devices, engines, dialects, variations, activations.
+
+A package of such things has one `registry`, and shows beside it `register` (how a new one is
+added), `names`, and where an entry is a class `get`, which gives the object that it makes. What
+ships is announced where the registry stands; what stands above it, by the package's `__init__`.
+"""
 
 from __future__ import annotations
 

@@ -41,7 +41,8 @@ class DataDrivenQuadratic(SinhTiO2, DynamicDevice):
     state_unit: ClassVar[str] = "ohm"
     spice_unit: ClassVar[float] = 1e3
     V_write: ClassVar[tuple[float, float]] = (-3.0, 3.0)
-    ranges: ClassVar[Mapping[str, Range]] = SinhTiO2.ranges | {
+    ranges: ClassVar[Mapping[str, Range]] = {
+        **SinhTiO2.ranges,
         "a": POSITIVE,
         "R_on": POSITIVE,
         "R_off": POSITIVE,

@@ -47,7 +47,8 @@ class DataDriven2018(SinhTiO2, DynamicDevice):
     spice_unit: ClassVar[float] = 1e3
     set_sign: ClassVar[float] = -1.0
     V_write: ClassVar[tuple[float, float]] = (-3.0, 3.0)
-    ranges: ClassVar[Mapping[str, Range]] = SinhTiO2.ranges | {
+    ranges: ClassVar[Mapping[str, Range]] = {
+        **SinhTiO2.ranges,
         "a": POSITIVE,
         "R_on": POSITIVE,
         "R_off": POSITIVE,

@@ -96,7 +96,7 @@ class NiliPulseMap(CubicAl2O3TiO2, DynamicDevice):
     continuous: ClassVar[bool] = False
     width_range: ClassVar[tuple[float, float]] = (100e-9, 100e-3)
 
-    ranges: ClassVar[Mapping[str, Range]] = CubicAl2O3TiO2.ranges | {"V_threshold": NOT_NEGATIVE}
+    ranges: ClassVar[Mapping[str, Range]] = {**CubicAl2O3TiO2.ranges, "V_threshold": NOT_NEGATIVE}
 
     V_threshold: float = 0.0
 

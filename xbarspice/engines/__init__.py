@@ -13,11 +13,22 @@ from xbarspice.core.solution import Fields, Solution, Stats
 from xbarspice.engines.base import Engine, Raw
 from xbarspice.engines.series import Series
 
-__all__ = ["Engine", "Fields", "Raw", "Series", "Stats", "get", "names", "registry", "solve"]
+__all__ = [
+    "Engine",
+    "Fields",
+    "Raw",
+    "Series",
+    "Stats",
+    "get",
+    "names",
+    "register",
+    "registry",
+    "solve",
+]
 
 registry: Registry[Callable[..., Engine]] = Registry(
     "engine",
-    "Use one of these, or add your own with xb.engines.registry.add.",
+    "Use one of these, or add your own with xb.engines.register.",
     objects="an Engine",
 )
 """Engines by name: a class, or anything that makes an engine with default settings.
@@ -25,12 +36,11 @@ registry: Registry[Callable[..., Engine]] = Registry(
 Those that need netlists or compiled kernels stand above this room; the package announces them.
 """
 
+register = registry.register
+"""Class decorator: an engine is available as ``engine="name"`` with its default settings."""
+names = registry.names
+
 registry.add("nodal", "xbarspice.engines.nodal.engine:NodalEngine")
-
-
-def names() -> list[str]:
-    """Names of the engines, sorted; "ideal", "linear" and "float32" are approximate levels."""
-    return registry.names()
 
 
 def get(engine: str | Engine) -> Engine:

@@ -52,18 +52,8 @@ def register(activation: Activation) -> None:
     registry.add(activation.name, activation)
 
 
-def names() -> list[str]:
-    """Names of all activations, sorted."""
-    return registry.names()
-
-
-def get(name: str) -> Activation:
-    """The activation of a name.
-
-    Raises:
-        InputError: there is none.
-    """
-    return registry.get(name)
+names = registry.names
+get = registry.get
 
 
 def of_module(module: Any) -> Activation | None:

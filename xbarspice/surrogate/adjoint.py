@@ -322,7 +322,7 @@ def _collect(saved: Saved, job: _Adjoint) -> Gradients:
         V_out=job.dV_out,
         by_solve=out,
         adjoint=mu,
-        G=_by_array(saved, mu * saved.V_device) if crossbar.device.name == "ohmic" else None,
+        G=_by_array(saved, mu * saved.V_device) if crossbar.device.linear else None,
     )
 
 

@@ -61,9 +61,7 @@ class SurrogateEngine(Engine):
         net = linear.network(crossbar)
         device, G = crossbar.device, np.ascontiguousarray(crossbar.G_flat)
         if device.linear:
-            return Prepared(
-                net, G if device.name == "ohmic" else newton.slopes(device, 0 * G, G), None
-            )
+            return Prepared(net, G, None)
         return Prepared(net, None, newton.closed_form(device, G))
 
     def _solve(self, state: Prepared, crossbar: Crossbar, drive: Drive, full: bool) -> Raw:

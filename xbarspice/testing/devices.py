@@ -68,6 +68,11 @@ def _check_points(rules: Rules, device: Device, G: Array) -> None:
     with rules.rule("I(V_read) = G V_read"):
         V_read = getattr(device, "V_read", 0.2)
         assert_allclose(device.current(np.full_like(G, V_read), G), G * V_read, rtol=1e-12)
+    if device.linear:
+        with rules.rule("I = G V and its slope is G, as `linear` claims"):
+            V = _volts(device, 21)[:, None]
+            assert_allclose(device.current(V, G), G * V, rtol=1e-12)
+            assert_allclose(device.derivative(V, G), G + 0 * V, rtol=1e-12)
     if device.odd:
         with rules.rule("I(-V) = -I(V), as `odd` claims"):
             V = np.linspace(0.01, 1, 9)[:, None] * min(device.V_max, 10.0)

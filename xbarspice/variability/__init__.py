@@ -13,6 +13,7 @@ from xbarspice.variability.base import (
     from_config,
     make,
     names,
+    register,
     registry,
     to_config,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "make",
     "names",
     "other_reading",
+    "register",
     "registry",
     "to_config",
 ]

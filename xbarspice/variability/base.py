@@ -24,6 +24,7 @@ __all__ = [
     "make",
     "names",
     "need",
+    "register",
     "registry",
     "to_config",
     "where",
@@ -151,6 +152,9 @@ class Variation(abc.ABC):
 
 registry: Registry[type[Variation]] = Registry("variation", "Use one.")
 """Variations by the names that files and commands have for them."""
+register = registry.register
+"""Class decorator: files and commands know a variation by this name."""
+names = registry.names
 
 
 @dataclass(frozen=True)
@@ -180,11 +184,6 @@ class Compose(Variation):
         for part in self.parts:
             G = part.apply(G, draws.rng)
         return G
-
-
-def names() -> list[str]:
-    """Names of all variations, sorted."""
-    return registry.names()
 
 
 def make(name: str, **parameters: Any) -> Variation:

@@ -15,7 +15,7 @@ import numpy as np
 from xbarspice.core.parameters import NOT_NEGATIVE, Range
 from xbarspice.core.types import Array, Indices
 from xbarspice.core.values import whole_numbers_of
-from xbarspice.variability.base import Compose, Draws, Variation, need, registry, where
+from xbarspice.variability.base import Compose, Draws, Variation, need, register, where
 
 __all__ = ["TAILS", "BSETable", "BiasingSchemeEffect", "bse_table", "other_reading", "tail_of"]
 
@@ -136,7 +136,7 @@ def _measured() -> BSETable:
     return parts
 
 
-@registry.register("bse")
+@register("bse")
 @dataclass(frozen=True, kw_only=True)
 class BiasingSchemeEffect(Variation):
     """BSE, the drift of finished devices while the rest of a passive array is programmed.

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from xbarspice.core.parameters import NOT_NEGATIVE, POSITIVE, READ_VOLTAGE, Range
 from xbarspice.devices.cubic import TEMPERATURE, spread_coefficients
-from xbarspice.variability.base import Draws, Variation, checked, need, registry, where
+from xbarspice.variability.base import Draws, Variation, checked, need, register, where
 
 __all__ = [
     "ConductanceTuning",
@@ -23,7 +23,7 @@ __all__ = [
 SHARE = Range(text="in [0, 1]", low=0.0, high=1.0)
 
 
-@registry.register("cti")
+@register("cti")
 @dataclass(frozen=True, kw_only=True)
 class ConductanceTuning(Variation):
     """CTI, conductance-tuning imprecision: a relative offset, then a spread that depends on `G`.
@@ -54,7 +54,7 @@ class ConductanceTuning(Variation):
         return G * (1.0 + offset + sigma * draws.normal())
 
 
-@registry.register("saf")
+@register("saf")
 @dataclass(frozen=True, kw_only=True)
 class StuckDevices(Variation):
     """SAF, devices stuck at a low-resistive (LRS) or high-resistive (HRS) value.
@@ -114,7 +114,7 @@ class StuckDevices(Variation):
         return where(stuck, value, G)
 
 
-@registry.register("read_noise")
+@register("read_noise")
 @dataclass(frozen=True, kw_only=True)
 class ReadNoise(Variation):
     """Noise of one read: relative spread ``slope R + sigma_0`` with ``R = 1/G``.
@@ -133,7 +133,7 @@ class ReadNoise(Variation):
         return G + (self.slope + self.sigma_0 * G) * draws.normal()  # G/R = 1: finite at G = 0
 
 
-@registry.register("relative_noise")
+@register("relative_noise")
 @dataclass(frozen=True, kw_only=True)
 class RelativeNoise(Variation):
     """Normal spread of constant relative size.
@@ -153,7 +153,7 @@ class RelativeNoise(Variation):
         return G * (1.0 + self.sigma * draws.normal())
 
 
-@registry.register("device_spread")
+@register("device_spread")
 @dataclass(frozen=True, kw_only=True)
 class DeviceSpread(Variation):
     """Device-to-device spread of the Al2O3/TiO2-x device, as a change of its read conductance.
@@ -180,7 +180,7 @@ class DeviceSpread(Variation):
         return G + (s1 + s3 * self.V_read**2) * draws.normal()
 
 
-@registry.register("retention")
+@register("retention")
 @dataclass(frozen=True, kw_only=True)
 class RetentionDrift(Variation):
     """Retention loss as a power law of time, ``G (t / t_0)^-nu``, one exponent a device.
@@ -221,7 +221,7 @@ class RetentionDrift(Variation):
         return G * (self.t / self.t_0) ** (-nu)
 
 
-@registry.register("quantisation")
+@register("quantisation")
 @dataclass(frozen=True, kw_only=True)
 class Quantisation(Variation):
     """Conductances rounded to equal steps before they are written.

@@ -9,10 +9,13 @@ from xbarspice.core.registry import Registry
 if TYPE_CHECKING:
     from xbarspice.netlist.dialects.base import Dialect
 
-__all__ = ["get", "names", "registry"]
+__all__ = ["get", "names", "register", "registry"]
 
 registry: Registry[type[Dialect]] = Registry("dialect")
 """Dialects by name: classes, each with how it is written and how it is read."""
+register = registry.register
+"""Class decorator: a dialect is available by this name."""
+names = registry.names
 
 registry.add("cdl", "xbarspice.netlist.dialects.cdl:Cdl")
 registry.add("hspice", "xbarspice.netlist.dialects.hspice:Hspice")
@@ -21,11 +24,6 @@ registry.add("ngspice", "xbarspice.netlist.dialects.ngspice:Ngspice")
 registry.add("spectre", "xbarspice.netlist.dialects.spectre:Spectre")
 registry.add("vacask", "xbarspice.netlist.dialects.vacask:Vacask")
 registry.add("xyce", "xbarspice.netlist.dialects.xyce:Xyce")
-
-
-def names() -> list[str]:
-    """Names of all dialects, sorted."""
-    return registry.names()
 
 
 def get(dialect: str) -> Dialect:
