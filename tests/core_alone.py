@@ -30,10 +30,9 @@ def reduce(crossbar: xb.Crossbar, V: np.ndarray) -> None:
 
 def write(crossbar: xb.Crossbar, V: np.ndarray) -> None:
     """The netlist of every dialect is written; that of ngspice is read back equal."""
-    netlist = xb.netlist.build(crossbar, V)
-    for dialect in xb.netlist.dialects():
-        assert xb.netlist.get(dialect)(netlist)
-    again = xb.netlist.read(xb.netlist.get("ngspice")(netlist)).crossbar
+    texts = {d: xb.netlist.write(crossbar, V, dialect=d) for d in xb.netlist.dialects.names()}
+    assert all(texts.values())
+    again = xb.netlist.read(texts["ngspice"]).crossbar
     np.testing.assert_array_equal(again.G, crossbar.G)
 
 
