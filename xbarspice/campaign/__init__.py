@@ -7,11 +7,15 @@ continues with ``resume=True`` where it stopped. An item counts as finished when
 committed to the disk; only such items are reported as done, and none of them is ever done again.
 """
 
-from xbarspice.campaign.circuits import CircuitModel, circuit_item
+from typing import TYPE_CHECKING, Any
+
 from xbarspice.campaign.items import Item, content_hash
 from xbarspice.campaign.results import Failure, Results, load
 from xbarspice.campaign.runner import Summary, run
 from xbarspice.campaign.solves import solve_item
+
+if TYPE_CHECKING:
+    from xbarspice.campaign.circuits import CircuitModel, circuit_item
 
 __all__ = [
     "CircuitModel",
@@ -25,3 +29,12 @@ __all__ = [
     "run",
     "solve_item",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Models on arrays need torch, which takes seconds; every worker imports this package."""
+    if name in ("CircuitModel", "circuit_item"):
+        from xbarspice.campaign import circuits
+
+        return getattr(circuits, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
