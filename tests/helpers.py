@@ -1,9 +1,16 @@
-"""What many tests share: problems, and the start of a command that heeds Ctrl-C."""
+"""What many tests share: problems, and the ways to run a command."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -27,6 +34,29 @@ def small_network() -> Perceptron:
         W=(np.array([[1.0, -2.0, 0.5], [0.25, 3.0, -1.5]]), np.array([[2.0], [-1.0], [0.75]])),
         b=(np.array([0.1, -0.2, 0.3]), np.array([-0.4])),
     )
+
+
+def run_command(*arguments, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """`xbarspice ARGUMENTS` in this process, in the folder `cwd`.
+
+    It goes through the program's own entry point, so that status and messages are those that a
+    shell gets; only what starts Python and imports the packages (seconds) is saved.
+    """
+    from xbarspice.cli import main
+
+    words, status = ["xbarspice", *map(str, arguments)], 0
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.chdir(cwd or Path.cwd()))
+        stack.enter_context(mock.patch.object(sys, "argv", words))
+        stack.enter_context(mock.patch.dict(os.environ, COLUMNS="100"))
+        stack.enter_context(warnings.catch_warnings())
+        stdout = stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        stderr = stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+        try:
+            main()
+        except SystemExit as ended:
+            status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return subprocess.CompletedProcess(words, status, stdout.getvalue(), stderr.getvalue())
 
 
 def heed_ctrl_c():

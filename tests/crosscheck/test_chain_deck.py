@@ -6,7 +6,6 @@ import dataclasses
 import json
 import re
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from torch import nn
 
 import xbarspice as xb
 from tests.crosscheck.test_ngspice import parse_columns
+from tests.helpers import run_command
 from xbarspice import netlist
 from xbarspice.core.array import LineEnds
 from xbarspice.core.errors import ConvergenceError, EngineError, InputError
@@ -301,9 +301,8 @@ def test_the_written_network_runs_by_hand(tmp_path, case, points):
     circuit, x = circuit_of(case, points=points, device="sinh_tio2", R_driver=10.0)
     xb.save(tmp_path / "m.h5", circuit)
     np.savez(tmp_path / "x.npz", x=x)
-    xbarspice = [sys.executable, "-m", "xbarspice"]
-    asked = ["netlist", "m.h5", "--inputs", "x.npz", "--whole", "--name", "hand", "--out", "w"]
-    record = json.loads(command(tmp_path, *xbarspice, *asked, "--json"))
+    words = ["netlist", "m.h5", "--inputs", "x.npz", "--whole", "--name", "hand", "--out", "w"]
+    record = json.loads(run_command(*words, "--json", cwd=tmp_path).stdout)
     assert record["sizes"] == list(CASES[case][0])
     assert record["netlists"] == ["network.cir"]
     printed = parse_columns(command(tmp_path / "w", "ngspice", "-n", "-b", "network.cir"))
@@ -324,18 +323,11 @@ def test_the_command_refuses_what_is_no_whole_network(tmp_path):
     x = torch.rand(4, 3)
     xb.save(tmp_path / "m.h5", xb.nn.convert(model, calibrate=x).eval())
     np.savez(tmp_path / "x.npz", x=x.numpy())
-    plain = [sys.executable, "-m", "xbarspice", "netlist", "m.h5", "--inputs", "x.npz", "--whole"]
     for more, words in (
         ((), "`softplus`, which is no known activation"),
         (("--dialect", "spectre"), "written for ngspice"),
     ):
-        done = subprocess.run(
-            [*plain, *more],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
+        done = run_command("netlist", "m.h5", "--inputs", "x.npz", "--whole", *more, cwd=tmp_path)
         assert done.returncode == 2
         assert words in " ".join(done.stderr.split())
         assert not (tmp_path / "netlists").exists()

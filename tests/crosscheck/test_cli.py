@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import xbarspice as xb
-from tests.helpers import heed_ctrl_c
+from tests.helpers import heed_ctrl_c, run_command
 from xbarspice.core import hdf5
 from xbarspice.importers import perceptron
 from xbarspice.surrogate import trust
@@ -23,17 +23,21 @@ from xbarspice.surrogate import trust
 FAST = ["--set", "train.epochs=60", "--set", "data.test=40"]
 
 
-def call(*arguments, cwd=None, env=None):
+def start_command(*arguments, cwd=None, env=None):
+    """As from a shell: one test of every exit status, and what depends on the surroundings."""
     return subprocess.run(
         [sys.executable, "-m", "xbarspice", *map(str, arguments)],
-        capture_output=True, text=True, cwd=cwd, timeout=240,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=240,
         env={**os.environ, **(env or {}), "COLUMNS": "100"},
-    )  # fmt: skip
+    )
 
 
 def test_the_demo_leaves_a_whole_run_folder_and_passes(tmp_path):
     out = tmp_path / "run"
-    done = call("demo", "--out", out, "--json", *FAST)
+    done = start_command("demo", "--out", out, "--json", *FAST)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert record["passed"]
@@ -47,13 +51,13 @@ def test_the_demo_leaves_a_whole_run_folder_and_passes(tmp_path):
     assert len(list((out / "netlists").iterdir())) == 2  # one array, read twice
     assert xb.nn.arrays(xb.load(out / "net.h5"))[0].crossbar.G.shape == (8, 8)
     assert list(tmp_path.iterdir()) == [out]
-    again = call("demo", "--out", out, "--config", out / "run.toml", "--json")
+    again = run_command("demo", "--out", out, "--config", out / "run.toml", "--json")
     assert json.loads(again.stdout)["decisions"] == record["decisions"]
 
 
 def test_the_steps_one_by_one(tmp_path):
     def step(*arguments):
-        done = call(*arguments, "--json", cwd=tmp_path)
+        done = run_command(*arguments, "--json", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -62,8 +66,10 @@ def test_the_steps_one_by_one(tmp_path):
     mapped = step("map", "n.npz", "--out", "m.h5", "--set", "mapping.tile_rows=8")
     assert mapped["devices"] == 2 * (3 * 8 + 9)  # a pair a weight and bias
     assert step("netlist", "n.npz", "--inputs", "p.npz")["points"] == 40
-    found = {e: step("solve", "m.h5", "--engine", e, "--inputs", "p.npz", "--out", f"{e}.h5")
-             for e in ("surrogate", "nodal", "ngspice")}  # fmt: skip
+    found = {
+        e: step("solve", "m.h5", "--engine", e, "--inputs", "p.npz", "--out", f"{e}.h5")
+        for e in ("surrogate", "nodal", "ngspice")
+    }
     for answer in found.values():
         np.testing.assert_allclose(answer["values"][0], found["ngspice"]["values"][0], atol=1e-6)
         assert answer["accuracy"] == found["ngspice"]["accuracy"]
@@ -80,8 +86,18 @@ def test_the_steps_one_by_one(tmp_path):
 def test_verify_takes_a_state_dict_of_any_size(tmp_path):
     model = torch.nn.Sequential(torch.nn.Linear(5, 9), torch.nn.ReLU(), torch.nn.Linear(9, 3))
     torch.save(model.state_dict(), tmp_path / "m.pt")
-    done = call("verify", "m.pt", "--activation", "relu", "--random", 6, "--json",
-                "--set", "mapping.tile_rows=4", cwd=tmp_path)  # fmt: skip
+    done = run_command(
+        "verify",
+        "m.pt",
+        "--activation",
+        "relu",
+        "--random",
+        6,
+        "--json",
+        "--set",
+        "mapping.tile_rows=4",
+        cwd=tmp_path,
+    )
     record = json.loads(done.stdout)
     assert done.returncode == 0, done.stderr
     assert record["sample"]["tiles"] > 2
@@ -92,8 +108,9 @@ def test_verify_takes_a_state_dict_of_any_size(tmp_path):
 
 def test_a_failed_gate_is_exit_status_1_and_keeps_the_report(tmp_path, network):
     perceptron.save(tmp_path / "n.npz", network)
-    done = call("verify", "n.npz", "--out", "v", "--random", 3, "--set", "gates.energy=1e-30",
-                cwd=tmp_path)  # fmt: skip
+    done = start_command(
+        "verify", "n.npz", "--out", "v", "--random", 3, "--set", "gates.energy=1e-30", cwd=tmp_path
+    )
     assert done.returncode == 1
     assert "FAIL" in done.stdout
     assert "FAIL" in (tmp_path / "v/report.md").read_text()
@@ -117,7 +134,7 @@ BAD = {
 def test_bad_input_is_one_message_exit_status_2_and_no_file(tmp_path, case):
     arrays, options, words = BAD[case]
     np.savez(tmp_path / "n.npz", **arrays)
-    done = call("map", "n.npz", "--activation", "tanh", *options, cwd=tmp_path)
+    done = run_command("map", "n.npz", "--activation", "tanh", *options, cwd=tmp_path)
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -130,17 +147,17 @@ def test_without_ngspice_the_status_is_3_and_nothing_is_left(tmp_path, network):
     empty = tmp_path / "bin"
     empty.mkdir()
     env = {"PATH": str(empty)}
-    done = call("verify", "n.npz", "--out", "v", cwd=tmp_path, env=env)
+    done = start_command("verify", "n.npz", "--out", "v", cwd=tmp_path, env=env)
     assert done.returncode == 3
     assert "ngspice must be installed" in done.stderr
     assert {p.name for p in tmp_path.iterdir()} == {"n.npz", "bin"}
-    doctor = call("doctor", "--json", cwd=tmp_path, env=env)
+    doctor = start_command("doctor", "--json", cwd=tmp_path, env=env)
     assert doctor.returncode == 3
     assert json.loads(doctor.stdout)["ngspice"]["path"] is None
 
 
 def test_doctor_names_engine_and_versions():
-    done = call("doctor", "--json")
+    done = run_command("doctor", "--json")
     record = json.loads(done.stdout)
     assert done.returncode == 0
     assert Path(record["ngspice"]["path"]).is_file()
@@ -152,17 +169,29 @@ def test_doctor_names_engine_and_versions():
 def test_a_foreign_folder_is_never_replaced(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("years of work")
-    done = call("demo", "--out", tmp_path / "mine", *FAST)
+    done = start_command("demo", "--out", tmp_path / "mine", *FAST)
     assert done.returncode == 2
     assert (tmp_path / "mine/thesis.txt").read_text() == "years of work"
 
 
 def test_ctrl_c_leaves_nothing_behind(tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-m", "xbarspice", "demo", "--out", str(tmp_path / "run"),
-         "--set", "train.epochs=100000", "--set", "train.patience=100000"],
-        stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "xbarspice",
+            "demo",
+            "--out",
+            str(tmp_path / "run"),
+            "--set",
+            "train.epochs=100000",
+            "--set",
+            "train.patience=100000",
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_ctrl_c,
+    )
     deadline = time.monotonic() + 60
     while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -180,7 +209,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path):
     "command", ["train", "map", "netlist", "solve", "verify", "demo", "doctor"]
 )
 def test_help_shows_an_example(command):
-    done = call(command, "--help")
+    done = run_command(command, "--help")
     assert done.returncode == 0
     assert "Example" in done.stdout
     assert "--json" in done.stdout
@@ -193,10 +222,28 @@ def test_verify_judges_an_array_and_explains_its_currents(tmp_path):
     wires = {"R_wl": 2.0, "R_bl": 2.0}
     right = xb.Crossbar(G, **wires, R_sense=90.0, device="sinh_tio2")
     I_out = xb.solve(right, V, engine="nodal").I_out
-    np.savez(tmp_path / "a.npz", G=G, **wires, R_driver=90.0, R_sense=0.0, device="sinh_tio2",
-             V_in=V, I_out=I_out)  # fmt: skip
-    done = call("verify", "a.npz", "--engine", "surrogate", "--out", "v", "--json", "--random", 2,
-                cwd=tmp_path)  # fmt: skip
+    np.savez(
+        tmp_path / "a.npz",
+        G=G,
+        **wires,
+        R_driver=90.0,
+        R_sense=0.0,
+        device="sinh_tio2",
+        V_in=V,
+        I_out=I_out,
+    )
+    done = run_command(
+        "verify",
+        "a.npz",
+        "--engine",
+        "surrogate",
+        "--out",
+        "v",
+        "--json",
+        "--random",
+        2,
+        cwd=tmp_path,
+    )
     record = json.loads(done.stdout)
     assert done.returncode == 1, done.stderr
     assert [e["engine"] for e in record["engines"]] == ["surrogate"]
@@ -209,11 +256,11 @@ def test_verify_judges_an_array_and_explains_its_currents(tmp_path):
     assert record["engines"][0]["worst"] < 1e-9
     assert "driver resistance on the wrong side" in (tmp_path / "v/junit.xml").read_text()
     assert (tmp_path / "v/array.h5").is_file()
-    said = call("verify", "a.npz", "--engine", "surrogate", "--out", "v", cwd=tmp_path)
+    said = run_command("verify", "a.npz", "--engine", "surrogate", "--out", "v", cwd=tmp_path)
     assert "given currents against ngspice: 0." in said.stdout
     assert "FAIL" in said.stdout
     for option in ("--worst-case", "--corners", "--nodes"):
-        done = call("verify", "a.npz", option, "--out", "w", cwd=tmp_path)
+        done = run_command("verify", "a.npz", option, "--out", "w", cwd=tmp_path)
         assert done.returncode == 2
         assert f"received {option}" in done.stderr
 
@@ -223,10 +270,32 @@ def test_verify_searches_and_draws_inputs_of_a_model(tmp_path, network):
     perceptron.save(tmp_path / "n.npz", network)
     x = np.random.default_rng(0).random((20, 2))
     np.savez(tmp_path / "p.npz", x=x, y=np.arange(20) % 2)
-    done = call("verify", "n.npz", "--engine", "surrogate", "--engine", "pyspice", "--reference",
-                "nodal", "--inputs", "p.npz", "--random", 3, "--worst-case", "--nodes",
-                "--set", "verify.steps=2", "--set", "verify.rounds=1", "--set", "verify.starts=2",
-                "--out", "v", "--json", cwd=tmp_path)  # fmt: skip
+    done = run_command(
+        "verify",
+        "n.npz",
+        "--engine",
+        "surrogate",
+        "--engine",
+        "pyspice",
+        "--reference",
+        "nodal",
+        "--inputs",
+        "p.npz",
+        "--random",
+        3,
+        "--worst-case",
+        "--nodes",
+        "--set",
+        "verify.steps=2",
+        "--set",
+        "verify.rounds=1",
+        "--set",
+        "verify.starts=2",
+        "--out",
+        "v",
+        "--json",
+        cwd=tmp_path,
+    )
     record = json.loads(done.stdout)
     assert done.returncode == 0, done.stderr
     assert record["engines"] == ["surrogate", "pyspice"]
@@ -241,17 +310,25 @@ def test_verify_searches_and_draws_inputs_of_a_model(tmp_path, network):
     first = nodes["array0"]
     assert first["pyspice"]["V_wl"].shape == first["reference"]["V_wl"].shape
     assert all(c["device"]["error"] < 1e-6 for c in record["tiles"]["surrogate"])
-    assert call("verify", cwd=tmp_path).returncode == 2
+    assert run_command("verify", cwd=tmp_path).returncode == 2
 
 
 SWEEP = [
-    "--set", "sweep.sizes=[2, 3]", "--set", "sweep.R_wire=[1.0, 10.0]", "--set",
-    "sweep.G_max=[1e-4]", "--set", "sweep.V_read=[0.1]", "--set", 'sweep.devices=["ohmic"]',
-]  # fmt: skip
+    "--set",
+    "sweep.sizes=[2, 3]",
+    "--set",
+    "sweep.R_wire=[1.0, 10.0]",
+    "--set",
+    "sweep.G_max=[1e-4]",
+    "--set",
+    "sweep.V_read=[0.1]",
+    "--set",
+    'sweep.devices=["ohmic"]',
+]
 
 
 def test_verify_maps_the_trust_region_with_ngspice(tmp_path):
-    done = call("verify", "--map", "--map-out", "m.toml", "--json", *SWEEP, cwd=tmp_path)
+    done = run_command("verify", "--map", "--map-out", "m.toml", "--json", *SWEEP, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert record["source"]["reference"].startswith("ngspice")
@@ -286,8 +363,17 @@ def test_ctrl_c_in_a_sweep_keeps_the_points(tmp_path):
 def test_a_level_outside_of_its_region_is_one_message(tmp_path, network):
     """Warned on stderr in words, not as a Python warning with a line of source."""
     perceptron.save(tmp_path / "n.npz", network)
-    done = call("solve", "n.npz", "--engine", "ideal", "--set", "array.R_wl=30", "--set",
-                "mapping.layout=folded", cwd=tmp_path)  # fmt: skip
+    done = start_command(
+        "solve",
+        "n.npz",
+        "--engine",
+        "ideal",
+        "--set",
+        "array.R_wl=30",
+        "--set",
+        "mapping.layout=folded",
+        cwd=tmp_path,
+    )
     assert done.returncode == 0
     assert done.stderr.count("outside of its trust region") == 1
     assert "TrustWarning" not in done.stderr

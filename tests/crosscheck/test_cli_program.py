@@ -1,10 +1,8 @@
-"""`xbarspice program`, as a person calls it: a whole run folder, or one message and nothing."""
+"""`xbarspice program`: a whole run folder, or one message and nothing."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tomllib
 
@@ -14,6 +12,7 @@ import torch
 from torch import nn
 
 import xbarspice as xb
+from tests.helpers import run_command
 from xbarspice.cli.app import main
 from xbarspice.core import hdf5
 from xbarspice.deployment import read
@@ -25,13 +24,6 @@ from xbarspice.programming import write_verify as pg
 from xbarspice.variability.bse import bse_table
 
 INTO_RANGE = ("--set", "mapping.G_min=60e-6", "--set", "mapping.G_max=300e-6")
-
-
-def call(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "xbarspice", "program", *map(str, arguments)],
-        capture_output=True, text=True, timeout=240, env={**os.environ, "COLUMNS": "100"},
-    )  # fmt: skip
 
 
 @pytest.fixture
@@ -64,16 +56,37 @@ def problems(circuit, low, high, **changes):
 def test_a_run_folder_holds_what_the_study_finds(files):
     """Scheme, order, range and wires reach the study; figures, maps and settings agree with it."""
     out = files / "run"
-    done = call(
-        files / "d.h5", "--inputs", files / "p.npz", "--out", out, "--device", "o921c_4k",
-        "--scheme", "v/3", "--order", "size", "--passes", 2, *INTO_RANGE, "--set", "array.R_wl=3",
-        "--pulse", "tolerance=0.02", "--json",
-    )  # fmt: skip
+    done = run_command(
+        "program",
+        files / "d.h5",
+        "--inputs",
+        files / "p.npz",
+        "--out",
+        out,
+        "--device",
+        "o921c_4k",
+        "--scheme",
+        "v/3",
+        "--order",
+        "size",
+        "--passes",
+        2,
+        *INTO_RANGE,
+        "--set",
+        "array.R_wl=3",
+        "--pulse",
+        "tolerance=0.02",
+        "--json",
+    )
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert {p.name for p in out.iterdir()} == {
-        "program.h5", "programmed.h5", "report.html", "report.json", "run.toml"
-    }  # fmt: skip
+        "program.h5",
+        "programmed.h5",
+        "report.html",
+        "report.json",
+        "run.toml",
+    }
     assert {p.name for p in files.iterdir()} == {"d.h5", "n.npz", "p.npz", "run"}
     stored = hdf5.read_tree(out / "program.h5", "programming")["arrays"]
     reached = xb.load(out / "programmed.h5")
@@ -110,10 +123,22 @@ def test_a_run_folder_holds_what_the_study_finds(files):
 
 def test_the_model_is_judged_on_what_was_reached_and_deployed(files):
     """Accuracy, agreement and change are those of the deployment beside its own weights."""
-    done = call(
-        files / "n.npz", "--inputs", files / "p.npz", "--out", files / "run", "--device",
-        "o921c_4k", *INTO_RANGE, "--array", "0[0,0,0]", "--engine", "ngspice", "--json",
-    )  # fmt: skip
+    done = run_command(
+        "program",
+        files / "n.npz",
+        "--inputs",
+        files / "p.npz",
+        "--out",
+        files / "run",
+        "--device",
+        "o921c_4k",
+        *INTO_RANGE,
+        "--array",
+        "0[0,0,0]",
+        "--engine",
+        "ngspice",
+        "--json",
+    )
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert [a["name"] for a in record["arrays"]] == ["0[0,0,0]"]
@@ -146,8 +171,20 @@ def test_a_stopped_run_goes_on_with_the_arrays_that_are_left(files, monkeypatch,
         return real(*args, **options)
 
     monkeypatch.setattr(program_circuit, "program", program)
-    words = ["xbarspice", "program", files / "d.h5", "--inputs", files / "p.npz", "--device",
-             "o921c_4k", *INTO_RANGE, "--workers", "0", "--out", files / "run"]  # fmt: skip
+    words = [
+        "xbarspice",
+        "program",
+        files / "d.h5",
+        "--inputs",
+        files / "p.npz",
+        "--device",
+        "o921c_4k",
+        *INTO_RANGE,
+        "--workers",
+        "0",
+        "--out",
+        files / "run",
+    ]
     monkeypatch.setattr(sys, "argv", [str(word) for word in words])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -183,9 +220,11 @@ def test_a_target_outside_of_the_printed_range_is_outside():
     """Whole uS inside the range: one that holds still is never said not to, nor the other way."""
     held = [101.28e-6, 350.7e-6]
     for targets, verdict in (
-        ([102e-6, 350e-6], ", inside 102 to 350"), ([101e-6, 350e-6], "NOT inside 102 to 350"),
-        ([102e-6, 351e-6], "NOT inside"), ([60e-6, 300e-6], "NOT inside"),
-    ):  # fmt: skip
+        ([102e-6, 350e-6], ", inside 102 to 350"),
+        ([101e-6, 350e-6], "NOT inside 102 to 350"),
+        ([102e-6, 351e-6], "NOT inside"),
+        ([60e-6, 300e-6], "NOT inside"),
+    ):
         assert verdict in programming_page.ranges({"targets_S": targets, "held_S": held})
     whole = programming_page.ranges({"targets_S": [102e-6, 350e-6], "held_S": [102e-6, 350e-6]})
     assert ", inside 102 to 350" in whole
