@@ -65,9 +65,11 @@ def head(quick: bool) -> list[str]:
 def run(name: str, options: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", f"benchmarks.{name}", *options],
-        capture_output=True, text=True, cwd=HERE.parent,
+        capture_output=True,
+        text=True,
+        cwd=HERE.parent,
         env=os.environ | ({} if name in THREADED else {"OMP_NUM_THREADS": "1"}),
-    )  # fmt: skip
+    )
 
 
 def main(arguments: list[str]) -> int:
@@ -76,16 +78,18 @@ def main(arguments: list[str]) -> int:
     OUT.mkdir(exist_ok=True)
     text, failed = head(quick), []
     for title, name, options, short in PARTS:
-        chosen = short if quick else options
-        if chosen is None:
+        flags = short if quick else options
+        if flags is None:
             continue
         print(f"running {name}", file=sys.stderr, flush=True)
         start = time.perf_counter()
-        done = run(name, chosen)
-        text += ["", f"## {title}", "", done.stdout.strip()]
-        if done.returncode:
+        process = run(name, flags)
+        text += ["", f"## {title}", "", process.stdout.strip()]
+        if process.returncode:
             failed.append(name)
-            text.append(f"\nFAILED with status {done.returncode}: {done.stderr.strip()[-400:]}")
+            text.append(
+                f"\nFAILED with status {process.returncode}: {process.stderr.strip()[-400:]}"
+            )
         text.append(f"\n`python -m benchmarks.{name}`: {time.perf_counter() - start:.0f} s")
     good = not quick and not failed
     target = HERE / "RESULTS.md" if good else OUT / ("quick.md" if quick else "failed.md")

@@ -76,11 +76,13 @@ def forwards(layers: int) -> list[Record]:
 
 def backward(layers: int) -> list[Record]:
     """A step with recomputation in a process of its own, whose peak memory is read."""
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "benchmarks.bench_any_network", "--step", str(layers)],
-        stdout=subprocess.PIPE, text=True, check=True,
-    )  # fmt: skip
-    figures = json.loads(done.stdout)
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    figures = json.loads(process.stdout)
     what = f"forward and backward of {figures['weights']:.1f} M weights, recomputed"
     return [
         row(f"{what}: s", figures["seconds"], None),
@@ -169,26 +171,26 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a layer, 8 arrays and 4 points")
     parser.add_argument("--step", type=int, help="print one step of so many layers as JSON")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/out"))
-    given = parser.parse_args()
-    if given.step:
-        step(given.step)
+    options = parser.parse_args()
+    if options.step:
+        step(options.step)
         return
     load = os.getloadavg()[0]
     load_kernels()
-    layers = 1 if given.quick else 6
+    layers = 1 if options.quick else 6
     rows = [
         *forwards(layers),
         *backward(layers),
-        *golden(8 if given.quick else 32),
-        *verification(4 if given.quick else 40),
-        *deployment(256 if given.quick else 1024),
+        *golden(8 if options.quick else 32),
+        *verification(4 if options.quick else 40),
+        *deployment(256 if options.quick else 1024),
     ]
     result = {"processor": processor(), "load_before": load, "rows": rows}
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "any_network.json").write_text(json.dumps(result, indent=2) + "\n")
-    said = f"{processor()}, {os.cpu_count()} cores, load {load:.1f} to {os.getloadavg()[0]:.1f}."
-    text = f"# Any network on arrays\n\n{said}\n\n{table(rows)}"
-    (given.out / "any_network.md").write_text(text + "\n")
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "any_network.json").write_text(json.dumps(result, indent=2) + "\n")
+    machine = f"{processor()}, {os.cpu_count()} cores, load {load:.1f} to {os.getloadavg()[0]:.1f}."
+    text = f"# Any network on arrays\n\n{machine}\n\n{table(rows)}"
+    (options.out / "any_network.md").write_text(text + "\n")
     print(text)
 
 

@@ -31,11 +31,11 @@ def solves(count, engine="ngspice"):
     ]
 
 
-def timed(items, function, path, **how):
+def seconds_of(items, function, path, **how):
     path.unlink(missing_ok=True)
     start = time.perf_counter()
-    done = campaign.run(items, function, path, **how)
-    assert done.finished == len(items)
+    summary = campaign.run(items, function, path, **how)
+    assert summary.finished == len(items)
     return time.perf_counter() - start
 
 
@@ -48,7 +48,7 @@ def bare(items):
     return (time.perf_counter() - start) / len(items)
 
 
-def stamped(parameters):
+def solve_and_stamp(parameters):
     """A solve, with the worker and the time at which it began and ended."""
     begin = time.monotonic()
     out = campaign.solve_item(parameters)
@@ -64,18 +64,18 @@ def nothing(parameters):
 def measure(name, items, function, path, **how):
     """Overhead: what a worker does between the begin of its first and the end of its last item,
     other than the items; start and end of the whole campaign are the last column."""
-    wall = timed(items, function, path, **how)
+    wall = seconds_of(items, function, path, **how)
     results = campaign.load(path)
     worker, begin, end = (results.column(n) for n in ("worker", "begin", "end"))
     inside = float((end - begin).sum())
     lanes = [worker == w for w in np.unique(worker)]
     spans = [float(end[lane].max() - begin[lane].min()) for lane in lanes]
     over = sum(spans) - inside
-    rest = wall - max(spans)
+    start_and_end = wall - max(spans)
     share = f"{100 * over / inside:.1f} %" if inside > 1e-3 * len(items) else "-"
     print(
         f"| {name} | {len(items)} | {1e3 * inside / len(items):.2f} | "
-        f"{1e3 * over / len(items):.3f} | {share} | {rest:.2f} |"
+        f"{1e3 * over / len(items):.3f} | {share} | {start_and_end:.2f} |"
     )
     return over / inside
 
@@ -91,8 +91,8 @@ def local(path):
     empty = [{"n": n, "V_in": np.zeros(8)} for n in range(5000)]
     print(f"bare 8x8 ngspice solve in a loop: {1e3 * bare(some[:100]):.2f} ms; {cores} cores\n")
     print(HEAD)
-    share = measure("ngspice, 1 worker", some, stamped, path, workers=1)
-    measure(f"ngspice, {cores} workers", some, stamped, path, workers=cores)
+    share = measure("ngspice, 1 worker", some, solve_and_stamp, path, workers=1)
+    measure(f"ngspice, {cores} workers", some, solve_and_stamp, path, workers=cores)
     measure("nothing, 1 worker", empty, nothing, path, workers=1)
     measure("nothing, this process", empty, nothing, path, workers=0)
     begin = time.perf_counter()
@@ -102,10 +102,10 @@ def local(path):
     size = path.stat().st_size / len(empty)
     begin = time.perf_counter()
     campaign.run(empty, nothing, path, resume=True)
-    again = time.perf_counter() - begin
+    resume = time.perf_counter() - begin
     print(
         f"\n5000 results: read in {read:.2f} s, {size:.0f} bytes each; resume with nothing to do "
-        f"{again:.2f} s"
+        f"{resume:.2f} s"
     )
     return share
 
@@ -118,7 +118,7 @@ def dask(path):
     ) as cluster:
         print(f"\n{HEAD}")
         name = "ngspice, Dask, 2 workers"
-        measure(name, solves(200), stamped, path, scheduler=cluster.scheduler_address)
+        measure(name, solves(200), solve_and_stamp, path, scheduler=cluster.scheduler_address)
 
 
 def main():

@@ -36,15 +36,15 @@ from xbarspice.transfer import transfer
 from xbarspice.variability import drolet_2023
 
 
-def timed(work: Callable[[], object]) -> float:
+def seconds_of(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
-def row(work: str, found: str, target: str, met: bool | None) -> None:
+def row(work: str, measured: str, target: str, met: bool | None) -> None:
     verdict = {True: "met", False: "MISSED", None: "-"}[met]
-    print(f"| {work} | {found} | {target} | {verdict} |", flush=True)
+    print(f"| {work} | {measured} | {target} | {verdict} |", flush=True)
 
 
 def array(size: int, device: str = "ohmic") -> xb.Crossbar:
@@ -75,8 +75,10 @@ def one_process_against_many(samples: int, repeats: int) -> None:
         run_deck(
             [state.path, "-n", "-b"],
             engine_module.deck(netlist.build(crossbar, V), klu=state.klu),
-            points=count, klu=state.klu, timeout=60,
-        )  # fmt: skip
+            points=count,
+            klu=state.klu,
+            timeout=60,
+        )
 
     def separate() -> None:
         for _ in range(samples):
@@ -84,16 +86,16 @@ def one_process_against_many(samples: int, repeats: int) -> None:
 
     together, sweeps, each = [], [], []
     for _ in range(repeats):
-        together.append(timed(lambda: engine.solve(state, crossbar, V)))
-        sweeps.append(timed(swept))
-        each.append(timed(separate) * count / samples)
+        together.append(seconds_of(lambda: engine.solve(state, crossbar, V)))
+        sweeps.append(seconds_of(swept))
+        each.append(seconds_of(separate) * count / samples)
     for name, seconds, goal in (("superposed", together, 20), ("swept", sweeps, None)):
         ratio = median(s / t for s, t in zip(each, seconds, strict=True))
         row(
             f"200 vectors on a linear 32x32, {name}, against 200 processes",
             f"{median(seconds):.2f} s against {median(each):.1f} s ({samples} timed): {ratio:.0f}x",
             *(("reported", None) if goal is None else (f">= {goal}x", ratio >= goal)),
-        )  # fmt: skip
+        )
 
 
 def versions(old: str | None, vectors: int) -> None:
@@ -104,14 +106,18 @@ def versions(old: str | None, vectors: int) -> None:
         row(work, "skipped: no 39 program given (--ngspice39)", "reported", None)
         return
     new = NgspiceEngine(workers=1)
-    other = NgspiceEngine(workers=1, executable=old)
-    fast = median(timed(lambda: new.solve(new.prepare(crossbar), crossbar, V)) for _ in range(3))
-    slow = timed(lambda: other.solve(other.prepare(crossbar), crossbar, V))
+    earlier = NgspiceEngine(workers=1, executable=old)
+    fast = median(
+        seconds_of(lambda: new.solve(new.prepare(crossbar), crossbar, V)) for _ in range(3)
+    )
+    slow = seconds_of(lambda: earlier.solve(earlier.prepare(crossbar), crossbar, V))
     names = [f"{i.version}{' KLU' if i.klu else ''}" for i in (ngspice_info(), ngspice_info(old))]
     row(
-        work, f"{names[0]} {fast:.2f} s, {names[1]} {slow:.1f} s: {slow / fast:.0f}x",
-        "reported", None,
-    )  # fmt: skip
+        work,
+        f"{names[0]} {fast:.2f} s, {names[1]} {slow:.1f} s: {slow / fast:.0f}x",
+        "reported",
+        None,
+    )
 
 
 def overhead(vectors: int, repeats: int) -> None:
@@ -133,7 +139,7 @@ def overhead(vectors: int, repeats: int) -> None:
         engine_module.run_deck = spy
         try:
             for _ in range(repeats):
-                total = timed(partial(engine.solve, state, crossbar, V, full=True))
+                total = seconds_of(partial(engine.solve, state, crossbar, V, full=True))
                 shares.append((total - inside[-1]) / inside[-1])
         finally:
             engine_module.run_deck = original
@@ -141,8 +147,9 @@ def overhead(vectors: int, repeats: int) -> None:
         row(
             f"runner's own time, 64x64 {device}, {count} vectors, all nodes",
             f"{100 * share:.1f} % of ngspice's {median(inside):.2f} s",
-            "<= 15 %", share <= 0.15,
-        )  # fmt: skip
+            "<= 15 %",
+            share <= 0.15,
+        )
 
 
 def transfers(count: int) -> None:
@@ -155,23 +162,22 @@ def transfers(count: int) -> None:
     split = half_moons(DataConfig())
     config = xb.ArrayConfig(layout="folded", device="sinh_tio2", variation=drolet_2023())
     circuit = xb.nn.convert(perceptron_module(net), config)
-    seconds = timed(
-        lambda: transfer(
-            circuit, split.x_test, split.y_test, transfers=count, engine="ngspice"
-        )
-    )  # fmt: skip
+    seconds = seconds_of(
+        lambda: transfer(circuit, split.x_test, split.y_test, transfers=count, engine="ngspice")
+    )
     scaled = seconds * 500 / count
     row(
         f"500 half-moons transfers, {len(split.x_test)} test points, {os.cpu_count()} cores",
         f"{scaled:.0f} s" + ("" if count == 500 else f", scaled from {count}"),
-        "< 600 s", scaled < 600,
-    )  # fmt: skip
+        "< 600 s",
+        scaled < 600,
+    )
 
 
 def text(repeats: int) -> None:
     """Netlist text of a 256x256 nonlinear array."""
     crossbar, V = array(256, "sinh_tio2"), np.full(256, 0.1)
-    seconds = median(timed(lambda: netlist.write(crossbar, V)) for _ in range(repeats))
+    seconds = median(seconds_of(lambda: netlist.write(crossbar, V)) for _ in range(repeats))
     row("netlist text of 256x256 sinh_tio2", f"{seconds:.2f} s", "<= 1 s", seconds <= 1)
 
 
@@ -182,7 +188,7 @@ def raw_file() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "result.raw"
         path.write_bytes(f"{head}{names}Binary:\n".encode() + np.zeros((20000, 65)).tobytes())
-        seconds = median(timed(lambda: read_raw(path)) for _ in range(7))
+        seconds = median(seconds_of(lambda: read_raw(path)) for _ in range(7))
     row("raw file of 20 000 x 65 read", f"{seconds:.3f} s", "<= 0.1 s", seconds <= 0.1)
 
 
@@ -199,9 +205,17 @@ def peak(device: str, size: int, count: int) -> None:
     # getrusage would start from the peak of the parent; this starts from what is in use now
     Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")
-    got = engine.solve(state, crossbar, V, full=True)
+    solution = engine.solve(state, crossbar, V, full=True)
     grown = _status("VmHWM") - before
-    arrays = (got.I_out, got.I_in, got.V_wl, got.V_bl, got.I_device, V, crossbar.G)
+    arrays = (
+        solution.I_out,
+        solution.I_in,
+        solution.V_wl,
+        solution.V_bl,
+        solution.I_device,
+        V,
+        crossbar.G,
+    )
     print(grown, sum(a.nbytes for a in arrays))
 
 
@@ -213,17 +227,21 @@ def _status(name: str) -> int:
 
 def memory() -> None:
     for device, size, count in MEMORY:
-        asked = [sys.executable, "-m", "benchmarks.bench_ngspice", "--peak"]
-        done = subprocess.run(
-            [*asked, device, str(size), str(count)],
-            capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1],
-        )  # fmt: skip
-        grown, arrays = map(int, done.stdout.split())
+        command = [sys.executable, "-m", "benchmarks.bench_ngspice", "--peak"]
+        process = subprocess.run(
+            [*command, device, str(size), str(count)],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parents[1],
+        )
+        grown, arrays = map(int, process.stdout.split())
         row(
             f"peak memory, {size}x{size} {device}, {count} vectors, all nodes",
             f"{grown / arrays:.2f} times its {arrays / 1e6:.0f} MB of arrays",
-            "<= 3", grown <= 3 * arrays,
-        )  # fmt: skip
+            "<= 3",
+            grown <= 3 * arrays,
+        )
 
 
 def main() -> None:
@@ -231,20 +249,22 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer vectors and transfers")
     parser.add_argument("--ngspice39", default=os.environ.get("XBARSPICE_NGSPICE39"))
     parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.peak:
-        device, size, count = given.peak
+    options = parser.parse_args()
+    if options.peak:
+        device, size, count = options.peak
         peak(device, int(size), int(count))
         return
-    if given.ngspice39 is not None and not ngspice_info(given.ngspice39).version.startswith("39"):
-        raise EngineError(f"--ngspice39 must name ngspice 39; {given.ngspice39} is not.")
+    if options.ngspice39 is not None and not ngspice_info(options.ngspice39).version.startswith(
+        "39"
+    ):
+        raise EngineError(f"--ngspice39 must name ngspice 39; {options.ngspice39} is not.")
     info = ngspice_info()
     print(f"ngspice {info.version}{' with KLU' if info.klu else ''}\n")
     print("| work | found | target | |\n|---|---|---|---|")
-    one_process_against_many(10 if given.quick else 50, 3)
-    versions(given.ngspice39, 20 if given.quick else 200)
-    overhead(20 if given.quick else 200, 3)
-    transfers(10 if given.quick else 500)
+    one_process_against_many(10 if options.quick else 50, 3)
+    versions(options.ngspice39, 20 if options.quick else 200)
+    overhead(20 if options.quick else 200, 3)
+    transfers(10 if options.quick else 500)
     text(3)
     raw_file()
     memory()

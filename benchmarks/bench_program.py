@@ -28,9 +28,16 @@ NILI = {"start": 0.9, "limit_set": 1.05, "limit_reset": 1.5, "width": 1e-6}
 CASES = [
     ("8x8 o921c_4k, 1 %", "o921c_4k", 8, (60e-6, 300e-6), 50e-6, 1.0, {}),
     ("8x8 nili_pulse, 1 %", "nili_pulse", 8, (30e-6, 200e-6), 20e-6, 1.0, NILI),
-    ("64x64 nili_pulse, threshold 0.8 V, 1 %", xb.devices.NiliPulseMap(V_threshold=0.8), 64,
-     (30e-6, 100e-6), 20e-6, 0.35, NILI),
-]  # fmt: skip
+    (
+        "64x64 nili_pulse, threshold 0.8 V, 1 %",
+        xb.devices.NiliPulseMap(V_threshold=0.8),
+        64,
+        (30e-6, 100e-6),
+        20e-6,
+        0.35,
+        NILI,
+    ),
+]
 
 
 NETWORK = Path(__file__).parents[1] / "netlists/golden/half_moons/network.npz"
@@ -72,12 +79,15 @@ def half_moons() -> None:
             exact = accuracy(circuit, points)
             for name, options in WAYS:
                 run = pg.program(
-                    blank, array.crossbar.G, pulses=pg.Pulses(**PULSES[device]), scheme=scheme,
+                    blank,
+                    array.crossbar.G,
+                    pulses=pg.Pulses(**PULSES[device]),
+                    scheme=scheme,
                     **options,
-                )  # fmt: skip
+                )
                 xb.nn.put_conductances(circuit, {array.name: run.G})
-                found = accuracy(circuit, points)
-                line(device, f"{1e6 * low:.0f}-{1e6 * high:.0f}", run, name, found, exact)
+                share = accuracy(circuit, points)
+                line(device, f"{1e6 * low:.0f}-{1e6 * high:.0f}", run, name, share, exact)
                 if device == "o921c_4k" and low == DEMO[0] and name == WAYS[1][0]:
                     shown[scheme] = run
     if "--figure" in sys.argv:
@@ -103,9 +113,15 @@ def problem(
 ) -> tuple[torch.nn.Module, xb.nn.PhysicalArray, xb.Crossbar]:
     """The network on its array, the array as wanted, and as it is before."""
     config = xb.ArrayConfig(
-        layout="folded", tile_rows=8, tile_cols=8, G_min=low, G_max=high, R_wl=1.0, R_bl=1.0,
+        layout="folded",
+        tile_rows=8,
+        tile_cols=8,
+        G_min=low,
+        G_max=high,
+        R_wl=1.0,
+        R_bl=1.0,
         device=device,
-    )  # fmt: skip
+    )
     circuit = xb.nn.convert(perceptron_module(trained), config).eval()
     (array,) = xb.nn.arrays(circuit)
     before = START.get(device, array.crossbar.device.G_range()[0])
@@ -118,19 +134,17 @@ def accuracy(circuit: torch.nn.Module, points: Split) -> float:
     return 100 * float(np.mean((logits[:, 0] > 0) == points.y_test))
 
 
-def line(
-    device: str, span: str, run: pg.Programmed, way: str, found: float, exact: float
-) -> None:  # fmt: skip
+def line(device: str, span: str, run: pg.Programmed, way: str, share: float, exact: float) -> None:
     drifts = [
         ", ".join(f"{1e6 * v:.1f}" for v in values.values())
         for values in beside_measured(run).values()
     ]
     # true conductances, not reads: a read takes the wires for a part of the device
-    left = abs(run.finished / run.target - 1)[run.wanted] <= run.tolerance
+    within = abs(run.finished / run.target - 1)[run.wanted] <= run.tolerance
     print(
         f"| {device} | {span} | {run.scheme} | {way} | {100 * run.yield_:.0f} % "
-        f"| {100 * left.mean():.0f} % | {run.pulses[run.wanted].mean():.1f} "
-        f"| {' | '.join(drifts)} | {found:.1f} % | {exact:.1f} % |",
+        f"| {100 * within.mean():.0f} % | {run.pulses[run.wanted].mean():.1f} "
+        f"| {' | '.join(drifts)} | {share:.1f} % | {exact:.1f} % |",
         flush=True,
     )
 

@@ -20,8 +20,13 @@ def main() -> None:
     repeats = 5 if "--quick" in sys.argv else 25
     print("| arrays | R, ohm | exact, us | steps | reduced, us | exact / reduced | error | ideal |")
     print("|---|---|---|---|---|---|---|---|")
-    for size, count, R in ((8, 4000, 1.0), (8, 4000, 5.0), (32, 400, 1.0), (64, 100, 0.35),
-                           (64, 100, 1.0)):  # fmt: skip
+    for size, count, R in (
+        (8, 4000, 1.0),
+        (8, 4000, 5.0),
+        (32, 400, 1.0),
+        (64, 100, 0.35),
+        (64, 100, 1.0),
+    ):
         G = np.random.default_rng(0).uniform(100e-6, 500e-6, (count, size, size))
         crossbar = xb.Crossbar(G, R_wl=R, R_bl=R)
         for steps in (1, 2):

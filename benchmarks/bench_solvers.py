@@ -148,16 +148,20 @@ def measure(peers, seconds=4.0):
                 call()
                 times[name].append(time.perf_counter() - start)
             first[name].append(times[name][begun])
-    medians = [{k: statistics.median(t) for k, t in found.items()} for found in (times, first)]
+    medians = [{k: statistics.median(t) for k, t in samples.items()} for samples in (times, first)]
     return *medians, answers
 
 
 def linear_rows(size, with_ngspice):
     crossbar, V = problem(size)
     makers = {
-        "surrogate": surrogate, "ideal product": ideal, "SciPy sparse LU": sparse_lu,
-        "nodal engine": nodal, "badcrossbar": badcrossbar, "alpha-beta formula": alpha_beta,
-    }  # fmt: skip
+        "surrogate": surrogate,
+        "ideal product": ideal,
+        "SciPy sparse LU": sparse_lu,
+        "nodal engine": nodal,
+        "badcrossbar": badcrossbar,
+        "alpha-beta formula": alpha_beta,
+    }
     if with_ngspice:
         makers["ngspice"] = ngspice
     peers, rows = {}, []
@@ -174,13 +178,18 @@ def linear_rows(size, with_ngspice):
         start = time.perf_counter()
         answers["ngspice 39"] = xb.solve(crossbar, V, engine=NgspiceEngine(executable=old)).I_out
         times["ngspice 39"] = first["ngspice 39"] = time.perf_counter() - start
-    want = xb.solve(crossbar, V, engine="nodal").I_out
+    expected = xb.solve(crossbar, V, engine="nodal").I_out
     for name, seconds in times.items():
-        rows.append({
-            "work": f"{size}x{size}, 1 vector", "solver": name, "ms": 1e3 * seconds,
-            "first_ms": 1e3 * first[name], "ratio": seconds / times["surrogate"],
-            "error": float(np.abs(answers[name] - want).max() / np.abs(want).max()),
-        })  # fmt: skip
+        rows.append(
+            {
+                "work": f"{size}x{size}, 1 vector",
+                "solver": name,
+                "ms": 1e3 * seconds,
+                "first_ms": 1e3 * first[name],
+                "ratio": seconds / times["surrogate"],
+                "error": float(np.abs(answers[name] - expected).max() / np.abs(expected).max()),
+            }
+        )
     return rows
 
 
@@ -191,12 +200,17 @@ def batch_rows():
         crossbar, _ = problem(64, device)
         V = np.random.default_rng(0).uniform(0, 1, (200, 64))
         times, _, answers = measure({"surrogate": surrogate(crossbar, V)})
-        want = xb.solve(crossbar, V[:3], engine="nodal").I_out
-        rows.append({
-            "work": f"64x64 {device}, 200 inputs up to 1 V, an input", "solver": "surrogate",
-            "ms": 1e3 * times["surrogate"] / 200,
-            "error": float(np.abs(answers["surrogate"][:3] - want).max() / np.abs(want).max()),
-        })  # fmt: skip
+        expected = xb.solve(crossbar, V[:3], engine="nodal").I_out
+        rows.append(
+            {
+                "work": f"64x64 {device}, 200 inputs up to 1 V, an input",
+                "solver": "surrogate",
+                "ms": 1e3 * times["surrogate"] / 200,
+                "error": float(
+                    np.abs(answers["surrogate"][:3] - expected).max() / np.abs(expected).max()
+                ),
+            }
+        )
     return rows
 
 
@@ -211,15 +225,22 @@ def gradient_rows():
             drive = crossbar.drive(V)
             _, saved = adjoint.forward(crossbar, drive, threads=1)
             g = np.ones((1, size))
-            times, *_ = measure({
-                "forward": lambda c=crossbar, d=drive: adjoint.forward(c, d, threads=1),
-                "backward": lambda s=saved, g=g: adjoint.backward(s, I_out=g),
-            }, seconds=2.0)  # fmt: skip
+            times, *_ = measure(
+                {
+                    "forward": lambda c=crossbar, d=drive: adjoint.forward(c, d, threads=1),
+                    "backward": lambda s=saved, g=g: adjoint.backward(s, I_out=g),
+                },
+                seconds=2.0,
+            )
             for name, seconds in times.items():
-                rows.append({
-                    "work": f"{size}x{size} {device}, gradients", "solver": f"surrogate {name}",
-                    "ms": 1e3 * seconds, "ratio": seconds / times["forward"],
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "work": f"{size}x{size} {device}, gradients",
+                        "solver": f"surrogate {name}",
+                        "ms": 1e3 * seconds,
+                        "ratio": seconds / times["forward"],
+                    }
+                )
     return rows
 
 
@@ -256,8 +277,10 @@ def hardware():
     model = [x for x in info.read_text().splitlines() if "model name" in x] if info.exists() else []
     return {
         "processor": model[0].split(":")[1].strip() if model else platform.processor(),
-        "python": platform.python_version(), "numpy": np.__version__, "threads": 1,
-    }  # fmt: skip
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "threads": 1,
+    }
 
 
 def markdown(rows):
@@ -284,16 +307,16 @@ def main():
     options.add_argument("--large", action="store_true", help="include 1024x1024")
     options.add_argument("--json", type=Path, help="also write the rows to this file")
     options.add_argument("--brief", action="store_true", help="no batches and gradients")
-    chosen = options.parse_args()
-    rows = [row for size in chosen.sizes for row in linear_rows(size, chosen.ngspice)]
-    rows += ([] if chosen.brief else batch_rows() + gradient_rows()) + start_rows()
-    if chosen.large:
+    choices = options.parse_args()
+    rows = [row for size in choices.sizes for row in linear_rows(size, choices.ngspice)]
+    rows += ([] if choices.brief else batch_rows() + gradient_rows()) + start_rows()
+    if choices.large:
         rows.append(large_row())
     machine = hardware()
     print(f"{machine}\n\n{markdown(rows)}")
-    if chosen.json:
-        chosen.json.parent.mkdir(parents=True, exist_ok=True)
-        chosen.json.write_text(json.dumps({"hardware": machine, "rows": rows}, indent=1) + "\n")
+    if choices.json:
+        choices.json.parent.mkdir(parents=True, exist_ok=True)
+        choices.json.write_text(json.dumps({"hardware": machine, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def array(side: int, device: str = "sinh_tio2") -> xb.Crossbar:
     return xb.Crossbar(G, **load_technology().wires(), device=device)
 
 
-def timed(function):
+def result_and_seconds(function):
     start = time.perf_counter()
     return function(), time.perf_counter() - start
 
@@ -41,8 +41,10 @@ def layouts() -> float:
     total = 0.0
     for side in (8, 64):
         crossbar = array(side)
-        layout, drawing = timed(lambda x=crossbar: draw(x, technology))
-        report, comparing = timed(lambda x=crossbar, y=layout: compare_layout(y, x, technology))
+        layout, drawing = result_and_seconds(lambda x=crossbar: draw(x, technology))
+        report, comparing = result_and_seconds(
+            lambda x=crossbar, y=layout: compare_layout(y, x, technology)
+        )
         assert report.clean
         total = drawing + comparing
         print(f"| {side}x{side} | {drawing:.2f} | {comparing:.2f} | {report.clean} |")
@@ -64,9 +66,15 @@ def netlists(quick: bool) -> dict[str, float]:
             text = dialect.design(it)
             seconds.append(time.perf_counter() - start)
         slowest[name] = max(seconds)
-        proof = "" if quick else f"{timed(lambda t=text, n=name, d=it: prove(t, n, d))[1]:.2f}"
-        print(f"| {name} | {form} | {seconds[0]:.2f} | {seconds[1]:.2f} | {proof} "
-              f"| {len(text) / 1e6:.1f} |")  # fmt: skip
+        proof = (
+            ""
+            if quick
+            else f"{result_and_seconds(lambda t=text, n=name, d=it: prove(t, n, d))[1]:.2f}"
+        )
+        print(
+            f"| {name} | {form} | {seconds[0]:.2f} | {seconds[1]:.2f} | {proof} "
+            f"| {len(text) / 1e6:.1f} |"
+        )
     return slowest
 
 
@@ -77,7 +85,7 @@ def main() -> None:
     slowest = netlists(quick)
     print()
     if not quick:
-        _, seconds = timed(lambda: plan(array(64, "sinh_tio2")))
+        _, seconds = result_and_seconds(lambda: plan(array(64, "sinh_tio2")))
         print(f"Programming plan of 64x64 (64 read vectors, sinh_tio2): {seconds:.2f} s")
         print()
     worst = max(slowest, key=lambda name: slowest[name])

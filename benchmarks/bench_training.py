@@ -176,12 +176,14 @@ def training(repeats: int) -> list[Record]:
 def steps_in_a_process(quick: bool, policy: str | None) -> list[Record]:
     """`training` where torch's threads wait in this way for work."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OMP_")}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "benchmarks.bench_training", "--steps", *["--quick"] * quick],
         env=environment | ({"OMP_WAIT_POLICY": policy} if policy else {}),
-        stdout=subprocess.PIPE, text=True, check=True,
-    )  # fmt: skip
-    return json.loads(done.stdout)
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return json.loads(process.stdout)
 
 
 def table(rows: list[Record]) -> str:
@@ -198,9 +200,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two repetitions instead of seven")
     parser.add_argument("--steps", action="store_true", help="print the training steps as JSON")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/out"))
-    given = parser.parse_args()
-    repeats = 2 if given.quick else 7
-    if given.steps:
+    options = parser.parse_args()
+    repeats = 2 if options.quick else 7
+    if options.steps:
         print(json.dumps(training(2 * repeats)))
         return
     result = {
@@ -210,17 +212,17 @@ def main() -> None:
         "effective_matrix": matrices(repeats),
         "one_vector": single_vectors(repeats),
         "training_step": [
-            row for policy in (None, "passive") for row in steps_in_a_process(given.quick, policy)
+            row for policy in (None, "passive") for row in steps_in_a_process(options.quick, policy)
         ],
         "load_after": os.getloadavg()[0],
     }
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "training.json").write_text(json.dumps(result, indent=2) + "\n")
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "training.json").write_text(json.dumps(result, indent=2) + "\n")
     load = f"load {result['load_before']:.1f} to {result['load_after']:.1f}"
     text = [f"# Training through exact arrays\n\n{processor()}, {os.cpu_count()} cores, {load}."]
     for name in ("effective_matrix", "one_vector", "training_step"):
         text.append(f"## {name.replace('_', ' ')}\n\n{table(result[name])}")  # type: ignore[arg-type]
-    (given.out / "training.md").write_text("\n\n".join(text) + "\n")
+    (options.out / "training.md").write_text("\n\n".join(text) + "\n")
     print("\n\n".join(text))
 
 

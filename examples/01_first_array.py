@@ -23,8 +23,8 @@ ideal = V_in @ G
 print(f"largest output current           {largest:.3e} A")
 print(f"ideal product, off by            {np.abs(ideal - golden.I_out).max() / largest:.1%}")
 for engine in ("nodal", "surrogate"):
-    found = xb.solve(array, V_in, engine=engine)
-    error = np.abs(found.I_out - golden.I_out).max() / largest
+    solution = xb.solve(array, V_in, engine=engine)
+    error = np.abs(solution.I_out - golden.I_out).max() / largest
     print(f"{engine:9s} against ngspice, off by {error:.1e}")
     assert error < 1e-9, error
 

@@ -47,6 +47,6 @@ for gate in report.gates:
     print(f"{gate.name}: {gate.value:.1e} (limit {gate.limit:g})")
 for outcome in report.decisions:
     print(f"through {outcome.through}: accuracy {outcome.accuracy:.3f}")
-for found in report.searches:
-    print(f"worst input by search ({found.target}): {found.value:.2g}")
+for search in report.searches:
+    print(f"worst input by search ({search.target}): {search.value:.2g}")
 assert report.passed

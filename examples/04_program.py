@@ -20,18 +20,18 @@ pulses = Pulses(tolerance=0.02, limit_set=1.15, limit_reset=1.5)
 errors = {}
 for scheme in ("V/2", "V/3"):
     # compensate: reads are judged with their wires and sneak paths; two passes repair the drift
-    done = program(blank, target, pulses=pulses, scheme=scheme, passes=2, compensate=True)
-    found = done.summary()
-    errors[scheme] = found["rms_error"]
+    run = program(blank, target, pulses=pulses, scheme=scheme, passes=2, compensate=True)
+    summary = run.summary()
+    errors[scheme] = summary["rms_error"]
     print(
-        f"{scheme}: {found['yield']:.0%} of the devices within 2 %, "
-        f"{found['mean_pulses']:.1f} pulses a device, rms error {found['rms_error']:.2%}, "
-        f"drift of finished devices {found['std_drift_S'] * 1e6:.2f} uS rms"
+        f"{scheme}: {summary['yield']:.0%} of the devices within 2 %, "
+        f"{summary['mean_pulses']:.1f} pulses a device, rms error {summary['rms_error']:.2%}, "
+        f"drift of finished devices {summary['std_drift_S'] * 1e6:.2f} uS rms"
     )
 assert all(error < np.std(target / target.mean()) for error in errors.values()), errors
 
-written = blank.replace(G=done.G)
+written = blank.replace(G=run.G)
 V = rng.uniform(0.0, 0.2, size=(20, 8))
-wanted = xb.solve(blank.replace(G=target), V).I_out
-off = np.abs(xb.solve(written, V).I_out - wanted).max() / wanted.max()
+target_currents = xb.solve(blank.replace(G=target), V).I_out
+off = np.abs(xb.solve(written, V).I_out - target_currents).max() / target_currents.max()
 print(f"currents of the written array are off by {off:.2%} of the largest")

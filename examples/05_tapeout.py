@@ -49,8 +49,8 @@ print("layout against netlist:", f"clean ({looked_at})" if record["passed"] else
 for layer in record["layers"]:
     for matrix in layer["matrices"]:
         assumed = record["wires_assumed"][matrix["matrix"]]
-        said = ", ".join(f"{w} {assumed[w]:g} -> {R:g}" for w, R in matrix["wires"].items())
-        print(f"{matrix['matrix']}: {len(matrix['tiles'])} arrays; wires, ohm: {said}")
+        changes = ", ".join(f"{w} {assumed[w]:g} -> {R:g}" for w, R in matrix["wires"].items())
+        print(f"{matrix['matrix']}: {len(matrix['tiles'])} arrays; wires, ohm: {changes}")
 effect = record["effect_of_drawn_wires"]
 print("accuracy:", {wires: round(share, 4) for wires, share in effect["accuracy"].items()})
 print(f"{len(record['files'])} files in {folder}/, listed with their hashes in manifest.json")

@@ -23,9 +23,16 @@ x, x_test, y, y_test = train_test_split(images, torch.tensor(classes), random_st
 
 torch.manual_seed(0)
 model = nn.Sequential(
-    nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
-    nn.Conv2d(8, 16, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 10),
-)  # fmt: skip
+    nn.Conv2d(1, 8, 3, padding=1),
+    nn.BatchNorm2d(8),
+    nn.ReLU(),
+    nn.MaxPool2d(2),
+    nn.Conv2d(8, 16, 3),
+    nn.ReLU(),
+    nn.MaxPool2d(2),
+    nn.Flatten(),
+    nn.Linear(16, 10),
+)
 optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
 for _ in range(epochs):
     for batch in torch.randperm(len(x)).split(64):

@@ -45,9 +45,9 @@ fit(aware, 200, 0.05, draws=8)
 
 for name, model in (("plain", plain), ("hardware-aware", xb.nn.to_torch(aware))):
     circuit = xb.nn.convert(model, config, calibrate=x)
-    found = transfer(circuit, split.x_test, split.y_test, transfers=transfers).record()
+    record = transfer(circuit, split.x_test, split.y_test, transfers=transfers).record()
     print(
-        f"{name:15s} right in 95 % of the transfers: {100 * found['metric']:5.1f} % "
-        f"[{100 * found['metric_low']:.1f}, {100 * found['metric_high']:.1f}], "
-        f"noise-free {found['noise_free']:.3f}, mean {found['mean']:.3f}"
+        f"{name:15s} right in 95 % of the transfers: {100 * record['metric']:5.1f} % "
+        f"[{100 * record['metric_low']:.1f}, {100 * record['metric_high']:.1f}], "
+        f"noise-free {record['noise_free']:.3f}, mean {record['mean']:.3f}"
     )

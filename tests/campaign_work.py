@@ -53,9 +53,15 @@ def misbehaves(parameters):
     if how == "exits":
         sys.exit("enough")
     answers = {
-        "list": [1, 2], "object": {"a": object()}, "slash": {"a/b": 1}, "big": {"a": 2**70},
-        "nul": {"a": "x\0y"}, "words": {"a": ["x", "y"]}, "lone": {"a": "\udcff"}, "key": {1: 1},
-    }  # fmt: skip
+        "list": [1, 2],
+        "object": {"a": object()},
+        "slash": {"a/b": 1},
+        "big": {"a": 2**70},
+        "nul": {"a": "x\0y"},
+        "words": {"a": ["x", "y"]},
+        "lone": {"a": "\udcff"},
+        "key": {1: 1},
+    }
     return answers.get(how, {"fine": 1})
 
 
@@ -74,12 +80,21 @@ def large(parameters):
 
 def rich(parameters):
     return {
-        "float": np.float64(0.1), "int": np.int32(7), "flag": np.True_, "none": None, "word": "µS",
-        "nan": float("nan"), "empty": np.zeros((0, 3)), "scalar": np.asarray(2.5),
-        "ints": np.arange(3, dtype=np.uint8), "complex": 1 + 2j, "flags": np.array([True, False]),
-        "list": [1.0, 2.0], "nested": {"deep": {"a": np.eye(2)}},
+        "float": np.float64(0.1),
+        "int": np.int32(7),
+        "flag": np.True_,
+        "none": None,
+        "word": "µS",
+        "nan": float("nan"),
+        "empty": np.zeros((0, 3)),
+        "scalar": np.asarray(2.5),
+        "ints": np.arange(3, dtype=np.uint8),
+        "complex": 1 + 2j,
+        "flags": np.array([True, False]),
+        "list": [1.0, 2.0],
+        "nested": {"deep": {"a": np.eye(2)}},
         "shape": np.ones(parameters["n"]),
-    }  # fmt: skip
+    }
 
 
 def items(count, **more):
@@ -88,9 +103,13 @@ def items(count, **more):
 
 def main(path, count, seconds, log):
     campaign.run(
-        items(int(count), seconds=float(seconds), log=log), square, path, workers=2, resume=True,
-        progress=lambda done, total: sys.stdout.write(f"{done}\n") and sys.stdout.flush(),
-    )  # fmt: skip
+        items(int(count), seconds=float(seconds), log=log),
+        square,
+        path,
+        workers=2,
+        resume=True,
+        progress=lambda finished, total: sys.stdout.write(f"{finished}\n") and sys.stdout.flush(),
+    )
 
 
 if __name__ == "__main__":

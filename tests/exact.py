@@ -26,25 +26,25 @@ class _Joined:
             node = self.of[node]
         return node
 
-    def join(self, node, other):
-        node, other = self.name(node), self.name(other)
-        if node == other:
+    def join(self, node, second):
+        node, second = self.name(node), self.name(second)
+        if node == second:
             return
         if node[0] == "source":
-            node, other = other, node
-        self.of[node] = other
+            node, second = second, node
+        self.of[node] = second
 
 
 def _resistors(crossbar):
     """Triples (node, node, S) and the names of joined nodes; sources begin with "source"."""
     rows, cols = crossbar.rows, crossbar.cols
-    joined, found = _Joined(), []
+    joined, resistors = _Joined(), []
 
     def resistor(a, b, R):
         if R == 0:
             joined.join(a, b)
         else:
-            found.append((a, b, 1 / Decimal(R)))
+            resistors.append((a, b, 1 / Decimal(R)))
 
     for i in range(rows):
         for j in range(cols - 1):
@@ -65,14 +65,14 @@ def _resistors(crossbar):
     for i in range(rows):
         for j in range(cols):
             if G[i, j] > 0:
-                found.append((("w", i, j), ("b", i, j), Decimal(float(G[i, j]))))
-    return found, joined
+                resistors.append((("w", i, j), ("b", i, j), Decimal(float(G[i, j]))))
+    return resistors, joined
 
 
-def _between_sources(found, joined):
+def _between_sources(resistors, joined):
     """Conductance between each two sources, {source: {source: S}}."""
     g = {}
-    for a, b, value in found:
+    for a, b, value in resistors:
         a, b = joined.name(a), joined.name(b)
         if a == b:
             continue
@@ -105,16 +105,16 @@ def line_currents(crossbar, V_in, V_out):
     with localcontext() as context:
         context.prec, context.Emin, context.Emax = DIGITS, -99999, 99999
         g = _between_sources(*_resistors(crossbar))
-        given = {"in": V_in, "out": V_out}
+        volts_of = {"in": V_in, "out": V_out}
 
         def volts(source):
             _, name, line, end = source
-            return Decimal(float(given[name][line])) if end == "driven" else Decimal(0)
+            return Decimal(float(volts_of[name][line])) if end == "driven" else Decimal(0)
 
         lines = {"in": [Decimal(0)] * crossbar.rows, "out": [Decimal(0)] * crossbar.cols}
         for source, row in g.items():
-            for other, value in row.items():
-                lines[source[1]][source[2]] += value * (volts(source) - volts(other))
+            for sink, value in row.items():
+                lines[source[1]][source[2]] += value * (volts(source) - volts(sink))
         return lines["in"], [-current for current in lines["out"]]
 
 
@@ -127,8 +127,8 @@ def error(crossbar, V_in, V_out, solution):
     exact = line_currents(crossbar, V_in, V_out)
     off = max(
         abs(Decimal(float(answer)) - value)
-        for given, values in ((solution.I_in, exact[0]), (solution.I_out, exact[1]))
-        for answer, value in zip(given, values, strict=True)
+        for currents, values in ((solution.I_in, exact[0]), (solution.I_out, exact[1]))
+        for answer, value in zip(currents, values, strict=True)
     )
     by_bit_lines = any(end != "floating" for pair in crossbar.bl_ends for end in pair)
     largest = max(abs(value) for value in exact[1 if by_bit_lines else 0])

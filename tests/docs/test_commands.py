@@ -82,8 +82,9 @@ def files(tmp_path_factory):
     x = torch.rand(8, 2, dtype=torch.float64)
     np.savez(folder / "x.npz", x=x.numpy(), y=np.array([0, 1] * 4))
     points = torch.export.Dim("points")
-    torch.export.save(torch.export.export(model, (x,), dynamic_shapes=({0: points},)),
-                      folder / "model.pt2")  # fmt: skip
+    torch.export.save(
+        torch.export.export(model, (x,), dynamic_shapes=({0: points},)), folder / "model.pt2"
+    )
     circuit = xb.nn.convert(model, xb.ArrayConfig(), calibrate=x)
     xb.save(folder / "net.h5", circuit)
     perceptron.save(folder / "network.npz", small_network())
@@ -94,8 +95,9 @@ def files(tmp_path_factory):
         rows = "\n".join(",".join(map(str, row)) for row in G)
         (folder / f"{name}.csv").write_text(f"conductance in uS\n{rows}\n", "utf-8")
     value = CardValue(value=9.0, low=8.5, high=9.5, unit="ohm")
-    card = CalibrationCard(title="die 7", data_sha256="ab" * 32, device="sinh_tio2",
-                           values={"R_wl": value})  # fmt: skip
+    card = CalibrationCard(
+        title="die 7", data_sha256="ab" * 32, device="sinh_tio2", values={"R_wl": value}
+    )
     (folder / "card.toml").write_text(card.to_toml(), "utf-8")
     write_tables(folder)
     return folder

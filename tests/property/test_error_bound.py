@@ -71,10 +71,10 @@ def test_no_error_exceeds_its_bound(problem):
     """Over 13 decades of conductance and 18 of resistance; an answer may be refused instead."""
     crossbar, V_in, V_out = problem
     for name, engine in engines().items():
-        got = xb.solve(crossbar, V_in, V_out, engine=engine, check=False)
-        if not got.status.ok:
-            assert got.stats.error_bound > error_bound.REFUSE_ABOVE, name
-        assert exact.error(crossbar, V_in, V_out, got) <= got.stats.error_bound, name
+        solution = xb.solve(crossbar, V_in, V_out, engine=engine, check=False)
+        if not solution.status.ok:
+            assert solution.stats.error_bound > error_bound.REFUSE_ABOVE, name
+        assert exact.error(crossbar, V_in, V_out, solution) <= solution.stats.error_bound, name
 
 
 @settings(max_examples=many(150), deadline=None)
@@ -86,8 +86,8 @@ def test_ordinary_bounds_are_small_and_not_much_more_than_the_error(problem):
     """
     crossbar, V_in, V_out = problem
     for name, engine in engines().items():
-        got = xb.solve(crossbar, V_in, V_out, engine=engine)
-        error, bound = exact.error(crossbar, V_in, V_out, got), got.stats.error_bound
+        solution = xb.solve(crossbar, V_in, V_out, engine=engine)
+        error, bound = exact.error(crossbar, V_in, V_out, solution), solution.stats.error_bound
         assert error <= bound <= 1e-9, name
         assert bound <= 1000 * max(error, FLOOR), name
 
@@ -98,10 +98,10 @@ def test_no_error_of_ngspice_exceeds_its_bound(problem):
     """The golden engine's answers carry the same measured bound."""
     crossbar, V_in, V_out = problem
     try:
-        got = xb.solve(crossbar, V_in, V_out, engine="ngspice")
+        solution = xb.solve(crossbar, V_in, V_out, engine="ngspice")
     except xb.errors.EngineError:
         return  # it found no operating point, or its answer was refused
-    assert exact.error(crossbar, V_in, V_out, got) <= got.stats.error_bound
+    assert exact.error(crossbar, V_in, V_out, solution) <= solution.stats.error_bound
 
 
 def _table(wires, driver, sense):
@@ -119,9 +119,9 @@ TABLE = [(1.0, 1e-9, 1e-9), (1.0, 1e-6, 1.0), (1e-9, 1.0, 1.0), (1e-9, 1e9, 1e9)
 def test_stiff_wires_and_weak_devices_are_solved_right(engine, case):
     """Nodal was 160 % off and the direct method 3500 times in the last of them."""
     crossbar, V = _table(*case)
-    got = xb.solve(crossbar, V, engine=engines()[engine])
-    error = exact.error(crossbar, V, np.zeros(4), got)
-    assert error <= got.stats.error_bound
+    solution = xb.solve(crossbar, V, engine=engines()[engine])
+    error = exact.error(crossbar, V, np.zeros(4), solution)
+    assert error <= solution.stats.error_bound
     assert error <= (1e-12 if engine == "nodal" else 1e-8)
 
 
@@ -130,13 +130,13 @@ def test_ngspice_says_how_wrong_it_is_with_stiff_wires(case):
     """It was 7e-5 off at ends of 1e-9 ohm without a word, and 70 % in the last of them."""
     crossbar, V = _table(*case)
     try:
-        got = xb.solve(crossbar, V, engine="ngspice")
+        solution = xb.solve(crossbar, V, engine="ngspice")
     except xb.errors.EngineError:
         return
-    error = exact.error(crossbar, V, np.zeros(4), got)
-    assert error <= got.stats.error_bound <= error_bound.REFUSE_ABOVE
+    error = exact.error(crossbar, V, np.zeros(4), solution)
+    assert error <= solution.stats.error_bound <= error_bound.REFUSE_ABOVE
     if error > error_bound.WARN_ABOVE:
-        assert any("may be wrong by" in note for note in got.stats.notes)
+        assert any("may be wrong by" in note for note in solution.stats.notes)
 
 
 @pytest.mark.parametrize("engine", ["surrogate", "direct", "nodal"])
@@ -149,11 +149,11 @@ def test_steep_devices_far_beyond_their_range_are_solved(engine, volts):
     V = volts * np.array([1.0, 0.5, -1.0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", xb.errors.TrustWarning)
-        got = xb.solve(crossbar, V, engine=engines()[engine])
-        want = xb.solve(crossbar, V, engine="nodal")
-    assert got.stats.error_bound <= 1e-9
-    scale = np.abs(want.I_out).max()
-    np.testing.assert_allclose(got.I_out, want.I_out, rtol=0, atol=1e-9 * scale)
+        solution = xb.solve(crossbar, V, engine=engines()[engine])
+        nodal = xb.solve(crossbar, V, engine="nodal")
+    assert solution.stats.error_bound <= 1e-9
+    scale = np.abs(nodal.I_out).max()
+    np.testing.assert_allclose(solution.I_out, nodal.I_out, rtol=0, atol=1e-9 * scale)
     assert scale < volts  # through 2 ohm at least
 
 
@@ -183,10 +183,10 @@ def test_an_error_is_measured_said_and_refused(monkeypatch):
     monkeypatch.setattr(base, "_warned_of", set())
     crossbar, V = _table(1.0, 1.0, 1.0)
     with pytest.warns(AccuracyWarning, match="off engine") as caught:
-        got, _ = [xb.solve(crossbar, V, engine=_Off(1e-6)) for _ in range(2)]
+        solution, _ = [xb.solve(crossbar, V, engine=_Off(1e-6)) for _ in range(2)]
     assert len(caught) == 1
-    assert "may be wrong by 1e-06" in got.stats.notes[-1]
-    np.testing.assert_allclose(got.stats.error_bound, 1e-6, rtol=1e-3)
+    assert "may be wrong by 1e-06" in solution.stats.notes[-1]
+    np.testing.assert_allclose(solution.stats.error_bound, 1e-6, rtol=1e-3)
     with pytest.raises(ConvergenceError, match=r"may be wrong by 0\.01"):
         xb.solve(crossbar, V, engine=_Off(0.01))
     assert xb.solve(crossbar, V, engine=_Off(0.01), check=False).status is Status.NOT_CONVERGED
@@ -195,23 +195,25 @@ def test_an_error_is_measured_said_and_refused(monkeypatch):
 def test_the_bound_is_found_on_first_use_and_travels():
     """Reading is lazy; a copy and a pickled solution give the same number."""
     crossbar, V = _table(1.0, 1.0, 1.0)
-    got = xb.solve(crossbar, V)
-    assert callable(got.stats.bound)
-    again = pickle.loads(pickle.dumps(replace(got.stats, seconds=1.0)))  # noqa: S301 - our own
-    assert 0 <= got.stats.error_bound == again.error_bound <= got.stats.error_at_most <= 1e-11
-    assert got.stats.bound == got.stats.error_bound  # kept
+    solution = xb.solve(crossbar, V)
+    assert callable(solution.stats.bound)
+    copy = pickle.loads(pickle.dumps(replace(solution.stats, seconds=1.0)))  # noqa: S301 - our own
+    assert (
+        0 <= solution.stats.error_bound == copy.error_bound <= solution.stats.error_at_most <= 1e-11
+    )
+    assert solution.stats.bound == solution.stats.error_bound  # kept
 
 
 def test_levels_say_how_far_they_are_off():
     """The bound of an approximate level is its measured distance; nothing is refused for it."""
     crossbar, V = _table(50.0, 50.0, 50.0)
-    want = xb.solve(crossbar, V).I_out
+    accurate = xb.solve(crossbar, V).I_out
     for level in ("ideal", "linear", "float32"):
-        got = xb.solve(crossbar, V, engine=xb.engines.registry.get(level)(warn=False))
-        off = np.abs(got.I_out - want).max() / np.abs(want).max()
-        assert off - 1e-12 <= got.stats.error_bound
+        solution = xb.solve(crossbar, V, engine=xb.engines.registry.get(level)(warn=False))
+        off = np.abs(solution.I_out - accurate).max() / np.abs(accurate).max()
+        assert off - 1e-12 <= solution.stats.error_bound
         if level == "ideal":
-            assert got.stats.error_bound > 0.05
+            assert solution.stats.error_bound > 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,11 +238,11 @@ class _CubedAndSaid(_Cubed):
 def test_a_device_that_is_not_known_to_be_increasing_has_no_bound(engine):
     """NaN and a note, never 0; a device that says so has one."""
     crossbar, V = _table(1.0, 1.0, 1.0)
-    got = xb.solve(crossbar.replace(device=_Cubed()), V, engine=engine)
-    assert np.isnan(got.stats.error_bound)
-    assert any("not known to be increasing" in note for note in got.stats.notes)
-    got = xb.solve(crossbar.replace(device=_CubedAndSaid()), V, engine=engine)
-    assert 0 < got.stats.error_bound < 1e-11
+    solution = xb.solve(crossbar.replace(device=_Cubed()), V, engine=engine)
+    assert np.isnan(solution.stats.error_bound)
+    assert any("not known to be increasing" in note for note in solution.stats.notes)
+    solution = xb.solve(crossbar.replace(device=_CubedAndSaid()), V, engine=engine)
+    assert 0 < solution.stats.error_bound < 1e-11
 
 
 @functools.cache
@@ -254,14 +256,14 @@ def _batch():
 def test_the_bound_of_a_batch_holds_for_each_vector(engine):
     """Over the largest output of all of them."""
     crossbar, V = _batch()
-    got = xb.solve(crossbar, V, engine=engine)
+    solution = xb.solve(crossbar, V, engine=engine)
     off, largest = [], []
-    for k in np.ndindex(*got.I_out.shape[:2]):
+    for k in np.ndindex(*solution.I_out.shape[:2]):
         single = crossbar.replace(G=crossbar.G[k[0], 0])
-        one = replace(got, I_out=got.I_out[k], I_in=got.I_in[k])
-        largest.append(np.abs(got.I_out[k]).max())
+        one = replace(solution, I_out=solution.I_out[k], I_in=solution.I_in[k])
+        largest.append(np.abs(solution.I_out[k]).max())
         off.append(exact.error(single, V[k[1]], np.zeros(6), one) * largest[-1])
-    assert 0 < max(off) / max(largest) <= got.stats.error_bound * (1 + 1e-9)
+    assert 0 < max(off) / max(largest) <= solution.stats.error_bound * (1 + 1e-9)
 
 
 def test_a_vector_of_zeros_or_almost_is_no_reason_to_refuse_a_batch():
@@ -270,9 +272,9 @@ def test_a_vector_of_zeros_or_almost_is_no_reason_to_refuse_a_batch():
     V = np.stack([V, 0 * V, 1e-13 * V])
     for engine in (*engines().values(), "ngspice"):
         for device in ("ohmic", "sinh_tio2"):
-            got = xb.solve(crossbar.replace(device=device), V, engine=engine)
-            assert got.stats.error_bound <= 1e-9
-            assert not any("may be wrong" in note for note in got.stats.notes)
+            solution = xb.solve(crossbar.replace(device=device), V, engine=engine)
+            assert solution.stats.error_bound <= 1e-9
+            assert not any("may be wrong" in note for note in solution.stats.notes)
 
 
 def test_outputs_that_vanish_are_not_refused():
@@ -280,9 +282,9 @@ def test_outputs_that_vanish_are_not_refused():
     ends = xb.LineEnds(bl_bottom="driven")
     crossbar = xb.Crossbar(np.full((4, 3), 3e-4), R_driver=7.0, R_sense=3.0, ends=ends)
     for engine in engines().values():
-        got = xb.solve(crossbar, np.full(4, 0.3), np.full(3, 0.3), engine=engine)
-        assert np.abs(got.I_out).max() <= 1e-18
-        assert not any("may be wrong" in note for note in got.stats.notes)
+        solution = xb.solve(crossbar, np.full(4, 0.3), np.full(3, 0.3), engine=engine)
+        assert np.abs(solution.I_out).max() <= 1e-18
+        assert not any("may be wrong" in note for note in solution.stats.notes)
 
 
 def test_large_arrays_are_not_measured_unasked(monkeypatch):
@@ -292,11 +294,11 @@ def test_large_arrays_are_not_measured_unasked(monkeypatch):
     crossbar, V = _table(1e-4, 1e3, 1e3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        got = xb.solve(crossbar, V)
-    assert error_bound.WARN_ABOVE < got.stats.error_at_most <= error_bound.UNMEASURED
-    assert "stats.error_bound measures it" in got.stats.notes[-1]
+        solution = xb.solve(crossbar, V)
+    assert error_bound.WARN_ABOVE < solution.stats.error_at_most <= error_bound.UNMEASURED
+    assert "stats.error_bound measures it" in solution.stats.notes[-1]
     assert (
-        exact.error(crossbar, V, np.zeros(4), got)
-        <= got.stats.error_bound
+        exact.error(crossbar, V, np.zeros(4), solution)
+        <= solution.stats.error_bound
         <= error_bound.WARN_ABOVE
     )

@@ -47,7 +47,7 @@ def _problem(shape, ends, wires, device):
     return crossbar, V_in, V_out, weights
 
 
-def _joined(shape, wires):
+def _joins_ends(shape, wires):
     """Whether a line would join a driver and a sense node without any resistance."""
     ends = wires["R_driver"] + wires["R_sense"]
     lines = wires["R_wl"] * (shape[1] - 1), wires["R_bl"] * (shape[0] - 1)
@@ -61,36 +61,38 @@ def test_every_combination_of_zeros_and_single_lines(shape, ends, device):
     """One row and one column, all 16 combinations of resistances that are 0, all line ends."""
     tried = 0
     for wires in ZEROS:
-        if ends == "through" and _joined(shape, wires):
+        if ends == "through" and _joins_ends(shape, wires):
             continue
         crossbar, V_in, V_out, (on_out, on_in) = _problem(shape, ends, wires, device)
 
         def loss(crossbar, V_in=V_in, V_out=V_out, on_out=on_out, on_in=on_in):
-            done = xb.solve(crossbar, V_in, V_out, engine="nodal")
-            return float(done.I_out @ on_out + done.I_in @ on_in)
+            solution = xb.solve(crossbar, V_in, V_out, engine="nodal")
+            return float(solution.I_out @ on_out + solution.I_in @ on_in)
 
         _, saved = adjoint.forward(crossbar, crossbar.drive(V_in, V_out))
-        got = adjoint.backward(saved, I_out=on_out, I_in=on_in)
+        actual = adjoint.backward(saved, I_out=on_out, I_in=on_in)
         size = abs(loss(crossbar)) + 1e-4
         for name in NAMES:
             x = wires[name]
             try:
-                want = _slope(
+                expected = _slope(
                     lambda R, name=name, c=crossbar, f=loss: f(c.replace(**{name: R})), x, 0.1
                 )
             except xb.errors.InputError:
                 continue
-            assert getattr(got, name) == pytest.approx(want, rel=1e-6, abs=1e-9 * size), wires
-        if got.G is not None:
+            assert getattr(actual, name) == pytest.approx(expected, rel=1e-6, abs=1e-9 * size), (
+                wires
+            )
+        if actual.G is not None:
             at = (0, 0)
 
-            def moved(g, c=crossbar, f=loss, at=at):
+            def loss_at(g, c=crossbar, f=loss, at=at):
                 G = c.G.copy()
                 G[at] = g
                 return f(c.replace(G=G))
 
-            want = _slope(moved, crossbar.G[at], 0.02 * crossbar.G[at])
-            assert got.G[0][at] == pytest.approx(want, rel=1e-6, abs=1e-9), wires
+            expected = _slope(loss_at, crossbar.G[at], 0.02 * crossbar.G[at])
+            assert actual.G[0][at] == pytest.approx(expected, rel=1e-6, abs=1e-9), wires
         tried += 1
     assert tried >= 9
 
@@ -104,11 +106,11 @@ def test_torch_gradients_of_single_lines(shape):
     for wires in ZEROS:
         for device in ("ohmic", "sinh_tio2"):
 
-            def scaled(g, v, wires=wires, device=device):
-                done = xb.nn.solve(g * 1e-4, v, **wires, device=device)
-                return done.I_out * 1e4, done.I_in * 1e4
+            def currents(g, v, wires=wires, device=device):
+                solution = xb.nn.solve(g * 1e-4, v, **wires, device=device)
+                return solution.I_out * 1e4, solution.I_in * 1e4
 
-            assert torch.autograd.gradcheck(scaled, (G.detach().mul(1e4).requires_grad_(), V))
+            assert torch.autograd.gradcheck(currents, (G.detach().mul(1e4).requires_grad_(), V))
 
         def matrix(g, wires=wires):
             return xb.nn.effective_matrix(g * 1e-4, **wires) * 1e4

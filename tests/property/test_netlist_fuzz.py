@@ -135,13 +135,13 @@ def changes(draw):
 
     def change(text):
         for kind, i, j, token, card in steps:
-            text = "\n".join(changed(kind, text.split("\n"), i, j, token, card))
+            text = "\n".join(change_lines(kind, text.split("\n"), i, j, token, card))
         return text
 
     return change
 
 
-def changed(kind, lines, i, j, token, card):
+def change_lines(kind, lines, i, j, token, card):
     at = i % len(lines)
     words = lines[at].split(" ")
     k = j % len(words)
@@ -219,14 +219,14 @@ def resistors(text, dialect):
             inside = head == "subckt"
         elif inside:
             assert words[0][0] in "Rr" or spectre, f"nobody knows what {line!r} means"
-            rest = words[3:]
+            values = words[3:]
             if spectre:
-                assert len(rest) == 2, line
-                assert "resistor" in rest[0], line
-                yield words[1], words[2], resistance(rest[1].removeprefix("r="), dialect)
+                assert len(values) == 2, line
+                assert "resistor" in values[0], line
+                yield words[1], words[2], resistance(values[1].removeprefix("r="), dialect)
             else:
-                assert len(rest) == 1 or (dialect == "cdl" and rest[1][:2] == "$["), line
-                yield words[1], words[2], resistance(rest[0], dialect)
+                assert len(values) == 1 or (dialect == "cdl" and values[1][:2] == "$["), line
+                yield words[1], words[2], resistance(values[0], dialect)
 
 
 def ports(text, dialect, pins):
@@ -253,17 +253,17 @@ def test_a_changed_design_is_refused_or_the_same_circuit(dialect, change):
     writer = dialects.get(dialect)
     it = design([array], hierarchical=False, name="dut")
     text = writer.design(it)
-    other = change(text)
-    assume(other != text)
+    changed = change(text)
+    assume(changed != text)
     try:
-        prove(other, dialect, it)
+        prove(changed, dialect, it)
     except InputError:
         event("refused")
         return
     event("accepted")
     pins = [writer.node(pin) for pin in it.top.pins]
     np.testing.assert_allclose(
-        ports(other, dialect, pins), ports(text, dialect, pins), rtol=1e-12, atol=1e-18
+        ports(changed, dialect, pins), ports(text, dialect, pins), rtol=1e-12, atol=1e-18
     )
 
 
@@ -308,24 +308,24 @@ def currents(text, folder):
 def test_a_changed_deck_is_refused_or_gives_the_same_currents_in_ngspice(device, change, tmp_path):
     crossbar, V_in = asymmetric_crossbar(device=device)
     text = netlist.write(crossbar, V_in)
-    other = change(text)
-    assume(other != text)
+    changed = change(text)
+    assume(changed != text)
     try:
-        back = netlist.read(other)
+        back = netlist.read(changed)
     except InputError:
         event("refused")
         back = None
     try:
-        netlist.compare(crossbar, other, V_in)
+        netlist.compare(crossbar, changed, V_in)
     except InputError:
         if back is None:
             return
         event("read as another array")
-        wanted = netlist.write(back.crossbar, back.V_in, back.V_out)
+        reference = netlist.write(back.crossbar, back.V_in, back.V_out)
     else:
         event("accepted")
-        wanted = text
-    got, want = currents(other, tmp_path), currents(wanted, tmp_path)
-    assert got.keys() == want.keys()
-    for name, value in want.items():
-        assert got[name] == pytest.approx(value, rel=1e-9, abs=1e-20)
+        reference = text
+    actual, expected = currents(changed, tmp_path), currents(reference, tmp_path)
+    assert actual.keys() == expected.keys()
+    for name, value in expected.items():
+        assert actual[name] == pytest.approx(value, rel=1e-9, abs=1e-20)

@@ -34,13 +34,13 @@ def resistances(crossbar: xb.Crossbar) -> tuple[float, ...]:
 def test_equals_the_nodal_engine(problem):
     """Output currents agree to 1e-9 of the largest one, and Kirchhoff's law holds."""
     crossbar, V = problem
-    want, got = xb.solve(crossbar, V, engine="nodal"), xb.solve(crossbar, V, full=True)
-    scale = np.abs(want.I_device).max()
-    np.testing.assert_allclose(got.I_out, want.I_out, rtol=0, atol=1e-9 * scale)
-    assert got.stats.residual <= 1e-12
+    expected, solution = xb.solve(crossbar, V, engine="nodal"), xb.solve(crossbar, V, full=True)
+    scale = np.abs(expected.I_device).max()
+    np.testing.assert_allclose(solution.I_out, expected.I_out, rtol=0, atol=1e-9 * scale)
+    assert solution.stats.residual <= 1e-12
     steepest = max([1 / R for R in resistances(crossbar) if R > 0] + [crossbar.G.max()])
     rounding = np.finfo(float).eps * steepest * np.abs(V).max()  # a node voltage known to one ulp
-    assert xb.kirchhoff_residual(crossbar, got, V) <= 1e-9 + rounding / max(scale, 1e-300)
+    assert xb.kirchhoff_residual(crossbar, solution, V) <= 1e-9 + rounding / max(scale, 1e-300)
 
 
 @settings(max_examples=many(60), deadline=None)
@@ -48,10 +48,10 @@ def test_equals_the_nodal_engine(problem):
 def test_superposition(problem, factor):
     """An ohmic array is linear in its input voltages."""
     crossbar, V = problem
-    other = np.linspace(-0.3, 0.4, V.size)
-    both = xb.solve(crossbar, V + factor * other).I_out
-    apart = xb.solve(crossbar, V).I_out + factor * xb.solve(crossbar, other).I_out
-    np.testing.assert_allclose(both, apart, rtol=0, atol=1e-12 * max(crossbar.G.sum(), 1e-300))
+    V_second = np.linspace(-0.3, 0.4, V.size)
+    together = xb.solve(crossbar, V + factor * V_second).I_out
+    apart = xb.solve(crossbar, V).I_out + factor * xb.solve(crossbar, V_second).I_out
+    np.testing.assert_allclose(together, apart, rtol=0, atol=1e-12 * max(crossbar.G.sum(), 1e-300))
 
 
 @settings(max_examples=many(60), deadline=None)
@@ -60,9 +60,9 @@ def test_zero_resistances_give_the_ideal_product(problem):
     """Without any resistance the output is the sum of the device currents at the input voltages."""
     crossbar, V = problem
     ideal = crossbar.replace(R_wl=0.0, R_bl=0.0, R_driver=0.0, R_sense=0.0)
-    want = ideal.device.current(V[:, None] + 0 * ideal.G, ideal.G).sum(axis=0)
+    expected = ideal.device.current(V[:, None] + 0 * ideal.G, ideal.G).sum(axis=0)
     atol = 1e-14 * ideal.device.current(0.5, ideal.G).sum()
-    np.testing.assert_allclose(xb.solve(ideal, V).I_out, want, rtol=0, atol=atol)
+    np.testing.assert_allclose(xb.solve(ideal, V).I_out, expected, rtol=0, atol=atol)
 
 
 @settings(max_examples=many(60), deadline=None)
@@ -88,6 +88,6 @@ def test_reciprocity(problem, row, col):
 def test_charge_is_conserved(problem):
     """What enters through the word lines leaves through the bit lines."""
     crossbar, V = problem
-    got = xb.solve(crossbar, V)
-    scale = max(np.abs(got.I_in).sum(), np.abs(got.I_out).sum(), 1e-300)
-    assert abs(got.I_in.sum() - got.I_out.sum()) <= 1e-12 * scale
+    solution = xb.solve(crossbar, V)
+    scale = max(np.abs(solution.I_in).sum(), np.abs(solution.I_out).sum(), 1e-300)
+    assert abs(solution.I_in.sum() - solution.I_out.sum()) <= 1e-12 * scale

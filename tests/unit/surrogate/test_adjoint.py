@@ -47,14 +47,14 @@ class Case:
             self.weights[name] *= 1e-3
 
     def loss(self, crossbar=None, V_in=None, V_out=None):
-        got = xb.solve(
+        actual = xb.solve(
             self.crossbar if crossbar is None else crossbar,
             self.V_in if V_in is None else V_in,
             self.V_out if V_out is None else V_out,
             engine="nodal",
             full=True,
         )
-        return sum(float((w * getattr(got, k)).sum()) for k, w in self.weights.items())
+        return sum(float((w * getattr(actual, k)).sum()) for k, w in self.weights.items())
 
     def gradients(self):
         drive = self.crossbar.drive(self.V_in, self.V_out)
@@ -78,44 +78,44 @@ def _slope(f, x, h):
 def test_gradients_equal_differences(device, ends, wires):
     """Every gradient equals a fourth-order difference, one-sided at a resistance of 0."""
     case = Case(device, ends, wires)
-    got, size = case.gradients(), abs(case.loss()) + 1e-4
+    actual, size = case.gradients(), abs(case.loss()) + 1e-4
     for name in NAMES:
         x = getattr(case.crossbar, name)
-        want = _slope(
+        expected = _slope(
             lambda R, name=name: case.loss(case.crossbar.replace(**{name: R})),
             x,
             0.02 * x if x else 0.05,
         )
-        assert getattr(got, name) == pytest.approx(want, rel=1e-6, abs=1e-8 * size), name
+        assert getattr(actual, name) == pytest.approx(expected, rel=1e-6, abs=1e-8 * size), name
     for name, ends_of in (("V_in", case.crossbar.wl_ends), ("V_out", case.crossbar.bl_ends)):
         volts = getattr(case, name)
         for line in np.flatnonzero((ends_of == D).any(axis=1)):
 
-            def moved(v, name=name, volts=volts, line=line):
+            def loss_at(v, name=name, volts=volts, line=line):
                 changed = volts.copy()
                 changed[1, line] = v
                 return case.loss(**{name: changed})
 
-            want = _slope(moved, volts[1, line], 1e-3 * np.sign(volts[1, line]))
-            mine = getattr(got, name).reshape(2, 2, -1)[:, 1, line].sum()
-            assert mine == pytest.approx(want, rel=1e-7, abs=1e-9 * size), (name, line)
+            expected = _slope(loss_at, volts[1, line], 1e-3 * np.sign(volts[1, line]))
+            gradient = getattr(actual, name).reshape(2, 2, -1)[:, 1, line].sum()
+            assert gradient == pytest.approx(expected, rel=1e-7, abs=1e-9 * size), (name, line)
 
 
 @pytest.mark.parametrize("wires", WIRES)
 def test_conductance_gradients_equal_differences(wires):
     """DL/dG of ohmic devices, summed over the vectors of each array; one-sided at G = 0."""
     case = Case("ohmic", "read", wires)
-    got = case.gradients().G
+    actual = case.gradients().G
     for array, i, j in ((0, 0, 0), (1, 2, 3), (0, 1, 2)):
 
-        def moved(g, where=(array, 0, i, j)):
+        def loss_at(g, where=(array, 0, i, j)):
             G = case.crossbar.G.copy()
             G[where] = g
             return case.loss(case.crossbar.replace(G=G))
 
         g = case.crossbar.G[array, 0, i, j]
-        want = _slope(moved, g, 0.02 * g if g else 1e-8)
-        assert got[array, i, j] == pytest.approx(want, rel=1e-7)
+        expected = _slope(loss_at, g, 0.02 * g if g else 1e-8)
+        assert actual[array, i, j] == pytest.approx(expected, rel=1e-7)
 
 
 def test_parameter_gradients_come_from_the_adjoint_voltages():
@@ -124,8 +124,8 @@ def test_parameter_gradients_come_from_the_adjoint_voltages():
     drive = case.crossbar.drive(case.V_in, case.V_out)
     _, saved = adjoint.forward(case.crossbar, drive)
     flat = {k: w.reshape(4, *w.shape[2:]) for k, w in case.weights.items()}
-    got = adjoint.backward(saved, **flat)
-    assert got.G is None
+    actual = adjoint.backward(saved, **flat)
+    assert actual.G is None
     device, G = case.crossbar.device, case.crossbar.G_flat[saved.index]
     h = 1e-3
 
@@ -133,20 +133,22 @@ def test_parameter_gradients_come_from_the_adjoint_voltages():
         return xb.devices.SinhTiO2(b=b, V_read=device.V_read)
 
     by_b = _slope(lambda b: at(b).current(saved.V_device, G), device.b, h)
-    want = _slope(lambda b: case.loss(case.crossbar.replace(device=at(b))), device.b, h)
-    assert (got.adjoint * by_b).sum() == pytest.approx(want, rel=1e-8)
+    expected = _slope(lambda b: case.loss(case.crossbar.replace(device=at(b))), device.b, h)
+    assert (actual.adjoint * by_b).sum() == pytest.approx(expected, rel=1e-8)
 
 
 def test_the_direct_fallback_gives_the_same_gradients(monkeypatch):
     """When iterations do not suffice, sparse LU solves the adjoint equations."""
     case = Case("ohmic", "mixed", "all")
-    want = case.gradients()
+    expected = case.gradients()
     monkeypatch.setattr(linear, "aims", lambda *_: ONE_ITERATION)
-    got = case.gradients()
+    actual = case.gradients()
     for name in NAMES:
-        assert getattr(got, name) == pytest.approx(getattr(want, name), rel=1e-10)
-    np.testing.assert_allclose(got.G, want.G, rtol=1e-9, atol=1e-12 * np.abs(want.G).max())
-    np.testing.assert_allclose(got.V_in, want.V_in, rtol=1e-10, atol=1e-16)
+        assert getattr(actual, name) == pytest.approx(getattr(expected, name), rel=1e-10)
+    np.testing.assert_allclose(
+        actual.G, expected.G, rtol=1e-9, atol=1e-12 * np.abs(expected.G).max()
+    )
+    np.testing.assert_allclose(actual.V_in, expected.V_in, rtol=1e-10, atol=1e-16)
 
 
 def test_gradients_that_are_not_finite_are_refused():

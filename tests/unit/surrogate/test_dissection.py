@@ -21,7 +21,8 @@ CASES = {
         "ends": LineEnds(wl_right="driven", bl_top="sensed"),
     },
     "sensed word lines": {
-        "R_driver": 2.0, "R_sense": 50.0,
+        "R_driver": 2.0,
+        "R_sense": 50.0,
         "ends": LineEnds(wl_right="sensed", bl_top="driven", bl_bottom="sensed"),
     },
     "some float": {
@@ -31,7 +32,7 @@ CASES = {
         ),
         "R_sense": 1.5,
     },
-}  # fmt: skip
+}
 
 
 def conductances(shape, seed=0):
@@ -54,9 +55,9 @@ def test_equals_the_nodal_engine(case):
     """Every boundary case agrees with sparse LU, entry by entry."""
     crossbar = xb.Crossbar(conductances((3, 5, 7)), **CASES[case])
     expected = by_nodal(crossbar)
-    got = effective_matrix(crossbar)
-    assert got.shape == crossbar.G.shape
-    np.testing.assert_allclose(got, expected, rtol=1e-11, atol=1e-12 * expected.max())
+    actual = effective_matrix(crossbar)
+    assert actual.shape == crossbar.G.shape
+    np.testing.assert_allclose(actual, expected, rtol=1e-11, atol=1e-12 * expected.max())
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 6), (6, 1), (2, 3), (9, 4), (13, 17)])
@@ -69,10 +70,10 @@ def test_every_shape(shape):
 def test_batch_larger_than_the_lanes_keeps_its_axes():
     """Leading axes survive, and array k of a batch equals the array alone."""
     crossbar = xb.Crossbar(conductances((3, 7, 4, 5)))
-    got = effective_matrix(crossbar)
-    assert got.shape == (3, 7, 4, 5)
+    actual = effective_matrix(crossbar)
+    assert actual.shape == (3, 7, 4, 5)
     alone = effective_matrix(crossbar.replace(G=crossbar.G[2, 6]))
-    np.testing.assert_array_equal(got[2, 6], alone)
+    np.testing.assert_array_equal(actual[2, 6], alone)
 
 
 def test_absent_devices_and_shorts():
@@ -82,9 +83,9 @@ def test_absent_devices_and_shorts():
     G[:, 5] = 0
     G[3, 3] = 0.1
     crossbar = xb.Crossbar(G, R_wl=10.0, R_bl=10.0)
-    got = effective_matrix(crossbar)
-    np.testing.assert_allclose(got, by_nodal(crossbar), rtol=1e-10, atol=1e-18)
-    assert not got[:, 5].any()
+    actual = effective_matrix(crossbar)
+    np.testing.assert_allclose(actual, by_nodal(crossbar), rtol=1e-10, atol=1e-18)
+    assert not actual[:, 5].any()
 
 
 def test_no_wire_resistance_gives_the_ideal_product():
@@ -96,9 +97,9 @@ def test_no_wire_resistance_gives_the_ideal_product():
 def test_float32_states_its_error():
     """float32 stays within 2e-6 of float64, relative, entry by entry."""
     crossbar = xb.Crossbar(conductances((9, 40, 24)), R_driver=1.0)
-    got = effective_matrix(crossbar, dtype=np.float32)
-    assert got.dtype == np.float32
-    np.testing.assert_allclose(got, effective_matrix(crossbar), rtol=2e-6)
+    actual = effective_matrix(crossbar, dtype=np.float32)
+    assert actual.dtype == np.float32
+    np.testing.assert_allclose(actual, effective_matrix(crossbar), rtol=2e-6)
 
 
 def test_misuse_is_refused():
@@ -117,16 +118,16 @@ def numeric(function, x, step):
     return (f[0] - 8 * f[1] + 8 * f[2] - f[3]) / (12 * step)
 
 
-@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("factors_kept", [True, False])
 @pytest.mark.parametrize("case", CASES)
-def test_reverse_mode_equals_differences(case, kept, monkeypatch):
+def test_reverse_mode_equals_differences(case, factors_kept, monkeypatch):
     """dL/dG and dL/dR agree with differences, with kept factors and with repeated elimination."""
-    if not kept:
+    if not factors_kept:
         monkeypatch.setattr(dissection, "KEEP_BYTES", 0)
     crossbar = xb.Crossbar(conductances((10, 5, 7)), **CASES[case])
     M = np.random.default_rng(1).standard_normal(crossbar.G.shape)
     reduction = reduce(crossbar, keep=True)
-    assert (reduction.panels.size > 0) == (kept and reduction.plan.panels > 0)
+    assert (reduction.panels.size > 0) == (factors_kept and reduction.plan.panels > 0)
     dG, dR = reduction.reverse(M)
 
     def loss(**changes):
@@ -152,9 +153,9 @@ def test_factors_of_living_reductions_never_share_memory():
     M = np.ones((9, 6, 6))
     expected = first.reverse(M)[0]
     for seed in range(3):  # the memory of these goes from one to the next
-        other = reduce(xb.Crossbar(conductances((9, 6, 6), seed=seed)), keep=True)
-        assert not np.shares_memory(first.panels, other.panels)
-        other.reverse(M)
+        later = reduce(xb.Crossbar(conductances((9, 6, 6), seed=seed)), keep=True)
+        assert not np.shares_memory(first.panels, later.panels)
+        later.reverse(M)
     np.testing.assert_array_equal(first.reverse(M)[0], expected)
 
 
@@ -173,6 +174,7 @@ def test_large_fronts_are_exact_in_both_modes(shape):
     along = crossbar.G * rng.standard_normal(crossbar.G.shape)
     slope = numeric(
         lambda t: float((effective_matrix(crossbar.replace(G=crossbar.G + t * along)) * M).sum()),
-        0.0, 1e-3,
-    )  # fmt: skip
+        0.0,
+        1e-3,
+    )
     assert float((dG * along).sum()) == pytest.approx(slope, rel=1e-8)

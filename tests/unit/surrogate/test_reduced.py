@@ -30,8 +30,8 @@ def test_the_error_is_the_one_stated(rows, cols, wires, tolerance, steps):
     G = rng.uniform(100e-6, 500e-6, (50, rows, cols))
     V = rng.uniform(0, 0.2, (20, rows))
     exact = V @ xb.effective_matrix(empty.replace(G=G))
-    found = V @ model.matrix(G)
-    error = np.abs(found - exact).max() / np.abs(exact).max()
+    reduced = V @ model.matrix(G)
+    error = np.abs(reduced - exact).max() / np.abs(exact).max()
     assert error <= model.error + 1e-14
     if any(wires.values()):
         assert error < 0.1 * np.abs(V @ G - exact).max() / np.abs(exact).max()
@@ -79,5 +79,5 @@ def test_gradients_pass_through(R):
     x = torch.rand(2, 4, 5, dtype=torch.float64) * 3 + 1.5
     x.requires_grad_()
     assert torch.autograd.gradcheck(lambda x: model.matrix(x * scale) / scale, (x,))
-    kept = model.matrix((x * scale).detach().float())
-    assert kept.dtype == torch.float32
+    single = model.matrix((x * scale).detach().float())
+    assert single.dtype == torch.float32

@@ -77,26 +77,30 @@ def test_word_lines_invert_their_matrix(first, last, R_sense, shape):
     ladders.factor_rows(D, lines.R, lines.ends, scratch)
     inverse = np.stack([_dense(lines, D[line]) for line in range(rows)])
 
-    def solved(f):
+    def solve_lines(f):
         return np.einsum("lij,lj->li", inverse, f)
 
-    left, a, q = np.empty((3, *shape))
-    ladders.eliminate(D, F_wl, F_bl, lines.R, scratch, left)
-    np.testing.assert_allclose(left, F_bl - D * solved(F_wl), rtol=1e-12, atol=1e-15)
+    remaining, a, q = np.empty((3, *shape))
+    ladders.eliminate(D, F_wl, F_bl, lines.R, scratch, remaining)
+    np.testing.assert_allclose(remaining, F_bl - D * solve_lines(F_wl), rtol=1e-12, atol=1e-15)
     ladders.recover(D, F_wl, b, lines.R, scratch, a)
-    np.testing.assert_allclose(a, solved(F_wl - D * b), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(a, solve_lines(F_wl - D * b), rtol=1e-12, atol=1e-12)
     energy = ladders._schur(D, p, F_bl, lines.R, scratch, q)
-    np.testing.assert_allclose(q, F_bl - D * solved(D * p), rtol=1e-12, atol=1e-15)
-    np.testing.assert_allclose(energy, np.sum(D * p * solved(D * p)), rtol=1e-12)
+    np.testing.assert_allclose(q, F_bl - D * solve_lines(D * p), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(energy, np.sum(D * p * solve_lines(D * p)), rtol=1e-12)
 
 
 @pytest.mark.parametrize(
     ("first", "last", "R_end"),
     [
-        ("driven", "driven", 0.0), ("floating", "sensed", 0.0), ("driven", "driven", 20.0),
-        ("driven", "sensed", 20.0), ("floating", "driven", 20.0), ("sensed", "floating", 20.0),
+        ("driven", "driven", 0.0),
+        ("floating", "sensed", 0.0),
+        ("driven", "driven", 20.0),
+        ("driven", "sensed", 20.0),
+        ("floating", "driven", 20.0),
+        ("sensed", "floating", 20.0),
     ],
-)  # fmt: skip
+)
 def test_word_lines_without_wire_resistance_are_one_node(first, last, R_end):
     ends = xb.LineEnds(wl_left=first, wl_right=last)
     crossbar = xb.Crossbar(
@@ -108,32 +112,32 @@ def test_word_lines_without_wire_resistance_are_one_node(first, last, R_end):
     ladders.factor_rows(D, 0.0, lines.ends, scratch)
     ladders.recover(D, F_wl, 0 * D, 0.0, scratch, a)
     to_ends = lines.ends[0] + lines.ends[3]
-    want = F_wl.sum(axis=1) / (D.sum(axis=1) + to_ends) if R_end else np.zeros(9)
-    np.testing.assert_allclose(a, np.repeat(want[:, None], 11, axis=1), rtol=1e-13)
+    expected = F_wl.sum(axis=1) / (D.sum(axis=1) + to_ends) if R_end else np.zeros(9)
+    np.testing.assert_allclose(a, np.repeat(expected[:, None], 11, axis=1), rtol=1e-13)
 
 
 def test_small_drops_keep_their_digits():
     """Devices between lines at the same voltage carry no current, not rounding noise."""
     ends = xb.LineEnds(bl_bottom="driven")
     crossbar = _crossbar(R_wl=0.01, R_bl=0.01, R_driver=0.01, ends=ends)
-    got = xb.solve(crossbar, np.full(6, 0.5), np.full(9, 0.5), full=True)
-    assert np.all(got.I_device == 0.0)
+    actual = xb.solve(crossbar, np.full(6, 0.5), np.full(9, 0.5), full=True)
+    assert np.all(actual.I_device == 0.0)
 
 
 def test_falls_back_to_the_direct_method_and_says_so(monkeypatch):
     """Too many iterations: the direct method finishes, with a note and the same answer."""
     crossbar, V = _crossbar(), np.linspace(-0.2, 0.3, 6)
-    want = xb.solve(crossbar, V)
+    expected = xb.solve(crossbar, V)
     monkeypatch.setattr(linear, "aims", lambda *_: ONE_ITERATION)
     monkeypatch.setattr(newton, "aims", linear.aims)
-    got = xb.solve(crossbar, V)
-    assert "1 of 1 solves by the direct method" in got.stats.notes[0]
-    np.testing.assert_allclose(got.I_out, want.I_out, rtol=1e-12)
-    assert not want.stats.notes
+    actual = xb.solve(crossbar, V)
+    assert "1 of 1 solves by the direct method" in actual.stats.notes[0]
+    np.testing.assert_allclose(actual.I_out, expected.I_out, rtol=1e-12)
+    assert not expected.stats.notes
     bent = crossbar.replace(device="sinh_tio2")
-    got = xb.solve(bent, V)
-    assert "1 of 1 solves by the direct method" in got.stats.notes[0]
-    np.testing.assert_allclose(got.I_out, xb.solve(bent, V, engine="nodal").I_out, rtol=1e-11)
+    actual = xb.solve(bent, V)
+    assert "1 of 1 solves by the direct method" in actual.stats.notes[0]
+    np.testing.assert_allclose(actual.I_out, xb.solve(bent, V, engine="nodal").I_out, rtol=1e-11)
 
 
 def test_an_unmet_residual_is_an_error_or_a_status(monkeypatch):
@@ -142,8 +146,8 @@ def test_an_unmet_residual_is_an_error_or_a_status(monkeypatch):
     monkeypatch.setattr(linear, "ROUNDING", 0.0)
     with pytest.raises(xb.errors.ConvergenceError, match="residual"):
         xb.solve(_crossbar(), np.ones(6))
-    got = xb.solve(_crossbar(), np.ones(6), check=False)
-    assert got.status is xb.Status.NOT_CONVERGED
+    actual = xb.solve(_crossbar(), np.ones(6), check=False)
+    assert actual.status is xb.Status.NOT_CONVERGED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,9 +178,9 @@ def test_any_device_is_solved():
     crossbar = _crossbar(device=Quintic())
     assert newton.closed_form(crossbar.device, crossbar.G_flat) is None
     V = np.linspace(-1.0, 1.0, 12).reshape(2, 6)
-    want, got = xb.solve(crossbar, V, engine="nodal"), xb.solve(crossbar, V)
-    np.testing.assert_allclose(got.I_out, want.I_out, rtol=1e-10)
-    assert got.stats.newton_steps >= 2
+    expected, actual = xb.solve(crossbar, V, engine="nodal"), xb.solve(crossbar, V)
+    np.testing.assert_allclose(actual.I_out, expected.I_out, rtol=1e-10)
+    assert actual.stats.newton_steps >= 2
 
 
 @pytest.mark.parametrize("device", ["cubic_al2o3_tio2", "sinh_tio2"])
@@ -221,8 +225,8 @@ def test_prepared_state_serves_many_vectors():
     V = np.linspace(0.1, 0.3, 6)
     for _ in range(2):
         for crossbar, state in zip((first, second), states, strict=True):
-            want = xb.solve(crossbar, V, engine="nodal").I_out
-            np.testing.assert_allclose(engine.solve(state, crossbar, V).I_out, want, rtol=1e-11)
+            expected = xb.solve(crossbar, V, engine="nodal").I_out
+            np.testing.assert_allclose(engine.solve(state, crossbar, V).I_out, expected, rtol=1e-11)
 
 
 def test_threads_must_be_positive():
@@ -238,9 +242,9 @@ def test_a_hard_array_is_still_exact():
     G[rng.random(G.shape) < 0.02] = 0.1
     crossbar = xb.Crossbar(G, R_wl=30.0, R_bl=30.0)
     V = rng.uniform(-0.5, 0.5, 128)
-    want, got = xb.solve(crossbar, V, engine="nodal"), xb.solve(crossbar, V)
-    scale = np.abs(want.I_in).max()
-    np.testing.assert_allclose(got.I_out, want.I_out, rtol=0, atol=1e-11 * scale)
+    expected, actual = xb.solve(crossbar, V, engine="nodal"), xb.solve(crossbar, V)
+    scale = np.abs(expected.I_in).max()
+    np.testing.assert_allclose(actual.I_out, expected.I_out, rtol=0, atol=1e-11 * scale)
 
 
 @pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
@@ -249,12 +253,12 @@ def test_memory_order_of_the_conductances_does_not_matter(device):
     G = 10 ** np.random.default_rng(0).uniform(-6, -3, (9, 17))
     V = np.linspace(0.1, 0.5, 17)
     view, copy = G.T[::-1, ::-1], np.ascontiguousarray(G.T[::-1, ::-1])
-    got, want = (
+    actual, expected = (
         xb.solve(xb.Crossbar(g, R_driver=2.0, device=device), V, engine=SurrogateEngine(threads=1))
         for g in (view, copy)
     )
-    np.testing.assert_array_equal(got.I_out, want.I_out)
-    assert got.stats.iterations == want.stats.iterations
+    np.testing.assert_array_equal(actual.I_out, expected.I_out)
+    assert actual.stats.iterations == expected.stats.iterations
 
 
 def test_kernels_refuse_other_memory_orders():

@@ -32,16 +32,16 @@ def kind(request, monkeypatch):
 
 
 def test_every_piece_is_done_once_by_several_threads(kind):
-    done, who, together = [], set(), threading.Barrier(2, timeout=30)
+    pieces, who, together = [], set(), threading.Barrier(2, timeout=30)
 
     def work(k):
         if k < 2:
             together.wait()  # passes only if two threads are at work
         who.add(threading.get_native_id())
-        done.append(k)
+        pieces.append(k)
 
     threads.share(work, 20, WORKERS)
-    assert sorted(done) == list(range(20))
+    assert sorted(pieces) == list(range(20))
     assert 2 <= len(who) <= WORKERS
     assert threading.get_native_id() in who
 
@@ -66,28 +66,28 @@ def test_torchs_loops_and_ours_run_on_the_same_threads(monkeypatch):
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_an_exception_in_a_piece_reaches_the_caller(kind, error):
-    done = []
+    pieces = []
 
     def work(k):
         if k == 1:
             raise error("piece 1")
         time.sleep(0.01)
-        done.append(k)
+        pieces.append(k)
 
     with pytest.raises(error, match="piece 1"):
         threads.share(work, 1000, WORKERS)
-    assert len(done) < 100  # no further pieces are begun
-    threads.share(done.append, 3, WORKERS)  # and the threads are still there
-    assert sorted(done[-3:]) == [0, 1, 2]
+    assert len(pieces) < 100  # no further pieces are begun
+    threads.share(pieces.append, 3, WORKERS)  # and the threads are still there
+    assert sorted(pieces[-3:]) == [0, 1, 2]
 
 
 def test_one_piece_or_one_worker_needs_no_threads(monkeypatch):
     monkeypatch.setattr(threads, "_pool", None)
     monkeypatch.setattr(threads, "_torch_threads", None)
-    done = []
-    threads.share(done.append, 3, 1)
-    threads.share(done.append, 1, 4)
-    assert done == [0, 1, 2, 0]
+    pieces = []
+    threads.share(pieces.append, 3, 1)
+    threads.share(pieces.append, 1, 4)
+    assert pieces == [0, 1, 2, 0]
 
 
 FORK = """

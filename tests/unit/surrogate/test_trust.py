@@ -22,9 +22,13 @@ from xbarspice.variability import drolet_2023
 from xbarspice.verification.trust_sweep import journal_of, sweep
 
 TINY = SweepConfig(
-    sizes=(2, 5), R_wire=(1.0, 10.0), G_max=(1e-4, 5e-4), V_read=(0.1, 0.2),
-    devices=("ohmic", "sinh_tio2"), vectors=2,
-)  # fmt: skip
+    sizes=(2, 5),
+    R_wire=(1.0, 10.0),
+    G_max=(1e-4, 5e-4),
+    V_read=(0.1, 0.2),
+    devices=("ohmic", "sinh_tio2"),
+    vectors=2,
+)
 POINTS = 2 * 2 * 2 * 2
 
 
@@ -41,11 +45,15 @@ def hand_made(**changes):
     ideal = np.tile(ideal, (1, 1, 2, 2))
     ideal[0, 0, 0, 0] = 2.5e-3  # not monotone: a larger point inherits it
     values = {
-        "axes": {"size": (4, 8, 16), "R_wire": (1.0, 10.0), "G_max": (1e-4, 5e-4),
-                 "V_read": (0.1, 0.2)},
+        "axes": {
+            "size": (4, 8, 16),
+            "R_wire": (1.0, 10.0),
+            "G_max": (1e-4, 5e-4),
+            "V_read": (0.1, 0.2),
+        },
         "errors": {"ohmic": {"ideal": ideal}},
         "source": {"seed": 0},
-    }  # fmt: skip
+    }
     return trust.TrustMap(**(values | changes))
 
 
@@ -64,31 +72,31 @@ def hand_made(**changes):
     ],
 )
 def test_a_problem_is_looked_up_on_the_safe_side(place, error):
-    found = hand_made().look_up("ideal", "ohmic", **dict(zip(trust.AXES, place, strict=True)))
-    assert found == pytest.approx(error, nan_ok=True)
+    level_error = hand_made().look_up("ideal", "ohmic", **dict(zip(trust.AXES, place, strict=True)))
+    assert level_error == pytest.approx(error, nan_ok=True)
 
 
 def test_what_the_map_does_not_hold_is_not_trusted():
-    known = hand_made()
+    trust_map = hand_made()
     place = {"size": 4, "R_wire": 1.0, "G_max": 1e-4, "V_read": 0.1}
-    assert math.isnan(known.look_up("linear", "ohmic", **place))
-    assert math.isnan(known.look_up("ideal", "sinh_tio2", **place))
-    other = xb.devices.SinhTiO2(b=1.0)
-    crossbar = xb.Crossbar(np.full((2, 2), 1e-4), device=other)
+    assert math.isnan(trust_map.look_up("linear", "ohmic", **place))
+    assert math.isnan(trust_map.look_up("ideal", "sinh_tio2", **place))
+    device = xb.devices.SinhTiO2(b=1.0)
+    crossbar = xb.Crossbar(np.full((2, 2), 1e-4), device=device)
     assert math.isnan(trust.packaged().error("linear", crossbar, 0.1))
-    sizes = known.largest("ideal", "ohmic", 2.5e-3)
+    sizes = trust_map.largest("ideal", "ohmic", 2.5e-3)
     assert sizes.shape == (2, 2, 2)
     assert (sizes[0] == 8).all()
     assert (sizes[1] == 0).all()
 
 
 def test_toml_and_back(tmp_path):
-    known = hand_made()
-    (tmp_path / "map.toml").write_text(known.to_toml())
-    again = trust.load(tmp_path / "map.toml")
-    assert again.axes == known.axes
-    assert again.source == known.source
-    np.testing.assert_allclose(again.errors["ohmic"]["ideal"], known.errors["ohmic"]["ideal"])
+    trust_map = hand_made()
+    (tmp_path / "map.toml").write_text(trust_map.to_toml())
+    copy = trust.load(tmp_path / "map.toml")
+    assert copy.axes == trust_map.axes
+    assert copy.source == trust_map.source
+    np.testing.assert_allclose(copy.errors["ohmic"]["ideal"], trust_map.errors["ohmic"]["ideal"])
 
 
 @pytest.mark.parametrize("text", ["x = = 1", "a = 1", "[axes]\nsize = [4]"])
@@ -102,36 +110,40 @@ def test_a_file_that_is_no_map_is_refused(tmp_path, text):
 
 def test_the_shipped_map():
     """It covers all devices and levels, was made with ngspice, and the exact level is exact."""
-    known = trust.packaged()
-    assert known.source["reference"].startswith("ngspice")
-    assert set(known.errors) == {"ohmic", "sinh_tio2", "cubic_al2o3_tio2"}
-    assert max(known.axes["size"]) >= 64
-    for levels in known.errors.values():
+    trust_map = trust.packaged()
+    assert trust_map.source["reference"].startswith("ngspice")
+    assert set(trust_map.errors) == {"ohmic", "sinh_tio2", "cubic_al2o3_tio2"}
+    assert max(trust_map.axes["size"]) >= 64
+    for levels in trust_map.errors.values():
         assert set(levels) == set(trust.LEVELS)
         assert levels["nonlinear"].max() < 1e-8
         assert levels["float32"].max() < 1e-4
         assert (levels["ideal"] > 0).all()
-    np.testing.assert_allclose(known.errors["ohmic"]["linear"], 0, atol=1e-8)
-    assert (np.diff(known.errors["ohmic"]["ideal"], axis=0) > 0).all()
-    assert (np.diff(known.errors["ohmic"]["ideal"], axis=1) > 0).all()
+    np.testing.assert_allclose(trust_map.errors["ohmic"]["linear"], 0, atol=1e-8)
+    assert (np.diff(trust_map.errors["ohmic"]["ideal"], axis=0) > 0).all()
+    assert (np.diff(trust_map.errors["ohmic"]["ideal"], axis=1) > 0).all()
 
 
 def test_the_shipped_map_is_on_the_safe_side_for_other_arrays():
     """Random arrays, ends and inputs off the grid: the real error stays below the map's."""
     rng = np.random.default_rng(0)
-    known = trust.packaged()
+    trust_map = trust.packaged()
     for _ in range(40):
         rows, cols = rng.integers(2, 20, 2)
-        wires = {"R_wl": rng.uniform(0, 8), "R_bl": rng.uniform(0, 8),
-                 "R_driver": rng.uniform(0, 20), "R_sense": rng.uniform(0, 20)}  # fmt: skip
+        wires = {
+            "R_wl": rng.uniform(0, 8),
+            "R_bl": rng.uniform(0, 8),
+            "R_driver": rng.uniform(0, 20),
+            "R_sense": rng.uniform(0, 20),
+        }
         device = str(rng.choice(["ohmic", "sinh_tio2"]))
         c = xb.Crossbar(rng.uniform(50e-6, 450e-6, (rows, cols)), **wires, device=device)
         V = rng.uniform(0, 0.2, (5, rows))
         exact = xb.solve(c, V, engine="nodal").I_out
         for level in ("ideal", "linear", "float32"):
-            found = xb.solve(c, V, engine=xb.engines.registry.get(level)(warn=False)).I_out
-            error = np.abs(found - exact).max() / np.abs(exact).max()
-            bound = known.error(level, c, float(V.max()))
+            I_out = xb.solve(c, V, engine=xb.engines.registry.get(level)(warn=False)).I_out
+            error = np.abs(I_out - exact).max() / np.abs(exact).max()
+            bound = trust_map.error(level, c, float(V.max()))
             assert math.isnan(bound) or error <= bound + 1e-12, (level, c, error, bound)
 
 
@@ -139,8 +151,8 @@ def test_levels_are_what_they_say():
     rng = np.random.default_rng(0)
     G, V = rng.uniform(1e-4, 5e-4, (5, 4)), rng.uniform(0, 0.2, (3, 5))
     c = xb.Crossbar(G, R_wl=3.0, R_bl=2.0, device="sinh_tio2")
-    found = {k: xb.engines.registry.get(k)(warn=False) for k in ("ideal", "linear", "float32")}
-    answer = {k: xb.solve(c, V, engine=e, full=True) for k, e in found.items()}
+    engines = {k: xb.engines.registry.get(k)(warn=False) for k in ("ideal", "linear", "float32")}
+    answer = {k: xb.solve(c, V, engine=e, full=True) for k, e in engines.items()}
     np.testing.assert_allclose(answer["ideal"].I_out, V @ G, rtol=1e-13)
     ohmic = xb.solve(c.replace(device="ohmic"), V, engine="nodal", full=True)
     np.testing.assert_allclose(answer["linear"].I_out, ohmic.I_out, rtol=1e-11)
@@ -148,7 +160,7 @@ def test_levels_are_what_they_say():
     exact = xb.solve(c, V, engine="nodal").I_out
     error = np.abs(answer["float32"].I_out - exact).max() / exact.max()
     assert 1e-9 < error < 1e-6
-    single = xb.solve(c.replace(device="ohmic"), V, engine=found["float32"]).I_out
+    single = xb.solve(c.replace(device="ohmic"), V, engine=engines["float32"]).I_out
     assert 1e-9 < np.abs(single - ohmic.I_out).max() / ohmic.I_out.max() < 1e-5
 
 
@@ -157,9 +169,9 @@ def test_levels_are_engines_for_batches_and_floating_lines():
     c = xb.Crossbar(np.full((3, 2, 2), 1e-4), R_wl=1.0, R_bl=1.0, ends=ends)
     V = np.array([0.1, 0.0])
     for level in ("ideal", "linear", "float32"):
-        found = xb.solve(c, V, engine=xb.engines.registry.get(level)(warn=False), full=True)
-        assert found.I_out.shape == (3, 2)
-        np.testing.assert_allclose(found.I_out.sum(axis=1), found.I_in.sum(axis=1), rtol=1e-6)
+        solution = xb.solve(c, V, engine=xb.engines.registry.get(level)(warn=False), full=True)
+        assert solution.I_out.shape == (3, 2)
+        np.testing.assert_allclose(solution.I_out.sum(axis=1), solution.I_in.sum(axis=1), rtol=1e-6)
 
 
 def _caught(work):
@@ -210,11 +222,11 @@ def test_what_the_map_does_not_reach_warns():
 def test_a_stricter_error_and_an_own_map(tmp_path, monkeypatch):
     c = xb.Crossbar(np.full((4, 4), 1e-4), R_wl=1.0, R_bl=1.0)
     V = np.full(4, 0.1)
-    known = hand_made()
+    trust_map = hand_made()
     for limit, count in ((3e-3, 0), (1e-3, 1)):
-        engine = IdealEngine(error=limit, trust=known)
+        engine = IdealEngine(error=limit, trust=trust_map)
         assert len(_caught(lambda engine=engine: xb.solve(c, V, engine=engine))) == count
-    (tmp_path / "map.toml").write_text(known.to_toml())
+    (tmp_path / "map.toml").write_text(trust_map.to_toml())
     monkeypatch.setenv(trust.VARIABLE, str(tmp_path / "map.toml"))
     assert trust.trusted("ideal", c, 0.1)
     assert not trust.trusted("ideal", c, 0.1, error=1e-3)
@@ -257,9 +269,9 @@ def test_a_stopped_sweep_goes_on(tmp_path):
     """Stopped after five points, with a line cut short: the same map as in one go."""
     path = tmp_path / "map.toml"
 
-    def stop(done, total):
+    def stop(count, total):
         assert total == POINTS
-        if done == 5:
+        if count == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -268,7 +280,7 @@ def test_a_stopped_sweep_goes_on(tmp_path):
     journal = journal_of(path)
     journal.write_text(journal.read_text() + '{"point": "ohm')
     begun = []
-    sweep(TINY, path, reference="nodal", progress=lambda done, total: begun.append(done))
+    sweep(TINY, path, reference="nodal", progress=lambda count, total: begun.append(count))
     assert begun[0] == 5
     assert not journal.exists()
     sweep(TINY, tmp_path / "once.toml", reference="nodal")
@@ -277,8 +289,8 @@ def test_a_stopped_sweep_goes_on(tmp_path):
 
 
 def test_the_journal_of_another_sweep_is_refused(tmp_path):
-    def stop(done, total):
-        if done:
+    def stop(count, total):
+        if count:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
