@@ -10,7 +10,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import xbarspice as xb
-from tests.unit.config.test_card_commands import commands
+from tests.unit.cli.test_card_commands import commands
 from xbarspice.cli import screens
 from xbarspice.cli.app import app
 from xbarspice.core.errors import TrustWarning

@@ -327,7 +327,7 @@ def test_a_setting_changes_what_is_solved_or_is_refused(monkeypatch, files, word
 def test_every_command_with_settings_is_among_the_calls():
     from typer.main import get_command
 
-    from tests.unit.config.test_card_commands import commands
+    from tests.unit.cli.test_card_commands import commands
 
     with_settings = {
         n for n, c in commands(get_command(app)) if any("--set" in p.opts for p in c.params)
