@@ -108,3 +108,12 @@ def test_the_changelog_keeps_its_form():
         kinds = re.findall(r"^### (.*)$", version, flags=re.M)
         order = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
         assert kinds == [kind for kind in order if kind in kinds]
+
+
+def test_the_tests_that_hold_the_faults_exist():
+    """Every `tests/...py::test_...` of the list of faults; `::test_...` is in the file before."""
+    text, path = (ROOT / "tests/faults/README.md").read_text("utf-8"), ""
+    for named, test in re.findall(r"`(tests/[\w/]+\.py)?(?:::(\w+))?`", text):
+        path = named or path
+        if test:
+            assert f"def {test}(" in (ROOT / path).read_text("utf-8"), (path, test)
