@@ -33,10 +33,7 @@ def wheel_files(tmp_path_factory):
 
 
 def put_kernels(folder):
-    """Compiled kernels of the checkout; Numba takes them for sources of the same time and size."""
-    for source in ROOT.glob("xbarspice/**/*.py"):
-        stat = source.stat()
-        os.utime(folder / source.relative_to(ROOT), ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    """Compiled kernels of the checkout: Numba takes them where the source has the same text."""
     for kernel in ROOT.glob("xbarspice/**/__pycache__/*.nb[ic]"):
         place = folder / kernel.relative_to(ROOT)
         place.parent.mkdir(exist_ok=True)

@@ -78,7 +78,7 @@ def test_every_command_takes_a_card():
         assert any("--calibration" in p.opts for p in command.params), name
 
 
-CAMPAIGN = ("--inputs", "p.npz", "--out", "OUT.h5", "--engine", "nodal", "--workers", "1")
+CAMPAIGN = ("--inputs", "p.npz", "--out", "OUT.h5", "--engine", "nodal", "--workers", "0")
 VERIFY = ("--engine", "surrogate", "--reference", "nodal", "--random", "3", "--out", "OUT")
 
 
