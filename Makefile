@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST_ARGS ?= -n auto
+# a file of tests stays with one worker, which makes its models and deployments once
+PYTEST_ARGS ?= -n auto --dist loadfile
 PYTHON_WITH_CUDA ?= python3
 
 .DEFAULT_GOAL := help
@@ -29,7 +30,7 @@ test: setup ## run the whole test suite (needs ngspice; never skips it)
 	@XBARSPICE_REQUIRE_NGSPICE=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-long: setup ## ten times as many examples of chance, and a million weights in ngspice (about 40 minutes)
-	@XBARSPICE_REQUIRE_NGSPICE=1 XBARSPICE_LONG=1 $(BIN)/python -m pytest $(PYTEST_ARGS) -m "long or not long" \
+	@XBARSPICE_REQUIRE_NGSPICE=1 XBARSPICE_LONG=1 $(BIN)/python -m pytest $(PYTEST_ARGS) --dist load -m "long or not long" \
 	  tests/long tests/property tests/faults/test_fuzzed_files.py
 
 test-cuda: ## on a machine with a GPU and torch: the CUDA tests, and arrays on it against the CPU
