@@ -15,7 +15,7 @@ import torch
 
 from xbarspice.core.errors import broken_rule
 from xbarspice.importers.onnx_layers import LAYERS
-from xbarspice.importers.onnx_nodes import OnnxNode, to_tensor, torch_type
+from xbarspice.importers.onnx_nodes import OnnxNode, Result, Value, to_tensor, torch_type
 from xbarspice.importers.onnx_operators import OPERATORS, log_softmax_flat, softmax_flat
 from xbarspice.importers.onnx_shapes import cast, integers
 
@@ -85,10 +85,10 @@ class GraphBuilder:
         self._opset = next(o.version for o in model.opset_import if o.domain in {"", "ai.onnx"})
         self._root = torch.nn.Module()
         self._graph = torch.fx.Graph()
-        self._values: dict[str, Any] = {}
+        self._values: dict[str, Value] = {}
         self._constants: dict[str, torch.Tensor] = {}
         self._attributes: dict[str, str] = {}
-        self._layers: dict[tuple[Any, ...], str] = {}
+        self._layers: dict[tuple[str | None, ...], str] = {}
         self._initializers = {t.name for t in model.graph.initializer}
         self._nodes = [OnnxNode(proto) for proto in model.graph.node]
         self._readers: dict[str, list[OnnxNode]] = {}
@@ -138,8 +138,8 @@ class GraphBuilder:
                 self._values[name] = value
         else:
             self._values[names[0]] = result
-        if names[0] in self._joined:
-            self._values[self._joined[names[0]]] = result
+            if names[0] in self._joined:
+                self._values[self._joined[names[0]]] = result
 
     def _fold(self, node: OnnxNode) -> None:
         """Compute a node of constants now."""
@@ -153,7 +153,7 @@ class GraphBuilder:
         for name, value in zip(node.output_names, results, strict=False):
             self._constants[name] = value
 
-    def plain(self, node: OnnxNode) -> Any:
+    def plain(self, node: OnnxNode) -> Result:
         """Call a node's function on activations; a list of values where it has several outputs."""
         function, arguments, settings = self._call(node, self.value)
         out = self.function(function, *arguments, **settings)
@@ -164,7 +164,7 @@ class GraphBuilder:
         return out
 
     def _call(
-        self, node: OnnxNode, read: Callable[[str], Any]
+        self, node: OnnxNode, read: Callable[[str | None], Any]
     ) -> tuple[Callable[..., Any], list[Any], dict[str, Any]]:
         """The function of a node, its inputs and its attributes, all checked."""
         settings = dict(node.attributes)
@@ -195,7 +195,7 @@ class GraphBuilder:
         return OPERATORS[kind]
 
     def _cast(
-        self, node: OnnxNode, settings: dict[str, Any], read: Callable[[str], Any]
+        self, node: OnnxNode, settings: dict[str, Any], read: Callable[[str | None], Any]
     ) -> tuple[Callable[..., Any], list[Any], dict[str, Any]]:
         """Casts to float32 follow the module's own type, so that it can be made float64."""
         dtype = torch_type(settings.pop("to"), node.label)
@@ -203,13 +203,13 @@ class GraphBuilder:
         like = self._literal(torch.zeros((), dtype=dtype), read)
         return cast, [read(node.inputs(1)[0]), like], {}
 
-    def _literal(self, value: torch.Tensor, read: Callable[[str], Any]) -> Any:
+    def _literal(self, value: torch.Tensor, read: Callable[[str | None], Any]) -> Any:
         """A tensor of an attribute, as a buffer of the module where the graph reads it."""
         if read == self.constant:
             return value
         return self._graph.get_attr(self._register("value", value, parameter=False))
 
-    def _integers(self, name: str, read: Callable[[str], Any]) -> Any:
+    def _integers(self, name: str, read: Callable[[str | None], Any]) -> Any:
         value = self.constant(name)
         if value is not None:
             return [int(v) for v in value.reshape(-1)]
@@ -219,7 +219,7 @@ class GraphBuilder:
         """The tensor of a constant; None for an activation or where there is no input."""
         return None if name is None else self._constants.get(name)
 
-    def value(self, name: str | None) -> Any:
+    def value(self, name: str | None) -> Value:
         """A value in the graph; constants are parameters or buffers of the module."""
         if name in self._values:
             return self._values[name]
@@ -248,17 +248,17 @@ class GraphBuilder:
             free, k = f"{path}_{k}", k + 1
         return free
 
-    def function(self, function: Callable[..., Any], *arguments: Any, **settings: Any) -> Any:
+    def function(self, function: Callable[..., Any], *arguments: Any, **settings: Any) -> Value:
         """Call a function in the graph."""
         node = self._graph.call_function(function, arguments, settings)
         node.meta["is_wrapped"] = (function.__module__ or "").startswith("xbarspice.")
         return node  # wrapped: unpickling traces the graph anew, and must not look inside
 
-    def item(self, value: Any, k: int) -> Any:
+    def item(self, value: Value, k: int) -> Value:
         """One of several outputs."""
         return self._graph.call_function(operator.getitem, (value, k))
 
-    def call(self, path: str, *arguments: Any) -> Any:
+    def call(self, path: str, *arguments: Value | None) -> Value:
         """Call a layer in the graph."""
         return self._graph.call_module(path, arguments)
 
@@ -266,7 +266,7 @@ class GraphBuilder:
         self,
         node: OnnxNode,
         form: str,
-        weight: str,
+        weight: str | None,
         bias: str | None,
         make: Callable[[], torch.nn.Module],
     ) -> str:
@@ -274,7 +274,7 @@ class GraphBuilder:
         attributes = str(sorted((k, str(v)) for k, v in node.attributes.items()))
         key = (node.kind, form, weight, bias, attributes)
         if key not in self._layers:
-            self._layers[key] = self._add_layer(self._path(node, weight, bias or ""), make())
+            self._layers[key] = self._add_layer(self._path(node, weight or "", bias or ""), make())
         return self._layers[key]
 
     def _path(self, node: OnnxNode, weight: str, bias: str) -> str:
@@ -327,11 +327,11 @@ class GraphBuilder:
         self._joined[product] = reader.output_names[0]
         return addend
 
-    def rank(self, name: str) -> int | None:
+    def rank(self, name: str | None) -> int | None:
         """Number of axes of a value, by ONNX's own shape inference."""
         if self._ranks is None:
             self._ranks = _ranks(self._model)
-        return self._ranks.get(name)
+        return None if name is None else self._ranks.get(name)
 
 
 def _identifier(name: str) -> str:

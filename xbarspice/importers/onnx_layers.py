@@ -17,7 +17,7 @@ from xbarspice.importers.onnx_pools import pad_same
 
 if TYPE_CHECKING:
     from xbarspice.importers.onnx_graph import GraphBuilder
-    from xbarspice.importers.onnx_nodes import OnnxNode
+    from xbarspice.importers.onnx_nodes import OnnxNode, Result, Value
 
 __all__ = ["LAYERS", "LeftProduct", "Recurrent"]
 
@@ -93,7 +93,7 @@ def _fill(layer: Any, values: Mapping[str, Tensor | None]) -> Any:
     return layer.eval()
 
 
-def gemm(builder: GraphBuilder, node: OnnxNode) -> Any:
+def gemm(builder: GraphBuilder, node: OnnxNode) -> Result:
     """``alpha A B + beta C`` with a constant B as a linear layer."""
     a, b, c = node.inputs(3)
     weight, bias = builder.constant(b), builder.constant(c)
@@ -114,7 +114,7 @@ def gemm(builder: GraphBuilder, node: OnnxNode) -> Any:
     return builder.call(name, builder.function(torch.t, x) if attributes.get("transA") else x)
 
 
-def matmul(builder: GraphBuilder, node: OnnxNode) -> Any:
+def matmul(builder: GraphBuilder, node: OnnxNode) -> Result:
     """Product with a constant matrix on the right (the next bias joins it) or on the left."""
     a, b = node.inputs(2)
     first, second = builder.constant(a), builder.constant(b)
@@ -140,7 +140,7 @@ _CONVOLUTIONS: dict[str, dict[int, Any]] = {
 }
 
 
-def convolve(builder: GraphBuilder, node: OnnxNode) -> Any:
+def convolve(builder: GraphBuilder, node: OnnxNode) -> Result:
     """Convolution, transposed or not, with a constant kernel."""
     x, w, b = node.inputs(3)
     weight, bias = builder.constant(w), builder.constant(b)
@@ -183,7 +183,10 @@ def convolve(builder: GraphBuilder, node: OnnxNode) -> Any:
 
 
 def _convolution(
-    builder: GraphBuilder, node: OnnxNode, names: tuple[str, str | None], settings: dict[str, Any]
+    builder: GraphBuilder,
+    node: OnnxNode,
+    names: tuple[str | None, str | None],
+    settings: dict[str, Any],
 ) -> str:
     weight, bias = builder.constant(names[0]), builder.constant(names[1])
     assert weight is not None  # noqa: S101  # checked by the caller
@@ -208,12 +211,12 @@ def _convolution(
 def _convolve_transposed(
     builder: GraphBuilder,
     node: OnnxNode,
-    value: Any,
-    names: tuple[str, str | None],
+    value: Value,
+    names: tuple[str | None, str | None],
     settings: dict[str, Any],
     pads: list[int],
     auto: str,
-) -> Any:
+) -> Value:
     n = len(pads) // 2
     if node.attributes.get("output_shape") or auto not in {"NOTSET", "VALID"}:
         raise node.refusal("`output_shape` or `auto_pad`")
@@ -237,7 +240,7 @@ _NORMS = {2: torch.nn.BatchNorm1d, 3: torch.nn.BatchNorm1d, 4: torch.nn.BatchNor
 _NORMS[5] = torch.nn.BatchNorm3d
 
 
-def batch_norm(builder: GraphBuilder, node: OnnxNode) -> Any:
+def batch_norm(builder: GraphBuilder, node: OnnxNode) -> Result:
     """Normalisation by stored statistics; by its layer where the input's axes are known."""
     node.check_attributes("epsilon", "momentum", "training_mode", "spatial", "is_test")
     if node.attributes.get("training_mode") or node.attributes.get("spatial", 1) != 1:
@@ -270,7 +273,7 @@ _ACTIVATIONS = {
 }
 
 
-def recurrent(builder: GraphBuilder, node: OnnxNode) -> Any:
+def recurrent(builder: GraphBuilder, node: OnnxNode) -> Result:
     """LSTM, GRU and RNN with constant weights."""
     names = node.inputs(8)
     x, w, r, b, lengths, h, c, peepholes = names
@@ -348,7 +351,7 @@ def _recurrent_fields(
     return fields
 
 
-LAYERS: dict[str, Callable[[Any, Any], Any]] = {
+LAYERS: dict[str, Callable[[GraphBuilder, OnnxNode], Result]] = {
     "BatchNormalization": batch_norm,
     "Conv": convolve,
     "ConvTranspose": convolve,

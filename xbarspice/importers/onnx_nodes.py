@@ -11,7 +11,12 @@ from onnx import numpy_helper
 
 from xbarspice.core.errors import InputError, broken_rule
 
-__all__ = ["OnnxNode", "to_tensor", "torch_type"]
+__all__ = ["OnnxNode", "Result", "Value", "to_tensor", "torch_type"]
+
+Value = torch.fx.Node
+"""An activation in the graph that is built."""
+Result = Value | list[Value]
+"""What a node of an ONNX graph becomes: its output, or a list of several."""
 
 _TYPES = {
     "FLOAT": torch.float32,
@@ -87,7 +92,7 @@ class OnnxNode:
         """Names of the outputs, empty where one is not used."""
         return list(self.proto.output)
 
-    def inputs(self, count: int) -> list[Any]:
+    def inputs(self, count: int) -> list[str | None]:
         """Names of the inputs, None where one is left out."""
         names: list[str | None] = [name or None for name in self.proto.input]
         return names + [None] * (count - len(names))
