@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,11 +26,11 @@ class CachedMap:
 
     sources: tuple[Tensor | None, ...]
     config: ArrayConfig
-    state: tuple[Any, ...]
+    state: tuple[Hashable, ...]
     affine: tuple[Tensor, Tensor | None]
 
     def belongs_to(
-        self, sources: tuple[Tensor | None, ...], config: ArrayConfig, state: tuple[Any, ...]
+        self, sources: tuple[Tensor | None, ...], config: ArrayConfig, state: tuple[Hashable, ...]
     ) -> bool:
         """Whether it is the map of these parameters: their values are compared.
 

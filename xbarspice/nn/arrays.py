@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -100,7 +99,7 @@ def put_conductances(circuit: nn.Module, G: Mapping[str, npt.ArrayLike] | None) 
     checked = {
         name: _check_conductances(name, value, by_name[name].crossbar) for name, value in G.items()
     }
-    changed: dict[str, Any] = {}
+    changed: dict[str, Array] = {}
     for name, value in checked.items():
         for tile in by_name[name].tiles:
             if tile.matrix not in changed:

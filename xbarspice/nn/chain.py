@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, fx, nn
 
@@ -33,7 +34,7 @@ LIMIT = 1e-9, 1e-5
 REMEDY = "Solve it with xb.nn.through(engine), or write its arrays one by one."
 
 
-def chain_of(circuit: nn.Module, x: Any) -> Chain:
+def chain_of(circuit: nn.Module, x: npt.ArrayLike) -> Chain:
     """The chain that a converted model is: Linear layers on arrays, known activations between them.
 
     The model is traced, so that any module, exported graph or function in its forward will do. The
@@ -120,7 +121,7 @@ def _operation(root: nn.Module, node: fx.Node) -> CrossbarLayer | Callable[[Tens
     return lambda x: function(x, *arguments, **options)
 
 
-def _activation(function: Any) -> Activation | str | None:
+def _activation(function: Callable[[Tensor], object]) -> Activation | str | None:
     """The activation that a function computes on the grid, "identity", or None."""
     try:
         with torch.no_grad():

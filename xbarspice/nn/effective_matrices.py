@@ -85,7 +85,7 @@ def crossbar_of(G: Tensor, R: list[Tensor], device: str | Device, ends: LineEnds
     return crossbar
 
 
-def check_tensor(name: str, value: Any) -> None:
+def check_tensor(name: str, value: object) -> None:
     """Raise unless it is a float64 or float32 tensor."""
     if isinstance(value, Tensor) and not (value.is_cuda or value.device.type == "cpu"):
         raise broken_rule(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -122,7 +123,7 @@ class Folded(Layout):
         partner = self.layers[1 - self.number]
         return partner.parameter(KEY), partner.parameter("bias")
 
-    def state(self) -> tuple[Any, ...]:
+    def state(self) -> tuple[Hashable, ...]:
         """What else the array depends on: the other matrix, and the order of the lines."""
         partner = self.layers[1 - self.number].matrices[KEY]
         return partner.config, id(partner.conductances), self.order
@@ -240,7 +241,7 @@ def _join_pairs(first: Tensor, second: Tensor) -> Tensor:
     return torch.cat([upper, second.mT])
 
 
-def _crossbar(G: Any, read: Read, config: ArrayConfig) -> Crossbar:
+def _crossbar(G: np.ndarray, read: Read, config: ArrayConfig) -> Crossbar:
     return Crossbar(G, **read.wires(config.wires), device=config.model, ends=read.ends)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +140,7 @@ class ArrayMatrix:
         )
         return self._cached_map
 
-    def _state(self, product: Product) -> tuple[Any, ...]:
+    def _state(self, product: Product) -> tuple[Hashable, ...]:
         """What else the affine map depends on: the transfer, conductances, the other matrix."""
         weight, held = product.weight, id(self.conductances)
         return self.transfer, held, weight.device, weight.dtype, *self.layout.state()

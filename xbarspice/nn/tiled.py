@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -49,7 +49,7 @@ class Tiled(Layout):
         """Parameters of other layers that stand on the same arrays: none."""
         return ()
 
-    def state(self) -> tuple[Any, ...]:
+    def state(self) -> tuple[Hashable, ...]:
         """What else the arrays depend on: the order of their lines."""
         return tuple(sorted(self.orders.items()))
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from xbarspice.nn.layers import crossbar_layers
 from xbarspice.nn.matrix import ArrayMatrix, Product
@@ -55,7 +54,9 @@ def program_each(circuit: nn.Module, numbers: Sequence[int]) -> Iterator[int]:
             matrix.transfer = transfer
 
 
-def _maps(product: Product, matrices: Sequence[ArrayMatrix], numbers: Sequence[int]) -> list[Any]:
+def _maps(
+    product: Product, matrices: Sequence[ArrayMatrix], numbers: Sequence[int]
+) -> Sequence[tuple[Tensor, Tensor | None] | None]:
     """The affine map of each transfer; None where it is no such map, or always the same."""
     matrix = product.matrix
     if (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import nn
 
 from xbarspice.core.errors import XbarspiceError
@@ -28,18 +26,18 @@ def watch(model: nn.Module, on: bool = True) -> None:
         model.register_forward_hook(_end)
 
 
-def _begin(model: nn.Module, _inputs: Any) -> None:
+def _begin(model: nn.Module, _inputs: object) -> None:
     for layer in crossbar_layers(model).values():
         layer.use.reset()
         layer.use.watched = True
 
 
-def _stop(model: nn.Module, _inputs: Any, _output: Any) -> None:
+def _stop(model: nn.Module, _inputs: object, _output: object) -> None:
     for layer in crossbar_layers(model).values():
         layer.use.watched = False
 
 
-def _end(model: nn.Module, _inputs: Any, _output: Any) -> None:
+def _end(model: nn.Module, _inputs: object, _output: object) -> None:
     for name, layer in crossbar_layers(model).items():
         if layer.use.reads:
             raise XbarspiceError(_describe_use(name, layer))
