@@ -56,7 +56,7 @@ def test_transient_equals_ngspice(name, V, form, osdi_folder):
         x0 = np.array([1.1 if V > 0 else 1.32, 1.3, 1.5, 1.7])
     expected = device.follow(x0, *forms.pulse(V))
     assert np.max(np.abs(expected / x0 - 1)) > 1e-3, "the pulse must move something"
-    library = forms.compiled(device, osdi_folder) if form == "osdi" else None
+    library = forms.compile_form(device, osdi_folder) if form == "osdi" else None
     np.testing.assert_allclose(forms.transient_state(device, x0, V, library), expected, rtol=1e-4)
 
 
@@ -196,7 +196,7 @@ def test_the_start_is_said_in_the_file(name, osdi_folder):
         f".model model xb_{name}_dyn",
         ".save all",
     ]
-    library = forms.compiled(device, osdi_folder)
+    library = forms.compile_form(device, osdi_folder)
     analysis = f"pre_osdi {library}\ntran 1n 10n{{}}\nlinearize"
     actual = forms.run(lines, analysis.format(""), 11)["v(n1#x)"][0] * device.spice_unit
     assert actual == pytest.approx(x0, rel=1e-6)

@@ -37,9 +37,9 @@ def start_command(*arguments, cwd=None, env=None):
 
 def test_the_demo_leaves_a_whole_run_folder_and_passes(tmp_path):
     out = tmp_path / "run"
-    done = start_command("demo", "--out", out, "--json", *FAST)
-    assert done.returncode == 0, done.stderr
-    record = json.loads(done.stdout)
+    result = start_command("demo", "--out", out, "--json", *FAST)
+    assert result.returncode == 0, result.stderr
+    record = json.loads(result.stdout)
     assert record["passed"]
     assert (record["reference"], record["engines"]) == ("ngspice", ["nodal", "surrogate"])
     assert all(gate["value"] <= gate["limit"] for gate in record["gates"])
@@ -51,29 +51,29 @@ def test_the_demo_leaves_a_whole_run_folder_and_passes(tmp_path):
     assert len(list((out / "netlists").iterdir())) == 2  # one array, read twice
     assert xb.nn.arrays(xb.load(out / "net.h5"))[0].crossbar.G.shape == (8, 8)
     assert list(tmp_path.iterdir()) == [out]
-    again = run_command("demo", "--out", out, "--config", out / "run.toml", "--json")
-    assert json.loads(again.stdout)["decisions"] == record["decisions"]
+    second = run_command("demo", "--out", out, "--config", out / "run.toml", "--json")
+    assert json.loads(second.stdout)["decisions"] == record["decisions"]
 
 
 def test_the_steps_one_by_one(tmp_path):
     def step(*arguments):
-        done = run_command(*arguments, "--json", cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        result = run_command(*arguments, "--json", cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
 
     trained = step("train", "--out", "n.npz", "--data-out", "p.npz", *FAST)
     assert trained["sizes"] == [2, 8, 1]
     mapped = step("map", "n.npz", "--out", "m.h5", "--set", "mapping.tile_rows=8")
     assert mapped["devices"] == 2 * (3 * 8 + 9)  # a pair a weight and bias
     assert step("netlist", "n.npz", "--inputs", "p.npz")["points"] == 40
-    found = {
+    answers = {
         e: step("solve", "m.h5", "--engine", e, "--inputs", "p.npz", "--out", f"{e}.h5")
         for e in ("surrogate", "nodal", "ngspice")
     }
-    for answer in found.values():
-        np.testing.assert_allclose(answer["values"][0], found["ngspice"]["values"][0], atol=1e-6)
-        assert answer["accuracy"] == found["ngspice"]["accuracy"]
-    assert found["ngspice"]["accuracy"] == pytest.approx(trained["accuracy_test"], abs=0.1)
+    for answer in answers.values():
+        np.testing.assert_allclose(answer["values"][0], answers["ngspice"]["values"][0], atol=1e-6)
+        assert answer["accuracy"] == answers["ngspice"]["accuracy"]
+    assert answers["ngspice"]["accuracy"] == pytest.approx(trained["accuracy_test"], abs=0.1)
     step("map", "n.npz", "--inputs", "p.npz", "--out", "net.h5", "--set", "mapping.tile_rows=8")
     record = step("verify", "net.h5", "--inputs", "p.npz", "--out", "v")
     assert record["passed"]
@@ -86,7 +86,7 @@ def test_the_steps_one_by_one(tmp_path):
 def test_verify_takes_a_state_dict_of_any_size(tmp_path):
     model = torch.nn.Sequential(torch.nn.Linear(5, 9), torch.nn.ReLU(), torch.nn.Linear(9, 3))
     torch.save(model.state_dict(), tmp_path / "m.pt")
-    done = run_command(
+    result = run_command(
         "verify",
         "m.pt",
         "--activation",
@@ -98,8 +98,8 @@ def test_verify_takes_a_state_dict_of_any_size(tmp_path):
         "mapping.tile_rows=4",
         cwd=tmp_path,
     )
-    record = json.loads(done.stdout)
-    assert done.returncode == 0, done.stderr
+    record = json.loads(result.stdout)
+    assert result.returncode == 0, result.stderr
     assert record["sample"]["tiles"] > 2
     assert record["points"] == 6
     assert record["decisions"][0]["accuracy"] is None
@@ -108,11 +108,11 @@ def test_verify_takes_a_state_dict_of_any_size(tmp_path):
 
 def test_a_failed_gate_is_exit_status_1_and_keeps_the_report(tmp_path, network):
     perceptron.save(tmp_path / "n.npz", network)
-    done = start_command(
+    result = start_command(
         "verify", "n.npz", "--out", "v", "--random", 3, "--set", "gates.energy=1e-30", cwd=tmp_path
     )
-    assert done.returncode == 1
-    assert "FAIL" in done.stdout
+    assert result.returncode == 1
+    assert "FAIL" in result.stdout
     assert "FAIL" in (tmp_path / "v/report.md").read_text()
 
 
@@ -134,11 +134,11 @@ BAD = {
 def test_bad_input_is_one_message_exit_status_2_and_no_file(tmp_path, case):
     arrays, options, words = BAD[case]
     np.savez(tmp_path / "n.npz", **arrays)
-    done = run_command("map", "n.npz", "--activation", "tanh", *options, cwd=tmp_path)
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+    result = run_command("map", "n.npz", "--activation", "tanh", *options, cwd=tmp_path)
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
     assert [p.name for p in tmp_path.iterdir()] == ["n.npz"]
 
 
@@ -147,9 +147,9 @@ def test_without_ngspice_the_status_is_3_and_nothing_is_left(tmp_path, network):
     empty = tmp_path / "bin"
     empty.mkdir()
     env = {"PATH": str(empty)}
-    done = start_command("verify", "n.npz", "--out", "v", cwd=tmp_path, env=env)
-    assert done.returncode == 3
-    assert "ngspice must be installed" in done.stderr
+    result = start_command("verify", "n.npz", "--out", "v", cwd=tmp_path, env=env)
+    assert result.returncode == 3
+    assert "ngspice must be installed" in result.stderr
     assert {p.name for p in tmp_path.iterdir()} == {"n.npz", "bin"}
     doctor = start_command("doctor", "--json", cwd=tmp_path, env=env)
     assert doctor.returncode == 3
@@ -157,9 +157,9 @@ def test_without_ngspice_the_status_is_3_and_nothing_is_left(tmp_path, network):
 
 
 def test_doctor_names_engine_and_versions():
-    done = run_command("doctor", "--json")
-    record = json.loads(done.stdout)
-    assert done.returncode == 0
+    result = run_command("doctor", "--json")
+    record = json.loads(result.stdout)
+    assert result.returncode == 0
     assert Path(record["ngspice"]["path"]).is_file()
     assert set(record["ngspice"]) >= {"version", "klu", "osdi"}
     assert record["packages"]["numpy"] == np.__version__
@@ -169,8 +169,8 @@ def test_doctor_names_engine_and_versions():
 def test_a_foreign_folder_is_never_replaced(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("years of work")
-    done = start_command("demo", "--out", tmp_path / "mine", *FAST)
-    assert done.returncode == 2
+    result = start_command("demo", "--out", tmp_path / "mine", *FAST)
+    assert result.returncode == 2
     assert (tmp_path / "mine/thesis.txt").read_text() == "years of work"
 
 
@@ -209,10 +209,10 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path):
     "command", ["train", "map", "netlist", "solve", "verify", "demo", "doctor"]
 )
 def test_help_shows_an_example(command):
-    done = run_command(command, "--help")
-    assert done.returncode == 0
-    assert "Example" in done.stdout
-    assert "--json" in done.stdout
+    result = run_command(command, "--help")
+    assert result.returncode == 0
+    assert "Example" in result.stdout
+    assert "--json" in result.stdout
 
 
 def test_verify_judges_an_array_and_explains_its_currents(tmp_path):
@@ -232,7 +232,7 @@ def test_verify_judges_an_array_and_explains_its_currents(tmp_path):
         V_in=V,
         I_out=I_out,
     )
-    done = run_command(
+    result = run_command(
         "verify",
         "a.npz",
         "--engine",
@@ -244,8 +244,8 @@ def test_verify_judges_an_array_and_explains_its_currents(tmp_path):
         2,
         cwd=tmp_path,
     )
-    record = json.loads(done.stdout)
-    assert done.returncode == 1, done.stderr
+    record = json.loads(result.stdout)
+    assert result.returncode == 1, result.stderr
     assert [e["engine"] for e in record["engines"]] == ["surrogate"]
     assert record["reference"] == "ngspice"
     assert [f["kind"] for f in record["findings"]] == ["driver resistance on the wrong side"]
@@ -256,13 +256,13 @@ def test_verify_judges_an_array_and_explains_its_currents(tmp_path):
     assert record["engines"][0]["worst"] < 1e-9
     assert "driver resistance on the wrong side" in (tmp_path / "v/junit.xml").read_text()
     assert (tmp_path / "v/array.h5").is_file()
-    said = run_command("verify", "a.npz", "--engine", "surrogate", "--out", "v", cwd=tmp_path)
-    assert "given currents against ngspice: 0." in said.stdout
-    assert "FAIL" in said.stdout
+    shown = run_command("verify", "a.npz", "--engine", "surrogate", "--out", "v", cwd=tmp_path)
+    assert "given currents against ngspice: 0." in shown.stdout
+    assert "FAIL" in shown.stdout
     for option in ("--worst-case", "--corners", "--nodes"):
-        done = run_command("verify", "a.npz", option, "--out", "w", cwd=tmp_path)
-        assert done.returncode == 2
-        assert f"received {option}" in done.stderr
+        result = run_command("verify", "a.npz", option, "--out", "w", cwd=tmp_path)
+        assert result.returncode == 2
+        assert f"received {option}" in result.stderr
 
 
 def test_verify_searches_and_draws_inputs_of_a_model(tmp_path, network):
@@ -270,7 +270,7 @@ def test_verify_searches_and_draws_inputs_of_a_model(tmp_path, network):
     perceptron.save(tmp_path / "n.npz", network)
     x = np.random.default_rng(0).random((20, 2))
     np.savez(tmp_path / "p.npz", x=x, y=np.arange(20) % 2)
-    done = run_command(
+    result = run_command(
         "verify",
         "n.npz",
         "--engine",
@@ -296,8 +296,8 @@ def test_verify_searches_and_draws_inputs_of_a_model(tmp_path, network):
         "--json",
         cwd=tmp_path,
     )
-    record = json.loads(done.stdout)
-    assert done.returncode == 0, done.stderr
+    record = json.loads(result.stdout)
+    assert result.returncode == 0, result.stderr
     assert record["engines"] == ["surrogate", "pyspice"]
     assert record["points"] == 23
     assert "3 of the inputs are random." in record["notes"]
@@ -328,9 +328,9 @@ SWEEP = [
 
 
 def test_verify_maps_the_trust_region_with_ngspice(tmp_path):
-    done = run_command("verify", "--map", "--map-out", "m.toml", "--json", *SWEEP, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    record = json.loads(done.stdout)
+    result = run_command("verify", "--map", "--map-out", "m.toml", "--json", *SWEEP, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    record = json.loads(result.stdout)
     assert record["source"]["reference"].startswith("ngspice")
     ideal = np.array(record["errors"]["ohmic"]["ideal"])
     assert ideal.shape == (2, 2, 1, 1)
@@ -363,7 +363,7 @@ def test_ctrl_c_in_a_sweep_keeps_the_points(tmp_path):
 def test_a_level_outside_of_its_region_is_one_message(tmp_path, network):
     """Warned on stderr in words, not as a Python warning with a line of source."""
     perceptron.save(tmp_path / "n.npz", network)
-    done = start_command(
+    result = start_command(
         "solve",
         "n.npz",
         "--engine",
@@ -374,6 +374,6 @@ def test_a_level_outside_of_its_region_is_one_message(tmp_path, network):
         "mapping.layout=folded",
         cwd=tmp_path,
     )
-    assert done.returncode == 0
-    assert done.stderr.count("outside of its trust region") == 1
-    assert "TrustWarning" not in done.stderr
+    assert result.returncode == 0
+    assert result.stderr.count("outside of its trust region") == 1
+    assert "TrustWarning" not in result.stderr

@@ -21,9 +21,9 @@ from xbarspice.importers import perceptron
 
 def call(*arguments):
     """The command in this process, its items too."""
-    done = CliRunner().invoke(app, ["campaign", *map(str, arguments), "--workers", "0"])
-    said = str(done.exception) if isinstance(done.exception, InputError) else done.output
-    return SimpleNamespace(returncode=done.exit_code, stdout=done.stdout, stderr=said)
+    result = CliRunner().invoke(app, ["campaign", *map(str, arguments), "--workers", "0"])
+    message = str(result.exception) if isinstance(result.exception, InputError) else result.output
+    return SimpleNamespace(returncode=result.exit_code, stdout=result.stdout, stderr=message)
 
 
 @pytest.fixture
@@ -40,11 +40,19 @@ def files(tmp_path):
 def test_a_sweep_of_transfers_in_ngspice_and_its_resumption(files):
     folder, circuit = files
     out, data = folder / "c.h5", np.load(folder / "p.npz")
-    usual = (folder / "d.h5", "--out", out, "--inputs", folder / "p.npz", "--sweep", "R_wl=0,2",
-             "--json")  # fmt: skip
-    done = call(*usual)
-    assert done.returncode == 0, done.stderr
-    record = json.loads(done.stdout)
+    usual = (
+        folder / "d.h5",
+        "--out",
+        out,
+        "--inputs",
+        folder / "p.npz",
+        "--sweep",
+        "R_wl=0,2",
+        "--json",
+    )
+    result = call(*usual)
+    assert result.returncode == 0, result.stderr
+    record = json.loads(result.stdout)
     assert (record["items"], record["finished"], record["failed"]) == (2, 2, 0)
     results = campaign.load(out)
     for key, R_wl in zip(results, (0.0, 2.0), strict=True):
@@ -53,9 +61,9 @@ def test_a_sweep_of_transfers_in_ngspice_and_its_resumption(files):
             matrix = layer.matrices["weight"]
             matrix.config = dataclasses.replace(matrix.config, R_wl=R_wl)
         with torch.no_grad(), xb.nn.through("nodal"):
-            want = circuit(torch.from_numpy(data["x"]))
-        np.testing.assert_allclose(results[key]["output0"], want, rtol=0, atol=1e-9)
-        assert results[key]["accuracy"] == np.mean(want.argmax(dim=1).numpy() == data["y"])
+            expected = circuit(torch.from_numpy(data["x"]))
+        np.testing.assert_allclose(results[key]["output0"], expected, rtol=0, atol=1e-9)
+        assert results[key]["accuracy"] == np.mean(expected.argmax(dim=1).numpy() == data["y"])
     refused = call(*usual)
     assert refused.returncode != 0
     assert "--resume" in refused.stderr
@@ -71,18 +79,28 @@ def test_a_sweep_of_transfers_in_ngspice_and_its_resumption(files):
 def test_points_are_split_into_items(files):
     folder, circuit = files
     record = json.loads(
-        call(folder / "d.h5", "--inputs", folder / "p.npz", "--engine", "nodal", "--split", 2,
-             "--out", folder / "c.h5", "--json").stdout
-    )  # fmt: skip
+        call(
+            folder / "d.h5",
+            "--inputs",
+            folder / "p.npz",
+            "--engine",
+            "nodal",
+            "--split",
+            2,
+            "--out",
+            folder / "c.h5",
+            "--json",
+        ).stdout
+    )
     assert record["finished"] == 2
     parts = [v["output0"] for v in campaign.load(folder / "c.h5").values()]
     with torch.no_grad():
-        want = circuit(torch.from_numpy(np.load(folder / "p.npz")["x"]))
-    np.testing.assert_allclose(np.concatenate(parts), want, rtol=1e-9)
+        expected = circuit(torch.from_numpy(np.load(folder / "p.npz")["x"]))
+    np.testing.assert_allclose(np.concatenate(parts), expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--sweep", "G=1,2"), "R_wl=0,1,2"),
         (("--sweep", "R_wl=1,2", "--set", "array.R_wl=3"), "reads"),
@@ -90,18 +108,26 @@ def test_points_are_split_into_items(files):
         (("--engine", "spice"), "spice"),
     ],
 )
-def test_what_is_wrong_is_refused(files, words, said):
+def test_what_is_wrong_is_refused(files, words, message):
     folder, _ = files
-    done = call(folder / "d.h5", "--inputs", folder / "p.npz", "--out", folder / "c.h5", *words)
-    assert done.returncode != 0
-    assert said in done.stderr
+    result = call(folder / "d.h5", "--inputs", folder / "p.npz", "--out", folder / "c.h5", *words)
+    assert result.returncode != 0
+    assert message in result.stderr
     assert {p.name for p in folder.iterdir()} == {"d.h5", "p.npz"}
 
 
 def test_a_perceptron_is_put_on_arrays_on_the_way(tmp_path, network):
     perceptron.save(tmp_path / "n.npz", network)
     np.savez(tmp_path / "p.npz", x=np.array([[0.3, 0.8], [0.9, 0.1]]))
-    usual = (tmp_path / "n.npz", "--inputs", tmp_path / "p.npz", "--engine", "nodal", "--out",
-             tmp_path / "c.h5", "--json")  # fmt: skip
+    usual = (
+        tmp_path / "n.npz",
+        "--inputs",
+        tmp_path / "p.npz",
+        "--engine",
+        "nodal",
+        "--out",
+        tmp_path / "c.h5",
+        "--json",
+    )
     assert json.loads(call(*usual).stdout)["finished"] == 1
     assert json.loads(call(*usual, "--resume").stdout)["already"] == 1

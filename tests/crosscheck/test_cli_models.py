@@ -21,12 +21,14 @@ from xbarspice.verification.forward import matrices_of
 
 def run(*arguments):
     """Exit status and the JSON document, or the error that `main` shows."""
-    done = CliRunner().invoke(app, [*map(str, arguments), "--json"])
-    if isinstance(done.exception, InputError):
-        return 2, str(done.exception)
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    return done.exit_code, json.loads(done.stdout) if done.stdout.startswith("{") else done.output
+    result = CliRunner().invoke(app, [*map(str, arguments), "--json"])
+    if isinstance(result.exception, InputError):
+        return 2, str(result.exception)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, json.loads(result.stdout) if result.stdout.startswith(
+        "{"
+    ) else result.output
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +82,10 @@ def test_a_model_is_mapped_verified_and_solved(folder, tmp_path, monkeypatch, na
     assert status == 0, record
     assert record["sample"]["checked"] == record["sample"]["tiles"] == mapped["arrays"]
     assert record["decisions"][0]["exact_accuracy"] == 1.0
-    left = {p.name for p in (tmp_path / "v").iterdir()}
-    assert left >= {"report.html", "report.json", "report.md", "junit.xml", "run.toml"}
-    said = tomllib.loads((tmp_path / "v/run.toml").read_text())
-    assert (said["array"]["R_wl"], said["mapping"]["tile_rows"]) == (2.0, 16)
+    names = {p.name for p in (tmp_path / "v").iterdir()}
+    assert names >= {"report.html", "report.json", "report.md", "junit.xml", "run.toml"}
+    shown = tomllib.loads((tmp_path / "v/run.toml").read_text())
+    assert (shown["array"]["R_wl"], shown["mapping"]["tile_rows"]) == (2.0, 16)
     answers = {}
     for subject in ("net.h5", folder / name):
         settings = WIRES if subject != "net.h5" else ()
@@ -95,9 +97,9 @@ def test_a_model_is_mapped_verified_and_solved(folder, tmp_path, monkeypatch, na
             answers[subject, engine] = np.asarray(answer["values"][0])
             tree = hdf5.read_tree(tmp_path / "o.h5", "outputs of a model on arrays")
             np.testing.assert_allclose(tree["output0"], answers[subject, engine], rtol=1e-6)
-    first, *rest = answers.values()
-    for other in rest:
-        np.testing.assert_allclose(other, first, rtol=1e-4, atol=1e-5)
+    first, *remaining = answers.values()
+    for second in remaining:
+        np.testing.assert_allclose(second, first, rtol=1e-4, atol=1e-5)
     exact = small_models.convolutions()(torch.as_tensor(np.load(folder / "x.npz")["x"]))
     assert np.abs(first - exact.detach().numpy()).max() > 1e-3
 
@@ -147,8 +149,8 @@ def test_a_perceptron_with_inputs_becomes_a_deployment(folder, tmp_path):
     circuit = xb.load(tmp_path / "m.h5")
     x = torch.as_tensor(np.load(folder / "x4.npz")["x"])
     with xb.nn.exact_products():
-        wanted = load_model(folder / "mlp.npz").run(x)
-        torch.testing.assert_close(circuit(x).detach(), wanted, rtol=1e-12, atol=1e-12)
+        expected = load_model(folder / "mlp.npz").run(x)
+        torch.testing.assert_close(circuit(x).detach(), expected, rtol=1e-12, atol=1e-12)
 
 
 class Normed(torch.nn.Module):
@@ -214,8 +216,8 @@ def test_points_that_see_each_other_are_not_fed_in_groups(tmp_path):
     np.savez(tmp_path / "x7.npz", x=np.concatenate([x, x[:2] / 2]))
     for command in ("map", "verify", "solve"):
         out = () if command == "solve" else ("--out", tmp_path / "o.h5")
-        status, said = run(command, tmp_path / "fixed.pt2", "--inputs", tmp_path / "x7.npz", *out)
-        assert (status, "must not see each other" in str(said)) == (2, True), said
+        status, shown = run(command, tmp_path / "fixed.pt2", "--inputs", tmp_path / "x7.npz", *out)
+        assert (status, "must not see each other" in str(shown)) == (2, True), shown
 
 
 def test_run_toml_gives_the_same_circuit(folder, tmp_path):
@@ -248,8 +250,8 @@ def test_run_toml_gives_the_same_circuit(folder, tmp_path):
     assert status in (0, 1), record
     status, first = run("map", *subject, "--out", tmp_path / "a.h5", *words)
     assert status == 0, first
-    again = ("--config", tmp_path / "v/run.toml")
-    status, second = run("map", *subject, "--out", tmp_path / "b.h5", *again)
+    stated = ("--config", tmp_path / "v/run.toml")
+    status, second = run("map", *subject, "--out", tmp_path / "b.h5", *stated)
     assert status == 0, second
     circuits = [xb.load(tmp_path / name) for name in ("a.h5", "b.h5")]
     a, b = ([m.config for m in matrices_of(c)] for c in circuits)
@@ -258,12 +260,12 @@ def test_run_toml_gives_the_same_circuit(folder, tmp_path):
     assert (a[0].cell_code, a[1].cell_code, a[1].tile_rows) == ("average", "slices", 8)
     assert (a[0].model.b, a[1].model.b) == (1.5, 2.5)
     assert None not in (a[0].adc_range, a[1].adc_range)
-    for one, other in zip(*(xb.nn.arrays(c) for c in circuits), strict=True):
-        assert np.array_equal(one.crossbar.G, other.crossbar.G)
+    for one, twin in zip(*(xb.nn.arrays(c) for c in circuits), strict=True):
+        assert np.array_equal(one.crossbar.G, twin.crossbar.G)
     status, record = run("verify", tmp_path / "a.h5", *subject[1:], "--out", tmp_path / "w")
-    said = [tomllib.loads((tmp_path / n / "run.toml").read_text()) for n in ("v", "w")]
-    assert said[0]["array"]["R_wl"] == said[1]["array"]["R_wl"] == 3.0
-    assert said[0]["layers"]["2"]["cell_code"] == said[1]["layers"]["2"]["cell_code"] == "slices"
+    shown = [tomllib.loads((tmp_path / n / "run.toml").read_text()) for n in ("v", "w")]
+    assert shown[0]["array"]["R_wl"] == shown[1]["array"]["R_wl"] == 3.0
+    assert shown[0]["layers"]["2"]["cell_code"] == shown[1]["layers"]["2"]["cell_code"] == "slices"
 
 
 def test_a_perceptron_without_inputs_keeps_the_stated_ranges(folder, tmp_path):
@@ -276,16 +278,16 @@ def test_a_perceptron_without_inputs_keeps_the_stated_ranges(folder, tmp_path):
     assert [m.config.x_scale for m in matrices_of(circuit)] == [2.5, 2.5]
     status, answer = run("solve", out, "--random", "7")
     assert (status, np.shape(answer["values"][0])) == (0, (7, 3))
-    status, said = run("map", folder / "cnn.pt2", "--out", tmp_path / "n.h5")
-    assert (status, "needs inputs, which set the ranges" in said) == (2, True)
+    status, shown = run("map", folder / "cnn.pt2", "--out", tmp_path / "n.h5")
+    assert (status, "needs inputs, which set the ranges" in shown) == (2, True)
 
 
 def test_an_old_mapped_network_is_refused_with_the_command_that_renews_it(folder, tmp_path):
     """Files of kind "mapped network", whatever they hold."""
     hdf5.write_tree(tmp_path / "m.h5", {"V_read": 0.2}, "mapped network")
     for command in ("map", "solve"):
-        status, said = run(command, tmp_path / "m.h5", "--inputs", folder / "x4.npz")
-        assert (status, "xbarspice map NETWORK --inputs" in said) == (2, True), said
+        status, shown = run(command, tmp_path / "m.h5", "--inputs", folder / "x4.npz")
+        assert (status, "xbarspice map NETWORK --inputs" in shown) == (2, True), shown
     with pytest.raises(InputError, match="a mapped network of an older version"):
         xb.load(tmp_path / "m.h5")
 
@@ -295,8 +297,8 @@ def test_inputs_of_a_perceptron_may_be_a_table(folder, tmp_path):
     np.savetxt(tmp_path / "x.csv", np.column_stack([x, np.arange(5) % 3]), delimiter=",")
     status, record = run("solve", folder / "mlp.npz", "--inputs", tmp_path / "x.csv")
     assert (status, record["points"]) == (0, 5), record
-    status, other = run("solve", folder / "mlp.npz", "--inputs", folder / "x4.npz")
-    np.testing.assert_allclose(record["values"], other["values"], rtol=1e-6)
+    status, second = run("solve", folder / "mlp.npz", "--inputs", folder / "x4.npz")
+    np.testing.assert_allclose(record["values"], second["values"], rtol=1e-6)
     predictions = np.array(record["predictions"])
     assert record["accuracy"] == np.mean(predictions == np.arange(5) % 3)
 
@@ -359,6 +361,6 @@ def test_what_has_no_meaning_is_refused_by_name(folder, tmp_path, monkeypatch, c
     elif "--inputs" not in words and case != "no inputs":
         words = [*words, "--inputs", "x.npz"]
     out = [] if words[0] == "solve" else ["--out", tmp_path / "out.h5"]
-    status, said = run(*words, *out)
-    assert (status, message in said) == (2, True), said
+    status, shown = run(*words, *out)
+    assert (status, message in shown) == (2, True), shown
     assert not list(tmp_path.iterdir())

@@ -14,7 +14,7 @@ from xbarspice.engines.nodal.engine import NodalEngine
 from xbarspice.verification import Gates, agreement_interval, sample_size
 
 
-def trained():
+def make_model():
     torch.manual_seed(0)
     return nn.Sequential(
         nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(3 * 36, 5)
@@ -27,7 +27,7 @@ CONFIG = xb.ArrayConfig(tile_rows=32, tile_cols=16, R_wl=2.0, R_bl=2.0)
 
 @pytest.fixture(scope="module")
 def circuit():
-    return xb.nn.convert(trained(), CONFIG, calibrate=X)
+    return xb.nn.convert(make_model(), CONFIG, calibrate=X)
 
 
 @pytest.fixture(scope="module")
@@ -65,20 +65,20 @@ def test_the_report_is_saved_as_page_text_json_and_junit(report, tmp_path):
 
 
 def test_a_plain_model_is_converted_and_calibrated():
-    report = xb.verify(trained(), X, config=CONFIG, reference="nodal")
+    report = xb.verify(make_model(), X, config=CONFIG, reference="nodal")
     assert report.passed
     assert report.coverage["measured"]
 
 
 def test_the_import_gate_sees_a_circuit_that_is_not_the_model(circuit):
     """Outputs of another model; weights changed after conversion are judged against themselves."""
-    other = trained()
+    third = make_model()
     with torch.no_grad():
-        other[3].bias[0] += 0.01
-    wrong = xb.verify(circuit, X, expected=other(X).detach().numpy(), reference="nodal")
+        third[3].bias[0] += 0.01
+    wrong = xb.verify(circuit, X, expected=third(X).detach().numpy(), reference="nodal")
     assert not wrong.passed
     assert not wrong.imported.passed
-    right = xb.verify(circuit, X, expected=trained()(X).detach().float(), reference="nodal")
+    right = xb.verify(circuit, X, expected=make_model()(X).detach().float(), reference="nodal")
     assert right.imported.passed
     assert right.imported.limit == 1e-5
     import copy
@@ -134,11 +134,11 @@ def test_ranges_labels_and_idle_layers_are_findings(circuit):
 
 def test_a_sample_says_its_confidence_and_is_drawn_by_its_seed(circuit):
     kwargs = {"reference": "nodal", "confidence": 0.5, "bad_tiles": 0.4}
-    first, again = (xb.verify(circuit, X, seed=4, **kwargs) for _ in range(2))
-    other = xb.verify(circuit, X, seed=5, **kwargs)
-    assert first.sample == again.sample
+    first, second = (xb.verify(circuit, X, seed=4, **kwargs) for _ in range(2))
+    third = xb.verify(circuit, X, seed=5, **kwargs)
+    assert first.sample == second.sample
     assert first.sample.checked == sample_size(first.sample.tiles, 0.5, 0.4) < first.sample.tiles
-    assert first.sample.sha256 != other.sample.sha256 or first.sample.seed != other.sample.seed
+    assert first.sample.sha256 != third.sample.sha256 or first.sample.seed != third.sample.seed
     assert first.sample.confidence == 0.5
 
 
@@ -187,7 +187,7 @@ def test_wrong_arguments_are_refused(circuit, arguments, match):
 def test_nonlinear_arrays_and_converters():
     """Sinh devices with converters agree with ngspice array by array and as a whole."""
     config = replace(CONFIG, device="sinh_tio2", adc_bits=8, dac_bits=8)
-    report = xb.verify(trained(), X, config=config)
+    report = xb.verify(make_model(), X, config=config)
     assert report.passed
     causes = {c.what for c in report.costs}
     assert {"wires and line ends", "device curves", "converters"} <= causes

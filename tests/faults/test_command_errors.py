@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tests.helpers import small_network
-from xbarspice.cli import app, main, models
+from xbarspice.cli import app, main
+from xbarspice.deployment.opening import Opened
 from xbarspice.importers import perceptron
 
 
@@ -22,15 +23,15 @@ def folder(tmp_path, monkeypatch):
     def no_work(*_, **__):
         raise AssertionError("work began")
 
-    monkeypatch.setattr(models.Opened, "outputs", no_work)
+    monkeypatch.setattr(Opened, "outputs", no_work)
     return tmp_path
 
 
 def call(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["xbarspice", *map(str, arguments)])
-    with pytest.raises(SystemExit) as done:
+    with pytest.raises(SystemExit) as stop:
         main()
-    return done.value.code
+    return stop.value.code
 
 
 CASES = {
@@ -61,9 +62,9 @@ def test_bad_input_is_one_line_and_status_2_before_any_work(folder, monkeypatch,
     if points:
         np.savez(folder / "p.npz", **points)
     assert call(monkeypatch, "solve", "n.npz", *arguments) == 2
-    said = capsys.readouterr().err
-    assert re.search(words, " ".join(said.replace("│", " ").split())), said
-    assert "Traceback" not in said
+    message = capsys.readouterr().err
+    assert re.search(words, " ".join(message.replace("│", " ").split())), message
+    assert "Traceback" not in message
 
 
 def test_labels_beyond_the_classes_are_refused(folder, monkeypatch, capsys):
@@ -91,10 +92,10 @@ def test_a_defect_is_one_line_status_3_and_a_file_that_holds_the_traceback(
     monkeypatch.setattr(app, "app", fails)
     monkeypatch.setattr("tempfile.tempdir", str(folder))
     assert call(monkeypatch, "solve", "n.npz") == 3
-    said = capsys.readouterr().err
-    assert "Traceback" not in said
-    assert "ZeroDivisionError: a defect" in " ".join(said.split())
-    (kept,) = folder.glob("xbarspice-error-*.txt")
-    assert Path(kept).name in said.replace("\n", "")
-    assert "ZeroDivisionError: a defect" in kept.read_text()
-    assert "in fails" in kept.read_text()
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    assert "ZeroDivisionError: a defect" in " ".join(message.split())
+    (traceback_file,) = folder.glob("xbarspice-error-*.txt")
+    assert Path(traceback_file).name in message.replace("\n", "")
+    assert "ZeroDivisionError: a defect" in traceback_file.read_text()
+    assert "in fails" in traceback_file.read_text()

@@ -104,7 +104,7 @@ UNSUMMED = {"array.h5"}
 """Files of other programs without any checksum: damage to their numbers cannot be noticed."""
 
 
-def damaged(data: bytes, draw: random.Random) -> bytes:
+def damage(data: bytes, draw: random.Random) -> bytes:
     """One of: bits flipped, a part cut off, removed, repeated or overwritten."""
     out = bytearray(data)
     a, b = sorted(draw.randrange(len(data)) for _ in range(2))
@@ -134,13 +134,13 @@ def test_a_damaged_binary_file_is_refused_or_gives_the_same_object(name, tmp_pat
     whole, before = path.read_bytes(), plain(load(path))
     draw, refused = random.Random(name), 0  # noqa: S311 - damage, no secret
     for _ in range(many(400)):
-        path.write_bytes(damaged(whole, draw))
+        path.write_bytes(damage(whole, draw))
         try:
-            found = plain(load(path))
+            loaded = plain(load(path))
         except XbarspiceError:
             refused += 1
             continue
-        assert found == before or name in UNSUMMED
+        assert loaded == before or name in UNSUMMED
     assert refused > 100
 
 
@@ -228,7 +228,7 @@ STRANGE = (
 )
 
 
-def changed(tree: dict, draw: random.Random) -> dict:
+def change(tree: dict, draw: random.Random) -> dict:
     """A nested dictionary with one entry removed, renamed, added or given a strange value."""
     out = json.loads(json.dumps(tree), parse_constant=float)
     place = out
@@ -258,15 +258,15 @@ def test_a_changed_text_file_is_refused_or_every_number_is_the_one_in_the_text(n
     load(path)
     for k in range(many(300)):
         if k % 3:
-            path.write_text(tomli_w.dumps(changed(tree, draw)))
+            path.write_text(tomli_w.dumps(change(tree, draw)))
         else:
-            path.write_bytes(damaged(text.encode(), draw))
+            path.write_bytes(damage(text.encode(), draw))
         try:
-            found = _numbers(load(path))
+            loaded = _numbers(load(path))
         except XbarspiceError:
             refused += 1
             continue
-        assert found == _numbers(tomllib.loads(path.read_text())), path.read_text()
+        assert loaded == _numbers(tomllib.loads(path.read_text())), path.read_text()
     assert refused > 100
 
 
@@ -289,18 +289,18 @@ def test_a_changed_table_is_refused_or_holds_finite_numbers_only(name, tmp_path)
     cells = ("nan", "inf", "-1", "", "text", "1e400", "1+2j", "True", "0x10", "\0", "1_0")
     for k in range(many(160)):
         if k % 2:
-            data = damaged(text.encode(), draw)
+            data = damage(text.encode(), draw)
         else:
             parts = text.replace(";", ",").split(",")
             parts[draw.randrange(len(parts))] = draw.choice(cells)
             data = ",".join(parts).encode()
         path.write_bytes(data)
         try:
-            found = load(path)
+            loaded = load(path)
         except XbarspiceError:
             refused += 1
             continue
-        parts = found if isinstance(found, tuple) else vars(found).values()
+        parts = loaded if isinstance(loaded, tuple) else vars(loaded).values()
         arrays = [v for v in parts if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
         assert arrays
         assert all(not np.isinf(a).any() for a in arrays), data

@@ -87,7 +87,7 @@ def train(
     perceptron.save(out, trained.network)
     if data_out:
         steps.save_points(data_out, split)
-    screens.show(steps.named(steps.training_record(trained, out), run), json, "Trained network")
+    screens.show(steps.name_card(steps.training_record(trained, out), run), json, "Trained network")
 
 
 @app.command(
@@ -123,7 +123,7 @@ def map_(
     reads = ("seed", *models.reads_of(network, calibrated=inputs is not None), "variability")
     run = steps.configuration(config, settings, reads=reads, calibration=calibration)
     record = models.map_model(network, out, inputs, run, model, activation, json, calibration)
-    screens.show(steps.named(record, run), json, "Model on arrays")
+    screens.show(steps.name_card(record, run), json, "Model on arrays")
     raise typer.Exit(0 if record["passed"] else 1)
 
 
@@ -153,7 +153,7 @@ def solve(
     if out is not None:
         output_file(out, ".h5")
     record = models.solve_model(file, engine, out, inputs, run, model, activation, random, json)
-    screens.show(steps.named(record, run), json, f"Answers of {engine}")
+    screens.show(steps.name_card(record, run), json, f"Answers of {engine}")
 
 
 @app.command(epilog="Example: xbarspice demo --out runs/demo --set array.R_wl=2")
@@ -192,8 +192,8 @@ def doctor(calibration: Calibration = None, json: Json = False) -> None:
         from xbarspice.config.card import CalibrationCard
 
         record["calibration"] = CalibrationCard.from_toml(calibration).note().text
-        found = {"part": "calibration card", "ok": True, "found": record["calibration"]}
-        record["findings"].append({**found, "remedy": ""})
+        row = {"part": "calibration card", "ok": True, "found": record["calibration"]}
+        record["findings"].append({**row, "remedy": ""})
     screens.doctor(record, json)
     raise typer.Exit(0 if record["ngspice"]["path"] else 3)
 
@@ -209,7 +209,7 @@ tapeout.register(app)
 
 def main() -> None:
     """Entry point: turn errors into one message and an exit status."""
-    warnings.showwarning = screens.warned
+    warnings.showwarning = screens.show_warning
     try:
         app()
     except KeyboardInterrupt:
@@ -230,20 +230,20 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(0)
     except Exception as error:  # a defect of xbarspice, or of the machine
-        screens.error(_kept(error))
+        screens.error(_keep_traceback(error))
         sys.exit(3)
 
 
-def _kept(error: Exception) -> str:
+def _keep_traceback(error: Exception) -> str:
     """Put the traceback into a file; the message that names it."""
     text = "".join(traceback.format_exception(error))
     first = (str(error).splitlines() or ["no text"])[0][:200]
-    said = f"xbarspice met an error that it does not know; {type(error).__name__}: {first}. "
+    words = f"xbarspice met an error that it does not know; {type(error).__name__}: {first}. "
     try:
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", prefix="xbarspice-error-", suffix=".txt", delete=False
         ) as file:
             file.write(f"xbarspice {xbarspice.__version__}: {' '.join(sys.argv[1:])}\n{text}")
     except OSError:
-        return f"{said}The traceback could not be kept:\n{text}"
-    return f"{said}The traceback stands in {file.name}; please report it with that file."
+        return f"{words}The traceback could not be kept:\n{text}"
+    return f"{words}The traceback stands in {file.name}; please report it with that file."

@@ -80,31 +80,17 @@ def sweeps(
     json: Json = False,
 ) -> None:
     """I-V sweeps of single devices (device, V, I): device parameters, conductances, series ohm."""
-    import numpy as np
-
     from xbarspice import calibration as study
+    from xbarspice.calibration import starts
     from xbarspice.cli import steps
-    from xbarspice.core.array import Crossbar
 
     steps.need("matplotlib", "jinja2")
     read = ("seed", "array")
     run = steps.configuration(
-        config, settings, steps.measured_base(None), reads=read, calibration=calibration, seed=seed
+        config, settings, steps.start_config(None), reads=read, calibration=calibration, seed=seed
     )
     measured = study.read_sweeps(data)
-    V, current = measured.V_in[:, 0], measured.I_out[:, 0]
-    index = np.asarray(measured.array)
-    G = []
-    for k, name in enumerate(measured.labels):
-        far = (index == k) & (np.abs(V) > 0)
-        slope = (V * current)[far].sum() / max((V[far] ** 2).sum(), 1e-300)
-        if not slope > 0:
-            raise broken_rule(
-                f"the sweep of device {name} must carry a current in the direction of its voltage",
-                f"{slope:g} S", "Check signs and units.",
-            )  # fmt: skip
-        G.append(slope)
-    start = Crossbar(np.array(G)[:, None, None], **run.array.arguments())
+    start = starts.crossbar_of_sweeps(measured, run)
     options = _options(loss, relative, absolute, held_out, run)
     with screens.waiting("fitting", quiet=json):
         fit, crossbar = study.fit_reads(
@@ -140,23 +126,25 @@ def reads(
 ) -> None:
     """Currents of an array for known inputs: wires, drivers, sense, device and conductances."""
     from xbarspice import calibration as study
+    from xbarspice.calibration import starts
     from xbarspice.cli import steps
     from xbarspice.config import ArraySection
+    from xbarspice.config.arrays import array_settings
 
     steps.need("matplotlib", "jinja2")
     read = ("seed", "array", *(() if array else ("mapping.G_min", "mapping.G_max")))
     run = steps.configuration(
         config,
         settings,
-        steps.measured_base(array),
+        steps.start_config(array),
         reads=read,
         calibration=calibration,
         mapped=array,
         seed=seed,
     )
     measured = study.read_reads(data)
-    start = _array(array, run, (measured.rows, measured.cols), _list(free))
-    run = run.model_copy(update={"array": ArraySection(**steps.said_of_arrays([start]))})
+    start = starts.crossbar_of_reads(array, run, (measured.rows, measured.cols), _list(free))
+    run = run.model_copy(update={"array": ArraySection(**array_settings([start]))})
     options = _options(loss, relative, absolute, held_out, run)
     with screens.waiting("fitting", quiet=json):
         fit, crossbar = study.fit_reads(
@@ -193,7 +181,7 @@ def pulses(
     steps.need("matplotlib", "jinja2")
     read = ("seed", "array.device", "array.parameters")
     run = steps.configuration(
-        config, settings, steps.measured_base(None), reads=read, calibration=calibration, seed=seed
+        config, settings, steps.start_config(None), reads=read, calibration=calibration, seed=seed
     )
     trains = study.read_pulses(data)
     options = _options(loss, relative, absolute, held_out, run)
@@ -223,10 +211,10 @@ def spread(
     steps.need("matplotlib", "jinja2")
     read = ("array.device",)
     run = steps.configuration(
-        config, settings, steps.measured_base(None), reads=read, calibration=calibration
+        config, settings, steps.start_config(None), reads=read, calibration=calibration
     )
-    found = study.fit_spread(study.read_programming(data))
-    _finish_spread(Job(data, out, run, read, calibration, title, date, json), found)
+    terms = study.fit_spread(study.read_programming(data))
+    _finish_spread(Job(data, out, run, read, calibration, title, date, json), terms)
 
 
 @calibrate.command(epilog="Example: xbarspice calibrate noise repeats.csv --out runs/noise")
@@ -255,48 +243,55 @@ def noise(
     as well.
     """
     from xbarspice import calibration as study
+    from xbarspice.calibration import starts
     from xbarspice.cli import steps
     from xbarspice.config import ArraySection
+    from xbarspice.config.arrays import array_settings
 
     steps.need("matplotlib", "jinja2")
     read = ("array.device",)
     run = steps.configuration(
         config,
         settings,
-        steps.measured_base(array),
+        steps.start_config(array),
         reads=read,
         calibration=calibration,
         mapped=array,
     )
     if array is None:
-        found = study.fit_noise(study.read_repeats(data), at=at)
+        terms = study.fit_noise(study.read_repeats(data), at=at)
     elif at is not None:
         raise broken_rule(
-            "retention is fitted to reads of single devices", f"--at {at:g} with --array",
+            "retention is fitted to reads of single devices",
+            f"--at {at:g} with --array",
             "Leave one of them out.",
-        )  # fmt: skip
+        )
     else:
         measured = study.read_reads(data)
-        start = _array(array, run, (measured.rows, measured.cols), [])
-        run = run.model_copy(update={"array": ArraySection(**steps.said_of_arrays([start]))})
-        found = study.fit_read_noise(measured, start.G)
-    _finish_spread(Job(data, out, run, read, calibration, title, date, json, array), found)
+        start = starts.crossbar_of_reads(array, run, (measured.rows, measured.cols), [])
+        run = run.model_copy(update={"array": ArraySection(**array_settings([start]))})
+        terms = study.fit_read_noise(measured, start.G)
+    _finish_spread(Job(data, out, run, read, calibration, title, date, json, array), terms)
 
 
-def _finish_spread(job: Job, found: Spread) -> None:
+def _finish_spread(job: Job, terms: Spread) -> None:
     """Card, record, report and screen of terms of the variability."""
     from xbarspice import calibration as study
 
     card = study.card_of_spread(
-        found, job.run.array.device, [job.data], title=job.name, date=job.date, before=job.before()
+        terms, job.run.array.device, [job.data], title=job.name, date=job.date, before=job.before()
     )
-    _leave(job, card, study.record_of_spread(found))
+    _write_folder(job, card, study.record_of_spread(terms))
 
 
 def _finish(
-    job: Job, fit: Fit, crossbar: Crossbar | None = None, *, device: str | None = None,
+    job: Job,
+    fit: Fit,
+    crossbar: Crossbar | None = None,
+    *,
+    device: str | None = None,
     unit: str = "A",
-) -> None:  # fmt: skip
+) -> None:
     """Card, record, report and screen of a fit."""
     from xbarspice import calibration as study
 
@@ -304,13 +299,17 @@ def _finish(
     card = study.card_of(fit, name, [job.data], title=job.name, date=job.date, before=job.before())
     fitted = crossbar if any(p.name.startswith("G[") for p in fit.parameters) else None
     points = (fit.measured, fit.predicted, fit.fitted, unit)
-    _leave(job, card, study.record_of(fit), points=points, crossbar=fitted)
+    _write_folder(job, card, study.record_of(fit), points=points, crossbar=fitted)
 
 
-def _leave(
-    job: Job, card: CalibrationCard, record: dict[str, Any], *, points: tuple[Any, ...] = (),
+def _write_folder(
+    job: Job,
+    card: CalibrationCard,
+    record: dict[str, Any],
+    *,
+    points: tuple[Any, ...] = (),
     crossbar: Crossbar | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Write the run folder of a calibration and show what was found."""
     from xbarspice.calibration import page as report
     from xbarspice.core import crossbar_file
@@ -348,47 +347,6 @@ def _options(
 
     noise = Noise(relative=relative, absolute=absolute)
     return Options(noise=noise, loss=loss, held_out=held_out, seed=run.seed)
-
-
-def _array(
-    path: Path | None, run: RunConfig, shape: tuple[int, int], free: list[str]
-) -> Crossbar:  # fmt: skip
-    """The array that was measured, with starting values."""
-    import numpy as np
-
-    from xbarspice.calibration import read_die
-    from xbarspice.cli import models, steps
-    from xbarspice.core import crossbar_file, hdf5
-    from xbarspice.core.array import Crossbar
-    from xbarspice.deployment import refuse_old
-    from xbarspice.nn import arrays
-
-    if path is None:
-        if "G" not in free:
-            raise broken_rule(
-                "the conductances must be known or fitted", "neither --array nor G in --free",
-                "Give --array, or add G to --free.",
-            )  # fmt: skip
-        middle = (max(run.mapping.G_min, 1e-3 * run.mapping.G_max) * run.mapping.G_max) ** 0.5
-        return Crossbar(np.full(shape, middle), **run.array.arguments())
-    if path.suffix != ".h5":
-        return Crossbar(read_die(path).G, **run.array.arguments())
-    if hdf5.kind_of(path) == "crossbar":
-        return steps.with_stated_array(crossbar_file.load(path), run)
-    refuse_old(path)
-    run.array.refuse_converters()
-    if models.is_deployment(path):
-        circuit = models.deployed_circuit(path, run)
-    else:
-        circuit = models.open_model(path, None, run, None, None, random=1).circuit
-    physical = [array.crossbar for array in arrays(circuit)]
-    if len(physical) != 1:
-        raise broken_rule(
-            "what was measured must stand on one array",
-            f"{len(physical)} arrays",
-            "Give the conductances of the measured array as a .csv.",
-        )
-    return physical[0]
 
 
 def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:

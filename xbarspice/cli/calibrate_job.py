@@ -28,7 +28,7 @@ class Job:
         earlier: the card given.
         title, date, json: options of the command.
         mapped: what was measured, if a file holds it.
-        said: configuration of the model that was put on a die, in place of `run`'s.
+        values: configuration of the model that was put on a die, in place of `run`'s.
     """
 
     data: Path
@@ -40,7 +40,7 @@ class Job:
     date: str | None
     json: bool
     mapped: Path | None = None
-    said: dict[str, Any] | None = None
+    values: dict[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -51,20 +51,20 @@ class Job:
 
         Without those that were set by hand: the fit has not used them.
         """
-        from xbarspice.cli.cards import carried_card
         from xbarspice.config.card import CalibrationCard
+        from xbarspice.deployment.cards import card_in_file
 
         if self.earlier is not None:
             card = CalibrationCard.from_toml(self.earlier)
-        elif self.mapped is not None and (kept := carried_card(self.mapped)) is not None:
-            card = CalibrationCard.from_text(kept.text, "its card")
+        elif self.mapped is not None and (in_file := card_in_file(self.mapped)) is not None:
+            card = CalibrationCard.from_text(in_file.text, "its card")
         else:
             return None
         note = self.run.calibration
-        hand = () if note is None else note.overridden
-        mine = {n.removeprefix("array.").replace("parameters.", "device.") for n in hand}
-        kept = {name: value for name, value in card.values.items() if name not in mine}
-        return card.model_copy(update={"values": kept})
+        names = () if note is None else note.overridden
+        by_hand = {n.removeprefix("array.").replace("parameters.", "device.") for n in names}
+        values = {name: value for name, value in card.values.items() if name not in by_hand}
+        return card.model_copy(update={"values": values})
 
     def write(
         self, folder: Path, card: CalibrationCard | None, record: dict[str, Any]
@@ -80,12 +80,16 @@ class Job:
             (folder / "card.toml").write_text(card.to_toml(), encoding="utf-8")
             run = RunConfig.from_mapping(card.overlay(run.model_dump(mode="json")))
             reads = (*reads, "array", *(("variability",) if card.variability else ()))
-        values = steps.solved(run, reads) if self.said is None else self.said
+        values = steps.read_values(run, reads) if self.values is None else self.values
         (folder / "run.toml").write_text(steps.run_toml(values), encoding="utf-8")
         record = {
-            "xbarspice": xbarspice.__version__, "title": self.name, "data": [self.data.name],
-            "data_sha256": data_hash(self.data), **record, "config": values,
-        }  # fmt: skip
-        record = steps.named(record, run)
+            "xbarspice": xbarspice.__version__,
+            "title": self.name,
+            "data": [self.data.name],
+            "data_sha256": data_hash(self.data),
+            **record,
+            "config": values,
+        }
+        record = steps.name_card(record, run)
         (folder / "report.json").write_text(steps.to_json(record), encoding="utf-8")
         return record

@@ -15,11 +15,9 @@ from xbarspice.engines.ngspice.pyspice_probe import pyspice_info
 
 __all__ = ["doctor_record", "environment", "need"]
 
-PACKAGES = {
-    "numpy": "numpy", "scipy": "scipy", "numba": "numba", "torch": "torch", "h5py": "h5py",
-    "PySpice": "PySpice", "pydantic": "pydantic", "typer": "typer", "rich": "rich",
-    "jinja2": "jinja2", "matplotlib": "matplotlib", "scikit-learn": "sklearn",
-}  # fmt: skip
+SAME_NAME = ("numpy", "scipy", "numba", "torch", "h5py", "PySpice", "pydantic", "typer", "rich")
+PACKAGES = {name: name for name in (*SAME_NAME, "jinja2", "matplotlib")}
+PACKAGES["scikit-learn"] = "sklearn"
 """Packages by their names for pip, with their names for Python."""
 
 
@@ -63,8 +61,8 @@ def environment() -> dict[str, Any]:
 
 def doctor_record() -> dict[str, Any]:
     """What is installed: the golden engine, PySpice and the packages, with remedies."""
-    found = environment()
-    ngspice = found["ngspice"]
+    parts = environment()
+    ngspice = parts["ngspice"]
     pyspice = pyspice_info()
     has = ngspice["path"] is not None
     text = "none"
@@ -86,7 +84,7 @@ def doctor_record() -> dict[str, Any]:
             "remedy": "" if pyspice["ok"] else install_pyspice,
         },
     ]
-    for package, version in found["packages"].items():
+    for package, version in parts["packages"].items():
         findings.append(
             {
                 "part": package,
@@ -98,7 +96,7 @@ def doctor_record() -> dict[str, Any]:
     return {
         "xbarspice": xbarspice.__version__,
         "ok": all(f["ok"] for f in findings),
-        **found,
+        **parts,
         "pyspice": pyspice,
         "findings": findings,
     }

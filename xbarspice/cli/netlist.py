@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,7 +26,47 @@ from xbarspice.cli.whole import write_whole
 from xbarspice.config import RunConfig
 from xbarspice.core.errors import broken_rule
 
+if TYPE_CHECKING:
+    from xbarspice.core.array import Crossbar
+    from xbarspice.deployment.opening import Opened
+    from xbarspice.tapeout.netlists import Read
+
 __all__ = ["netlist", "register"]
+
+
+SubjectOption = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL",
+        help="Deployment (.h5), model (.pt2, .onnx, weights with --model), perceptron (.npz, "
+        ".pt), or a single array (.npz, .h5, .mat with G and V_in).",
+    ),
+]
+DialectOption = Annotated[
+    list[str] | None, typer.Option(help="Netlist dialect; repeatable; ngspice by default.")
+]
+FormOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Write designs with pins and their test benches, devices as subcircuit, verilog_a "
+        "or resistor; without it decks that run by themselves (CDL: always a design)."
+    ),
+]
+WholeOption = Annotated[
+    bool,
+    typer.Option(
+        "--whole",
+        help="Instead network.cir, for ngspice: all array reads and neurons of a model that is "
+        "a chain of Linear layers and activations.",
+    ),
+]
+NameOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Name before the cells of designs and all names of a whole network; by default "
+        "from the content."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -38,41 +78,13 @@ def register(app: typer.Typer) -> None:
 
 
 def netlist(
-    subject: Annotated[
-        Path,
-        typer.Argument(
-            metavar="MODEL",
-            help="Deployment (.h5), model (.pt2, .onnx, weights with --model), perceptron (.npz, "
-            ".pt), or a single array (.npz, .h5, .mat with G and V_in).",
-        ),
-    ],
+    subject: SubjectOption,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("netlists"),
     array: Array = None,
-    dialect: Annotated[
-        list[str] | None, typer.Option(help="Netlist dialect; repeatable; ngspice by default.")
-    ] = None,
-    form: Annotated[
-        str | None,
-        typer.Option(
-            help="Write designs with pins and their test benches, devices as subcircuit, verilog_a "
-            "or resistor; without it decks that run by themselves (CDL: always a design)."
-        ),
-    ] = None,
-    whole: Annotated[
-        bool,
-        typer.Option(
-            "--whole",
-            help="Instead network.cir, for ngspice: all array reads and neurons of a model that is "
-            "a chain of Linear layers and activations.",
-        ),
-    ] = False,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            help="Name before the cells of designs and all names of a whole network; by default "
-            "from the content."
-        ),
-    ] = None,
+    dialect: DialectOption = None,
+    form: FormOption = None,
+    whole: WholeOption = False,
+    name: NameOption = None,
     inputs: Inputs = None,
     random: Random = 2,
     vectors: Vectors = 8,
@@ -89,47 +101,52 @@ def netlist(
     a text loads lies beside it (VACASK: the Verilog-A module of the device).
     """
     from xbarspice.cli import steps
+    from xbarspice.deployment.opening import open_model
     from xbarspice.verification.array_file import is_array_file
 
     words = list(dialect or ["ngspice"])
     _refuse_useless(words, form, name, whole, array)
     single = subject.is_file() and is_array_file(subject)
-    known = inputs is not None
-    reads = ("array",) if single else models.reads_of(subject, calibrated=known)
-    reads = reads if single or known else (*reads, "seed")
+    reads = _reads(subject, single=single, drawn=inputs is None)
     run = steps.configuration(
         config, settings, reads=reads, calibration=calibration, mapped=subject
     )
     with run_folder(out) as folder:
         if single:
-            record, said = _single(subject, inputs, run, folder, words, form, name)
+            record, values = _write_array(subject, inputs, run, folder, words, form, name)
         else:
+            drawn = None if whole else random
             with screens.waiting("reading the model", quiet=json):
-                opened = models.open_model(
-                    subject,
-                    inputs,
-                    run,
-                    model,
-                    activation,
-                    random=None if whole else random,
-                    calibration=calibration,
+                opened = open_model(
+                    subject, inputs, run, model, activation, random=drawn, calibration=calibration
                 )
-            said = models.about(opened, run)["config"]
+            values = models.about(opened, run)["config"]
             if whole:
                 record = write_whole(opened, words[0], name, folder)
             else:
                 with screens.progress("netlists", quiet=json) as report:
                     record = _write(opened, folder, words, form, name, array, vectors, report)
-        (folder / "run.toml").write_text(steps.run_toml(said), encoding="utf-8")
+        (folder / "run.toml").write_text(steps.run_toml(values), encoding="utf-8")
     record = {"folder": str(out), **record}
     if not json and "arrays" in record:
         record["arrays"] = [f"{a['array']} in {a['folder']}" for a in record["arrays"]]
         record["netlists"] = f"{len(record['netlists'])} files"
-    screens.show(steps.named(record, run), json, "Netlists")
+    screens.show(steps.name_card(record, run), json, "Netlists")
+
+
+def _reads(path: Path, *, single: bool, drawn: bool) -> tuple[str, ...]:
+    """Settings that the command reads, of a single array or a model with random inputs or none."""
+    if single:
+        return ("array",)
+    return (*models.reads_of(path, calibrated=not drawn), *(("seed",) if drawn else ()))
 
 
 def _refuse_useless(
-    words: Sequence[str], form: str | None, name: str | None, whole: bool, array: Any
+    words: Sequence[str],
+    form: str | None,
+    name: str | None,
+    whole: bool,
+    array: Sequence[str] | None,
 ) -> None:
     """Options that would change nothing."""
     from xbarspice.netlist import dialects
@@ -151,38 +168,41 @@ def _refuse_useless(
 
 
 def _write(
-    opened: models.Opened,
+    opened: Opened,
     folder: Path,
     words: Sequence[str],
     form: str | None,
     name: str | None,
     only: list[str] | None,
     vectors: int,
-    progress: Any,
+    progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
     """A folder for every array; what the command says of them."""
     from xbarspice.nn.drives import even_drives
     from xbarspice.tapeout.netlists import reads_of, refuse_form, write_netlists
     from xbarspice.tapeout.sites import described, drawn_array, sites
 
-    chosen = sites(opened.circuit, name, only)
-    refuse_form(words, form or "resistor", [site.array.crossbar.device for site in chosen])
+    places = sites(opened.circuit, name, only)
+    refuse_form(words, form or "resistor", [site.array.crossbar.device for site in places])
     drives, _ = even_drives(opened.circuit, opened.arguments, vectors)
     volts = drives.volts()
     files, arrays = [], []
-    for k, site in enumerate(chosen):
+    for k, site in enumerate(places):
         reads = reads_of(site.array, volts)
         texts = _texts(drawn_array(site.array), reads, words, form, site.cell)
         place = site.folder.rpartition("/")[2]
         files += [f"{place}/{r['file']}" for r in write_netlists(texts, folder / place)]
         arrays.append(described(site) | {"folder": place})
-        progress(k + 1, len(chosen))
-    points = len(opened.arguments[0]) if opened.arguments[0].ndim else 1
-    return {"points": points, "arrays": arrays, "netlists": files}
+        progress(k + 1, len(places))
+    return {"points": opened.points, "arrays": arrays, "netlists": files}
 
 
 def _texts(
-    crossbar: Any, reads: Any, words: Sequence[str], form: str | None, name: str | None
+    crossbar: Crossbar,
+    reads: Sequence[Read | None],
+    words: Sequence[str],
+    form: str | None,
+    name: str | None,
 ) -> Iterator[Any]:
     """Decks, or designs with their benches, of one array in some dialects."""
     from xbarspice.netlist import dialects
@@ -195,7 +215,7 @@ def _texts(
             yield from netlists(crossbar, reads, names=[word], form=form or "resistor", name=name)
 
 
-def _single(
+def _write_array(
     path: Path,
     inputs: Path | None,
     run: RunConfig,
@@ -207,13 +227,13 @@ def _single(
     """Netlists of an array file with the voltages in it, or rows of x in the inputs, V."""
     import numpy as np
 
-    from xbarspice.cli import steps
+    from xbarspice.config.arrays import array_settings, with_stated_array
     from xbarspice.importers.inputs import read_inputs
     from xbarspice.tapeout.netlists import Read, write_netlists
     from xbarspice.verification.array_file import load_array
 
     file = load_array(path, run.array.arguments())
-    crossbar = steps.with_stated_array(file.crossbar, run)
+    crossbar = with_stated_array(file.crossbar, run)
     V_in, V_out = file.V_in, file.V_out
     if inputs is not None:
         V_in, V_out = read_inputs(inputs, ())[0], None
@@ -226,5 +246,5 @@ def _single(
     drive = crossbar.drive(np.atleast_2d(V_in), V_out)
     read = Read(crossbar=crossbar, V_in=drive.V_in, V_out=drive.V_out)
     records = write_netlists(_texts(crossbar, [read], words, form, name), folder)
-    said = {"array": steps.said_of_arrays([crossbar])}
-    return {"points": len(drive.V_in), "netlists": [r["file"] for r in records]}, said
+    values = {"array": array_settings([crossbar])}
+    return {"points": len(drive.V_in), "netlists": [r["file"] for r in records]}, values

@@ -10,9 +10,25 @@ import typer
 from xbarspice.mapping import activations
 
 __all__ = [
-    "Activation", "Array", "Calibration", "Config", "Factory", "Inputs", "Json", "Mapped", "Random",
-    "RunFolder", "Seed", "Settings", "Subject", "TransferSeed", "Vectors",
-]  # fmt: skip
+    "Above",
+    "Activation",
+    "Array",
+    "Below",
+    "Calibration",
+    "Config",
+    "Draws",
+    "Factory",
+    "Inputs",
+    "Json",
+    "Random",
+    "RunFolder",
+    "Seed",
+    "Settings",
+    "Subject",
+    "TransferSeed",
+    "Unit",
+    "Vectors",
+]
 
 Subject = Annotated[
     Path,
@@ -21,7 +37,6 @@ Subject = Annotated[
         "perceptron: .npz, or .pt with a state_dict."
     ),
 ]
-Mapped = Annotated[Path, typer.Argument(help="Mapped network (.h5), or a network to map.")]
 RunFolder = Annotated[Path, typer.Option("--out", help="Run folder to write.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Config = Annotated[
@@ -78,3 +93,13 @@ Vectors = Annotated[
         min=1, help="Vectors in a test bench, spread over all reads that the inputs cause."
     ),
 ]
+Unit = Annotated[
+    str | None, typer.Option(help="ohm, kohm, Mohm, S, mS, uS or nS, if the head says none.")
+]
+Above = Annotated[
+    float, typer.Option(help="Stuck at low ohm: G above so many times mapping.G_max.")
+]
+Below = Annotated[
+    float, typer.Option(help="Stuck at high ohm: G below so many times mapping.G_min.")
+]
+Draws = Annotated[int, typer.Option(min=0, help="Draws of tuning errors.")]

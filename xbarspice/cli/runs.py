@@ -20,9 +20,10 @@ def _parent(path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise broken_rule(
-            "the output must lie in a folder that can be written", f"{path} ({error.strerror})",
+            "the output must lie in a folder that can be written",
+            f"{path} ({error.strerror})",
             "Choose another --out.",
-        ) from error  # fmt: skip
+        ) from error
     return path.parent
 
 
@@ -37,9 +38,10 @@ def run_folder(path: Path) -> Iterator[Path]:
     """
     if path.exists() and not (path / MARKER).is_file() and not _is_empty(path):
         raise broken_rule(
-            "the run folder must be new, empty or an earlier run", str(path),
+            "the run folder must be new, empty or an earlier run",
+            str(path),
             "Choose another --out, or remove it.",
-        )  # fmt: skip
+        )
     parent = _parent(path)
     with ExitStack() as stack:
         try:

@@ -7,10 +7,10 @@ style is a `Text`.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -19,12 +19,19 @@ from rich.table import Table
 from rich.text import Text
 
 from xbarspice.core.errors import TrustWarning
+from xbarspice.report.units import percent
+
+if TYPE_CHECKING:
+    from xbarspice.core.types import Indices
+    from xbarspice.surrogate.trust import TrustMap
+
 
 __all__ = [
     "doctor",
     "error",
     "progress",
     "show",
+    "show_warning",
     "stages_progress",
     "trust_map",
     "verification",
@@ -38,60 +45,65 @@ def _out() -> Console:
     return Console(highlight=False, markup=False)
 
 
-def _marked(word: str, style: str, rest: str = "") -> Text:
-    return Text.assemble((word, style), rest)
+def _styled(word: str, style: str, plain: str = "") -> Text:
+    return Text.assemble((word, style), plain)
 
 
 def error(message: str) -> None:
     """One message on stderr."""
-    _err.print(_marked("error:", "bold red", f" {message}"), soft_wrap=True)
+    _err.print(_styled("error:", "bold red", f" {message}"), soft_wrap=True)
 
 
 _show = warnings.showwarning
 
 
-def warned(message: Any, category: Any, *place: Any, **more: Any) -> None:
+def show_warning(message: Any, category: Any, *place: Any, **more: Any) -> None:
     """A warning of ours as one message on stderr; others as Python shows them."""
     if issubclass(category, TrustWarning):
-        _err.print(_marked("warning:", "bold yellow", f" {message}"), soft_wrap=True)
+        _err.print(_styled("warning:", "bold yellow", f" {message}"), soft_wrap=True)
     else:
         _show(message, category, *place, **more)
 
 
 def _bars() -> Progress:
     return Progress(
-        TextColumn("{task.description:<22}", markup=False), BarColumn(), MofNCompleteColumn(),
-        TimeElapsedColumn(), console=_err,
-    )  # fmt: skip
+        TextColumn("{task.description:<22}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=_err,
+    )
 
 
 @contextmanager
 def progress(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar; yields a function of (done, total)."""
+    """A progress bar; yields a function of (count, total)."""
     if quiet:
-        yield lambda done, total: None
+        yield lambda count, total: None
         return
     with _bars() as bars:
         task = bars.add_task(title, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
-        done = bars.tasks[0].completed
-        bars.update(task, total=done, completed=done)
+        yield lambda count, total: bars.update(task, completed=count, total=total)
+        count = bars.tasks[0].completed
+        bars.update(task, total=count, completed=count)
 
 
 @contextmanager
 def stages_progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """One progress bar a stage, each done when the next begins; a function of (stage, done, total).
+    """One progress bar a stage, each full when the next begins.
+
+    Yields a function of (stage, count, total).
 
     A stage that fails stays as it is.
     """
     with _many_bars("{}", quiet=quiet) as update:
         last: list[tuple[str, int]] = []
 
-        def stage(name: str, done: int, total: int) -> None:
+        def stage(name: str, count: int, total: int) -> None:
             if last and last[-1][0] != name:
                 update(last[-1][0], last[-1][1], last[-1][1])
             last[:] = [(name, total)]
-            update(name, done, total)
+            update(name, count, total)
 
         yield stage
         if last:
@@ -101,15 +113,15 @@ def stages_progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]
 @contextmanager
 def _many_bars(title: str, *, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     if quiet:
-        yield lambda name, done, total: None
+        yield lambda name, count, total: None
         return
     with _bars() as bars:
         tasks: dict[str, Any] = {}
 
-        def update(name: str, done: int, total: int) -> None:
+        def update(name: str, count: int, total: int) -> None:
             if name not in tasks:
                 tasks[name] = bars.add_task(title.format(name), total=total)
-            bars.update(tasks[name], completed=done, total=total)
+            bars.update(tasks[name], completed=count, total=total)
 
         yield update
 
@@ -149,10 +161,6 @@ def show(record: dict[str, Any], as_json: bool, title: str) -> None:
     _out().print(table)
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
-
-
 def verification(record: dict[str, Any], out: Path, as_json: bool) -> None:
     """What a verification of a model or an array found, gate by gate, and where the report is."""
     if as_json:
@@ -164,8 +172,8 @@ def verification(record: dict[str, Any], out: Path, as_json: bool) -> None:
     for line in lines:
         print_(line, soft_wrap=True)
     for finding in record["findings"]:
-        said = f" ({finding['where']}): {finding['text']} {finding['remedy']}"
-        print_(_marked(finding["kind"], "yellow", said), soft_wrap=True)
+        words = f" ({finding['where']}): {finding['text']} {finding['remedy']}"
+        print_(_styled(finding["kind"], "yellow", words), soft_wrap=True)
     for text in record["unjudged"]:
         print_(f"not judged: {text}", soft_wrap=True)
     if card := record.get("calibration"):
@@ -174,7 +182,7 @@ def verification(record: dict[str, Any], out: Path, as_json: bool) -> None:
         print_(f"note: {note}", soft_wrap=True)
     passed = record["passed"]
     word, style = ("PASS", "bold green") if passed else ("FAIL", "bold red")
-    print_(_marked(word, style, f"  {record['title']}"), soft_wrap=True)
+    print_(_styled(word, style, f"  {record['title']}"), soft_wrap=True)
     print_(f"report: {out / 'report.html'}", soft_wrap=True)
 
 
@@ -207,22 +215,22 @@ def _of_model(record: dict[str, Any]) -> Iterator[str]:
             f"{engine} against {record['reference']}: currents differ by at most "
             f"{worst['worst']:.1e} of the largest ({worst['line']} of {_place(worst)})"
         )
-    for made in record["decisions"]:
-        interval = made["interval"]
-        sure = "" if interval is None else f" (at least {_percent(interval[0])}, 95 % sure)"
+    for decisions in record["decisions"]:
+        interval = decisions["interval"]
+        sure = "" if interval is None else f" (at least {percent(interval[0])}, 95 % sure)"
         yield (
-            f"{made['points']} inputs through {made['through']}: outputs within "
-            f"{made['error']:.2g} of exact products, {_percent(made['agreement'])} equal "
-            f"decisions{sure}, accuracy {_percent(made['accuracy'])} "
-            f"(exact: {_percent(made['exact_accuracy'])})"
+            f"{decisions['points']} inputs through {decisions['through']}: outputs within "
+            f"{decisions['error']:.2g} of exact products, {percent(decisions['agreement'])} equal "
+            f"decisions{sure}, accuracy {percent(decisions['accuracy'])} "
+            f"(exact: {percent(decisions['exact_accuracy'])})"
         )
     yield record["whole"]
     checks = next(iter(record["tiles"].values()))
     yield _ideal(max((c["ideal"] for c in checks), key=lambda k: k["worst"]))
-    for found in record["searches"]:
-        what = "from exact products" if found["target"] == "ideal" else "between engines"
+    for search in record["searches"]:
+        what = "from exact products" if search["target"] == "ideal" else "between engines"
         yield (
-            f"worst input {what}: {found['value']:.2g} (search of {found['evaluations']} inputs)"
+            f"worst input {what}: {search['value']:.2g} (search of {search['evaluations']} inputs)"
         )
     if record["searched"]:
         yield record["searched"]
@@ -243,11 +251,11 @@ def _of_array(record: dict[str, Any]) -> Iterator[str]:
             f"{e['worst']:.1e} of the largest ({e['line']}, vector {e['vector']}), devices by "
             f"{cell['error']:.1e} (row {cell['row']}, column {cell['col']})"
         )
-    given = record["given"]
-    if given is not None:
+    stated = record["given"]
+    if stated is not None:
         yield (
-            f"given currents against {record['reference']}: {given['worst']:.2g} of the largest "
-            f"({given['line']}, vector {given['vector']})"
+            f"given currents against {record['reference']}: {stated['worst']:.2g} of the largest "
+            f"({stated['line']}, vector {stated['vector']})"
         )
     yield _ideal(record["ideal"])
     energy = record["energy"]
@@ -266,11 +274,11 @@ def _ideal(ideal: dict[str, Any]) -> str:
     )
 
 
-def trust_map(found: Any, path: Path, error: float, as_json: bool) -> None:
+def trust_map(result: TrustMap, path: Path, error: float, as_json: bool) -> None:
     """Largest trusted size of every device and level, by wire resistance and conductance."""
     if as_json:
-        errors = {d: {k: v.tolist() for k, v in e.items()} for d, e in found.errors.items()}
-        _json({"file": str(path), "source": found.source, "axes": found.axes, "errors": errors})
+        errors = {d: {k: v.tolist() for k, v in e.items()} for d, e in result.errors.items()}
+        _json({"file": str(path), "source": result.source, "axes": result.axes, "errors": errors})
         return
     table = Table(
         title=f"Largest array whose error stays within {error:g}, by wire resistance",
@@ -278,12 +286,12 @@ def trust_map(found: Any, path: Path, error: float, as_json: bool) -> None:
     )
     for name in ("device", "level", "G_max", "V_read"):
         table.add_column(name, no_wrap=True)
-    for R in found.axes["R_wire"]:
+    for R in result.axes["R_wire"]:
         table.add_column(f"{R:g} ohm", justify="right", no_wrap=True)
-    for device, levels in found.errors.items():
+    for device, levels in result.errors.items():
         for level in levels:
-            sizes = found.largest(level, device, error)  # (R_wire, G_max, V_read)
-            for G, V, row in _places(sizes, found.axes):
+            sizes = result.largest(level, device, error)  # (R_wire, G_max, V_read)
+            for G, V, row in _places(sizes, result.axes):
                 table.add_row(device, level, G, V, *(str(n) if n else "none" for n in row))
         table.add_section()
     console = _out()
@@ -291,7 +299,9 @@ def trust_map(found: Any, path: Path, error: float, as_json: bool) -> None:
     console.print(f"map: {path}", soft_wrap=True)
 
 
-def _places(sizes: Any, axes: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+def _places(
+    sizes: Indices, axes: Mapping[str, Sequence[float]]
+) -> Iterator[tuple[str, str, Indices]]:
     """Rows of a map: those that are alike for all conductances or voltages stand once."""
     alike_G, alike_V = ((sizes == sizes.take([0], axis=k)).all() for k in (1, 2))
     for k, G in enumerate(axes["G_max"][:1] if alike_G else axes["G_max"]):
@@ -311,5 +321,5 @@ def doctor(record: dict[str, Any], as_json: bool) -> None:
         table.add_column(name)
     for row in record["findings"]:
         mark = ("ok", "green") if row["ok"] else ("missing", "bold red")
-        table.add_row(row["part"], _marked(*mark, f"  {row['found']}"), row["remedy"])
+        table.add_row(row["part"], _styled(*mark, f"  {row['found']}"), row["remedy"])
     console.print(table)

@@ -15,20 +15,16 @@ One rule for all commands. A setting is stated by ``--config``, a calibration ca
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from xbarspice.cli.cards import overlaid
-from xbarspice.config import RunConfig, changes_of
-from xbarspice.core.array import Crossbar
+from xbarspice.config import RunConfig
 from xbarspice.core.errors import broken_rule
-from xbarspice.core.wires import WIRES
-from xbarspice.mapping import ArrayConfig
 
-__all__ = ["configuration", "run_toml", "solved", "stated_array", "with_stated_array"]
+__all__ = ["configuration", "mark_overridden", "read_values", "run_toml"]
 
 
 def configuration(
@@ -63,11 +59,14 @@ def configuration(
     values = {} if base is None else base.model_dump(mode="json", exclude_unset=True)
     if path is not None:
         file = RunConfig.from_toml(path)  # refuses a wrong entry by the name of the file
-        values = _merged(values, file.model_dump(mode="json", exclude_unset=True))
-    values = overlaid(values, calibration, mapped)
+        values = _merge(values, file.model_dump(mode="json", exclude_unset=True))
+    if calibration is not None or mapped is not None:
+        from xbarspice.deployment.cards import overlay_card
+
+        values = overlay_card(values, calibration, mapped)
     names: list[str] = []
     for setting in [*(settings or []), *([] if seed is None else [f"seed={seed}"])]:
-        keys, value = _parsed(setting)
+        keys, value = _parse(setting)
         name = ".".join(keys)
         names.append(name)
         if name == "array.device":  # parameters of another device are dropped, as by a card
@@ -76,18 +75,18 @@ def configuration(
                 values = {**values, "array": {k: array[k] for k in array if k != "parameters"}}
         for key in reversed(keys):
             value = {key: value}
-        values = _merged(values, value)
+        values = _merge(values, value)
         note = values.get("calibration") or {}
         if not isinstance(note, dict):
             continue  # the schema refuses it
-        if any(done == name or done.startswith(f"{name}.") for done in note.get("applied", ())):
+        if any(part == name or part.startswith(f"{name}.") for part in note.get("applied", ())):
             note["overridden"] = [*note.get("overridden", ()), name]
     run = RunConfig.from_mapping(values)
     _refuse_unread(names[: len(settings or [])], reads)
     return run
 
 
-def _parsed(setting: str) -> tuple[list[str], Any]:
+def _parse(setting: str) -> tuple[list[str], Any]:
     """Keys and value of one ``section.key=value``."""
     name, equals, text = setting.partition("=")
     try:
@@ -114,16 +113,16 @@ def _keys(table: Any) -> list[str]:
     )
 
 
-def _merged(base: dict[str, Any], change: Any) -> dict[str, Any]:
+def _merge(base: dict[str, Any], change: Any) -> dict[str, Any]:
     out = dict(base)
     for key, value in change.items():
-        both = isinstance(value, dict) and isinstance(out.get(key), dict)
-        out[key] = _merged(out[key], value) if both else value
+        nested = isinstance(value, dict) and isinstance(out.get(key), dict)
+        out[key] = _merge(out[key], value) if nested else value
     return out
 
 
 def _is_read(name: str, reads: Sequence[str]) -> bool:
-    return any(name == known or name.startswith(f"{known}.") for known in reads)
+    return any(name == part or name.startswith(f"{part}.") for part in reads)
 
 
 def _refuse_unread(names: list[str], reads: Sequence[str]) -> None:
@@ -132,32 +131,26 @@ def _refuse_unread(names: list[str], reads: Sequence[str]) -> None:
     A whole section (``array={...}``) passes if one of its values is read.
     """
     for name in names:
-        if _is_read(name, reads) or any(known.startswith(f"{name}.") for known in reads):
+        if _is_read(name, reads) or any(part.startswith(f"{name}.") for part in reads):
             continue
         raise broken_rule(
             f"this command, with these options, reads {', '.join(reads) or 'no settings'}",
-            f"--set {name}", "Leave it out: it would change nothing here.",
-        )  # fmt: skip
+            f"--set {name}",
+            "Leave it out: it would change nothing here.",
+        )
 
 
-def with_stated_array(array: Crossbar, run: RunConfig) -> Crossbar:
-    """The array with every value of `[array]` that was stated; its conductances stay.
-
-    Raises:
-        InputError: something is stated that a single array does not have.
-    """
-    run.array.refuse_converters()
-    stated = changes_of(run.array, array.device)
-    changes = {name: stated[name] for name in (*WIRES, "device") if name in stated}
-    return array.replace(**changes) if changes else array
+def mark_overridden(config: RunConfig, *names: str) -> RunConfig:
+    """A configuration that says which calibrated values the command's own options go over."""
+    note = config.calibration
+    hit = [] if note is None else [name for name in names if name in note.applied]
+    if note is None or not hit:
+        return config
+    note = note.model_copy(update={"overridden": (*note.overridden, *hit)})
+    return config.model_copy(update={"calibration": note})
 
 
-def stated_array(run: RunConfig) -> Callable[[ArrayConfig], dict[str, Any]]:
-    """What the stated values of `[array]` change of a configuration of arrays."""
-    return lambda config: changes_of(run.array, config.model)
-
-
-def solved(run: RunConfig, reads: Sequence[str]) -> dict[str, Any]:
+def read_values(run: RunConfig, reads: Sequence[str]) -> dict[str, Any]:
     """What a command read, as nested values.
 
     Args:
@@ -168,7 +161,7 @@ def solved(run: RunConfig, reads: Sequence[str]) -> dict[str, Any]:
 
 
 def run_toml(values: dict[str, Any]) -> str:
-    """Text of a `run.toml` from what `solved` returns; TOML has no null, so None is left out."""
+    """Text of a `run.toml` from nested values; TOML has no null, so None is left out."""
     return tomli_w.dumps(_without_none(values))
 
 

@@ -1,45 +1,36 @@
-"""What the commands have in common: configurations, networks, inputs, and the run folder."""
+"""What the commands have in common: configurations, data files, what a record names."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xbarspice.cli.cards import as_config, named, overruled, said_of_arrays
 from xbarspice.cli.doctor import need
 from xbarspice.cli.json_text import to_json
-from xbarspice.cli.settings import (
-    configuration,
-    run_toml,
-    solved,
-    with_stated_array,
-)
+from xbarspice.cli.settings import configuration, mark_overridden, read_values, run_toml
 from xbarspice.config import RunConfig
 from xbarspice.core.files import store_errors, whole_file
-from xbarspice.training.data import Split
-from xbarspice.training.train import Trained
-from xbarspice.variability import Variation, from_config
+
+if TYPE_CHECKING:
+    from xbarspice.training.data import Split
+    from xbarspice.training.train import Trained
 
 __all__ = [
     "DEMO",
-    "TEST_SET",
-    "as_config",
     "configuration",
-    "measured_base",
-    "named",
+    "mark_overridden",
+    "name_card",
     "need",
-    "overruled",
+    "read_values",
     "run_toml",
-    "said_of_arrays",
     "save_points",
-    "solved",
+    "start_config",
     "to_json",
     "training_record",
-    "variation",
-    "with_stated_array",
-]  # fmt: skip
+]
 
 DEMO = RunConfig.from_mapping(
     {
@@ -49,20 +40,18 @@ DEMO = RunConfig.from_mapping(
 )
 """The demo: the 2-8-1 network folded onto one 8x8 array of TiO2 devices."""
 
-TEST_SET = ("data.name", "data.points", "data.noise", "data.test", "data.seed")
-"""Settings that the half-moons test points depend on."""
 
-
-def measured_base(array: Path | None) -> RunConfig | None:
+def start_config(array: Path | None) -> RunConfig | None:
     """What calibrations start from: devices are TiO2 where no file says which they are."""
     if array is not None and array.suffix == ".h5":
         return None
     return RunConfig.from_mapping({"array": {"device": "sinh_tio2"}})
 
 
-def variation(config: RunConfig, otherwise: Variation) -> Variation:
-    """The variability of the configuration, or another where it has none."""
-    return from_config(config.variability) if config.variability else otherwise
+def name_card(record: dict[str, Any], config: RunConfig) -> dict[str, Any]:
+    """A record that also names the calibration card of its configuration, if any."""
+    note = config.calibration
+    return record if note is None else {**record, "calibration": note.text}
 
 
 def save_points(path: Path, split: Split) -> None:
@@ -74,6 +63,7 @@ def save_points(path: Path, split: Split) -> None:
 
 def training_record(trained: Trained, out: Path | None) -> dict[str, Any]:
     """Sizes, epochs and accuracies of a trained network."""
-    values = {k: v for k, v in trained.__dict__.items() if k != "network"}
-    record = {"sizes": list(trained.network.sizes), **values}
+    names = [f.name for f in dataclasses.fields(trained) if f.name != "network"]
+    record = {"sizes": list(trained.network.sizes)}
+    record |= {name: getattr(trained, name) for name in names}
     return record if out is None else {"file": str(out), **record}

@@ -20,9 +20,34 @@ from xbarspice.cli.options import (
     Vectors,
 )
 from xbarspice.cli.runs import run_folder
+from xbarspice.config import RunConfig
 from xbarspice.core.errors import broken_rule
 
 __all__ = ["register", "tapeout"]
+
+
+SubjectOption = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL",
+        help="Deployment (.h5), model (.pt2, .onnx, weights with --model) or perceptron (.npz, "
+        ".pt); with --check the folder of an earlier tapeout.",
+    ),
+]
+TechnologyOption = Annotated[
+    str, typer.Option(help="'demo' (fictitious), or a technology TOML file.")
+]
+DialectOption = Annotated[
+    list[str] | None, typer.Option(help="Netlist dialect; repeatable; all by default.")
+]
+FormOption = Annotated[str, typer.Option(help="Devices as subcircuit, verilog_a or resistor.")]
+NameOption = Annotated[
+    str | None,
+    typer.Option(help="Name before all cells and models; by default from the content."),
+]
+CheckOption = Annotated[
+    bool, typer.Option("--check", help="Hold a folder written earlier against its manifest.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -34,40 +59,22 @@ def register(app: typer.Typer) -> None:
 
 
 def tapeout(
-    subject: Annotated[
-        Path,
-        typer.Argument(
-            metavar="MODEL",
-            help="Deployment (.h5), model (.pt2, .onnx, weights with --model) or perceptron (.npz, "
-            ".pt); with --check the folder of an earlier tapeout.",
-        ),
-    ],
+    subject: SubjectOption,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("tapeout"),
-    technology: Annotated[
-        str, typer.Option(help="'demo' (fictitious), or a technology TOML file.")
-    ] = "demo",
+    technology: TechnologyOption = "demo",
     array: Array = None,
-    dialect: Annotated[
-        list[str] | None, typer.Option(help="Netlist dialect; repeatable; all by default.")
-    ] = None,
-    form: Annotated[
-        str, typer.Option(help="Devices as subcircuit, verilog_a or resistor.")
-    ] = "subcircuit",
+    dialect: DialectOption = None,
+    form: FormOption = "subcircuit",
     order: Annotated[str, typer.Option(help="Write order: conductance or row.")] = "conductance",
     inputs: Inputs = None,
     vectors: Vectors = 8,
     model: Factory = None,
     activation: Activation = None,
-    name: Annotated[
-        str | None,
-        typer.Option(help="Name before all cells and models; by default from the content."),
-    ] = None,
+    name: NameOption = None,
     config: Config = None,
     calibration: Calibration = None,
     settings: Settings = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Hold a folder written earlier against its manifest.")
-    ] = False,
+    check: CheckOption = False,
     json: Json = False,
 ) -> None:
     """Draw every array of a model, compare layout and netlists, plan the programming.
@@ -98,19 +105,19 @@ def tapeout(
         "vectors": vectors,
     }
     with run_folder(out) as folder:
-        record = _written(
+        record = _write(
             subject, folder, technology, inputs, run, calibration, model, activation, options, json
         )
-    screens.show(record if json else steps.named(_short(record, out), run), json, "Tapeout")
+    screens.show(record if json else steps.name_card(_short(record, out), run), json, "Tapeout")
     raise typer.Exit(0 if record["passed"] else 1)
 
 
-def _written(
+def _write(
     subject: Path,
     folder: Path,
     technology: str,
     inputs: Path | None,
-    run: Any,
+    run: RunConfig,
     calibration: Path | None,
     model: str | None,
     activation: str | None,
@@ -119,6 +126,7 @@ def _written(
 ) -> dict[str, Any]:
     """Fill the folder; the record of its manifest."""
     from xbarspice.cli import steps
+    from xbarspice.deployment.opening import open_model
     from xbarspice.tapeout import page as tapeout_page
     from xbarspice.tapeout.flow import add_file, save_manifest
     from xbarspice.tapeout.flow import tapeout as run_tapeout
@@ -126,7 +134,7 @@ def _written(
 
     rules = load(technology)
     with screens.waiting("reading the model", quiet=json):
-        opened = models.open_model(subject, inputs, run, model, activation, calibration=calibration)
+        opened = open_model(subject, inputs, run, model, activation, calibration=calibration)
     text = steps.run_toml(models.about(opened, run)["config"])
     (folder / "run.toml").write_text(text, encoding="utf-8")
     with screens.progress("tapeout", quiet=json) as report:
@@ -142,7 +150,7 @@ def _written(
             **options,
         )
     if run.calibration is not None:
-        record = steps.named(record, run)
+        record = steps.name_card(record, run)
         save_manifest(record, folder)
     page = tapeout_page.write(record, folder, folder / "report.html")
     add_file(record, folder, page, "report")
@@ -177,7 +185,7 @@ def _check(folder: Path, factory: str | None, json: bool) -> NoReturn:
 
     with screens.waiting("writing the netlists again", quiet=json):
         result = check_folder(folder, factory=factory)
-    said: dict[str, Any] = {
+    shown: dict[str, Any] = {
         "folder": str(folder),
         "files": result.files,
         "texts_compared": result.texts,
@@ -185,8 +193,8 @@ def _check(folder: Path, factory: str | None, json: bool) -> NoReturn:
         "problems": [{"file": name, "problem": words} for name, words in result.problems],
     }
     if not json:
-        said["problems"] = [f"{name} {words}" for name, words in result.problems] or "none"
-    screens.show(said, json, "Tapeout check")
+        shown["problems"] = [f"{name} {words}" for name, words in result.problems] or "none"
+    screens.show(shown, json, "Tapeout check")
     raise typer.Exit(0 if result.passed else 1)
 
 
@@ -225,6 +233,6 @@ def _ranges(wires: list[dict[str, float]]) -> list[str]:
     out = []
     for name in wires[0]:
         values = sorted({w[name] for w in wires})
-        said = f"{values[0]:.4g}" + (f" to {values[-1]:.4g}" if len(values) > 1 else "")
-        out.append(f"{name} {said}")
+        span = f" to {values[-1]:.4g}" if len(values) > 1 else ""
+        out.append(f"{name} {values[0]:.4g}{span}")
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,9 +21,79 @@ from xbarspice.cli.options import (
     Settings,
 )
 from xbarspice.cli.runs import output_file
+from xbarspice.config import RunConfig
 from xbarspice.core.errors import broken_rule
 
 __all__ = ["register"]
+
+
+SubjectOption = Annotated[
+    Path | None,
+    typer.Argument(
+        help="Deployment (.h5); model (.pt2, .onnx; weights with --model); perceptron (.npz, "
+        ".pt); or one array: .npz, .h5 or .mat with G in S, and R_wl, R_bl, R_driver, R_sense, "
+        "device, V_in, I_out as far as known."
+    ),
+]
+EngineOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--engine",
+        help="Engine to judge: surrogate, nodal, ngspice, pyspice, or a level (ideal, "
+        "linear, float32); repeatable.",
+    ),
+]
+ReferenceOption = Annotated[
+    str | None, typer.Option(help="Engine to judge against (default: ngspice).")
+]
+RandomOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Random inputs, after those of the file; of a perceptron, deployment or array "
+        f"that comes with none, {verify_job.RANDOM}.",
+    ),
+]
+WorstCaseOption = Annotated[
+    bool,
+    typer.Option(
+        "--worst-case",
+        help="Of a model: also two inputs found by search: furthest from exact products, and "
+        "where the engines differ most.",
+    ),
+]
+NodesOption = Annotated[
+    bool,
+    typer.Option(
+        "--nodes", help="Of a model: also compare every device and keep all node voltages."
+    ),
+]
+MapOption = Annotated[
+    bool,
+    typer.Option(
+        "--map",
+        help="Instead: sweep \\[sweep] of the configuration and map where each surrogate level "
+        "stays near ngspice; a stopped sweep goes on.",
+    ),
+]
+ConfidenceOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Of a model: solve by the reference only so many arrays that a share of "
+        "--bad-tiles bad ones is met with this confidence; all by default."
+    ),
+]
+BadTilesOption = Annotated[
+    float | None, typer.Option("--bad-tiles", help="See --confidence; 0.001 by default.")
+]
+CornersOption = Annotated[
+    bool,
+    typer.Option("--corners", help="Of a model: also at the corners; judged at the worst."),
+]
+WorkOption = Annotated[
+    Path | None,
+    typer.Option(help="Of a model: folder for the arrays' answers, to go on after a stop."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -34,79 +105,23 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    subject: Annotated[
-        Path | None,
-        typer.Argument(
-            help="Deployment (.h5); model (.pt2, .onnx; weights with --model); perceptron (.npz, "
-            ".pt); or one array: .npz, .h5 or .mat with G in S, and R_wl, R_bl, R_driver, R_sense, "
-            "device, V_in, I_out as far as known."
-        ),
-    ] = None,
+    subject: SubjectOption = None,
     out: RunFolder = Path("runs/verify"),
-    engine: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--engine",
-            help="Engine to judge: surrogate, nodal, ngspice, pyspice, or a level (ideal, "
-            "linear, float32); repeatable.",
-        ),
-    ] = None,
-    reference: Annotated[
-        str | None, typer.Option(help="Engine to judge against (default: ngspice).")
-    ] = None,
+    engine: EngineOption = None,
+    reference: ReferenceOption = None,
     inputs: Inputs = None,
-    random: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Random inputs, after those of the file; of a perceptron, deployment or array "
-            f"that comes with none, {verify_job.RANDOM}.",
-        ),
-    ] = None,
-    worst_case: Annotated[
-        bool,
-        typer.Option(
-            "--worst-case",
-            help="Of a model: also two inputs found by search: furthest from exact products, and "
-            "where the engines differ most.",
-        ),
-    ] = False,
-    nodes: Annotated[
-        bool,
-        typer.Option(
-            "--nodes", help="Of a model: also compare every device and keep all node voltages."
-        ),
-    ] = False,
-    map_: Annotated[
-        bool,
-        typer.Option(
-            "--map",
-            help="Instead: sweep \\[sweep] of the configuration and map where each surrogate level "
-            "stays near ngspice; a stopped sweep goes on.",
-        ),
-    ] = False,
+    random: RandomOption = None,
+    worst_case: WorstCaseOption = False,
+    nodes: NodesOption = False,
+    map_: MapOption = False,
     map_out: Annotated[Path, typer.Option("--map-out", help="Trust map to write, .toml.")] = Path(
         "trust_map.toml"
     ),
     model: Factory = None,
-    confidence: Annotated[
-        float | None,
-        typer.Option(
-            help="Of a model: solve by the reference only so many arrays that a share of "
-            "--bad-tiles bad ones is met with this confidence; all by default."
-        ),
-    ] = None,
-    bad_tiles: Annotated[
-        float | None, typer.Option("--bad-tiles", help="See --confidence; 0.001 by default.")
-    ] = None,
-    corners: Annotated[
-        bool,
-        typer.Option("--corners", help="Of a model: also at the corners; judged at the worst."),
-    ] = False,
-    work: Annotated[
-        Path | None,
-        typer.Option(help="Of a model: folder for the arrays' answers, to go on after a stop."),
-    ] = None,
+    confidence: ConfidenceOption = None,
+    bad_tiles: BadTilesOption = None,
+    corners: CornersOption = False,
+    work: WorkOption = None,
     activation: Activation = None,
     config: Config = None,
     calibration: Calibration = None,
@@ -119,16 +134,16 @@ def verify(
     from xbarspice.verification.array_file import is_array_file
 
     steps.need("matplotlib", "jinja2")
-    chosen: dict[str, Any] = {"engines": tuple(engine)} if engine else {}
-    chosen |= {"reference": reference} if reference else {}
+    stated: dict[str, Any] = {"engines": tuple(engine)} if engine else {}
+    stated |= {"reference": reference} if reference else {}
 
-    def configuration(reads: tuple[str, ...]) -> Any:
-        known = tuple(name for name in reads if name not in chosen)
+    def configuration(reads: Sequence[str]) -> RunConfig:
+        names = [name for name in reads if name not in stated]
+        mapped = None if map_ else subject
         run = steps.configuration(
-            config, settings, reads=known, calibration=calibration,
-            mapped=None if map_ else subject, seed=seed,
-        )  # fmt: skip
-        return run.model_copy(update=chosen)
+            config, settings, reads=names, calibration=calibration, mapped=mapped, seed=seed
+        )
+        return run.model_copy(update=stated)
 
     if map_:
         run = configuration(("seed", "sweep", "verify.trust_error", "reference"))
@@ -150,19 +165,26 @@ def verify(
         reads = verify_job.model_reads(
             subject, calibrated=inputs is not None, more=more, worst_case=worst_case
         )
-        run = configuration(reads)
         record = verify_job.verify_model(
-            subject, out, inputs, run, options,
-            random=random, worst_case=worst_case, factory=model, activation=activation,
-            calibration=calibration, json=json,
-        )  # fmt: skip
+            subject,
+            out,
+            inputs,
+            configuration(reads),
+            options,
+            random=random,
+            worst_case=worst_case,
+            factory=model,
+            activation=activation,
+            calibration=calibration,
+            json=json,
+        )
     screens.verification(record, out, json)
     raise typer.Exit(0 if record["passed"] else 1)
 
 
-def _refuse(asked: dict[str, Any]) -> None:
+def _refuse(options: dict[str, Any]) -> None:
     """Refuse options that only models have."""
-    names = [name.replace("_", "-") for name, value in asked.items() if value]
+    names = [name.replace("_", "-") for name, value in options.items() if value]
     if names:
         raise broken_rule(
             "a single array is verified with its own voltages, random ones and probes",
@@ -171,7 +193,7 @@ def _refuse(asked: dict[str, Any]) -> None:
         )
 
 
-def _trust_map(run: Any, path: Path, calibration: Path | None, quiet: bool) -> None:
+def _trust_map(run: RunConfig, path: Path, calibration: Path | None, quiet: bool) -> None:
     """Sweep, write the map, and show the largest trusted size of every level."""
     import xbarspice
     from xbarspice.verification.trust_sweep import journal_of, sweep
@@ -185,14 +207,18 @@ def _trust_map(run: Any, path: Path, calibration: Path | None, quiet: bool) -> N
     output_file(path, ".toml")
     try:
         with screens.progress("trust map", quiet=quiet) as report:
-            found = sweep(
-                run.sweep, path, seed=run.seed, reference=run.reference,
-                version=xbarspice.__version__, progress=report,
-            )  # fmt: skip
+            result = sweep(
+                run.sweep,
+                path,
+                seed=run.seed,
+                reference=run.reference,
+                version=xbarspice.__version__,
+                progress=report,
+            )
     except KeyboardInterrupt:
         screens.error(
             f"stopped by Ctrl-C; the finished points stand in {journal_of(path)}: "
             "the same command goes on from there"
         )
         raise typer.Exit(130) from None
-    screens.trust_map(found, path, run.verify.trust_error, quiet)
+    screens.trust_map(result, path, run.verify.trust_error, quiet)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xbarspice.cli import models, screens
 from xbarspice.cli.doctor import environment
 from xbarspice.cli.runs import run_folder
-from xbarspice.cli.settings import run_toml, with_stated_array
+from xbarspice.cli.settings import run_toml
 from xbarspice.config import RunConfig
+
+if TYPE_CHECKING:
+    from xbarspice.deployment.opening import Circuit
+    from xbarspice.training.data import Split
+    from xbarspice.training.train import Trained
+    from xbarspice.verification import ArrayVerification, Verification
 
 __all__ = [
     "ARRAY_READS",
@@ -34,8 +40,8 @@ ARRAY_READS = ("seed", "mapping.V_read", "array", *JUDGED)
 def model_reads(path: Path, *, calibrated: bool, more: bool, worst_case: bool) -> tuple[str, ...]:
     """Settings that a model or deployment is verified with, by the options of the command."""
     box = BOX if more or worst_case else ()
-    known = models.reads_of(path, calibrated=calibrated)
-    return ("seed", *known, *JUDGED, *box, *(SEARCHED if worst_case else ()))
+    placing = models.reads_of(path, calibrated=calibrated)
+    return ("seed", *placing, *JUDGED, *box, *(SEARCHED if worst_case else ()))
 
 
 def verify_model(
@@ -61,24 +67,22 @@ def verify_model(
         The record of the verification.
     """
     from xbarspice.deployment import refuse_old
+    from xbarspice.deployment.opening import open_model
+    from xbarspice.deployment.settings import circuit_settings
     from xbarspice.verification import Search, verify
 
     refuse_old(path)
-    judged = run.engines if "engines" in run.model_fields_set else ("surrogate",)
     search = Search(**run.verify.model_dump(include=set(Search.__dataclass_fields__)))
+    options |= _judging(run) | {"worst_case": search if worst_case else False}
+    if "engines" not in run.model_fields_set:
+        options["engines"] = ("surrogate",)
+    drawn = {"random": random or RANDOM, "more": (random or 0) if inputs is not None else 0}
     with run_folder(out) as folder:
         with screens.waiting("reading the model", quiet=json):
-            opened = models.open_model(
-                path,
-                inputs,
-                run,
-                factory,
-                activation,
-                random=random or RANDOM,
-                more=random or 0 if inputs is not None else 0,
-                calibration=calibration,
+            opened = open_model(
+                path, inputs, run, factory, activation, calibration=calibration, **drawn
             )
-        expected, source = models.expected_of(opened)
+        expected, source = opened.expected()
         with screens.stages_progress(quiet=json) as report:
             result = verify(
                 opened.circuit,
@@ -86,28 +90,39 @@ def verify_model(
                 opened.y,
                 expected=expected,
                 expected_source=source,
-                engines=judged,
-                reference=run.reference,
-                gates=run.gates,
-                worst_case=search if worst_case else False,
-                t_read=run.verify.t_read,
-                trust_error=run.verify.trust_error,
-                seed=run.seed,
                 title=f"{path.name} on passive arrays",
                 progress=report,
                 **options,
             )
-        about = _about(run, judged, models.said_of(opened.circuit, run), opened.notes)
-        result.save(folder, about)
-        (folder / "run.toml").write_text(run_toml(about["config"]), encoding="utf-8")
+        values = circuit_settings(opened.circuit, run)
+        about = _about(run, options["engines"], values, opened.notes)
+        _save(result, folder, about)
     return result.record() | about
+
+
+def _judging(run: RunConfig) -> dict[str, Any]:
+    """Arguments of every verification that the configuration states."""
+    return {
+        "engines": run.engines,
+        "reference": run.reference,
+        "gates": run.gates,
+        "t_read": run.verify.t_read,
+        "trust_error": run.verify.trust_error,
+        "seed": run.seed,
+    }
+
+
+def _save(result: Verification | ArrayVerification, folder: Path, about: dict[str, Any]) -> None:
+    """The report, and the configuration that makes it again."""
+    result.save(folder, about)
+    (folder / "run.toml").write_text(run_toml(about["config"]), encoding="utf-8")
 
 
 def verify_array_file(
     path: Path, out: Path, run: RunConfig, random: int | None, json: bool
 ) -> dict[str, Any]:
     """Run `xb.verify_array` on an array file and leave its run folder; returns the record."""
-    from xbarspice.cli.cards import said_of_arrays
+    from xbarspice.config.arrays import array_settings, with_stated_array
     from xbarspice.verification.array import verify_array
     from xbarspice.verification.array_file import load_array
 
@@ -121,21 +136,15 @@ def verify_array_file(
                 file.V_in,
                 file.V_out,
                 file.I_out,
-                engines=run.engines,
-                reference=run.reference,
-                gates=run.gates,
                 random=drawn,
                 V_read=run.mapping.V_read,
-                t_read=run.verify.t_read,
-                trust_error=run.verify.trust_error,
-                seed=run.seed,
                 title=f"The array of {path.name}",
                 progress=report,
+                **_judging(run),
             )
-        own = {"mapping": {"V_read": run.mapping.V_read}, "array": said_of_arrays((crossbar,))}
-        about = _about(run, run.engines, own, ())
-        result.save(folder, about)
-        (folder / "run.toml").write_text(run_toml(about["config"]), encoding="utf-8")
+        values = {"mapping": {"V_read": run.mapping.V_read}, "array": array_settings((crossbar,))}
+        about = _about(run, run.engines, values, ())
+        _save(result, folder, about)
     return result.record() | about
 
 
@@ -147,6 +156,7 @@ def demonstrate(out: Path, run: RunConfig, json: bool) -> dict[str, Any]:
     """
     from xbarspice import deployment
     from xbarspice.cli import steps
+    from xbarspice.deployment.settings import circuit_settings, state_ranges
     from xbarspice.importers import perceptron
     from xbarspice.importers.perceptron_model import perceptron_module
     from xbarspice.nn import convert
@@ -164,40 +174,38 @@ def demonstrate(out: Path, run: RunConfig, json: bool) -> dict[str, Any]:
         model = perceptron_module(trained.network)
         points = arguments_of(model, split.x_test)
         circuit = convert(model, run.layer_configs(), calibrate=points, seed=run.seed)
-        models.state_ranges(circuit, points, run)
+        state_ranges(circuit, points, run)
         with screens.waiting("writing the netlists", quiet=json):
             deployment.save(folder / "net.h5", circuit)
-            names = _decks(circuit, points, folder / "netlists")
+            decks = _write_decks(circuit, points, folder / "netlists")
         with screens.stages_progress(quiet=json) as progress:
             result = verify(
                 circuit,
                 split.x_test,
                 split.y_test,
-                engines=run.engines,
-                reference=run.reference,
-                gates=run.gates,
-                t_read=run.verify.t_read,
-                trust_error=run.verify.trust_error,
-                seed=run.seed,
                 title=_subject(circuit),
                 progress=progress,
+                **_judging(run),
             )
-        trained_on = f"{len(split.x_train)} points"
-        notes = (
-            f"The network {'-'.join(map(str, trained.network.sizes))} was trained on {trained_on} "
-            f"in {trained.epochs} epochs; as software it is right for "
-            f"{100 * trained.accuracy_test:.1f} % of the {len(split.x_test)} test points.",
-            f"{len(names)} decks in netlists/ hold every read of every array with all test points; "
-            f"each runs by hand: ngspice -b {names[0]}.",
-        )
-        about = _about(run, run.engines, models.said_of(circuit, run), notes)
+        notes = _notes_of_demo(trained, split, decks)
+        about = _about(run, run.engines, circuit_settings(circuit, run), notes)
         about["config"] |= {"data": run.data.model_dump(), "train": run.train.model_dump()}
-        result.save(folder, about)
-        (folder / "run.toml").write_text(run_toml(about["config"]), encoding="utf-8")
+        _save(result, folder, about)
     return result.record() | about
 
 
-def _subject(circuit: Any) -> str:
+def _notes_of_demo(trained: Trained, split: Split, decks: list[str]) -> tuple[str, ...]:
+    """What the network is, and how its decks are run by hand."""
+    return (
+        f"The network {'-'.join(map(str, trained.network.sizes))} was trained on "
+        f"{len(split.x_train)} points in {trained.epochs} epochs; as software it is right for "
+        f"{100 * trained.accuracy_test:.1f} % of the {len(split.x_test)} test points.",
+        f"{len(decks)} decks in netlists/ hold every read of every array with all test points; "
+        f"each runs by hand: ngspice -b {decks[0]}.",
+    )
+
+
+def _subject(circuit: Circuit) -> str:
     """How many arrays of which size and device the demo stands on."""
     from xbarspice.nn import arrays
 
@@ -209,7 +217,7 @@ def _subject(circuit: Any) -> str:
     return f"Half moons on {count} {', '.join(sorted(sizes))} {first.device.name} crossbar{plural}"
 
 
-def _decks(circuit: Any, points: Any, folder: Path) -> list[str]:
+def _write_decks(circuit: Circuit, points: tuple[Any, ...], folder: Path) -> list[str]:
     """A deck of every read of every array, driven as by these inputs; their names."""
     from xbarspice import netlist
     from xbarspice.nn import tiles
@@ -226,13 +234,13 @@ def _decks(circuit: Any, points: Any, folder: Path) -> list[str]:
 
 
 def _about(
-    run: RunConfig, engines: tuple[str, ...], own: dict[str, Any], notes: tuple[str, ...]
+    run: RunConfig, engines: tuple[str, ...], placing: dict[str, Any], notes: tuple[str, ...]
 ) -> dict[str, Any]:
     """Settings that were read (mapping and array as the solved objects have them), and versions."""
     card = run.calibration
     values = {
         "seed": run.seed,
-        **own,
+        **placing,
         "engines": list(engines),
         "reference": run.reference,
         "gates": run.gates.model_dump(),

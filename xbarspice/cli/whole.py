@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from xbarspice.cli.models import Opened
 from xbarspice.core.errors import broken_rule
+
+if TYPE_CHECKING:
+    from xbarspice.deployment.opening import Opened
 
 __all__ = ["write_whole"]
 

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from xbarspice.core.errors import InputError, broken_rule
+from xbarspice.core.seeds import child_rng
+from xbarspice.core.types import Array
 from xbarspice.core.values import labels_of
 from xbarspice.importers.archive import read_npz
 from xbarspice.importers.model import TensorSpec
 
-__all__ = ["random_inputs", "read_inputs"]
+__all__ = ["draw_inputs", "random_inputs", "read_inputs"]
 
 
 def read_inputs(path: Path, specs: Sequence[TensorSpec]) -> tuple[Any, np.ndarray | None]:
@@ -89,6 +91,29 @@ def random_inputs(specs: Sequence[TensorSpec], points: int, rng: np.random.Gener
         )
     arrays = {spec.name: rng.random((points, *spec.shape[1:])) for spec in specs}  # type: ignore[arg-type]
     return arrays if len(specs) > 1 else arrays[specs[0].name]
+
+
+def draw_inputs(
+    shape: Sequence[int], points: int, seed: int, *, low: float = 0.0, high: float = 1.0
+) -> Array:
+    """Inputs (points, *shape) drawn uniformly from [low, high].
+
+    Args:
+        shape: of one input.
+        points: how many.
+        seed: of the draw.
+        low, high: its range.
+
+    Raises:
+        InputError: no point, or an empty range.
+    """
+    if points < 1 or not low < high:
+        raise broken_rule(
+            "random inputs need at least one point and low < high",
+            f"{points} points in [{low:g}, {high:g}]",
+            "Raise --random, or set verify.low and verify.high.",
+        )
+    return child_rng(seed, "inputs").uniform(low, high, size=(points, *shape))
 
 
 def _labels(

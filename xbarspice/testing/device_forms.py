@@ -14,7 +14,7 @@ from xbarspice.engines.ngspice import ngspice_info
 from xbarspice.engines.ngspice.runner import control_section, run_deck
 from xbarspice.testing.rules import need
 
-__all__ = ["compiled", "openvaf", "pulse", "run", "static_iv", "transient_state"]
+__all__ = ["compile_form", "openvaf", "pulse", "run", "static_iv", "transient_state"]
 
 STATIC = ".options reltol=1e-12 abstol=1e-18 vntol=1e-15 gmin=1e-20"
 TRANSIENT = ".options reltol=1e-6 abstol=1e-14 vntol=1e-9 method=gear"
@@ -30,7 +30,7 @@ def openvaf() -> Path | None:
     return path if path.is_file() else None
 
 
-def compiled(device: Device, folder: Path) -> Path:
+def compile_form(device: Device, folder: Path) -> Path:
     """The Verilog-A of a model as an OSDI library; a folder compiles it once."""
     source, out = folder / f"{device.name}.va", folder / f"{device.name}.osdi"
     text = export.verilog(device)
@@ -38,8 +38,8 @@ def compiled(device: Device, folder: Path) -> Path:
         return out
     source.write_text(text, encoding="utf-8")
     command = [str(openvaf()), str(source), "-o", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)  # noqa: S603 - a fixed program
-    need(done.returncode == 0, done.stderr)  # the compiler names the line
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)  # noqa: S603 - a fixed program
+    need(result.returncode == 0, result.stderr)  # the compiler names the line
     return out
 
 
@@ -69,11 +69,10 @@ def static_iv(device: Device, V: Array, G: Array, library: Path | None = None) -
     if library is not None:
         lines.append(f".model model xb_{device.name}")
         analysis = f"pre_osdi {library}\n{analysis}"
-    got = run(lines, analysis, len(V))
-    np.testing.assert_allclose(
-        got["v(v-sweep)"] if "v(v-sweep)" in got else got["v(a)"], V, atol=1e-12
-    )
-    return np.stack([got[f"i(vs{k})"] for k in range(len(G))], axis=1)
+    vectors = run(lines, analysis, len(V))
+    sweep = vectors["v(v-sweep)"] if "v(v-sweep)" in vectors else vectors["v(a)"]
+    np.testing.assert_allclose(sweep, V, atol=1e-12)
+    return np.stack([vectors[f"i(vs{k})"] for k in range(len(G))], axis=1)
 
 
 def pulse(V: float) -> tuple[Array, Array]:
@@ -106,6 +105,6 @@ def transient_state(
         lines.append(f".model model {name}")
         analysis = f"pre_osdi {library}\n" + analysis.replace(" uic", "")
         nodes = [f"v(n{k}#x)" for k in range(len(x0))]
-    got = run([*lines, ".save all"], analysis, 241)
+    vectors = run([*lines, ".save all"], analysis, 241)
     unit = device.spice_unit
-    return np.array([got[node][-1] for node in nodes]) * unit
+    return np.array([vectors[node][-1] for node in nodes]) * unit

@@ -138,7 +138,7 @@ def _check_verilog_a(rules: Rules, device: Device, G: Array, folder: Path) -> No
         return  # no compiler on this machine: the rule below is not among those that held
     with rules.rule("the Verilog-A, compiled and run in ngspice, gives Python's currents to 1e-9"):
         V = _volts(device, 21)
-        library = device_forms.compiled(device, folder)
+        library = device_forms.compile_form(device, folder)
         currents = device_forms.static_iv(device, V, G, library)
         assert_allclose(currents, device.current(V[:, None], G), rtol=1e-9, atol=1e-17)
 

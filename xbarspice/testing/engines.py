@@ -73,26 +73,27 @@ def check_engine(
 def _compare(engine: Engine, case: Case, device: str | Device, residual: float) -> None:
     crossbar = Crossbar(case.G, device=device, **case.arguments)
     drive = (case.V_in, case.V_out)
-    got = solve(crossbar, *drive, engine=engine, full=True, outside="ignore")
-    need(got.status.ok, f"the status is {got.status.value}")
+    answer = solve(crossbar, *drive, engine=engine, full=True, outside="ignore")
+    need(answer.status.ok, f"the status is {answer.status.value}")
     if not case.V_in.size:
-        need(got.I_out.shape == (0, crossbar.cols), f"I_out has the shape {got.I_out.shape}")
+        need(answer.I_out.shape == (0, crossbar.cols), f"I_out has the shape {answer.I_out.shape}")
         return
-    want = solve(crossbar, *drive, engine="nodal", full=True, outside="ignore")
-    need(got.stats.residual <= residual, f"the residual is {got.stats.residual:.3g}")
+    exact = solve(crossbar, *drive, engine="nodal", full=True, outside="ignore")
+    need(answer.stats.residual <= residual, f"the residual is {answer.stats.residual:.3g}")
     currents = ("I_out", "I_in", "I_device")
-    scale = max(float(np.abs(getattr(want, name)).max()) for name in currents)
+    scale = max(float(np.abs(getattr(exact, name)).max()) for name in currents)
     for name in (*currents, "V_wl", "V_bl"):
-        mine, other = getattr(got, name), getattr(want, name)
-        need(mine.shape == other.shape, f"{name} has the shape {mine.shape}, not {other.shape}")
+        values, expected = getattr(answer, name), getattr(exact, name)
+        shapes = f"{values.shape}, not {expected.shape}"
+        need(values.shape == expected.shape, f"{name} has the shape {shapes}")
         atol = LIMIT * scale if name in currents else LIMIT
-        assert_allclose(mine, other, rtol=0, atol=atol, err_msg=name)
+        assert_allclose(values, expected, rtol=0, atol=atol, err_msg=name)
     if scale > 0:
         V_out = 0.0 if case.V_out is None else case.V_out
-        left = kirchhoff_residual(crossbar, got, case.V_in, V_out)
+        excess = kirchhoff_residual(crossbar, answer, case.V_in, V_out)
         need(
-            left < max(LIMIT, residual),
-            f"Kirchhoff's law leaves {left:.3g} of the largest current over",
+            excess < max(LIMIT, residual),
+            f"Kirchhoff's law leaves {excess:.3g} of the largest current over",
         )
 
 
@@ -100,9 +101,9 @@ def _check_asymmetric(rules: Rules, engine: Engine, device: str | Device) -> Non
     crossbar = Crossbar(ASYMMETRIC.G, device=device, **ASYMMETRIC.arguments)
     lazy, full = (solve(crossbar, ASYMMETRIC.V_in, engine=engine, full=f) for f in (False, True))
     with rules.rule("rows, columns and signs of the asymmetric 2x3 array are the nodal engine's"):
-        want = solve(crossbar, ASYMMETRIC.V_in, engine="nodal")
+        exact = solve(crossbar, ASYMMETRIC.V_in, engine="nodal")
         for name in ("I_out", "I_in"):
-            assert_allclose(getattr(lazy, name), getattr(want, name), rtol=1e-9, err_msg=name)
+            assert_allclose(getattr(lazy, name), getattr(exact, name), rtol=1e-9, err_msg=name)
     with rules.rule("without `full` the inner quantities appear when they are asked for"):
         for name in ("V_wl", "V_bl", "I_device"):
             assert_array_equal(getattr(lazy, name), getattr(full, name), err_msg=name)

@@ -83,11 +83,11 @@ def _tensors(value: Any) -> list[Tensor]:
     return []
 
 
-def _compare(mine: list[Tensor], others: list[Tensor], limit: float = LIMIT) -> None:
+def _compare(outputs: list[Tensor], expected: list[Tensor], limit: float = LIMIT) -> None:
     import torch
 
-    need(len(mine) == len(others), f"{len(mine)} tensors instead of {len(others)}")
-    for a, b in zip(mine, others, strict=True):
+    need(len(outputs) == len(expected), f"{len(outputs)} tensors instead of {len(expected)}")
+    for a, b in zip(outputs, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=limit)
 
 
@@ -97,11 +97,11 @@ def _check_state(
     import torch
 
     with rules.rule("the state_dict has the keys and shapes of the torch layer's"):
-        mine, other = (
+        shapes, expected = (
             {key: tuple(value.shape) for key, value in module.state_dict().items()}
             for module in (layer, plain)
         )
-        need(mine == other, f"{mine} instead of {other}")
+        need(shapes == expected, f"{shapes} instead of {expected}")
     with rules.rule("`to_torch` gives the torch layer back, with equal outputs"):
         back = layer.to_torch()
         need(type(back) is type(plain), f"it gave a {type(back).__name__}")
@@ -146,11 +146,11 @@ def _check_gradients(rules: Rules, layer: CrossbarLayer, inputs: Sequence[Any]) 
 
     leaves = [tensor.detach().clone().requires_grad_() for tensor in _tensors(tuple(inputs))]
 
-    def rebuilt(value: Any, rest: list[Tensor]) -> Any:
+    def rebuild(value: Any, tensors: list[Tensor]) -> Any:
         if isinstance(value, torch.Tensor):
-            return rest.pop(0)
+            return tensors.pop(0)
         if isinstance(value, tuple | list):
-            return tuple(rebuilt(item, rest) for item in value)
+            return tuple(rebuild(item, tensors) for item in value)
         return value
 
     generator = torch.Generator().manual_seed(0)
@@ -160,7 +160,7 @@ def _check_gradients(rules: Rules, layer: CrossbarLayer, inputs: Sequence[Any]) 
     ]
 
     def loss() -> Tensor:
-        outputs = _outputs(layer, rebuilt(tuple(inputs), list(leaves)))
+        outputs = _outputs(layer, rebuild(tuple(inputs), list(leaves)))
         return torch.stack([(w * o).sum() for w, o in zip(weights, outputs, strict=True)]).sum()
 
     named = {name: p for name, p in layer.named_parameters() if p.requires_grad}
@@ -199,8 +199,8 @@ def _check_copies(rules: Rules, layer: CrossbarLayer, inputs: Sequence[Any]) -> 
         with rules.rule("a deep copy computes the same and shares no parameter"):
             twin = copy.deepcopy(layer)
             _compare(_outputs(twin, inputs), expected, 0.0)
-            mine = {p.data_ptr() for p in layer.parameters()}
-            need(not mine & {p.data_ptr() for p in twin.parameters()}, "a parameter is shared")
+            addresses = {p.data_ptr() for p in layer.parameters()}
+            need(not addresses & {p.data_ptr() for p in twin.parameters()}, "a parameter is shared")
         with rules.rule("it can be pickled"):
             twin = pickle.loads(pickle.dumps(layer))  # noqa: S301 - its own bytes
             _compare(_outputs(twin, inputs), expected, 0.0)

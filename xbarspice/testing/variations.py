@@ -64,15 +64,15 @@ def _draw(variation: Variation, G: Array, kind: str, seed: int) -> Array:
 
 def _check_draws(rules: Rules, variation: Variation, G: Array, kind: str, *, random: bool) -> None:
     before, state = G.copy(), _global_state()
-    first, again, other = (_draw(variation, G, kind, seed) for seed in (1, 1, 2))
+    first, second, third = (_draw(variation, G, kind, seed) for seed in (1, 1, 2))
     with rules.rule(f"{kind}: its argument and global random state are not changed"):
         assert_array_equal(G, before)
         need(_global_state() == state, "numpy.random or torch drew from its global generator")
     with rules.rule(f"{kind}: equal seeds give equal conductances"):
-        assert_array_equal(first, again)
+        assert_array_equal(first, second)
     if random:
         with rules.rule(f"{kind}: other seeds give other conductances"):
-            need(not np.array_equal(first, other), "seeds 1 and 2 give the same")
+            need(not np.array_equal(first, third), "seeds 1 and 2 give the same")
         with rules.rule(f"{kind}: the members of a batch are drawn independently"):
             equal = np.broadcast_to(G[2], G.shape).copy()
             a, b, _ = _draw(variation, equal, kind, 1)
@@ -110,5 +110,5 @@ def _check_records(rules: Rules, variation: Variation) -> None:
     if not all(part.name in registry for part in parts):
         return
     with rules.rule("from_config(to_config(it)) is the same variation"):
-        made = from_config(to_config(variation))
-        need(made == Compose(parts), f"it came back as {made}")
+        rebuilt = from_config(to_config(variation))
+        need(rebuilt == Compose(parts), f"it came back as {rebuilt}")

@@ -59,7 +59,7 @@ def verify_array(
     trust_error: float = 5e-2,
     seed: int = 0,
     title: str = "",
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = lambda stage, count, total: None,
 ) -> ArrayVerification:
     """Verify one array: every engine against a reference, at every node, and given currents.
 
@@ -80,7 +80,7 @@ def verify_array(
         trust_error: error up to which the trust map calls a level of the surrogate trusted.
         seed: of random vectors and probes.
         title: of the report.
-        progress: called with (stage, done, total).
+        progress: called with (stage, count, total).
 
     Raises:
         InputError: an argument breaks a rule. EngineError: an engine failed.

@@ -66,7 +66,7 @@ def verify(
     workers: int | None = None,
     scheduler: str | None = None,
     title: str = "",
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = lambda stage, count, total: None,
 ) -> Verification:
     """Verify a model on arrays: import, ranges, every array against a reference, whole forwards.
 
@@ -102,7 +102,7 @@ def verify(
             on there. None: a temporary folder.
         workers, scheduler: as for `campaign.run`.
         title: of the report.
-        progress: called with (stage, done, total).
+        progress: called with (stage, count, total).
 
     Raises:
         InputError: an argument breaks a rule. EngineError: an engine failed.

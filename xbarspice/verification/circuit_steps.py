@@ -227,7 +227,7 @@ def search_inputs(
         box,
         child_rng(plan.seed, "worst of ideal"),
         search,
-        lambda done, total: progress("search: exact products", done, total),
+        lambda count, total: progress("search: exact products", count, total),
     )
     count, budget = candidates(search) + 1, plan.whole // max(arrays, 1)
     if count > budget:
@@ -243,7 +243,7 @@ def search_inputs(
         engines=plan.engines,
         reference=plan.reference,
         also=[box[0].new_tensor(ideal.x)],
-        progress=lambda done, total: progress("search: engines", done, total),
+        progress=lambda count, total: progress("search: engines", count, total),
     )
     return (ideal, between), ""
 

@@ -95,9 +95,9 @@ def outputs_at_corners(
     """Outputs through the surrogate at corners (True: `CORNERS`; False: none)."""
     if corners is False:
         return ()
-    wanted = CORNERS if corners is True else corners
+    changes_of = CORNERS if corners is True else corners
     out = []
-    for name, changes in wanted.items():
+    for name, changes in changes_of.items():
         there = copy_circuit(circuit)
         for matrix in forward.matrices_of(there):
             put_at_corner(matrix, changes)

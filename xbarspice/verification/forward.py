@@ -73,33 +73,33 @@ def import_gate(
     origin = origin_of(circuit)
     limit = EXACT_LIMIT
     if expected is not None:
-        wanted = tuple(_as_tensors(expected))
+        target = tuple(_as_tensors(expected))
         against = f"outputs of {source}" if source else "outputs given as `expected`"
         limit = SINGLE_LIMIT
     elif origin is not None and origin.converted_sha256 == weights_hash(circuit):
-        inputs, wanted = origin.inputs, origin.outputs
+        inputs, target = origin.inputs, origin.outputs
         against = "the original model's outputs on the calibration inputs, both in float64"
         if origin.rounded:
             limit = SINGLE_LIMIT
             against += "; batch normalisation was folded into weights of single precision"
     else:
-        wanted = outputs_in_float64(to_torch(circuit), inputs)
+        target = outputs_in_float64(to_torch(circuit), inputs)
         against = "the plain model of the same weights (to_torch), both in float64"
         if origin is not None:
             against += "; the weights were changed after the conversion"
     with exact_products():
         outputs = outputs_in_float64(circuit, inputs)
-    if expected is not None and len(wanted) < len(outputs):  # whoever made them left whole numbers
+    if expected is not None and len(target) < len(outputs):  # whoever made them left whole numbers
         outputs = tuple(t for t in outputs if t.is_floating_point())
-    error, decided, unequal = compared(outputs, wanted)
+    error, differing, unequal = compare(outputs, target)
     return ImportRecord(
         against=against,
-        outputs=sum(t.numel() for t in wanted),
+        outputs=sum(t.numel() for t in target),
         error=error,
         limit=limit,
-        decisions=decided,
+        decisions=differing,
         unequal=unequal,
-        passed=bool(error <= limit and not decided and not unequal),
+        passed=bool(error <= limit and not differing and not unequal),
     )
 
 
@@ -108,35 +108,34 @@ def _as_tensors(value: Any) -> list[Tensor]:
     return [torch.as_tensor(np.asarray(p)) if not isinstance(p, Tensor) else p for p in parts]
 
 
-def compared(
-    outputs: Outputs, wanted: Outputs, labels: np.ndarray | None = None
+def compare(
+    outputs: Outputs, target: Outputs, labels: np.ndarray | None = None
 ) -> tuple[float, int | None, int | None]:
-    """Outputs beside wanted ones.
+    """Outputs beside a target.
 
     Returns:
         Largest difference over the largest floating-point output, infinite where shapes differ;
         decisions that differ; whole numbers and truth values that differ. None where there are
         none.
     """
-    if [t.shape for t in outputs] != [t.shape for t in wanted]:
+    if [t.shape for t in outputs] != [t.shape for t in target]:
         return float("inf"), None, None
-    pairs = [(a, b) for a, b in zip(outputs, wanted, strict=True) if b.numel()]
+    pairs = [(a, b) for a, b in zip(outputs, target, strict=True) if b.numel()]
     real = [(a.double(), b.double()) for a, b in pairs if b.is_floating_point()]
     whole = [int((a != b).sum()) for a, b in pairs if not b.is_floating_point()]
     largest = max((float(b.abs().max()) for _, b in real), default=0.0) or 1.0
     error = max((float((a - b).abs().max()) for a, b in real), default=0.0)
     if not np.isfinite(error):
         error = float("inf")
-    decided = [classes(outputs, labels), classes(wanted, labels)]
-    differing = None
-    if decided[0] is not None and decided[1] is not None:
-        differing = int((decided[0] != decided[1]).sum())
+    differing, pair = None, (classes(outputs, labels), classes(target, labels))
+    if pair[0] is not None and pair[1] is not None:
+        differing = int((pair[0] != pair[1]).sum())
     return error / largest, differing, sum(whole) if whole else None
 
 
-def differing_decisions(outputs: Outputs, others: Outputs, labels: np.ndarray | None = None) -> int:
+def differing_decisions(outputs: Outputs, target: Outputs, labels: np.ndarray | None = None) -> int:
     """Decisions and whole numbers that differ; of other models, 1 if outputs differ by 1e-6."""
-    error, differing, unequal = compared(outputs, others, labels)
+    error, differing, unequal = compare(outputs, target, labels)
     if differing is None and unequal is None:
         return int(error > 1e-6)
     return (differing or 0) + (unequal or 0)
@@ -146,19 +145,19 @@ def decisions(
     name: str, outputs: Outputs, exact: Outputs, labels: np.ndarray | None
 ) -> DecisionRecord:
     """Outputs through the circuit beside those with exact products; labels of -1 are unknown."""
-    error, _, unequal = compared(outputs, exact, labels)
-    own, ideal = classes(outputs, labels), classes(exact, labels)
+    error, _, unequal = compare(outputs, exact, labels)
+    decided, ideal = classes(outputs, labels), classes(exact, labels)
     scores = next(t for t in outputs if t.is_floating_point())
     points = len(scores) if scores.ndim else 0
     agreement = interval = right = exact_right = right_interval = margin = None
-    if own is not None and ideal is not None:
-        equal = int((own == ideal).sum())
+    if decided is not None and ideal is not None:
+        equal = int((decided == ideal).sum())
         agreement, interval = equal / points, agreement_interval(equal, points)
         margin = _smallest_margin(scores)
-        known = None if labels is None else torch.as_tensor(labels)
-        if known is not None and (count := int((known >= 0).sum())):
-            hits = int(((own == known) & (known >= 0)).sum())
-            right, exact_right = hits / count, int(((ideal == known) & (known >= 0)).sum()) / count
+        y = None if labels is None else torch.as_tensor(labels)
+        if y is not None and (count := int((y >= 0).sum())):
+            hits = int(((decided == y) & (y >= 0)).sum())
+            right, exact_right = hits / count, int(((ideal == y) & (y >= 0)).sum()) / count
             right_interval = agreement_interval(hits, count)
     return DecisionRecord(
         through=name,

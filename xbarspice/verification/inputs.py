@@ -12,11 +12,9 @@ from torch import Tensor
 
 from xbarspice import engines as engine_room
 from xbarspice.core.errors import broken_rule
-from xbarspice.core.seeds import child_rng
-from xbarspice.core.types import Array
 from xbarspice.nn.arguments import points_of
 
-__all__ = ["box_of", "check_engines", "check_labels", "one_tensor", "random_inputs"]
+__all__ = ["box_of", "check_engines", "check_labels", "one_tensor"]
 
 Box = tuple[Tensor, Tensor]
 
@@ -59,29 +57,6 @@ def check_labels(y: npt.ArrayLike | None, arguments: tuple[Any, ...]) -> np.ndar
             "Pass one class a point.",
         )
     return labels.astype(np.int64)
-
-
-def random_inputs(
-    shape: Sequence[int], points: int, seed: int, *, low: float = 0.0, high: float = 1.0
-) -> Array:
-    """Inputs (points, *shape) drawn uniformly from [low, high].
-
-    Args:
-        shape: of one input.
-        points: how many.
-        seed: of the draw.
-        low, high: its range.
-
-    Raises:
-        InputError: no point, or an empty range.
-    """
-    if points < 1 or not low < high:
-        raise broken_rule(
-            "random inputs need at least one point and low < high",
-            f"{points} points in [{low:g}, {high:g}]",
-            "Raise --random, or set verify.low and verify.high.",
-        )
-    return child_rng(seed, "inputs").uniform(low, high, size=(points, *shape))
 
 
 def one_tensor(arguments: Any) -> Tensor:

@@ -81,7 +81,7 @@ def solve_arrays(
             retry_failed=True,
             workers=0 if workers is None and len(items) < WORTH_A_POOL else workers,
             scheduler=scheduler,
-            progress=lambda done, total: progress("arrays", done, total or len(items)),
+            progress=lambda count, total: progress("arrays", count, total or len(items)),
         )
         results = campaign.load(path)
         out = []

@@ -68,10 +68,10 @@ class Drives:
 
     def of(self, tile: Tile) -> Array:
         """The kept drives of one array, V, (drives, lines)."""
-        kept = self._kept.get(tile.matrix)
-        if kept is None:
+        drives = self._kept.get(tile.matrix)
+        if drives is None:
             return np.empty((0, tile.size))
-        return kept[0][:, tile.group, slice(*tile.lines)]
+        return drives[0][:, tile.group, slice(*tile.lines)]
 
 
 def record_drives(
@@ -90,13 +90,13 @@ def draw_sample(
     """Numbers of the arrays to solve by the reference, and the record of the draw."""
     count = len(tiles)
     size = count if confidence is None else sample_size(count, confidence, bad_tiles)
-    chosen = list(range(count))
+    numbers = list(range(count))
     if size < count:
-        chosen = sorted(child_rng(seed, "sample of arrays").permutation(count)[:size].tolist())
-    names = "\n".join(tiles[k].name for k in chosen)
-    return chosen, SampleRecord(
+        numbers = sorted(child_rng(seed, "sample of arrays").permutation(count)[:size].tolist())
+    names = "\n".join(tiles[k].name for k in numbers)
+    return numbers, SampleRecord(
         tiles=count,
-        checked=len(chosen),
+        checked=len(numbers),
         confidence=confidence if size < count else None,
         bad_tiles=bad_tiles if size < count else None,
         seed=seed,

@@ -24,11 +24,11 @@ def trust_of(arrays: Iterable[tuple[Crossbar, float]], limit: float) -> TrustRec
     for crossbar, V in arrays:  # the map knows size, wires, device, largest conductance and voltage
         place = (crossbar.rows, crossbar.cols, equivalent_wire(crossbar), repr(crossbar.device))
         alike.setdefault((*place, float(crossbar.G.max()), V), (crossbar, V))
-    known = packaged()
+    trust_map = packaged()
     errors: dict[str, float | None] = {}
     for level in LEVELS:
-        found = float(np.max([known.error(level, crossbar, V) for crossbar, V in alike.values()]))
-        errors[level] = found if np.isfinite(found) else None
+        worst = np.max([trust_map.error(level, crossbar, V) for crossbar, V in alike.values()])
+        errors[level] = float(worst) if np.isfinite(worst) else None
     largest = max(V for _, V in alike.values())
-    reference = str(known.source.get("reference", ""))
+    reference = str(trust_map.source.get("reference", ""))
     return TrustRecord(errors=errors, limit=limit, V=largest, reference=reference)

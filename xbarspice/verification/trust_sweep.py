@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -36,7 +36,7 @@ def sweep(
     seed: int = 0,
     reference: str = "ngspice",
     version: str = "",
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda count, total: None,
 ) -> TrustMap:
     """Measure the errors of all levels over the grid and write the map.
 
@@ -49,7 +49,7 @@ def sweep(
         seed: of conductances and inputs.
         reference: the engine that the levels are judged against; the shipped map uses ngspice.
         version: of xbarspice, for the file.
-        progress: called with (points done, points in all).
+        progress: called with (points finished, points in all).
 
     Raises:
         InputError: the journal belongs to another sweep.
@@ -58,22 +58,22 @@ def sweep(
     golden = ngspice_info().version if reference in {"ngspice", "pyspice"} else ""
     key = _fingerprint(config, seed, reference, golden)
     journal = journal_of(path)
-    done = _read(journal, key)
+    errors = _read(journal, key)
     points = list(_points(config))
-    progress(len(done), len(points))
-    with _opened(journal, key, new=not done) as file:
+    progress(len(errors), len(points))
+    with _open(journal, key, new=not errors) as file:
         for place in points:
             name = "/".join(str(p) for p in place)
-            if name not in done:
-                done[name] = point_errors(config, place, seed, reference)
-                file.write(json.dumps({"point": name, "errors": done[name]}) + "\n")
+            if name not in errors:
+                errors[name] = point_errors(config, place, seed, reference)
+                file.write(json.dumps({"point": name, "errors": errors[name]}) + "\n")
                 file.flush()
-            progress(len(done), len(points))
-    found = _collected(config, done, seed, reference, golden, version)
+            progress(len(errors), len(points))
+    trust_map = _collect(config, errors, seed, reference, golden, version)
     with store_errors("the map", path):
-        write_whole({path: found.to_toml()})
+        write_whole({path: trust_map.to_toml()})
     journal.unlink()
-    return found
+    return trust_map
 
 
 Place = tuple[str, int, int, int]
@@ -90,9 +90,8 @@ def _points(config: SweepConfig) -> Iterator[Place]:
 
 def _inputs(config: SweepConfig, n: int, rng: np.random.Generator) -> list[Array]:
     """Three sets of inputs over full scale: all on, in [0, 1], in [-1, 1]."""
-    return [
-        np.ones((1, n)), rng.random((config.vectors, n)), rng.uniform(-1, 1, (config.vectors, n)),
-    ]  # fmt: skip
+    shape = (config.vectors, n)
+    return [np.ones((1, n)), rng.random(shape), rng.uniform(-1, 1, shape)]
 
 
 def point_errors(
@@ -112,21 +111,21 @@ def point_errors(
     out = {}
     for level in LEVELS:
         engine = "surrogate" if level == "nonlinear" else engines.registry.get(level)(warn=False)
-        found = engines.solve(crossbar, V, engine=engine, outside="ignore").I_out
+        I_out = engines.solve(crossbar, V, engine=engine, outside="ignore").I_out
         out[level] = [
-            float(f"{np.max([*_errors(found[:, part], golden[:, part], sets)]):.3e}")
+            float(f"{np.max([*_errors(I_out[:, part], golden[:, part], sets)]):.3e}")
             for part in np.split(np.arange(len(V)), len(config.V_read))
         ]
     return out
 
 
-def _errors(found: Array, golden: Array, sets: list[Array]) -> Iterator[float]:
+def _errors(I_out: Array, golden: Array, sets: list[Array]) -> Iterator[float]:
     """Largest error over the largest current, for each array and each set of inputs."""
     edges = np.cumsum([0, *(len(s) for s in sets)])
     for array in range(len(golden)):
         for start, stop in pairwise(edges):
             exact = golden[array, start:stop]
-            yield float(np.max(np.abs(found[array, start:stop] - exact)) / np.max(np.abs(exact)))
+            yield float(np.max(np.abs(I_out[array, start:stop] - exact)) / np.max(np.abs(exact)))
 
 
 def _fingerprint(config: SweepConfig, seed: int, reference: str, golden: str | None) -> str:
@@ -139,7 +138,7 @@ def _read(journal: Path, key: str) -> dict[str, Any]:
     if not journal.exists():
         return {}
     lines = journal.read_text(encoding="utf-8").splitlines()
-    found = {}
+    errors = {}
     for number, line in enumerate(lines):
         try:
             entry = json.loads(line)
@@ -147,15 +146,16 @@ def _read(journal: Path, key: str) -> dict[str, Any]:
             continue
         if number == 0 and entry.get("sweep") != key:
             raise broken_rule(
-                f"`{journal.name}` must belong to this very sweep", "one with other settings",
+                f"`{journal.name}` must belong to this very sweep",
+                "one with other settings",
                 "Choose another file for the map, or remove it.",
-            )  # fmt: skip
+            )
         if "point" in entry:
-            found[entry["point"]] = entry["errors"]
-    return found
+            errors[entry["point"]] = entry["errors"]
+    return errors
 
 
-def _opened(journal: Path, key: str, *, new: bool) -> Any:
+def _open(journal: Path, key: str, *, new: bool) -> TextIO:
     try:
         file = journal.open("w" if new else "a", encoding="utf-8")
     except OSError as error:
@@ -169,23 +169,27 @@ def _opened(journal: Path, key: str, *, new: bool) -> Any:
     return file
 
 
-def _collected(
-    config: SweepConfig, done: dict[str, Any], seed: int, reference: str, golden: str | None,
+def _collect(
+    config: SweepConfig,
+    points: dict[str, dict[str, list[float]]],
+    seed: int,
+    reference: str,
+    golden: str | None,
     version: str,
-) -> TrustMap:  # fmt: skip
+) -> TrustMap:
+    """The map of all points."""
     shape = (len(config.sizes), len(config.R_wire), len(config.G_max), len(config.V_read))
     errors = {d: {level: np.zeros(shape) for level in LEVELS} for d in config.devices}
     for device, i, j, k in _points(config):
-        for level, values in done[f"{device}/{i}/{j}/{k}"].items():
+        for level, values in points[f"{device}/{i}/{j}/{k}"].items():
             errors[device][level][i, j, k] = values
-    return TrustMap(
-        axes={
-            "size": config.sizes, "R_wire": config.R_wire, "G_max": config.G_max,
-            "V_read": config.V_read,
-        },
-        errors=errors,
-        source={
-            "reference": f"{reference} {golden}".strip(), "xbarspice": version, "seed": seed,
-            "vectors": config.vectors, "G_ratio": config.G_ratio,
-        },
-    )  # fmt: skip
+    names = ("size", "R_wire", "G_max", "V_read")
+    values = (config.sizes, config.R_wire, config.G_max, config.V_read)
+    source = {
+        "reference": f"{reference} {golden}".strip(),
+        "xbarspice": version,
+        "seed": seed,
+        "vectors": config.vectors,
+        "G_ratio": config.G_ratio,
+    }
+    return TrustMap(axes=dict(zip(names, values, strict=True)), errors=errors, source=source)

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xbarspice.core.errors import InputError, broken_rule
+from xbarspice.core.errors import InputError, broken_rule, first_line
 from xbarspice.nn import exact_products, through
 from xbarspice.nn.arguments import tensors_in
 from xbarspice.verification.inputs import Box
@@ -81,7 +81,7 @@ def _outputs(circuit: nn.Module, x: Tensor) -> Tensor:
     except (RuntimeError, AssertionError) as error:  # torch's own, of another number of points
         raise InputError(
             f"the search needs a model that takes any number of points; with {len(x)} it fails: "
-            f"{(str(error).splitlines() or [''])[0][:200]}. Verify it without the search."
+            f"{first_line(error)}. Verify it without the search."
         ) from error
     tensors = [t for t in tensors_in(value) if t.is_floating_point()]
     if not tensors or any(not t.ndim or len(t) != len(x) for t in tensors):
@@ -98,7 +98,7 @@ def worst_of_ideal(
     box: Box,
     rng: np.random.Generator,
     search: Search,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = lambda count, total: None,
 ) -> SearchRecord:
     """The input at which the circuit is furthest from exact products; see the module text.
 
@@ -158,7 +158,7 @@ def worst_between_engines(
     engines: Sequence[str],
     reference: str,
     also: Sequence[Tensor] = (),
-    progress: Progress = lambda done, total: None,
+    progress: Progress = lambda count, total: None,
 ) -> SearchRecord:
     """The input at which engines differ most in an output current; see the module text.
 
@@ -225,12 +225,12 @@ class _Duel:
         """Largest error of an output current of each point over all arrays and engines."""
         golden = self._currents(self.reference, x)
         if not self.I_max:
-            for name, wanted in golden:
-                self.I_max[name] = max(self.I_max.get(name, 0.0), float(wanted.abs().max()))
+            for name, target in golden:
+                self.I_max[name] = max(self.I_max.get(name, 0.0), float(target.abs().max()))
         worst = np.zeros(len(x))
         for engine in self.engines:
-            for (name, own), (_, wanted) in zip(self._currents(engine, x), golden, strict=True):
-                gap = (own - wanted).abs() / (self.I_max.get(name) or 1.0)
+            for (name, I_out), (_, target) in zip(self._currents(engine, x), golden, strict=True):
+                gap = (I_out - target).abs() / (self.I_max.get(name) or 1.0)
                 worst = np.maximum(worst, _by_point(gap, len(x)))
         return worst
 

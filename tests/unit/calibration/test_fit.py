@@ -16,11 +16,12 @@ from xbarspice import calibration
 from xbarspice.calibration import Noise, Options, Programming, Reads, Thresholds, assignment
 from xbarspice.calibration import page as calibration_page
 from xbarspice.calibration.model import Model
-from xbarspice.cli import models, steps
+from xbarspice.cli import steps
 from xbarspice.cli.app import app
 from xbarspice.config import card as cards
 from xbarspice.core import crossbar_file, hdf5
 from xbarspice.core.errors import InputError
+from xbarspice.deployment.opening import open_model
 from xbarspice.devices import O921C4K, CubicAl2O3TiO2, SinhTiO2
 from xbarspice.variability import BiasingSchemeEffect, from_config
 
@@ -352,7 +353,7 @@ def test_a_card_goes_over_the_configuration_and_under_what_is_set_by_hand(card):
     assert run.calibration is not None
     assert run.calibration.title == "die 7"
     assert run.calibration.overridden == ("array.R_bl",)
-    assert steps.named({}, run)["calibration"].endswith("overridden by hand: array.R_bl")
+    assert steps.name_card({}, run)["calibration"].endswith("overridden by hand: array.R_bl")
     assert "die 7" in run.to_toml()
 
 
@@ -393,14 +394,14 @@ def deployed(folder, **options):
 def test_a_deployment_takes_the_card_over(card, tmp_path):
     circuit, _ = deployed(tmp_path, device="ohmic")
     run = steps.configuration(None, None, calibration=card)
-    opened = models.open_model(tmp_path / "net.h5", None, run, None, None, random=1)
+    opened = open_model(tmp_path / "net.h5", None, run, None, None, random=1)
     (array,) = xb.nn.arrays(opened.circuit)
     assert array.crossbar.R_wl == run.array.R_wl
     assert array.crossbar.device == run.array.model()
     assert np.array_equal(array.crossbar.G, xb.nn.arrays(circuit)[0].crossbar.G)
     plain = steps.configuration(None, None)
     (same,) = xb.nn.arrays(
-        models.open_model(tmp_path / "net.h5", None, plain, None, None, random=1).circuit
+        open_model(tmp_path / "net.h5", None, plain, None, None, random=1).circuit
     )
     assert same.crossbar.device.name == "ohmic"
 

@@ -11,12 +11,14 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import xbarspice as xb
-from xbarspice.cli import models, steps
+from xbarspice.cli import steps
 from xbarspice.cli.app import app
+from xbarspice.config.arrays import with_stated_array
 from xbarspice.config.card import CalibrationCard, CardValue, KeptCard, card_of
 from xbarspice.core import crossbar_file, hdf5
 from xbarspice.core.errors import InputError
 from xbarspice.deployment import card_of_file
+from xbarspice.deployment.opening import deployed_circuit
 from xbarspice.importers.perceptron import Perceptron, save
 from xbarspice.importers.perceptron_model import perceptron_module
 
@@ -138,7 +140,7 @@ def test_swept_wires_that_go_over_the_card_are_named(folder):
 def test_an_array_takes_the_card_over():
     config = steps.configuration(None, None)
     array = xb.Crossbar(np.full((2, 2), 1e-4), R_wl=1.0)
-    assert steps.with_stated_array(array, config) is array
+    assert with_stated_array(array, config) is array
 
 
 # --- a deployment keeps its card ----------------------------------------------------------------
@@ -179,7 +181,7 @@ def test_later_commands_use_and_name_the_card_of_the_deployment(deployed):
     assert config.calibration is not None
     assert config.calibration.text.startswith(NAMED)
     assert config.calibration.overridden == ("array.R_wl",)
-    (array,) = xb.nn.arrays(models.deployed_circuit(deployed / "kept.h5", config))
+    (array,) = xb.nn.arrays(deployed_circuit(deployed / "kept.h5", config))
     crossbar = array.crossbar  # R_wl as set by hand when it was mapped
     assert (crossbar.R_wl, crossbar.R_sense, crossbar.device) == (3.0, 60.0, CARD.model())
     record = record_of(run(deployed, "solve", "kept.h5", "--set", "array.R_bl=2", card=None))

@@ -70,12 +70,12 @@ def test_every_read_has_a_deck_that_ends_as_its_dialect_wants(folder, dialect):
 def test_a_deck_is_the_array_and_the_drive_of_the_inputs(folder):
     """Read back: G, wires and the voltages that the model gives its lines."""
     _, texts = run(folder, "net.npz", "--set", "array.R_wl=7")
-    made = circuit(folder, R_wl=7.0)
-    for array, place in zip(xb.nn.arrays(made), FOLDERS, strict=True):
+    mapped = circuit(folder, R_wl=7.0)
+    for array, place in zip(xb.nn.arrays(mapped), FOLDERS, strict=True):
         (tile,) = array.tiles
-        with xb.nn.through("surrogate", keep=True) as kept:
-            made(load_model(folder / "net.npz").tensors(np.load(folder / "x.npz")["x"], None)[0])
-        (answer,) = [a for a in kept.answers if a.matrix == tile.matrix]
+        with xb.nn.through("surrogate", keep=True) as solved:
+            mapped(load_model(folder / "net.npz").tensors(np.load(folder / "x.npz")["x"], None)[0])
+        (answer,) = [a for a in solved.answers if a.matrix == tile.matrix]
         V_in, V_out = tile.drive(answer.V_in[:, 0].numpy())
         text = texts[f"{place}/ngspice/deck_0.cir"]
         compare(tile.crossbar, text)
@@ -120,7 +120,7 @@ def test_cdl_has_no_decks_and_is_always_a_design(folder):
 
 
 def test_options_without_use_or_against_the_rule_are_refused(folder, tmp_path):
-    for words, said in (
+    for words, message in (
         (("--name", "moons"), "decks of ngspice have none"),
         (("--dialect", "cdl", "--name", "a b"), "name of a design"),
         (("--array", "9[0,0,0]"), "chosen by its name in the model"),
@@ -130,7 +130,7 @@ def test_options_without_use_or_against_the_rule_are_refused(folder, tmp_path):
         (("--dialect", "eldo"), "`dialect` must be one of"),
     ):
         out = tmp_path / "out"
-        with pytest.raises(InputError, match=re.escape(said)):
+        with pytest.raises(InputError, match=re.escape(message)):
             run(folder, "net.npz", *words, "--out", str(out))
         assert not out.exists()
 

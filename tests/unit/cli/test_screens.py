@@ -20,16 +20,16 @@ NAME = "die[red]7[/red] [b] [sweep]"
 
 def test_help_texts_keep_their_brackets():
     """Every bracketed word of a help text, an example or a docstring stands in what is printed."""
-    seen = 0
+    words = 0
     for name, command in commands(get_command(app)):
         shown = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": "200"}).output
         plain = re.sub(r"[\s│]+", " ", shown)
         texts = [command.help or "", command.epilog or ""]
         texts += [getattr(p, "help", None) or "" for p in command.params]
         for word in re.findall(r"\\?(\[[^\]\s]+\])", " ".join(texts)):
-            seen += 1
+            words += 1
             assert word in plain, (name, word)
-    assert seen >= 2  # `[sweep]` of verify, `train.hidden=[8]` of train
+    assert words >= 2  # `[sweep]` of verify, `train.hidden=[8]` of train
 
 
 def test_titles_names_and_paths_keep_their_brackets(capsys, monkeypatch):
@@ -56,7 +56,7 @@ def test_titles_names_and_paths_keep_their_brackets(capsys, monkeypatch):
 def test_messages_keep_their_brackets(capsys):
     screens._err.file = None
     screens.error(NAME)
-    screens.warned(TrustWarning(NAME), TrustWarning)
+    screens.show_warning(TrustWarning(NAME), TrustWarning)
     with screens.progress(NAME, quiet=False) as report:
         report(1, 1)
     assert capsys.readouterr().err.count(NAME) == 3

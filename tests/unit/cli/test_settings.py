@@ -23,9 +23,10 @@ from typer.testing import CliRunner
 
 import xbarspice as xb
 from tests.helpers import small_network
-from xbarspice.cli import cards, settings, steps
+from xbarspice.cli import settings, steps
 from xbarspice.cli.app import app
 from xbarspice.config import RunConfig
+from xbarspice.config.arrays import array_settings, with_stated_array
 from xbarspice.core import crossbar_file, hdf5
 from xbarspice.core.errors import InputError
 from xbarspice.importers import perceptron
@@ -104,7 +105,7 @@ SETTINGS = [(n, other(n, f)) for n, f in leaves(RunConfig) if n not in FIXED]
 
 def test_every_value_of_the_model_has_another():
     for name, text in SETTINGS:
-        _, value = settings._parsed(f"{name}={text}")
+        _, value = settings._parse(f"{name}={text}")
         *above, last = name.split(".")
         run = RunConfig.from_mapping({above[0]: {last: value}} if above else {last: value})
         section = getattr(run, above[0]) if above else run
@@ -143,7 +144,7 @@ def digest(value: Any) -> Any:
         return known, weights_hash(value)
     if isinstance(value, functools.partial):
         return digest(value.keywords)
-    return digest(value.__dict__) if type(value).__name__ == "_Items" else None
+    return digest(value.__dict__) if type(value).__name__ == "GridItems" else None
 
 
 STOP = object()
@@ -158,7 +159,7 @@ SEAMS: dict[str, dict[str, Any]] = {
     "train": {"xbarspice.training.train.fit": STOP},
     "map": {"xbarspice.deployment.save": STOP},
     "netlist": {"xbarspice.cli.netlist._write": STOP},
-    "solve": {"xbarspice.cli.models.Opened.outputs": STOP},
+    "solve": {"xbarspice.deployment.opening.Opened.outputs": STOP},
     "verify": {
         "xbarspice.verification.verify": STOP,
         "xbarspice.verification.array.verify_array": STOP,
@@ -177,7 +178,7 @@ SEAMS: dict[str, dict[str, Any]] = {
         "xbarspice.calibration.fit_reads": STOP,
         "xbarspice.calibration.fit_pulses": STOP,
         "xbarspice.calibration.card_of_spread": STOP,
-        "xbarspice.cli.calibrate_die._die_record": lambda *_: {},
+        "xbarspice.calibration.twin.record_of_die": lambda *_: {},
         "xbarspice.calibration.placement.serve": STOP,
         "xbarspice.calibration.measured.judge": STOP,
         "xbarspice.cli.calibrate_job.Job.write": STOP,
@@ -402,19 +403,19 @@ def test_an_old_mapped_network_is_refused_with_the_command_that_renews_it(
 def test_parameters_alone_go_over_the_device_of_the_file(files):
     array = xb.Crossbar([[1e-4]], device=xb.devices.SinhTiO2(b=1.75, V_read=0.3))
     run = RunConfig.from_mapping({"array": {"parameters": {"b": 2.5}}})
-    assert settings.with_stated_array(array, run).device == xb.devices.SinhTiO2(b=2.5, V_read=0.3)
+    assert with_stated_array(array, run).device == xb.devices.SinhTiO2(b=2.5, V_read=0.3)
     run = RunConfig.from_mapping({"array": {"device": "ohmic"}})
-    assert settings.with_stated_array(array, run).device.name == "ohmic"
-    assert settings.with_stated_array(array, RunConfig()) is array
+    assert with_stated_array(array, run).device.name == "ohmic"
+    assert with_stated_array(array, RunConfig()) is array
 
 
 def test_arrays_that_differ_have_no_common_value_to_say(files):
     first = xb.Crossbar([[1e-4]], R_bl=1.0, device=xb.devices.SinhTiO2(b=1.75))
-    said = cards.said_of_arrays([first, first.replace(R_wl=9.0)])
+    said = array_settings([first, first.replace(R_wl=9.0)])
     assert "R_wl" not in said
     assert said["R_bl"] == 1.0
     assert (said["device"], said["parameters"]) == ("sinh_tio2", {"b": 1.75})
-    said = cards.said_of_arrays([first, first.replace(device="ohmic")])
+    said = array_settings([first, first.replace(device="ohmic")])
     assert said["R_wl"] == first.R_wl
     assert not {"device", "parameters"} & set(said)
 

@@ -36,30 +36,33 @@ def files(tmp_path, network, monkeypatch):
 
 
 def call(*words):
-    done = CliRunner().invoke(app, ["transfer", *words, "--inputs", "p.npz", "--json"])
-    assert done.exit_code == 0, (done.output, done.exception)
-    return json.loads(done.stdout)
+    result = CliRunner().invoke(app, ["transfer", *words, "--inputs", "p.npz", "--json"])
+    assert result.exit_code == 0, (result.output, result.exception)
+    return json.loads(result.stdout)
 
 
 def test_a_run_folder_tells_what_was_seen_and_goes_on_with_more(files):
     words = ("n.npz", "--out", "run", "--set", "array.R_wl=3", "--set", "mapping.tile_rows=16")
     call(*words, "--transfers", "20")
     first = hdf5.read_tree(files / "run/transfers.h5", "transfer study")
-    found = call(*words, "--transfers", "50", "--layers", "3", "--golden", "1")
+    record = call(*words, "--transfers", "50", "--layers", "3", "--golden", "1")
     assert {p.name for p in (files / "run").iterdir()} == {
-        "transfers.h5", "report.html", "report.json", "run.toml"
-    }  # fmt: skip
+        "transfers.h5",
+        "report.html",
+        "report.json",
+        "run.toml",
+    }
     assert {p.name for p in files.iterdir()} == {"n.npz", "d.h5", "p.npz", "run"}
     tree = hdf5.read_tree(files / "run/transfers.h5", "transfer study")
-    assert len(tree["output_change"]) == found["transfers"] == 50
+    assert len(tree["output_change"]) == record["transfers"] == 50
     np.testing.assert_array_equal(tree["output_change"][:20], first["output_change"])
-    assert found["metric_low"] <= found["metric"] <= found["metric_high"]
-    assert found["worst"] <= found["mean"] <= found["best"] <= 1
-    assert found["drift_table"] == "pooled"
-    assert 0 <= found["metric_released_drift_table"] <= 1
-    assert found["golden"]["error"] < 1e-9
-    assert [k["transfers"] for k in found["layers"]] == [3, 3]
-    assert found["coverage"]["weight_share"] == 1.0
+    assert record["metric_low"] <= record["metric"] <= record["metric_high"]
+    assert record["worst"] <= record["mean"] <= record["best"] <= 1
+    assert record["drift_table"] == "pooled"
+    assert 0 <= record["metric_released_drift_table"] <= 1
+    assert record["golden"]["error"] < 1e-9
+    assert [k["transfers"] for k in record["layers"]] == [3, 3]
+    assert record["coverage"]["weight_share"] == 1.0
     assert tomllib.loads((files / "run/run.toml").read_text())["array"]["R_wl"] == 3.0
     page = (files / "run/report.html").read_text()
     for words in ("SIMULATED", "drift table released", "against ngspice", "What each layer"):
@@ -70,29 +73,29 @@ def test_a_stopped_study_says_how_it_goes_on(files, monkeypatch):
     from xbarspice.transfer import study
 
     real = study._Run.change
-    seen = []
+    calls = []
 
     def change(*args):
-        seen.append(1)
-        if len(seen) == 7:
+        calls.append(1)
+        if len(calls) == 7:
             raise KeyboardInterrupt
         return real(*args)
 
     words = ("d.h5", "--transfers", "10", "--inputs", "p.npz", "--out", "run")
     monkeypatch.setattr(study._Run, "change", change)
-    done = CliRunner().invoke(app, ["transfer", *words])
-    assert done.exit_code == 130
-    assert "run.unfinished.h5" in done.output
+    result = CliRunner().invoke(app, ["transfer", *words])
+    assert result.exit_code == 130
+    assert "run.unfinished.h5" in result.output
     assert not (files / "run").exists()
     assert call(*words[:3], "--out", "run")["transfers"] == 10
-    assert len(seen) == 7 + 4  # six were kept
+    assert len(calls) == 7 + 4  # six were kept
     assert not (files / "run.unfinished.h5").exists()
 
 
 def test_errors_are_those_of_the_configuration_else_of_the_deployment(files):
-    own = call("d.h5", "--transfers", "5")
-    assert own["variation"] == "relative_noise sigma=0.05"
-    assert not [name for name in own if "drift_table" in name]
+    of_file = call("d.h5", "--transfers", "5")
+    assert of_file["variation"] == "relative_noise sigma=0.05"
+    assert not [name for name in of_file if "drift_table" in name]
     stated = 'variability=[{name = "relative_noise", sigma = 0.02}]'
     assert call("d.h5", "--transfers", "5", "--set", stated)["variation"].endswith("0.02")
     rates = call("d.h5", "--transfers", "5", "--rate-lrs", "0.1")["variation"]
@@ -113,11 +116,18 @@ WRONG = {
     "no transfers": (("d.h5", "--inputs", "p.npz", "--transfers", "0"), "`transfers` must be"),
     "an engine": (("d.h5", "--inputs", "p.npz", "--engine", "spice"), "spice"),
     "rates beside a variability": (
-        ("d.h5", "--inputs", "p.npz", "--rate-hrs", "0.1", "--set",
-         'variability=[{name = "relative_noise", sigma = 0.02}]'),
+        (
+            "d.h5",
+            "--inputs",
+            "p.npz",
+            "--rate-hrs",
+            "0.1",
+            "--set",
+            'variability=[{name = "relative_noise", sigma = 0.02}]',
+        ),
         "Leave the rates out",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", WRONG)

@@ -53,11 +53,12 @@ class Weak(Tilted):
 @pytest.fixture
 def wrong(monkeypatch):
     """The two engines above by name."""
-    own, get, names = {"tilted": Tilted, "weak": Weak}, engines.get, engines.names
+    added, get, names = {"tilted": Tilted, "weak": Weak}, engines.get, engines.names
     monkeypatch.setattr(
-        "xbarspice.engines.get", lambda e: own[e]() if isinstance(e, str) and e in own else get(e)
+        "xbarspice.engines.get",
+        lambda e: added[e]() if isinstance(e, str) and e in added else get(e),
     )
-    monkeypatch.setattr("xbarspice.engines.names", lambda: (*names(), *own))
+    monkeypatch.setattr("xbarspice.engines.names", lambda: (*names(), *added))
 
 
 @pytest.mark.parametrize("case", ENDS)
@@ -85,8 +86,14 @@ def test_energy_is_what_resistors_turn_into_heat():
     """V I of all sources equals the heat of all devices, wires and ends, in a reverse read too."""
     rng = np.random.default_rng(0)
     for ends in (xb.READ, xb.LineEnds(wl_left=S, bl_bottom=D)):
-        c = xb.Crossbar(rng.uniform(1e-4, 5e-4, (4, 3)), R_wl=3.0, R_bl=2.0, R_driver=5.0,
-                        R_sense=4.0, ends=ends)  # fmt: skip
+        c = xb.Crossbar(
+            rng.uniform(1e-4, 5e-4, (4, 3)),
+            R_wl=3.0,
+            R_bl=2.0,
+            R_driver=5.0,
+            R_sense=4.0,
+            ends=ends,
+        )
         report = xb.verify_array(c, engines=("surrogate",), reference="nodal", t_read=2e-7)
         s = report.answers["nodal"]
         heat = (s.I_device * (s.V_wl - s.V_bl)).sum(axis=(1, 2))
@@ -157,20 +164,28 @@ def test_a_right_engine_is_not_blamed_for_a_weak_reference(wrong):
 def test_every_named_gate_judges_its_own_quantity(wrong):
     crossbar = xb.Crossbar(np.full((4, 3), 3e-4), R_wl=2.0, device="sinh_tio2", R_bl=2.0)
     tight = {
-        "current": 1e-12, "rms": 1e-12, "device": 1e-30, "kirchhoff": 1e-30, "ideal": 1e-6,
-        "drop": 1e-9, "energy": 1e-15, "given": 1e-9, "findings": 0,
-    }  # fmt: skip
+        "current": 1e-12,
+        "rms": 1e-12,
+        "device": 1e-30,
+        "kirchhoff": 1e-30,
+        "ideal": 1e-6,
+        "drop": 1e-9,
+        "energy": 1e-15,
+        "given": 1e-9,
+        "findings": 0,
+    }
     V = np.full((2, 4), 0.1)
-    given = 1.1 * xb.solve(crossbar, V, engine="nodal").I_out
+    stated = 1.1 * xb.solve(crossbar, V, engine="nodal").I_out
     report = xb.verify_array(
-        crossbar, V, I_out=given, engines=("tilted",), reference="nodal", gates=Gates(**tight)
+        crossbar, V, I_out=stated, engines=("tilted",), reference="nodal", gates=Gates(**tight)
     )
     names = [gate.name for gate in report.gates]
     assert len(names) == len(tight)
     failed = [gate.name for gate in report.gates if not gate.passed]
     assert set(names) - set(failed) == {"tilted against nodal: device current, worst"}  # exact
-    loose = xb.verify_array(crossbar, V, engines=("tilted",), reference="nodal",
-                            gates=Gates(current=1.0))  # fmt: skip
+    loose = xb.verify_array(
+        crossbar, V, engines=("tilted",), reference="nodal", gates=Gates(current=1.0)
+    )
     assert loose.passed
 
 
@@ -181,8 +196,9 @@ def test_a_gate_with_nothing_to_judge_is_named():
         crossbar, engines=("surrogate",), reference="nodal", gates=gates, random=1
     )
     assert [text.partition(":")[0] for text in report.unjudged] == [
-        "gates.given", "gates.accuracy_loss"
-    ]  # fmt: skip
+        "gates.given",
+        "gates.accuracy_loss",
+    ]
 
 
 def test_given_currents_are_judged_and_explained():
@@ -191,12 +207,14 @@ def test_given_currents_are_judged_and_explained():
     V = np.random.default_rng(1).uniform(0, 0.2, (4, 6))
     crossbar = xb.Crossbar(G, R_wl=2.0, R_driver=90.0, device="sinh_tio2")
     right = xb.solve(crossbar, V, engine="nodal").I_out
-    said = xb.verify_array(crossbar, V, I_out=right, engines=("surrogate",), reference="nodal")
-    assert said.passed
-    assert said.given.worst < 1e-9
+    verified = xb.verify_array(crossbar, V, I_out=right, engines=("surrogate",), reference="nodal")
+    assert verified.passed
+    assert verified.given.worst < 1e-9
     swapped = crossbar.replace(R_driver=0.0, R_sense=90.0)
-    other = xb.solve(swapped, V, engine="nodal").I_out
-    report = xb.verify_array(crossbar, V, I_out=other, engines=("surrogate",), reference="nodal")
+    unrelated = xb.solve(swapped, V, engine="nodal").I_out
+    report = xb.verify_array(
+        crossbar, V, I_out=unrelated, engines=("surrogate",), reference="nodal"
+    )
     assert [f.kind for f in report.findings] == ["driver resistance on the wrong side"]
     assert [g.name for g in report.gates if not g.passed] == ["given currents against nodal"]
 
@@ -249,9 +267,9 @@ def test_array_files(tmp_path):
             file[name] = value
     for name in ("a.npz", "b.h5", "c.h5"):
         assert is_array_file(tmp_path / name)
-        found = load_array(tmp_path / name, DEFAULTS).crossbar
-        assert repr(found) == repr(crossbar)
-        np.testing.assert_array_equal(found.G, crossbar.G)
+        loaded = load_array(tmp_path / name, DEFAULTS).crossbar
+        assert repr(loaded) == repr(crossbar)
+        np.testing.assert_array_equal(loaded.G, crossbar.G)
     file = load_array(tmp_path / "a.npz", DEFAULTS)
     np.testing.assert_array_equal(file.V_in, [V])
     np.testing.assert_array_equal(file.I_out, [I_out])
@@ -286,9 +304,11 @@ def test_gates_and_sweeps_in_toml(tmp_path):
     gates = RunConfig.from_toml(tmp_path / "run.toml").gates
     assert gates == Gates(ideal=0.05, energy=1e-9)  # one class for Python and TOML
     for wrong in (
-        {"gates": {"ideal": 0}}, {"verify": {"low": 1.0, "high": 0.0}},
-        {"sweep": {"sizes": [8, 4]}}, {"sweep": {"devices": []}},
-    ):  # fmt: skip
+        {"gates": {"ideal": 0}},
+        {"verify": {"low": 1.0, "high": 0.0}},
+        {"sweep": {"sizes": [8, 4]}},
+        {"sweep": {"devices": []}},
+    ):
         with pytest.raises(InputError):
             RunConfig.from_mapping(wrong)
 

@@ -12,7 +12,7 @@ from xbarspice import engines
 from xbarspice.core.errors import InputError
 from xbarspice.engines.nodal.engine import NodalEngine
 from xbarspice.verification import Gates, Search
-from xbarspice.verification.inputs import box_of, random_inputs
+from xbarspice.verification.inputs import box_of
 from xbarspice.verification.worst import _starts, worst_between_engines, worst_of_ideal
 
 torch.manual_seed(0)
@@ -42,7 +42,7 @@ class Tilted(NodalEngine):
 
 
 @pytest.fixture
-def tilted(monkeypatch):
+def tilted_engine(monkeypatch):
     get, names = engines.get, engines.names
     monkeypatch.setattr(
         "xbarspice.engines.get",
@@ -54,9 +54,9 @@ def tilted(monkeypatch):
 def distance(circuit, x):
     """How far the outputs of each point are from exact products."""
     with torch.no_grad(), xb.nn.through("nodal"):
-        own = circuit(x)
+        z = circuit(x)
     with torch.no_grad(), xb.nn.exact_products():
-        return (own - circuit(x)).abs().flatten(1).amax(dim=1).numpy()
+        return (z - circuit(x)).abs().flatten(1).amax(dim=1).numpy()
 
 
 def test_the_search_beats_its_starts_and_repeats(circuit):
@@ -67,13 +67,13 @@ def test_the_search_beats_its_starts_and_repeats(circuit):
         plan = Search(starts=4, steps=15)
         return worst_of_ideal(circuit, bounds, np.random.default_rng(3), plan)
 
-    found = search()
-    assert found.value >= found.start > 0
-    assert (np.array(found.x) >= 0).all()
-    assert (np.array(found.x) <= 1).all()
-    assert found.x == search().x
+    record = search()
+    assert record.value >= record.start > 0
+    assert (np.array(record.x) >= 0).all()
+    assert (np.array(record.x) <= 1).all()
+    assert record.x == search().x
     draws = torch.rand(300, 2, dtype=torch.float64)
-    worst = distance(circuit, torch.tensor([found.x], dtype=torch.float64))[0]
+    worst = distance(circuit, torch.tensor([record.x], dtype=torch.float64))[0]
     assert worst >= 0.98 * distance(circuit, draws).max()  # as far as the worst of 300 random ones
 
 
@@ -85,8 +85,8 @@ def test_the_worst_input_of_one_positive_matrix_is_full_scale():
     x = torch.rand(3, 5, dtype=torch.float64)
     circuit = xb.nn.convert(model, xb.ArrayConfig(R_wl=5.0, R_bl=5.0), calibrate=x)
     bounds = box_of(x, 0.0, 1.0)
-    found = worst_of_ideal(circuit, bounds, np.random.default_rng(0), Search())
-    np.testing.assert_allclose(found.x, 1.0, atol=1e-3)
+    record = worst_of_ideal(circuit, bounds, np.random.default_rng(0), Search())
+    np.testing.assert_allclose(record.x, 1.0, atol=1e-3)
 
 
 def test_inputs_of_any_shape_are_searched():
@@ -95,39 +95,48 @@ def test_inputs_of_any_shape_are_searched():
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3))
     x = torch.rand(1, 1, 4, 4)
     circuit = xb.nn.convert(model, CURVED, calibrate=x)
-    found = worst_of_ideal(circuit, box_of(x), np.random.default_rng(0), Search(starts=3, steps=4))
-    assert np.shape(found.x) == (1, 4, 4)
-    image = torch.tensor([found.x])
+    record = worst_of_ideal(circuit, box_of(x), np.random.default_rng(0), Search(starts=3, steps=4))
+    assert np.shape(record.x) == (1, 4, 4)
+    image = torch.tensor([record.x])
     assert x.min() <= image.min()
     assert image.max() <= x.max()
-    assert found.value >= found.start
+    assert record.value >= record.start
 
 
-def test_the_search_between_engines_finds_where_they_differ(tilted):
+def test_the_search_between_engines_finds_where_they_differ(tilted_engine):
     """The tilted engine differs most where the last bit line carries the most of all current."""
     model = nn.Sequential(nn.Linear(4, 1, bias=False)).double()
     with torch.no_grad():
         model[0].weight[:] = -torch.tensor([[1.0, 0.2, 0.2, 0.2]])  # the last line is the minus one
     x = torch.rand(3, 4, dtype=torch.float64)
     circuit = xb.nn.convert(model, xb.ArrayConfig(R_wl=0.0, R_bl=0.0), calibrate=x)
-    found = worst_between_engines(
-        circuit, box_of(x, 0.0, 1.0), np.random.default_rng(0), Search(rounds=4),
-        engines=("tilted",), reference="nodal",
-    )  # fmt: skip
-    assert found.value == pytest.approx(1e-4, rel=1e-3)
-    assert found.value >= found.start
+    record = worst_between_engines(
+        circuit,
+        box_of(x, 0.0, 1.0),
+        np.random.default_rng(0),
+        Search(rounds=4),
+        engines=("tilted",),
+        reference="nodal",
+    )
+    assert record.value == pytest.approx(1e-4, rel=1e-3)
+    assert record.value >= record.start
 
 
 def test_the_search_between_engines_keeps_one_scale(circuit):
     """Its value is the error over the first round's currents, and no candidate had a larger one."""
     bounds = box_of(X, 0.0, 1.0)
-    known = torch.rand(20, 2, dtype=torch.float64)
+    points_known = torch.rand(20, 2, dtype=torch.float64)
     plan = Search(starts=6)
-    found = worst_between_engines(
-        circuit, bounds, np.random.default_rng(0), plan,
-        engines=("linear",), reference="nodal", also=list(known),
-    )  # fmt: skip
-    first = torch.cat([_starts(bounds, 6, np.random.default_rng(0)), known])
+    record = worst_between_engines(
+        circuit,
+        bounds,
+        np.random.default_rng(0),
+        plan,
+        engines=("linear",),
+        reference="nodal",
+        also=list(points_known),
+    )
+    first = torch.cat([_starts(bounds, 6, np.random.default_rng(0)), points_known])
 
     def currents(engine, x):
         with torch.no_grad(), xb.nn.through(engine, keep=True) as run:
@@ -135,24 +144,28 @@ def test_the_search_between_engines_keeps_one_scale(circuit):
         return [torch.cat([t.reshape(len(t), -1) for t in a.I_out], dim=1) for a in run.answers]
 
     largest = [float(i.abs().max()) for i in currents("nodal", first)]
-    points = torch.cat([torch.tensor([found.x], dtype=torch.float64), first])
-    both = zip(currents("linear", points), currents("nodal", points), largest, strict=True)
-    gap = np.max([((a - b).abs() / m).amax(dim=1).numpy() for a, b, m in both], axis=0)
-    assert found.value == pytest.approx(gap[0], rel=1e-9)
+    points = torch.cat([torch.tensor([record.x], dtype=torch.float64), first])
+    pairs = zip(currents("linear", points), currents("nodal", points), largest, strict=True)
+    gap = np.max([((a - b).abs() / m).amax(dim=1).numpy() for a, b, m in pairs], axis=0)
+    assert record.value == pytest.approx(gap[0], rel=1e-9)
     assert gap[0] >= gap[1:].max() * (1 - 1e-9)
     assert gap[0] > 1e-3
 
 
 def test_found_inputs_are_judged_and_said(circuit, tmp_path):
     report = xb.verify(
-        circuit, X, reference="nodal", worst_case=Search(steps=3, rounds=1),
+        circuit,
+        X,
+        reference="nodal",
+        worst_case=Search(steps=3, rounds=1),
         gates=Gates(output=1e-6),
-    )  # fmt: skip
+    )
     assert [s.target for s in report.searches] == ["ideal", "engines"]
     failed = [gate.name for gate in report.gates if not gate.passed]
     assert failed == [
-        "output error through the circuit", "output error through the circuit, by search"
-    ]  # fmt: skip
+        "output error through the circuit",
+        "output error through the circuit, by search",
+    ]
     text = report.save(tmp_path).read_text()
     assert "furthest from exact products" in text
     assert "on which engines and reference differ most" in text
@@ -196,21 +209,13 @@ def test_outputs_without_a_row_a_point_are_refused():
 
 
 def test_the_box_of_given_inputs():
-    given = torch.tensor([[0.1, 0.2], [0.4, 0.2]])
-    low, high = box_of(given)
+    box_inputs = torch.tensor([[0.1, 0.2], [0.4, 0.2]])
+    low, high = box_of(box_inputs)
     torch.testing.assert_close(torch.stack([low, high]), torch.tensor([[0.1, 0.2], [0.4, 0.2]]))
-    low, high = box_of(given, -1.0, 2.0)
+    low, high = box_of(box_inputs, -1.0, 2.0)
     assert (low.tolist(), high.tolist()) == ([-1, -1], [2, 2])
 
 
-def test_random_inputs_are_seeded_and_within_their_range():
-    drawn = random_inputs((2, 3), 50, 7, low=-1.0, high=2.0)
-    assert drawn.shape == (50, 2, 3)
-    assert -1 <= drawn.min() < -0.9
-    assert 1.9 < drawn.max() <= 2
-    np.testing.assert_array_equal(drawn, random_inputs((2, 3), 50, 7, low=-1.0, high=2.0))
-    for points, low in ((0, 0.0), (3, 1.0)):
-        with pytest.raises(InputError, match="at least one point and low < high"):
-            random_inputs((2,), points, 0, low=low)
+def test_a_search_has_at_least_one_round():
     with pytest.raises(InputError, match="rounds"):
         Search(rounds=0)

@@ -1,0 +1,104 @@
+"""The twin of a measured die: its crossbar, its record, its place in a model, points that judge."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from xbarspice import devices
+from xbarspice.calibration.die import Die, Thresholds
+from xbarspice.calibration.measured import MeasuredArray
+from xbarspice.calibration.placement import Points
+from xbarspice.core.array import Crossbar
+from xbarspice.core.errors import broken_rule
+from xbarspice.nn import arrays
+
+__all__ = ["find_site", "make_twin", "record_of_die", "split_points"]
+
+
+def find_site(
+    circuit: nn.Module, die: Die, name: str | None, *, above: float, below: float
+) -> MeasuredArray:
+    """The array of a model that a die is.
+
+    Args:
+        circuit: a model on arrays.
+        die: as it was measured.
+        name: of the array; None: the only one of the die's size.
+        above, below: factors of G_max and G_min beyond which a device counts as stuck.
+
+    Raises:
+        InputError: there is none of its name and size, or several of its size and no name.
+    """
+    rows, cols = die.G.shape
+    candidates = {a.name: a for a in arrays(circuit) if a.crossbar.G.shape == (rows, cols)}
+    names = list(candidates) if name is None else [n for n in candidates if n == name]
+    if len(names) != 1:
+        sizes = [f"{a.name} {a.crossbar.rows}x{a.crossbar.cols}" for a in arrays(circuit)[:10]]
+        raise broken_rule(
+            f"a die of {rows} x {cols} must be one array of the model, of the same size",
+            f"{len(names)} of {name or 'its arrays'} among {', '.join(sizes)}",
+            "Name one with --array, or map the model onto arrays of that size.",
+        )
+    array = candidates[names[0]]
+    mapping = array.tiles[0].config
+    limits = Thresholds(G_min=mapping.G_min, G_max=mapping.G_max, above=above, below=below)
+    return MeasuredArray(array=array, die=die, limits=limits, file="")
+
+
+def make_twin(die: Die, arguments: dict[str, Any]) -> Crossbar:
+    """The die as a crossbar; its conductances hold at the read voltage of the head.
+
+    Args:
+        die: as it was measured.
+        arguments: wires (ohm) and `device` of the crossbar.
+    """
+    device: Any = arguments["device"]
+    fields = [f.name for f in dataclasses.fields(device)]
+    if die.V_read is not None and "V_read" in fields:
+        device = devices.with_parameters(device, {"V_read": die.V_read})
+    changed: dict[str, Any] = arguments | {"device": device}
+    return Crossbar(die.G, **changed)
+
+
+def record_of_die(die: Die, limits: Thresholds, crossbar: Crossbar) -> dict[str, Any]:
+    """What is said of a die: shape, stuck devices, spread, as plain values."""
+    stuck = die.stuck(limits)
+    return {
+        "shape": list(die.G.shape),
+        "unit": die.unit,
+        "V_read": die.V_read,
+        "settings": dict(die.settings),
+        "notices": list(die.notices),
+        "thresholds_S": [limits.below * limits.G_min, limits.above * limits.G_max],
+        "stuck_low_ohm": [[int(r), int(c)] for r, c in zip(*(stuck > 0).nonzero(), strict=True)],
+        "stuck_high_ohm": [[int(r), int(c)] for r, c in zip(*(stuck < 0).nonzero(), strict=True)],
+        "spread": die.spread(limits),
+        "device": crossbar.device.name,
+    }
+
+
+def split_points(arguments: tuple[Tensor, ...], y: np.ndarray | None) -> tuple[Points, Points]:
+    """Every other point chooses the lines, the rest judges.
+
+    Args:
+        arguments: of the model, points first.
+        y: classes, (points,).
+
+    Raises:
+        InputError: there are too few points, or no classes.
+    """
+    sizes = [len(a) if a.ndim else 1 for a in arguments]
+    count = sizes[0] if sizes else 0
+    usual = all(a.ndim and len(a) == count for a in arguments)
+    if y is None or count < 4 or not usual:
+        raise broken_rule(
+            "a model on a die is judged by points with classes, 4 or more",
+            f"{count} points, classes {'missing' if y is None else 'given'}",
+            "Give --inputs with x and y: every other point chooses the lines, the rest judges.",
+        )
+    first, second = (Points(arguments=tuple(a[k::2] for a in arguments), y=y[k::2]) for k in (0, 1))
+    return first, second
