@@ -26,7 +26,7 @@ from xbarspice.calibration.readers import read_pulses, read_reads, read_sweeps
 from xbarspice.config.card import CalibrationCard
 from xbarspice.core import crossbar_file
 from xbarspice.core.errors import XbarspiceError
-from xbarspice.importers import TensorSpec, network
+from xbarspice.importers import TensorSpec, perceptron
 from xbarspice.importers.inputs import read_inputs
 from xbarspice.surrogate import trust
 from xbarspice.tapeout import technology
@@ -86,8 +86,8 @@ POINTS = (TensorSpec(name="x", shape=("points", 2), dtype="float64"),)
 BINARY = {
     "array.npz": (_array_npz, lambda p: load_array(p, DEFAULTS)),
     "array.h5": (_array_h5, lambda p: load_array(p, DEFAULTS)),
-    "network.npz": (lambda p: network.save(p, small_network()), network.load),
-    "network.pt": (_network_pt, lambda p: network.load(p, "relu")),
+    "network.npz": (lambda p: perceptron.save(p, small_network()), perceptron.load),
+    "network.pt": (_network_pt, lambda p: perceptron.load(p, "relu")),
     "deployment.h5": (
         _deployment,
         lambda p: [a.crossbar.G.tolist() for a in xb.nn.arrays(xb.load(p))],

@@ -14,7 +14,7 @@ from tests.helpers import ASYMMETRIC_G, small_network
 from xbarspice.cli.app import app
 from xbarspice.core.array import READ
 from xbarspice.core.errors import InputError
-from xbarspice.importers import load_model, network
+from xbarspice.importers import load_model, perceptron
 from xbarspice.netlist import dialects
 from xbarspice.netlist.deck_reader import compare, read
 from xbarspice.netlist.design import design
@@ -27,7 +27,7 @@ FOLDERS = ("0_0_0_0_0", "1_2_0_0_0")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("command")
-    network.save(path / "net.npz", small_network())
+    perceptron.save(path / "net.npz", small_network())
     np.savez(path / "x.npz", x=np.random.default_rng(0).random((3, 2)))
     rng = np.random.default_rng(1)
     np.savez(path / "array.npz", G=ASYMMETRIC_G, R_wl=3.0, V_in=rng.uniform(-0.2, 0.2, (2, 2)))
