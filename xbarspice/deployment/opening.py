@@ -233,8 +233,8 @@ def _on_arrays(
     except (RuntimeError, IndexError) as error:  # torch's own words for inputs that do not fit
         shapes = ", ".join(str(tuple(a.shape)) for a in arguments)
         raise InputError(
-            f"the model must run on the inputs; with shapes {shapes} it fails: {first_line(error)}. "
-            "Check the shapes in the file, points first."
+            f"the model must run on the inputs; with shapes {shapes} it fails: "
+            f"{first_line(error)}. Check the shapes in the file, points first."
         ) from error
     if calibrated:
         state_ranges(circuit, arguments, run)
