@@ -13,6 +13,7 @@ import json
 import keyword
 import re
 from collections.abc import Callable, Mapping
+from itertools import repeat
 from typing import Any, NoReturn
 
 import torch
@@ -23,6 +24,8 @@ __all__ = ["check_expression", "clean_payloads", "clean_program"]
 
 _REMEDY = "Export the model anew with torch.export.export and torch.export.save."
 _DEPTH = 60
+_EXPRESSION_DEPTH = 700
+"""Levels of a shape expression, whatever depth of recursion the process allows."""
 _PATH = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _SYMBOL = re.compile(r"[a-z]{1,4}[0-9]{1,9}")
 _CALLS = {
@@ -120,24 +123,29 @@ def check_expression(text: object) -> str:
     return text
 
 
-def _harmless(node: ast.AST) -> bool:
+def _harmless(node: ast.AST, depth: int = 0) -> bool:
+    if depth > _EXPRESSION_DEPTH:
+        return False
+    below = depth + 1
     if isinstance(node, ast.Constant):
         return isinstance(node.value, bool) or (type(node.value) is int and node.value < 2**63)
     if isinstance(node, ast.Name):
         return bool(_SYMBOL.fullmatch(node.id))
     if isinstance(node, ast.BinOp):
         operators = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv)
-        return isinstance(node.op, operators) and _harmless(node.left) and _harmless(node.right)
+        good = isinstance(node.op, operators) and _harmless(node.left, below)
+        return good and _harmless(node.right, below)
     if isinstance(node, ast.UnaryOp):
-        return isinstance(node.op, (ast.USub, ast.UAdd)) and _harmless(node.operand)
+        return isinstance(node.op, (ast.USub, ast.UAdd)) and _harmless(node.operand, below)
     if isinstance(node, ast.Compare):
         kinds = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
         good = all(isinstance(op, kinds) for op in node.ops)
-        return good and all(_harmless(part) for part in (node.left, *node.comparators))
+        return good and all(map(_harmless, (node.left, *node.comparators), repeat(below)))
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         if node.func.id == "Symbol":
             return _is_symbol(node)
-        return node.func.id in _CALLS and not node.keywords and all(map(_harmless, node.args))
+        good = node.func.id in _CALLS and not node.keywords
+        return good and all(map(_harmless, node.args, repeat(below)))
     return False
 
 

@@ -7,6 +7,7 @@ import copy
 import io
 import json
 import pickle
+import sys
 import warnings
 import zipfile
 
@@ -492,6 +493,18 @@ def test_harmless_expressions_pass(text):
 def test_other_expressions_are_refused(text):
     with pytest.raises(InputError, match="a shape expression"):
         check_expression(text)
+
+
+def test_how_deep_an_expression_may_be_does_not_depend_on_the_process():
+    """Libraries raise the limit of recursion for themselves."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10_000)
+    try:
+        with pytest.raises(InputError, match="a shape expression"):
+            check_expression("-" * 1500 + "1")
+        assert check_expression("+".join(["s0"] * 600))
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def test_a_damaged_archive_is_one_clear_error(tmp_path, fixed_model):
