@@ -24,8 +24,7 @@ __all__ = ["check_expression", "clean_payloads", "clean_program"]
 
 _REMEDY = "Export the model anew with torch.export.export and torch.export.save."
 _DEPTH = 60
-_EXPRESSION_DEPTH = 700
-"""Levels of a shape expression, whatever depth of recursion the process allows."""
+_EXPRESSION_DEPTH = 700  # whatever depth of recursion the process allows
 _PATH = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _SYMBOL = re.compile(r"[a-z]{1,4}[0-9]{1,9}")
 _CALLS = {
