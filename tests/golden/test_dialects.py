@@ -23,7 +23,7 @@ from xbarspice.netlist.design_reader import prove
 from xbarspice.netlist.numbers import conductance
 from xbarspice.netlist.records import g_hash
 from xbarspice.nn.drives import even_drives
-from xbarspice.tapeout.check import check_files
+from xbarspice.tapeout.manifest import check_files
 from xbarspice.tapeout.netlists import netlists, reads_of, write_netlists
 from xbarspice.tapeout.technology import load
 from xbarspice.testing import check_dialect

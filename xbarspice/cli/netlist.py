@@ -180,7 +180,7 @@ def _write(
     """A folder for every array; what the command says of them."""
     from xbarspice.nn.drives import even_drives
     from xbarspice.tapeout.netlists import reads_of, refuse_form, write_netlists
-    from xbarspice.tapeout.sites import described, drawn_array, sites
+    from xbarspice.tapeout.sites import array_record, drawn_array, sites
 
     places = sites(opened.circuit, name, only)
     refuse_form(words, form or "resistor", [site.array.crossbar.device for site in places])
@@ -192,7 +192,7 @@ def _write(
         texts = _texts(drawn_array(site.array), reads, words, form, site.cell)
         place = site.folder.rpartition("/")[2]
         files += [f"{place}/{r['file']}" for r in write_netlists(texts, folder / place)]
-        arrays.append(described(site) | {"folder": place})
+        arrays.append(array_record(site) | {"folder": place})
         progress(k + 1, len(places))
     return {"points": opened.points, "arrays": arrays, "netlists": files}
 

@@ -128,8 +128,8 @@ def _write(
     from xbarspice.cli import steps
     from xbarspice.deployment.opening import open_model
     from xbarspice.tapeout import page as tapeout_page
-    from xbarspice.tapeout.flow import add_file, save_manifest
     from xbarspice.tapeout.flow import tapeout as run_tapeout
+    from xbarspice.tapeout.manifest import add_file, save_manifest
     from xbarspice.tapeout.technology import load
 
     rules = load(technology)

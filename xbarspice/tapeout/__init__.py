@@ -10,6 +10,19 @@ from xbarspice.tapeout.technology import Technology
 from xbarspice.tapeout.technology import load as load_technology
 
 __all__ = [
-    "FolderCheck", "LvsReport", "Plan", "Technology", "as_drawn", "check_folder", "compare_layout",
-    "draw", "load_technology", "netlists", "picture", "plan", "save", "tapeout", "write_netlists",
-]  # fmt: skip
+    "FolderCheck",
+    "LvsReport",
+    "Plan",
+    "Technology",
+    "as_drawn",
+    "check_folder",
+    "compare_layout",
+    "draw",
+    "load_technology",
+    "netlists",
+    "picture",
+    "plan",
+    "save",
+    "tapeout",
+    "write_netlists",
+]

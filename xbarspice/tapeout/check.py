@@ -13,18 +13,16 @@ are held by their hashes only.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xbarspice import deployment
 from xbarspice.core.errors import XbarspiceError, broken_rule
@@ -35,51 +33,25 @@ from xbarspice.nn import crossbar_layers
 from xbarspice.nn.drives import even_drives
 from xbarspice.nn.origin import arguments_of
 from xbarspice.tapeout.lvs import cdl_of
+from xbarspice.tapeout.manifest import (
+    CIRCUIT,
+    DRIVES,
+    INPUTS,
+    MANIFEST,
+    Manifest,
+    check_files,
+    load_manifest,
+    surplus_files,
+)
 from xbarspice.tapeout.netlists import NetlistFile, netlists, reads_of
-from xbarspice.tapeout.sites import Site, described, drawn_array, layers_record, sites
+from xbarspice.tapeout.sites import Site, array_record, drawn_array, layers_record, sites
 from xbarspice.tapeout.technology import Technology
 
-__all__ = ["CIRCUIT", "DRIVES", "INPUTS", "MANIFEST", "FolderCheck", "check_files", "check_folder"]
+__all__ = ["FolderCheck", "check_folder"]
 
-MANIFEST = "manifest.json"
-CIRCUIT = "circuit/deployment.h5"
-"""The model on arrays with the wires that were drawn."""
-INPUTS = "circuit/inputs.npz"
-"""Arguments of the model, by their position."""
-DRIVES = "circuit/drives.npz"
-"""Line voltages of the benches, V, (vectors, groups, lines), in the order of ``names``."""
 CLOSE = {"float64": 1e-9, "float32": 1e-4}
 """Difference of a drive over the read voltage, by the precision of the matrix: what comes before an
 array depends on a machine's exp() and the order of its sums."""
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
-
-    file: str
-    kind: str
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-
-
-class _Array(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
-
-    array: str
-
-
-class _Manifest(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
-
-    name: str
-    form: str
-    dialects: list[str]
-    technology: dict[str, Any]
-    only: list[str] | None
-    factory: str | None
-    vectors: int
-    layers: list[dict[str, Any]]
-    arrays: list[_Array]
-    files: list[_Record]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +86,7 @@ def check_folder(folder: Path, *, factory: str | None = None) -> FolderCheck:
     Raises:
         InputError: there is no manifest, or it is none of `tapeout`; the model needs its factory.
     """
-    manifest = _manifest(folder)
+    manifest = load_manifest(folder)
     if factory != manifest.factory:
         raise broken_rule(
             "the check rebuilds the model with the factory that the manifest names",
@@ -126,7 +98,7 @@ def check_folder(folder: Path, *, factory: str | None = None) -> FolderCheck:
     wrong = {name for name, _ in problems}
     listed = [record.file for record in manifest.files]
     problems += [(n, "is named twice") for n in sorted(set(listed)) if listed.count(n) > 1]
-    problems += _superfluous(folder, {*listed, MANIFEST})
+    problems += surplus_files(folder, {*listed, MANIFEST})
     sources = (CIRCUIT, INPUTS, DRIVES)
     missing = [n for n in sources if n not in listed]
     problems += [(n, "is not in the manifest, so that nothing can be proven") for n in missing]
@@ -134,131 +106,78 @@ def check_folder(folder: Path, *, factory: str | None = None) -> FolderCheck:
     if not missing and not wrong & set(sources):
         readable = {n for n in listed if n not in wrong or (folder / n).is_file()}
         readable -= {n for n, words in problems if words.startswith("leads")}
-        for name, words in _compared(folder, manifest, readable):
+        for name, words in _compare(folder, manifest, readable):
             count += name not in sources and name != MANIFEST
             problems += [(name, words)] if words else []
     return FolderCheck(files=len(set(listed)), problems=tuple(sorted(set(problems))), texts=count)
 
 
-def _manifest(folder: Path) -> _Manifest:
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise broken_rule(
-            f"a tapeout folder holds {MANIFEST}", str(folder), "Pass the folder of a tapeout."
-        )
-    try:
-        return _Manifest.model_validate(json.loads(path.read_text("utf-8")))
-    except (ValueError, RecursionError) as error:
-        detail = error.errors()[0] if isinstance(error, ValidationError) else error
-        raise broken_rule(
-            f"{MANIFEST} must be one that this version's `tapeout` wrote",
-            f"{type(error).__name__}: {detail}",
-            "Write the folder again.",
-        ) from error
-
-
-def check_files(folder: Path, records: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """The files of a manifest's records that lie outside, are missing or have another hash.
-
-    Args:
-        folder: what the records' ``file`` entries are relative to.
-        records: each with ``file`` and ``sha256``.
-    """
-    for record in records:
-        name = record["file"]
-        if not _inside(folder, name):
-            yield name, "leads out of the folder or through a link"
-        elif not (folder / name).is_file():
-            yield name, "is missing"
-        elif hashlib.sha256((folder / name).read_bytes()).hexdigest() != record["sha256"]:
-            yield name, "was changed since it was written"
-
-
-def _inside(folder: Path, name: str) -> bool:
-    """Whether a name is a plain path below the folder, and no part of it a link."""
-    path = PurePosixPath(name)
-    plain = name == path.as_posix() and path.parts and "\\" not in name and "\0" not in name
-    if not plain or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
-        return False
-    steps = [folder.joinpath(*path.parts[: k + 1]) for k in range(len(path.parts))]
-    return not any(step.is_symlink() for step in steps)
-
-
-def _superfluous(folder: Path, listed: set[str]) -> Iterator[tuple[str, str]]:
-    """What lies in the folder and is not in the manifest; links are never followed."""
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder).as_posix()
-        if path.is_symlink():
-            yield name, "is a link"
-        elif not path.is_dir() and name not in listed:
-            yield name, "is not in the manifest"
-
-
-def _compared(
-    folder: Path, manifest: _Manifest, readable: set[str]
+def _compare(
+    folder: Path, manifest: Manifest, readable: set[str]
 ) -> Iterator[tuple[str, str | None]]:
     """Every text that follows from the circuit: its name and what is wrong with it, or None."""
     try:
-        made = deployment.read(folder / CIRCUIT, factory=manifest.factory)
+        circuit = deployment.read(folder / CIRCUIT, factory=manifest.factory).circuit
         technology = Technology.model_validate(manifest.technology)
-        chosen = sites(made.circuit, manifest.name, manifest.only)
+        drawn = sites(circuit, manifest.name, manifest.only)
         volts = _voltages(folder / DRIVES)
-        arguments = _arguments(folder / INPUTS, made.circuit)
-        drives, _ = even_drives(made.circuit, arguments, manifest.vectors)
+        arguments = _arguments(folder / INPUTS, circuit)
+        drives, _ = even_drives(circuit, arguments, manifest.vectors)
     except (XbarspiceError, ValueError, KeyError, OSError, RuntimeError) as error:
-        yield CIRCUIT, f"cannot be used to write the netlists again: {_first(error)}"
+        yield CIRCUIT, f"cannot be used to write the netlists again: {_first_line(error)}"
         return
     except zipfile.BadZipFile as error:
         yield INPUTS, f"cannot be read: {error}"
         return
-    yield DRIVES, _other_drives(volts, drives.volts(), made.circuit)
-    if manifest.layers != layers_record(made.circuit, drives.count):
+    yield DRIVES, _drive_problem(volts, drives.volts(), circuit)
+    if manifest.layers != layers_record(circuit, drives.count):
         yield MANIFEST, "does not map the layers of the model to their arrays"
-    yield from _other_arrays(manifest, chosen)
+    yield from _array_problems(manifest, drawn)
     follow: set[str] = set()
     listed = {record.file for record in manifest.files}
-    for site in chosen:
+    for site in drawn:
         try:
             texts = _texts(site, manifest, technology, volts)
         except (XbarspiceError, ValueError, IndexError) as error:
-            yield DRIVES, f"cannot drive {site.array.name}: {_first(error)}"
+            yield DRIVES, f"cannot drive {site.array.name}: {_first_line(error)}"
             continue
         follow |= set(texts)
-        for name, wanted in texts.items():
+        for name, netlist in texts.items():
             if name not in listed:
                 yield name, "is not in the manifest"
             elif name in readable:
-                yield name, _other_text(folder / name, wanted)
-        for name, read in ((f"{site.folder}/plan.csv", _csv), (f"{site.folder}/plan.json", _json)):
+                yield name, _text_problem(folder / name, netlist)
+        for file, parse in (("plan.csv", _csv), ("plan.json", _json)):
+            name = f"{site.folder}/{file}"
             if name in readable:
-                yield name, _other_plan(folder / name, read, site)
+                yield name, _plan_problem(folder / name, parse, site)
     kinds = {"design", "test bench", "device model"}
     for record in manifest.files:
         if record.kind in kinds and record.file not in follow:
             yield record.file, "does not follow from the circuit"
 
 
-def _first(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _other_arrays(manifest: _Manifest, chosen: Sequence[Site]) -> Iterator[tuple[str, str]]:
+def _array_problems(manifest: Manifest, drawn: Sequence[Site]) -> Iterator[tuple[str, str]]:
     """What the manifest says otherwise of its arrays than the circuit."""
-    wanted = {site.array.name: described(site) for site in chosen}
-    named = [record.array for record in manifest.arrays]
-    if sorted(named) != sorted(wanted):
+    records = {site.array.name: array_record(site) for site in drawn}
+    names = [record.array for record in manifest.arrays]
+    if sorted(names) != sorted(records):
         yield MANIFEST, "names other arrays than the circuit has"
     for record in manifest.arrays:
-        stated, true = record.model_dump(), wanted.get(record.array, {})
-        if any(stated.get(key) != value for key, value in true.items()):
+        stated, expected = record.model_dump(), records.get(record.array, {})
+        if any(stated.get(key) != value for key, value in expected.items()):
             yield MANIFEST, f"describes {record.array} otherwise than the circuit"
 
 
 def _texts(
-    site: Site, manifest: _Manifest, technology: Technology, volts: Mapping[str, Array]
+    site: Site, manifest: Manifest, technology: Technology, volts: Mapping[str, Array]
 ) -> dict[str, NetlistFile]:
     """All texts of one array by their names in the folder."""
-    again = netlists(
+    texts = netlists(
         drawn_array(site.array),
         reads_of(site.array, volts),
         names=manifest.dialects,
@@ -267,7 +186,7 @@ def _texts(
         name=site.cell,
     )
     cdl = cdl_of(drawn_array(site.array).replace(**technology.wires()), site.cell)
-    out = {f"{site.folder}/netlists/{n.dialect}/{n.file}": n for n in again}
+    out = {f"{site.folder}/netlists/{n.dialect}/{n.file}": n for n in texts}
     layout = NetlistFile(dialect="cdl", file="", kind="layout", text=cdl)
     return out | {f"{site.folder}/layout.cdl": layout}
 
@@ -285,46 +204,46 @@ def _arguments(path: Path, circuit: Any) -> tuple[Any, ...]:
         return arguments_of(circuit, tuple(file[str(k)] for k in range(len(file.files))))
 
 
-def _other_drives(
-    volts: Mapping[str, Array], again: Mapping[str, Array], circuit: Any
+def _drive_problem(
+    volts: Mapping[str, Array], expected: Mapping[str, Array], circuit: Any
 ) -> str | None:
     """Whether voltages are other ones than those that the inputs cause."""
-    if set(volts) != set(again):
+    if set(volts) != set(expected):
         return "does not hold the drives of the matrices that the inputs reach"
     for layer in crossbar_layers(circuit).values():
         for matrix in layer.matrices.values():
-            if matrix.name not in again:
+            if matrix.name not in expected:
                 continue
-            kept, wanted = volts[matrix.name], again[matrix.name]
+            V, V_expected = volts[matrix.name], expected[matrix.name]
             limit = CLOSE[matrix.config.dtype] * matrix.config.V_read
-            if kept.shape != wanted.shape or not (np.abs(kept - wanted) <= limit).all():
+            if V.shape != V_expected.shape or not (np.abs(V - V_expected) <= limit).all():
                 return f"does not hold the drives of {matrix.name} that the inputs cause"
     return None
 
 
-def _other_text(path: Path, wanted: NetlistFile) -> str | None:
+def _text_problem(path: Path, expected: NetlistFile) -> str | None:
     """What a netlist says otherwise than the circuit; None for nothing."""
     try:
         text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         return f"cannot be read: {error}"
-    if text == wanted.text:
+    if text == expected.text:
         return None
-    if wanted.design is not None:
+    if expected.design is not None:
         try:
-            prove(text, wanted.dialect, wanted.design)
+            prove(text, expected.dialect, expected.design)
         except XbarspiceError as error:
             return f"is not the circuit of the model: {error}"
         return None
     return "differs from what follows from the circuit"
 
 
-def _other_plan(path: Path, read: Callable[[str], Iterable[Any]], site: Site) -> str | None:
+def _plan_problem(path: Path, parse: Callable[[str], Iterable[Any]], site: Site) -> str | None:
     """Whether a programming plan holds the conductances of its array, S."""
     G = site.array.crossbar.G
     try:
         planned = np.zeros(G.shape)
-        for row in read(path.read_text("utf-8")):
+        for row in parse(path.read_text("utf-8")):
             planned[_count(row["row"]), _count(row["col"])] = float(row["G_target_S"])
     except (ValueError, IndexError, KeyError, TypeError, RecursionError, csv.Error) as error:
         return f"cannot be read: {type(error).__name__}: {error}"

@@ -45,7 +45,7 @@ class Fault:
 
 @dataclass(kw_only=True)
 class Extracted:
-    """What KLayout found.
+    """What KLayout extracted from a drawing.
 
     Attributes:
         netlist: the extracted netlist (kept alive by `source`).
@@ -76,39 +76,35 @@ def extract(layout: kdb.Layout, grid: Grid) -> Extracted:
     l2n = kdb.LayoutToNetlist(kdb.RecursiveShapeIterator(flat, flat.top_cell(), []))
     make = l2n.make_layer
     cuts = kdb.Region(flat.top_cell().shapes(flat.layer(*t.via.layer)))
-    wl, bl, dev, pad = (
-        make(flat.layer(*layer), name)
-        for layer, name in (
-            (t.word_line.layer, "wl"), (t.bit_line.layer, "bl"), (t.device.layer, "dev"),
-            (t.pad.layer, "pad"),
-        )
-    )  # fmt: skip
-    labels = {
+    layers = {"wl": t.word_line, "bl": t.bit_line, "dev": t.device, "pad": t.pad}
+    wl, bl, dev, pad = (make(flat.layer(*part.layer), name) for name, part in layers.items())
+    label_layers = {
         kind: l2n.make_text_layer(flat.layer(*line.label), f"{kind} label")
         for kind, line in (("WL", t.word_line), ("BL", t.bit_line))
     }
-    nodes, seen = {}, []
-    for kind, metal, other in (("WL", wl, bl), ("BL", bl, wl)):
-        nodes[kind] = (metal & other) + (metal & pad)
+    nodes: dict[str, Any] = {}
+    shapes: list[_Shape] = []
+    for kind, metal, crossing in (("WL", wl, bl), ("BL", bl, wl)):
+        nodes[kind] = (metal & crossing) + (metal & pad)
         l2n.register(nodes[kind], f"{kind} node")
-        body = metal - other - pad
+        body = metal - crossing - pad
         l2n.register(body, f"{kind} body")
-        _find_shorted_nodes(metal & other, kind, grid, out)
-        extractor = _segment_extractor(kind, seen)
+        _find_shorted_nodes(metal & crossing, kind, grid, out)
+        extractor = _segment_extractor(kind, shapes)
         l2n.extract_devices(extractor, {"body": body, "node": nodes[kind]})
-    found = dev & wl & bl
-    l2n.register(found, "device")
-    layers = {"dev": found, "wl": nodes["WL"], "bl": nodes["BL"]}
-    l2n.extract_devices(_device_extractor(seen), layers)
+    devices = dev & wl & bl
+    l2n.register(devices, "device")
+    terminals = {"dev": devices, "wl": nodes["WL"], "bl": nodes["BL"]}
+    l2n.extract_devices(_device_extractor(shapes), terminals)
     for stray in (dev - (wl & bl)).merged().each():
         place = "a device shape stands beside its crossing"
         out.faults.append(Fault(kind="extra device", place=place, **_um(grid, stray.bbox())))
     for kind in ("WL", "BL"):
         l2n.connect(nodes[kind])
-        l2n.connect(nodes[kind], labels[kind])
+        l2n.connect(nodes[kind], label_layers[kind])
     l2n.extract_netlist()
     out.netlist, out.source = l2n.netlist(), (l2n, flat)
-    _place_segments(grid, out.netlist, seen, cuts, out)
+    _place_segments(grid, out.netlist, shapes, cuts, out)
     out.labels = list(_labels(flat, grid))
     return out
 
@@ -162,8 +158,8 @@ def _segment_name(kind: str, places: list[tuple[str, int, int]]) -> str | None:
     """Element name of the segment between two nodes; None if they are no neighbours."""
     (a, *at_a), (b, *at_b) = sorted(places, reverse=True)
     if (a, b) == ("pad", "cell"):
-        line, other = at_a[0], at_b[0 if kind == "WL" else 1]
-        return None if line != other else f"{'wl' if kind == 'WL' else 'bb'}_{line}"
+        line, cell_line = at_a[0], at_b[0 if kind == "WL" else 1]
+        return None if line != cell_line else f"{'wl' if kind == 'WL' else 'bb'}_{line}"
     if (a, b) != ("cell", "cell"):
         return None
     (r0, c0), (r1, c1) = sorted((at_a, at_b))
@@ -220,7 +216,7 @@ def _squares(kind: str, body: kdb.Polygon) -> float:
     return total
 
 
-def _segment_extractor(kind: str, seen: list[_Shape]) -> Any:
+def _segment_extractor(kind: str, shapes: list[_Shape]) -> Any:
     """KLayout device extractor of the segments of one direction.
 
     KLayout shows every cluster of shapes moved to the origin; the devices carry the displacement.
@@ -246,19 +242,20 @@ def _segment_extractor(kind: str, seen: list[_Shape]) -> Any:
             bodies, nodes = geometry[0].merged(), geometry[1].merged()
             for body in bodies.each():
                 polygons = list(nodes.interacting(kdb.Region(body)).each())
-                for other in polygons[1:]:  # a stump touches one node and is no segment
+                for node in polygons[1:]:  # a stump touches one node and is no segment
                     device = self.create_device()
-                    device.name = f"{kind}{len(seen)}"
-                    seen.append(_Shape(kind, body.dup(), [p.bbox() for p in polygons],
-                                       polygons[0].bbox(), other.bbox()))  # fmt: skip
+                    device.name = f"{kind}{len(shapes)}"
+                    boxes = [polygon.bbox() for polygon in polygons]
+                    ends = boxes[0], node.bbox()
+                    shapes.append(_Shape(kind, body.dup(), boxes, *ends))
                     self.define_terminal(device, _A, 1, polygons[0])
-                    self.define_terminal(device, _B, 1, other)
+                    self.define_terminal(device, _B, 1, node)
 
     return Segments()
 
 
 def _place_segments(
-    grid: Grid, netlist: Any, seen: list[_Shape], cuts: Any, out: Extracted
+    grid: Grid, netlist: Any, shapes: list[_Shape], cuts: Any, out: Extracted
 ) -> None:
     """Name every segment after its place, give it its resistance, and find what is none."""
     t = grid.technology
@@ -267,11 +264,11 @@ def _place_segments(
         d = device.trans.disp
         by = klayout_db().Vector(grid.units(d.x), grid.units(d.y))
         if device.name.startswith("MEM"):
-            cells = grid.cells_in(seen[int(device.name[3:])].body.bbox().moved(by))
+            cells = grid.cells_in(shapes[int(device.name[3:])].body.bbox().moved(by))
             device.name = f"d_{cells[0][0]}_{cells[0][1]}"
             out.devices[device.name] = None
             continue
-        shape = seen[int(device.name[2:])]
+        shape = shapes[int(device.name[2:])]
         body = shape.body.moved(by)
         ends = [(_node_place(grid, shape.kind, b.moved(by)), b.moved(by)) for b in shape.ends]
         places = [
@@ -291,7 +288,7 @@ def _place_segments(
             out.faults.append(fault)
 
 
-def _device_extractor(seen: list[_Shape]) -> Any:
+def _device_extractor(shapes: list[_Shape]) -> Any:
     """KLayout device extractor of the devices at the crossings."""
     kdb = klayout_db()
 
@@ -318,8 +315,8 @@ def _device_extractor(seen: list[_Shape]) -> Any:
                 if wl is None or bl is None:
                     continue  # `extract` reports shapes outside the crossings
                 device = self.create_device()
-                device.name = f"MEM{len(seen)}"
-                seen.append(_Shape("MEM", shape.dup(), [], shape.bbox(), shape.bbox()))
+                device.name = f"MEM{len(shapes)}"
+                shapes.append(_Shape("MEM", shape.dup(), [], shape.bbox(), shape.bbox()))
                 self.define_terminal(device, _A, 1, wl)
                 self.define_terminal(device, _B, 2, bl)
 

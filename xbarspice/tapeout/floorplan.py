@@ -62,8 +62,8 @@ def compose(
     boxes = [layout.cell(cell).bbox() for cell in cells]
     top = layout.create_cell(name)
     places = []
-    for cell, box, (left, high) in zip(cells, boxes, _corners(boxes, technology), strict=True):
-        at = kdb.Vector(left - box.left, high - box.top)
+    for cell, box, (x, y) in zip(cells, boxes, _corners(boxes, technology), strict=True):
+        at = kdb.Vector(x - box.left, y - box.top)
         top.insert(kdb.CellInstArray(layout.cell(cell).cell_index(), kdb.Trans(at)))
         outline = box.moved(at)
         um = [
@@ -111,15 +111,13 @@ def figure(places: Sequence[dict[str, Any]], layers: Sequence[str]) -> Figure:
     kinds = list(dict.fromkeys(layers))
     colours = {kind: colormaps["tab20"](k % 20) for k, kind in enumerate(kinds)}
     for place, layer in zip(places, layers, strict=True):
-        left, bottom = place["left"], place["bottom"]
-        width, height = place["right"] - left, place["top"] - bottom
-        axes.add_patch(
-            Rectangle((left, bottom), width, height, facecolor=colours[layer], linewidth=0)
-        )
+        x, y = place["left"], place["bottom"]
+        width, height = place["right"] - x, place["top"] - y
+        axes.add_patch(Rectangle((x, y), width, height, facecolor=colours[layer], linewidth=0))
         if len(places) <= _MOST_WORDS:
             axes.text(
-                left + width / 2,
-                bottom + height / 2,
+                x + width / 2,
+                y + height / 2,
                 place["number"],
                 ha="center",
                 va="center",

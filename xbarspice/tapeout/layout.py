@@ -137,23 +137,23 @@ def _line(
 ) -> None:
     """Metal, pad and label of one line."""
     kdb, t = klayout_db(), grid.technology
-    own, other, last = (
+    metal, crossing, last = (
         (t.word_line, t.bit_line, grid.x(grid.cols - 1))
         if kind == "WL"
         else (t.bit_line, t.word_line, grid.y(0))
     )
-    half = grid.units(own.width) // 2
-    wire = (-grid.units(t.pad.lead), last + grid.units(other.width) // 2)
+    half = grid.units(metal.width) // 2
+    wire = (-grid.units(t.pad.lead), last + grid.units(crossing.width) // 2)
     x, y = grid.pad(kind, line)
     land = grid.units(t.pad.size) // 2
-    shapes = top.shapes(layout.layer(*own.layer))
+    shapes = top.shapes(layout.layer(*metal.layer))
     if kind == "WL":
         shapes.insert(kdb.Box(wire[0], y - half, wire[1], y + half))
     else:
         shapes.insert(kdb.Box(x - half, wire[0], x + half, wire[1]))
     shapes.insert(kdb.Box(x - land, y - land, x + land, y + land))
     top.insert(kdb.CellInstArray(pad.cell_index(), kdb.Trans(x, y)))
-    _label(layout, top, own, f"{kind}<{line}>", x, y)
+    _label(layout, top, metal, f"{kind}<{line}>", x, y)
 
 
 def _label(layout: kdb.Layout, top: kdb.Cell, line: Line, text: str, x: int, y: int) -> None:
@@ -198,9 +198,10 @@ def figure(layout: kdb.Layout, technology: Technology) -> Figure:
     parts = (
         ("word line", t.word_line.layer, "#3b6fb6", 0.75),
         ("bit line", t.bit_line.layer, "#d9822b", 0.6),
-        ("device", t.device.layer, "#222222", 1), ("pad", t.pad.layer, "#8a8f98", 0.45),
+        ("device", t.device.layer, "#222222", 1),
+        ("pad", t.pad.layer, "#8a8f98", 0.45),
         ("cut", t.via.layer, "#ffffff", 1),
-    )  # fmt: skip
+    )
     page = Figure(figsize=(6.4, 6.4), dpi=150, layout="constrained")
     FigureCanvasAgg(page)
     axes = page.add_subplot()
@@ -220,9 +221,11 @@ def figure(layout: kdb.Layout, technology: Technology) -> Figure:
             x, y = shape.text.x * dbu, shape.text.y * dbu
             word = label == t.word_line.label
             gap = t.pad.size / 2 + 0.4
-            axes.text(x - gap if word else x, y if word else y - gap, shape.text.string, fontsize=7,
-                      ha="right" if word else "center", va="center" if word else "top",
-                      rotation=0 if word else 90)  # fmt: skip
+            if word:
+                axes.text(x - gap, y, shape.text.string, fontsize=7, ha="right", va="center")
+            else:
+                place = (x, y - gap)
+                axes.text(*place, shape.text.string, fontsize=7, ha="center", va="top", rotation=90)
     box = top.bbox()
     axes.set_xlim(box.left * dbu - 3.2, box.right * dbu + 0.6)
     axes.set_ylim(box.bottom * dbu - 3.2, box.top * dbu + 0.6)

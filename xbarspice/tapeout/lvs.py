@@ -50,6 +50,26 @@ class LvsReport:
     devices: int
     segments: int
 
+    def record(self) -> dict[str, Any]:
+        """The verdict for JSON."""
+        return {
+            "clean": self.clean,
+            "looked_at": SCOPE,
+            "netlists_match": self.matched,
+            "devices": self.devices,
+            "segments": self.segments,
+            "extracted_ohm": self.wires,
+            "faults": [
+                {
+                    "kind": f.kind,
+                    "place": f.place,
+                    "x_um": f.x if math.isfinite(f.x) else None,
+                    "y_um": f.y if math.isfinite(f.y) else None,
+                }
+                for f in self.faults
+            ],
+        }
+
 
 def cdl_of(crossbar: Crossbar, name: str = "crossbar") -> str:
     """The CDL netlist that a drawing is compared with: devices as resistors of class RMEM."""
@@ -68,26 +88,23 @@ def compare_layout(
         cdl: the netlist; None writes it from the array.
     """
     grid = Grid(crossbar.rows, crossbar.cols, technology)
-    found = extract(layout, grid)
+    drawn = extract(layout, grid)
     reference = _reference(cdl_of(crossbar) if cdl is None else cdl)
-    mismatches: list[str] = []
-    matched = _matched(found.netlist, reference, mismatches)
-    faults = [*found.faults, *_missing(found, reference, grid), *_labels(found)]
-    if not matched and not faults:
-        faults = [Fault(kind="mismatch", place=m) for m in mismatches] or [
-            Fault(kind="mismatch", place="the netlists differ")
-        ]
+    mismatches = _find_mismatches(drawn.netlist, reference)
+    faults = [*drawn.faults, *_element_faults(drawn, reference, grid), *_label_faults(drawn)]
+    if mismatches and not faults:
+        faults = [Fault(kind="mismatch", place=m) for m in mismatches]
     return LvsReport(
-        clean=matched and not faults,
-        matched=matched,
+        clean=not mismatches and not faults,
+        matched=not mismatches,
         faults=tuple(faults),
-        wires=_wires(found),
-        devices=sum(R is None for R in found.devices.values()),
-        segments=sum(R is not None for R in found.devices.values()),
+        wires=_wires(drawn),
+        devices=sum(R is None for R in drawn.devices.values()),
+        segments=sum(R is not None for R in drawn.devices.values()),
     )
 
 
-def _reference(cdl: str) -> Any:
+def _reference(cdl: str) -> kdb.Netlist:
     """The CDL text as KLayout's own reader understands it, at one level."""
     kdb = klayout_db()
     netlist = kdb.Netlist()
@@ -104,17 +121,19 @@ def _reference(cdl: str) -> Any:
     return netlist
 
 
-def _top(netlist: Any) -> Any:
+def _top(netlist: kdb.Netlist) -> kdb.Circuit:
     return next(iter(netlist.each_circuit_top_down()))
 
 
-def _matched(found: Any, reference: Any, mismatches: list[str]) -> bool:
+def _find_mismatches(drawn: kdb.Netlist, reference: kdb.Netlist) -> list[str]:
+    """What has no partner in the other netlist; one sentence where KLayout does not say what."""
     kdb = klayout_db()
-    for netlist in (found, reference):
+    mismatches: list[str] = []
+    for netlist in (drawn, reference):
         for device_class in netlist.each_device_class():
             device_class.equal_parameters = _rule(device_class)
-    top, wanted = _top(found), _top(reference)
-    top.name = wanted.name
+    top, reference_top = _top(drawn), _top(reference)
+    top.name = reference_top.name
 
     class Log(kdb.GenericNetlistCompareLogger):
         def device_mismatch(self, a: Any, b: Any, message: str = "") -> None:
@@ -126,44 +145,45 @@ def _matched(found: Any, reference: Any, mismatches: list[str]) -> bool:
         def pin_mismatch(self, a: Any, b: Any, message: str = "") -> None:
             mismatches.append(f"pin {(a or b).expanded_name()} has no partner")
 
-    found.make_top_level_pins()
+    drawn.make_top_level_pins()
     log = Log()  # the comparer does not keep it alive
     comparer = kdb.NetlistComparer(log)
     nets = {net.name: net for net in top.each_net() if net.name}
-    for pin in wanted.each_pin():
-        net = wanted.net_for_pin(pin.id())
+    for pin in reference_top.each_pin():
+        net = reference_top.net_for_pin(pin.id())
         if net is not None and pin.name() in nets:
             comparer.same_nets(nets[pin.name()], net, True)
         else:
             mismatches.append(f"pin {pin.name()} has no label in the layout")
-    return bool(comparer.compare(found, reference)) and not mismatches
+    matched = comparer.compare(drawn, reference)
+    return mismatches if matched or mismatches else ["the netlists differ"]
 
 
-def _rule(device_class: Any) -> Any:
+def _rule(device_class: kdb.DeviceClass) -> kdb.EqualDeviceParameters:
     """Wires must agree in R; what a device was programmed to cannot be drawn."""
     equal, R = klayout_db().EqualDeviceParameters, device_class.parameter_id("R")
     return equal.ignore(R) if device_class.name == "RMEM" else equal(R, 0.0, TOLERANCE)
 
 
-def _missing(found: Extracted, reference: Any, grid: Grid) -> Iterator[Fault]:
+def _element_faults(drawn: Extracted, reference: kdb.Netlist, grid: Grid) -> Iterator[Fault]:
     """Elements of the netlist that the drawing lacks, has too much, or has with another value."""
-    wanted = {}
+    resistances: dict[str, float | None] = {}
     for device in _top(reference).each_device():
         name = device.expanded_name().rpartition(".")[2].lower()
-        wanted[name] = None if name.startswith("d_") else device.parameter("R")
-    for name, R in wanted.items():
+        resistances[name] = None if name.startswith("d_") else device.parameter("R")
+    for name, R in resistances.items():
         at = _where(name, grid)
         words = place(name if name.startswith("d_") else f"r{name}")
-        if name not in found.devices:
+        if name not in drawn.devices:
             kind = "missing device" if R is None else "open"
             yield Fault(kind=kind, place=words, **at)
             continue
-        drawn = found.devices[name]
-        if R is not None and not math.isclose(drawn or 0.0, R, rel_tol=TOLERANCE):
-            text = f"{words}: {drawn:.6g} ohm drawn, {R:.6g} ohm in the netlist"
+        R_drawn = drawn.devices[name] or 0.0
+        if R is not None and not math.isclose(R_drawn, R, rel_tol=TOLERANCE):
+            text = f"{words}: {R_drawn:.6g} ohm drawn, {R:.6g} ohm in the netlist"
             yield Fault(kind="value", place=text, **at)
-    for name in found.devices:
-        if name not in wanted:
+    for name in drawn.devices:
+        if name not in resistances:
             words = place(name if name.startswith("d_") else f"r{name}")
             yield Fault(kind="extra device", place=words, **_where(name, grid))
 
@@ -180,18 +200,18 @@ def _where(name: str, grid: Grid) -> dict[str, float]:
     return {"x": x + (pitch / 2 if kind == "w" else 0), "y": y - (pitch / 2 if kind == "b" else 0)}
 
 
-def _labels(found: Extracted) -> Iterator[Fault]:
-    for label, pad in found.labels:
+def _label_faults(drawn: Extracted) -> Iterator[Fault]:
+    for label, pad in drawn.labels:
         if label != pad:
             yield Fault(kind="label", place=f"label {label} stands on {pad or 'no pad'}")
 
 
-def _wires(found: Extracted) -> dict[str, float]:
+def _wires(drawn: Extracted) -> dict[str, float]:
     """Mean resistance of each kind of segment."""
     kinds = {"R_wl": "w", "R_bl": "b", "R_driver": "wl", "R_sense": "bb"}
     out = {}
     for name, kind in kinds.items():
-        values = [R for n, R in found.devices.items() if n.split("_")[0] == kind and R is not None]
+        values = [R for n, R in drawn.devices.items() if n.split("_")[0] == kind and R is not None]
         same = values and max(values) - min(values) <= TOLERANCE * max(values)
         out[name] = values[0] if same else math.fsum(values) / len(values) if values else 0.0
     return out

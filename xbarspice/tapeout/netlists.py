@@ -173,7 +173,7 @@ def write_netlists(files: Iterable[NetlistFile], folder: Path) -> list[dict[str,
                 "file": f"{netlist.dialect}/{netlist.file}",
                 "dialect": netlist.dialect,
                 "kind": netlist.kind,
-                **(_described(netlist.design, netlist.dialect) if netlist.design else {}),
+                **(_design_record(netlist.design, netlist.dialect) if netlist.design else {}),
                 "sha256": hashlib.sha256(netlist.text.encode()).hexdigest(),
             }
         )
@@ -195,13 +195,13 @@ def refuse_form(names: Sequence[str], form: str, models: Iterable[Device]) -> No
         )
 
 
-def _described(it: Design, dialect: str) -> dict[str, Any]:
-    spelt = dialects.get(dialect).node
+def _design_record(it: Design, dialect: str) -> dict[str, Any]:
+    node = dialects.get(dialect).node
     return {
         "top": it.top.name,
         "hierarchical": it.hierarchical,
         "form": it.form,
-        "ports": [spelt(pin) for pin in it.top.pins],
+        "ports": [node(pin) for pin in it.top.pins],
         "G_sha256": [g_hash(array) for array in it.crossbars],
         "config": it.config,
         "proven": "read back; every element, G, wires and ports equal",

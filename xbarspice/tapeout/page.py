@@ -12,6 +12,7 @@ from xbarspice.report.page import page
 from xbarspice.report.sections import card_text
 from xbarspice.tapeout import floorplan, layout
 from xbarspice.tapeout.lvs import SCOPE
+from xbarspice.tapeout.sites import array_layers
 from xbarspice.tapeout.technology import Technology
 
 __all__ = ["write"]
@@ -52,31 +53,21 @@ def write(record: dict[str, Any], folder: Path, path: Path) -> Path:
     return page("Tapeout", sections, path, verdict=verdict, subtitle=card_text(record))
 
 
-def _layers(record: dict[str, Any]) -> dict[str, str]:
-    """Layer of every array; of an array with several reads that of the first."""
-    out: dict[str, str] = {}
-    for layer in record["layers"]:
-        for matrix in layer["matrices"]:
-            for tile in matrix["tiles"]:
-                out.setdefault(tile["array"], layer["layer"])
-    return out
-
-
 def _number(array: dict[str, Any]) -> str:
     return str(array["folder"]).rpartition("/")[2].partition("_")[0]
 
 
 def _floorplan(record: dict[str, Any]) -> Iterator[Item]:
-    said, arrays = record["floorplan"], record["arrays"]
-    chosen = "" if record["only"] is None else f" of {record['arrays_of_model']} in the model"
+    plan, arrays = record["floorplan"], record["arrays"]
+    of_model = "" if record["only"] is None else f" of {record['arrays_of_model']} in the model"
     yield Text(
-        text=f"{said['arrays']} arrays{chosen}, {sum(a['devices'] for a in arrays)} devices, on "
-        f"{said['width_um']:.1f} x {said['height_um']:.1f} um, {said['spacing_um']:g} um between "
-        f"outlines; {record['technology']['name']} technology. {said['says']}"
+        text=f"{plan['arrays']} arrays{of_model}, {sum(a['devices'] for a in arrays)} devices, on "
+        f"{plan['width_um']:.1f} x {plan['height_um']:.1f} um, {plan['spacing_um']:g} um between "
+        f"outlines; {record['technology']['name']} technology. {plan['says']}"
     )
-    of = _layers(record)
+    layer_of = array_layers(record["layers"])
     places = [{"number": _number(a), **a["place_um"]} for a in arrays]
-    figure = floorplan.figure(places, [of[a["array"]] for a in arrays])
+    figure = floorplan.figure(places, [layer_of[a["array"]] for a in arrays])
     yield Plot(
         figure=figure,
         alt=f"Outlines of {len(arrays)} arrays on a grid",
@@ -96,7 +87,9 @@ def _wires(record: dict[str, Any]) -> Table:
     rows = []
     for key, names in groups.items():
         for k, words in enumerate(WORDS.values()):
-            rows.append((words, *(f"{v:.4g} ohm" for v in key[2 * k : 2 * k + 2]), _named(names)))
+            rows.append(
+                (words, *(f"{v:.4g} ohm" for v in key[2 * k : 2 * k + 2]), _some_names(names))
+            )
     return Table(
         caption=f"Resistances; drawn: extracted, technology {record['technology']['name']}",
         head=("wire", "assumed", "drawn", "matrices"),
@@ -105,7 +98,7 @@ def _wires(record: dict[str, Any]) -> Table:
     )
 
 
-def _named(names: list[str], most: int = 4) -> str:
+def _some_names(names: list[str], most: int = 4) -> str:
     """Some names, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if names[most:] else "")
 
@@ -178,24 +171,24 @@ def _devices(record: dict[str, Any]) -> str:
     models: dict[str, list[str]] = {}
     for array in record["arrays"]:
         models.setdefault(array["device"], []).append(array["array"])
-    said = "; ".join(
-        model if len(models) == 1 else f"{model} on {_named(names)}"
+    sentence = "; ".join(
+        model if len(models) == 1 else f"{model} on {_some_names(names)}"
         for model, names in models.items()
     )
     return (
-        f"Devices: {said}. The cell of an array is named {record['name']}_a and its number, in the "
-        "layout as in the netlists."
+        f"Devices: {sentence}. The cell of an array is named {record['name']}_a and its number, "
+        "in the layout as in the netlists."
     )
 
 
 def _drawings(record: dict[str, Any], folder: Path) -> Iterator[Plot]:
     """The first array of some layers, where it is small enough to show something."""
     technology = Technology.model_validate(record["technology"])
-    of, first = _layers(record), {}
+    layer_of, first = array_layers(record["layers"]), {}
     for array in record["arrays"]:
         rows, cols = array["shape"]
         if rows * cols <= layout.LARGEST_PICTURE:
-            first.setdefault(of[array["array"]], array)
+            first.setdefault(layer_of[array["array"]], array)
     for array in list(first.values())[:_PICTURES]:
         drawn = folder / array["folder"] / "layout.oas"
         figure = layout.figure(layout.read(drawn), technology)

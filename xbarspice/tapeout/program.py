@@ -53,16 +53,17 @@ class Plan:
         cells = np.argwhere(self.order >= 0)
         cells = cells[np.argsort(self.order[tuple(cells.T)], kind="stable")]
         return [
-            dict(
-                zip(
-                    COLUMNS,
-                    (k, r, c, float(self.G[r, c]), float(1 / self.G[r, c]),
-                     float(self.I_read[r, c]), float(self.I_ideal[r, c])),
-                    strict=True,
-                )
-            )
+            {
+                "order": k,
+                "row": r,
+                "col": c,
+                "G_target_S": float(self.G[r, c]),
+                "R_target_ohm": float(1 / self.G[r, c]),
+                "I_read_A": float(self.I_read[r, c]),
+                "I_ideal_A": float(self.I_ideal[r, c]),
+            }
             for k, (r, c) in enumerate(cells.tolist())
-        ]  # fmt: skip
+        ]
 
     def to_csv(self) -> str:
         """The records as CSV; numbers read back exactly."""
@@ -84,9 +85,12 @@ class Plan:
 
 
 def plan(
-    crossbar: Crossbar, *, V_read: float = 0.2, order: str = "conductance",
+    crossbar: Crossbar,
+    *,
+    V_read: float = 0.2,
+    order: str = "conductance",
     engine: str = "surrogate",
-) -> Plan:  # fmt: skip
+) -> Plan:
     """Make the programming plan of one array.
 
     Args:

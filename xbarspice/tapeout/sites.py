@@ -15,7 +15,15 @@ from xbarspice.netlist.design import name_of, refuse_name
 from xbarspice.netlist.records import describe_device, g_hash
 from xbarspice.nn import PhysicalArray, arrays, crossbar_layers, tiles
 
-__all__ = ["ARRAYS", "Site", "described", "drawn_array", "layers_record", "sites"]
+__all__ = [
+    "ARRAYS",
+    "Site",
+    "array_layers",
+    "array_record",
+    "drawn_array",
+    "layers_record",
+    "sites",
+]
 
 ARRAYS = "arrays"
 """Folder that holds a folder for every array."""
@@ -68,13 +76,13 @@ def sites(circuit: Any, name: str | None = None, only: Sequence[str] | None = No
         raise broken_rule(
             "a model on arrays is needed", type(circuit).__name__, "Convert it: xb.nn.convert."
         )
-    known = [array.name for array in every]
-    unknown = sorted(set(only or ()) - set(known))
+    names = [array.name for array in every]
+    unknown = sorted(set(only or ()) - set(names))
     if unknown or (only is not None and not only):
         raise broken_rule(
             "an array is chosen by its name in the model",
             ", ".join(unknown) or "no name",
-            f"It has {', '.join(known[:8])}{' and others' if len(known) > 8 else ''}.",
+            f"It has {', '.join(names[:8])}{' and others' if len(names) > 8 else ''}.",
         )
     if name is None:
         name = name_of([drawn_array(array) for array in every])
@@ -97,7 +105,7 @@ def _slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")[-_LONGEST:].strip("_")
 
 
-def described(site: Site) -> dict[str, Any]:
+def array_record(site: Site) -> dict[str, Any]:
     """What the manifest says of an array."""
     crossbar = site.array.crossbar
     return {
@@ -149,3 +157,17 @@ def layers_record(circuit: Any, count: dict[str, int]) -> list[dict[str, Any]]:
         for name, layer in crossbar_layers(circuit).items()
         if layer.matrices
     ]
+
+
+def array_layers(layers: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Layer of every array by their names; of an array with several reads that of the first.
+
+    Args:
+        layers: what `layers_record` gives.
+    """
+    out: dict[str, str] = {}
+    for layer in layers:
+        for matrix in layer["matrices"]:
+            for tile in matrix["tiles"]:
+                out.setdefault(tile["array"], layer["layer"])
+    return out

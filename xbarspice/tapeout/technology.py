@@ -110,12 +110,16 @@ class Technology(_Part):
 
     def _lengths(self) -> dict[str, float]:
         return {
-            "pitch": self.pitch, "spacing": self.array_spacing,
+            "pitch": self.pitch,
+            "spacing": self.array_spacing,
             "word_line.width": self.word_line.width,
-            "bit_line.width": self.bit_line.width, "device.size": self.device.size,
-            "pad.size": self.pad.size, "pad.lead": self.pad.lead, "via.size": self.via.size,
+            "bit_line.width": self.bit_line.width,
+            "device.size": self.device.size,
+            "pad.size": self.pad.size,
+            "pad.lead": self.pad.lead,
+            "via.size": self.via.size,
             "via.pitch": self.via.pitch,
-        }  # fmt: skip
+        }
 
     def wires(self) -> dict[str, float]:
         """Resistances in ohm that the geometry gives: R_wl, R_bl, R_driver, R_sense."""

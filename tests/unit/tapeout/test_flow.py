@@ -527,8 +527,8 @@ def test_ctrl_c_leaves_nothing_behind(base, tmp_path, monkeypatch):
             signal.raise_signal(signal.SIGINT)
         return draw(*arguments)
 
-    draw = flow._draw_array
-    monkeypatch.setattr(flow, "_draw_array", stop)
+    draw = flow.draw_array
+    monkeypatch.setattr(flow, "draw_array", stop)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a script may ignore it
     try:
         words = [*map(str, command(base)), "--out", str(tmp_path / "out")]
