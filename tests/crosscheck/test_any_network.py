@@ -100,9 +100,14 @@ class Encoder(nn.Module):
 def perceptron():
     """GELU, tanh, and probabilities of softmax as outputs."""
     return nn.Sequential(
-        nn.Flatten(), nn.Linear(64, 24), nn.GELU(), nn.Linear(24, 16), nn.Tanh(),
-        nn.Linear(16, 10), nn.Softmax(dim=1),
-    )  # fmt: skip
+        nn.Flatten(),
+        nn.Linear(64, 24),
+        nn.GELU(),
+        nn.Linear(24, 16),
+        nn.Tanh(),
+        nn.Linear(16, 10),
+        nn.Softmax(dim=1),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,44 +160,44 @@ def train(kind, x, y):
 
 
 @pytest.fixture(scope="session")
-def trained(digits):
+def train_network(digits):
     """Every network, trained when a test first asks for it."""
     x, y, _, _ = digits
-    kept = {}
+    cache = {}
 
     def get(name):
-        if name not in kept:
-            kept[name] = train(KINDS[name], x, y)
-        return copy.deepcopy(kept[name])
+        if name not in cache:
+            cache[name] = train(KINDS[name], x, y)
+        return copy.deepcopy(cache[name])
 
     return get
 
 
 @pytest.fixture(scope="session")
-def circuits(trained, digits):
+def circuits(train_network, digits):
     """The networks on arrays of 2 ohm a segment, batch normalisation folded, calibrated."""
-    kept = {}
+    cache = {}
 
     def get(name):
-        if name not in kept:
-            kept[name] = xb.nn.convert(
-                trained(name), CONFIG, calibrate=digits[0][:200], fold_batchnorm=True
+        if name not in cache:
+            cache[name] = xb.nn.convert(
+                train_network(name), CONFIG, calibrate=digits[0][:200], fold_batchnorm=True
             )
-        return copy.deepcopy(kept[name])
+        return copy.deepcopy(cache[name])
 
     return get
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_on_ideal_wires_it_is_the_trained_network(name, trained, digits):
+def test_on_ideal_wires_it_is_the_trained_network(name, train_network, digits):
     """In float64 on all held-out points; what is compared is a network that has learnt."""
     _, _, x, y = digits
-    model = trained(name)
+    model = train_network(name)
     (expected,) = outputs_of(model, (x,))
     assert float((expected.argmax(dim=1) == y).double().mean()) >= KINDS[name].accuracy
     circuit = xb.nn.convert(model, IDEAL, calibrate=digits[0][:200], fold_batchnorm=True)
-    (found,) = outputs_of(circuit, (x,))
-    assert float((found - expected).abs().max() / expected.abs().max()) < 1e-9
+    (outputs,) = outputs_of(circuit, (x,))
+    assert float((outputs - expected).abs().max() / expected.abs().max()) < 1e-9
     with xb.nn.exact_products():
         (exact,) = outputs_of(circuit, (x,))
     assert float((exact - expected).abs().max() / expected.abs().max()) < 1e-9

@@ -53,9 +53,9 @@ def agree(circuit, x, answer, limit=1e-8):
     with torch.no_grad(), xb.nn.through("ngspice", keep=True) as run:
         outputs = circuit(torch.from_numpy(x)).numpy()
     assert np.abs(answer.outputs - outputs).max() <= limit * np.abs(outputs).max()
-    wanted = [tiles for kept in run.answers for tiles in kept.I_out]
-    largest = max(float(tiles.abs().max()) for tiles in wanted)
-    total = sum(float(tiles.sum()) for tiles in wanted)
+    currents = [tiles for answer in run.answers for tiles in answer.I_out]
+    largest = max(float(tiles.abs().max()) for tiles in currents)
+    total = sum(float(tiles.sum()) for tiles in currents)
     assert abs(sum(float(c.sum()) for c in answer.currents) - total) <= limit * largest * len(x)
     if outputs.shape[1] > 1:
         assert np.array_equal(answer.predictions, outputs.argmax(axis=1))
@@ -149,8 +149,8 @@ def test_any_forward_that_is_a_chain_and_its_deployment(tmp_path, layout):
     config = xb.ArrayConfig(layout=layout, R_wl=3.0)
     circuit = xb.nn.convert(Functional(), config, calibrate=torch.from_numpy(x)).eval()
     xb.save(tmp_path / "net.h5", circuit)
-    wanted = netlist.write_chain(chain_of(circuit, x), x)
-    assert netlist.write_chain(chain_of(xb.load(tmp_path / "net.h5"), x), x) == wanted
+    expected = netlist.write_chain(chain_of(circuit, x), x)
+    assert netlist.write_chain(chain_of(xb.load(tmp_path / "net.h5"), x), x) == expected
     answer = whole.solve_network(chain_of(circuit, x), x)
     assert answer.outputs.shape == (4, 3)
 
@@ -227,18 +227,18 @@ def test_every_name_begins_with_the_design():
 
 def test_two_designs_stand_in_one_bench(tmp_path):
     """Both networks side by side in one deck answer as each alone."""
-    nets, wanted = [], []
+    nets, decisions = [], []
     for name, case in (("first", "folded 2-3-1"), ("second", "tiled 5-7-4-3")):
         circuit, x = circuit_of(case, device="sinh_tio2")
         chain = chain_of(circuit, x)
         nets.append(build_chain(chain, x, name=name))
-        wanted.append(whole.solve_network(chain, x).predictions)
+        decisions.append(whole.solve_network(chain, x).predictions)
     lines = ["* bench", *dialect.SWEEP, *(line for net in nets for line in chain_design(net))]
     lines += [chain_options(nets[0], klu=True), ".save v(first_class) v(second_class)"]
     lines += [".control", "set numdgt=15", "dc Vidx 0 5 1", "print all", ".endc", ".end"]
     (tmp_path / "bench.cir").write_text("\n".join(lines) + "\n")
     printed = parse_columns(command(tmp_path, "ngspice", "-n", "-b", "bench.cir"))
-    for name, classes in zip(("first", "second"), wanted, strict=True):
+    for name, classes in zip(("first", "second"), decisions, strict=True):
         assert np.rint(printed[f"{name}_class"]).astype(int).tolist() == classes.tolist()
 
 
@@ -286,11 +286,11 @@ def test_lines_that_cannot_be_read_are_refused():
 
 def command(folder, *arguments):
     """What a program printed in a folder; it must succeed."""
-    done = subprocess.run(
+    process = subprocess.run(
         arguments, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=240
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,9 @@ def test_the_command_refuses_what_is_no_whole_network(tmp_path):
         ((), "`softplus`, which is no known activation"),
         (("--dialect", "spectre"), "written for ngspice"),
     ):
-        done = run_command("netlist", "m.h5", "--inputs", "x.npz", "--whole", *more, cwd=tmp_path)
-        assert done.returncode == 2
-        assert words in " ".join(done.stderr.split())
+        process = run_command(
+            "netlist", "m.h5", "--inputs", "x.npz", "--whole", *more, cwd=tmp_path
+        )
+        assert process.returncode == 2
+        assert words in " ".join(process.stderr.split())
         assert not (tmp_path / "netlists").exists()

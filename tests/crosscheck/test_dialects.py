@@ -52,9 +52,9 @@ def test_ngspice_agrees_with_the_nodal_engine(device, hierarchical, case, tiles)
     V = np.stack([V, 2 * V, -V])
     wires = Wires(C_wl=1e-15, C_bl=1e-15)
     it = design([crossbar] * tiles, hierarchical=hierarchical, wires=wires)
-    found = ngspice_currents(it, tiles - 1, crossbar, V, None, "bs")
-    wanted = xb.solve(crossbar, V, engine="nodal").I_out
-    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9 * np.abs(wanted).max())
+    actual = ngspice_currents(it, tiles - 1, crossbar, V, None, "bs")
+    expected = xb.solve(crossbar, V, engine="nodal").I_out
+    np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("device", ["ohmic", "sinh_tio2", "cubic_al2o3_tio2", "pickett"])
@@ -66,10 +66,10 @@ def test_ngspice_runs_the_designs_of_its_relatives(device, written, mode, hierar
     V = np.stack([V, -2 * V])
     it = design([crossbar], hierarchical=hierarchical, wires=Wires(C_wl=1e-15, C_bl=1e-15))
     command = ["-D", f"ngbehavior={mode}"] if mode else []
-    found = ngspice_currents(it, 0, crossbar, V, None, "bs", written=written, command=command)
-    wanted = xb.solve(crossbar, V, engine="nodal").I_out
+    actual = ngspice_currents(it, 0, crossbar, V, None, "bs", written=written, command=command)
+    expected = xb.solve(crossbar, V, engine="nodal").I_out
     # numbers in the behavioural sources of the Pickett model are rounded to 11 digits by ngspice
-    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9 * np.abs(wanted).max())
+    np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
 
 
 def test_a_reverse_pass_uses_the_same_design():
@@ -78,9 +78,9 @@ def test_a_reverse_pass_uses_the_same_design():
     V_out = np.array([[0.1, -0.2, 0.05], [0.2, 0.2, 0.2]])
     V_in = np.zeros((2, 2))
     back = crossbar.replace(ends=REVERSE, R_driver=20.0, R_sense=10.0)
-    found = ngspice_currents(it, 0, back, V_in, V_out, "ws")
-    wanted = -xb.solve(back, V_in, V_out, engine="nodal").I_in
-    np.testing.assert_allclose(found, wanted, rtol=1e-9)
+    actual = ngspice_currents(it, 0, back, V_in, V_out, "ws")
+    expected = -xb.solve(back, V_in, V_out, engine="nodal").I_in
+    np.testing.assert_allclose(actual, expected, rtol=1e-9)
     with pytest.raises(xb.errors.InputError, match="meet the resistance"):
         bench(it, 0, crossbar.replace(ends=REVERSE), V_in, V_out)
 
@@ -104,16 +104,17 @@ def test_vacask_runs_its_own_dialect_and_agrees(device, hierarchical, tmp_path):
         command = [programs / "openvaf-r", f"{it.model}.va", "-o", f"{it.model}.osdi"]
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=300)
     command = [programs / "vacask", "bench.sim"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
-    wanted = xb.solve(crossbar, V, engine="nodal").I_out
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert process.returncode == 0, process.stdout + process.stderr
+    expected = xb.solve(crossbar, V, engine="nodal").I_out
     for k in range(2):
         head, _, data = (tmp_path / f"read_{k}.raw").read_bytes().partition(b"Binary:\n")
-        names = [w.split()[1].lower() for w in head.decode().partition("Variables:\n")[2]
-                 .splitlines()]  # fmt: skip
+        names = [
+            w.split()[1].lower() for w in head.decode().partition("Variables:\n")[2].splitlines()
+        ]
         values = dict(zip(names, np.frombuffer(data, "<f8"), strict=True))
-        found = np.array([values[f"vbs_{c}:flow(br)"] for c in range(3)])
-        np.testing.assert_allclose(found, wanted[k], rtol=1e-9)
+        actual = np.array([values[f"vbs_{c}:flow(br)"] for c in range(3)])
+        np.testing.assert_allclose(actual, expected[k], rtol=1e-9)
 
 
 def test_two_networks_in_one_test_bench_give_both_their_currents():
@@ -128,12 +129,15 @@ def test_two_networks_in_one_test_bench_give_both_their_currents():
         deck += [*dialect.design(it).splitlines(), f"X{k} {' '.join(pins)} {it.name}"]
         deck += [f"Vin{k}_{r} WL_{r}_{k} 0 {v!r}" for r, v in enumerate(V.tolist())]
         deck += [f"Vbs{k}_{c} BL_{c}_{k} 0 0" for c in range(3)]
-    deck += [".options reltol=1e-12 abstol=1e-16 vntol=1e-15 gmin=1e-20", "Vidx idx 0 0",
-             "Ridx idx 0 1"]  # fmt: skip
+    deck += [
+        ".options reltol=1e-12 abstol=1e-16 vntol=1e-15 gmin=1e-20",
+        "Vidx idx 0 0",
+        "Ridx idx 0 1",
+    ]
     deck += control_section("dc Vidx 0 1 1")
     program = [ngspice_info().path, "-n", "-b"]
     raw = run_deck(program, deck, points=2, klu=False, timeout=120.0).raw
     for k, array in enumerate((first, second)):
-        wanted = xb.solve(array, V, engine="nodal").I_out
+        expected = xb.solve(array, V, engine="nodal").I_out
         currents = [raw.values[0, raw.columns[f"i(vbs{k}_{c})"]] for c in range(3)]
-        np.testing.assert_allclose(currents, wanted, rtol=1e-9)
+        np.testing.assert_allclose(currents, expected, rtol=1e-9)

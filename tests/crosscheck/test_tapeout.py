@@ -13,9 +13,9 @@ from xbarspice.engines.ngspice import ngspice_info
 from xbarspice.tapeout import check_folder, load_technology, tapeout
 
 
-def printed(folder, bench):
+def run_bench(folder, bench):
     """Columns that a bench prints, by name in small letters."""
-    done = subprocess.run(
+    process = subprocess.run(
         [ngspice_info().path, "-n", "-b", bench],
         cwd=folder,
         capture_output=True,
@@ -24,7 +24,7 @@ def printed(folder, bench):
         timeout=120,
     )
     columns, names = {}, []
-    for line in done.stdout.splitlines():
+    for line in process.stdout.splitlines():
         words = line.split()
         if words[:1] == ["Index"]:
             names = words[1:]
@@ -36,7 +36,7 @@ def printed(folder, bench):
 
 def read_by_ngspice(folder, k, crossbar):
     """Currents into the sense sources of one read, A, (vectors, lines), and of which lines."""
-    columns = printed(folder, f"bench_{k}.cir")
+    columns = run_bench(folder, f"bench_{k}.cir")
     kind = "vbs" if "vbs_0#branch" in columns else "vws"
     lines = crossbar.cols if kind == "vbs" else crossbar.rows
     names = [f"{kind}_{k}#branch" for k in range(lines) if f"{kind}_{k}#branch" in columns]
@@ -58,9 +58,9 @@ def runs_as_the_model(folder, record):
             kind, currents = read_by_ngspice(
                 folder / described["folder"] / "netlists/ngspice", k, tile.crossbar
             )
-            wanted = answer.I_out if kind == "vbs" else -answer.I_in
-            limit = 1e-9 * np.abs(wanted).max()
-            np.testing.assert_allclose(currents, wanted, rtol=0, atol=limit)
+            expected = answer.I_out if kind == "vbs" else -answer.I_in
+            limit = 1e-9 * np.abs(expected).max()
+            np.testing.assert_allclose(currents, expected, rtol=0, atol=limit)
             assert (tile.crossbar.R_driver, tile.crossbar.R_sense) == (3.25, 3.25)
             benches += 1
     return benches

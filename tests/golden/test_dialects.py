@@ -58,8 +58,8 @@ def test_the_golden_files_are_up_to_date(written):
             (GOLDEN / path.parent.name / path.name).write_bytes(path.read_bytes())
         (GOLDEN / "manifest.json").write_text(json.dumps(records, indent=1) + "\n")
     fresh = {p.relative_to(folder): p for p in folder.rglob("*.*") if p.is_file()}
-    kept = {p.relative_to(GOLDEN) for p in GOLDEN.rglob("*.*") if p.is_file()}
-    assert kept - {Path("network.npz"), Path("manifest.json")} == set(fresh)
+    stored = {p.relative_to(GOLDEN) for p in GOLDEN.rglob("*.*") if p.is_file()}
+    assert stored - {Path("network.npz"), Path("manifest.json")} == set(fresh)
     for name, path in fresh.items():
         assert _text(path) == _text(GOLDEN / name), f"{name} changed: run `make golden`"
 
@@ -67,12 +67,12 @@ def test_the_golden_files_are_up_to_date(written):
 def test_the_golden_manifest_is_the_one_that_is_written(written):
     """All of it: the hashes of benches, whose last digits depend on exp(), by the files here."""
     folder, records = written
-    kept = json.loads((GOLDEN / "manifest.json").read_text())
-    assert [_steady(r) for r in kept] == [_steady(r) for r in records]
-    assert list(check_files(GOLDEN, kept)) == []
+    stored = json.loads((GOLDEN / "manifest.json").read_text())
+    assert [_steady(r) for r in stored] == [_steady(r) for r in records]
+    assert list(check_files(GOLDEN, stored)) == []
     assert list(check_files(folder, records)) == []
     array, _ = half_moons()
-    assert {tuple(r["G_sha256"]) for r in kept if r["kind"] == "design"} == {(g_hash(array),)}
+    assert {tuple(r["G_sha256"]) for r in stored if r["kind"] == "design"} == {(g_hash(array),)}
 
 
 def _steady(record):
@@ -98,19 +98,19 @@ def test_the_manifest_names_ports_and_hashes(written):
 
 
 @pytest.mark.parametrize("dialect", dialects.names())
-@pytest.mark.parametrize("kept", ["array", "array_flat"])
-def test_the_golden_files_hold_exactly_G(dialect, kept):
-    text = (GOLDEN / dialect / f"{kept}{dialects.get(dialect).suffix}").read_text()
-    wanted, _ = half_moons()
+@pytest.mark.parametrize("stem", ["array", "array_flat"])
+def test_the_golden_files_hold_exactly_G(dialect, stem):
+    text = (GOLDEN / dialect / f"{stem}{dialects.get(dialect).suffix}").read_text()
+    array, _ = half_moons()
     form = {"cdl": "resistor", "vacask": "verilog_a"}.get(dialect, "subcircuit")
-    wires = design([wanted], hierarchical=kept == "array", form=form, name="half_moons")
+    wires = design([array], hierarchical=stem == "array", form=form, name="half_moons")
     read = prove(text, dialect, wires)
     values = [(e.name, dict(e.params).get("xb_g"), e.value) for _, e in read.elements]
     G = np.zeros((8, 8))
     for name, g, R in values:
         if at := re.fullmatch(r"[RX]d_(\d)_(\d)", name):
             G[int(at[1]), int(at[2])] = float(g) if g else conductance(R)
-    np.testing.assert_array_equal(G, wanted.G)
+    np.testing.assert_array_equal(G, array.G)
 
 
 @pytest.mark.parametrize("dialect", dialects.names())
@@ -128,20 +128,20 @@ def test_each_fault_is_found_and_named(dialect, hierarchical):
     lines = text.splitlines(keepends=True)
     at = {n: k for k, line in enumerate(lines) for n in [line.split(" ")[0]] if n[:1] in "RX"}
 
-    def refused(changed, words):
+    def refuses(text_lines, words):
         with pytest.raises(NetlistError, match=words):
-            prove("".join(changed), dialect, it)
+            prove("".join(text_lines), dialect, it)
 
     device = "device at row 0, column 1"
-    other = list(lines)
-    other[at["Rd_0_1"]] = lines[at["Rd_0_1"]].replace("5000.0", "5000.000000000001")
-    refused(other, f"{device}: Rd_0_1 has the value 5000.000000000001 instead of 5000.0")
-    refused([x for k, x in enumerate(lines) if k != at["Rd_0_1"]], f"{device}: Rd_0_1 is missing")
-    refused(
+    changed = list(lines)
+    changed[at["Rd_0_1"]] = lines[at["Rd_0_1"]].replace("5000.0", "5000.000000000001")
+    refuses(changed, f"{device}: Rd_0_1 has the value 5000.000000000001 instead of 5000.0")
+    refuses([x for k, x in enumerate(lines) if k != at["Rd_0_1"]], f"{device}: Rd_0_1 is missing")
+    refuses(
         [x for k, x in enumerate(lines) if k != at["Rw_1_0"]],
         "word line 1, wire segment after column 0: Rw_1_0 is missing",
     )
-    refused(
+    refuses(
         [
             *lines[: at["Rd_0_1"]],
             lines[at["Rd_0_1"]].replace("Rd_0_1", "Rextra_1"),
@@ -156,8 +156,8 @@ def test_each_fault_is_found_and_named(dialect, hierarchical):
     values = [re.search(r"\d+\.\d+", lines[at[f"Rd_0_{c}"]])[0] for c in (0, 1)]
     for c in (0, 1):
         swapped[at[f"Rd_0_{c}"]] = lines[at[f"Rd_0_{c}"]].replace(values[c], values[1 - c])
-    refused(swapped, "device at row 0, column 0: Rd_0_0 has the value")
-    refused(lines[: len(lines) - 4], "is cut off|the top cell is")
+    refuses(swapped, "device at row 0, column 0: Rd_0_0 has the value")
+    refuses(lines[: len(lines) - 4], "is cut off|the top cell is")
 
 
 def test_swapped_columns_of_an_instance_are_found():
@@ -173,9 +173,9 @@ def test_swapped_columns_of_an_instance_are_found():
 def _conductances(circuit, shape):
     G = np.zeros(shape)
     for device in circuit.each_device():
-        found = re.fullmatch(r"d_(\d+)_(\d+)", device.expanded_name().rpartition(".")[2].lower())
-        if found:
-            G[int(found[1]), int(found[2])] = 1 / device.parameter("R")
+        match = re.fullmatch(r"d_(\d+)_(\d+)", device.expanded_name().rpartition(".")[2].lower())
+        if match:
+            G[int(match[1]), int(match[2])] = 1 / device.parameter("R")
     return G
 
 

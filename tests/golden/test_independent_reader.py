@@ -43,7 +43,7 @@ def flat_elements(path, model):
     return out, top.ports
 
 
-def wanted_elements(array, dialect, form):
+def expected_elements(array, dialect, form):
     """The same of the records; inner nodes carry unique names already."""
     node = dialects.get(dialect).node
     flat = design([array], hierarchical=False, form=form, wires=WIRES)
@@ -68,7 +68,7 @@ def test_every_element_node_value_and_port_is_read_alike(dialect, device, hierar
         it = design([array], hierarchical=hierarchical, form=form, wires=WIRES)
         path = tmp_path / f"{form}{SUFFIX.get(dialect, '.sp')}"
         path.write_text(dialects.get(dialect).design(it))
-        assert flat_elements(path, it.model) == wanted_elements(array, dialect, it.form)
+        assert flat_elements(path, it.model) == expected_elements(array, dialect, it.form)
 
 
 def test_a_swapped_connection_and_a_changed_value_are_seen(tmp_path):
@@ -82,4 +82,4 @@ def test_a_swapped_connection_and_a_changed_value_are_seen(tmp_path):
     ):
         assert old in text
         path.write_text(text.replace(old, new))
-        assert flat_elements(path, it.model) != wanted_elements(array, "spectre", "resistor")
+        assert flat_elements(path, it.model) != expected_elements(array, "spectre", "resistor")

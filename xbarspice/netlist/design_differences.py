@@ -103,7 +103,7 @@ def connection_differences(
         counterpart, ends = table.get((tile, name.lower()), (None, ()))
         if counterpart is None:
             yield f"{where}: {name} is missing"
-        elif _ordered(e, ends) != _ordered(e, nodes):
+        elif _sort_nodes(e, ends) != _sort_nodes(e, nodes):
             yield f"{where}: {name} connects {'-'.join(ends)} instead of {'-'.join(nodes)}"
         elif edge(counterpart).label != edge(e).label:
             with_model = counterpart.model != e.model
@@ -113,7 +113,7 @@ def connection_differences(
         yield f"tile {tile}, {place(name)}: {table[tile, name][0].name} has no place in the design"
 
 
-def _ordered(element: Element, nodes: Sequence[str]) -> list[str]:
+def _sort_nodes(element: Element, nodes: Sequence[str]) -> list[str]:
     """Nodes in an order that is the same where the terminals may be exchanged."""
     return sorted(nodes) if element.kind in "RC" else list(nodes)
 

@@ -39,11 +39,11 @@ class Matching:
     """Nodes of one circuit and their partners in another one."""
 
     def __init__(
-        self, wanted: Sequence[Edge], other: Sequence[Edge], anchors: Mapping[str, str]
+        self, expected: Sequence[Edge], actual: Sequence[Edge], anchors: Mapping[str, str]
     ) -> None:
         self.partner: dict[str, str] = {}
         self.inverse: dict[str, str] = {}
-        self._graphs = (_neighbours(wanted), _neighbours(other))
+        self._graphs = (_neighbours(expected), _neighbours(actual))
         self._open = tuple(
             {node: {key: set(ends) for key, ends in sides.items()} for node, sides in graph.items()}
             for graph in self._graphs
@@ -62,9 +62,9 @@ class Matching:
             for graph, sets, node in zip(self._graphs, self._open, (u, v), strict=True):
                 for key, ends in graph.get(node, {}).items():
                     for end in ends:
-                        sets[end][_mirrored(key)].discard(node)
+                        sets[end][_mirror(key)].discard(node)
                         if graph is self._graphs[0] and end in self.partner:
-                            places.append((end, _mirrored(key)))
+                            places.append((end, _mirror(key)))
             for node, key in places:
                 ends = self._open[0][node][key]
                 partners = self._open[1].get(self.partner[node], {}).get(key, ())
@@ -79,7 +79,7 @@ class Matching:
             fixed = {node: -1 - k for k, node in enumerate(self.partner)}
             mirror = {self.partner[n]: colour for n, colour in fixed.items()}
             classes = len(set(colours[0].values()))
-            colours = _refined(self._graphs, (colours[0] | fixed, colours[1] | mirror))
+            colours = _refine(self._graphs, (colours[0] | fixed, colours[1] | mirror))
             alone = [
                 {colour: node for node, colour in side.items() if counts[colour] == 1}
                 for side in colours
@@ -90,26 +90,26 @@ class Matching:
                 return
 
 
-def same(wanted: Sequence[Edge], other: Sequence[Edge], anchors: Mapping[str, str]) -> bool:
+def same(expected: Sequence[Edge], actual: Sequence[Edge], anchors: Mapping[str, str]) -> bool:
     """Whether two circuits are equal but for the names of nodes that are no anchors.
 
     Args:
-        wanted, other: their elements.
-        anchors: node of `wanted` -> the node of `other` that it must be.
+        expected, actual: their elements.
+        anchors: node of `expected` -> the node of `actual` that it must be.
     """
-    if len(wanted) != len(other) or Counter(e.label for e in wanted) != Counter(
-        e.label for e in other
+    if len(expected) != len(actual) or Counter(e.label for e in expected) != Counter(
+        e.label for e in actual
     ):
         return False
-    matching = Matching(wanted, other, anchors)
-    nodes = {n for e in wanted for n in (e.a, e.b)}
+    matching = Matching(expected, actual, anchors)
+    nodes = {n for e in expected for n in (e.a, e.b)}
     if not nodes <= matching.partner.keys():
         matching.refine()
     partner = matching.partner
     if not nodes <= partner.keys() or any(partner.get(a, b) != b for a, b in anchors.items()):
         return False
-    moved = (Edge(e.label, partner[e.a], partner[e.b], e.symmetric) for e in wanted)
-    return Counter(map(_canonical, moved)) == Counter(map(_canonical, other))
+    moved = (Edge(e.label, partner[e.a], partner[e.b], e.symmetric) for e in expected)
+    return Counter(map(_canonical, moved)) == Counter(map(_canonical, actual))
 
 
 def _canonical(edge: Edge) -> Edge:
@@ -127,13 +127,13 @@ def _neighbours(edges: Sequence[Edge]) -> _Neighbours:
     return {node: dict(sides) for node, sides in graph.items()}
 
 
-def _mirrored(key: Hashable) -> Hashable:
+def _mirror(key: Hashable) -> Hashable:
     """How the other end of an element sees it."""
     label, terminal = key  # type: ignore[misc]
     return (label, terminal if terminal < 0 else 1 - terminal)
 
 
-def _refined(
+def _refine(
     graphs: tuple[_Neighbours, _Neighbours], colours: tuple[dict[str, int], dict[str, int]]
 ) -> tuple[dict[str, int], dict[str, int]]:
     """One round: a node's new colour is its old one with those of its neighbours."""

@@ -17,16 +17,18 @@ def module(device: Device, name: str) -> str:
 
     Args:
         device: the model.
-        name: name of the module, `xbarspice.netlist.design.mem_model` or `Design.model`.
+        name: name of the module, `xbarspice.netlist.cells.mem_model` or `Design.model`.
 
     Raises:
         InputError: the device's text does not define exactly one module of its own name.
     """
-    own = mem_model(device, "verilog_a")
-    text, count = re.subn(rf"\bmodule {re.escape(own)}\b", f"module {name}", verilog_a(device))
+    default_name = mem_model(device, "verilog_a")
+    text, count = re.subn(
+        rf"\bmodule {re.escape(default_name)}\b", f"module {name}", verilog_a(device)
+    )
     if count != 1:
         raise broken_rule(
-            f"the Verilog-A text of {device.name} must define one module {own}",
+            f"the Verilog-A text of {device.name} must define one module {default_name}",
             f"{count}",
             "Correct `verilog_a` of the device.",
         )

@@ -19,7 +19,7 @@ def deck(device="ohmic", vectors=1, **change):
     return netlist.write(crossbar, V_in), crossbar, V_in
 
 
-def refused(text, crossbar, V_in, words=r"line \d+"):
+def refuses(text, crossbar, V_in, words=r"line \d+"):
     for work in (
         lambda: netlist.read(text),
         lambda: netlist.compare(crossbar, text),
@@ -34,46 +34,82 @@ def refused(text, crossbar, V_in, words=r"line \d+"):
 @pytest.mark.parametrize(
     "card",
     [
-        ".options rshunt=1e6", ".options gmin=1e-3", ".option scale=2", ".param x=1", ".temp 100",
-        ".ic v(w_0_1)=1", ".include x.cir", ".lib x y", ".global w_0_1", ".model r r tc1=1",
-        ".nodeset v(w_0_1)=1", ".subckt xb_sinh_tio2 p n\nR1 p n 1\n.ends", ".if (1)",
-        ".csparam a=1", ".tran 1 1", ".control\nalter Rd_0_0=1\n.endc", "*#alter Rd_0_0=1",
-        "*ng_script", "+ 2", " R1 in_0 bs_0 1", "R1 in_0 bs_0 1", "C1 in_0 bs_0 1",
-        "A1 x y z", ".func f(x) {x}", "* rows: 2", "* config: x", ".save v(nowhere)",
-        ".save @Rd_0_0[i]", "* note \\\\", ".title x", "Vx in_0 0 1", "Bx in_0 0 v=1",
-        "Xd in_0 bs_0 xb_sinh_tio2 xb_g=1", "R1 gnd bs_0 1",
+        ".options rshunt=1e6",
+        ".options gmin=1e-3",
+        ".option scale=2",
+        ".param x=1",
+        ".temp 100",
+        ".ic v(w_0_1)=1",
+        ".include x.cir",
+        ".lib x y",
+        ".global w_0_1",
+        ".model r r tc1=1",
+        ".nodeset v(w_0_1)=1",
+        ".subckt xb_sinh_tio2 p n\nR1 p n 1\n.ends",
+        ".if (1)",
+        ".csparam a=1",
+        ".tran 1 1",
+        ".control\nalter Rd_0_0=1\n.endc",
+        "*#alter Rd_0_0=1",
+        "*ng_script",
+        "+ 2",
+        " R1 in_0 bs_0 1",
+        "R1 in_0 bs_0 1",
+        "C1 in_0 bs_0 1",
+        "A1 x y z",
+        ".func f(x) {x}",
+        "* rows: 2",
+        "* config: x",
+        ".save v(nowhere)",
+        ".save @Rd_0_0[i]",
+        "* note \\\\",
+        ".title x",
+        "Vx in_0 0 1",
+        "Bx in_0 0 v=1",
+        "Xd in_0 bs_0 xb_sinh_tio2 xb_g=1",
+        "R1 gnd bs_0 1",
     ],
-)  # fmt: skip
+)
 def test_a_card_that_we_do_not_write_is_refused(device, vectors, card):
     text, crossbar, V_in = deck(device, vectors)
     for at in ("* wire segments", ".options", "* By hand"):
-        refused(text.replace(at, f"{card}\n{at}", 1), crossbar, V_in, "line")
-    refused(text + card + "\n", crossbar, V_in, "line")
+        refuses(text.replace(at, f"{card}\n{at}", 1), crossbar, V_in, "line")
+    refuses(text + card + "\n", crossbar, V_in, "line")
 
 
 @pytest.mark.parametrize(
     "command",
-    ["alter Rd_0_0 = 1", "alterparam x=1", "set temp=100", "reset", "source x", "option gmin=1",
-     "op ; alter Rd_0_0=1", "let x=1", "altermod r tc1=1", "shell rm x"],
-)  # fmt: skip
+    [
+        "alter Rd_0_0 = 1",
+        "alterparam x=1",
+        "set temp=100",
+        "reset",
+        "source x",
+        "option gmin=1",
+        "op ; alter Rd_0_0=1",
+        "let x=1",
+        "altermod r tc1=1",
+        "shell rm x",
+    ],
+)
 def test_a_command_before_the_analysis_is_refused(command):
     for vectors, run in ((1, "op"), (2, "dc Vidx 0 1 1")):
         text, crossbar, V_in = deck(vectors=vectors)
         before = text.replace(f"\n{run}\n", f"\n{command}\n{run}\n")
         assert before != text
-        refused(before, crossbar, V_in)
-        refused(text.replace("\nprint all", f"\n{command}\nprint all"), crossbar, V_in)
-        refused(text.replace(f"\n{run}\n", f"\n{run} ; {command}\n"), crossbar, V_in)
+        refuses(before, crossbar, V_in)
+        refuses(text.replace("\nprint all", f"\n{command}\nprint all"), crossbar, V_in)
+        refuses(text.replace(f"\n{run}\n", f"\n{run} ; {command}\n"), crossbar, V_in)
 
 
 def test_another_analysis_is_refused():
     text, crossbar, V_in = deck(vectors=2)
-    refused(text.replace("dc Vidx 0 1 1", "dc Vidx 0 1 2"), crossbar, V_in, "analysis")
-    refused(text.replace("dc Vidx 0 1 1", "op"), crossbar, V_in, "analysis")
+    refuses(text.replace("dc Vidx 0 1 1", "dc Vidx 0 1 2"), crossbar, V_in, "analysis")
+    refuses(text.replace("dc Vidx 0 1 1", "op"), crossbar, V_in, "analysis")
     for gone in (".control", "print all\n", "optran 1 1 1 0 0 0\n"):
-        refused(text.replace(gone, ""), crossbar, V_in, "analysis|line")
+        refuses(text.replace(gone, ""), crossbar, V_in, "analysis|line")
     options = next(line for line in text.splitlines() if line.startswith(".options"))
-    refused(text.replace(options, ""), crossbar, V_in, "one .options card")
+    refuses(text.replace(options, ""), crossbar, V_in, "one .options card")
 
 
 @pytest.mark.parametrize("words", ["m=2", "tc1=0.1", "scale=3", "tc=1", "temp=9", "2", "ac=1"])
@@ -81,32 +117,43 @@ def test_another_analysis_is_refused():
 def test_a_parameter_of_an_element_is_refused(words, start):
     text, crossbar, V_in = deck("sinh_tio2" if start[0] == "X" else "ohmic")
     line = next(line for line in text.splitlines() if line.startswith(start))
-    refused(text.replace(line, f"{line} {words}"), crossbar, V_in, "line|device at")
+    refuses(text.replace(line, f"{line} {words}"), crossbar, V_in, "line|device at")
 
 
 @pytest.mark.parametrize("space", ["\xa0", "\u2003", "\x0b", "\x0c", "\x85", "\u2028", "\x1c"])
 def test_an_odd_space_is_refused(space):
     text, crossbar, V_in = deck()
     for old in ("Rd_0_1 w_0_1", "* wire segments"):
-        refused(text.replace(old, old.replace(" ", space)), crossbar, V_in, "plain ASCII")
-        refused(text.replace(old, old.replace(" ", f" {space}")), crossbar, V_in, "plain ASCII")
+        refuses(text.replace(old, old.replace(" ", space)), crossbar, V_in, "plain ASCII")
+        refuses(text.replace(old, old.replace(" ", f" {space}")), crossbar, V_in, "plain ASCII")
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("rows: 2", "rows: ²"), ("rows: 2", "rows: -2"), ("rows: 2", "rows: 2.0"),
-        ("rows: 2", "rows:"), ("rows: 2", "rows: 99999999999"), ("rows: 2", "rows: 1000000"),
-        ("cols: 3", "cols: 03"), ("vectors: 1", "vectors: many"), ("vectors: 1", "vectors: 2"),
-        ("R_wl: 5.0", "R_wl: nan"), ("R_wl: 5.0", "R_wl: 1_0"), ("wl_left: driven", "wl_left: on"),
+        ("rows: 2", "rows: ²"),
+        ("rows: 2", "rows: -2"),
+        ("rows: 2", "rows: 2.0"),
+        ("rows: 2", "rows:"),
+        ("rows: 2", "rows: 99999999999"),
+        ("rows: 2", "rows: 1000000"),
+        ("cols: 3", "cols: 03"),
+        ("vectors: 1", "vectors: many"),
+        ("vectors: 1", "vectors: 2"),
+        ("R_wl: 5.0", "R_wl: nan"),
+        ("R_wl: 5.0", "R_wl: 1_0"),
+        ("wl_left: driven", "wl_left: on"),
         ("wl_left: driven", "wl_left: driven driven driven"),
-        ("ohmic\n* vectors", "gone\n* vectors"), ("version: ", "version: a b "),
-        ("device: ohmic", "device: ohmic x=1"), ("device: ohmic", "device: ((((("),
+        ("ohmic\n* vectors", "gone\n* vectors"),
+        ("version: ", "version: a b "),
+        ("device: ohmic", "device: ohmic x=1"),
+        ("device: ohmic", "device: ((((("),
         ("device: ohmic", "device: sinh_tio2 b=1 b=2"),
         ("device: ohmic", "device: sinh_tio2 b=9e999"),
-        ("rows: 2", "rows: 2\n* rows: 2"), ("cols: 3", "cols: 4"),
+        ("rows: 2", "rows: 2\n* rows: 2"),
+        ("cols: 3", "cols: 4"),
     ],
-)  # fmt: skip
+)
 def test_a_malformed_header_is_refused(old, new):
     text, crossbar, V_in = deck()
     assert old in text
@@ -128,7 +175,7 @@ def test_a_header_that_lies_is_refused_by_compare():
 @pytest.mark.parametrize("first", ["", "R9 in_0 bs_0 1\n", "title\n"])
 def test_a_first_line_that_ngspice_would_swallow_is_refused(first):
     text, crossbar, V_in = deck()
-    refused((first or "\n") + text, crossbar, V_in, "line 1")
+    refuses((first or "\n") + text, crossbar, V_in, "line 1")
 
 
 @pytest.mark.parametrize("device", ["ohmic", "sinh_tio2", "cubic_al2o3_tio2"])
@@ -137,10 +184,12 @@ def test_a_first_line_that_ngspice_would_swallow_is_refused(first):
 def test_what_means_the_same_is_accepted(device, vectors, change):
     """Comments, factors, other names of inner nodes and of elements that are no sources."""
     text, crossbar, V_in = deck(device, vectors, **change)
-    texts = [re.sub(r"\b([wb])_(\d)(_\d)?\b", r"node\1\2x\3", text),
-             re.sub(r"\b(in|bs)_(\d)\b", r"pad\1n\2", text),
-             re.sub(r"(?m)^([RX])([dwb])(?=_\d_\d )", r"\1element\2", text),
-             re.sub(r"(?m)^(R[wb][lb])(?=_\d )", r"\1end", text)]  # fmt: skip
+    texts = [
+        re.sub(r"\b([wb])_(\d)(_\d)?\b", r"node\1\2x\3", text),
+        re.sub(r"\b(in|bs)_(\d)\b", r"pad\1n\2", text),
+        re.sub(r"(?m)^([RX])([dwb])(?=_\d_\d )", r"\1element\2", text),
+        re.sub(r"(?m)^(R[wb][lb])(?=_\d )", r"\1end", text),
+    ]
     swap = re.compile(r"(?m)^([RX])d_0_(0|1) ")
     texts.append(swap.sub(lambda m: f"{m[1]}d_0_{1 - int(m[2])} ", text))
     for mark in ("; x", " $ x", " // x"):
@@ -170,21 +219,24 @@ def test_a_device_as_resistive_as_a_wire_is_found_by_the_rest_of_the_graph():
 def test_factors_are_exact():
     text, crossbar, _ = deck()
     assert netlist.read(text.replace("bs_0 b_1_0 20.0", "bs_0 b_1_0 20000M")).untouched
-    other = text.replace("b_0_0 10000.0", "b_0_0 10.00000000000001k")
-    assert netlist.read(other).crossbar.G[0, 0] == 1 / 10000.00000000001
+    long = text.replace("b_0_0 10000.0", "b_0_0 10.00000000000001k")
+    assert netlist.read(long).crossbar.G[0, 0] == 1 / 10000.00000000001
     with pytest.raises(NetlistError, match="device at row 0, column 0"):
-        netlist.compare(crossbar, other)
+        netlist.compare(crossbar, long)
 
 
 def test_tolerances_that_hide_an_error_are_refused():
     text, crossbar, V_in = deck("sinh_tio2")
     changes = (
-        ("reltol=1e-12", "reltol=1e-2"), ("gmin=1e-20", "gmin=1e-3"), ("klu", ""),
-        ("klu", "klu rshunt=1e9"), ("gmin=", "gmin=1e-20 gmin="),
-    )  # fmt: skip
+        ("reltol=1e-12", "reltol=1e-2"),
+        ("gmin=1e-20", "gmin=1e-3"),
+        ("klu", ""),
+        ("klu", "klu rshunt=1e9"),
+        ("gmin=", "gmin=1e-20 gmin="),
+    )
     for old, new in changes:
-        refused(text.replace(old, new), crossbar, V_in, "option|looser")
-    refused(re.sub(r"abstol=\S+", "abstol=1e-3", text), crossbar, V_in, "looser")
+        refuses(text.replace(old, new), crossbar, V_in, "option|looser")
+    refuses(re.sub(r"abstol=\S+", "abstol=1e-3", text), crossbar, V_in, "looser")
 
 
 def test_texts_that_are_none_are_refused():

@@ -28,7 +28,7 @@ def line_of(text, start):
     return next(line for line in text.splitlines() if line.startswith(start))
 
 
-def refused(text, dialect, it, words=r"line \d+"):
+def refuses(text, dialect, it, words=r"line \d+"):
     with pytest.raises(NetlistError, match=words):
         prove(text, dialect, it)
 
@@ -40,7 +40,7 @@ def refused(text, dialect, it, words=r"line \d+"):
 def test_a_parameter_of_a_resistor_is_refused(dialect, words):
     text, it = written(dialect)
     line = line_of(text, "Rd_0_1 ")
-    refused(text.replace(line, f"{line} {words}"), dialect, it, rf"line \d+.*{re.escape(words)}")
+    refuses(text.replace(line, f"{line} {words}"), dialect, it, rf"line \d+.*{re.escape(words)}")
 
 
 @pytest.mark.parametrize("dialect", dialects.names())
@@ -52,45 +52,79 @@ def test_a_parameter_of_a_device_or_a_cell_is_refused(dialect, words):
         if start == "Xd_0_1 " and dialect == "cdl" and words == "xb_g=1":
             continue
         line = line_of(text, start)
-        refused(text.replace(line, f"{line} {words}"), dialect, it, r"line \d+|value")
+        refuses(text.replace(line, f"{line} {words}"), dialect, it, r"line \d+|value")
 
 
 @pytest.mark.parametrize("dialect", SPICE)
 @pytest.mark.parametrize(
     "card",
     [
-        ".options rshunt=1e6", ".option scale=2", ".param x=1", ".temp 100", ".ic v(w_0_1)=1",
-        ".include other.cir", ".lib x y", ".global w_0_1", ".model r r tc1=1", ".nodeset v(a)=1",
-        ".control", ".if (1)", "*.SCALE METER", "*#alter r1=2", "*ng_script", "+ 2", " R1 a b 1",
-        ".subckt dut__row_0 a b", "R1 WL<0> BL<0> 1", ".end\nR1 WL<0> 0 1", ".connect a b",
-        "* note \\", "simulator lang=spectre", ".data", "\\", "'", "*.EQUIV a b",
+        ".options rshunt=1e6",
+        ".option scale=2",
+        ".param x=1",
+        ".temp 100",
+        ".ic v(w_0_1)=1",
+        ".include other.cir",
+        ".lib x y",
+        ".global w_0_1",
+        ".model r r tc1=1",
+        ".nodeset v(a)=1",
+        ".control",
+        ".if (1)",
+        "*.SCALE METER",
+        "*#alter r1=2",
+        "*ng_script",
+        "+ 2",
+        " R1 a b 1",
+        ".subckt dut__row_0 a b",
+        "R1 WL<0> BL<0> 1",
+        ".end\nR1 WL<0> 0 1",
+        ".connect a b",
+        "* note \\",
+        "simulator lang=spectre",
+        ".data",
+        "\\",
+        "'",
+        "*.EQUIV a b",
     ],
-)  # fmt: skip
+)
 def test_a_card_that_we_do_not_write_is_refused(dialect, card):
     for device in ("ohmic", "sinh_tio2"):
         text, it = written(dialect, device=device)
         for at in ("\n.ends", "\n.ENDS", "\n.subckt", "\n.SUBCKT"):
             if at in text and not card.startswith(".end"):
-                refused(text.replace(at, f"\n{card}{at}", 1), dialect, it, "line|refused|differ")
-        refused(text + card + "\n", dialect, it, "line|differ|cut off")
+                refuses(text.replace(at, f"\n{card}{at}", 1), dialect, it, "line|refused|differ")
+        refuses(text + card + "\n", dialect, it, "line|differ|cut off")
 
 
 @pytest.mark.parametrize("dialect", ["spectre", "vacask"])
 @pytest.mark.parametrize(
     "card",
     [
-        "parameters x=1", "global 0 w_0_1", "o options temp=100", 'include "x"', "ic w_0_1=1",
-        "simulator lang=spice", "model resistor resistor tc1=1", "subckt dut__row_0 (a b)",
-        "R1 (WL_0 BL_0) resistor r=1", "+ 2", "* note", "// note \\", "R1 (a b) iprobe", "}",
-        "inline subckt x (a b)", "\\",
+        "parameters x=1",
+        "global 0 w_0_1",
+        "o options temp=100",
+        'include "x"',
+        "ic w_0_1=1",
+        "simulator lang=spice",
+        "model resistor resistor tc1=1",
+        "subckt dut__row_0 (a b)",
+        "R1 (WL_0 BL_0) resistor r=1",
+        "+ 2",
+        "* note",
+        "// note \\",
+        "R1 (a b) iprobe",
+        "}",
+        "inline subckt x (a b)",
+        "\\",
     ],
-)  # fmt: skip
+)
 def test_a_statement_that_we_do_not_write_is_refused(dialect, card):
     for device in ("ohmic", "sinh_tio2"):
         text, it = written(dialect, device=device)
         for at in ("\nends", "\nsubckt"):
-            refused(text.replace(at, f"\n{card}{at}", 1), dialect, it, "line|differ")
-        refused(text + card + "\n", dialect, it, "line|differ|cut off")
+            refuses(text.replace(at, f"\n{card}{at}", 1), dialect, it, "line|differ")
+        refuses(text + card + "\n", dialect, it, "line|differ|cut off")
 
 
 @pytest.mark.parametrize("dialect", dialects.names())
@@ -99,14 +133,21 @@ def test_an_odd_space_inside_a_card_is_refused(dialect, space):
     text, it = written(dialect)
     line = line_of(text, "Rd_0_1 ")
     for odd in (line.replace(" ", f" {space}", 1), line + space, line.replace(" ", space, 1)):
-        refused(text.replace(line, odd), dialect, it, r"line \d+.*(plain ASCII|be R|must read)")
+        refuses(text.replace(line, odd), dialect, it, r"line \d+.*(plain ASCII|be R|must read)")
 
 
 @pytest.mark.parametrize("dialect", dialects.names())
 def test_what_means_the_same_is_accepted(dialect):
     """Comments of the dialect, a final .end, factors, other names of inner nodes and instances."""
-    marks = {"ngspice": ["; x", "$ x", "// x"], "hspice": ["$ x"], "ltspice": [";x"],
-             "xyce": ["; x"], "spectre": ["// x"], "vacask": ["// x"], "cdl": []}  # fmt: skip
+    marks = {
+        "ngspice": ["; x", "$ x", "// x"],
+        "hspice": ["$ x"],
+        "ltspice": [";x"],
+        "xyce": ["; x"],
+        "spectre": ["// x"],
+        "vacask": ["// x"],
+        "cdl": [],
+    }
     for device in ("ohmic", "sinh_tio2"):
         for hierarchical in (True, False):
             text, it = written(dialect, device=device, hierarchical=hierarchical, wires=WIRES)
@@ -122,26 +163,26 @@ def test_what_means_the_same_is_accepted(dialect):
                 prove(text + "\n\n.end\n", dialect, it)
             if dialect != "vacask":
                 prove(text.replace(line, line.replace("5.0", "5000m")), dialect, it)
-                refused(text.replace(line, line.replace("5.0", "5001m")), dialect, it, "value")
+                refuses(text.replace(line, line.replace("5.0", "5001m")), dialect, it, "value")
     million = text.replace(line, line.replace("5.0", "0.000005M"))
     if dialect == "spectre":
         prove(million, dialect, it)  # Spectre tells M from m
     else:
-        refused(million, dialect, it, "value")
+        refuses(million, dialect, it, "value")
 
 
 @pytest.mark.parametrize("dialect", dialects.names())
 def test_a_subcircuit_that_calls_itself_is_an_error(dialect):
     text, it = written(dialect)
-    other = {"tile": "tile", "row": "array"}
-    for inner, outer in other.items():  # directly, and in a circle
+    outer_of = {"tile": "tile", "row": "array"}
+    for inner, outer in outer_of.items():  # directly, and in a circle
         cell = line_of(text, next(f for f in (".subckt", ".SUBCKT", "subckt") if f in text))
         call = line_of(text, "Xarray " if inner == "tile" else "Xrow_0 ")
         if inner == "tile":
             changed = text.replace(call, call.replace("dut__array", "dut__tile"))
         else:
             changed = text.replace(cell, f"{cell}\n{call.replace('dut__row_0', f'dut__{outer}')}")
-        refused(changed, dialect, it, "hold itself|not used|must connect")
+        refuses(changed, dialect, it, "hold itself|not used|must connect")
 
 
 def test_cells_that_multiply_are_refused_before_they_do():
@@ -153,7 +194,7 @@ def test_cells_that_multiply_are_refused_before_they_do():
     start = ".subckt c0 a b\nR1 a b 1\n.ends\n"
     row = line_of(text, ".subckt dut__row_0")
     bomb = text.replace(row, f"{start}{cells}{row}\nXb W B<0> c30")
-    refused(bomb, "ngspice", it, "at most")
+    refuses(bomb, "ngspice", it, "at most")
 
 
 @pytest.mark.parametrize("name", ["0x", "a b", "a__b", "", "a" * 33, "a-b", "é", "_a", "a_"])
@@ -174,7 +215,7 @@ def test_a_header_that_lies_is_refused():
     text, it = written("hspice")
     for old, new in (("R_wl=5.0", "R_wl=50.0"), ("form: resistor", "form: subcircuit")):
         assert old in text
-        refused(text.replace(old, new), "hspice", it, "header")
+        refuses(text.replace(old, new), "hspice", it, "header")
 
 
 @pytest.mark.parametrize("dialect", dialects.names())
@@ -184,9 +225,9 @@ def test_another_master_is_refused(dialect):
         line = line_of(text, start)
         old = {"X": it.model, "R": "resistor" if dialect in ("spectre", "vacask") else "Rw_0_1"}
         new = {"X": "other", "R": "capacitor" if dialect in ("spectre", "vacask") else "Cw_0_1"}
-        other = line.replace(old[start[0]], new[start[0]])
-        assert other != line
-        refused(text.replace(line, other), dialect, it, "line|no subcircuit|value|missing")
+        changed = line.replace(old[start[0]], new[start[0]])
+        assert changed != line
+        refuses(text.replace(line, changed), dialect, it, "line|no subcircuit|value|missing")
 
 
 @pytest.mark.parametrize("dialect", SPICE)
@@ -198,4 +239,4 @@ def test_an_instance_that_is_named_like_a_resistor_is_none(dialect):
     word = dialects.get(dialect).params_word
     master = "R" + "".join(resistor_class)
     instance = f"X{name} {a} {b} {master}{word} value={ohm}"
-    refused(text.replace(line, instance), dialect, it, "must be a cell, and a cell has no param")
+    refuses(text.replace(line, instance), dialect, it, "must be a cell, and a cell has no param")

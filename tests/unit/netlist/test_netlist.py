@@ -54,8 +54,8 @@ def test_header_has_version_and_hash_and_no_date(asymmetric):
     assert f"* version: {xb.__version__}\n" in text
     assert f"* config: {netlist.config_hash(crossbar)}\n" in text
     assert text == netlist.write(crossbar, V_in)
-    other = crossbar.replace(G=np.nextafter(crossbar.G, 1))
-    assert netlist.config_hash(other) != netlist.config_hash(crossbar)
+    changed = crossbar.replace(G=np.nextafter(crossbar.G, 1))
+    assert netlist.config_hash(changed) != netlist.config_hash(crossbar)
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -70,16 +70,16 @@ def test_round_trip_is_exact(device, vectors):
     shape = () if vectors is None else (vectors,)
     V_in, V_out = rng.uniform(-0.3, 0.3, (*shape, 4)), rng.uniform(-1, 1, (*shape, 3))
     text = netlist.write(crossbar, V_in, V_out)
-    found = netlist.read(text)
-    assert np.array_equal(found.crossbar.G, G)
-    assert found.untouched
-    assert found.crossbar.device == crossbar.device
-    assert (found.crossbar.wl_ends == crossbar.wl_ends).all()
-    assert (found.crossbar.bl_ends == crossbar.bl_ends).all()
+    back = netlist.read(text)
+    assert np.array_equal(back.crossbar.G, G)
+    assert back.untouched
+    assert back.crossbar.device == crossbar.device
+    assert (back.crossbar.wl_ends == crossbar.wl_ends).all()
+    assert (back.crossbar.bl_ends == crossbar.bl_ends).all()
     for name in ("R_wl", "R_bl", "R_driver", "R_sense"):
-        assert getattr(found.crossbar, name) == getattr(crossbar, name)
-    assert np.array_equal(found.V_in, V_in.reshape(-1, 4))
-    assert np.array_equal(found.V_out, V_out.reshape(-1, 3))
+        assert getattr(back.crossbar, name) == getattr(crossbar, name)
+    assert np.array_equal(back.V_in, V_in.reshape(-1, 4))
+    assert np.array_equal(back.V_out, V_out.reshape(-1, 3))
     netlist.compare(crossbar, text)
     netlist.compare(crossbar, text, V_in, V_out)
 
@@ -93,9 +93,9 @@ def test_a_resistance_keeps_every_bit_of_its_conductance(G):
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (3, 1)])
 def test_small_shapes_round_trip(shape):
     crossbar = xb.Crossbar(np.full(shape, 1e-4), R_wl=3.0, R_bl=4.0)
-    found = netlist.read(netlist.write(crossbar, np.full(shape[0], 0.1)))
-    assert found.crossbar.G.shape == shape
-    assert (found.crossbar.R_wl, found.crossbar.R_bl) == (3.0, 4.0)
+    back = netlist.read(netlist.write(crossbar, np.full(shape[0], 0.1)))
+    assert back.crossbar.G.shape == shape
+    assert (back.crossbar.R_wl, back.crossbar.R_bl) == (3.0, 4.0)
 
 
 @pytest.mark.parametrize(
@@ -132,9 +132,9 @@ def test_an_edited_value_is_read_and_admitted(asymmetric):
     """`read` takes the edited device value and says that the header's hash no longer fits."""
     crossbar, V_in = asymmetric
     text = netlist.write(crossbar, V_in).replace("b_0_1 5000.0", "b_0_1 4000.0")
-    found = netlist.read(text)
-    assert found.crossbar.G[0, 1] == 1 / 4000
-    assert not found.untouched
+    back = netlist.read(text)
+    assert back.crossbar.G[0, 1] == 1 / 4000
+    assert not back.untouched
 
 
 def test_a_changed_model_is_found():

@@ -28,7 +28,7 @@ def array(technology):
     return xb.Crossbar(G, **technology.wires())
 
 
-def changed(array, technology, change):
+def report_after(array, technology, change):
     """The report on a flat drawing after `change(layout, top cell, layer function)`."""
     layout = draw(array, technology)
     top = layout.top_cell()
@@ -39,17 +39,17 @@ def changed(array, technology, change):
 
 def erase(top, layer, box):
     shapes = top.shapes(layer)
-    rest = kdb.Region(shapes).merged() - kdb.Region(box)
+    remaining = kdb.Region(shapes).merged() - kdb.Region(box)
     shapes.clear()
-    shapes.insert(rest)
+    shapes.insert(remaining)
 
 
 def only(report, kind):
     assert not report.clean
     assert not report.matched, "KLayout's own comparison must see it as well"
-    found = [f for f in report.faults if f.kind == kind]
-    assert found, [str(f) for f in report.faults]
-    return found
+    faults = [f for f in report.faults if f.kind == kind]
+    assert faults, [str(f) for f in report.faults]
+    return faults
 
 
 def test_a_good_array_is_clean_and_its_wires_are_those_of_the_formula(array, technology):
@@ -63,12 +63,12 @@ def test_a_good_array_is_clean_and_its_wires_are_those_of_the_formula(array, tec
 
 def test_other_dimensions_give_four_different_resistances(array, technology):
     lines = {"word_line": technology.word_line.model_copy(update={"width": 1.2, "sheet": 0.3})}
-    other = technology.model_copy(update=lines)
-    drawn = array.replace(**other.wires())
-    report = compare_layout(draw(drawn, other), drawn, other)
+    wider = technology.model_copy(update=lines)
+    drawn = array.replace(**wider.wires())
+    report = compare_layout(draw(drawn, wider), drawn, wider)
     assert report.clean
     assert len({round(R, 9) for R in report.wires.values()}) == 4
-    assert report.wires == pytest.approx(other.wires(), rel=1e-12)
+    assert report.wires == pytest.approx(wider.wires(), rel=1e-12)
     assert report.wires["R_wl"] == pytest.approx(0.3 * 2.0 / 1.2)  # sheet * pitch / width
 
 
@@ -76,12 +76,13 @@ def test_other_dimensions_give_four_different_resistances(array, technology):
 def test_the_files_hold_the_drawing(array, technology, tmp_path, suffix):
     paths = save(draw(array, technology), tmp_path, "tile")
     path = next(p for p in paths if p.suffix == suffix)
-    again = kdb.Layout()
-    again.read(str(path))
-    assert compare_layout(again, array, technology).clean
+    layout = kdb.Layout()
+    layout.read(str(path))
+    assert compare_layout(layout, array, technology).clean
     (tmp_path / "b").mkdir()
-    twin = next(p for p in save(draw(array, technology), tmp_path / "b", "tile")
-                if p.suffix == suffix)  # fmt: skip
+    twin = next(
+        p for p in save(draw(array, technology), tmp_path / "b", "tile") if p.suffix == suffix
+    )
     assert path.read_bytes() == twin.read_bytes()
 
 
@@ -94,7 +95,7 @@ def test_a_short_between_neighbours_is_found_between_its_columns(array, technolo
             kdb.Box(x - 200, grid.y(3), x + 200, grid.y(2))
         )
 
-    fault = only(changed(array, technology, bridge), "short")[0]
+    fault = only(report_after(array, technology, bridge), "short")[0]
     assert fault.place.startswith("word lines 2 and 3 are joined near column 2")
     assert (fault.x, fault.y) == pytest.approx((5.0, 3.0), abs=0.6)
 
@@ -107,7 +108,7 @@ def test_a_short_along_a_crossing_line_is_found(array, technology):
             kdb.Box(grid.x(0), grid.y(4) - 100, grid.x(1), grid.y(4) + 100)
         )
 
-    fault = only(changed(array, technology, bridge), "short")[0]
+    fault = only(report_after(array, technology, bridge), "short")[0]
     assert fault.place == "bit lines 0 and 1 are joined"
     assert (fault.x, fault.y) == pytest.approx((1.0, 0.0), abs=0.6)
 
@@ -117,10 +118,13 @@ def test_an_open_segment_is_found(array, technology):
 
     def cut(layout, top, layer):
         x = grid.x(1) + grid.units(1.0)
-        erase(top, layer(technology.word_line), kdb.Box(x - 100, grid.y(2) - 900, x + 100,
-                                                        grid.y(2) + 900))  # fmt: skip
+        erase(
+            top,
+            layer(technology.word_line),
+            kdb.Box(x - 100, grid.y(2) - 900, x + 100, grid.y(2) + 900),
+        )
 
-    faults = only(changed(array, technology, cut), "open")
+    faults = only(report_after(array, technology, cut), "open")
     assert [f.place for f in faults] == ["word line 2, wire segment after column 1"]
     assert (faults[0].x, faults[0].y) == pytest.approx((3.0, 4.0))
 
@@ -132,7 +136,7 @@ def test_a_missing_device_is_found(array, technology):
         at = kdb.Box(grid.x(3) - 400, grid.y(0) - 400, grid.x(3) + 400, grid.y(0) + 400)
         erase(top, layer(technology.device), at)
 
-    faults = only(changed(array, technology, remove), "missing device")
+    faults = only(report_after(array, technology, remove), "missing device")
     assert [f.place for f in faults] == ["device at row 0, column 3"]
     assert (faults[0].x, faults[0].y) == pytest.approx((6.0, 8.0))
 
@@ -144,7 +148,7 @@ def test_a_device_at_an_empty_place_is_found(array, technology):
         x, y = grid.x(2), grid.y(1)
         top.shapes(layer(technology.device)).insert(kdb.Box(x - 300, y - 300, x + 300, y + 300))
 
-    assert only(changed(array, technology, add), "extra device")[0].place == (
+    assert only(report_after(array, technology, add), "extra device")[0].place == (
         "device at row 1, column 2"
     )
 
@@ -162,10 +166,11 @@ def test_swapped_labels_are_found(array, technology, kind, a, b):
         for name, at in ((a, b), (b, a)):
             shapes.insert(kdb.Text(f"{kind}<{name}>", kdb.Trans(*grid.pad(kind, at))))
 
-    faults = only(changed(array, technology, swap), "label")
+    faults = only(report_after(array, technology, swap), "label")
     assert {f.place for f in faults} == {
-        f"label {kind}<{a}> stands on {kind}<{b}>", f"label {kind}<{b}> stands on {kind}<{a}>",
-    }  # fmt: skip
+        f"label {kind}<{a}> stands on {kind}<{b}>",
+        f"label {kind}<{b}> stands on {kind}<{a}>",
+    }
 
 
 def test_a_narrow_wire_is_found_by_its_resistance(array, technology):
@@ -175,7 +180,7 @@ def test_a_narrow_wire_is_found_by_its_resistance(array, technology):
         x, y = grid.x(0), grid.y(4) + 500
         erase(top, layer(technology.word_line), kdb.Box(x + 401, y - 300, x + 1599, y + 100))
 
-    faults = only(changed(array, technology, thin), "value")
+    faults = only(report_after(array, technology, thin), "value")
     assert faults[0].place.startswith("word line 4, wire segment after column 0: ")
 
 
