@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from xbarspice import deployment
-from xbarspice.core.errors import XbarspiceError, broken_rule
+from xbarspice.core.errors import XbarspiceError, broken_rule, first_line
 from xbarspice.core.types import Array
 from xbarspice.netlist.cells import Wires
 from xbarspice.netlist.design_reader import prove
@@ -124,7 +124,7 @@ def _compare(
         arguments = _arguments(folder / INPUTS, circuit)
         drives, _ = even_drives(circuit, arguments, manifest.vectors)
     except (XbarspiceError, ValueError, KeyError, OSError, RuntimeError) as error:
-        yield CIRCUIT, f"cannot be used to write the netlists again: {_first_line(error)}"
+        yield CIRCUIT, f"cannot be used to write the netlists again: {first_line(error)}"
         return
     except zipfile.BadZipFile as error:
         yield INPUTS, f"cannot be read: {error}"
@@ -139,7 +139,7 @@ def _compare(
         try:
             texts = _texts(site, manifest, technology, volts)
         except (XbarspiceError, ValueError, IndexError) as error:
-            yield DRIVES, f"cannot drive {site.array.name}: {_first_line(error)}"
+            yield DRIVES, f"cannot drive {site.array.name}: {first_line(error)}"
             continue
         follow |= set(texts)
         for name, netlist in texts.items():
@@ -155,10 +155,6 @@ def _compare(
     for record in manifest.files:
         if record.kind in kinds and record.file not in follow:
             yield record.file, "does not follow from the circuit"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _array_problems(manifest: Manifest, drawn: Sequence[Site]) -> Iterator[tuple[str, str]]:
