@@ -34,16 +34,16 @@ class Bank:
     """
 
     def __init__(self, sizes: tuple[int, int, int], seeds: Sequence[int]) -> None:
-        kept: list[list[Tensor]] = [[], []]
+        weights_of_layers: list[list[Tensor]] = [[], []]
         for seed in seeds:
             generator = torch.Generator().manual_seed(child_seed(seed, "initial weights"))
             for k, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
                 weight = torch.empty(n_out, n_in)
                 torch.nn.init.xavier_uniform_(weight, generator=generator)
-                kept[k].append(weight.T.contiguous())
+                weights_of_layers[k].append(weight.T.contiguous())
         self.sizes, self.seeds = sizes, tuple(seeds)
         self.units: Units = "weights"
-        W0, W1 = (torch.stack(k) for k in kept)
+        W0, W1 = (torch.stack(k) for k in weights_of_layers)
         b0, b1 = (torch.full((len(seeds), size), 0.01) for size in sizes[1:])
         self.leaves = [p.requires_grad_() for p in (W0, b0, W1, b1)]
 
@@ -74,9 +74,12 @@ class Bank:
         if units == "ranges":
             first, second = (W.abs().amax(dim=(1, 2)).clamp(min=1e-12) for W in (W0, W1))
             values = [
-                W0 / first[:, None, None], b0 / first[:, None],
-                W1 / second[:, None, None], b1 / second[:, None], first.log(),
-            ]  # fmt: skip
+                W0 / first[:, None, None],
+                b0 / first[:, None],
+                W1 / second[:, None, None],
+                b1 / second[:, None],
+                first.log(),
+            ]
         self.units = units
         self.leaves = [p.clone().requires_grad_() for p in values]
 
@@ -90,8 +93,8 @@ class Bank:
     def load(self, leaves: Sequence[Tensor]) -> None:
         """Take over the values of another state in the same units."""
         with torch.no_grad():
-            for own, new in zip(self.leaves, leaves, strict=True):
-                own.copy_(new)
+            for parameter, new in zip(self.leaves, leaves, strict=True):
+                parameter.copy_(new)
 
     def networks(self, state: Sequence[Tensor] | None = None) -> list[Perceptron]:
         """The networks as NumPy arrays, of the present parameters or of a kept state."""

@@ -16,7 +16,7 @@ from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array, Indices
 from xbarspice.engines import Engine, get
 
-__all__ = ["Batch", "Placement", "circuit_offsets", "gather", "logits", "moved"]
+__all__ = ["Batch", "Placement", "circuit_offsets", "gather", "logits", "permute"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -123,9 +123,9 @@ def circuit_offsets(chain: Chain, x: npt.ArrayLike) -> tuple[Array, ...]:
         One (points, outputs) a layer.
     """
     points, out = chain.points(x), []
-    found = layer_sums(chain, points)
+    sums = layer_sums(chain, points)
     h, batch = points, Batch(G=tuple(g[None] for g in chain.wanted))
-    for stage, real in zip(chain.stages, found, strict=True):
+    for stage, real in zip(chain.stages, sums, strict=True):
         z = np.tile(stage.digital, (1, len(h), 1))
         for part in stage.passes:
             G = batch.G[part.array][:, None]
@@ -170,8 +170,8 @@ def _partial(
     )
     if place is not None:
         V_in, V_out = _scatter(V_in, place.rows), _scatter(V_out, place.cols)
-    found = xb.solve(crossbar, V_in, V_out, engine=engine, outside="ignore")
-    I_in, I_out = found.I_in, found.I_out
+    solution = xb.solve(crossbar, V_in, V_out, engine=engine, outside="ignore")
+    I_in, I_out = solution.I_in, solution.I_out
     if place is not None:
         I_in = np.take_along_axis(I_in, place.rows[:, None], axis=-1)
         I_out = np.take_along_axis(I_out, place.cols[:, None], axis=-1)
@@ -213,7 +213,7 @@ def _effective(tile: xb.nn.Tile, G: Array) -> Array:
     return np.asarray(xb.effective_matrix(whole), np.float64)
 
 
-def moved(G: Sequence[Array], places: Sequence[Placement | None] | None) -> tuple[Array, ...]:
+def permute(G: Sequence[Array], places: Sequence[Placement | None] | None) -> tuple[Array, ...]:
     """Conductances of mapped lines, put onto their physical lines, (transfers, rows, cols)."""
     if places is None:
         return tuple(G)

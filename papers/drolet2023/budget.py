@@ -52,7 +52,7 @@ def loss_budget(
     seed: int = 0,
     effects: tuple[str, ...] = EFFECTS,
     levels: int = 64,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda count, total: None,
 ) -> tuple[Loss, ...]:
     """Measure every effect alone and every effect left out, all on the same draws.
 
@@ -75,11 +75,11 @@ def loss_budget(
     sets |= {(effect, True): frozenset({effect}) for effect in effects}
     sets |= {(effect, False): frozenset(effects) - {effect} for effect in effects}
     sets[("all", True)] = frozenset(effects)
-    found: dict[tuple[str, bool], TransferStudy] = {}
+    studies: dict[tuple[str, bool], TransferStudy] = {}
     for key, on in sets.items():
-        found[key] = _study(chain, x, y, variation, on, levels, transfers, seed)
-        progress(len(found), len(sets))
-    return tuple(_loss(key, found) for key in sets)
+        studies[key] = _study(chain, x, y, variation, on, levels, transfers, seed)
+        progress(len(studies), len(sets))
+    return tuple(_loss(key, studies) for key in sets)
 
 
 def _study(
@@ -94,8 +94,12 @@ def _study(
 ) -> TransferStudy:
     """A transfer study with only the effects that are on."""
     config = chain.config
-    own = [p for p in variation.parts if p.name == "read_noise"]
-    terms = [p for p in variation.parts if p not in own and (p.name in on or p.name not in EFFECTS)]
+    read_noise = [p for p in variation.parts if p.name == "read_noise"]
+    terms = [
+        p
+        for p in variation.parts
+        if p not in read_noise and (p.name in on or p.name not in EFFECTS)
+    ]
     if "quantisation" in on:
         terms.insert(0, Quantisation(levels=levels, G_min=config.G_min, G_max=config.G_max))
     changes: dict[str, Any] = {}
@@ -110,23 +114,33 @@ def _study(
     # one array a point and read: only where the noise is on
     engine = "surrogate" if nonlinear or (wired and noisy) else "matrix" if wired else "ideal"
     return transfer(
-        changed, x, y,
-        variation=Compose(terms), transfers=transfers, seed=seed, engine=engine,
-        read=Compose(own or [ReadNoise()]) if noisy else None,
-    )  # fmt: skip
+        changed,
+        x,
+        y,
+        variation=Compose(terms),
+        transfers=transfers,
+        seed=seed,
+        engine=engine,
+        read=Compose(read_noise or [ReadNoise()]) if noisy else None,
+    )
 
 
-def _loss(key: tuple[str, bool], found: Mapping[tuple[str, bool], TransferStudy]) -> Loss:
+def _loss(key: tuple[str, bool], studies: Mapping[tuple[str, bool], TransferStudy]) -> Loss:
     effect, alone = key
-    study = found[key]
+    study = studies[key]
     if alone:
-        difference = found[("none", True)].by_transfer - study.by_transfer
+        difference = studies[("none", True)].by_transfer - study.by_transfer
     else:
-        difference = study.by_transfer - found[("all", True)].by_transfer
+        difference = study.by_transfer - studies[("all", True)].by_transfer
     rng = np.random.default_rng(0)
     picks = rng.integers(0, len(difference), (1000, len(difference)))
     low, high = np.quantile(difference[picks].mean(axis=1), [0.025, 0.975])
     return Loss(
-        effect=effect, alone=alone, metric=study.metric(), mean=float(study.by_transfer.mean()),
-        cost=float(difference.mean()), low=float(low), high=float(high),
-    )  # fmt: skip
+        effect=effect,
+        alone=alone,
+        metric=study.metric(),
+        mean=float(study.by_transfer.mean()),
+        cost=float(difference.mean()),
+        low=float(low),
+        high=float(high),
+    )

@@ -88,9 +88,13 @@ def _show(rows: dict[str, Any], as_json: bool, title: str) -> None:
     typer.echo("\n".join([title, *(f"  {name:{width}}  {text}" for name, text in shown.items())]))
 
 
-def _other(row: dict[str, Any]) -> str:
-    found = row.get("other_reading")
-    return f", {100 * found['metric']:.1f} % with the drift table {found['tail']}" if found else ""
+def _other_reading(row: dict[str, Any]) -> str:
+    reading = row.get("other_reading")
+    return (
+        f", {100 * reading['metric']:.1f} % with the drift table {reading['tail']}"
+        if reading
+        else ""
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -109,7 +113,8 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
         name = f"({row['setting']}) {row['recipe']}" + (f" + {row['remedy']}" * bool(row["remedy"]))
         middle = row["median"]
         rows[name] = (
-            f"{100 * middle['metric']:.1f} %{_other(row)} (noise-free {middle['noise_free']:.3f}, "
+            f"{100 * middle['metric']:.1f} %{_other_reading(row)} "
+            f"(noise-free {middle['noise_free']:.3f}, "
             f"mean {middle['mean']:.3f})"
         )
     second = record.get("digits", {})
@@ -118,14 +123,14 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
         rows[f"digits: {row['network']}, {row['remedy']}, {row['device']}"] = (
             f"mean {middle['mean']:.4f} (software {middle['software']:.4f})"
         )
-    for what, found in (
+    for what, comparison in (
         ("ngspice", record.get("ngspice")),
         ("ngspice, digits", second.get("ngspice")),
     ):
-        if found:
+        if comparison:
             rows[what] = (
-                f"{found['differ']} of {found['predictions']} predictions differ "
-                f"({found['transfers']} transfers)"
+                f"{comparison['differ']} of {comparison['predictions']} predictions differ "
+                f"({comparison['transfers']} transfers)"
             )
     card = (record if "hardware" in record else second)["hardware"]["calibration"]
     named = {"calibration": card} if card else {}

@@ -40,7 +40,7 @@ TILE, WIRE = DIGITS["tile"], DIGITS["wire"]
 
 NETWORKS = ("regular", "trained on ideal arrays", "trained through the arrays")
 
-REMEDIES = {name: Procedure(**given) for name, given in DIGITS["remedies"].items()}
+REMEDIES = {name: Procedure(**settings) for name, settings in DIGITS["remedies"].items()}
 """What the tester may do; fixed on validation points."""
 
 Say = Callable[[str], None]
@@ -91,9 +91,16 @@ class Plan:
     def quick(cls, *, confirm: int = 0) -> Plan:
         """One seed and a few transfers, for continuous integration."""
         return cls(
-            seeds=(0,), transfers=30, nonlinear=2, confirm=min(confirm, 1), points=100, steps=150,
-            tune=40, draws=2, remedies=("none", "bias correction", "partner"),
-        )  # fmt: skip
+            seeds=(0,),
+            transfers=30,
+            nonlinear=2,
+            confirm=min(confirm, 1),
+            points=100,
+            steps=150,
+            tune=40,
+            draws=2,
+            remedies=("none", "bias correction", "partner"),
+        )
 
 
 def train(
@@ -103,7 +110,7 @@ def train(
     seed: int,
     plan: Plan = Plan(),
     hardware: Hardware = PUBLISHED,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda count, total: None,
 ) -> tuple[Perceptron, ...]:
     """Train the three networks of one seed, in the order of `NETWORKS`.
 
@@ -131,12 +138,17 @@ def train(
         config = ArrayConfig(
             tile_rows=TILE, tile_cols=TILE, **wires, bias="digital", variation=variation
         )
-        done = plan.steps + k * plan.tune
+        first_step = plan.steps + k * plan.tune
         arrays = convert(model, config, seed=draws)
         _optimise(
-            arrays, split, plan.tune, 0.003, plan.draws, drawn,
-            lambda step, done=done: progress(done + step, total),
-        )  # fmt: skip
+            arrays,
+            split,
+            plan.tune,
+            0.003,
+            plan.draws,
+            drawn,
+            lambda step, first_step=first_step: progress(first_step + step, total),
+        )
         out.append(from_state_dict(arrays.state_dict(), "relu"))
     return tuple(out)
 
@@ -216,9 +228,11 @@ def reproduce(
             _row(folder, split, hardware, NETWORKS[2], "none", 2, nets, plan, nonlinear=True)
         )
     record: dict[str, Any] = {
-        "plan": asdict(plan), "less_than_full": plan.less_than_full(),
-        "hardware": hardware.record(), "rows": rows,
-    }  # fmt: skip
+        "plan": asdict(plan),
+        "less_than_full": plan.less_than_full(),
+        "hardware": hardware.record(),
+        "rows": rows,
+    }
     if plan.confirm:
         record["ngspice"] = _confirm(folder, nets[plan.seeds[0]][2], split, hardware, plan, say)
     return record
@@ -250,18 +264,18 @@ def _row(
 ) -> dict[str, Any]:
     """One network and remedy over all seeds; figures that are there already are read."""
     seeds, metrics, count = [], [], 0
-    other = other_reading(hardware.variation)
+    other_variation = other_reading(hardware.variation)
     for seed, trained in nets.items():
         chain = on_tiles(trained[which], split, nonlinear=nonlinear, hardware=hardware)
         chain = chain.redundant(2 if remedy.startswith("two pairs") else 1)
         count = plan.nonlinear if nonlinear else plan.transfers
         path = folder / f"{which}-{remedy.replace(' ', '_')}{'-sinh' * nonlinear}-seed{seed}.h5"
         seeds.append(_figures(path, chain, split, hardware, seed, REMEDIES[remedy], count, plan))
-        if other is not None:
+        if other_variation is not None:
             path = path.with_name(f"{path.stem}-other_reading.h5")
-            again = replace(hardware, variation=other)
+            other_hardware = replace(hardware, variation=other_variation)
             count = min(DIGITS["reading"], count)
-            read = _figures(path, chain, split, again, seed, REMEDIES[remedy], count, plan)
+            read = _figures(path, chain, split, other_hardware, seed, REMEDIES[remedy], count, plan)
             metrics.append(float(read["metric"]))
     keys = ("software", "noise_free", "mean", "low_5_percent", "worst", "metric")
     return {
@@ -274,11 +288,11 @@ def _row(
         "mean_most": max(s["mean"] for s in seeds),
         "seeds": seeds,
         "other_reading": {
-            "tail": tail_of(other),
+            "tail": tail_of(other_variation),
             "transfers": count,
             "metric": float(np.median(metrics)),
         }
-        if other is not None
+        if other_variation is not None
         else None,
     }
 
@@ -301,16 +315,23 @@ def _figures(
     variation = hardware.variation
     key = fingerprint(chain, x, y, variation, seed, count, engine, procedure, calibration)
     if path.exists():
-        kept = hdf5.read_tree(path, "digits row")
-        if kept.pop("fingerprint") == key:
-            return kept
-    found = transfer(
-        chain, x, y, variation=variation, transfers=count, seed=2000 + seed, engine=engine,
-        procedure=procedure, calibration=calibration,
-    )  # fmt: skip
+        stored = hdf5.read_tree(path, "digits row")
+        if stored.pop("fingerprint") == key:
+            return stored
+    study = transfer(
+        chain,
+        x,
+        y,
+        variation=variation,
+        transfers=count,
+        seed=2000 + seed,
+        engine=engine,
+        procedure=procedure,
+        calibration=calibration,
+    )
     with exact_products(), torch.no_grad():
         software = np.mean(chain.circuit(torch.from_numpy(x)).argmax(dim=1).numpy() == y)
-    figures = {**found.summary(), "software": float(software)}
+    figures = {**study.summary(), "software": float(software)}
     hdf5.write_tree(path, {**figures, "fingerprint": key}, "digits row")
     return figures
 
@@ -320,22 +341,26 @@ def _confirm(
 ) -> dict[str, Any]:
     """The first transfers of the array-trained network again in ngspice, every test point."""
     chain = on_tiles(net, split, hardware=hardware)
-    found: dict[str, TransferStudy] = {}
+    studies: dict[str, TransferStudy] = {}
     for engine in ("matrix", "ngspice"):
         say(f"digits: {plan.confirm} transfers with {engine}")
-        found[engine] = transfer(
-            chain, split.x_test[: plan.points], split.y_test[: plan.points],
+        studies[engine] = transfer(
+            chain,
+            split.x_test[: plan.points],
+            split.y_test[: plan.points],
             variation=hardware.variation,
-            transfers=plan.confirm, seed=2000 + plan.seeds[0], engine=engine,
+            transfers=plan.confirm,
+            seed=2000 + plan.seeds[0],
+            engine=engine,
             path=folder / f"confirm-{engine}.h5",
-        )  # fmt: skip
-    mine, golden = found["matrix"], found["ngspice"]
+        )
+    matrix, golden = studies["matrix"], studies["ngspice"]
     return {
         "transfers": plan.confirm,
         "predictions": int(golden.predictions.size),
-        "differ": int(np.sum(mine.predictions != golden.predictions)),
+        "differ": int(np.sum(matrix.predictions != golden.predictions)),
         "worst_logit_error": float(
-            np.abs(mine.logits - golden.logits).max() / np.abs(golden.logits).max()
+            np.abs(matrix.logits - golden.logits).max() / np.abs(golden.logits).max()
         ),
-        "mean": {k: float(v.by_transfer.mean()) for k, v in found.items()},
+        "mean": {k: float(v.by_transfer.mean()) for k, v in studies.items()},
     }

@@ -39,8 +39,17 @@ def section(record: dict[str, Any]) -> Section:
         Table(
             caption="Digits: accuracy over the transfers, test points",
             head=(
-                "network", "remedy", "device", "software", "arrays, no errors", "mean",
-                "lost, points of a percent", "5 %", "worst", "metric %", "other reading %",
+                "network",
+                "remedy",
+                "device",
+                "software",
+                "arrays, no errors",
+                "mean",
+                "lost, points of a percent",
+                "5 %",
+                "worst",
+                "metric %",
+                "other reading %",
                 "transfers",
             ),
             rows=[_line(row) for row in record["rows"]],
@@ -52,47 +61,56 @@ def section(record: dict[str, Any]) -> Section:
             "take their last state and remedies were fixed on validation points. "
             + readings_text(record["rows"])
         ),
-    ]  # fmt: skip
+    ]
     if "ngspice" in record:
-        items.insert(2, Text(text=_confirmed(record["ngspice"])))
+        items.insert(2, Text(text=_confirmation(record["ngspice"])))
     return Section(title="Second case: digits on tiled arrays", items=items)
 
 
 def _line(row: dict[str, Any]) -> tuple[str, ...]:
     m = row["median"]
     return (
-        row["network"], row["remedy"], row["device"], f"{m['software']:.3f}",
-        f"{m['noise_free']:.3f}", f"{m['mean']:.4f}", f"{100 * (m['software'] - m['mean']):.1f}",
-        f"{m['low_5_percent']:.3f}", f"{m['worst']:.3f}", f"{100 * m['metric']:.1f}",
-        other_metric(row), str(row["transfers"]),
-    )  # fmt: skip
+        row["network"],
+        row["remedy"],
+        row["device"],
+        f"{m['software']:.3f}",
+        f"{m['noise_free']:.3f}",
+        f"{m['mean']:.4f}",
+        f"{100 * (m['software'] - m['mean']):.1f}",
+        f"{m['low_5_percent']:.3f}",
+        f"{m['worst']:.3f}",
+        f"{100 * m['metric']:.1f}",
+        other_metric(row),
+        str(row["transfers"]),
+    )
 
 
 def other_metric(row: dict[str, Any]) -> str:
     """The metric in % with the other reading of the drift table; a dash where it has no part."""
-    found = row.get("other_reading")
-    return f"{100 * found['metric']:.1f}" if found else "-"
+    reading = row.get("other_reading")
+    return f"{100 * reading['metric']:.1f}" if reading else "-"
 
 
 def readings_text(rows: Sequence[dict[str, Any]]) -> str:
     """What the column of the other reading holds."""
-    found = next((row["other_reading"] for row in rows if row.get("other_reading")), None)
-    if found is None:
+    reading = next((row["other_reading"] for row in rows if row.get("other_reading")), None)
+    if reading is None:
         return "The drift table of the biasing-scheme effect has no part in these errors."
-    mine = next(name for name in ("pooled", "released") if name != found["tail"])
+    tail = next(name for name in ("pooled", "released") if name != reading["tail"])
     return (
         f"The last rows of the drift table of the biasing-scheme effect hold 3 to 28 measured "
         f"drifts, and 17 of 64 devices are read from them. The figures are with that tail as "
-        f"{mine}; the column `other reading` holds the metric with it {found['tail']} (pooled: "
+        f"{tail}; the column `other reading` holds the metric with it {reading['tail']} (pooled: "
         f"rows of fewer than 30 drifts are mixed with the rows before them), over "
-        f"{found['transfers']} transfers, for the same networks. How the tail is read is a part "
+        f"{reading['transfers']} transfers, for the same networks. How the tail is read is a part "
         f"of what the metric leaves open."
     )
 
 
-def _confirmed(found: dict[str, Any]) -> str:
+def _confirmation(comparison: dict[str, Any]) -> str:
     return (
-        f"Confirmed in ngspice: {found['transfers']} transfers of the array-trained network, all "
-        f"test points: {found['differ']} of {found['predictions']} single predictions differ; the "
-        f"largest difference of a logit is {found['worst_logit_error']:.2g} of the largest logit."
+        f"Confirmed in ngspice: {comparison['transfers']} transfers of the array-trained network, "
+        f"all test points: {comparison['differ']} of {comparison['predictions']} single "
+        f"predictions differ; the largest difference of a logit is "
+        f"{comparison['worst_logit_error']:.2g} of the largest logit."
     )

@@ -41,7 +41,7 @@ from xbarspice.variability.bse import tail_of
 __all__ = ["Plan", "on_8x8", "reproduce"]
 
 MOONS = SETTINGS["moons"]
-REMEDIES = {name: Procedure(**given) for name, given in MOONS["remedies"].items()}
+REMEDIES = {name: Procedure(**settings) for name, settings in MOONS["remedies"].items()}
 """What the tester may do."""
 
 MENDED = "ours, trained with the remedies"
@@ -90,14 +90,17 @@ class _Run:
             studies.append(
                 transfer(
                     self.chain(net, circuit=circuit).redundant(copies),
-                    split.x_test, split.y_test, seed=1000 + seed,
+                    split.x_test,
+                    split.y_test,
+                    seed=1000 + seed,
                     variation=self.errors(circuit=circuit),
                     transfers=self.plan.circuit_transfers if circuit else self.plan.transfers,
                     engine="surrogate" if circuit else "ideal",
                     procedure=procedure,
-                    calibration=_calibration(split) if procedure.looks else None, path=path,
+                    calibration=_calibration(split) if procedure.looks else None,
+                    path=path,
                 )
-            )  # fmt: skip
+            )
         row = _row(setting, recipe, remedy, studies)
         return row | {"other_reading": self.other_reading(row, networks, split, procedure)}, studies
 
@@ -115,19 +118,25 @@ class _Run:
             return None
         copies = 2 if row["remedy"] == "two pairs per weight" else 1
         count = min(MOONS["reading"], row["transfers"])
-        found = []
+        metrics = []
         for seed, net in zip(self.plan.seeds, networks, strict=True):
             name = f"{row['setting']}-{row['recipe']}-{row['remedy']}-seed{seed}".replace(" ", "_")
             path = self.folder / "other_reading" / f"{name}.h5"
             path.parent.mkdir(parents=True, exist_ok=True)
             study = transfer(
                 self.chain(net, circuit=circuit).redundant(copies),
-                split.x_test, split.y_test, seed=1000 + seed, variation=variation,
-                transfers=count, engine="surrogate" if circuit else "ideal", procedure=procedure,
-                calibration=_calibration(split) if procedure.looks else None, path=path,
-            )  # fmt: skip
-            found.append(study.metric())
-        return {"tail": tail_of(variation), "transfers": count, "metric": float(np.median(found))}
+                split.x_test,
+                split.y_test,
+                seed=1000 + seed,
+                variation=variation,
+                transfers=count,
+                engine="surrogate" if circuit else "ideal",
+                procedure=procedure,
+                calibration=_calibration(split) if procedure.looks else None,
+                path=path,
+            )
+            metrics.append(study.metric())
+        return {"tail": tail_of(variation), "transfers": count, "metric": float(np.median(metrics))}
 
     def chain(self, net: Perceptron, *, circuit: bool) -> Chain:
         """A network on its array; with `circuit` on that of setting (c)."""
@@ -144,8 +153,8 @@ PUBLISHED = Hardware.of(None, wire=MOONS["wire"], device=MOONS["device"])
 
 def config_8x8(*, circuit: bool, hardware: Hardware = PUBLISHED) -> xb.ArrayConfig:
     """How a 2-8-1 network stands on one 8x8 array: with wires and devices, or ideal."""
-    made = hardware.arguments() if circuit else {"R_wl": 0.0, "R_bl": 0.0, "device": "ohmic"}
-    return xb.ArrayConfig(layout="folded", tile_rows=8, tile_cols=8, **made)
+    arguments = hardware.arguments() if circuit else {"R_wl": 0.0, "R_bl": 0.0, "device": "ohmic"}
+    return xb.ArrayConfig(layout="folded", tile_rows=8, tile_cols=8, **arguments)
 
 
 def on_8x8(net: Perceptron, *, circuit: bool, hardware: Hardware = PUBLISHED) -> Chain:
@@ -219,10 +228,12 @@ def reproduce(
         for recipe, nets in _networks(run, setting, split).items():
             rows.append(run.row(setting, recipe, nets, split)[0])
     ours = _networks(run, "b", honest)["ours"]
-    mended = run.trained("b-ours_with_remedies", lambda: _mended(run, honest, ours, None))
+    mended = run.trained(
+        "b-ours_with_remedies", lambda: _tune_with_remedies(run, honest, ours, None)
+    )
     for remedy, procedure in REMEDIES.items():
-        found, _ = run.row("b", "ours", ours, honest, remedy=remedy, procedure=procedure)
-        rows.append(found)
+        row, _ = run.row("b", "ours", ours, honest, remedy=remedy, procedure=procedure)
+        rows.append(row)
     rows.append(run.row("b", "ours", ours, honest, remedy="two pairs per weight", copies=2)[0])
     all_ = REMEDIES["all remedies"]
     rows.append(run.row("b", MENDED, mended, honest, remedy="all remedies", procedure=all_)[0])
@@ -233,18 +244,20 @@ def reproduce(
             honest, ours, plan.seeds, run.errors(circuit=True), array, plan.effort
         ),
     )
-    both = run.trained("c-ours_with_remedies", lambda: _mended(run, honest, mended, array))
+    through_circuit = run.trained(
+        "c-ours_with_remedies", lambda: _tune_with_remedies(run, honest, mended, array)
+    )
     last: list[TransferStudy] = []
     for recipe, nets, remedy in (
         ("regular", _networks(run, "b", honest)["regular"], ""),
         ("ours", ours, ""),
-        (f"{MENDED} through the circuit", both, "all remedies"),
+        (f"{MENDED} through the circuit", through_circuit, "all remedies"),
         ("ours, trained through the circuit", through, "all remedies"),
         ("ours, trained through the circuit", through, ""),
     ):
         procedure = REMEDIES[remedy] if remedy else Procedure()
-        found, last = run.row("c", recipe, nets, honest, remedy=remedy, procedure=procedure)
-        rows.append(found)
+        row, last = run.row("c", recipe, nets, honest, remedy=remedy, procedure=procedure)
+        rows.append(row)
     middle = _middle(last)
     record: dict[str, Any] = {
         "paper": PAPER["metric"],
@@ -259,14 +272,15 @@ def reproduce(
     }
     # how much the 200 test points differ from the points that were seen, and from the law itself
     for name, points in (
-        ("seen", _calibration(honest)), ("fresh", fresh_half_moons(data, plan.fresh)),
-    ):  # fmt: skip
+        ("seen", _calibration(honest)),
+        ("fresh", fresh_half_moons(data, plan.fresh)),
+    ):
         record[name] = {
             "ours": _elsewhere(run, ours, honest, points, Procedure()),
             MENDED: _elsewhere(run, mended, honest, points, all_),
         }
     if plan.tried:
-        record["tried"] = _tried(run, honest)
+        record["tried"] = _trials(run, honest)
     if plan.confirm:
         record["ngspice"] = _confirm(run, through[middle], middle, honest)
     if plan.digits is not None:
@@ -277,13 +291,17 @@ def reproduce(
 def _networks(run: _Run, setting: str, split: Split) -> dict[str, tuple[Perceptron, ...]]:
     """The networks of every recipe under the data of one setting."""
     seeds, effort = run.plan.seeds, run.plan.effort
-    made: dict[str, Callable[[], Trained]] = {
+    recipes_by_name: dict[str, Callable[[], Trained]] = {
         "regular": lambda: recipes.regular(split, seeds, effort),
         "weight decay only": lambda: recipes.weight_decay(split, seeds, effort),
-        "released technique": lambda: recipes.released(split, seeds, run.variation, effort),
+        "released technique": lambda: recipes.released_technique(
+            split, seeds, run.variation, effort
+        ),
         "ours": lambda: recipes.hardware_aware(split, seeds, run.variation, effort),
     }
-    return {k: run.trained(f"{setting}-{k.replace(' ', '_')}", v) for k, v in made.items()}
+    return {
+        k: run.trained(f"{setting}-{k.replace(' ', '_')}", v) for k, v in recipes_by_name.items()
+    }
 
 
 def _elsewhere(
@@ -296,23 +314,28 @@ def _elsewhere(
     """Medians of (b) on other points and classes than the test points."""
     x, y = points
     run.say(f"transfers: (b) on {len(x)} other points")
-    found = [
+    studies = [
         transfer(
-            on_8x8(net, circuit=False), x, y, variation=run.variation, seed=5000 + seed,
-            transfers=min(500, run.plan.transfers), procedure=procedure,
+            on_8x8(net, circuit=False),
+            x,
+            y,
+            variation=run.variation,
+            seed=5000 + seed,
+            transfers=min(500, run.plan.transfers),
+            procedure=procedure,
             calibration=_calibration(split) if procedure.looks else None,
         )
         for seed, net in zip(run.plan.seeds, networks, strict=True)
-    ]  # fmt: skip
+    ]
     return {
         "points": len(x),
-        "transfers": len(found[0].logits),
-        "metric": float(np.median([study.metric() for study in found])),
-        "noise_free": float(np.median([study.noise_free for study in found])),
+        "transfers": len(studies[0].logits),
+        "metric": float(np.median([study.metric() for study in studies])),
+        "noise_free": float(np.median([study.noise_free for study in studies])),
     }
 
 
-def _mended(
+def _tune_with_remedies(
     run: _Run, split: Split, start: Sequence[Perceptron], array: xb.ArrayConfig | None
 ) -> Trained:
     """Networks trained with all remedies in the loop, ideal or through the circuit."""
@@ -334,28 +357,35 @@ def _overlap(split: Split) -> int:
     return sum(tuple(p) in trained_on for p in split.x_test)
 
 
-def _tried(run: _Run, split: Split) -> list[dict[str, Any]]:
+def _trials(run: _Run, split: Split) -> list[dict[str, Any]]:
     """The table of what was tried, kept once it is made."""
     path = run.folder / "tried.h5"
     if not path.exists():
         plain = _networks(run, "b", split)["regular"]
-        rows = trials.tried(
-            split, plain, run.variation, REMEDIES["all remedies"], steps=run.plan.tried,
+        rows = trials.try_all(
+            split,
+            plain,
+            run.variation,
+            REMEDIES["all remedies"],
+            steps=run.plan.tried,
             say=run.say,
-        )  # fmt: skip
+        )
         hdf5.write_tree(path, {str(k): row for k, row in enumerate(rows)}, "table of trials")
-    kept = hdf5.read_tree(path, "table of trials")
-    return [kept[str(k)] for k in range(len(kept))]
+    stored = hdf5.read_tree(path, "table of trials")
+    return [stored[str(k)] for k in range(len(stored))]
 
 
 def _budget(run: _Run, net: Perceptron, split: Split) -> list[dict[str, Any]]:
     run.say("loss budget")
-    found = loss_budget(
-        run.chain(net, circuit=True), split.x_test, split.y_test,
+    losses = loss_budget(
+        run.chain(net, circuit=True),
+        split.x_test,
+        split.y_test,
         variation=run.hardware.variation,
-        transfers=run.plan.budget_transfers, seed=77,
-    )  # fmt: skip
-    return [asdict(loss) for loss in found]
+        transfers=run.plan.budget_transfers,
+        seed=77,
+    )
+    return [asdict(loss) for loss in losses]
 
 
 def _boundaries(
@@ -371,33 +401,39 @@ def _boundaries(
     grid = np.stack(np.meshgrid(x0, x1), axis=-1).reshape(-1, 2)
     nets = {k: v[0] for k, v in _networks(run, "b", split).items() if k != "ours"}
     nets["ours"] = ours[middle]
-    found = {k: net.forward(grid)[-1].reshape(61, 61) for k, net in nets.items()}
+    logits = {k: net.forward(grid)[-1].reshape(61, 61) for k, net in nets.items()}
     with torch.no_grad():
         logits = run.chain(through[middle], circuit=True).circuit(torch.from_numpy(grid))
     circuit = logits.numpy().reshape(61, 61)
-    return {"x0": x0, "x1": x1, "logits": found | {"ours, through the circuit": circuit}}
+    return {"x0": x0, "x1": x1, "logits": logits | {"ours, through the circuit": circuit}}
 
 
 def _confirm(run: _Run, net: Perceptron, middle: int, split: Split) -> dict[str, Any]:
     """Repeat the first transfers of (c) in ngspice, every test point, and compare."""
     count = run.plan.confirm
     seed = run.plan.seeds[middle]
-    found: dict[str, TransferStudy] = {}
+    studies: dict[str, TransferStudy] = {}
     for engine in ("surrogate", "ngspice"):
         run.say(f"confirmation: {count} transfers with {engine}")
         path = run.folder / "transfers" / f"confirm-{engine}-seed{seed}.h5"
-        found[engine] = transfer(
-            run.chain(net, circuit=True), split.x_test, split.y_test, seed=1000 + seed,
-            variation=run.hardware.variation, transfers=count, engine=engine, path=path,
-        )  # fmt: skip
-    mine, golden = found["surrogate"], found["ngspice"]
+        studies[engine] = transfer(
+            run.chain(net, circuit=True),
+            split.x_test,
+            split.y_test,
+            seed=1000 + seed,
+            variation=run.hardware.variation,
+            transfers=count,
+            engine=engine,
+            path=path,
+        )
+    surrogate, golden = studies["surrogate"], studies["ngspice"]
     scale = float(np.abs(golden.logits).max())
     return {
         "seed": seed,
         "transfers": count,
         "predictions": int(golden.predictions.size),
-        "differ": int(np.sum(mine.predictions != golden.predictions)),
-        "worst_logit_error": float(np.abs(mine.logits - golden.logits).max()) / scale,
-        "metric": {k: v.metric() for k, v in found.items()},
-        "accuracy": {k: v.by_transfer for k, v in found.items()},
+        "differ": int(np.sum(surrogate.predictions != golden.predictions)),
+        "worst_logit_error": float(np.abs(surrogate.logits - golden.logits).max()) / scale,
+        "metric": {k: v.metric() for k, v in studies.items()},
+        "accuracy": {k: v.by_transfer for k, v in studies.items()},
     }

@@ -76,15 +76,15 @@ def keep_card(folder: Path, card: CalibrationCard | None, *, begun: bool) -> Non
         InputError: the folder was begun with another card, or without one.
     """
     path = folder / CARD
-    mine = None if card is None else card.to_toml()
-    found = path.read_text(encoding="utf-8") if path.is_file() else None
-    if begun and found != mine:
+    text = None if card is None else card.to_toml()
+    stored = path.read_text(encoding="utf-8") if path.is_file() else None
+    if begun and stored != text:
         raise broken_rule(
             "a folder must go on with the calibration card that it was begun with",
             f"{'no card' if card is None else card.note().text} in {folder}, begun with "
-            f"{'none' if found is None else CalibrationCard.from_toml(path).note().text}",
+            f"{'none' if stored is None else CalibrationCard.from_toml(path).note().text}",
             "Give that card, or choose another --out.",
-        )  # fmt: skip
-    if mine is not None:
+        )
+    if text is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(mine, encoding="utf-8")
+        path.write_text(text, encoding="utf-8")

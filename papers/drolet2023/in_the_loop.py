@@ -101,8 +101,9 @@ def best_shift(z: Tensor, y: Tensor, width: Tensor, near: Tensor) -> Tensor:
     sign = 2 * y - 1
     with torch.no_grad():
         steps = torch.linspace(-0.3, 0.3, 13)[:, None, None] * width[:, None]
-        score = torch.stack([torch.tanh((z + (near + s)[..., None]) * sign / scale).mean(-1)
-                             for s in steps])  # fmt: skip
+        score = torch.stack(
+            [torch.tanh((z + (near + s)[..., None]) * sign / scale).mean(-1) for s in steps]
+        )
         best = (
             near + torch.take_along_dim(steps.expand_as(score), score.argmax(dim=0)[None], dim=0)[0]
         )

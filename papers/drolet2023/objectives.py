@@ -76,22 +76,26 @@ class Phase:
                 "a phase needs at least one step, no negative number of draws, and `refresh` >= 1",
                 f"{self.steps} steps, {self.draws} draws, refresh {self.refresh}",
                 "Use draws=0 for plain training.",
-            )  # fmt: skip
+            )
         if not 0 < self.share <= 1 or not 0 < self.wanted < 1:
             raise broken_rule(
                 "`share` must be in (0, 1] and `wanted` in (0, 1)",
-                (self.share, self.wanted), "0.125 and 0.95 are usual.",
-            )  # fmt: skip
+                (self.share, self.wanted),
+                "0.125 and 0.95 are usual.",
+            )
         if self.units == "ranges" and (self.objective != "count" or not self.hold):
             raise broken_rule(
                 'units="ranges" leaves the scale of the logits free and needs objective="count" '
-                "and `hold`", (self.objective, self.hold), 'Use units="weights".',
-            )  # fmt: skip
+                "and `hold`",
+                (self.objective, self.hold),
+                'Use units="weights".',
+            )
         if self.stratified and (self.draws == 0 or self.procedure is not None):
             raise broken_rule(
                 "`stratified` needs `draws` and no `procedure`",
-                f"{self.draws} draws, {self.procedure}", "Leave one of them out.",
-            )  # fmt: skip
+                f"{self.draws} draws, {self.procedure}",
+                "Leave one of them out.",
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,18 +116,20 @@ class Drawn:
 def draw(G: Tensor, phase: Phase, variation: Variation, generator: torch.Generator) -> Drawn:
     """Transfers of the wanted conductances `G`, S, (seeds, rows, cols)."""
     if phase.stratified:
-        return _stratified(G, phase, variation, generator)
-    wanted = G[:, None].expand(-1, phase.draws, -1, -1)
+        return _draw_stratified(G, phase, variation, generator)
+    target = G[:, None].expand(-1, phase.draws, -1, -1)
     if phase.gradient == "pathwise":
-        noisy = variation.apply(wanted, generator)
+        noisy = variation.apply(target, generator)
     else:
         with torch.no_grad():
-            error = variation.apply(wanted, generator) - wanted
-        noisy = wanted + error
+            error = variation.apply(target, generator) - target
+        noisy = target + error
     return Drawn(G=noisy, weights=torch.full((phase.draws,), 1 / phase.draws))
 
 
-def _stratified(G: Tensor, phase: Phase, variation: Variation, generator: torch.Generator) -> Drawn:
+def _draw_stratified(
+    G: Tensor, phase: Phase, variation: Variation, generator: torch.Generator
+) -> Drawn:
     """Some transfers without stuck devices, and one for each device with this device stuck.
 
     With few draws the share of transfers that a point survives is dominated by which devices
@@ -131,25 +137,28 @@ def _stratified(G: Tensor, phase: Phase, variation: Variation, generator: torch.
     chance beside it, as in a transfer with at least one. (Two forced ones are told apart neither
     here nor in the weights: the exact law of the number of stuck devices is kept to first order.)
     """
-    stuck_term, others = _split_off_stuck(variation)
+    stuck_term, other_terms = _split_off_stuck(variation)
     rows, cols = G.shape[1:]
     count = rows * cols
-    wanted = G[:, None].expand(-1, phase.draws + count, -1, -1)
-    noisy = others.apply(wanted, generator)
+    target = G[:, None].expand(-1, phase.draws + count, -1, -1)
+    noisy = other_terms.apply(target, generator)
     stuck, value = stuck_term.draw(noisy.detach(), generator)
     # conditional on being stuck, a device has the same law of values: draw it with certainty
     total = stuck_term.rate_lrs + stuck_term.rate_hrs
     certain = StuckDevices(
         **{
             **stuck_term.__dict__,
-            "rate_lrs": stuck_term.rate_lrs / total, "rate_hrs": stuck_term.rate_hrs / total,
+            "rate_lrs": stuck_term.rate_lrs / total,
+            "rate_hrs": stuck_term.rate_hrs / total,
         }
-    )  # fmt: skip
+    )
     forced = certain.draw(noisy.detach(), generator)[1]
-    own = torch.eye(count, dtype=torch.bool).reshape(count, rows, cols)
+    one_device = torch.eye(count, dtype=torch.bool).reshape(count, rows, cols)
     stuck[:, : phase.draws] = False
-    value[:, phase.draws :] = torch.where(own, forced[:, phase.draws :], value[:, phase.draws :])
-    stuck[:, phase.draws :] |= own
+    value[:, phase.draws :] = torch.where(
+        one_device, forced[:, phase.draws :], value[:, phase.draws :]
+    )
+    stuck[:, phase.draws :] |= one_device
     none = (1 - total) ** count
     weights = torch.cat(
         [
@@ -176,8 +185,9 @@ def _split_off_stuck(variation: Variation) -> tuple[StuckDevices, Variation]:
     if len(stuck) != 1:
         raise broken_rule(
             "stratified draws need a variation with one `saf` term whose rates are not 0",
-            [p.name for p in parts], "Use stratified=False, or add StuckDevices.",
-        )  # fmt: skip
+            [p.name for p in parts],
+            "Use stratified=False, or add StuckDevices.",
+        )
     return stuck[0], Compose([p for p in parts if not isinstance(p, StuckDevices)])
 
 
@@ -186,7 +196,7 @@ def _bce(z: Tensor, y: Tensor) -> Tensor:
 
 
 def objective(
-    z: Tensor, y: Tensor, weights: Tensor, phase: Phase, width: Tensor, done: float
+    z: Tensor, y: Tensor, weights: Tensor, phase: Phase, width: Tensor, progress: float
 ) -> Tensor:
     """One number a network from the logits of its drawn transfers.
 
@@ -208,7 +218,7 @@ def objective(
         right = (torch.sigmoid(z * sign / phase.softness) * weights[:, None]).sum(dim=1)
         # what is missing to the wanted share, smoothed over a few percent
         return softplus((phase.wanted - right) / 0.04).mean(dim=1)
-    fall = 3.0**-done
+    fall = 3.0**-progress
     soft = phase.softness * fall * width[:, None, None]
     right = (torch.sigmoid(z * sign / soft) * weights[:, None]).sum(dim=1)
     return torch.sigmoid((phase.wanted - right) / (0.08 * fall)).mean(dim=1)

@@ -12,13 +12,13 @@ from xbarspice.calibration import lines
 from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.mapping.reads import Read, like_lines
 
-__all__ = ["alike", "compensated", "remap"]
+__all__ = ["alike", "compensate", "remap"]
 
 
-def compensated(chain: Chain, k: int, wanted: Array, stuck: Flags, value: Array) -> Array:
+def compensate(chain: Chain, k: int, target: Array, stuck: Flags, value: Array) -> Array:
     """Targets with the partners of stuck devices moved, so that the pairs' differences are kept."""
     limits = (chain.config.G_min, chain.config.G_max)
-    return lines.compensated(_reads(chain, k), wanted, stuck, value, limits)
+    return lines.compensate(_reads(chain, k), target, stuck, value, limits)
 
 
 def remap(tester: Tester, works: list[Work]) -> None:
@@ -45,13 +45,13 @@ def _best_placement(tester: Tester, k: int, work: Work, hit: Indices) -> Placeme
     )
     best, score_of_best = same, np.full(hit.size, -np.inf)
     for trial in range(tester.procedure.remap + 1):
-        place = _shuffled(chain, k, same, rng) if trial else same
+        place = _shuffle(chain, k, same, rng) if trial else same
         stuck, value = gather(work.stuck[hit], place), gather(work.value[hit], place)
-        wanted = work.wanted[hit]
+        target = work.wanted[hit]
         if tester.procedure.compensate:
-            wanted = compensated(chain, k, wanted, stuck, value)
+            target = compensate(chain, k, target, stuck, value)
         G = [np.broadcast_to(g, (hit.size, *g.shape)) for g in chain.wanted]
-        G[k] = np.where(stuck, value, wanted)
+        G[k] = np.where(stuck, value, target)
         m = tester.margins(tester.logits(G))
         score = np.tanh(m / max(float(np.median(np.abs(m))), 1e-12)).mean(axis=1)
         better = (score > score_of_best)[:, None]
@@ -72,13 +72,13 @@ def _reads(chain: Chain, k: int) -> list[Read]:
     return [part.tile.read for part in chain.passes_of(k)]
 
 
-def _shuffled(chain: Chain, k: int, place: Placement, rng: np.random.Generator) -> Placement:
+def _shuffle(chain: Chain, k: int, place: Placement, rng: np.random.Generator) -> Placement:
     """Random permutations among lines that may take each other's place."""
     out = []
-    for own, groups in zip((place.rows, place.cols), alike(chain, k), strict=True):
-        new = own.copy()
+    for lines_of_array, groups in zip((place.rows, place.cols), alike(chain, k), strict=True):
+        new = lines_of_array.copy()
         for members in groups:
-            shuffle = rng.random((len(own), members.size)).argsort(axis=1)
+            shuffle = rng.random((len(lines_of_array), members.size)).argsort(axis=1)
             new[:, members] = members[shuffle]
         out.append(new)
     return Placement(rows=out[0], cols=out[1])

@@ -57,7 +57,13 @@ class Plan:
     def quick(cls, *, confirm: int = 0) -> Plan:
         """Two seeds and a few transfers, for continuous integration."""
         return cls(
-            seeds=(0, 1), transfers=200, circuit_transfers=100, budget_transfers=100,
-            confirm=confirm, fresh=400, tried=0, effort=QUICK,
+            seeds=(0, 1),
+            transfers=200,
+            circuit_transfers=100,
+            budget_transfers=100,
+            confirm=confirm,
+            fresh=400,
+            tried=0,
+            effort=QUICK,
             digits=digits.Plan.quick(confirm=confirm),
-        )  # fmt: skip
+        )

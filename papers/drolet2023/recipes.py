@@ -20,15 +20,25 @@ from xbarspice.training.data import Split
 from xbarspice.variability import Variation
 
 __all__ = [
-    "FULL", "QUICK", "Effort", "hardware_aware", "regular", "released", "released_split",
-    "replicated", "small_networks", "through_circuit", "weight_decay", "with_remedies",
-]  # fmt: skip
+    "FULL",
+    "QUICK",
+    "Effort",
+    "hardware_aware",
+    "regular",
+    "released_split",
+    "released_technique",
+    "replicate",
+    "small_networks",
+    "through_circuit",
+    "weight_decay",
+    "with_remedies",
+]
 
 Progress = Callable[[int, int], None]
 
 
-def _silent(done: int, total: int) -> None:
-    del done, total
+def _silent(count: int, total: int) -> None:
+    del count, total
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,18 +88,21 @@ def released_split(config: DataConfig) -> Split:
     """
     from sklearn.datasets import make_moons
 
-    made: Any = make_moons(config.points, noise=config.noise, random_state=config.seed)
-    x, y = made
+    moons: Any = make_moons(config.points, noise=config.noise, random_state=config.seed)
+    x, y = moons
     x = (x - x.min(axis=0)) / (x.max(axis=0) - x.min(axis=0))
     y = y.astype(np.intp)
     rng = child_rng(config.seed, "released split")
     order, test = rng.permutation(len(x)), rng.permutation(len(x))[: config.test]
     validation, training = order[: config.validation], order[config.validation :]
     return Split(
-        x_train=x[training], y_train=y[training],
-        x_validation=x[validation], y_validation=y[validation],
-        x_test=x[test], y_test=y[test],
-    )  # fmt: skip
+        x_train=x[training],
+        y_train=y[training],
+        x_validation=x[validation],
+        y_validation=y[validation],
+        x_test=x[test],
+        y_test=y[test],
+    )
 
 
 def regular(
@@ -108,7 +121,7 @@ def weight_decay(
     return train(split, [phase], seeds=seeds, variation=None, progress=progress)
 
 
-def released(
+def released_technique(
     split: Split,
     seeds: Sequence[int],
     variation: Variation,
@@ -124,14 +137,14 @@ def released(
     return train(split, [phase], seeds=seeds, variation=variation, progress=progress)
 
 
-def replicated(network: Perceptron, hidden: int) -> Perceptron:
+def replicate(network: Perceptron, hidden: int) -> Perceptron:
     """The same function on more hidden neurons: every neuron several times, the largest first."""
     order = np.argsort(-np.abs(network.W[1]).max(axis=1), kind="stable")
-    chosen = order[np.arange(hidden) % len(order)]
-    copies = np.bincount(chosen, minlength=len(order))[chosen]
+    neurons = order[np.arange(hidden) % len(order)]
+    copies = np.bincount(neurons, minlength=len(order))[neurons]
     return Perceptron(
-        W=(network.W[0][:, chosen], network.W[1][chosen] / copies[:, None]),
-        b=(network.b[0][chosen], network.b[1]),
+        W=(network.W[0][:, neurons], network.W[1][neurons] / copies[:, None]),
+        b=(network.b[0][neurons], network.b[1]),
         activation=network.activation,
     )
 
@@ -161,9 +174,14 @@ def _all_but_test(split: Split) -> Split:
 def small_networks(split: Split, count: int) -> list[Perceptron]:
     """The most accurate of four times as many 2-3-1 networks trained without errors."""
     small = train(
-        split, [Phase(steps=1500)], seeds=range(4 * count), variation=None, hidden=3,
-        start=[_steep(90, k) for k in range(4 * count)], selection=Selection(every=1500),
-    )  # fmt: skip
+        split,
+        [Phase(steps=1500)],
+        seeds=range(4 * count),
+        variation=None,
+        hidden=3,
+        start=[_steep(90, k) for k in range(4 * count)],
+        selection=Selection(every=1500),
+    )
     return [small.networks[k] for k in np.argsort(-small.accuracy, kind="stable")[:count]]
 
 
@@ -174,18 +192,24 @@ def _smalls(
     count = len(seeds) * effort.starts
     begun = [_steep(seed, k) for seed in seeds for k in range(effort.starts)]
     small = train(
-        split, [Phase(steps=effort.small)], seeds=range(count), variation=None, hidden=3,
-        start=begun, selection=Selection(every=effort.small), progress=progress,
-    )  # fmt: skip
+        split,
+        [Phase(steps=effort.small)],
+        seeds=range(count),
+        variation=None,
+        hidden=3,
+        start=begun,
+        selection=Selection(every=effort.small),
+        progress=progress,
+    )
     best = np.argsort(-small.accuracy.reshape(len(seeds), -1), axis=1, kind="stable")
     picked = (best[:, : effort.kept] + effort.starts * np.arange(len(seeds))[:, None]).ravel()
-    return [replicated(small.networks[k], 8) for k in picked]
+    return [replicate(small.networks[k], 8) for k in picked]
 
 
 def _best_of_each_seed(trained: Trained, seeds: Sequence[int]) -> list[Perceptron]:
     held = np.where(trained.accuracy >= FLOOR, trained.score, trained.accuracy - 2)
-    kept = len(trained.networks) // len(seeds)
-    winners = held.reshape(len(seeds), -1).argmax(axis=1) + kept * np.arange(len(seeds))
+    a_seed = len(trained.networks) // len(seeds)
+    winners = held.reshape(len(seeds), -1).argmax(axis=1) + a_seed * np.arange(len(seeds))
     return [trained.networks[k] for k in winners]
 
 
@@ -210,19 +234,28 @@ def hardware_aware(
     """
     split = _all_but_test(split)
     total = effort.small + effort.tune + effort.polish
-    wide = _smalls(split, seeds, effort, lambda done, _: progress(done, total))
+    wide = _smalls(split, seeds, effort, lambda count, _: progress(count, total))
     judge = Selection(every=max(1, effort.tune // 4), draws=effort.look, accuracy=FLOOR)
     phase = replace(TUNE, steps=effort.tune, draws=effort.draws, learning_rate=0.2)
     tuned = train(
-        split, [phase], seeds=range(len(wide)), variation=variation, selection=judge, start=wide,
-        progress=lambda done, _: progress(effort.small + done, total),
-    )  # fmt: skip
+        split,
+        [phase],
+        seeds=range(len(wide)),
+        variation=variation,
+        selection=judge,
+        start=wide,
+        progress=lambda count, _: progress(effort.small + count, total),
+    )
     last = replace(phase, steps=effort.polish, learning_rate=0.1)
     return train(
-        split, [last], seeds=seeds, variation=variation, start=_best_of_each_seed(tuned, seeds),
+        split,
+        [last],
+        seeds=seeds,
+        variation=variation,
+        start=_best_of_each_seed(tuned, seeds),
         selection=replace(judge, every=max(1, effort.polish // 8), draws=3 * effort.look),
-        progress=lambda done, _: progress(effort.small + effort.tune + done, total),
-    )  # fmt: skip
+        progress=lambda count, _: progress(effort.small + effort.tune + count, total),
+    )
 
 
 def with_remedies(
@@ -247,14 +280,27 @@ def with_remedies(
         array: wires and device to train through, or None.
     """
     phase = replace(
-        TUNE, steps=effort.remedied, draws=effort.left, stratified=False, procedure=procedure,
-        hold=HOLD_REMEDIED, learning_rate=0.03, batch=400, circuit=array is not None,
-    )  # fmt: skip
+        TUNE,
+        steps=effort.remedied,
+        draws=effort.left,
+        stratified=False,
+        procedure=procedure,
+        hold=HOLD_REMEDIED,
+        learning_rate=0.03,
+        batch=400,
+        circuit=array is not None,
+    )
     judge = Selection(every=max(1, effort.remedied // 4), draws=effort.look, accuracy=FLOOR)
     return train(
-        _all_but_test(split), [phase], seeds=seeds, variation=variation, array=array, start=start,
-        selection=judge, progress=progress,
-    )  # fmt: skip
+        _all_but_test(split),
+        [phase],
+        seeds=seeds,
+        variation=variation,
+        array=array,
+        start=start,
+        selection=judge,
+        progress=progress,
+    )
 
 
 def through_circuit(
@@ -282,6 +328,12 @@ def through_circuit(
     )
     judge = Selection(every=max(1, effort.tune // 4), draws=3 * effort.look, accuracy=FLOOR)
     return train(
-        _all_but_test(split), [phase], seeds=seeds, variation=variation, array=array, start=start,
-        selection=judge, progress=progress,
-    )  # fmt: skip
+        _all_but_test(split),
+        [phase],
+        seeds=seeds,
+        variation=variation,
+        array=array,
+        start=start,
+        selection=judge,
+        progress=progress,
+    )

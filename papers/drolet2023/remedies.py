@@ -15,7 +15,7 @@ import numpy as np
 
 from papers.drolet2023 import batched
 from papers.drolet2023.batched import Batch, gather
-from papers.drolet2023.placing import compensated, remap
+from papers.drolet2023.placing import compensate, remap
 from papers.drolet2023.tester import Procedure, Tester
 from papers.drolet2023.writing import Terms, Work, start, write
 from xbarspice.core.types import Array, Flags, Indices
@@ -42,7 +42,7 @@ def program(tester: Tester, variation: Variation, *, count: int, seed: int, chun
         remap(tester, works)
     if procedure.compensate:
         for k, work in enumerate(works):
-            work.wanted = compensated(tester.chain, k, work.wanted, work.stuck, work.value)
+            work.wanted = compensate(tester.chain, k, work.wanted, work.stuck, work.value)
     for k, work in enumerate(works):
         work.rank = _ranks(tester, k, work, terms)
         write(work, terms, np.ones_like(work.stuck), 0)
@@ -52,7 +52,7 @@ def program(tester: Tester, variation: Variation, *, count: int, seed: int, chun
     digital = _bias(tester, works) if procedure.bias else None
     places = tuple(w.place for w in works)
     any_place = any(p is not None for p in places)
-    G = batched.moved([w.G for w in works], places) if any_place else tuple(w.G for w in works)
+    G = batched.permute([w.G for w in works], places) if any_place else tuple(w.G for w in works)
     return Batch(G=G, digital=digital, places=places if any_place else None)
 
 
@@ -71,18 +71,18 @@ def _ranks(tester: Tester, k: int, work: Work, terms: Terms) -> Indices:
 
 def _tune(tester: Tester, works: list[Work], terms: Terms, number: int) -> bool:
     """One further pass on the arrays whose answers are not good enough; False if all are."""
-    seen = [ReadNoise().apply(w.G, w.rng(f"read back {number}")) for w in works]
-    open_ = _open(tester, tester.logits(seen))
+    read_back = [ReadNoise().apply(w.G, w.rng(f"read back {number}")) for w in works]
+    open_ = _open(tester, tester.logits(read_back))
     if not open_.any():
         return False
     for k, work in enumerate(works):
         weight = np.ones(work.G.shape[1:]) if tester.sensitivity is None else tester.sensitivity[k]
-        error = np.abs(seen[k] - work.wanted) * weight * ~work.stuck
+        error = np.abs(read_back[k] - work.wanted) * weight * ~work.stuck
         few = min(tester.procedure.rewrite, error[0].size)
         limit = np.sort(error.reshape(len(error), -1), axis=1)[:, -few][:, None, None]
-        chosen = (error >= limit) & (error > 0) & open_[:, None, None]
+        rewritten = (error >= limit) & (error > 0) & open_[:, None, None]
         before = work.G
-        write(work, terms, chosen, number)
+        write(work, terms, rewritten, number)
         work.G = np.where(open_[:, None, None], work.G, before)
     return True
 
@@ -91,15 +91,15 @@ def _open(tester: Tester, logits: Array) -> Flags:
     """Transfers whose answers are not good enough yet."""
     if tester.procedure.bias:
         logits = logits + _best_shift(tester, logits)[:, None]
-    wanted = tester.margins(tester.logits([G[None] for G in tester.chain.wanted]))
-    needed = tester.procedure.enough * np.mean(wanted > 0)
-    return np.mean(tester.margins(logits) > 0, axis=1) < needed - 1e-12
+    margins = tester.margins(tester.logits([G[None] for G in tester.chain.wanted]))
+    enough = tester.procedure.enough * np.mean(margins > 0)
+    return np.mean(tester.margins(logits) > 0, axis=1) < enough - 1e-12
 
 
 def _bias(tester: Tester, works: list[Work]) -> Array:
     """Correction of the digital output bias, (transfers, outputs)."""
-    seen = [ReadNoise().apply(w.G, w.rng("read for bias")) for w in works]
-    return _best_shift(tester, tester.logits(seen))
+    read_back = [ReadNoise().apply(w.G, w.rng("read for bias")) for w in works]
+    return _best_shift(tester, tester.logits(read_back))
 
 
 def _best_shift(tester: Tester, logits: Array) -> Array:
@@ -107,12 +107,12 @@ def _best_shift(tester: Tester, logits: Array) -> Array:
 
     With several outputs it is the mean difference to the wanted logits that is taken off.
     """
-    wanted = tester.logits([G[None] for G in tester.chain.wanted])
+    target_logits = tester.logits([G[None] for G in tester.chain.wanted])
     if logits.shape[-1] > 1:
-        return -(logits - wanted).mean(axis=1)
+        return -(logits - target_logits).mean(axis=1)
     if tester.y is None:
         raise AssertionError("only testers with calibration points compute answers")
-    width = float(np.median(np.abs(wanted)))
+    width = float(np.median(np.abs(target_logits)))
     shifts = np.linspace(-1.5, 1.5, 61) * width
     sign = 2 * tester.y - 1
     score = np.empty((len(shifts), len(logits)))

@@ -48,19 +48,19 @@ def quick_run(record: dict[str, Any]) -> str:
     parts = [record] if "rows" in record else []
     parts += [record["digits"]] if "digits" in record else []
     names = ("half moons", "digits") if len(parts) == 2 else ("",)
-    found = []
+    changes = []
     for name, part in zip(names, parts, strict=False):
         if less := part.get("less_than_full"):
             words = (f"{key.replace('_', ' ')} {a} of {b}" for key, (a, b) in less.items())
-            found.append(f"{name} {', '.join(words)}".strip())
-    return f"quick run, not the experiment ({'; '.join(found)})" if found else ""
+            changes.append(f"{name} {', '.join(words)}".strip())
+    return f"quick run, not the experiment ({'; '.join(changes)})" if changes else ""
 
 
 def _subtitle(record: dict[str, Any]) -> str:
     """Says if the run is a quick one, and what the calibration card, if any, applies to."""
-    both = "rows" in record
-    card = (record if both else record["digits"])["hardware"]["calibration"]
-    applies = ": (c) and the digits; (a) and (b) as published" if both else ""
+    whole = "rows" in record
+    card = (record if whole else record["digits"])["hardware"]["calibration"]
+    applies = ": (c) and the digits; (a) and (b) as published" if whole else ""
     quick = quick_run(record)
     parts = [quick[:1].upper() + quick[1:], f"Calibrated: {card}{applies}" if card else ""]
     return ". ".join(part for part in parts if part)
@@ -85,23 +85,28 @@ def _verdict(record: dict[str, Any]) -> Verdict | None:
         _find(record, "b", "ours, trained with the remedies", "all remedies"),
     )
     ours, mended = (row["median"] for row in rows)
-    others = [_other(row) for row in rows]
+    other_readings = [_other_reading(row) for row in rows]
     text = (
-        f"Hardware-aware training alone, honest split: {_percent(ours['metric'])} %{others[0]} of "
+        f"Hardware-aware training alone, honest split: {_percent(ours['metric'])} "
+        f"%{other_readings[0]} of "
         f"the test points are right in at least 95 % of the transfers (median over seeds), at a "
         f"noise-free accuracy of {ours['noise_free']:.3f}; the paper states 79.5 % (test points "
         f"mostly trained on). With all remedies, in the loop of training too: "
-        f"{_percent(mended['metric'])} %{others[1]}, noise-free {mended['noise_free']:.3f}."
+        f"{_percent(mended['metric'])} %{other_readings[1]}, noise-free {mended['noise_free']:.3f}."
     )
     if quick:
         text = f"This is a quick run: no figure of it stands for the experiment. {text}"
     return Verdict(state="none", word="QUICK RUN" if quick else "SIMULATED", text=text)
 
 
-def _other(row: dict[str, Any]) -> str:
+def _other_reading(row: dict[str, Any]) -> str:
     """The metric with the other reading of the drift table, in brackets."""
-    found = row.get("other_reading")
-    return f" ({_percent(found['metric'])} % with the drift table {found['tail']})" if found else ""
+    reading = row.get("other_reading")
+    return (
+        f" ({_percent(reading['metric'])} % with the drift table {reading['tail']})"
+        if reading
+        else ""
+    )
 
 
 def sections(record: dict[str, Any]) -> list[Section]:
@@ -111,7 +116,7 @@ def sections(record: dict[str, Any]) -> list[Section]:
         return second
     out = [_table_section(record), _histograms(record)]
     if "tried" in record and not quick_run(record):
-        out.append(_tried(record))
+        out.append(_trials(record))
     out += [_budget(record), _boundaries(record)]
     if "ngspice" in record:
         out.insert(1, _ngspice(record["ngspice"]))
@@ -127,14 +132,15 @@ def _table_section(record: dict[str, Any]) -> Section:
         ),
         Text(
             text="A nearly linear boundary scores high on the metric by being always right or "
-            "always wrong; such rows show it by a noise-free accuracy below 0.9.", note=True,
+            "always wrong; such rows show it by a noise-free accuracy below 0.9.",
+            note=True,
         ),
         Table(
             caption="What the paper states",
             head=("network", "metric %"),
             rows=[(k, _percent(v)) for k, v in record["paper"].items()],
         ),
-    ]  # fmt: skip
+    ]
     for setting, title in SETTINGS.items():
         rows = [_line(r) for r in record["rows"] if r["setting"] == setting]
         items.append(
@@ -180,18 +186,22 @@ def _elsewhere(record: dict[str, Any]) -> list[Any]:
     names = {"seen": "training and validation points", "fresh": "fresh points of the same law"}
     rows = [
         (
-            recipe, f"{found['points']} {what}", _percent(found["metric"]),
-            f"{found['noise_free']:.3f}",
+            recipe,
+            f"{figures['points']} {what}",
+            _percent(figures["metric"]),
+            f"{figures['noise_free']:.3f}",
         )
         for key, what in names.items()
-        for recipe, found in record[key].items()
-    ]  # fmt: skip
+        for recipe, figures in record[key].items()
+    ]
     fresh = record["fresh"]["ours"]
     error = 100 * (fresh["metric"] * (1 - fresh["metric"]) / fresh["points"]) ** 0.5
     return [
         Table(
             caption=f"The same networks of (b) on other points, {fresh['transfers']} transfers",
-            head=("network", "points", "metric %", "noise-free"), rows=rows, left=(0, 1),
+            head=("network", "points", "metric %", "noise-free"),
+            rows=rows,
+            left=(0, 1),
         ),
         Text(
             text="The networks were trained and chosen on the training and validation points, so "
@@ -201,17 +211,23 @@ def _elsewhere(record: dict[str, Any]) -> list[Any]:
             "show, for all seeds have the same test points; on "
             f"{fresh['points']} points it is {error:.1f}."
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _line(row: dict[str, Any]) -> tuple[str, ...]:
     m = row["median"]
     return (
-        row["recipe"], row["remedy"] or "none", _percent(m["metric"]), digits.other_metric(row),
+        row["recipe"],
+        row["remedy"] or "none",
+        _percent(m["metric"]),
+        digits.other_metric(row),
         f"{_percent(row['metric_least'])} .. {_percent(row['metric_most'])}",
-        f"{m['noise_free']:.3f}", f"{m['mean']:.3f}", f"{m['low_5_percent']:.3f}",
-        f"{m['worst']:.3f}", str(row["transfers"]),
-    )  # fmt: skip
+        f"{m['noise_free']:.3f}",
+        f"{m['mean']:.3f}",
+        f"{m['low_5_percent']:.3f}",
+        f"{m['worst']:.3f}",
+        str(row["transfers"]),
+    )
 
 
 def _histograms(record: dict[str, Any]) -> Section:
@@ -222,14 +238,17 @@ def _histograms(record: dict[str, Any]) -> Section:
     for setting, title in SETTINGS.items():
         figure = plots.new_figure()
         axes = figure.subplots()
-        mine = [r for r in shown if r["setting"] == setting]
-        for k, row in enumerate(mine):
+        rows_of_setting = [r for r in shown if r["setting"] == setting]
+        for k, row in enumerate(rows_of_setting):
             values = np.sort(np.concatenate(row["by_point"]))
             label = row["recipe"] + (" + remedies" if row["remedy"] else "")
             axes.plot(
-                100 * values, 100 * (1 - np.arange(values.size) / values.size),
-                color=plots.COLOURS[k % len(plots.COLOURS)], linewidth=1.6, label=label,
-            )  # fmt: skip
+                100 * values,
+                100 * (1 - np.arange(values.size) / values.size),
+                color=plots.COLOURS[k % len(plots.COLOURS)],
+                linewidth=1.6,
+                label=label,
+            )
         axes.axvline(95, color=plots.ABSENT, linestyle="--", linewidth=1)
         axes.set_xlabel("right in at least this share of the transfers / %")
         axes.set_ylabel("test points / %")
@@ -253,34 +272,45 @@ def _budget(record: dict[str, Any]) -> Section:
         head=("effect", "alone or left out", "cost", "low", "high", "metric %", "mean"),
         rows=[
             (
-                r["effect"], "alone" if r["alone"] else "left out", f"{100 * r['cost']:.2f}",
-                f"{100 * r['low']:.2f}", f"{100 * r['high']:.2f}", _percent(r["metric"]),
+                r["effect"],
+                "alone" if r["alone"] else "left out",
+                f"{100 * r['cost']:.2f}",
+                f"{100 * r['low']:.2f}",
+                f"{100 * r['high']:.2f}",
+                _percent(r["metric"]),
                 f"{r['mean']:.4f}",
             )
             for r in rows
         ],
         left=(0, 1),
-    )  # fmt: skip
+    )
     figure = plots.new_figure()
     axes = figure.subplots()
     names = [r["effect"] for r in rows if r["alone"] and r["effect"] not in ("none", "all")]
     for k, alone in enumerate((True, False)):
-        mine = [next(r for r in rows if r["effect"] == n and r["alone"] == alone) for n in names]
-        cost = 100 * np.array([r["cost"] for r in mine])
-        low = cost - 100 * np.array([r["low"] for r in mine])
-        high = 100 * np.array([r["high"] for r in mine]) - cost
+        rows_of_effects = [
+            next(r for r in rows if r["effect"] == n and r["alone"] == alone) for n in names
+        ]
+        cost = 100 * np.array([r["cost"] for r in rows_of_effects])
+        low = cost - 100 * np.array([r["low"] for r in rows_of_effects])
+        high = 100 * np.array([r["high"] for r in rows_of_effects]) - cost
         place = np.arange(len(names)) + 0.2 - 0.4 * k
         axes.barh(
-            place, cost, height=0.36, xerr=np.clip([low, high], 0, None),
-            color=plots.COLOURS[k], label="alone" if alone else "left out of all",
-        )  # fmt: skip
+            place,
+            cost,
+            height=0.36,
+            xerr=np.clip([low, high], 0, None),
+            color=plots.COLOURS[k],
+            label="alone" if alone else "left out of all",
+        )
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("cost in mean accuracy / percentage points")
     axes.legend(fontsize=8)
     plot = Plot(
-        figure=figure, alt="Bars of the cost of every effect",
+        figure=figure,
+        alt="Bars of the cost of every effect",
         caption="Loss budget of the network trained through the circuit.",
-    )  # fmt: skip
+    )
     return Section(title="Loss budget", items=[plot, table])
 
 
@@ -288,14 +318,16 @@ def _boundaries(record: dict[str, Any]) -> Section:
     from papers.drolet2023.boundary import boundary
     from xbarspice.report import plots
 
-    found, points = record["boundaries"], record["points"]
+    boundaries, points = record["boundaries"], record["points"]
     items = []
-    for name, logits in found["logits"].items():
+    for name, logits in boundaries["logits"].items():
         figure = plots.new_figure()
         boundary(
-            figure.subplots(), {"x0": found["x0"], "x1": found["x1"], "software": logits},
-            points, None,
-        )  # fmt: skip
+            figure.subplots(),
+            {"x0": boundaries["x0"], "x1": boundaries["x1"], "software": logits},
+            points,
+            None,
+        )
         items.append(
             Plot(
                 figure=figure,
@@ -306,27 +338,29 @@ def _boundaries(record: dict[str, Any]) -> Section:
     return Section(title="Decision boundaries", items=items)
 
 
-def _ngspice(found: dict[str, Any]) -> Section:
-    accuracy = found["accuracy"]
+def _ngspice(comparison: dict[str, Any]) -> Section:
+    accuracy = comparison["accuracy"]
     table = Table(
-        caption=f"{found['transfers']} transfers of (c), all test points, seed {found['seed']}",
+        caption=f"{comparison['transfers']} transfers of (c), all test points, "
+        f"seed {comparison['seed']}",
         head=("", "surrogate", "ngspice"),
         rows=[
-            ("metric %", *(_percent(found["metric"][k]) for k in ("surrogate", "ngspice"))),
+            ("metric %", *(_percent(comparison["metric"][k]) for k in ("surrogate", "ngspice"))),
             ("mean accuracy", *(f"{np.mean(accuracy[k]):.5f}" for k in ("surrogate", "ngspice"))),
             ("worst accuracy", *(f"{np.min(accuracy[k]):.3f}" for k in ("surrogate", "ngspice"))),
         ],
     )
     text = (
-        f"{found['differ']} of {found['predictions']} single predictions differ; the largest "
-        f"difference of a logit is {found['worst_logit_error']:.2g} of the largest logit; "
+        f"{comparison['differ']} of {comparison['predictions']} single predictions differ; the "
+        f"largest "
+        f"difference of a logit is {comparison['worst_logit_error']:.2g} of the largest logit; "
         f"{int(np.sum(np.asarray(accuracy['surrogate']) != np.asarray(accuracy['ngspice'])))} of "
-        f"{found['transfers']} transfers differ in accuracy."
+        f"{comparison['transfers']} transfers differ in accuracy."
     )
     return Section(title="Confirmed in ngspice", items=[Text(text=text), table])
 
 
-def _tried(record: dict[str, Any]) -> Section:
+def _trials(record: dict[str, Any]) -> Section:
     rows: Sequence[dict[str, Any]] = record["tried"]
     table = Table(
         caption="Training and validation points, validation transfers; medians over the networks",

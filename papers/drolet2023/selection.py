@@ -66,21 +66,21 @@ class Keeper:
     def kept(self) -> list[Any]:
         return [self.best, self.found, self.best_state, self.history]
 
-    def take(self, kept: list[Any]) -> None:
-        self.best, self.found, self.best_state, self.history = kept
+    def take(self, state: list[Any]) -> None:
+        self.best, self.found, self.best_state, self.history = state
 
     @torch.no_grad()
     def look(self) -> None:
-        found = self._judge(self.selection.draws if self.selection else 400)
-        self.history.append(found)
+        figures = self._judge(self.selection.draws if self.selection else 400)
+        self.history.append(figures)
         floor = self.selection.accuracy if self.selection else 0.0
         # below the floor a state only beats worse ones of its kind
-        value = torch.where(found[:, 1] >= floor, found[:, 0], found[:, 1] - 2)
+        value = torch.where(figures[:, 1] >= floor, figures[:, 0], figures[:, 1] - 2)
         better = value > self.best
         self.best = torch.where(better, value, self.best)
-        self.found[better] = found[better]
-        for kept, now in zip(self.best_state, self.bank.parameters, strict=True):
-            kept[better] = now.detach()[better]
+        self.found[better] = figures[better]
+        for best, now in zip(self.best_state, self.bank.parameters, strict=True):
+            best[better] = now.detach()[better]
 
     def _judge(self, draws: int) -> Tensor:
         s = self.setting
@@ -97,12 +97,16 @@ class Keeper:
                 noisy = s.variation.apply(G[:, None].expand(-1, part, -1, -1), generator)
                 shift = torch.zeros(1, 1)
             else:
-                left = left_behind(
-                    self.bank.networks(), self.procedure, s.variation, s.calibration,
-                    s.folded.array if self.circuit else None, draws=part,
+                remainder = left_behind(
+                    self.bank.networks(),
+                    self.procedure,
+                    s.variation,
+                    s.calibration,
+                    s.folded.array if self.circuit else None,
+                    draws=part,
                     seed=child_seed(number, "tester on validation transfers"),
-                )  # fmt: skip
-                noisy, shift = G[:, None] + left.error, left.shift
+                )
+                noisy, shift = G[:, None] + remainder.error, remainder.shift
             z = s.folded.logits(noisy, scales, s.x_select, nominal) + shift[..., None]
             right += ((z > 0) == (s.y_select > 0)).float().sum(dim=1)
         metric = (right >= 0.95 * draws - 1e-6).float().mean(dim=1)

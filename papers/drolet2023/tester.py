@@ -48,8 +48,9 @@ class Procedure:
         if self.passes < 1 or self.rewrite < 1 or self.remap < 0:
             raise broken_rule(
                 "`passes` and `rewrite` must be >= 1 and `remap` >= 0",
-                (self.passes, self.rewrite, self.remap), "passes=1 writes everything once.",
-            )  # fmt: skip
+                (self.passes, self.rewrite, self.remap),
+                "passes=1 writes everything once.",
+            )
 
     @property
     def looks(self) -> bool:
@@ -90,9 +91,10 @@ class Tester:
             return cls(chain=chain, procedure=procedure)
         if calibration is None:
             raise broken_rule(
-                "this procedure needs `calibration` points", "None",
+                "this procedure needs `calibration` points",
+                "None",
                 "Pass training points and classes; never test points.",
-            )  # fmt: skip
+            )
         x = chain.points(calibration[0])
         y = labels_of("calibration[1]", calibration[1], len(x))
         offsets = batched.circuit_offsets(chain, x) if circuit else None
@@ -113,31 +115,34 @@ class Tester:
             raise AssertionError("only testers with calibration points compute answers")
         if logits.shape[-1] == 1:
             return logits[..., 0] * (2 * self.y - 1)
-        own = np.take_along_axis(logits, self.y[None, :, None], axis=-1)[..., 0]
-        others = logits.copy()
+        true_logit = np.take_along_axis(logits, self.y[None, :, None], axis=-1)[..., 0]
+        other_logits = logits.copy()
         np.put_along_axis(
-            others, np.broadcast_to(self.y[None, :, None], (*own.shape, 1)), -np.inf, -1
+            other_logits,
+            np.broadcast_to(self.y[None, :, None], (*true_logit.shape, 1)),
+            -np.inf,
+            -1,
         )
-        return own - others.max(axis=-1)
+        return true_logit - other_logits.max(axis=-1)
 
 
 def _sensitivity(tester: Tester) -> tuple[Array, ...]:
     """Mean change of the class probabilities per siemens, by differences of 5 % of the range."""
-    wanted, config = tester.chain.wanted, tester.chain.config
+    targets, config = tester.chain.wanted, tester.chain.config
     step = 0.05 * (config.G_max - config.G_min)
-    at_rest = tester.margins(tester.logits([g[None] for g in wanted]))
+    at_rest = tester.margins(tester.logits([g[None] for g in targets]))
     width = max(float(np.median(np.abs(at_rest))) / 2, 1e-12)
 
     def squash(m: Array) -> Array:
         return np.tanh(m / width)
 
     out = []
-    for k, g in enumerate(wanted):
+    for k, g in enumerate(targets):
         moves = np.eye(g.size).reshape(-1, *g.shape) * step
         change = np.empty(g.size)
         for start in range(0, g.size, 64):  # a bounded number of arrays at a time
             part = moves[start : start + 64]
-            G = [np.broadcast_to(w, (len(part), *w.shape)) for w in wanted]
+            G = [np.broadcast_to(w, (len(part), *w.shape)) for w in targets]
             G[k] = g + part
             moved = squash(tester.margins(tester.logits(G))) - squash(at_rest)
             change[start : start + 64] = np.abs(moved).mean(axis=1) / step

@@ -78,7 +78,7 @@ def train(
     start: Sequence[Perceptron] | None = None,
     checkpoint: Path | None = None,
     checkpoint_every: int = 50,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda count, total: None,
 ) -> Trained:
     """Train one network a seed, all in one batch of tensor operations.
 
@@ -126,19 +126,25 @@ def train(
 
 
 def _setting(
-    split: Split, bank: Bank, variation: Variation | None, array: xb.ArrayConfig | None,
+    split: Split,
+    bank: Bank,
+    variation: Variation | None,
+    array: xb.ArrayConfig | None,
     seeds: Sequence[int],
-) -> Setting:  # fmt: skip
+) -> Setting:
     x_both = np.concatenate([split.x_train, split.x_validation])
     y_both = np.concatenate([split.y_train, split.y_validation])
     inputs, hidden, _ = bank.sizes
     return Setting(
         folded=Folded(inputs=inputs, hidden=hidden, outputs=1, array=array),
         variation=variation,
-        x=torch.as_tensor(split.x_train).float(), y=torch.as_tensor(split.y_train).float(),
-        x_select=torch.as_tensor(x_both).float(), y_select=torch.as_tensor(y_both).float(),
-        calibration=(x_both, y_both), seed=seeds[0],
-    )  # fmt: skip
+        x=torch.as_tensor(split.x_train).float(),
+        y=torch.as_tensor(split.y_train).float(),
+        x_select=torch.as_tensor(x_both).float(),
+        y_select=torch.as_tensor(y_both).float(),
+        calibration=(x_both, y_both),
+        seed=seeds[0],
+    )
 
 
 def _check(
@@ -218,10 +224,14 @@ class _Run:
             if s.variation is None:  # refused by `_check`
                 raise AssertionError
             self.left = left_behind(
-                self.bank.networks(), phase.procedure, s.variation, s.calibration,
-                s.folded.array if phase.circuit else None, draws=phase.draws,
+                self.bank.networks(),
+                phase.procedure,
+                s.variation,
+                s.calibration,
+                s.folded.array if phase.circuit else None,
+                draws=phase.draws,
                 seed=child_seed(s.seed, f"tester at step {self.done}"),
-            )  # fmt: skip
+            )
         self.optimiser.zero_grad()
         self._loss(phase, step).backward()
         self.optimiser.step()
@@ -235,8 +245,8 @@ class _Run:
             part = torch.randperm(len(s.x), generator=self.generator)[: phase.batch]
         x, y = s.x[part], s.y[part]
         # what is held is the accuracy on all points, not on those that happen to be in the batch
-        seen = slice(None) if phase.hold else part
-        x_clean, y_clean = s.x[seen], s.y[seen]
+        points = slice(None) if phase.hold else part
+        x_clean, y_clean = s.x[points], s.y[points]
         G, scales = folded.conductances(self.bank.parameters)
         nominal = folded.corrections(G, scales, x_clean) if phase.circuit else None
         clean = folded.logits(G[:, None], scales, x_clean, nominal)[:, 0]
@@ -255,8 +265,8 @@ class _Run:
             z = folded.logits(drawn.G, scales, x, nominal)
             if drawn.shift is not None:
                 z = z + best_shift(z, y, width, drawn.shift)[..., None]
-            done = step / phase.steps
-            total = total + objective(z, y, drawn.weights, phase, width, done).sum()
+            progress = step / phase.steps
+            total = total + objective(z, y, drawn.weights, phase, width, progress).sum()
         if phase.line_penalty:
             total = total + phase.line_penalty * (G.mean(dim=(-1, -2)) / folded.G_max).sum()
         return total

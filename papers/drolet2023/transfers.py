@@ -119,8 +119,8 @@ class TransferStudy:
         T, P = self.right.shape
         weights = rng.multinomial(T, np.full(T, 1 / T), size=samples).astype(np.float32)
         good = weights @ self.right.astype(np.float32) >= threshold * T - 1e-3
-        chosen = rng.multinomial(P, np.full(P, 1 / P), size=samples) if points else np.ones((1, P))
-        values = (good * chosen).sum(axis=1) / P
+        weights = rng.multinomial(P, np.full(P, 1 / P), size=samples) if points else np.ones((1, P))
+        values = (good * weights).sum(axis=1) / P
         low, high = np.quantile(values, [0.025, 0.975])
         return Interval(value=self.metric(threshold), low=float(low), high=float(high))
 
@@ -160,7 +160,7 @@ def transfer(
     procedure: Procedure = Procedure(),  # noqa: B008 - frozen
     calibration: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     path: Path | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda count, total: None,
 ) -> TransferStudy:
     """Transfer a model many times and classify every point each time.
 
@@ -196,21 +196,21 @@ def transfer(
     warn_outside(level, [a.crossbar for a in chain.arrays], chain.config.V_read)
     tester = Tester.of(chain, procedure, calibration, circuit=name != "ideal")
     key = fingerprint(chain, points, labels, variation, seed, name, read, procedure, calibration)
-    done = _read(path, key)
-    for start in range(len(done), transfers, CHUNK):
+    logits = _read(path, key)
+    for start in range(len(logits), transfers, CHUNK):
         batch = program(tester, variation, count=CHUNK, seed=seed, chunk=start // CHUNK)
         batch = batch.part(0, min(CHUNK, transfers - start))
         rng = child_rng(seed, f"read {start // CHUNK}") if read is not None else None
         new = batched.logits(chain, points, batch, engine, read=read, rng=rng)
-        done = np.concatenate([done, new]) if len(done) else new
+        logits = np.concatenate([logits, new]) if len(logits) else new
         if path is not None and batch.transfers == CHUNK:
-            _write(path, key, done, labels, name)
-        progress(len(done), transfers)
-    done = done[:transfers]
+            _write(path, key, logits, labels, name)
+        progress(len(logits), transfers)
+    logits = logits[:transfers]
     clean = batched.logits(chain, points, Batch(G=tuple(G[None] for G in chain.wanted)), engine)
-    study = TransferStudy(engine=name, labels=labels, logits=done, clean=clean[0])
+    study = TransferStudy(engine=name, labels=labels, logits=logits, clean=clean[0])
     if path is not None:
-        _write(path, key, done, labels, name)
+        _write(path, key, logits, labels, name)
     return study
 
 
@@ -239,15 +239,20 @@ def _read(path: Path | None, key: str) -> Array:
     if tree["fingerprint"] != key:
         raise broken_rule(
             f"`{path.name}` must be new or hold an unfinished run of this very study",
-            "a study with other settings, weights or points", "Choose another file, or remove it.",
-        )  # fmt: skip
+            "a study with other settings, weights or points",
+            "Choose another file, or remove it.",
+        )
     return tree["logits"]
 
 
 def _write(path: Path, key: str, logits: Array, labels: Indices, engine: str) -> None:
     right = _classes(logits) == labels
     tree = {
-        "fingerprint": key, "engine": engine, "logits": logits, "labels": labels,
-        "right": right, "accuracy": right.mean(axis=1),
-    }  # fmt: skip
+        "fingerprint": key,
+        "engine": engine,
+        "logits": logits,
+        "labels": labels,
+        "right": right,
+        "accuracy": right.mean(axis=1),
+    }
     hdf5.write_tree(path, tree, "transfer study")

@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from papers.drolet2023.recipes import TUNE, replicated, small_networks
+from papers.drolet2023.recipes import TUNE, replicate, small_networks
 from papers.drolet2023.remedies import Procedure
 from papers.drolet2023.training import Phase, Selection, train
 from xbarspice.importers.perceptron import Perceptron
 from xbarspice.training.data import Split
 from xbarspice.variability import Variation
 
-__all__ = ["tried"]
+__all__ = ["try_all"]
 
 Trial = tuple[Sequence[Perceptron], Phase]
 
 
-def tried(
+def try_all(
     split: Split,
     plain: Sequence[Perceptron],
     variation: Variation,
@@ -44,17 +44,21 @@ def tried(
         For each trial: what, the median and best metric, and the median noise-free accuracy, on
         training and validation points.
     """
-    wide = [replicated(net, 8) for net in small_networks(split, len(plain))]
-    trials = _trials(plain, wide, steps, draws) | _remedied(wide, procedure, steps)
+    wide = [replicate(net, 8) for net in small_networks(split, len(plain))]
+    trials = _trials(plain, wide, steps, draws) | _with_remedies(wide, procedure, steps)
     out = []
     for what, (start, phase) in trials.items():
         say(f"tried: {what}")
-        found = train(
-            split, [phase], seeds=range(len(start)), variation=variation, start=start,
+        trained = train(
+            split,
+            [phase],
+            seeds=range(len(start)),
+            variation=variation,
+            start=start,
             selection=Selection(every=phase.steps, draws=1000, accuracy=0.0),
-        )  # fmt: skip
+        )
         # the end of the trial, not its best moment: that may be the degenerate boundary
-        metric, accuracy = found.history[-1].T
+        metric, accuracy = trained.history[-1].T
         out.append(
             {
                 "what": what,
@@ -80,16 +84,19 @@ def _trials(
         "plain 2-8-1, count, stratified, 96.6 % held": (plain, count),
         "replicated 2-3-1, mean loss + noise-free loss": (wide, replace(base, noise_free=1.5)),
         "replicated 2-3-1, worst eighth + noise-free loss": (
-            wide, replace(base, objective="worst", noise_free=1.5),
+            wide,
+            replace(base, objective="worst", noise_free=1.5),
         ),
         "replicated 2-3-1, consistency + noise-free loss": (wide, aim),
         "the same, straight-through gradient": (wide, replace(aim, gradient="straight_through")),
         "the same, stratified draws": (wide, replace(aim, draws=draws, stratified=True)),
         "replicated 2-3-1, count, 96.6 % held, draws not stratified": (
-            wide, replace(count, draws=draws + 64, stratified=False),
+            wide,
+            replace(count, draws=draws + 64, stratified=False),
         ),
         "replicated 2-3-1, count, stratified, nothing held": (
-            wide, replace(count, hold=0.0, noise_free=0.05),
+            wide,
+            replace(count, hold=0.0, noise_free=0.05),
         ),
         "replicated 2-3-1, count, stratified, 96.0 % held": (wide, replace(count, hold=0.96)),
         "replicated 2-3-1, count, stratified, 96.6 % held": (wide, count),
@@ -98,24 +105,34 @@ def _trials(
         "the same as 96.6 %, learning rate 0.05": (wide, replace(count, learning_rate=0.05)),
         "the same as 96.6 %, learning rate 0.2": (wide, replace(count, learning_rate=0.2)),
         "the same as 96.6 %, learning rate 0.2, four times the steps": (
-            wide, replace(count, learning_rate=0.2, steps=4 * steps),
+            wide,
+            replace(count, learning_rate=0.2, steps=4 * steps),
         ),
         "the same as 96.6 %, steps in units of the conductance ranges": (
-            wide, replace(count, units="ranges", learning_rate=0.01),
+            wide,
+            replace(count, units="ranges", learning_rate=0.01),
         ),
-    }  # fmt: skip
+    }
 
 
-def _remedied(wide: Sequence[Perceptron], procedure: Procedure, steps: int) -> dict[str, Trial]:
+def _with_remedies(
+    wide: Sequence[Perceptron], procedure: Procedure, steps: int
+) -> dict[str, Trial]:
     some = wide[:3]
     loop = replace(
-        TUNE, steps=max(1, steps // 2), draws=64, stratified=False, procedure=procedure, batch=400,
+        TUNE,
+        steps=max(1, steps // 2),
+        draws=64,
+        stratified=False,
+        procedure=procedure,
+        batch=400,
         learning_rate=0.03,
-    )  # fmt: skip
+    )
     return {
         "all remedies, after training without errors": (
-            some, replace(loop, steps=1, learning_rate=1e-9),
+            some,
+            replace(loop, steps=1, learning_rate=1e-9),
         ),
         "all remedies in the loop, 96.6 % held": (some, loop),
         "all remedies in the loop, 97.5 % held": (some, replace(loop, hold=0.975)),
-    }  # fmt: skip
+    }

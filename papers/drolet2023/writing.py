@@ -39,8 +39,9 @@ class Terms:
         if len(bse) > 1 or len(stuck) > 1:
             raise broken_rule(
                 "a programming procedure takes at most one `bse` and one `saf` term",
-                f"{len(bse)} and {len(stuck)}", "Merge them.",
-            )  # fmt: skip
+                f"{len(bse)} and {len(stuck)}",
+                "Merge them.",
+            )
         write = tuple(p for p in parts if not isinstance(p, (BiasingSchemeEffect, StuckDevices)))
         return cls(write=write, bse=bse[0] if bse else None, stuck=stuck[0] if stuck else None)
 
@@ -69,43 +70,48 @@ class Work:
         return child_rng(self.seed, f"{self.name} {what}")
 
 
-def start(wanted: Array, terms: Terms, count: int, seed: int, name: str) -> Work:
+def start(target: Array, terms: Terms, count: int, seed: int, name: str) -> Work:
     """An array of `count` transfers before it is written, its stuck devices drawn."""
-    G = np.repeat(wanted[None], count, axis=0)
+    G = np.repeat(target[None], count, axis=0)
     work = Work(
-        wanted=G, G=G.copy(), stuck=np.zeros(G.shape, bool), value=np.zeros(G.shape),
-        rank=np.zeros(G.shape, np.intp), name=name, seed=seed,
-    )  # fmt: skip
+        wanted=G,
+        G=G.copy(),
+        stuck=np.zeros(G.shape, bool),
+        value=np.zeros(G.shape),
+        rank=np.zeros(G.shape, np.intp),
+        name=name,
+        seed=seed,
+    )
     if terms.stuck is not None:
         stuck, work.value = terms.stuck.draw(G, work.rng("saf"))
         work.stuck = stuck & (G > 0)
     return work
 
 
-def write(work: Work, terms: Terms, chosen: Flags, number: int) -> None:
+def write(work: Work, terms: Terms, written: Flags, number: int) -> None:
     """Write the chosen devices in the order of their ranks; the others drift."""
     new = work.wanted
     for part in terms.write:
         new = part.apply(new, work.rng(f"{part.name} {number}"))
-    G = np.where(chosen, new, work.G)
+    G = np.where(written, new, work.G)
     if terms.bse is not None:
-        G = G + _drift(work, terms.bse, chosen, number) * (G > 0)
+        G = G + _drift(work, terms.bse, written, number) * (G > 0)
     G = np.where(work.stuck, work.value, G)
     work.G = np.clip(G, 0.0, None)
 
 
-def _drift(work: Work, bse: Any, chosen: Flags, number: int) -> Array:
+def _drift(work: Work, bse: Any, written: Flags, number: int) -> Array:
     """Drift of every device by the chosen devices that are written after it, S."""
     table = bse_table(bse.tail)
     count = len(work.G)
-    flat, rank = chosen.reshape(count, -1), work.rank.reshape(count, -1)
+    flat, rank = written.reshape(count, -1), work.rank.reshape(count, -1)
     order = np.argsort(rank, axis=1)
     # how many chosen devices come after each place in the order
     in_order = np.take_along_axis(flat, order, axis=1)
     after = in_order[:, ::-1].cumsum(axis=1)[:, ::-1] - in_order
-    own = np.empty_like(after)
-    np.put_along_axis(own, order, after, axis=1)
-    later = np.where(flat, own, flat.sum(axis=1, keepdims=True)).reshape(work.G.shape)
+    rank_after = np.empty_like(after)
+    np.put_along_axis(rank_after, order, after, axis=1)
+    later = np.where(flat, rank_after, flat.sum(axis=1, keepdims=True)).reshape(work.G.shape)
     later = later + bse.later_writes
     row = np.clip(later, 1, len(table.mean)) - 1
     rng = work.rng(f"bse {number}")

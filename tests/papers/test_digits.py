@@ -86,11 +86,15 @@ def test_the_report_of_the_digits_alone(done, tmp_path):
 
 def test_a_card_gives_wires_errors_and_the_nonlinear_device(tmp_path):
     card = CalibrationCard(
-        title="die 7", data_sha256="ab" * 32, device="sinh_tio2",
-        values={"R_driver": CardValue(value=30.0, low=28.0, high=32.0, unit="ohm"),
-                "device.b": CardValue(value=2.5, low=2.4, high=2.6)},
+        title="die 7",
+        data_sha256="ab" * 32,
+        device="sinh_tio2",
+        values={
+            "R_driver": CardValue(value=30.0, low=28.0, high=32.0, unit="ohm"),
+            "device.b": CardValue(value=2.5, low=2.4, high=2.6),
+        },
         variability=({"name": "relative_noise", "sigma": 0.05},),
-    )  # fmt: skip
+    )
     plan = replace(
         QUICK, steps=40, tune=5, transfers=3, nonlinear=1, confirm=0, remedies=("none",), points=20
     )

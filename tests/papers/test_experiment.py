@@ -25,13 +25,26 @@ from xbarspice.training.data import half_moons
 from xbarspice.variability import drolet_2023
 
 TINY = Plan(
-    seeds=(0,), transfers=20, circuit_transfers=5, budget_transfers=5, confirm=2, tried=2,
+    seeds=(0,),
+    transfers=20,
+    circuit_transfers=5,
+    budget_transfers=5,
+    confirm=2,
+    tried=2,
     fresh=400,
     effort=Effort(
-        plain=60, starts=2, kept=1, small=200, tune=20, draws=8, polish=8, remedied=4, left=8,
+        plain=60,
+        starts=2,
+        kept=1,
+        small=200,
+        tune=20,
+        draws=8,
+        polish=8,
+        remedied=4,
+        left=8,
         look=20,
     ),
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +54,16 @@ def done(tmp_path_factory):
 
 
 CARD = CalibrationCard(
-    title="die 7", data_sha256="ab" * 32, device="sinh_tio2",
+    title="die 7",
+    data_sha256="ab" * 32,
+    device="sinh_tio2",
     values={
         "R_wl": CardValue(value=9.0, low=8.5, high=9.5, unit="ohm"),
         "R_sense": CardValue(value=60.0, low=55.0, high=65.0, unit="ohm"),
         "device.b": CardValue(value=2.0, low=1.9, high=2.1),
     },
     variability=({"name": "relative_noise", "sigma": 0.01},),
-)  # fmt: skip
+)
 
 
 def test_a_card_changes_what_goes_through_the_circuit_and_is_named(done, tmp_path):
@@ -216,16 +231,23 @@ def test_the_loss_budget_uses_common_draws(done):
     split = half_moons(DataConfig())
     chain = on_8x8(net, circuit=True)
     rows = loss_budget(
-        chain, split.x_test[:60], split.y_test[:60], variation=drolet_2023(), transfers=30,
+        chain,
+        split.x_test[:60],
+        split.y_test[:60],
+        variation=drolet_2023(),
+        transfers=30,
         effects=("cti", "saf", "wires"),
-    )  # fmt: skip
+    )
     by = {(r.effect, r.alone): r for r in rows}
     assert by["none", True].cost == 0.0
     assert by["all", True].cost == pytest.approx(
         by["none", True].mean - by["all", True].mean, abs=1e-12
     )
     only = transfer(
-        on_8x8(net, circuit=False), split.x_test[:60], split.y_test[:60],
-        variation=replace(drolet_2023(), parts=drolet_2023().parts[2:]), transfers=30,
-    )  # fmt: skip
+        on_8x8(net, circuit=False),
+        split.x_test[:60],
+        split.y_test[:60],
+        variation=replace(drolet_2023(), parts=drolet_2023().parts[2:]),
+        transfers=30,
+    )
     assert by["saf", True].mean == pytest.approx(only.by_transfer.mean(), abs=1e-12)

@@ -131,9 +131,13 @@ def test_every_objective_and_gradient_raises_the_validation_metric(objective, gr
         SPLIT, [phase], seeds=[0], variation=drolet_2023(), start=begun.networks, selection=look
     )
     first = train(
-        SPLIT, [Phase(steps=1, draws=1, learning_rate=1e-9)], seeds=[0], variation=drolet_2023(),
-        start=begun.networks, selection=look,
-    )  # fmt: skip
+        SPLIT,
+        [Phase(steps=1, draws=1, learning_rate=1e-9)],
+        seeds=[0],
+        variation=drolet_2023(),
+        start=begun.networks,
+        selection=look,
+    )
     assert found.score[0] > first.score[0]
 
 
@@ -174,10 +178,14 @@ def bent():
         b=(np.array([-12.8, 16.4, 0.6]), np.array([-9.9])),
     )
     small = train(
-        SPLIT, [Phase(steps=100, learning_rate=0.05)], seeds=[0], variation=None, hidden=3,
+        SPLIT,
+        [Phase(steps=100, learning_rate=0.05)],
+        seeds=[0],
+        variation=None,
+        hidden=3,
         start=[small],
-    ).networks[0]  # fmt: skip
-    wide = recipes.replicated(small, 8)
+    ).networks[0]
+    wide = recipes.replicate(small, 8)
     right = wide.predict(wide.forward(SPLIT.x_train)[-1]) == SPLIT.y_train
     assert right.mean() > 0.96
     return wide
@@ -186,8 +194,15 @@ def bent():
 def test_held_accuracy_is_reached_by_steering_the_noise_free_loss(bent):
     found = {}
     for hold in (0.80, 0.97):
-        phase = Phase(steps=150, draws=16, stratified=True, objective="count", hold=hold,
-                      softness=0.3, learning_rate=0.05)  # fmt: skip
+        phase = Phase(
+            steps=150,
+            draws=16,
+            stratified=True,
+            objective="count",
+            hold=hold,
+            softness=0.3,
+            learning_rate=0.05,
+        )
         ended = train(SPLIT, [phase], seeds=[0], variation=drolet_2023(), start=[bent])
         found[hold] = ended.accuracy[0]
     assert found[0.97] > 0.955
@@ -199,15 +214,24 @@ REMEDIES = Procedure(compensate=True, bias=True)
 
 def test_remedies_in_the_loop_raise_the_metric_that_remedies_reach(bent):
     phase = Phase(
-        steps=60, draws=32, objective="count", hold=0.965, softness=0.3, procedure=REMEDIES,
+        steps=60,
+        draws=32,
+        objective="count",
+        hold=0.965,
+        softness=0.3,
+        procedure=REMEDIES,
         learning_rate=0.03,
-    )  # fmt: skip
+    )
     look = Selection(every=30, draws=100, accuracy=0.0)
     found = train(SPLIT, [phase], seeds=[0], variation=drolet_2023(), start=[bent], selection=look)
     still = train(
-        SPLIT, [Phase(**{**phase.__dict__, "steps": 1, "learning_rate": 1e-9})], seeds=[0],
-        variation=drolet_2023(), start=[bent], selection=look,
-    )  # fmt: skip
+        SPLIT,
+        [Phase(**{**phase.__dict__, "steps": 1, "learning_rate": 1e-9})],
+        seeds=[0],
+        variation=drolet_2023(),
+        start=[bent],
+        selection=look,
+    )
     assert found.score[0] > still.score[0]
 
 
@@ -224,10 +248,15 @@ def test_what_the_tester_leaves_behind_is_what_the_transfer_study_sees():
         + left.shift[..., None]
     )
     study = transfer(
-        on_array(network, R_wl=0.0, R_bl=0.0), SPLIT.x_validation, SPLIT.y_validation,
-        variation=drolet_2023(), transfers=CHUNK, seed=5, procedure=procedure,
+        on_array(network, R_wl=0.0, R_bl=0.0),
+        SPLIT.x_validation,
+        SPLIT.y_validation,
+        variation=drolet_2023(),
+        transfers=CHUNK,
+        seed=5,
+        procedure=procedure,
         calibration=calibration,
-    )  # fmt: skip
+    )
     np.testing.assert_allclose(z[0].numpy(), study.logits[..., 0], rtol=1e-3, atol=1e-3)
 
 
@@ -250,10 +279,19 @@ def test_the_best_shift_moves_with_the_logits():
 def test_a_run_that_was_stopped_ends_bit_for_bit_as_one_that_was_not(tmp_path, procedure):
     phases = [
         Phase(steps=7, learning_rate=0.05),
-        Phase(steps=14, draws=4, batch=64, objective="count", hold=0.9, softness=0.3,
-              procedure=procedure, refresh=4, stratified=procedure is None,
-              units="weights" if procedure else "ranges"),
-    ]  # fmt: skip
+        Phase(
+            steps=14,
+            draws=4,
+            batch=64,
+            objective="count",
+            hold=0.9,
+            softness=0.3,
+            procedure=procedure,
+            refresh=4,
+            stratified=procedure is None,
+            units="weights" if procedure else "ranges",
+        ),
+    ]
     look = Selection(every=3, draws=20, accuracy=0.0)
     options = {"seeds": [1, 2], "variation": drolet_2023(), "selection": look}
     whole = train(SPLIT, phases, **options)
@@ -271,11 +309,23 @@ def test_a_run_that_was_stopped_ends_bit_for_bit_as_one_that_was_not(tmp_path, p
 
     for step in (5, 13, 17):  # between two writes, after one, in either phase
         with pytest.raises(StoppedError):
-            train(SPLIT, phases, **options, checkpoint=path, checkpoint_every=3,
-                  progress=stop_at(step))  # fmt: skip
+            train(
+                SPLIT,
+                phases,
+                **options,
+                checkpoint=path,
+                checkpoint_every=3,
+                progress=stop_at(step),
+            )
     seen = []
-    resumed = train(SPLIT, phases, **options, checkpoint=path, checkpoint_every=3,
-                    progress=lambda done, total: seen.append(done))  # fmt: skip
+    resumed = train(
+        SPLIT,
+        phases,
+        **options,
+        checkpoint=path,
+        checkpoint_every=3,
+        progress=lambda done, total: seen.append(done),
+    )
     assert seen[0] == 16
     for mine, other in zip(resumed.networks, whole.networks, strict=True):
         for a, b in zip((*mine.W, *mine.b), (*other.W, *other.b), strict=True):
@@ -306,7 +356,7 @@ def test_line_penalty_lowers_the_conductances():
 
 def test_replicated_networks_compute_the_same():
     network = Bank((2, 3, 1), [2]).networks()[0]
-    wide = recipes.replicated(network, 8)
+    wide = recipes.replicate(network, 8)
     assert wide.sizes == (2, 8, 1)
     np.testing.assert_allclose(
         wide.forward(SPLIT.x_test)[-1], network.forward(SPLIT.x_test)[-1], atol=1e-12

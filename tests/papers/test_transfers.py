@@ -118,7 +118,7 @@ def test_without_wire_segments_the_answers_do_not_depend_on_the_lines():
             for group in groups:
                 line[group] = rng.permutation(group)
         place = Placement(rows=lines[0][None], cols=lines[1][None])
-        moved = batched.moved((G[None],), (place,))
+        moved = batched.permute((G[None],), (place,))
         assert not np.array_equal(moved[0][0], G)
         found = batched.logits(chain, x, Batch(G=moved, places=(place,)), "nodal")
         np.testing.assert_allclose(found, plain, rtol=1e-9)
@@ -179,9 +179,14 @@ def test_a_study_goes_on_where_it_stopped_and_refuses_another(tmp_path):
     transfer(on_arrays(network), x, y, variation=drolet_2023(), transfers=100, path=path)
     seen = []
     again = transfer(
-        on_arrays(network), x, y, variation=drolet_2023(), transfers=250, path=path,
+        on_arrays(network),
+        x,
+        y,
+        variation=drolet_2023(),
+        transfers=250,
+        path=path,
         progress=lambda done, total: seen.append(done),
-    )  # fmt: skip
+    )
     assert seen == [200, 250]
     np.testing.assert_array_equal(again.logits, whole.logits)
     tree = hdf5.read_tree(path, "transfer study")
@@ -205,15 +210,27 @@ def test_placements_move_lines_but_not_ideal_answers(engine):
     chain = on_arrays(network, R_wl=0.0, R_bl=0.0)
     stuck = StuckDevices(rate_lrs=0.0, rate_hrs=0.05, hrs_min=100e-6, hrs_max=100e-6)
     study = transfer(
-        chain, x, y, variation=stuck, transfers=20, engine=engine,
-        procedure=Procedure(remap=3), calibration=(x, y),
-    )  # fmt: skip
+        chain,
+        x,
+        y,
+        variation=stuck,
+        transfers=20,
+        engine=engine,
+        procedure=Procedure(remap=3),
+        calibration=(x, y),
+    )
     plain = transfer(chain, x, y, variation=stuck, transfers=20, engine=engine)
     assert study.by_transfer.mean() >= plain.by_transfer.mean()
     untouched = transfer(
-        chain, x, y, variation=Compose([]), transfers=3, engine=engine,
-        procedure=Procedure(remap=3), calibration=(x, y),
-    )  # fmt: skip
+        chain,
+        x,
+        y,
+        variation=Compose([]),
+        transfers=3,
+        engine=engine,
+        procedure=Procedure(remap=3),
+        calibration=(x, y),
+    )
     np.testing.assert_allclose(untouched.logits[1], network.forward(x)[-1], atol=1e-8)
 
 
@@ -236,7 +253,12 @@ def test_further_passes_write_order_and_bias_raise_the_accuracy():
     chain = on_arrays(network)
     accuracy = [
         transfer(
-            chain, x, y, variation=drolet_2023(), transfers=200, procedure=procedure,
+            chain,
+            x,
+            y,
+            variation=drolet_2023(),
+            transfers=200,
+            procedure=procedure,
             calibration=(x, y),
         ).by_transfer.mean()
         for procedure in (
@@ -244,7 +266,7 @@ def test_further_passes_write_order_and_bias_raise_the_accuracy():
             Procedure(bias=True),
             Procedure(order="sensitivity", passes=5, bias=True),
         )
-    ]  # fmt: skip
+    ]
     assert accuracy[0] < accuracy[1] < accuracy[2]
 
 

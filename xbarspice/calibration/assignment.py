@@ -17,14 +17,14 @@ from scipy.optimize import linear_sum_assignment
 from xbarspice.core.seeds import child_rng
 from xbarspice.core.types import Array, Indices
 
-__all__ = ["best_lines", "shuffled_lines"]
+__all__ = ["best_lines", "shuffle_lines"]
 
 
 EXACT = 50_000
 """Arrangements of one side that are gone through."""
 
 
-def shuffled_lines(
+def shuffle_lines(
     plain: tuple[Indices, Indices],
     sides: tuple[list[Indices], list[Indices]],
     rng: np.random.Generator,
@@ -40,13 +40,17 @@ def shuffled_lines(
 
 
 def best_lines(
-    weight: Array, wanted: Array, stuck: Any, value: Array, row_groups: list[Indices],
+    weight: Array,
+    target: Array,
+    stuck: Any,
+    value: Array,
+    row_groups: list[Indices],
     col_groups: list[Indices],
-) -> tuple[Indices, Indices, bool]:  # fmt: skip
+) -> tuple[Indices, Indices, bool]:
     """Lines of least weighted squared error at the stuck devices.
 
     Args:
-        weight, wanted: of the devices of what stands on the array, (rows, cols), or (rows, cols, n)
+        weight, target: of the devices of what stands on the array, (rows, cols), or (rows, cols, n)
             where n devices of a row move together.
         stuck, value: of the die's devices, of the same shape.
         row_groups, col_groups: lines that may take each other's place.
@@ -55,20 +59,20 @@ def best_lines(
         Physical row of each row, physical column of each column, and whether no other placement
         is better (otherwise it is the best of an alternating search from 50 starts).
     """
-    weight, wanted, stuck, value = (np.atleast_3d(v) for v in (weight, wanted, stuck, value))
+    weight, target, stuck, value = (np.atleast_3d(v) for v in (weight, target, stuck, value))
     counts = [math.prod(math.factorial(len(g)) for g in gs) for gs in (row_groups, col_groups)]
     if counts[1] < counts[0]:
-        W, G, hit, held = (v.swapaxes(0, 1) for v in (weight, wanted, stuck, value))
+        W, G, hit, held = (v.swapaxes(0, 1) for v in (weight, target, stuck, value))
         cols, rows, exact = best_lines(W, G, hit, held, col_groups, row_groups)
         return rows, cols, exact
     places = np.argwhere(stuck.any(axis=2))
 
     def cols_for(rows: Indices) -> tuple[float, Indices]:
         row_on = np.argsort(rows)
-        cost = np.zeros((wanted.shape[1], wanted.shape[1]))  # (column, physical column)
+        cost = np.zeros((target.shape[1], target.shape[1]))  # (column, physical column)
         for r, c in places:
             i = row_on[r]
-            error = weight[i] * (value[r, c] - wanted[i]) * stuck[r, c]
+            error = weight[i] * (value[r, c] - target[i]) * stuck[r, c]
             cost[:, c] += (error**2).sum(axis=1)
         return _assign(cost, col_groups)
 
@@ -76,14 +80,14 @@ def best_lines(
         arrangements = itertools.product(*(itertools.permutations(g) for g in row_groups))
         best: tuple[float, Indices, Indices] = (math.inf, np.empty(0, int), np.empty(0, int))
         for arrangement in arrangements:
-            rows = np.empty(len(wanted), dtype=np.intp)
+            rows = np.empty(len(target), dtype=np.intp)
             for group, members in zip(row_groups, arrangement, strict=True):
                 rows[group] = members
             cost, cols = cols_for(rows)
             if cost < best[0] * (1 - 1e-12):
                 best = (cost, rows, cols)
         return best[1], best[2], True
-    return (*_alternate(weight, wanted, stuck, value, row_groups, col_groups), False)
+    return (*_alternate(weight, target, stuck, value, row_groups, col_groups), False)
 
 
 def _assign(cost: Array, groups: list[Indices]) -> tuple[float, Indices]:
@@ -98,24 +102,28 @@ def _assign(cost: Array, groups: list[Indices]) -> tuple[float, Indices]:
 
 
 def _alternate(
-    weight: Array, wanted: Array, stuck: Any, value: Array, row_groups: list[Indices],
+    weight: Array,
+    target: Array,
+    stuck: Any,
+    value: Array,
+    row_groups: list[Indices],
     col_groups: list[Indices],
-) -> tuple[Indices, Indices]:  # fmt: skip
+) -> tuple[Indices, Indices]:
     """Assign rows for columns and columns for rows, in turn, from 50 starts."""
     rng = child_rng(0, "die: starts of the assignment")
-    plain = (np.arange(wanted.shape[0]), np.arange(wanted.shape[1]))
+    plain = (np.arange(target.shape[0]), np.arange(target.shape[1]))
     best = (math.inf, *plain)
     hit = stuck.astype(float)
     for start in range(50):
         groups = (row_groups, col_groups)
-        rows, cols = plain if start == 0 else shuffled_lines(plain, groups, rng)
+        rows, cols = plain if start == 0 else shuffle_lines(plain, groups, rng)
         last = math.inf
         while True:
             s, v = hit[:, cols], value[:, cols]
-            cost = np.einsum("ijn,pjn,ipjn->ip", weight**2, s, (v[None] - wanted[:, None]) ** 2)
+            cost = np.einsum("ijn,pjn,ipjn->ip", weight**2, s, (v[None] - target[:, None]) ** 2)
             _, rows = _assign(cost, row_groups)
             s, v = hit[rows], value[rows]
-            square = (v[:, None] - wanted[:, :, None]) ** 2
+            square = (v[:, None] - target[:, :, None]) ** 2
             cost = np.einsum("ijn,ipn,ijpn->jp", weight**2, s, square)
             total, cols = _assign(cost, col_groups)
             if total >= last * (1 - 1e-12):

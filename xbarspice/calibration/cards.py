@@ -47,10 +47,16 @@ def card_of(
         )
         values |= dict.fromkeys(TIED.get(p.name, (p.name,)), entry)
     card = CalibrationCard(
-        title=title, date=date, data=tuple(path.name for path in data), data_sha256=digest,
-        device=device, values=values, held_out=fit.held_out, notices=fit.findings,
-    )  # fmt: skip
-    return _merged(before, card)
+        title=title,
+        date=date,
+        data=tuple(path.name for path in data),
+        data_sha256=digest,
+        device=device,
+        values=values,
+        held_out=fit.held_out,
+        notices=fit.findings,
+    )
+    return _merge(before, card)
 
 
 def card_of_spread(
@@ -66,20 +72,27 @@ def card_of_spread(
     digest = data_hash(*data)
     values = {k: v.model_copy(update={"data_sha256": digest}) for k, v in spread.values.items()}
     card = CalibrationCard(
-        title=title, date=date, data=tuple(path.name for path in data), data_sha256=digest,
-        device=device, values=values, variability=spread.terms, notices=spread.notices,
-    )  # fmt: skip
-    return _merged(before, card)
+        title=title,
+        date=date,
+        data=tuple(path.name for path in data),
+        data_sha256=digest,
+        device=device,
+        values=values,
+        variability=spread.terms,
+        notices=spread.notices,
+    )
+    return _merge(before, card)
 
 
-def _merged(before: CalibrationCard | None, card: CalibrationCard) -> CalibrationCard:
+def _merge(before: CalibrationCard | None, card: CalibrationCard) -> CalibrationCard:
     if before is None:
         return card
     if before.device != card.device:
         raise broken_rule(
-            "an earlier card must be of the same device", f"{before.device} and {card.device}",
+            "an earlier card must be of the same device",
+            f"{before.device} and {card.device}",
             "Leave it out, or choose its device.",
-        )  # fmt: skip
+        )
     return CalibrationCard(
         **{
             **card.model_dump(),
@@ -103,9 +116,9 @@ def _terms(
 ) -> tuple[dict[str, Any], ...]:
     """Terms of both cards, the new one's where both have one of a name."""
     names = {term["name"] for term in new}
-    both = [*(term for term in old if term["name"] not in names), *new]
+    merged = [*(term for term in old if term["name"] not in names), *new]
     place = {name: k for k, name in enumerate(ORDER)}
-    return tuple(sorted(both, key=lambda term: place.get(term["name"], -1)))
+    return tuple(sorted(merged, key=lambda term: place.get(term["name"], -1)))
 
 
 def record_of(fit: Fit) -> dict[str, Any]:
@@ -113,11 +126,16 @@ def record_of(fit: Fit) -> dict[str, Any]:
     bounds = zip(fit.parameters, fit.values, fit.low, fit.high, fit.error, strict=True)
     rows = [
         {
-            "name": p.name, "unit": p.unit, "start": p.start, "value": float(v),
-            "low": _finite(low), "high": _finite(high), "error": _finite(error),
+            "name": p.name,
+            "unit": p.unit,
+            "start": p.start,
+            "value": float(v),
+            "low": _finite(low),
+            "high": _finite(high),
+            "error": _finite(error),
         }
         for p, v, low, high, error in bounds
-    ]  # fmt: skip
+    ]
     return {
         "parameters": rows,
         "points": len(fit.measured),
@@ -134,16 +152,24 @@ def record_of(fit: Fit) -> dict[str, Any]:
 def record_of_spread(spread: Spread) -> dict[str, Any]:
     """Terms of the variability as plain values, for JSON and reports."""
     rows = [
-        {"name": name.removeprefix("variability."), "unit": v.unit, "value": v.value,
-         "low": v.low, "high": v.high, "start": None}
+        {
+            "name": name.removeprefix("variability."),
+            "unit": v.unit,
+            "value": v.value,
+            "low": v.low,
+            "high": v.high,
+            "start": None,
+        }
         for name, v in spread.values.items()
-    ]  # fmt: skip
+    ]
     return {
-        "parameters": rows, "findings": list(spread.notices), "held_out": None,
+        "parameters": rows,
+        "findings": list(spread.notices),
+        "held_out": None,
         "intervals": "Intervals for 95 %, of each term by its own statistic: likelihood, order "
         "statistics, binomial, chi^2 or Student's t; see xbarspice.calibration.spread and "
         "noise.",
-    }  # fmt: skip
+    }
 
 
 def _finite(value: float) -> float | None:

@@ -58,8 +58,9 @@ class Thresholds:
         if not 0 < self.G_min < self.G_max or not 0 < self.below <= 1 <= self.above:
             raise broken_rule(
                 "thresholds must satisfy 0 < G_min < G_max and 0 < below <= 1 <= above",
-                (self.G_min, self.G_max, self.below, self.above), "Give conductances in S.",
-            )  # fmt: skip
+                (self.G_min, self.G_max, self.below, self.above),
+                "Give conductances in S.",
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -121,13 +122,14 @@ def read_die(path: Path, unit: str | None = None) -> Die:
     head, rows = _block(path, lines)
     values, notices = _without_numbering(rows)
     text = "\n".join(head)
-    unit, factor, said = _unit(values, text, unit, path)
+    unit, factor, assumptions = _unit(values, text, unit, path)
     finite = np.isfinite(values)
     if (values[finite] < 0).any() or (unit.endswith("ohm") and (values[finite] == 0).any()):
         raise broken_rule(
-            "resistances must be > 0 and conductances >= 0", f"{values[finite].min():g} {unit}",
+            "resistances must be > 0 and conductances >= 0",
+            f"{values[finite].min():g} {unit}",
             "Correct the cell; a device without current is an empty cell.",
-        )  # fmt: skip
+        )
     scaled = np.where(finite, values * factor, np.inf if unit.endswith("ohm") else 0.0)
     with np.errstate(divide="ignore"):
         G = 1.0 / scaled if unit.endswith("ohm") else scaled
@@ -136,20 +138,24 @@ def read_die(path: Path, unit: str | None = None) -> Die:
         notices.append("the head names no read voltage: that of the device model is assumed")
     if not finite.all():
         notices.append(f"{int((~finite).sum())} cells without a number count as open devices")
-    notices.append("the values are taken as those of single devices: reads inside the array hold "
-                   "sneak currents and wires unless they were corrected for")  # fmt: skip
-    return Die(G=G, V_read=V_read, unit=unit, settings=_settings(head), notices=(*said, *notices))
+    notices.append(
+        "the values are taken as those of single devices: reads inside the array hold "
+        "sneak currents and wires unless they were corrected for"
+    )
+    return Die(
+        G=G, V_read=V_read, unit=unit, settings=_settings(head), notices=(*assumptions, *notices)
+    )
 
 
 def _read_voltage(head: str) -> float | None:
     """Read voltage of the head, V; its unit stands behind the number or before it."""
     line = V_READ.search(head)
-    found = VOLTS.search(line["rest"]) if line else None
-    if line is None or found is None:
+    match = VOLTS.search(line["rest"]) if line else None
+    if line is None or match is None:
         return None
-    before = line["rest"][: found.start()]
-    milli = "mv" in (found["unit"] or before).lower()
-    return abs(text_tables.number(found["number"])) * (1e-3 if milli else 1.0)
+    before = line["rest"][: match.start()]
+    milli = "mv" in (match["unit"] or before).lower()
+    return abs(text_tables.number(match["number"])) * (1e-3 if milli else 1.0)
 
 
 def _cells(line: str) -> list[float | str]:
@@ -173,9 +179,11 @@ def _block(path: Path, lines: list[str]) -> tuple[list[str], list[list[float | s
 
     def is_row(row: list[float | str]) -> bool:
         numbers = [c for c in row if isinstance(c, float)]
-        return any(math.isfinite(c) for c in numbers) and all(
-            isinstance(c, float) for c in row[1:]
-        ) and (len(row) > 1 or isinstance(row[0], float))  # fmt: skip
+        return (
+            any(math.isfinite(c) for c in numbers)
+            and all(isinstance(c, float) for c in row[1:])
+            and (len(row) > 1 or isinstance(row[0], float))
+        )
 
     for k in range(len(cells) + 1):
         ends = k == len(cells) or not is_row(cells[k])
@@ -207,8 +215,9 @@ def _without_numbering(rows: list[list[float | str]]) -> tuple[Array, list[str]]
     def counts(values: list[float | str]) -> bool:
         numbers = [v for v in values if isinstance(v, float)]
         return len(numbers) == len(values) > 1 and numbers in (
-            [float(k) for k in range(len(values))], [float(k + 1) for k in range(len(values))]
-        )  # fmt: skip
+            [float(k) for k in range(len(values))],
+            [float(k + 1) for k in range(len(values))],
+        )
 
     corner = counts(rows[0][1:]) and len(rows) > 1 and not _is_measured(rows[0][0])
     if corner:
@@ -241,21 +250,22 @@ def _unit(
             return name, factor, ()
     middle = float(np.nanmedian(np.where(values > 0, values, np.nan)))
     if middle >= 200.0:
-        said = f"the head names no unit: a median of {middle:g} is taken for ohm"
-        return "ohm", 1.0, (said,)
+        assumption = f"the head names no unit: a median of {middle:g} is taken for ohm"
+        return "ohm", 1.0, (assumption,)
     if middle <= 0.1:
-        said = f"the head names no unit: a median of {middle:g} is taken for S"
-        return "S", 1.0, (said,)
+        assumption = f"the head names no unit: a median of {middle:g} is taken for S"
+        return "S", 1.0, (assumption,)
     raise broken_rule(
         f"`{path.name}` must say whether it holds ohm, kohm, S or uS",
-        f"no unit in the head, and a median of {middle:g} that could be any", "Pass the unit.",
-    )  # fmt: skip
+        f"no unit in the head, and a median of {middle:g} that could be any",
+        "Pass the unit.",
+    )
 
 
 def _settings(head: list[str]) -> dict[str, str]:
     out = {}
     for line in head:
-        found = re.match(r"\s*#?\s*([^:=;\t,]+?)\s*[:=;\t,]\s*(.+?)[;,\s]*$", line)
-        if found:
-            out[found[1].strip()] = found[2].strip()
+        match = re.match(r"\s*#?\s*([^:=;\t,]+?)\s*[:=;\t,]\s*(.+?)[;,\s]*$", line)
+        if match:
+            out[match[1].strip()] = match[2].strip()
     return out

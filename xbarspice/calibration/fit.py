@@ -47,9 +47,10 @@ class Noise:
         floor = self.absolute or 0.0
         if self.relative < 0 or floor < 0 or (self.relative == 0 and self.absolute == 0):
             raise broken_rule(
-                "noise must be >= 0 and not 0 altogether", (self.relative, self.absolute),
+                "noise must be >= 0 and not 0 altogether",
+                (self.relative, self.absolute),
                 "0.01 relative is one percent.",
-            )  # fmt: skip
+            )
 
     def sigma(self, x: Array) -> Array:
         """Standard deviation of each value, up to one common factor."""
@@ -83,8 +84,9 @@ class Options:
         if not 0 <= self.held_out <= 0.5 or not 0 < self.confidence < 1:
             raise broken_rule(
                 "`held_out` must lie in [0, 0.5] and `confidence` in (0, 1)",
-                (self.held_out, self.confidence), "0.2 holds out a fifth.",
-            )  # fmt: skip
+                (self.held_out, self.confidence),
+                "0.2 holds out a fifth.",
+            )
 
 
 class Problem(Protocol):
@@ -168,8 +170,8 @@ def fit_reads(
         InputError: a name is unknown, the reads do not fit the array, or there are too few.
         ConvergenceError: the fit did not end.
     """
-    given = [reads] if isinstance(reads, Reads) else list(reads)
-    model = Model(crossbar, given, free, bounds)
+    sets_of_reads = [reads] if isinstance(reads, Reads) else list(reads)
+    model = Model(crossbar, sets_of_reads, free, bounds)
     fit = fit_problem(model, options or Options())
     return fit, model.at(fit.values)
 
@@ -184,31 +186,44 @@ def fit_problem(problem: Problem, options: Options) -> Fit:
             f"{int(fitted.sum())} (and {int((~fitted).sum())} held out)",
             "Measure more, fit less, or lower the held-out share.",
         )
-    found, predicted, sigma, soft, evaluations = _rounds(problem, options, fitted)
-    theta, residual = found.x, (predicted - data) / sigma
+    minimum, predicted, sigma, soft, evaluations = _rounds(problem, options, fitted)
+    theta, residual = minimum.x, (predicted - data) / sigma
     J = problem.jacobian(theta)[fitted] / sigma[fitted, None]
     s = _scale(residual[fitted], len(parameters), options.loss, soft)
     scales = np.array([_scale_of(p) for p in parameters])
-    known = uncertainty(
-        J, s, theta, scales, [p.name for p in parameters], [p.unit for p in parameters],
+    confidence = uncertainty(
+        J,
+        s,
+        theta,
+        scales,
+        [p.name for p in parameters],
+        [p.unit for p in parameters],
         confidence=options.confidence,
-    )  # fmt: skip
+    )
     low = np.array([p.low for p in parameters])
     high = np.array([p.high for p in parameters])
     at_bound = [
         f"`{p.name}` ended at its bound {p.low if x - p.low < p.high - x else p.high:g} {p.unit}: "
         "its interval is not a symmetric one"
-        for p, x, active in zip(parameters, theta, found.active_mask, strict=True)
+        for p, x, active in zip(parameters, theta, minimum.active_mask, strict=True)
         if active
     ]
     return Fit(
-        parameters=parameters, values=theta, low=np.maximum(theta - known.half, low),
-        high=np.minimum(theta + known.half, high), error=known.error,
-        findings=(*known.findings, *at_bound, *misfit(s)), scale=s,
-        rms=_rms(predicted, data, fitted), held_out=_held_out(predicted, data, fitted, options),
-        fitted=fitted, predicted=predicted, measured=data, singular=known.singular,
+        parameters=parameters,
+        values=theta,
+        low=np.maximum(theta - confidence.half, low),
+        high=np.minimum(theta + confidence.half, high),
+        error=confidence.error,
+        findings=(*confidence.findings, *at_bound, *misfit(s)),
+        scale=s,
+        rms=_rms(predicted, data, fitted),
+        held_out=_held_out(predicted, data, fitted, options),
+        fitted=fitted,
+        predicted=predicted,
+        measured=data,
+        singular=confidence.singular,
         evaluations=evaluations,
-    )  # fmt: skip
+    )
 
 
 def misfit(scale: float) -> Iterator[str]:
@@ -233,14 +248,14 @@ def _rounds(
     theta = np.array([p.start for p in problem.parameters])
     sigma, soft, evaluations = options.noise.sigma(data), 1.0, 0
     for _ in range(ROUNDS - 1):
-        found = _minimise(problem, theta, sigma, fitted, options.loss, soft, 1e-6)
-        theta, evaluations = found.x, evaluations + found.nfev
+        minimum = _minimise(problem, theta, sigma, fitted, options.loss, soft, 1e-6)
+        theta, evaluations = minimum.x, evaluations + minimum.nfev
         predicted = problem.currents(theta)
         spread = 1.4826 * np.median(np.abs((predicted - data) / sigma)[fitted])
         soft = SOFT * max(float(spread), 1e-12)
         sigma = options.noise.sigma(predicted)
-    found = _minimise(problem, theta, sigma, fitted, options.loss, soft, 1e-10)
-    return found, problem.currents(found.x), sigma, soft, evaluations + found.nfev
+    minimum = _minimise(problem, theta, sigma, fitted, options.loss, soft, 1e-10)
+    return minimum, problem.currents(minimum.x), sigma, soft, evaluations + minimum.nfev
 
 
 def _split(read_of_point: Indices, options: Options) -> Flags:
@@ -257,24 +272,34 @@ def _scale_of(p: Parameter) -> float:
 
 
 def _minimise(
-    problem: Problem, start: Array, sigma: Array, fitted: Flags, loss: str, soft: float,
+    problem: Problem,
+    start: Array,
+    sigma: Array,
+    fitted: Flags,
+    loss: str,
+    soft: float,
     tolerance: float,
-) -> optimize.OptimizeResult:  # fmt: skip
+) -> optimize.OptimizeResult:
     data = problem.data
-    found = optimize.least_squares(
+    minimum = optimize.least_squares(
         lambda x: ((problem.currents(x) - data) / sigma)[fitted],
         start,
         jac=lambda x: (problem.jacobian(x) / sigma[:, None])[fitted],  # type: ignore[arg-type]
         bounds=([p.low for p in problem.parameters], [p.high for p in problem.parameters]),
         x_scale=np.array([_scale_of(p) for p in problem.parameters]),
-        loss=loss, f_scale=soft, ftol=tolerance, xtol=tolerance, gtol=1e-12, max_nfev=300,
-    )  # fmt: skip
-    if found.status <= 0:
+        loss=loss,
+        f_scale=soft,
+        ftol=tolerance,
+        xtol=tolerance,
+        gtol=1e-12,
+        max_nfev=300,
+    )
+    if minimum.status <= 0:
         raise ConvergenceError(
-            f"the fit must end within 300 steps; {found.message} "
+            f"the fit must end within 300 steps; {minimum.message} "
             "Start nearer, set bounds, or fit fewer parameters."
         )
-    return found
+    return minimum
 
 
 def _scale(r: Array, parameters: int, loss: str, soft: float) -> float:
@@ -290,9 +315,9 @@ def _scale(r: Array, parameters: int, loss: str, soft: float) -> float:
     return float(np.sqrt(np.mean(psi**2) * free) / np.mean(slope))
 
 
-def _rms(predicted: Array, data: Array, chosen: Flags) -> float:
-    rms = np.sqrt(np.mean(data[chosen] ** 2))
-    return float(np.sqrt(np.mean((predicted - data)[chosen] ** 2)) / rms)
+def _rms(predicted: Array, data: Array, mask: Flags) -> float:
+    rms = np.sqrt(np.mean(data[mask] ** 2))
+    return float(np.sqrt(np.mean((predicted - data)[mask] ** 2)) / rms)
 
 
 def _held_out(predicted: Array, data: Array, fitted: Flags, options: Options) -> HeldOut | None:

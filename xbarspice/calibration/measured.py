@@ -16,7 +16,7 @@ import numpy as np
 from torch import nn
 
 from xbarspice.calibration.die import Die, Thresholds, read_die
-from xbarspice.calibration.lines import compensated
+from xbarspice.calibration.lines import compensate
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.seeds import child_rng
 from xbarspice.core.types import Array, Flags
@@ -29,8 +29,8 @@ __all__ = [
     "MeasuredArray",
     "drawn_errors",
     "judge",
-    "measured_arrays",
     "on_devices",
+    "read_dies",
     "with_partners",
     "without_stuck",
 ]
@@ -61,7 +61,7 @@ class MeasuredArray:
         return (self.die.stuck(self.limits) != 0) & (self.array.crossbar.G > 0)
 
 
-def measured_arrays(
+def read_dies(
     circuit: nn.Module,
     files: Sequence[tuple[str | None, Path]],
     *,
@@ -82,24 +82,24 @@ def measured_arrays(
         InputError: a name is unknown or comes twice, tables and arrays differ in number or size, or
             a table cannot be read.
     """
-    known = {array.name: array for array in arrays(circuit)}
+    by_name = {array.name: array for array in arrays(circuit)}
     names = [name for name, _ in files if name is not None]
-    if not names and len(files) == len(known):
-        names = list(known)
-    if len(names) != len(files) or len(set(names)) != len(names) or set(names) - set(known):
+    if not names and len(files) == len(by_name):
+        names = list(by_name)
+    if len(names) != len(files) or len(set(names)) != len(names) or set(names) - set(by_name):
         raise broken_rule(
             "every measured table must name one array of the model, NAME=FILE, or there must be "
             "one table for every array, in the model's order",
             f"{len(files)} tables, names {names}",
-            f"The model has {len(known)} arrays: {list(known)[:10]}.",
+            f"The model has {len(by_name)} arrays: {list(by_name)[:10]}.",
         )
     out = []
     for name, (_, path) in zip(names, files, strict=True):
-        array, die = known[name], read_die(path, unit)
-        wanted = array.crossbar.G.shape
-        if die.G.shape != wanted:
+        array, die = by_name[name], read_die(path, unit)
+        shape = array.crossbar.G.shape
+        if die.G.shape != shape:
             raise broken_rule(
-                f"the table of {name} must be {wanted[0]} x {wanted[1]}",
+                f"the table of {name} must be {shape[0]} x {shape[1]}",
                 f"{die.G.shape[0]} x {die.G.shape[1]} in `{path.name}`",
                 "Give the table of that array, or map the model onto arrays of that size.",
             )
@@ -114,7 +114,7 @@ def with_partners(measured: MeasuredArray) -> Array:
     array, stuck = measured.array, measured.stuck
     config, reads = array.tiles[0].config, [tile.read for tile in array.tiles]
     limits = (config.G_min, config.G_max)
-    target = compensated(reads, array.crossbar.G, stuck, measured.die.G, limits)
+    target = compensate(reads, array.crossbar.G, stuck, measured.die.G, limits)
     return np.where(stuck, measured.die.G, target)
 
 
@@ -128,7 +128,7 @@ def judge(
     errors: Variation | None = None,
     transfers: int = 0,
     seed: int = 0,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda count, total: None,
 ) -> dict[str, Any]:
     """What measured devices cost a model.
 
@@ -153,30 +153,30 @@ def judge(
         CASES[1]: {m.array.name: np.where(m.stuck, m.die.G, m.array.crossbar.G) for m in measured},
         CASES[2]: {m.array.name: with_partners(m) for m in measured},
     }
-    total, done = len(CASES) + 2 * transfers, 0
+    total, count = len(CASES) + 2 * transfers, 0
     out: dict[str, Any] = {"cases": {}, "tuned": {}, "transfers": transfers}
     for name in CASES:
-        out["cases"][name] = _compared(circuit, G[name], arguments, labels, engine)
-        progress(done := done + 1, total)
+        out["cases"][name] = _compare(circuit, G[name], arguments, labels, engine)
+        progress(count := count + 1, total)
     if errors is None:
         return out
     for name in CASES[1:] if transfers else ():
-        seen = []
+        draws = []
         for k in range(transfers):
             drawn = drawn_errors(measured, G[name], without_stuck(errors), seed, k)
-            seen.append(_compared(circuit, drawn, arguments, labels, engine))
-            progress(done := done + 1, total)
-        right = [s["accuracy"]["reached"] for s in seen]
-        known = None not in right
+            draws.append(_compare(circuit, drawn, arguments, labels, engine))
+            progress(count := count + 1, total)
+        right = [s["accuracy"]["reached"] for s in draws]
+        labelled = None not in right
         out["tuned"][name] = {
-            "mean": float(np.mean(right)) if known else None,
-            "lowest": min(right) if known else None,
-            "output_change": float(np.mean([s["output_change"] for s in seen])),
+            "mean": float(np.mean(right)) if labelled else None,
+            "lowest": min(right) if labelled else None,
+            "output_change": float(np.mean([s["output_change"] for s in draws])),
         }
     return out
 
 
-def _compared(
+def _compare(
     circuit: nn.Module, G: Mapping[str, Array], arguments: tuple[Any, ...], labels: Any, engine: str
 ) -> dict[str, Any]:
     return compare(circuit, on_devices(circuit, G), arguments, labels, engine)

@@ -64,8 +64,9 @@ def rows(record: Record) -> list[tuple[str, str, str, str]]:
 
 def _cost(record: Record) -> Section:
     head = ("", "right", "change of the outputs", "mean with tuning errors")
-    table = Table(caption=f"{record['points']} points by {record['engine']}", head=head,
-                  rows=rows(record))  # fmt: skip
+    table = Table(
+        caption=f"{record['points']} points by {record['engine']}", head=head, rows=rows(record)
+    )
     text = (
         "Stuck devices keep what was measured. On target: all others hold what the weights ask "
         "for. Partners: the other device of a pair with a stuck one is tuned to keep the "
@@ -78,11 +79,14 @@ def _cost(record: Record) -> Section:
 def _arrays(record: Record, measured: Sequence[MeasuredArray]) -> Section:
     cells = [
         (
-            a["name"], a["file"], f"{a['shape'][0]} x {a['shape'][1]}", str(a["stuck_low_ohm"]),
+            a["name"],
+            a["file"],
+            f"{a['shape'][0]} x {a['shape'][1]}",
+            str(a["stuck_low_ohm"]),
             str(a["stuck_high_ohm"]),
         )
         for a in record["arrays"]
-    ]  # fmt: skip
+    ]
     head = ("array", "table", "size", "stuck at low ohm", "at high ohm")
     items: list[Item] = [Table(caption="Arrays", head=head, rows=cells, left=(0, 1))]
     notices = {n for a in record["arrays"] for n in a["notices"]}

@@ -48,9 +48,10 @@ class Reads:
             object.__setattr__(self, name, value)
             if value.ndim != 2 or len(value) != count:
                 raise broken_rule(
-                    f"`{name}` must have one row a read ({count})", value.shape,
+                    f"`{name}` must have one row a read ({count})",
+                    value.shape,
                     "Pass arrays of shape (reads, lines).",
-                )  # fmt: skip
+                )
             if name.startswith("V") and not np.isfinite(value).all():
                 raise broken_rule(f"`{name}` must be finite", "NaN or infinity", "Give volts.")
         index = np.zeros(count, np.intp) if self.array is None else self.array
@@ -117,13 +118,15 @@ class PulseTrains:
         if np.any(self.V[first] != 0):
             raise broken_rule(
                 "the first point of each device must be a read without a pulse (V = 0)",
-                f"{self.V[first][self.V[first] != 0][0]:g} V", "Add its starting conductance.",
-            )  # fmt: skip
+                f"{self.V[first][self.V[first] != 0][0]:g} V",
+                "Add its starting conductance.",
+            )
         if not (np.all(self.G > 0) and np.all(self.width >= 0)):
             raise broken_rule(
                 "pulse trains must have G > 0 S and widths >= 0 s",
-                f"G from {self.G.min():g}, width from {self.width.min():g}", "Check the units.",
-            )  # fmt: skip
+                f"G from {self.G.min():g}, width from {self.width.min():g}",
+                "Check the units.",
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

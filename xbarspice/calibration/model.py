@@ -110,8 +110,8 @@ class Model:
         crossbar, out = self.at(theta), []
         for reads, drive, measured in zip(self.reads, self.drives, self.measured, strict=True):
             raw, _ = adjoint.forward(crossbar.replace(ends=reads.ends), drive)
-            both = raw.I_out if reads.I_in is None else np.hstack([raw.I_out, raw.I_in])
-            out.append(both[measured])
+            line_currents = raw.I_out if reads.I_in is None else np.hstack([raw.I_out, raw.I_in])
+            out.append(line_currents[measured])
         return np.concatenate(out)
 
     def jacobian(self, theta: Array) -> Array:
@@ -123,14 +123,18 @@ class Model:
     def _jacobian(self, crossbar: Crossbar, reads: Reads, drive: Drive, measured: Any) -> Array:
         read, line = np.nonzero(measured)
         each = Drive(
-            batch=(len(read),), array=drive.array[read], V_in=drive.V_in[read],
+            batch=(len(read),),
+            array=drive.array[read],
+            V_in=drive.V_in[read],
             V_out=drive.V_out[read],
-        )  # fmt: skip
+        )
         crossbar = crossbar.replace(ends=reads.ends)
         _, saved = adjoint.forward(crossbar, each)
-        wanted = np.zeros((len(read), reads.cols + reads.rows))
-        wanted[np.arange(len(read)), line] = 1.0
-        by = adjoint.backward(saved, I_out=wanted[:, : reads.cols], I_in=wanted[:, reads.cols :])
+        selected = np.zeros((len(read), reads.cols + reads.rows))
+        selected[np.arange(len(read)), line] = 1.0
+        by = adjoint.backward(
+            saved, I_out=selected[:, : reads.cols], I_in=selected[:, reads.cols :]
+        )
         G = crossbar.G_flat[each.array]
         out = np.empty((len(read), len(self.parameters)))
         column = 0
@@ -144,20 +148,21 @@ class Model:
         if "G" in self.free:
             slope = by.adjoint * _by_G(crossbar.device, saved.V_device, G)
             arrays, rows, cols = self.present.T
-            own = each.array[:, None] == arrays
-            out[:, column:] = np.where(own, slope[:, rows, cols], 0.0)
+            of_array = each.array[:, None] == arrays
+            out[:, column:] = np.where(of_array, slope[:, rows, cols], 0.0)
         return out
 
 
 def _names(crossbar: Crossbar, free: Sequence[str]) -> tuple[str, ...]:
     fields = [f"device.{f.name}" for f in dataclasses.fields(crossbar.device)]  # type: ignore[arg-type]
-    known = [*WIRES, *TIED, *fields, "G"]
-    wrong = [name for name in free if name not in known]
+    names = [*WIRES, *TIED, *fields, "G"]
+    wrong = [name for name in free if name not in names]
     if wrong or not free or len(set(free)) != len(free):
         raise broken_rule(
-            f"the parameters to fit must be among {known}, each once", wrong or list(free),
+            f"the parameters to fit must be among {names}, each once",
+            wrong or list(free),
             "Name at least one.",
-        )  # fmt: skip
+        )
     for name, tied in TIED.items():
         if name in free and set(tied) & set(free):
             raise broken_rule(f"`{name}` stands for {tied}", list(free), "Fit it or them.")
@@ -194,8 +199,9 @@ def _parameters(
         if not p.low <= p.start <= p.high or not p.low < p.high:
             raise broken_rule(
                 f"the start of `{p.name}` must lie within its bounds",
-                f"{p.start:g} in [{p.low:g}, {p.high:g}]", "Change the start or the bounds.",
-            )  # fmt: skip
+                f"{p.start:g} in [{p.low:g}, {p.high:g}]",
+                "Change the start or the bounds.",
+            )
     return out
 
 

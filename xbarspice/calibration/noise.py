@@ -60,33 +60,34 @@ def fit_noise(data: Repeats, *, at: float | None = None, confidence: float = 0.9
     t_0 = float(timed.min()) if timed.size else 1.0
     squares, freedom, level, slopes = [], [], [], []
     for d in range(int(data.device.max()) + 1):
-        mine = data.device == d
-        y, t = np.log(data.G[mine]), data.t[mine]
+        of_device = data.device == d
+        y, t = np.log(data.G[of_device]), data.t[of_device]
         x = -np.log(t / t_0) if np.isfinite(t).all() else np.zeros(len(t))
         x = x - x.mean()
         spread = float(x @ x)
-        known = len(y) > 2 and np.ptp(x) > 1e-9
-        nu = float(x @ y) / spread if known else 0.0
-        rest = y - y.mean() - nu * x
-        squares.append(float(rest @ rest))
-        freedom.append(len(y) - 1 - known)
+        has_slope = len(y) > 2 and np.ptp(x) > 1e-9
+        nu = float(x @ y) / spread if has_slope else 0.0
+        residual = y - y.mean() - nu * x
+        squares.append(float(residual @ residual))
+        freedom.append(len(y) - 1 - has_slope)
         level.append(float(np.exp(y.mean())))
-        if known:
+        if has_slope:
             slopes.append((nu, spread, d))
     q = np.stack([1 / np.array(level), np.ones(len(level))], axis=1)
     groups = _Groups(
-        squares=np.array(squares), freedom=np.array(freedom, dtype=float),
+        squares=np.array(squares),
+        freedom=np.array(freedom, dtype=float),
         Q=q[:, :, None] * q[:, None, :],
-    )  # fmt: skip
+    )
     theta, term, values, notices = _read_noise(groups, confidence)
     terms: list[dict[str, Any]] = [term]
     if slopes:
         of = np.array([s[2] for s in slopes])
         variance = np.einsum("gij,i,j->g", groups.Q[of], theta, theta)
         span = (t_0, float(timed.max()))
-        found = _retention(slopes, variance, span, at, confidence)
-        terms, values = [found[0], *terms], {**found[1], **values}
-        notices += found[2]
+        retention = _retention(slopes, variance, span, at, confidence)
+        terms, values = [retention[0], *terms], {**retention[1], **values}
+        notices += retention[2]
     else:
         notices.append("no term for retention: it needs three reads of a device with times `t`")
     return Spread(terms=tuple(terms), values=values, notices=tuple(notices))
@@ -106,18 +107,20 @@ def fit_read_noise(reads: Reads, G: Array, *, confidence: float = 0.95) -> Sprea
     if G.shape != (reads.rows, reads.cols) or (reads.V_out is not None and reads.V_out.any()):
         raise broken_rule(
             f"read noise of an array needs its ({reads.rows}, {reads.cols}) conductances and bit "
-            "lines at 0 V", G.shape, "Give --array for the array that was read.",
-        )  # fmt: skip
+            "lines at 0 V",
+            G.shape,
+            "Give --array for the array that was read.",
+        )
     inputs, which = np.unique(reads.V_in, axis=0, return_inverse=True)
     squares, freedom, Q = [], [], []
     for k, V in enumerate(inputs):
         I = reads.I_out[which.ravel() == k]  # noqa: E741
         for j in range(reads.cols):
-            own = I[np.isfinite(I[:, j]), j]
-            if len(own) < 2 or not np.any(V * G[:, j]):
+            repeats = I[np.isfinite(I[:, j]), j]
+            if len(repeats) < 2 or not np.any(V * G[:, j]):
                 continue
-            squares.append(float(((own - own.mean()) ** 2).sum()))
-            freedom.append(float(len(own) - 1))
+            squares.append(float(((repeats - repeats.mean()) ** 2).sum()))
+            freedom.append(float(len(repeats) - 1))
             q = V[:, None] * np.stack([(G[:, j] > 0).astype(float), G[:, j]], axis=1)
             Q.append(q.T @ q)
     groups = _Groups(
@@ -135,9 +138,10 @@ def _read_noise(
     squares, n, Q = groups.squares[use], groups.freedom[use], groups.Q[use]
     if n.sum() < FEW or not squares.sum() > 0:
         raise broken_rule(
-            f"read noise needs at least {FEW} repeats that scatter", f"{n.sum():g}",
+            f"read noise needs at least {FEW} repeats that scatter",
+            f"{n.sum():g}",
             "Read the same devices, or the same inputs of an array, more often.",
-        )  # fmt: skip
+        )
     size = np.sqrt(squares.sum() / n.sum() / Q[:, 1, 1].mean())
     unit = size * np.array([np.sqrt(Q[:, 1, 1].mean() / Q[:, 0, 0].mean()), 1.0])
     theta = _largest_likelihood(squares, n, Q * np.outer(unit, unit)) * unit
@@ -169,13 +173,16 @@ def _largest_likelihood(squares: Array, n: Array, Q: Array) -> Array:
         v = np.einsum("gij,i,j->g", Q, theta, theta)
         return 1e12 if v.min() <= 0 else 0.5 * float((n * np.log(v) + squares / v).sum())
 
-    found = optimize.minimize(
-        cost, np.array([0.5, 0.5]), method="Nelder-Mead", bounds=[(0.0, None)] * 2,
+    optimum = optimize.minimize(
+        cost,
+        np.array([0.5, 0.5]),
+        method="Nelder-Mead",
+        bounds=[(0.0, None)] * 2,
         options={"xatol": 1e-7, "fatol": 1e-9, "maxiter": 4000, "maxfev": 4000},
-    )  # fmt: skip
-    if not found.success:
-        raise ConvergenceError(f"the likelihood must have a maximum; {found.message}")
-    return np.asarray(found.x)
+    )
+    if not optimum.success:
+        raise ConvergenceError(f"the likelihood must have a maximum; {optimum.message}")
+    return np.asarray(optimum.x)
 
 
 def _one_number(
@@ -188,30 +195,39 @@ def _one_number(
         float(np.sqrt(total / f))
         for f in (freedom, *stats.chi2.ppf([1 - tail, tail], freedom).tolist())
     )
-    notices = [*findings, "slope and sigma_0 cannot be told apart: slope is 0 here; read devices "
-               "of different conductance"]  # fmt: skip
+    notices = [
+        *findings,
+        "slope and sigma_0 cannot be told apart: slope is 0 here; read devices "
+        "of different conductance",
+    ]
     term = {"name": "read_noise", "slope": 0.0, "sigma_0": value}
     name = "variability.read_noise.sigma_0"
     return np.array([0.0, value]), term, {name: CardValue(value=value, low=low, high=high)}, notices
 
 
 def _retention(
-    slopes: list[tuple[float, float, int]], variance: Array, span: tuple[float, float],
-    at: float | None, confidence: float,
-) -> tuple[dict[str, Any], dict[str, CardValue], list[str]]:  # fmt: skip
+    slopes: list[tuple[float, float, int]],
+    variance: Array,
+    span: tuple[float, float],
+    at: float | None,
+    confidence: float,
+) -> tuple[dict[str, Any], dict[str, CardValue], list[str]]:
     """The term, its intervals and what to know of it."""
     t_0, last = span
     t = last if at is None else at
     if not t >= t_0:
         raise broken_rule(
             f"the retention term must stand for a time from the first read on ({t_0:g} s)",
-            f"{t:g} s", "Raise --at.",
-        )  # fmt: skip
+            f"{t:g} s",
+            "Raise --at.",
+        )
     nu = np.array([s[0] for s in slopes])
-    own = variance / np.array([s[1] for s in slopes])  # what the read noise leaves a slope
+    noise_variance = variance / np.array(
+        [s[1] for s in slopes]
+    )  # what the read noise leaves a slope
     count, tail = len(nu), (1 - confidence) / 2
-    std = _std_for(nu, own, count - 1.0) if count > 1 else 0.0
-    w = 1 / (std**2 + own)
+    std = _std_for(nu, noise_variance, count - 1.0) if count > 1 else 0.0
+    w = 1 / (std**2 + noise_variance)
     mean, error = float((w * nu).sum() / w.sum()), float(w.sum() ** -0.5)
     factor = stats.t.ppf(1 - tail, count - 1) if count > 1 else stats.norm.ppf(1 - tail)
     name = "variability.retention."
@@ -223,27 +239,33 @@ def _retention(
     notices = []
     if count > 1:
         most, least = stats.chi2.ppf([1 - tail, tail], count - 1).tolist()
-        low, high = (_std_for(nu, own, level) for level in (most, least))
+        low, high = (_std_for(nu, noise_variance, level) for level in (most, least))
         values[f"{name}nu_std"] = CardValue(value=std, low=min(low, std), high=max(high, std))
         if low == 0:
-            notices.append("`nu_std` cannot be told from 0: read noise explains the difference of "
-                           "the devices' drifts")  # fmt: skip
+            notices.append(
+                "`nu_std` cannot be told from 0: read noise explains the difference of "
+                "the devices' drifts"
+            )
     else:
-        notices.append("one device was read over time: nu_std is 0 here, and the interval of `nu` "
-                       "is that of this device")  # fmt: skip
+        notices.append(
+            "one device was read over time: nu_std is 0 here, and the interval of `nu` "
+            "is that of this device"
+        )
     if values[f"{name}nu"].low <= 0 <= values[f"{name}nu"].high:
         notices.append("`nu` cannot be told from 0: read longer or more devices")
     if t > last * (1 + 1e-9):
-        notices.append(f"the retention term stands for {t:g} s, but the last read was after "
-                       f"{last:g} s: the power law is continued")  # fmt: skip
+        notices.append(
+            f"the retention term stands for {t:g} s, but the last read was after "
+            f"{last:g} s: the power law is continued"
+        )
     return {"name": "retention", "nu": mean, "nu_std": std, "t": t, "t_0": t_0}, values, notices
 
 
-def _std_for(nu: Array, own: Array, level: float) -> float:
+def _std_for(nu: Array, noise_variance: Array, level: float) -> float:
     """The spread of the devices at which their weighted sum of squares is `level`; 0 if below."""
 
     def excess(std: float) -> float:
-        w = 1 / (std**2 + own)
+        w = 1 / (std**2 + noise_variance)
         mean = (w * nu).sum() / w.sum()
         return float((w * (nu - mean) ** 2).sum()) - level
 

@@ -24,9 +24,14 @@ MOST = 80
 
 
 def write_fit(
-    record: dict[str, Any], card: str, path: Path, measured: Array | None = None,
-    predicted: Array | None = None, fitted: Any = None, unit: str = "A",
-) -> Path:  # fmt: skip
+    record: dict[str, Any],
+    card: str,
+    path: Path,
+    measured: Array | None = None,
+    predicted: Array | None = None,
+    fitted: Any = None,
+    unit: str = "A",
+) -> Path:
     """The page of a fit.
 
     Args:
@@ -41,11 +46,15 @@ def write_fit(
     scatter = record.get("scatter_over_noise")
     misfit = "" if scatter is None else f" Residuals are {scatter:.3g} of the stated scatter."
     verdict = Verdict(
-        state="fail" if findings else "pass", word="WARNINGS" if findings else "DETERMINED",
-        text=(f"{count} on what the data do not determine or the model misses; see below."
-              if findings else "The data determine every fitted value, if the model holds.")
+        state="fail" if findings else "pass",
+        word="WARNINGS" if findings else "DETERMINED",
+        text=(
+            f"{count} on what the data do not determine or the model misses; see below."
+            if findings
+            else "The data determine every fitted value, if the model holds."
+        )
         + misfit,
-    )  # fmt: skip
+    )
     items: list[Item] = [Text(text=f"Warning: {text}.", note=True) for text in findings]
     items.append(_values(record["parameters"]))
     if held := record.get("held_out"):
@@ -64,9 +73,12 @@ def write_fit(
         Section(title="Calibration card", items=[Code(text=card)]),
     ]
     return page(
-        record["title"], [*sections, *config_section(record)], path, verdict=verdict,
+        record["title"],
+        [*sections, *config_section(record)],
+        path,
+        verdict=verdict,
         subtitle=_subtitle(record),
-    )  # fmt: skip
+    )
 
 
 def _subtitle(record: dict[str, Any]) -> str:
@@ -107,7 +119,7 @@ def _plots(measured: Array, predicted: Array, fitted: Any, unit: str) -> list[It
 
     scale, name = prefix(float(np.abs(measured).max()))
     parity, residual = new_figure(), new_figure()
-    axes, other = parity.add_subplot(), residual.add_subplot()
+    axes, residual_axes = parity.add_subplot(), residual.add_subplot()
     low, high = measured.min() / scale, measured.max() / scale
     axes.plot([low, high], [low, high], color="0.6", lw=1)
     for mask, label, color in ((fitted, "fitted", "C0"), (~fitted, "held out", "C1")):
@@ -115,10 +127,10 @@ def _plots(measured: Array, predicted: Array, fitted: Any, unit: str) -> list[It
             continue
         x, y = measured[mask] / scale, predicted[mask] / scale
         axes.plot(x, y, ".", ms=4, label=label, color=color)
-        other.plot(x, y - x, ".", ms=4, label=label, color=color)
+        residual_axes.plot(x, y - x, ".", ms=4, label=label, color=color)
     axes.set_ylabel(f"model, {name}{unit}")
-    other.set_ylabel(f"model - measured, {name}{unit}")
-    for each in (axes, other):
+    residual_axes.set_ylabel(f"model - measured, {name}{unit}")
+    for each in (axes, residual_axes):
         each.set_xlabel(f"measured, {name}{unit}")
         each.legend(frameon=False)
     return [
@@ -137,15 +149,19 @@ def write_die(record: dict[str, Any], G: Array, stuck: Any, path: Path) -> Path:
     """
     low, high = int((stuck > 0).sum()), int((stuck < 0).sum())
     verdict = Verdict(
-        state="none", word="MEASURED",
+        state="none",
+        word="MEASURED",
         text=f"{low} devices stuck at low ohm, {high} at high ohm, of {stuck.size}.",
-    )  # fmt: skip
+    )
     caption = "Measured conductances; crosses: stuck at low ohm, circles: at high ohm."
     items: list[Item] = [
         Plot(figure=die_map(G, stuck), alt="Map of the measured conductances", caption=caption),
-        Plot(figure=_histogram(G, record), alt="Histogram of the conductances",
-             caption="Conductances, and the range between the thresholds."),
-    ]  # fmt: skip
+        Plot(
+            figure=_histogram(G, record),
+            alt="Histogram of the conductances",
+            caption="Conductances, and the range between the thresholds.",
+        ),
+    ]
     rows = [
         (k.removesuffix("_S").replace("_", " "), si(v, "S") if k.endswith("_S") else f"{v:.4g}")
         for k, v in record["spread"].items()
@@ -155,40 +171,46 @@ def write_die(record: dict[str, Any], G: Array, stuck: Any, path: Path) -> Path:
     sections = [Section(title="The die", items=items), *_network(record)]
     if record["settings"]:
         table = Table(
-            caption="As it stands in the file", head=("", "value"), left=(0, 1),
+            caption="As it stands in the file",
+            head=("", "value"),
+            left=(0, 1),
             rows=[(k, str(v)) for k, v in record["settings"].items()],
-        )  # fmt: skip
+        )
         sections.append(Section(title="Measurement", items=[table]))
     return page(
-        record["title"], [*sections, *config_section(record)], path, verdict=verdict,
+        record["title"],
+        [*sections, *config_section(record)],
+        path,
+        verdict=verdict,
         subtitle=_subtitle(record),
-    )  # fmt: skip
+    )
 
 
 def _network(record: dict[str, Any]) -> list[Section]:
-    found = record.get("network_on_die")
-    if not found:
+    network = record.get("network_on_die")
+    if not network:
         return []
     rows = [
-        ("exact products", f"{100 * found['exact_products']:.1f} %", "-"),
-        ("as the weights ask for", f"{100 * found['wanted']:.1f} %", "-"),
-        ("with the measured conductances", f"{100 * found['as_measured']:.1f} %", "-"),
+        ("exact products", f"{100 * network['exact_products']:.1f} %", "-"),
+        ("as the weights ask for", f"{100 * network['wanted']:.1f} %", "-"),
+        ("with the measured conductances", f"{100 * network['as_measured']:.1f} %", "-"),
     ]
-    for name, exact in found["exact"].items():
-        mean = found["mean"].get(name)
+    for name, exact in network["exact"].items():
+        mean = network["mean"].get(name)
         tuned = "-" if mean is None else f"{100 * mean:.1f} %"
         rows.append((name, f"{100 * exact:.1f} %", tuned))
     lines = (
-        f"Best lines of {found['array']}, by {found['method']}: word line of each row "
-        f"{list(found['rows'])}; bit line of each column {list(found['cols'])}. In the "
+        f"Best lines of {network['array']}, by {network['method']}: word line of each row "
+        f"{list(network['rows'])}; bit line of each column {list(network['cols'])}. In the "
         "last three rows stuck devices keep what was measured and all others are on target. "
         "'Partners': the other device of a pair with a stuck one is tuned to keep the difference. "
         "Lines were chosen by other points than those of the table."
     )
     table = Table(
         caption="Accuracy on the test points, every point through the surrogate",
-        head=("", "accuracy", "mean over drawn tuning errors"), rows=rows,
-    )  # fmt: skip
+        head=("", "accuracy", "mean over drawn tuning errors"),
+        rows=rows,
+    )
     return [Section(title="The model on this die", items=[table, Text(text=lines)])]
 
 

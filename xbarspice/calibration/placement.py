@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xbarspice.calibration.assignment import best_lines, shuffled_lines
+from xbarspice.calibration.assignment import best_lines, shuffle_lines
 from xbarspice.calibration.measured import (
     MeasuredArray,
     drawn_errors,
@@ -104,7 +104,7 @@ def serve(
     transfers: int = 100,
     trials: int = 200,
     seed: int = 0,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda count, total: None,
 ) -> Served:
     """Find the lines on which a model fares best, and how it fares with and without.
 
@@ -135,32 +135,36 @@ def serve(
     exact, mean = {}, {}
     with exact_products():
         software = bench.accuracy(test)
-    wanted = bench.accuracy(test)
+    reference = bench.accuracy(test)
     bench.put(bench.plain, measured.die.G)
     as_measured = bench.accuracy(test)
     step()
     terms = without_stuck(errors)
     for name, order in zip(CASES, (bench.plain, lines, lines), strict=True):
-        placed = bench.placed(order)
+        placed = bench.place(order)
         target = with_partners(placed) if name == CASES[2] else _on_target(placed)
         bench.put(order, target)
         exact[name] = bench.accuracy(test)
         step()
-        seen = []
-        for k in range(transfers):
-            bench.put(
-                order, drawn_errors([placed], {bench.name: target}, terms, seed, k)[bench.name]
-            )
-            seen.append(bench.accuracy(test))
-            step()
-        if seen:
-            mean[name] = float(np.mean(seen))
-    bench.put(lines, with_partners(bench.placed(lines)))
+        draws = (
+            drawn_errors([placed], {bench.name: target}, terms, seed, k) for k in range(transfers)
+        )
+        accuracies = bench.accuracies(order, (G[bench.name] for G in draws), test, step)
+        if accuracies:
+            mean[name] = float(np.mean(accuracies))
+    bench.put(lines, with_partners(bench.place(lines)))
     return Served(
-        array=bench.name, exact_products=software, wanted=wanted, as_measured=as_measured,
-        exact=exact, mean=mean, rows=tuple(lines[0].tolist()), cols=tuple(lines[1].tolist()),
-        method=method, circuit=bench.circuit,
-    )  # fmt: skip
+        array=bench.name,
+        exact_products=software,
+        wanted=reference,
+        as_measured=as_measured,
+        exact=exact,
+        mean=mean,
+        rows=tuple(lines[0].tolist()),
+        cols=tuple(lines[1].tolist()),
+        method=method,
+        circuit=bench.circuit,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -182,10 +186,10 @@ class _Bench:
         name, copied = measured.array.name, copy_circuit(circuit)
         layers = crossbar_layers(copied).values()
         put = any(m.conductances is not None for k in layers for m in k.matrices.values())
-        others = {a.name: a.crossbar.G for a in arrays(copied) if put and a.name != name}
+        conductances = {a.name: a.crossbar.G for a in arrays(copied) if put and a.name != name}
         program(copied, None)
-        out = cls(circuit=copied, measured=measured, held=others)
-        return replace(out, measured=out.placed(out.plain))
+        out = cls(circuit=copied, measured=measured, held=conductances)
+        return replace(out, measured=out.place(out.plain))
 
     @property
     def name(self) -> str:
@@ -209,13 +213,24 @@ class _Bench:
         words, bits = self.measured.array.like_lines
         return words, [group[:: self.width] // self.width for group in bits]
 
-    def placed(self, lines: Lines) -> MeasuredArray:
+    def place(self, lines: Lines) -> MeasuredArray:
         """The array as the weights ask for it, on these lines, and the die."""
         put_conductances(self.circuit, None)
         place_lines(self.circuit, {self.name: lines})
         put_conductances(self.circuit, self.held)
         array = next(a for a in arrays(self.circuit) if a.name == self.name)
         return replace(self.measured, array=array)
+
+    def accuracies(
+        self, lines: Lines, draws: Iterable[Array], points: Points, step: Callable[[], None]
+    ) -> list[float]:
+        """Accuracy with each of the conductances, S, (rows, cols), on these lines."""
+        out = []
+        for G in draws:
+            self.put(lines, G)
+            out.append(self.accuracy(points))
+            step()
+        return out
 
     def put(self, lines: Lines, G: Array) -> None:
         """Devices of the die, S, (rows, cols), on these lines."""
@@ -244,9 +259,9 @@ class _Bench:
         y = torch.as_tensor(points.y, device=z.device).long()
         if z.ndim == 1 or z.shape[1] == 1:
             return z.reshape(-1) * (2 * y - 1)
-        own = z.gather(1, y[:, None])[:, 0]
-        others = z.scatter(1, y[:, None], -math.inf)
-        return own - others.max(dim=1).values
+        of_label = z.gather(1, y[:, None])[:, 0]
+        of_other_classes = z.scatter(1, y[:, None], -math.inf)
+        return of_label - of_other_classes.max(dim=1).values
 
 
 def _on_target(measured: MeasuredArray) -> Array:
@@ -261,7 +276,7 @@ def _width(scores: Tensor) -> float:
 
 def _sensitivity(bench: _Bench, points: Points) -> Array:
     """Mean change of the squashed scores by a device, 1/S, (rows, cols), where it is wanted."""
-    measured = bench.placed(bench.plain)
+    measured = bench.place(bench.plain)
     bench.put(bench.plain, measured.array.crossbar.G)
     few = Points(arguments=tuple(a[:MOST] for a in points.arguments), y=points.y[:MOST])
     layers = crossbar_layers(bench.circuit).values()
@@ -304,23 +319,23 @@ def _choose(
             "lines are chosen by at least 2 tuning points", len(tuning.y), "Give more points."
         )
     fixed = measured.die.stuck(measured.limits) != 0
-    wanted, weight = measured.array.crossbar.G, _sensitivity(bench, tuning)
-    shape = (len(wanted), -1, bench.width)
-    weight, wanted, fixed, value = (
-        v.reshape(shape) for v in (weight, wanted, fixed, measured.die.G)
+    target, weight = measured.array.crossbar.G, _sensitivity(bench, tuning)
+    shape = (len(target), -1, bench.width)
+    weight, target, fixed, value = (
+        v.reshape(shape) for v in (weight, target, fixed, measured.die.G)
     )
-    *assigned, exact = best_lines(weight, wanted, fixed, value, *bench.sides)
+    *assigned, exact = best_lines(weight, target, fixed, value, *bench.sides)
     rng = child_rng(seed, "die: random lines")
     units = (plain[0], np.arange(weight.shape[1]))
-    chosen = [
+    candidates = [
         units,
         tuple(assigned),
-        *(shuffled_lines(units, bench.sides, rng) for _ in range(trials)),
+        *(shuffle_lines(units, bench.sides, rng) for _ in range(trials)),
     ]
-    lines = [(rows, _bit_lines(of, bench.width)) for rows, of in chosen]
+    lines = [(rows, _bit_lines(of, bench.width)) for rows, of in candidates]
     margins = []
     for order in lines:
-        bench.put(order, _on_target(bench.placed(order)))
+        bench.put(order, _on_target(bench.place(order)))
         margins.append(bench.scores(tuning).double().cpu().numpy())
         step()
     score = np.tanh(np.array(margins) / max(float(np.median(np.abs(margins))), 1e-12))

@@ -26,23 +26,28 @@ class _Trains:
     """
 
     def __init__(
-        self, device: DynamicDevice, trains: PulseTrains, free: Sequence[str],
+        self,
+        device: DynamicDevice,
+        trains: PulseTrains,
+        free: Sequence[str],
         bounds: Mapping[str, tuple[float, float]],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.device, self.trains, self.free = device, trains, tuple(free)
-        known = [f.name for f in dataclasses.fields(device)]  # type: ignore[arg-type]
-        wrong = [name for name in (*free, *bounds) if name not in known]
+        fields = [f.name for f in dataclasses.fields(device)]  # type: ignore[arg-type]
+        wrong = [name for name in (*free, *bounds) if name not in fields]
         if wrong or not free:
             raise broken_rule(
-                f"the parameters to fit must be fields of {device.name!r}: {known}",
-                wrong or "none", "Name at least one.",
-            )  # fmt: skip
+                f"the parameters to fit must be fields of {device.name!r}: {fields}",
+                wrong or "none",
+                "Name at least one.",
+            )
         down, up = device.V_write
         if trains.V.min() < down or trains.V.max() > up:
             raise broken_rule(
                 f"pulses of {device.name} must lie in {down:g} to {up:g} V",
-                f"{trains.V.min():g} to {trains.V.max():g} V", "Leave the others out.",
-            )  # fmt: skip
+                f"{trains.V.min():g} to {trains.V.max():g} V",
+                "Leave the others out.",
+            )
         first = np.unique(trains.device, return_index=True)[1]
         self.data, self.read_of_point = trains.G, np.arange(len(trains.G))
         self.steps = _steps(trains)
@@ -50,12 +55,15 @@ class _Trains:
             *(_field(device, name, bounds) for name in free),
             *(
                 Parameter(
-                    name=f"G[{trains.labels[k] if trains.labels else k}]", unit="S",
-                    start=float(trains.G[n]), low=0.0, high=np.inf,
+                    name=f"G[{trains.labels[k] if trains.labels else k}]",
+                    unit="S",
+                    start=float(trains.G[n]),
+                    low=0.0,
+                    high=np.inf,
                 )
                 for k, n in enumerate(first)
             ),
-        )  # fmt: skip
+        )
 
     def model(self, theta: Array) -> DynamicDevice:
         fields = dict(zip(self.free, theta[: len(self.free)].tolist(), strict=True))
@@ -97,9 +105,7 @@ def _steps(trains: PulseTrains) -> list[Indices]:
     return [np.flatnonzero(rank == k) for k in range(int(count.max()))]
 
 
-def _field(
-    device: Device, name: str, bounds: Mapping[str, tuple[float, float]]
-) -> Parameter:  # fmt: skip
+def _field(device: Device, name: str, bounds: Mapping[str, tuple[float, float]]) -> Parameter:
     start = float(getattr(device, name))
     usual = (0.0, np.inf) if start > 0 else (-np.inf, 0.0 if start < 0 else np.inf)
     low, high = bounds.get(name, usual)
@@ -136,9 +142,10 @@ def fit_pulses(
     model = devices.get(device)
     if not isinstance(model, DynamicDevice):
         raise broken_rule(
-            "pulse trains need a device with a state", model.name,
+            "pulse trains need a device with a state",
+            model.name,
             "Choose a dynamic model, for example o921c_4k.",
-        )  # fmt: skip
+        )
     model.refuse_writing()
     problem = _Trains(model, trains, free, bounds or {})
     fit = fit_problem(problem, options or Options())

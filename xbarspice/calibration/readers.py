@@ -76,9 +76,19 @@ class _Read(BaseModel):
 
 
 DIMENSIONS = {
-    "V": "V", "I": "A", "width": "s", "t": "s", "G": "S", "R": "ohm", "target": "S", "G_end": "S",
-    "V_in": "V", "V_out": "V", "I_out": "A", "I_in": "A",
-}  # fmt: skip
+    "V": "V",
+    "I": "A",
+    "width": "s",
+    "t": "s",
+    "G": "S",
+    "R": "ohm",
+    "target": "S",
+    "G_end": "S",
+    "V_in": "V",
+    "V_out": "V",
+    "I_out": "A",
+    "I_in": "A",
+}
 LINES = re.compile(r"^(V_in|V_out|I_in|I_out)(\d+)$")
 
 
@@ -88,13 +98,13 @@ def read_sweeps(path: Path) -> Reads:
     Raises:
         InputError: the file breaks a rule; the message names line and column.
     """
-    rows = _checked(_Sweep, path, _records(path, ("device", "V", "I")))
+    rows = _check_rows(_Sweep, path, _records(path, ("device", "V", "I")))
     return sweeps([r.device for r in rows], [r.V for r in rows], [r.I for r in rows])
 
 
 def read_pulses(path: Path) -> PulseTrains:
     """Pulse trains; see the module text."""
-    rows = _checked(_Pulse, path, _with_G(_records(path, ("device", "V", "width", "G", "R"))))
+    rows = _check_rows(_Pulse, path, _with_G(_records(path, ("device", "V", "width", "G", "R"))))
     labels, index = _labels([r.device for r in rows])
     V, width, G = (np.array([getattr(r, n) for r in rows]) for n in ("V", "width", "G"))
     return PulseTrains(device=index, V=V, width=width, G=G, labels=labels)
@@ -102,7 +112,7 @@ def read_pulses(path: Path) -> PulseTrains:
 
 def read_repeats(path: Path) -> Repeats:
     """Repeated reads of single devices; see the module text."""
-    rows = _checked(_Repeat, path, _with_G(_records(path, ("device", "G", "R", "t"))))
+    rows = _check_rows(_Repeat, path, _with_G(_records(path, ("device", "G", "R", "t"))))
     return Repeats(
         device=_labels([r.device for r in rows])[1],
         G=np.array([r.G for r in rows]),
@@ -122,7 +132,7 @@ def _with_G(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def read_programming(path: Path) -> Programming:
     """Programming records; see the module text."""
     names = ("device", "target", "G", "G_end", "later_writes")
-    rows = _checked(_Write, path, _records(path, names))
+    rows = _check_rows(_Write, path, _records(path, names))
     _, index = _labels([r.device for r in rows])
     return Programming(
         device=index,
@@ -142,36 +152,40 @@ def read_reads(path: Path) -> Reads:
     table = text_tables.read_table(path)
     numbers: dict[str, dict[int, list[Any]]] = {}
     for name, cells in table.columns.items():
-        found = LINES.match(name)
-        if found is None:
+        match = LINES.match(name)
+        if match is None:
             raise broken_rule(
-                f"the columns of `{path.name}` must be V_in0, I_out0 and so on", repr(name),
+                f"the columns of `{path.name}` must be V_in0, I_out0 and so on",
+                repr(name),
                 "See xbarspice.calibration.readers.",
-            )  # fmt: skip
-        values = _scaled(cells, table.units.get(name, ""), DIMENSIONS[found[1]])
-        numbers.setdefault(found[1], {})[int(found[2])] = values
+            )
+        values = _scale(cells, table.units.get(name, ""), DIMENSIONS[match[1]])
+        numbers.setdefault(match[1], {})[int(match[2])] = values
     _need(path, numbers, ("V_in", "I_out"), ("V_out", "I_in"))
     for kind, columns in numbers.items():
         if sorted(columns) != list(range(len(columns))):
             raise broken_rule(
                 f"the columns {kind}0, {kind}1, ... of `{path.name}` must have no gap",
-                sorted(columns), "Leave cells empty where nothing was measured.",
-            )  # fmt: skip
+                sorted(columns),
+                "Leave cells empty where nothing was measured.",
+            )
     count = len(table.lines)
     records = [
         {kind: [columns[k][n] for k in range(len(columns))] for kind, columns in numbers.items()}
         for n in range(count)
     ]
-    rows = _checked(_Read, path, records, table.lines)
+    rows = _check_rows(_Read, path, records, table.lines)
     return _reads({kind: [getattr(r, kind) for r in rows] for kind in numbers})
 
 
 def _reads(tree: Mapping[str, Any]) -> Reads:
     values = {k: np.array(v, dtype=float) for k, v in tree.items()}
     return Reads(
-        V_in=values["V_in"], I_out=values["I_out"], V_out=values.get("V_out"),
+        V_in=values["V_in"],
+        I_out=values["I_out"],
+        V_out=values.get("V_out"),
         I_in=values.get("I_in"),
-    )  # fmt: skip
+    )
 
 
 def _labels(names: list[str]) -> tuple[tuple[str, ...], Indices]:
@@ -179,24 +193,27 @@ def _labels(names: list[str]) -> tuple[tuple[str, ...], Indices]:
     return tuple(order), np.array([order.index(n) for n in names], dtype=np.intp)
 
 
-def _records(path: Path, known: tuple[str, ...]) -> list[dict[str, Any]]:
+def _records(path: Path, allowed: tuple[str, ...]) -> list[dict[str, Any]]:
     """Rows of a file as dictionaries; values are numbers, or texts that are none."""
     if path.suffix in (".h5", ".hdf5"):
         tree = _tree(path)
-        _need(path, tree, (), known)
+        _need(path, tree, (), allowed)
         columns = {k: [_text(x) for x in np.asarray(v).ravel().tolist()] for k, v in tree.items()}
     else:
         table = text_tables.read_table(path)
-        _need(path, table.columns, (), known)
+        _need(path, table.columns, (), allowed)
         columns = {
             name: cells
             if name == "device"
-            else _scaled(cells, table.units.get(name, ""), DIMENSIONS.get(name, ""))
+            else _scale(cells, table.units.get(name, ""), DIMENSIONS.get(name, ""))
             for name, cells in table.columns.items()
         }
     if len({len(c) for c in columns.values()}) != 1:
-        raise broken_rule(f"the columns of `{path.name}` must be equally long",
-                          {k: len(c) for k, c in columns.items()}, "Check the file.")  # fmt: skip
+        raise broken_rule(
+            f"the columns of `{path.name}` must be equally long",
+            {k: len(c) for k, c in columns.items()},
+            "Check the file.",
+        )
     rows = zip(*columns.values(), strict=True)
     return [{k: v for k, v in zip(columns, row, strict=True) if v is not None} for row in rows]
 
@@ -212,19 +229,19 @@ def _tree(path: Path) -> dict[str, Any]:
 
 
 def _need(
-    path: Path, found: Mapping[str, Any], wanted: tuple[str, ...], others: tuple[str, ...]
+    path: Path, columns: Mapping[str, Any], required: tuple[str, ...], optional: tuple[str, ...]
 ) -> None:
-    missing = [name for name in wanted if name not in found]
-    strange = [name for name in found if name not in (*wanted, *others)]
-    if missing or strange or not found:
+    missing = [name for name in required if name not in columns]
+    strange = [name for name in columns if name not in (*required, *optional)]
+    if missing or strange or not columns:
         raise broken_rule(
-            f"`{path.name}` must hold the columns {', '.join((*wanted, *others))}",
+            f"`{path.name}` must hold the columns {', '.join((*required, *optional))}",
             f"{'without ' + ', '.join(missing) if missing else ', '.join(strange) or 'nothing'}",
             "Rename, add or remove columns; see xbarspice.calibration.readers.",
         )
 
 
-def _scaled(cells: list[str], unit: str, dimension: str) -> list[Any]:
+def _scale(cells: list[str], unit: str, dimension: str) -> list[Any]:
     """Numbers in SI units; None for empty cells, the text where there is no number."""
     factor = text_tables.scale_of(unit, dimension) if unit else 1.0
     out: list[Any] = []
@@ -237,20 +254,20 @@ def _scaled(cells: list[str], unit: str, dimension: str) -> list[Any]:
     return out
 
 
-def _checked(
+def _check_rows(
     kind: type[BaseModel], path: Path, records: list[dict[str, Any]], lines: list[int] | None = None
 ) -> list[Any]:
     try:
         return TypeAdapter(list[kind]).validate_python(records)  # type: ignore[valid-type]
     except ValidationError as error:
-        found = []
+        problems = []
         for e in error.errors()[:3]:
             row, *where = e["loc"]
             place = f"row {int(row) + 1}" if lines is None else f"line {lines[int(row)]}"
             column = "".join(str(w) for w in where)
-            found.append(f"{place}, column {column}: {e['msg']} (received {e.get('input')!r})")
-        more = len(error.errors()) - len(found)
+            problems.append(f"{place}, column {column}: {e['msg']} (received {e.get('input')!r})")
+        more = len(error.errors()) - len(problems)
         raise InputError(
-            f"`{path.name}` must hold the documented numbers: {'; '.join(found)}"
+            f"`{path.name}` must hold the documented numbers: {'; '.join(problems)}"
             f"{f'; and {more} more' if more else ''}. Correct the cells, or the units of the head."
         ) from None

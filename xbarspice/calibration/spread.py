@@ -61,13 +61,14 @@ def fit_spread(data: Programming, confidence: float = 0.95) -> Spread:
     if healthy.sum() < FEW:
         raise broken_rule(
             f"a variability model needs at least {FEW} writes of devices that are not stuck",
-            int(healthy.sum()), "Measure more, or check the units.",
-        )  # fmt: skip
+            int(healthy.sum()),
+            "Measure more, or check the units.",
+        )
     terms, values, notices = [], {}, []
     parts: list[Callable[..., Any]] = [_tuning, _drift, _faults]
     for part in parts:
-        term, intervals, said = part(data, stuck, confidence)
-        notices += said
+        term, intervals, assumptions = part(data, stuck, confidence)
+        notices += assumptions
         if term:
             terms.append(term)
             name = term["name"]
@@ -80,8 +81,8 @@ def _stuck(data: Programming) -> Flags:
     error = data.G / data.target - 1.0
     out = np.zeros(int(data.device.max()) + 1, bool)
     for d in range(len(out)):
-        own = error[data.device == d]
-        out[d] = own.size > 0 and bool((own > STUCK).all() or (own < -STUCK).all())
+        errors = error[data.device == d]
+        out[d] = errors.size > 0 and bool((errors > STUCK).all() or (errors < -STUCK).all())
     return out
 
 
@@ -98,8 +99,9 @@ def _tuning(data: Programming, stuck: Any, confidence: float) -> Part:
     free = [True, repeats, True, sloped]
     notices = []
     if not repeats:
-        notices.append("no device was written twice: offset_std cannot be told from sigma_0, and "
-                       "is 0 here")  # fmt: skip
+        notices.append(
+            "no device was written twice: offset_std cannot be told from sigma_0, and is 0 here"
+        )
     if not sloped:
         notices.append("the targets are alike: sigma_slope cannot be told from sigma_0, and is 0")
     noise = max(float(error.std(ddof=1)), 1e-9)
@@ -118,16 +120,18 @@ def _tuning(data: Programming, stuck: Any, confidence: float) -> Part:
         return _minus_log_likelihood(error - mean, each, std, device)
 
     start = np.array([error.mean() / noise, 0.3, 0.95, 0.0])[free]
-    found = optimize.minimize(
-        cost, start, method="Nelder-Mead",
+    optimum = optimize.minimize(
+        cost,
+        start,
+        method="Nelder-Mead",
         options={"xatol": 1e-6, "fatol": 1e-8, "maxiter": 8000, "maxfev": 8000},
-    )  # fmt: skip
-    if not found.success:
-        raise ConvergenceError(f"the likelihood must have a maximum; {found.message}")
+    )
+    if not optimum.success:
+        raise ConvergenceError(f"the likelihood must have a maximum; {optimum.message}")
     covariance = np.zeros((4, 4))
-    covariance[np.ix_(free, free)] = np.linalg.pinv(_hessian(cost, found.x)) * noise**2
+    covariance[np.ix_(free, free)] = np.linalg.pinv(_hessian(cost, optimum.x)) * noise**2
     z = stats.norm.ppf(0.5 + confidence / 2)
-    at = parts(found.x)
+    at = parts(optimum.x)
     # sigma(G) = (sigma - slope) + slope G / middle
     turn = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, -1], [0, 0, 0, 1 / middle]])
     values, errors = turn @ at, np.sqrt(np.clip(np.diag(turn @ covariance @ turn.T), 0, None))
@@ -164,20 +168,27 @@ def _hessian(cost: Callable[[Array], float], x: Array, h: float = 1e-3) -> Array
 
 
 def _drift(data: Programming, stuck: Any, confidence: float) -> Part:
-    chosen = np.isfinite(data.G_end) & (data.later_writes > 0) & ~stuck[data.device]
-    if chosen.sum() < FEW:
-        return {}, {}, ["no term for the drift by later writes: it needs G_end and later_writes "
-                        f"of {FEW} writes"]  # fmt: skip
+    drifted = np.isfinite(data.G_end) & (data.later_writes > 0) & ~stuck[data.device]
+    if drifted.sum() < FEW:
+        return (
+            {},
+            {},
+            [
+                "no term for the drift by later writes: it needs G_end and later_writes "
+                f"of {FEW} writes"
+            ],
+        )
     table = bse_table()
     middle = [float(np.interp(0.5, *_sizes(table, k))) for k in range(len(table.mean))]
-    row = np.clip(data.later_writes[chosen], 1, len(middle)) - 1
-    ratio = np.sort(np.abs(data.G_end - data.G)[chosen] / np.array(middle)[row])
+    row = np.clip(data.later_writes[drifted], 1, len(middle)) - 1
+    ratio = np.sort(np.abs(data.G_end - data.G)[drifted] / np.array(middle)[row])
     n = len(ratio)
     k = int(stats.binom.ppf((1 - confidence) / 2, n, 0.5))
     value = CardValue(
-        value=float(np.median(ratio)), low=float(ratio[max(k - 1, 0)]),
+        value=float(np.median(ratio)),
+        low=float(ratio[max(k - 1, 0)]),
         high=float(ratio[min(n - k, n - 1)]),
-    )  # fmt: skip
+    )
     return {"name": "bse", "scale": value.value}, {"scale": value}, []
 
 
@@ -191,8 +202,8 @@ def _faults(data: Programming, stuck: Any, confidence: float) -> Part:
     numbers = np.unique(data.device)
     usual = StuckDevices()
     level = np.array([np.median(data.G[data.device == d]) for d in numbers])
-    wanted = np.array([np.median(data.target[data.device == d]) for d in numbers])
-    low_ohm = stuck[numbers] & (level > wanted)
+    targets = np.array([np.median(data.target[data.device == d]) for d in numbers])
+    low_ohm = stuck[numbers] & (level > targets)
     high_ohm = stuck[numbers] & ~low_ohm
     term: dict[str, Any] = {"name": "saf"}
     intervals, notices = {}, []
@@ -200,17 +211,17 @@ def _faults(data: Programming, stuck: Any, confidence: float) -> Part:
         ci = stats.binomtest(int(hit.sum()), len(numbers)).proportion_ci(confidence)
         term[name] = float(hit.mean())
         intervals[name] = CardValue(value=term[name], low=float(ci.low), high=float(ci.high))
-    said = "devices stuck at {}: their levels stay those of Drolet et al. 2023, {:g} and {:g} S"
+    notice = "devices stuck at {}: their levels stay those of Drolet et al. 2023, {:g} and {:g} S"
     if low_ohm.sum() > 1:
-        own = level[low_ohm]
-        term |= {"lrs_mean": float(own.mean()), "lrs_std": float(own.std(ddof=1))}
+        stuck_levels = level[low_ohm]
+        term |= {"lrs_mean": float(stuck_levels.mean()), "lrs_std": float(stuck_levels.std(ddof=1))}
     else:
         levels = ("low ohm", usual.lrs_mean, usual.lrs_std)
-        notices.append(f"{int(low_ohm.sum())} {said.format(*levels)}")
+        notices.append(f"{int(low_ohm.sum())} {notice.format(*levels)}")
     if high_ohm.sum() > 1:
-        own = level[high_ohm]
-        term |= {"hrs_min": float(own.min()), "hrs_max": float(own.max())}
+        stuck_levels = level[high_ohm]
+        term |= {"hrs_min": float(stuck_levels.min()), "hrs_max": float(stuck_levels.max())}
     else:
         levels = ("high ohm", usual.hrs_min, usual.hrs_max)
-        notices.append(f"{int(high_ohm.sum())} {said.format(*levels)}")
+        notices.append(f"{int(high_ohm.sum())} {notice.format(*levels)}")
     return term, intervals, notices

@@ -131,13 +131,13 @@ def _table(
 ) -> Table:
     if not rows:
         raise broken_rule(f"`{path.name}` must hold numbers", "no rows", "Check the file.")
-    found = [HEAD.match(cell) for cell in head]
-    names = [m["name"] for m in found if m]
+    matches = [HEAD.match(cell) for cell in head]
+    names = [m["name"] for m in matches if m]
     if len(set(names)) != len(names):
         raise broken_rule(f"the columns of `{path.name}` must differ", names, "Rename one.")
     return Table(
         columns={name: [row[k] for row in rows] for k, name in enumerate(names)},
-        units={m["name"]: m["unit"] for m in found if m and m["unit"]},
+        units={m["name"]: m["unit"] for m in matches if m and m["unit"]},
         lines=lines,
         meta=meta,
         decimal="," if any("," in cell for row in rows for cell in row) else ".",

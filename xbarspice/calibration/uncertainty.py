@@ -89,9 +89,14 @@ def uncertainty(
 
 
 def _combination(
-    step: Array, size: Array, singular: float, s: float, points: int,
-    names: Sequence[str], units: Sequence[str],
-) -> str:  # fmt: skip
+    step: Array,
+    size: Array,
+    singular: float,
+    s: float,
+    points: int,
+    names: Sequence[str],
+    units: Sequence[str],
+) -> str:
     """One sentence about a direction along which the currents hardly move."""
     weight = np.abs(step) / size
     order = np.argsort(-weight).tolist()

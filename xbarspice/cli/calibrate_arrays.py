@@ -93,7 +93,7 @@ def put_measured(
     with screens.waiting("reading the model", quiet=json):
         opened = open_model(model, inputs, run, factory, activation)
     circuit = opened.circuit
-    dies = study.measured_arrays(circuit, files, unit=unit, above=above, below=below)
+    dies = study.read_dies(circuit, files, unit=unit, above=above, below=below)
     errors = variation_of(circuit, run)
     with run_folder(out) as folder:
         with screens.progress("forward passes", quiet=json) as report:

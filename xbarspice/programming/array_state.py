@@ -53,9 +53,9 @@ def bias(scheme: str, row: int, col: int, rows: int, cols: int) -> Bias:
     V_in[row], V_out[col] = selected_row, selected_col
     if other_row is not None:
         return Bias(LineEnds(bl_bottom="driven"), V_in, V_out)
-    left, bottom = ["floating"] * rows, ["floating"] * cols
-    left[row], bottom[col] = "driven", "driven"
-    return Bias(LineEnds(wl_left=left, bl_bottom=bottom), V_in, V_out)
+    wl_left, bl_bottom = ["floating"] * rows, ["floating"] * cols
+    wl_left[row], bl_bottom[col] = "driven", "driven"
+    return Bias(LineEnds(wl_left=wl_left, bl_bottom=bl_bottom), V_in, V_out)
 
 
 class ArrayState:

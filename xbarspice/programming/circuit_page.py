@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xbarspice.programming import page as maps
-from xbarspice.programming.ranges import rounded_range
+from xbarspice.programming.ranges import round_range
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.report.sections import card_text, config_section, coverage_section
@@ -35,13 +35,16 @@ def write(record: dict[str, Any], written: Sequence[Written], path: Path) -> Pat
     """
     share, tolerance = 100 * record["within_tolerance"], 100 * record["tolerance"]
     verdict = Verdict(
-        state="none", word="SIMULATED",
+        state="none",
+        word="SIMULATED",
         text=f"{share:.1f} % of {record['devices']} devices end within {tolerance:g} % of their "
         f"target; {100 * record['left_within_tolerance']:.1f} % were when they were left.",
-    )  # fmt: skip
-    both = sorted(zip(record["arrays"], written, strict=True), key=lambda pair: pair[0]["yield"])
+    )
+    by_yield = sorted(
+        zip(record["arrays"], written, strict=True), key=lambda pair: pair[0]["yield"]
+    )
     sections = [_model(record), _arrays(record), coverage_section(record)]
-    sections += [_section(entry, one, record) for entry, one in both[:DRAWN]]
+    sections += [_section(entry, one, record) for entry, one in by_yield[:DRAWN]]
     sections += config_section(record)
     return page(record["title"], sections, path, verdict=verdict, subtitle=card_text(record))
 
@@ -78,17 +81,29 @@ def _model(record: dict[str, Any]) -> Section:
 def _arrays(record: dict[str, Any]) -> Section:
     rows = [
         (
-            a["name"], f"{a['shape'][0]} x {a['shape'][1]}", f"{100 * a['yield']:.1f} %",
-            f"{100 * a['left_within_tolerance']:.1f} %", f"{a['gave_up']:.0f}",
-            f"{100 * a['rms_error']:.3g} %", f"{a['mean_pulses']:.1f}", si(a["seconds"], "s", 3),
+            a["name"],
+            f"{a['shape'][0]} x {a['shape'][1]}",
+            f"{100 * a['yield']:.1f} %",
+            f"{100 * a['left_within_tolerance']:.1f} %",
+            f"{a['gave_up']:.0f}",
+            f"{100 * a['rms_error']:.3g} %",
+            f"{a['mean_pulses']:.1f}",
+            si(a["seconds"], "s", 3),
             si(a["energy_J"], "J", 3),
         )
         for a in record["arrays"]
-    ]  # fmt: skip
+    ]
     head = (
-        "array", "size", "yield", "when left", "given up", "rms error", "pulses a device",
-        "time on the tester", "energy",
-    )  # fmt: skip
+        "array",
+        "size",
+        "yield",
+        "when left",
+        "given up",
+        "rms error",
+        "pulses a device",
+        "time on the tester",
+        "energy",
+    )
     table = Table(caption="All arrays", head=head, rows=rows, collapse=len(rows) > 40)
     items: list[Item] = [table]
     if len(rows) > DRAWN:
@@ -101,23 +116,26 @@ def _section(entry: dict[str, Any], one: Written, record: dict[str, Any]) -> Sec
     name = f"array {entry['name']} ({rows} x {cols}, {entry['device']}, {run.scheme})"
     plots = [
         Plot(
-            figure=maps.error_map(run), alt=f"Map of the errors of {name}",
+            figure=maps.error_map(run),
+            alt=f"Map of the errors of {name}",
             caption="Error of each final conductance; grey: no device wanted.",
         ),
         Plot(
-            figure=maps.disturb_map(run), alt=f"Map of the drifts of {name}",
+            figure=maps.disturb_map(run),
+            alt=f"Map of the drifts of {name}",
             caption="Drift of each device since it was finished, by the writes that came later.",
         ),
         Plot(
-            figure=maps.pulse_map(run), alt=f"Map of the pulses of {name}",
+            figure=maps.pulse_map(run),
+            alt=f"Map of the pulses of {name}",
             caption="Write pulses that each device took.",
         ),
-    ]  # fmt: skip
+    ]
     if one.moving >= 0:
         row, col = divmod(one.moving, cols)
         plots.append(
             Plot(
-                figure=maps.moved_map(run, one.victims.copy(), row, col),
+                figure=maps.shift_map(run, one.victims.copy(), row, col),
                 alt=f"Map of who was moved in {name}",
                 caption=f"Who was moved while device ({row}, {col}) was written, the write that "
                 "moved most.",
@@ -136,7 +154,7 @@ def ranges(entry: dict[str, Any]) -> str:
     targets, held = entry["targets_S"], entry["held_S"]
     if held is None:
         return f"{span(targets)}; no range holds still under half-select pulses"
-    held = rounded_range(held)  # what is printed is what is compared
+    held = round_range(held)  # what is printed is what is compared
     lies = held[0] * (1 - 1e-9) <= targets[0] and targets[1] <= held[1] * (1 + 1e-9)
     verdict = "inside" if lies else "NOT inside"
     return f"{span(targets)}, {verdict} {span(held)}, where finished devices hold still"

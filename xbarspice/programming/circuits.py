@@ -25,7 +25,7 @@ from xbarspice.nn import (
     through,
 )
 from xbarspice.nn.origin import decisions_of, outputs_of
-from xbarspice.programming.ranges import SHARES, rounded_range, writable_range
+from xbarspice.programming.ranges import SHARES, round_range, writable_range
 from xbarspice.programming.results import Programmed, Pulses
 from xbarspice.programming.write_verify import check, program
 
@@ -97,19 +97,21 @@ def with_devices(
     return out
 
 
-def chosen_arrays(circuit: nn.Module, names: Sequence[str]) -> list[PhysicalArray]:
+def choose_arrays(circuit: nn.Module, names: Sequence[str]) -> list[PhysicalArray]:
     """The named physical arrays of a model, or all.
 
     Raises:
         InputError: it has no array of that name.
     """
-    known = {array.name: array for array in arrays(circuit)}
-    unknown = [name for name in names if name not in known]
+    by_name = {array.name: array for array in arrays(circuit)}
+    unknown = [name for name in names if name not in by_name]
     if unknown:
         raise broken_rule(
-            "--array must name arrays of the model", unknown, f"Its arrays are {list(known)[:10]}."
+            "--array must name arrays of the model",
+            unknown,
+            f"Its arrays are {list(by_name)[:10]}.",
         )
-    return [known[name] for name in dict.fromkeys(names)] if names else list(known.values())
+    return [by_name[name] for name in dict.fromkeys(names)] if names else list(by_name.values())
 
 
 def blank_arrays(
@@ -126,7 +128,7 @@ def blank_arrays(
     Raises:
         InputError: a device cannot be written, or a target lies outside of its range.
     """
-    return [_blank(array, start, pulses, scheme) for array in chosen_arrays(circuit, names)]
+    return [_blank(array, start, pulses, scheme) for array in choose_arrays(circuit, names)]
 
 
 def _blank(array: PhysicalArray, start: float | None, pulses: Pulses, scheme: str) -> Blank:
@@ -143,7 +145,7 @@ def _blank(array: PhysicalArray, start: float | None, pulses: Pulses, scheme: st
     if G.size and (G.min() < low * (1 - 1e-9) or G.max() > high * (1 + 1e-9)):
         width = high - low
         held = held_range(crossbar, pulses, scheme)
-        a, b = rounded_range(held or (low + 0.05 * width, high - 0.15 * width))
+        a, b = round_range(held or (low + 0.05 * width, high - 0.15 * width))
         why = f" (finished devices hold still there under {scheme})" if held else ""
         raise broken_rule(
             f"targets of {model.name} must lie in {low * 1e6:.4g} to {high * 1e6:.4g} uS",
@@ -178,9 +180,9 @@ def program_item(parameters: Mapping[str, Any]) -> dict[str, Any]:
     out = {f.name: getattr(run, f.name) for f in fields(run) if f.name != "moved"}
     if not run.order.size:
         return {**out, "moving": -1, "victims": np.zeros_like(run.G)}
-    others = abs(run.moved).reshape(run.order.size, -1).astype(np.float64)
-    others[np.arange(run.order.size), run.order] = 0.0
-    worst = int(others.sum(axis=1).argmax())
+    shifts = abs(run.moved).reshape(run.order.size, -1).astype(np.float64)
+    shifts[np.arange(run.order.size), run.order] = 0.0
+    worst = int(shifts.sum(axis=1).argmax())
     victims = run.moved[worst].astype(np.float64)
     return {**out, "moving": int(run.order[worst]), "victims": victims}
 
@@ -191,7 +193,7 @@ def write_arrays(
     *,
     pulses: Pulses,
     workers: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda count, total: None,
     **options: Any,
 ) -> list[Written]:
     """Write arrays by write-verify, as a campaign that goes on where it was stopped.
@@ -228,7 +230,7 @@ def write_arrays(
         resume=path.exists(),
         retry_failed=True,
         workers=0 if workers is None and len(items) < WORTH_A_POOL else workers,
-        progress=lambda done, total: progress(done, total or len(items)),
+        progress=lambda count, total: progress(count, total or len(items)),
     )
     results = campaign.load(path)
     out = []
@@ -256,13 +258,13 @@ def put_written(circuit: nn.Module, written: Sequence[Written]) -> Any:
 
 
 def compare(
-    circuit: nn.Module, other: nn.Module, arguments: tuple[Any, ...], labels: Any, engine: str
+    circuit: nn.Module, programmed: nn.Module, arguments: tuple[Any, ...], labels: Any, engine: str
 ) -> dict[str, Any]:
     """A model as wanted, and with devices as they are, through an engine.
 
     Args:
         circuit: as its weights ask for.
-        other: the same with conductances that were put on it.
+        programmed: the same with conductances that were put on it.
         arguments: of the model.
         labels: classes, (points,), or None.
         engine: who solves the arrays.
@@ -275,19 +277,19 @@ def compare(
     with exact_products():
         exact = outputs_of(circuit, arguments)
     with through(engine):
-        wanted, reached = (outputs_of(c, arguments) for c in (circuit, other))
-    decided = [decisions_of(outputs, labels) for outputs in (exact, wanted, reached)]
+        expected, reached = (outputs_of(c, arguments) for c in (circuit, programmed))
+    decisions = [decisions_of(outputs, labels) for outputs in (exact, expected, reached)]
     accuracy = [
         None if d is None or labels is None else float(np.mean(d == np.asarray(labels)))
-        for d in decided
+        for d in decisions
     ]
     squares = [
         ((b.double() - a.double()) / (float(a.abs().max()) or 1.0)).square().mean()
-        for a, b in zip(wanted, reached, strict=True)
+        for a, b in zip(expected, reached, strict=True)
     ]
     agreement = None
-    if decided[1] is not None and decided[2] is not None:
-        agreement = float(np.mean(decided[1] == decided[2]))
+    if decisions[1] is not None and decisions[2] is not None:
+        agreement = float(np.mean(decisions[1] == decisions[2]))
     return {
         "engine": engine,
         "accuracy": dict(zip(("exact", "wanted", "reached"), accuracy, strict=True)),

@@ -38,10 +38,10 @@ def beside_measured(run: Programmed) -> dict[str, dict[str, float]]:
     Returns:
         "model" and "measured": mean, standard deviation and median size, S.
     """
-    wanted = run.wanted
+    cells = run.wanted
     drifts = {
-        "model": run.disturb[wanted],
-        "measured": measured_drift(run.later_writes[wanted]),
+        "model": run.disturb[cells],
+        "measured": measured_drift(run.later_writes[cells]),
     }
     return {
         name: {

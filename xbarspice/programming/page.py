@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 __all__ = [
     "disturb_map",
     "error_map",
-    "moved_map",
     "orders_figure",
     "pulse_map",
     "schemes_figure",
+    "shift_map",
     "victims_map",
 ]
 
@@ -59,9 +59,14 @@ def _map(
                 dark = abs(value) > 0.6 * top if signed else value < 0.5 * top
                 shown_as = f"{round(value, digits) + 0.0:.{digits}f}"
                 axes.text(
-                    j, i, shown_as, ha="center", va="center", fontsize=5.5,
+                    j,
+                    i,
+                    shown_as,
+                    ha="center",
+                    va="center",
+                    fontsize=5.5,
                     color="white" if dark else "#010101",
-                )  # fmt: skip
+                )
     if ring is not None:
         row, col = ring
         axes.add_patch(
@@ -69,7 +74,7 @@ def _map(
         )
 
 
-def _wanted(run: Programmed, values: Array) -> Array:
+def _at_targets(run: Programmed, values: Array) -> Array:
     return np.where(run.wanted, values, np.nan)
 
 
@@ -88,7 +93,7 @@ def _figure(width: float, height: float) -> Figure:
 def error_map(run: Programmed) -> Figure:
     """Relative error of the final conductances, in percent."""
     figure = _figure(4.2, 3.3)
-    values = _wanted(run, 100 * run.error)
+    values = _at_targets(run, 100 * run.error)
     _map(figure, figure.add_subplot(), values, "error of G / %", limit=_largest(values))
     return figure
 
@@ -96,7 +101,7 @@ def error_map(run: Programmed) -> Figure:
 def disturb_map(run: Programmed) -> Figure:
     """Drift of each device since it was finished, by the later writes, in uS."""
     figure = _figure(4.2, 3.3)
-    values = _wanted(run, 1e6 * run.disturb)
+    values = _at_targets(run, 1e6 * run.disturb)
     _map(figure, figure.add_subplot(), values, "drift by later writes / µS", limit=_largest(values))
     return figure
 
@@ -104,7 +109,7 @@ def disturb_map(run: Programmed) -> Figure:
 def pulse_map(run: Programmed) -> Figure:
     """Write pulses that each device took."""
     figure = _figure(4.2, 3.3)
-    values = _wanted(run, run.pulses.astype(float))
+    values = _at_targets(run, run.pulses.astype(float))
     _map(figure, figure.add_subplot(), values, "write pulses")
     return figure
 
@@ -115,19 +120,19 @@ def victims_map(run: Programmed, row: int, col: int) -> Figure:
     Raises:
         InputError: that device was not written.
     """
-    found = np.flatnonzero(run.order == row * run.G.shape[1] + col)
-    if not found.size:
+    position = np.flatnonzero(run.order == row * run.G.shape[1] + col)
+    if not position.size:
         raise broken_rule(
             "the device must have been written", (row, col), "Choose one that has a target."
         )
-    return moved_map(run, run.moved[found[0]].astype(np.float64), row, col)
+    return shift_map(run, run.moved[position[0]].astype(np.float64), row, col)
 
 
-def moved_map(run: Programmed, moved: Array, row: int, col: int) -> Figure:
+def shift_map(run: Programmed, moved: Array, row: int, col: int) -> Figure:
     """`victims_map` of the changes of all devices, S, (rows, cols), while one was written."""
     values = 1e6 * moved
     values[row, col] = np.nan
-    values = _wanted(run, values)
+    values = _at_targets(run, values)
     figure = _figure(4.2, 3.3)
     label = f"moved while ({row}, {col}) was written / µS"
     _map(figure, figure.add_subplot(), values, label, limit=_largest(values), ring=(row, col))
@@ -141,7 +146,7 @@ def schemes_figure(runs: Mapping[str, Programmed]) -> Figure:
         runs: name -> run, of arrays of equal size.
     """
     figure = _figure(4.2 * len(runs), 3.5)
-    maps = {name: _wanted(run, 1e6 * run.disturb) for name, run in runs.items()}
+    maps = {name: _at_targets(run, 1e6 * run.disturb) for name, run in runs.items()}
     limit = max(_largest(values) for values in maps.values())
     axes = np.ravel(figure.subplots(1, len(runs), squeeze=False))
     for ax, (name, values) in zip(axes, maps.items(), strict=True):

@@ -10,7 +10,7 @@ from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.devices import DynamicDevice
 from xbarspice.programming.results import Pulses
 
-__all__ = ["rounded_range", "writable_range"]
+__all__ = ["round_range", "writable_range"]
 
 
 POINTS = 81
@@ -41,22 +41,22 @@ def writable_range(
     """
     low, high = device.G_range()
     G = np.linspace(low, high, POINTS + 2)[1:-1]
-    others = shape[0] * shape[1] if scheme == "V/3" else sum(shape) - 2
-    count = max(others, 1) * PULSES_A_DEVICE
+    half_selected = shape[0] * shape[1] if scheme == "V/3" else sum(shape) - 2
+    count = max(half_selected, 1) * PULSES_A_DEVICE
     share, sign = SHARES[scheme], device.set_sign
     moving, held = [], []
     for direction, limit in ((sign, pulses.limit_set), (-sign, pulses.limit_reset)):
         V = np.append(np.arange(pulses.start, limit, pulses.step), limit)
-        moves = sign * direction * _moved(device, G, direction * V[:, None], pulses.width, 1)
+        moves = sign * direction * _move(device, G, direction * V[:, None], pulses.width, 1)
         enough = moves >= pulses.tolerance / 2
-        needed = np.where(enough.any(0), enough.argmax(0) + 1, V.size)  # one step beyond
-        moving.append(needed)
-        still = _moved(device, G, direction * share * V[:, None], pulses.width, count)
+        steps = np.where(enough.any(0), enough.argmax(0) + 1, V.size)  # one step beyond
+        moving.append(steps)
+        still = _move(device, G, direction * share * V[:, None], pulses.width, count)
         held.append(abs(still) <= pulses.tolerance)
     return _widest(G, moving, held)
 
 
-def _moved(device: DynamicDevice, G: Array, V: Array, width: float, count: int) -> Array:
+def _move(device: DynamicDevice, G: Array, V: Array, width: float, count: int) -> Array:
     """Relative change by `count` pulses of V volts, (voltages, conductances)."""
     if device.continuous:
         return device.write(G + 0.0 * V, V, count * width, outside="clamp") / G - 1.0
@@ -68,7 +68,7 @@ def _widest(G: Array, moving: list[Indices], held: list[Flags]) -> tuple[float, 
     for a in range(G.size):
         for b in range(a + 1, G.size):
             inside = slice(a, b + 1)
-            k = [int(needed[inside].max()) for needed in moving]
+            k = [int(steps[inside].max()) for steps in moving]
             if any(step >= len(still) for step, still in zip(k, held, strict=True)):
                 break
             if not all(still[i, inside].all() for i, still in zip(k, held, strict=True)):
@@ -78,7 +78,7 @@ def _widest(G: Array, moving: list[Indices], held: list[Flags]) -> tuple[float, 
     return best
 
 
-def rounded_range(held: tuple[float, float]) -> tuple[float, float]:
+def round_range(held: tuple[float, float]) -> tuple[float, float]:
     """The part of a range that starts and ends at whole uS, S: what is printed and compared.
 
     It lies inside the range, so that devices mapped into what a person reads hold still.

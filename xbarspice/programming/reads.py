@@ -86,8 +86,8 @@ class Reader:
             return 0.0, np.inf
         left_out = math.sqrt(change @ gain**2 * z) * float(np.sqrt(Z) @ abs(j)) / (1.0 - z)
         self.power = anchor.power + float(w @ j)
-        seen = (anchor.current + float(gain @ j)) / self.V
-        return seen, 2.0 * left_out / self.V + FLOOR * abs(seen)
+        conductance = (anchor.current + float(gain @ j)) / self.V
+        return conductance, 2.0 * left_out / self.V + FLOOR * abs(conductance)
 
     def _wires(self, cells: Indices) -> Array:
         """Resistance of both lines from each cell to the drivers, ohm; infinite if one floats."""

@@ -151,7 +151,7 @@ def order_of(order: str | Sequence[int], target: npt.ArrayLike) -> Indices:
         target: wanted conductances, S, (rows, cols); 0 for no device.
     """
     G = array_of("target", target, rank=2, remedy="Pass conductances in S, (rows, cols).")
-    wanted = np.flatnonzero(G.ravel() > 0)
+    cells = np.flatnonzero(G.ravel() > 0)
     if isinstance(order, str):
         rows, cols = G.shape
         far = np.add.outer(np.arange(rows)[::-1], np.arange(cols)).ravel()
@@ -162,12 +162,12 @@ def order_of(order: str | Sequence[int], target: npt.ArrayLike) -> Indices:
                 repr(order),
                 "Use one.",
             )
-        return wanted[np.argsort(keys[order][wanted], kind="stable")]
-    given = whole_numbers_of("order", order, rank=1, remedy="Pass flat indices row * cols + col.")
-    if not np.array_equal(np.sort(given), wanted):
+        return cells[np.argsort(keys[order][cells], kind="stable")]
+    indices = whole_numbers_of("order", order, rank=1, remedy="Pass flat indices row * cols + col.")
+    if not np.array_equal(np.sort(indices), cells):
         raise broken_rule(
             "`order` must name every wanted device exactly once",
-            f"{given.size} entries for {wanted.size} devices",
+            f"{indices.size} entries for {cells.size} devices",
             "Pass a permutation of the flat indices row * cols + col.",
         )
-    return given
+    return indices

@@ -72,9 +72,7 @@ def _waveforms(sequence: Array, shape: tuple[int, int], width: float, scheme: st
     )
 
 
-def _drivers(
-    crossbar: Crossbar, waves: _Waves, near: Callable[[str, int], str]
-) -> list[str]:  # fmt: skip
+def _drivers(crossbar: Crossbar, waves: _Waves, near: Callable[[str, int], str]) -> list[str]:
     """Source, driver resistance and switch of every line, up to its first node."""
     rows = crossbar.rows
     lines = [SWITCH] if waves.switches else []
@@ -177,11 +175,14 @@ def replay_ngspice(
     total = len(pulses) * period
     analysis = f"tran {decimal(period)} {decimal(total)} 0 {decimal(width / 100)} uic\nlinearize"
     saves = [f".save {' '.join(nodes[k : k + 20])}" for k in range(0, len(nodes), 20)]
-    done = run_deck(
-        [ngspice_info().path, "-n", "-b"], [*deck, *saves, *control_section(analysis)],
-        points=len(pulses) + 1, klu=False, timeout=timeout,
-    )  # fmt: skip
-    x = done.raw.take(nodes) * device.spice_unit
+    run = run_deck(
+        [ngspice_info().path, "-n", "-b"],
+        [*deck, *saves, *control_section(analysis)],
+        points=len(pulses) + 1,
+        klu=False,
+        timeout=timeout,
+    )
+    x = run.raw.take(nodes) * device.spice_unit
     G = np.zeros((len(pulses) + 1, *crossbar.G.shape))
     G[:, cells[:, 0], cells[:, 1]] = device.conductance(x)
     return G

@@ -55,7 +55,7 @@ def check(
         InputError: an argument breaks a rule.
     """
     _check(crossbar, scheme, True, None, None, pulses, passes, 1)
-    G = _checked_target(crossbar, target)
+    G = _check_target(crossbar, target)
     order_of(order, G)
     none = np.zeros(G.shape, bool)
     ArrayState(crossbar, engine="surrogate", stuck=none, half_select=True, substeps=1)
@@ -119,7 +119,7 @@ def program(
     began = time.perf_counter()
     pulses = pulses or Pulses()
     _check(crossbar, scheme, half_select, bse, rng, pulses, passes, substeps)
-    G_wanted = _checked_target(crossbar, target)
+    G_wanted = _check_target(crossbar, target)
     frozen = np.zeros(G_wanted.shape, bool) if stuck is None else np.asarray(stuck, bool)
     if frozen.shape != G_wanted.shape:
         raise broken_rule("`stuck` must be (rows, cols)", frozen.shape, f"Use {G_wanted.shape}.")
@@ -127,32 +127,36 @@ def program(
         crossbar, engine=engine, stuck=frozen, half_select=half_select, substeps=substeps
     )
     sequence_order = order_of(order, G_wanted)
-    aims = _expected(state, G_wanted, pulses) if compensate else G_wanted
+    aims = _reads_at_targets(state, G_wanted, pulses) if compensate else G_wanted
     shape = G_wanted.shape
     log = _Log(np.zeros(shape), state.G.copy(), np.zeros(shape, np.intp), np.zeros(shape, bool), [])
     moved = np.zeros((sequence_order.size, *shape), dtype=np.float32)
     for _ in range(passes):
-        repaired = False
-        for k, flat in enumerate(sequence_order):
-            cell = (int(flat) // shape[1], int(flat) % shape[1])
-            before = state.G
-            repaired |= _write_verify(state, cell, float(aims[cell]), scheme, pulses, log)
-            moved[k] += (state.G - before).astype(np.float32)
-        if not repaired:
+        if not _write_all(state, sequence_order, aims, scheme, pulses, log, moved):
             break
     G = state.G.copy()
     if bse is not None:
         G = replace(bse, order=_whole_order(sequence_order, shape)).apply(G, rng)
     return Programmed(
-        G=G, target=G_wanted, start=crossbar.G.copy(), verified=log.verified,
-        finished=log.finished, pulses=log.pulses, gave_up=log.gave_up, order=sequence_order,
-        moved=moved, sequence=np.array(log.sequence, dtype=float).reshape(-1, 3),
-        seconds=log.seconds, energy=state.energy, wall=time.perf_counter() - began,
-        scheme=scheme, tolerance=pulses.tolerance,
-    )  # fmt: skip
+        G=G,
+        target=G_wanted,
+        start=crossbar.G.copy(),
+        verified=log.verified,
+        finished=log.finished,
+        pulses=log.pulses,
+        gave_up=log.gave_up,
+        order=sequence_order,
+        moved=moved,
+        sequence=np.array(log.sequence, dtype=float).reshape(-1, 3),
+        seconds=log.seconds,
+        energy=state.energy,
+        wall=time.perf_counter() - began,
+        scheme=scheme,
+        tolerance=pulses.tolerance,
+    )
 
 
-def _expected(state: ArrayState, target: Array, pulses: Pulses) -> Array:
+def _reads_at_targets(state: ArrayState, target: Array, pulses: Pulses) -> Array:
     """What a read of each device reports when every device has its target, S."""
     G, state.G = state.G, np.where((target > 0) & ~state.frozen, target, state.G)
     out = np.zeros_like(target)
@@ -161,6 +165,28 @@ def _expected(state: ArrayState, target: Array, pulses: Pulses) -> Array:
         out[row, col] = Reader(state, b, pulses.V_read, (row, col)).exact()
     state.G = G
     return out
+
+
+def _write_all(
+    state: ArrayState,
+    order: Indices,
+    aims: Array,
+    scheme: str,
+    pulses: Pulses,
+    log: _Log,
+    moved: npt.NDArray[np.float32],
+) -> bool:
+    """Write all devices once; whether any needed a pulse.
+
+    What each device moves by while the k-th is written is added to `moved`, S, (devices, rows,
+    cols).
+    """
+    repaired = False
+    for k, (row, col) in enumerate(zip(*np.unravel_index(order, state.G.shape), strict=True)):
+        before, cell = state.G, (int(row), int(col))
+        repaired |= _write_verify(state, cell, float(aims[cell]), scheme, pulses, log)
+        moved[k] += (state.G - before).astype(np.float32)
+    return repaired
 
 
 def _write_verify(
@@ -179,35 +205,35 @@ def _write_verify(
     size, direction, used, at_limit = pulses.start, 0.0, 0, 0
     while True:
         last = used >= pulses.max_pulses or at_limit >= pulses.max_at_limit
-        seen, bound = reader.follow()
-        if last or abs(seen / target - 1.0) - pulses.tolerance <= bound / target:
-            seen = reader.exact()
+        conductance, bound = reader.follow()
+        if last or abs(conductance / target - 1.0) - pulses.tolerance <= bound / target:
+            conductance = reader.exact()
         state.energy += reader.power * pulses.read_width
         log.seconds += pulses.read_width
-        error = seen / target - 1.0
-        done = abs(error) <= pulses.tolerance
-        if done or last:
+        error = conductance / target - 1.0
+        within_tolerance = abs(error) <= pulses.tolerance
+        if within_tolerance or last:
             break
-        wanted = 1.0 if error < 0 else -1.0
-        limit = pulses.limit_set if wanted > 0 else pulses.limit_reset
-        size = min(size + pulses.step, limit) if wanted == direction else pulses.start
-        at_limit = at_limit + 1 if size >= limit and wanted == direction else 0
-        direction = wanted
+        next_direction = 1.0 if error < 0 else -1.0
+        limit = pulses.limit_set if next_direction > 0 else pulses.limit_reset
+        size = min(size + pulses.step, limit) if next_direction == direction else pulses.start
+        at_limit = at_limit + 1 if size >= limit and next_direction == direction else 0
+        direction = next_direction
         V = direction * sign * size
         state.pulse(writing, V, pulses.width, cell)
         log.sequence.append((*cell, V))
         log.seconds += pulses.width
         used += 1
-    log.verified[cell], log.finished[cell] = seen, state.G[cell]
+    log.verified[cell], log.finished[cell] = conductance, state.G[cell]
     log.pulses[cell] += used
-    log.gave_up[cell] = not done
+    log.gave_up[cell] = not within_tolerance
     return used > 0
 
 
 def _whole_order(order: Indices, shape: tuple[int, ...]) -> list[int]:
     """The order of writing, completed by the devices that were not written (before all others)."""
-    rest = np.setdiff1d(np.arange(int(np.prod(shape))), order)
-    return [*rest.tolist(), *order.tolist()]
+    unwritten = np.setdiff1d(np.arange(int(np.prod(shape))), order)
+    return [*unwritten.tolist(), *order.tolist()]
 
 
 def _check(
@@ -246,7 +272,7 @@ def _check(
             )
 
 
-def _checked_target(crossbar: Crossbar, target: npt.ArrayLike) -> Array:
+def _check_target(crossbar: Crossbar, target: npt.ArrayLike) -> Array:
     G = array_of("target", target, remedy="Pass conductances in S, (rows, cols).").copy()
     if G.shape != crossbar.G.shape[-2:]:
         raise broken_rule(
@@ -289,12 +315,12 @@ def replay(
     pulses = pulses_of(sequence)
     none = np.zeros(crossbar.G.shape, bool)
     state = ArrayState(crossbar, engine=engine, stuck=none, half_select=True, substeps=substeps)
-    seen = [state.G]
+    conductances = [state.G]
     for row, col, V in pulses:
         cell = (int(row), int(col))
         state.pulse(bias(scheme, *cell, *crossbar.G.shape), float(V), width, cell)
-        seen.append(state.G)
-    return np.stack(seen)
+        conductances.append(state.G)
+    return np.stack(conductances)
 
 
 def compare_orders(

@@ -33,22 +33,25 @@ def half_moons(config: DataConfig) -> Split:
     that were also trained on). Min-max scaling to [0, 1] uses the training points alone, so a
     validation or test feature may lie a little outside.
     """
-    x, y, (test, validation, train), low, high = _drawn(config)
+    x, y, (test, validation, train), low, high = _draw(config)
     x = (x - low) / (high - low)
     y = y.astype(np.intp)
     return Split(
-        x_train=x[train], y_train=y[train],
-        x_validation=x[validation], y_validation=y[validation],
-        x_test=x[test], y_test=y[test],
-    )  # fmt: skip
+        x_train=x[train],
+        y_train=y[train],
+        x_validation=x[validation],
+        y_validation=y[validation],
+        x_test=x[test],
+        y_test=y[test],
+    )
 
 
-def _drawn(config: DataConfig) -> tuple[Any, Any, list[Any], Array, Array]:
+def _draw(config: DataConfig) -> tuple[Any, Any, list[Any], Array, Array]:
     """Points, classes, their numbers (test, validation, training), range of training features."""
     from sklearn.datasets import make_moons
 
-    made: Any = make_moons(config.points, noise=config.noise, random_state=config.seed)
-    x, y = made
+    moons: Any = make_moons(config.points, noise=config.noise, random_state=config.seed)
+    x, y = moons
     order = child_rng(config.seed, "split").permutation(config.points)
     parts = np.split(order, [config.test, config.test + config.validation])
     train = x[parts[2]]
@@ -66,7 +69,7 @@ def fresh_half_moons(config: DataConfig, count: int) -> tuple[Array, Indices]:
     """
     from sklearn.datasets import make_moons
 
-    *_, low, high = _drawn(config)
+    *_, low, high = _draw(config)
     state = int(child_rng(config.seed, "fresh points").integers(2**31))
     new: Any = make_moons(count, noise=config.noise, random_state=state)
     return (new[0] - low) / (high - low), new[1].astype(np.intp)
@@ -83,12 +86,15 @@ def digits(seed: int = 0) -> Split:
     """
     from sklearn.datasets import load_digits
 
-    found: Any = load_digits()
-    x, y = found.data / 16.0, found.target.astype(np.intp)
+    bunch: Any = load_digits()
+    x, y = bunch.data / 16.0, bunch.target.astype(np.intp)
     order = child_rng(seed, "digits split").permutation(len(x))
     test, validation, train = np.split(order, [400, 600])
     return Split(
-        x_train=x[train], y_train=y[train],
-        x_validation=x[validation], y_validation=y[validation],
-        x_test=x[test], y_test=y[test],
-    )  # fmt: skip
+        x_train=x[train],
+        y_train=y[train],
+        x_validation=x[validation],
+        y_validation=y[validation],
+        x_test=x[test],
+        y_test=y[test],
+    )

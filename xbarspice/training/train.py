@@ -45,7 +45,7 @@ def fit(
     config: TrainConfig,
     *,
     seed: int,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda count, total: None,
 ) -> Trained:
     """Train a network on a split; the weights of the best validation loss are kept.
 

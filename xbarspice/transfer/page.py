@@ -163,11 +163,14 @@ def _layers(record: Record) -> list[Section]:
         return []
     rows = [
         (
-            str(k["matrix"]), str(k["transfers"]), error(k["rms"]),
-            percent(k["accuracy"]), percent(k["lowest"]),
+            str(k["matrix"]),
+            str(k["transfers"]),
+            error(k["rms"]),
+            percent(k["accuracy"]),
+            percent(k["lowest"]),
         )
         for k in record["layers"]
-    ]  # fmt: skip
+    ]
     table = Table(
         caption="Errors on the arrays of one matrix alone",
         head=("matrix", "transfers", "change of the outputs", "right, mean", "right, lowest"),

@@ -62,7 +62,7 @@ def transfer(
     layers: int = 0,
     path: Path | None = None,
     earlier: Path | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = lambda count, total: None,
 ) -> TransferStudy:
     """Transfer a model many times and run all points each time.
 
@@ -97,16 +97,16 @@ def transfer(
         for matrix in matrices_of(whole):
             matrix.seed = child_seed(seed, matrix.name)
     run = _Run(whole, arguments, labels, engine, progress)
-    seen = run.through_all(transfers, path, earlier)
+    results = run.through_all(transfers, path, earlier)
     exact = run.exact()
     return TransferStudy(
         engine=engine,
         points=points,
-        labels=labels if seen.predictions is not None else None,
-        predictions=seen.predictions,
-        clean=run.decided(run.clean),
+        labels=labels if results.predictions is not None else None,
+        predictions=results.predictions,
+        clean=run.decide(run.clean),
         exact=exact,
-        rms=seen.rms,
+        rms=results.rms,
         golden=run.golden(range(min(golden, transfers))) if golden else None,
         layers=tuple(run.layers(layers)) if layers else (),
     )
@@ -146,12 +146,12 @@ def matrices_of(circuit: nn.Module) -> Iterable[ArrayMatrix]:
 
 def with_variation(circuit: nn.Module, variation: Variation | None) -> Any:
     """A copy of a converted model with this variation on all its arrays."""
-    return _changed(circuit, variation=variation)
+    return _change(circuit, variation=variation)
 
 
 def at_level(circuit: nn.Module, level: str) -> Any:
     """A copy of a converted model as one of `LEVELS` takes it."""
-    return _changed(circuit, device="ohmic", **(IDEAL if level == "ideal" else {}))
+    return _change(circuit, device="ohmic", **(IDEAL if level == "ideal" else {}))
 
 
 def only_on(circuit: nn.Module, name: str) -> Any:
@@ -163,7 +163,7 @@ def only_on(circuit: nn.Module, name: str) -> Any:
     return out
 
 
-def _changed(circuit: nn.Module, **changes: Any) -> Any:
+def _change(circuit: nn.Module, **changes: Any) -> Any:
     out = copy_circuit(circuit)
     for matrix in matrices_of(out):
         matrix.config = dataclasses.replace(matrix.config, **changes)
@@ -171,7 +171,7 @@ def _changed(circuit: nn.Module, **changes: Any) -> Any:
 
 
 @dataclasses.dataclass
-class _Seen:
+class _Results:
     """What was seen of the transfers so far."""
 
     rms: np.ndarray
@@ -181,25 +181,29 @@ class _Seen:
     def count(self) -> int:
         return len(self.rms)
 
-    def joined(self, rms: list[float], decided: list[np.ndarray]) -> _Seen:
+    def join(self, rms: list[float], decided: list[np.ndarray]) -> _Results:
         predictions = self.predictions
         if decided:
             new = np.stack(decided)
             predictions = new if predictions is None else np.concatenate([predictions, new])
-        return _Seen(np.concatenate([self.rms, np.asarray(rms)]), predictions)
+        return _Results(np.concatenate([self.rms, np.asarray(rms)]), predictions)
 
-    def part(self, count: int) -> _Seen:
+    def part(self, count: int) -> _Results:
         some = None if self.predictions is None else self.predictions[:count]
-        return _Seen(self.rms[:count], some)
+        return _Results(self.rms[:count], some)
 
 
 class _Run:
     """A circuit, its inputs and its engine."""
 
     def __init__(
-        self, circuit: nn.Module, arguments: tuple[Any, ...], labels: Any, engine: str,
+        self,
+        circuit: nn.Module,
+        arguments: tuple[Any, ...],
+        labels: Any,
+        engine: str,
         progress: Progress,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.circuit, self.arguments, self.labels = circuit, arguments, labels
         self.engine, self.progress = engine, progress
         self.solver = "surrogate" if engine in LEVELS else engine
@@ -219,9 +223,9 @@ class _Run:
     def exact(self) -> np.ndarray | None:
         """Decisions with exact products."""
         with exact_products():
-            return self.decided(outputs_of(self.circuit, self.arguments))
+            return self.decide(outputs_of(self.circuit, self.arguments))
 
-    def decided(self, outputs: Outputs) -> np.ndarray | None:
+    def decide(self, outputs: Outputs) -> np.ndarray | None:
         """Decisions, (points,), or None."""
         return decisions_of(outputs, self.labels)
 
@@ -239,44 +243,44 @@ class _Run:
             for _ in program_each(circuit, numbers):
                 yield outputs_of(circuit, self.arguments)
 
-    def through_all(self, transfers: int, path: Path | None, earlier: Path | None) -> _Seen:
+    def through_all(self, transfers: int, path: Path | None, earlier: Path | None) -> _Results:
         """All transfers; those that the file holds are not done again."""
         key = self.fingerprint()
-        seen = _read(path, key)
-        if not seen.count and _belongs(earlier, key):
-            seen = _read(earlier, key)
+        results = _read(path, key)
+        if not results.count and _belongs(earlier, key):
+            results = _read(earlier, key)
         rms: list[float] = []
         decided: list[np.ndarray] = []
         last = time.perf_counter()
-        start = seen.count
+        start = results.count
         try:
             for outputs in self.each(self.solved, range(start, transfers)):
-                if (classes := self.decided(outputs)) is not None:
+                if (classes := self.decide(outputs)) is not None:
                     decided.append(classes)
                 rms.append(self.change(outputs))
                 self.progress(start + len(rms), transfers)
                 if path is not None and time.perf_counter() > last + SAVE_EVERY:
-                    _write(path, key, seen.joined(rms, decided), self.engine)
+                    _write(path, key, results.join(rms, decided), self.engine)
                     last = time.perf_counter()
         finally:  # Ctrl-C too leaves what was done
-            seen = seen.joined(rms, decided[: len(rms)])
+            results = results.join(rms, decided[: len(rms)])
             if path is not None and (rms or not path.exists()):
-                _write(path, key, seen, self.engine)
-        return seen.part(transfers)
+                _write(path, key, results, self.engine)
+        return results.part(transfers)
 
     def golden(self, numbers: range) -> Golden:
         """Repeat transfers by ngspice and compare."""
         error, differing, compared = 0.0, None, 0
-        own = list(self.each(self.solved, numbers))
+        outputs = list(self.each(self.solved, numbers))
         with through("ngspice"):
             for k in program_each(self.circuit, numbers):
                 theirs = outputs_of(self.circuit, self.arguments)
                 worst = (
                     float((a.double() - b.double()).abs().max() / size)
-                    for a, b, size in zip(own[k], theirs, self.largest, strict=True)
+                    for a, b, size in zip(outputs[k], theirs, self.largest, strict=True)
                 )
                 error = max(error, *worst)
-                a, b = self.decided(own[k]), self.decided(theirs)
+                a, b = self.decide(outputs[k]), self.decide(theirs)
                 if a is not None and b is not None:
                     differing = (differing or 0) + int((a != b).sum())
                     compared += len(a)
@@ -292,7 +296,7 @@ class _Run:
             rms, right = [], []
             for outputs in self.each(only_on(self.solved, matrix.name), range(count)):
                 rms.append(self.change(outputs))
-                decided = self.decided(outputs)
+                decided = self.decide(outputs)
                 if decided is not None and self.labels is not None:
                     right.append(float(np.mean(decided == self.labels)))
             yield {
@@ -315,17 +319,18 @@ class _Run:
         return digest.hexdigest()
 
 
-def _read(path: Path | None, key: str) -> _Seen:
+def _read(path: Path | None, key: str) -> _Results:
     """The transfers that an earlier run finished."""
     if path is None or not path.exists():
-        return _Seen(np.empty(0), None)
+        return _Results(np.empty(0), None)
     tree = hdf5.read_tree(path, KIND)
     if tree.get("fingerprint") != key:
         raise broken_rule(
             f"`{path.name}` must be new or hold transfers of this very study",
-            "a study with other settings, weights or points", "Choose another file, or remove it.",
-        )  # fmt: skip
-    return _Seen(tree["output_change"], tree.get("predictions"))
+            "a study with other settings, weights or points",
+            "Choose another file, or remove it.",
+        )
+    return _Results(tree["output_change"], tree.get("predictions"))
 
 
 def _belongs(path: Path | None, key: str) -> bool:
@@ -335,8 +340,10 @@ def _belongs(path: Path | None, key: str) -> bool:
     return hdf5.read_tree(path, KIND).get("fingerprint") == key
 
 
-def _write(path: Path, key: str, seen: _Seen, engine: str) -> None:
-    tree = {"fingerprint": key, "engine": engine, "output_change": seen.rms}
-    if seen.predictions is not None:
-        tree["predictions"] = seen.predictions.astype(np.min_scalar_type(seen.predictions.max()))
+def _write(path: Path, key: str, results: _Results, engine: str) -> None:
+    tree = {"fingerprint": key, "engine": engine, "output_change": results.rms}
+    if results.predictions is not None:
+        tree["predictions"] = results.predictions.astype(
+            np.min_scalar_type(results.predictions.max())
+        )
     hdf5.write_tree(path, tree, KIND)

@@ -46,7 +46,7 @@ def tables(circuit, folder, stuck=()):
 @pytest.mark.parametrize("layout", ["tiled", "folded"])
 def test_a_die_that_holds_its_targets_costs_nothing(tmp_path, layout):
     circuit, x, y = moons(layout)
-    dies = study.measured_arrays(circuit, tables(circuit, tmp_path))
+    dies = study.read_dies(circuit, tables(circuit, tmp_path))
     record = study.judge(circuit, dies, (x,), y)
     for case in record["cases"].values():
         assert case["output_change"] < 1e-7
@@ -59,7 +59,7 @@ def test_partners_keep_the_differences_of_pairs(tmp_path, layout):
     circuit, x, y = moons(layout)
     (name, _), *_ = tables(circuit, tmp_path, [(0, 1, 1, 900e-6)])
     files = tables(circuit, tmp_path, [(0, 1, 1, 600e-6)])
-    dies = study.measured_arrays(circuit, files)
+    dies = study.read_dies(circuit, files)
     assert int(dies[0].stuck.sum()) == 1
     assert dies[0].array.name == name
     record = study.judge(circuit, dies, (x,), y, engine="nodal")
@@ -76,7 +76,7 @@ def test_partners_keep_the_differences_of_pairs(tmp_path, layout):
 
 def test_tuning_errors_fall_on_devices_that_are_not_stuck(tmp_path):
     circuit, x, y = moons("tiled")
-    dies = study.measured_arrays(circuit, tables(circuit, tmp_path, [(0, 0, 0, 900e-6)]))
+    dies = study.read_dies(circuit, tables(circuit, tmp_path, [(0, 0, 0, 900e-6)]))
     errors = Compose([RelativeNoise(sigma=0.05), StuckDevices(rate_lrs=1.0, rate_hrs=0.0)])
     drawn = study.drawn_errors(
         dies, {m.array.name: m.array.crossbar.G for m in dies}, study.without_stuck(errors), 0, 0
@@ -102,8 +102,8 @@ def test_tables_that_fit_no_array_are_refused(tmp_path):
         ([(files[0][0], paths[1])], "must be 3 x 8"),
     ):
         with pytest.raises(InputError, match=words):
-            study.measured_arrays(circuit, wrong)
-    found = study.measured_arrays(circuit, [(None, path) for path in paths])
+            study.read_dies(circuit, wrong)
+    found = study.read_dies(circuit, [(None, path) for path in paths])
     assert [m.array.name for m in found] == [name for name, _ in files]
 
 

@@ -55,8 +55,9 @@ def test_the_jacobian_is_that_of_differences(device, fields):
     V_out = RNG.uniform(-0.1, 0.1, (9, 4))
     reads = reads_of(array, V_out=V_out, ends=ends)
     reads = Reads(**{**reads.__dict__, "I_in": np.zeros((9, 3))})
-    model = Model(array, [reads, reads_of(array)], ["R_wl", "R_bl", "R_driver", "R_sense",
-                                                    *fields, "G"])  # fmt: skip
+    model = Model(
+        array, [reads, reads_of(array)], ["R_wl", "R_bl", "R_driver", "R_sense", *fields, "G"]
+    )
     theta = np.array([p.start for p in model.parameters])
     exact = model.jacobian(theta)
     assert exact.shape == (9 * 7 + 9 * 4, 4 + len(fields) + 12)
@@ -233,9 +234,12 @@ def programming(seed, devices=60, repeats=6):
 
 def test_the_variability_model_is_found_with_its_intervals():
     truth = {
-        "cti.offset_mean": -0.006, "cti.offset_std": 0.01, "cti.sigma_0": 0.012,
-        "cti.sigma_slope": -10.0, "bse.scale": 1.5,
-    }  # fmt: skip
+        "cti.offset_mean": -0.006,
+        "cti.offset_std": 0.01,
+        "cti.sigma_0": 0.012,
+        "cti.sigma_slope": -10.0,
+        "bse.scale": 1.5,
+    }
     holds = []
     for seed in range(20):
         found = calibration.fit_spread(programming(seed))
@@ -287,8 +291,10 @@ def test_csv_and_hdf5_hold_the_same(tmp_path):
     reads = reads_of(xb.Crossbar(G))
     hdf5.write_tree(tmp_path / "r.h5", {"V_in": reads.V_in, "I_out": reads.I_out}, "reads")
     head = ";".join([f"V_in{k} [mV]" for k in range(3)] + [f"I_out{k} (\u00b5A)" for k in range(4)])
-    rows = [";".join(map(str, [*(v * 1e3), *(i * 1e6)])) for v, i in zip(reads.V_in, reads.I_out,
-                                                                        strict=True)]  # fmt: skip
+    rows = [
+        ";".join(map(str, [*(v * 1e3), *(i * 1e6)]))
+        for v, i in zip(reads.V_in, reads.I_out, strict=True)
+    ]
     rows[1] = rows[1].rpartition(";")[0] + ";"  # not measured
     (tmp_path / "r.csv").write_text("\n".join([head, *rows]).replace(".", ","), "utf-8")
     a, b = calibration.read_reads(tmp_path / "r.h5"), calibration.read_reads(tmp_path / "r.csv")
@@ -413,8 +419,18 @@ def test_the_array_of_a_deployment_is_what_was_measured(tmp_path):
     V_in = RNG.uniform(-0.2, 0.2, (9, array.rows))
     reads = reads_of(array.replace(R_wl=4.0, R_bl=4.0), V_in)
     hdf5.write_tree(tmp_path / "r.h5", {"V_in": V_in, "I_out": reads.I_out}, "reads")
-    words = ["calibrate", "reads", str(tmp_path / "r.h5"), "--array", str(tmp_path / "net.h5"),
-             "--free", "R_wire", "--out", str(tmp_path / "run"), "--json"]  # fmt: skip
+    words = [
+        "calibrate",
+        "reads",
+        str(tmp_path / "r.h5"),
+        "--array",
+        str(tmp_path / "net.h5"),
+        "--free",
+        "R_wire",
+        "--out",
+        str(tmp_path / "run"),
+        "--json",
+    ]
     done = CliRunner().invoke(app, words, catch_exceptions=False)
     assert done.exit_code == 0
     (fitted,) = json.loads(done.stdout)["parameters"]
@@ -562,14 +578,29 @@ def test_the_command_makes_the_twin_and_serves_the_model(tmp_path, device):
     (array,) = xb.nn.arrays(circuit)
     R = np.full(array.crossbar.G.shape, 5000.0)
     R[0, 0] = 1000.0
-    (tmp_path / "die.csv").write_text("V_read = 0.2 V\nohm\n" + "\n".join(
-        ";".join(map(str, row)) for row in R))  # fmt: skip
+    (tmp_path / "die.csv").write_text(
+        "V_read = 0.2 V\nohm\n" + "\n".join(";".join(map(str, row)) for row in R)
+    )
     done = CliRunner().invoke(
-        app, ["calibrate", "die", str(tmp_path / "die.csv"), "--network", str(tmp_path / "net.h5"),
-              "--inputs", str(tmp_path / "x.npz"), "--out", str(tmp_path / "run"),
-              "--transfers", "3", "--trials", "10", "--json"],
+        app,
+        [
+            "calibrate",
+            "die",
+            str(tmp_path / "die.csv"),
+            "--network",
+            str(tmp_path / "net.h5"),
+            "--inputs",
+            str(tmp_path / "x.npz"),
+            "--out",
+            str(tmp_path / "run"),
+            "--transfers",
+            "3",
+            "--trials",
+            "10",
+            "--json",
+        ],
         catch_exceptions=False,
-    )  # fmt: skip
+    )
     assert done.exit_code == 0
     record = json.loads(done.stdout)
     assert record["stuck_low_ohm"] == [[0, 0]]
@@ -602,12 +633,24 @@ def test_a_die_that_cannot_serve_is_refused(tmp_path, change, words):
     _, x = deployed(tmp_path)
     np.savez(tmp_path / "x.npz", x=x.numpy())
     (array,) = xb.nn.arrays(xb.load(tmp_path / "net.h5"))
-    np.savetxt(tmp_path / "die.csv", np.full(array.crossbar.G.shape, 5000.0), delimiter=";",
-               header="ohm")  # fmt: skip
+    np.savetxt(
+        tmp_path / "die.csv", np.full(array.crossbar.G.shape, 5000.0), delimiter=";", header="ohm"
+    )
     done = CliRunner().invoke(
-        app, ["calibrate", "die", str(tmp_path / "die.csv"), "--network", str(tmp_path / "net.h5"),
-              "--inputs", str(tmp_path / "x.npz"), "--out", str(tmp_path / "run"), *change],
-    )  # fmt: skip
+        app,
+        [
+            "calibrate",
+            "die",
+            str(tmp_path / "die.csv"),
+            "--network",
+            str(tmp_path / "net.h5"),
+            "--inputs",
+            str(tmp_path / "x.npz"),
+            "--out",
+            str(tmp_path / "run"),
+            *change,
+        ],
+    )
     assert words in str(done.exception)
     assert not (tmp_path / "run").exists()
 
@@ -619,10 +662,21 @@ def test_the_fit_command_leaves_a_card_that_another_command_takes(tmp_path):
     np.savetxt(tmp_path / "G.csv", G * 1e6, delimiter=",", header="uS")
     runner = CliRunner()
     done = runner.invoke(
-        app, ["calibrate", "reads", str(tmp_path / "r.h5"), "--array", str(tmp_path / "G.csv"),
-              "--free", "R_wire,device.b", "--out", str(tmp_path / "run"), "--json"],
+        app,
+        [
+            "calibrate",
+            "reads",
+            str(tmp_path / "r.h5"),
+            "--array",
+            str(tmp_path / "G.csv"),
+            "--free",
+            "R_wire,device.b",
+            "--out",
+            str(tmp_path / "run"),
+            "--json",
+        ],
         catch_exceptions=False,
-    )  # fmt: skip
+    )
     assert done.exit_code == 0
     record = json.loads(done.stdout)
     by_name = {p["name"]: p for p in record["parameters"]}
@@ -633,10 +687,20 @@ def test_the_fit_command_leaves_a_card_that_another_command_takes(tmp_path):
     torch.export.save(program, tmp_path / "n.pt2")
     np.savez(tmp_path / "x.npz", x=x.numpy())
     done = runner.invoke(
-        app, ["map", str(tmp_path / "n.pt2"), "--inputs", str(tmp_path / "x.npz"), "--out",
-              str(tmp_path / "m.h5"), "--calibration", str(tmp_path / "run/card.toml"), "--json"],
+        app,
+        [
+            "map",
+            str(tmp_path / "n.pt2"),
+            "--inputs",
+            str(tmp_path / "x.npz"),
+            "--out",
+            str(tmp_path / "m.h5"),
+            "--calibration",
+            str(tmp_path / "run/card.toml"),
+            "--json",
+        ],
         catch_exceptions=False,
-    )  # fmt: skip
+    )
     assert done.exit_code == 0
     assert json.loads(done.stdout)["calibration"].startswith("Calibration to r.h5")
     (array,) = xb.nn.arrays(xb.load(tmp_path / "m.h5"))

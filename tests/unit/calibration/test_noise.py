@@ -27,15 +27,18 @@ def repeats(seed, devices=24, reads=12, alike=False, timed=True, nu=0.02, nu_std
     t = np.geomspace(1.0, 1e4, reads) if timed else np.ones(reads)
     exponents = nu + nu_std * rng.standard_normal(devices)
     drifted = np.array(
-        [RetentionDrift(nu=n, t=float(t[-1]), t_0=1.0).apply(np.full((1, 1), g), rng)[0, 0]
-         for n, g in zip(exponents, G, strict=True)]
-    )  # fmt: skip
+        [
+            RetentionDrift(nu=n, t=float(t[-1]), t_0=1.0).apply(np.full((1, 1), g), rng)[0, 0]
+            for n, g in zip(exponents, G, strict=True)
+        ]
+    )
     assert np.allclose(drifted, G * t[-1] ** -exponents)
     clean = G[:, None] * t[None] ** -exponents[:, None]
     return Repeats(
-        device=np.repeat(np.arange(devices), reads), G=NOISE.apply(clean, rng).ravel(),
+        device=np.repeat(np.arange(devices), reads),
+        G=NOISE.apply(clean, rng).ravel(),
         t=np.tile(t, devices) if timed else np.full(devices * reads, np.nan),
-    )  # fmt: skip
+    )
 
 
 def test_intervals_cover_the_truth():
@@ -95,21 +98,36 @@ def test_one_device_alone_has_an_exact_interval_of_its_scatter():
 
 def test_the_command_adds_its_terms_to_an_earlier_card(tmp_path):
     data = repeats(3)
-    lines = [f"{d},{1e-3 / g:.9g},{t / 60:.9g}" for d, g, t in
-             zip(data.device, data.G, data.t, strict=True)]  # fmt: skip
+    lines = [
+        f"{d},{1e-3 / g:.9g},{t / 60:.9g}"
+        for d, g, t in zip(data.device, data.G, data.t, strict=True)
+    ]
     lines = [line.replace(",", ";") for line in lines]
     (tmp_path / "r.csv").write_text("device;R [kohm];t [s]\n" + "\n".join(lines))
     hdf5.write_tree(tmp_path / "r.h5", {"device": data.device, "G": data.G, "t": data.t}, "reads")
     before = CalibrationCard(
-        title="writes", data_sha256="ab" * 32, device="sinh_tio2",
+        title="writes",
+        data_sha256="ab" * 32,
+        device="sinh_tio2",
         variability=({"name": "cti"}, {"name": "read_noise", "sigma_0": 1.0}),
-    )  # fmt: skip
+    )
     (tmp_path / "before.toml").write_text(before.to_toml())
     done = CliRunner().invoke(
-        app, ["calibrate", "noise", str(tmp_path / "r.h5"), "--at", "1e6", "--out",
-              str(tmp_path / "run"), "--calibration", str(tmp_path / "before.toml"), "--json"],
+        app,
+        [
+            "calibrate",
+            "noise",
+            str(tmp_path / "r.h5"),
+            "--at",
+            "1e6",
+            "--out",
+            str(tmp_path / "run"),
+            "--calibration",
+            str(tmp_path / "before.toml"),
+            "--json",
+        ],
         catch_exceptions=False,
-    )  # fmt: skip
+    )
     assert done.exit_code == 0
     card = CalibrationCard.from_toml(tmp_path / "run/card.toml")
     assert [term["name"] for term in card.variability] == ["cti", "retention", "read_noise"]

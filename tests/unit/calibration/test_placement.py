@@ -17,9 +17,10 @@ from xbarspice.calibration.placement import Points
 from xbarspice.variability import Compose, RelativeNoise, StuckDevices
 
 LEADS = {
-    "no leads": {}, "equal": {"R_driver": 40.0, "R_sense": 40.0},
+    "no leads": {},
+    "equal": {"R_driver": 40.0, "R_sense": 40.0},
     "unequal": {"R_driver": 70.0, "R_sense": 15.0},
-}  # fmt: skip
+}
 LIMITS = Thresholds(G_min=100e-6, G_max=500e-6)
 
 
@@ -63,9 +64,14 @@ def served(test, layout="folded", *, stuck=None, errors=None, transfers=0, trial
     circuit = made(layout, **wires)
     before = {a.name: a.crossbar.G for a in xb.nn.arrays(circuit)}
     out = placement.serve(
-        circuit, on_die(circuit, layout, stuck), points(1), test, errors=errors or Compose([]),
-        transfers=transfers, trials=trials,
-    )  # fmt: skip
+        circuit,
+        on_die(circuit, layout, stuck),
+        points(1),
+        test,
+        errors=errors or Compose([]),
+        transfers=transfers,
+        trials=trials,
+    )
     assert all(np.array_equal(a.crossbar.G, before[a.name]) for a in xb.nn.arrays(circuit))
     return out
 
@@ -136,7 +142,7 @@ def test_the_sensitivity_is_that_of_differences(layout, device):
     bench = placement._Bench.of(circuit, on_die(circuit, layout))
     few = points(3, 6)
     exact = placement._sensitivity(bench, few)
-    wanted = bench.placed(bench.plain).array.crossbar.G
+    wanted = bench.place(bench.plain).array.crossbar.G
     width = placement._width(bench.scores(few))
     for cell in ((0, 0), (1, 3), (2, 1), (wanted.shape[0] - 1, 2)):
         at = []
@@ -174,9 +180,14 @@ def test_devices_that_other_arrays_hold_stay():
     other = xb.nn.arrays(circuit)[1]
     xb.nn.put_conductances(circuit, {other.name: np.full_like(other.crossbar.G, 3e-4)})
     out = placement.serve(
-        circuit, on_die(circuit, "tiled"), points(1), points(2), errors=Compose([]), transfers=0,
+        circuit,
+        on_die(circuit, "tiled"),
+        points(1),
+        points(2),
+        errors=Compose([]),
+        transfers=0,
         trials=2,
-    )  # fmt: skip
+    )
     assert (xb.nn.arrays(out.circuit)[1].crossbar.G == 3e-4).all()
 
 

@@ -101,9 +101,10 @@ def test_reads_have_the_sneak_paths_of_the_array(read):
     """The read is that of an independent engine with the same line ends."""
     crossbar, target = problem(size=3, low=50e-6, high=150e-6)
     run = pg.program(
-        crossbar, target, pulses=pg.Pulses(start=0.8, limit_set=1.15, limit_reset=1.5,
-        width=1e-6, read=read),
-    )  # fmt: skip
+        crossbar,
+        target,
+        pulses=pg.Pulses(start=0.8, limit_set=1.15, limit_reset=1.5, width=1e-6, read=read),
+    )
     b = bias(read, 2, 2, 3, 3)
     whole = crossbar.replace(G=run.G, ends=b.ends)
     want = xb.solve(whole, 0.2 * b.V_in, 0.2 * b.V_out, engine="nodal").I_out[2] / 0.2
@@ -201,9 +202,11 @@ def test_stuck_devices_are_given_up_and_keep_their_value():
     assert run.G[1, 2] == 573e-6
     assert run.pulses[1, 2] < 40
     limited = pg.program(
-        crossbar, target, stuck=stuck,
+        crossbar,
+        target,
+        stuck=stuck,
         pulses=pg.Pulses(start=0.8, limit_set=1.15, limit_reset=1.5, width=1e-6, max_pulses=5),
-    )  # fmt: skip
+    )
     assert limited.pulses.max() == 5
     assert limited.gave_up.sum() > 1
 
@@ -318,10 +321,13 @@ def test_every_map_is_a_figure():
     runs = {s: pg.program(crossbar, target, pulses=NILI, scheme=s) for s in ("V/2", "V/3")}
     run = runs["V/2"]
     made = [
-        pictures.error_map(run), pictures.disturb_map(run), pictures.pulse_map(run),
-        pictures.victims_map(run, 1, 1), pictures.schemes_figure(runs),
+        pictures.error_map(run),
+        pictures.disturb_map(run),
+        pictures.pulse_map(run),
+        pictures.victims_map(run, 1, 1),
+        pictures.schemes_figure(runs),
         pictures.orders_figure(runs),
-    ]  # fmt: skip
+    ]
     for figure in made:
         assert isinstance(figure, Figure)
         assert figure.axes[0].get_xlabel()

@@ -151,9 +151,12 @@ def test_a_study_goes_on_where_it_stopped_and_refuses_another(tmp_path):
     np.testing.assert_array_equal(again.rms, whole.rms)
     np.testing.assert_array_equal(again.predictions, whole.predictions)
     for change in (
-        {"seed": 9}, {"engine": "nodal"}, {"x": x + 0.1}, {"y": 1 - y},
+        {"seed": 9},
+        {"engine": "nodal"},
+        {"x": x + 0.1},
+        {"y": 1 - y},
         {"circuit": with_variation(circuit, ConductanceTuning())},
-    ):  # fmt: skip
+    ):
         with pytest.raises(InputError, match="this very study"):
             transfer(**{"circuit": circuit, "x": x, "y": y, "transfers": 5, "path": path, **change})
 
@@ -186,10 +189,14 @@ def test_ngspice_repeats_some_transfers():
 def study_of(right):
     right = np.asarray(right)
     return TransferStudy(
-        engine="ideal", points=right.shape[1], labels=np.ones(right.shape[1], int),
-        predictions=right.astype(int), clean=np.ones(right.shape[1], int), exact=None,
+        engine="ideal",
+        points=right.shape[1],
+        labels=np.ones(right.shape[1], int),
+        predictions=right.astype(int),
+        clean=np.ones(right.shape[1], int),
+        exact=None,
         rms=np.linspace(1, 0, len(right)),
-    )  # fmt: skip
+    )
 
 
 def test_figures_are_those_of_the_counts():
