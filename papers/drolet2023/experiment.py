@@ -401,11 +401,11 @@ def _boundaries(
     grid = np.stack(np.meshgrid(x0, x1), axis=-1).reshape(-1, 2)
     nets = {k: v[0] for k, v in _networks(run, "b", split).items() if k != "ours"}
     nets["ours"] = ours[middle]
-    logits = {k: net.forward(grid)[-1].reshape(61, 61) for k, net in nets.items()}
+    by_network = {k: net.forward(grid)[-1].reshape(61, 61) for k, net in nets.items()}
     with torch.no_grad():
         logits = run.chain(through[middle], circuit=True).circuit(torch.from_numpy(grid))
     circuit = logits.numpy().reshape(61, 61)
-    return {"x0": x0, "x1": x1, "logits": logits | {"ours, through the circuit": circuit}}
+    return {"x0": x0, "x1": x1, "logits": by_network | {"ours, through the circuit": circuit}}
 
 
 def _confirm(run: _Run, net: Perceptron, middle: int, split: Split) -> dict[str, Any]:
