@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from xbarspice import devices
 from xbarspice.config import CalibrationNote, RunConfig
+from xbarspice.config.sections import Section
 from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.core.files import parse_toml
 from xbarspice.core.values import broken_entries
@@ -45,14 +46,8 @@ __all__ = [
 ]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _lists_are_tuples(cls, value: Any) -> Any:
-        """TOML has lists only; beyond that no type stands for another."""
-        return tuple(value) if isinstance(value, list) else value
+class _Part(Section):
+    model_config = ConfigDict(allow_inf_nan=True)  # an interval may be without a limit
 
 
 class CardValue(_Part):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from xbarspice.config.sections import Section
 from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.core.files import parse_toml, read_toml
 from xbarspice.core.values import broken_entries
@@ -17,17 +18,7 @@ __all__ = ["DevicePart", "Line", "Pad", "Technology", "Via", "load"]
 LayerPair = tuple[int, int]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _lists_are_tuples(cls, value: Any) -> Any:
-        """TOML has lists only; beyond that no type stands for another."""
-        return tuple(value) if isinstance(value, list) else value
-
-
-class Line(_Part):
+class Line(Section):
     """Metal of one direction: GDSII layers, width in um, sheet resistance, capacitances."""
 
     layer: LayerPair
@@ -38,14 +29,14 @@ class Line(_Part):
     C_fringe: float = Field(default=0.0, ge=0, description="F/um of one edge")
 
 
-class DevicePart(_Part):
+class DevicePart(Section):
     """The switching layer at a crossing: a square of `size` um."""
 
     layer: LayerPair
     size: float = Field(gt=0, description="um")
 
 
-class Pad(_Part):
+class Pad(Section):
     """Connection land of `size` um; `lead` um from its edge to the centre of the first cell."""
 
     layer: LayerPair
@@ -53,7 +44,7 @@ class Pad(_Part):
     lead: float = Field(gt=0, description="um")
 
 
-class Via(_Part):
+class Via(Section):
     """`count` x `count` cuts of `size` um at `pitch` um in every pad, each of `resistance` ohm."""
 
     layer: LayerPair
@@ -63,7 +54,7 @@ class Via(_Part):
     resistance: float = Field(ge=0, description="ohm a cut")
 
 
-class Technology(_Part):
+class Technology(Section):
     """Everything that the drawing and its resistances depend on. Lengths in um.
 
     From the geometry follow one segment's ``sheet * pitch / width`` (centre to centre of two
