@@ -52,11 +52,11 @@ class CircuitModel:
 
     def circuit(self) -> Any:
         """The model on arrays; all calls in one process share it."""
-        return _loaded(self.sha256, self.factory, self.__dict__["_data"])
+        return _load(self.sha256, self.factory, self.__dict__["_data"])
 
 
 @functools.lru_cache(maxsize=2)
-def _loaded(sha256: str, factory: str | None, data: bytes) -> Any:
+def _load(sha256: str, factory: str | None, data: bytes) -> Any:
     with tempfile.TemporaryDirectory(prefix="xbarspice-") as folder:
         path = Path(folder) / "model.h5"
         path.write_bytes(data)
@@ -81,9 +81,9 @@ def circuit_item(
     Raises:
         InputError, EngineError: as `xbarspice.solve`.
     """
-    known = {"engine", "transfer", "points", *WIRES}
-    if extra := sorted(set(parameters) - known):
-        raise broken_rule(f"parameters must be among {sorted(known)}", extra, "Correct the name.")
+    names = {"engine", "transfer", "points", *WIRES}
+    if extra := sorted(set(parameters) - names):
+        raise broken_rule(f"parameters must be among {sorted(names)}", extra, "Correct the name.")
     wires = {name: parameters[name] for name in WIRES if name in parameters}
     circuit = copy_circuit(model.circuit())
     for layer in crossbar_layers(circuit).values():

@@ -122,13 +122,13 @@ class _Tasks:
         future.add_done_callback(self.ended.put)
 
     def _collect(self, tick: float) -> list[Done]:
-        done: list[Done] = []
+        answers: list[Done] = []
         with contextlib.suppress(queue.Empty):
             future = self.ended.get(timeout=tick)
             while True:
-                done += self._take(future)
+                answers += self._take(future)
                 future = self.ended.get_nowait()
-        return done
+        return answers
 
     def _take(self, future: Any) -> list[Done]:
         entries = self.items.pop(future)

@@ -99,9 +99,10 @@ class Item:
     def __post_init__(self) -> None:
         if not isinstance(self.parameters, Mapping):
             raise broken_rule(
-                "an item's parameters must be a dictionary", type(self.parameters).__name__,
+                "an item's parameters must be a dictionary",
+                type(self.parameters).__name__,
                 "Give every parameter a name.",
-            )  # fmt: skip
+            )
         object.__setattr__(self, "key", content_hash(self.parameters))
 
     def settings(self) -> dict[str, Any]:
@@ -131,11 +132,11 @@ def execute(function: Function, parameters: Mapping[str, Any]) -> Outcome:
     try:
         values = flat(function(parameters))
     except (Exception, SystemExit) as error:
-        return failed(error, time.perf_counter() - start)
+        return failure_of(error, time.perf_counter() - start)
     return Outcome(values=values, seconds=time.perf_counter() - start)
 
 
-def failed(error: BaseException, seconds: float = 0.0) -> Outcome:
+def failure_of(error: BaseException, seconds: float = 0.0) -> Outcome:
     """The outcome of an execution that raised."""
     return Outcome(error=type(error).__name__, text=str(error), seconds=seconds)
 

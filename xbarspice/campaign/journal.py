@@ -69,13 +69,13 @@ def folder_of(path: Path) -> Path:
 
 def segments_of(path: Path) -> list[Segment]:
     """The segments beside a campaign file, oldest first."""
-    found = []
+    segments = []
     with contextlib.suppress(FileNotFoundError):
         for entry in folder_of(path).iterdir():
             if match := _NAME.fullmatch(entry.name):
                 first, last, crc = match.groups()
-                found.append(Segment(int(first), int(last), int(crc, 16), entry))
-    return sorted(found)
+                segments.append(Segment(int(first), int(last), int(crc, 16), entry))
+    return sorted(segments)
 
 
 class Journal:
@@ -111,7 +111,7 @@ class Journal:
                 f"the campaign file must be new; {path} holds results. "
                 "Go on with it by resume=True (--resume), or choose another path."
             )
-        with _reported(path):
+        with _report_failure(path):
             folder_of(path).mkdir(exist_ok=True)
             if path.exists():
                 self._recover()
@@ -173,7 +173,7 @@ class Journal:
             return
         number = self._next
         data = row_files.image(rows, self._header(0))
-        with _reported(self.path):
+        with _report_failure(self.path):
             target = self._segment(number, number, zlib.crc32(data))
             write_whole({target.path: data})
         self._segments.append(target)
@@ -211,10 +211,10 @@ class Journal:
             if len(run) >= FAN:
                 first, last = run[0].first, run[-1].last
 
-                def named(crc: int, first: int = first, last: int = last) -> Path:
+                def path_of(crc: int, first: int = first, last: int = last) -> Path:
                     return self._segment(first, last, crc).path
 
-                target = self._merge([s.path for s in run], self._header(0), named)
+                target = self._merge([s.path for s in run], self._header(0), path_of)
                 merged = Segment(first, last, int(target.stem[-8:], 16), target)
                 self._drop(run)
                 self._segments = sorted([*self._segments, merged])
@@ -228,7 +228,7 @@ class Journal:
 
     def _merge(self, sources: list[Path], header: Header, name: Callable[[int], Path]) -> Path:
         partial = _partial(self.path)
-        with _reported(self.path):
+        with _report_failure(self.path):
             try:
                 row_files.merge(sources, partial, header)
                 target = name(_crc(partial))
@@ -243,7 +243,7 @@ def _partial(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _reported(path: Path):
+def _report_failure(path: Path):
     try:
         yield
     except (OSError, RuntimeError) as error:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from xbarspice.core.errors import StoreError, broken_rule
 
-__all__ = ["locked"]
+__all__ = ["hold_lock"]
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def hold_lock(path: Path) -> Iterator[None]:
     """Hold ``<path>.lock`` for the block; the kernel drops it when the process dies.
 
     Raises:

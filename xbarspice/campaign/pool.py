@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from multiprocessing import connection
 from typing import Any
 
-from xbarspice.campaign.items import Function, Item, Outcome, execute, failed
+from xbarspice.campaign.items import Function, Item, Outcome, execute, failure_of
 from xbarspice.core.errors import EngineError, InputError
 
 __all__ = ["Done", "Work", "here", "processes"]
@@ -141,7 +141,7 @@ class _Pool:
         try:
             data = pickle.dumps(dict(entry[1].parameters), protocol=pickle.HIGHEST_PROTOCOL)
         except Exception as error:  # an item that cannot travel fails like one that raises
-            self.unsendable.append((*entry, failed(error)))
+            self.unsendable.append((*entry, failure_of(error)))
             return
         worker.waiting.append(entry)
         with contextlib.suppress(OSError):  # a dead worker is noticed on reading
@@ -149,28 +149,28 @@ class _Pool:
 
     def step(self, tick: float) -> list[Done]:
         """Wait up to `tick` seconds for answers."""
-        done, self.unsendable = self.unsendable, []
-        ready = connection.wait([w.conn for w in self.workers], 0 if done else tick)
+        answers, self.unsendable = self.unsendable, []
+        ready = connection.wait([w.conn for w in self.workers], 0 if answers else tick)
         for worker in [w for w in self.workers if w.conn in ready]:
-            done += self._receive(worker)
-        return done
+            answers += self._receive(worker)
+        return answers
 
     def _receive(self, worker: _Worker) -> list[Done]:
-        done: list[Done] = []
+        answers: list[Done] = []
         try:
             while worker.conn.poll():
                 answer = worker.conn.recv()
                 if isinstance(answer, str):
-                    self._started(worker, answer)
+                    self._note_start(worker, answer)
                     continue
-                done.append((*worker.waiting.popleft(), answer))
+                answers.append((*worker.waiting.popleft(), answer))
                 mean = answer.seconds if math.isinf(self.seconds) else self.seconds
                 self.seconds = 0.9 * mean + 0.1 * answer.seconds
         except (EOFError, OSError):
-            done += self._bury(worker)
-        return done
+            answers += self._bury(worker)
+        return answers
 
-    def _started(self, worker: _Worker, refusal: str) -> None:
+    def _note_start(self, worker: _Worker, refusal: str) -> None:
         if refusal:
             raise InputError(
                 f"the workers must be able to import the campaign's function; {refusal}. Define "
@@ -250,7 +250,7 @@ def _answer(call: Function, data: bytes) -> Outcome:
     try:
         parameters = pickle.loads(data)  # noqa: S301 - from the parent
     except Exception as error:
-        return failed(error)
+        return failure_of(error)
     return execute(call, parameters)
 
 

@@ -109,10 +109,10 @@ class Results(Mapping[str, dict[str, Any]]):
                 why = self.failures.get(key)
                 raise broken_rule(
                     "a column needs finished items",
-                    f"item {key[:12]}, which " + (f"failed ({why.error}: {why.text})" if why else
-                    "is not done"),
+                    f"item {key[:12]}, which "
+                    + (f"failed ({why.error}: {why.text})" if why else "is not done"),
                     "Resume the campaign, or pass `items` without it.",
-                )  # fmt: skip
+                )
             values = self[item]
             if name not in values:
                 raise broken_rule("an item must have that value", name, f"One of {sorted(values)}.")
@@ -120,9 +120,10 @@ class Results(Mapping[str, dict[str, Any]]):
         shapes = {np.shape(cell) for cell in cells}
         if len(shapes) > 1:
             raise broken_rule(
-                f"the {name!r} of all items must have one shape", sorted(shapes),
+                f"the {name!r} of all items must have one shape",
+                sorted(shapes),
                 "Pass the `items` of one shape.",
-            )  # fmt: skip
+            )
         return np.array(cells)
 
 

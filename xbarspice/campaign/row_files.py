@@ -23,8 +23,12 @@ _SLICE = 64 * 1024 * 1024
 _TEXT = h5py.string_dtype()
 _SCALARS: dict[str, Any] = {"bool": np.bool_, "int": np.int64, "float": np.float64, "str": _TEXT}
 _FAILURES = {
-    "index": np.int64, "seconds": np.float64, "attempts": np.int64, "error": _TEXT, "text": _TEXT,
-}  # fmt: skip
+    "index": np.int64,
+    "seconds": np.float64,
+    "attempts": np.int64,
+    "error": _TEXT,
+    "text": _TEXT,
+}
 
 Schema = tuple[tuple[str, str, tuple[int, ...]], ...]
 """Name, kind ("none", "bool", "int", "float", "str" or an array's dtype) and array shape."""
@@ -159,14 +163,14 @@ def _put_failures(file: Any, rows: Sequence[Row]) -> None:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
+def _open(path: Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
-            found = (file.attrs.get("xbarspice_kind"), file.attrs.get("xbarspice_format"))
-            if found != (KIND, FORMAT):
+            label = (file.attrs.get("xbarspice_kind"), file.attrs.get("xbarspice_format"))
+            if label != (KIND, FORMAT):
                 raise StoreError(
                     f"`{path.name}` must be a campaign file of format {FORMAT}; it says "
-                    f"{found[0]!r}, {found[1]}. Choose another path."
+                    f"{label[0]!r}, {label[1]}. Choose another path."
                 )
             yield file
     except (FileNotFoundError, StoreError):
@@ -186,7 +190,7 @@ def read_header(path: Path) -> Header:
     Raises:
         StoreError: the file is damaged or no campaign file.
     """
-    with _opened(path) as file:
+    with _open(path) as file:
         return _header(file)
 
 
@@ -205,7 +209,7 @@ def read(path: Path, *, columns: bool = True) -> Contents:
     Raises:
         StoreError: the file is damaged or no campaign file.
     """
-    with _opened(path) as file:
+    with _open(path) as file:
         tables = [_read_table(table, columns) for table in _tables(file)]
         return Contents(header=_header(file), tables=tables, failures=_read_failures(file))
 
@@ -219,9 +223,12 @@ def _read_table(table: Any, columns: bool) -> Table:
         else:
             cells[name] = table[name].asstr()[...] if kind == "str" else table[name][...]
     return Table(
-        schema=schema, keys=table["key"][...], index=table["index"][...],
-        seconds=table["seconds"][...], columns=cells,
-    )  # fmt: skip
+        schema=schema,
+        keys=table["key"][...],
+        index=table["index"][...],
+        seconds=table["seconds"][...],
+        columns=cells,
+    )
 
 
 def _read_failures(file: Any) -> dict[bytes, Row]:
@@ -252,7 +259,7 @@ def merge(sources: Sequence[Path], target: Path, header: Header) -> None:
         target: where to write; the caller makes it appear whole.
         header: of the new file.
     """
-    seen: set[bytes] = set()
+    keys_of_results: set[bytes] = set()
     plan: dict[Schema, list[tuple[Path, int, np.ndarray]]] = {}
     failures: dict[bytes, Row] = {}
     for path in sources:
@@ -260,7 +267,11 @@ def merge(sources: Sequence[Path], target: Path, header: Header) -> None:
         failures |= contents.failures
         for number, table in enumerate(contents.tables):
             rows = [key.tobytes() for key in table.keys]
-            fresh = [k for k, key in enumerate(rows) if not (key in seen or seen.add(key))]
+            fresh = [
+                k
+                for k, key in enumerate(rows)
+                if not (key in keys_of_results or keys_of_results.add(key))
+            ]
             plan.setdefault(table.schema, []).append((path, number, np.array(fresh, dtype=int)))
     with h5py.File(target, "w") as file:
         _stamp(file, header)
@@ -269,10 +280,10 @@ def merge(sources: Sequence[Path], target: Path, header: Header) -> None:
             out = _new_table(file, number, schema, count)
             start = 0
             for path, source, fresh in parts:
-                with _opened(path) as other:
-                    _copy(_tables(other)[source], out, schema, fresh, start)
+                with _open(path) as part:
+                    _copy(_tables(part)[source], out, schema, fresh, start)
                 start += len(fresh)
-        _put_failures(file, [row for key, row in failures.items() if key not in seen])
+        _put_failures(file, [row for key, row in failures.items() if key not in keys_of_results])
         file.flush()
 
 
@@ -285,8 +296,8 @@ def _copy(source: Any, out: Any, schema: Schema, rows: np.ndarray, start: int) -
         if not column.size:
             continue
         for first in range(0, len(column), step):
-            wanted = rows[(rows >= first) & (rows < first + step)]
-            if len(wanted):
-                begin = start + int(np.searchsorted(rows, wanted[0]))
-                data = column[first : first + step][wanted - first]
-                out[name][begin : begin + len(wanted)] = data
+            chosen = rows[(rows >= first) & (rows < first + step)]
+            if len(chosen):
+                begin = start + int(np.searchsorted(rows, chosen[0]))
+                data = column[first : first + step][chosen - first]
+                out[name][begin : begin + len(chosen)] = data

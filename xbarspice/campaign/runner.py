@@ -15,7 +15,7 @@ from typing import Any
 from xbarspice.campaign import pool
 from xbarspice.campaign.items import Function, Item, function_name
 from xbarspice.campaign.journal import Journal
-from xbarspice.campaign.lock import locked
+from xbarspice.campaign.lock import hold_lock
 from xbarspice.campaign.row_files import Row
 from xbarspice.core.errors import StoreError, broken_rule
 
@@ -89,14 +89,14 @@ def run(
         EngineError: the workers cannot start, or the cluster is lost.
         KeyboardInterrupt: after the results so far were committed.
     """
-    path = _checked(Path(path), workers, scheduler)
+    path = _check(Path(path), workers, scheduler)
     name = function_name(function)
     total = len(items) if hasattr(items, "__len__") else None  # type: ignore[arg-type]
     start = time.perf_counter()
-    with locked(path):
+    with hold_lock(path):
         book = _Book(Journal(path, name, resume=resume), total, retry_failed, progress)
         try:
-            _run(book, book.unfinished(items), function, workers, scheduler)
+            _run(book, book.choose_unfinished(items), function, workers, scheduler)
         except StoreError:
             raise
         except BaseException:
@@ -108,7 +108,7 @@ def run(
     return dataclasses.replace(book.summary, seconds=time.perf_counter() - start)
 
 
-def _checked(path: Path, workers: int | None, scheduler: str | None) -> Path:
+def _check(path: Path, workers: int | None, scheduler: str | None) -> Path:
     if path.suffix != ".h5" or path.is_dir():
         raise broken_rule("a campaign file must end in .h5", str(path), "Rename it.")
     if not path.parent.is_dir():
@@ -118,8 +118,9 @@ def _checked(path: Path, workers: int | None, scheduler: str | None) -> Path:
     if workers is not None and (scheduler is not None or workers < 0):
         raise broken_rule(
             "`workers` must be >= 0, and is for this machine only",
-            f"workers={workers}, scheduler={scheduler!r}", "Leave one of them out.",
-        )  # fmt: skip
+            f"workers={workers}, scheduler={scheduler!r}",
+            "Leave one of them out.",
+        )
     return path
 
 
@@ -165,15 +166,20 @@ class _Book:
     @property
     def summary(self) -> Summary:
         return Summary(
-            path=self.journal.path, items=len(self.asked), repeated=self.repeated,
-            already=self.already, finished=self.done - self.failed, failed=self.failed,
-            seconds=0.0, damaged=tuple(self.journal.damaged),
-        )  # fmt: skip
+            path=self.journal.path,
+            items=len(self.asked),
+            repeated=self.repeated,
+            already=self.already,
+            finished=self.done - self.failed,
+            failed=self.failed,
+            seconds=0.0,
+            damaged=tuple(self.journal.damaged),
+        )
 
-    def unfinished(self, items: Iterable[Item | Mapping[str, Any]]) -> Iterator[pool.Work]:
+    def choose_unfinished(self, items: Iterable[Item | Mapping[str, Any]]) -> Iterator[pool.Work]:
         """The items that are to be done, with their places."""
-        for index, given in enumerate(items):
-            item = given if isinstance(given, Item) else Item(given)
+        for index, entry in enumerate(items):
+            item = entry if isinstance(entry, Item) else Item(entry)
             key = bytes.fromhex(item.key)
             if key in self.asked:
                 self.repeated += 1
@@ -195,11 +201,16 @@ class _Book:
             before = self.journal.failures.get(key)
             self.pending.append(
                 Row(
-                    key=key, index=index, seconds=outcome.seconds, settings=item.settings(),
-                    values=outcome.values, error=outcome.error, text=outcome.text,
+                    key=key,
+                    index=index,
+                    seconds=outcome.seconds,
+                    settings=item.settings(),
+                    values=outcome.values,
+                    error=outcome.error,
+                    text=outcome.text,
                     attempts=1 + (before.attempts if before else 0),
                 )
-            )  # fmt: skip
+            )
         if self.pending and time.perf_counter() >= self.next_commit:
             self.commit()
 

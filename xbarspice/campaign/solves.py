@@ -18,9 +18,10 @@ __all__ = ["solve_item"]
 def _engine(name: str, settings: Mapping[str, Any] | None) -> engines.Engine:
     if not isinstance(name, str):
         raise broken_rule(
-            "an item must name its engine", type(name).__name__,
+            "an item must name its engine",
+            type(name).__name__,
             f"Use one of {engines.names()} and put its settings into `engine_settings`.",
-        )  # fmt: skip
+        )
     back_end = engines.get(name)
     return type(back_end)(**settings) if settings else back_end
 
@@ -52,16 +53,19 @@ def solve_item(parameters: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InputError, EngineError: as `xbarspice.solve`.
     """
-    known = {"crossbar", "V_in", "V_out", "engine", "engine_settings", "full", "label"}
-    if extra := sorted(set(parameters) - known):
-        raise broken_rule(f"parameters must be among {sorted(known)}", extra, "Correct the name.")
+    names = {"crossbar", "V_in", "V_out", "engine", "engine_settings", "full", "label"}
+    if extra := sorted(set(parameters) - names):
+        raise broken_rule(f"parameters must be among {sorted(names)}", extra, "Correct the name.")
     crossbar: Crossbar = parameters["crossbar"]
     full = bool(parameters.get("full", False))
     solution = engines.solve(
-        crossbar, parameters["V_in"], parameters.get("V_out"), full=full,
+        crossbar,
+        parameters["V_in"],
+        parameters.get("V_out"),
+        full=full,
         engine=_engine(parameters["engine"], parameters.get("engine_settings")),
         outside="ignore",  # the notes say so
-    )  # fmt: skip
+    )
     out = {"I_out": solution.I_out, "I_in": solution.I_in, **_told([solution.stats])}
     if full:
         out |= {name: getattr(solution, name) for name in ("V_wl", "V_bl", "I_device")}

@@ -56,11 +56,11 @@ class _ArrayOptions(Section):
 
     def refuse_converters(self) -> None:
         """Raise an InputError for what a single array does not have."""
-        other = self.model_dump(exclude_defaults=True, exclude={*WIRES, "device", "parameters"})
-        if other:
+        options = self.model_dump(exclude_defaults=True, exclude={*WIRES, "device", "parameters"})
+        if options:
             raise broken_rule(
                 "an array without a model has wires and a device",
-                ", ".join(f"array.{name} = {value}" for name, value in other.items()),
+                ", ".join(f"array.{name} = {value}" for name, value in options.items()),
                 "Leave it out.",
             )
 

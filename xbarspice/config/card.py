@@ -91,7 +91,7 @@ class CalibrationCard(_Part):
     data: tuple[str, ...] = ()
     data_sha256: str
     device: str
-    values: dict[str, CardValue] = {}
+    values: dict[str, CardValue] = Field(default={})
     variability: tuple[dict[str, Any], ...] = ()
     held_out: HeldOut | None = None
     notices: tuple[str, ...] = ()
@@ -99,10 +99,10 @@ class CalibrationCard(_Part):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        known = [*WIRES, *(f"device.{name}" for name in _fields(self.device))]
-        wrong = sorted(n for n in set(self.values) - set(known) if not n.startswith("variability."))
+        names = [*WIRES, *(f"device.{name}" for name in _fields(self.device))]
+        wrong = sorted(n for n in set(self.values) - set(names) if not n.startswith("variability."))
         if wrong:
-            raise ValueError(f"values must be among {known}, not {wrong}")
+            raise ValueError(f"values must be among {names}, not {wrong}")
         low = [name for name in WIRES if name in self.values and self.values[name].value < 0]
         if low:
             raise ValueError(f"resistances must be >= 0: {low}")

@@ -52,18 +52,18 @@ EndSpec = str | End | Sequence[str | End]
 
 
 def _ends(name: str, spec: EndSpec, count: int) -> npt.NDArray[np.object_]:
-    given = [spec] * count if isinstance(spec, str) else list(spec)
-    if len(given) != count:
+    words = [spec] * count if isinstance(spec, str) else list(spec)
+    if len(words) != count:
         raise broken_rule(
             f"`{name}` must name one end, or one a line ({count})",
-            f"{len(given)} values",
+            f"{len(words)} values",
             "Pass a single word for all lines, or one word a line.",
         )
     try:
-        return np.array([End(e) for e in given], dtype=object)
+        return np.array([End(e) for e in words], dtype=object)
     except ValueError:
         raise broken_rule(
-            f"`{name}` must consist of {[e.value for e in End]}", given, "Use one of these words."
+            f"`{name}` must consist of {[e.value for e in End]}", words, "Use one of these words."
         ) from None
 
 
@@ -184,7 +184,7 @@ class Crossbar:
         def put(name: str, value: Any) -> None:
             object.__setattr__(self, name, value)
 
-        put("G", _checked_conductances(G))
+        put("G", _check_conductances(G))
         for name, value in zip(WIRES, (R_wl, R_bl, R_driver, R_sense), strict=True):
             put(name, resistance_of(name, value))
         put("device", device_of(device))
@@ -236,7 +236,7 @@ class Crossbar:
     def replace(self, **changes: Any) -> Crossbar:
         """A copy with some arguments of the constructor changed; other conductances cost least."""
         if changes.keys() == {"G"}:
-            G = _checked_conductances(changes["G"])
+            G = _check_conductances(changes["G"])
             if G.shape[-2:] == self.G.shape[-2:]:  # wires and ends stay as they were checked
                 out = object.__new__(Crossbar)
                 out.__dict__.update(self.__dict__, G=G)
@@ -255,14 +255,14 @@ class Crossbar:
             InputError: a shape does not fit, a value is not finite, or a line without a driven
                 end is given a voltage other than 0.
         """
-        v_in = _checked_voltages("V_in", "row", V_in, self.rows, self.G.shape)
+        v_in = _check_voltages("V_in", "row", V_in, self.rows, self.G.shape)
         v_out = (
             np.zeros(self.cols)
             if V_out is None
-            else _checked_voltages("V_out", "column", V_out, self.cols, self.G.shape)
+            else _check_voltages("V_out", "column", V_out, self.cols, self.G.shape)
         )
-        given = (("V_in", v_in), ("V_out", None if V_out is None else v_out))
-        for (name, volts), idle in zip(given, self._undriven, strict=True):
+        voltages = (("V_in", v_in), ("V_out", None if V_out is None else v_out))
+        for (name, volts), idle in zip(voltages, self._undriven, strict=True):
             if volts is not None and idle.any() and np.any(volts[..., idle]):
                 raise broken_rule(
                     f"`{name}` must be 0 on a line that has no driven end",
@@ -334,7 +334,7 @@ class Crossbar:
                     )
 
 
-def _checked_conductances(G: npt.ArrayLike) -> Array:
+def _check_conductances(G: npt.ArrayLike) -> Array:
     remedy = "Pass conductances in S, for example of shape (64, 32)."
     out = array_of("G", G, finite=False, remedy=remedy)
     if out.ndim < 2 or 0 in out.shape:
@@ -362,7 +362,7 @@ def _checked_conductances(G: npt.ArrayLike) -> Array:
     return _readonly(out)
 
 
-def _checked_voltages(
+def _check_voltages(
     name: str, axis: str, value: npt.ArrayLike, size: int, shape: tuple[int, ...]
 ) -> Array:
     out = array_of(name, value, finite=False, remedy="Pass volts.")

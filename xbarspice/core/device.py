@@ -184,10 +184,10 @@ def with_parameters(device: str | Device, parameters: Mapping[str, float]) -> De
         InputError: the device is unknown, has no such field, or refuses the value.
     """
     model = get(device)
-    known = [f.name for f in dataclasses.fields(model)]  # type: ignore[arg-type]
-    unknown = sorted(set(parameters) - set(known))
+    fields = [f.name for f in dataclasses.fields(model)]  # type: ignore[arg-type]
+    unknown = sorted(set(parameters) - set(fields))
     if unknown:
         raise broken_rule(
-            f"the parameters of {model.name!r} are {known}", unknown, "Correct the name."
+            f"the parameters of {model.name!r} are {fields}", unknown, "Correct the name."
         )
     return dataclasses.replace(model, **parameters) if parameters else model  # type: ignore[type-var]

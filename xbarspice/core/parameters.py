@@ -70,7 +70,7 @@ def check_parameters(model: Any, ranges: Mapping[str, Range]) -> None:
         if value is None and "None" in kinds:
             continue
         name = f"{getattr(model, 'name', type(model).__name__)}.{item.name}"
-        number = number_of(name, _detached(value), remedy=_REMEDY)
+        number = number_of(name, _detach(value), remedy=_REMEDY)
         whole = "float" not in kinds
         allowed = ranges.get(item.name, FINITE)
         if number not in allowed or (whole and number != int(number)):
@@ -80,6 +80,6 @@ def check_parameters(model: Any, ranges: Mapping[str, Range]) -> None:
             object.__setattr__(model, item.name, int(number) if whole else number)
 
 
-def _detached(value: Any) -> Any:
+def _detach(value: Any) -> Any:
     """A tensor's number; anything else as it is."""
     return value.detach().cpu() if is_tensor(value) else value

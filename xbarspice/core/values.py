@@ -70,12 +70,12 @@ def array_of(
             sparse or on another device), would lose a gradient, or breaks one of the rules.
     """
     plain = type(value) is np.ndarray and value.dtype is FLOAT64
-    out = value if plain else _converted(name, value, remedy)
+    out = value if plain else _convert(name, value, remedy)
     if (rank is not None and (out.ndim != rank or not out.size)) or (
         shape is not None and out.shape != shape
     ):
-        wanted = f"the shape {shape}" if shape is not None else f"{rank} axes, none empty"
-        raise broken_rule(f"`{name}` must have {wanted}", f"shape {out.shape}", remedy)
+        rule = f"the shape {shape}" if shape is not None else f"{rank} axes, none empty"
+        raise broken_rule(f"`{name}` must have {rule}", f"shape {out.shape}", remedy)
     if finite and not np.isfinite(out).all():
         bad = int((~np.isfinite(out)).sum())
         raise broken_rule(f"`{name}` must be finite", f"{bad} NaN or infinite values", remedy)
@@ -102,7 +102,7 @@ def number_of(
         positive: the number must be > 0.
     """
     if type(value) is not float:
-        out = _converted(name, value, remedy)
+        out = _convert(name, value, remedy)
         if out.size != 1:
             raise broken_rule(f"`{name}` must be one number", f"shape {out.shape}", remedy)
         value = float(out.reshape(-1)[0])
@@ -170,18 +170,18 @@ def labels_of(name: str, value: Any, points: int, *, low: int = 0) -> Indices:
 
 def broken_entries(error: Any, origin: str) -> str:
     """The entries that a pydantic `ValidationError` names, each with its place, rule and value."""
-    found = []
+    entries = []
     for entry in error.errors():
         place = ".".join(str(part) for part in entry["loc"]) or origin
         rule = entry["msg"].removeprefix("Value error, ").rstrip(".")
         value = repr(entry.get("input"))
         short = value if len(value) < 60 else value[:57] + "..."
         inner = isinstance(entry.get("ctx", {}).get("error"), InputError)
-        found.append(f"{place}: {rule}" + ("" if inner else f" (received {short})"))
-    return "; ".join(found)
+        entries.append(f"{place}: {rule}" + ("" if inner else f" (received {short})"))
+    return "; ".join(entries)
 
 
-def _converted(name: str, value: Any, remedy: str) -> Array:
+def _convert(name: str, value: Any, remedy: str) -> Array:
     """A float64 array of the same numbers; raises where they are none or would change."""
     _refuse_lossy(name, value, remedy)
     try:

@@ -231,16 +231,16 @@ def integrate(rate: Any, x: Any, V: Any, dt: Any, limits: tuple[float, float]) -
     low, high = limits
     width = high - low
     x, V = x + 0.0 * V, V + 0.0 * x
-    left = dt + 0.0 * x
-    h = left
+    remaining = dt + 0.0 * x
+    h = remaining
     delta = 1e-6 * width
     for _ in range(MAX_STEPS):
         f = rate(x, V)
         held = ((x >= high) & (f > 0)) | ((x <= low) & (f < 0)) | (f == 0)
-        left = where(held, 0.0, left)
-        if not bool((left > 0).any()):
+        remaining = where(held, 0.0, remaining)
+        if not bool((remaining > 0).any()):
             return x
-        h = where(h < left, h, left)
+        h = where(h < remaining, h, remaining)
         back = where(x > low + delta, x - delta, x)
         J = (rate(back + 2 * delta, V) - rate(back, V)) / (2 * delta)
         # a positive slope is a runaway towards a limit: bounded so that exp(h J) cannot overflow
@@ -256,11 +256,11 @@ def integrate(rate: Any, x: Any, V: Any, dt: Any, limits: tuple[float, float]) -
         error = where(far > 1, where(error > far**3, error, far**3), error)
         accept = (error <= 1) | (h < 1e-20 * dt)
         x = where(accept, new.clip(low, high), x)
-        left = where(accept, left - h, left)
-        left = where(left < 1e-14 * dt, 0.0, left)
+        remaining = where(accept, remaining - h, remaining)
+        remaining = where(remaining < 1e-14 * dt, 0.0, remaining)
         factor = 0.9 * where(error > 1e-6, error, 1e-6) ** (-1 / 3)
         h = h * factor.clip(0.05, 10.0)
     raise ConvergenceError(
-        f"the state equation must be integrated in {MAX_STEPS} steps; {int((left > 0).sum())} "
+        f"the state equation must be integrated in {MAX_STEPS} steps; {int((remaining > 0).sum())} "
         "devices are not finished. Use shorter pulses."
     )

@@ -34,25 +34,25 @@ def load_toml(path: str | Path) -> Device:
     """
     table = read_toml(Path(path), "a parameter file")
     extra = sorted(set(table) - {"model", "source", "parameters"})
-    given = table.get("parameters", {})
+    parameters = table.get("parameters", {})
     words = isinstance(table.get("model"), str) and isinstance(table.get("source", ""), str)
-    if extra or not words or not isinstance(given, dict):
+    if extra or not words or not isinstance(parameters, dict):
         raise broken_rule(
             f"{path} must hold `model`, and may hold `source` and [parameters]",
             sorted(table),
             'Name a registered model, for example model = "n1257r".',
         )
     cls = type(get(table["model"]))
-    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    unknown = sorted(set(given) - known)
+    fields = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    unknown = sorted(set(parameters) - fields)
     if unknown:
         raise broken_rule(
-            f"the parameters of {table['model']!r} are {sorted(known)}",
+            f"the parameters of {table['model']!r} are {sorted(fields)}",
             f"{unknown} in {path}",
             "Correct the name.",
         )
     try:
-        return cls(**given)
+        return cls(**parameters)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
@@ -77,7 +77,7 @@ def _units(cls: type) -> list[str]:
     """What the docstrings of a model and its parents say of their parameters."""
     lines: list[str] = []
     for parent in cls.__mro__:
-        head, _, rest = inspect.cleandoc(parent.__doc__ or "").partition("Args:\n")
-        if head and rest and dataclasses.is_dataclass(parent):
-            lines += inspect.cleandoc(rest.partition("\n\n")[0]).splitlines()
+        head, _, entries = inspect.cleandoc(parent.__doc__ or "").partition("Args:\n")
+        if head and entries and dataclasses.is_dataclass(parent):
+            lines += inspect.cleandoc(entries.partition("\n\n")[0]).splitlines()
     return lines

@@ -43,7 +43,7 @@ _DECLARED = re.compile(r"\bparameter\s+\w+\s+(\w+)")
 _EXPRESSION = re.compile(r"[={]")
 
 
-def prefixed(name: str) -> str:
+def prefix_name(name: str) -> str:
     """The written name of a parameter."""
     return name if name.lower().startswith(PREFIX) else PREFIX + name
 
@@ -62,7 +62,7 @@ def instance_parameters(
     values = device.spice_parameters(G)
     if form == "subcircuit":
         values = {"g": G} | values
-    return {prefixed(k): decimals(np.broadcast_to(v, G.shape)) for k, v in values.items()}
+    return {prefix_name(k): decimals(np.broadcast_to(v, G.shape)) for k, v in values.items()}
 
 
 def default_parameters(device: Device, *, form: str = "subcircuit") -> str:
@@ -75,7 +75,7 @@ def spice_body(device: Device) -> list[str]:
     """Lines of the body of a device's ngspice subcircuit."""
     lines = device.spice_body().splitlines()
     declared = {"g", *device.spice_parameters(np.float64(1e-4)), *_params(lines)}
-    return [_renamed(line, declared) for line in lines]
+    return [_rename(line, declared) for line in lines]
 
 
 def spice_dynamic(device: DynamicDevice) -> str:
@@ -87,8 +87,8 @@ def spice_dynamic(device: DynamicDevice) -> str:
     head, *lines = device.spice_dynamic().splitlines()
     declared = {pair.partition("=")[0] for pair in head.split() if "=" in pair}
     declared |= set(_params(lines))
-    words = [prefixed(word) if "=" in word else word for word in head.split()]
-    return "\n".join([" ".join(words), *(_renamed(line, declared) for line in lines), ""])
+    words = [prefix_name(word) if "=" in word else word for word in head.split()]
+    return "\n".join([" ".join(words), *(_rename(line, declared) for line in lines), ""])
 
 
 def verilog_a(device: Device) -> str:
@@ -111,11 +111,11 @@ def _params(lines: list[str]) -> list[str]:
 
 
 def _replacement(declared: set[str]) -> Callable[[re.Match[str]], str]:
-    known = {name.lower() for name in declared}
-    return lambda name: prefixed(name[0]) if name[0].lower() in known else name[0]
+    lowered = {name.lower() for name in declared}
+    return lambda name: prefix_name(name[0]) if name[0].lower() in lowered else name[0]
 
 
-def _renamed(line: str, declared: set[str]) -> str:
+def _rename(line: str, declared: set[str]) -> str:
     """One SPICE line; element names and nodes stand before the first expression."""
     first = _EXPRESSION.search(line)
     at = len(".param ") if line.startswith(".param ") else first.start() if first else len(line)
@@ -124,4 +124,8 @@ def _renamed(line: str, declared: set[str]) -> str:
 
 def _module(text: str) -> str:
     declared = set(_DECLARED.findall(text))
-    return re.sub(r"\b[A-Za-z_]\w*\b", lambda m: prefixed(m[0]) if m[0] in declared else m[0], text)
+
+    def rename(word: re.Match[str]) -> str:
+        return prefix_name(word[0]) if word[0] in declared else word[0]
+
+    return re.sub(r"\b[A-Za-z_]\w*\b", rename, text)

@@ -107,8 +107,8 @@ class DataDriven2018(SinhTiO2, DynamicDevice):
         # z' = 1 - (1 - z) exp(-k s dt), summed so that neither end cancels
         turn = k * s * dt
         z = -expm1(-turn) + exp(-k * abs(gap) - turn)
-        left = -_log(where(gap == 0, 1.0 + 0.0 * z, z)) / k
-        moved = where(gap > 0, r - left, r + left)
+        distance = -_log(where(gap == 0, 1.0 + 0.0 * z, z)) / k
+        moved = where(gap > 0, r - distance, r + distance)
         return where((gap == 0) | (turn == 0), x, moved).clip(self.R_on, self.R_off)
 
     def _figures(self) -> dict[str, float]:

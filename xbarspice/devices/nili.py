@@ -155,10 +155,10 @@ class NiliPulseMap(CubicAl2O3TiO2, DynamicDevice):
                 dt,
                 'Change the width, or use outside="clamp".',
             )
-        return self._moved(x, V, min(max(dt, low), high), xi)
+        return self._advance(x, V, min(max(dt, low), high), xi)
 
     def _step(self, x: Any, V: Any, dt: Any) -> Any:
-        return self._moved(x, V, dt, 0.0)
+        return self._advance(x, V, dt, 0.0)
 
-    def _moved(self, x: Any, V: Any, dt: float, xi: Any) -> Any:
+    def _advance(self, x: Any, V: Any, dt: float, xi: Any) -> Any:
         return (x + self.pulse(x, V, dt, xi=xi)).clip(self.G_min, self.G_max)

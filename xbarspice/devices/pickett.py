@@ -172,9 +172,9 @@ class Pickett(DynamicDevice):
             low, high = where(F < 0, v, low), where(F < 0, high, v)
             new = v - F / (1.0 + self.R_series * g)
             new = where((new < low) | (new > high), 0.5 * (low + high), new)
-            done = bool((abs(new - v) <= 1e-15 * (size + 1e-300)).all())
+            converged = bool((abs(new - v) <= 1e-15 * (size + 1e-300)).all())
             v = new
-            if done:
+            if converged:
                 break
         i, g = self.barrier(v, w)
         return where(V < 0, -i, i), g / (1.0 + self.R_series * g)
@@ -199,9 +199,9 @@ class Pickett(DynamicDevice):
             f = np.log(self.conductance(w)) - np.log(np.maximum(values, 1e-300))
             slope = (np.log(self.conductance(w + h)) - np.log(self.conductance(w - h))) / (2 * h)
             new = np.clip(w - f / slope, low, high)
-            done = np.max(np.abs(new - w), initial=0.0) < 1e-14
+            converged = np.max(np.abs(new - w), initial=0.0) < 1e-14
             w = new
-            if done:
+            if converged:
                 break
         if not tensor:
             return w
@@ -214,18 +214,18 @@ class Pickett(DynamicDevice):
         slope = (self.conductance(out + h) - self.conductance(out - h)) / (2 * h)
         return out + (G - G.detach()) / slope
 
-    def _scaled(self, G: Any) -> tuple[Any, Any]:
+    def _scale(self, G: Any) -> tuple[Any, Any]:
         w = self.state(G)
         return w, G / self.conductance(w)
 
     def current(self, V: Any, G: Any) -> Any:
         V = V if is_tensor(V) else np.asarray(V, dtype=np.float64)
-        w, scale = self._scaled(G)
+        w, scale = self._scale(G)
         return self._solve(V, w)[0] * scale
 
     def derivative(self, V: Any, G: Any) -> Any:
         V = V if is_tensor(V) else np.asarray(V, dtype=np.float64)
-        w, scale = self._scaled(G)
+        w, scale = self._scale(G)
         return self._solve(V, w)[1] * scale
 
     def current_at(self, V: Any, x: Any) -> Any:
@@ -245,7 +245,7 @@ class Pickett(DynamicDevice):
         return where(up, speed, -speed)
 
     def spice_parameters(self, G: Any) -> dict[str, Any]:
-        w, scale = self._scaled(np.asarray(G, dtype=np.float64))
+        w, scale = self._scale(np.asarray(G, dtype=np.float64))
         return {"w": w, "k": scale}
 
     def _figures(self) -> dict[str, float]:
@@ -289,7 +289,7 @@ class Pickett(DynamicDevice):
         pattern = re.compile(r"\b(D|T|W2|GAP|F|U|W)\b")
         split = [line.partition("v=") for line in lines]
         return [
-            head + sign + pattern.sub(lambda m: names[m[0]], rest) for head, sign, rest in split
+            head + sign + pattern.sub(lambda m: names[m[0]], value) for head, sign, value in split
         ]
 
     def spice_body(self) -> str:
@@ -368,7 +368,7 @@ endmodule
             " + ln(1.0 - exp(-2.0 * max(abs(ib) / i_on, 1e-9))) - ln(2.0)"
             " - exp(min((a_on - w) / w_c - abs(ib) / b, 50.0)) - w / w_c, lmax));",
         ]
-        made = text.verilog_state(
+        module = text.verilog_state(
             self,
             figures={**self._figures(), "lmax": LOG_RATE_MAX},
             current="0.0",
@@ -384,4 +384,4 @@ endmodule
             high="w_max",
         )
         series = "I(p, m) <+ ib;\n    I(m, n) <+ V(m, n) / rs;"
-        return made.replace("I(p, n) <+ 0.0;", series).replace("p, n, x;", "p, n, m, x;")
+        return module.replace("I(p, n) <+ 0.0;", series).replace("p, n, x;", "p, n, m, x;")

@@ -72,7 +72,7 @@ class Read:
         """
         return LineEnds(wl_left=End.SENSED, bl_bottom=End.DRIVEN) if self.reverse else READ
 
-    def moved(self, order: LineOrder | None) -> Read:
+    def on_lines(self, order: LineOrder | None) -> Read:
         """The same pass where the lines stand in another order."""
         if order is None:
             return self

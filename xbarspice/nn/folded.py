@@ -105,8 +105,8 @@ class Folded(Layout):
         """Both reads: of the first matrix, and in reverse of the second."""
         (hidden, inputs), (outputs, _) = (layer.parameter(KEY).shape for layer in self.layers)
         lines = inputs + self.layers[0].matrices[KEY].bias_line
-        first = first_folded_read(lines, hidden).moved(self.order)
-        return first, second_folded_read(2 * lines, hidden, outputs).moved(self.order)
+        first = first_folded_read(lines, hidden).on_lines(self.order)
+        return first, second_folded_read(2 * lines, hidden, outputs).on_lines(self.order)
 
     @property
     def order(self) -> LineOrder | None:

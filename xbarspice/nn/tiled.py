@@ -132,7 +132,7 @@ class Tiled(Layout):
                         columns=columns,
                         config=config,
                         crossbar=Crossbar(part, **config.wires, device=config.model),
-                        read=tiled_read(*part.shape).moved(self.orders.get((group, row, col))),
+                        read=tiled_read(*part.shape).on_lines(self.orders.get((group, row, col))),
                         array=f"{matrix.name}[{group},{row},{col}]",
                     )
 

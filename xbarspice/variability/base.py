@@ -19,7 +19,7 @@ __all__ = [
     "Compose",
     "Draws",
     "Variation",
-    "checked",
+    "check_conductances",
     "from_config",
     "make",
     "names",
@@ -102,7 +102,7 @@ def _finish(changed: Any, G: Any) -> Any:
     return changed.clip(min=0.0) * (G > 0)
 
 
-def checked(G: Any) -> Any:
+def check_conductances(G: Any) -> Any:
     """`G` as an array or tensor of at least two axes."""
     out = G if hasattr(G, "requires_grad") else array_of("G", G, remedy="Pass conductances in S.")
     if out.ndim < 2:
@@ -143,7 +143,7 @@ class Variation(abc.ABC):
         Raises:
             InputError: `G` has fewer than two axes, or `rng` is not a generator.
         """
-        G = checked(G)
+        G = check_conductances(G)
         return _finish(self._apply(G, Draws(rng, G)), G)
 
     @abc.abstractmethod
@@ -193,9 +193,9 @@ def make(name: str, **parameters: Any) -> Variation:
         InputError: the name or a parameter is unknown, or a needed parameter is missing.
     """
     cls = registry.get(name)
-    known = [f.name for f in fields(cls)]  # type: ignore[arg-type]
-    extra = sorted(set(parameters) - set(known))
-    need(not extra, f"parameters of {name!r} must be among {known}", extra, "Correct the name.")
+    declared = [f.name for f in fields(cls)]  # type: ignore[arg-type]
+    extra = sorted(set(parameters) - set(declared))
+    need(not extra, f"parameters of {name!r} must be among {declared}", extra, "Correct the name.")
     types = {f.name: str(f.type) for f in fields(cls)}  # type: ignore[arg-type]
     for key, value in parameters.items():
         if types[key].startswith("float") and not (value is None and "None" in types[key]):

@@ -60,16 +60,16 @@ def bse_table(tail: str = "pooled") -> BSETable:
         InputError: there is no such reading.
     """
     _check_tail(tail)
-    table = _measured()
-    return table if tail == "released" else _pooled(table)
+    table = _load_measured()
+    return table if tail == "released" else _pool(table)
 
 
 def _check_tail(tail: Any) -> None:
-    known = isinstance(tail, str) and tail in TAILS
-    need(known, f"`bse.tail` must be one of {list(TAILS)}", repr(tail), "Use one of them.")
+    is_known = isinstance(tail, str) and tail in TAILS
+    need(is_known, f"`bse.tail` must be one of {list(TAILS)}", repr(tail), "Use one of them.")
 
 
-def _pooled(table: BSETable) -> BSETable:
+def _pool(table: BSETable) -> BSETable:
     """The table with its thin rows pooled; see `bse_table`."""
     columns = {name: np.array(values) for name, values in vars(table).items()}
     for k in np.flatnonzero(table.samples < FEWEST):
@@ -83,14 +83,14 @@ def _pooled(table: BSETable) -> BSETable:
         columns["mean"][k] = mean
         second = weight @ (table.std[rows] ** 2 + table.mean[rows] ** 2)
         columns["std"][k] = (second - mean**2) ** 0.5
-        columns["quantiles"][k] = _mixed(table.levels, table.quantiles[rows], weight)
+        columns["quantiles"][k] = _mix(table.levels, table.quantiles[rows], weight)
         columns["samples"][k] = count.sum()
     for values in columns.values():
         values.setflags(write=False)
     return BSETable(**columns)
 
 
-def _mixed(levels: Array, quantiles: Array, weight: Array) -> Array:
+def _mix(levels: Array, quantiles: Array, weight: Array) -> Array:
     """Quantiles of a mixture of distributions that are linear between their quantiles."""
     x = np.unique(quantiles)
     shares = np.array([np.interp(x, q, levels, left=0.0, right=1.0) for q in quantiles])
@@ -100,13 +100,13 @@ def _mixed(levels: Array, quantiles: Array, weight: Array) -> Array:
 def other_reading(variation: Variation) -> Variation | None:
     """The same errors with the other reading of the drift table; None where it plays no part."""
     if isinstance(variation, BiasingSchemeEffect):
-        other = next(name for name in TAILS if name != variation.tail)
-        return dataclasses.replace(variation, tail=other)
+        tail = next(name for name in TAILS if name != variation.tail)
+        return dataclasses.replace(variation, tail=tail)
     if isinstance(variation, Compose):
         parts = [other_reading(part) for part in variation.parts]
         if any(part is not None for part in parts):
-            both = zip(parts, variation.parts, strict=True)
-            return Compose([own if new is None else new for new, own in both])
+            pairs = zip(parts, variation.parts, strict=True)
+            return Compose([unchanged if part is None else part for part, unchanged in pairs])
     return None
 
 
@@ -119,7 +119,7 @@ def tail_of(variation: Variation) -> str:
 
 
 @functools.cache
-def _measured() -> BSETable:
+def _load_measured() -> BSETable:
     path = importlib.resources.files("xbarspice.devices") / "data" / "tio2_3it_bse_quantiles.csv"
     lines = [line for line in path.read_text("utf-8").splitlines() if not line.startswith("#")]
     head, *body = csv.reader(lines)

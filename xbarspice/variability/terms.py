@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from xbarspice.core.parameters import NOT_NEGATIVE, POSITIVE, READ_VOLTAGE, Range
 from xbarspice.devices.cubic import TEMPERATURE, spread_coefficients
-from xbarspice.variability.base import Draws, Variation, checked, need, register, where
+from xbarspice.variability.base import Draws, Variation, check_conductances, need, register, where
 
 __all__ = [
     "ConductanceTuning",
@@ -100,7 +100,7 @@ class StuckDevices(Variation):
 
     def draw(self, G: Any, rng: Any) -> tuple[Any, Any]:
         """Which devices are stuck (bool) and at what conductance (S), each shaped like `G`."""
-        G = checked(G)
+        G = check_conductances(G)
         return self._draw(Draws(rng, G))
 
     def _draw(self, draws: Draws) -> tuple[Any, Any]:
