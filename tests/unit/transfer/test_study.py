@@ -78,8 +78,8 @@ def test_both_reads_of_a_folded_array_see_one_transfer(device):
 def test_linear_arrays_of_many_transfers_are_reduced_in_one_call(monkeypatch):
     circuit, x, _ = moons()
     calls = []
-    real = ArrayMatrix._reduced
-    monkeypatch.setattr(ArrayMatrix, "_reduced", lambda *a: calls.append(1) or real(*a))
+    real = ArrayMatrix._reduce_one
+    monkeypatch.setattr(ArrayMatrix, "_reduce_one", lambda *a: calls.append(1) or real(*a))
     with torch.no_grad():
         outputs = [circuit(x) for _ in xb.nn.program_each(circuit, range(100))]
     assert not calls
