@@ -2,23 +2,31 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
+NATIVE := xbarspice/surrogate/native
+KERNELS := $(NATIVE)/built/.ready
 # a file of tests stays with one worker, which makes its models and deployments once
 PYTEST_ARGS ?= -n auto --dist loadfile
 PYTHON_WITH_CUDA ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ngspice demo reproduce test test-long test-cuda check format golden bench bench-quick wheel clean
+.PHONY: help setup ngspice compiler demo reproduce test test-long test-cuda check format golden bench bench-quick wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ngspice $(VENV)/.ready ## install ngspice (system package) and the virtual environment
+setup: ngspice $(VENV)/.ready $(KERNELS) ## install ngspice and a C++ compiler (system packages), the virtual environment, kernels
 
 ngspice:
 	@.ci/install-ngspice
 
-$(VENV)/.ready: pyproject.toml .ci/constraints.txt .ci/install-venv
+compiler:
+	@.ci/install-compiler
+
+$(VENV)/.ready: pyproject.toml .ci/constraints.txt .ci/install-venv | compiler
 	@.ci/install-venv
+
+$(KERNELS): $(NATIVE)/build.py $(wildcard $(NATIVE)/*.cpp $(NATIVE)/*.hpp) | compiler $(VENV)/.ready
+	@echo "compiling the kernels" && $(BIN)/python $(NATIVE)/build.py && touch $@
 
 demo: setup ## run the main job: train, map, netlists, ngspice, verify; results in runs/demo
 	@$(BIN)/xbarspice demo --out runs/demo

@@ -12,12 +12,12 @@ import sys
 import time
 from pathlib import Path
 
-import numba
 import numpy as np
 import scipy
 import torch
 
 from xbarspice.engines.ngspice import ngspice_info
+from xbarspice.surrogate.native.library import level
 
 HERE = Path(__file__).parent
 OUT = HERE / "out"
@@ -56,8 +56,8 @@ def head(quick: bool) -> list[str]:
         "ratios in one run: absolute times are those of this machine and of what else it did.",
         "",
         f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at start; Python "
-        f"{platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}, numba "
-        f"{numba.__version__}, torch {torch.__version__}; ngspice {ngspice.version}"
+        f"{platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}, torch "
+        f"{torch.__version__}; kernels {level()}; ngspice {ngspice.version}"
         f"{' with KLU' if ngspice.klu else ''}.",
     ]
 

@@ -1,33 +1,23 @@
-"""Fixtures shared by all tests; ngspice is required, never skipped."""
+"""Fixtures shared by all tests; ngspice is required, never skipped; kernels are up to date."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from tests.helpers import asymmetric_crossbar, small_network
+from xbarspice.surrogate.native import build
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     if shutil.which("ngspice") is None:
         pytest.exit("the tests need ngspice (the golden engine): run `make setup`", returncode=3)
-    if getattr(session.config.option, "numprocesses", None):  # none in a worker
-        _compile_kernels()
-
-
-def _compile_kernels() -> None:
-    """Compile what has changed once, instead of in every worker within the time of some test."""
-    root = Path(__file__).parent.parent
-    subprocess.run(
-        [sys.executable, "-W", "ignore", root / ".ci" / "compile-kernels"],
-        env=os.environ | {"PYTHONPATH": str(root)},
-        check=True,
-    )
+    if not hasattr(session.config, "workerinput"):  # once, not in every worker
+        try:
+            build.build()
+        except build.BuildError as error:
+            pytest.exit(str(error), returncode=3)
 
 
 @pytest.fixture

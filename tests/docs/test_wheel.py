@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -20,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def wheel_files(tmp_path_factory):
-    """The folder of an unpacked wheel, with the machine code of the very same sources."""
+    """The folder of an unpacked wheel."""
     folder = tmp_path_factory.mktemp("wheel")
     options = ["-q", "--no-deps", "--no-build-isolation", "-w"]
     subprocess.run(
@@ -28,16 +27,7 @@ def wheel_files(tmp_path_factory):
     )
     (wheel,) = folder.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(folder / "unpacked")
-    put_kernels(folder / "unpacked")
     return folder / "unpacked"
-
-
-def put_kernels(folder):
-    """Compiled kernels of the checkout: Numba takes them where the source has the same text."""
-    for kernel in ROOT.glob("xbarspice/**/__pycache__/*.nb[ic]"):
-        place = folder / kernel.relative_to(ROOT)
-        place.parent.mkdir(exist_ok=True)
-        shutil.copyfile(kernel, place)
 
 
 def test_every_model_and_data_file_is_in_the_wheel(wheel_files):
@@ -60,7 +50,7 @@ def test_only_extras_bring_torch_matplotlib_scikit_learn_and_pyspice(wheel_files
     metadata = importlib.metadata.PathDistribution(folder)
     base = {re.match(r"[\w.-]+", r)[0] for r in metadata.requires or () if "extra ==" not in r}
     assert not base & {"torch", "matplotlib", "scikit-learn", "PySpice", "pyspice", *EXTRAS}
-    assert {"numpy", "scipy", "numba", "h5py", "pydantic", "jinja2", "typer"} <= base
+    assert {"numpy", "scipy", "h5py", "pydantic", "jinja2", "typer"} <= base
     extras = set(metadata.metadata.get_all("Provides-Extra"))
     assert extras == {*EXTRAS.values(), "all", "dev"}
     (brought,) = [r for r in metadata.requires or () if re.search("extra == .all.", r)]

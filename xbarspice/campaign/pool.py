@@ -37,7 +37,7 @@ GRACE = 5.0
 """Seconds that a worker has for cleaning up before it is ended."""
 FALSE_STARTS = 3
 """So many workers may be killed before they are ready; one that ends by itself is one too many."""
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def here(function: Function, work: Iterator[Work], tick: float) -> Iterator[list[Done]]:

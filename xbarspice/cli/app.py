@@ -39,6 +39,7 @@ from xbarspice.cli.options import (
 from xbarspice.cli.runs import output_file
 from xbarspice.core.errors import (
     EngineError,
+    KernelsMissingError,
     PackageMissingError,
     StoreError,
     XbarspiceError,
@@ -215,7 +216,7 @@ def main() -> None:
     except KeyboardInterrupt:
         screens.error("stopped by Ctrl-C; nothing was written")
         sys.exit(130)
-    except (EngineError, StoreError, PackageMissingError) as error:
+    except (EngineError, StoreError, PackageMissingError, KernelsMissingError) as error:
         screens.error(str(error))
         sys.exit(3)
     except ModuleNotFoundError as error:

@@ -9,13 +9,18 @@ import platform
 from typing import Any
 
 import xbarspice
-from xbarspice.core.errors import EngineMissingError, install_command, missing_package
+from xbarspice.core.errors import (
+    EngineMissingError,
+    InputError,
+    install_command,
+    missing_package,
+)
 from xbarspice.engines.ngspice.probe import ngspice_info
 from xbarspice.engines.ngspice.pyspice_probe import pyspice_info
 
 __all__ = ["doctor_record", "environment", "need"]
 
-SAME_NAME = ("numpy", "scipy", "numba", "torch", "h5py", "PySpice", "pydantic", "typer", "rich")
+SAME_NAME = ("numpy", "scipy", "torch", "h5py", "PySpice", "pydantic", "typer", "rich")
 PACKAGES = {name: name for name in (*SAME_NAME, "jinja2", "matplotlib")}
 PACKAGES["scikit-learn"] = "sklearn"
 """Packages by their names for pip, with their names for Python."""
@@ -59,6 +64,18 @@ def environment() -> dict[str, Any]:
     }
 
 
+def _kernels() -> dict[str, Any]:
+    """Whether the compiled kernels of the surrogate are there, and for which instruction set."""
+    part = "kernels of the surrogate"
+    try:
+        from xbarspice.surrogate.native import library
+
+        library.function("sources")
+        return {"part": part, "ok": True, "found": library.level(), "remedy": ""}
+    except (ImportError, InputError) as error:
+        return {"part": part, "ok": False, "found": "none", "remedy": str(error)}
+
+
 def doctor_record() -> dict[str, Any]:
     """What is installed: the golden engine, PySpice and the packages, with remedies."""
     parts = environment()
@@ -84,6 +101,7 @@ def doctor_record() -> dict[str, Any]:
             "remedy": "" if pyspice["ok"] else install_pyspice,
         },
     ]
+    findings.append(_kernels())
     for package, version in parts["packages"].items():
         findings.append(
             {

@@ -9,6 +9,7 @@ __all__ = [
     "EngineMissingError",
     "FloatingNodeError",
     "InputError",
+    "KernelsMissingError",
     "NetlistError",
     "PackageMissingError",
     "RangeWarning",
@@ -57,6 +58,10 @@ class FloatingNodeError(EngineError):
 
 class PackageMissingError(XbarspiceError, ImportError):
     """A Python package that the work needs is not installed (CLI exit status 3)."""
+
+
+class KernelsMissingError(XbarspiceError, ImportError):
+    """The compiled kernels are missing or older than their sources (CLI exit status 3)."""
 
 
 class AccuracyWarning(UserWarning):

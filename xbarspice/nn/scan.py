@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from xbarspice.nn.boundary import as_numpy
-from xbarspice.surrogate.scan_kernels import equal_bits, sizes
+from xbarspice.surrogate.scan_kernels import equal_bits, range_of_sizes
 
 __all__ = ["range_of", "same_values"]
-
-_INTEGERS = {
-    torch.float64: (torch.int64, np.dtype(np.float64)),
-    torch.float32: (torch.int32, np.dtype(np.float32)),
-}
 
 
 def same_values(a: Tensor, b: Tensor) -> bool:
@@ -26,7 +20,7 @@ def same_values(a: Tensor, b: Tensor) -> bool:
         return False
     if not (_is_plain(a) and _is_plain(b)):
         return torch.equal(a, b)
-    return bool(equal_bits(_bits(a), _bits(b)))
+    return equal_bits(as_numpy(a), as_numpy(b))
 
 
 def range_of(x: Tensor, limit: float) -> tuple[float, int]:
@@ -34,20 +28,9 @@ def range_of(x: Tensor, limit: float) -> tuple[float, int]:
     if not _is_plain(x):
         size = x.detach().abs()
         return float(size.amax()), int((size > limit).sum())
-    bits, number = _bits(x), _INTEGERS[x.dtype][1].type
-    kind = bits.dtype
-    largest, beyond = sizes(
-        bits,
-        kind.type(np.iinfo(kind).max),
-        number(limit).view(kind),
-        number(np.inf).view(kind),
-    )
-    return float(kind.type(largest).view(number)), int(beyond)
+    return range_of_sizes(as_numpy(x), limit)
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    return tensor.dtype in _INTEGERS and tensor.device.type == "cpu" and tensor.is_contiguous()
-
-
-def _bits(tensor: Tensor) -> np.ndarray:
-    return as_numpy(tensor.detach().view(_INTEGERS[tensor.dtype][0])).reshape(-1)
+    floats = tensor.dtype in (torch.float64, torch.float32)
+    return floats and tensor.device.type == "cpu" and tensor.is_contiguous()

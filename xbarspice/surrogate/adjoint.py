@@ -21,7 +21,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -130,18 +131,29 @@ def forward(
 
 @dataclass(kw_only=True, eq=False)
 class _Adjoint:
-    """Sources and results of the adjoint solves; see `adjoint_kernels.adjoint` for the shapes."""
+    """Sources and results of the adjoint solves; see `adjoint_kernels.AdjointRecord`."""
 
     index: Indices
     D: Array
-    sources: tuple[Array, Array, Array, Array, Array]
+    by_out: Array
+    by_in: Array
+    by_device: Array | None
+    by_wl: Array | None
+    by_bl: Array | None
+    inner: Array
     mu: Array
-    dV_in: Array
-    dV_out: Array
-    dR: Array
+    V_in: Array
+    V_out: Array
+    R: Array
     at_wl: Array
     at_bl: Array
     report: Array
+
+    @cached_property
+    def record(self) -> adjoint_kernels.AdjointRecord:
+        """The solves for kernels."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return adjoint_kernels.AdjointRecord(kept=self.inner.shape[1], **parts)
 
 
 def backward(
@@ -190,36 +202,32 @@ def _job(
     p, crossbar, count = saved.problem, saved.crossbar, len(saved.index)
     rows, cols = crossbar.rows, crossbar.cols
 
-    def given(value: npt.ArrayLike | None, *shape: int) -> Array:
-        if value is None:
-            return np.zeros(shape)
-        # always a writable copy: a read-only view would make numba compile the kernel once more
-        out = np.empty(shape)
-        out[...] = value
+    def array(value: npt.ArrayLike | None, *shape: int) -> Array:
+        out = np.zeros(shape)
+        if value is not None:
+            out[...] = value
         return out
 
-    def inner(value: npt.ArrayLike | None, wanted: bool) -> Array:
-        return given(value, count if wanted else 0, rows, cols)
+    def inner(value: npt.ArrayLike | None) -> Array | None:
+        return None if value is None else array(value, count, rows, cols)
 
-    on_nodes = V_wl is not None or V_bl is not None
-    D, index = saved.state.D, p.index
+    D, index = saved.state.D, saved.index
     if D is None:
         D = newton.slopes(crossbar.device, saved.V_device, crossbar.G_flat[saved.index])
-        index = linear.read_only(np.arange(count))
+        index = np.arange(count)
     return _Adjoint(
-        index=index,
-        D=linear.read_only(D),
-        sources=(
-            given(I_out, count, cols),
-            given(I_in, count, rows),
-            inner(I_device, I_device is not None),
-            inner(V_wl, on_nodes),
-            inner(V_bl, on_nodes),
-        ),
-        mu=np.empty((count, 1, rows, cols)),
-        dV_in=np.empty_like(p.V_in),
-        dV_out=np.empty_like(p.V_out),
-        dR=np.zeros((count, 2)),
+        index=np.ascontiguousarray(index),
+        D=D,
+        by_out=array(I_out, count, cols),
+        by_in=array(I_in, count, rows),
+        by_device=inner(I_device),
+        by_wl=inner(V_wl),
+        by_bl=inner(V_bl),
+        inner=p.inner,
+        mu=np.empty((count, rows, cols)),
+        V_in=np.empty_like(p.V_in),
+        V_out=np.empty_like(p.V_out),
+        R=np.zeros((count, 2)),
         at_wl=np.zeros((count, 2, rows)),
         at_bl=np.zeros((count, 2, cols)),
         report=np.zeros((count, 3)),
@@ -227,54 +235,31 @@ def _job(
 
 
 def _solve(saved: Saved, job: _Adjoint, start: int, stop: int) -> None:
-    p, net = saved.problem, saved.problem.net
+    net = saved.problem.net
     rows, cols = job.D.shape[1:]
-    ws = linear.workspace(rows, cols)
+    ws, aims = linear.workspace(rows, cols), linear.aims(rows, cols)
     owner = saved.state if saved.state.D is not None else job
-
-    def run(start: int, stop: int, folded: int, ready: bool, mu: Array) -> int:
-        return adjoint_kernels.adjoint(
-            start,
-            stop,
-            job.index,
-            job.D,
-            *job.sources,
-            net.wl.share,
-            net.bl.share,
-            net.R,
-            net.wl.ends,
-            net.bl.ends,
-            linear.aims(rows, cols),
-            p.inner,
-            *ws.scratch(),
-            folded,
-            ready,
-            mu,
-            job.dV_in,
-            job.dV_out,
-            job.dR,
-            job.at_wl,
-            job.at_bl,
-            job.report,
-        )
-
-    ws.folded = run(start, stop, ws.folded if ws.owner is owner else -1, False, job.mu)
+    folded = ws.folded if ws.owner is owner else -1
+    ws.folded = adjoint_kernels.adjoint(
+        net.record, aims, ws.record, job.record, None, start, stop, folded
+    )
     ws.owner = owner
     for n in range(start, stop):
         if job.report[n, 2] == solves.UNFINISHED:
-            both = np.empty((len(job.index), 2, rows, cols))
-            both[n], job.report[n, 2] = _directly(saved, job, n)
-            run(n, n + 1, -1, True, both)
-            job.mu[n, 0] = both[n, 0]
+            drops, job.report[n, 2] = _directly(saved, job, n)
+            adjoint_kernels.adjoint(
+                net.record, aims, ws.record, job.record, drops, n, n + 1, ws.folded
+            )
 
 
 def _directly(saved: Saved, job: _Adjoint, n: int) -> tuple[Array, float]:
     """Adjoint drops la, lb of solve n by the direct method, (2, rows, cols), and their residual."""
     net, D = saved.problem.net, job.D[job.index[n]]
-    g_out, g_in, g_dev, g_wl, g_bl = job.sources
-    h = g_in[n][:, None] + g_out[n] + (g_dev[n] if len(g_dev) else 0.0)
-    f_wl = -D * h - (g_wl[n] if len(g_wl) else 0.0)
-    f_bl = -D * h + (g_bl[n] if len(g_bl) else 0.0)
+    h = job.by_in[n][:, None] + job.by_out[n]
+    if job.by_device is not None:
+        h = h + job.by_device[n]
+    f_wl = -D * h - (0.0 if job.by_wl is None else job.by_wl[n])
+    f_bl = -D * h + (0.0 if job.by_bl is None else job.by_bl[n])
     solver, x = Direct(net, D), np.zeros((2, *D.shape))
     scale = max(float(np.abs(f_wl).max()), float(np.abs(f_bl).max()), np.finfo(float).tiny)
     residual = math.inf
@@ -282,12 +267,12 @@ def _directly(saved: Saved, job: _Adjoint, n: int) -> tuple[Array, float]:
         total = D * (x[0] + x[1])
         r_wl, r_bl = np.empty_like(D), np.empty_like(D)
         worst = max(
-            kernels.network_residual_rows(f_wl - total, x[0], net.wl.R, net.wl.ends, r_wl),
-            kernels.network_residual(f_bl - total, x[1], net.bl.R, net.bl.ends, r_bl),
+            kernels.network_residual_rows(f_wl - total, x[0], net.wl.record, r_wl),
+            kernels.network_residual(f_bl - total, x[1], net.bl.record, r_bl),
         )
         wire = max(
-            kernels.stiff_current(x[0], net.wl.R, net.wl.ends),
-            kernels.stiff_current(x[1], net.bl.R, net.bl.ends),
+            kernels.stiff_current(x[0], net.wl.record),
+            kernels.stiff_current(x[1], net.bl.record),
         )
         residual = worst / max(scale, linear.ROUNDING / linear.RESIDUAL * wire)
         if residual <= linear.RESIDUAL:
@@ -298,8 +283,7 @@ def _directly(saved: Saved, job: _Adjoint, n: int) -> tuple[Array, float]:
 
 def _collect(saved: Saved, job: _Adjoint) -> Gradients:
     crossbar = saved.crossbar
-    mu = job.mu[:, 0]
-    count = len(mu)
+    mu, count = job.mu, len(job.mu)
     by_end = {end: np.zeros(count) for end in End}
     at = (*job.at_wl.swapaxes(0, 1), *job.at_bl.swapaxes(0, 1))
     for k, (given, values) in enumerate(zip(_specs(crossbar), at, strict=True)):
@@ -310,16 +294,16 @@ def _collect(saved: Saved, job: _Adjoint) -> Gradients:
         for kind, value in zip(kinds, values.T, strict=True):
             by_end[kind] += value
     out = {
-        "R_wl": job.dR[:, 0],
-        "R_bl": job.dR[:, 1],
+        "R_wl": job.R[:, 0],
+        "R_bl": job.R[:, 1],
         "R_driver": by_end[End.DRIVEN],
         "R_sense": by_end[End.SENSED],
     }
     for name, value in _through_lines(saved, job).items():
         out[name] = out[name] + value
     return Gradients(
-        V_in=job.dV_in,
-        V_out=job.dV_out,
+        V_in=job.V_in,
+        V_out=job.V_out,
         by_solve=out,
         adjoint=mu,
         G=_by_array(saved, mu * saved.V_device) if crossbar.device.linear else None,
@@ -352,15 +336,15 @@ def _through_lines(saved: Saved, job: _Adjoint) -> dict[str, Array]:
     ):
         return out
     sides = (
-        ("R_wl", crossbar.wl_ends, p.V_in, crossbar.cols, 1.0, job.sources[3], (0, 1, 2)),
-        ("R_bl", crossbar.bl_ends, p.V_out, crossbar.rows, -1.0, job.sources[4], (0, 2, 1)),
+        ("R_wl", crossbar.wl_ends, p.V_in, crossbar.cols, 1.0, job.by_wl, (0, 1, 2)),
+        ("R_bl", crossbar.bl_ends, p.V_out, crossbar.rows, -1.0, job.by_bl, (0, 2, 1)),
     )
     for name, ends, volts, cells, sign, on_nodes, axes in sides:
         for line, pair in enumerate(ends):
             if not _divides(*pair):
                 continue
-            psi = sign * job.D[job.index] * job.mu[:, 0]
-            psi = (psi + on_nodes if len(on_nodes) else psi).transpose(axes)[:, line]
+            psi = sign * job.D[job.index] * job.mu
+            psi = (psi if on_nodes is None else psi + on_nodes).transpose(axes)[:, line]
             R = getattr(crossbar, name)
             total = crossbar.R_driver + (cells - 1) * R + crossbar.R_sense
             steps = np.arange(cells)[::-1] if pair[0] == End.DRIVEN else np.arange(cells)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from xbarspice.engines.series import Series
 from xbarspice.surrogate import newton
 from xbarspice.surrogate.ladders import linear
 from xbarspice.surrogate.series import SurrogateSeries
-from xbarspice.surrogate.threads import share
+from xbarspice.surrogate.threads import cores, share
 
 __all__ = ["Prepared", "SurrogateEngine", "solve", "spread"]
 
@@ -54,15 +53,14 @@ class SurrogateEngine(Engine):
     def __init__(self, *, threads: int | None = None, direct: bool = False) -> None:
         if threads is not None and threads < 1:
             raise broken_rule("`threads` must be >= 1", threads, "Use None for all cores.")
-        self.threads = threads or _cores()
+        self.threads = threads or cores()
         self.direct = direct
 
     def _prepare(self, crossbar: Crossbar) -> Prepared:
-        net = linear.network(crossbar)
-        device, G = crossbar.device, np.ascontiguousarray(crossbar.G_flat)
-        if device.linear:
-            return Prepared(net, G, None)
-        return Prepared(net, None, newton.closed_form(device, G))
+        state = _PREPARED.get(crossbar)
+        if state is None:
+            state = _PREPARED[crossbar] = _prepare(crossbar)
+        return state
 
     def _solve(self, state: Prepared, crossbar: Crossbar, drive: Drive, full: bool) -> Raw:
         return self.run(state, crossbar, drive, full)[0]
@@ -99,6 +97,18 @@ class SurrogateEngine(Engine):
             I_device=p.inner[2] if full else None,
         )
         return raw, p
+
+
+_PREPARED: WeakKeyDictionary[Crossbar, Prepared] = WeakKeyDictionary()
+"""Crossbars are frozen: each is prepared once, so that its next solve finds its factors."""
+
+
+def _prepare(crossbar: Crossbar) -> Prepared:
+    net = linear.network(crossbar)
+    device, G = crossbar.device, np.ascontiguousarray(crossbar.G_flat)
+    if device.linear:
+        return Prepared(net, G, None)
+    return Prepared(net, None, newton.closed_form(device, G))
 
 
 def solve(
@@ -141,11 +151,6 @@ def spread(work: Callable[[int, int], None], count: int, threads: int, cells: in
     pieces = min(count, 4 * threads)  # a few a thread, since solves differ in length
     edges = [count * k // pieces for k in range(pieces + 1)]
     share(lambda k: work(edges[k], edges[k + 1]), pieces, threads)
-
-
-@cache
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _stats(report: Array, increasing: bool) -> Stats:

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import numpy as np
 
 from xbarspice.core.types import Array
 from xbarspice.devices import CubicAl2O3TiO2, Device, SinhTiO2
-from xbarspice.surrogate.ladders import kernels, solves
+from xbarspice.surrogate.ladders import kernels, solves, sweeps
 from xbarspice.surrogate.ladders.direct import Direct
 from xbarspice.surrogate.ladders.linear import (
     DIRECT,
@@ -53,6 +54,11 @@ class ClosedForm:
     P: Array
     Q: Array
     stiffest: float
+
+    @cached_property
+    def record(self) -> solves.DevicesRecord:
+        """The devices for kernels."""
+        return solves.DevicesRecord(kind=self.kind, P=self.P, Q=self.Q, stiffest=self.stiffest)
 
 
 def closed_form(device: Device, G: Array) -> ClosedForm | None:
@@ -144,37 +150,17 @@ def _iterate(
             solve_generic(p, device, G[p.index[n]], n, drops=drops)
         return
     rows, cols = G.shape[1:]
-    ws, net = workspace(rows, cols), p.net
+    ws = workspace(rows, cols)
     ws.owner = None
     solves.newton(
-        start,
-        stop,
-        p.index,
-        form.kind,
-        form.P,
-        form.Q,
-        form.stiffest,
-        p.V_in,
-        p.V_out,
-        net.wl.share,
-        net.bl.share,
-        net.R,
-        net.wl.ends,
-        net.bl.ends,
-        aims(rows, cols),
-        *ws.scratch(),
-        p.I_out,
-        p.I_in,
-        p.inner,
-        p.report,
-        np.empty((0, rows, cols)) if drops is None else drops,
+        p.net.record, aims(rows, cols), ws.record, p.record, form.record, drops, start, stop
     )
 
 
 def _norm(net: Network, F_wl: Array, F_bl: Array) -> float:
     """Root of the sum of squares of all Kirchhoff sums; what ideal ends absorb is dropped."""
-    on_wl = kernels.settle_rows(F_wl, net.R[0], net.wl.ends)
-    return math.sqrt(on_wl + kernels.settle(F_bl, net.R[1], net.bl.ends))
+    on_wl = sweeps.settle_rows(F_wl, net.wl.R, net.wl.ends)
+    return math.sqrt(on_wl + sweeps.settle(F_bl, net.bl.R, net.bl.ends))
 
 
 def _correct(
@@ -186,10 +172,9 @@ def _correct(
     rows, cols = D.shape
     ws = workspace(rows, cols)
     ws.owner = None
-    solves.fold(D, net.R, net.wl.ends, net.bl.ends, *ws.scratch())
-    used, square = solves.correct(
-        D, s.F_wl, s.F_bl, net.R, net.bl.ends, *ws.scratch(), aim**2, int(aims(rows, cols)[3])
-    )
+    solves.fold(net.record, ws.record, D)
+    limit = aims(rows, cols).limit
+    used, square = solves.correct(net.record, ws.record, D, s.F_wl, s.F_bl, aim**2, limit)
     a, b, left = ws.work[[solves.DROP, solves.RISE, solves.LEFT], :rows]  # a copy
     return a, b, left, used if square <= aim**2 else -1
 
@@ -235,8 +220,8 @@ def _newton(
     net = p.net
     s.current[:] = current(device, s.w, G)
     if s.a.any() or s.b.any():
-        kernels.network_residual_rows(s.current, s.a, net.wl.R, net.wl.ends, s.F_wl)
-        kernels.network_residual(s.current, s.b, net.bl.R, net.bl.ends, s.F_bl)
+        kernels.network_residual_rows(s.current, s.a, net.wl.record, s.F_wl)
+        kernels.network_residual(s.current, s.b, net.bl.record, s.F_bl)
     else:
         s.F_wl[:] = s.F_bl[:] = s.current
     norm = _norm(net, s.F_wl, s.F_bl)

@@ -2,47 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+import ctypes
 
-from numba import njit
+import numpy as np
+import numpy.typing as npt
 
-__all__ = ["equal_bits", "sizes"]
+from xbarspice.surrogate.native.library import F32, F64, INT, INTS, NUMBER, function
 
-CHUNK = 4096
-"""Words that are compared before the first difference is looked for."""
+__all__ = ["equal_bits", "range_of_sizes"]
 
+Array = npt.NDArray[np.floating]
 
-@njit(cache=True, nogil=True)
-def equal_bits(a: Any, b: Any) -> bool:
-    """Whether two flat arrays of integers, of equal size, hold the same numbers."""
-    for first in range(0, a.size, CHUNK):
-        one, other = a[first : first + CHUNK], b[first : first + CHUNK]
-        differing = one[0] ^ one[0]
-        for k in range(one.size):
-            differing |= one[k] ^ other[k]
-        if differing != 0:
-            return False
-    return True
+_equal_bits = function("equal_bits", ctypes.c_void_p, ctypes.c_void_p, INT, result=INT)
+_ranges = {
+    np.dtype(np.float64): function("range_f64", F64, INT, NUMBER, F64, INTS),
+    np.dtype(np.float32): function("range_f32", F32, INT, NUMBER, F32, INTS),
+}
 
 
-@njit(cache=True, nogil=True)
-def sizes(bits: Any, without_sign: Any, limit: Any, infinite: Any) -> tuple[Any, int]:
-    """The largest of the sizes of floats, and how many of them are beyond a limit.
+def equal_bits(a: Array, b: Array) -> bool:
+    """Whether two C-ordered arrays, of equal shape and dtype, hold the same numbers bit by bit."""
+    return bool(_equal_bits(a.ctypes.data, b.ctypes.data, a.nbytes))
 
-    The bits of floats without their signs are ordered as their sizes are; NaN is above infinity.
+
+def range_of_sizes(x: Array, limit: float) -> tuple[float, int]:
+    """The largest size of the numbers of a C-ordered array, and how many are beyond a limit.
 
     Args:
-        bits: floats as integers, flat.
-        without_sign: mask of all bits but the sign.
-        limit: bits of the limit, positive.
-        infinite: bits of infinity.
-
-    Returns:
-        Bits of the largest size, and the count, without NaN.
+        x: float64 or float32; NaN counts as the largest, but not as beyond.
+        limit: positive.
     """
-    largest, beyond = without_sign ^ without_sign, 0
-    for k in range(bits.size):
-        size = bits[k] & without_sign
-        largest = max(largest, size)
-        beyond += (size > limit) & (size <= infinite)
-    return largest, beyond
+    largest, beyond = np.empty(1, x.dtype), np.empty(1, np.int64)
+    _ranges[x.dtype](x, x.size, limit, largest, beyond)
+    return float(largest[0]), int(beyond[0])

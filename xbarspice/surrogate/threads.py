@@ -15,10 +15,25 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
-__all__ = ["share"]
+__all__ = ["available", "cores", "share"]
+
+
+def available() -> int:
+    """Threads to use: torch's number if torch is loaded, else OMP_NUM_THREADS, else all cores."""
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "get_num_threads"):  # loaded, and not half of it
+        return torch.get_num_threads()
+    named = os.environ.get("OMP_NUM_THREADS", "")
+    return int(named) if named.isdecimal() and int(named) > 0 else cores()
+
+
+@cache
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def share(work: Callable[[int], None], pieces: int, workers: int) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 import xbarspice as xb
 from xbarspice.surrogate import adjoint
-from xbarspice.surrogate.ladders import linear
+from xbarspice.surrogate.ladders import linear, solves
 
 D, S, F = "driven", "sensed", "floating"
 ENDS = {
@@ -25,7 +25,7 @@ WIRES = {
     "none": {"R_wl": 0.0, "R_bl": 0.0, "R_driver": 0.0, "R_sense": 0.0},
 }
 NAMES = ("R_wl", "R_bl", "R_driver", "R_sense")
-ONE_ITERATION = linear.read_only(np.array([1e-12, 1e-13, 1e-3, 1.0]))
+ONE_ITERATION = solves.AimsRecord(residual=1e-12, gradient_share=1e-13, rounding=1e-3, limit=1)
 """`linear.aims` that no iteration can meet."""
 
 

@@ -14,7 +14,7 @@ from xbarspice.surrogate.engine import SurrogateEngine
 from xbarspice.surrogate.ladders import kernels, linear, solves
 from xbarspice.surrogate.ladders import sweeps as ladders
 
-ONE_ITERATION = linear.read_only(np.array([1e-12, 1e-13, 1e-3, 1.0]))
+ONE_ITERATION = solves.AimsRecord(residual=1e-12, gradient_share=1e-13, rounding=1e-3, limit=1)
 """`linear.aims` that no iteration can meet."""
 
 
@@ -85,7 +85,7 @@ def test_word_lines_invert_their_matrix(first, last, R_sense, shape):
     np.testing.assert_allclose(remaining, F_bl - D * solve_lines(F_wl), rtol=1e-12, atol=1e-15)
     ladders.recover(D, F_wl, b, lines.R, scratch, a)
     np.testing.assert_allclose(a, solve_lines(F_wl - D * b), rtol=1e-12, atol=1e-12)
-    energy = ladders._schur(D, p, F_bl, lines.R, scratch, q)
+    energy = ladders.schur(D, p, F_bl, lines.R, scratch, q)
     np.testing.assert_allclose(q, F_bl - D * solve_lines(D * p), rtol=1e-12, atol=1e-15)
     np.testing.assert_allclose(energy, np.sum(D * p * solve_lines(D * p)), rtol=1e-12)
 
@@ -203,7 +203,7 @@ def test_hyperbolic_functions(largest):
     x = np.linspace(-largest, largest, 1001).reshape(7, 143)
     current, slope = np.empty((2, *x.shape))
     one = np.ones((1, 1))
-    solves._evaluate(solves.SINH, np.ones_like(x), one, x, current, slope)
+    solves.evaluate(solves.SINH, np.ones_like(x), one, x, current, slope)
     np.testing.assert_allclose(current, np.sinh(x), rtol=2e-15)
     np.testing.assert_allclose(slope, np.cosh(x), rtol=2e-15)
 
@@ -259,6 +259,20 @@ def test_memory_order_of_the_conductances_does_not_matter(device):
     )
     np.testing.assert_array_equal(actual.I_out, expected.I_out)
     assert actual.stats.iterations == expected.stats.iterations
+
+
+@pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
+def test_memory_order_of_the_voltages_does_not_matter(device):
+    """Inputs as they come from users: in every memory order, writable or not."""
+    crossbar, batch = _crossbar(device=device), np.linspace(0.1, 0.2, 12).reshape(2, 6)
+    frozen = batch.copy()
+    frozen.setflags(write=False)
+    expected = xb.solve(crossbar, batch)
+    reversed_twice = batch[:, ::-1].copy()[:, ::-1]
+    for V_in in (frozen, np.asfortranarray(batch), reversed_twice):
+        np.testing.assert_array_equal(xb.solve(crossbar, V_in).I_out, expected.I_out)
+    several = np.broadcast_to(batch[0], (4, 6))
+    np.testing.assert_array_equal(xb.solve(crossbar, several).I_out, [expected.I_out[0]] * 4)
 
 
 def test_kernels_refuse_other_memory_orders():

@@ -96,8 +96,7 @@ import xbarspice as xb
 from xbarspice.surrogate.dissection.matrix import effective_matrix
 from xbarspice.surrogate.dissection import matrix as dissection
 dissection.WORTH_A_THREAD = 0
-dissection.numba.set_num_threads(2) if dissection.numba.config.NUMBA_NUM_THREADS > 1 else None
-torch.set_num_threads(dissection.numba.get_num_threads())
+torch.set_num_threads(2)
 crossbar = xb.Crossbar(np.full((64, 8, 8), 1e-4))
 want = effective_matrix(crossbar)
 child = os.fork()

@@ -1,22 +1,22 @@
 """The effective matrix of batches of linear arrays, ``I_out = V_in @ G_eff``, with reverse mode.
 
-All arrays of one shape share one elimination tree (`dissection_plan`); compiled kernels take
-`LANES` arrays side by side through it (`dissection_kernels`), the groups spread over all cores.
+All arrays of one shape share one elimination tree (`plan`); compiled kernels take groups of arrays
+side by side through it (`kernels`), the groups spread over all cores.
 The result is exact: no iteration, no subtraction, every entry to rounding (about 1e-14 relative in
 float64, 1e-6 in float32).
 """
 
 from __future__ import annotations
 
+import ctypes
 import math
 import threading
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -24,10 +24,10 @@ from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import ConvergenceError, broken_rule
 from xbarspice.core.wires import WIRES
 from xbarspice.mapping.tiling import Tiling
-from xbarspice.surrogate.dissection.kernels import Places, forward, reverse, workspace
+from xbarspice.surrogate import threads
+from xbarspice.surrogate.dissection.kernels import KERNELS, record_of, workspace
 from xbarspice.surrogate.dissection.plan import Plan, plan_of, topology_of
-from xbarspice.surrogate.ladders.simd import LANES
-from xbarspice.surrogate.threads import share
+from xbarspice.surrogate.native.library import Record, lanes
 from xbarspice.surrogate.trust import warn_outside
 
 __all__ = ["Reduction", "effective_matrix", "reduce", "reduce_pairs", "reverse_pairs"]
@@ -40,6 +40,20 @@ HUGE_PAGES = 1 << 22
 """NumPy asks for huge pages from this size on; small ones cost a miss for every row of a front."""
 WORTH_A_THREAD = 10_000
 """Effort (see `_Job`) for which starting threads pays."""
+ALIGNMENT = 64
+"""Vectors of kernels begin at multiples of this (bytes)."""
+
+
+class Places(NamedTuple):
+    """Where arrays of one shape stand in flat memory.
+
+    Attributes:
+        first: position of the first cell of every array.
+        row: distance of the rows.
+    """
+
+    first: npt.NDArray[np.int64]
+    row: int
 
 
 def effective_matrix(
@@ -95,6 +109,20 @@ class Reduction:
         """Effective matrices, S, (arrays, rows, cols), of arrays that fill `G`."""
         return self.out.reshape(-1, self.plan.rows, self.plan.cols)
 
+    @cached_property
+    def record(self) -> Record:
+        """The arrays as kernels take them."""
+        return KERNELS[self.G.dtype].Batch(
+            G=self.G,
+            first=self.where.first,
+            arrays=self.where.first.size,
+            row=self.where.row,
+            wires=self.wires,
+            pairs=self.out.size < self.G.size,
+            panels=self.panels,
+            kept=self.panels.size > 0,
+        )
+
     def reverse(self, M: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Gradients for ``M = dL/dG_eff``.
 
@@ -124,9 +152,10 @@ def reduce(
     """
     if not crossbar.device.linear:
         raise broken_rule(
-            "the effective matrix needs a linear device", repr(crossbar.device.name),
+            "the effective matrix needs a linear device",
+            repr(crossbar.device.name),
             'Use device="ohmic", or solve for every input vector.',
-        )  # fmt: skip
+        )
     if np.dtype(dtype) not in (np.float64, np.float32):
         raise broken_rule("`dtype` must be float64 or float32", dtype, "Pass one of them.")
     G = np.ascontiguousarray(crossbar.G_flat, dtype).ravel()
@@ -183,12 +212,16 @@ def _read_plan(rows: int, cols: int, R: tuple[float, ...]) -> Plan:
 
 
 def _unreduced(
-    G: npt.NDArray[Any], where: Places, R: npt.NDArray[Any], plan: Plan, keep: bool,
+    G: npt.NDArray[Any],
+    where: Places,
+    R: npt.NDArray[Any],
+    plan: Plan,
+    keep: bool,
     out: npt.NDArray[Any],
-) -> Reduction:  # fmt: skip
+) -> Reduction:
     """A reduction with `WIRES` of R, ohm, which has not yet been added to `out`."""
     wires = np.divide(1.0, R, out=np.zeros_like(R), where=R > 0).astype(G.dtype)
-    size = -(-where.first.size // LANES) * plan.panels * LANES * G.itemsize
+    size = _groups(where.first.size, G.dtype) * plan.panels * lanes(G.dtype) * G.itemsize
     keep = keep and 0 < size <= KEEP_BYTES
     panels = _buffers.take(size).view(G.dtype) if keep else np.empty(0, G.dtype)
     reduction = Reduction(out=out, G=G, where=where, wires=wires, plan=plan, panels=panels)
@@ -197,19 +230,16 @@ def _unreduced(
     return reduction
 
 
+def _groups(arrays: int, dtype: np.dtype[Any]) -> int:
+    """Number of groups that kernels make of arrays."""
+    return -(-arrays // lanes(dtype))
+
+
 def _reduce(reductions: list[Reduction]) -> None:
     """Fill in the common `out` of prepared reductions."""
-    jobs = [
-        _Job(
-            arrays=r.where.first.size,
-            plan=r.plan,
-            kernel=partial(forward, r.G, r.where, r.wires, r.plan, panels=r.panels, out=r.out),
-            work=workspace(r.plan, reverse=False, kept=r.panels.size > 0),
-        )
-        for r in reductions
-    ]
     out = reductions[0].out
-    _on_all_cores(jobs, out.dtype)
+    forward = KERNELS[out.dtype].forward
+    _on_all_cores([_Job(r, forward, (r.out,), reverse=False) for r in reductions])
     if not (math.isfinite(out.sum()) or np.isfinite(out).all()):
         raise ConvergenceError(
             f"the effective matrix must be finite in {out.dtype}: an entry is not. "
@@ -224,18 +254,13 @@ def _reverse(
     G = reductions[0].G
     flat, dG = np.ascontiguousarray(M, dtype=G.dtype).ravel(), np.empty_like(G)
     by_wires = [np.empty((r.where.first.size, len(WIRES)), G.dtype) for r in reductions]
-    jobs = [
-        _Job(
-            arrays=r.where.first.size,
-            plan=r.plan,
-            kernel=partial(
-                reverse, r.G, r.where, r.wires, flat, r.plan, panels=r.panels, out=dG, by_wires=by
-            ),
-            work=workspace(r.plan, reverse=True, kept=r.panels.size > 0),
-        )
-        for r, by in zip(reductions, by_wires, strict=True)
-    ]
-    _on_all_cores(jobs, G.dtype)
+    reverse = KERNELS[G.dtype].reverse
+    _on_all_cores(
+        [
+            _Job(r, reverse, (flat, dG, by), reverse=True)
+            for r, by in zip(reductions, by_wires, strict=True)
+        ]
+    )
     # g = 1/R, so dL/dR = -g^2 dL/dg
     return dG, [
         np.where(r.wires > 0, -(r.wires**2.0) * by.sum(axis=0, dtype=np.float64), np.nan)
@@ -256,7 +281,10 @@ class _Buffers:
             for k, buffer in enumerate(self.free):
                 if size <= buffer.nbytes <= max(2 * size, HUGE_PAGES):
                     return self.free.pop(k)
-        return np.empty(max(-(-size // 8) * 8, HUGE_PAGES), np.uint8)  # whole float64 numbers
+        size = max(-(-size // ALIGNMENT) * ALIGNMENT, HUGE_PAGES)
+        buffer = np.empty(size + ALIGNMENT, np.uint8)
+        first = -buffer.ctypes.data % ALIGNMENT
+        return buffer[first : first + size]
 
     def give(self, panels: npt.NDArray[Any]) -> None:
         """Return a buffer; the oldest ones go while more than `SPARE_BYTES` are held."""
@@ -269,32 +297,41 @@ class _Buffers:
 _buffers = _Buffers()
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Job:
-    """A kernel on arrays of one shape; it takes (worker, workers, work) and releases the GIL."""
+    """A kernel on the arrays of a reduction; it releases the GIL."""
 
-    arrays: int
-    plan: Plan
-    kernel: Callable[..., None]
-    work: int
+    def __init__(
+        self,
+        reduction: Reduction,
+        kernel: Callable[..., None],
+        arguments: tuple[Any, ...],
+        *,
+        reverse: bool,
+    ) -> None:
+        plan, dtype = reduction.plan, reduction.G.dtype
+        kept = reduction.panels.size > 0
+        self.kernel, self.arguments, self.dtype = kernel, arguments, dtype
+        self.task = ctypes.byref(record_of(plan)), ctypes.byref(reduction.record)
+        self.work = workspace(plan, dtype, reverse=reverse, kept=kept) * dtype.itemsize
+        groups = _groups(reduction.where.first.size, dtype)
+        self.effort = groups * (plan.rows * plan.cols) ** 1.5
 
-    @property
-    def effort(self) -> float:
-        """Work of an elimination, in units of about 50 ns."""
-        return -(-self.arrays // LANES) * (self.plan.rows * self.plan.cols) ** 1.5
+    def run(self, worker: int, workers: int, work: npt.NDArray[np.uint8]) -> None:
+        """Do every `workers`-th group of arrays, beginning with group `worker`."""
+        self.kernel(*self.task, worker, workers, work.view(self.dtype), *self.arguments)
 
 
-def _on_all_cores(jobs: list[_Job], dtype: np.dtype[Any]) -> None:
+def _on_all_cores(jobs: list[_Job]) -> None:
     effort = sum(job.effort for job in jobs)
-    workers = numba.get_num_threads() if effort >= WORTH_A_THREAD else 1
-    scratch = max(job.work for job in jobs) * dtype.itemsize
+    workers = threads.available() if effort >= WORTH_A_THREAD else 1
+    scratch = max(job.work for job in jobs)
 
     def part(k: int) -> None:
         buffer = _buffers.take(scratch)
         try:
             for n, job in enumerate(jobs):  # shifted: short jobs go to different workers
-                job.kernel(worker=(k + n) % workers, workers=workers, work=buffer.view(dtype))
+                job.run((k + n) % workers, workers, buffer)
         finally:
             _buffers.give(buffer)
 
-    share(part, workers, workers)
+    threads.share(part, workers, workers)

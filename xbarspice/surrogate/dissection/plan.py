@@ -8,6 +8,7 @@ the parent. Sources and sense nodes are terminals and are never eliminated.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -35,22 +36,25 @@ class Topology(NamedTuple):
     zero: tuple[bool, bool, bool, bool]
 
 
-class Plan(NamedTuple):
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
     """The tree in post-order; positions count vectors (one number of every lane).
 
     Attributes:
         rows, cols: shape of the array.
-        front: (fronts, 14) integers a front, see the ``F_*`` constants of this module.
+        front: (fronts, 19) integers a front, see the ``F_*`` constants of this module.
         element: (elements, 3): position of the two nodes in their front, and the value number:
             cells count from 0 by rows, then the four shared conductances (`WIRES`).
         child_map: positions of every front's kept nodes in the front of its parent.
-        values: conductances of an array, the shared ones (`WIRES`) last.
+        halves: (positions, 2): which kept node of its first and of its second child every node of a
+            front is; the padded count of these where it is none.
+        conductances: number of those of an array, the shared ones (`WIRES`) last.
         panels: size of all panels together.
         stack: size of the forward workspace.
         reverse_stack: size of the reverse workspace.
+        voltages: size of the largest matrix of eliminated and kept nodes of a front, either padded.
+        broadest: largest padded count of kept nodes of a front, and 1.
         widest: largest panel of one front.
-        tallest: largest count of eliminated nodes of a front, padded to `TILE`.
-        broadest: largest padded count of kept nodes of a front.
         source_row: word line of every source terminal.
         sink_col: bit line of every sink terminal, -1 for the common ground.
     """
@@ -60,13 +64,14 @@ class Plan(NamedTuple):
     front: Indices
     element: Indices
     child_map: Indices
-    values: int
+    halves: Indices
+    conductances: int
     panels: int
     stack: int
     reverse_stack: int
-    widest: int
-    tallest: int
+    voltages: int
     broadest: int
+    widest: int
     source_row: Indices
     sink_col: Indices
 
@@ -74,10 +79,13 @@ class Plan(NamedTuple):
 # Columns of `Plan.front`: eliminated nodes, kept nodes, kept nodes padded, kept nodes before the
 # first source, kept nodes before the first sink, then positions: panel, forward stack, reverse
 # stack, first element; element count; the two children (-1: none), the parent (-1: root); position
-# in `child_map` of the own kept nodes.
+# in `child_map` of the front's kept nodes, and in `halves` of all its nodes; eliminated nodes
+# padded; distance of the rows of the panel and of the matrix H of the reverse mode, of the kept
+# matrix, and of a matrix of the eliminated nodes.
 F_E, F_K, F_PAD, F_SOURCE, F_SINK, F_PANEL, F_STACK, F_REVERSE = range(8)
-F_ELEMENT, F_ELEMENTS, F_CHILD_A, F_CHILD_B, F_PARENT, F_MAP = range(8, 14)
-FRONT_COLUMNS = 14
+F_ELEMENT, F_ELEMENTS, F_CHILD_A, F_CHILD_B, F_PARENT, F_MAP, F_HALVES = range(8, 15)
+F_TALL, F_WIDTH, F_ROW, F_HIGH = range(15, 19)
+FRONT_COLUMNS = 19
 
 
 def topology_of(crossbar: Crossbar) -> Topology:
@@ -268,11 +276,14 @@ def plan_of(topology: Topology) -> Plan:
         (F_SINK, kept & (tree.node < network.first_sink)),
     ):
         table[:, column] = np.bincount(tree.front[chosen], minlength=len(table))
-    table[:, F_PAD] = wide(table[:, F_K])
+    table[:, F_TALL], table[:, F_PAD] = wide(table[:, F_E]), wide(table[:, F_K])
+    table[:, F_WIDTH] = stride(table[:, F_TALL] + table[:, F_PAD])
+    table[:, F_ROW], table[:, F_HIGH] = table[:, F_PAD] + 1, stride(table[:, F_TALL])
     table[:, F_PANEL] = _starts(_panel(table))
     table[:, F_CHILD_A], table[:, F_CHILD_B] = tree.children.T
     table[:, F_PARENT] = tree.parent
     element, child_map = _positions(network, tree, table)
+    halves = _halves(table, child_map)
     stack, reverse = _stack_positions(table)
     terminals = tree.node[kept & (tree.front == len(table) - 1)]
     sinks = terminals[terminals >= network.first_sink]
@@ -282,13 +293,14 @@ def plan_of(topology: Topology) -> Plan:
         front=table,
         element=element,
         child_map=child_map,
-        values=topology.rows * topology.cols + len(WIRES),
+        halves=halves,
+        conductances=topology.rows * topology.cols + len(WIRES),
         panels=int(_panel(table).sum()),
         stack=stack,
         reverse_stack=reverse,
+        voltages=int((table[:, F_TALL] * table[:, [F_ROW, F_HIGH]].max(axis=1)).max()),
+        broadest=int(table[:, F_ROW].max()),
         widest=int(_panel(table).max()),
-        tallest=int(wide(table[:, F_E]).max()),
-        broadest=int(table[:, F_PAD].max()),
         source_row=terminals[terminals < network.first_sink] - network.first_terminal,
         sink_col=np.where(
             sinks == network.ground, -1, (sinks - network.first_sink) % topology.cols
@@ -321,6 +333,21 @@ def _positions(network: _Network, tree: _Tree, table: Indices) -> tuple[Indices,
     return np.ascontiguousarray(element), where(tree.parent[front], node)
 
 
+def _halves(table: Indices, child_map: Indices) -> Indices:
+    """`Plan.halves`, whose places are entered in the table."""
+    parents = np.flatnonzero(table[:, F_CHILD_A] >= 0)
+    children = table[parents][:, [F_CHILD_A, F_CHILD_B]]
+    sizes = (table[:, F_TALL] + table[:, F_PAD])[parents]
+    table[parents, F_HALVES] = _starts(sizes)
+    out = np.repeat(table[children, F_PAD], sizes, axis=0)
+    for side, child in enumerate(children.T):
+        K = table[child, F_K]
+        node = np.arange(K.sum()) - np.repeat(_starts(K), K)
+        position = child_map[np.repeat(table[child, F_MAP], K) + node]
+        out[np.repeat(table[parents, F_HALVES], K) + position, side] = node
+    return out
+
+
 def _starts(sizes: Indices) -> Indices:
     """Where parts of these sizes begin, one behind the other."""
     return np.cumsum(sizes) - sizes
@@ -341,14 +368,13 @@ def stride(across: Any) -> Any:
 
 def _panel(table: Indices) -> Indices:
     """Sizes of the fronts' panels: a row and a scale for every eliminated node."""
-    return table[:, F_E] * (stride(wide(table[:, F_E]) + table[:, F_PAD]) + 1)
+    return table[:, F_E] * (table[:, F_WIDTH] + 1)
 
 
 def _stack_positions(table: Indices) -> tuple[int, int]:
     """Place every front above its parent (forward also above its elder sibling); sizes needed."""
-    kept = table[:, F_PAD] * stride(table[:, F_PAD])
-    tall = wide(table[:, F_E])
-    whole = (tall + table[:, F_K]) * stride(tall + table[:, F_PAD])
+    kept = table[:, F_PAD] * table[:, F_ROW]
+    whole = (table[:, F_TALL] + table[:, F_K]) * table[:, F_WIDTH]
     sizes, sizes_whole = kept.tolist(), whole.tolist()
     children = table[:, [F_CHILD_A, F_CHILD_B]].tolist()
     stack, reverse = [0] * len(table), [0] * len(table)

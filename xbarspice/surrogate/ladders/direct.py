@@ -11,16 +11,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
 
 from xbarspice.core.errors import ConvergenceError
 from xbarspice.core.types import Array, Indices
+from xbarspice.surrogate.native.library import F64, INT, function
 
 if TYPE_CHECKING:
     from xbarspice.surrogate.ladders.linear import Lines, Network
 
 __all__ = ["Direct"]
 
+_eliminate_band = function("eliminate_band", F64, F64, INT, INT)
+_solve_band = function("solve_band", F64, F64, INT, INT)
 
 ALIKE = 1e7
 """Spread of the conductances (largest over smallest) up to which sparse LU is used."""
@@ -70,39 +72,6 @@ def _order(wl: Indices, bl: Indices, size: int, i: Indices, j: Indices) -> Indic
     return min(found, key=lambda place: _band(size, i, j, place))
 
 
-@njit(cache=True, nogil=True)
-def _eliminate(band: Any, known: Any) -> None:
-    """Star-mesh elimination in a band: see `_Banded`."""
-    size, width = band.shape[0], band.shape[1] - 1
-    for k in range(size):
-        last = min(width, size - 1 - k)
-        through = known[k]
-        for p in range(1, last + 1):
-            through += band[k, p]
-        band[k, 0] = through
-        for p in range(1, last + 1):
-            g = band[k, p]
-            if g > 0.0:
-                band[k, p] = share = g / through
-                known[k + p] += share * known[k]
-                for q in range(1, p):  # band[k, q] is a share already
-                    band[k + q, p - q] += band[k, q] * g
-
-
-@njit(cache=True, nogil=True)
-def _solve(band: Any, x: Any) -> None:
-    """Injected currents x (A) to node voltages x (V)."""
-    size, width = band.shape[0], band.shape[1] - 1
-    for k in range(size):
-        for p in range(1, min(width, size - 1 - k) + 1):
-            x[k + p] += band[k, p] * x[k]
-    for k in range(size - 1, -1, -1):
-        total = x[k] / band[k, 0] if band[k, 0] > 0.0 else 0.0
-        for p in range(1, min(width, size - 1 - k) + 1):
-            total += band[k, p] * x[k + p]
-        x[k] = total
-
-
 class _Banded:
     """Elimination without subtraction.
 
@@ -120,12 +89,12 @@ class _Banded:
         both = (i >= 0) & (j >= 0) & (i != j)
         a, b = place[i[both]], place[j[both]]
         np.add.at(self.band, (np.minimum(a, b), np.abs(a - b)), g[both])
-        _eliminate(self.band, known)
+        _eliminate_band(self.band, known, size, self.band.shape[1] - 1)
 
     def solve(self, currents: Array) -> Array:
         x = np.empty_like(currents)
         x[self.place] = currents
-        _solve(self.band, x)
+        _solve_band(self.band, x, len(x), self.band.shape[1] - 1)
         return x[self.place]
 
 

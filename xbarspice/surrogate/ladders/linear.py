@@ -6,15 +6,13 @@ import math
 import threading
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar, Drive, End, EndSpec, LineEnds
 from xbarspice.core.types import Array, Indices
-from xbarspice.surrogate.ladders import direct, kernels, solves
-from xbarspice.surrogate.ladders import sweeps as ladders
+from xbarspice.surrogate.ladders import direct, kernels, solves, sweeps
 
 __all__ = [
     "DIRECT",
@@ -27,7 +25,6 @@ __all__ = [
     "network",
     "open_state",
     "problem",
-    "read_only",
     "solve_directly",
     "solve_range",
     "store",
@@ -36,7 +33,6 @@ __all__ = [
     "workspace",
 ]
 
-Number = TypeVar("Number", np.float64, np.intp)
 
 DIRECT = -2.0
 """Iterations reported for a solve that was finished by the direct method."""
@@ -66,6 +62,14 @@ class Lines:
     cells: int
     ends: Array
     share: Array
+
+    @cached_property
+    def record(self) -> kernels.LinesRecord:
+        """The lines for kernels."""
+        count = self.ends.shape[1]
+        return kernels.LinesRecord(
+            R=self.R, cells=self.cells, count=count, ends=self.ends, share=self.share
+        )
 
     @cached_property
     def V_open(self) -> Array:
@@ -103,26 +107,9 @@ def _uniform(first: str, last: str, wires: _Wires, lines: int) -> Lines:
     pair = End(first), End(last)
     ends = np.repeat(np.array(_ends(pair, wires))[:, None], lines, axis=1)
     share = np.repeat(np.array(_share(pair, wires))[:, None], lines, axis=1)
-    return Lines(R=wires.R, cells=wires.cells, ends=read_only(ends), share=read_only(share))
-
-
-def read_only(array: npt.NDArray[Number]) -> npt.NDArray[Number]:
-    """The array as one that is contiguous and cannot be written: itself, a view, or a copy.
-
-    Numba compiles a kernel once for arrays that may be written and once more for others, in every
-    combination of its arguments. So lines, conductances and indices are handed to them like this,
-    and voltages, which come fresh with every solve, as `_writable`.
-    """
-    flags = array.flags
-    if flags.writeable or not flags.c_contiguous:
-        array = np.ascontiguousarray(array).view()
-        array.setflags(write=False)
-    return array
-
-
-def _writable(array: Array) -> Array:
-    """The array itself if it is contiguous and may be written, else a copy."""
-    return array if array.flags.carray else np.array(array, order="C")
+    for shared in (ends, share):
+        shared.setflags(write=False)
+    return Lines(R=wires.R, cells=wires.cells, ends=ends, share=share)
 
 
 def _lines(sides: tuple[EndSpec, EndSpec], kinds: npt.NDArray[np.object_], wires: _Wires) -> Lines:
@@ -133,8 +120,8 @@ def _lines(sides: tuple[EndSpec, EndSpec], kinds: npt.NDArray[np.object_], wires
     return Lines(
         R=wires.R,
         cells=wires.cells,
-        ends=read_only(np.concatenate([line.ends for line in one], axis=1)),
-        share=read_only(np.concatenate([line.share for line in one], axis=1)),
+        ends=np.concatenate([line.ends for line in one], axis=1),
+        share=np.concatenate([line.share for line in one], axis=1),
     )
 
 
@@ -165,11 +152,15 @@ def _share(pair: tuple[End, End], wires: _Wires) -> tuple[float, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """The linear part of a crossbar: its word lines and its bit lines; R holds (R_wl, R_bl)."""
+    """The linear part of a crossbar: its word lines and its bit lines."""
 
     wl: Lines
     bl: Lines
-    R: Array
+
+    @cached_property
+    def record(self) -> kernels.NetworkRecord:
+        """The network for kernels."""
+        return kernels.NetworkRecord(wl=self.wl.record, bl=self.bl.record)
 
 
 def network(crossbar: Crossbar) -> Network:
@@ -184,13 +175,10 @@ def network(crossbar: Crossbar) -> Network:
 
 @lru_cache(maxsize=64)
 def _network(wl: _Wires, bl: _Wires, ends: LineEnds) -> Network:
-    R = np.array([wl.R, bl.R])
-    R.setflags(write=False)
     rows, cols = bl.cells, wl.cells
     return Network(
         wl=_lines((ends.wl_left, ends.wl_right), ends.word_lines(rows), wl),
         bl=_lines((ends.bl_top, ends.bl_bottom), ends.bit_lines(cols), bl),
-        R=R,
     )
 
 
@@ -203,15 +191,15 @@ class Workspace:
     def __init__(self, rows: int, cols: int) -> None:
         self.shape = rows, cols
         # one more row than needed: arrays a power of two apart would crowd the same cache lines
-        self.work = _aligned(solves.ARRAYS, rows + 1, cols)
-        self.lines = _aligned(ladders.row_scratch(rows, cols))
-        self.lane = _aligned(2, cols)
+        self.work = _aligned(solves.scratch_arrays(), rows + 1, cols)
+        self.record = solves.ScratchRecord(
+            work=self.work,
+            step=(rows + 1) * cols,
+            lines=_aligned(sweeps.row_scratch(rows, cols)),
+            lane=_aligned(2, cols),
+        )
         self.owner: object = None
         self.folded = -1
-
-    def scratch(self) -> tuple[Array, Array, Array]:
-        """The arrays in the order in which the kernels take them."""
-        return self.work, self.lines, self.lane
 
 
 def _aligned(*shape: int) -> Array:
@@ -256,15 +244,29 @@ class Problem:
     inner: Array
     report: Array
 
+    @cached_property
+    def record(self) -> solves.BatchRecord:
+        """The solves for kernels."""
+        return solves.BatchRecord(
+            index=self.index,
+            V_in=self.V_in,
+            V_out=self.V_out,
+            I_out=self.I_out,
+            I_in=self.I_in,
+            inner=self.inner if self.inner.size else None,
+            kept=self.inner.shape[1],
+            report=self.report,
+        )
+
 
 def problem(crossbar: Crossbar, net: Network, drive: Drive, full: bool) -> Problem:
     """The solves of a drive with room for the answers, with `full` also for the inside."""
     count, rows, cols = len(drive.array), crossbar.rows, crossbar.cols
     return Problem(
         net=net,
-        index=read_only(drive.array),
-        V_in=_writable(drive.V_in),
-        V_out=_writable(drive.V_out),
+        index=np.ascontiguousarray(drive.array),
+        V_in=np.ascontiguousarray(drive.V_in),
+        V_out=np.ascontiguousarray(drive.V_out),
         I_out=np.empty((count, cols)),
         I_in=np.empty((count, rows)),
         inner=np.empty((6, count if full else 0, rows, cols)),
@@ -291,11 +293,15 @@ def drops(p: Problem, V_wl: Array, V_bl: Array) -> Array:
 
 
 @lru_cache(maxsize=64)
-def aims(rows: int, cols: int) -> Array:
-    """Stated residual, share at which the gradients stop, rounding allowance, iteration limit."""
-    # sparse LU costs as much as 600 iterations at 16x16, 2500 at 64x64, 7600 at 256x256
-    limit = 100 + 16 * max(rows, cols)
-    return read_only(np.array([RESIDUAL, PCG_SHARE, ROUNDING / RESIDUAL, limit]))
+def aims(rows: int, cols: int) -> solves.AimsRecord:
+    """What solves of arrays of that shape aim at."""
+    return solves.AimsRecord(
+        residual=RESIDUAL,
+        gradient_share=PCG_SHARE,
+        rounding=ROUNDING / RESIDUAL,
+        # sparse LU costs as much as 600 iterations at 16x16, 2500 at 64x64, 7600 at 256x256
+        limit=100 + 16 * max(rows, cols),
+    )
 
 
 def solve_range(p: Problem, G: Array, owner: object, start: int, stop: int) -> None:
@@ -306,26 +312,9 @@ def solve_range(p: Problem, G: Array, owner: object, start: int, stop: int) -> N
     """
     rows, cols = G.shape[1:]
     ws = workspace(rows, cols)
-    net = p.net
+    folded = ws.folded if ws.owner is owner else -1
     ws.folded = solves.linear(
-        start,
-        stop,
-        p.index,
-        read_only(G),
-        p.V_in,
-        p.V_out,
-        net.wl.share,
-        net.bl.share,
-        net.R,
-        net.wl.ends,
-        net.bl.ends,
-        aims(rows, cols),
-        *ws.scratch(),
-        ws.folded if ws.owner is owner else -1,
-        p.I_out,
-        p.I_in,
-        p.inner,
-        p.report,
+        p.net.record, aims(rows, cols), ws.record, p.record, G, start, stop, folded
     )
     ws.owner = owner
     for n in range(start, stop):
@@ -353,7 +342,7 @@ class State:
 def open_state(p: Problem, n: int, shape: tuple[int, int]) -> State:
     """The state of solve n before any current flows."""
     e = np.empty(shape)
-    kernels.open_circuit(p.V_in[n], p.V_out[n], p.net.wl.share, p.net.bl.share, e)
+    kernels.open_circuit(p.net.record, p.V_in[n], p.V_out[n], e)
     a, b, current, F_wl, F_bl = np.zeros((5, *shape))
     return State(e=e, a=a, b=b, w=e.copy(), current=current, F_wl=F_wl, F_bl=F_bl)
 
@@ -364,12 +353,12 @@ def true_residual(net: Network, s: State, largest: float, stiffest: float) -> fl
     It is judged against the largest current, unless stiff wires, or the stiffest device (S), make
     the rounding of the voltages alone exceed the stated share of it.
     """
-    wl, bl = net.wl, net.bl
+    wl, bl = net.wl.record, net.bl.record
     worst = max(
-        kernels.network_residual_rows(s.current, s.a, wl.R, wl.ends, s.F_wl),
-        kernels.network_residual(s.current, s.b, bl.R, bl.ends, s.F_bl),
+        kernels.network_residual_rows(s.current, s.a, wl, s.F_wl),
+        kernels.network_residual(s.current, s.b, bl, s.F_bl),
     )
-    wire = max(kernels.stiff_current(s.a, wl.R, wl.ends), kernels.stiff_current(s.b, bl.R, bl.ends))
+    wire = max(kernels.stiff_current(s.a, wl), kernels.stiff_current(s.b, bl))
     scale = max(largest, ROUNDING / RESIDUAL * max(wire, stiffest * float(np.abs(s.e).max())))
     if not (math.isfinite(largest) and math.isfinite(worst)):
         return math.inf
@@ -378,9 +367,8 @@ def true_residual(net: Network, s: State, largest: float, stiffest: float) -> fl
 
 def uncertain_share(p: Problem, n: int, s: State, D: Array, steps: float, rounding: float) -> float:
     """What the currents of solve n may be wrong by; see `kernels.uncertainty`."""
-    amperes = kernels.uncertainty(
-        D, s.e, s.a, s.b, s.current, s.F_wl, s.F_bl, p.net.R, steps, rounding
-    )
+    volts, sums = (s.e, s.a, s.b), (s.current, s.F_wl, s.F_bl)
+    amperes = kernels.uncertainty(p.net.record, D, volts, sums, steps, rounding)
     return kernels.share(amperes, p.I_out[n])
 
 
