@@ -81,7 +81,7 @@ def test_a_parameter_file_that_is_none_is_one_clear_error(tmp_path, text):
     with pytest.raises(InputError, match=r"die\.toml"):
         devices.load_toml(path)
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match="readable"):
+    with pytest.raises(InputError, match=r"die\.toml` must be TOML"):
         devices.load_toml(path)
 
 

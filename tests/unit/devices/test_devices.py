@@ -148,7 +148,7 @@ def test_parameter_file(tmp_path):
         path.write_text(text)
         with pytest.raises(InputError, match=words):
             devices.load_toml(path)
-    with pytest.raises(InputError, match="readable"):
+    with pytest.raises(InputError, match="must exist"):
         devices.load_toml(tmp_path / "none.toml")
 
 
