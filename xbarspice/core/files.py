@@ -31,6 +31,19 @@ def partial_name(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
 
 
+def _place_of(path: Path) -> Path:
+    """The file behind a name: of a symbolic link, its target.
+
+    Raises:
+        InputError: the name belongs to something else, such as a folder or a device of the system.
+    """
+    place = path.resolve() if path.is_symlink() else path
+    if place.exists() and not place.is_file():
+        what = "a folder" if place.is_dir() else "neither a file nor a folder"
+        raise broken_rule("the output must be a file", f"{path}, {what}", "Name a file.")
+    return place
+
+
 def replace_whole(partial: Path, path: Path) -> None:
     """Give a finished file its name: its content is on the disk first, and then the name too.
 
@@ -61,9 +74,10 @@ def whole_files(paths: Iterable[Path]) -> Iterator[list[Path]]:
         paths: the files; they are replaced if they exist.
 
     Raises:
+        InputError: a name belongs to something that is no file.
         OSError: a file cannot be written; see `store_errors`.
     """
-    targets = list(paths)
+    targets = [_place_of(path) for path in paths]
     partials = [partial_name(path) for path in targets]
     try:
         yield partials
@@ -132,8 +146,11 @@ def whole_folder(path: Path) -> Iterator[Path]:
         path: the folder; one of that name is removed first, with all that it holds.
 
     Raises:
+        InputError: the name belongs to something that is no folder.
         OSError: the folder cannot be made.
     """
+    if path.exists() and not path.is_dir():
+        raise broken_rule("the output must be a folder", str(path), "Name a folder.")
     partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield partial

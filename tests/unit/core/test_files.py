@@ -92,3 +92,24 @@ def test_toml_that_cannot_be_read_is_named(tmp_path, content, message):
         path.write_bytes(content)
     with pytest.raises(InputError, match=message):
         read_toml(path, "the card")
+
+
+def test_what_is_no_file_is_never_replaced(tmp_path):
+    """Renaming over a pipe or a device of the system would remove it for everybody."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name, words in (("pipe", "neither a file nor a folder"), ("folder", "a folder")):
+        with pytest.raises(InputError, match=words):
+            write_whole({tmp_path / name: "1"})
+    assert (tmp_path / "pipe").is_fifo()
+    with pytest.raises(InputError, match="must be a folder"), whole_folder(tmp_path / "pipe"):
+        pass
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "pipe"]
+
+
+def test_a_symbolic_link_stays_and_its_target_is_written(tmp_path):
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    write_whole({tmp_path / "link": "new"})
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
