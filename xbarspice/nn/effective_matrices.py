@@ -16,7 +16,7 @@ from xbarspice.mapping.tiling import Tiling
 from xbarspice.nn.boundary import as_numpy, between_graphs, refuse_transforms
 from xbarspice.nn.tensor_solver import Precision, check_precision, effective_matrix_on_tensors
 from xbarspice.surrogate import adjoint
-from xbarspice.surrogate.dissection.matrix import Reduction, reduce, reduce_pairs, reverse_pairs
+from xbarspice.surrogate.dissection.matrix import Reduction, reduce, reduce_pairs
 
 __all__ = [
     "Scalar",
@@ -198,16 +198,16 @@ class _PairMatrix(torch.autograd.Function):
         if not (values.min() >= 0 and values.max() < np.inf):
             Crossbar(values, **wires)  # says what is wrong
         needs_gradient = ctx.needs_input_grad[3]
-        differences, reductions = reduce_pairs(values, tiling, wires, keep=needs_gradient and keep)
+        differences, reduction = reduce_pairs(values, tiling, wires, keep=needs_gradient and keep)
         if needs_gradient:
             ctx.save_for_backward(G)
-            ctx.reductions = reductions
+            ctx.reduction = reduction
         return torch.from_numpy(differences)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         (G,) = ctx.saved_tensors
-        dG = torch.from_numpy(reverse_pairs(ctx.reductions, as_numpy(grads[0])))
+        dG = torch.from_numpy(ctx.reduction.reverse_pairs(as_numpy(grads[0])))
         return None, None, None, only_once(dG, G, *grads)
 
 

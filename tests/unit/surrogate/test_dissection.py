@@ -6,8 +6,11 @@ import pytest
 import xbarspice as xb
 from xbarspice.core.array import LineEnds
 from xbarspice.core.wires import WIRES
+from xbarspice.mapping.tiling import Tiling
 from xbarspice.surrogate.dissection import matrix as dissection
-from xbarspice.surrogate.dissection.matrix import effective_matrix, reduce
+from xbarspice.surrogate.dissection.kernels import best_lanes
+from xbarspice.surrogate.dissection.matrix import effective_matrix, reduce, reduce_pairs
+from xbarspice.surrogate.native.library import lanes
 
 CASES = {
     "read": {},
@@ -178,3 +181,57 @@ def test_large_fronts_are_exact_in_both_modes(shape):
         1e-3,
     )
     assert float((dG * along).sum()) == pytest.approx(slope, rel=1e-8)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("shape", [(23, 26), (2, 15, 12), (8, 12)])
+def test_tiles_of_unequal_sizes_are_reduced_together(shape, kept, dtype):
+    """Each tile of a matrix equals the array alone, in both modes, though some have a line less."""
+    wires = {"R_wl": 2.0, "R_bl": 3.0, "R_driver": 20.0, "R_sense": 7.0}
+    G = conductances(shape).astype(dtype)
+    tiling = Tiling(rows=8, cols=8, pairs=True)
+    got, reduction = reduce_pairs(G, tiling, wires, keep=kept)
+    M = np.random.default_rng(1).standard_normal(got.shape).astype(dtype)
+    dG = reduction.reverse_pairs(M)
+    by_column = np.stack([M, -M], axis=-1).reshape(G.shape)
+    for tiles, by_tile, dG_tile in zip(
+        tiling.stacks(G), tiling.stacks(by_column), tiling.stacks(dG), strict=True
+    ):
+        alone = reduce(xb.Crossbar(tiles, **wires), keep=True)
+        expected = alone.reverse(by_tile)[0].reshape(tiles.shape)
+        rtol = 1e-12 if dtype == np.float64 else 1e-6
+        np.testing.assert_allclose(dG_tile, expected, rtol=rtol, atol=rtol * np.abs(expected).max())
+    whole = tiling.join(
+        [effective_matrix(xb.Crossbar(tiles, **wires)) for tiles in tiling.stacks(G)],
+        np.empty(shape),
+    )
+    expected = whole[..., 0::2] - whole[..., 1::2]
+    rtol = 1e-13 if dtype == np.float64 else 1e-6
+    np.testing.assert_allclose(got, expected, rtol=0, atol=rtol * whole.max())
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_vectors_of_every_length_give_the_same(dtype, monkeypatch):
+    """A group may hold fewer arrays than the processor's vectors have lanes."""
+    crossbar = xb.Crossbar(conductances((5, 9, 7)), R_driver=3.0)
+    M = np.random.default_rng(1).standard_normal(crossbar.G.shape).astype(dtype)
+    counts, answers = [lanes(dtype)], []
+    while counts[-1] * np.dtype(dtype).itemsize > 16:
+        counts.append(counts[-1] // 2)
+    for count in counts:
+        monkeypatch.setattr(dissection, "best_lanes", lambda *_, count=count: count)
+        reduction = reduce(crossbar, dtype=dtype, keep=True)
+        assert reduction.groups == -(-5 // count)
+        answers.append((reduction.G_eff, *reduction.reverse(M)))
+    for answer in answers[1:]:
+        for got, expected in zip(answer, answers[0], strict=True):
+            np.testing.assert_array_equal(got, expected)
+
+
+def test_groups_are_chosen_for_the_number_of_arrays_and_of_threads():
+    """One array takes the shortest vectors; many take the longest; threads share few arrays."""
+    widest, dtype = lanes(np.float32), np.dtype(np.float32)
+    assert best_lanes(1, dtype, 1) == 4
+    assert best_lanes(100 * widest, dtype, 1) == widest
+    assert best_lanes(widest, dtype, 2) == max(widest // 2, 4)

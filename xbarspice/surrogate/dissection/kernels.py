@@ -1,7 +1,7 @@
 """The compiled elimination of batches of arrays, forward and reverse, for each dtype.
 
-Kernels take as many arrays side by side, one a lane of a vector, as the processor's vectors hold;
-sizes of memory count vectors. See dissection.cpp.
+Kernels take groups of arrays side by side, one a lane of a vector; sizes of memory count vectors.
+See dissection.cpp.
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ import numpy as np
 from xbarspice.surrogate.dissection.plan import Plan
 from xbarspice.surrogate.native.library import F32, F64, INT, INTS, Record, function, lanes
 
-__all__ = ["KERNELS", "Kernels", "PlanRecord", "record_of", "workspace"]
+__all__ = ["KERNELS", "Kernels", "PlanRecord", "best_lanes", "record_of", "workspace"]
+
+
+COSTS = {16: 0.52, 32: 0.63, 64: 1.0}
+"""Time of a group of arrays by the bytes of its vectors, over that with the longest: shorter ones
+need less memory near the processor."""
 
 
 class PlanRecord(Record):
@@ -52,9 +57,12 @@ class Kernels:
 
     Attributes:
         Batch: record of arrays of one shape: conductances `G`, S, flat; position in them of the
-            `first` cell of every array, and distance of the rows, `row`; conductances of the
+            `first` cell of every array; how many of its upper rows and of its right columns are
+            `absent`, (arrays, 2): the array is smaller, and they hold no conductance; distance of
+            the rows, `row`; conductances of the
             segments and ends (`WIRES`), S, (4,), 0 where merged; whether columns are `pairs`;
-            `panels` of all groups for `reverse`, if they are `kept`.
+            how many of them a group holds, `lanes`; `panels` of all groups for `reverse`, if they
+            are `kept`.
         forward: (plan, batch, worker, workers, work, out); adds G_eff to `out` for every
             `workers`-th group of arrays, beginning with group `worker`.
         reverse: (plan, batch, worker, workers, work, M, out, by_wires); writes dL/dG and the
@@ -69,10 +77,12 @@ class Kernels:
                 "_fields_": (
                     ("G", numbers),
                     ("first", INTS),
+                    ("absent", INTS),
                     ("arrays", INT),
                     ("row", INT),
                     ("wires", numbers),
                     ("pairs", INT),
+                    ("lanes", INT),
                     ("panels", numbers),
                     ("kept", INT),
                 )
@@ -86,11 +96,19 @@ class Kernels:
 KERNELS = {np.dtype(np.float64): Kernels("f64", F64), np.dtype(np.float32): Kernels("f32", F32)}
 
 
-def workspace(plan: Plan, dtype: np.dtype[Any], *, reverse: bool, kept: bool) -> int:
-    """Numbers that a worker of `forward` or `reverse` needs as scratch memory, `work`."""
+def best_lanes(arrays: int, dtype: np.dtype[Any], workers: int) -> int:
+    """Arrays side by side in a group with which `workers` are done soonest."""
+    vectors = [lanes(dtype)]
+    while vectors[-1] * dtype.itemsize > min(COSTS):
+        vectors.append(vectors[-1] // 2)
+    return min(vectors, key=lambda n: -(-arrays // (n * workers)) * COSTS[n * dtype.itemsize])
+
+
+def workspace(plan: Plan, *, reverse: bool, kept: bool) -> int:
+    """Vectors that a worker of `forward` or `reverse` needs as scratch memory, `work`."""
     vectors = plan.conductances + plan.broadest + plan.stack
     if reverse:
         vectors += plan.reverse_stack + 3 * plan.voltages
     if not kept:
         vectors += plan.panels if reverse else plan.widest
-    return vectors * lanes(dtype)
+    return vectors

@@ -12,7 +12,7 @@ import ctypes
 import math
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
@@ -25,12 +25,12 @@ from xbarspice.core.errors import ConvergenceError, broken_rule
 from xbarspice.core.wires import WIRES
 from xbarspice.mapping.tiling import Tiling
 from xbarspice.surrogate import threads
-from xbarspice.surrogate.dissection.kernels import KERNELS, record_of, workspace
+from xbarspice.surrogate.dissection.kernels import KERNELS, best_lanes, record_of, workspace
 from xbarspice.surrogate.dissection.plan import Plan, plan_of, topology_of
-from xbarspice.surrogate.native.library import Record, lanes
+from xbarspice.surrogate.native.library import Record
 from xbarspice.surrogate.trust import warn_outside
 
-__all__ = ["Reduction", "effective_matrix", "reduce", "reduce_pairs", "reverse_pairs"]
+__all__ = ["Reduction", "effective_matrix", "reduce", "reduce_pairs"]
 
 KEEP_BYTES = 1 << 30
 """Largest memory for kept factors; beyond it, the reverse mode repeats the elimination."""
@@ -38,21 +38,26 @@ SPARE_BYTES = 1 << 28
 """Largest memory held for the factors of later reductions."""
 HUGE_PAGES = 1 << 22
 """NumPy asks for huge pages from this size on; small ones cost a miss for every row of a front."""
-WORTH_A_THREAD = 10_000
-"""Effort (see `_Job`) for which starting threads pays."""
+WORTH_A_THREAD = 80_000
+"""Cells of an array to the power of 3/2, summed over arrays, for which starting threads pays."""
 ALIGNMENT = 64
 """Vectors of kernels begin at multiples of this (bytes)."""
 
 
 class Places(NamedTuple):
-    """Where arrays of one shape stand in flat memory.
+    """Where arrays stand in flat memory: of one shape, but for a few rows and columns.
+
+    A smaller array is one whose word lines at the top, or bit lines on the right, have no devices,
+    in read mode: the ends of the other lines there lead nowhere.
 
     Attributes:
-        first: position of the first cell of every array.
+        first: position of the first cell of every array; also where it is absent.
+        absent: upper rows and right columns that an array has not, (arrays, 2).
         row: distance of the rows.
     """
 
     first: npt.NDArray[np.int64]
+    absent: npt.NDArray[np.int64]
     row: int
 
 
@@ -94,6 +99,7 @@ class Reduction:
         where: where the arrays stand in `G`.
         wires: conductances of `WIRES`, S, (4,); 0 stands for a resistance of exactly 0.
         plan: the elimination tree.
+        lanes: arrays side by side in a group.
         panels: kept factors, or empty.
     """
 
@@ -102,6 +108,7 @@ class Reduction:
     where: Places
     wires: npt.NDArray[Any]
     plan: Plan
+    lanes: int
     panels: npt.NDArray[Any]
 
     @property
@@ -109,16 +116,23 @@ class Reduction:
         """Effective matrices, S, (arrays, rows, cols), of arrays that fill `G`."""
         return self.out.reshape(-1, self.plan.rows, self.plan.cols)
 
+    @property
+    def groups(self) -> int:
+        """Number of groups of arrays."""
+        return -(-self.where.first.size // self.lanes)
+
     @cached_property
     def record(self) -> Record:
         """The arrays as kernels take them."""
         return KERNELS[self.G.dtype].Batch(
             G=self.G,
             first=self.where.first,
+            absent=self.where.absent,
             arrays=self.where.first.size,
             row=self.where.row,
             wires=self.wires,
             pairs=self.out.size < self.G.size,
+            lanes=self.lanes,
             panels=self.panels,
             kept=self.panels.size > 0,
         )
@@ -133,8 +147,54 @@ class Reduction:
             dL/dG (arrays, rows, cols), and dL/dR of `WIRES` summed over the arrays (4,); the latter
             is NaN for a resistance of exactly 0, whose nodes were merged.
         """
-        dG, (dR,) = _reverse([self], M)
-        return dG.reshape(self.G_eff.shape), dR
+        dG, by_wires = self._gradients(M)
+        # g = 1/R, so dL/dR = -g^2 dL/dg
+        dR = -(self.wires**2.0) * by_wires.sum(axis=0, dtype=np.float64)
+        return dG.reshape(self.G_eff.shape), np.where(self.wires > 0, dR, np.nan)
+
+    def reverse_pairs(self, M: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """dL/dG (..., lines, 2 * columns) for M = dL/d(what `reduce_pairs` gave)."""
+        return self._gradients(M)[0].reshape(*M.shape[:-1], -1)
+
+    def fill(self) -> None:
+        """Add the effective matrices to `out`, which is 0.
+
+        Raises:
+            ConvergenceError: an entry is not finite.
+        """
+        out = self.out
+        self._on_all_cores(KERNELS[out.dtype].forward, (out,), reverse=False)
+        if not (math.isfinite(out.sum()) or np.isfinite(out).all()):
+            raise ConvergenceError(
+                f"the effective matrix must be finite in {out.dtype}: an entry is not. "
+                "Check the array for conductances and resistances near the limits of its numbers."
+            )
+
+    def _gradients(self, M: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """dL/dG, flat, and dL/d(conductance) of `WIRES`, (arrays, 4), for M = dL/d(out)."""
+        flat, dG = np.ascontiguousarray(M, dtype=self.G.dtype).ravel(), np.empty_like(self.G)
+        by_wires = np.empty((self.where.first.size, len(WIRES)), self.G.dtype)
+        kernel = KERNELS[self.G.dtype].reverse
+        self._on_all_cores(kernel, (flat, dG, by_wires), reverse=True)
+        return dG, by_wires
+
+    def _on_all_cores(
+        self, kernel: Callable[..., None], arguments: tuple[Any, ...], *, reverse: bool
+    ) -> None:
+        """Run a kernel on all groups of arrays."""
+        workers = min(_workers(self.plan, self.where.first.size), self.groups)
+        task = ctypes.byref(record_of(self.plan)), ctypes.byref(self.record)
+        vectors = workspace(self.plan, reverse=reverse, kept=self.panels.size > 0)
+        size = vectors * self.lanes * self.G.itemsize
+
+        def part(worker: int) -> None:
+            buffer = _buffers.take(size)
+            try:
+                kernel(*task, worker, workers, buffer.view(self.G.dtype), *arguments)
+            finally:
+                _buffers.give(buffer)
+
+        threads.share(part, workers, workers)
 
 
 def reduce(
@@ -160,17 +220,18 @@ def reduce(
         raise broken_rule("`dtype` must be float64 or float32", dtype, "Pass one of them.")
     G = np.ascontiguousarray(crossbar.G_flat, dtype).ravel()
     cells = crossbar.rows * crossbar.cols
-    where = Places(np.arange(0, G.size, cells), crossbar.cols)
+    first = np.arange(0, G.size, cells)
+    where = Places(first, np.zeros((first.size, 2), np.int64), crossbar.cols)
     R = np.array([*crossbar.wires.values()])
     plan = plan_of(topology_of(crossbar))
     reduction = _unreduced(G, where, R, plan, keep, np.zeros_like(G))
-    _reduce([reduction])
+    reduction.fill()
     return reduction
 
 
 def reduce_pairs(
     G: npt.NDArray[Any], tiling: Tiling, wires: dict[str, float], *, keep: bool = False
-) -> tuple[npt.NDArray[Any], list[Reduction]]:
+) -> tuple[npt.NDArray[Any], Reduction]:
     """Differences of the effective columns of pairs, for ohmic tiles in read mode, in one pass.
 
     Args:
@@ -180,28 +241,26 @@ def reduce_pairs(
         keep: as for `reduce`.
 
     Returns:
-        The differences, S, (..., lines, columns), and the reductions of the stacks of tiles.
+        The differences, S, (..., lines, columns), and the reduction of all tiles.
     """
     lines, columns = G.shape[-2:]
     out = np.zeros((*G.shape[:-1], columns // 2), G.dtype)
     R = np.array([wires[name] for name in WIRES], np.float64)
     flat = np.ascontiguousarray(G).ravel()
+    regions = list(tiling.regions(G.shape))
+    rows, cols = max(r.rows for r in regions), max(r.cols for r in regions)
     wholes = np.arange(0, flat.size, lines * columns)
-    reductions = []
-    for r in tiling.regions(G.shape):
-        down = (r.top + r.rows * np.arange(r.down)) * columns
+    first, absent = [], []
+    for r in regions:
+        top = r.top - (rows - r.rows) + r.rows * np.arange(r.down)
         across = r.left + r.cols * np.arange(r.across)
-        first = np.add.outer(np.add.outer(wholes, down), across).ravel()
-        plan = _read_plan(r.rows, r.cols, tuple(R.tolist()))
-        reductions.append(_unreduced(flat, Places(first, columns), R, plan, keep, out.ravel()))
-    _reduce(reductions)
-    return out, reductions
-
-
-def reverse_pairs(reductions: Sequence[Reduction], M: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """dL/dG (..., lines, 2 * columns) for M = dL/d(what `reduce_pairs` gave)."""
-    dG, _dR = _reverse(reductions, M)
-    return dG.reshape(*M.shape[:-1], -1)
+        first.append(np.add.outer(np.add.outer(wholes, top * columns), across).ravel())
+        absent.append(np.tile([rows - r.rows, cols - r.cols], (first[-1].size, 1)))
+    where = Places(np.concatenate(first), np.concatenate(absent), columns)
+    plan = _read_plan(rows, cols, tuple(R.tolist()))
+    reduction = _unreduced(flat, where, R, plan, keep, out.ravel())
+    reduction.fill()
+    return out, reduction
 
 
 @lru_cache(maxsize=64)
@@ -221,51 +280,23 @@ def _unreduced(
 ) -> Reduction:
     """A reduction with `WIRES` of R, ohm, which has not yet been added to `out`."""
     wires = np.divide(1.0, R, out=np.zeros_like(R), where=R > 0).astype(G.dtype)
-    size = _groups(where.first.size, G.dtype) * plan.panels * lanes(G.dtype) * G.itemsize
+    arrays = where.first.size
+    lanes = best_lanes(arrays, G.dtype, _workers(plan, arrays))
+    size = -(-arrays // lanes) * lanes * plan.panels * G.itemsize
     keep = keep and 0 < size <= KEEP_BYTES
     panels = _buffers.take(size).view(G.dtype) if keep else np.empty(0, G.dtype)
-    reduction = Reduction(out=out, G=G, where=where, wires=wires, plan=plan, panels=panels)
+    reduction = Reduction(
+        out=out, G=G, where=where, wires=wires, plan=plan, lanes=lanes, panels=panels
+    )
     if keep:
         weakref.finalize(reduction, _buffers.give, panels).atexit = False
     return reduction
 
 
-def _groups(arrays: int, dtype: np.dtype[Any]) -> int:
-    """Number of groups that kernels make of arrays."""
-    return -(-arrays // lanes(dtype))
-
-
-def _reduce(reductions: list[Reduction]) -> None:
-    """Fill in the common `out` of prepared reductions."""
-    out = reductions[0].out
-    forward = KERNELS[out.dtype].forward
-    _on_all_cores([_Job(r, forward, (r.out,), reverse=False) for r in reductions])
-    if not (math.isfinite(out.sum()) or np.isfinite(out).all()):
-        raise ConvergenceError(
-            f"the effective matrix must be finite in {out.dtype}: an entry is not. "
-            "Check the array for conductances and resistances near the limits of its numbers."
-        )
-
-
-def _reverse(
-    reductions: Sequence[Reduction], M: npt.NDArray[Any]
-) -> tuple[npt.NDArray[Any], list[npt.NDArray[Any]]]:
-    """dL/dG, flat, and dL/dR of every reduction, for the gradient M by their common `out`."""
-    G = reductions[0].G
-    flat, dG = np.ascontiguousarray(M, dtype=G.dtype).ravel(), np.empty_like(G)
-    by_wires = [np.empty((r.where.first.size, len(WIRES)), G.dtype) for r in reductions]
-    reverse = KERNELS[G.dtype].reverse
-    _on_all_cores(
-        [
-            _Job(r, reverse, (flat, dG, by), reverse=True)
-            for r, by in zip(reductions, by_wires, strict=True)
-        ]
-    )
-    # g = 1/R, so dL/dR = -g^2 dL/dg
-    return dG, [
-        np.where(r.wires > 0, -(r.wires**2.0) * by.sum(axis=0, dtype=np.float64), np.nan)
-        for r, by in zip(reductions, by_wires, strict=True)
-    ]
+def _workers(plan: Plan, arrays: int) -> int:
+    """Threads that pay for some arrays."""
+    effort = arrays * float(plan.rows * plan.cols) ** 1.5
+    return threads.available() if effort >= WORTH_A_THREAD else 1
 
 
 class _Buffers:
@@ -295,43 +326,3 @@ class _Buffers:
 
 
 _buffers = _Buffers()
-
-
-class _Job:
-    """A kernel on the arrays of a reduction; it releases the GIL."""
-
-    def __init__(
-        self,
-        reduction: Reduction,
-        kernel: Callable[..., None],
-        arguments: tuple[Any, ...],
-        *,
-        reverse: bool,
-    ) -> None:
-        plan, dtype = reduction.plan, reduction.G.dtype
-        kept = reduction.panels.size > 0
-        self.kernel, self.arguments, self.dtype = kernel, arguments, dtype
-        self.task = ctypes.byref(record_of(plan)), ctypes.byref(reduction.record)
-        self.work = workspace(plan, dtype, reverse=reverse, kept=kept) * dtype.itemsize
-        groups = _groups(reduction.where.first.size, dtype)
-        self.effort = groups * (plan.rows * plan.cols) ** 1.5
-
-    def run(self, worker: int, workers: int, work: npt.NDArray[np.uint8]) -> None:
-        """Do every `workers`-th group of arrays, beginning with group `worker`."""
-        self.kernel(*self.task, worker, workers, work.view(self.dtype), *self.arguments)
-
-
-def _on_all_cores(jobs: list[_Job]) -> None:
-    effort = sum(job.effort for job in jobs)
-    workers = threads.available() if effort >= WORTH_A_THREAD else 1
-    scratch = max(job.work for job in jobs)
-
-    def part(k: int) -> None:
-        buffer = _buffers.take(scratch)
-        try:
-            for n, job in enumerate(jobs):  # shifted: short jobs go to different workers
-                job.run((k + n) % workers, workers, buffer)
-        finally:
-            _buffers.give(buffer)
-
-    threads.share(part, workers, workers)

@@ -12,13 +12,15 @@
 //
 // A vector holds one number of each of the arrays of a group, side by side; positions and sizes
 // count vectors.
+#include <type_traits>
+
 #include "simd.hpp"
 
 namespace xbarspice::dissection {
 
 constexpr Index TILE = 4;
 /// Columns of a product that are summed in registers at once: as many as do not spill.
-constexpr int ABREAST = VECTOR_BYTES == 64 ? 4 : 2;
+constexpr int ABREAST = VECTOR_BYTES == 64 ? 4 : 2;  // AVX-512 has 32 registers, not 16
 /// Stands for the conductance sum of a node without any conductance (S).
 constexpr double TINY = 1e-30;
 
@@ -42,15 +44,28 @@ struct Plan {
     const Index *source_row, *sink_col;
 };
 
-/// `matrix._batch_record`: arrays of one shape and where they stand.
+/// A vector of N numbers, which may be shorter than the processor's.
+template <class T, int N>
+struct Lanes {
+    typedef T type __attribute__((vector_size(N * sizeof(T))));
+};
+
+template <class V>
+using Number = std::remove_reference_t<decltype(std::declval<V&>()[0])>;
+template <class V>
+constexpr Index COUNT = sizeof(V) / sizeof(Number<V>);
+
+/// `kernels.Kernels.Batch`: arrays of one shape and where they stand.
 template <class T>
 struct Batch {
     const T* G;
     const Index* first;
+    const Index (*absent)[2];
     Index arrays, row;
     const T* wires;
     Index pairs;
-    Vec<T>* panels;  // of all groups, if they are kept
+    Index lanes;  // arrays side by side in a group
+    T* panels;    // of all groups, if they are kept
     Index kept;
 };
 
@@ -72,16 +87,25 @@ ALWAYS_INLINE void add_product(V (&sums)[NI][NJ], Index count, const V* A, Index
     }
 }
 
+/// sums[i][j] += from[i step + j]; last, as many small products are summed before they are rounded
+/// to the size of what is there.
 template <int NI, int NJ, class V>
-ALWAYS_INLINE void take(V (&sums)[NI][NJ], const V* from, Index step) {
+ALWAYS_INLINE void add(V (&sums)[NI][NJ], const V* from, Index step) {
     for (int i = 0; i < NI; ++i)
-        for (int j = 0; j < NJ; ++j) sums[i][j] = from[i * step + j];
+        for (int j = 0; j < NJ; ++j) sums[i][j] += from[i * step + j];
 }
 
 template <int NI, int NJ, class V>
 ALWAYS_INLINE void put(const V (&sums)[NI][NJ], V* to, Index step) {
     for (int i = 0; i < NI; ++i)
         for (int j = 0; j < NJ; ++j) to[i * step + j] = sums[i][j];
+}
+
+template <class V>
+ALWAYS_INLINE V root(V x) {
+    if constexpr (sizeof(V) == VECTOR_BYTES) return square_root(x);
+    for (Index k = 0; k < COUNT<V>; ++k) x[k] = __builtin_sqrt(x[k]);
+    return x;
 }
 
 template <class V>
@@ -139,10 +163,10 @@ struct Elements {
         step = p < front.tall ? front.width : front.row;
     }
 
-    /// Columns from q on of the chosen rows.
+    /// Add the columns from q on of the chosen rows.
     template <int NI, int NJ>
-    ALWAYS_INLINE void take(V (&out)[NI][NJ], Index q) const {
-        dissection::take(out, row + q, step);
+    ALWAYS_INLINE void add_to(V (&sums)[NI][NJ], Index q) const {
+        add(sums, row + q, step);
     }
 };
 
@@ -180,20 +204,20 @@ struct Halves {
         }
     }
 
-    /// Columns from q on of the chosen rows.
+    /// Add the columns from q on of the chosen rows.
     template <int NI, int NJ>
-    ALWAYS_INLINE void take(V (&out)[NI][NJ], Index q) const {
-        if (!used[1]) return take_from(out, q, 0);
-        if (!used[0]) return take_from(out, q, 1);
+    ALWAYS_INLINE void add_to(V (&sums)[NI][NJ], Index q) const {
+        if (!used[1]) return add_half(sums, q, 0);
+        if (!used[0]) return add_half(sums, q, 1);
         for (int j = 0; j < NJ; ++j)
             for (int i = 0; i < NI; ++i)
-                out[i][j] = row[0][i][from[q + j][0]] + row[1][i][from[q + j][1]];
+                sums[i][j] += row[0][i][from[q + j][0]] + row[1][i][from[q + j][1]];
     }
 
     template <int NI, int NJ>
-    ALWAYS_INLINE void take_from(V (&out)[NI][NJ], Index q, int side) const {
+    ALWAYS_INLINE void add_half(V (&sums)[NI][NJ], Index q, int side) const {
         for (int j = 0; j < NJ; ++j)
-            for (int i = 0; i < NI; ++i) out[i][j] = row[side][i][from[q + j][side]];
+            for (int i = 0; i < NI; ++i) sums[i][j] += row[side][i][from[q + j][side]];
     }
 };
 
@@ -205,23 +229,27 @@ template <int ROWS, class V, class Matrix>
 void eliminate_rows(const Front& front, V* panel, Index top, V* scales, Matrix& matrix) {
     const Index width = front.width, across = front.tall + front.pad;
     V* rows = panel + top * width;
-    V corner[ROWS][TILE], total[ROWS] = {};
+    V corner[ROWS][TILE] = {}, total[ROWS] = {};
     matrix.template choose<ROWS>(top);
-    matrix.take(corner, top);
     add_product(corner, top, panel + top, width, 1, panel + top, width, 1);
-    for (Index j = top + TILE; j < across; j += ABREAST) {
-        V sums[ROWS][ABREAST];
-        matrix.take(sums, j);
-        add_product(sums, top, panel + top, width, 1, panel + j, width, 1);
-        put(sums, rows + j, width);
-        for (int r = 0; r < ROWS; ++r)
-            for (int c = 0; c < ABREAST; ++c) total[r] += sums[r][c];
+    matrix.add_to(corner, top);
+    for (Index tile = top + TILE; tile < across; tile += TILE) {
+        V of_tile[ROWS] = {};  // long sums are made of short ones: they round less
+        for (Index j = tile; j < tile + TILE; j += ABREAST) {
+            V sums[ROWS][ABREAST] = {};
+            add_product(sums, top, panel + top, width, 1, panel + j, width, 1);
+            matrix.add_to(sums, j);
+            put(sums, rows + j, width);
+            for (int r = 0; r < ROWS; ++r)
+                for (int c = 0; c < ABREAST; c += 2) of_tile[r] += sums[r][c] + sums[r][c + 1];
+        }
+        for (int r = 0; r < ROWS; ++r) total[r] += of_tile[r];
     }
     V scale[ROWS];
     for (int r = 0; r < ROWS; ++r) {
         V all = total[r];
         for (int c = r + 1; c < TILE; ++c) all += corner[r][c];
-        scale[r] = V{} + 1 / square_root(maximum(all, V{} + (decltype(+all[0]))TINY));
+        scale[r] = 1 / root(maximum(all, V{} + (Number<V>)TINY));
         total[r] *= scale[r];
         for (int c = r + 1; c < TILE; ++c) corner[r][c] *= scale[r];
         for (int q = r + 1; q < ROWS; ++q) {
@@ -252,9 +280,9 @@ void update_kept(const Front& front, const V* panel, V* kept, Matrix& matrix) {
         V* out = kept + i * front.row;
         matrix.template choose<TILE>(front.tall + i);
         for (Index j = first; j < front.pad; j += ABREAST) {
-            V sums[TILE][ABREAST];
-            matrix.take(sums, front.tall + j);
+            V sums[TILE][ABREAST] = {};
             add_product(sums, front.E, right + i, front.width, 1, right + j, front.width, 1);
+            matrix.add_to(sums, front.tall + j);
             put(sums, out + j, front.row);
         }
         for (int r = 0; r < TILE; ++r) out[r * front.row + front.pad] = V{};
@@ -275,70 +303,78 @@ void eliminate(const Front& front, V* panel, V* kept, Matrix matrix) {
 }
 
 /// Conductances of the group's arrays, then the shared ones; idle lanes repeat the last array.
-template <class T>
-void gather(const Plan& plan, const Batch<T>& batch, Index group, Vec<T>* values) {
-    for (int lane = 0; lane < lanes<T>; ++lane) {
-        const Index array = group * lanes<T> + lane;
-        const T* G = batch.G + batch.first[array < batch.arrays ? array : batch.arrays - 1];
-        Vec<T>* to = values;
-        for (Index i = 0; i < plan.rows; ++i)
-            for (Index j = 0; j < plan.cols; ++j) (*to++)[lane] = G[i * batch.row + j];
+template <class V>
+void gather(const Plan& plan, const Batch<Number<V>>& batch, Index group, V* values) {
+    for (int lane = 0; lane < COUNT<V>; ++lane) {
+        const Index last = batch.arrays - 1, k = group * COUNT<V> + lane;
+        const Index array = k < last ? k : last;
+        const auto& [top, right] = batch.absent[array];
+        V* to = values;
+        for (Index i = 0; i < plan.rows; ++i) {
+            const Number<V>* G = batch.G + batch.first[array] + i * batch.row;
+            const Index cells = i < top ? 0 : plan.cols - right;
+            for (Index j = 0; j < cells; ++j) (*to++)[lane] = G[j];
+            for (Index j = cells; j < plan.cols; ++j) (*to++)[lane] = 0;
+        }
     }
-    for (int k = 0; k < WIRES; ++k) values[plan.rows * plan.cols + k] = fill(batch.wires[k]);
+    for (int k = 0; k < WIRES; ++k) values[plan.rows * plan.cols + k] = V{} + batch.wires[k];
 }
 
 /// Run one group of arrays up the tree; with `keep` every front has a panel of its own.
-template <class T>
-void eliminate_all(const Plan& plan, const Batch<T>& batch, Index group, Vec<T>* values,
-                   Vec<T>* stack, Vec<T>* panels, bool keep) {
+template <class V>
+void eliminate_all(const Plan& plan, const Batch<Number<V>>& batch, Index group, V* values,
+                   V* stack, V* panels, bool keep) {
     gather(plan, batch, group, values);
-    Vec<T>* zeros = values + plan.conductances;
+    V* zeros = values + plan.conductances;
     clear(zeros, plan.broadest);
     for (Index f = 0; f < plan.fronts; ++f) {
         const Front& front = plan.front[f];
-        Vec<T>* panel = panels + (keep ? front.panel : 0);
-        Vec<T>* kept = stack + front.stack;
+        V* panel = panels + (keep ? front.panel : 0);
+        V* kept = stack + front.stack;
         if (front.child[0] < 0)
-            eliminate(front, panel, kept, Elements<Vec<T>>(plan, front, values, panel, kept));
-        else eliminate(front, panel, kept, Halves<Vec<T>>(plan, front, stack, zeros));
+            eliminate(front, panel, kept, Elements<V>(plan, front, values, panel, kept));
+        else eliminate(front, panel, kept, Halves<V>(plan, front, stack, zeros));
     }
 }
 
-template <class T>
-ALWAYS_INLINE Index groups(const Batch<T>& batch) {
-    return (batch.arrays + lanes<T> - 1) / lanes<T>;
+template <class V>
+ALWAYS_INLINE Index groups(const Batch<Number<V>>& batch) {
+    return (batch.arrays + COUNT<V> - 1) / COUNT<V>;
 }
 
 /// Calls f(i, j, lane, q) for source i and sink j of the root in every array of a group, where q
 /// is the cell's place in `G`.
-template <class T, class F>
-ALWAYS_INLINE void each_output(const Plan& plan, const Batch<T>& batch, Index group, F f) {
+template <class V, class F>
+ALWAYS_INLINE void each_output(const Plan& plan, const Batch<Number<V>>& batch, Index group, F f) {
     const Front& root = plan.front[plan.fronts - 1];
-    const Index* first = batch.first + group * lanes<T>;
-    const Index over = batch.arrays - group * lanes<T>;
-    const Index count = over < lanes<T> ? over : lanes<T>;
+    const Index* first = batch.first + group * COUNT<V>;
+    const Index(*absent)[2] = batch.absent + group * COUNT<V>;
+    const Index over = batch.arrays - group * COUNT<V>;
+    const Index count = over < COUNT<V> ? over : COUNT<V>;
     for (Index i = 0; i < root.sink; ++i)
         for (Index j = 0; j < root.K - root.sink; ++j) {
             const Index col = plan.sink_col[j];
             if (col < 0) continue;
-            const Index cell = plan.source_row[i] * batch.row + col;
-            for (Index lane = 0; lane < count; ++lane) f(i, root.sink + j, lane, first[lane] + cell);
+            const Index row = plan.source_row[i], cell = row * batch.row + col;
+            for (Index lane = 0; lane < count; ++lane)
+                if (row >= absent[lane][0] && col < plan.cols - absent[lane][1])
+                    f(i, root.sink + j, lane, first[lane] + cell);
         }
 }
 
-template <class T>
-void forward(const Plan& plan, const Batch<T>& batch, Index worker, Index workers, Vec<T>* work,
-             T* out) {
-    Vec<T>* values = work;
-    Vec<T>* stack = values + plan.conductances + plan.broadest;
-    Vec<T>* spare = stack + plan.stack;
+template <class V>
+void forward(const Plan& plan, const Batch<Number<V>>& batch, Index worker, Index workers,
+             Number<V>* work, Number<V>* out) {
+    V* values = (V*)work;
+    V* stack = values + plan.conductances + plan.broadest;
+    V* spare = stack + plan.stack;
     const Front& root = plan.front[plan.fronts - 1];
-    for (Index group = worker; group < groups(batch); group += workers) {
-        Vec<T>* panels = batch.kept ? batch.panels + group * plan.panels : spare;
+    for (Index group = worker; group < groups<V>(batch); group += workers) {
+        V* panels = batch.kept ? (V*)batch.panels + group * plan.panels : spare;
         eliminate_all(plan, batch, group, values, stack, panels, batch.kept);
-        const Vec<T>* matrix = stack + root.stack;
-        each_output(plan, batch, group, [&](Index i, Index j, Index lane, Index q) {
-            const T x = matrix[i * root.row + j][lane];
+        const V* matrix = stack + root.stack;
+        each_output<V>(plan, batch, group, [&](Index i, Index j, Index lane, Index q) {
+            const Number<V> x = matrix[i * root.row + j][lane];
             // a bit line may end in a driven and in a sensed terminal
             if (!batch.pairs) out[q] += x;
             else if (q % 2) out[q / 2] -= x;
@@ -360,9 +396,9 @@ void find_voltages(const Front& front, const V* panel, V* F) {
             const V* rows = panel + top * width;
             const Index last = top + ROWS;
             for (Index j = 0; j < front.pad; j += ABREAST) {
-                V x[ROWS][ABREAST];
-                take(x, rows + front.tall + j, width);
+                V x[ROWS][ABREAST] = {};
                 add_product(x, E - last, rows + last, 1, width, F + last * step + j, step, 1);
+                add(x, rows + front.tall + j, width);
                 for (int r = ROWS - 1; r >= 0; --r)
                     for (int c = 0; c < ABREAST; ++c) {
                         for (int q = r + 1; q < ROWS; ++q)
@@ -424,7 +460,7 @@ void extend(const Front& front, const V* F, V* X, V* Y, V* H) {
             }
         });
     for (Index e = 0; e < E; ++e) {
-        const V half = V{} + (decltype(+V{}[0]))0.5;
+        const V half = V{} + (Number<V>)0.5;
         const V q = half * Y[e * high + e];
         V* row = H + e * front.width;
         row[e] = V{};
@@ -459,51 +495,53 @@ void inherit(const Plan& plan, const Front& front, V* H) {
 }
 
 /// Fill the H of the root's kept nodes with dL/dG_eff.
-template <class T>
-void seed(const Plan& plan, const Batch<T>& batch, Index group, const T* M, Vec<T>* H) {
+template <class V>
+void seed(const Plan& plan, const Batch<Number<V>>& batch, Index group, const Number<V>* M, V* H) {
     const Front& root = plan.front[plan.fronts - 1];
-    Vec<T>* kept = H + root.reverse + root.tall * root.width + root.tall;
+    V* kept = H + root.reverse + root.tall * root.width + root.tall;
     for (Index i = 0; i < root.K; ++i) clear(kept + i * root.width, root.K);
-    each_output(plan, batch, group, [&](Index i, Index j, Index lane, Index q) {
-        const T x = !batch.pairs ? M[q] : q % 2 ? -M[q / 2] : M[q / 2];
+    each_output<V>(plan, batch, group, [&](Index i, Index j, Index lane, Index q) {
+        const Number<V> x = !batch.pairs ? M[q] : q % 2 ? -M[q / 2] : M[q / 2];
         kept[i * root.width + j][lane] = x;
         kept[j * root.width + i][lane] = x;
     });
 }
 
 /// Write the gradients of the group's arrays where their conductances stand.
-template <class T>
-void scatter(const Plan& plan, const Batch<T>& batch, Index group, const Vec<T>* values, T* out,
-             T* by_wires) {
-    for (Index lane = 0, array = group * lanes<T>; lane < lanes<T> && array < batch.arrays;
+template <class V>
+void scatter(const Plan& plan, const Batch<Number<V>>& batch, Index group, const V* values, Number<V>* out,
+             Number<V>* by_wires) {
+    for (Index lane = 0, array = group * COUNT<V>; lane < COUNT<V> && array < batch.arrays;
          ++lane, ++array) {
-        T* to = out + batch.first[array];
-        const Vec<T>* from = values;
-        for (Index i = 0; i < plan.rows; ++i)
-            for (Index j = 0; j < plan.cols; ++j) to[i * batch.row + j] = (*from++)[lane];
-        for (int k = 0; k < WIRES; ++k) by_wires[array * WIRES + k] = from[k][lane];
+        const auto& [top, right] = batch.absent[array];
+        for (Index i = top; i < plan.rows; ++i) {
+            Number<V>* to = out + batch.first[array] + i * batch.row;
+            const V* from = values + i * plan.cols;
+            for (Index j = 0; j < plan.cols - right; ++j) to[j] = from[j][lane];
+        }
+        for (int k = 0; k < WIRES; ++k) by_wires[array * WIRES + k] = values[plan.rows * plan.cols + k][lane];
     }
 }
 
-template <class T>
-void reverse(const Plan& plan, const Batch<T>& batch, const T* M, Index worker, Index workers,
-             Vec<T>* work, T* out, T* by_wires) {
-    Vec<T>* values = work;
-    Vec<T>* stack = values + plan.conductances + plan.broadest;
-    Vec<T>* H = stack + plan.stack;
-    Vec<T>* F = H + plan.reverse_stack;
-    Vec<T>* X = F + plan.voltages;
-    Vec<T>* Y = X + plan.voltages;
-    Vec<T>* spare = Y + plan.voltages;
-    for (Index group = worker; group < groups(batch); group += workers) {
-        Vec<T>* panels = batch.kept ? batch.panels + group * plan.panels : spare;
+template <class V>
+void reverse(const Plan& plan, const Batch<Number<V>>& batch, const Number<V>* M, Index worker,
+             Index workers, Number<V>* work, Number<V>* out, Number<V>* by_wires) {
+    V* values = (V*)work;
+    V* stack = values + plan.conductances + plan.broadest;
+    V* H = stack + plan.stack;
+    V* F = H + plan.reverse_stack;
+    V* X = F + plan.voltages;
+    V* Y = X + plan.voltages;
+    V* spare = Y + plan.voltages;
+    for (Index group = worker; group < groups<V>(batch); group += workers) {
+        V* panels = batch.kept ? (V*)batch.panels + group * plan.panels : spare;
         if (!batch.kept) eliminate_all(plan, batch, group, values, stack, panels, true);
         clear(values, plan.conductances);
         for (Index f = plan.fronts - 1; f >= 0; --f) {
             const Front& front = plan.front[f];
             if (front.parent < 0) seed(plan, batch, group, M, H);
             else inherit(plan, front, H);
-            Vec<T>* own = H + front.reverse;
+            V* own = H + front.reverse;
             find_voltages(front, panels + front.panel, F);
             extend(front, F, X, Y, own);
             for (Index n = front.element; n < front.element + front.elements; ++n) {
@@ -513,6 +551,30 @@ void reverse(const Plan& plan, const Batch<T>& batch, const T* M, Index worker, 
         }
         scatter(plan, batch, group, values, out, by_wires);
     }
+}
+
+/// Calls f(V{}) with the vector that has as many lanes as the batch asks for.
+template <class T, int N = lanes<T>, class F>
+ALWAYS_INLINE void with_lanes(Index count, F f) {
+    if constexpr (N * sizeof(T) > 16)
+        if (count < N) return with_lanes<T, N / 2>(count, f);
+    f(typename Lanes<T, N>::type{});
+}
+
+template <class T>
+ALWAYS_INLINE void run_forward(const Plan* plan, const Batch<T>* batch, Index worker,
+                               Index workers, T* work, T* out) {
+    with_lanes<T>(batch->lanes, [&](auto vector) {
+        forward<decltype(vector)>(*plan, *batch, worker, workers, work, out);
+    });
+}
+
+template <class T>
+ALWAYS_INLINE void run_reverse(const Plan* plan, const Batch<T>* batch, Index worker,
+                               Index workers, T* work, const T* M, T* out, T* by_wires) {
+    with_lanes<T>(batch->lanes, [&](auto vector) {
+        reverse<decltype(vector)>(*plan, *batch, M, worker, workers, work, out, by_wires);
+    });
 }
 
 }  // namespace xbarspice::dissection
@@ -525,22 +587,22 @@ using dissection::Plan;
 /// `G`, or with `pairs` of columns the differences, half as many numbers.
 EXPORT void forward_f64(const Plan* plan, const Batch<double>* batch, Index worker, Index workers,
                         double* work, double* out) {
-    dissection::forward(*plan, *batch, worker, workers, (Vec<double>*)work, out);
+    dissection::run_forward(plan, batch, worker, workers, work, out);
 }
 
 EXPORT void forward_f32(const Plan* plan, const Batch<float>* batch, Index worker, Index workers,
                         float* work, float* out) {
-    dissection::forward(*plan, *batch, worker, workers, (Vec<float>*)work, out);
+    dissection::run_forward(plan, batch, worker, workers, work, out);
 }
 
 /// Write dL/dG, as `G`, and dL/d(conductance) of the shared ones, (arrays, WIRES), for the gradient
 /// `M` by what `forward` wrote.
 EXPORT void reverse_f64(const Plan* plan, const Batch<double>* batch, Index worker, Index workers,
                         double* work, const double* M, double* out, double* by_wires) {
-    dissection::reverse(*plan, *batch, M, worker, workers, (Vec<double>*)work, out, by_wires);
+    dissection::run_reverse(plan, batch, worker, workers, work, M, out, by_wires);
 }
 
 EXPORT void reverse_f32(const Plan* plan, const Batch<float>* batch, Index worker, Index workers,
                         float* work, const float* M, float* out, float* by_wires) {
-    dissection::reverse(*plan, *batch, M, worker, workers, (Vec<float>*)work, out, by_wires);
+    dissection::run_reverse(plan, batch, worker, workers, work, M, out, by_wires);
 }
