@@ -23,6 +23,8 @@ constexpr Index TILE = 4;
 constexpr int ABREAST = VECTOR_BYTES == 64 ? 4 : 2;  // AVX-512 has 32 registers, not 16
 /// Stands for the conductance sum of a node without any conductance (S).
 constexpr double TINY = 1e-30;
+/// Bytes that `fetch_ahead` asks for: half of a core's nearest cache; and those of its lines.
+constexpr Index AHEAD = 1 << 14, LINE = 64;
 
 /// One front; the rows of `Plan.front` in plan.py, where the columns are described.
 struct Front {
@@ -113,12 +115,13 @@ ALWAYS_INLINE void clear(V* out, Index count) {
     for (Index k = 0; k < count; ++k) out[k] = V{};
 }
 
-/// Calls f<rows>(top) for blocks of TILE rows and what is over; `f` is a generic lambda.
+/// A number of rows that is known when compiled.
 template <int N>
 struct Rows {
     static constexpr int count = N;
 };
 
+/// Calls f(Rows<n>) for the first n of some rows, a tile at most.
 template <class F>
 ALWAYS_INLINE void with_rows(Index rows, F f) {
     switch (rows) {
@@ -385,6 +388,16 @@ void forward(const Plan& plan, const Batch<Number<V>>& batch, Index worker, Inde
 
 // --- reverse ------------------------------------------------------------------------------------
 
+/// Ask for the end of the panel that stands before a front's, where `find_voltages` begins next: it
+/// was written long ago.
+template <class V>
+ALWAYS_INLINE void fetch_ahead(const Front& front, const V* panels) {
+    const Index before = front.panel * (Index)sizeof(V);
+    const char* end = (const char*)(panels + front.panel);
+    for (Index byte = LINE; byte <= AHEAD && byte <= before; byte += LINE)
+        __builtin_prefetch(end - byte);
+}
+
 /// F (E, pad): voltage of eliminated node e for 1 V on kept node k.
 template <class V>
 void find_voltages(const Front& front, const V* panel, V* F) {
@@ -542,6 +555,7 @@ void reverse(const Plan& plan, const Batch<Number<V>>& batch, const Number<V>* M
             if (front.parent < 0) seed(plan, batch, group, M, H);
             else inherit(plan, front, H);
             V* own = H + front.reverse;
+            fetch_ahead(front, panels);
             find_voltages(front, panels + front.panel, F);
             extend(front, F, X, Y, own);
             for (Index n = front.element; n < front.element + front.elements; ++n) {
