@@ -450,7 +450,8 @@ void times_gradients(const Front& front, const V* F, const V* H, V* X) {
                 };
                 const bool only_sources = tile >= front.source && below <= front.sink;
                 add(0, front.source);
-                add(only_sources ? front.sink : front.source, tile >= front.sink ? front.sink : front.K);
+                add(only_sources ? front.sink : front.source,
+                    tile >= front.sink ? front.sink : front.K);
                 put(x, X + e * step + j, step);
             }
         });
@@ -488,7 +489,8 @@ void extend(const Front& front, const V* F, V* X, V* Y, V* H) {
 /// Mirror the diagonal tiles of the kept nodes' H, of which the upper triangle is there.
 template <class V>
 ALWAYS_INLINE void mirror(const Front& front, Index i, V* kept) {
-    for (Index j = i / TILE * TILE; j < i; ++j) kept[i * front.width + j] = kept[j * front.width + i];
+    for (Index j = i / TILE * TILE; j < i; ++j)
+        kept[i * front.width + j] = kept[j * front.width + i];
 }
 
 /// Copy the H of the front's kept nodes from its parent.
@@ -522,8 +524,8 @@ void seed(const Plan& plan, const Batch<Number<V>>& batch, Index group, const Nu
 
 /// Write the gradients of the group's arrays where their conductances stand.
 template <class V>
-void scatter(const Plan& plan, const Batch<Number<V>>& batch, Index group, const V* values, Number<V>* out,
-             Number<V>* by_wires) {
+void scatter(const Plan& plan, const Batch<Number<V>>& batch, Index group, const V* values,
+             Number<V>* out, Number<V>* by_wires) {
     for (Index lane = 0, array = group * COUNT<V>; lane < COUNT<V> && array < batch.arrays;
          ++lane, ++array) {
         const auto& [top, right] = batch.absent[array];
@@ -532,7 +534,8 @@ void scatter(const Plan& plan, const Batch<Number<V>>& batch, Index group, const
             const V* from = values + i * plan.cols;
             for (Index j = 0; j < plan.cols - right; ++j) to[j] = from[j][lane];
         }
-        for (int k = 0; k < WIRES; ++k) by_wires[array * WIRES + k] = values[plan.rows * plan.cols + k][lane];
+        const V* wires = values + plan.rows * plan.cols;
+        for (int k = 0; k < WIRES; ++k) by_wires[array * WIRES + k] = wires[k][lane];
     }
 }
 
