@@ -6,12 +6,12 @@ import torch
 from torch import nn
 
 import xbarspice as xb
-from tests.crosscheck.test_any_network import KINDS, circuits, digits, trained
+from tests.crosscheck.test_any_network import KINDS, circuits, digits, train_network
 from xbarspice.verification import Gates
 from xbarspice.verification.compare import compare_item
 from xbarspice.verification.tiles import dense_probes, tile_item
 
-__all__ = ["circuits", "digits", "trained"]
+__all__ = ["circuits", "digits", "train_network"]
 
 pytestmark = pytest.mark.long
 PARTS, ARRAYS = 16, 32
