@@ -21,6 +21,7 @@ from xbarspice.engines.base import Engine, Raw
 from xbarspice.engines.error_bound import REFUSE_ABOVE, WARN_ABOVE
 from xbarspice.engines.nodal.bound import outputs, share
 from xbarspice.engines.nodal.equations import UNIT, NodalEquations, Topology, topology
+from xbarspice.engines.nodal.many import newton_of_many
 from xbarspice.engines.nodal.refinement import RESIDUAL, newton, refine, relative_residual
 
 __all__ = ["NodalEngine"]
@@ -51,8 +52,7 @@ class NodalEngine(Engine):
             if crossbar.device.linear:
                 out.solve_linear(equations, members)
             else:
-                for n in members:
-                    out.solve_nonlinear(equations, int(n))
+                out.solve_nonlinear(equations, members)
             out.refine(equations, members)
         residual = float(np.max(out.residual, initial=0.0))
         # of what was refined, nothing more precise can be had: its error bound decides
@@ -113,7 +113,27 @@ class _Answers:
             self.residual[n] = relative_residual(equations, V, F, current)
             self._put(equations, n, V, F, current)
 
-    def solve_nonlinear(self, equations: NodalEquations, n: int) -> None:
+    def solve_nonlinear(self, equations: NodalEquations, members: Indices) -> None:
+        """Solve vectors by Newton's method, many at a time where nothing is known of them."""
+        some = max(1, NUMBERS_AT_A_TIME // self.nodes.fixed.size)
+        for first in range(0, len(members), some):
+            n = members[first : first + some]
+            if len(n) == 1 or self.drive.start is not None:
+                for one in n:
+                    self._solve_one(equations, int(one))
+                continue
+            V, steps, residual = newton_of_many(
+                equations, equations.voltages(self.drive.V_in[n], self.drive.V_out[n])
+            )
+            met = residual <= RESIDUAL
+            self.residual[n], self.steps = residual, max(self.steps, steps)
+            if met.any():
+                F, current = equations.sums(V[:, met])
+                self._put(equations, n[met], V[:, met], F, current)
+            for one in n[~met]:
+                self._solve_one(equations, int(one))
+
+    def _solve_one(self, equations: NodalEquations, n: int) -> None:
         """Solve one vector by Newton's method."""
         V_open = equations.voltages(self.drive.V_in[n : n + 1], self.drive.V_out[n : n + 1])[:, 0]
         V, steps, residual = newton(equations, self._start(equations, n, V_open))
