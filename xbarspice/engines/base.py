@@ -136,7 +136,9 @@ class Engine(abc.ABC, Generic[State]):
         if beyond is not None:
             _report(beyond, outside)
         try:
+            began = time.perf_counter()
             raw = self._solve_checked(state, crossbar, drive, full, check)
+            seconds = time.perf_counter() - began
         except EngineError as error:
             if beyond is not None:
                 raise type(error)(f"{error} Note that {beyond.text}.") from error
@@ -145,7 +147,7 @@ class Engine(abc.ABC, Generic[State]):
         def fields() -> Fields:
             return _fields(self._solve_checked(state, crossbar, drive, True, check), drive.batch)
 
-        stats = stats_with_bound(raw, crossbar, drive)
+        stats = stats_with_bound(raw, crossbar, drive, seconds)
         if beyond is not None:
             stats = replace(stats, notes=(*stats.notes, beyond.text))
         inner = None if raw.V_wl is None else _fields(raw, drive.batch)
@@ -154,10 +156,8 @@ class Engine(abc.ABC, Generic[State]):
     def _solve_checked(
         self, state: State, crossbar: Crossbar, drive: Drive, full: bool, check: bool
     ) -> Raw:
-        """What `_solve` answers, with its seconds, after `check_answer`."""
-        began = time.perf_counter()
+        """What `_solve` answers, after `check_answer`."""
         raw = self._solve(state, crossbar, drive, full)
-        raw = replace(raw, stats=replace(raw.stats, seconds=time.perf_counter() - began))
         return self.check_answer(raw, crossbar, drive, check)
 
     def series(
@@ -288,9 +288,17 @@ class Engine(abc.ABC, Generic[State]):
         """
 
 
-def stats_with_bound(raw: Raw, crossbar: Crossbar, drive: Drive) -> Stats:
-    """The statistics of an answer with its error bound, to be measured on first use."""
-    return replace(raw.stats, bound=_bound(raw, crossbar, drive))
+def stats_with_bound(
+    raw: Raw, crossbar: Crossbar, drive: Drive, seconds: float | None = None
+) -> Stats:
+    """The statistics of an answer with its error bound, to be measured on first use.
+
+    Args:
+        raw: the answer. crossbar, drive: what was solved.
+        seconds: wall-clock time of the solve; None for what `raw` says.
+    """
+    took = raw.stats.seconds if seconds is None else seconds
+    return replace(raw.stats, bound=_bound(raw, crossbar, drive), seconds=took)
 
 
 def _bound(raw: Raw, crossbar: Crossbar, drive: Drive) -> ErrorBound:
