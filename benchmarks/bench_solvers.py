@@ -313,7 +313,8 @@ def main():
     if choices.large:
         rows.append(large_row())
     machine = hardware()
-    print(f"{machine}\n\n{markdown(rows)}")
+    about = ", ".join(f"{name} {value}" for name, value in machine.items())
+    print(f"{about}.\n\n{markdown(rows)}")
     if choices.json:
         choices.json.parent.mkdir(parents=True, exist_ok=True)
         choices.json.write_text(json.dumps({"hardware": machine, "rows": rows}, indent=1) + "\n")
