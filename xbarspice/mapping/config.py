@@ -101,7 +101,16 @@ class ArrayConfig:
         self._check_words()
         self._check_levels()
         self._check_layout()
+        self._check_variation()
         devices.get(self.device)
+
+    def _check_variation(self) -> None:
+        if self.variation is not None and not callable(getattr(self.variation, "apply", None)):
+            raise broken_rule(
+                "`variation` must be a variation with `apply(G, rng)`, or None",
+                f"{type(self.variation).__name__} {str(self.variation)[:60]}",
+                "Make one of dictionaries with xb.variability.from_config([...]).",
+            )
 
     def _take_plain_numbers(self) -> None:
         """Let every number be a float or an int, whatever stands for one (NumPy, 0-d tensors)."""

@@ -71,3 +71,10 @@ def test_calibrated_inputs_use_the_full_read_voltage():
 def test_what_cannot_be_mapped_is_refused(options, words):
     with pytest.raises(InputError, match=words):
         xb.ArrayConfig(**options)
+
+
+def test_errors_as_dictionaries_are_refused_at_once():
+    """They were taken and failed only when the arrays were programmed."""
+    terms = [{"term": "tuning", "sigma": 0.01}]
+    with pytest.raises(InputError, match="from_config"):
+        xb.ArrayConfig(variation=terms)
