@@ -11,6 +11,8 @@ from xbarspice.netlist.graphs import Edge
 
 __all__ = ["Deck", "DeckElement"]
 _SAVED = re.compile(r"([vi])\((\w+)\)", re.ASCII | re.IGNORECASE)
+_OF_SWEEPS = {"vidx", "bidx"}
+"""Sources that choose the vector of a sweep; their currents are of no array."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +68,24 @@ class Deck:
     saves: list[Card] = field(default_factory=list)
 
     def refuse_saves(self) -> None:
-        """Refuse `.save` cards with other things than nodes and sources that are there."""
+        """Refuse `.save` cards of other things than are there, or without a source's current.
+
+        What is not saved is not printed either; without any such card the simulator saves all.
+        """
         nodes = {n for e in self.elements.values() for n in e.nodes}
         sources = {e.name for e in self.sources}
+        currents = set()
         for card in self.saves:
             for word in card.words[1:]:
                 saved = _SAVED.fullmatch(word)
-                if not saved or saved[2].lower() not in (
-                    nodes if saved[1].lower() == "v" else sources
-                ):
+                known = nodes if saved and saved[1].lower() == "v" else sources
+                if not saved or saved[2].lower() not in known:
                     refuse(card, f"there is no {word} to be saved")
+                if known is sources:
+                    currents.add(saved[2].lower())
+        lacking = sorted(sources - currents - _OF_SWEEPS)
+        if self.saves and lacking:
+            refuse(self.saves[-1], f"the current of {lacking[0]} must be saved, too")
 
     def header_text(self, key: str) -> str:
         """What the header says of a field."""

@@ -97,7 +97,7 @@ def coverage_section(record: Record) -> Section:
             m["name"],
             m["layer"],
             f"{m['groups']} x {m['outputs']} x {m['inputs']}",
-            str(m["arrays"]),
+            str(m["arrays"]) if m["arrays"] else "of another matrix",
             str(m["devices"]),
             "-" if m["products"] is None else f"{m['products']:,}",
         ]

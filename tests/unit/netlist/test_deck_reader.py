@@ -243,3 +243,14 @@ def test_texts_that_are_none_are_refused():
     for text in ("", "\n", "*", "\x00", "* a\n.end\n", "+", "é"):
         with pytest.raises(InputError):
             netlist.read(text)
+
+
+@pytest.mark.parametrize("vectors", [1, 2])
+def test_a_deck_that_does_not_save_a_current_is_refused(vectors):
+    """What is not saved is not printed: such a deck ran and gave one current of five."""
+    text, crossbar, V_in = deck(vectors=vectors)
+    changed = re.sub(r"(\.save i\(\w+\)) ", r"\1 ; ", text, count=1)
+    assert changed != text
+    refuses(changed, crossbar, V_in, "must be saved")
+    lines = [line for line in text.splitlines() if not line.startswith(".save")]
+    netlist.compare(crossbar, "\n".join(lines) + "\n", V_in)  # the simulator then saves all
