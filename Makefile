@@ -37,7 +37,7 @@ reproduce: setup ## the paper's experiment with its confirmation in ngspice; res
 test: setup ## run the whole test suite (needs ngspice; never skips it)
 	@XBARSPICE_REQUIRE_NGSPICE=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-long: setup ## ten times as many examples of chance, and a million weights in ngspice (about 40 minutes)
+test-long: setup ## ten times as many examples of chance, and a million weights in ngspice
 	@XBARSPICE_REQUIRE_NGSPICE=1 XBARSPICE_LONG=1 $(BIN)/python -m pytest $(PYTEST_ARGS) --dist load -m "long or not long" \
 	  tests/long tests/property tests/faults/test_fuzzed_files.py
 

@@ -98,3 +98,18 @@ class LineSystem:
         words = current.index_select(-2, self.wl.floating).sum(-1)
         bits = current.index_select(-1, self.bl.floating).sum(-2)
         return torch.cat([words, -bits], dim=-1)
+
+    def remainder(
+        self, w: Tensor, x: Tensor, current: Tensor, opened: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What the equations leave at device voltages w and floating lines x.
+
+        Args:
+            w: V, (..., rows, cols). x: V, (..., floating).
+            current: of the devices at w, A. opened: device voltages without current, V.
+
+        Returns:
+            ``w - V_open + Z I - S x`` in V, and the currents ``S' I`` of floating lines in A.
+        """
+        voltage = w - opened + self.drops(current) - self.raise_lines(x, w)
+        return voltage, self.line_currents(current)

@@ -276,9 +276,9 @@ def _residual(
     system: LineSystem, device: Device, G: Tensor, opened: Tensor, w: Tensor, x: Tensor
 ) -> float:
     current = device.current(w, G)
-    voltage = w - opened + system.drops(current) - system.raise_lines(x, w)
+    voltage, sums = system.remainder(w, x, current, opened)
     lacking = _largest(device.derivative(w, G) * voltage, 2)
-    lacking = torch.maximum(lacking, _largest(system.line_currents(current), 1))
+    lacking = torch.maximum(lacking, _largest(sums, 1))
     largest = _largest(current, 2)
     share = lacking / torch.where(largest > 0, largest, 1.0)
     return float(share.max()) if len(share) else 0.0
@@ -294,9 +294,8 @@ def _record_step(
     slopes: _Slopes,
 ) -> tuple[Tensor, Tensor]:
     """One more step from a solution, with the gradients of the solution."""
-    current = device.current(w, G)
-    r = w - opened + system.drops(current) - system.raise_lines(x, w)
-    dw, dx = _Step.apply(slopes, r, system.line_currents(current))  # type: ignore[misc]
+    remainder = system.remainder(w, x, device.current(w, G), opened)
+    dw, dx = _Step.apply(slopes, *remainder)  # type: ignore[misc]
     return w - dw, x - dx
 
 
@@ -324,9 +323,8 @@ def _newton(
     share = LAST if device.linear else FORCING
     for _ in range(MAX_STEPS):
         slopes = steps.at(device.derivative(w, G).expand_as(w))
-        current = device.current(w, G)
-        r = w - opened + system.drops(current) - system.raise_lines(x, w)
-        dw, dx = slopes.step(r, system.line_currents(current), share)
+        remainder = system.remainder(w, x, device.current(w, G), opened)
+        dw, dx = slopes.step(*remainder, share)
         size = _largest(dw, 2)
         # a step is cut to the drive, which keeps exponentials finite
         cut = largest / torch.maximum(size, largest)
@@ -368,7 +366,5 @@ def _effective_matrix(crossbar: Crossbar, G: Tensor, R: Tensor, precision: Preci
     with torch.no_grad():
         slopes = _Steps(crossbar, R.detach(), precision).at(D.detach())
         w, x = slopes.step(opened, opened.new_zeros(*opened.shape[:-2], system.floating), LAST)
-    current = D * w
-    r = w - opened + system.drops(current) - system.raise_lines(x, w)
-    dw, _ = _Step.apply(slopes, r, system.line_currents(current))  # type: ignore[misc]
+    dw, _ = _Step.apply(slopes, *system.remainder(w, x, D * w, opened))  # type: ignore[misc]
     return (D * (w - dw)).sum(dim=-2)
