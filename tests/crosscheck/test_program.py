@@ -35,6 +35,28 @@ def test_pulses_equal_one_ngspice_transient(device, size, count, low, high, sche
     assert np.max(np.abs(python[-1] / python[0] - 1)) > 0.1
 
 
+PULSES_OF_RERAM = {
+    "no neighbour runs away": ([(0, 1, 1.2), (1, 2, -1.3), (3, 3, 1.15), (2, 0, -1.6)], 8),
+    "half of 2.5 V destroys neighbours": ([(0, 1, 2.5), (2, 2, 2.5), (1, 3, -2.0)], 64),
+}
+
+
+@pytest.mark.parametrize("scheme", ["V/2", "V/3", "floating"])
+@pytest.mark.parametrize("case", PULSES_OF_RERAM)
+def test_reram_with_self_heating_equals_one_ngspice_transient(case, scheme):
+    """Every conductance after every pulse within 5e-4, through runaways to the limit, too."""
+    pulses, substeps = PULSES_OF_RERAM[case]
+    G = np.random.default_rng(1).uniform(5e-6, 60e-6, (4, 4))
+    crossbar = xb.Crossbar(G, device="sky130_reram", R_wl=1.0, R_bl=2.0, R_driver=5.0)
+    python = pg.replay(crossbar, pulses, width=200e-9, scheme=scheme, substeps=substeps)
+    spice = program_spice.replay_ngspice(crossbar, pulses, width=200e-9, scheme=scheme)
+    np.testing.assert_allclose(spice, python, rtol=5e-4)
+    selected = {(row, col) for row, col, _ in pulses}
+    moved = abs(python[-1] / python[0] - 1)
+    others = [moved[cell] for cell in np.ndindex(4, 4) if cell not in selected]
+    assert max(others) > 0.3 if (case[0], scheme) == ("h", "V/2") else max(others) < 0.05
+
+
 def test_ideal_wires_are_merged_nodes():
     """R = 0 everywhere: the transient still runs, and each device sees exactly its share."""
     G = np.random.default_rng(2).uniform(60e-6, 300e-6, (2, 3))

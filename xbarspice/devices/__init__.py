@@ -18,6 +18,7 @@ from xbarspice.devices.nili import NiliPulseMap
 from xbarspice.devices.ohmic import Ohmic
 from xbarspice.devices.pickett import Pickett
 from xbarspice.devices.sinh import B_SETS, SinhTiO2
+from xbarspice.devices.sky130 import Sky130Reram
 
 __all__ = [
     "B_SETS",
@@ -34,6 +35,7 @@ __all__ = [
     "Ohmic",
     "Pickett",
     "SinhTiO2",
+    "Sky130Reram",
     "get",
     "load_toml",
     "names",

@@ -29,6 +29,7 @@ MODELS = (
     "ohmic",
     "pickett",
     "sinh_tio2",
+    "sky130_reram",
 )
 """The models of the library; devices that a user registers are not written."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from xbarspice.programming.write_verify import Programmed
 
 __all__ = [
+    "conductances_figure",
     "disturb_map",
     "error_map",
     "orders_figure",
@@ -33,16 +34,17 @@ def _map(
     label: str,
     *,
     limit: float | None = None,
+    top: float | None = None,
     ring: tuple[int, int] | None = None,
 ) -> None:
-    """One value a cell; with a sign the colours are centred on zero, up to `limit`."""
+    """One value a cell: colours from -limit to `limit` with a sign, else from 0 to `top`."""
     from matplotlib.colors import Normalize, TwoSlopeNorm
     from matplotlib.patches import Rectangle
     from matplotlib.ticker import MaxNLocator
 
     shown = np.ma.masked_invalid(values)
     signed = limit is not None
-    top = limit or max(float(shown.max()), 1e-30)
+    top = limit or top or max(float(shown.max()), 1e-30)
     norm = TwoSlopeNorm(0.0, -top, top) if signed else Normalize(0.0, top)
     axes.set_facecolor("#8f979e")
     image = axes.imshow(shown, norm=norm, cmap="RdBu_r" if signed else "viridis")
@@ -155,6 +157,24 @@ def schemes_figure(runs: Mapping[str, Programmed]) -> Figure:
         ax.set_title(
             f"{name}: rms {rms:.3g} µS, yield {100 * runs[name].yield_:.0f} %", fontsize=10
         )
+    return figure
+
+
+def conductances_figure(runs: Mapping[str, Programmed]) -> Figure:
+    """Conductances that programming left, side by side with common colours.
+
+    Args:
+        runs: name -> run, of arrays of equal size and equal targets.
+    """
+    figure = _figure(3.6 * (1 + len(runs)), 3.2)
+    first = next(iter(runs.values()))
+    maps = {"target": first.target, **{name: run.G for name, run in runs.items()}}
+    limit = 1e6 * max(float(G.max()) for G in maps.values())
+    axes = np.ravel(figure.subplots(1, len(maps), squeeze=False))
+    for ax, (name, G) in zip(axes, maps.items(), strict=True):
+        _map(figure, ax, 1e6 * G, "conductance / µS", top=limit)
+        title = f"{name}: yield {100 * runs[name].yield_:.0f} %" if name in runs else name
+        ax.set_title(title, fontsize=10)
     return figure
 
 

@@ -124,6 +124,8 @@ def transient_deck(
     rows, cols = crossbar.G.shape
     waves = _waveforms(pulses, (rows, cols), width, scheme)
     lines = ["* xbarspice: programming pulses on a passive array", OPTIONS]
+    if device.spice_options:  # of two cards the later one holds
+        lines.append(f".options {device.spice_options}")
 
     def word(i: int, j: int) -> str:
         return f"w{i}_{j if crossbar.R_wl > 0 else 0}"
@@ -183,6 +185,7 @@ def replay_ngspice(
         timeout=timeout,
     )
     x = run.raw.take(nodes) * device.spice_unit
+    x = x.clip(*device.state_range)  # the soft limits of the subcircuit are passed by a step
     G = np.zeros((len(pulses) + 1, *crossbar.G.shape))
     G[:, cells[:, 0], cells[:, 1]] = device.conductance(x)
     return G

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from xbarspice.tapeout.layout import Grid, Line, klayout_db
+from xbarspice.tapeout.layout import Grid, klayout_db
+from xbarspice.tapeout.technology import Line
 
 if TYPE_CHECKING:
     import klayout.db as kdb

@@ -26,7 +26,7 @@ from xbarspice.programming.transient import transient_deck
 
 STATIC = [name for name in export.MODELS if name != "ohmic"]
 SIMULATED = [name for name in dialects.names() if name != "cdl"]
-DYNAMIC = ["n1257r", "mt2021", "o921c_4k", "messaris2018", "pickett"]
+DYNAMIC = ["n1257r", "mt2021", "o921c_4k", "messaris2018", "pickett", "sky130_reram"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -113,6 +113,30 @@ def test_reads_have_the_sneak_paths_of_the_array(read):
         assert abs(want / run.G[2, 2] - 1) > 0.1  # sneak paths are not small
 
 
+def test_v2_destroys_the_reram_of_sky130_and_v3_holds_it():
+    """Pulses of 2.5 V and 1 us switch single devices on; their neighbours stand at 24 uS."""
+    target = np.full((8, 8), 24e-6)
+    on = np.arange(8), 3 * np.arange(8) % 8
+    target[on] = 100e-6
+    blank = xb.Crossbar(
+        np.full((8, 8), 24e-6), R_wl=0.5, R_bl=0.5, R_driver=10.0, device="sky130_reram"
+    )
+    pulses = pg.Pulses(
+        start=2.5, limit_set=2.5, limit_reset=2.5, width=1e-6, tolerance=0.05, max_pulses=4
+    )
+    options = {"pulses": pulses, "compensate": True}
+    third, half = (pg.program(blank, target, scheme=s, **options) for s in ("V/3", "V/2"))
+    assert third.yield_ == 1.0
+    others = third.wanted & (target < 50e-6)
+    assert np.max(abs(third.G[others] / 24e-6 - 1)) < 1e-6
+    np.testing.assert_allclose(half.G, 102.89e-6, rtol=1e-3)  # one switched device leaves none
+    assert half.gave_up.sum() == others.sum() == 56
+    figure = pictures.conductances_figure({"V/3": third, "V/2": half})
+    shown = [axes.images[0].get_array() for axes in figure.axes[:3]]
+    for drawn, G in zip(shown, (target, third.G, half.G), strict=True):
+        np.testing.assert_allclose(drawn, 1e6 * G)
+
+
 def test_engines_agree():
     crossbar, target = problem("messaris2018", size=3, low=100e-6, high=400e-6, start=150e-6)
     fast, exact = (pg.program(crossbar, target, engine=e) for e in ("surrogate", "nodal"))
@@ -127,6 +151,7 @@ MODELS = {
     "o921c_4k": (60e-6, 300e-6, 40e-6, pg.Pulses()),
     "messaris2018": (100e-6, 400e-6, 150e-6, pg.Pulses(max_pulses=60)),
     "pickett": (50e-6, 300e-6, 100e-6, pg.Pulses(max_pulses=2)),
+    "sky130_reram": (5e-6, 60e-6, 24e-6, pg.Pulses(start=1.0, width=1e-6, max_pulses=8)),
 }
 
 
