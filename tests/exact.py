@@ -35,6 +35,11 @@ class _Joined:
         self.of[node] = second
 
 
+def _at(R, *place):
+    """One resistance: the number of all, or what an array has at a place."""
+    return float(R[place]) if hasattr(R, "shape") else R
+
+
 def _resistors(crossbar):
     """Triples (node, node, S) and the names of joined nodes; sources begin with "source"."""
     rows, cols = crossbar.rows, crossbar.cols
@@ -48,19 +53,23 @@ def _resistors(crossbar):
 
     for i in range(rows):
         for j in range(cols - 1):
-            resistor(("w", i, j), ("w", i, j + 1), crossbar.R_wl)
+            resistor(("w", i, j), ("w", i, j + 1), _at(crossbar.R_wl, i, j))
     for i in range(rows - 1):
         for j in range(cols):
-            resistor(("b", i, j), ("b", i + 1, j), crossbar.R_bl)
+            resistor(("b", i, j), ("b", i + 1, j), _at(crossbar.R_bl, i, j))
     end_R = {"driven": crossbar.R_driver, "sensed": crossbar.R_sense}
-    word = [[("w", i, 0), ("w", i, cols - 1)] for i in range(rows)]
-    bit = [[("b", 0, j), ("b", rows - 1, j)] for j in range(cols)]
-    for name, kinds, nodes in (("in", crossbar.wl_ends, word), ("out", crossbar.bl_ends, bit)):
-        for line, pair in enumerate(kinds):
-            for end, node in zip(pair, nodes[line], strict=True):
+    word = [[("w", i, 0) for i in range(rows)], [("w", i, cols - 1) for i in range(rows)]]
+    bit = [[("b", 0, j) for j in range(cols)], [("b", rows - 1, j) for j in range(cols)]]
+    before = {"driven": 0, "sensed": 0}
+    for name, kinds, sides in (("in", crossbar.wl_ends, word), ("out", crossbar.bl_ends, bit)):
+        for ends, nodes in zip(kinds.T, sides, strict=True):
+            for line, (end, node) in enumerate(zip(map(str, ends), nodes, strict=True)):
                 if end != "floating":
                     # a ground of its own for each line keeps the sense currents apart
-                    resistor(node, ("source", name, line, str(end)), end_R[str(end)])
+                    R = _at(end_R[end], before[end] + line)
+                    resistor(node, ("source", name, line, end), R)
+            for end in {*map(str, ends)} - {"floating"}:
+                before[end] += len(ends)
     G = crossbar.G
     for i in range(rows):
         for j in range(cols):

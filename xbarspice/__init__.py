@@ -9,7 +9,8 @@ from xbarspice.core import errors
 
 try:
     from xbarspice import devices, engines
-    from xbarspice.core.array import READ, Crossbar, End, LineEnds
+    from xbarspice.core.array import Crossbar
+    from xbarspice.core.line_ends import READ, End, LineEnds
     from xbarspice.core.solution import Solution, Status, kirchhoff_residual
     from xbarspice.engines import solve
 except ModuleNotFoundError as error:

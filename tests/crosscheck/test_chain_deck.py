@@ -16,8 +16,8 @@ import xbarspice as xb
 from tests.crosscheck.test_ngspice import parse_columns
 from tests.helpers import run_command
 from xbarspice import netlist
-from xbarspice.core.array import LineEnds
 from xbarspice.core.errors import ConvergenceError, EngineError, InputError
+from xbarspice.core.line_ends import LineEnds
 from xbarspice.engines.ngspice import chain as whole
 from xbarspice.mapping import activations
 from xbarspice.netlist.chain import build_chain, chain_design, chain_options

@@ -19,7 +19,7 @@ ORDER = [
     ["core.registry"],
     ["core.values", "core.functions"],
     ["core.schema", "core.parameters", "core.wires"],
-    ["core.device"],
+    ["core.device", "core.line_ends"],
     ["core.array"],
     ["core.solution"],
     ["core.hdf5"],

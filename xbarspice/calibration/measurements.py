@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.core.array import READ, LineEnds
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.line_ends import READ, LineEnds
 from xbarspice.core.types import Array, Indices
 from xbarspice.core.values import array_of, whole_numbers_of
 

@@ -7,7 +7,8 @@ rows, columns         word lines (inputs; row 0 on top), bit lines (outputs; col
 ``V_out``             voltage of the bit-line drivers, V, (..., cols); 0 in read mode
 ``I_in``              current from the word-line ends into the array, A, (..., rows)
 ``I_out``             current from the array into the bit-line ends, A, (..., cols)
-``R_wl``, ``R_bl``    one wire segment between neighbouring cells, ohm; 0 is exact
+``R_wl``, ``R_bl``    one wire segment between neighbouring cells, ohm; 0 is exact; one number,
+                      or (..., rows, cols - 1) and (..., rows - 1, cols)
 ``R_driver``          between a source and the first node of the line it drives, ohm; 0 is exact
 ``R_sense``           between the last node of a line and its sense node (0 V), ohm; 0 is exact
 ``V_wl``, ``V_bl``    node voltages, V, (..., rows, cols)
@@ -16,15 +17,16 @@ rows, columns         word lines (inputs; row 0 on top), bit lines (outputs; col
 
 In the ideal limit ``I_out = V_in @ G``. Every line has two ends; each is *driven* (a voltage
 through `R_driver`), *sensed* (0 V through `R_sense`) or *floating*. Read mode drives the word
-lines on the left and senses the bit lines at the bottom.
+lines on the left and senses the bit lines at the bottom. An array of `R_driver` (..., n) has one
+number for each line of every side on which some end is driven, sides in the order wl_left,
+wl_right, bl_top, bl_bottom: in read mode (..., rows). `R_sense` is the same for sensed ends.
 """
 
 from __future__ import annotations
 
-import enum
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,70 +35,21 @@ import numpy.typing as npt
 from xbarspice.core.device import Device
 from xbarspice.core.device import get as device_of
 from xbarspice.core.errors import FloatingNodeError, broken_rule
+from xbarspice.core.line_ends import READ, LineEnds, along, at_ends, places, voltage_loop
 from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.core.values import array_of
-from xbarspice.core.wires import WIRES, resistance_of, wires_of
+from xbarspice.core.wires import (
+    WIRES,
+    Resistance,
+    as_text,
+    resistances_of,
+    section_of,
+    wires_of,
+)
 
-__all__ = ["READ", "Crossbar", "Drive", "End", "LineEnds"]
-
-
-class End(enum.StrEnum):
-    """What one end of a line is connected to."""
-
-    DRIVEN = "driven"
-    SENSED = "sensed"
-    FLOATING = "floating"
-
-
-EndSpec = str | End | Sequence[str | End]
+__all__ = ["G_HIGH", "Crossbar", "Drive"]
 
 
-def _ends(name: str, spec: EndSpec, count: int) -> npt.NDArray[np.object_]:
-    words = [spec] * count if isinstance(spec, str) else list(spec)
-    if len(words) != count:
-        raise broken_rule(
-            f"`{name}` must name one end, or one a line ({count})",
-            f"{len(words)} values",
-            "Pass a single word for all lines, or one word a line.",
-        )
-    try:
-        return np.array([End(e) for e in words], dtype=object)
-    except ValueError:
-        raise broken_rule(
-            f"`{name}` must consist of {[e.value for e in End]}", words, "Use one of these words."
-        ) from None
-
-
-@dataclass(frozen=True, kw_only=True)
-class LineEnds:
-    """What the two ends of every word line and bit line are connected to.
-
-    Each side is one word for all its lines, or a sequence of one word a line:
-    ``"driven"``, ``"sensed"`` or ``"floating"``. The default is read mode.
-    """
-
-    wl_left: EndSpec = End.DRIVEN
-    wl_right: EndSpec = End.FLOATING
-    bl_top: EndSpec = End.FLOATING
-    bl_bottom: EndSpec = End.SENSED
-
-    def __post_init__(self) -> None:
-        for side, spec in vars(self).copy().items():
-            if not isinstance(spec, str):
-                object.__setattr__(self, side, tuple(spec))  # ends can be looked up
-
-    def word_lines(self, rows: int) -> npt.NDArray[np.object_]:
-        """`End` of the left and right end of every word line, shape (rows, 2)."""
-        sides = [_ends("wl_left", self.wl_left, rows), _ends("wl_right", self.wl_right, rows)]
-        return np.stack(sides, axis=1)
-
-    def bit_lines(self, cols: int) -> npt.NDArray[np.object_]:
-        """`End` of the top and bottom end of every bit line, shape (cols, 2)."""
-        sides = [_ends("bl_top", self.bl_top, cols), _ends("bl_bottom", self.bl_bottom, cols)]
-        return np.stack(sides, axis=1)
-
-
-READ = LineEnds()
 G_HIGH = 1e15
 """Largest conductance, S: solves multiply, square and invert such numbers, and nothing of that
 overflows."""
@@ -132,7 +85,7 @@ def _readonly(values: Any) -> Array:
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class Crossbar:
-    """One passive crossbar, or a batch of crossbars that share wires and device model.
+    """One passive crossbar, or a batch of crossbars that share line ends and device model.
 
     Args:
         G: chord conductance of each device at the read voltage, S, (..., rows, cols);
@@ -141,16 +94,19 @@ class Crossbar:
             of a true short, with 1e8 S within 5e-9 (8x4, ends of 1 ohm). The nodal engine solves
             any of them; the surrogate loses digits, with wires of up to 1 ohm 1e-9 at 1e6 S, 1e-6
             at 1e9 S and 1e-3 at 1e12 S, and its error bound says so.
-        R_wl: wire resistance of one word-line segment between neighbouring cells, ohm.
-        R_bl: the same along a bit line, ohm.
-        R_driver: resistance between each source and the line end it drives, ohm.
-        R_sense: resistance between each sensed line end and its sense node at 0 V, ohm.
+        R_wl: wire resistance of one word-line segment between neighbouring cells, ohm: one number
+            for all segments, or (..., rows, cols - 1); leading axes broadcast to those of `G`.
+        R_bl: the same along a bit line, ohm, (..., rows - 1, cols).
+        R_driver: resistance between each source and the line end it drives, ohm: one number, or
+            (..., n) for the n lines of the sides on which some end is driven (see the module); what
+            stands for an end of another role is checked and not used.
+        R_sense: resistance between each sensed line end and its sense node at 0 V, ohm; the same.
         device: a registered device name (`xb.devices.names()`) or a `Device`.
         ends: what every line end is connected to; the default is read mode.
 
-    Every resistance may be exactly 0; another one lies between `wires.R_LOW` and
-    `wires.R_HIGH`. The object
-    is frozen and its arrays are read-only.
+    Every resistance may be exactly 0; another one lies between `wires.R_LOW` and `wires.R_HIGH`.
+    The object is frozen and its arrays are read-only. `uniform` is True where each of the four
+    resistances is one number.
 
     Raises:
         InputError: a value breaks one of the rules above, or a line without any resistance
@@ -158,12 +114,13 @@ class Crossbar:
     """
 
     G: Array
-    R_wl: float
-    R_bl: float
-    R_driver: float
-    R_sense: float
+    R_wl: Resistance
+    R_bl: Resistance
+    R_driver: Resistance
+    R_sense: Resistance
     device: Device
     ends: LineEnds
+    uniform: bool = field()
     wl_ends: npt.NDArray[np.object_] = field()
     bl_ends: npt.NDArray[np.object_] = field()
     _held: tuple[Flags, Flags] = field()
@@ -174,10 +131,10 @@ class Crossbar:
         self,
         G: npt.ArrayLike,
         *,
-        R_wl: float = 1.0,
-        R_bl: float = 1.0,
-        R_driver: float = 0.0,
-        R_sense: float = 0.0,
+        R_wl: npt.ArrayLike = 1.0,
+        R_bl: npt.ArrayLike = 1.0,
+        R_driver: npt.ArrayLike = 0.0,
+        R_sense: npt.ArrayLike = 0.0,
         device: str | Device = "ohmic",
         ends: LineEnds = READ,
     ) -> None:
@@ -185,23 +142,29 @@ class Crossbar:
             object.__setattr__(self, name, value)
 
         put("G", _check_conductances(G))
-        for name, value in zip(WIRES, (R_wl, R_bl, R_driver, R_sense), strict=True):
-            put(name, resistance_of(name, value))
         put("device", device_of(device))
         put("ends", ends)
         put("wl_ends", ends.word_lines(self.rows))
         put("bl_ends", ends.bit_lines(self.cols))
         lines = (self.wl_ends, self.bl_ends)  # looked at in every solve: found out once
-        put("_held", tuple((e != End.FLOATING).any(axis=1) for e in lines))
+        put("_held", tuple((e != "floating").any(axis=1) for e in lines))
         put("_all_held", all(held.all() for held in self._held))
-        put("_undriven", tuple(~(e == End.DRIVEN).any(axis=1) for e in lines))
+        put("_undriven", tuple(~(e == "driven").any(axis=1) for e in lines))
+        self._put_wires(dict(zip(WIRES, (R_wl, R_bl, R_driver, R_sense), strict=True)))
         self._refuse_voltage_loops()
 
+    def _put_wires(self, values: dict[str, npt.ArrayLike]) -> None:
+        numbers = all(type(value) is float or type(value) is int for value in values.values())
+        shapes = {} if numbers else places((self.wl_ends, self.bl_ends))
+        for name, value in values.items():
+            R = resistances_of(name, value, shapes.get(name, ()), self.batch)
+            object.__setattr__(self, name, R)
+        arrays = any(isinstance(R, np.ndarray) for R in self.wires.values())
+        object.__setattr__(self, "uniform", not arrays)
+
     def __repr__(self) -> str:
-        return (
-            f"Crossbar(G={self.G.shape}, R_wl={self.R_wl:g}, R_bl={self.R_bl:g}, "
-            f"R_driver={self.R_driver:g}, R_sense={self.R_sense:g}, device={self.device.name!r})"
-        )
+        wires = ", ".join(f"{name}={as_text(R)}" for name, R in self.wires.items())
+        return f"Crossbar(G={self.G.shape}, {wires}, device={self.device.name!r})"
 
     @property
     def rows(self) -> int:
@@ -214,9 +177,35 @@ class Crossbar:
         return self.G.shape[-1]
 
     @property
-    def wires(self) -> dict[str, float]:
+    def wires(self) -> dict[str, Resistance]:
         """The four resistances by name, ohm, as keyword arguments of `Crossbar`."""
         return wires_of(self)
+
+    @property
+    def wires_shared(self) -> bool:
+        """Whether all arrays of the batch have the same resistances because one set was given."""
+        if self.uniform:
+            return True
+        parts = (*self.segment_resistances, *self.end_resistances)
+        return all(math.prod(R.shape[:-2]) == 1 for R in parts)
+
+    @cached_property
+    def segment_resistances(self) -> tuple[Array, Array]:
+        """Of all segments of word and of bit lines, ohm.
+
+        Shapes (..., rows, cols - 1) and (..., rows - 1, cols); leading axes broadcast to those of
+        `G`, and there are none where one number or matrix stands for all arrays.
+        """
+        return along((self.wl_ends, self.bl_ends), self.R_wl, self.R_bl)
+
+    @cached_property
+    def end_resistances(self) -> tuple[Array, Array]:
+        """Between both end nodes of every line and their sources, ohm, (..., lines, 2) each.
+
+        The left and right ends of the word lines and the top and bottom ends of the bit lines; inf
+        where floating. Leading axes as in `segment_resistances`.
+        """
+        return at_ends((self.wl_ends, self.bl_ends), self.R_driver, self.R_sense)
 
     @property
     def held(self) -> tuple[Flags, Flags]:
@@ -233,14 +222,37 @@ class Crossbar:
         """All arrays of the batch in one axis, S, (arrays, rows, cols)."""
         return self.G.reshape(-1, self.rows, self.cols)
 
+    def array(self, k: int) -> Crossbar:
+        """Array k of the batch, counted as in `G_flat`, with its own wires.
+
+        Raises:
+            IndexError: there are not so many arrays.
+        """
+        G = self.G_flat[k]
+        if not self.batch:
+            return self
+        if self.uniform:
+            return self._with(G=G)
+        at = tuple(int(n) for n in np.unravel_index(range(len(self.G_flat))[k], self.batch))
+        wires = zip(self.wires.items(), (2, 2, 1, 1), strict=True)
+        return self._with(G=G, **{name: section_of(R, axes, at) for (name, R), axes in wires})
+
+    def _with(self, **values: Any) -> Crossbar:
+        """A copy with other values that need no check."""
+        out = object.__new__(Crossbar)
+        out.__dict__.update(self.__dict__, **values)
+        if values.keys() != {"G"}:
+            for name in ("segment_resistances", "end_resistances"):
+                out.__dict__.pop(name, None)
+        return out
+
     def replace(self, **changes: Any) -> Crossbar:
         """A copy with some arguments of the constructor changed; other conductances cost least."""
         if changes.keys() == {"G"}:
             G = _check_conductances(changes["G"])
-            if G.shape[-2:] == self.G.shape[-2:]:  # wires and ends stay as they were checked
-                out = object.__new__(Crossbar)
-                out.__dict__.update(self.__dict__, G=G)
-                return out
+            alike = self.uniform or G.shape == self.G.shape
+            if alike and G.shape[-2:] == self.G.shape[-2:]:  # wires and ends stay as checked
+                return self._with(G=G)
         now = {"G": self.G, **self.wires, "device": self.device, "ends": self.ends}
         return Crossbar(**(now | changes))
 
@@ -287,10 +299,6 @@ class Crossbar:
             V_out=np.broadcast_to(v_out, (*batch, self.cols)).reshape(-1, self.cols),
         )
 
-    def end_resistance(self, end: End) -> float:
-        """Resistance in ohm between a line's end node and its source; inf if floating."""
-        return {End.DRIVEN: self.R_driver, End.SENSED: self.R_sense, End.FLOATING: math.inf}[end]
-
     def refuse_floating(self) -> None:
         """Raise unless every line has a path (wires, devices) to some driven or sensed end.
 
@@ -318,20 +326,21 @@ class Crossbar:
                 )
 
     def _refuse_voltage_loops(self) -> None:
-        lines = (
-            ("word", self.wl_ends, self.R_wl, self.cols),
-            ("bit", self.bl_ends, self.R_bl, self.rows),
-        )
-        for kind, ends, R_wire, cells in lines:
-            if R_wire * (cells - 1) + self.R_driver + self.R_sense > 0:
-                continue
-            for line, pair in enumerate(ends):
-                if {*pair} == {End.DRIVEN, End.SENSED}:
-                    raise broken_rule(
-                        "a driver and a sense node must not be joined without any resistance",
-                        f"{kind} line {line} driven and sensed through 0 ohm",
-                        "Give R_driver, R_sense or the wire a resistance, or float one end.",
-                    )
+        if self.uniform:  # the common case, kept short
+            at_ends = self.R_driver + self.R_sense
+            least = min(self.R_wl * (self.cols - 1), self.R_bl * (self.rows - 1))
+            if at_ends + least > 0:
+                return
+        along_wl, along_bl = self.segment_resistances
+        segments = along_wl, np.swapaxes(along_bl, -1, -2)
+        for kind, ends in enumerate((self.wl_ends, self.bl_ends)):
+            line = voltage_loop(ends, self.end_resistances[kind], segments[kind])
+            if line is not None:
+                raise broken_rule(
+                    "a driver and a sense node must not be joined without any resistance",
+                    f"{('word', 'bit')[kind]} line {line} driven and sensed through 0 ohm",
+                    "Give R_driver, R_sense or the wire a resistance, or float one end.",
+                )
 
 
 def _check_conductances(G: npt.ArrayLike) -> Array:

@@ -12,9 +12,10 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from xbarspice.core import device as devices
-from xbarspice.core.array import Crossbar, End, LineEnds
+from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import StoreError
 from xbarspice.core.hdf5 import Tree, read_tree, write_tree
+from xbarspice.core.line_ends import End, LineEnds
 from xbarspice.core.schema import NotNegative, Number, Numbers, Part, Text, WholeTable, validate
 from xbarspice.core.wires import wires_of
 

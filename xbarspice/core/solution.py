@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.core.array import Crossbar, End
-from xbarspice.core.types import Array
+from xbarspice.core.array import Crossbar
+from xbarspice.core.line_ends import End
+from xbarspice.core.types import Array, Flags
 from xbarspice.core.values import array_of
 
 __all__ = ["Fields", "Solution", "Stats", "Status", "kirchhoff_residual", "kirchhoff_violations"]
@@ -135,33 +136,45 @@ def _line_violations(
     ends: np.ndarray,
     volts: Array,
     total: Array,
-    crossbar: Crossbar,
-    R: float,
+    at_end: Array,
+    segments: Array,
     sensed: Array | None = None,
 ) -> tuple[Array, Array]:
     """Kirchhoff violations of lines whose cells run along the last axis, A: nodes, line sums.
 
-    `drawn` is what each cell takes from the line, `total` what the ends are said to supply.
+    `drawn` is what each cell takes from the line, `total` what the ends are said to supply; the
+    resistances, ohm, are those of ends (..., lines, 2) and segments (..., lines, cells - 1).
     """
+    wire = np.broadcast_to(segments, (*V.shape[:-1], V.shape[-1] - 1))
+    along = np.divide(np.diff(V, axis=-1), wire, out=np.zeros(wire.shape), where=wire > 0)
     node = -drawn
-    if R > 0:
-        along = np.diff(V, axis=-1) / R
-        node[..., :-1] += along
-        node[..., 1:] -= along
-    else:
-        node = node.sum(axis=-1, keepdims=True)
-    for line, pair in enumerate(ends):
-        resistance = [crossbar.end_resistance(end) for end in pair]
-        for k, end in enumerate(pair):
-            if 0 < resistance[k] < np.inf:
-                at_rest = 0.0 if sensed is None else sensed[..., line]
-                source = volts[..., line] if end == End.DRIVEN else at_rest
-                node[..., line, -k] += (source - V[..., line, -k]) / resistance[k]
-        for k in range(2):
-            if resistance[k] == 0:  # an ideal source supplies whatever its node needs
-                node[..., line, -k] = 0.0
+    node[..., :-1] += along
+    node[..., 1:] -= along
+    at_end = np.broadcast_to(at_end, (*V.shape[:-1], 2))
+    ideal = np.zeros(node.shape, bool)  # an ideal source supplies whatever its node needs
+    at_rest = np.zeros(volts.shape) if sensed is None else sensed
+    for k in range(2):
+        R = at_end[..., k]
+        fed = np.where(ends[:, k] == End.DRIVEN, volts, at_rest) - V[..., -k]
+        node[..., -k] += np.divide(fed, R, out=np.zeros(R.shape), where=(R > 0) & (np.inf > R))
+        ideal[..., -k] |= R == 0
+    node, ideal = _joined(node, ideal, wire == 0)
     supplied = total - drawn.sum(axis=-1)
-    return np.abs(node).reshape(*total.shape[:-1], -1), np.abs(supplied)
+    return np.abs(np.where(ideal, 0.0, node)).reshape(*total.shape[:-1], -1), np.abs(supplied)
+
+
+def _joined(node: Array, ideal: Flags, merged: Flags) -> tuple[Array, Flags]:
+    """The sums of the nodes: that of cells which segments of 0 ohm join is at the last of them."""
+    if not merged.any():
+        return node, ideal
+    lines = tuple(range(merged.ndim - 1))
+    for cell in np.flatnonzero(merged.any(axis=lines)):
+        with_next = merged[..., cell]
+        node[..., cell + 1] += np.where(with_next, node[..., cell], 0.0)
+        ideal[..., cell + 1] |= with_next & ideal[..., cell]
+        node[..., cell][with_next] = 0.0
+    kept = np.append(~merged.all(axis=lines), True)
+    return node[..., kept], ideal[..., kept]
 
 
 def kirchhoff_violations(
@@ -188,15 +201,17 @@ def kirchhoff_violations(
         Absolute sums of the currents that meet in each node, (..., nodes), and absolute differences
         between each line's current and those of its devices, (..., rows + cols).
     """
-    wl = _line_violations(V_wl, I_device, crossbar.wl_ends, V_in, I_in, crossbar, crossbar.R_wl)
+    at_wl, at_bl = crossbar.end_resistances
+    along_wl, along_bl = crossbar.segment_resistances
+    wl = _line_violations(V_wl, I_device, crossbar.wl_ends, V_in, I_in, at_wl, along_wl)
     bl = _line_violations(
         np.swapaxes(V_bl, -1, -2),
         -np.swapaxes(I_device, -1, -2),
         crossbar.bl_ends,
         V_out,
         -I_out,
-        crossbar,
-        crossbar.R_bl,
+        at_bl,
+        np.swapaxes(along_bl, -1, -2),
         np.broadcast_to(V_sense, I_out.shape),
     )
     nodes, lines = (np.concatenate(pair, axis=-1) for pair in zip(wl, bl, strict=True))

@@ -4,10 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from xbarspice.core.errors import broken_rule
-from xbarspice.core.values import number_of
+import numpy as np
+import numpy.typing as npt
 
-__all__ = ["IDEAL", "R_HIGH", "R_LOW", "UNIT", "WIRES", "WORDS", "resistance_of", "wires_of"]
+from xbarspice.core.errors import InputError, broken_rule
+from xbarspice.core.types import Array
+from xbarspice.core.values import array_of, number_of
+
+__all__ = [
+    "IDEAL",
+    "R_HIGH",
+    "R_LOW",
+    "UNIT",
+    "WIRES",
+    "WORDS",
+    "Resistance",
+    "as_text",
+    "largest_of",
+    "numbers_of",
+    "resistance_of",
+    "resistances_of",
+    "section_of",
+    "smallest_of",
+    "wires_of",
+]
+
+Resistance = float | Array
+"""One number for all segments or line ends of a kind, or one for each of them."""
 
 WIRES = ("R_wl", "R_bl", "R_driver", "R_sense")
 """Names of the four resistances, in the order that arrays of their values have."""
@@ -37,6 +60,102 @@ def resistance_of(name: str, value: Any) -> float:
     if 0.0 < out < R_LOW:
         raise broken_rule(f"`{name}` must be 0 or >= {R_LOW:g} ohm", f"{out!r}", remedy)
     return out
+
+
+def resistances_of(
+    name: str, value: npt.ArrayLike, places: tuple[int, ...], batch: tuple[int, ...]
+) -> Resistance:
+    """A wire or lead, ohm: one number for all places, or a read-only array of one a place.
+
+    Args:
+        name: of `WIRES`.
+        value: a number, or an array (..., *places); each entry as in `resistance_of`.
+        places: shape of the segments, (rows, cols - 1) or (rows - 1, cols), or of the line ends.
+        batch: shape of the batch of arrays, against which leading axes broadcast.
+
+    Raises:
+        InputError: it is no number and has another shape, or an entry breaks a limit.
+    """
+    if type(value) is float or type(value) is int:
+        return resistance_of(name, value)
+    remedy = f"Give ohm: one number, or an array of the shape {places}, after axes of the batch."
+    out = array_of(name, value, low=0.0, high=R_HIGH, remedy=remedy)
+    lead = out.shape[: out.ndim - len(places)]
+    if out.size == 1 and out.shape[len(lead) :] != places:
+        return resistance_of(name, out)
+    if out.shape != (*lead, *places) or not _broadcasts(lead, batch):
+        raise broken_rule(
+            f"`{name}` must be one number, or an array (..., {str(places)[1:-1].strip(',')}) whose "
+            f"leading axes broadcast to the batch {batch} of `G`",
+            f"the shape {out.shape}",
+            remedy,
+        )
+    low = out[(out > 0) & (out < R_LOW)]
+    if low.size:
+        raise broken_rule(f"`{name}` must be 0 or >= {R_LOW:g} ohm", f"{low[0]!r}", remedy)
+    out = out.copy()
+    out.setflags(write=False)
+    return out
+
+
+def _broadcasts(lead: tuple[int, ...], batch: tuple[int, ...]) -> bool:
+    """Whether leading axes broadcast to the batch, and are not more than it."""
+    try:
+        return np.broadcast_shapes(lead, batch) == batch
+    except ValueError:
+        return False
+
+
+def section_of(R: Resistance, axes: int, at: tuple[int, ...]) -> Resistance:
+    """The part of `R` that belongs to one array.
+
+    Args:
+        R: a number, or an array (..., places).
+        axes: how many axes the places have.
+        at: index of the array in its batch, one number an axis of the batch.
+    """
+    if not isinstance(R, np.ndarray):
+        return R
+    lead = R.shape[: R.ndim - axes]
+    index = at[len(at) - len(lead) :]
+    return R[tuple(k if n > 1 else 0 for k, n in zip(index, lead, strict=True))]
+
+
+def numbers_of(thing: Any, who: str) -> dict[str, float]:
+    """The four resistances where each is one number; `who` needs that.
+
+    Raises:
+        InputError: one differs from segment to segment or from end to end.
+    """
+    wires = wires_of(thing)
+    arrays = [name for name, R in wires.items() if isinstance(R, np.ndarray)]
+    if arrays:
+        raise InputError(
+            f"{who} must have one number for each of {', '.join(WIRES)}; received an array for "
+            f"{', '.join(arrays)}. Use the nodal engine, or give numbers."
+        )
+    return wires
+
+
+def smallest_of(R: Resistance) -> float:
+    """The smallest resistance above 0 of all places, ohm; inf where there is none."""
+    values = np.asarray(R)
+    return float(values.min(initial=np.inf, where=values > 0))
+
+
+def largest_of(R: Resistance) -> float:
+    """The largest resistance of all places, ohm; 0 where there are no places."""
+    return float(np.max(R, initial=0.0))
+
+
+def as_text(R: Resistance) -> str:
+    """A resistance in words, without its unit: "1", or "0.9 to 1.3" where places differ."""
+    if not isinstance(R, np.ndarray):
+        return f"{R:g}"
+    if not R.size:
+        return "none"
+    low, high = f"{R.min():g}", f"{R.max():g}"
+    return low if low == high else f"{low} to {high}"
 
 
 def wires_of(thing: Any) -> dict[str, Any]:

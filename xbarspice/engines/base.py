@@ -251,9 +251,10 @@ class Engine(abc.ABC, Generic[State]):
 
         Args:
             crossbar: already checked, and without a floating line. `G_flat` holds the conductances
-                of its arrays, S, (arrays, rows, cols); `R_wl`, `R_bl` and `end_resistance(end)` are
-                in ohm; `wl_ends` (rows, 2) and `bl_ends` (cols, 2) say how the line ends are
-                connected; `device` is the model of every cell.
+                of its arrays, S, (arrays, rows, cols); `array(k)` is one of them with its own
+                wires; `segment_resistances` and `end_resistances` are in ohm; `wl_ends` (rows, 2)
+                and `bl_ends` (cols, 2) say how the line ends are connected; `device` is the model
+                of every cell.
 
         Returns:
             Anything that `_solve` needs. `_solve` may get it many times, also from several threads,

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from xbarspice.core.array import READ, End, LineEnds
+from xbarspice.core.line_ends import READ, End, LineEnds
 from xbarspice.core.types import Indices
 
 __all__ = [

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy.typing as npt
 
-from xbarspice.core.array import Crossbar, End
+from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.line_ends import End
 from xbarspice.netlist.cells import mem_model
 from xbarspice.netlist.design import Design
 from xbarspice.netlist.records import Netlist, build, g_hash, steepest
@@ -139,16 +140,17 @@ def _refuse_other_array(drawn: Crossbar, crossbar: Crossbar) -> None:
                 crossbar.ends,
                 "Drive and sense on the left and at the bottom.",
             )
+    at_wl, at_bl = crossbar.end_resistances
     sides = (
-        ("R_driver", drawn.R_driver, crossbar.wl_ends[:, 0]),
-        ("R_sense", drawn.R_sense, crossbar.bl_ends[:, 1]),
+        ("R_driver", drawn.R_driver, crossbar.wl_ends[:, 0], at_wl[:, 0]),
+        ("R_sense", drawn.R_sense, crossbar.bl_ends[:, 1], at_bl[:, 1]),
     )
-    for name, R, ends in sides:
-        for end in ends:
-            if end != End.FLOATING and crossbar.end_resistance(end) != R:
+    for name, R, ends, at_end in sides:
+        for end, R_end in zip(ends, at_end, strict=True):
+            if end != End.FLOATING and R_end != R:
                 raise broken_rule(
                     f"a read pass must meet the resistance of the design at its pins ({name})",
-                    f"{crossbar.end_resistance(end):g} ohm at a {end} end, {R:g} ohm in the design",
+                    f"{R_end:g} ohm at a {end} end, {R:g} ohm in the design",
                     "Where a read pass senses word lines, give it R_driver and R_sense exchanged.",
                 )
 

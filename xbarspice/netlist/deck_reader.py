@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice import devices
-from xbarspice.core.array import Crossbar, LineEnds
+from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import NetlistError, XbarspiceError
+from xbarspice.core.line_ends import LineEnds
 from xbarspice.core.types import Array
 from xbarspice.core.wires import WIRES
 from xbarspice.devices import Device, Ohmic

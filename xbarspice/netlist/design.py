@@ -21,8 +21,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xbarspice.core.array import READ, Crossbar
+from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.line_ends import READ
 from xbarspice.devices import Device, Ohmic
 from xbarspice.netlist.cells import (
     FORMS,

@@ -18,9 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.core.array import Crossbar, End
+from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.line_ends import End
 from xbarspice.core.types import Array, Indices
+from xbarspice.core.wires import numbers_of, smallest_of
 from xbarspice.devices.numbers import decimal
 
 __all__ = [
@@ -117,7 +119,7 @@ def config_hash(crossbar: Crossbar) -> str:
     """Sha256 (hexadecimal) of everything that defines the array: G, wires, ends, device."""
     head = {
         "shape": crossbar.G.shape,
-        "R": [repr(getattr(crossbar, f"R_{n}")) for n in ("wl", "bl", "driver", "sense")],
+        "R": _hashed_wires(crossbar),
         "wl_ends": crossbar.wl_ends.ravel().tolist(),
         "bl_ends": crossbar.bl_ends.ravel().tolist(),
         "device": describe_device(crossbar),
@@ -125,6 +127,25 @@ def config_hash(crossbar: Crossbar) -> str:
     digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     digest.update(np.ascontiguousarray(crossbar.G, dtype="<f8").tobytes())
     return digest.hexdigest()
+
+
+def _hashed_wires(crossbar: Crossbar) -> list[str]:
+    """The four resistances as `config_hash` takes them: numbers, or hashes of arrays.
+
+    Of arrays of line ends it takes what ends of that role have.
+    """
+    out: list[str] = []
+    kinds = (crossbar.wl_ends, crossbar.bl_ends)
+    for name, R in crossbar.wires.items():
+        if not isinstance(R, np.ndarray):
+            out.append(repr(R))
+        elif name in ("R_wl", "R_bl"):
+            out.append(matrix_hash(R))
+        else:
+            end = End.DRIVEN if name == "R_driver" else End.SENSED
+            at_ends = zip(kinds, crossbar.end_resistances, strict=True)
+            out.append(" ".join(matrix_hash(np.where(k == end, at, 0.0)) for k, at in at_ends))
+    return out
 
 
 def g_hash(crossbar: Crossbar) -> str:
@@ -153,8 +174,8 @@ def _shown(value: object) -> str:
 
 def steepest(crossbar: Crossbar) -> float:
     """Largest conductance of an array, wires and line ends included, S."""
-    ohms = crossbar.wires.values()
-    return max([1 / R for R in ohms if R > 0] + [float(crossbar.G.max())])
+    ohms = (smallest_of(R) for R in crossbar.wires.values())
+    return max(*(1 / R for R in ohms), float(crossbar.G.max()))
 
 
 def build(crossbar: Crossbar, V_in: npt.ArrayLike, V_out: npt.ArrayLike | None = None) -> Netlist:
@@ -173,15 +194,16 @@ def build(crossbar: Crossbar, V_in: npt.ArrayLike, V_out: npt.ArrayLike | None =
         raise broken_rule(
             "a netlist describes one array",
             f"a batch of shape {crossbar.batch}",
-            "Write each array by itself, for example crossbar.replace(G=crossbar.G_flat[0]).",
+            "Write each array by itself, for example crossbar.array(0).",
         )
-    single = crossbar if crossbar.G.ndim == 2 else crossbar.replace(G=crossbar.G_flat[0])
+    single = crossbar.array(0)
+    numbers_of(single, "a netlist")
     single.refuse_floating()
     drive = crossbar.drive(V_in, V_out)
     if not len(drive.V_in):
         raise broken_rule("a netlist needs a drive vector", "an empty batch", "Pass at least one.")
-    wl = _nodes("w", single.wl_ends, single, single.R_wl, "in", "ws")
-    bl = _nodes("b", single.bl_ends, single, single.R_bl, "out", "bs").T
+    wl = _nodes("w", single.wl_ends, single, "in", "ws")
+    bl = _nodes("b", single.bl_ends, single, "out", "bs").T
     driven, sensed = (
         [np.flatnonzero((e == kind).any(axis=1)) for e in (single.wl_ends, single.bl_ends)]
         for kind in (End.DRIVEN, End.SENSED)
@@ -204,44 +226,44 @@ def build(crossbar: Crossbar, V_in: npt.ArrayLike, V_out: npt.ArrayLike | None =
 
 
 def _nodes(
-    kind: str, ends: npt.NDArray[np.object_], crossbar: Crossbar, R: float, driver: str, sense: str
+    kind: str, ends: npt.NDArray[np.object_], crossbar: Crossbar, driver: str, sense: str
 ) -> npt.NDArray[np.object_]:
-    """Node names (lines, cells), merged where the wire or the end has no resistance."""
-    lines = len(ends)
-    cells = crossbar.cols if kind == "w" else crossbar.rows
+    """Node names (lines, cells), merged where segments or ends have no resistance."""
+    word = kind == "w"
+    R = crossbar.R_wl if word else crossbar.R_bl
+    segments = crossbar.segment_resistances[0] if word else crossbar.segment_resistances[1].T
+    at_end = crossbar.end_resistances[0 if word else 1]
+    lines, cells = len(ends), segments.shape[1] + 1
     out = np.empty((lines, cells), dtype=object)
     for line in range(lines):
-        if R == 0:
+        first = np.flatnonzero(np.append(True, segments[line] > 0))
+        if len(first) == 1 and (cells > 1 or smallest_of(R) == np.inf):
             out[line] = f"{kind}_{line}"
-        elif kind == "w":
-            out[line] = [f"w_{line}_{c}" for c in range(cells)]
         else:
-            out[line] = [f"b_{r}_{line}" for r in range(cells)]
+            names = [f"w_{line}_{c}" if word else f"b_{c}_{line}" for c in first]
+            out[line] = np.repeat(np.array(names, object), np.diff(first, append=cells))
         for k, end in enumerate(ends[line]):
-            if crossbar.end_resistance(end) == 0:
-                source = f"{driver if end == End.DRIVEN else sense}_{line}"
-                out[line, slice(None) if R == 0 else -k] = source
+            if at_end[line, k] == 0:
+                merged = out[line] == out[line, -k]
+                out[line, merged] = f"{driver if end == End.DRIVEN else sense}_{line}"
     return out
 
 
 def _wires(
     crossbar: Crossbar, wl: npt.NDArray[np.object_], bl: npt.NDArray[np.object_]
 ) -> Resistors:
-    rows, cols = crossbar.rows, crossbar.cols
     names: list[str] = []
     a: list[str] = []
     b: list[str] = []
     ohm: list[float] = []
-    if crossbar.R_wl > 0:
-        names += [f"Rw_{r}_{c}" for r in range(rows) for c in range(cols - 1)]
-        a += wl[:, :-1].ravel().tolist()
-        b += wl[:, 1:].ravel().tolist()
-        ohm += [crossbar.R_wl] * (rows * (cols - 1))
-    if crossbar.R_bl > 0:
-        names += [f"Rb_{r}_{c}" for r in range(rows - 1) for c in range(cols)]
-        a += bl[:-1].ravel().tolist()
-        b += bl[1:].ravel().tolist()
-        ohm += [crossbar.R_bl] * ((rows - 1) * cols)
+    sides = (("Rw", wl[:, :-1], wl[:, 1:]), ("Rb", bl[:-1], bl[1:]))
+    for (kind, first, second), R in zip(sides, crossbar.segment_resistances, strict=True):
+        row, col = np.nonzero(R > 0)
+        cells = zip(row.tolist(), col.tolist(), strict=True)
+        names += [f"{kind}_{r}_{c}" for r, c in cells]
+        a += first[row, col].tolist()
+        b += second[row, col].tolist()
+        ohm += R[row, col].tolist()
     return Resistors(names=names, a=a, b=b, ohm=ohm)
 
 
@@ -249,15 +271,15 @@ def _end_resistors(
     crossbar: Crossbar, wl: npt.NDArray[np.object_], bl: npt.NDArray[np.object_]
 ) -> Resistors:
     records: list[tuple[str, str, str, float]] = []
+    at_wl, at_bl = crossbar.end_resistances
     sides = (
-        ("Rwl", crossbar.wl_ends[:, 0], wl[:, 0], "in", "ws"),
-        ("Rwr", crossbar.wl_ends[:, 1], wl[:, -1], "in", "ws"),
-        ("Rbt", crossbar.bl_ends[:, 0], bl[0], "out", "bs"),
-        ("Rbb", crossbar.bl_ends[:, 1], bl[-1], "out", "bs"),
+        ("Rwl", crossbar.wl_ends[:, 0], at_wl[:, 0], wl[:, 0], "in", "ws"),
+        ("Rwr", crossbar.wl_ends[:, 1], at_wl[:, 1], wl[:, -1], "in", "ws"),
+        ("Rbt", crossbar.bl_ends[:, 0], at_bl[:, 0], bl[0], "out", "bs"),
+        ("Rbb", crossbar.bl_ends[:, 1], at_bl[:, 1], bl[-1], "out", "bs"),
     )
-    for name, ends, nodes, driver, sense in sides:
-        for line, end in enumerate(ends):
-            R = crossbar.end_resistance(end)
+    for name, ends, at_end, nodes, driver, sense in sides:
+        for line, (end, R) in enumerate(zip(ends, at_end.tolist(), strict=True)):
             if 0 < R < np.inf:
                 source = driver if end == End.DRIVEN else sense
                 records.append((f"{name}_{line}", f"{source}_{line}", nodes[line], R))

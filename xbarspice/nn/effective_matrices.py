@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xbarspice.core.array import READ, Crossbar, End, LineEnds
+from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import XbarspiceError, broken_rule
+from xbarspice.core.line_ends import READ, End, LineEnds
 from xbarspice.core.wires import WIRES
 from xbarspice.devices import Device
 from xbarspice.mapping.tiling import Tiling

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from xbarspice import devices, engines
-from xbarspice.core.array import READ, Crossbar, Drive, LineEnds
+from xbarspice.core.array import Crossbar, Drive
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.line_ends import READ, LineEnds
 from xbarspice.core.solution import Stats, Status
 from xbarspice.core.wires import WIRES
 from xbarspice.devices import Device

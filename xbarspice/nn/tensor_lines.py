@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from xbarspice.core.array import Crossbar, End
+from xbarspice.core.array import Crossbar
+from xbarspice.core.line_ends import End
 
 __all__ = ["LineSystem"]
 

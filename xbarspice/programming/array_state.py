@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice import engines
-from xbarspice.core.array import Crossbar, LineEnds
+from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.line_ends import LineEnds
 from xbarspice.core.solution import Solution
 from xbarspice.core.types import Array, Flags
 from xbarspice.core.values import array_of, whole_numbers_of
@@ -17,6 +18,8 @@ from xbarspice.devices import DynamicDevice
 
 __all__ = ["READS", "SCHEMES", "ArrayState", "Bias", "bias", "pulses_of"]
 
+WRITE = LineEnds(bl_bottom="driven")
+"""All lines driven: word lines on the left, bit lines at the bottom."""
 SCHEMES = ("V/2", "V/3", "floating")
 READS = ("grounded", "floating", "V/2")
 
@@ -52,10 +55,28 @@ def bias(scheme: str, row: int, col: int, rows: int, cols: int) -> Bias:
     V_in, V_out = np.full(rows, other_row or 0.0), np.full(cols, other_col or 0.0)
     V_in[row], V_out[col] = selected_row, selected_col
     if other_row is not None:
-        return Bias(LineEnds(bl_bottom="driven"), V_in, V_out)
+        return Bias(WRITE, V_in, V_out)
     wl_left, bl_bottom = ["floating"] * rows, ["floating"] * cols
     wl_left[row], bl_bottom[col] = "driven", "driven"
     return Bias(LineEnds(wl_left=wl_left, bl_bottom=bl_bottom), V_in, V_out)
+
+
+def driven_array(crossbar: Crossbar, ends: LineEnds) -> Crossbar:
+    """The array with line ends of a write scheme, which has no sense nodes.
+
+    Raises:
+        InputError: `R_driver` is an array that has not one number for each of rows + cols drivers.
+    """
+    R_driver, drivers = crossbar.R_driver, crossbar.rows + crossbar.cols
+    if isinstance(R_driver, np.ndarray) and R_driver.shape[-1] != drivers:
+        raise broken_rule(
+            "an array of `R_driver` must have a number for each of the drivers of all lines, word "
+            f"lines first ({drivers})",
+            f"the shape {R_driver.shape}",
+            'Pass one number, or a crossbar with ends=LineEnds(bl_bottom="driven").',
+        )
+    unused = {"R_sense": 0.0} if isinstance(crossbar.R_sense, np.ndarray) else {}
+    return crossbar.replace(ends=ends, **unused)
 
 
 class ArrayState:
@@ -112,12 +133,12 @@ class ArrayState:
         self._series: list[tuple[Bias, engines.Series]] = []
         self._wired: dict[LineEnds, Crossbar] = {}
 
-    def _array(self, ends: LineEnds) -> Crossbar:
+    def array(self, ends: LineEnds) -> Crossbar:
         """The array with other line ends."""
         if ends not in self._wired:
             if ends.wl_left != "driven" and len(self._wired) > 8:
                 self._wired.clear()  # floating: every device has ends of its own
-            self._wired[ends] = self.crossbar.replace(ends=ends)
+            self._wired[ends] = driven_array(self.crossbar, ends)
         return self._wired[ends]
 
     def solve(self, b: Bias, V: float) -> Solution:
@@ -132,7 +153,7 @@ class ArrayState:
         for bias_of_series, series in self._series:
             if bias_of_series is b:
                 return series
-        series = self.engine.series(self._array(b.ends), b.V_in, b.V_out)
+        series = self.engine.series(self.array(b.ends), b.V_in, b.V_out)
         self._series = [*self._series[-1:], (b, series)]  # of one device: its pulses, its reads
         return series
 
@@ -146,7 +167,7 @@ class ArrayState:
         V_out = np.zeros(self.crossbar.cols)
         V_out[col] = 1.0
         solution = engines.solve(
-            self._array(b.ends).replace(G=slopes, device="ohmic"),
+            self.array(b.ends).replace(G=slopes, device="ohmic"),
             np.zeros(self.crossbar.rows),
             V_out,
             engine=self.engine,

@@ -91,10 +91,11 @@ class Reader:
 
     def _wires(self, cells: Indices) -> Array:
         """Resistance of both lines from each cell to the drivers, ohm; infinite if one floats."""
-        c = self.state.crossbar
+        c = self.state.array(self.b.ends)
         row, col = np.divmod(cells, c.cols)
-        R = 2.0 * c.R_driver + c.R_wl * col + c.R_bl * (c.rows - 1.0 - row)
-        ends = self.b.ends
-        if not isinstance(ends.wl_left, str):  # all but the selected lines float
-            R = np.where((row == self.cell[0]) & (col == self.cell[1]), R, np.inf)
-        return R
+        at_wl, at_bl = c.end_resistances  # infinite where the scheme lets a line float
+        along_wl, along_bl = c.segment_resistances
+        from_left = np.pad(along_wl, ((0, 0), (1, 0))).cumsum(axis=1)
+        from_bottom = np.pad(along_bl, ((0, 1), (0, 0)))[::-1].cumsum(axis=0)[::-1]
+        R = at_wl[row, 0] + at_bl[col, 1]
+        return R + from_left[row, col] + from_bottom[row, col]

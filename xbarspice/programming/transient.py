@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
-from xbarspice.core.types import Array
+from xbarspice.core.types import Array, Indices
 from xbarspice.devices import DynamicDevice, forms
 from xbarspice.devices.numbers import decimal, decimals
 from xbarspice.engines.ngspice import ngspice_info
 from xbarspice.engines.ngspice.runner import control_section, run_deck
-from xbarspice.programming.array_state import SCHEMES, bias, pulses_of
+from xbarspice.programming.array_state import SCHEMES, WRITE, bias, driven_array, pulses_of
 
 __all__ = ["replay_ngspice", "transient_deck"]
 
@@ -75,6 +75,8 @@ def _waveforms(sequence: Array, shape: tuple[int, int], width: float, scheme: st
 def _drivers(crossbar: Crossbar, waves: _Waves, near: Callable[[str, int], str]) -> list[str]:
     """Source, driver resistance and switch of every line, up to its first node."""
     rows = crossbar.rows
+    at_wl, at_bl = driven_array(crossbar, WRITE).end_resistances
+    at_ends = [*at_wl[:, 0].tolist(), *at_bl[:, 1].tolist()]
     lines = [SWITCH] if waves.switches else []
     for number, wave in enumerate(waves.sources):
         kind, k = ("w", number) if number < rows else ("b", number - rows)
@@ -85,17 +87,30 @@ def _drivers(crossbar: Crossbar, waves: _Waves, near: Callable[[str, int], str])
                 f"Vc{kind}{k} c{kind}{k} 0 {waves.switches[number]}",
                 f"S{kind}{k} {node} {target} c{kind}{k} 0 xb_switch on",
             ]
-        if crossbar.R_driver > 0:
-            lines.append(f"Rd{kind}{k} d{kind}{k} {node} {decimal(crossbar.R_driver)}")
+        if at_ends[number] > 0:
+            lines.append(f"Rd{kind}{k} d{kind}{k} {node} {decimal(at_ends[number])}")
             node = f"d{kind}{k}"
         lines.append(f"V{kind}{k} {node} 0 {wave}")
     return lines
 
 
-def _line(name: str, nodes: list[str], R: float) -> list[str]:
-    """Wire segments from node to node; none where R is 0, since the nodes are one."""
-    pairs = enumerate(pairwise(nodes)) if R > 0 else ()
-    return [f"R{name}_{k} {a} {b} {decimal(R)}" for k, (a, b) in pairs]
+def _line(name: str, nodes: list[str], segments: Array) -> list[str]:
+    """Wire segments from node to node, ohm; none where they are 0, since the nodes are one."""
+    wires = enumerate(zip(pairwise(nodes), segments.tolist(), strict=True))
+    return [f"R{name}_{k} {a} {b} {decimal(R)}" for k, ((a, b), R) in wires if R > 0]
+
+
+def _joined(segments: Array, axis: int) -> Indices:
+    """Cell after which the node of every cell is named: the nearest one to the line's driver.
+
+    Args:
+        segments: ohm, (rows, cols - 1) along the word lines, or (rows - 1, cols).
+        axis: 1 for word lines, whose first cell is next to the driver, 0 for bit lines.
+    """
+    along = segments if axis == 1 else segments[::-1].T
+    first = np.pad(np.where(along > 0, np.arange(1, along.shape[1] + 1), 0), ((0, 0), (1, 0)))
+    near = np.maximum.accumulate(first, axis=1)
+    return near if axis == 1 else along.shape[1] - near.T[::-1]
 
 
 def transient_deck(
@@ -127,20 +142,23 @@ def transient_deck(
     if device.spice_options:  # of two cards the later one holds
         lines.append(f".options {device.spice_options}")
 
+    wl, bl = crossbar.segment_resistances
+    wl_node, bl_node = _joined(wl, 1), _joined(bl, 0)
+
     def word(i: int, j: int) -> str:
-        return f"w{i}_{j if crossbar.R_wl > 0 else 0}"
+        return f"w{i}_{wl_node[i, j]}"
 
     def bit(i: int, j: int) -> str:
-        return f"b{i if crossbar.R_bl > 0 else rows - 1}_{j}"
+        return f"b{bl_node[i, j]}_{j}"
 
     def near(kind: str, k: int) -> str:
         return word(k, 0) if kind == "w" else bit(rows - 1, k)
 
     lines += _drivers(crossbar, waves, near)
     for i in range(rows):
-        lines += _line(f"w{i}", [word(i, j) for j in range(cols)], crossbar.R_wl)
+        lines += _line(f"w{i}", [word(i, j) for j in range(cols)], wl[i])
     for j in range(cols):
-        lines += _line(f"b{j}", [bit(i, j) for i in range(rows)], crossbar.R_bl)
+        lines += _line(f"b{j}", [bit(i, j) for i in range(rows)], bl[:, j])
     x = np.asarray(device.state(crossbar.G))
     for i, j in np.argwhere(crossbar.G > 0):
         start = f"{forms.START}={decimal(x[i, j])}"

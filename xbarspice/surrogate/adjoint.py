@@ -27,8 +27,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.core.array import Crossbar, Drive, End, EndSpec
+from xbarspice.core.array import Crossbar, Drive
 from xbarspice.core.errors import ConvergenceError
+from xbarspice.core.line_ends import End, EndSpec
 from xbarspice.core.types import Array, Indices
 from xbarspice.engines.base import Raw
 from xbarspice.surrogate import adjoint_kernels, newton

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from xbarspice.core.array import Crossbar, Drive, End
+from xbarspice.core.array import Crossbar, Drive
+from xbarspice.core.line_ends import End
 from xbarspice.core.solution import Stats, Status
 from xbarspice.engines.base import Engine, Raw
 from xbarspice.surrogate.dissection.matrix import reduce

@@ -34,11 +34,12 @@ from typing import Any
 import numpy as np
 
 from xbarspice import devices
-from xbarspice.core.array import Crossbar, End
+from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import InputError, TrustWarning, broken_rule, level_outside
 from xbarspice.core.files import parse_toml
 from xbarspice.core.types import Array, Indices
 from xbarspice.core.values import array_of
+from xbarspice.core.wires import largest_of
 
 __all__ = [
     "AXES",
@@ -236,17 +237,13 @@ def equivalent_wire(crossbar: Crossbar) -> float:
     """Wire resistance (ohm a segment) that loses about as much as wires and line ends together.
 
     ``max(R_wl + 2 R_end / cols, R_bl + 2 R_end / rows)``: a wire of n segments R that feeds n
-    equal devices loses about ``n^2 R I / 2`` at its end, an end resistance ``n R_end I``.
+    equal devices loses about ``n^2 R I / 2`` at its end, an end resistance ``n R_end I``. Where
+    resistances differ, the largest of a kind stands for all of them.
     """
-    found = []
-    for ends, R, n in (
-        (crossbar.wl_ends, crossbar.R_wl, crossbar.cols),
-        (crossbar.bl_ends, crossbar.R_bl, crossbar.rows),
-    ):
-        kinds = {end for pair in ends for end in pair} - {End.FLOATING}
-        worst = max((crossbar.end_resistance(end) for end in kinds), default=0.0)
-        found.append(R + 2 * worst / n)
-    return max(found)
+    cells = (crossbar.cols, crossbar.rows)
+    wires = (largest_of(R) for R in (crossbar.R_wl, crossbar.R_bl))
+    ends = (largest_of(R[math.inf > R]) for R in crossbar.end_resistances)
+    return max(R + 2 * R_end / n for R, R_end, n in zip(wires, ends, cells, strict=True))
 
 
 def trusted(

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from xbarspice import engines
-from xbarspice.core.array import READ, Crossbar
+from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.line_ends import READ
 from xbarspice.core.types import Array, Indices
 
 __all__ = ["COLUMNS", "ORDERS", "Plan", "plan"]

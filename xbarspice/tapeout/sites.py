@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from xbarspice.core.array import READ, Crossbar
+from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.line_ends import READ
 from xbarspice.netlist.design import name_of, refuse_name
 from xbarspice.netlist.records import describe_device, g_hash
 from xbarspice.nn import PhysicalArray, arrays, crossbar_layers, tiles

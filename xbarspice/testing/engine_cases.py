@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xbarspice.core.array import LineEnds
+from xbarspice.core.line_ends import LineEnds
 from xbarspice.core.types import Array
 
 __all__ = ["CASES", "Case"]

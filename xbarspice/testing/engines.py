@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 
-from xbarspice.core.array import Crossbar, LineEnds
+from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import FloatingNodeError
+from xbarspice.core.line_ends import LineEnds
 from xbarspice.core.solution import kirchhoff_residual
 from xbarspice.devices import Device
 from xbarspice.engines import Engine, get, solve

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice import engines as engine_room
-from xbarspice.core.array import Crossbar, Drive, End
+from xbarspice.core.array import Crossbar, Drive
 from xbarspice.core.errors import EngineError, broken_rule
+from xbarspice.core.line_ends import End
 from xbarspice.core.seeds import child_rng
 from xbarspice.core.solution import Solution
 from xbarspice.core.types import Array

@@ -11,9 +11,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, mo
 
 from xbarspice import devices
 from xbarspice.core import hdf5
-from xbarspice.core.array import READ, Crossbar
+from xbarspice.core.array import Crossbar
 from xbarspice.core.crossbar_file import EndsFile, line_ends
 from xbarspice.core.errors import InputError, broken_rule
+from xbarspice.core.line_ends import READ
 from xbarspice.core.schema import Number, Text
 from xbarspice.core.types import Array
 from xbarspice.core.values import array_of, broken_entries, number_of

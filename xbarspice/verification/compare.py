@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from xbarspice import engines
-from xbarspice.core.array import Crossbar, End
+from xbarspice.core.array import Crossbar
+from xbarspice.core.line_ends import End
 from xbarspice.core.solution import Solution
 from xbarspice.core.types import Array, Flags
 from xbarspice.mapping.reads import Read

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from xbarspice.core.array import LineEnds
+from xbarspice.core.line_ends import LineEnds
 from xbarspice.core.types import Array
 from xbarspice.verification.detectors import CurrentEvidence, register
 from xbarspice.verification.finding import SCALE, Finding, common_factor, power_of_1000

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 import xbarspice as xb
 from tests.helpers import ASYMMETRIC_G, small_network
 from xbarspice.cli.app import app
-from xbarspice.core.array import READ
 from xbarspice.core.errors import InputError
+from xbarspice.core.line_ends import READ
 from xbarspice.importers import load_model, perceptron
 from xbarspice.netlist import dialects
 from xbarspice.netlist.deck_reader import compare, read

@@ -13,8 +13,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import xbarspice as xb
-from xbarspice.core.array import End, LineEnds
 from xbarspice.core.errors import InputError
+from xbarspice.core.line_ends import End, LineEnds
 from xbarspice.nn.through import observe_differences, observe_drives
 from xbarspice.variability import from_config
 

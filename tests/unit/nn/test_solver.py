@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import xbarspice as xb
-from xbarspice.core.array import LineEnds
+from xbarspice.core.line_ends import LineEnds
 from xbarspice.nn.tensor_solver import effective_matrix_on_tensors, solve_on_tensors
 
 CASES = {

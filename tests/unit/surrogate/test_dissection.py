@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import xbarspice as xb
-from xbarspice.core.array import LineEnds
+from xbarspice.core.line_ends import LineEnds
 from xbarspice.core.wires import WIRES
 from xbarspice.mapping.tiling import Tiling
 from xbarspice.surrogate.dissection import matrix as dissection

@@ -99,9 +99,8 @@ def test_energy_is_what_resistors_turn_into_heat():
         heat = (s.I_device * (s.V_wl - s.V_bl)).sum(axis=(1, 2))
         heat = heat + (np.diff(s.V_wl, axis=2) ** 2).sum(axis=(1, 2)) / c.R_wl
         heat = heat + (np.diff(s.V_bl, axis=1) ** 2).sum(axis=(1, 2)) / c.R_bl
-        for line_ends, current in ((c.wl_ends, s.I_in), (c.bl_ends, s.I_out)):
-            R = np.array([min(c.end_resistance(e) for e in pair) for pair in line_ends])
-            heat = heat + (current**2 * R).sum(axis=1)
+        for at_ends, current in zip(c.end_resistances, (s.I_in, s.I_out), strict=True):
+            heat = heat + (current**2 * at_ends.min(axis=1)).sum(axis=1)
         np.testing.assert_allclose(report.energy, 2e-7 * heat, rtol=1e-9)
 
 

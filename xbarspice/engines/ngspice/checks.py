@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xbarspice.core.array import Crossbar, End
+from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import EngineError
+from xbarspice.core.line_ends import End
 from xbarspice.core.solution import kirchhoff_violations
 from xbarspice.core.types import Array, Indices
 from xbarspice.engines.ngspice.rawfile import RawFile

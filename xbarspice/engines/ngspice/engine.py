@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from xbarspice.core.array import Crossbar, Drive, End
+from xbarspice.core.array import Crossbar, Drive
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.line_ends import End
 from xbarspice.core.solution import Stats, Status
 from xbarspice.core.types import Array, Indices
 from xbarspice.devices import Ohmic
@@ -181,7 +182,7 @@ class NgspiceEngine(Engine):
         out: dict[str, Array],
     ) -> tuple[Run, float]:
         """Solve one task and put its answers in their places of `out`."""
-        single = crossbar.replace(G=crossbar.G_flat[task.array])
+        single = crossbar.array(int(task.array))
         V_in, V_out = drive.V_in[task.members], drive.V_out[task.members]
         units = _units(single) if isinstance(single.device, Ohmic) else None
         if units is not None and len(V_in) > len(units[0]):

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from xbarspice.core.array import Crossbar, Drive, End
+from xbarspice.core.array import Crossbar, Drive
+from xbarspice.core.line_ends import End
 from xbarspice.core.types import Array, Indices
 from xbarspice.engines.nodal import doubledouble as dd
-from xbarspice.engines.nodal.equations import NodalEquations, topology
+from xbarspice.engines.nodal.equations import NodalEquations, equations_of, topologies
 from xbarspice.engines.nodal.refinement import Refined, newton, refine
 
 __all__ = ["distances", "outputs", "share"]
@@ -59,11 +60,12 @@ def distances(
         For each member the largest possible error of a line current, and the least that its largest
         output current can be, A, (2, members); infinity and 0 where nothing can be said.
     """
-    nodes = topology(crossbar)
+    nodes = topologies(crossbar)
     out = np.empty((2, len(members)))
-    at_a_time = max(1, NUMBERS_AT_A_TIME // nodes.fixed.size) if crossbar.device.linear else 1
+    numbers = NUMBERS_AT_A_TIME if crossbar.device.linear else 0
     for array in np.unique(drive.array[members]):
-        equations = NodalEquations(nodes, crossbar, crossbar.G_flat[array])
+        equations = equations_of(crossbar, nodes, int(array))
+        at_a_time = max(1, numbers // equations.t.fixed.size)
         positions = np.flatnonzero(drive.array[members] == array)
         for first in range(0, len(positions), at_a_time):
             some = positions[first : first + at_a_time]

@@ -20,7 +20,13 @@ from xbarspice.core.types import Array, Indices
 from xbarspice.engines.base import Engine, Raw
 from xbarspice.engines.error_bound import REFUSE_ABOVE, WARN_ABOVE
 from xbarspice.engines.nodal.bound import outputs, share
-from xbarspice.engines.nodal.equations import UNIT, NodalEquations, Topology, topology
+from xbarspice.engines.nodal.equations import (
+    UNIT,
+    NodalEquations,
+    Topology,
+    equations_of,
+    topologies,
+)
 from xbarspice.engines.nodal.many import newton_of_many
 from xbarspice.engines.nodal.refinement import RESIDUAL, newton, refine, relative_residual
 
@@ -41,13 +47,13 @@ class NodalEngine(Engine):
 
     name = "nodal"
 
-    def _prepare(self, crossbar: Crossbar) -> Topology:
-        return topology(crossbar)
+    def _prepare(self, crossbar: Crossbar) -> list[Topology]:
+        return topologies(crossbar)
 
-    def _solve(self, state: Topology, crossbar: Crossbar, drive: Drive, full: bool) -> Raw:
-        out = _Answers(state, crossbar, drive)
+    def _solve(self, state: list[Topology], crossbar: Crossbar, drive: Drive, full: bool) -> Raw:
+        out = _Answers(crossbar, drive)
         for array in np.unique(drive.array):
-            equations = NodalEquations(state, crossbar, crossbar.G_flat[array])
+            equations = equations_of(crossbar, state, int(array))
             members = np.flatnonzero(drive.array == array)
             if crossbar.device.linear:
                 out.solve_linear(equations, members)
@@ -84,9 +90,9 @@ class NodalEngine(Engine):
 class _Answers:
     """The answers of a drive as they are found; `error` is a share of the largest output."""
 
-    def __init__(self, nodes: Topology, crossbar: Crossbar, drive: Drive) -> None:
+    def __init__(self, crossbar: Crossbar, drive: Drive) -> None:
         count, rows, cols = len(drive.array), crossbar.rows, crossbar.cols
-        self.crossbar, self.drive, self.nodes = crossbar, drive, nodes
+        self.crossbar, self.drive = crossbar, drive
         self.V_wl, self.V_bl, self.I_device = np.empty((3, count, rows, cols))
         self.I_in, self.I_out = np.empty((count, rows)), np.empty((count, cols))
         self.error, self.residual = np.zeros(count), np.zeros(count)
@@ -96,7 +102,7 @@ class _Answers:
     def solve_linear(self, equations: NodalEquations, members: Indices) -> None:
         """Solve vectors of a linear array, many at a time."""
         solve = equations.factor(equations.slopes(None)) if equations.free.size else None
-        some = max(1, NUMBERS_AT_A_TIME // self.nodes.fixed.size)
+        some = max(1, NUMBERS_AT_A_TIME // equations.t.fixed.size)
         for first in range(0, len(members), some):
             n = members[first : first + some]
             V = equations.voltages(self.drive.V_in[n], self.drive.V_out[n])
@@ -115,7 +121,7 @@ class _Answers:
 
     def solve_nonlinear(self, equations: NodalEquations, members: Indices) -> None:
         """Solve vectors by Newton's method, many at a time where nothing is known of them."""
-        some = max(1, NUMBERS_AT_A_TIME // self.nodes.fixed.size)
+        some = max(1, NUMBERS_AT_A_TIME // equations.t.fixed.size)
         for first in range(0, len(members), some):
             n = members[first : first + some]
             if len(n) == 1 or self.drive.start is not None:
@@ -149,18 +155,18 @@ class _Answers:
         if self.drive.start is None:
             return V_open
         V, at_start = V_open.copy(), V_open.copy()
-        at_start[self.nodes.wl] = self.drive.start[0][n]
-        at_start[self.nodes.bl] = self.drive.start[1][n]
+        at_start[equations.t.wl] = self.drive.start[0][n]
+        at_start[equations.t.bl] = self.drive.start[1][n]
         V[equations.free] = at_start[equations.free]  # the sources stay at their drive
         return V
 
     def _put(
         self, equations: NodalEquations, n: Indices, V: Array, F: Array, current: Array
     ) -> None:
-        self.V_wl[n], self.V_bl[n] = V.T[:, self.nodes.wl], V.T[:, self.nodes.bl]
-        flat = np.zeros((len(n), self.nodes.wl.size))
+        self.V_wl[n], self.V_bl[n] = V.T[:, equations.t.wl], V.T[:, equations.t.bl]
+        flat = np.zeros((len(n), equations.t.wl.size))
         flat[:, equations.present] = current[equations.g_linear.size :].T
-        self.I_device[n] = flat.reshape(len(n), *self.nodes.wl.shape)
+        self.I_device[n] = flat.reshape(len(n), *equations.t.wl.shape)
         self.I_in[n], self.I_out[n] = self.I_device[n].sum(axis=-1), self.I_device[n].sum(axis=-2)
         amperes = np.abs(F).sum(axis=0) + equations.rounding(V, current)
         self._judge(n, amperes if equations.present.size else 0 * amperes)
@@ -175,12 +181,12 @@ class _Answers:
         sure = (error <= WARN_ABOVE) & (residual <= RESIDUAL)
         weak = members[~sure & np.isfinite(residual)]
         numbers = NUMBERS_AT_A_TIME // 10 if equations.device.linear else 0
-        some = max(1, numbers // self.nodes.fixed.size)
+        some = max(1, numbers // equations.t.fixed.size)
         for first in range(0, len(weak), some):
             self._refine(equations, weak[first : first + some])
 
     def _refine(self, equations: NodalEquations, n: Indices) -> None:
-        t = self.nodes
+        t = equations.t
         V = np.zeros((t.fixed.size, len(n)))
         V[t.wl.ravel()] = self.V_wl[n].reshape(len(n), -1).T
         V[t.bl.ravel()] = self.V_bl[n].reshape(len(n), -1).T

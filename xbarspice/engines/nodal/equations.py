@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from xbarspice.core.array import Crossbar, End
+from xbarspice.core.array import Crossbar
+from xbarspice.core.line_ends import End
 from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.engines.nodal import doubledouble as dd
 from xbarspice.engines.nodal.elimination import Solve, factor
 
-__all__ = ["NodalEquations", "Topology", "topology"]
+__all__ = ["NodalEquations", "Topology", "equations_of", "topologies", "topology"]
 
 
 UNIT = 2.0**-53
@@ -53,38 +54,41 @@ class Topology:
     ends: _Branches
 
 
-def _lines(first: int, lines: int, cells: int, R: float) -> tuple[Indices, int]:
-    """Node of every cell of parallel lines, shape (lines, cells), and the next free number."""
-    if R == 0:
-        node = np.repeat(first + np.arange(lines)[:, None], cells, axis=1)
-        return node, first + lines
-    return first + np.arange(lines * cells).reshape(lines, cells), first + lines * cells
+def _lines(first: int, segments: Array) -> tuple[Indices, int]:
+    """Node of every cell of parallel lines, shape (lines, cells), and the next free number.
+
+    Cells that are joined by segments of 0 ohm, (lines, cells - 1), are one node.
+    """
+    begins = np.pad(segments > 0, ((0, 0), (1, 0)), constant_values=True)
+    node = first - 1 + np.cumsum(begins).reshape(begins.shape)
+    return node, int(node[-1, -1]) + 1
 
 
 def topology(crossbar: Crossbar) -> Topology:
-    """The nodes and linear branches of a crossbar."""
+    """The nodes and linear branches of one array, or of arrays that share their wires."""
     rows, cols = crossbar.rows, crossbar.cols
-    wl, free = _lines(0, rows, cols, crossbar.R_wl)
-    bl, free = _lines(free, cols, rows, crossbar.R_bl)
+    along_wl, along_bl = (R.reshape(R.shape[-2:]) for R in crossbar.segment_resistances)
+    at_wl, at_bl = (R.reshape(R.shape[-2:]) for R in crossbar.end_resistances)
+    wl, free = _lines(0, along_wl)
+    bl, free = _lines(free, along_bl.T)
     nodes = free + rows + cols + 1
     source = free + np.arange(rows + cols)
     ground = nodes - 1
     wires: list[tuple[Indices, Indices, Array]] = []
     ends: list[tuple[int, int, float]] = []
     merged = np.arange(nodes)
-    for node, R in ((wl, crossbar.R_wl), (bl, crossbar.R_bl)):
-        if R > 0 and node.shape[1] > 1:
-            pairs = np.stack([node[:, :-1].ravel(), node[:, 1:].ravel()])
-            wires.append((pairs[0], pairs[1], np.full(pairs.shape[1], R)))
-    lines = [(wl, crossbar.wl_ends, 0), (bl, crossbar.bl_ends, rows)]
-    for node, kinds, offset in lines:
+    for node, segments in ((wl, along_wl), (bl, along_bl.T)):
+        present = segments > 0
+        wires.append((node[:, :-1][present], node[:, 1:][present], segments[present]))
+    lines = [(wl, crossbar.wl_ends, at_wl, 0), (bl, crossbar.bl_ends, at_bl, rows)]
+    for node, kinds, resistances, offset in lines:
         for line, pair in enumerate(kinds):
             for k, end in enumerate(pair):
                 if end == End.FLOATING:
                     continue
                 cell = node[line, -k]
                 origin = source[offset + line] if end == End.DRIVEN else ground
-                R = crossbar.end_resistance(end)
+                R = resistances[line, k]
                 if R == 0:
                     merged[cell] = origin
                 else:
@@ -92,7 +96,7 @@ def topology(crossbar: Crossbar) -> Topology:
     fixed = np.zeros(nodes, bool)
     fixed[free:] = True
     end = np.array(ends, dtype=float).reshape(-1, 3)
-    joined = [np.concatenate(part) for part in zip(*wires, strict=True)] if wires else [[], [], []]
+    joined = [np.concatenate(part) for part in zip(*wires, strict=True)]
     as_nodes = lambda n: merged[np.asarray(n, dtype=np.intp)]  # noqa: E731
     return Topology(
         wl=as_nodes(wl),
@@ -102,6 +106,13 @@ def topology(crossbar: Crossbar) -> Topology:
         wires=_Branches(as_nodes(joined[0]), as_nodes(joined[1]), np.asarray(joined[2], float)),
         ends=_Branches(as_nodes(end[:, 0]), as_nodes(end[:, 1]), end[:, 2]),
     )
+
+
+def topologies(crossbar: Crossbar) -> list[Topology]:
+    """The topology of all arrays of a batch if they share their wires, or of each of them."""
+    if crossbar.wires_shared:
+        return [topology(crossbar)]
+    return [topology(crossbar.array(k)) for k in range(len(crossbar.G_flat))]
 
 
 class NodalEquations:
@@ -255,6 +266,11 @@ class NodalEquations:
             whole[self.present] = part
             cells.append(whole.reshape(*self.shape, vectors))
         return dd.total((cells[0], cells[1]), 1), dd.total((cells[0], cells[1]), 0)
+
+
+def equations_of(crossbar: Crossbar, nodes: list[Topology], array: int) -> NodalEquations:
+    """The equations of one array of a batch, of which `topologies` made the nodes."""
+    return NodalEquations(nodes[array if len(nodes) > 1 else 0], crossbar, crossbar.G_flat[array])
 
 
 def _join(x: dd.Pair, y: dd.Pair) -> dd.Pair:

@@ -16,8 +16,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from xbarspice.core.array import READ
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.line_ends import READ
 from xbarspice.devices import Device
 from xbarspice.netlist.bench import Bench
 from xbarspice.netlist.cards import Card, refuse

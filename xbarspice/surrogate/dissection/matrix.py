@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import ConvergenceError, broken_rule
-from xbarspice.core.wires import WIRES
+from xbarspice.core.wires import WIRES, numbers_of
 from xbarspice.mapping.tiling import Tiling
 from xbarspice.surrogate import threads
 from xbarspice.surrogate.dissection.kernels import KERNELS, best_lanes, record_of, workspace
@@ -222,7 +222,7 @@ def reduce(
     cells = crossbar.rows * crossbar.cols
     first = np.arange(0, G.size, cells)
     where = Places(first, np.zeros((first.size, 2), np.int64), crossbar.cols)
-    R = np.array([*crossbar.wires.values()])
+    R = np.array([*numbers_of(crossbar, "the effective matrix").values()])
     plan = plan_of(topology_of(crossbar))
     reduction = _unreduced(G, where, R, plan, keep, np.zeros_like(G))
     reduction.fill()

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xbarspice.core.array import Crossbar, End
+from xbarspice.core.array import Crossbar
+from xbarspice.core.line_ends import End
 from xbarspice.core.types import Flags, Indices
 from xbarspice.core.wires import WIRES
 

@@ -18,9 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from xbarspice.core.array import READ, Crossbar
+from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.line_ends import READ
 from xbarspice.core.types import Array
+from xbarspice.core.wires import numbers_of
 from xbarspice.surrogate.dissection.matrix import effective_matrix
 
 __all__ = ["ReducedMatrix"]
@@ -81,9 +83,10 @@ class ReducedMatrix:
             raise broken_rule(
                 "the range must satisfy 0 <= G_min <= G_max > 0", (G_min, G_max), "Give S."
             )
+        R = numbers_of(crossbar, "a reduced matrix")
         rows, cols = np.arange(crossbar.rows), np.arange(crossbar.cols)
-        word = crossbar.R_driver + crossbar.R_wl * np.minimum.outer(cols, cols)
-        bit = crossbar.R_sense + crossbar.R_bl * (rows[-1] - np.maximum.outer(rows, rows))
+        word = R["R_driver"] + R["R_wl"] * np.minimum.outer(cols, cols)
+        bit = R["R_sense"] + R["R_bl"] * (rows[-1] - np.maximum.outer(rows, rows))
         limits = {"G_min": float(G_min), "G_max": float(G_max)}
         error = np.inf
         for steps in (1, 2):

@@ -10,8 +10,10 @@ from functools import cached_property, lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.core.array import Crossbar, Drive, End, EndSpec, LineEnds
+from xbarspice.core.array import Crossbar, Drive
+from xbarspice.core.line_ends import End, EndSpec, LineEnds
 from xbarspice.core.types import Array, Indices
+from xbarspice.core.wires import numbers_of
 from xbarspice.surrogate.ladders import direct, kernels, solves, sweeps
 
 __all__ = [
@@ -165,11 +167,11 @@ class Network:
 
 def network(crossbar: Crossbar) -> Network:
     """The ladders of a crossbar: made once for all crossbars of the same wires and ends."""
-    c = crossbar
+    R = numbers_of(crossbar, "the surrogate engine")
     return _network(
-        _Wires(c.R_wl, c.R_driver, c.R_sense, c.cols),
-        _Wires(c.R_bl, c.R_driver, c.R_sense, c.rows),
-        c.ends,
+        _Wires(R["R_wl"], R["R_driver"], R["R_sense"], crossbar.cols),
+        _Wires(R["R_bl"], R["R_driver"], R["R_sense"], crossbar.rows),
+        crossbar.ends,
     )
 
 
