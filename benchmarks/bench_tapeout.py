@@ -18,6 +18,7 @@ from xbarspice.netlist import dialects
 from xbarspice.netlist.design import design
 from xbarspice.netlist.design_reader import prove
 from xbarspice.tapeout import compare_layout, draw, load_technology, plan
+from xbarspice.tapeout.layout import Plain
 
 LAYOUT, NETLIST = 60.0, 5.0
 """Targets, s."""
@@ -25,7 +26,7 @@ LAYOUT, NETLIST = 60.0, 5.0
 
 def array(side: int, device: str = "sinh_tio2") -> xb.Crossbar:
     G = np.random.default_rng(0).uniform(100e-6, 500e-6, (side, side))
-    return xb.Crossbar(G, **load_technology().wires(), device=device)
+    return xb.Crossbar(G, **Plain.of(load_technology()).wires(), device=device)
 
 
 def result_and_seconds(function):

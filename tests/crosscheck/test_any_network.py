@@ -17,6 +17,7 @@ from xbarspice.netlist.design import design
 from xbarspice.netlist.design_reader import prove
 from xbarspice.nn.origin import outputs_of
 from xbarspice.tapeout import compare_layout, draw, load_technology
+from xbarspice.tapeout.layout import Plain
 from xbarspice.tapeout.lvs import cdl_of
 from xbarspice.tapeout.sites import drawn_array
 from xbarspice.verification import Gates
@@ -264,7 +265,7 @@ def test_one_array_of_every_layer_is_drawn_and_matches_its_netlist(name, circuit
     drawn = set()
     for layer, arrays in by_layer(circuit).items():
         array = min(arrays, key=lambda a: a.crossbar.G.size)
-        crossbar = drawn_array(array).replace(**technology.wires())
+        crossbar = drawn_array(array).replace(**Plain.of(technology).wires())
         report = compare_layout(draw(crossbar, technology), crossbar, technology)
         assert report.clean, (layer, report.faults)
         assert report.devices == crossbar.G.size

@@ -167,7 +167,7 @@ MAP = (
 
 
 def _demo() -> str:
-    return (technology.resources.files("xbarspice.tapeout") / "data/demo.toml").read_text("utf-8")
+    return technology.packaged("demo")
 
 
 def _numbers(value):
@@ -201,7 +201,7 @@ TOML = {
     "map.toml": (MAP, lambda p: {**vars(trust.load(p)), "format": 1}),
     "technology.toml": (
         _demo(),
-        lambda p: technology.load(p).model_dump(mode="json", exclude_unset=True),
+        lambda p: technology.load_technology(p).model_dump(mode="json", exclude_unset=True),
     ),
 }
 STRANGE = (

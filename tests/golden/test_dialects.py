@@ -25,7 +25,6 @@ from xbarspice.netlist.records import g_hash
 from xbarspice.nn.drives import even_drives
 from xbarspice.tapeout.manifest import check_files
 from xbarspice.tapeout.netlists import netlists, reads_of, write_netlists
-from xbarspice.tapeout.technology import load
 from xbarspice.testing import check_dialect
 
 GOLDEN = Path(__file__).parents[2] / "netlists" / "golden" / "half_moons"
@@ -36,7 +35,14 @@ def half_moons():
     """The array with the wires of the demo technology, and how its two passes drive it."""
     model = load_model(GOLDEN / "network.npz").module
     config = xb.ArrayConfig(
-        layout="folded", tile_rows=8, tile_cols=8, device="sinh_tio2", **load("demo").wires()
+        layout="folded",
+        tile_rows=8,
+        tile_cols=8,
+        device="sinh_tio2",
+        R_wl=1.0,
+        R_bl=1.0,
+        R_driver=3.25,
+        R_sense=3.25,
     )
     x = torch.tensor([[0.25, 0.5], [0.75, 0.125]], dtype=torch.float64)
     circuit = xb.nn.convert(model.double(), config).eval()

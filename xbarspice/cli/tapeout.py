@@ -35,7 +35,7 @@ SubjectOption = Annotated[
     ),
 ]
 TechnologyOption = Annotated[
-    str, typer.Option(help="'demo' (fictitious), or a technology TOML file.")
+    str, typer.Option(help="'demo' (fictitious), 'sky130b', or a technology TOML file.")
 ]
 DialectOption = Annotated[
     list[str] | None, typer.Option(help="Netlist dialect; repeatable; all by default.")
@@ -130,9 +130,9 @@ def _write(
     from xbarspice.tapeout import page as tapeout_page
     from xbarspice.tapeout.flow import tapeout as run_tapeout
     from xbarspice.tapeout.manifest import add_file, save_manifest
-    from xbarspice.tapeout.technology import load
+    from xbarspice.tapeout.technology import load_technology
 
-    rules = load(technology)
+    rules = load_technology(technology)
     with screens.waiting("reading the model", quiet=json):
         opened = open_model(subject, inputs, run, model, activation, calibration=calibration)
     text = steps.run_toml(models.about(opened, run)["config"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,19 +18,25 @@ __all__ = ["hash_files", "members", "open_archive", "read_npz"]
 
 _RATIO = 200
 _FLOOR = 1 << 20
+_LOCAL = struct.Struct("<4s22xHH")
+"""Start of a member: signature, and how long its name and its extra field are."""
+_DESCRIPTORS = (0, 12, 16, 20, 24)
+"""Bytes that may stand behind a member's data, with its checksum and sizes again."""
 
 
 def open_archive(file: Path | IO[bytes], name: str) -> zipfile.ZipFile:
     """Open a zip archive after a look at its table of contents.
 
     Raises:
-        InputError: the file is damaged, a member occurs twice or leaves the archive by its name,
-            or the members would unpack to far more than the file holds.
+        InputError: the file is damaged, its table leaves bytes out (a member would be missing
+            unseen), a member occurs twice or leaves the archive by its name, or the members would
+            unpack to far more than the file holds.
     """
     try:
         archive = zipfile.ZipFile(file)
         entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        _check_table(archive)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
         raise InputError(
             f"`{name}` must be a whole zip archive; reading it failed: {error}. "
             "Copy or save the file again."
@@ -51,6 +58,24 @@ def open_archive(file: Path | IO[bytes], name: str) -> zipfile.ZipFile:
             "Do not use it; it is no model.",
         )
     return archive
+
+
+def _check_table(archive: zipfile.ZipFile) -> None:
+    """Whether the members of the table fill the file up to the table, one behind the other."""
+    file, start = archive.fp, archive.start_dir
+    if file is None:
+        raise zipfile.BadZipFile("the archive is closed")
+    offset = 0
+    for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
+        if entry.header_offset - offset not in _DESCRIPTORS:
+            raise zipfile.BadZipFile(f"{entry.filename!r} does not begin where the one before ends")
+        file.seek(entry.header_offset)
+        signature, name, extra = _LOCAL.unpack(file.read(_LOCAL.size))
+        if signature != b"PK\3\4":
+            raise zipfile.BadZipFile(f"{entry.filename!r} has no header")
+        offset = entry.header_offset + _LOCAL.size + name + extra + entry.compress_size
+    if start - offset not in _DESCRIPTORS:
+        raise zipfile.BadZipFile(f"{start - offset} bytes belong to no member of its table")
 
 
 def _length(file: IO[bytes]) -> int:
@@ -87,11 +112,10 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
         InputError: it is no ``.npz`` of plain arrays, is damaged, or cannot be read.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+        with open_archive(path, path.name) as archive:
             damaged = archive.testzip()  # NumPy alone reads no further than a header says
-        if damaged is not None or len(set(names)) != len(names):
-            raise ValueError(f"{damaged or 'a name that stands twice'} is damaged")
+        if damaged is not None:
+            raise ValueError(f"{damaged} is damaged")
         with np.load(path, allow_pickle=False) as file:
             data = {name: file[name] for name in file.files}
         if not all(isinstance(value, np.ndarray) for value in data.values()):

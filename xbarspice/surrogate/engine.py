@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -19,6 +19,7 @@ from xbarspice.engines.series import Series
 from xbarspice.surrogate import newton
 from xbarspice.surrogate.ladders import linear
 from xbarspice.surrogate.series import SurrogateSeries
+from xbarspice.surrogate.superposition import Side, UnitDrives, superpose
 from xbarspice.surrogate.threads import cores, share
 
 __all__ = ["Prepared", "SurrogateEngine", "solve", "spread"]
@@ -30,11 +31,15 @@ WORTH_A_THREAD = 20_000
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What does not depend on the voltages: ladders, device slopes (S) or equations."""
+    """What does not depend on the voltages: ladders, device slopes (S) or equations.
+
+    The unit drives of linear arrays come when many vectors ask for them.
+    """
 
     net: linear.Network
     D: Array | None
     form: newton.ClosedForm | None
+    units: dict[Side, UnitDrives] = field(default_factory=dict)
 
 
 class SurrogateEngine(Engine):
@@ -63,7 +68,12 @@ class SurrogateEngine(Engine):
         return state
 
     def _solve(self, state: Prepared, crossbar: Crossbar, drive: Drive, full: bool) -> Raw:
-        return self.run(state, crossbar, drive, full)[0]
+        def one_by_one(drive: Drive) -> Raw:
+            return self.run(state, crossbar, drive, full)[0]
+
+        if full or self.direct or state.D is None:
+            return one_by_one(drive)
+        return superpose(state.units, crossbar, drive, one_by_one) or one_by_one(drive)
 
     def series(
         self, crossbar: Crossbar, V_in: npt.ArrayLike, V_out: npt.ArrayLike | None = None

@@ -6,8 +6,7 @@ from xbarspice.tapeout.layout import draw, picture, save
 from xbarspice.tapeout.lvs import LvsReport, compare_layout
 from xbarspice.tapeout.netlists import netlists, write_netlists
 from xbarspice.tapeout.program import Plan, plan
-from xbarspice.tapeout.technology import Technology
-from xbarspice.tapeout.technology import load as load_technology
+from xbarspice.tapeout.technology import Technology, load_technology
 
 __all__ = [
     "FolderCheck",

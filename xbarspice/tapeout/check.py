@@ -32,6 +32,7 @@ from xbarspice.netlist.design_reader import prove
 from xbarspice.nn import crossbar_layers
 from xbarspice.nn.drives import even_drives
 from xbarspice.nn.origin import arguments_of
+from xbarspice.tapeout.layout import Plain
 from xbarspice.tapeout.lvs import cdl_of
 from xbarspice.tapeout.manifest import (
     CIRCUIT,
@@ -181,7 +182,7 @@ def _texts(
         form=manifest.form,
         name=site.cell,
     )
-    cdl = cdl_of(drawn_array(site.array).replace(**technology.wires()), site.cell)
+    cdl = cdl_of(drawn_array(site.array).replace(**Plain.of(technology).wires()), site.cell)
     out = {f"{site.folder}/netlists/{n.dialect}/{n.file}": n for n in texts}
     layout = NetlistFile(dialect="cdl", file="", kind="layout", text=cdl)
     return out | {f"{site.folder}/layout.cdl": layout}

@@ -43,7 +43,7 @@ def draw_array(
         folder: an existing folder for layout, CDL text, verdict and picture.
         cell: name of the layout's cell.
     """
-    tile = array.replace(**technology.wires())
+    tile = array.replace(**layout.Plain.of(technology).wires())
     drawn = layout.draw(tile, technology, cell)
     paths = layout.save(drawn, folder, "layout")
     cdl = cdl_of(tile, cell)

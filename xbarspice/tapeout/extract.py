@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from xbarspice.tapeout.layout import Grid, klayout_db
-from xbarspice.tapeout.technology import Line
+from xbarspice.tapeout.layout import Grid, Line, klayout_db
 
 if TYPE_CHECKING:
     import klayout.db as kdb

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,23 @@ import numpy as np
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import EngineMissingError, install_command
 from xbarspice.core.types import Flags
-from xbarspice.tapeout.technology import Line, Technology
+from xbarspice.tapeout.technology import Technology
 
 if TYPE_CHECKING:
     import klayout.db as kdb
     from matplotlib.figure import Figure
 
-__all__ = ["LARGEST_PICTURE", "Grid", "draw", "figure", "klayout_db", "picture", "read", "save"]
+__all__ = [
+    "LARGEST_PICTURE",
+    "Grid",
+    "Plain",
+    "draw",
+    "figure",
+    "klayout_db",
+    "picture",
+    "read",
+    "save",
+]
 
 LARGEST_PICTURE = 1024
 """Most crossings of an array that is worth a picture; larger ones show nothing."""
@@ -38,11 +49,93 @@ def klayout_db() -> Any:
     return klayout.db
 
 
+Layer = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Metal of one direction: layers, width in um, typical ohm a square."""
+
+    layer: Layer
+    label: Layer
+    width: float
+    sheet: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """A square of one layer, um."""
+
+    layer: Layer
+    size: float
+
+
+@dataclass(frozen=True)
+class Pad(Part):
+    """Land; `lead` um from its edge to the centre of the first cell."""
+
+    lead: float
+
+
+@dataclass(frozen=True)
+class Cut(Part):
+    """`count` x `count` cuts in every pad, ohm a cut."""
+
+    pitch: float
+    count: int
+    resistance: float
+
+
+@dataclass(frozen=True)
+class Plain:
+    """What this drawing takes of a technology: one land and one kind of cut a line end."""
+
+    dbu: float
+    pitch: float
+    word_line: Line
+    bit_line: Line
+    device: Part
+    pad: Pad
+    via: Cut
+
+    @classmethod
+    def of(cls, technology: Technology) -> Plain:
+        """The first electrode pair, and the via below the last metal."""
+        typical, pitch = technology.at("typ"), max(technology.array.pitch)
+        lines = []
+        for line in (technology.array.word_line, technology.array.bit_line):
+            metal = technology.metals[line.metal]
+            label = metal.label or metal.layer
+            lines.append(Line(metal.layer, label, line.width, typical.sheet[metal.name]))
+        via = technology.vias[technology.array.landing.bit_line[-2]]
+        land = round(0.8 * pitch / (2 * technology.grid)) * 2 * technology.grid
+        return cls(
+            dbu=technology.dbu,
+            pitch=pitch,
+            word_line=lines[0],
+            bit_line=lines[1],
+            device=Part(technology.device.layer, min(technology.device.size)),
+            pad=Pad(technology.metal[-1].layer, land, 2.5 * pitch),
+            via=Cut(via.layer, via.size, via.size + via.space, 2, typical.via[via.name]),
+        )
+
+    def wires(self) -> dict[str, float]:
+        """Resistances in ohm that the geometry gives: R_wl, R_bl, R_driver, R_sense."""
+        via = self.via.resistance / self.via.count**2
+        wl, bl = (line.sheet / line.width for line in (self.word_line, self.bit_line))
+        return {
+            "R_wl": wl * self.pitch,
+            "R_bl": bl * self.pitch,
+            "R_driver": wl * self.pad.lead + via,
+            "R_sense": bl * self.pad.lead + via,
+        }
+
+
 class Grid:
     """Where everything stands, in database units: column 0 at x = 0, the last row at y = 0."""
 
     def __init__(self, rows: int, cols: int, technology: Technology) -> None:
-        self.rows, self.cols, self.technology = rows, cols, technology
+        self.rows, self.cols, self.technology = rows, cols, Plain.of(technology)
 
     def units(self, um: float) -> int:
         """Database units of a length in um."""
@@ -90,7 +183,7 @@ def draw(crossbar: Crossbar, technology: Technology, name: str = "crossbar") -> 
     grid = Grid(crossbar.rows, crossbar.cols, technology)
     top = layout.create_cell(name)
     device = layout.create_cell(f"{name}__device")
-    half = grid.units(technology.device.size) // 2
+    half = grid.units(grid.technology.device.size) // 2
     device.shapes(layout.layer(*technology.device.layer)).insert(kdb.Box(-half, -half, half, half))
     for r, present in enumerate(crossbar.G_flat[0] > 0):
         for first, stop in _runs(present):
@@ -194,7 +287,7 @@ def figure(layout: kdb.Layout, technology: Technology) -> Figure:
     from matplotlib.patches import Patch, Rectangle
 
     kdb, dbu = klayout_db(), layout.dbu
-    t = technology
+    t = Plain.of(technology)
     parts = (
         ("word line", t.word_line.layer, "#3b6fb6", 0.75),
         ("bit line", t.bit_line.layer, "#d9822b", 0.6),

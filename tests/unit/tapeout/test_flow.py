@@ -26,6 +26,7 @@ from xbarspice.tapeout import (
     load_technology,
     tapeout,
 )
+from xbarspice.tapeout.layout import Plain
 from xbarspice.tapeout.sites import sites
 
 
@@ -166,7 +167,7 @@ def test_the_floorplan_holds_every_drawing_once_and_keeps_them_apart(tmp_path):
                 max(b.left - a.right, a.left - b.right, b.bottom - a.top, a.bottom - b.top)
                 * plan.dbu
             )
-            assert apart >= record["floorplan"]["spacing_um"] == 10.0
+            assert apart >= record["floorplan"]["spacing_um"] == 80.0
 
 
 def test_record_and_page_say_what_the_drawn_wires_do_to_the_outputs(tmp_path):
@@ -195,7 +196,7 @@ def test_record_and_page_say_what_the_drawn_wires_do_to_the_outputs(tmp_path):
     assert result.exit_code == 0, result.output + repr(result.exception)
     record = json.loads(result.output)
     effect = record["effect_of_drawn_wires"]
-    drawn = as_drawn(circuit, dict.fromkeys(("0", "2"), load_technology().wires()))
+    drawn = as_drawn(circuit, dict.fromkeys(("0", "2"), Plain.of(load_technology()).wires()))
     answers = {"assumed": outputs_of(circuit, (x,))[0], "drawn": outputs_of(drawn, (x,))[0]}
     for name, z in answers.items():
         decided = z.argmax(dim=1).numpy()
@@ -207,7 +208,9 @@ def test_record_and_page_say_what_the_drawn_wires_do_to_the_outputs(tmp_path):
     change = float((answers["assumed"] - answers["drawn"]).abs().max())
     assert effect["largest_output_change"] == pytest.approx(change, rel=1e-9)
     assert effect["error_against_software"]["drawn"] < effect["error_against_software"]["assumed"]
-    assert record["layers"][0]["matrices"][0]["wires"] == pytest.approx(load_technology().wires())
+    assert record["layers"][0]["matrices"][0]["wires"] == pytest.approx(
+        Plain.of(load_technology()).wires()
+    )
     page = (out / "report.html").read_text()
     scope = "lines and devices compared; pads, vias and sizes not looked at"
     assert {a["lvs"]["looked_at"] for a in record["arrays"]} == {scope}

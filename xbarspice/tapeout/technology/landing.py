@@ -1,0 +1,134 @@
+"""The landing of a line: plates of metal and rows of cuts from the line up to the leads.
+
+Cuts stand in as many columns across the line as fit between its neighbours, and in as many rows
+along it as current and resistance ask for. Of the enclosures the larger one, on two sides, lies
+along the line.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xbarspice.tapeout.technology.schema import Technology, Via
+
+__all__ = ["Cuts", "Land", "Plate", "land"]
+
+_MOST = 64
+"""Rows of cuts along a line; more would make the landing longer than a small array."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cuts:
+    """Cuts of one via: columns across the line, rows along it."""
+
+    via: str
+    across: int
+    along: int
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self.across * self.along
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plate:
+    """Metal of one landing, um along and across the line."""
+
+    metal: str
+    along: float
+    across: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Land:
+    """A landing.
+
+    Attributes:
+        plates: metals, the line's own first.
+        cuts: vias, bottom first.
+        lacking: (via, cuts that are needed, cuts that fit) where they do not fit.
+    """
+
+    plates: tuple[Plate, ...]
+    cuts: tuple[Cuts, ...]
+    lacking: tuple[tuple[str, int, int], ...]
+
+    @property
+    def along(self) -> float:
+        """Length of the longest plate along the line, um."""
+        return max(plate.along for plate in self.plates)
+
+
+def land(technology: Technology, kind: str, current: float | None = None) -> Land:
+    """Choose cuts and plates of the landing of a word line or bit line.
+
+    Args:
+        technology: with the stack ``array.landing``.
+        kind: "word_line" or "bit_line".
+        current: A, that a line carries at most; None for ``lead.current``.
+    """
+    steps = getattr(technology.array.landing, kind)
+    line = getattr(technology.array, kind)
+    pitch = technology.array.pitch[1 if kind == "word_line" else 0]
+    I_max = technology.lead.current if current is None else current
+    vias = [technology.vias[name] for name in steps[1::2]]
+    share = (technology.lead.resistance or math.inf) / 4 / max(len(vias), 1)
+    cuts, lacking = [], []
+    for via in vias:
+        needed = _count(technology, via, I_max, share)
+        columns = min(needed, _columns(technology, via, pitch))
+        rows = math.ceil(needed / columns)
+        if rows > _MOST:
+            lacking.append((via.name, needed, columns * _MOST))
+            rows = _MOST
+        cuts.append(Cuts(via=via.name, across=columns, along=rows))
+    plates = []
+    for k, name in enumerate(steps[::2]):
+        around = list(_around(technology, cuts[max(k - 1, 0) : k + 1], name))
+        along = max((a for a, _ in around), default=0.0)
+        across = max((b for _, b in around), default=0.0)
+        metal = technology.metals[name]
+        across = _even(technology, max(across, line.width if k == 0 else metal.width))
+        along = max(along, metal.width, metal.area / across)
+        plates.append(Plate(metal=name, along=_even(technology, along), across=across))
+    return Land(plates=tuple(plates), cuts=tuple(cuts), lacking=tuple(lacking))
+
+
+def _count(technology: Technology, via: Via, current: float, resistance: float) -> int:
+    """Cuts that carry a current, A, and together stay below a typical resistance, ohm."""
+    carrying = math.ceil(current / via.current - 1e-9) if via.current else 1
+    R = technology.at("typ").via[via.name]
+    return max(1, carrying, math.ceil(R / resistance - 1e-9))
+
+
+def _columns(technology: Technology, via: Via, pitch: float) -> int:
+    """Cuts that fit side by side across a line between its neighbours; at least one."""
+    most = math.inf
+    for name, enclosure in ((via.lower, via.enclosure.lower), (via.upper, via.enclosure.upper)):
+        room = pitch - technology.metals[name].space - 2 * enclosure.all
+        most = min(most, (room + via.space) / (via.size + via.space))
+    return max(1, math.floor(most + 1e-9))
+
+
+def _around(
+    technology: Technology, neighbours: list[Cuts], metal: str
+) -> Iterator[tuple[float, float]]:
+    """Extent along and across that a metal needs around its cuts, um."""
+    for cuts in neighbours:
+        via = technology.vias[cuts.via]
+        enclosure = via.enclosure.lower if via.lower == metal else via.enclosure.upper
+        along, across = (
+            count * (via.size + via.space) - via.space for count in (cuts.along, cuts.across)
+        )
+        yield along + 2 * enclosure.along, across + 2 * enclosure.all
+
+
+def _even(technology: Technology, length: float) -> float:
+    """The next multiple of twice the grid, so that the middle lies on the grid, um."""
+    step = 2 * technology.grid
+    return math.ceil(length / step - 1e-6) * step

@@ -1,0 +1,365 @@
+"""What a technology file holds: layers with their rules and numbers, and how an array is drawn.
+
+Lengths in um, all else in SI units. Every entry is checked alone here and against the others in
+`xbarspice.tapeout.technology.rules`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from xbarspice.config.sections import Section
+from xbarspice.tapeout.technology.corners import Corner, Resistances, resistances_at
+from xbarspice.tapeout.technology.rules import broken_rules
+
+__all__ = [
+    "Array",
+    "Cell",
+    "Coupling",
+    "Density",
+    "Device",
+    "Die",
+    "Enclosure",
+    "Enclosures",
+    "Landing",
+    "Lead",
+    "Line",
+    "Metal",
+    "Monitors",
+    "Opening",
+    "Pads",
+    "Sides",
+    "Spread",
+    "Technology",
+    "Temperature",
+    "Via",
+    "Wide",
+]
+
+Layer = tuple[Annotated[int, Field(ge=0, le=32767)], Annotated[int, Field(ge=0, le=32767)]]
+"""GDSII layer and datatype."""
+Length = Annotated[float, Field(ge=1e-6, le=1e6, description="um")]
+Gap = Annotated[float, Field(ge=0, le=1e6, description="um")]
+Current = Annotated[float, Field(ge=1e-15, le=1e3)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Side = Literal["left", "top", "bottom", "right"]
+
+
+class Spread(Section):
+    """A number at the three corners."""
+
+    min: float = Field(ge=0, le=1e9)
+    typ: float = Field(ge=0, le=1e9)
+    max: float = Field(ge=0, le=1e9)
+
+    @model_validator(mode="after")
+    def _corners_rise(self) -> Self:
+        if not self.min <= self.typ <= self.max:
+            raise ValueError("min <= typ <= max must hold")
+        return self
+
+
+Resistance = Annotated[float, Field(ge=0, le=1e9)] | Spread
+"""Ohm; one number stands for all corners."""
+
+
+class Wide(Section):
+    """Larger space that metal wider than `above` keeps to its neighbours, um."""
+
+    above: Length
+    space: Length
+
+
+class Density(Section):
+    """Share of a window that metal may cover; the window moves by `step`, um."""
+
+    window: Length
+    step: Length
+    min: float = Field(default=0.0, ge=0, le=1)
+    max: float = Field(default=1.0, ge=0, le=1)
+
+
+class Metal(Section):
+    """One metal.
+
+    `sheet` in ohm a square, `current` in A per um of width, `tc` the temperature coefficient of
+    `sheet` in 1/K, capacitances to the substrate in F/um^2 and F per um of one edge. With
+    `needs_contact` a shape that touches no via is a violation.
+    """
+
+    name: Name
+    layer: Layer
+    pin: Layer | None = None
+    label: Layer | None = None
+    width: Length
+    space: Length
+    wide: Wide | None = None
+    area: float = Field(default=0.0, ge=0, le=1e12, description="um^2")
+    sheet: Resistance
+    current: Current | None = Field(default=None, description="A per um of width")
+    tc: float = Field(default=0.0, description="1/K")
+    C_area: float = Field(default=0.0, ge=0, le=1e12, description="F/um^2")
+    C_fringe: float = Field(default=0.0, ge=0, description="F/um of one edge")
+    needs_contact: bool = False
+    density: Density | None = None
+
+    def space_of(self, width: float) -> float:
+        """Space that a shape of a width keeps, um."""
+        return self.wide.space if self.wide and width > self.wide.above else self.space
+
+
+class Enclosure(Section):
+    """Metal around a cut, um: `all` sides, and `two` on two opposite sides."""
+
+    all: Gap
+    two: Gap | None = None
+
+    @property
+    def along(self) -> float:
+        """On the two sides with more metal, um."""
+        return self.all if self.two is None else self.two
+
+
+class Enclosures(Section):
+    """By the metals that a via joins."""
+
+    lower: Enclosure
+    upper: Enclosure
+
+
+class Via(Section):
+    """Square cuts of exactly `size` between two neighbouring metals; `resistance` a cut, ohm."""
+
+    name: Name
+    lower: Name
+    upper: Name
+    layer: Layer
+    size: Length
+    space: Length
+    enclosure: Enclosures
+    resistance: Resistance
+    current: Current | None = Field(default=None, description="A a cut")
+    tc: float = Field(default=0.0, description="1/K")
+
+
+class Coupling(Section):
+    """Capacitance between two metals where they cross, F/um^2 of overlap and F/um of its edge."""
+
+    lower: Name
+    upper: Name
+    C_area: float = Field(ge=0, description="F/um^2")
+    C_edge: float = Field(default=0.0, ge=0, description="F/um")
+
+
+class Cell(Section):
+    """A foundry's own layout of the device: a file, and the name of the cell in it."""
+
+    file: str
+    name: Name
+
+
+class Device(Section):
+    """The switching layer at a crossing.
+
+    `overhang` is by how much each electrode reaches beyond it in at least one direction;
+    `excludes` names vias that must not lie on it outside a foundry cell. The last four entries say
+    how a schematic netlist names it.
+    """
+
+    model: str | None = None
+    layer: Layer
+    size: tuple[Length, Length]
+    min_size: Length
+    space: Gap
+    touching: bool = False
+    bottom: Name
+    top: Name
+    overhang: Gap = 0.0
+    excludes: tuple[Name, ...] = ()
+    cell: Cell | None = None
+    subckt: Name | None = None
+    pins: tuple[Name, Name] | None = None
+    area_parameter: Name | None = None
+    C_area: float = Field(default=0.0, ge=0, le=1e12, description="F/um^2")
+
+
+class Line(Section):
+    """Metal of one direction; `extension` is its end beyond the last device's edge."""
+
+    metal: Name
+    width: Length
+    extension: Gap
+
+
+class Landing(Section):
+    """Metals and vias in turn from a line up to the metal of the leads."""
+
+    word_line: tuple[Name, ...] = Field(min_length=1)
+    bit_line: tuple[Name, ...] = Field(min_length=1)
+
+
+class Array(Section):
+    """How an array is drawn; pitch in x (between bit lines) and in y (between word lines)."""
+
+    pitch: tuple[Length, Length]
+    word_line: Line
+    bit_line: Line
+    landing: Landing
+    dummies: int = Field(default=0, ge=0, le=16, description="lines on each side, without devices")
+
+
+class Lead(Section):
+    """What a line and its lead to the pad must carry and may cost.
+
+    `current`: largest current of one line, A; widths and cuts follow from it and the limits of the
+    metals. `resistance`: largest resistance of metal and cuts between line and pad, ohm, typical.
+    """
+
+    current: float = Field(default=0.0, ge=0, le=1e3, description="A")
+    resistance: float | None = Field(default=None, ge=1e-6, le=1e9, description="ohm")
+    width: Length | None = Field(default=None, description="um, largest")
+
+
+class Opening(Section):
+    """Hole in the passivation, smaller than the pad by `enclosure` on each side."""
+
+    layer: Layer
+    enclosure: Gap
+
+
+class Sides(Section):
+    """Sides of the die with pads: of word lines left and top, of bit lines bottom and right.
+
+    The leads cannot cross, so word lines leave to the left and may turn up, bit lines leave at the
+    bottom and may turn right.
+    """
+
+    word_line: tuple[Literal["left", "top"], ...] = ("left",)
+    bit_line: tuple[Literal["bottom", "right"], ...] = ("bottom",)
+
+    @model_validator(mode="after")
+    def _are_named_once(self) -> Self:
+        for name in ("word_line", "bit_line"):
+            sides = getattr(self, name)
+            if not sides or len(set(sides)) != len(sides):
+                raise ValueError(f"{name} must name one or two different sides")
+        return self
+
+
+class Pads(Section):
+    """Square pads at the pitch of the probe card, in the metal of the leads."""
+
+    metal: Name
+    size: Length
+    pitch: Length
+    sides: Sides = Sides()
+    opening: Opening | None = None
+
+
+class Monitors(Section):
+    """Test structures beside the arrays; 0 leaves a kind out."""
+
+    devices: int = Field(default=2, ge=0, le=64, description="single devices")
+    chain: int = Field(default=100, ge=0, le=10000, description="vias of each chain, about")
+    squares: int = Field(default=200, ge=0, le=100000, description="squares of each Kelvin line")
+
+
+class Die(Section):
+    """What stands beside the arrays.
+
+    `spacing` is their distance (None: the pads' pitch, or the array's), `text` is written on the
+    die (None: the design's name), alignment marks are `marks` um wide (0: none).
+    """
+
+    spacing: Length | None = None
+    text: str | None = Field(default=None, max_length=80, pattern=r"^[\x20-\x7e]*$")
+    text_height: Length = 20.0
+    marks: Gap = 50.0
+    monitors: Monitors | None = None
+
+
+class Temperature(Section):
+    """Degrees Celsius at which resistances are stated, and at which current limits are."""
+
+    resistance: float = Field(default=27.0, gt=-273.15)
+    current: float = Field(default=90.0, gt=-273.15)
+
+
+class Technology(Section):
+    """Everything that a drawing, its rules and its resistances depend on.
+
+    Metals and vias stand in the order of the stack, bottom first. Every length is a multiple of
+    `grid`, which is a multiple of the database unit `dbu`, um.
+    """
+
+    name: str = Field(min_length=1)
+    source: str = ""
+    dbu: Length = 0.001
+    grid: Length
+    temperature: Temperature = Temperature()
+    metal: tuple[Metal, ...] = Field(min_length=2)
+    via: tuple[Via, ...] = ()
+    coupling: tuple[Coupling, ...] = ()
+    device: Device
+    array: Array
+    lead: Lead = Lead()
+    pads: Pads | None = None
+    die: Die = Die()
+
+    @model_validator(mode="after")
+    def _obeys_its_own_rules(self) -> Self:
+        broken = list(broken_rules(self))
+        if broken:
+            raise ValueError("; ".join(broken))
+        return self
+
+    @property
+    def metals(self) -> dict[str, Metal]:
+        """Metals by name."""
+        return {metal.name: metal for metal in self.metal}
+
+    @property
+    def vias(self) -> dict[str, Via]:
+        """Vias by name."""
+        return {via.name: via for via in self.via}
+
+    @property
+    def array_spacing(self) -> float:
+        """Distance between the outlines of two arrays, um."""
+        if self.die.spacing is not None:
+            return self.die.spacing
+        return self.pads.pitch if self.pads else max(self.array.pitch)
+
+    def at(self, corner: Corner = "typ", temperature: float | None = None) -> Resistances:
+        """Resistances of metals and vias at a corner and a temperature in degrees Celsius.
+
+        Raises:
+            InputError: as `resistances_at`.
+        """
+        return resistances_at(self, corner, temperature)
+
+    def segments(
+        self, corner: Corner = "typ", temperature: float | None = None
+    ) -> dict[str, float]:
+        """Resistance of the line between two neighbouring cells, ohm: R_wl, R_bl.
+
+        ``sheet * pitch / width``, centre to centre.
+        """
+        sheet, (x, y) = self.at(corner, temperature).sheet, self.array.pitch
+        wl, bl = self.array.word_line, self.array.bit_line
+        return {
+            "R_wl": sheet[wl.metal] * x / wl.width,
+            "R_bl": sheet[bl.metal] * y / bl.width,
+        }
+
+    def capacitances(self) -> dict[str, float]:
+        """Capacitance of one segment to the substrate, F: C_wl, C_bl."""
+        x, y = self.array.pitch
+        parts = {"C_wl": (self.array.word_line, x), "C_bl": (self.array.bit_line, y)}
+        out = {}
+        for name, (line, pitch) in parts.items():
+            metal = self.metals[line.metal]
+            out[name] = (metal.C_area * line.width + 2 * metal.C_fringe) * pitch
+        return out
