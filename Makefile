@@ -9,7 +9,7 @@ PYTEST_ARGS ?= -n auto --dist loadfile
 PYTHON_WITH_CUDA ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ngspice compiler demo reproduce test test-long test-cuda check format golden bench bench-quick wheel clean
+.PHONY: help setup ngspice decktools compiler demo reproduce test test-long test-cuda check format golden bench bench-quick wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ setup: ngspice $(VENV)/.ready $(KERNELS) ## install ngspice and a C++ compiler (
 
 ngspice:
 	@.ci/install-ngspice
+
+decktools: ## install KLayout, Magic and netgen, which run designers' decks (system packages; tests need them)
+	@.ci/install-decktools
 
 compiler:
 	@.ci/install-compiler
@@ -34,10 +37,10 @@ demo: setup ## run the main job: train, map, netlists, ngspice, verify; results 
 reproduce: setup ## the paper's experiment with its confirmation in ngspice; resumable, about 30 minutes
 	@$(BIN)/python -m papers.drolet2023 --engine ngspice --out runs/reproduce --markdown papers/drolet2023/REPRODUCTION.md
 
-test: setup ## run the whole test suite (needs ngspice; never skips it)
+test: setup decktools ## run the whole test suite (needs ngspice and the decks' programs; never skips them)
 	@XBARSPICE_REQUIRE_NGSPICE=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-long: setup ## ten times as many examples of chance, and a million weights in ngspice
+test-long: setup decktools ## ten times as many examples of chance, and a million weights in ngspice
 	@XBARSPICE_REQUIRE_NGSPICE=1 XBARSPICE_LONG=1 $(BIN)/python -m pytest $(PYTEST_ARGS) --dist load -m "long or not long" \
 	  tests/long tests/property tests/faults/test_fuzzed_files.py
 

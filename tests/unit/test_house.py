@@ -70,7 +70,7 @@ ROOMS = {
     "onnxruntime": ("importers",),
     "safetensors": ("importers",),
     "h5py": ("core.hdf5", "campaign"),
-    "subprocess": ("engines.ngspice", "testing.device_forms", "surrogate.native.build"),
+    "subprocess": ("engines.process", "testing.device_forms", "surrogate.native.build"),
     "PySpice": ("engines.pyspice", "engines.ngspice.pyspice_probe", "netlist.pyspice"),
     "klayout": ("tapeout",),
     "matplotlib": (

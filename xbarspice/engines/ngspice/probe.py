@@ -11,14 +11,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xbarspice.core.errors import EngineError, EngineMissingError
-from xbarspice.engines.ngspice.process import run_group
+from xbarspice.engines.process import Program, run_group
 
-__all__ = ["NgspiceInfo", "ask", "find", "ngspice_info"]
+__all__ = ["NGSPICE", "NgspiceInfo", "ask", "find", "ngspice_info"]
 
 INSTALL = (
     "Install it (Debian and Ubuntu: apt-get install ngspice; Fedora: dnf install ngspice; macOS: "
     "brew install ngspice; conda: conda install -c conda-forge ngspice), or pass `executable`."
 )
+
+NGSPICE = Program(
+    name="ngspice",
+    remedy="Install ngspice, or pass the right `executable`.",
+    left_out=("SPICE_", "NGSPICE_", "IPC_SOCKET"),
+    settings={"SPICE_NO_DATASEG_CHECK": "1"},
+)
+"""Left out are the variables by which ngspice is told where its files are and how to write: a run
+must depend on the deck alone. `SPICE_LIB_DIR` of another installation made every run end with a
+warning, which was taken for an error."""
 
 _DECK = """* xbarspice probe
 .options klu
@@ -91,7 +101,7 @@ def ask(command: list[str], path: str, timeout: float) -> NgspiceInfo:
     with tempfile.TemporaryDirectory(prefix="xbarspice-probe-") as name:
         directory = Path(name)
         (directory / "probe.cir").write_text(_DECK)
-        run = run_group([*command, "probe.cir"], directory, timeout=timeout)
+        run = run_group([*command, "probe.cir"], directory, program=NGSPICE, timeout=timeout)
     version = re.search(r"ngspice-(\d[\w.+-]*)", run.stdout)
     if run.status != 0 or "XBARSPICE-DONE" not in run.stdout or version is None:
         shown = (run.stderr.strip() or run.stdout.strip())[-300:]

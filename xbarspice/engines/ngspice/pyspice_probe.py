@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 
 from xbarspice.core.errors import EngineError
-from xbarspice.engines.ngspice.process import run_group
+from xbarspice.engines.ngspice.probe import NGSPICE
+from xbarspice.engines.process import run_group
 
 __all__ = ["pyspice_info"]
 
@@ -29,7 +30,9 @@ def pyspice_info(*, timeout: float = 60.0) -> dict[str, object]:
     """Whether PySpice loads: ``{"ok": bool, "message": str}``; a crash in there cannot hurt."""
     with tempfile.TemporaryDirectory(prefix="xbarspice-probe-") as name:
         try:
-            run = run_group([sys.executable, "-c", _PROGRAM], Path(name), timeout=timeout)
+            run = run_group(
+                [sys.executable, "-c", _PROGRAM], Path(name), program=NGSPICE, timeout=timeout
+            )
         except EngineError as error:
             return {"ok": False, "message": str(error)}
     for line in run.stdout.splitlines():

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xbarspice.core.errors import ConvergenceError, EngineError
-from xbarspice.engines.ngspice.process import Finished, run_group
+from xbarspice.engines.ngspice.probe import NGSPICE
 from xbarspice.engines.ngspice.rawfile import RawFile, read_raw
+from xbarspice.engines.process import Finished, run_group
 from xbarspice.netlist.records import place
 
 __all__ = ["Run", "control_section", "run_deck"]
@@ -126,7 +127,9 @@ def run_deck(
             f"{error.strerror}. Pass a `directory` that can be written."
         ) from error
     try:
-        process = run_group([*command, "deck.cir"], directory, timeout=timeout, cancel=cancel)
+        process = run_group(
+            [*command, "deck.cir"], directory, program=NGSPICE, timeout=timeout, cancel=cancel
+        )
         _write_logs(directory, process)
         notes = _judge(process, lines, klu)
         raw = read_raw(directory / "result.raw")

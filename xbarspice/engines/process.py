@@ -9,21 +9,40 @@ import signal
 import subprocess
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from xbarspice.core.errors import EngineError, EngineMissingError
 
-__all__ = ["Finished", "run_group"]
+__all__ = ["Finished", "Program", "run_group"]
 
 LOG_LIMIT = 16 * 1024 * 1024
 """Bytes of output after which a program is ended: it prints without end."""
 _CHECK_EVERY = 0.2
 _CHUNK = 1 << 16
-_LEFT_OUT = ("SPICE_", "NGSPICE_", "IPC_SOCKET")
-"""Beginnings of the names of variables by which ngspice is told where its files are and how to
-write: a run must depend on the deck alone. `SPICE_LIB_DIR` of another installation made every run
-end with a warning, which was taken for an error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """What is said of a program in errors, and which environment it runs in.
+
+    Attributes:
+        name: its name.
+        remedy: what to do where it cannot be started.
+        left_out: beginnings of the names of variables that it must not see.
+        settings: variables that it sees instead.
+    """
+
+    name: str
+    remedy: str
+    left_out: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def environment(self, directory: Path) -> dict[str, str]:
+        """Variables of a run in a directory, which is also HOME: no user's file is read."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(self.left_out)}
+        return kept | {"HOME": str(directory), "LC_ALL": "C"} | dict(self.settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,26 +59,24 @@ def run_group(
     command: list[str],
     directory: Path,
     *,
+    program: Program,
     timeout: float,
     cancel: threading.Event | None = None,
 ) -> Finished:
     """Run a command in `directory`, and end its whole process group when it is over.
 
-    Input is /dev/null, HOME is the directory, so that no start-up file of the user is read, and the
-    environment holds no variable of ngspice.
+    Input is /dev/null; the environment is that of the program.
 
     Raises:
         EngineMissingError: the program cannot be started.
         EngineError: it ran past `timeout` seconds, printed without end, or `cancel` was set.
     """
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(_LEFT_OUT)}
-    environment |= {"HOME": str(directory), "LC_ALL": "C", "SPICE_NO_DATASEG_CHECK": "1"}
     start = time.perf_counter()
     try:
         process = subprocess.Popen(  # noqa: S603 - a fixed argument list, no shell
             command,
             cwd=directory,
-            env=environment,
+            env=program.environment(directory),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -67,11 +84,10 @@ def run_group(
         )
     except OSError as error:
         raise EngineMissingError(
-            f"{command[0]} must be a program that can be run; {error.strerror}. "
-            "Install ngspice, or pass the right `executable`."
+            f"{command[0]} must be a program that can be run; {error.strerror}. {program.remedy}"
         ) from error
     try:
-        logs, problem = _follow(process, start + timeout, timeout, cancel)
+        logs, problem = _follow(process, program.name, start + timeout, timeout, cancel)
     finally:
         _end_group(process)
     if problem:
@@ -96,6 +112,7 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
 
 def _follow(
     process: subprocess.Popen[bytes],
+    name: str,
     deadline: float,
     timeout: float,
     cancel: threading.Event | None,
@@ -115,7 +132,7 @@ def _follow(
             while True:
                 remaining = deadline - time.perf_counter()
                 if remaining <= 0:
-                    return logs, f"ngspice must end within {timeout:g} s; it was killed."
+                    return logs, f"{name} must end within {timeout:g} s; it was killed."
                 if cancel is not None and cancel.is_set():
                     return logs, "the run was cancelled because another one failed."
                 ready = selector.select(min(remaining, _CHECK_EVERY if watch else 0.01))
@@ -123,7 +140,7 @@ def _follow(
                     if key.data is not None and not _drain(key.fd, key.data):
                         selector.unregister(key.fileobj)
                 if sum(map(len, logs)) > LOG_LIMIT:
-                    return logs, f"ngspice must print less than {LOG_LIMIT} bytes; it was killed."
+                    return logs, f"{name} must print less than {LOG_LIMIT} bytes; it was killed."
                 if _has_ended(process):
                     for key in list(selector.get_map().values()):
                         if key.data is not None:
