@@ -36,7 +36,8 @@ REMEDY = (
 def _address(array: npt.NDArray[Any]) -> int:
     """Where the numbers of an array begin."""
     if array.flags.writeable and array.size:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))  # faster than the other
+        view = ctypes.c_char.from_buffer(array)  # type: ignore[arg-type]
+        return ctypes.addressof(view)  # faster than the other
     return array.ctypes.data
 
 
