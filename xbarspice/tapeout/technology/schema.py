@@ -214,7 +214,8 @@ class Lead(Section):
     """What a line and its lead to the pad must carry and may cost.
 
     `current`: largest current of one line, A; widths and cuts follow from it and the limits of the
-    metals. `resistance`: largest resistance of metal and cuts between line and pad, ohm, typical.
+    metals. `resistance`: largest resistance of metal and cuts between line and pad, ohm, typical (a
+    quarter of it is for the cuts); without it the widths are those with the least resistance.
     """
 
     current: float = Field(default=0.0, ge=0, le=1e3, description="A")
@@ -232,8 +233,8 @@ class Opening(Section):
 class Sides(Section):
     """Sides of the die with pads: of word lines left and top, of bit lines bottom and right.
 
-    The leads cannot cross, so word lines leave to the left and may turn up, bit lines leave at the
-    bottom and may turn right.
+    The leads cannot cross, so word lines leave to the left and may turn up as well, bit lines leave
+    at the bottom and may turn right as well: left and bottom stand first.
     """
 
     word_line: tuple[Literal["left", "top"], ...] = ("left",)
@@ -241,10 +242,10 @@ class Sides(Section):
 
     @model_validator(mode="after")
     def _are_named_once(self) -> Self:
-        for name in ("word_line", "bit_line"):
+        for name, first in (("word_line", "left"), ("bit_line", "bottom")):
             sides = getattr(self, name)
-            if not sides or len(set(sides)) != len(sides):
-                raise ValueError(f"{name} must name one or two different sides")
+            if sides[:1] != (first,) or len(set(sides)) != len(sides):
+                raise ValueError(f"{name} must name {first}, and at most one more side")
         return self
 
 

@@ -1,0 +1,49 @@
+"""KLayout's Python package, and layouts as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xbarspice.core.errors import EngineMissingError, install_command
+
+if TYPE_CHECKING:
+    import klayout.db as kdb
+
+__all__ = ["klayout_db", "read", "save"]
+
+
+def klayout_db() -> Any:
+    """The module `klayout.db`, loaded on first use.
+
+    Raises:
+        EngineMissingError: it is not installed.
+    """
+    try:
+        import klayout.db
+    except ImportError as error:
+        raise EngineMissingError(
+            "layout and LVS need KLayout's Python package, which is not installed. "
+            f"Install it: {install_command('klayout')}."
+        ) from error
+    return klayout.db
+
+
+def save(layout: kdb.Layout, folder: Path, stem: str) -> list[Path]:
+    """Write GDSII and OASIS without dates, so that equal drawings are equal files."""
+    kdb = klayout_db()
+    paths = []
+    for suffix, form in ((".gds", "GDS2"), (".oas", "OASIS")):
+        options = kdb.SaveLayoutOptions()
+        options.format = form
+        options.gds2_write_timestamps = False
+        paths.append(folder / f"{stem}{suffix}")
+        layout.write(str(paths[-1]), options)
+    return paths
+
+
+def read(path: Path) -> kdb.Layout:
+    """Read a GDSII or OASIS file."""
+    layout = klayout_db().Layout()
+    layout.read(str(path))
+    return layout
