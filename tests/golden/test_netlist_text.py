@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import xbarspice as xb
-from tests.helpers import asymmetric_crossbar
+from tests.helpers import UNEVEN, asymmetric_crossbar
 from xbarspice import netlist
 
 FOLDER = Path(__file__).parents[2] / "netlists" / "golden"
@@ -35,6 +35,7 @@ CASES = {
     "asymmetric_2x3_cubic": lambda: (*asymmetric_crossbar(device="cubic_al2o3_tio2"), None),
     "asymmetric_2x3_ideal_wires": _ideal,
     "asymmetric_2x3_reverse_sweep": _reverse_sweep,
+    "asymmetric_2x3_each_segment": lambda: (*asymmetric_crossbar(**UNEVEN), None),
 }
 
 

@@ -13,7 +13,17 @@ from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array, Flags
 from xbarspice.core.wires import WIRES, Resistance
 
-__all__ = ["READ", "End", "EndSpec", "LineEnds", "along", "at_ends", "places", "voltage_loop"]
+__all__ = [
+    "READ",
+    "End",
+    "EndSpec",
+    "Ends",
+    "LineEnds",
+    "along",
+    "at_ends",
+    "places",
+    "voltage_loop",
+]
 
 
 class End(enum.StrEnum):

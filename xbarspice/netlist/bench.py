@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar
@@ -126,8 +127,8 @@ def bench(
 
 
 def _refuse_other_array(drawn: Crossbar, crossbar: Crossbar) -> None:
-    wires = [(getattr(drawn, f"R_{n}"), getattr(crossbar, f"R_{n}")) for n in ("wl", "bl")]
-    if g_hash(drawn) != g_hash(crossbar) or any(a != b for a, b in wires):
+    wires = zip(drawn.segment_resistances, crossbar.segment_resistances, strict=True)
+    if g_hash(drawn) != g_hash(crossbar) or not all(np.array_equal(a, b) for a, b in wires):
         raise broken_rule(
             "a test bench must drive the array of its tile",
             repr(crossbar),
@@ -141,12 +142,13 @@ def _refuse_other_array(drawn: Crossbar, crossbar: Crossbar) -> None:
                 "Drive and sense on the left and at the bottom.",
             )
     at_wl, at_bl = crossbar.end_resistances
+    pins = drawn.end_resistances
     sides = (
-        ("R_driver", drawn.R_driver, crossbar.wl_ends[:, 0], at_wl[:, 0]),
-        ("R_sense", drawn.R_sense, crossbar.bl_ends[:, 1], at_bl[:, 1]),
+        ("R_driver", pins[0][:, 0], crossbar.wl_ends[:, 0], at_wl[:, 0]),
+        ("R_sense", pins[1][:, 1], crossbar.bl_ends[:, 1], at_bl[:, 1]),
     )
-    for name, R, ends, at_end in sides:
-        for end, R_end in zip(ends, at_end, strict=True):
+    for name, at_pin, ends, at_end in sides:
+        for R, end, R_end in zip(at_pin, ends, at_end, strict=True):
             if end != End.FLOATING and R_end != R:
                 raise broken_rule(
                     f"a read pass must meet the resistance of the design at its pins ({name})",

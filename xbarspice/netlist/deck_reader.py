@@ -19,9 +19,9 @@ import numpy.typing as npt
 from xbarspice import devices
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import NetlistError, XbarspiceError
-from xbarspice.core.line_ends import LineEnds
+from xbarspice.core.line_ends import End, Ends, LineEnds, at_ends, places
 from xbarspice.core.types import Array
-from xbarspice.core.wires import WIRES
+from xbarspice.core.wires import WIRES, Resistance
 from xbarspice.devices import Device, Ohmic
 from xbarspice.devices.forms import CONDUCTANCE
 from xbarspice.netlist import dialects
@@ -31,7 +31,7 @@ from xbarspice.netlist.deck_differences import refuse_differences
 from xbarspice.netlist.dialects.base import Dialect
 from xbarspice.netlist.graphs import Edge, Matching
 from xbarspice.netlist.numbers import conductance, number
-from xbarspice.netlist.records import SIDES, Netlist, Resistors, build, place
+from xbarspice.netlist.records import EACH, SIDES, Netlist, Resistors, build, place
 
 __all__ = ["ReadBack", "compare", "read"]
 
@@ -234,20 +234,41 @@ def _words(text: str) -> str | list[str]:
     return words[0] if len(words) == 1 else words
 
 
-def _resistances(deck: Deck, ends: LineEnds, rows: int, cols: int) -> dict[str, float]:
-    """Value of the first element of each kind, or the header's where there is none."""
-    wl, bl = ends.word_lines(rows), ends.bit_lines(cols)
-    sides = {"rwl": wl[:, 0], "rwr": wl[:, 1], "rbt": bl[:, 0], "rbb": bl[:, 1]}
-    key_of = {"driven": "R_driver", "sensed": "R_sense"}
-    out: dict[str, float] = {}
+def _resistances(deck: Deck, ends: LineEnds, rows: int, cols: int) -> dict[str, Resistance]:
+    """Value of the first element of each kind, or the header's where there is none.
+
+    Where the header says that a kind has a value a place, each element's, and 0 where none is.
+    """
+    lines = ends.word_lines(rows), ends.bit_lines(cols)
+    out: dict[str, Resistance] = {
+        key: np.zeros(shape)
+        for key, shape in places(lines).items()
+        if deck.header_text(key) == EACH[key]
+    }
+    where = _resistance_of_element(lines)
     for name, e in deck.elements.items():
-        kind, _, line = name.partition("_")
-        key = {"rw": "R_wl", "rb": "R_bl"}.get(kind)
-        if kind in sides and line.isdecimal() and int(line) < len(sides[kind]):
-            key = key_of.get(sides[kind][int(line)])
-        if key is not None:
-            out.setdefault(key, float(e.values[0]))
-    return {key: out.get(key, number(deck.header_text(key))) for key in WIRES}
+        if name in where:
+            key, at = where[name]
+            R = out.setdefault(key, float(e.values[0]))
+            if isinstance(R, np.ndarray):
+                R[at] = float(e.values[0])
+    return {key: out[key] if key in out else number(deck.header_text(key)) for key in WIRES}
+
+
+def _resistance_of_element(lines: tuple[Ends, Ends]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Name of every segment and line end -> which of `WIRES` it is, and where in its array."""
+    shapes = places(lines)
+    out: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for kind, key in (("rw", "R_wl"), ("rb", "R_bl")):
+        out |= {f"{kind}_{r}_{c}": (key, (r, c)) for r, c in np.ndindex(*shapes[key])}
+    numbered = at_ends(lines, *(np.arange(shapes[key][0], dtype=float) for key in WIRES[2:]))
+    names = (("rwl", "rwr"), ("rbt", "rbb"))
+    for side, kinds, at in zip(names, lines, numbered, strict=True):
+        for (line, k), end in np.ndenumerate(kinds):
+            if end != End.FLOATING:
+                key = "R_driver" if end == End.DRIVEN else "R_sense"
+                out[f"{side[k]}_{line}"] = (key, (int(at[line, k]),))
+    return out
 
 
 def _device(header: Card) -> Device:

@@ -22,10 +22,11 @@ from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.line_ends import End
 from xbarspice.core.types import Array, Indices
-from xbarspice.core.wires import numbers_of, smallest_of
+from xbarspice.core.wires import Resistance, smallest_of
 from xbarspice.devices.numbers import decimal
 
 __all__ = [
+    "EACH",
     "Devices",
     "Netlist",
     "Resistors",
@@ -37,9 +38,17 @@ __all__ = [
     "matrix_hash",
     "place",
     "steepest",
+    "wire_text",
 ]
 
 
+EACH = {
+    "R_wl": "per_segment",
+    "R_bl": "per_segment",
+    "R_driver": "per_end",
+    "R_sense": "per_end",
+}
+"""What stands in a header for resistances that differ: their values are those of the elements."""
 SIDES = ("wl_left", "wl_right", "bl_top", "bl_bottom")
 
 
@@ -129,6 +138,11 @@ def config_hash(crossbar: Crossbar) -> str:
     return digest.hexdigest()
 
 
+def wire_text(name: str, R: Resistance) -> str:
+    """A resistance as headers have it: exact, or the word of `EACH`."""
+    return EACH[name] if isinstance(R, np.ndarray) else decimal(R)
+
+
 def _hashed_wires(crossbar: Crossbar) -> list[str]:
     """The four resistances as `config_hash` takes them: numbers, or hashes of arrays.
 
@@ -197,7 +211,6 @@ def build(crossbar: Crossbar, V_in: npt.ArrayLike, V_out: npt.ArrayLike | None =
             "Write each array by itself, for example crossbar.array(0).",
         )
     single = crossbar.array(0)
-    numbers_of(single, "a netlist")
     single.refuse_floating()
     drive = crossbar.drive(V_in, V_out)
     if not len(drive.V_in):

@@ -25,12 +25,21 @@ from xbarspice.testing.rules import Rules, need
 
 __all__ = ["check_dialect"]
 
-RESISTANCES = (
-    {},
-    {"R_wl": 0.0, "R_driver": 0.0, "R_sense": 0.0},
-    {"R_bl": 0.0, "R_sense": 0.0},
-    {"R_wl": 0.0, "R_bl": 0.0},
-)
+RESISTANCES: dict[str, dict[str, Any]] = {
+    "resistances": {},
+    "word lines and ends of 0": {"R_wl": 0.0, "R_driver": 0.0, "R_sense": 0.0},
+    "bit lines and sensed ends of 0": {"R_bl": 0.0, "R_sense": 0.0},
+    "wires of 0": {"R_wl": 0.0, "R_bl": 0.0},
+    "segments that differ": {"R_wl": [[5.0, 1e-3], [7.1, 1e12]], "R_bl": [[2.0, 2.5, 3.1]]},
+    "ends that differ": {"R_driver": [10.0, 11.3], "R_sense": [20.0, 1e-3, 19.5]},
+    "single segments and ends of 0": {
+        "R_wl": [[0.0, 5.0], [0.0, 0.0]],
+        "R_bl": [[2.0, 0.0, 3.0]],
+        "R_driver": [0.0, 10.0],
+        "R_sense": [0.0, 20.0, 0.0],
+    },
+}
+"""Of the asymmetric array, where other than its own."""
 LONGEST = 130
 """Columns that every program reads."""
 
@@ -38,8 +47,9 @@ LONGEST = 130
 def check_dialect(name: str, *, devices: tuple[str, ...] = DEVICES) -> list[str]:
     """Hold a registered dialect to what all dialects promise.
 
-    Decks and designs are written of the asymmetric 2x3 array: three devices, resistances of 0, one
-    and two tiles, hierarchical and flat, every form of devices. Designs are read back and proven to
+    Decks and designs are written of the asymmetric 2x3 array: three devices, resistances of 0 and
+    such that differ from place to place, one and two tiles, hierarchical and flat, every form of
+    devices. Designs are read back and proven to
     be the circuit, with every conductance bit by bit; so are decks where the dialect reads them.
 
     Args:
@@ -57,11 +67,10 @@ def check_dialect(name: str, *, devices: tuple[str, ...] = DEVICES) -> list[str]
     with rules.rule("the registry knows it by the name that it has"):
         need(dialect.name == name, f"its name is {dialect.name!r}")
     for device in devices:
-        for changes in RESISTANCES:
-            wires: dict[str, Any] = ASYMMETRIC.wires | changes
+        for wiring, changes in RESISTANCES.items():
+            wires = ASYMMETRIC.wires | changes
             crossbar = Crossbar(ASYMMETRIC.G, device=device, **wires)
-            zeros = ", ".join(key for key in changes) or "none"
-            where = f"{device}, resistances of 0: {zeros}"
+            where = f"{device}, {wiring}"
             with rules.rule(f"deck ({where}): repeatable, with version and hash, not too wide"):
                 _check_deck(dialect, crossbar)
             with rules.rule(f"design ({where}): reads back as the circuit, bit by bit"):

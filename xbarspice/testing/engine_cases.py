@@ -10,7 +10,7 @@ import numpy as np
 from xbarspice.core.line_ends import LineEnds
 from xbarspice.core.types import Array
 
-__all__ = ["CASES", "Case"]
+__all__ = ["CASES", "UNEVEN", "Case"]
 
 D, S, F = "driven", "sensed", "floating"
 
@@ -69,6 +69,81 @@ MIXED_V = np.array([0.3, -0.2, 0.0, 0.1, 0.0])
 MIXED_OUT = np.array([0.0, 0.0, 0.2, 0.0])
 ONE_CELL = LineEnds(wl_left=[D] + [F] * 4, wl_right=F, bl_top=F, bl_bottom=[S] + [F] * 3)
 
+
+def _differ(*shape: int, low: float = 0.5, high: float = 50.0, zero: float = 0.0) -> Array:
+    """Resistances that differ from place to place, ohm, with a share of exact zeros."""
+    rng = np.random.default_rng([*shape, round(100 * zero)])
+    R = np.exp(rng.uniform(np.log(low), np.log(high), shape))
+    R[rng.random(shape) < zero] = 0.0
+    return R
+
+
+def _one(R: Array, place: tuple[int, ...], value: float) -> Array:
+    """The same resistances with another one in one place."""
+    out = R.copy()
+    out[place] = value
+    return out
+
+
+R_WL, R_BL = _differ(5, 3), _differ(4, 4)
+SPREAD = {"R_wl": R_WL, "R_bl": R_BL, "R_driver": _differ(5), "R_sense": _differ(4)}
+ZEROS = {"R_wl": _differ(5, 3, zero=0.4), "R_bl": _differ(4, 4, zero=0.4)}
+UNEVEN = {
+    "segments differ": _case(_conductances(), V5, R_wl=R_WL, R_bl=R_BL),
+    "ends differ": _case(_conductances(), V5, R_driver=_differ(5), R_sense=_differ(4)),
+    "segments and ends differ": _case(_conductances(absent=0.3), V15, **SPREAD),
+    "only word lines differ": _case(_conductances(), V5, R_wl=_differ(5, 3, high=5e3), R_bl=0),
+    "one segment 0": _case(
+        _conductances(), V5, R_wl=_one(R_WL, (1, 0), 0.0), R_bl=_one(R_BL, (3, 2), 0.0)
+    ),
+    "some segments 0": _case(_conductances(), V5, **ZEROS),
+    "some segments and ends 0": _case(
+        _conductances(), V5, **ZEROS, R_driver=_differ(5, zero=0.4), R_sense=_differ(4, zero=0.4)
+    ),
+    "all segments 0, one by one": _case(
+        _conductances(), V5, R_wl=np.zeros((5, 3)), R_bl=np.zeros((4, 4)), R_driver=np.zeros(5)
+    ),
+    "a word line nearly broken": _case(_conductances(), V5, R_wl=_one(R_WL, (2, 1), 1e12)),
+    "a bit line nearly broken": _case(_conductances(), V5, R_bl=_one(R_BL, (1, 1), 1e12)),
+    "a driver nearly broken": _case(_conductances(), V5, R_driver=_one(_differ(5), (3,), 1e12)),
+    "one row, segments differ": _case(
+        _conductances(1, 6), np.array([0.3]), R_wl=_differ(1, 5), R_bl=np.zeros((0, 6))
+    ),
+    "V/2, ends differ": _case(
+        _conductances(), HALF, BL4, ends=WRITE, R_wl=R_WL, R_bl=R_BL, R_driver=_differ(9)
+    ),
+    "both ends, all differ": _case(
+        _conductances(), V5, ends=BOTH, **SPREAD | {"R_driver": _differ(10), "R_sense": _differ(8)}
+    ),
+    "through lines, all differ": _case(
+        _conductances(),
+        V5,
+        BL4,
+        ends=THROUGH,
+        **ZEROS,
+        R_driver=_differ(9, zero=0.3),
+        R_sense=_differ(9),
+    ),
+    "mixed ends, all differ": _case(
+        _conductances(),
+        MIXED_V,
+        MIXED_OUT,
+        ends=MIXED,
+        **ZEROS,
+        R_driver=_differ(18, zero=0.3),
+        R_sense=_differ(18),
+    ),
+    "batch of wires": _case(
+        _conductances(batch=(3,)), V5, R_wl=_differ(3, 5, 3, zero=0.2), R_sense=_differ(3, 4)
+    ),
+    "wires of a batch broadcast": _case(
+        _conductances(batch=(2, 3)), V5, R_bl=_differ(2, 1, 4, 4), R_driver=_differ(3, 5)
+    ),
+    "batch of wires x vectors": _case(
+        _conductances(batch=(2, 1)), V15, R_wl=_differ(2, 1, 5, 3), R_bl=R_BL
+    ),
+}
+"""Resistances segment by segment and end by end, also different ones for the arrays of a batch."""
 CASES = {
     "read": _case(_conductances(), V5),
     "all resistances 0": _case(_conductances(), V5, R_wl=0, R_bl=0, R_driver=0, R_sense=0),
@@ -103,5 +178,6 @@ CASES = {
         _conductances(batch=(2,)), HALF, np.stack([BL4, BL4 / 2]), ends=WRITE
     ),
     "empty batch": _case(_conductances(), np.zeros((0, 5))),
+    **UNEVEN,
 }
 """By name; every array is at most 6x6."""

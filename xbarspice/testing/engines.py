@@ -45,7 +45,8 @@ def check_engine(
             wrong by is their own statement.
         devices: models to solve with, by name or themselves.
         cases: problems by name; those of `xbarspice.testing.engine_cases` meet every kind of line
-            end, resistances of 0, batches and an empty batch.
+            end, resistances of 0 and such that differ from place to place, batches and an empty
+            batch.
         residual: largest `stats.residual` that an answer may state. Engines that end at the
             rounding of node voltages, as ngspice does with wires of 1 milliohm, need more.
 

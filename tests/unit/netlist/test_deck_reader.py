@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import xbarspice as xb
-from tests.helpers import asymmetric_crossbar
+from tests.helpers import UNEVEN, asymmetric_crossbar
 from xbarspice import netlist
 from xbarspice.core.errors import InputError, NetlistError
 
@@ -170,6 +170,58 @@ def test_a_header_that_lies_is_refused_by_compare():
         lie = re.sub(r"(config: [0-9a-f]{64})[0-9a-f]", r"\1", lie)
         with pytest.raises(NetlistError, match="header line"):
             netlist.compare(crossbar, lie, V_in)
+
+
+@pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
+def test_every_segment_and_end_comes_back(device):
+    text, crossbar, V_in = deck(device, **UNEVEN)
+    back = netlist.read(text)
+    assert back.untouched
+    for name, values in UNEVEN.items():
+        assert np.array_equal(back.crossbar.wires[name], values)
+    netlist.compare(crossbar, text, V_in)
+
+
+def test_ends_of_all_sides_come_back():
+    """What stands for ends of another role is nowhere in the text: 0 comes back."""
+    ends = xb.LineEnds(wl_right=["sensed", "driven"], bl_top="sensed")
+    given = np.array([1.0, 2.0, 3.0, 4.0]), np.arange(5.0, 13.0)
+    _, crossbar, V_in = deck(R_driver=given[0], R_sense=given[1], ends=ends)
+    back = netlist.read(netlist.write(crossbar, V_in))
+    assert back.untouched
+    assert np.array_equal(back.crossbar.R_driver, [1.0, 2.0, 0.0, 4.0])
+    assert np.array_equal(back.crossbar.R_sense, [5.0, 0.0, *range(7, 13)])
+
+
+def test_another_value_of_one_segment_is_read_there_and_seen_by_compare():
+    text, crossbar, V_in = deck(**UNEVEN)
+    changed = re.sub(r"(?m)^(Rw_1_0 .*) 7.5$", r"\1 8.5", text)
+    assert changed != text
+    back = netlist.read(changed)
+    assert np.array_equal(back.crossbar.R_wl, [[5.0, 0.0], [8.5, 1e12]])
+    assert not back.untouched
+    with pytest.raises(NetlistError, match="word line 1, wire segment after column 0"):
+        netlist.compare(crossbar, changed, V_in)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("R_wl: per_segment", "R_wl: per_end"),
+        ("R_driver: per_end", "R_driver: per_segment"),
+        ("R_wl: per_segment", "R_wl: 5.0"),
+        ("Rw_1_0 ", "Rw_1_7 "),
+        ("Rw_1_0 ", "Rw_x "),
+    ],
+)
+def test_a_word_or_name_of_another_place_is_refused(old, new):
+    text, crossbar, V_in = deck(**UNEVEN)
+    assert old in text
+    with pytest.raises(NetlistError):
+        netlist.read(text.replace(old, new))
+    if "R_" in old:
+        with pytest.raises(NetlistError, match="header line"):
+            netlist.compare(crossbar, text.replace(old, new), V_in)
 
 
 @pytest.mark.parametrize("first", ["", "R9 in_0 bs_0 1\n", "title\n"])

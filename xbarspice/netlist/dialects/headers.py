@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from xbarspice.devices.numbers import decimal
 from xbarspice.netlist.bench import Bench
 from xbarspice.netlist.design import Design
-from xbarspice.netlist.records import Netlist, describe_device, g_hash
+from xbarspice.netlist.records import Netlist, describe_device, g_hash, wire_text
 
 __all__ = ["bench_header", "deck_header", "design_header"]
 
@@ -27,8 +26,7 @@ def design_header(design: Design, dialect: str) -> list[str]:
     for k, xb in enumerate(design.crossbars):
         lines += [
             f"tile {k}: {xb.rows} word lines x {xb.cols} bit lines, G sha256 {g_hash(xb)}",
-            f"tile {k}: R_wl={decimal(xb.R_wl)} R_bl={decimal(xb.R_bl)} "
-            f"R_driver={decimal(xb.R_driver)} R_sense={decimal(xb.R_sense)}",
+            f"tile {k}: " + " ".join(f"{n}={wire_text(n, R)}" for n, R in xb.wires.items()),
         ]
     lines += [
         "pins: word lines from the top (WL 0 first), then bit lines from the left (BL 0 first)"

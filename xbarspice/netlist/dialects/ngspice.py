@@ -32,7 +32,7 @@ from xbarspice.netlist.deck import Deck, DeckElement
 from xbarspice.netlist.dialects.ngspice_deck import parse
 from xbarspice.netlist.dialects.spice import SpiceDialect
 from xbarspice.netlist.numbers import resistances
-from xbarspice.netlist.records import SIDES, Netlist, Sources, describe_device, steepest
+from xbarspice.netlist.records import SIDES, Netlist, Sources, describe_device, steepest, wire_text
 from xbarspice.netlist.tolerances import current_tolerance, voltage_tolerance
 
 __all__ = [
@@ -185,10 +185,7 @@ def header(netlist: Netlist) -> list[str]:
         f"* config: {netlist.config}",
         f"* rows: {xb.rows}",
         f"* cols: {xb.cols}",
-        f"* R_wl: {decimal(xb.R_wl)}",
-        f"* R_bl: {decimal(xb.R_bl)}",
-        f"* R_driver: {decimal(xb.R_driver)}",
-        f"* R_sense: {decimal(xb.R_sense)}",
+        *(f"* {name}: {wire_text(name, R)}" for name, R in xb.wires.items()),
         *ends,
         f"* device: {describe_device(xb)}",
         f"* vectors: {netlist.vectors}",

@@ -9,7 +9,7 @@ from xbarspice.core.wires import WIRES
 from xbarspice.netlist.cards import Card, Text, refuse
 from xbarspice.netlist.deck import Deck, DeckElement
 from xbarspice.netlist.numbers import SPICE_FACTORS, exact, number
-from xbarspice.netlist.records import SIDES
+from xbarspice.netlist.records import EACH, SIDES
 
 __all__ = ["parse"]
 
@@ -100,7 +100,8 @@ def _read_header(deck: Deck, lines: Text) -> None:
         )
     for key in WIRES:
         try:
-            number(deck.header_text(key))
+            if deck.header_text(key) != EACH[key]:
+                number(deck.header_text(key))
         except NetlistError as error:
             refuse(deck.header[key], f"the header line {key!r} must be a resistance ({error})")
 
