@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array
 from xbarspice.devices import Device
 from xbarspice.devices.forms import instance_parameters
 from xbarspice.devices.numbers import decimal
@@ -76,15 +77,27 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Wires:
-    """Capacitance to the substrate of one segment of word line and bit line, F; 0 for none."""
+    """Capacitances, F; 0 for none.
+
+    Attributes:
+        C_wl, C_bl: to the substrate, of one segment of word line and bit line.
+        C_cross: between both lines at every crossing.
+        C_device: what a device that is present adds to `C_cross`.
+    """
 
     C_wl: float = 0.0
     C_bl: float = 0.0
+    C_cross: float = 0.0
+    C_device: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("C_wl", "C_bl"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise broken_rule(f"`{name}` must be >= 0 F", getattr(self, name), "Use 0 or more.")
+        for name, value in dataclasses.asdict(self).items():
+            if not 0 <= value < np.inf:
+                raise broken_rule(f"`{name}` must be >= 0 F", value, "Use 0 or more.")
+
+    def crossings(self, G: Array) -> Array:
+        """Capacitance between both lines at every crossing of `G`, F, (rows, cols)."""
+        return np.where(G > 0, self.C_cross + self.C_device, self.C_cross)
 
 
 def mem_model(device: Device, form: str, scope: str = DECK) -> str:
@@ -159,6 +172,10 @@ def _capacitances(record: Netlist, wires: Wires) -> Iterator[Element]:
             for r in range(rows):
                 for c in range(cols):
                     yield Element("C", f"C{kind}_{r}_{c}", (nodes[r, c], "VSS"), decimal(C))
+    between = wires.crossings(record.crossbar.G)
+    for r, c in np.argwhere(between > 0).tolist():
+        nodes = (record.wl[r, c], record.bl[r, c])
+        yield Element("C", f"Cx_{r}_{c}", nodes, decimal(between[r, c]))
 
 
 def tile_cells(record: Netlist, wires: Wires, form: str, scope: str, prefix: str) -> list[Cell]:

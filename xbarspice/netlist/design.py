@@ -4,7 +4,8 @@
 the top cell holds all tiles (pins `WL<r>`, `BL<c>`, or `T<k>_WL<r>`, `T<k>_BL<c>` if there are
 several). Word lines leave on the left, bit lines at the bottom: between pin and first node stand
 `R_driver` (word lines) and `R_sense` (bit lines), as the drawn array has them. With capacitances,
-every segment's capacitance stands between its cell's node and the pin `VSS`.
+every segment's capacitance stands between its cell's node and the pin `VSS`, and that of every
+crossing between its two lines.
 
 Every cell and device model begins with the name of its design and ``__``, so that two designs can
 stand in one test bench: subcircuits share one space of names in all simulators.
@@ -221,9 +222,11 @@ def _add_prefix(element: Element, prefix: str, pins: dict[str, str]) -> Element:
 def _config(
     records: Sequence[Netlist], wires: Wires, form: str, name: str, *, hierarchical: bool
 ) -> str:
+    between = {name: repr(C) for name in ("C_cross", "C_device") if (C := getattr(wires, name))}
     content = {
         "arrays": [config_hash(r.crossbar) for r in records],
-        "wires": [repr(v) for v in dataclasses.astuple(wires)],
+        "wires": [repr(wires.C_wl), repr(wires.C_bl)],
+        **between,
         "form": form,
         "hierarchical": hierarchical,
         "name": name,

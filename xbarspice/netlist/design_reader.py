@@ -51,7 +51,7 @@ class ReadDesign:
     elements: tuple[tuple[str, Element], ...]
 
 
-def prove(text: str, dialect: str, intended: Design) -> ReadDesign:
+def prove(text: str, dialect: str, intended: Design, *, brackets: str = "<>") -> ReadDesign:
     """Prove that a text describes exactly the arrays of a design.
 
     The circuit at one level, whatever the hierarchy of the text, is held against that of the
@@ -63,12 +63,13 @@ def prove(text: str, dialect: str, intended: Design) -> ReadDesign:
         text: the design in one of the dialects.
         dialect: its name.
         intended: what it must describe.
+        brackets: of its bus names.
 
     Raises:
         NetlistError: a line is not understood; or the places that differ (changed device, swapped
             column, missing segment, superfluous element, other pins, other device model).
     """
-    spelling = dialects.get(dialect)
+    spelling = dialects.get(dialect, brackets)
     flat = design(
         intended.crossbars,
         hierarchical=False,

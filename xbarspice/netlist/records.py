@@ -327,6 +327,7 @@ def _sources(prefix: str, lines: Indices, volts: Array) -> Sources:
 
 _PLACES = (
     (r"[rx]?d_(\d+)_(\d+)", "device at row {0}, column {1}"),
+    (r"cx_(\d+)_(\d+)", "capacitance of the crossing at row {0}, column {1}"),
     (r"rw_(\d+)_(\d+)", "word line {0}, wire segment after column {1}"),
     (r"rb_(\d+)_(\d+)", "bit line {1}, wire segment after row {0}"),
     (r"rwl_(\d+)", "left end of word line {0}"),

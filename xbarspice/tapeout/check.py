@@ -27,7 +27,6 @@ import numpy as np
 from xbarspice import deployment
 from xbarspice.core.errors import XbarspiceError, broken_rule, first_line
 from xbarspice.core.types import Array
-from xbarspice.netlist.cells import Wires
 from xbarspice.netlist.design_reader import prove
 from xbarspice.nn import crossbar_layers
 from xbarspice.nn.drives import even_drives
@@ -44,7 +43,7 @@ from xbarspice.tapeout.manifest import (
     load_manifest,
     surplus_files,
 )
-from xbarspice.tapeout.netlists import NetlistFile, netlists, reads_of
+from xbarspice.tapeout.netlists import NetlistFile, array_texts
 from xbarspice.tapeout.sites import Site, array_record, drawn_array, layers_record, sites
 from xbarspice.tapeout.technology import Technology
 
@@ -152,7 +151,7 @@ def _compare(
             name = f"{site.folder}/{file}"
             if name in readable:
                 yield name, _plan_problem(folder / name, parse, site)
-    kinds = {"design", "test bench", "device model"}
+    kinds = {"design", "test bench", "device model", "schematic", "parasitics"}
     for record in manifest.files:
         if record.kind in kinds and record.file not in follow:
             yield record.file, "does not follow from the circuit"
@@ -174,14 +173,7 @@ def _texts(
     site: Site, manifest: Manifest, technology: Technology, volts: Mapping[str, Array]
 ) -> dict[str, NetlistFile]:
     """All texts of one array by their names in the folder."""
-    texts = netlists(
-        drawn_array(site.array),
-        reads_of(site.array, volts),
-        names=manifest.dialects,
-        wires=Wires(**technology.capacitances()),
-        form=manifest.form,
-        name=site.cell,
-    )
+    texts = array_texts(site, technology, volts, names=manifest.dialects, form=manifest.form)
     cdl = cdl_of(drawn_array(site.array).replace(**Plain.of(technology).wires()), site.cell)
     out = {f"{site.folder}/netlists/{n.dialect}/{n.file}": n for n in texts}
     layout = NetlistFile(dialect="cdl", file="", kind="layout", text=cdl)

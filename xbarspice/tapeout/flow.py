@@ -19,7 +19,6 @@ from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array
 from xbarspice.core.wires import WIRES
 from xbarspice.netlist import dialects
-from xbarspice.netlist.cells import Wires
 from xbarspice.netlist.design import refuse_name
 from xbarspice.netlist.records import g_hash
 from xbarspice.nn import arrays, copy_circuit, crossbar_layers
@@ -29,7 +28,7 @@ from xbarspice.tapeout.drawings import draw_array, place_arrays
 from xbarspice.tapeout.effect import wire_effect
 from xbarspice.tapeout.lvs import LvsReport
 from xbarspice.tapeout.manifest import CIRCUIT, DRIVES, INPUTS, Record, file_record, save_manifest
-from xbarspice.tapeout.netlists import netlists, reads_of, refuse_form, write_netlists
+from xbarspice.tapeout.netlists import array_texts, refuse_form, write_netlists
 from xbarspice.tapeout.program import plan
 from xbarspice.tapeout.sites import (
     Site,
@@ -279,20 +278,12 @@ def _draw(job: _Job) -> tuple[list[LvsReport], list[Record]]:
 
 def _write(job: _Job, drawn: Sequence[Site], volts: Mapping[str, Array]) -> list[Record]:
     """Plan and netlists of every array with the wires as drawn."""
-    capacitances = Wires(**job.technology.capacitances())
     files = []
     for k, site in enumerate(drawn):
         folder = job.folder / site.folder
         paths = _plan_array(drawn_array(site.array), site.array.V_read, job.order, folder)
         files += [job.file(p, "programming plan", site) for p in paths]
-        texts = netlists(
-            drawn_array(site.array),
-            reads_of(site.array, volts),
-            names=job.dialects,
-            wires=capacitances,
-            form=job.form,
-            name=site.cell,
-        )
+        texts = array_texts(site, job.technology, volts, names=job.dialects, form=job.form)
         for record in write_netlists(texts, folder / "netlists"):
             file = f"{site.folder}/netlists/{record.pop('file')}"
             files.append({"file": file, "array": site.array.name, **record})

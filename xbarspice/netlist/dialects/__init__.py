@@ -26,10 +26,14 @@ registry.add("vacask", "xbarspice.netlist.dialects.vacask:Vacask")
 registry.add("xyce", "xbarspice.netlist.dialects.xyce:Xyce")
 
 
-def get(dialect: str) -> Dialect:
+def get(dialect: str, brackets: str = "<>") -> Dialect:
     """The dialect of that name, loaded on first use.
 
+    Args:
+        dialect: its name.
+        brackets: of bus names, ``"<>"`` or ``"[]"``, where the dialect has brackets at all.
+
     Raises:
-        InputError: there is no such dialect.
+        InputError: there is no such dialect, or the brackets are others.
     """
-    return registry.get(dialect)()
+    return registry.get(dialect)(brackets)

@@ -22,7 +22,10 @@ from xbarspice.netlist.design import Design
 from xbarspice.netlist.dialects.headers import bench_header, deck_header, design_header
 from xbarspice.netlist.records import Netlist
 
-__all__ = ["Dialect", "Instance", "cut_at_blanks"]
+__all__ = ["BRACKETS", "Dialect", "Instance", "cut_at_blanks"]
+
+BRACKETS = ("<>", "[]")
+"""How the lines of a bus may be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +87,21 @@ class Dialect(abc.ABC):
     """Factors of numbers in texts that are read, as powers of ten."""
     case_sensitive: ClassVar[bool] = False
     """Whether ``A`` and ``a`` are two names."""
-    bus: ClassVar[str] = r"<\d+>"
-    """Pattern of what follows the letters of a bus name; "" where names hold no brackets."""
     end: ClassVar[str] = ""
     """Word that may end a text; "" for none."""
     reads_decks: ClassVar[bool] = False
     """Whether decks, too, can be read back; see `read_deck`."""
+    escapes: ClassVar[str] = ""
+    """What stands before a bracket of a bus name."""
+    bare: ClassVar[bool] = False
+    """Whether names hold no brackets: ``WL_0`` stands for ``WL<0>``."""
+
+    def __init__(self, brackets: str = "<>") -> None:
+        if brackets not in BRACKETS:
+            raise broken_rule(
+                f"bus names have brackets of {' or '.join(BRACKETS)}", repr(brackets), "Use these."
+            )
+        self.brackets = brackets
 
     # -- writing: the texts, and what each dialect says of them
 
@@ -145,8 +157,19 @@ class Dialect(abc.ABC):
         return form
 
     def node(self, name: str) -> str:
-        """A node or pin name by the rules of the dialect."""
-        return name
+        """A node or pin name (``WL<0>``) by the rules of the dialect, with its brackets."""
+        if self.bare:
+            return name.replace("<", "_").replace(">", "")
+        opening, closing = (f"{self.escapes}{mark}" for mark in self.brackets)
+        return name.replace("<", opening).replace(">", closing)
+
+    @property
+    def bus(self) -> str:
+        """Pattern of what follows the letters of a bus name; "" where names hold no brackets."""
+        if self.bare:
+            return ""
+        opening, closing = (re.escape(f"{self.escapes}{mark}") for mark in self.brackets)
+        return rf"{opening}\d+{closing}"
 
     def master(self, model: str) -> str:
         """How an instance names its device model."""

@@ -52,10 +52,8 @@ class Cdl(SpiceDialect):
         return text
 
     def open_cell(self, cell: Cell) -> Iterable[str]:
-        return [
-            " ".join([".SUBCKT", cell.name, *cell.pins]),
-            *self._pininfo(cell.pins),
-        ]
+        pins = [*map(self.node, cell.pins)]
+        return [" ".join([".SUBCKT", cell.name, *pins]), *self._pininfo(pins)]
 
     def close_cell(self, cell: Cell) -> str:
         return ".ENDS"
@@ -72,7 +70,7 @@ class Cdl(SpiceDialect):
         """The array as a cell with pins; CDL has no drive."""
         return self.design(design([netlist.crossbar.replace(ends=READ)], hierarchical=False))
 
-    def _pininfo(self, pins: tuple[str, ...]) -> list[str]:
+    def _pininfo(self, pins: Sequence[str]) -> list[str]:
         each = 6
         return [
             " ".join(["*.PININFO", *(f"{p}:B" for p in pins[k : k + each])])

@@ -27,12 +27,9 @@ class LTspice(SpiceDialect):
     name = "ltspice"
     suffix = ".cir"
     remark = re.compile(";")
-    bus = ""
+    bare = True
     params_word = " params:"
     ternary = False
-
-    def node(self, name: str) -> str:
-        return name.replace("<", "_").replace(">", "")
 
     def statement(self, kind: str, name: str, nodes: tuple[str, str], text: str) -> str:
         if kind in ("i", "v"):

@@ -33,12 +33,9 @@ class Spectre(SpectreLikeDialect):
     name = "spectre"
     suffix = ".scs"
     factors = SPECTRE_FACTORS
-    bus = r"\\<\d+\\>"
+    escapes = "\\"
     opening = ("simulator lang=spectre",)
     forms = ("subcircuit", "verilog_a", "resistor")
-
-    def node(self, name: str) -> str:
-        return name.replace("<", "\\<").replace(">", "\\>")
 
     def open_cell(self, cell: Cell) -> Iterable[str]:
         return [f"subckt {cell.name} ({' '.join(map(self.node, cell.pins))})"]

@@ -22,14 +22,11 @@ class Vacask(SpectreLikeDialect):
 
     name = "vacask"
     suffix = ".sim"
-    bus = ""
+    bare = True
     forms = ("verilog_a", "resistor")
 
     def design_form(self, form: str) -> str:
         return "verilog_a" if form == "subcircuit" else form
-
-    def node(self, name: str) -> str:
-        return name.replace("<", "_").replace(">", "")
 
     def master(self, model: str) -> str:
         return f"{model}_model"

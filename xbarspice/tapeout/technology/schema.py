@@ -164,8 +164,10 @@ class Device(Section):
     """The switching layer at a crossing.
 
     `overhang` is by how much each electrode reaches beyond it in at least one direction;
-    `excludes` names vias that must not lie on it outside a foundry cell. The last four entries say
-    how a schematic netlist names it.
+    `excludes` names vias that must not lie on it outside a foundry cell. `subckt`, `pins` and
+    `area_parameter` say how a schematic netlist names it: pins in the order of the foundry's card,
+    of which `bottom_pin` (the first one if it is not named) is the lower metal's. `C_area` is the
+    capacitance of the oxide.
     """
 
     model: str | None = None
@@ -181,6 +183,7 @@ class Device(Section):
     cell: Cell | None = None
     subckt: Name | None = None
     pins: tuple[Name, Name] | None = None
+    bottom_pin: Name | None = None
     area_parameter: Name | None = None
     C_area: float = Field(default=0.0, ge=0, le=1e12, description="F/um^2")
 
@@ -356,11 +359,27 @@ class Technology(Section):
         }
 
     def capacitances(self) -> dict[str, float]:
-        """Capacitance of one segment to the substrate, F: C_wl, C_bl."""
+        """Capacitances of an array, F: C_wl, C_bl, C_cross, C_device.
+
+        Of one segment to the substrate; between both lines where they cross; and what a device adds
+        there, whose oxide takes the place of the dielectric between the metals.
+        """
         x, y = self.array.pitch
         parts = {"C_wl": (self.array.word_line, x), "C_bl": (self.array.bit_line, y)}
         out = {}
         for name, (line, pitch) in parts.items():
             metal = self.metals[line.metal]
             out[name] = (metal.C_area * line.width + 2 * metal.C_fringe) * pitch
-        return out
+        return out | self._crossing()
+
+    def _crossing(self) -> dict[str, float]:
+        """Capacitance between the lines of one crossing without a device, and what one adds, F."""
+        widths = self.array.word_line.width, self.array.bit_line.width
+        pair = {self.device.bottom, self.device.top}
+        between = next((c for c in self.coupling if {c.lower, c.upper} == pair), None)
+        C_area, C_edge = (between.C_area, between.C_edge) if between else (0.0, 0.0)
+        area = self.device.size[0] * self.device.size[1]
+        return {
+            "C_cross": C_area * widths[0] * widths[1] + 2 * C_edge * sum(widths),
+            "C_device": max(self.device.C_area - C_area, 0.0) * area,
+        }

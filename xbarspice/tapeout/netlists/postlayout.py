@@ -89,6 +89,7 @@ def netlists(
     wires: Wires | None = None,
     form: str = "subcircuit",
     name: str | None = None,
+    brackets: str = "<>",
 ) -> Iterator[NetlistFile]:
     """Hierarchical and flat design and the test benches in several dialects, each design proven.
 
@@ -101,6 +102,7 @@ def netlists(
             LVS reads), VACASK with Verilog-A if "subcircuit" is asked for.
         name: of the design, before all its cells and models; None for one that follows from the
             content.
+        brackets: of bus names, ``"<>"`` or ``"[]"``.
 
     Raises:
         InputError: a dialect does not know the form, or the array has other line ends.
@@ -109,7 +111,7 @@ def netlists(
     names = dialects.names() if names is None else names
     refuse_form(names, form, [crossbar.device])
     for word in names:
-        dialect = dialects.get(word)
+        dialect = dialects.get(word, brackets)
         written = dialect.design_form(form)
         whole, flat = (
             design([crossbar], hierarchical=hierarchical, form=written, wires=wires, name=name)
@@ -118,7 +120,7 @@ def netlists(
         top = f"array{dialect.suffix}"
         for file, it in ((top, whole), (f"array_flat{dialect.suffix}", flat)):
             text = dialect.design(it)
-            prove(text, word, it)
+            prove(text, word, it, brackets=brackets)
             yield NetlistFile(dialect=word, file=file, kind="design", text=text, design=it)
         for k, read in enumerate(reads if dialect.runs else ()):
             if read is not None:
