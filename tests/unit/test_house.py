@@ -25,6 +25,7 @@ ORDER = [
     ["core.hdf5"],
     ["core.crossbar_file"],
     ["core"],
+    ["tables"],
     ["devices"],
     ["variability"],
     ["mapping"],

@@ -25,6 +25,7 @@ def card_of(
     title: str,
     date: str | None = None,
     before: CalibrationCard | None = None,
+    data_read: Sequence[str] = (),
 ) -> CalibrationCard:
     """The card of a fit.
 
@@ -35,6 +36,7 @@ def card_of(
         title: names the card in reports.
         date: as the caller wants it; None leaves it out, and equal data give equal cards.
         before: an earlier card whose other values are taken over, with their own intervals.
+        data_read: how the files were understood.
     """
     digest = data_hash(*data)
     values: dict[str, CardValue] = {}
@@ -55,6 +57,7 @@ def card_of(
         values=values,
         held_out=fit.held_out,
         notices=fit.findings,
+        data_read=tuple(data_read),
     )
     return _merge(before, card)
 
@@ -67,6 +70,7 @@ def card_of_spread(
     title: str,
     date: str | None = None,
     before: CalibrationCard | None = None,
+    data_read: Sequence[str] = (),
 ) -> CalibrationCard:
     """The card of a variability model; arguments as in `card_of`."""
     digest = data_hash(*data)
@@ -80,6 +84,7 @@ def card_of_spread(
         values=values,
         variability=spread.terms,
         notices=spread.notices,
+        data_read=tuple(data_read),
     )
     return _merge(before, card)
 
@@ -103,6 +108,7 @@ def _merge(before: CalibrationCard | None, card: CalibrationCard) -> Calibration
             "variability": _terms(before.variability, card.variability),
             "data": (*before.data, *card.data),
             "notices": (*before.notices, *card.notices),
+            "data_read": (*before.data_read, *card.data_read),
         }
     )
 

@@ -28,6 +28,7 @@ class Reads:
             belong to the first.
         ends: what the line ends were connected to.
         labels: names of the arrays, for messages; may be empty.
+        notices: how a file was read.
     """
 
     V_in: Array
@@ -37,6 +38,7 @@ class Reads:
     array: Indices | None = None
     ends: LineEnds = READ
     labels: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.V_in)
@@ -75,22 +77,31 @@ class Reads:
         return self.I_out if self.I_in is None else np.hstack([self.I_out, self.I_in])
 
 
-def sweeps(device: npt.ArrayLike, V: npt.ArrayLike, I: npt.ArrayLike) -> Reads:  # noqa: E741
+def sweeps(
+    device: npt.ArrayLike,
+    V: npt.ArrayLike,
+    I: npt.ArrayLike,  # noqa: E741
+    *,
+    notices: tuple[str, ...] = (),
+) -> Reads:
     """I-V sweeps of single devices, as reads of 1x1 arrays.
 
     Args:
         device: a label a point, (N,); the arrays stand in the order of first appearance.
         V: applied voltage, V, (N,).
         I: current, A, (N,); positive in the direction of the voltage.
+        notices: how a file was read.
     """
-    names, index = [], []
-    for name in np.asarray(device).astype(str):
-        if name not in names:
-            names.append(str(name))
-        index.append(names.index(name))
+    texts = np.asarray(device).astype(str).tolist()
+    names = {name: k for k, name in enumerate(dict.fromkeys(texts))}
+    index = [names[name] for name in texts]
     column = [array_of(n, x, rank=1, finite=False)[:, None] for n, x in (("V", V), ("I", I))]
     return Reads(
-        V_in=column[0], I_out=column[1], array=np.array(index, dtype=np.intp), labels=tuple(names)
+        V_in=column[0],
+        I_out=column[1],
+        array=np.array(index, dtype=np.intp),
+        labels=tuple(names),
+        notices=notices,
     )
 
 
@@ -105,6 +116,7 @@ class PulseTrains:
         width: duration of the pulse, s, (N,).
         G: conductance read afterwards, S, (N,).
         labels: names of the devices.
+        notices: how a file was read.
     """
 
     device: Indices
@@ -112,6 +124,7 @@ class PulseTrains:
     width: Array
     G: Array
     labels: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         first = np.unique(self.device, return_index=True)[1]
@@ -139,6 +152,7 @@ class Programming:
         G: conductance when the device was left, S, (N,).
         G_end: conductance when the whole array was finished, S, (N,); NaN where unknown.
         later_writes: devices written between the two, (N,).
+        notices: how a file was read.
     """
 
     device: Indices
@@ -146,6 +160,7 @@ class Programming:
     G: Array
     G_end: Array
     later_writes: Indices
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -156,8 +171,10 @@ class Repeats:
         device: number of the device, (N,).
         G: conductance, S, (N,).
         t: time since the device was programmed, s, (N,); NaN where unknown.
+        notices: how a file was read.
     """
 
     device: Indices
     G: Array
     t: Array
+    notices: tuple[str, ...] = ()

@@ -70,6 +70,7 @@ def write_fit(
     items.append(Text(text=record.get("intervals") or _HOW, note=True))
     sections = [
         Section(title="Fitted values", items=items),
+        *_read_section(record),
         Section(title="Calibration card", items=[Code(text=card)]),
     ]
     return page(
@@ -79,6 +80,15 @@ def write_fit(
         verdict=verdict,
         subtitle=_subtitle(record),
     )
+
+
+def _read_section(record: dict[str, Any]) -> list[Section]:
+    """How the data were understood, and what of them was left out."""
+    sentences = record.get("data_read") or ()
+    items: list[Item] = [
+        Text(text=f"{text[0].upper()}{text[1:]}.", note=True) for text in sentences
+    ]
+    return [Section(title="How the data were read", items=items)] if items else []
 
 
 def _subtitle(record: dict[str, Any]) -> str:

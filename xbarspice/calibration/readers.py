@@ -1,12 +1,13 @@
-"""Measured data from CSV and HDF5 files.
+"""Measured data from files of any kind that `xbarspice.tables` reads.
 
-Columns (CSV; SI units, or another unit in brackets as in ``I [uA]``) and datasets (HDF5; SI units):
+Columns (SI units, or another unit in the head as in ``I [uA]``), datasets or variables:
 
 =============  ===================================================================================
 I-V sweeps     ``device`` (a label; may be left out), ``V`` (V), ``I`` (A): one point a row
 array reads    ``V_in0 ... V_in<rows-1>`` (V), ``I_out0 ... I_out<cols-1>`` (A; empty if not
                measured), perhaps ``V_out0 ...`` (V) and ``I_in0 ...`` (A): one read a row.
-               HDF5: ``V_in`` (reads, rows), ``I_out`` (reads, cols), ``V_out``, ``I_in``
+               HDF5 and .mat also: ``V_in`` (reads, rows), ``I_out`` (reads, cols), ``V_out``,
+               ``I_in``
 pulse trains   ``device``, ``V`` (V; 0: a read without a pulse), ``width`` (s), and ``G`` (S) or
                ``R`` (ohm), read after the pulse: in order of time
 programming    ``device``, ``target`` and ``G`` (S) of each write, perhaps ``G_end`` (S) when the
@@ -14,260 +15,243 @@ programming    ``device``, ``target`` and ``G`` (S) of each write, perhaps ``G_e
 repeats        ``device``, and ``G`` (S) or ``R`` (ohm) of each read, perhaps ``t`` (s since the
                device was programmed); of a whole array: array reads with repeated voltages
 =============  ===================================================================================
+
+Values that an instrument did not measure or that overflowed count as missing; what may not be
+missing is refused with its line. `notices` of the result say how the file was read.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from xbarspice.calibration import text_tables
 from xbarspice.calibration.measurements import Programming, PulseTrains, Reads, Repeats, sweeps
 from xbarspice.core import hdf5
 from xbarspice.core.errors import InputError, broken_rule
-from xbarspice.core.types import Indices
+from xbarspice.core.types import Array, Flags, Indices
+from xbarspice.tables import Options, Quantity, Table, read_table
+from xbarspice.tables.sources import HDF5
 
-__all__ = ["read_programming", "read_pulses", "read_reads", "read_repeats", "read_sweeps"]
+__all__ = [
+    "QUANTITIES",
+    "read_programming",
+    "read_pulses",
+    "read_reads",
+    "read_repeats",
+    "read_sweeps",
+]
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Duration = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class _Row(BaseModel):
-    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
-
-    device: str = "0"
-
-
-class _Sweep(_Row):
-    V: Finite
-    I: Finite  # noqa: E741
-
-
-class _Pulse(_Row):
-    V: Finite
-    width: Duration
-    G: Positive
-
-
-class _Write(_Row):
-    target: Positive
-    G: Duration
-    G_end: Duration | None = None
-    later_writes: int = Field(default=0, ge=0)
-
-
-class _Repeat(_Row):
-    G: Positive
-    t: Positive | None = None
-
-
-class _Read(BaseModel):
-    V_in: list[Finite]
-    I_out: list[Finite | None]
-    V_out: list[Finite] | None = None
-    I_in: list[Finite | None] | None = None
-
-
-DIMENSIONS = {
-    "V": "V",
-    "I": "A",
-    "width": "s",
-    "t": "s",
-    "G": "S",
-    "R": "ohm",
-    "target": "S",
-    "G_end": "S",
-    "V_in": "V",
-    "V_out": "V",
-    "I_out": "A",
-    "I_in": "A",
+_DEVICE = Quantity(
+    name="device", dimension="", aliases=("dut", "cell", "device id"), required=False
+)
+_V = Quantity(name="V", dimension="V", aliases=("voltage", "bias", "u"))
+_G = Quantity(name="G", dimension="S", aliases=("conductance",), required=False)
+_R = Quantity(name="R", dimension="ohm", aliases=("resistance",), required=False)
+QUANTITIES: dict[str, tuple[Quantity, ...]] = {
+    "sweeps": (_DEVICE, _V, Quantity(name="I", dimension="A", aliases=("current",))),
+    "reads": tuple(
+        Quantity(
+            name=name, dimension=name[0].replace("I", "A"), required=name in need, indexed=True
+        )
+        for need in [("V_in", "I_out")]
+        for name in ("V_in", "I_out", "V_out", "I_in")
+    ),
+    "pulses": (
+        _DEVICE,
+        _V,
+        Quantity(name="width", dimension="s", aliases=("pulse width", "pulsewidth", "duration")),
+        _G,
+        _R,
+    ),
+    "repeats": (
+        _DEVICE,
+        _G,
+        _R,
+        Quantity(name="t", dimension="s", aliases=("time",), required=False),
+    ),
+    "programming": (
+        _DEVICE,
+        Quantity(name="target", dimension="S"),
+        Quantity(name="G", dimension="S", aliases=("conductance",)),
+        Quantity(name="G_end", dimension="S", required=False),
+        Quantity(name="later_writes", dimension="1", required=False),
+    ),
 }
-LINES = re.compile(r"^(V_in|V_out|I_in|I_out)(\d+)$")
+"""What each kind of file holds."""
 
 
-def read_sweeps(path: Path) -> Reads:
+def read_sweeps(path: Path, options: Options | None = None) -> Reads:
     """I-V sweeps; see the module text.
+
+    Args:
+        path: the file.
+        options: what the user says of it.
 
     Raises:
         InputError: the file breaks a rule; the message names line and column.
     """
-    rows = _check_rows(_Sweep, path, _records(path, ("device", "V", "I")))
-    return sweeps([r.device for r in rows], [r.V for r in rows], [r.I for r in rows])
+    table = read_table(path, QUANTITIES["sweeps"], options)
+    V, current = table.values("V"), _measured(table.values("I"))
+    _require(path, table, "V", np.isfinite(V), "a number")
+    return sweeps(_devices(table), V, current, notices=table.notices)
 
 
-def read_pulses(path: Path) -> PulseTrains:
+def read_pulses(path: Path, options: Options | None = None) -> PulseTrains:
     """Pulse trains; see the module text."""
-    rows = _check_rows(_Pulse, path, _with_G(_records(path, ("device", "V", "width", "G", "R"))))
-    labels, index = _labels([r.device for r in rows])
-    V, width, G = (np.array([getattr(r, n) for r in rows]) for n in ("V", "width", "G"))
-    return PulseTrains(device=index, V=V, width=width, G=G, labels=labels)
+    table = read_table(path, QUANTITIES["pulses"], options)
+    V, width, G = table.values("V"), table.values("width"), _conductances(path, table)
+    _require(path, table, "V", np.isfinite(V), "a number")
+    _require(path, table, "width", (width >= 0) & np.isfinite(width), ">= 0 s")
+    _require(path, table, "G", np.isfinite(G), "measured after every pulse")
+    labels, index = _labels(_devices(table))
+    return PulseTrains(device=index, V=V, width=width, G=G, labels=labels, notices=table.notices)
 
 
-def read_repeats(path: Path) -> Repeats:
+def read_repeats(path: Path, options: Options | None = None) -> Repeats:
     """Repeated reads of single devices; see the module text."""
-    rows = _check_rows(_Repeat, path, _with_G(_records(path, ("device", "G", "R", "t"))))
+    table = read_table(path, QUANTITIES["repeats"], options)
+    G = _conductances(path, table)
+    t = table.values("t") if "t" in table.columns else np.full(len(table), np.nan)
+    _require(path, table, "t", ~(t <= 0) & ~np.isinf(t), "> 0 s")
+    keep = np.isfinite(G)
+    if not keep.any():
+        raise broken_rule(f"`{path.name}` must hold measured values", "none", "Check the file.")
     return Repeats(
-        device=_labels([r.device for r in rows])[1],
-        G=np.array([r.G for r in rows]),
-        t=np.array([np.nan if r.t is None else r.t for r in rows]),
+        device=_labels(_devices(table))[1][keep],
+        G=G[keep],
+        t=t[keep],
+        notices=(*table.notices, *_left_out(keep)),
     )
 
 
-def _with_G(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Conductances in the place of resistances."""
-    for record in records:
-        R = record.pop("R", None)
-        if R is not None and "G" not in record:
-            record["G"] = 1 / R if isinstance(R, (int, float)) and R > 0 else R
-    return records
-
-
-def read_programming(path: Path) -> Programming:
+def read_programming(path: Path, options: Options | None = None) -> Programming:
     """Programming records; see the module text."""
-    names = ("device", "target", "G", "G_end", "later_writes")
-    rows = _check_rows(_Write, path, _records(path, names))
-    _, index = _labels([r.device for r in rows])
+    table = read_table(path, QUANTITIES["programming"], options)
+    target, G = table.values("target"), _measured(table.values("G"))
+    count = len(table)
+    has = table.columns.keys()
+    G_end = table.values("G_end") if "G_end" in has else np.full(count, np.nan)
+    later = table.values("later_writes") if "later_writes" in has else np.zeros(count)
+    _require(path, table, "target", (target > 0) & np.isfinite(target), "> 0 S")
+    _require(path, table, "G", ~(G < 0), ">= 0 S")
+    _require(path, table, "G_end", ~(G_end < 0) & ~np.isinf(G_end), ">= 0 S")
+    _require(path, table, "later_writes", (later >= 0) & (later == np.round(later)), "whole, >= 0")
+    keep = np.isfinite(G)
+    if not keep.any():
+        raise broken_rule(f"`{path.name}` must hold measured values", "none", "Check the file.")
     return Programming(
-        device=index,
-        target=np.array([r.target for r in rows]),
-        G=np.array([r.G for r in rows]),
-        G_end=np.array([np.nan if r.G_end is None else r.G_end for r in rows]),
-        later_writes=np.array([r.later_writes for r in rows], dtype=np.intp),
+        device=_labels(_devices(table))[1][keep],
+        target=target[keep],
+        G=G[keep],
+        G_end=G_end[keep],
+        later_writes=later[keep].astype(np.intp),
+        notices=(*table.notices, *_left_out(keep)),
     )
 
 
-def read_reads(path: Path) -> Reads:
+def read_reads(path: Path, options: Options | None = None) -> Reads:
     """Array reads; see the module text."""
-    if path.suffix in (".h5", ".hdf5"):
-        tree = _tree(path)
-        _need(path, tree, ("V_in", "I_out"), ("V_out", "I_in"))
-        return _reads(tree)
-    table = text_tables.read_table(path)
-    numbers: dict[str, dict[int, list[Any]]] = {}
-    for name, cells in table.columns.items():
-        match = LINES.match(name)
-        if match is None:
-            raise broken_rule(
-                f"the columns of `{path.name}` must be V_in0, I_out0 and so on",
-                repr(name),
-                "See xbarspice.calibration.readers.",
-            )
-        values = _scale(cells, table.units.get(name, ""), DIMENSIONS[match[1]])
-        numbers.setdefault(match[1], {})[int(match[2])] = values
-    _need(path, numbers, ("V_in", "I_out"), ("V_out", "I_in"))
-    for kind, columns in numbers.items():
-        if sorted(columns) != list(range(len(columns))):
+    if path.suffix in HDF5:
+        tree = {k: v for k, v in hdf5.read_plain(path).items() if not isinstance(v, dict)}
+        if {"V_in", "I_out"} <= tree.keys():
+            return _reads_of_arrays(path, tree)
+    table = read_table(path, QUANTITIES["reads"], options)
+    values: dict[str, Array] = {}
+    for quantity in QUANTITIES["reads"]:
+        kind = quantity.name
+        lines = {
+            int(name[len(kind) :]): column.values
+            for name, column in table.columns.items()
+            if name.startswith(kind) and name[len(kind) :].isdigit()
+        }
+        if sorted(lines) != list(range(len(lines))):
             raise broken_rule(
                 f"the columns {kind}0, {kind}1, ... of `{path.name}` must have no gap",
-                sorted(columns),
+                sorted(lines),
                 "Leave cells empty where nothing was measured.",
             )
-    count = len(table.lines)
-    records = [
-        {kind: [columns[k][n] for k in range(len(columns))] for kind, columns in numbers.items()}
-        for n in range(count)
-    ]
-    rows = _check_rows(_Read, path, records, table.lines)
-    return _reads({kind: [getattr(r, kind) for r in rows] for kind in numbers})
-
-
-def _reads(tree: Mapping[str, Any]) -> Reads:
-    values = {k: np.array(v, dtype=float) for k, v in tree.items()}
+        if lines:
+            values[kind] = np.stack([lines[k] for k in range(len(lines))], axis=1)
+    for kind in ("V_in", "V_out"):
+        if kind in values:
+            ok = np.asarray(np.isfinite(values[kind]).all(axis=1))
+            _require(path, table, kind, ok, "a number in every read")
     return Reads(
         V_in=values["V_in"],
-        I_out=values["I_out"],
+        I_out=_measured(values["I_out"]),
         V_out=values.get("V_out"),
-        I_in=values.get("I_in"),
+        I_in=_measured(values["I_in"]) if "I_in" in values else None,
+        notices=table.notices,
     )
+
+
+def _reads_of_arrays(path: Path, tree: Mapping[str, Any]) -> Reads:
+    strange = sorted(tree.keys() - {"V_in", "I_out", "V_out", "I_in"})
+    values = {}
+    for name in ("V_in", "I_out", "V_out", "I_in"):
+        if name in tree:
+            try:
+                values[name] = np.asarray(tree[name], dtype=float)
+            except (TypeError, ValueError):
+                raise broken_rule(
+                    f"`{name}` of `{path.name}` must be an array of numbers",
+                    type(tree[name]).__name__,
+                    "Save it as one.",
+                ) from None
+    unused = (f"arrays that are not used: {', '.join(strange)}",) if strange else ()
+    return Reads(
+        V_in=values["V_in"],
+        I_out=_measured(values["I_out"]),
+        V_out=values.get("V_out"),
+        I_in=_measured(values["I_in"]) if "I_in" in values else None,
+        notices=(f"arrays {', '.join(values)} of {path.name}, SI units", *unused),
+    )
+
+
+def _measured(values: Array) -> Array:
+    """Values with NaN also where the instrument overflowed."""
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _conductances(path: Path, table: Table) -> Array:
+    """G of every row, S, from G or R; an overflow of R is missing, as any other."""
+    if ("G" in table.columns) == ("R" in table.columns):
+        raise broken_rule(
+            f"`{path.name}` must have a column G (S) or a column R (ohm)",
+            "both" if "G" in table.columns else "neither",
+            "Name it in the head, or pass --column G=LABEL:UNIT.",
+        )
+    name = "G" if "G" in table.columns else "R"
+    values = _measured(table.values(name))
+    _require(path, table, name, ~(values <= 0), "> 0")
+    return values if name == "G" else 1.0 / values
+
+
+def _require(path: Path, table: Table, name: str, ok: Flags, rule: str) -> None:
+    if not ok.all():
+        k = int(np.argmin(ok))
+        received = "a value that is not"
+        if name in table.columns and table.columns[name].values.size:
+            received = f"{table.columns[name].values[k]:g}"
+        raise InputError(
+            f"{name} of `{path.name}` must be {rule}; received {received} in line "
+            f"{table.lines[k]} ({int((~ok).sum())} such lines). Correct the cells, or the units."
+        )
+
+
+def _left_out(keep: Flags) -> tuple[str, ...]:
+    count = int((~keep).sum())
+    return (f"rows without a measured value that are left out: {count}",) if count else ()
+
+
+def _devices(table: Table) -> list[str]:
+    column = table.columns.get("device")
+    return ["0"] * len(table) if column is None else list(column.texts)
 
 
 def _labels(names: list[str]) -> tuple[tuple[str, ...], Indices]:
-    order = list(dict.fromkeys(names))
-    return tuple(order), np.array([order.index(n) for n in names], dtype=np.intp)
-
-
-def _records(path: Path, allowed: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Rows of a file as dictionaries; values are numbers, or texts that are none."""
-    if path.suffix in (".h5", ".hdf5"):
-        tree = _tree(path)
-        _need(path, tree, (), allowed)
-        columns = {k: [_text(x) for x in np.asarray(v).ravel().tolist()] for k, v in tree.items()}
-    else:
-        table = text_tables.read_table(path)
-        _need(path, table.columns, (), allowed)
-        columns = {
-            name: cells
-            if name == "device"
-            else _scale(cells, table.units.get(name, ""), DIMENSIONS.get(name, ""))
-            for name, cells in table.columns.items()
-        }
-    if len({len(c) for c in columns.values()}) != 1:
-        raise broken_rule(
-            f"the columns of `{path.name}` must be equally long",
-            {k: len(c) for k, c in columns.items()},
-            "Check the file.",
-        )
-    rows = zip(*columns.values(), strict=True)
-    return [{k: v for k, v in zip(columns, row, strict=True) if v is not None} for row in rows]
-
-
-def _text(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode()
-    return None if isinstance(value, float) and np.isnan(value) else value
-
-
-def _tree(path: Path) -> dict[str, Any]:
-    return {k: v for k, v in hdf5.read_plain(path).items() if not isinstance(v, dict)}
-
-
-def _need(
-    path: Path, columns: Mapping[str, Any], required: tuple[str, ...], optional: tuple[str, ...]
-) -> None:
-    missing = [name for name in required if name not in columns]
-    strange = [name for name in columns if name not in (*required, *optional)]
-    if missing or strange or not columns:
-        raise broken_rule(
-            f"`{path.name}` must hold the columns {', '.join((*required, *optional))}",
-            f"{'without ' + ', '.join(missing) if missing else ', '.join(strange) or 'nothing'}",
-            "Rename, add or remove columns; see xbarspice.calibration.readers.",
-        )
-
-
-def _scale(cells: list[str], unit: str, dimension: str) -> list[Any]:
-    """Numbers in SI units; None for empty cells, the text where there is no number."""
-    factor = text_tables.scale_of(unit, dimension) if unit else 1.0
-    out: list[Any] = []
-    for cell in cells:
-        try:
-            value = text_tables.number(cell) * factor if cell else None
-            out.append(int(value) if value is not None and not dimension else value)
-        except ValueError:
-            out.append(cell)
-    return out
-
-
-def _check_rows(
-    kind: type[BaseModel], path: Path, records: list[dict[str, Any]], lines: list[int] | None = None
-) -> list[Any]:
-    try:
-        return TypeAdapter(list[kind]).validate_python(records)  # type: ignore[valid-type]
-    except ValidationError as error:
-        problems = []
-        for e in error.errors()[:3]:
-            row, *where = e["loc"]
-            place = f"row {int(row) + 1}" if lines is None else f"line {lines[int(row)]}"
-            column = "".join(str(w) for w in where)
-            problems.append(f"{place}, column {column}: {e['msg']} (received {e.get('input')!r})")
-        more = len(error.errors()) - len(problems)
-        raise InputError(
-            f"`{path.name}` must hold the documented numbers: {'; '.join(problems)}"
-            f"{f'; and {more} more' if more else ''}. Correct the cells, or the units of the head."
-        ) from None
+    order = {name: k for k, name in enumerate(dict.fromkeys(names))}
+    return tuple(order), np.array([order[n] for n in names], dtype=np.intp)

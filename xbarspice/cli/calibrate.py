@@ -20,6 +20,7 @@ from xbarspice.cli.options import (
     Settings,
 )
 from xbarspice.cli.runs import run_folder
+from xbarspice.cli.table_options import reads_table
 from xbarspice.core.errors import broken_rule
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from xbarspice.config import RunConfig
     from xbarspice.config.card import CalibrationCard
     from xbarspice.core.array import Crossbar
+    from xbarspice.tables import Options as TableOptions
 
 __all__ = ["register"]
 
@@ -37,7 +39,9 @@ calibrate = typer.Typer(
     no_args_is_help=True,
 )
 
-Data = Annotated[Path, typer.Argument(help="Measured data, .csv or .h5.")]
+Data = Annotated[
+    Path, typer.Argument(help="Measured data: text, .xlsx, .ods, .parquet, .mat or .h5.")
+]
 Free = Annotated[str, typer.Option(help="What is fitted, comma-separated.")]
 Bounds = Annotated[
     list[str] | None,
@@ -62,8 +66,11 @@ def register(app: typer.Typer) -> None:
 @calibrate.command(
     epilog="Example: xbarspice calibrate sweeps iv.csv --free device.b,G --set array.R_driver=50"
 )
+@reads_table("sweeps")
 def sweeps(
     data: Data,
+    *,
+    table: TableOptions,
     free: Free = "device.b,G",
     out: RunFolder = Path("runs/calibrate"),
     bound: Bounds = None,
@@ -89,22 +96,26 @@ def sweeps(
     run = steps.configuration(
         config, settings, steps.start_config(None), reads=read, calibration=calibration, seed=seed
     )
-    measured = study.read_sweeps(data)
+    measured = study.read_sweeps(data, table)
     start = starts.crossbar_of_sweeps(measured, run)
     options = _options(loss, relative, absolute, held_out, run)
     with screens.waiting("fitting", quiet=json):
         fit, crossbar = study.fit_reads(
             start, measured, _list(free), bounds=_bounds(bound), options=options
         )
-    _finish(Job(data, out, run, read, calibration, title, date, json), fit, crossbar)
+    job = Job(data, out, run, read, calibration, title, date, json, data_read=measured.notices)
+    _finish(job, fit, crossbar)
 
 
 @calibrate.command(
     epilog="Example: xbarspice calibrate reads reads.csv --array mapped.h5 "
     "--free R_wl,R_bl,R_driver,device.b"
 )
+@reads_table("reads")
 def reads(
     data: Data,
+    *,
+    table: TableOptions,
     array: Annotated[
         Path | None,
         typer.Option(help="Measured array: deployment of one or crossbar (.h5), or G (.csv)."),
@@ -142,7 +153,7 @@ def reads(
         mapped=array,
         seed=seed,
     )
-    measured = study.read_reads(data)
+    measured = study.read_reads(data, table)
     start = starts.crossbar_of_reads(array, run, (measured.rows, measured.cols), _list(free))
     run = run.model_copy(update={"array": ArraySection(**array_settings([start]))})
     options = _options(loss, relative, absolute, held_out, run)
@@ -150,15 +161,21 @@ def reads(
         fit, crossbar = study.fit_reads(
             start, measured, _list(free), bounds=_bounds(bound), options=options
         )
-    _finish(Job(data, out, run, read, calibration, title, date, json, array), fit, crossbar)
+    job = Job(
+        data, out, run, read, calibration, title, date, json, array, data_read=measured.notices
+    )
+    _finish(job, fit, crossbar)
 
 
 @calibrate.command(
     epilog="Example: xbarspice calibrate pulses pulses.csv --set array.device=o921c_4k "
     "--free A_p,r_p0,A_n"
 )
+@reads_table("pulses")
 def pulses(
     data: Data,
+    *,
+    table: TableOptions,
     free: Free = "A_p,A_n",
     out: RunFolder = Path("runs/calibrate"),
     bound: Bounds = None,
@@ -183,19 +200,22 @@ def pulses(
     run = steps.configuration(
         config, settings, steps.start_config(None), reads=read, calibration=calibration, seed=seed
     )
-    trains = study.read_pulses(data)
+    trains = study.read_pulses(data, table)
     options = _options(loss, relative, absolute, held_out, run)
     with screens.waiting("fitting", quiet=json):
         fit, device = study.fit_pulses(
             run.array.model(), trains, _list(free), bounds=_bounds(bound), options=options
         )
-    job = Job(data, out, run, read, calibration, title, date, json)
+    job = Job(data, out, run, read, calibration, title, date, json, data_read=trains.notices)
     _finish(job, fit, device=device.name, unit="S")
 
 
 @calibrate.command(epilog="Example: xbarspice calibrate spread writes.csv --out runs/spread")
+@reads_table("programming")
 def spread(
     data: Data,
+    *,
+    table: TableOptions,
     out: RunFolder = Path("runs/calibrate"),
     title: Title = None,
     date: Date = None,
@@ -213,13 +233,18 @@ def spread(
     run = steps.configuration(
         config, settings, steps.start_config(None), reads=read, calibration=calibration
     )
-    terms = study.fit_spread(study.read_programming(data))
-    _finish_spread(Job(data, out, run, read, calibration, title, date, json), terms)
+    writes = study.read_programming(data, table)
+    terms = study.fit_spread(writes)
+    job = Job(data, out, run, read, calibration, title, date, json, data_read=writes.notices)
+    _finish_spread(job, terms)
 
 
 @calibrate.command(epilog="Example: xbarspice calibrate noise repeats.csv --out runs/noise")
+@reads_table("repeats")
 def noise(
     data: Data,
+    *,
+    table: TableOptions,
     array: Annotated[
         Path | None,
         typer.Option(help="Whole array: its G (.csv), crossbar or deployment of one array (.h5)."),
@@ -259,7 +284,9 @@ def noise(
         mapped=array,
     )
     if array is None:
-        terms = study.fit_noise(study.read_repeats(data), at=at)
+        repeats = study.read_repeats(data, table)
+        understood = repeats.notices
+        terms = study.fit_noise(repeats, at=at)
     elif at is not None:
         raise broken_rule(
             "retention is fitted to reads of single devices",
@@ -267,11 +294,13 @@ def noise(
             "Leave one of them out.",
         )
     else:
-        measured = study.read_reads(data)
+        measured = study.read_reads(data, table)
         start = starts.crossbar_of_reads(array, run, (measured.rows, measured.cols), [])
         run = run.model_copy(update={"array": ArraySection(**array_settings([start]))})
+        understood = measured.notices
         terms = study.fit_read_noise(measured, start.G)
-    _finish_spread(Job(data, out, run, read, calibration, title, date, json, array), terms)
+    job = Job(data, out, run, read, calibration, title, date, json, array, data_read=understood)
+    _finish_spread(job, terms)
 
 
 def _finish_spread(job: Job, terms: Spread) -> None:
@@ -279,7 +308,13 @@ def _finish_spread(job: Job, terms: Spread) -> None:
     from xbarspice import calibration as study
 
     card = study.card_of_spread(
-        terms, job.run.array.device, [job.data], title=job.name, date=job.date, before=job.before()
+        terms,
+        job.run.array.device,
+        [job.data],
+        title=job.name,
+        date=job.date,
+        before=job.before(),
+        data_read=job.data_read,
     )
     _write_folder(job, card, study.record_of_spread(terms))
 
@@ -296,7 +331,15 @@ def _finish(
     from xbarspice import calibration as study
 
     name = device or (crossbar.device.name if crossbar is not None else job.run.array.device)
-    card = study.card_of(fit, name, [job.data], title=job.name, date=job.date, before=job.before())
+    card = study.card_of(
+        fit,
+        name,
+        [job.data],
+        title=job.name,
+        date=job.date,
+        before=job.before(),
+        data_read=job.data_read,
+    )
     fitted = crossbar if any(p.name.startswith("G[") for p in fit.parameters) else None
     points = (fit.measured, fit.predicted, fit.fitted, unit)
     _write_folder(job, card, study.record_of(fit), points=points, crossbar=fitted)
@@ -363,4 +406,5 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
         rows["intervals"] = "95 %, if the model holds"
     for k, text in enumerate(record["findings"], 1):
         rows[f"warning {k}"] = text
+    rows["data read as"] = "; ".join(record["data_read"])
     return {**rows, "card": str(out / "card.toml"), "report": str(out / "report.html")}

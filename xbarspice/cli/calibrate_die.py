@@ -27,6 +27,7 @@ from xbarspice.cli.options import (
     Unit,
 )
 from xbarspice.cli.runs import run_folder
+from xbarspice.cli.table_options import reads_table
 from xbarspice.core.errors import broken_rule
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from xbarspice.calibration.placement import Points, Served
     from xbarspice.config import RunConfig
     from xbarspice.deployment.opening import Opened
+    from xbarspice.tables import Options as TableOptions
 
 __all__ = ["register"]
 
@@ -58,8 +60,11 @@ def register(app: typer.Typer) -> None:
     )(die)
 
 
+@reads_table("die")
 def die(
-    data: Annotated[Path, typer.Argument(help="Table of resistances or conductances, .csv.")],
+    data: Annotated[Path, typer.Argument(help="Table of resistances or conductances.")],
+    *,
+    table: TableOptions,
     network: NetworkOption = None,
     array: ArrayOption = None,
     out: RunFolder = Path("runs/die"),
@@ -103,7 +108,7 @@ def die(
     run = steps.configuration(
         config, settings, base, reads=reads, calibration=calibration, mapped=network, seed=seed
     )
-    measured = study.read_die(data, unit)
+    measured = study.read_die(data, unit, table)
     job = Job(data, out, run, reads, calibration, title, None, json)
     factors = {"above": above, "below": below}
     opened = served = None

@@ -29,6 +29,7 @@ class Job:
         title, date, json: options of the command.
         mapped: what was measured, if a file holds it.
         values: configuration of the model that was put on a die, in place of `run`'s.
+        data_read: how the data were understood.
     """
 
     data: Path
@@ -41,6 +42,7 @@ class Job:
     json: bool
     mapped: Path | None = None
     values: dict[str, Any] | None = None
+    data_read: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -87,6 +89,7 @@ class Job:
             "title": self.name,
             "data": [self.data.name],
             "data_sha256": data_hash(self.data),
+            "data_read": list(self.data_read),
             **record,
             "config": values,
         }

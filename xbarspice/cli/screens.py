@@ -161,6 +161,18 @@ def show(record: dict[str, Any], as_json: bool, title: str) -> None:
     _out().print(table)
 
 
+def rows(cells: Sequence[Sequence[str]], *, head: bool) -> None:
+    """A table of texts; with `head` the first two rows are names and units."""
+    table = Table(show_header=head)
+    names, units = (cells[0], cells[1]) if head else (cells[0], ())
+    for k, name in enumerate(names):
+        unit = units[k] if head and units[k] else ""
+        table.add_column(f"{name} [{unit}]" if unit else name if head else "")
+    for row in cells[2:] if head else cells:
+        table.add_row(*row)
+    _out().print(table)
+
+
 def verification(record: dict[str, Any], out: Path, as_json: bool) -> None:
     """What a verification of a model or an array found, gate by gate, and where the report is."""
     if as_json:

@@ -95,6 +95,7 @@ class CalibrationCard(_Part):
     variability: tuple[dict[str, Any], ...] = ()
     held_out: HeldOut | None = None
     notices: tuple[str, ...] = ()
+    data_read: tuple[str, ...] = Field(default=(), description="how the files were understood")
     sha256: str | None = Field(default=None, description="of all other entries; see content_hash")
 
     @model_validator(mode="after")

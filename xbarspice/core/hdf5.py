@@ -19,7 +19,7 @@ import numpy as np
 from xbarspice.core.errors import StoreError, broken_rule
 from xbarspice.core.files import store_errors, whole_file
 
-__all__ = ["Tree", "kind_of", "read_plain", "read_tree", "unreadable", "write_tree"]
+__all__ = ["Tree", "is_hdf5", "kind_of", "read_plain", "read_tree", "unreadable", "write_tree"]
 
 FORMAT = 2
 MADE_BY = "the command that wrote it"
@@ -67,6 +67,11 @@ def read_tree(path: Path, kind: str, *, only: str | None = None, made_by: str = 
         InputError: there is no such file.
     """
     return _open(path, lambda file, whole: _tree(path, file, kind, whole, only, made_by))
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether a file begins as HDF5 files do."""
+    return bool(h5py.is_hdf5(path))
 
 
 def kind_of(path: Path) -> str | None:

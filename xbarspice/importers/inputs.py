@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from xbarspice.core.errors import InputError, broken_rule
+from xbarspice.core.errors import broken_rule
 from xbarspice.core.seeds import child_rng
 from xbarspice.core.types import Array
 from xbarspice.core.values import labels_of
 from xbarspice.importers.archive import read_npz
 from xbarspice.importers.model import TensorSpec
+from xbarspice.tables import read_grid
+
+TABLES = (".csv", ".tsv", ".txt", ".dat", ".xlsx", ".xls", ".ods", ".parquet")
+"""Files of inputs that are read as tables."""
 
 __all__ = ["draw_inputs", "random_inputs", "read_inputs"]
 
@@ -23,8 +27,9 @@ def read_inputs(path: Path, specs: Sequence[TensorSpec]) -> tuple[Any, np.ndarra
 
     Args:
         path: ``.npz`` with `x` for a model of one input, or with one array an input under its own
-            name; `y` are the classes, (points,). Or ``.csv`` of numbers with one point a row for a
-            model of one input (points, width); one column more than that is the class.
+            name; `y` are the classes, (points,). Or a table that `xbarspice.tables` reads
+            (``.csv``, ``.txt``, ``.xlsx``, ``.parquet``, ...) with one point a row, for a model of
+            one input (points, width); one column more than that is the class.
         specs: what is known of the model's inputs; nothing means one input.
 
     Returns:
@@ -35,7 +40,7 @@ def read_inputs(path: Path, specs: Sequence[TensorSpec]) -> tuple[Any, np.ndarra
     """
     if not path.is_file():
         raise broken_rule("the inputs file must exist", str(path), "Check the path.")
-    if path.suffix == ".csv":
+    if path.suffix.lower() in TABLES:
         return _read_table(path, specs)
     arrays = read_npz(path)
     names = [spec.name for spec in specs]
@@ -57,17 +62,20 @@ def _read_table(path: Path, specs: Sequence[TensorSpec]) -> tuple[np.ndarray, np
     remedy = "Save the inputs with np.savez(path, x=..., y=...)."
     if len(specs) != 1 or len(specs[0].shape) != 2 or not isinstance(specs[0].shape[1], int):
         raise broken_rule(
-            "a .csv holds inputs of a model of one input (points, width)",
+            "a table holds inputs of a model of one input (points, width)",
             ", ".join(f"{s.name} {s.shape}" for s in specs) or "a model that does not tell it",
             remedy,
         )
     width = specs[0].shape[1]
-    try:
-        table = np.loadtxt(path, delimiter=",", ndmin=2, encoding="utf-8-sig")
-    except (ValueError, OSError, RuntimeError) as error:
-        raise InputError(f"the inputs must be numbers; {path.name}: {error}. {remedy}") from error
-    if not table.size:
-        raise broken_rule(f"`{path.name}` must hold at least one point", "none", remedy)
+    grid = read_grid(path)
+    table = grid.values
+    bad = np.argwhere(~np.isfinite(table))
+    if len(bad):
+        raise broken_rule(
+            f"`{path.name}` must hold a number in every cell",
+            f"{len(bad)} cells without one, the first in line {grid.lines[bad[0][0]]}",
+            "Complete or remove these points.",
+        )
     if table.shape[1] == width + 1:
         x = table[:, :width]
         return x, _labels(path, {"x": x}, table[:, width])
