@@ -76,7 +76,9 @@ def place_arrays(
         cell: name of the floorplan's cell.
     """
     drawings = [folder / site.folder / "layout.gds" for site in sites]
-    plan, places = floorplan.compose(drawings, [site.cell for site in sites], technology, cell)
+    plan, places, monitors = floorplan.compose(
+        drawings, [site.cell for site in sites], technology, cell
+    )
     paths = layout.save(plan, folder, "floorplan")
     records = [asdict(place) for place in places]
     outlines = [
@@ -84,7 +86,8 @@ def place_arrays(
     ]
     layers = [layer_of[site.array.name] for site in sites]
     paths.append(folder / "floorplan.png")
-    floorplan.figure(outlines, layers).savefig(paths[-1])
+    beside = [asdict(place) for place in monitors]
+    floorplan.figure(outlines, layers, beside).savefig(paths[-1])
     box, um = plan.cell(cell).bbox(), technology.dbu
     record = {
         "cell": cell,
@@ -93,5 +96,6 @@ def place_arrays(
         "width_um": box.width() * um,
         "height_um": box.height() * um,
         "spacing_um": technology.array_spacing,
+        "monitors": beside,
     }
     return Placed(record=record, places=records, files=paths)

@@ -67,12 +67,13 @@ def _floorplan(record: dict[str, Any]) -> Iterator[Item]:
     )
     layer_of = array_layers(record["layers"])
     places = [{"number": _number(a), **a["place_um"]} for a in arrays]
-    figure = floorplan.figure(places, [layer_of[a["array"]] for a in arrays])
+    figure = floorplan.figure(places, [layer_of[a["array"]] for a in arrays], plan["monitors"])
     yield Plot(
         figure=figure,
         alt=f"Outlines of {len(arrays)} arrays on a grid",
         caption="Outlines of the arrays in floorplan.gds, numbered as their folders, coloured by "
-        "layer.",
+        "layer."
+        + (f" {len(plan['monitors'])} monitors stand below." if plan["monitors"] else ""),
     )
 
 

@@ -86,7 +86,10 @@ def uncovered(shapes, metal, d):
 
 def nets(layout, technology, cell=None):
     """Names on every connected piece of metal and cuts (not through devices), as sets."""
-    cell = cell or layout.top_cell()
+    name = (cell or layout.top_cell()).name
+    layout = layout.dup()
+    cell = layout.cell(name)
+    cell.flatten(-1, True)
     l2n = kdb.LayoutToNetlist(kdb.RecursiveShapeIterator(layout, cell, []))
     made = {p.name: l2n.make_layer(layout.layer(*p.layer), p.name) for p in technology.metal}
     for via in technology.via:

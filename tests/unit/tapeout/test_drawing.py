@@ -49,8 +49,8 @@ def test_a_drawing_obeys_every_rule_of_its_technology(name, sides, shape):
     "entries",
     [
         {"array__dummies": 2},
-        {"pads": None},
-        {"pads": None, "array__dummies": 1},
+        {"pads": None, "die__monitors": None},
+        {"pads": None, "die__monitors": None, "array__dummies": 1},
         {"lead__current": 0.85e-3},
         {"lead__resistance": 40.0},
         {"lead__width": 2.0},

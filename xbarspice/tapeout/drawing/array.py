@@ -12,11 +12,12 @@ from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Flags
 from xbarspice.tapeout.drawing.klayout import klayout_db
 from xbarspice.tapeout.drawing.places import KINDS, Kind, Places, Rectangle
+from xbarspice.tapeout.drawing.sheet import Sheet
 
 if TYPE_CHECKING:
     import klayout.db as kdb
 
-__all__ = ["BRACKETS", "Sheet", "draw_array", "pin_name"]
+__all__ = ["BRACKETS", "draw_array", "pin_name"]
 
 BRACKETS = ("<>", "[]")
 """How the number of a line stands behind its name."""
@@ -35,50 +36,12 @@ def pin_name(kind: Kind, line: int, brackets: str = "<>") -> str:
     return f"{kind}{brackets[0]}{line}{brackets[1]}"
 
 
-class Sheet:
-    """A cell to draw in: boxes by the name of a metal or via, pins and labels."""
-
-    def __init__(self, layout: kdb.Layout, name: str, places: Places) -> None:
-        self.layout, self.places = layout, places
-        self.cell = layout.create_cell(name)
-        t = places.technology
-        self._layers = {part.name: part.layer for part in (*t.metal, *t.via)}
-
-    def box(self, part: str | tuple[int, int], rectangle: Rectangle) -> None:
-        """A box of a metal, a via or a layer."""
-        layer = self._layers[part] if isinstance(part, str) else part
-        self.cell.shapes(self.layout.layer(*layer)).insert(klayout_db().Box(*rectangle))
-
-    def pin(self, metal: str, rectangle: Rectangle, name: str) -> None:
-        """A pin with its label in the middle, where the metal has layers for them."""
-        kdb, layers = klayout_db(), self.places.technology.metals[metal]
-        if layers.pin:
-            self.box(layers.pin, rectangle)
-        x = (rectangle.left + rectangle.right) // 2
-        y = (rectangle.bottom + rectangle.top) // 2
-        text = kdb.Text(name, kdb.Trans(x, y))
-        self.cell.shapes(self.layout.layer(*(layers.label or layers.layer))).insert(text)
-
-    def place(
-        self,
-        cell: kdb.Cell,
-        x: int,
-        y: int,
-        step: tuple[int, int] = (0, 0),
-        count: int = 1,
-    ) -> None:
-        """Place a cell once, or as a row of copies."""
-        kdb = klayout_db()
-        at, nothing = kdb.Trans(x, y), kdb.Vector(0, 0)
-        if count > 1:
-            row = kdb.CellInstArray(cell.cell_index(), at, kdb.Vector(*step), nothing, count, 1)
-        else:
-            row = kdb.CellInstArray(cell.cell_index(), at)
-        self.cell.insert(row)
-
-
 def draw_array(
-    layout: kdb.Layout, crossbar: Crossbar, places: Places, name: str, brackets: str = "<>"
+    layout: kdb.Layout,
+    crossbar: Crossbar,
+    places: Places,
+    name: str,
+    brackets: str | None = "<>",
 ) -> kdb.Cell:
     """Draw lines, devices and landings; every line has a pin on the top metal of its landing.
 
@@ -90,33 +53,31 @@ def draw_array(
         crossbar: a single array; only its shape and which devices are absent matter.
         places: of its parts.
         name: of the cell, with which those of the others begin.
-        brackets: one of `BRACKETS`.
+        brackets: one of `BRACKETS`; None for no pins.
     """
-    sheet = Sheet(layout, name, places)
+    sheet = Sheet(layout, name, places.technology)
     device, shift = _device(layout, places, name)
     for r, present in enumerate(crossbar.G_flat[0] > 0):
         for first, stop in _runs(present):
             at = places.x(first) + shift[0], places.y(r) + shift[1]
             sheet.place(device, *at, (places.pitch[0], 0), stop - first)
     for kind, words in KINDS.items():
-        _lines(sheet, kind, f"{name}__{words}")
-        top = places.lands[kind].plates[-1].metal
-        plate = places.plates(kind)[-1][1]
-        for line in range(places.count(kind)):
+        _lines(sheet, places, kind, f"{name}__{words}")
+        top, plate = places.plates(kind)[-1]
+        for line in range(places.count(kind) if brackets else 0):
             box = plate.moved(*places.landing(kind, line))
-            sheet.pin(top, box, pin_name(kind, line, brackets))
+            sheet.pin(top, box, pin_name(kind, line, brackets or ""))
     return sheet.cell
 
 
-def _lines(sheet: Sheet, kind: Kind, name: str) -> None:
+def _lines(sheet: Sheet, places: Places, kind: Kind, name: str) -> None:
     """All lines of one direction with their landings, dummy lines too."""
-    places, dummies = sheet.places, sheet.places.technology.array.dummies
-    line = Sheet(sheet.layout, name, places)
+    dummies = places.technology.array.dummies
+    line = Sheet(sheet.layout, name, places.technology)
     first = places.count(kind) - 1 + dummies if kind == "WL" else -dummies  # the lowest, the left
     x, y = places.landing(kind, first)
     line.box(places.line(kind).metal, places.wire(kind, first).moved(-x, -y))
-    for part, box in (*places.plates(kind), *places.cuts(kind)):
-        line.box(part, box)
+    line.parts([*places.plates(kind), *places.cuts(kind)])
     step = (0, places.pitch[1]) if kind == "WL" else (places.pitch[0], 0)
     sheet.place(line.cell, x, y, step, places.count(kind) + 2 * dummies)
 
@@ -132,7 +93,7 @@ def _device(layout: kdb.Layout, places: Places, name: str) -> tuple[kdb.Cell, tu
     device = places.technology.device
     if device.cell is not None:
         return import_cell(layout, places)
-    sheet = Sheet(layout, f"{name}__device", places)
+    sheet = Sheet(layout, f"{name}__device", places.technology)
     size = places.units(device.size[0]), places.units(device.size[1])
     sheet.box(device.layer, Rectangle.around(0, 0, *size))
     return sheet.cell, (0, 0)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xbarspice.core.array import Crossbar
-from xbarspice.tapeout.drawing.array import Sheet, draw_array, pin_name
+from xbarspice.tapeout.drawing.array import draw_array, pin_name
 from xbarspice.tapeout.drawing.fanout import fan_out
 from xbarspice.tapeout.drawing.klayout import klayout_db
 from xbarspice.tapeout.drawing.places import KINDS, Places, Rectangle
+from xbarspice.tapeout.drawing.sheet import Sheet, pad_cell
 from xbarspice.tapeout.technology import Technology
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ def draw(
         draw_array(layout, crossbar, places, name, brackets)
         return layout
     leads = [fan_out(places, kind) for kind in KINDS]  # refuses before anything is drawn
-    sheet = Sheet(layout, name, places)
+    sheet = Sheet(layout, name, technology)
     sheet.place(draw_array(layout, crossbar, places, core_name(name, technology), brackets), 0, 0)
-    pad = _pad(layout, places, f"{name}__pad")
+    pad = pad_cell(layout, technology, f"{name}__pad")
     half = places.units(technology.pads.size) // 2
     for fan in leads:
         for line, lead in enumerate(fan.leads):
@@ -64,16 +65,3 @@ def draw(
             land = Rectangle.around(*lead.pad, 2 * half, 2 * half)
             sheet.pin(fan.metal, land, pin_name(fan.kind, line, brackets))
     return layout
-
-
-def _pad(layout: kdb.Layout, places: Places, name: str) -> kdb.Cell:
-    """Land and opening around the origin."""
-    pads = places.technology.pads
-    sheet = Sheet(layout, name, places)
-    if pads is not None:
-        size = places.units(pads.size)
-        sheet.box(pads.metal, Rectangle.around(0, 0, size, size))
-        if pads.opening:
-            size -= 2 * places.units(pads.opening.enclosure)
-            sheet.box(pads.opening.layer, Rectangle.around(0, 0, size, size))
-    return sheet.cell

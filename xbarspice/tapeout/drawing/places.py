@@ -14,7 +14,7 @@ from xbarspice.tapeout.technology import Technology
 from xbarspice.tapeout.technology.landing import Land, land
 from xbarspice.tapeout.technology.schema import Line, Metal
 
-__all__ = ["KINDS", "Kind", "Places", "Rectangle"]
+__all__ = ["KINDS", "Kind", "Parts", "Places", "Rectangle", "cuts_of", "plates_of"]
 
 Kind = Literal["WL", "BL"]
 KINDS: dict[Kind, str] = {"WL": "word_line", "BL": "bit_line"}
@@ -37,6 +37,10 @@ class Rectangle(NamedTuple):
     def moved(self, x: int, y: int) -> Rectangle:
         """The same box elsewhere."""
         return Rectangle(self.left + x, self.bottom + y, self.right + x, self.top + y)
+
+
+Parts = list[tuple[str, Rectangle]]
+"""Boxes with the names of their metals or vias."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,32 +140,13 @@ class Places:
             return Rectangle(x, y - half, self.inner.right, y + half)
         return Rectangle(x - half, y, x + half, self.inner.top)
 
-    def plates(self, kind: Kind) -> list[tuple[str, Rectangle]]:
+    def plates(self, kind: Kind) -> Parts:
         """Metals of a landing around its centre."""
-        out = []
-        for plate in self.lands[kind].plates:
-            along, across = self.units(plate.along), self.units(plate.across)
-            size = (along, across) if kind == "WL" else (across, along)
-            out.append((plate.metal, Rectangle.around(0, 0, *size)))
-        return out
+        return plates_of(self.technology, self.lands[kind], across=kind == "BL")
 
-    def cuts(self, kind: Kind) -> list[tuple[str, Rectangle]]:
+    def cuts(self, kind: Kind) -> Parts:
         """Cuts of a landing around its centre."""
-        out = []
-        for cuts in self.lands[kind].cuts:
-            via = self.technology.vias[cuts.via]
-            numbers = (cuts.along, cuts.across) if kind == "WL" else (cuts.across, cuts.along)
-            size, step = self.units(via.size), self.units(via.size + via.space)
-            for x in self._row(numbers[0], size, step):
-                for y in self._row(numbers[1], size, step):
-                    out.append((cuts.via, Rectangle(x, y, x + size, y + size)))
-        return out
-
-    def _row(self, count: int, size: int, step: int) -> range:
-        """Lower edges of cuts around 0, on the grid."""
-        first = -((count - 1) * step + size) // 2
-        first = -(-first // self.grid) * self.grid
-        return range(first, first + count * step, step)
+        return cuts_of(self.technology, self.lands[kind], across=kind == "BL")
 
     def crossings(self, box: Rectangle) -> list[tuple[int, int]]:
         """Crossings (row, column) whose centres lie in a box."""
@@ -169,3 +154,32 @@ class Places:
         cols = range(max(0, -(-box.left // x)), min(self.cols - 1, box.right // x) + 1)
         low, high = max(0, -(-box.bottom // y)), min(self.rows - 1, box.top // y)
         return [(self.rows - 1 - k, c) for k in range(low, high + 1) for c in cols]
+
+
+def plates_of(technology: Technology, land: Land, *, across: bool = False) -> Parts:
+    """Metals of a landing around its centre; its line lies along x, or along y (`across`)."""
+    out = []
+    for plate in land.plates:
+        size = [round(length / technology.dbu) for length in (plate.along, plate.across)]
+        out.append((plate.metal, Rectangle.around(0, 0, *(size[::-1] if across else size))))
+    return out
+
+
+def cuts_of(technology: Technology, land: Land, *, across: bool = False) -> Parts:
+    """Cuts of a landing around its centre; its line lies along x, or along y (`across`)."""
+    out = []
+    grid = round(technology.grid / technology.dbu)
+    for cuts in land.cuts:
+        via = technology.vias[cuts.via]
+        size, step = (round(um / technology.dbu) for um in (via.size, via.size + via.space))
+        counts = (cuts.across, cuts.along) if across else (cuts.along, cuts.across)
+        columns, rows = (_row(count, size, step, grid) for count in counts)
+        out += [(via.name, Rectangle(x, y, x + size, y + size)) for x in columns for y in rows]
+    return out
+
+
+def _row(count: int, size: int, step: int, grid: int) -> range:
+    """Lower edges of cuts around 0, on the grid."""
+    first = -((count - 1) * step + size) // 2
+    first = -(-first // grid) * grid
+    return range(first, first + count * step, step)

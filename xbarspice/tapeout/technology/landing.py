@@ -8,14 +8,14 @@ along the line.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xbarspice.tapeout.technology.schema import Technology, Via
 
-__all__ = ["Cuts", "Land", "Plate", "land"]
+__all__ = ["Cuts", "Land", "Plate", "land", "stack"]
 
 _MOST = 64
 """Rows of cuts along a line; more would make the landing longer than a small array."""
@@ -72,15 +72,29 @@ def land(technology: Technology, kind: str, current: float | None = None) -> Lan
         kind: "word_line" or "bit_line".
         current: A, that a line carries at most; None for ``lead.current``.
     """
-    steps = getattr(technology.array.landing, kind)
     line = getattr(technology.array, kind)
     pitch = technology.array.pitch[1 if kind == "word_line" else 0]
     I_max = technology.lead.current if current is None else current
+    return stack(technology, getattr(technology.array.landing, kind), line.width, pitch, I_max)
+
+
+def stack(
+    technology: Technology, steps: Sequence[str], width: float, pitch: float, current: float
+) -> Land:
+    """Choose cuts and plates of a stack of metals.
+
+    Args:
+        technology: of the metals.
+        steps: metals and vias in turn, from the bottom.
+        width: of the line in the lowest metal, um.
+        pitch: distance to the middle of the next stack across the line, um.
+        current: that the stack carries at most, A.
+    """
     vias = [technology.vias[name] for name in steps[1::2]]
     share = (technology.lead.resistance or math.inf) / 4 / max(len(vias), 1)
     cuts, lacking = [], []
     for via in vias:
-        needed = _count(technology, via, I_max, share)
+        needed = _count(technology, via, current, share)
         columns = min(needed, _columns(technology, via, pitch))
         rows = math.ceil(needed / columns)
         if rows > _MOST:
@@ -93,7 +107,7 @@ def land(technology: Technology, kind: str, current: float | None = None) -> Lan
         along = max((a for a, _ in around), default=0.0)
         across = max((b for _, b in around), default=0.0)
         metal = technology.metals[name]
-        across = _even(technology, max(across, line.width if k == 0 else metal.width))
+        across = _even(technology, max(across, width if k == 0 else metal.width))
         along = max(along, metal.width, metal.area / across)
         plates.append(Plate(metal=name, along=_even(technology, along), across=across))
     return Land(plates=tuple(plates), cuts=tuple(cuts), lacking=tuple(lacking))

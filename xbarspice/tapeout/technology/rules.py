@@ -275,6 +275,8 @@ def _pads(t: Technology) -> Iterator[str]:
 
 
 def _die(t: Technology) -> Iterator[str]:
+    if t.die.monitors and not t.pads:
+        yield "die.monitors: they need [pads]"
     widest = max(metal.wide.space if metal.wide else metal.space for metal in t.metal)
     if _below(t.array_spacing, widest):
         yield (

@@ -263,18 +263,22 @@ class Pads(Section):
 
 
 class Monitors(Section):
-    """Test structures beside the arrays; 0 leaves a kind out."""
+    """Test structures beside the arrays, each with pads of its own.
 
-    devices: int = Field(default=2, ge=0, le=64, description="single devices")
-    chain: int = Field(default=100, ge=0, le=10000, description="vias of each chain, about")
-    squares: int = Field(default=200, ge=0, le=100000, description="squares of each Kelvin line")
+    Single devices, a line of each direction with four pads (Kelvin), a chain of every via.
+    """
+
+    devices: int = Field(default=2, ge=0, le=64)
+    lines: bool = True
+    chains: bool = True
 
 
 class Die(Section):
     """What stands beside the arrays.
 
-    `spacing` is their distance (None: the pads' pitch, or the array's), `text` is written on the
-    die (None: the design's name), alignment marks are `marks` um wide (0: none).
+    `spacing` is their distance (None: the pads' pitch, or the array's). Where there are pads,
+    `text` is written on the die (None: the design's name), and alignment marks of `marks` um stand
+    at its corners (0: none).
     """
 
     spacing: Length | None = None
