@@ -72,8 +72,7 @@ def _floorplan(record: dict[str, Any]) -> Iterator[Item]:
         figure=figure,
         alt=f"Outlines of {len(arrays)} arrays on a grid",
         caption="Outlines of the arrays in floorplan.gds, numbered as their folders, coloured by "
-        "layer."
-        + (f" {len(plan['monitors'])} monitors stand below." if plan["monitors"] else ""),
+        "layer." + (f" {len(plan['monitors'])} monitors stand below." if plan["monitors"] else ""),
     )
 
 

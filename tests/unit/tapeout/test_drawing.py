@@ -8,7 +8,7 @@ import pytest
 
 import xbarspice as xb
 from tests.unit.tapeout.geometry import broken, nets, region
-from xbarspice.tapeout.drawing import KINDS, Places, draw, pin_name, read, save
+from xbarspice.tapeout.drawing import KINDS, Places, Rectangle, draw, pin_name, read, save
 from xbarspice.tapeout.drawing.fanout import fan_out
 from xbarspice.tapeout.technology import Technology, load_technology
 from xbarspice.tapeout.technology.loading import NAMES
@@ -27,6 +27,10 @@ def change(name, **values):
             place = place[table]
         place[key] = value
     return Technology.model_validate(tree)
+
+
+def rectangle(box):
+    return Rectangle(box.left, box.bottom, box.right, box.top)
 
 
 def array(rows, cols, absent=()):
@@ -110,7 +114,7 @@ def test_devices_stand_at_the_crossings_where_one_is_present(absent):
     seen = [
         cell
         for shape in region(drawing, technology.device.layer)
-        for cell in places.crossings(shape.bbox())
+        for cell in places.crossings(rectangle(shape.bbox()))
     ]
     expected = [(r, c) for r in range(3) for c in range(4) if (r, c) not in absent]
     assert sorted(seen) == expected

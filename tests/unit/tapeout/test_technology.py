@@ -44,7 +44,7 @@ def test_corners_and_temperature_give_the_resistances():
     assert demo.at("typ", 127.0).sheet["m1"] == pytest.approx(0.5 * 1.35)
     assert demo.at("typ", 127.0).via["v1"] == 3.0
     with pytest.raises(xb.errors.InputError, match="`corner` must be one of"):
-        demo.at("best")
+        demo.at("best")  # type: ignore[arg-type]
     with pytest.raises(xb.errors.InputError, match="must be positive at a temperature"):
         demo.at("typ", -270.0)
 
