@@ -220,7 +220,9 @@ def _sheet_rows(path: Path, sheet: str | None) -> Rows:
                     "none" if sheet is None else repr(sheet),
                     "Name it with --sheet.",
                 )
-            frame = book.parse(name, header=None, dtype=object, keep_default_na=False)
+            frame = pandas.read_excel(
+                book, sheet_name=name, header=None, dtype=object, keep_default_na=False
+            )
     except InputError:
         raise
     except Exception as error:  # damaged spreadsheets raise errors of many kinds
