@@ -20,16 +20,17 @@ import torch
 import xbarspice as xb
 from papers.drolet2023 import checkpoints
 from tests.helpers import asymmetric_crossbar, many, small_network
+from tests.unit.tapeout.rules.drawn import clean, layout_of
 from xbarspice import config, devices
 from xbarspice.calibration.die import read_die
 from xbarspice.calibration.readers import read_pulses, read_reads, read_sweeps
 from xbarspice.config.card import CalibrationCard
 from xbarspice.core import crossbar_file
-from xbarspice.core.errors import XbarspiceError
+from xbarspice.core.errors import InputError, XbarspiceError
 from xbarspice.importers import TensorSpec, perceptron
 from xbarspice.importers.inputs import read_inputs
 from xbarspice.surrogate import trust
-from xbarspice.tapeout import technology
+from xbarspice.tapeout import rules, technology
 from xbarspice.verification.array_file import load_array
 
 DEFAULTS = config.RunConfig().array.arguments()
@@ -166,10 +167,6 @@ MAP = (
 )
 
 
-def _demo() -> str:
-    return technology.packaged("demo")
-
-
 def _numbers(value):
     """All numbers of nested plain values, sorted as text; truth values and dates are none."""
     if isinstance(value, dict):
@@ -182,6 +179,17 @@ def _numbers(value):
 
 def _config(path):
     return config.RunConfig.from_toml(path).model_dump(mode="json", exclude_unset=True)
+
+
+def _technology(path):
+    """A technology, with which rules are written and a layout is checked or refused."""
+    loaded = technology.load_technology(path)
+    rules.rule_script(loaded)
+    try:
+        rules.check_layout(layout_of(clean()), loaded)
+    except InputError as error:
+        assert "received" in str(error)  # noqa: PT017 - a refusal says what came
+    return loaded.model_dump(mode="json", exclude_unset=True)
 
 
 TOML = {
@@ -199,10 +207,10 @@ TOML = {
         },
     ),
     "map.toml": (MAP, lambda p: {**vars(trust.load(p)), "format": 1}),
-    "technology.toml": (
-        _demo(),
-        lambda p: technology.load_technology(p).model_dump(mode="json", exclude_unset=True),
-    ),
+    **{
+        f"technology_{name}.toml": (technology.packaged(name), _technology)
+        for name in ("demo", "sky130b")
+    },
 }
 STRANGE = (
     True,
@@ -229,21 +237,25 @@ STRANGE = (
 
 
 def change(tree: dict, draw: random.Random) -> dict:
-    """A nested dictionary with one entry removed, renamed, added or given a strange value."""
+    """Nested tables and lists with one entry removed, renamed or moved, added or made strange."""
     out = json.loads(json.dumps(tree), parse_constant=float)
     place = out
     while True:
-        key = draw.choice(sorted(place))
-        if not isinstance(place[key], dict) or not place[key] or draw.random() < 0.2:
+        key = draw.choice(sorted(place) if isinstance(place, dict) else range(len(place)))
+        if not isinstance(place[key], (dict, list)) or not place[key] or draw.random() < 0.2:
             break
         place = place[key]
     match draw.choice(("remove", "rename", "add", "value", "value", "value")):
         case "remove":
             del place[key]
-        case "rename":
+        case "rename" if isinstance(place, dict):
             place[key[::-1] + "_"] = place.pop(key)
-        case "add":
+        case "rename":
+            place.append(place.pop(key))
+        case "add" if isinstance(place, dict):
             place["more"] = draw.choice(STRANGE)
+        case "add":
+            place.append(draw.choice(STRANGE))
         case "value":
             place[key] = draw.choice(STRANGE)
     return out

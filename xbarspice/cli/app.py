@@ -15,6 +15,7 @@ import xbarspice
 from xbarspice.cli import (
     calibrate,
     campaign,
+    drc,
     models,
     netlist,
     program,
@@ -206,6 +207,7 @@ campaign.register(app)
 program.register(app)
 netlist.register(app)
 tapeout.register(app)
+drc.register(app)
 
 
 def main() -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "doctor",
     "error",
     "progress",
+    "rules",
     "show",
     "show_warning",
     "stages_progress",
@@ -284,6 +285,34 @@ def _ideal(ideal: dict[str, Any]) -> str:
         f"currents at most {100 * ideal['worst']:.3g} % from the ideal product ({ideal['line']}; "
         f"devices {100 * ideal['device']:+.3g} %, wires {100 * ideal['wires']:+.3g} %)"
     )
+
+
+def rules(record: dict[str, Any], as_json: bool) -> None:
+    """What the rule check of a layout found: rule by rule, the worst of each with its place."""
+    if as_json:
+        _json(record)
+        return
+    out = _out()
+    broken = {name: count for name, count in record["rules"].items() if count}
+    if broken:
+        table = Table(title="Broken rules", title_justify="left")
+        for name in ("rule", "places", "worst", "limit", "at x, um", "y, um"):
+            table.add_column(name, justify="left" if name == "rule" else "right")
+        for name, count in broken.items():
+            listed = [v for v in record["violations"] if v["rule"] == name]
+            worst = max(listed, key=lambda v: abs(v["measured"] - v["limit"]))
+            unit, (left, bottom, right, top) = worst["unit"], worst["box"]
+            values = (f"{worst[key]:.6g} {unit}".strip() for key in ("measured", "limit"))
+            middle = (f"{(a + b) / 2:.3f}" for a, b in ((left, right), (bottom, top)))
+            table.add_row(name, str(count), *values, *middle)
+        out.print(table)
+    for notice in record["notices"]:
+        out.print(f"note: {notice}", soft_wrap=True)
+    word, style = ("CLEAN", "bold green") if record["clean"] else ("FAIL", "bold red")
+    cells = ", ".join(record["cells"][:4]) + (" and more" if record["cells"][4:] else "")
+    words = f"  {len(broken)} of {len(record['rules'])} rules of {record['technology']} are broken"
+    words += f" on {cells}" + (f", at {sum(broken.values())} places" if broken else "")
+    out.print(_styled(word, style, words), soft_wrap=True)
 
 
 def trust_map(result: TrustMap, path: Path, error: float, as_json: bool) -> None:

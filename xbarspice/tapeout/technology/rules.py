@@ -47,9 +47,9 @@ def _below(value: float, limit: float) -> bool:
 
 def _names(t: Technology) -> Iterator[str]:
     """Names and drawing layers are used once."""
-    names = [part.name for part in (*t.metal, *t.via)]
+    names = [*(part.name for part in (*t.metal, *t.via)), "device"]
     for name in sorted({n for n in names if names.count(n) > 1}):
-        yield f"name: {name} must name one metal or via"
+        yield f"name: {name} must name one metal or via, or the device"
     parts = {part.name: part.layer for part in (*t.metal, *t.via)} | {"device": t.device.layer}
     if t.pads and t.pads.opening:
         parts["pads.opening"] = t.pads.opening.layer
@@ -129,6 +129,9 @@ def _lengths(t: Technology) -> Iterator[tuple[str, float]]:
         yield f"{metal.name}.space", metal.space
         if metal.wide:
             yield f"{metal.name}.wide.space", metal.wide.space
+        if metal.density:
+            yield f"{metal.name}.density.window", metal.density.window
+            yield f"{metal.name}.density.step", metal.density.step
     for via in t.via:
         yield f"{via.name}.space", via.space
         for side, enclosure in (("lower", via.enclosure.lower), ("upper", via.enclosure.upper)):
@@ -152,6 +155,8 @@ def _lengths(t: Technology) -> Iterator[tuple[str, float]]:
 def _centred(t: Technology) -> Iterator[tuple[str, float]]:
     for metal in t.metal:
         yield f"{metal.name}.width", metal.width
+        if metal.wide:
+            yield f"{metal.name}.wide.above", metal.wide.above
     for via in t.via:
         yield f"{via.name}.size", via.size
     for axis, size in zip("xy", t.device.size, strict=True):

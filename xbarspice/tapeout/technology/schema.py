@@ -43,6 +43,10 @@ Layer = tuple[Annotated[int, Field(ge=0, le=32767)], Annotated[int, Field(ge=0, 
 Length = Annotated[float, Field(ge=1e-6, le=1e6, description="um")]
 Gap = Annotated[float, Field(ge=0, le=1e6, description="um")]
 Current = Annotated[float, Field(ge=1e-15, le=1e3)]
+Coefficient = Annotated[float, Field(ge=-1, le=1, description="1/K")]
+Areal = Annotated[float, Field(ge=0, le=1e12, description="F/um^2")]
+Linear = Annotated[float, Field(ge=0, le=1e12, description="F/um of one edge")]
+Celsius = Annotated[float, Field(gt=-273.15, le=1e4)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Side = Literal["left", "top", "bottom", "right"]
 
@@ -99,9 +103,9 @@ class Metal(Section):
     area: float = Field(default=0.0, ge=0, le=1e12, description="um^2")
     sheet: Resistance
     current: Current | None = Field(default=None, description="A per um of width")
-    tc: float = Field(default=0.0, description="1/K")
-    C_area: float = Field(default=0.0, ge=0, le=1e12, description="F/um^2")
-    C_fringe: float = Field(default=0.0, ge=0, description="F/um of one edge")
+    tc: Coefficient = 0.0
+    C_area: Areal = 0.0
+    C_fringe: Linear = 0.0
     needs_contact: bool = False
     density: Density | None = None
 
@@ -141,7 +145,7 @@ class Via(Section):
     enclosure: Enclosures
     resistance: Resistance
     current: Current | None = Field(default=None, description="A a cut")
-    tc: float = Field(default=0.0, description="1/K")
+    tc: Coefficient = 0.0
 
 
 class Coupling(Section):
@@ -149,8 +153,8 @@ class Coupling(Section):
 
     lower: Name
     upper: Name
-    C_area: float = Field(ge=0, description="F/um^2")
-    C_edge: float = Field(default=0.0, ge=0, description="F/um")
+    C_area: Areal
+    C_edge: Linear = 0.0
 
 
 class Cell(Section):
@@ -185,7 +189,7 @@ class Device(Section):
     pins: tuple[Name, Name] | None = None
     bottom_pin: Name | None = None
     area_parameter: Name | None = None
-    C_area: float = Field(default=0.0, ge=0, le=1e12, description="F/um^2")
+    C_area: Areal = 0.0
 
 
 class Line(Section):
@@ -291,8 +295,8 @@ class Die(Section):
 class Temperature(Section):
     """Degrees Celsius at which resistances are stated, and at which current limits are."""
 
-    resistance: float = Field(default=27.0, gt=-273.15)
-    current: float = Field(default=90.0, gt=-273.15)
+    resistance: Celsius = 27.0
+    current: Celsius = 90.0
 
 
 class Technology(Section):
