@@ -57,6 +57,40 @@ def test_reram_with_self_heating_equals_one_ngspice_transient(case, scheme):
     assert max(others) > 0.3 if (case[0], scheme) == ("h", "V/2") else max(others) < 0.05
 
 
+@pytest.mark.parametrize("scheme", ["V/2", "floating"])
+def test_wires_that_differ_are_in_the_transient(scheme):
+    """Large, different resistances, some of them 0: each segment and driver has its own."""
+    rng = np.random.default_rng(3)
+    G = rng.uniform(60e-6, 300e-6, (3, 4))
+    R_wl, R_bl, R_driver = (rng.uniform(10, 900, s) for s in ((3, 3), (2, 4), 7))
+    R_wl[1, 0] = R_wl[2, 2] = R_bl[1, 2] = R_bl[0, 0] = R_driver[1] = 0.0
+    crossbar = xb.Crossbar(
+        G,
+        device="o921c_4k",
+        R_wl=R_wl,
+        R_bl=R_bl,
+        R_driver=R_driver,
+        ends=xb.LineEnds(bl_bottom="driven"),
+    )
+    pulses = [(0, 1, 2.2), (1, 2, -2.0), (2, 3, 2.4)]
+    options = {"width": 200e-9, "scheme": scheme}
+    python = pg.replay(crossbar, pulses, substeps=8, engine="nodal", **options)
+    spice = program_spice.replay_ngspice(crossbar, pulses, **options)
+    np.testing.assert_allclose(spice, python, rtol=5e-4)
+    even = crossbar.replace(R_wl=400.0, R_bl=400.0, R_driver=400.0)
+    assert np.abs(pg.replay(even, pulses, engine="nodal", **options) / python - 1).max() > 5e-3
+
+
+def test_drivers_of_word_lines_alone_are_refused():
+    crossbar = xb.Crossbar(np.full((2, 3), 1e-4), device="o921c_4k", R_driver=[1.0, 2.0])
+    for work in (
+        lambda: pg.replay(crossbar, [(0, 1, 2.0)], width=2e-7),
+        lambda: program_spice.transient_deck(crossbar, [(0, 1, 2.0)], width=2e-7),
+    ):
+        with pytest.raises(InputError, match=r"drivers of all lines.*\(5\)"):
+            work()
+
+
 def test_ideal_wires_are_merged_nodes():
     """R = 0 everywhere: the transient still runs, and each device sees exactly its share."""
     G = np.random.default_rng(2).uniform(60e-6, 300e-6, (2, 3))

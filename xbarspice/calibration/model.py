@@ -15,7 +15,7 @@ from xbarspice.calibration.measurements import Reads
 from xbarspice.core.array import Crossbar, Drive
 from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.core.types import Array
-from xbarspice.core.wires import R_LOW, UNIT, WIRES
+from xbarspice.core.wires import EACH, R_LOW, UNIT, WIRES, as_text
 from xbarspice.surrogate import adjoint
 
 __all__ = ["TIED", "Model", "Parameter"]
@@ -182,7 +182,7 @@ def _parameters(
     for name in (n for n in free if n != "G"):
         field = name.removeprefix("device.")
         if field == name:
-            start, unit = float(getattr(crossbar, TIED.get(name, (name,))[0])), UNIT
+            start, unit = _number_to_fit(crossbar, TIED.get(name, (name,))), UNIT
             low, high = bounds.get(name, (0.0, np.inf))
         else:
             start, unit = float(getattr(crossbar.device, field)), ""
@@ -205,6 +205,18 @@ def _parameters(
     return out
 
 
+def _number_to_fit(crossbar: Crossbar, names: Sequence[str]) -> float:
+    """The first of some resistances of an array, ohm, all of them numbers."""
+    for name in names:
+        if isinstance(getattr(crossbar, name), np.ndarray):
+            raise broken_rule(
+                f"`{name}` must be one number for the whole array to be fitted",
+                f"{as_text(getattr(crossbar, name))} ohm {EACH[name].replace('_', ' ')}",
+                "Start from a number, or do not fit it: the array keeps its values then.",
+            )
+    return float(getattr(crossbar, names[0]))
+
+
 def _drive(crossbar: Crossbar, reads: Reads) -> Drive:
     arrays = len(crossbar.G_flat)
     shapes = ((crossbar.rows, crossbar.cols), (reads.rows, reads.cols))
@@ -216,7 +228,7 @@ def _drive(crossbar: Crossbar, reads: Reads) -> Drive:
             "Give the array that was measured.",
         )
     V_out = np.zeros_like(reads.I_out) if reads.V_out is None else reads.V_out
-    crossbar.replace(G=crossbar.G_flat[0], ends=reads.ends).drive(reads.V_in, V_out)  # checks
+    crossbar.array(0).replace(ends=reads.ends).drive(reads.V_in, V_out)  # checks
     return Drive(batch=(len(index),), array=index, V_in=reads.V_in, V_out=V_out)
 
 

@@ -6,11 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from xbarspice import devices
 from xbarspice.config.run import RunConfig, changes_of
 from xbarspice.core.array import Crossbar
 from xbarspice.core.device import Device
-from xbarspice.core.wires import WIRES
+from xbarspice.core.wires import WIRES, Resistance
 
 __all__ = ["array_settings", "device_settings", "with_stated_array"]
 
@@ -24,15 +26,23 @@ def device_settings(device: Device) -> dict[str, Any]:
 
 
 def array_settings(arrays: Sequence[Crossbar]) -> dict[str, Any]:
-    """Wires and device of arrays as `ArrayConfig` names them; those that differ are left out."""
+    """Wires and device of arrays as `ArrayConfig` names them.
+
+    Those that differ between arrays, or from place to place, are left out.
+    """
     first = arrays[0]
     out = {
         name: getattr(first, name)
         for name in WIRES
-        if all(getattr(array, name) == getattr(first, name) for array in arrays)
+        if all(_one_number(getattr(array, name), getattr(first, name)) for array in arrays)
     }
     alike = all(array.device == first.device for array in arrays)
     return out | (device_settings(first.device) if alike else {})
+
+
+def _one_number(R: Resistance, same: Resistance) -> bool:
+    arrays = isinstance(R, np.ndarray) or isinstance(same, np.ndarray)
+    return not arrays and same == R
 
 
 def with_stated_array(array: Crossbar, run: RunConfig) -> Crossbar:

@@ -105,8 +105,7 @@ class Crossbar:
         ends: what every line end is connected to; the default is read mode.
 
     Every resistance may be exactly 0; another one lies between `wires.R_LOW` and `wires.R_HIGH`.
-    The object is frozen and its arrays are read-only. `uniform` is True where each of the four
-    resistances is one number.
+    The object is frozen and its arrays are read-only.
 
     Raises:
         InputError: a value breaks one of the rules above, or a line without any resistance
@@ -120,7 +119,6 @@ class Crossbar:
     R_sense: Resistance
     device: Device
     ends: LineEnds
-    uniform: bool = field()
     wl_ends: npt.NDArray[np.object_] = field()
     bl_ends: npt.NDArray[np.object_] = field()
     _held: tuple[Flags, Flags] = field()
@@ -159,8 +157,6 @@ class Crossbar:
         for name, value in values.items():
             R = resistances_of(name, value, shapes.get(name, ()), self.batch)
             object.__setattr__(self, name, R)
-        arrays = any(isinstance(R, np.ndarray) for R in self.wires.values())
-        object.__setattr__(self, "uniform", not arrays)
 
     def __repr__(self) -> str:
         wires = ", ".join(f"{name}={as_text(R)}" for name, R in self.wires.items())
@@ -180,6 +176,11 @@ class Crossbar:
     def wires(self) -> dict[str, Resistance]:
         """The four resistances by name, ohm, as keyword arguments of `Crossbar`."""
         return wires_of(self)
+
+    @cached_property
+    def uniform(self) -> bool:
+        """Whether each of the four resistances is one number."""
+        return not any(isinstance(R, np.ndarray) for R in self.wires.values())
 
     @property
     def wires_shared(self) -> bool:

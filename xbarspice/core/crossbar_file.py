@@ -16,12 +16,23 @@ from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import StoreError
 from xbarspice.core.hdf5 import Tree, read_tree, write_tree
 from xbarspice.core.line_ends import End, LineEnds
-from xbarspice.core.schema import NotNegative, Number, Numbers, Part, Text, WholeTable, validate
+from xbarspice.core.schema import (
+    NotNegatives,
+    Number,
+    Numbers,
+    Part,
+    Text,
+    WholeNumber,
+    WholeTable,
+    validate,
+)
 from xbarspice.core.wires import wires_of
 
 __all__ = ["KIND", "CrossbarFile", "EndsFile", "from_tree", "line_ends", "load", "save", "to_tree"]
 
 KIND = "crossbar"
+VERSION = 2
+"""Of what a file holds; since 2 a resistance may be an array."""
 _CODES = {End.FLOATING: 0, End.DRIVEN: 1, End.SENSED: 2}
 
 
@@ -40,16 +51,26 @@ class EndsFile(Part):
 
 
 class CrossbarFile(Part):
-    """An array with its wires, device and line ends; the ranges are those of `Crossbar`."""
+    """An array with its wires, device and line ends; the ranges are those of `Crossbar`.
 
+    Files of version 1 do not say it, and have one number for each resistance.
+    """
+
+    version: WholeNumber = 1
     G: Numbers
-    R_wl: NotNegative
-    R_bl: NotNegative
-    R_driver: NotNegative
-    R_sense: NotNegative
+    R_wl: NotNegatives
+    R_bl: NotNegatives
+    R_driver: NotNegatives
+    R_sense: NotNegatives
     device: Text
     device_parameters: dict[str, Number] = Field(default={})
     ends: EndsFile
+
+    @model_validator(mode="after")
+    def _is_known(self) -> Self:
+        if self.version > VERSION:
+            raise ValueError(f"version must be {VERSION} at most; a later xbarspice wrote the file")
+        return self
 
 
 def save(path: Path, crossbar: Crossbar) -> None:
@@ -82,6 +103,7 @@ def to_tree(crossbar: Crossbar) -> Tree:
     """A crossbar as a tree for `hdf5.write_tree`."""
     device = crossbar.device
     return {
+        "version": VERSION,
         "G": crossbar.G,
         **crossbar.wires,
         "device": device.name,

@@ -19,6 +19,7 @@ from xbarspice.core.values import (
 
 __all__ = [
     "NotNegative",
+    "NotNegatives",
     "Number",
     "Numbers",
     "Part",
@@ -40,6 +41,12 @@ def _number(low: float) -> BeforeValidator:
     return BeforeValidator(lambda v: number_of("value", v, low=low, remedy=REMEDY))
 
 
+def _one_or_many(value: Any) -> float | np.ndarray:
+    if isinstance(value, np.ndarray) and value.ndim:
+        return array_of("value", value, low=0.0, remedy=REMEDY)
+    return number_of("value", value, low=0.0, remedy=REMEDY)
+
+
 def _text(value: Any) -> str:
     value = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
     value = value.decode() if isinstance(value, bytes) else value
@@ -59,6 +66,8 @@ WholeNumber = Annotated[
 ]
 Number = Annotated[float, _number(-np.inf)]
 NotNegative = Annotated[float, _number(0.0)]
+NotNegatives = Annotated[float | np.ndarray, BeforeValidator(_one_or_many)]
+"""One number >= 0, or an array of them."""
 Text = Annotated[str, BeforeValidator(_text)]
 
 

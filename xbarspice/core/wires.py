@@ -12,6 +12,7 @@ from xbarspice.core.types import Array
 from xbarspice.core.values import array_of, number_of
 
 __all__ = [
+    "EACH",
     "IDEAL",
     "R_HIGH",
     "R_LOW",
@@ -19,6 +20,7 @@ __all__ = [
     "WIRES",
     "WORDS",
     "Resistance",
+    "as_record",
     "as_text",
     "largest_of",
     "numbers_of",
@@ -26,6 +28,7 @@ __all__ = [
     "resistances_of",
     "section_of",
     "smallest_of",
+    "typical_of",
     "wires_of",
 ]
 
@@ -41,6 +44,13 @@ WORDS = {
     "R_sense": "lead of a bit line",
 }
 """What each is on a drawn array, which is read from word lines to bit lines."""
+EACH = {
+    "R_wl": "per_segment",
+    "R_bl": "per_segment",
+    "R_driver": "per_end",
+    "R_sense": "per_end",
+}
+"""The word of a text for resistances that differ from place to place."""
 UNIT = "ohm"
 IDEAL = dict.fromkeys(WIRES, 0.0)
 """Wires and leads without resistance."""
@@ -146,6 +156,19 @@ def smallest_of(R: Resistance) -> float:
 def largest_of(R: Resistance) -> float:
     """The largest resistance of all places, ohm; 0 where there are no places."""
     return float(np.max(R, initial=0.0))
+
+
+def typical_of(R: Resistance) -> float:
+    """The median of all resistances above 0, ohm; 0 where there is none."""
+    values = np.asarray(R)
+    return float(np.median(values[values > 0])) if (values > 0).any() else 0.0
+
+
+def as_record(R: Resistance) -> float | dict[str, float]:
+    """A resistance for JSON, ohm: a number, or the smallest and largest of those that differ."""
+    if not isinstance(R, np.ndarray):
+        return R
+    return {"smallest": float(R.min()) if R.size else 0.0, "largest": largest_of(R)}
 
 
 def as_text(R: Resistance) -> str:

@@ -21,7 +21,7 @@ from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import NetlistError, XbarspiceError
 from xbarspice.core.line_ends import End, Ends, LineEnds, at_ends, places
 from xbarspice.core.types import Array
-from xbarspice.core.wires import WIRES, Resistance
+from xbarspice.core.wires import EACH, WIRES, Resistance
 from xbarspice.devices import Device, Ohmic
 from xbarspice.devices.forms import CONDUCTANCE
 from xbarspice.netlist import dialects
@@ -31,7 +31,7 @@ from xbarspice.netlist.deck_differences import refuse_differences
 from xbarspice.netlist.dialects.base import Dialect
 from xbarspice.netlist.graphs import Edge, Matching
 from xbarspice.netlist.numbers import conductance, number
-from xbarspice.netlist.records import EACH, SIDES, Netlist, Resistors, build, place
+from xbarspice.netlist.records import SIDES, Netlist, Resistors, build, place
 
 __all__ = ["ReadBack", "compare", "read"]
 

@@ -22,11 +22,10 @@ from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.line_ends import End
 from xbarspice.core.types import Array, Indices
-from xbarspice.core.wires import Resistance, smallest_of
+from xbarspice.core.wires import EACH, Resistance, smallest_of
 from xbarspice.devices.numbers import decimal
 
 __all__ = [
-    "EACH",
     "Devices",
     "Netlist",
     "Resistors",
@@ -42,13 +41,6 @@ __all__ = [
 ]
 
 
-EACH = {
-    "R_wl": "per_segment",
-    "R_bl": "per_segment",
-    "R_driver": "per_end",
-    "R_sense": "per_end",
-}
-"""What stands in a header for resistances that differ: their values are those of the elements."""
 SIDES = ("wl_left", "wl_right", "bl_top", "bl_bottom")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xbarspice.core import crossbar_file, hdf5
+from xbarspice.core.wires import as_record
 from xbarspice.programming.circuits import Written, held_range
 from xbarspice.programming.drift import beside_measured
 from xbarspice.programming.results import Programmed, Pulses
@@ -52,7 +53,7 @@ def _record_of_array(written: Written, scheme: str, pulses: Pulses) -> dict[str,
         "name": written.blank.name,
         "shape": [crossbar.rows, crossbar.cols],
         "device": crossbar.device.name,
-        **crossbar.wires,
+        **{name: as_record(R) for name, R in crossbar.wires.items()},
         "left_within_tolerance": _share_left(run),
         "targets_S": [float(run.target[run.wanted].min()), float(run.target.max())],
         "held_S": held_range(crossbar, pulses, scheme),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
-__all__ = ["PREFIXES", "error", "percent", "plain", "prefix", "share", "si"]
+from xbarspice.core.wires import EACH
+
+__all__ = ["PREFIXES", "error", "percent", "plain", "prefix", "resistance", "share", "si"]
 
 NAMES = ("a", "f", "p", "n", "u", "m", "", "k", "M", "G")
 PREFIXES = {3 * power: name for power, name in enumerate(NAMES, start=-6)}
@@ -32,6 +35,16 @@ def si(value: float | None, unit: str, digits: int = 4) -> str:
         return "not checked"
     scale, name = prefix(value, digits)
     return f"{value / scale:.{digits}g} {name}{unit}".rstrip()
+
+
+def resistance(name: str, value: float | Mapping[str, float]) -> str:
+    """A wire or lead as `core.wires.as_record` has it: ``1.3 ohm``, or a range per segment."""
+    if not isinstance(value, Mapping):
+        return si(value, "ohm")
+    scale, unit = prefix(value["largest"])
+    low, high = (f"{value[part] / scale:.4g}" for part in ("smallest", "largest"))
+    values = low if low == high else f"{low} to {high}"
+    return f"{values} {unit}ohm {EACH[name].replace('_', ' ')}"
 
 
 def error(value: float | None, digits: int = 3) -> str:

@@ -16,6 +16,7 @@ from xbarspice.core.seeds import child_rng
 from xbarspice.core.solution import Solution
 from xbarspice.core.types import Array
 from xbarspice.core.values import array_of
+from xbarspice.core.wires import as_record
 from xbarspice.verification.array_records import (
     ArrayVerification,
     EngineCheck,
@@ -232,7 +233,7 @@ def _describe(crossbar: Crossbar) -> dict[str, object]:
     return {
         "shape": [crossbar.rows, crossbar.cols],
         "devices": int(np.count_nonzero(crossbar.G)),
-        **crossbar.wires,
+        **{name: as_record(R) for name, R in crossbar.wires.items()},
         "device": model.name,
         "device_parameters": parameters,
         "outputs": list(output_lines(crossbar).names),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.core.wires import WIRES
+from xbarspice.core.wires import WIRES, typical_of
 from xbarspice.engines.overdrive import overdrive
 from xbarspice.verification.detectors import ArrayEvidence, MagnitudeEvidence, register
 from xbarspice.verification.finding import Finding
@@ -47,10 +47,10 @@ def unlikely_magnitudes(e: MagnitudeEvidence) -> Finding | None:
 
 
 def _magnitudes(e: MagnitudeEvidence) -> list[tuple[str, float, str]]:
-    """Quantity, value and unit of all that is not 0."""
+    """Quantity, value (the median where there are many) and unit of all that is not 0."""
     present = e.crossbar.G[e.crossbar.G > 0]
     values = [("G", float(np.median(present)), "S")] if present.size else []
-    wires = (getattr(e.crossbar, name) for name in WIRES)
+    wires = (typical_of(getattr(e.crossbar, name)) for name in WIRES)
     values += [("R", resistance, "ohm") for resistance in wires if resistance > 0]
     return [*values, *([("V", e.V, "V")] if e.V > 0 else [])]
 

@@ -10,15 +10,15 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from xbarspice import devices
-from xbarspice.core import hdf5
+from xbarspice.core import crossbar_file, hdf5
 from xbarspice.core.array import Crossbar
 from xbarspice.core.crossbar_file import EndsFile, line_ends
 from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.core.line_ends import READ
-from xbarspice.core.schema import Number, Text
+from xbarspice.core.schema import NotNegatives, Number, Text
 from xbarspice.core.types import Array
-from xbarspice.core.values import array_of, broken_entries, number_of
-from xbarspice.core.wires import R_HIGH, WIRES
+from xbarspice.core.values import array_of, broken_entries
+from xbarspice.core.wires import WIRES
 from xbarspice.importers.archive import read_npz
 
 __all__ = ["ArrayFile", "is_array_file", "load_array"]
@@ -30,14 +30,16 @@ def _rows(value: Any) -> Array:
     return array_of("value", out, rank=2, remedy="Give one row a point.")
 
 
+def _number_of_one(value: Any) -> Any:
+    return value.reshape(-1)[0] if isinstance(value, np.ndarray) and value.size == 1 else value
+
+
 Array2D = Annotated[
     np.ndarray, BeforeValidator(lambda v: array_of("value", v, rank=2, remedy="Correct the file."))
 ]
+Resistance = Annotated[NotNegatives, BeforeValidator(_number_of_one)]
+"""MATLAB writes a number as an array of one."""
 Rows = Annotated[np.ndarray, BeforeValidator(_rows)]
-Resistance = Annotated[
-    float | None,
-    BeforeValidator(lambda v: v if v is None else number_of("value", v, low=0.0, high=R_HIGH)),
-]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,10 +80,10 @@ class _ArrayFile(BaseModel):
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     G: Array2D
-    R_wl: Resistance = None
-    R_bl: Resistance = None
-    R_driver: Resistance = None
-    R_sense: Resistance = None
+    R_wl: Resistance | None = None
+    R_bl: Resistance | None = None
+    R_driver: Resistance | None = None
+    R_sense: Resistance | None = None
     device: Text | None = None
     device_parameters: dict[str, Number] = {}
     ends: EndsFile | None = None
@@ -103,15 +105,18 @@ def load_array(path: Path, defaults: dict[str, Any]) -> ArrayFile:
 
     Args:
         path: holds ``G`` (S, (rows, cols)) and as far as known ``R_wl``, ``R_bl``, ``R_driver``,
-            ``R_sense`` (ohm), ``device`` (a registered name), ``V_in`` (V, (points, rows)),
-            ``V_out`` (V, (points, cols)) and ``I_out`` (A, (points, cols)): the currents that
-            someone measured or computed for these voltages, which are then judged too.
+            ``R_sense`` (ohm, a number each or shapes as of `Crossbar`), ``device`` (a registered
+            name), ``V_in`` (V, (points, rows)), ``V_out`` (V, (points, cols)) and ``I_out`` (A,
+            (points, cols)): the currents that someone measured or computed for these voltages,
+            which are then judged too. Or what `core.crossbar_file` wrote, one array.
         defaults: wires (ohm) and device that the file leaves out.
 
     Raises:
         InputError: the file is missing, has other names, or shapes that do not fit.
         StoreError: it is no HDF5 file.
     """
+    if path.suffix in HDF5 and hdf5.kind_of(path) == crossbar_file.KIND:
+        return ArrayFile(crossbar=_single(crossbar_file.load(path), path))
     data = hdf5.read_plain(path) if path.suffix in HDF5 else read_npz(path)
     try:
         file = _ArrayFile.model_validate(data)
@@ -133,6 +138,14 @@ def load_array(path: Path, defaults: dict[str, Any]) -> ArrayFile:
         return _with_vectors(path, file, Crossbar(file.G, **wires, device=device, ends=ends))
     except InputError as error:
         raise InputError(f"`{path.name}`: {error}") from None
+
+
+def _single(crossbar: Crossbar, path: Path) -> Crossbar:
+    if crossbar.batch:
+        raise broken_rule(
+            f"`{path.name}` must hold one array", f"a batch {crossbar.batch}", "Save them apart."
+        )
+    return crossbar
 
 
 def _with_vectors(path: Path, file: _ArrayFile, crossbar: Crossbar) -> ArrayFile:

@@ -16,7 +16,7 @@ from xbarspice.report.sections import (
     gates_section,
     gates_verdict,
 )
-from xbarspice.report.units import error, plain, si
+from xbarspice.report.units import error, plain, resistance, si
 from xbarspice.verification.page_parts import (
     Record,
     device_row,
@@ -142,7 +142,7 @@ def _array(record: Record) -> Section:
     array = record["array"]
     shape = " x ".join(str(n) for n in array["shape"])
     rows = [["shape", shape], ["devices", str(array["devices"])]]
-    rows += [[name, si(array[name], "ohm")] for name in WIRES]
+    rows += [[name, resistance(name, array[name])] for name in WIRES]
     rows += [["device", array["device"]]]
     rows += [[f"device.{name}", plain(v)] for name, v in array["device_parameters"].items()]
     table = Table(caption="The array", head=["", "value"], rows=rows, collapse=True)

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from xbarspice.core.line_ends import LineEnds
+from xbarspice.core.array import Crossbar
+from xbarspice.core.line_ends import LineEnds, places
 from xbarspice.core.types import Array
+from xbarspice.core.wires import as_text
 from xbarspice.verification.detectors import CurrentEvidence, register
 from xbarspice.verification.finding import SCALE, Finding, common_factor, power_of_1000
 
@@ -93,13 +95,13 @@ def driver_on_the_wrong_side(e: CurrentEvidence) -> Finding | None:
     """Driver and sense resistances are exchanged, or the drivers stand at the lines' other ends."""
     c, base = e.crossbar, e.base()
     kind = "driver resistance on the wrong side"
-    if c.R_driver != c.R_sense:
+    if _exchangeable(c):
         model = e.solve(c.replace(R_driver=c.R_sense, R_sense=c.R_driver), e.V_in, e.V_out)
         if e.agrees_with(model, base):
             return e.finding(
                 kind,
-                f"The currents are those of R_driver = {c.R_sense:g} ohm and R_sense = "
-                f"{c.R_driver:g} ohm: the two are exchanged.",
+                f"The currents are those of R_driver = {as_text(c.R_sense)} ohm and R_sense = "
+                f"{as_text(c.R_driver)} ohm: the two are exchanged.",
                 "R_driver stands between a source and its line, R_sense between a line and its "
                 "sense node.",
                 base=base,
@@ -117,6 +119,15 @@ def driver_on_the_wrong_side(e: CurrentEvidence) -> Finding | None:
                 model=model,
             )
     return None
+
+
+def _exchangeable(crossbar: Crossbar) -> bool:
+    """Whether driver and sense resistances differ, and each has the shape of the other."""
+    pair = (crossbar.R_driver, crossbar.R_sense)
+    shapes = places((crossbar.wl_ends, crossbar.bl_ends))
+    as_many = shapes["R_driver"] == shapes["R_sense"]
+    fits = as_many or not any(isinstance(R, np.ndarray) for R in pair)
+    return fits and bool(np.any(np.not_equal(*pair)))
 
 
 def _mirrored_ends(ends: LineEnds) -> Iterator[tuple[str, LineEnds]]:

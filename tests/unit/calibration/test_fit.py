@@ -117,6 +117,13 @@ def test_bounds_hold():
     assert any("ended at its bound 2 ohm" in text for text in fit.findings)
 
 
+def test_a_resistance_that_differs_from_place_to_place_has_no_one_value_to_fit():
+    uneven = xb.Crossbar(G, R_wl=np.full((G.shape[0], G.shape[1] - 1), 4.0))
+    for name in ("R_wl", "R_wire"):
+        with pytest.raises(InputError, match="`R_wl` must be one number for the whole array"):
+            calibration.fit_reads(uneven, reads_of(xb.Crossbar(G)), [name])
+
+
 # --- what the data do not determine ------------------------------------------------------------
 
 

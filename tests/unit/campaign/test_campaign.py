@@ -31,6 +31,8 @@ def test_equal_content_has_equal_hashes_and_other_content_another():
     others = [
         {"c": crossbar.replace(R_wl=5.5), "V": V},
         {"c": crossbar.replace(device="sinh_tio2"), "V": V},
+        {"c": crossbar.replace(R_wl=np.full((2, 2), 5.0)), "V": V},
+        {"c": crossbar.replace(R_wl=[[5.0, 5.0], [5.0, 5.5]]), "V": V},
         {"c": crossbar.replace(G=crossbar.G * (1 + 1e-15)), "V": V},
         {"c": crossbar, "V": V.astype(np.float32)}, {"c": crossbar, "V": V[None]},
         {"c": crossbar, "V": V.tolist()}, {"c": crossbar, "V": V, "n": 1},

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import xbarspice as xb
-from tests.helpers import asymmetric_crossbar
+from tests.helpers import UNEVEN, asymmetric_crossbar
 from xbarspice.core import crossbar_file, hdf5
 from xbarspice.core.errors import InputError, StoreError
 
@@ -26,6 +26,29 @@ def test_the_asymmetric_example_comes_back_equal(tmp_path):
         assert getattr(again, name) == getattr(crossbar, name)
     assert (again.wl_ends == crossbar.wl_ends).all()
     assert (again.bl_ends == crossbar.bl_ends).all()
+
+
+def test_each_segment_and_end_comes_back(tmp_path):
+    crossbar, _ = asymmetric_crossbar(**UNEVEN)
+    batch = crossbar.replace(G=np.stack([crossbar.G] * 3), R_bl=np.arange(9.0).reshape(3, 1, 3))
+    narrow = xb.Crossbar([[1e-4], [2e-4]], R_wl=np.ones((2, 0)), R_sense=[3.0])
+    for k, one in enumerate((crossbar, batch, narrow)):
+        crossbar_file.save(tmp_path / f"{k}.h5", one)
+        again = crossbar_file.load(tmp_path / f"{k}.h5")
+        for name, R in one.wires.items():
+            assert np.array_equal(again.wires[name], R)
+            assert np.shape(again.wires[name]) == np.shape(R) or np.size(R) == 1
+
+
+def test_a_file_of_the_first_version_is_read_and_one_of_a_later_version_refused(tmp_path):
+    crossbar, _ = asymmetric_crossbar()
+    tree = crossbar_file.to_tree(crossbar)
+    assert tree.pop("version") == 2
+    hdf5.write_tree(tmp_path / "old.h5", tree, "crossbar")
+    assert crossbar_file.load(tmp_path / "old.h5").wires == crossbar.wires
+    hdf5.write_tree(tmp_path / "new.h5", tree | {"version": 3}, "crossbar")
+    with pytest.raises(StoreError, match="a later xbarspice"):
+        crossbar_file.load(tmp_path / "new.h5")
 
 
 def test_plain_values_come_back(tmp_path):
@@ -146,6 +169,8 @@ def _tree(path):
         (lambda t: t.update(R_wl=1e308), "`R_wl` must be a finite number"),
         (lambda t: t.update(R_sense=-1.0), "R_sense.*>= 0"),
         (lambda t: t.update(R_bl="two"), "R_bl"),
+        (lambda t: t.update(R_bl=np.ones((2, 2))), "`R_bl` must be one number, or an array"),
+        (lambda t: t.update(R_bl=np.array([[1.0, -1.0, 1.0]])), "R_bl.*>= 0"),
         (lambda t: t.update(device="magic"), "device.*magic"),
         (lambda t: t.update(device=3), "device: must be text"),
         (lambda t: t["device_parameters"].update(colour=1.0), "colour"),

@@ -217,6 +217,34 @@ def test_followed_reads_keep_their_bound(device, read):
         assert power == pytest.approx(reader.power, rel=2e-3)
 
 
+def test_followed_reads_take_each_segment():
+    """The bound holds, and is not infinite, where resistances differ."""
+    from xbarspice.programming.array_state import ArrayState
+    from xbarspice.programming.reads import Reader
+
+    rng = np.random.default_rng(4)
+    G = rng.uniform(60e-6, 300e-6, (32, 33))
+    crossbar = xb.Crossbar(
+        G,
+        device="o921c_4k",
+        R_wl=rng.uniform(0, 4, (32, 32)),
+        R_bl=rng.uniform(0, 2, (31, 33)),
+        R_driver=rng.uniform(0, 20, 65),
+        ends=xb.LineEnds(bl_bottom="driven"),
+    )
+    state = ArrayState(
+        crossbar, engine="nodal", stuck=np.zeros(G.shape, bool), half_select=True, substeps=1
+    )
+    for cell in ((0, 0), (3, 30), (31, 32)):
+        reader = Reader(state, bias("grounded", *cell, *G.shape), 0.2, cell)
+        before = reader.exact()
+        state.G = state.G * (1 + 1e-4 * rng.uniform(-1, 1, G.shape))
+        state.G[cell] *= 1.3
+        seen, bound = reader.follow()
+        exact = reader.exact()
+        assert abs(seen - exact) <= bound < abs(exact - before)
+
+
 def test_stuck_devices_are_given_up_and_keep_their_value():
     crossbar, target = problem()
     stuck = np.zeros((4, 4), bool)

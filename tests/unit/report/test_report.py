@@ -13,6 +13,7 @@ from torch import nn
 import xbarspice as xb
 from xbarspice import report
 from xbarspice.core.errors import StoreError
+from xbarspice.core.wires import as_record
 from xbarspice.report import units
 from xbarspice.verification import Gates, Search
 
@@ -246,6 +247,21 @@ def test_other_studies_build_pages_from_the_same_parts(tmp_path):
 )
 def test_quantities_have_si_prefixes(value, text):
     assert units.si(value, "A") == text
+
+
+@pytest.mark.parametrize(
+    ("name", "R", "text"),
+    [
+        ("R_wl", 1.3, "1.3 ohm"),
+        ("R_wl", np.array([[0.9, 1.3]]), "0.9 to 1.3 ohm per segment"),
+        ("R_driver", np.array([0.0, 1300.0]), "0 to 1.3 kohm per end"),
+        ("R_bl", np.full((2, 3), 1e-3), "1 mohm per segment"),
+        ("R_bl", np.zeros((0, 3)), "0 ohm per segment"),
+    ],
+)
+def test_resistances_that_differ_are_a_range(name, R, text):
+    record = json.loads(json.dumps(as_record(R)))
+    assert units.resistance(name, record) == text
 
 
 def test_errors_are_short():

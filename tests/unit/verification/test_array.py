@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import xbarspice as xb
-from tests.helpers import asymmetric_crossbar
+from tests.helpers import UNEVEN, asymmetric_crossbar
 from xbarspice import engines
 from xbarspice.config import RunConfig
 from xbarspice.core import crossbar_file, hdf5
@@ -276,6 +276,19 @@ def test_array_files(tmp_path):
     assert load_array(tmp_path / "d.npz", DEFAULTS).crossbar.R_wl == 1.0
 
 
+def test_an_array_file_may_have_a_value_for_each_segment(tmp_path):
+    crossbar, V_in = asymmetric_crossbar(**UNEVEN)
+    np.savez(tmp_path / "a.npz", G=crossbar.G, V_in=V_in, **UNEVEN)
+    crossbar_file.save(tmp_path / "a.h5", crossbar)
+    for name in ("a.npz", "a.h5"):
+        again = load_array(tmp_path / name, DEFAULTS).crossbar
+        for wire, values in UNEVEN.items():
+            assert np.array_equal(again.wires[wire], values)
+    crossbar_file.save(tmp_path / "b.h5", crossbar.replace(G=crossbar.G[None]))
+    with pytest.raises(InputError, match=r"`b\.h5` must hold one array"):
+        load_array(tmp_path / "b.h5", DEFAULTS)
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -323,7 +336,9 @@ def test_an_array_file_without_a_device_takes_that_of_the_configuration(tmp_path
 @pytest.mark.parametrize(
     ("entries", "words"),
     [
-        ({"R_wl": [1.0, 1.0]}, r"R_wl: .*one number"),
+        ({"R_wl": [1.0, 1.0]}, r"`R_wl` must be one number, or an array \(\.\.\., 2, 2\)"),
+        ({"R_wl": [[1.0, -1.0], [1.0, 1.0]]}, "R_wl: .*>= 0"),
+        ({"R_sense": [1.0, np.nan, 1.0]}, "R_sense: .*finite"),
         ({"R_wl": "one"}, "R_wl: .*text"),
         ({"R_wl": 1e308}, "R_wl"),
         ({"device": 3}, "device: must be text"),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from xbarspice.core.errors import NetlistError
-from xbarspice.core.wires import WIRES
+from xbarspice.core.wires import EACH, WIRES
 from xbarspice.netlist.cards import Card, Text, refuse
 from xbarspice.netlist.deck import Deck, DeckElement
 from xbarspice.netlist.numbers import SPICE_FACTORS, exact, number
-from xbarspice.netlist.records import EACH, SIDES
+from xbarspice.netlist.records import SIDES
 
 __all__ = ["parse"]
 
