@@ -20,6 +20,17 @@ from xbarspice.cli.options import (
     Vectors,
 )
 from xbarspice.cli.runs import run_folder
+from xbarspice.cli.tapeout_decks import (
+    DeckTimeout,
+    DeckVariables,
+    Drc,
+    Lvs,
+    LvsDeck,
+    Magic,
+    add_decks,
+    lines_of,
+    run_on_folder,
+)
 from xbarspice.config import RunConfig
 from xbarspice.core.errors import broken_rule
 
@@ -54,7 +65,8 @@ def register(app: typer.Typer) -> None:
     """Add the command to the program."""
     app.command(
         epilog="Examples: xbarspice tapeout net.h5 --inputs x.npz --technology demo\n\n"
-        "xbarspice tapeout tapeout --check"
+        "xbarspice tapeout tapeout --check\n\n"
+        "xbarspice tapeout tapeout --drc foundry.drc --lvs klayout --lvs-deck foundry.lvs"
     )(tapeout)
 
 
@@ -74,6 +86,12 @@ def tapeout(
     config: Config = None,
     calibration: Calibration = None,
     settings: Settings = None,
+    drc: Drc = None,
+    lvs: Lvs = None,
+    lvs_deck: LvsDeck = None,
+    magic: Magic = None,
+    deck_variable: DeckVariables = None,
+    deck_timeout: DeckTimeout = 600.0,
     check: CheckOption = False,
     json: Json = False,
 ) -> None:
@@ -82,12 +100,27 @@ def tapeout(
     Each array is a design of its own, in a folder of its own; floorplan.gds holds all of them as
     cells on a grid, without any routing between them. Exit 1 if LVS fails.
 
+    With --drc and --lvs decks of yours are run on the drawings by klayout, magic and netgen, which
+    must be installed; given a folder of an earlier tapeout, on that. Exit 1 if a deck finds
+    something or gives no verdict.
+
     With --check nothing is written. Every file that changed, is missing or superfluous is named,
     and every netlist is proven against the deployment in the folder again (exit 1 if something is
     wrong).
     """
     from xbarspice.cli import steps
+    from xbarspice.tapeout.decks import decks_of
 
+    decks = decks_of(drc, lvs, lvs_deck, magic, deck_variable, deck_timeout)
+    others = {
+        "--check": check,
+        "--inputs": inputs,
+        "--config": config,
+        "--set": settings,
+        "--calibration": calibration,
+    }
+    if decks and (check or (subject / "manifest.json").is_file()):
+        run_on_folder(subject, decks, others, json)
     if check:
         _refuse_beside_check(calibration, config, settings, inputs)
         _check(subject, model, json)
@@ -103,6 +136,7 @@ def tapeout(
         "name": name,
         "only": array,
         "vectors": vectors,
+        "decks": decks,
     }
     with run_folder(out) as folder:
         record = _write(
@@ -128,11 +162,14 @@ def _write(
     from xbarspice.cli import steps
     from xbarspice.deployment.opening import open_model
     from xbarspice.tapeout import page as tapeout_page
+    from xbarspice.tapeout.decks.folder import refuse_decks
     from xbarspice.tapeout.flow import tapeout as run_tapeout
     from xbarspice.tapeout.manifest import add_file, save_manifest
     from xbarspice.tapeout.technology import load_technology
 
     rules = load_technology(technology)
+    decks = options.pop("decks")
+    refuse_decks(decks, rules.model_dump(mode="json"))
     with screens.waiting("reading the model", quiet=json):
         opened = open_model(subject, inputs, run, model, activation, calibration=calibration)
     text = steps.run_toml(models.about(opened, run)["config"])
@@ -152,6 +189,8 @@ def _write(
     if run.calibration is not None:
         record = steps.name_card(record, run)
         save_manifest(record, folder)
+    if decks:
+        record = add_decks(folder, record, decks, json)
     page = tapeout_page.write(record, folder, folder / "report.html")
     add_file(record, folder, page, "report")
     return record
@@ -211,7 +250,8 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
         "files": len(record["files"]),
         "arrays": f"{len(arrays)} of {record['arrays_of_model']}",
         "devices": sum(a["devices"] for a in arrays),
-        "LVS": f"clean ({arrays[0]['lvs']['looked_at']})" if record["passed"] else faults,
+        "LVS": faults or f"clean ({arrays[0]['lvs']['looked_at']})",
+        **({"decks": lines_of(record)} if "decks" in record else {}),
         "floorplan": f"{floorplan['width_um']:.0f} x {floorplan['height_um']:.0f} um. "
         f"{floorplan['says']}",
         "wires_assumed_ohm": _ranges(list(record["wires_assumed"].values())),

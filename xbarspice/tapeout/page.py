@@ -11,6 +11,7 @@ from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.report.sections import card_text
 from xbarspice.tapeout import floorplan, layout
+from xbarspice.tapeout.decks.section import section, summary
 from xbarspice.tapeout.lvs import SCOPE
 from xbarspice.tapeout.sites import array_layers
 from xbarspice.tapeout.technology import Technology
@@ -39,15 +40,19 @@ def write(record: dict[str, Any], folder: Path, path: Path) -> Path:
     verdict = Verdict(
         state="pass" if good else "fail",
         word="PASS" if good else "FAIL",
-        text=f"KLayout's netlist of every drawing matches its CDL netlist ({SCOPE}); every design "
-        "was read back."
-        if good
-        else f"{faults} faults in the drawings.",
+        text=(
+            f"{faults} faults in the drawings."
+            if faults
+            else f"KLayout's netlist of every drawing matches its CDL netlist ({SCOPE}); every "
+            "design was read back."
+        )
+        + (f" {words}" if (words := summary(record)) else ""),
     )
     sections = [
         Section(title="Floorplan", items=list(_floorplan(record))),
         Section(title="Wires: assumed and drawn", items=[_wires(record), *_effect(record)]),
         Section(title="Arrays", items=list(_arrays(record, folder))),
+        *([decks] if (decks := section(record)) else []),
         Section(title="Files", items=list(_files(record))),
     ]
     return page("Tapeout", sections, path, verdict=verdict, subtitle=card_text(record))

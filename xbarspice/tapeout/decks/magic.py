@@ -39,7 +39,12 @@ foreach {rule boxes} [drc listall why] {
   foreach box $boxes {puts $out "at\t$box"}
 }
 """
-_EXTRACT = """if {[port first] < 0} {port makeall}
+_EXTRACT = """flatten xbarspice_flat
+load xbarspice_flat
+cellname delete {CELL}
+cellname rename xbarspice_flat {CELL}
+select top cell
+if {[port first] < 0} {port makeall}
 extract do local
 extract all
 ext2spice lvs
@@ -49,7 +54,9 @@ _CLOSE = """puts $out "end"
 close $out
 quit -noprompt
 """
-"""Labels become pins only where the technology has made none."""
+"""An array is extracted at one level, as its schematic stands: a device whose metals belong to the
+cell above has no terminals in its own cell. Labels become pins only where the technology has made
+none."""
 
 
 def run_drc(deck: Deck, layout: Path, cell: str, directory: Path, version: str) -> DeckReport:
@@ -84,7 +91,8 @@ def extract(deck: Deck, layout: Path, cell: str, directory: Path) -> tuple[Path,
     """
     if deck.extraction is None:
         raise AssertionError("a deck of netgen has Magic's technology")  # decks_of refuses
-    run = _run(deck.extraction, layout, cell, _EXTRACT, directory, deck.timeout)
+    work = _EXTRACT.replace("{CELL}", f"{{{cell}}}")
+    run = _run(deck.extraction, layout, cell, work, directory, deck.timeout)
     _result(directory, cell, run)
     netlist = directory / "extracted.spice"
     if not netlist.is_file():

@@ -67,6 +67,8 @@ def read_comparison(path: Path, words: str, cell: str) -> tuple[str, list[Item]]
     """
     try:
         pairs = json.loads(path.read_text("utf-8"))
+        if not pairs:
+            raise EngineError(f"netgen must compare {cell}; it said: {_last_words(words)}.")
         last = pairs[-1]
         names = [str(name) for name in last["name"]]
         devices = [sum(count for _, count in side) for side in last["devices"]]

@@ -14,6 +14,9 @@ from xbarspice.tapeout.decks.tools import require
 
 __all__ = ["programs_of", "run_deck"]
 
+_RESULTS = ("*.log", "*.lyrdb", "*.lvsdb", "comparison.*", "extracted.spice")
+"""What is kept of a run without a verdict, as far as it is there."""
+
 KEPT_BYTES = 4 * 1024 * 1024
 """Longest file that is kept of a run; of a longer log the end, of a longer report nothing."""
 
@@ -55,8 +58,8 @@ def run_deck(
         try:
             report = check(layout.resolve(), cell, directory)
         except EngineError as error:
-            logs = tuple(sorted(directory.glob("*.log")))
-            report = DeckReport(deck=deck, version=version, failure=str(error), files=logs)
+            files = tuple(sorted(p for name in _RESULTS for p in directory.glob(name)))
+            report = DeckReport(deck=deck, version=version, failure=str(error), files=files)
         kept = [_keep(path, folder, deck.name) for path in report.files]
     files = tuple(path for path in kept if path is not None)
     return DeckReport(**{**vars(report), "files": files})

@@ -126,7 +126,7 @@ def test_a_drc_script_without_a_verdict_is_a_failure(text, words, tmp_path):
     )
     assert (report.state, report.items) == ("failed", ())
     assert words in report.failure
-    assert [path.name for path in report.files] == ["drc_klayout_own_klayout.log"]
+    assert "drc_klayout_own_klayout.log" in [path.name for path in report.files]
 
 
 def test_an_lvs_script_that_compares_nothing_is_a_failure(tmp_path):
@@ -190,11 +190,11 @@ def test_magic_that_sees_nothing_or_has_no_rules_gives_no_verdict(tmp_path):
 def test_a_deck_ends_at_its_time_limit_with_all_its_processes(tmp_path):
     pid = tmp_path / "pid"
     text = f"pid = spawn('sleep 300')\nFile.write('{pid}', pid.to_s)\nsleep 300\n"
-    slow = deck("drc", "klayout", script(tmp_path, text), timeout=4.0)
+    slow = deck("drc", "klayout", script(tmp_path, text), timeout=10.0)
     start = time.perf_counter()
     report = judge(slow, draw(tmp_path / "a.gds"), tmp_path)
-    assert "klayout must end within 4 s; it was killed" in report.failure
-    assert time.perf_counter() - start < 30
+    assert "klayout must end within 10 s; it was killed" in report.failure
+    assert time.perf_counter() - start < 40
     child = Path(f"/proc/{pid.read_text()}")
     deadline = time.perf_counter() + 5
     while child.exists() and time.perf_counter() < deadline:
