@@ -31,6 +31,7 @@ from xbarspice.core.array import Crossbar, Drive
 from xbarspice.core.errors import ConvergenceError
 from xbarspice.core.line_ends import End, EndSpec
 from xbarspice.core.types import Array, Indices
+from xbarspice.core.wires import Resistance
 from xbarspice.engines.base import Raw
 from xbarspice.surrogate import adjoint_kernels, newton
 from xbarspice.surrogate.engine import Prepared, SurrogateEngine, spread
@@ -64,13 +65,17 @@ class Gradients:
 
     Attributes:
         V_in, V_out: dL/dV of each solve, (N, rows) and (N, cols); 0 for lines without a driver.
-        by_solve: dL/dR of each solve (N,) for R_wl, R_bl, R_driver, R_sense, summed over lines.
-            At a resistance of 0 this is the derivative towards positive values.
-        R_wl, R_bl, R_driver, R_sense: their sums over all solves.
+        by_solve: dL/dR of each solve for R_wl, R_bl, R_driver, R_sense: (N,), summed over lines, of
+            one number; (N, rows, cols - 1), (N, rows - 1, cols) or (N, ends) of arrays of them. At
+            a resistance of 0 this is the derivative towards positive values, of all segments
+            together or of each alone.
+        R_wl, R_bl, R_driver, R_sense: their sums over all solves, of the shape that the crossbar
+            has.
         adjoint: adjoint device voltages mu, (N, rows, cols): dL/dp = sum(mu * dI/dp) for any
             parameter p of the device currents I(V_device, G).
         G: dL/dG of every array, (arrays, rows, cols), for ohmic devices (also where G = 0); None
             for others, whose dI/dG comes from `adjoint`.
+        saved: what `forward` kept.
     """
 
     V_in: Array
@@ -78,22 +83,23 @@ class Gradients:
     by_solve: Mapping[str, Array]
     adjoint: Array
     G: Array | None
+    saved: Saved
 
     @property
-    def R_wl(self) -> float:
-        return float(self.by_solve["R_wl"].sum())
+    def R_wl(self) -> Resistance:
+        return _summed(self.saved, self.saved.crossbar.R_wl, self.by_solve["R_wl"])
 
     @property
-    def R_bl(self) -> float:
-        return float(self.by_solve["R_bl"].sum())
+    def R_bl(self) -> Resistance:
+        return _summed(self.saved, self.saved.crossbar.R_bl, self.by_solve["R_bl"])
 
     @property
-    def R_driver(self) -> float:
-        return float(self.by_solve["R_driver"].sum())
+    def R_driver(self) -> Resistance:
+        return _summed(self.saved, self.saved.crossbar.R_driver, self.by_solve["R_driver"])
 
     @property
-    def R_sense(self) -> float:
-        return float(self.by_solve["R_sense"].sum())
+    def R_sense(self) -> Resistance:
+        return _summed(self.saved, self.saved.crossbar.R_sense, self.by_solve["R_sense"])
 
 
 def forward(
@@ -146,6 +152,8 @@ class _Adjoint:
     V_in: Array
     V_out: Array
     R: Array
+    R_wl: Array | None
+    R_bl: Array | None
     at_wl: Array
     at_bl: Array
     report: Array
@@ -229,6 +237,8 @@ def _job(
         V_in=np.empty_like(p.V_in),
         V_out=np.empty_like(p.V_out),
         R=np.zeros((count, 2)),
+        R_wl=np.zeros((count, rows, cols - 1)) if isinstance(crossbar.R_wl, np.ndarray) else None,
+        R_bl=np.zeros((count, rows - 1, cols)) if isinstance(crossbar.R_bl, np.ndarray) else None,
         at_wl=np.zeros((count, 2, rows)),
         at_bl=np.zeros((count, 2, cols)),
         report=np.zeros((count, 3)),
@@ -236,26 +246,26 @@ def _job(
 
 
 def _solve(saved: Saved, job: _Adjoint, start: int, stop: int) -> None:
-    net = saved.problem.net
     rows, cols = job.D.shape[1:]
     ws, aims = linear.workspace(rows, cols), linear.aims(rows, cols)
     owner = saved.state if saved.state.D is not None else job
     folded = ws.folded if ws.owner is owner else -1
-    ws.folded = adjoint_kernels.adjoint(
-        net.record, aims, ws.record, job.record, None, start, stop, folded
-    )
-    ws.owner = owner
-    for n in range(start, stop):
-        if job.report[n, 2] == solves.UNFINISHED:
-            drops, job.report[n, 2] = _directly(saved, job, n)
-            adjoint_kernels.adjoint(
-                net.record, aims, ws.record, job.record, drops, n, n + 1, ws.folded
-            )
+    for net, first, last in saved.problem.stretches(start, stop):
+        folded = adjoint_kernels.adjoint(
+            net.record, aims, ws.record, job.record, None, first, last, folded
+        )
+        for n in range(first, last):
+            if job.report[n, 2] == solves.UNFINISHED:
+                drops, job.report[n, 2] = _directly(saved, job, n)
+                adjoint_kernels.adjoint(
+                    net.record, aims, ws.record, job.record, drops, n, n + 1, folded
+                )
+    ws.folded, ws.owner = folded, owner
 
 
 def _directly(saved: Saved, job: _Adjoint, n: int) -> tuple[Array, float]:
     """Adjoint drops la, lb of solve n by the direct method, (2, rows, cols), and their residual."""
-    net, D = saved.problem.net, job.D[job.index[n]]
+    net, D = saved.problem.net(n), job.D[job.index[n]]
     h = job.by_in[n][:, None] + job.by_out[n]
     if job.by_device is not None:
         h = h + job.by_device[n]
@@ -284,31 +294,59 @@ def _directly(saved: Saved, job: _Adjoint, n: int) -> tuple[Array, float]:
 
 def _collect(saved: Saved, job: _Adjoint) -> Gradients:
     crossbar = saved.crossbar
-    mu, count = job.mu, len(job.mu)
-    by_end = {end: np.zeros(count) for end in End}
-    at = (*job.at_wl.swapaxes(0, 1), *job.at_bl.swapaxes(0, 1))
-    for k, (given, values) in enumerate(zip(_specs(crossbar), at, strict=True)):
-        if isinstance(given, str):
-            by_end[End(given)] += values.sum(axis=1)
-            continue
-        kinds = (crossbar.wl_ends if k < 2 else crossbar.bl_ends)[:, k % 2]
-        for kind, value in zip(kinds, values.T, strict=True):
-            by_end[kind] += value
-    out = {
-        "R_wl": job.R[:, 0],
-        "R_bl": job.R[:, 1],
-        "R_driver": by_end[End.DRIVEN],
-        "R_sense": by_end[End.SENSED],
+    if _any_divided(crossbar):
+        _add_open_circuit(saved, job)
+    by_solve = {
+        "R_wl": job.R[:, 0] if job.R_wl is None else job.R_wl,
+        "R_bl": job.R[:, 1] if job.R_bl is None else job.R_bl,
+        "R_driver": _by_ends(saved, job, End.DRIVEN, crossbar.R_driver),
+        "R_sense": _by_ends(saved, job, End.SENSED, crossbar.R_sense),
     }
-    for name, value in _through_lines(saved, job).items():
-        out[name] = out[name] + value
     return Gradients(
         V_in=job.V_in,
         V_out=job.V_out,
-        by_solve=out,
-        adjoint=mu,
-        G=_by_array(saved, mu * saved.V_device) if crossbar.device.linear else None,
+        by_solve=by_solve,
+        adjoint=job.mu,
+        G=_by_array(saved, job.mu * saved.V_device) if crossbar.device.linear else None,
+        saved=saved,
     )
+
+
+def _summed(saved: Saved, R: Resistance, values: Array) -> Resistance:
+    """Sum of the solves of a gradient (N, ...), of the shape of its resistance."""
+    if not isinstance(R, np.ndarray):
+        return float(values.sum())
+    places = values.shape[1:]
+    out = _by_array(saved, values).reshape(*saved.crossbar.batch, *places)
+    lead = (1,) * (out.ndim - R.ndim) + R.shape[: R.ndim - len(places)]
+    shared = tuple(k for k, n in enumerate(lead) if n == 1)
+    return out.sum(axis=shared, keepdims=True).reshape(R.shape)
+
+
+def _by_ends(saved: Saved, job: _Adjoint, end: End, R: Resistance) -> Array:
+    """dL/dR of each solve by the resistance of such line ends, (N,) or (N, ends)."""
+    crossbar = saved.crossbar
+    sides = []
+    for side, spec in enumerate(_specs(crossbar)):
+        kind, k = divmod(side, 2)
+        values = (job.at_wl, job.at_bl)[kind][:, k]
+        if isinstance(spec, str):
+            if spec == end:
+                sides.append((kind, values))
+        elif end in spec:
+            here = (crossbar.wl_ends, crossbar.bl_ends)[kind][:, k] == end
+            sides.append((kind, np.where(here, values, 0.0)))
+    if not isinstance(R, np.ndarray):
+        out = np.zeros(len(job.mu))
+        for _, values in sides:
+            out += values.sum(axis=1)
+        return out
+    for net, start, stop in saved.problem.stretches(0, len(job.mu)):
+        for kind, values in sides:
+            held = (net.wl, net.bl)[kind].doubly_held
+            if held.any():  # beside another ideal end, one that is raised alone carries nothing
+                values[start:stop, held] = 0.0
+    return np.concatenate([values for _, values in sides] or [job.at_wl[:, 0, :0]], axis=1)
 
 
 def _specs(crossbar: Crossbar) -> tuple[EndSpec, EndSpec, EndSpec, EndSpec]:
@@ -327,40 +365,52 @@ def _by_array(saved: Saved, values: Array) -> Array:
     return out
 
 
-def _through_lines(saved: Saved, job: _Adjoint) -> dict[str, Array]:
-    """Share of the open-circuit voltages of lines between a driver and a sense node, (N,) each."""
-    crossbar, p = saved.crossbar, saved.problem
-    out: dict[str, Array] = {}
-    given = _specs(crossbar)
-    if all(isinstance(x, str) for x in given) and not (
-        _divides(given[0], given[1]) or _divides(given[2], given[3])
-    ):
-        return out
-    sides = (
-        ("R_wl", crossbar.wl_ends, p.V_in, crossbar.cols, 1.0, job.by_wl, (0, 1, 2)),
-        ("R_bl", crossbar.bl_ends, p.V_out, crossbar.rows, -1.0, job.by_bl, (0, 2, 1)),
+def _any_divided(crossbar: Crossbar) -> bool:
+    """Whether some line may be a voltage divider: driven at one end and sensed at the other."""
+    left, right, top, bottom = _specs(crossbar)
+    return any(
+        not (isinstance(first, str) and isinstance(last, str))
+        or {first, last} == {End.DRIVEN, End.SENSED}
+        for first, last in ((left, right), (top, bottom))
     )
-    for name, ends, volts, cells, sign, on_nodes, axes in sides:
-        for line, pair in enumerate(ends):
-            if not _divides(*pair):
+
+
+def _add_open_circuit(saved: Saved, job: _Adjoint) -> None:
+    """Add what the resistances of voltage dividers do to the gradients through `Lines.V_open`.
+
+    The share of a node is the resistance from it to the sense node over that of the whole line.
+    """
+    p, crossbar = saved.problem, saved.crossbar
+    at_devices = job.D[job.index] * job.mu
+    kinds = (
+        (0, crossbar.wl_ends, p.V_in, 1.0, job.by_wl, job.R_wl, job.at_wl),
+        (1, crossbar.bl_ends, p.V_out, -1.0, job.by_bl, job.R_bl, job.at_bl),
+    )
+    for kind, ends, volts, sign, on_nodes, by_segment, by_end in kinds:
+        driven = ends == End.DRIVEN
+        divided = np.flatnonzero(driven.any(axis=1) & (ends == End.SENSED).any(axis=1))
+        if not divided.size:
+            continue
+        psi = sign * at_devices if on_nodes is None else sign * at_devices + on_nodes
+        if kind == 1:
+            psi = psi.swapaxes(1, 2)
+        psi = psi[:, divided] * volts[:, divided, None]
+        forward = driven[divided, 0]
+        for net, start, stop in p.stretches(0, len(psi)):
+            lines, here = (net.wl, net.bl)[kind], psi[start:stop]
+            total = lines.total[divided]
+            everything = here.sum(axis=2)
+            by_driver = -(here * lines.V_open[divided]).sum(axis=2)
+            before = here.cumsum(axis=2)[:, :, :-1]
+            behind = here[:, :, ::-1].cumsum(axis=2)[:, :, -2::-1]
+            along = np.where(forward[:, None], before, behind) + by_driver[:, :, None]
+            along /= total[:, None]
+            at = np.stack([by_driver, everything + by_driver], axis=1) / total
+            by_end[start:stop][:, :, divided] += np.where(forward, at, at[:, ::-1])
+            if by_segment is None:
+                job.R[start:stop, kind] += along.sum(axis=(1, 2))
                 continue
-            psi = sign * job.D[job.index] * job.mu
-            psi = (psi if on_nodes is None else psi + on_nodes).transpose(axes)[:, line]
-            R = getattr(crossbar, name)
-            total = crossbar.R_driver + (cells - 1) * R + crossbar.R_sense
-            steps = np.arange(cells)[::-1] if pair[0] == End.DRIVEN else np.arange(cells)
-            to_ground = steps * R + crossbar.R_sense  # resistance from the cell to the sense node
-            by_share = psi * volts[:, line, None]
-            slopes = (steps - to_ground / total * (cells - 1)) / total
-            for of, value in (
-                (name, by_share @ slopes),
-                ("R_driver", by_share @ (-to_ground / total) / total),
-                ("R_sense", by_share @ (1.0 - to_ground / total) / total),
-            ):
-                out[of] = out.get(of, 0.0) + value
-    return out
-
-
-def _divides(first: object, last: object) -> bool:
-    """Whether a line between these ends is a voltage divider."""
-    return {first, last} == {End.DRIVEN, End.SENSED}
+            segments = (
+                by_segment[start:stop] if kind == 0 else by_segment[start:stop].swapaxes(1, 2)
+            )
+            segments[:, divided] += along

@@ -20,7 +20,8 @@ class AdjointRecord(Record):
     index: slopes of each solve, (N,); D: slopes, S, (slopes, rows, cols). Gradients by I_out
     (N, cols), I_in (N, rows) and by I_device, V_wl, V_bl, (N, rows, cols) or None for 0. inner:
     what the forward solves kept, see `linear.Problem`. Results: mu (N, rows, cols), gradients by
-    V_in, V_out, by R_wl and R_bl (N, 2), products of the end currents (N, 2, rows), (N, 2, cols),
+    V_in, V_out, by R_wl and R_bl where segments are alike (N, 2) and where they differ (N, rows,
+    cols - 1), (N, rows - 1, cols) or None, products of the end currents (N, 2, rows), (N, 2, cols),
     and a report (N, 3).
     """
 
@@ -38,6 +39,8 @@ class AdjointRecord(Record):
         ("V_in", F64),
         ("V_out", F64),
         ("R", F64),
+        ("R_wl", F64),
+        ("R_bl", F64),
         ("at_wl", F64),
         ("at_bl", F64),
         ("report", F64),

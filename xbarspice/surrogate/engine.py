@@ -18,6 +18,7 @@ from xbarspice.engines.base import Engine, Raw
 from xbarspice.engines.series import Series
 from xbarspice.surrogate import newton
 from xbarspice.surrogate.ladders import linear
+from xbarspice.surrogate.ladders.lines import Network, networks
 from xbarspice.surrogate.series import SurrogateSeries
 from xbarspice.surrogate.superposition import Side, UnitDrives, superpose
 from xbarspice.surrogate.threads import cores, share
@@ -33,10 +34,11 @@ WORTH_A_THREAD = 20_000
 class Prepared:
     """What does not depend on the voltages: ladders, device slopes (S) or equations.
 
-    The unit drives of linear arrays come when many vectors ask for them.
+    There is one network for all arrays, or one for each. The unit drives of linear arrays come when
+    many vectors ask for them.
     """
 
-    net: linear.Network
+    nets: tuple[Network, ...]
     D: Array | None
     form: newton.ClosedForm | None
     units: dict[Side, UnitDrives] = field(default_factory=dict)
@@ -85,7 +87,7 @@ class SurrogateEngine(Engine):
         self, state: Prepared, crossbar: Crossbar, drive: Drive, full: bool
     ) -> tuple[Raw, linear.Problem]:
         """The answer of the back end and, for the gradients, the solved problem."""
-        p = linear.problem(crossbar, state.net, drive, full)
+        p = linear.problem(crossbar, state.nets, drive, full)
         solve(
             p,
             crossbar,
@@ -114,11 +116,11 @@ _PREPARED: WeakKeyDictionary[Crossbar, Prepared] = WeakKeyDictionary()
 
 
 def _prepare(crossbar: Crossbar) -> Prepared:
-    net = linear.network(crossbar)
+    nets = networks(crossbar)
     device, G = crossbar.device, np.ascontiguousarray(crossbar.G_flat)
     if device.linear:
-        return Prepared(net, G, None)
-    return Prepared(net, None, newton.closed_form(device, G))
+        return Prepared(nets, G, None)
+    return Prepared(nets, None, newton.closed_form(device, G))
 
 
 def solve(

@@ -28,7 +28,6 @@ from xbarspice.surrogate.ladders.linear import (
     DIRECT,
     PCG_SHARE,
     RESIDUAL,
-    Network,
     Problem,
     State,
     aims,
@@ -38,6 +37,7 @@ from xbarspice.surrogate.ladders.linear import (
     uncertain_share,
     workspace,
 )
+from xbarspice.surrogate.ladders.lines import Network
 
 __all__ = ["ClosedForm", "closed_form", "current", "slopes", "solve_generic", "solve_range"]
 
@@ -152,15 +152,16 @@ def _iterate(
     rows, cols = G.shape[1:]
     ws = workspace(rows, cols)
     ws.owner = None
-    solves.newton(
-        p.net.record, aims(rows, cols), ws.record, p.record, form.record, drops, start, stop
-    )
+    for net, first, last in p.stretches(start, stop):
+        solves.newton(
+            net.record, aims(rows, cols), ws.record, p.record, form.record, drops, first, last
+        )
 
 
 def _norm(net: Network, F_wl: Array, F_bl: Array) -> float:
     """Root of the sum of squares of all Kirchhoff sums; what ideal ends absorb is dropped."""
-    on_wl = sweeps.settle_rows(F_wl, net.wl.R, net.wl.ends)
-    return math.sqrt(on_wl + sweeps.settle(F_bl, net.bl.R, net.bl.ends))
+    on_wl = sweeps.settle_rows(F_wl, net.wl.record)
+    return math.sqrt(on_wl + sweeps.settle(F_bl, net.bl.record))
 
 
 def _correct(
@@ -217,7 +218,7 @@ def _newton(
     p: Problem, device: Device, G: Array, n: int, s: State, direct: bool
 ) -> tuple[int, int, float]:
     """Newton from a state, which it moves; iterations, steps and relative residual."""
-    net = p.net
+    net = p.net(n)
     s.current[:] = current(device, s.w, G)
     if s.a.any() or s.b.any():
         kernels.network_residual_rows(s.current, s.a, net.wl.record, s.F_wl)
@@ -270,7 +271,7 @@ def _raised(p: Problem, device: Device, G: Array, n: int) -> tuple[State, int, f
         if not np.isfinite(D).all():
             return s, steps, math.inf
         F = D * ((share - last) * whole)  # the sources moved, and the slopes stay
-        a, b = Direct(p.net, D).correct(F, F)
+        a, b = Direct(p.net(n), D).correct(F, F)
         s.a += a
         s.b += b
         s.e[:] = share * whole

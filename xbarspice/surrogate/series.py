@@ -16,6 +16,7 @@ from xbarspice.engines.overdrive import SLACK, overdrive
 from xbarspice.engines.series import Series, weights
 from xbarspice.surrogate import newton
 from xbarspice.surrogate.ladders import linear
+from xbarspice.surrogate.ladders.lines import networks
 
 if TYPE_CHECKING:
     from xbarspice.surrogate.engine import SurrogateEngine
@@ -40,7 +41,7 @@ class SurrogateSeries(Series):
         super().__init__(engine, crossbar, V_in, V_out)
         crossbar.refuse_floating()
         device, G = crossbar.device, crossbar.G
-        self._net = linear.network(crossbar)
+        self._nets = networks(crossbar)
         self._knows = (
             not engine.direct
             and not device.linear
@@ -61,7 +62,7 @@ class SurrogateSeries(Series):
             V_in=scale * self.drive.V_in,
             V_out=scale * self.drive.V_out,
         )
-        p = linear.problem(self.crossbar, self._net, drive, True)
+        p = linear.problem(self.crossbar, self._nets, drive, True)
         device = self.crossbar.device
         form = newton.closed_form(device, G[None])
         newton.solve_range(p, device, form, G[None], 0, 1, self._first_drops(scale))

@@ -136,8 +136,3 @@ def test_one_line_or_one_cell_has_no_segments():
     np.testing.assert_allclose(
         xb.solve(one, [1.0], engine="nodal").I_out, 1 / (1e4 + 2.0), rtol=1e-15
     )
-
-
-def test_the_surrogate_says_that_it_needs_numbers():
-    with pytest.raises(InputError, match=r"surrogate engine must have one number.*R_wl"):
-        xb.solve(xb.Crossbar(G, R_wl=WL), [0.1, 0.2])

@@ -118,22 +118,26 @@ from xbarspice.surrogate.dissection.matrix import reduce
 rng, answers = np.random.default_rng(0), {}
 MIXED = xb.LineEnds(wl_right=["driven", "sensed", "floating", "sensed", "floating"])
 for rows, cols in ((1, 1), (5, 3), (5, 19), (16, 16), (33, 40)):
-    for R in (0.0, 3.0):
+    segments = rng.lognormal(size=(rows, cols - 1)) * (rng.random((rows, cols - 1)) < 0.7)
+    for R in (0.0, 3.0, segments):
+        at = 0.0 if R is segments else R
         for device in ("ohmic", "cubic_al2o3_tio2", "sinh_tio2"):
             array = xb.Crossbar(
-                10 ** rng.uniform(-5, -3, (rows, cols)), R_wl=R, R_bl=2.0, R_driver=R, R_sense=1.0,
+                10 ** rng.uniform(-5, -3, (rows, cols)), R_wl=R, R_bl=2.0, R_driver=at, R_sense=1.0,
                 ends=MIXED if rows == 5 else xb.LineEnds(), device=device,
             )
             drive = array.drive(rng.uniform(-0.4, 0.4, (2, rows)))
             raw, saved = adjoint.forward(array, drive)
             gradients = adjoint.backward(saved, I_out=np.ones(cols), V_wl=np.ones((rows, cols)))
-            name = f"{rows} {cols} {R} {device}"
+            name = f"{rows} {cols} {np.sum(R)} {device}"
             for part in ("I_out", "I_in", "V_wl", "V_bl", "I_device"):
                 answers[f"{name} {part}"] = getattr(raw, part)
             for part in ("V_in", "V_out", "adjoint"):
                 answers[f"{name} d{part}"] = getattr(gradients, part)
             for part, value in gradients.by_solve.items():
                 answers[f"{name} d{part}"] = value
+        if R is segments:
+            continue
         many = xb.Crossbar(10 ** rng.uniform(-5, -3, (11, rows, cols)), R_wl=R, R_sense=1.0)
         for dtype in ("float32", "float64"):
             reduction = reduce(many, dtype=dtype, keep=True)

@@ -13,6 +13,7 @@ from xbarspice.surrogate import newton
 from xbarspice.surrogate.engine import SurrogateEngine
 from xbarspice.surrogate.ladders import kernels, linear, solves
 from xbarspice.surrogate.ladders import sweeps as ladders
+from xbarspice.surrogate.ladders.lines import Lines, networks
 
 ONE_ITERATION = solves.AimsRecord(residual=1e-12, gradient_share=1e-13, rounding=1e-3, limit=1)
 """`linear.aims` that no iteration can meet."""
@@ -25,7 +26,7 @@ def _crossbar(rows=6, cols=9, **kwargs):
     )
 
 
-def _dense(lines: linear.Lines, D):
+def _dense(lines: Lines, D):
     """The ladder matrix of one line with admittances D (cells,), inverted; held nodes are 0."""
     cells = D.size
     K = np.diag(D)
@@ -50,12 +51,12 @@ def test_ladder_inverts_its_matrix(first, last, R_sense):
     crossbar = xb.Crossbar(
         np.full((5, 3), 1e-3), R_bl=6.0, R_driver=9.0, R_sense=R_sense, ends=ends
     )
-    lines = linear.network(crossbar).bl
+    lines = networks(crossbar)[0].bl
     rng = np.random.default_rng(0)
     D, f = rng.uniform(1e-4, 1e-3, (5, 3)), rng.normal(size=(5, 3))
     s, t, x, lane = np.empty((5, 3)), np.empty((5, 3)), np.empty((5, 3)), np.empty((2, 3))
-    ladders.factor(D, lines.R, lines.ends, s, lane)
-    energy = ladders.forward(f, lines.R, s, lane, t)
+    ladders.factor(D, lines.record, s, lane)
+    energy = ladders.forward(f, lines.record, s, lane, t)
     ladders.backward(t, s, lane, x)
     for line in range(3):
         np.testing.assert_allclose(x[:, line], _dense(lines, D[:, line]) @ f[:, line], rtol=1e-12)
@@ -70,22 +71,22 @@ def test_word_lines_invert_their_matrix(first, last, R_sense, shape):
     """Word lines, solved eight at a time in whole squares, at sizes that do not fill them."""
     ends = xb.LineEnds(wl_left=first, wl_right=last)
     crossbar = xb.Crossbar(np.full(shape, 1e-3), R_wl=6.0, R_driver=9.0, R_sense=R_sense, ends=ends)
-    lines, (rows, cols) = linear.network(crossbar).wl, shape
+    lines, (rows, cols) = networks(crossbar)[0].wl, shape
     rng = np.random.default_rng(0)
     D, p, F_wl, F_bl, b = rng.uniform(1e-4, 1e-3, (5, *shape))
     scratch = np.full(ladders.row_scratch(rows, cols), np.nan)
-    ladders.factor_rows(D, lines.R, lines.ends, scratch)
+    ladders.factor_rows(D, lines.record, scratch)
     inverse = np.stack([_dense(lines, D[line]) for line in range(rows)])
 
     def solve_lines(f):
         return np.einsum("lij,lj->li", inverse, f)
 
     remaining, a, q = np.empty((3, *shape))
-    ladders.eliminate(D, F_wl, F_bl, lines.R, scratch, remaining)
+    ladders.eliminate(D, F_wl, F_bl, lines.record, scratch, remaining)
     np.testing.assert_allclose(remaining, F_bl - D * solve_lines(F_wl), rtol=1e-12, atol=1e-15)
-    ladders.recover(D, F_wl, b, lines.R, scratch, a)
+    ladders.recover(D, F_wl, b, lines.record, scratch, a)
     np.testing.assert_allclose(a, solve_lines(F_wl - D * b), rtol=1e-12, atol=1e-12)
-    energy = ladders.schur(D, p, F_bl, lines.R, scratch, q)
+    energy = ladders.schur(D, p, F_bl, lines.record, scratch, q)
     np.testing.assert_allclose(q, F_bl - D * solve_lines(D * p), rtol=1e-12, atol=1e-15)
     np.testing.assert_allclose(energy, np.sum(D * p * solve_lines(D * p)), rtol=1e-12)
 
@@ -106,11 +107,11 @@ def test_word_lines_without_wire_resistance_are_one_node(first, last, R_end):
     crossbar = xb.Crossbar(
         np.full((9, 11), 1e-3), R_wl=0.0, R_driver=R_end, R_sense=R_end, ends=ends
     )
-    lines = linear.network(crossbar).wl
+    lines = networks(crossbar)[0].wl
     D, F_wl = np.random.default_rng(0).uniform(1e-4, 1e-3, (2, 9, 11))
     scratch, a = np.full(ladders.row_scratch(9, 11), np.nan), np.empty((9, 11))
-    ladders.factor_rows(D, 0.0, lines.ends, scratch)
-    ladders.recover(D, F_wl, 0 * D, 0.0, scratch, a)
+    ladders.factor_rows(D, lines.record, scratch)
+    ladders.recover(D, F_wl, 0 * D, lines.record, scratch, a)
     to_ends = lines.ends[0] + lines.ends[3]
     expected = F_wl.sum(axis=1) / (D.sum(axis=1) + to_ends) if R_end else np.zeros(9)
     np.testing.assert_allclose(a, np.repeat(expected[:, None], 11, axis=1), rtol=1e-13)
@@ -191,7 +192,7 @@ def test_compiled_equations_are_the_devices_own(device, volts):
     V = volts * np.linspace(-1, 1, 6)
     compiled = xb.solve(crossbar, V)
     state = SurrogateEngine().prepare(crossbar)
-    problem = linear.problem(crossbar, state.net, crossbar.drive(V), False)
+    problem = linear.problem(crossbar, state.nets, crossbar.drive(V), False)
     newton.solve_generic(problem, crossbar.device, crossbar.G, 0)
     assert problem.report[0, 2] <= 1e-12
     np.testing.assert_allclose(compiled.I_out, problem.I_out[0], rtol=1e-11)

@@ -17,7 +17,7 @@ from xbarspice.core.types import Array, Indices
 from xbarspice.surrogate.native.library import F64, INT, function
 
 if TYPE_CHECKING:
-    from xbarspice.surrogate.ladders.linear import Lines, Network
+    from xbarspice.surrogate.ladders.lines import Lines, Network
 
 __all__ = ["Direct"]
 
@@ -30,25 +30,20 @@ ALIKE = 1e7
 
 def _unknowns(lines: Lines, first: int) -> tuple[Indices, int]:
     """Unknown of every node (cells, lines), -1 where the node is held; and the next free number."""
-    count = lines.ends.shape[1]
-    free = np.ones((lines.cells, count), bool)
-    free[0] &= lines.ends[1] > 0
-    free[-1] &= lines.ends[4] > 0
-    if lines.R == 0:  # the line is one node
-        free[:] = free.all(axis=0)
-        number = np.where(free[0], np.cumsum(free[0]) - 1 + first, -1)
-        return np.broadcast_to(number, free.shape), first + int(free[0].sum())
-    number = np.where(free, np.cumsum(free.ravel()).reshape(free.shape) - 1 + first, -1)
-    return number, first + int(free.sum())
+    first_node, free = lines.first_node.T, lines.free.T
+    begins = free & (first_node == np.arange(lines.cells)[:, None])
+    number = np.cumsum(begins.ravel()).reshape(free.shape) - 1 + first
+    node = np.where(free, np.take_along_axis(number, first_node, axis=0), -1)
+    return node, first + int(begins.sum())
 
 
 def _ladder(lines: Lines, node: Indices) -> list[tuple[Indices, Indices, Array]]:
     """Branches (from, to or -1 for ground, conductance in S) of the wires and ends."""
     ground = np.full(node.shape[1], -1)
     out = [(node[0], ground, lines.ends[0]), (node[-1], ground, lines.ends[3])]
-    if lines.R > 0 and lines.cells > 1:
-        a, b = node[:-1].ravel(), node[1:].ravel()
-        out.append((a, b, np.full(a.size, 1 / lines.R)))
+    apart = ~lines.joined.T
+    R = np.full(apart.shape, lines.R) if lines.segments is None else lines.segments.T
+    out.append((node[:-1][apart], node[1:][apart], 1 / R[apart]))
     return out
 
 

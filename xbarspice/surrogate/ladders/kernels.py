@@ -1,7 +1,7 @@
 """Compiled sums over an array: open-circuit voltages, line currents, Kirchhoff residuals.
 
 What each one computes stands in ``native/sums.hpp``. All arrays of cells are C-ordered (rows,
-cols); `LinesRecord` and `NetworkRecord` are how kernels see `linear.Lines` and `linear.Network`.
+cols); `LinesRecord` and `NetworkRecord` are how kernels see `lines.Lines` and `lines.Network`.
 """
 
 from __future__ import annotations
@@ -26,13 +26,29 @@ __all__ = [
 
 
 class LinesRecord(Record):
-    """`linear.Lines` for kernels."""
+    """`lines.Lines` for kernels.
 
-    _fields_ = (("R", NUMBER), ("cells", INT), ("count", INT), ("ends", F64), ("share", F64))
+    Where segments differ: their `resistances` in the order of the sweeps, ohm, `conductances` as
+    `Crossbar` has them, S, 0 for no resistance, and the number of the latter, `shorts`; else None.
+    `by_cell` is (rows, cols) or None.
+    """
+
+    _fields_ = (
+        ("R", NUMBER),
+        ("cells", INT),
+        ("count", INT),
+        ("ends", F64),
+        ("share", F64),
+        ("along_rows", INT),
+        ("resistances", F64),
+        ("conductances", F64),
+        ("shorts", INT),
+        ("by_cell", F64),
+    )
 
 
 class NetworkRecord(Record):
-    """`linear.Network` for kernels."""
+    """`lines.Network` for kernels."""
 
     _fields_ = (("wl", LinesRecord), ("bl", LinesRecord))
 

@@ -1,30 +1,28 @@
-"""Linear arrays: the lines of a crossbar, the scratch memory, and one exact solve of one vector."""
+"""Linear arrays: the solves of a batch, the scratch memory, and one exact solve of one vector."""
 
 from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar, Drive
-from xbarspice.core.line_ends import End, EndSpec, LineEnds
 from xbarspice.core.types import Array, Indices
-from xbarspice.core.wires import numbers_of
 from xbarspice.surrogate.ladders import direct, kernels, solves, sweeps
+from xbarspice.surrogate.ladders.lines import Network
+from xbarspice.surrogate.native.library import aligned
 
 __all__ = [
     "DIRECT",
-    "Lines",
-    "Network",
     "Problem",
     "State",
     "aims",
     "drops",
-    "network",
     "open_state",
     "problem",
     "solve_directly",
@@ -46,144 +44,6 @@ ROUNDING = 1e-15
 """Relative rounding error of a voltage difference."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Lines:
-    """All lines of one kind as ladders.
-
-    Attributes:
-        R: resistance of one wire segment, ohm.
-        cells: number of cells of every line.
-        ends: what `kernels` needs of the ends: conductance of the first end (S), whether the first
-            node is free, admittance handed on by an ideal first node (S), conductance of the last
-            end, whether the last node is free; (5, lines).
-        share: open-circuit voltage as a share of the driver voltage: value at cell 0 and increase
-            from cell to cell, (2, lines).
-    """
-
-    R: float
-    cells: int
-    ends: Array
-    share: Array
-
-    @cached_property
-    def record(self) -> kernels.LinesRecord:
-        """The lines for kernels."""
-        count = self.ends.shape[1]
-        return kernels.LinesRecord(
-            R=self.R, cells=self.cells, count=count, ends=self.ends, share=self.share
-        )
-
-    @cached_property
-    def V_open(self) -> Array:
-        """Open-circuit voltage of each node as a share of the driver voltage, (lines, cells)."""
-        return self.share[0][:, None] + self.share[1][:, None] * np.arange(self.cells)
-
-    @cached_property
-    def can_drop(self) -> Array:
-        """1 where the voltage of a node can differ from `V_open`, 0 at ideal ends, (lines, cells).
-
-        A line without wire resistance is one node.
-        """
-        out = np.ones((self.ends.shape[1], self.cells))
-        first, last = self.ends[1] != 0, self.ends[4] != 0
-        if self.R == 0:
-            return out * (first & last)[:, None]
-        out[:, 0] *= first
-        out[:, -1] *= last
-        return out
-
-
-@dataclass(frozen=True)
-class _Wires:
-    """Resistances that make a line: its segments, a driver's, a sense node's, ohm; its cells."""
-
-    R: float
-    driver: float
-    sense: float
-    cells: int
-
-
-@lru_cache(maxsize=256)
-def _uniform(first: str, last: str, wires: _Wires, lines: int) -> Lines:
-    """Lines that all have the same two ends."""
-    pair = End(first), End(last)
-    ends = np.repeat(np.array(_ends(pair, wires))[:, None], lines, axis=1)
-    share = np.repeat(np.array(_share(pair, wires))[:, None], lines, axis=1)
-    for shared in (ends, share):
-        shared.setflags(write=False)
-    return Lines(R=wires.R, cells=wires.cells, ends=ends, share=share)
-
-
-def _lines(sides: tuple[EndSpec, EndSpec], kinds: npt.NDArray[np.object_], wires: _Wires) -> Lines:
-    first, last = sides
-    if isinstance(first, str) and isinstance(last, str):
-        return _uniform(str(first), str(last), wires, len(kinds))
-    one = [_uniform(str(a), str(b), wires, 1) for a, b in kinds]
-    return Lines(
-        R=wires.R,
-        cells=wires.cells,
-        ends=np.concatenate([line.ends for line in one], axis=1),
-        share=np.concatenate([line.share for line in one], axis=1),
-    )
-
-
-def _ends(pair: tuple[End, End], wires: _Wires) -> list[float]:
-    known = {End.DRIVEN: wires.driver, End.SENSED: wires.sense, End.FLOATING: math.inf}
-    first, last = (known[end] for end in pair)
-    return [
-        1.0 / first if 0 < first < math.inf else 0.0,
-        float(first != 0),
-        1.0 / wires.R if first == 0 and wires.R > 0 else 0.0,
-        1.0 / last if 0 < last < math.inf else 0.0,
-        float(last != 0),
-    ]
-
-
-def _share(pair: tuple[End, End], wires: _Wires) -> tuple[float, float]:
-    """Open-circuit voltage of a line at cell k, as share[0] + share[1] k of its driver voltage."""
-    if End.DRIVEN not in pair:
-        return 0.0, 0.0
-    if End.SENSED not in pair:
-        return 1.0, 0.0
-    length = wires.R * (wires.cells - 1)
-    total = wires.driver + length + wires.sense
-    if pair[0] == End.DRIVEN:
-        return (length + wires.sense) / total, -wires.R / total
-    return wires.sense / total, wires.R / total
-
-
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """The linear part of a crossbar: its word lines and its bit lines."""
-
-    wl: Lines
-    bl: Lines
-
-    @cached_property
-    def record(self) -> kernels.NetworkRecord:
-        """The network for kernels."""
-        return kernels.NetworkRecord(wl=self.wl.record, bl=self.bl.record)
-
-
-def network(crossbar: Crossbar) -> Network:
-    """The ladders of a crossbar: made once for all crossbars of the same wires and ends."""
-    R = numbers_of(crossbar, "the surrogate engine")
-    return _network(
-        _Wires(R["R_wl"], R["R_driver"], R["R_sense"], crossbar.cols),
-        _Wires(R["R_bl"], R["R_driver"], R["R_sense"], crossbar.rows),
-        crossbar.ends,
-    )
-
-
-@lru_cache(maxsize=64)
-def _network(wl: _Wires, bl: _Wires, ends: LineEnds) -> Network:
-    rows, cols = bl.cells, wl.cells
-    return Network(
-        wl=_lines((ends.wl_left, ends.wl_right), ends.word_lines(rows), wl),
-        bl=_lines((ends.bl_top, ends.bl_bottom), ends.bit_lines(cols), bl),
-    )
-
-
 class Workspace:
     """Scratch memory for solves of (rows, cols) arrays, kept between solves by each thread.
 
@@ -193,23 +53,15 @@ class Workspace:
     def __init__(self, rows: int, cols: int) -> None:
         self.shape = rows, cols
         # one more row than needed: arrays a power of two apart would crowd the same cache lines
-        self.work = _aligned(solves.scratch_arrays(), rows + 1, cols)
+        self.work = aligned(solves.scratch_arrays(), rows + 1, cols)
         self.record = solves.ScratchRecord(
             work=self.work,
             step=(rows + 1) * cols,
-            lines=_aligned(sweeps.row_scratch(rows, cols)),
-            lane=_aligned(2, cols),
+            lines=aligned(sweeps.row_scratch(rows, cols)),
+            lane=aligned(2, cols),
         )
         self.owner: object = None
         self.folded = -1
-
-
-def _aligned(*shape: int) -> Array:
-    """Zeros that start on a line of the caches."""
-    count, line = math.prod(shape), 64
-    memory = np.zeros(8 * count + line, np.uint8)
-    first = -memory.ctypes.data % line
-    return memory[first : first + 8 * count].view(np.float64).reshape(shape)
 
 
 _LOCAL = threading.local()
@@ -228,6 +80,7 @@ class Problem:
     """N solves on one crossbar, and the room for their answers.
 
     Attributes:
+        nets: ladders of every array, or one for all.
         index: array that each solve belongs to, (N,).
         V_in, V_out: driver voltages, V, (N, rows) and (N, cols).
         I_out, I_in: line currents to fill, A, (N, cols) and (N, rows).
@@ -237,7 +90,7 @@ class Problem:
             be wrong by as a share of the largest output current, (N, 4).
     """
 
-    net: Network
+    nets: tuple[Network, ...]
     index: Indices
     V_in: Array
     V_out: Array
@@ -245,6 +98,19 @@ class Problem:
     I_in: Array
     inner: Array
     report: Array
+
+    def net(self, n: int) -> Network:
+        """The ladders of solve n."""
+        return self.nets[0] if len(self.nets) == 1 else self.nets[self.index[n]]
+
+    def stretches(self, start: int, stop: int) -> Iterator[tuple[Network, int, int]]:
+        """Parts of the solves start..stop on one network: its ladders, first solve, and end."""
+        if len(self.nets) == 1:
+            yield self.nets[0], start, stop
+            return
+        edges = np.flatnonzero(np.diff(self.index[start:stop])) + start + 1
+        for first, last in pairwise([start, *edges.tolist(), stop]):
+            yield self.net(first), first, last
 
     @cached_property
     def record(self) -> solves.BatchRecord:
@@ -261,11 +127,11 @@ class Problem:
         )
 
 
-def problem(crossbar: Crossbar, net: Network, drive: Drive, full: bool) -> Problem:
+def problem(crossbar: Crossbar, nets: tuple[Network, ...], drive: Drive, full: bool) -> Problem:
     """The solves of a drive with room for the answers, with `full` also for the inside."""
     count, rows, cols = len(drive.array), crossbar.rows, crossbar.cols
     return Problem(
-        net=net,
+        nets=nets,
         index=np.ascontiguousarray(drive.array),
         V_in=np.ascontiguousarray(drive.V_in),
         V_out=np.ascontiguousarray(drive.V_out),
@@ -280,17 +146,19 @@ def drops(p: Problem, V_wl: Array, V_bl: Array) -> Array:
     """Drops a and b of all solves at node voltages, V, (N, 2, rows, cols).
 
     They keep what Newton takes for granted of a state: ideal ends are at their source's voltage,
-    and the nodes of a line without wire resistance at one voltage.
+    and nodes that are joined without resistance at one voltage.
     """
-    wl, bl = p.net.wl, p.net.bl
     out = np.empty((len(p.index), 2, *V_wl.shape[1:]))
-    a, b = out[:, 0], out[:, 1]
-    np.multiply(p.V_in[:, :, None] * wl.V_open - V_wl, wl.can_drop, out=a)
-    np.multiply(V_bl - p.V_out[:, None, :] * bl.V_open.T, bl.can_drop.T, out=b)
-    if wl.R == 0:
-        a[:] = a[:, :, :1]
-    if bl.R == 0:
-        b[:] = b[:, :1]
+    for net, start, stop in p.stretches(0, len(out)):
+        wl, bl = net.wl, net.bl
+        a, b = out[start:stop, 0], out[start:stop, 1]
+        V_in, V_out = p.V_in[start:stop, :, None], p.V_out[start:stop, None, :]
+        np.multiply(V_in * wl.V_open - V_wl[start:stop], wl.free, out=a)
+        np.multiply(V_bl[start:stop] - V_out * bl.V_open.T, bl.free.T, out=b)
+        if wl.joined.any():
+            a[:] = np.take_along_axis(a, wl.first_node[None], axis=2)
+        if bl.joined.any():
+            b[:] = np.take_along_axis(b, bl.first_node.T[None], axis=1)
     return out
 
 
@@ -315,10 +183,11 @@ def solve_range(p: Problem, G: Array, owner: object, start: int, stop: int) -> N
     rows, cols = G.shape[1:]
     ws = workspace(rows, cols)
     folded = ws.folded if ws.owner is owner else -1
-    ws.folded = solves.linear(
-        p.net.record, aims(rows, cols), ws.record, p.record, G, start, stop, folded
-    )
-    ws.owner = owner
+    for net, first, last in p.stretches(start, stop):
+        folded = solves.linear(
+            net.record, aims(rows, cols), ws.record, p.record, G, first, last, folded
+        )
+    ws.folded, ws.owner = folded, owner
     for n in range(start, stop):
         if p.report[n, 2] == solves.UNFINISHED:
             solve_directly(p, G[p.index[n]], n)
@@ -344,7 +213,7 @@ class State:
 def open_state(p: Problem, n: int, shape: tuple[int, int]) -> State:
     """The state of solve n before any current flows."""
     e = np.empty(shape)
-    kernels.open_circuit(p.net.record, p.V_in[n], p.V_out[n], e)
+    kernels.open_circuit(p.net(n).record, p.V_in[n], p.V_out[n], e)
     a, b, current, F_wl, F_bl = np.zeros((5, *shape))
     return State(e=e, a=a, b=b, w=e.copy(), current=current, F_wl=F_wl, F_bl=F_bl)
 
@@ -370,24 +239,23 @@ def true_residual(net: Network, s: State, largest: float, stiffest: float) -> fl
 def uncertain_share(p: Problem, n: int, s: State, D: Array, steps: float, rounding: float) -> float:
     """What the currents of solve n may be wrong by; see `kernels.uncertainty`."""
     volts, sums = (s.e, s.a, s.b), (s.current, s.F_wl, s.F_bl)
-    amperes = kernels.uncertainty(p.net.record, D, volts, sums, steps, rounding)
+    amperes = kernels.uncertainty(p.net(n).record, D, volts, sums, steps, rounding)
     return kernels.share(amperes, p.I_out[n])
 
 
 def store(p: Problem, n: int, s: State) -> None:
     """Keep the inner quantities of solve n, if room for them was given."""
     if n < p.inner.shape[1]:
-        wl, bl = p.net.wl.share, p.net.bl.share
-        cell, row = np.arange(bl.shape[1]), np.arange(wl.shape[1])[:, None]
-        p.inner[0, n] = p.V_in[n][:, None] * (wl[0][:, None] + wl[1][:, None] * cell) - s.a
-        p.inner[1, n] = p.V_out[n] * (bl[0] + bl[1] * row) + s.b
+        net = p.net(n)
+        p.inner[0, n] = p.V_in[n][:, None] * net.wl.V_open - s.a
+        p.inner[1, n] = p.V_out[n] * net.bl.V_open.T + s.b
         p.inner[2:, n] = s.current, s.w, s.a, s.b
 
 
 def solve_directly(p: Problem, G: Array, n: int) -> None:
     """Solve n of a problem on one linear array directly, refined with branch currents."""
-    s = open_state(p, n, (G.shape[0], G.shape[1]))
-    solver = direct.Direct(p.net, G)
+    s, net = open_state(p, n, (G.shape[0], G.shape[1])), p.net(n)
+    solver = direct.Direct(net, G)
     np.multiply(G, s.e, out=s.current)
     largest = kernels.currents(s.current, p.I_in[n], p.I_out[n])
     s.F_wl[:] = s.F_bl[:] = s.current  # all 0 where no current flows at all
@@ -401,6 +269,6 @@ def solve_directly(p: Problem, G: Array, n: int) -> None:
         s.w[:] = s.e - s.a - s.b
         np.multiply(G, s.w, out=s.current)
         largest = kernels.currents(s.current, p.I_in[n], p.I_out[n])
-        residual = true_residual(p.net, s, largest, float(G.max()))
+        residual = true_residual(net, s, largest, float(G.max()))
     store(p, n, s)
     p.report[n] = DIRECT, 0.0, residual, uncertain_share(p, n, s, G, 0.0, 0.0)

@@ -17,7 +17,9 @@ struct Adjoint {
     Index kept;
     double* mu;            // adjoint device voltages, (N, rows, cols)
     double *V_in, *V_out;  // gradients, (N, rows), (N, cols)
-    double* R;             // gradients by R_wl and R_bl, (N, 2)
+    double* R;             // gradients by R_wl and R_bl where segments are alike, (N, 2)
+    // and where they differ, (N, rows, cols - 1), (N, rows - 1, cols), else null
+    double *R_wl, *R_bl;
     double *at_wl, *at_bl;  // (current) x (adjoint current) of both ends, (N, 2, rows), (N, 2, cols)
     double* report;        // (N, 3): iterations, unused, residual
 };
@@ -43,15 +45,51 @@ struct Pair {
 static bool first_is_ideal(const Lines& of, Index line) { return of.first_free()[line] == 0.0; }
 static bool last_is_ideal(const Lines& of, Index line) { return of.last_free()[line] == 0.0; }
 
+/// Currents along a line whose segments differ, A: from the first end into the line (0), behind
+/// cell 0 (1) and so on, and through the last end (cells).
+///
+/// What has no resistance is found by Kirchhoff's law from what has. Where nothing has, both ends
+/// are ideal, and no segment carries a current if it alone is raised above 0 ohm; one of two such
+/// ends would carry half.
+static void along_line(Along f, Along x, const Lines& of, Index line, double* out) {
+    const Index cells = of.cells;
+    const bool first = first_is_ideal(of, line), last = last_is_ideal(of, line);
+    const auto known = [&](Index k) {
+        return k == 0 ? !first : k == cells ? !last : !of.is_short(line, k - 1);
+    };
+    for (Index k = 1; k < cells; ++k) {
+        out[k] = (x.at(k - 1, line) - x.at(k, line)) * of.conductance(line, k - 1);
+    }
+    out[0] = -of.first()[line] * x.at(0, line);
+    out[cells] = of.last()[line] * x.at(cells - 1, line);
+    Index begin = 0;  // of what is known
+    while (begin <= cells && !known(begin)) ++begin;
+    if (begin > cells) {
+        double total = 0.0;
+        for (Index k = 0; k < cells; ++k) total += f.at(k, line);
+        out[0] = -0.5 * total;
+        out[cells] = 0.5 * total;
+        return;
+    }
+    for (Index k = begin; k-- > 0;) out[k] = out[k + 1] - f.at(k, line);
+    for (Index k = begin + 1; k <= cells; ++k) {
+        if (!known(k)) out[k] = out[k - 1] + f.at(k - 1, line);
+    }
+}
+
 /// Currents that leave a line through its ends, A, for injected currents f and drops x.
 static Pair end_currents(Along f, Along x, const Lines& of, Index line) {
     const Index cells = of.cells;
     const bool first = first_is_ideal(of, line), last = last_is_ideal(of, line);
     Pair out{of.first()[line] * x.at(0, line), of.last()[line] * x.at(cells - 1, line)};
     if (!first && !last) return out;
-    if (cells > 1 && of.R > 0.0) {
-        if (first) out.first = f.at(0, line) + x.at(1, line) / of.R;
-        if (last) out.last = f.at(cells - 1, line) + x.at(cells - 2, line) / of.R;
+    if (!of.one_node()) {
+        const auto enters = [&](Index segment, Index cell) {
+            const double volts = x.at(cell, line);
+            return of.conductances ? volts * of.conductance(line, segment) : volts / of.R;
+        };
+        if (first) out.first = f.at(0, line) + enters(0, 1);
+        if (last) out.last = f.at(cells - 1, line) + enters(cells - 2, cells - 2);
         return out;
     }
     double total = 0.0;
@@ -91,28 +129,44 @@ static double without_resistance(Along f, Along x, Along adjoint_f, Along adjoin
     return total;
 }
 
-/// Sum over all segments of the bit lines of (drop) x (adjoint drop).
-static double along_columns(const double* x, const double* adjoint, const Network& net) {
-    const Index cols = net.cols();
+/// Sum over all segments of (drop) x (adjoint drop).
+static double products_of_drops(const Lines& of, ConstCells x, const double* adjoint) {
+    const Stretches on(of, x);
     Sum<double> total;
-    across_in_chains<double>((net.rows() - 1) * cols, [&](Index j, auto n, auto chain) {
-        const V drop = load(x + j, n) - load(x + j + cols, n);
-        total.add_product(chain, drop, load(adjoint + j, n) - load(adjoint + j + cols, n));
-    });
-    return total.total();
-}
-
-/// As `along_columns`, for the word lines.
-static double along_rows(const double* x, const double* adjoint, const Network& net) {
-    Sum<double> total;
-    for (Index i = 0; i < net.rows(); ++i) {
-        const double *xi = x + i * net.cols(), *ai = adjoint + i * net.cols();
-        across_in_chains<double>(net.cols() - 1, [&](Index j, auto n, auto chain) {
-            const V drop = load(xi + j, n) - load(xi + j + 1, n);
-            total.add_product(chain, drop, load(ai + j, n) - load(ai + j + 1, n));
+    for (Index i = 0; i < on.count; ++i) {
+        const double *xi = x[i], *ai = adjoint + i * x.cols;
+        across_in_chains<double>(on.wires, [&](Index j, auto n, auto chain) {
+            const V drop = load(xi + j, n) - load(xi + j + on.apart, n);
+            total.add_product(chain, drop, load(ai + j, n) - load(ai + j + on.apart, n));
         });
     }
     return total.total();
+}
+
+/// Fill `out` with (current) x (adjoint current) of all segments, which differ; where some have no
+/// resistance, `ends` anew. `spare` is room for the currents along two lines.
+static void at_segments(const Along (&of_line)[4], const Lines& of, ConstCells x,
+                        const double* adjoint, double* const (&spare)[2], double* out,
+                        double* ends) {
+    const Stretches on(of, x);
+    for (Index i = 0; i < on.count; ++i) {
+        const double *xi = x[i], *ai = adjoint + i * x.cols, *g = of.conductances + i * on.wires;
+        across<double>(on.wires, [&](Index j, auto n) {
+            const V wire = load(g + j, n), drop = load(xi + j, n) - load(xi + j + on.apart, n);
+            const V other = load(ai + j, n) - load(ai + j + on.apart, n);
+            store(out + i * on.wires + j, (drop * wire) * (other * wire), n);
+        });
+    }
+    for (Index line = 0; line < (of.shorts > 0 ? of.count : 0); ++line) {
+        along_line(of_line[0], of_line[1], of, line, spare[0]);
+        along_line(of_line[2], of_line[3], of, line, spare[1]);
+        for (Index k = 0; k + 1 < of.cells; ++k) {
+            if (!of.is_short(line, k)) continue;
+            out[of.segment(line, k)] = spare[0][k + 1] * spare[1][k + 1];
+        }
+        ends[line] = spare[0][0] * spare[1][0];
+        ends[of.count + line] = spare[0][of.cells] * spare[1][of.cells];
+    }
 }
 
 /// Fill `out` (2, lines) with (current) x (adjoint current) at both ends of every line.
@@ -126,6 +180,26 @@ static void at_ends(Along f, Along x, Along adjoint_f, Along adjoint_x, const Li
     }
 }
 
+/// Where the gradients by wires and ends of lines of one kind go.
+struct ByLines {
+    double *R, *segments, *ends;
+};
+
+/// Gradients by the wires and ends of all lines of one kind; `of_line` are injected currents, drops
+/// and their adjoints.
+static void by_lines(const Along (&of_line)[4], const Lines& of, ConstCells x, const double* adjoint,
+                     double* const (&spare)[2], const ByLines& out) {
+    const auto& [f, at, adjoint_f, adjoint_at] = of_line;
+    at_ends(f, at, adjoint_f, adjoint_at, of, out.ends);
+    if (of.conductances) {
+        at_segments(of_line, of, x, adjoint, spare, out.segments, out.ends);
+    } else if (of.R > 0.0) {
+        *out.R = products_of_drops(of, x, adjoint) / (of.R * of.R);
+    } else {
+        *out.R = without_resistance(f, at, adjoint_f, adjoint_at, of);
+    }
+}
+
 /// Currents -D x - g_wl and -D x + g_bl; g is null for 0.
 template <class Size>
 ALWAYS_INLINE static void inject(Index j, Size n, V D, V x, const double* g_wl, const double* g_bl,
@@ -136,7 +210,8 @@ ALWAYS_INLINE static void inject(Index j, Size n, V D, V x, const double* g_wl, 
 }
 
 /// The part of an array of all solves that belongs to solve n; null stays null.
-static const double* of_solve(const double* all, Index n, Index size) {
+template <class T>
+static T* of_solve(T* all, Index n, Index size) {
     return all ? all + n * size : nullptr;
 }
 
@@ -169,24 +244,24 @@ static void by_drivers(const double* f_wl, const double* f_bl, const Network& ne
     clear(V_out, cols);
     for (Index i = 0; i < net.rows(); ++i) {
         const double *wl = f_wl + i * cols, *bl = f_bl + i * cols;
-        const V row = fill((double)i);
+        const double* share = net.wl.by_cell ? net.wl.by_cell + i * cols : nullptr;
         Sum<double> by_share, by_cell;
         across_in_chains<double>(cols, [&](Index j, auto n, auto chain) {
             const V f = load(wl + j, n);
             by_share.add(chain, f);
-            by_cell.add_product(chain, f, cells + (double)j);
-            const V part =
-                load(net.bl.share_rise() + j, n) * row + load(net.bl.share() + j, n);
-            store(V_out + j, load(bl + j, n) * part + load(V_out + j, n), n);
+            by_cell.add_product(chain, f, share ? load(share + j, n) : cells + (double)j);
+            store(V_out + j, load(bl + j, n) * bit_share(net, i, j, n) + load(V_out + j, n), n);
         });
-        V_in[i] = -by_share.total() * net.wl.share()[i] - by_cell.total() * net.wl.share_rise()[i];
+        V_in[i] = share ? -by_cell.total()
+                        : -by_share.total() * net.wl.share()[i] -
+                              by_cell.total() * net.wl.share_rise()[i];
     }
 }
 
 /// All gradients but those of the devices from the adjoint drops in array(DROP), array(RISE).
 static void gradients(const Adjoint& x, Index n, const double* D, const Network& net,
                       const Scratch& scratch) {
-    const Index cells = net.rows() * net.cols();
+    const Index m = net.rows(), cols = net.cols(), cells = m * cols;
     const double *h = scratch.array(H), *la = scratch.array(DROP), *lb = scratch.array(RISE);
     double *f_wl = scratch.array(ON_WL), *f_bl = scratch.array(ON_BL), *mu = x.mu + n * cells;
     const double *g_wl = of_solve(x.by_wl, n, cells), *g_bl = of_solve(x.by_bl, n, cells);
@@ -197,17 +272,15 @@ static void gradients(const Adjoint& x, Index n, const double* D, const Network&
         store(mu + j, volts, size);
         inject(j, size, load(D + j, size), volts, g_wl, g_bl, f_wl, f_bl);
     });
-    by_drivers(f_wl, f_bl, net, x.V_in + n * net.rows(), x.V_out + n * net.cols());
+    by_drivers(f_wl, f_bl, net, x.V_in + n * m, x.V_out + n * cols);
+    double* const spare[] = {scratch.array(FROM_WL), scratch.array(LEFT)};
     const Along bl[] = {columns(current, net), columns(b, net), columns(f_bl, net),
                         columns(lb, net)};
+    by_lines(bl, net.bl, {b, m, cols}, lb, spare,
+             {x.R + 2 * n + 1, of_solve(x.R_bl, n, (m - 1) * cols), x.at_bl + n * 2 * cols});
     const Along wl[] = {rows(current, net), rows(a, net), rows(f_wl, net), rows(la, net)};
-    at_ends(bl[0], bl[1], bl[2], bl[3], net.bl, x.at_bl + n * 2 * net.cols());
-    at_ends(wl[0], wl[1], wl[2], wl[3], net.wl, x.at_wl + n * 2 * net.rows());
-    const double R_wl = net.wl.R, R_bl = net.bl.R;
-    x.R[2 * n] = R_wl > 0.0 ? along_rows(a, la, net) / (R_wl * R_wl)
-                            : without_resistance(wl[0], wl[1], wl[2], wl[3], net.wl);
-    x.R[2 * n + 1] = R_bl > 0.0 ? along_columns(b, lb, net) / (R_bl * R_bl)
-                                : without_resistance(bl[0], bl[1], bl[2], bl[3], net.bl);
+    by_lines(wl, net.wl, {a, m, cols}, la, spare,
+             {x.R + 2 * n, of_solve(x.R_wl, n, m * (cols - 1)), x.at_wl + n * 2 * m});
 }
 
 /// Adjoint solves start..stop: W la + D lb = -D h - g_wl, D la + B lb = -D h + g_bl.

@@ -8,52 +8,59 @@ namespace xbarspice {
 
 void factor(ConstCells D, const Lines& bl, double* s, double* lane) {
     const Index cells = D.rows, lines = D.cols;
-    const V one = fill(1.0), r = fill(bl.R);
+    const V one = fill(1.0);
     double* Y = lane;
     across<double>(lines, [&](Index j, auto n) {
         store(Y + j, load(D[0] + j, n) + load(bl.first() + j, n), n);
     });
-    for (Index k = 0; k + 1 < cells; ++k) {
-        double* sk = s + k * lines;
-        across<double>(lines, [&](Index j, auto n) {
-            const V y = load(Y + j, n), share = one / (r * y + one);
-            store(sk + j, share, n);
-            store(Y + j, y * share + load(D[k + 1] + j, n), n);
-        });
-        if (k > 0) continue;
-        for (Index line = 0; line < lines; ++line) {
-            if (bl.first_free()[line] != 0.0) continue;
-            s[line] = 0.0;
-            Y[line] = D[1][line] + bl.through()[line];
+    with_resistances(bl, [&](auto r) {
+        bool holding = true;  // node k of some line may be held
+        for (Index k = 0; k + 1 < cells; ++k) {
+            double* sk = s + k * lines;
+            across<double>(lines, [&](Index j, auto n) {
+                const V y = load(Y + j, n), share = one / (r(k * lines + j, n) * y + one);
+                store(sk + j, share, n);
+                store(Y + j, y * share + load(D[k + 1] + j, n), n);
+            });
+            if (!holding) continue;
+            holding = false;
+            for (Index line = 0; line < lines; ++line) {
+                if (!bl.holds(line, k)) continue;
+                holding = bl.shorts > 0;
+                sk[line] = 0.0;
+                Y[line] = D[k + 1][line] + bl.handed_on(line, k);
+            }
         }
-    }
+    });
     for (Index line = 0; line < lines; ++line) {
         const double y = Y[line] + bl.last()[line];
         double free = bl.last_free()[line];
-        if (cells == 1 || bl.R == 0.0) free *= bl.first_free()[line];
+        if (bl.one_node()) free *= bl.first_free()[line];
+        else if (bl.holds(line, cells - 1)) free = 0.0;
         Y[line] = y > 0.0 ? free / y : 0.0;
         s[(cells - 1) * lines + line] = 0.0;
     }
 }
 
-double forward(ConstCells f, double R, const double* s, double* lane, double* t) {
+double forward(ConstCells f, const Lines& bl, const double* s, double* lane, double* t) {
     const Index lines = f.cols;
-    const V r = fill(R);
     const double* inverse = lane;
     double* carry = lane + lines;
     Sum<double> energy;
     clear(carry, lines);
-    for (Index k = 0; k + 1 < f.rows; ++k) {
-        const double *fk = f[k], *sk = s + k * lines;
-        double* tk = t + k * lines;
-        across_in_chains<double>(lines, [&](Index j, auto n, auto chain) {
-            const V c = load(fk + j, n) + load(carry + j, n);
-            const V passed = load(sk + j, n) * c, x = r * passed;
-            energy.add_product(chain, x, c);
-            store(carry + j, passed, n);
-            store(tk + j, x, n);
-        });
-    }
+    with_resistances(bl, [&](auto r) {
+        for (Index k = 0; k + 1 < f.rows; ++k) {
+            const double *fk = f[k], *sk = s + k * lines;
+            double* tk = t + k * lines;
+            across_in_chains<double>(lines, [&](Index j, auto n, auto chain) {
+                const V c = load(fk + j, n) + load(carry + j, n);
+                const V passed = load(sk + j, n) * c, x = r(k * lines + j, n) * passed;
+                energy.add_product(chain, x, c);
+                store(carry + j, passed, n);
+                store(tk + j, x, n);
+            });
+        }
+    });
     const Index last = f.rows - 1;
     double* tk = t + last * lines;
     across_in_chains<double>(lines, [&](Index j, auto n, auto chain) {
@@ -139,7 +146,7 @@ static double square_sum(const double* x, Index count) {
 
 double settle(Cells r, const Lines& bl) {
     const double *first = bl.first_free(), *last = bl.last_free();
-    if (bl.R == 0.0 || r.rows == 1) {
+    if (bl.one_node()) {
         for (Index k = 1; k < r.rows; ++k) {
             for (Index line = 0; line < r.cols; ++line) {
                 r[0][line] += r[k][line];
@@ -147,9 +154,22 @@ double settle(Cells r, const Lines& bl) {
             }
         }
         for (Index line = 0; line < r.cols; ++line) r[0][line] *= first[line] * last[line];
+        return square_sum(r.data, r.size());
+    }
+    for (Index k = bl.shorts > 0 ? r.rows - 1 : 0; k > 0; --k) {
+        const double* g = bl.conductances + (k - 1) * r.cols;
+        across<double>(r.cols, [&](Index j, auto n) {
+            const V here = load(r[k] + j, n), none{};
+            const V moved = load(g + j, n) == none ? here : none;
+            store(r[k - 1] + j, load(r[k - 1] + j, n) + moved, n);
+            store(r[k] + j, here - moved, n);
+        });
+    }
+    for (Index line = 0; line < r.cols; ++line) r[0][line] *= first[line];
+    if (bl.shorts > 0) {
+        for (Index line = 0; line < r.cols; ++line) r[bl.last_node(line)][line] *= last[line];
     } else {
         double* end = r[r.rows - 1];
-        for (Index line = 0; line < r.cols; ++line) r[0][line] *= first[line];
         for (Index line = 0; line < r.cols; ++line) end[line] *= last[line];
     }
     return square_sum(r.data, r.size());
@@ -159,17 +179,26 @@ double settle_rows(Cells F, const Lines& wl) {
     const double *first = wl.first_free(), *last = wl.last_free();
     for (Index line = 0; line < F.rows; ++line) {
         double* row = F[line];
-        if (wl.R == 0.0 || F.cols == 1) {
+        if (wl.one_node()) {
             double carried = 0.0;
             for (Index k = 0; k < F.cols; ++k) {
                 carried += row[k];
                 row[k] = 0.0;
             }
             row[0] = carried * first[line] * last[line];
-        } else {
-            row[0] *= first[line];
-            row[F.cols - 1] *= last[line];
+            continue;
         }
+        Index end = F.cols - 1;
+        if (wl.shorts > 0) {
+            for (Index k = end; k > 0; --k) {
+                if (!wl.is_short(line, k - 1)) continue;
+                row[k - 1] += row[k];
+                row[k] = 0.0;
+            }
+            end = wl.last_node(line);
+        }
+        row[0] *= first[line];
+        row[end] *= last[line];
     }
     return square_sum(F.data, F.size());
 }
@@ -220,24 +249,35 @@ ALWAYS_INLINE static void put(Cells A, Index i, Index j, const Square<double>& x
     for (int k = 0; k < LANES && i + k < A.rows; ++k) store(to + k * A.cols, x.row[k], n);
 }
 
-/// Hold node `cell` of the word lines that have an ideal end there: nothing passes it.
-static void hold(ConstCells D, Index cell, const Lines& wl, bool first, double* lines) {
+/// Hold a node of a word line: nothing passes it, and the next one sees `handed_on`, S.
+static void hold(ConstCells D, Index line, Index cell, double handed_on, double* lines) {
     const Rows at{D.rows, D.cols};
-    const double* free = first ? wl.first_free() : wl.last_free();
+    const Index block = line / LANES, lane = line % LANES;
+    lines[at.factor(block, cell) + lane] = 0.0;
+    lines[at.inverse(block) + lane] = (cell + 1 < D.cols ? D[line][cell + 1] : 0.0) + handed_on;
+}
+
+/// Hold node `cell` of the word lines that an ideal end holds there.
+///
+/// Returns whether their next nodes may be held too.
+static bool hold_nodes(ConstCells D, Index cell, const Lines& wl, double* lines) {
     const bool more = cell + 1 < D.cols;
+    bool any = false;
     for (Index line = 0; line < D.rows; ++line) {
-        if (free[line] != 0.0) continue;
-        const Index block = line / LANES, lane = line % LANES;
-        lines[at.factor(block, cell) + lane] = 0.0;
-        lines[at.inverse(block) + lane] =
-            (more ? D[line][cell + 1] : 0.0) + (first && more ? wl.through()[line] : 0.0);
+        if (wl.holds(line, cell)) {
+            any = true;
+            hold(D, line, cell, more ? wl.handed_on(line, cell) : 0.0, lines);
+        } else if (!more && wl.last_free()[line] == 0.0) {
+            hold(D, line, cell, 0.0, lines);
+        }
     }
+    return any && wl.shorts > 0;
 }
 
 void factor_rows(ConstCells D, const Lines& wl, double* lines) {
     const Rows at{D.rows, D.cols};
     const Index width = at.width(), blocks = at.blocks();
-    const V one = fill(1.0), r = fill(wl.R);
+    const V one = fill(1.0);
     const auto part = [&](Index block) {
         const Index left = D.rows - block * LANES;
         return Part{(int)(left < LANES ? left : LANES)};
@@ -250,23 +290,25 @@ void factor_rows(ConstCells D, const Lines& wl, double* lines) {
         store(lines + at.inverse(block),
               load(lines + at.factor(block, 0)) + load(wl.first() + block * LANES, part(block)));
     }
-    for (Index k = 0; k < width; ++k) {
-        if (k == D.cols - 1) {
-            for (Index block = 0; block < blocks; ++block) {
-                double* Y = lines + at.inverse(block);
-                store(Y, load(Y) + load(wl.last() + block * LANES, part(block)));
+    with_resistances(wl, [&](auto r) {
+        bool holding = true;  // node k of some line may be held
+        for (Index k = 0; k < width; ++k) {
+            if (k == D.cols - 1) {
+                for (Index block = 0; block < blocks; ++block) {
+                    double* Y = lines + at.inverse(block);
+                    store(Y, load(Y) + load(wl.last() + block * LANES, part(block)));
+                }
             }
+            if (k == width - 1) break;
+            for (Index block = 0; block < blocks; ++block) {
+                double *Y = lines + at.inverse(block), *s = lines + at.factor(block, k);
+                const V y = load(Y), share = one / (r(at.factor(block, k), Whole{}) * y + one);
+                store(s, share);
+                store(Y, y * share + load(s + LANES));
+            }
+            if (holding || k == D.cols - 1) holding = hold_nodes(D, k, wl, lines);
         }
-        if (k == width - 1) break;
-        for (Index block = 0; block < blocks; ++block) {
-            double *Y = lines + at.inverse(block), *s = lines + at.factor(block, k);
-            const V y = load(Y), share = one / (r * y + one);
-            store(s, share);
-            store(Y, y * share + load(s + LANES));
-        }
-        if (k == 0) hold(D, k, wl, true, lines);
-        if (k == D.cols - 1) hold(D, k, wl, false, lines);
-    }
+    });
     for (Index line = 0; line < blocks * LANES; ++line) {
         const Index block = line / LANES, lane = line % LANES;
         double& y = lines[at.inverse(block) + lane];
@@ -276,15 +318,16 @@ void factor_rows(ConstCells D, const Lines& wl, double* lines) {
             continue;
         }
         double free = D.cols == width ? wl.last_free()[line] : 1.0;
-        if (D.cols == 1 || wl.R == 0.0) free = wl.first_free()[line] * wl.last_free()[line];
+        if (wl.one_node()) free = wl.first_free()[line] * wl.last_free()[line];
+        else if (D.cols == width && wl.holds(line, D.cols - 1)) free = 0.0;
         y = y > 0.0 ? free / y : 0.0;
     }
 }
 
 /// Solve the word lines of N blocks from `block` on for the currents injected(i, j), a square, and
 /// hand the voltages to result(i, j, square). Returns f W^-1 f of the currents f, lane by lane.
-template <int N, class Injected, class Result>
-ALWAYS_INLINE static V through_blocks(Index block, Rows at, V r, double* lines,
+template <int N, class Resistances, class Injected, class Result>
+ALWAYS_INLINE static V through_blocks(Index block, Rows at, Resistances r, double* lines,
                                       const Injected& injected, const Result& result) {
     const Index width = at.width();
     const double* s[N];
@@ -301,7 +344,8 @@ ALWAYS_INLINE static V through_blocks(Index block, Rows at, V r, double* lines,
             for (int u = 0; u < N; ++u) {
                 c[u] = share[u] * c[u] + f[u].row[k];
                 share[u] = load(s[u] + (j + k) * LANES);
-                const V x = r * (share[u] * c[u]);
+                const V R = r(at.factor(block + u, j + k), Whole{});
+                const V x = R * (share[u] * c[u]);
                 energy[u] = x * c[u] + energy[u];
                 store(t[u] + (j + k) * LANES, x);
             }
@@ -328,18 +372,19 @@ ALWAYS_INLINE static V through_blocks(Index block, Rows at, V r, double* lines,
 }
 
 template <class Injected, class Result>
-ALWAYS_INLINE static double through_rows(Rows at, double R, double* lines,
+ALWAYS_INLINE static double through_rows(Rows at, const Lines& wl, double* lines,
                                          const Injected& injected, const Result& result) {
-    const V r = fill(R);
-    V energy{};
-    Index block = 0;
-    for (; block + CHAINS <= at.blocks(); block += CHAINS) {
-        energy += through_blocks<CHAINS>(block, at, r, lines, injected, result);
-    }
-    for (; block < at.blocks(); ++block) {
-        energy += through_blocks<1>(block, at, r, lines, injected, result);
-    }
-    return sum_lanes<double>(energy);
+    return with_resistances(wl, [&](auto r) __attribute__((always_inline)) {
+        V energy{};
+        Index block = 0;
+        for (; block + CHAINS <= at.blocks(); block += CHAINS) {
+            energy += through_blocks<CHAINS>(block, at, r, lines, injected, result);
+        }
+        for (; block < at.blocks(); ++block) {
+            energy += through_blocks<1>(block, at, r, lines, injected, result);
+        }
+        return sum_lanes<double>(energy);
+    });
 }
 
 /// base - D x.
@@ -349,11 +394,12 @@ ALWAYS_INLINE static Square<double> remainders(Square<double> D, Square<double> 
     return base;
 }
 
-double schur(ConstCells D, const double* p, const double* Bp, double R, double* lines, double* q) {
+double schur(ConstCells D, const double* p, const double* Bp, const Lines& wl, double* lines,
+             double* q) {
     const ConstCells P{p, D.rows, D.cols}, base{Bp, D.rows, D.cols};
     const Cells out{q, D.rows, D.cols};
     return through_rows(
-        Rows{D.rows, D.cols}, R, lines,
+        Rows{D.rows, D.cols}, wl, lines,
         [&](Index i, Index j) __attribute__((always_inline)) {
             Square<double> d = take(D, i, j);
             const Square<double> x = take(P, i, j);
@@ -365,24 +411,24 @@ double schur(ConstCells D, const double* p, const double* Bp, double R, double* 
         });
 }
 
-void eliminate(ConstCells D, const double* F_wl, const double* F_bl, double R, double* lines,
-               double* r) {
+void eliminate(ConstCells D, const double* F_wl, const double* F_bl, const Lines& wl,
+               double* lines, double* r) {
     const ConstCells F{F_wl, D.rows, D.cols}, base{F_bl, D.rows, D.cols};
     const Cells out{r, D.rows, D.cols};
     through_rows(
-        Rows{D.rows, D.cols}, R, lines,
+        Rows{D.rows, D.cols}, wl, lines,
         [&](Index i, Index j) __attribute__((always_inline)) { return take(F, i, j); },
         [&](Index i, Index j, const Square<double>& x) __attribute__((always_inline)) {
             put(out, i, j, remainders(take(D, i, j), x, take(base, i, j)));
         });
 }
 
-void recover(ConstCells D, const double* F_wl, const double* b, double R, double* lines,
+void recover(ConstCells D, const double* F_wl, const double* b, const Lines& wl, double* lines,
              double* a) {
     const ConstCells F{F_wl, D.rows, D.cols}, rise{b, D.rows, D.cols};
     const Cells out{a, D.rows, D.cols};
     through_rows(
-        Rows{D.rows, D.cols}, R, lines,
+        Rows{D.rows, D.cols}, wl, lines,
         [&](Index i, Index j) __attribute__((always_inline)) {
             return remainders(take(D, i, j), take(rise, i, j), take(F, i, j));
         },
@@ -393,11 +439,12 @@ void recover(ConstCells D, const double* F_wl, const double* b, double R, double
 
 // --- between them --------------------------------------------------------------------------------
 
-Ended pcg(ConstCells D, double R_wl, const Lines& bl, double* lines, double* lane,
-          const Gradients& x, double aim, Index limit) {
+Ended pcg(ConstCells D, const Network& net, double* lines, double* lane, const Gradients& x,
+          double aim, Index limit) {
+    const Lines& bl = net.bl;
     const Cells r{x.r, D.rows, D.cols};
     double square = settle(r, bl), before = 1.0;
-    bool plain = bl.R > 0.0 && D.rows > 1;  // then settling changes nothing, unless an end is ideal
+    bool plain = !bl.one_node() && bl.shorts == 0;  // then only ideal ends make settling change r
     for (Index line = 0; line < D.cols; ++line) {
         plain &= bl.first_free()[line] * bl.last_free()[line] == 1.0;
     }
@@ -405,12 +452,12 @@ Ended pcg(ConstCells D, double R_wl, const Lines& bl, double* lines, double* lan
         const bool first = iteration == 0;
         double energy = 0.0, curvature = 0.0;
         if (square > aim || square != square) {
-            energy = forward(r, bl.R, x.s, lane, x.q);
+            energy = forward(r, bl, x.s, lane, x.q);
             const double pBp =
                 first ? direction<true>(r, x.s, lane, x.q, 0.0, x.p, x.Bp)
                       : direction<false>(r, x.s, lane, x.q, energy / before, x.p, x.Bp);
             before = energy;
-            curvature = pBp - schur(D, x.p, x.Bp, R_wl, lines, x.q);
+            curvature = pBp - schur(D, x.p, x.Bp, net.wl, lines, x.q);
         }
         if (!(curvature > 0.0)) {  // the aim is met, or no step leads further
             if (first) clear(x.b, r.size());
@@ -426,18 +473,14 @@ Ended pcg(ConstCells D, double R_wl, const Lines& bl, double* lines, double* lan
 
 // --- for Python ----------------------------------------------------------------------------------
 
-static Lines lines_of(double R, Index cells, Index count, const double* ends) {
-    return {R, cells, count, ends, nullptr};
+EXPORT void bit_lines_factor(const double* D, Index rows, Index cols, const Lines* bl, double* s,
+                             double* lane) {
+    factor({D, rows, cols}, *bl, s, lane);
 }
 
-EXPORT void bit_lines_factor(const double* D, Index rows, Index cols, double R, const double* ends,
-                             double* s, double* lane) {
-    factor({D, rows, cols}, lines_of(R, rows, cols, ends), s, lane);
-}
-
-EXPORT double bit_lines_forward(const double* f, Index rows, Index cols, double R, const double* s,
-                                double* lane, double* t) {
-    return forward({f, rows, cols}, R, s, lane, t);
+EXPORT double bit_lines_forward(const double* f, Index rows, Index cols, const Lines* bl,
+                                const double* s, double* lane, double* t) {
+    return forward({f, rows, cols}, *bl, s, lane, t);
 }
 
 EXPORT void bit_lines_backward(const double* t, Index rows, Index cols, const double* s,
@@ -447,32 +490,32 @@ EXPORT void bit_lines_backward(const double* t, Index rows, Index cols, const do
 
 EXPORT Index word_lines_scratch(Index rows, Index cols) { return row_scratch(rows, cols); }
 
-EXPORT void word_lines_factor(const double* D, Index rows, Index cols, double R, const double* ends,
+EXPORT void word_lines_factor(const double* D, Index rows, Index cols, const Lines* wl,
                               double* lines) {
-    factor_rows({D, rows, cols}, lines_of(R, cols, rows, ends), lines);
+    factor_rows({D, rows, cols}, *wl, lines);
 }
 
 EXPORT void word_lines_eliminate(const double* D, Index rows, Index cols, const double* F_wl,
-                                 const double* F_bl, double R, double* lines, double* r) {
-    eliminate({D, rows, cols}, F_wl, F_bl, R, lines, r);
+                                 const double* F_bl, const Lines* wl, double* lines, double* r) {
+    eliminate({D, rows, cols}, F_wl, F_bl, *wl, lines, r);
 }
 
 EXPORT void word_lines_recover(const double* D, Index rows, Index cols, const double* F_wl,
-                               const double* b, double R, double* lines, double* a) {
-    recover({D, rows, cols}, F_wl, b, R, lines, a);
+                               const double* b, const Lines* wl, double* lines, double* a) {
+    recover({D, rows, cols}, F_wl, b, *wl, lines, a);
 }
 
 EXPORT double word_lines_schur(const double* D, Index rows, Index cols, const double* p,
-                               const double* Bp, double R, double* lines, double* q) {
-    return schur({D, rows, cols}, p, Bp, R, lines, q);
+                               const double* Bp, const Lines* wl, double* lines, double* q) {
+    return schur({D, rows, cols}, p, Bp, *wl, lines, q);
 }
 
-EXPORT double bit_lines_settle(double* r, Index rows, Index cols, double R, const double* ends) {
-    return settle({r, rows, cols}, lines_of(R, rows, cols, ends));
+EXPORT double bit_lines_settle(double* r, Index rows, Index cols, const Lines* bl) {
+    return settle({r, rows, cols}, *bl);
 }
 
-EXPORT double word_lines_settle(double* F, Index rows, Index cols, double R, const double* ends) {
-    return settle_rows({F, rows, cols}, lines_of(R, cols, rows, ends));
+EXPORT double word_lines_settle(double* F, Index rows, Index cols, const Lines* wl) {
+    return settle_rows({F, rows, cols}, *wl);
 }
 
 }  // namespace xbarspice

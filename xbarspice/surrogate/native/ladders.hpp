@@ -1,19 +1,19 @@
 // Ladders: exact solves of all lines at once, and conjugate gradients between them.
 //
-// A line is a ladder of cells joined by wire segments of `R` ohm; `d` is the admittance of each
-// node to ground. Folding the ladder from its first node on gives the driving-point admittance Y
+// A line is a ladder of cells joined by wire segments of R_k ohm (or all of R ohm); `d` is the
+// admittance of each node to ground. Folding the ladder from its first node on gives the driving-point admittance Y
 // and the division factor s,
 //
-//     Y_0 = d_0 + g_first,   s_k = 1 / (1 + R Y_k),   Y_(k+1) = d_(k+1) + Y_k s_k,
+//     Y_0 = d_0 + g_first,   s_k = 1 / (1 + R_k Y_k),   Y_(k+1) = d_(k+1) + Y_k s_k,
 //
 // in which no number is ever subtracted (the idea of Grassmann, Taksar and Heyman 1985,
 // doi:10.1287/opre.33.5.1107), and the response x to injected currents f follows from
 //
-//     c_0 = f_0,   c_(k+1) = f_(k+1) + s_k c_k,   t_k = R s_k c_k,   t_last = c_last / Y_last,
+//     c_0 = f_0,   c_(k+1) = f_(k+1) + s_k c_k,   t_k = R_k s_k c_k,   t_last = c_last / Y_last,
 //     x_last = t_last,   x_k = t_k + s_k x_(k+1);   the energy f.x is the sum of t_k c_k.
 //
-// R = 0 is exact. An ideal end (a source without resistance) holds its node: s = 0 behind a first
-// node, 1/Y = 0 at a last one.
+// R_k = 0 is exact: s = 1, t = 0, and two nodes are one. An ideal end (a source without resistance) holds its node,
+// and those that are one with it: s = 0 behind a first node, 1/Y = 0 at a last one.
 //
 // All arrays of cells are (rows, cols), and a vector holds as many lines as it has lanes. Bit lines
 // lie so in memory. Word lines are turned in registers, square by square; their factors are kept in
@@ -32,12 +32,12 @@ namespace xbarspice {
 void factor(ConstCells D, const Lines& bl, double* s, double* lane);
 
 /// Sweep currents f to the last nodes: t (it may be f); returns the energy f B^-1 f.
-double forward(ConstCells f, double R, const double* s, double* lane, double* t);
+double forward(ConstCells f, const Lines& bl, const double* s, double* lane, double* t);
 
 /// Voltages x (it may be t) from t of `forward`.
 void backward(ConstCells t, const double* s, double* lane, double* x);
 
-/// Drop what ideal ends absorb; bit lines without wire resistance keep one total. Returns |r|^2.
+/// Drop what ideal ends absorb; nodes that are one keep one total, at the first. Returns |r|^2.
 double settle(Cells r, const Lines& bl);
 
 /// The same for word lines, which run along the rows of F.
@@ -50,14 +50,16 @@ Index row_scratch(Index rows, Index cols);
 void factor_rows(ConstCells D, const Lines& wl, double* lines);
 
 /// r = F_bl - D W^-1 F_wl; r may be F_bl.
-void eliminate(ConstCells D, const double* F_wl, const double* F_bl, double R, double* lines,
-               double* r);
+void eliminate(ConstCells D, const double* F_wl, const double* F_bl, const Lines& wl,
+               double* lines, double* r);
 
 /// a = W^-1 (F_wl - D b).
-void recover(ConstCells D, const double* F_wl, const double* b, double R, double* lines, double* a);
+void recover(ConstCells D, const double* F_wl, const double* b, const Lines& wl, double* lines,
+             double* a);
 
 /// q = Bp - D W^-1 D p; returns (D p) W^-1 (D p).
-double schur(ConstCells D, const double* p, const double* Bp, double R, double* lines, double* q);
+double schur(ConstCells D, const double* p, const double* Bp, const Lines& wl, double* lines,
+             double* q);
 
 /// How conjugate gradients ended: iterations, and the square of what remains of the currents.
 struct Ended {
@@ -72,7 +74,7 @@ struct Gradients {
 };
 
 /// Solve (B - D W^-1 D) b = r until |r|^2 <= aim, in at most `limit` iterations.
-Ended pcg(ConstCells D, double R_wl, const Lines& bl, double* lines, double* lane,
-          const Gradients& x, double aim, Index limit);
+Ended pcg(ConstCells D, const Network& net, double* lines, double* lane, const Gradients& x,
+          double aim, Index limit);
 
 }  // namespace xbarspice

@@ -12,6 +12,7 @@ Calls release the GIL. Arrays must be C-ordered and of the declared dtype; nothi
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 from collections.abc import Callable
 from functools import cache
@@ -24,7 +25,18 @@ import numpy.typing as npt
 from xbarspice.core.errors import KernelsMissingError, broken_rule
 from xbarspice.surrogate.native import build
 
-__all__ = ["F32", "F64", "INT", "INTS", "NUMBER", "Record", "function", "lanes", "level"]
+__all__ = [
+    "F32",
+    "F64",
+    "INT",
+    "INTS",
+    "NUMBER",
+    "Record",
+    "aligned",
+    "function",
+    "lanes",
+    "level",
+]
 
 INT, NUMBER = ctypes.c_int64, ctypes.c_double
 REMEDY = (
@@ -115,6 +127,14 @@ def function(name: str, *arguments: Any, result: Any = None) -> Callable[..., An
 def lanes(dtype: npt.DTypeLike) -> int:
     """Numbers of a dtype that the kernels take side by side."""
     return function("lanes_f32" if np.dtype(dtype) == np.float32 else "lanes_f64", result=INT)()
+
+
+def aligned(*shape: int) -> npt.NDArray[np.float64]:
+    """Zeros that start on a line of the caches."""
+    count, line = math.prod(shape), 64
+    memory = np.zeros(8 * count + line, np.uint8)
+    first = -memory.ctypes.data % line
+    return memory[first : first + 8 * count].view(np.float64).reshape(shape)
 
 
 @cache

@@ -272,8 +272,8 @@ static Point solve_one(const Task& task, const double* guess, Report& out) {
     }
     if (out.residual != UNFINISHED && !(out.residual <= aims.residual)) out.residual = residual();
     const double amperes =
-        uncertainty({here.slope, rows, cols}, state_of(task, here), task.net.wl.R, task.net.bl.R,
-                    out.steps, DEVICE_ROUNDING);
+        uncertainty({here.slope, rows, cols}, state_of(task, here), task.net, out.steps,
+                    DEVICE_ROUNDING);
     out.error = share_of_largest(amperes, task.I_out, cols);
     return here;
 }

@@ -15,9 +15,9 @@ Ended correct(ConstCells D, const double* F_wl, const double* F_bl, const Networ
     double *r = scratch.array(LEFT), *b = scratch.array(RISE), *a = scratch.array(DROP);
     const Gradients arrays{scratch.array(FACTORS), r, b, scratch.array(DIRECTION),
                            scratch.array(DIRECTION_B), a};
-    eliminate(D, F_wl, F_bl, net.wl.R, scratch.lines, r);
-    const Ended ended = pcg(D, net.wl.R, net.bl, scratch.lines, scratch.lane, arrays, aim, limit);
-    recover(D, F_wl, b, net.wl.R, scratch.lines, a);
+    eliminate(D, F_wl, F_bl, net.wl, scratch.lines, r);
+    const Ended ended = pcg(D, net, scratch.lines, scratch.lane, arrays, aim, limit);
+    recover(D, F_wl, b, net.wl, scratch.lines, a);
     return ended;
 }
 
@@ -44,16 +44,17 @@ void keep(const Batch& batch, Index n, const Network& net, const State& s, const
     V cell_numbers;
     for (int k = 0; k < LANES; ++k) cell_numbers[k] = k;
     for (Index i = 0; i < net.rows(); ++i) {
-        const V volts = fill(batch.V_in[n * net.rows() + i]), row = fill((double)i);
+        const V volts = fill(batch.V_in[n * net.rows() + i]);
+        const double* by_cell = net.wl.by_cell ? net.wl.by_cell + i * cols : nullptr;
         const V at_first = fill(net.wl.share()[i]), rise = fill(net.wl.share_rise()[i]);
         const double* V_out = batch.V_out + n * cols;
         const Index at = i * cols;
         V cell = cell_numbers;
         across<double>(cols, [&](Index j, auto size) {
-            const V part = load(net.bl.share_rise() + j, size) * row + load(net.bl.share() + j, size);
+            const V share = by_cell ? load(by_cell + j, size) : rise * cell + at_first;
             const V a = load(s.a + at + j, size), b = load(s.b + at + j, size);
-            store(out[0] + at + j, volts * (rise * cell + at_first) - a, size);
-            store(out[1] + at + j, load(V_out + j, size) * part + b, size);
+            store(out[0] + at + j, volts * share - a, size);
+            store(out[1] + at + j, load(V_out + j, size) * bit_share(net, i, j, size) + b, size);
             cell += (double)LANES;
         });
     }
@@ -109,7 +110,7 @@ static Report solve_one(ConstCells G, const Network& net, const Aims& aims, cons
         most = line_currents({current, G.rows, G.cols}, I_in, I_out);
         out.residual = true_residual(net, s, most, stiffest, aims.rounding);
     }
-    out.error = share_of_largest(uncertainty(G, s, net.wl.R, net.bl.R, 0.0, 0.0), I_out, G.cols);
+    out.error = share_of_largest(uncertainty(G, s, net, 0.0, 0.0), I_out, G.cols);
     return out;
 }
 

@@ -15,12 +15,13 @@ void open_circuit(const Network& net, const double* V_in, const double* V_out, d
     for (int k = 0; k < LANES; ++k) cells[k] = k;
     for (Index i = 0; i < net.rows(); ++i) {
         const V at_first = fill(V_in[i] * net.wl.share()[i]);
-        const V rise = fill(V_in[i] * net.wl.share_rise()[i]), row = fill((double)i);
+        const V rise = fill(V_in[i] * net.wl.share_rise()[i]), volts = fill(V_in[i]);
+        const double* by_cell = net.wl.by_cell ? net.wl.by_cell + i * cols : nullptr;
         V cell = cells;
         double* out = e + i * cols;
         across<double>(cols, [&](Index j, auto n) {
-            const V part = load(net.bl.share_rise() + j, n) * row + load(net.bl.share() + j, n);
-            store(out + j, (rise * cell + at_first) - load(V_out + j, n) * part, n);
+            const V on_wl = by_cell ? load(by_cell + j, n) * volts : rise * cell + at_first;
+            store(out + j, on_wl - load(V_out + j, n) * bit_share(net, i, j, n), n);
             cell += (double)LANES;
         });
     }
@@ -71,28 +72,52 @@ double largest(const double* x, Index count) {
     return worst.largest();
 }
 
+/// Calls f(chain, x, next, g) for the drops at both ends of all segments, with their numbers g.
+template <class Numbers, class F>
+ALWAYS_INLINE static void each_segment(ConstCells x, const Lines& lines, Numbers g, F f) {
+    const Stretches on(lines, x);
+    for (Index i = 0; i < on.count; ++i) {
+        const double *here = x[i], *next = here + on.apart;
+        across_in_chains<double>(on.wires, [&](Index j, auto n, auto chain) {
+            f(chain, load(here + j, n), load(next + j, n), g(i * on.wires + j, n));
+        });
+    }
+}
+
+/// Largest current in A that a drop next to a segment would drive through that segment.
+static double stiff_segments(ConstCells x, const Lines& lines) {
+    Peak<double> worst;
+    each_segment(x, lines, Each{lines.conductances}, [&](auto chain, V here, V next, V g) {
+        worst.add(chain, maximum(absolute(here), absolute(next)) * g);
+    });
+    return worst.largest();
+}
+
 double stiff_current(ConstCells x, const Lines& lines) {
     double stiffest = lines.R > 0.0 ? 1.0 / lines.R : 0.0;
     for (Index line = 0; line < lines.count; ++line) {
         stiffest = larger(stiffest, larger(lines.first()[line], lines.last()[line]));
     }
-    return stiffest * largest(x.data, x.size());
+    const double at_ends = stiffest * largest(x.data, x.size());
+    return lines.conductances ? larger(at_ends, stiff_segments(x, lines)) : at_ends;
 }
 
 double network_residual(ConstCells current, const double* x, const Lines& bl, double* F) {
     const Index cells = current.rows, lines = current.cols;
-    const V g = fill(bl.R > 0.0 ? 1.0 / bl.R : 0.0);
-    for (Index k = 0; k < cells; ++k) {
-        const double* xk = x + k * lines;
-        const bool above = k > 0, below = k + 1 < cells;
-        across<double>(lines, [&](Index j, auto n) {
-            const V here = load(xk + j, n);
-            V left = load(current[k] + j, n);
-            if (above) left = (load(xk - lines + j, n) - here) * g + left;
-            if (below) left = left - (here - load(xk + lines + j, n)) * g;
-            store(F + k * lines + j, left, n);
-        });
-    }
+    with_conductances(bl, [&](auto g) {
+        for (Index k = 0; k < cells; ++k) {
+            const double* xk = x + k * lines;
+            const Index wire = k * lines;
+            const bool above = k > 0, below = k + 1 < cells;
+            across<double>(lines, [&](Index j, auto n) {
+                const V here = load(xk + j, n);
+                V left = load(current[k] + j, n);
+                if (above) left = (load(xk - lines + j, n) - here) * g(wire - lines + j, n) + left;
+                if (below) left = left - (here - load(xk + lines + j, n)) * g(wire + j, n);
+                store(F + k * lines + j, left, n);
+            });
+        }
+    });
     const Index end = (cells - 1) * lines;
     for (Index line = 0; line < lines; ++line) F[line] -= bl.first()[line] * x[line];
     for (Index line = 0; line < lines; ++line) F[end + line] -= bl.last()[line] * x[end + line];
@@ -102,27 +127,29 @@ double network_residual(ConstCells current, const double* x, const Lines& bl, do
 
 double network_residual_rows(ConstCells current, const double* x, const Lines& wl, double* F) {
     const Index cells = current.cols, last = cells - 1;
-    const double wire = wl.R > 0.0 ? 1.0 / wl.R : 0.0;
-    const V g = fill(wire);
-    for (Index line = 0; line < current.rows; ++line) {
-        const double *I = current[line], *xl = x + line * cells;
-        double* Fl = F + line * cells;
-        if (last > 1) {
-            across<double>(last - 1, [&](Index j, auto n) {
-                const Index k = j + 1;
-                const V here = load(xl + k, n);
-                const V left = load(I + k, n) - (here - load(xl + k - 1, n)) * g;
-                store(Fl + k, left - (here - load(xl + k + 1, n)) * g, n);
-            });
+    with_conductances(wl, [&](auto g) {
+        for (Index line = 0; line < current.rows; ++line) {
+            const double *I = current[line], *xl = x + line * cells;
+            double* Fl = F + line * cells;
+            const Index wire = line * last;
+            if (last > 1) {
+                across<double>(last - 1, [&](Index j, auto n) {
+                    const Index k = j + 1;
+                    const V here = load(xl + k, n);
+                    const V left =
+                        load(I + k, n) - (here - load(xl + k - 1, n)) * g(wire + j, n);
+                    store(Fl + k, left - (here - load(xl + k + 1, n)) * g(wire + k, n), n);
+                });
+            }
+            Fl[0] = I[0];
+            if (cells > 1) {
+                Fl[0] -= (xl[0] - xl[1]) * g.one(wire);
+                Fl[last] = I[last] - (xl[last] - xl[last - 1]) * g.one(wire + last - 1);
+            }
+            Fl[0] -= wl.first()[line] * xl[0];
+            Fl[last] -= wl.last()[line] * xl[last];
         }
-        Fl[0] = I[0];
-        if (cells > 1) {
-            Fl[0] -= (xl[0] - xl[1]) * wire;
-            Fl[last] = I[last] - (xl[last] - xl[last - 1]) * wire;
-        }
-        Fl[0] -= wl.first()[line] * xl[0];
-        Fl[last] -= wl.last()[line] * xl[last];
-    }
+    });
     const double square = settle_rows({F, current.rows, cells}, wl);
     return is_finite(square) ? largest(F, current.size()) : INFINITE;
 }
@@ -135,27 +162,22 @@ static double magnitudes(const double* x, Index count) {
     return out.total();
 }
 
-/// Sum of the magnitudes of all wire currents at the drops a, b, A.
-static double wire_currents(ConstCells a, ConstCells b, double R_wl, double R_bl) {
-    Sum<double> along, down;
-    if (R_wl > 0.0) {
-        for (Index i = 0; i < a.rows; ++i) {
-            const double* row = a[i];
-            across_in_chains<double>(a.cols - 1, [&](Index j, auto n, auto chain) {
-                along.add(chain, absolute(load(row + j, n) - load(row + j + 1, n)));
-            });
-        }
+/// Sum of the magnitudes of the currents along all lines of one kind at the drops x, A.
+static double wire_currents(ConstCells x, const Lines& lines) {
+    Sum<double> out;
+    const auto add = [&](auto chain, V here, V next, V g) {
+        out.add_product(chain, absolute(here - next), g);
+    };
+    if (lines.conductances) {
+        each_segment(x, lines, Each{lines.conductances}, add);
+        return out.total();
     }
-    if (R_bl > 0.0) {
-        const double* next = b.data + b.cols;
-        across_in_chains<double>(b.size() - b.cols, [&](Index j, auto n, auto chain) {
-            down.add(chain, absolute(load(b.data + j, n) - load(next + j, n)));
-        });
-    }
-    return (R_wl > 0.0 ? along.total() / R_wl : 0.0) + (R_bl > 0.0 ? down.total() / R_bl : 0.0);
+    if (lines.R == 0.0) return 0.0;
+    each_segment(x, lines, Alike{fill(1.0)}, add);
+    return out.total() / lines.R;
 }
 
-double uncertainty(ConstCells D, const State& s, double R_wl, double R_bl, double steps,
+double uncertainty(ConstCells D, const State& s, const Network& net, double steps,
                    double rounding) {
     const Index count = D.size();
     Sum<double> volts;
@@ -164,15 +186,15 @@ double uncertainty(ConstCells D, const State& s, double R_wl, double R_bl, doubl
         volts.add_product(chain, load(D.data + j, n), size + absolute(load(s.b + j, n)));
     });
     const double devices = magnitudes(s.current, count), by_volts = volts.total();
-    const double wires =
-        wire_currents({s.a, D.rows, D.cols}, {s.b, D.rows, D.cols}, R_wl, R_bl);
+    const double wires = wire_currents({s.a, D.rows, D.cols}, net.wl) +
+                         wire_currents({s.b, D.rows, D.cols}, net.bl);
     // a Kirchhoff sum takes three roundings of a wire current at each of its ends and two
     // additions; a sum over a line takes one a cell, and no line carries more than its cells at the
     // largest
     const double longest = (double)(D.rows > D.cols ? D.rows : D.cols);
     const double line = (double)(D.rows + D.cols) * longest * largest(s.current, count);
-    double merged = R_wl == 0.0 ? (double)D.cols * devices : 0.0;
-    merged += R_bl == 0.0 ? (double)D.rows * devices : 0.0;
+    double merged = net.wl.joined() ? (double)D.cols * devices : 0.0;
+    merged += net.bl.joined() ? (double)D.rows * devices : 0.0;
     const double lost = 8.0 * devices + line + merged + 8.0 * wires + (8.0 + 4.0 * steps) * by_volts;
     const double left = magnitudes(s.F_wl, count) + magnitudes(s.F_bl, count);
     return SLACK * (left + UNIT * lost + rounding * (devices + by_volts));
@@ -216,8 +238,8 @@ EXPORT double word_lines_residual(const double* current, Index rows, Index cols,
 EXPORT double currents_uncertainty(const Network* net, const double* D, const double* e,
                                    const double* a, const double* b, const double* current,
                                    double* F_wl, double* F_bl, double steps, double rounding) {
-    return uncertainty({D, net->rows(), net->cols()}, {e, a, b, current, F_wl, F_bl}, net->wl.R,
-                       net->bl.R, steps, rounding);
+    return uncertainty({D, net->rows(), net->cols()}, {e, a, b, current, F_wl, F_bl}, *net, steps,
+                       rounding);
 }
 
 EXPORT double error_share(double amperes, const double* I_out, Index count) {

@@ -25,7 +25,8 @@ double line_currents(ConstCells current, double* I_in, double* I_out);
 /// Largest magnitude; NaN is not looked for (a sum of squares finds it).
 double largest(const double* x, Index count);
 
-/// Current in A that the largest drop would drive through the stiffest wire or end.
+/// Current in A that the largest drop would drive through the stiffest wire or end; where segments
+/// differ, the largest that the drop of a node would drive through its own wire or end.
 double stiff_current(ConstCells x, const Lines& lines);
 
 /// F = current - (what the bit lines carry away at the drops x), summed from branch currents.
@@ -35,6 +36,13 @@ double network_residual(ConstCells current, const double* x, const Lines& bl, do
 
 /// The same for the word lines, along the rows.
 double network_residual_rows(ConstCells current, const double* x, const Lines& wl, double* F);
+
+/// Open-circuit voltages of cells of row i, from column j on, as shares of their bit line's driver.
+template <class Size>
+ALWAYS_INLINE V bit_share(const Network& net, Index i, Index j, Size n) {
+    if (net.bl.by_cell) return load(net.bl.by_cell + i * net.cols() + j, n);
+    return load(net.bl.share_rise() + j, n) * fill((double)i) + load(net.bl.share() + j, n);
+}
 
 /// A state of an array: open-circuit device voltages, drops, device currents, Kirchhoff sums.
 struct State {
@@ -48,7 +56,7 @@ struct State {
 /// Kirchhoff sums F count in full, and so does every rounding: of the device voltages e - a - b
 /// (with the slopes D; moved in `steps` steps), of the device equations (`rounding`, a share of
 /// |I| + |w D|), of the wire currents and of the sums over lines.
-double uncertainty(ConstCells D, const State& s, double R_wl, double R_bl, double steps,
+double uncertainty(ConstCells D, const State& s, const Network& net, double steps,
                    double rounding);
 
 /// An error in A as a share of the least that the largest output current can be.
