@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -72,6 +73,14 @@ def write_tables(folder: Path) -> None:
     (folder / "G.csv").write_text(f"conductance in uS\n{G}\n", "utf-8")
 
 
+def write_plan(crossbar: xb.Crossbar, folder: Path) -> None:
+    """A programming plan, and the log of a tester that read what it expects."""
+    planned = xb.programming.plan(xb.programming.unwritten(crossbar), crossbar.G)
+    (folder / "plan.json").write_text(json.dumps(planned.record()), "utf-8")
+    rows = [f"{k},{current!r}" for k, current in enumerate(planned.I_step.tolist())]
+    (folder / "log.csv").write_text("\n".join(["step,measured_A", *rows]), "utf-8")
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """What the command lines name: a model, its deployment, inputs, an array, measured data."""
@@ -100,6 +109,7 @@ def files(tmp_path_factory):
     )
     (folder / "card.toml").write_text(card.to_toml(), "utf-8")
     write_tables(folder)
+    write_plan(crossbar, folder)
     return folder
 
 

@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from xbarspice.programming.circuits import Blank, Written
     from xbarspice.programming.results import Pulses
 
-__all__ = ["register"]
+__all__ = ["OrderOption", "SchemeOption", "StartOption", "register", "scheme_of"]
 
 
+OUT = Path("runs/program")
 ArrayOption = Annotated[
     list[str] | None,
     typer.Option(help="Physical array to write, such as fc1[0,0,0]; repeatable; else all."),
@@ -43,7 +44,10 @@ SchemeOption = Annotated[
     str, typer.Option(help="Unselected lines while writing: v/2, v/3 or floating.")
 ]
 OrderOption = Annotated[
-    str, typer.Option(help="Order of writing: rows, size (largest first) or far (cells).")
+    str,
+    typer.Option(
+        help="Order of writing: rows, size (largest first), smallest (first) or far (cells)."
+    ),
 ]
 DeviceOption = Annotated[
     str | None, typer.Option(help="Dynamic model, such as o921c_4k; else that of the arrays.")
@@ -59,7 +63,12 @@ StartOption = Annotated[
     float | None, typer.Option(help="Conductance before, S; else the lowest of the device.")
 ]
 CompensateOption = Annotated[
-    bool, typer.Option("--compensate", help="Judge reads by what the full array would read.")
+    bool,
+    typer.Option("--compensate", help="Judge reads by what the array as it is then should read."),
+]
+LogOption = Annotated[
+    Path | None,
+    typer.Option(help="Log of a tester, .csv or .json: hold it against MODEL, then a plan.json."),
 ]
 WorkersOption = Annotated[
     int | None, typer.Option(help="Processes on this machine; one a core if left out.")
@@ -70,14 +79,15 @@ def register(app: typer.Typer) -> None:
     """Add the command to the program."""
     app.command(
         epilog="Example: xbarspice program net.h5 --inputs x.npz --device o921c_4k --scheme V/3 "
-        "--set mapping.G_min=60e-6 --set mapping.G_max=300e-6"
+        "--set mapping.G_min=60e-6 --set mapping.G_max=300e-6\n\n"
+        "xbarspice program plan.json --log log.csv"
     )(program)
 
 
 def program(
     model: Subject,
     inputs: Inputs = None,
-    out: RunFolder = Path("runs/program"),
+    out: RunFolder = OUT,
     array: ArrayOption = None,
     engine: EngineOption = "surrogate",
     scheme: SchemeOption = "v/2",
@@ -87,6 +97,7 @@ def program(
     pulse: PulseOption = None,
     start: StartOption = None,
     compensate: CompensateOption = False,
+    log: LogOption = None,
     workers: WorkersOption = None,
     factory: Factory = None,
     activation: Activation = None,
@@ -97,16 +108,25 @@ def program(
 ) -> None:
     """Program the arrays of a model by write-verify, with sneak paths and half-select disturbance.
 
+    With --log nothing is simulated: each current that a tester read is held against the one that a
+    plan expects at that step, in runs/program_log. The first outside is named (exit 1).
+
     What was reached is put on the model, judged beside what its weights ask for, and written as a
     deployment. A run that was stopped goes on with the arrays that are left.
     """
     from xbarspice import engines
-    from xbarspice.cli import steps
+    from xbarspice.cli import program_log, steps
     from xbarspice.deployment.opening import open_model
     from xbarspice.programming import circuit_page as programming_page
     from xbarspice.programming import circuits as study
     from xbarspice.programming.records import record_of, save_numbers
 
+    if log is not None:
+        options = {"--inputs": inputs, "--array": array, "--device": device, "--pulse": pulse}
+        options |= {"--start": start, "--compensate": compensate, "--workers": workers}
+        options |= {"--model": factory, "--activation": activation, "--config": config}
+        program_log.refuse_beside_log(options | {"--calibration": calibration, "--set": settings})
+        program_log.compare_log(model, log, Path("runs/program_log") if out == OUT else out, json)
     steps.need("matplotlib", "jinja2")
     run = steps.configuration(
         config, settings, reads=_reads(model, device), calibration=calibration, mapped=model
@@ -115,7 +135,7 @@ def program(
         run = steps.mark_overridden(run, "array.device")
     procedure = _pulses(pulse or [])
     options: dict[str, Any] = {"order": order, "passes": passes, "compensate": compensate}
-    options |= {"scheme": scheme.upper() if scheme.lower() != "floating" else "floating"}
+    options |= {"scheme": scheme_of(scheme)}
     engines.get(engine)
     with screens.waiting("reading the model", quiet=json):
         opened = open_model(model, inputs, run, factory, activation)
@@ -138,6 +158,11 @@ def program(
             programming_page.write(record, written, folder / "report.html")
     work.unlink()
     screens.show(record if json else _short(record, out), json, "Programmed")
+
+
+def scheme_of(word: str) -> str:
+    """A bias scheme as the library names it."""
+    return word.lower() if word.lower() == "floating" else word.upper()
 
 
 def _reads(path: Path, device: str | None) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -19,6 +19,7 @@ from xbarspice.cli.options import (
     Settings,
     Vectors,
 )
+from xbarspice.cli.program import OrderOption, SchemeOption, StartOption, scheme_of
 from xbarspice.cli.runs import run_folder
 from xbarspice.cli.tapeout_decks import (
     DeckTimeout,
@@ -33,6 +34,9 @@ from xbarspice.cli.tapeout_decks import (
 )
 from xbarspice.config import RunConfig
 from xbarspice.core.errors import broken_rule
+
+if TYPE_CHECKING:
+    from xbarspice.tapeout.plans import Programming
 
 __all__ = ["register", "tapeout"]
 
@@ -56,6 +60,12 @@ NameOption = Annotated[
     str | None,
     typer.Option(help="Name before all cells and models; by default from the content."),
 ]
+ChannelsOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Pads and tester channels, a CSV: line,pad,channel with WL<0>,1,0 and so on."
+    ),
+]
 CheckOption = Annotated[
     bool, typer.Option("--check", help="Hold a folder written earlier against its manifest.")
 ]
@@ -77,7 +87,10 @@ def tapeout(
     array: Array = None,
     dialect: DialectOption = None,
     form: FormOption = "subcircuit",
-    order: Annotated[str, typer.Option(help="Write order: conductance or row.")] = "conductance",
+    order: OrderOption = "smallest",
+    scheme: SchemeOption = "v/3",
+    start: StartOption = None,
+    channels: ChannelsOption = None,
     inputs: Inputs = None,
     vectors: Vectors = 8,
     model: Factory = None,
@@ -132,7 +145,7 @@ def tapeout(
     options = {
         "names": dialect,
         "form": form,
-        "order": order,
+        "programming": _programming(order, scheme, start, channels),
         "name": name,
         "only": array,
         "vectors": vectors,
@@ -194,6 +207,16 @@ def _write(
     page = tapeout_page.write(record, folder, folder / "report.html")
     add_file(record, folder, page, "report")
     return record
+
+
+def _programming(
+    order: str, scheme: str, start: float | None, channels: Path | None
+) -> Programming:
+    from xbarspice.programming import Channels
+    from xbarspice.tapeout.plans import Programming
+
+    loaded = None if channels is None else Channels.load(channels)
+    return Programming(order=order, scheme=scheme_of(scheme), start=start, channels=loaded)
 
 
 def _refuse_beside_check(

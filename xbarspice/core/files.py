@@ -16,6 +16,7 @@ from xbarspice.core.errors import InputError, StoreError, broken_rule
 __all__ = [
     "parse_toml",
     "partial_name",
+    "read_text",
     "read_toml",
     "replace_whole",
     "store_errors",
@@ -184,11 +185,25 @@ def read_toml(path: Path, what: str = "the file") -> dict[str, Any]:
     Raises:
         InputError: there is no such file, it cannot be read, or it is not TOML.
     """
+    return parse_toml(read_text(path, what, "TOML"), path.name)
+
+
+def read_text(path: Path, what: str = "the file", form: str = "UTF-8 text") -> str:
+    """The text of a file.
+
+    Args:
+        path: the file.
+        what: the file in words, for messages.
+        form: what it must be, for messages.
+
+    Raises:
+        InputError: there is no such file, or it cannot be read as text.
+    """
     try:
-        return parse_toml(path.read_text(encoding="utf-8"), path.name)
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise broken_rule(f"{what} must exist", str(path), "Check the path.") from None
     except OSError as error:
         raise broken_rule(f"{what} must be readable", error, "Check the path.") from None
     except UnicodeDecodeError as error:
-        raise InputError(f"`{path.name}` must be TOML; {error}. Mend that line.") from error
+        raise InputError(f"`{path.name}` must be {form}; {error}. Mend that line.") from error

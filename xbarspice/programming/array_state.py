@@ -10,7 +10,7 @@ import numpy.typing as npt
 from xbarspice import engines
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
-from xbarspice.core.line_ends import LineEnds
+from xbarspice.core.line_ends import READ, LineEnds
 from xbarspice.core.solution import Solution
 from xbarspice.core.types import Array, Flags
 from xbarspice.core.values import array_of, whole_numbers_of
@@ -20,12 +20,14 @@ __all__ = ["READS", "SCHEMES", "ArrayState", "Bias", "bias", "pulses_of"]
 
 WRITE = LineEnds(bl_bottom="driven")
 """All lines driven: word lines on the left, bit lines at the bottom."""
+REVERSE = LineEnds(wl_left="sensed", bl_bottom="driven")
+"""A read from the other side."""
 SCHEMES = ("V/2", "V/3", "floating")
 READS = ("grounded", "floating", "V/2")
 
 # Voltage of the selected row, selected column, other rows, other columns, as a share of V; None
 # leaves the line floating. The selected device always sees the full V.
-_SHARES = {
+SHARES = {
     "V/2": (1.0, 0.0, 0.5, 0.5),
     "V/3": (1.0, 0.0, 1 / 3, 2 / 3),
     "floating": (1.0, 0.0, None, None),
@@ -49,11 +51,14 @@ class Bias:
 def bias(scheme: str, row: int, col: int, rows: int, cols: int) -> Bias:
     """The line voltages of a scheme for 1 V on the device in `row`, `col`.
 
-    Word lines are driven on the left, bit lines at the bottom.
+    Word lines are driven on the left; bit lines end at the bottom: sensed where all are at 0 V,
+    as the array is read later on, else driven.
     """
-    selected_row, selected_col, other_row, other_col = _SHARES[scheme]
+    selected_row, selected_col, other_row, other_col = SHARES[scheme]
     V_in, V_out = np.full(rows, other_row or 0.0), np.full(cols, other_col or 0.0)
     V_in[row], V_out[col] = selected_row, selected_col
+    if scheme == "grounded":
+        return Bias(READ, V_in, V_out)
     if other_row is not None:
         return Bias(WRITE, V_in, V_out)
     wl_left, bl_bottom = ["floating"] * rows, ["floating"] * cols
@@ -61,22 +66,29 @@ def bias(scheme: str, row: int, col: int, rows: int, cols: int) -> Bias:
     return Bias(LineEnds(wl_left=wl_left, bl_bottom=bl_bottom), V_in, V_out)
 
 
-def driven_array(crossbar: Crossbar, ends: LineEnds) -> Crossbar:
-    """The array with line ends of a write scheme, which has no sense nodes.
+def array_with_ends(crossbar: Crossbar, ends: LineEnds) -> Crossbar:
+    """The array with the line ends of a read or write scheme.
+
+    Where leads are arrays, each line keeps its own, whether its end is driven or sensed. Where both
+    are numbers, `R_driver` is that of every driven and `R_sense` that of every sensed end.
 
     Raises:
-        InputError: `R_driver` is an array that has not one number for each of rows + cols drivers.
+        InputError: leads are arrays, and other ends than the left and lower ones have a source.
     """
-    R_driver, drivers = crossbar.R_driver, crossbar.rows + crossbar.cols
-    if isinstance(R_driver, np.ndarray) and R_driver.shape[-1] != drivers:
+    if not any(isinstance(R, np.ndarray) for R in (crossbar.R_driver, crossbar.R_sense)):
+        return crossbar.replace(ends=ends)
+    at_wl, at_bl = crossbar.end_resistances
+    if not np.isfinite(at_wl[..., 0]).all() or not np.isfinite(at_bl[..., 1]).all():
         raise broken_rule(
-            "an array of `R_driver` must have a number for each of the drivers of all lines, word "
-            f"lines first ({drivers})",
-            f"the shape {R_driver.shape}",
-            'Pass one number, or a crossbar with ends=LineEnds(bl_bottom="driven").',
+            "leads of their own are programmed from the left and the lower ends",
+            crossbar.ends,
+            "Pass the crossbar as it is read: word lines left, bit lines at the bottom.",
         )
-    unused = {"R_sense": 0.0} if isinstance(crossbar.R_sense, np.ndarray) else {}
-    return crossbar.replace(ends=ends, **unused)
+    wl, bl = at_wl[..., 0], at_bl[..., 1]
+    if ends == READ:
+        return crossbar.replace(ends=ends, R_driver=wl, R_sense=bl)
+    leads = np.concatenate([wl, bl], axis=-1)
+    return crossbar.replace(ends=ends, R_driver=leads, R_sense=0.0)
 
 
 class ArrayState:
@@ -138,7 +150,7 @@ class ArrayState:
         if ends not in self._wired:
             if ends.wl_left != "driven" and len(self._wired) > 8:
                 self._wired.clear()  # floating: every device has ends of its own
-            self._wired[ends] = driven_array(self.crossbar, ends)
+            self._wired[ends] = array_with_ends(self.crossbar, ends)
         return self._wired[ends]
 
     def solve(self, b: Bias, V: float) -> Solution:
@@ -166,8 +178,11 @@ class ArrayState:
         slopes = np.where(G > 0, self.device.derivative(w, G), 0.0)
         V_out = np.zeros(self.crossbar.cols)
         V_out[col] = 1.0
+        array = self.array(b.ends)
+        if b.ends == READ:  # from the other side: what was sensed is driven
+            array = array.replace(ends=REVERSE, R_driver=array.R_sense, R_sense=array.R_driver)
         solution = engines.solve(
-            self.array(b.ends).replace(G=slopes, device="ohmic"),
+            array.replace(G=slopes, device="ohmic"),
             np.zeros(self.crossbar.rows),
             V_out,
             engine=self.engine,

@@ -25,6 +25,7 @@ from xbarspice.nn import (
     through,
 )
 from xbarspice.nn.origin import decisions_of, outputs_of
+from xbarspice.programming.plans import unwritten
 from xbarspice.programming.ranges import SHARES, round_range, writable_range
 from xbarspice.programming.results import Programmed, Pulses
 from xbarspice.programming.write_verify import check, program
@@ -153,9 +154,7 @@ def _blank(array: PhysicalArray, start: float | None, pulses: Pulses, scheme: st
             "Put the model into that range, for example "
             f"--set mapping.G_min={1e6 * a:.0f}e-6 --set mapping.G_max={1e6 * b:.0f}e-6{why}.",
         )
-    before = low if start is None else start
-    blank = crossbar.replace(G=before * (crossbar.G > 0))
-    return Blank(name=array.name, crossbar=blank, target=crossbar.G)
+    return Blank(name=array.name, crossbar=unwritten(crossbar, start), target=crossbar.G)
 
 
 def held_range(crossbar: Crossbar, pulses: Pulses, scheme: str) -> tuple[float, float] | None:

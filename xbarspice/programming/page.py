@@ -19,6 +19,7 @@ __all__ = [
     "conductances_figure",
     "disturb_map",
     "error_map",
+    "log_figure",
     "orders_figure",
     "pulse_map",
     "schemes_figure",
@@ -175,6 +176,29 @@ def conductances_figure(runs: Mapping[str, Programmed]) -> Figure:
         _map(figure, ax, 1e6 * G, "conductance / µS", top=limit)
         title = f"{name}: yield {100 * runs[name].yield_:.0f} %" if name in runs else name
         ax.set_title(title, fontsize=10)
+    return figure
+
+
+def log_figure(record: Mapping[str, Any]) -> Figure:
+    """Deviation of every read of a tester's log from the plan, against the step.
+
+    Args:
+        record: what `xbarspice.programming.tester_log.compare` gave.
+    """
+    figure = _figure(6.4, 3.0)
+    ax = figure.add_subplot()
+    for phase, colour in (("step", "#2f7fd0"), ("final", "#d1651f")):
+        reads = [r for r in record["reads"] if r["phase"] == phase]
+        x, y = [r["step"] for r in reads], [100 * r["deviation"] for r in reads]
+        if reads:
+            words = "when it was written" if phase == "step" else "when all were"
+            ax.plot(x, y, ".", markersize=4, color=colour, label=words)
+    limit = 100 * record["tolerance"]
+    for level in (-limit, limit):
+        ax.axhline(level, color="#8f979e", linestyle="--", linewidth=1)
+    ax.set_yscale("symlog", linthresh=2 * limit)
+    ax.set(xlabel="step", ylabel="measured over expected current / %")
+    ax.legend(frameon=False)
     return figure
 
 

@@ -16,7 +16,7 @@ from xbarspice.programming.array_state import READS
 __all__ = ["ORDERS", "Programmed", "Pulses", "order_of"]
 
 
-ORDERS = ("rows", "size", "far")
+ORDERS = ("rows", "size", "smallest", "far")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,8 +146,9 @@ def order_of(order: str | Sequence[int], target: npt.ArrayLike) -> Indices:
     """Flat indices of the wanted devices in the order of writing.
 
     Args:
-        order: "rows" (row by row), "size" (largest conductance first), "far" (the cells farthest
-            from their drivers first), or a permutation of the flat indices of wanted devices.
+        order: "rows" (row by row), "size" (largest conductance first), "smallest" (smallest first:
+            the array stays as resistive as it can), "far" (the cells farthest from their drivers
+            first), or a permutation of the flat indices of wanted devices.
         target: wanted conductances, S, (rows, cols); 0 for no device.
     """
     G = array_of("target", target, rank=2, remedy="Pass conductances in S, (rows, cols).")
@@ -155,7 +156,8 @@ def order_of(order: str | Sequence[int], target: npt.ArrayLike) -> Indices:
     if isinstance(order, str):
         rows, cols = G.shape
         far = np.add.outer(np.arange(rows)[::-1], np.arange(cols)).ravel()
-        keys = {"rows": np.zeros(G.size), "size": -G.ravel(), "far": -far}
+        keys = {"rows": np.zeros(G.size), "size": -G.ravel()}
+        keys |= {"smallest": G.ravel(), "far": -far}
         if order not in keys:
             raise broken_rule(
                 f"`order` must be one of {ORDERS} or a list of flat indices",

@@ -17,7 +17,7 @@ from xbarspice.devices import DynamicDevice, forms
 from xbarspice.devices.numbers import decimal, decimals
 from xbarspice.engines.ngspice import ngspice_info
 from xbarspice.engines.ngspice.runner import control_section, run_deck
-from xbarspice.programming.array_state import SCHEMES, WRITE, bias, driven_array, pulses_of
+from xbarspice.programming.array_state import SCHEMES, WRITE, array_with_ends, bias, pulses_of
 
 __all__ = ["replay_ngspice", "transient_deck"]
 
@@ -75,7 +75,7 @@ def _waveforms(sequence: Array, shape: tuple[int, int], width: float, scheme: st
 def _drivers(crossbar: Crossbar, waves: _Waves, near: Callable[[str, int], str]) -> list[str]:
     """Source, driver resistance and switch of every line, up to its first node."""
     rows = crossbar.rows
-    at_wl, at_bl = driven_array(crossbar, WRITE).end_resistances
+    at_wl, at_bl = array_with_ends(crossbar, WRITE).end_resistances
     at_ends = [*at_wl[:, 0].tolist(), *at_bl[:, 1].tolist()]
     lines = [SWITCH] if waves.switches else []
     for number, wave in enumerate(waves.sources):

@@ -23,6 +23,7 @@ from xbarspice.core.values import array_of
 from xbarspice.devices import DynamicDevice
 from xbarspice.engines import Engine
 from xbarspice.programming.array_state import SCHEMES, ArrayState, bias, pulses_of
+from xbarspice.programming.expected import expected_reads
 from xbarspice.programming.reads import Reader
 from xbarspice.programming.results import ORDERS, Programmed, Pulses, order_of
 from xbarspice.variability import BiasingSchemeEffect
@@ -36,6 +37,7 @@ __all__ = [
     "order_of",
     "program",
     "replay",
+    "target_of",
 ]
 
 
@@ -55,7 +57,7 @@ def check(
         InputError: an argument breaks a rule.
     """
     _check(crossbar, scheme, True, None, None, pulses, passes, 1)
-    G = _check_target(crossbar, target)
+    G = target_of(crossbar, target)
     order_of(order, G)
     none = np.zeros(G.shape, bool)
     ArrayState(crossbar, engine="surrogate", stuck=none, half_select=True, substeps=1)
@@ -103,9 +105,10 @@ def program(
         bse: measured biasing-scheme effect to add at the end, in place of `half_select`.
         rng: generator for `bse`.
         substeps: parts of a pulse; more than 1 follow the voltages while the states move.
-        compensate: judge each read against the read that the array would give with every device at
-            its target, instead of against the target itself: wires and sneak paths are then not
-            mistaken for errors of the device.
+        compensate: judge each read against the one expected at that step, with the devices written
+            so far at their targets and the others as they were (`expected_reads`; in later passes
+            with all at their targets), instead of against the target itself: wires and sneak paths
+            are then not mistaken for errors of the device.
         engine: name or engine for the solves.
 
     Returns:
@@ -119,7 +122,7 @@ def program(
     began = time.perf_counter()
     pulses = pulses or Pulses()
     _check(crossbar, scheme, half_select, bse, rng, pulses, passes, substeps)
-    G_wanted = _check_target(crossbar, target)
+    G_wanted = target_of(crossbar, target)
     frozen = np.zeros(G_wanted.shape, bool) if stuck is None else np.asarray(stuck, bool)
     if frozen.shape != G_wanted.shape:
         raise broken_rule("`stuck` must be (rows, cols)", frozen.shape, f"Use {G_wanted.shape}.")
@@ -127,12 +130,12 @@ def program(
         crossbar, engine=engine, stuck=frozen, half_select=half_select, substeps=substeps
     )
     sequence_order = order_of(order, G_wanted)
-    aims = _reads_at_targets(state, G_wanted, pulses) if compensate else G_wanted
+    aims = _aims(state, G_wanted, sequence_order, pulses) if compensate else (G_wanted, G_wanted)
     shape = G_wanted.shape
     log = _Log(np.zeros(shape), state.G.copy(), np.zeros(shape, np.intp), np.zeros(shape, bool), [])
     moved = np.zeros((sequence_order.size, *shape), dtype=np.float32)
-    for _ in range(passes):
-        if not _write_all(state, sequence_order, aims, scheme, pulses, log, moved):
+    for k in range(passes):
+        if not _write_all(state, sequence_order, aims[k > 0], scheme, pulses, log, moved):
             break
     G = state.G.copy()
     if bse is not None:
@@ -156,15 +159,15 @@ def program(
     )
 
 
-def _reads_at_targets(state: ArrayState, target: Array, pulses: Pulses) -> Array:
-    """What a read of each device reports when every device has its target, S."""
-    G, state.G = state.G, np.where((target > 0) & ~state.frozen, target, state.G)
-    out = np.zeros_like(target)
-    for row, col in np.argwhere(target > 0):
-        b = bias(pulses.read, row, col, *target.shape)
-        out[row, col] = Reader(state, b, pulses.V_read, (row, col)).exact()
-    state.G = G
-    return out
+def _aims(state: ArrayState, target: Array, order: Indices, pulses: Pulses) -> tuple[Array, Array]:
+    """What a read of each device should report in the first pass, and in later ones, S."""
+    reads = expected_reads(
+        state.crossbar, target, order, read=pulses.read, V_read=pulses.V_read, engine=state.engine
+    )
+    out = np.zeros((2, *target.shape))
+    for aims, currents in zip(out, reads, strict=True):
+        aims.flat[order] = currents / pulses.V_read
+    return out[0], out[1]
 
 
 def _write_all(
@@ -272,7 +275,12 @@ def _check(
             )
 
 
-def _check_target(crossbar: Crossbar, target: npt.ArrayLike) -> Array:
+def target_of(crossbar: Crossbar, target: npt.ArrayLike) -> Array:
+    """Wanted conductances as an array, S, (rows, cols).
+
+    Raises:
+        InputError: they do not fit the crossbar or the range of its device.
+    """
     G = array_of("target", target, remedy="Pass conductances in S, (rows, cols).").copy()
     if G.shape != crossbar.G.shape[-2:]:
         raise broken_rule(

@@ -1,17 +1,15 @@
-"""From a model on arrays to tapeout: proven netlists, layout, LVS and the programming plan."""
+"""From a model on arrays to tapeout: proven netlists, layout, LVS and programming plans."""
 
 from xbarspice.tapeout.check import FolderCheck, check_folder
 from xbarspice.tapeout.flow import as_drawn, tapeout
 from xbarspice.tapeout.layout import draw, picture, save
 from xbarspice.tapeout.lvs import LvsReport, compare_layout
 from xbarspice.tapeout.netlists import netlists, write_netlists
-from xbarspice.tapeout.program import Plan, plan
 from xbarspice.tapeout.technology import Technology, load_technology
 
 __all__ = [
     "FolderCheck",
     "LvsReport",
-    "Plan",
     "Technology",
     "as_drawn",
     "check_folder",
@@ -20,7 +18,6 @@ __all__ = [
     "load_technology",
     "netlists",
     "picture",
-    "plan",
     "save",
     "tapeout",
     "write_netlists",

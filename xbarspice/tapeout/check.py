@@ -4,20 +4,16 @@ A changed or missing file, a file that the manifest does not know, and a name th
 folder are named. The folder holds the model on arrays as drawn, a deployment (`CIRCUIT`), whose
 arrays are rebuilt bit by bit. From it all netlists are written once more, an array at a time: a
 design must be proven to be that circuit; a test bench, a device model and the CDL text of a layout
-must be equal; a programming plan must hold the same conductances; the map from layers to arrays
-must be that of the model. The voltages of the benches (`DRIVES`) must be those that the inputs
-(`INPUTS`) cause. Renewed hashes do not help against that; drawings, floorplan, pictures and pages
-are held by their hashes only.
+must be equal; a programming plan must hold the same conductances and the currents that follow from
+them; the map from layers to arrays must be that of the model. The voltages of the benches
+(`DRIVES`) must be those that the inputs (`INPUTS`) cause. Renewed hashes do not help against that;
+drawings, floorplan, pictures and pages are held by their hashes only.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import re
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +40,7 @@ from xbarspice.tapeout.manifest import (
     surplus_files,
 )
 from xbarspice.tapeout.netlists import NetlistFile, array_texts
+from xbarspice.tapeout.plans import PLANS, plan_problems
 from xbarspice.tapeout.sites import Site, array_record, drawn_array, layers_record, sites
 from xbarspice.tapeout.technology import Technology
 
@@ -147,10 +144,8 @@ def _compare(
                 yield name, "is not in the manifest"
             elif name in readable:
                 yield name, _text_problem(folder / name, netlist)
-        for file, parse in (("plan.csv", _csv), ("plan.json", _json)):
-            name = f"{site.folder}/{file}"
-            if name in readable:
-                yield name, _plan_problem(folder / name, parse, site)
+        plans = [f"{site.folder}/{file}" for file in PLANS]
+        yield from plan_problems(folder, [name for name in plans if name in readable], site)
     kinds = {"design", "test bench", "device model", "schematic", "parasitics"}
     for record in manifest.files:
         if record.kind in kinds and record.file not in follow:
@@ -225,32 +220,3 @@ def _text_problem(path: Path, expected: NetlistFile) -> str | None:
             return f"is not the circuit of the model: {error}"
         return None
     return "differs from what follows from the circuit"
-
-
-def _plan_problem(path: Path, parse: Callable[[str], Iterable[Any]], site: Site) -> str | None:
-    """Whether a programming plan holds the conductances of its array, S."""
-    G = site.array.crossbar.G
-    try:
-        planned = np.zeros(G.shape)
-        for row in parse(path.read_text("utf-8")):
-            planned[_count(row["row"]), _count(row["col"])] = float(row["G_target_S"])
-    except (ValueError, IndexError, KeyError, TypeError, RecursionError, csv.Error) as error:
-        return f"cannot be read: {type(error).__name__}: {error}"
-    if not np.array_equal(planned, G):
-        return f"does not hold the conductances of {site.array.name}"
-    return None
-
-
-def _csv(text: str) -> Iterable[Any]:
-    return csv.DictReader(io.StringIO(text))
-
-
-def _json(text: str) -> Iterable[Any]:
-    return json.loads(text)["devices"]
-
-
-def _count(value: str | int) -> int:
-    """A row or column from 0; a negative one must not count from the end."""
-    if not re.fullmatch(r"\d+", str(value), re.ASCII):
-        raise ValueError(f"{value!r} is no row or column")
-    return int(value)

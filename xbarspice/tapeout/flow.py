@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,22 +12,22 @@ import numpy.typing as npt
 
 import xbarspice
 from xbarspice import deployment
-from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array
 from xbarspice.core.wires import WIRES
 from xbarspice.netlist import dialects
 from xbarspice.netlist.design import refuse_name
-from xbarspice.netlist.records import g_hash
 from xbarspice.nn import arrays, copy_circuit, crossbar_layers
 from xbarspice.nn.drives import even_drives
 from xbarspice.nn.origin import arguments_of
+from xbarspice.programming import plan
+from xbarspice.programming.plans import refuse
 from xbarspice.tapeout.drawings import draw_array, place_arrays
 from xbarspice.tapeout.effect import wire_effect
 from xbarspice.tapeout.lvs import LvsReport
 from xbarspice.tapeout.manifest import CIRCUIT, DRIVES, INPUTS, Record, file_record, save_manifest
 from xbarspice.tapeout.netlists import array_texts, refuse_form, write_netlists
-from xbarspice.tapeout.program import plan
+from xbarspice.tapeout.plans import Programming, write_plan
 from xbarspice.tapeout.sites import (
     Site,
     array_layers,
@@ -43,6 +41,7 @@ from xbarspice.tapeout.technology import Technology
 __all__ = ["as_drawn", "tapeout"]
 
 Progress = Callable[[int, int], None]
+PROGRAMMING = Programming()
 
 
 def as_drawn(circuit: Any, wires: Mapping[str, Mapping[str, float]]) -> Any:
@@ -69,7 +68,7 @@ class _Job:
         technology: what to draw with.
         dialects: in which netlists are written.
         form: how devices are written.
-        order: write order of the plans.
+        programming: of the plans.
         arguments: inputs of the model, tensors.
         model: ``"module:factory"``, or None.
         notes: sentences to keep with the deployment.
@@ -81,7 +80,7 @@ class _Job:
     technology: Technology
     dialects: list[str]
     form: str
-    order: str
+    programming: Programming
     arguments: tuple[Any, ...]
     model: str | None
     notes: Sequence[str]
@@ -111,7 +110,7 @@ def tapeout(
     y: npt.ArrayLike | None = None,
     names: Sequence[str] | None = None,
     form: str = "subcircuit",
-    order: str = "conductance",
+    programming: Programming = PROGRAMMING,
     name: str | None = None,
     only: Sequence[str] | None = None,
     vectors: int = 8,
@@ -135,7 +134,7 @@ def tapeout(
             known.
         names: dialects; None for all.
         form: how devices are written.
-        order: write order of the plans.
+        programming: order, scheme, start and channels of the plans.
         name: of the design: all cells of netlists and layouts begin with it, so that two designs
             can stand in one test bench or mask; None for one that follows from the content.
         only: names of the arrays to draw; None for all.
@@ -158,7 +157,7 @@ def tapeout(
         technology=technology,
         dialects=list(dialects.names() if names is None else names),
         form=form,
-        order=order,
+        programming=programming,
         arguments=_tensors(circuit, x),
         model=model,
         notes=notes,
@@ -168,6 +167,8 @@ def tapeout(
     refuse_form(job.dialects, form, [site.array.crossbar.device for site in job.sites])
     refuse_name(f"{job.name}_floorplan")
     files = [job.file(p, "settings") for p in sorted(folder.iterdir()) if p.is_file()]
+    for site in job.sites:
+        refuse(**programming.arguments(site.array, technology))
     _save_circuit(job, circuit)  # refuses before anything is drawn
     reports, drawings = _draw(job)
     drawn = as_drawn(circuit, _collect_wires(job.sites, reports))
@@ -281,7 +282,8 @@ def _write(job: _Job, drawn: Sequence[Site], volts: Mapping[str, Array]) -> list
     files = []
     for k, site in enumerate(drawn):
         folder = job.folder / site.folder
-        paths = _plan_array(drawn_array(site.array), site.array.V_read, job.order, folder)
+        planned = plan(**job.programming.arguments(site.array, job.technology))
+        paths = write_plan(planned, drawn_array(site.array), folder)
         files += [job.file(p, "programming plan", site) for p in paths]
         texts = array_texts(site, job.technology, volts, names=job.dialects, form=job.form)
         for record in write_netlists(texts, folder / "netlists"):
@@ -289,23 +291,3 @@ def _write(job: _Job, drawn: Sequence[Site], volts: Mapping[str, Array]) -> list
             files.append({"file": file, "array": site.array.name, **record})
         job.report_step(len(drawn) + k + 1)
     return files
-
-
-def _plan_array(array: Crossbar, V_read: float, order: str, folder: Path) -> list[Path]:
-    written = plan(array, V_read=V_read, order=order)
-    csv_path, json_path = folder / "plan.csv", folder / "plan.json"
-    csv_path.write_text(written.to_csv(), encoding="utf-8")
-    record = {"G_sha256": g_hash(array), **written.record()}
-    json_path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    _refuse_unequal(csv_path, array)
-    return [csv_path, json_path]
-
-
-def _refuse_unequal(path: Path, array: Crossbar) -> None:
-    """What a tester reads from the file must be G, bit by bit."""
-    G = np.zeros(array.G.shape)
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            G[int(row["row"]), int(row["col"])] = float(row["G_target_S"])
-    if not np.array_equal(G, array.G):
-        raise broken_rule("the plan must hold G exactly", path.name, "This is a defect; report it.")

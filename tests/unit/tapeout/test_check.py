@@ -58,7 +58,9 @@ def renew_hashes(folder, *names):
 
 
 EDITS = [
-    ("plan.csv", r"(?m)^0,(\d+),(\d+),\d", r"0,\1,\2,9", "conductances of 2[0,0,0]"),
+    ("plan.csv", r"(?m)^(0,(?:[^,]+,){7})\d", r"\g<1>9", "conductances of 2[0,0,0]"),
+    ("plan.csv", r"(?m)^(3,(?:[^,]+,){9})\d", r"\g<1>9", "read currents of 2[0,0,0]"),
+    ("plan.json", r'("I_final_A": )\d', r"\g<1>9", "read currents of 2[0,0,0]"),
     ("plan.json", r'("G_target_S": )\d', r"\g<1>9", "conductances of 2[0,0,0]"),
     ("netlists/cdl/array.cdl", r"(Rw_0_0 \S+ \S+) \S+", r"\1 1000.0", "word line 0"),
     ("netlists/cdl/array.cdl", r"(Rd_0_0 \S+ \S+) \S+", r"\1 7.0", "row 0, column 0"),

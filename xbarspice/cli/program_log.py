@@ -1,0 +1,67 @@
+"""`xbarspice program --log`: a tester's log held against the programming plan."""
+
+from __future__ import annotations
+
+from json import dumps as json_text  # a JSON string is a TOML string, too
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from xbarspice.cli import screens
+from xbarspice.cli.runs import run_folder
+from xbarspice.core.errors import broken_rule
+
+__all__ = ["compare_log", "refuse_beside_log"]
+
+
+def refuse_beside_log(options: dict[str, Any]) -> None:
+    """The comparison reads plan and log alone.
+
+    Args:
+        options: value of each option of the simulation by its name; None or empty where not given.
+    """
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise broken_rule(
+            "a log is held against a plan alone",
+            ", ".join(given),
+            "Leave these options out: xbarspice program plan.json --log log.csv.",
+        )
+
+
+def compare_log(plan: Path, log: Path, out: Path, as_json: bool) -> None:
+    """Write report.json and report.html; exit 1 if a read is outside or missing."""
+    from xbarspice.cli import steps
+    from xbarspice.programming import log_page, tester_log
+
+    steps.need("matplotlib", "jinja2")
+    if plan.suffix.lower() != ".json":
+        raise broken_rule(
+            "with --log the model's place is that of a plan", str(plan), "Name a plan.json."
+        )
+    stored, rows = tester_log.load_plan(plan), tester_log.load_log(log)
+    record = {"plan": str(plan), "log": str(log)} | tester_log.compare(stored, rows)
+    with run_folder(out) as folder:
+        names = {"plan": str(plan.resolve()), "log": str(log.resolve())}
+        text = "".join(f"{key} = {json_text(name)}\n" for key, name in names.items())
+        (folder / "run.toml").write_text(text, encoding="utf-8")
+        (folder / "report.json").write_text(steps.to_json(record), encoding="utf-8")
+        log_page.write(record, folder / "report.html")
+    shown = record if as_json else _short(record, out)
+    screens.show(shown, as_json, "Log against plan")
+    raise typer.Exit(0 if record["passed"] else 1)
+
+
+def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
+    from xbarspice.programming.log_page import verdict_text
+
+    return {
+        "verdict": "PASS" if record["passed"] else "FAIL",
+        "compared": verdict_text(record),
+        **{
+            f"largest deviation ({phase})": f"{100 * figures['largest_deviation']:.3g} %"
+            for phase, figures in record["phases"].items()
+        },
+        "report": str(out / "report.html"),
+    }

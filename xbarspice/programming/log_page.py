@@ -1,0 +1,98 @@
+"""Page of a tester's log held against the plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from xbarspice.programming.page import log_figure
+from xbarspice.report.content import Plot, Section, Table, Text, Verdict
+from xbarspice.report.page import page
+from xbarspice.report.units import si
+
+__all__ = ["verdict_text", "write"]
+
+SHOWN = 40
+"""Reads outside the tolerance that are listed."""
+
+
+def write(record: dict[str, Any], path: Path) -> Path:
+    """Draw the page of a comparison.
+
+    Args:
+        record: what `compare` gave, with the names of both files (``plan`` and ``log``).
+        path: the HTML file; it appears whole or not at all.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    passed = record["passed"]
+    verdict = Verdict(
+        state="pass" if passed else "fail",
+        word="PASS" if passed else "FAIL",
+        text=verdict_text(record),
+    )
+    plot = Plot(
+        figure=log_figure(record),
+        alt="Deviation of every read from the plan",
+        caption="Reads of the log against what the plan expects at that step.",
+    )
+    sections = [
+        Section(title="Reads", items=[_phases(record), plot]),
+        Section(title="Outside the tolerance", items=[_outside(record)]),
+    ]
+    return page(f"Log of {record['plan']}", sections, path, verdict=verdict)
+
+
+def verdict_text(record: dict[str, Any]) -> str:
+    """What was compared, and the first read that is outside."""
+    steps, missing, first = record["steps"], record["missing"], record["first"]
+    words = [
+        f"{len(record['reads'])} reads, {steps - len(missing)} of {steps} steps; "
+        f"{record['outside']} are more than {100 * record['tolerance']:g} % from the plan."
+    ]
+    if first is not None:
+        when = "when it was written" if first["phase"] == "step" else "when all were written"
+        words.append(
+            f"The first is step {first['step']}, device ({first['row']}, {first['col']}), {when}: "
+            f"{si(first['measured_A'], 'A', 4)} for {si(first['expected_A'], 'A', 4)} "
+            f"({100 * first['deviation']:+.2f} %)."
+        )
+    if missing:
+        words.append(f"Step {missing[0]} is the first of {len(missing)} that were not read.")
+    return " ".join(words)
+
+
+def _phases(record: dict[str, Any]) -> Table:
+    names = {"step": "when it was written", "final": "when all were written"}
+    rows = [
+        (
+            names[phase],
+            str(figures["reads"]),
+            str(figures["within"]),
+            f"{100 * figures['largest_deviation']:.3g} %",
+            f"{100 * figures['rms_deviation']:.3g} %",
+        )
+        for phase, figures in record["phases"].items()
+    ]
+    head = ("read", "reads", "within the tolerance", "largest deviation", "rms deviation")
+    return Table(caption="Measured against expected currents", head=head, rows=rows)
+
+
+def _outside(record: dict[str, Any]) -> Table | Text:
+    reads = [read for read in record["reads"] if not read["within"]]
+    if not reads:
+        return Text(text="No read is outside.")
+    rows = [
+        (
+            str(r["step"]),
+            f"({r['row']}, {r['col']})",
+            r["phase"],
+            si(r["expected_A"], "A", 4),
+            si(r["measured_A"], "A", 4),
+            f"{100 * r['deviation']:+.2f} %",
+        )
+        for r in reads[:SHOWN]
+    ]
+    head = ("step", "device", "phase", "expected", "measured", "deviation")
+    return Table(caption=f"The first {len(rows)} of {len(reads)}", head=head, rows=rows)

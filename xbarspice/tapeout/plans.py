@@ -1,0 +1,196 @@
+"""Programming plans in a tapeout folder: one an array, with the script that a tester runs."""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xbarspice.core.array import Crossbar
+from xbarspice.core.device import Device
+from xbarspice.core.errors import XbarspiceError, broken_rule
+from xbarspice.core.types import Array
+from xbarspice.netlist.records import g_hash
+from xbarspice.nn import PhysicalArray
+from xbarspice.programming import Channels, Plan, arc_two, unwritten
+from xbarspice.programming.expected import expected_reads
+from xbarspice.programming.plans import pulses_of_device
+from xbarspice.tapeout.sites import Site, drawn_array
+from xbarspice.tapeout.technology import Technology
+
+__all__ = ["PLANS", "SCRIPT", "Programming", "plan_problems", "write_plan"]
+
+SCRIPT = "arc_two.py"
+"""Name of the tester's script in the folder of an array."""
+CLOSE = 1e-6
+"""How far read currents of a plan may be from those of this machine, relative."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Programming:
+    """How the arrays of a tapeout are programmed.
+
+    Args:
+        order: write order; see `xbarspice.programming.order_of`.
+        scheme: unselected lines while a device is written.
+        start: conductance of devices before they are written, S; None: `unwritten` says.
+        channels: pads and channels of the tester, of at least as many lines as the largest array
+            has; None: `Channels.numbered`.
+    """
+
+    order: str = "smallest"
+    scheme: str = "V/3"
+    start: float | None = None
+    channels: Channels | None = None
+
+    def arguments(self, array: PhysicalArray, technology: Technology) -> dict[str, Any]:
+        """Arguments of `xbarspice.programming.plan` for an array.
+
+        Args:
+            array: with the wires as drawn.
+            technology: says which electrode the word lines are.
+
+        Raises:
+            InputError: `start` is no conductance.
+        """
+        wanted = drawn_array(array)
+        wanted = wanted.replace(device=_placed(wanted.device, technology))
+        return {
+            "crossbar": unwritten(wanted, self.start),
+            "target": wanted.G,
+            "pulses": replace(pulses_of_device(wanted.device), V_read=array.V_read),
+            "scheme": self.scheme,
+            "order": self.order,
+            "channels": self.channels,
+        }
+
+
+def _placed(device: Device, technology: Technology) -> Device:
+    """The device with the electrode that the technology makes the word lines of."""
+    if not hasattr(device, "polarity"):
+        return device
+    top = technology.array.word_line.metal == technology.device.top
+    return replace(device, polarity=1.0 if top else -1.0)  # type: ignore[type-var]
+
+
+def write_plan(planned: Plan, array: Crossbar, folder: Path) -> list[Path]:
+    """Write plan.csv, plan.json and, where there are pulses, the tester's script.
+
+    Args:
+        planned: the plan.
+        array: whose conductances it holds.
+        folder: where the files go.
+
+    Raises:
+        InputError: what a tester reads from the file is not G, bit by bit.
+    """
+    csv_path, json_path = folder / "plan.csv", folder / "plan.json"
+    csv_path.write_text(planned.to_csv(), encoding="utf-8")
+    record = {"G_sha256": g_hash(array), **planned.record()}
+    json_path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    _refuse_unequal(csv_path, array)
+    if planned.set_sign is None:
+        return [csv_path, json_path]
+    script = folder / SCRIPT
+    script.write_text(inspect.getsource(arc_two), encoding="utf-8")
+    return [csv_path, json_path, script]
+
+
+def _refuse_unequal(path: Path, array: Crossbar) -> None:
+    G = np.zeros(array.G.shape)
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            G[int(row["row"]), int(row["col"])] = float(row["G_target_S"])
+    if not np.array_equal(G, array.G):
+        raise broken_rule("the plan must hold G exactly", path.name, "This is a defect; report it.")
+
+
+def plan_problems(
+    folder: Path, names: Iterable[str], site: Site
+) -> Iterator[tuple[str, str | None]]:
+    """What each plan of an array says otherwise than its circuit: file and words, or None.
+
+    Conductances must be equal bit by bit; currents are solved again in the order and from the
+    conductances before that the plan states.
+
+    Args:
+        folder: of the tapeout.
+        names: of plans in it, those of `PLANS` in the folder of the array.
+        site: the array.
+    """
+    solved: dict[bytes, tuple[Array, Array]] = {}
+    for name in names:
+        parse = PLANS[Path(name).name]
+        try:
+            steps = [_Step(*_numbers(row)) for row in parse((folder / name).read_text("utf-8"))]
+            yield name, _problem(steps, site, solved)
+        except (
+            ValueError,
+            IndexError,
+            KeyError,
+            TypeError,
+            RecursionError,
+            csv.Error,
+            XbarspiceError,
+        ) as error:
+            yield name, f"cannot be read: {type(error).__name__}: {error}"
+
+
+class _Step(NamedTuple):
+    row: int
+    col: int
+    G_start: float
+    G_target: float
+    I_step: float
+    I_final: float
+
+
+def _numbers(row: Any) -> Iterator[Any]:
+    for key in ("row", "col"):
+        if not re.fullmatch(r"\d+", str(row[key]), re.ASCII):  # -1 would count from the end
+            raise ValueError(f"{row[key]!r} is no row or column")
+        yield int(row[key])
+    for key in ("G_start_S", "G_target_S", "I_step_A", "I_final_A"):
+        yield float(row[key])
+
+
+def _problem(
+    steps: list[_Step], site: Site, solved: dict[bytes, tuple[Array, Array]]
+) -> str | None:
+    array = drawn_array(site.array)
+    G, start = np.zeros(array.G.shape), array.G.copy()
+    for step in steps:
+        G[step.row, step.col], start[step.row, step.col] = step.G_target, step.G_start
+    if not np.array_equal(G, array.G):
+        return f"does not hold the conductances of {site.array.name}"
+    order = np.array([s.row * array.cols + s.col for s in steps], dtype=np.intp)
+    key = order.tobytes() + start.tobytes()
+    if key not in solved:
+        solved[key] = expected_reads(
+            array.replace(G=start), G, order, read="grounded", V_read=site.array.V_read
+        )
+    stated = [s.I_step for s in steps], [s.I_final for s in steps]
+    for values, expected in zip(stated, solved[key], strict=True):
+        if not np.allclose(values, expected, rtol=CLOSE, atol=0.0):
+            return f"does not hold the read currents of {site.array.name}"
+    return None
+
+
+def _csv(text: str) -> Iterable[Any]:
+    return csv.DictReader(io.StringIO(text))
+
+
+def _json(text: str) -> Iterable[Any]:
+    return json.loads(text)["steps"]
+
+
+PLANS = {"plan.csv": _csv, "plan.json": _json}
+"""Plans of an array in its folder, and how their steps are read."""
