@@ -82,9 +82,17 @@ def _find_narrow(rule: Rule, shapes: Shapes) -> Marks:
 
 
 def _find_close(rule: Rule, shapes: Shapes) -> Marks:
-    """Two shapes, or a shape and itself across a notch or a hole."""
-    region, metric = shapes.merged(rule.layer), klayout_db().Region.Euclidian
-    return _of_pairs(region.space_check(shapes.units(rule.limit), metrics=metric), shapes.dbu)
+    """Two shapes, or a shape and itself across a notch or a hole.
+
+    Only shapes with edges that are close are held against each other: shapes whose boxes overlap,
+    such as hundreds of bent leads, cost too much otherwise. Edges alone see metal in between for a
+    gap, and not every acute notch.
+    """
+    region, limit = shapes.merged(rule.layer), shapes.units(rule.limit)
+    metric = klayout_db().Region.Euclidian
+    marks = region.edges().space_check(limit, metrics=metric).polygons(1)
+    suspects = region.interacting(marks) + region.non_rectilinear()
+    return _of_pairs(suspects.space_check(limit, metrics=metric), shapes.dbu)
 
 
 def _find_close_to_wide(rule: Rule, shapes: Shapes) -> Marks:
@@ -142,11 +150,13 @@ def _find_short(rule: Rule, shapes: Shapes) -> Marks:
     inner, outer = shapes.merged(rule.layer).dup(), shapes.merged(rule.others[0])
     inner.merged_semantics = False  # two that grow together must stay apart
     limit, dbu = shapes.units(rule.limit), shapes.dbu
+    grown = [inner.sized(x, y, 2) for x, y in ((limit, 0), (0, limit))]
+    if any((region - outer).is_empty() for region in grown):
+        return  # as for all devices of an array, along its lines
     covered = klayout_db().Region()
-    for x, y in ((limit, 0), (0, limit)):
-        grown = inner.sized(x, y, 2)
-        grown.merged_semantics = False
-        covered += grown.inside(outer)
+    for region in grown:
+        region.merged_semantics = False
+        covered += region.inside(outer)
     for polygon in inner.not_inside(covered.merged()).each():
         box = polygon.bbox()
         yield Mark(box=box, measure=lambda b=box: _reach(b, outer, limit) * dbu)

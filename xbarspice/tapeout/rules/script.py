@@ -41,6 +41,12 @@ def short(inner, outer, d)
   inner.not_inside(good.merged)
 end
 
+# Shapes closer than `d`; only those with edges that are close are held against each other.
+def close(layer, d)
+  marks = layer.edges.space(d, euclidian).polygons(1.dbu)
+  (layer.interacting(marks) + layer.non_rectilinear).space(d, euclidian)
+end
+
 # Boxes of the windows in which `metal` covers a share below `low` or above `high`.
 def windows(metal, extent, side, step, low, high)
   side, step = (side / dbu).round, (step / dbu).round
@@ -186,7 +192,7 @@ def _density(rule: Rule) -> str:
 _FORMS: dict[Kind, Callable[[Rule], str]] = {
     "grid": _form("A_drawn.ongrid(D)"),
     "width": _form("A.width(D, euclidian)"),
-    "space": _form("A.space(D, euclidian)"),
+    "space": _form("close(A, D)"),
     "wide space": _wide,
     "area": _area,
     "contact": _contact,
