@@ -81,13 +81,33 @@ def test_wires_that_differ_are_in_the_transient(scheme):
     assert np.abs(pg.replay(even, pulses, engine="nodal", **options) / python - 1).max() > 5e-3
 
 
-def test_drivers_of_word_lines_alone_are_refused():
-    crossbar = xb.Crossbar(np.full((2, 3), 1e-4), device="o921c_4k", R_driver=[1.0, 2.0])
+@pytest.mark.parametrize("engine", ["surrogate", "nodal"])
+def test_an_array_is_written_through_the_leads_that_it_is_read_through(engine):
+    """Leads of word and of bit lines, numbers or one a line, in Python as in ngspice."""
+    G = np.random.default_rng(5).uniform(60e-6, 300e-6, (2, 3))
+    pulses, options = [(0, 1, 2.2), (1, 2, -2.2)], {"width": 200e-9, "scheme": "V/3"}
+    ends = []
+    for R_driver, R_sense in (
+        (300.0, 300.0),
+        (300.0, 900.0),
+        ([300.0, 100.0], [900.0, 0.0, 400.0]),
+    ):
+        crossbar = xb.Crossbar(G, device="o921c_4k", R_driver=R_driver, R_sense=R_sense)
+        python = pg.replay(crossbar, pulses, substeps=8, engine=engine, **options)
+        spice = program_spice.replay_ngspice(crossbar, pulses, **options)
+        np.testing.assert_allclose(spice, python, rtol=5e-4)
+        ends.append(python[-1])
+    assert all(np.abs(a / b - 1).max() > 5e-3 for a, b in ((ends[0], ends[1]), ends[1:]))
+
+
+def test_lines_without_a_source_at_the_ends_that_are_driven_are_refused():
+    ends = xb.LineEnds(wl_left="floating", wl_right="driven")
+    crossbar = xb.Crossbar(np.full((2, 3), 1e-4), device="o921c_4k", ends=ends)
     for work in (
         lambda: pg.replay(crossbar, [(0, 1, 2.0)], width=2e-7),
         lambda: program_spice.transient_deck(crossbar, [(0, 1, 2.0)], width=2e-7),
     ):
-        with pytest.raises(InputError, match=r"drivers of all lines.*\(5\)"):
+        with pytest.raises(InputError, match="left and the lower ends"):
             work()
 
 

@@ -14,6 +14,7 @@ from xbarspice.core.line_ends import READ, LineEnds
 from xbarspice.core.solution import Solution
 from xbarspice.core.types import Array, Flags
 from xbarspice.core.values import array_of, whole_numbers_of
+from xbarspice.core.wires import Resistance
 from xbarspice.devices import DynamicDevice
 
 __all__ = ["READS", "SCHEMES", "ArrayState", "Bias", "bias", "pulses_of"]
@@ -69,26 +70,32 @@ def bias(scheme: str, row: int, col: int, rows: int, cols: int) -> Bias:
 def array_with_ends(crossbar: Crossbar, ends: LineEnds) -> Crossbar:
     """The array with the line ends of a read or write scheme.
 
-    Where leads are arrays, each line keeps its own, whether its end is driven or sensed. Where both
-    are numbers, `R_driver` is that of every driven and `R_sense` that of every sensed end.
+    Each line keeps the lead that it has at its left or lower end, whether that is driven or sensed:
+    an array that is read with `R_driver` and `R_sense` is written through the same two.
 
     Raises:
-        InputError: leads are arrays, and other ends than the left and lower ones have a source.
+        InputError: a line has no source at its left or lower end.
     """
-    if not any(isinstance(R, np.ndarray) for R in (crossbar.R_driver, crossbar.R_sense)):
-        return crossbar.replace(ends=ends)
+    if ends == crossbar.ends:
+        return crossbar
     at_wl, at_bl = crossbar.end_resistances
-    if not np.isfinite(at_wl[..., 0]).all() or not np.isfinite(at_bl[..., 1]).all():
+    wl, bl = at_wl[..., 0], at_bl[..., 1]
+    if not (np.isfinite(wl).all() and np.isfinite(bl).all()):
         raise broken_rule(
-            "leads of their own are programmed from the left and the lower ends",
+            "an array is programmed from the left and the lower ends of its lines",
             crossbar.ends,
             "Pass the crossbar as it is read: word lines left, bit lines at the bottom.",
         )
-    wl, bl = at_wl[..., 0], at_bl[..., 1]
     if ends == READ:
-        return crossbar.replace(ends=ends, R_driver=wl, R_sense=bl)
-    leads = np.concatenate([wl, bl], axis=-1)
+        return crossbar.replace(ends=ends, R_driver=_number(wl), R_sense=_number(bl))
+    leads = _number(np.concatenate([wl, bl], axis=-1))
     return crossbar.replace(ends=ends, R_driver=leads, R_sense=0.0)
+
+
+def _number(leads: Array) -> Resistance:
+    """One number where all leads are equal: engines know that case best."""
+    first = leads.flat[0]
+    return float(first) if (leads == first).all() else leads
 
 
 class ArrayState:

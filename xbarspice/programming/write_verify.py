@@ -92,8 +92,8 @@ def program(
     """Write a target conductance matrix into a passive array.
 
     Args:
-        crossbar: wires, a dynamic device, and the conductances before, S; its line ends are not
-            used: word lines are driven on the left, bit lines at the bottom.
+        crossbar: wires, a dynamic device, and the conductances before, S; word lines are driven on
+            the left, bit lines at the bottom, each through the lead that it has there.
         target: wanted conductances, S, (rows, cols); 0 leaves a cell alone.
         pulses: the write-verify procedure.
         scheme: unselected lines while writing: "V/2", "V/3" or "floating".

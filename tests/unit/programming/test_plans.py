@@ -44,6 +44,26 @@ def test_every_step_expects_what_a_simulation_at_that_step_says(size, largest):
     assert planned.record()["largest_step_to_final"] == off.max()
 
 
+def test_a_plan_takes_each_segment_and_lead():
+    """Wires as they are extracted from a drawing: one number a place."""
+    rng = np.random.default_rng(6)
+    whole = xb.Crossbar(
+        rng.uniform(100e-6, 500e-6, (6, 5)),
+        R_wl=rng.uniform(0.2, 2, (6, 4)),
+        R_bl=rng.uniform(0.2, 2, (5, 5)),
+        R_driver=rng.uniform(3, 60, 6),
+        R_sense=rng.uniform(3, 60, 5),
+        device="sinh_tio2",
+    )
+    planned = plan(unwritten(whole), whole.G, order="rows")
+    for k in (0, 7, 29):
+        row, col = divmod(k, 5)
+        G = np.where(np.arange(30).reshape(6, 5) <= k, whole.G, whole.G.min())
+        V = 0.2 * (np.arange(6) == row)
+        I_out = xb.solve(whole.replace(G=G), V, engine="nodal").I_out
+        assert planned.I_step[k] == pytest.approx(I_out[col], rel=1e-9)
+
+
 @pytest.mark.parametrize("read", ["grounded", "floating", "V/2"])
 def test_the_plan_is_the_run_that_program_simulates(read):
     """Same order, scheme and steps: every verified read of the run is the planned one to 1 %."""

@@ -290,12 +290,13 @@ def test_orders():
     target = np.array([[3.0, 1.0], [0.0, 2.0]])
     assert pg.order_of("rows", target).tolist() == [0, 1, 3]
     assert pg.order_of("size", target).tolist() == [0, 3, 1]
+    assert pg.order_of("smallest", target).tolist() == [1, 3, 0]
     assert pg.order_of("far", target).tolist() == [1, 0, 3]
     assert pg.order_of([3, 1, 0], target).tolist() == [3, 1, 0]
     crossbar, target = problem(size=3)
     runs = pg.compare_orders(crossbar, target, pulses=NILI)
     assert set(runs) == set(pg.ORDERS)
-    assert len({tuple(run.order) for run in runs.values()}) == 3
+    assert len({tuple(run.order) for run in runs.values()}) == 4
 
 
 def test_measured_table_in_place_of_half_select():
