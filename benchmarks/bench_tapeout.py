@@ -19,7 +19,6 @@ from xbarspice.netlist.design import design
 from xbarspice.netlist.design_reader import prove
 from xbarspice.programming import plan, unwritten
 from xbarspice.tapeout import compare_layout, draw, load_technology
-from xbarspice.tapeout.layout import Plain
 
 LAYOUT, NETLIST = 60.0, 5.0
 """Targets, s."""
@@ -27,7 +26,8 @@ LAYOUT, NETLIST = 60.0, 5.0
 
 def array(side: int, device: str = "sinh_tio2") -> xb.Crossbar:
     G = np.random.default_rng(0).uniform(100e-6, 500e-6, (side, side))
-    return xb.Crossbar(G, **Plain.of(load_technology()).wires(), device=device)
+    leads = {"R_driver": 10.0, "R_sense": 10.0}
+    return xb.Crossbar(G, **load_technology().segments(), **leads, device=device)
 
 
 def result_and_seconds(function):

@@ -13,12 +13,11 @@ from torch import nn
 from torch.nn import functional
 
 import xbarspice as xb
+from xbarspice.netlist import dialects
 from xbarspice.netlist.design import design
 from xbarspice.netlist.design_reader import prove
 from xbarspice.nn.origin import outputs_of
 from xbarspice.tapeout import compare_layout, draw, load_technology
-from xbarspice.tapeout.layout import Plain
-from xbarspice.tapeout.lvs import cdl_of
 from xbarspice.tapeout.sites import drawn_array
 from xbarspice.verification import Gates
 
@@ -259,18 +258,20 @@ def test_gradients_are_finite_differences(name, circuits, digits):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_one_array_of_every_layer_is_drawn_and_matches_its_netlist(name, circuits):
-    """The smallest of each layer; the netlist that is compared is read back as its circuit."""
+def test_one_array_of_every_layer_is_drawn_and_extracted_as_that_array(name, circuits):
+    """The smallest of each layer; the netlist with the drawn wires is read back as its circuit."""
     circuit, technology = circuits(name), load_technology()
     drawn = set()
     for layer, arrays in by_layer(circuit).items():
         array = min(arrays, key=lambda a: a.crossbar.G.size)
-        crossbar = drawn_array(array).replace(**Plain.of(technology).wires())
+        crossbar = drawn_array(array)
         report = compare_layout(draw(crossbar, technology), crossbar, technology)
         assert report.clean, (layer, report.faults)
         assert report.devices == crossbar.G.size
-        text = cdl_of(crossbar, "one")
-        prove(text, "cdl", design([crossbar], form="resistor", name="one"))
+        drawn_design = design(
+            [crossbar.replace(**report.wires.arrays())], form="resistor", name="one"
+        )
+        prove(dialects.get("cdl").design(drawn_design), "cdl", drawn_design)
         drawn.add(layer)
     assert drawn == {n for n, layer in xb.nn.crossbar_layers(circuit).items() if layer.matrices}
 

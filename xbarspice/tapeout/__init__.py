@@ -1,8 +1,9 @@
 """From a model on arrays to tapeout: proven netlists, layout, LVS and programming plans."""
 
 from xbarspice.tapeout.check import FolderCheck, check_folder
+from xbarspice.tapeout.drawing import draw, save
+from xbarspice.tapeout.drawing.pictures import picture
 from xbarspice.tapeout.flow import as_drawn, tapeout
-from xbarspice.tapeout.layout import draw, picture, save
 from xbarspice.tapeout.lvs import LvsReport, compare_layout
 from xbarspice.tapeout.netlists import netlists, write_netlists
 from xbarspice.tapeout.technology import Technology, load_technology

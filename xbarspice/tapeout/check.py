@@ -3,7 +3,7 @@
 A changed or missing file, a file that the manifest does not know, and a name that leads out of the
 folder are named. The folder holds the model on arrays as drawn, a deployment (`CIRCUIT`), whose
 arrays are rebuilt bit by bit. From it all netlists are written once more, an array at a time: a
-design must be proven to be that circuit; a test bench, a device model and the CDL text of a layout
+design must be proven to be that circuit; a test bench, a device model and the netlists for LVS
 must be equal; a programming plan must hold the same conductances and the currents that follow from
 them; the map from layers to arrays must be that of the model. The voltages of the benches
 (`DRIVES`) must be those that the inputs (`INPUTS`) cause. Renewed hashes do not help against that;
@@ -27,8 +27,6 @@ from xbarspice.netlist.design_reader import prove
 from xbarspice.nn import crossbar_layers
 from xbarspice.nn.drives import even_drives
 from xbarspice.nn.origin import arguments_of
-from xbarspice.tapeout.layout import Plain
-from xbarspice.tapeout.lvs import cdl_of
 from xbarspice.tapeout.manifest import (
     CIRCUIT,
     DRIVES,
@@ -41,7 +39,7 @@ from xbarspice.tapeout.manifest import (
 )
 from xbarspice.tapeout.netlists import NetlistFile, array_texts
 from xbarspice.tapeout.plans import PLANS, plan_problems
-from xbarspice.tapeout.sites import Site, array_record, drawn_array, layers_record, sites
+from xbarspice.tapeout.sites import Site, array_record, layers_record, sites
 from xbarspice.tapeout.technology import Technology
 
 __all__ = ["FolderCheck", "check_folder"]
@@ -58,7 +56,7 @@ class FolderCheck:
     Attributes:
         files: how many files the manifest names.
         problems: (path, what is wrong with it), sorted.
-        texts: how many designs, benches, models, plans and CDL texts were compared with the
+        texts: how many designs, benches, models, plans and netlists for LVS were compared with the
             circuit.
     """
 
@@ -169,10 +167,7 @@ def _texts(
 ) -> dict[str, NetlistFile]:
     """All texts of one array by their names in the folder."""
     texts = array_texts(site, technology, volts, names=manifest.dialects, form=manifest.form)
-    cdl = cdl_of(drawn_array(site.array).replace(**Plain.of(technology).wires()), site.cell)
-    out = {f"{site.folder}/netlists/{n.dialect}/{n.file}": n for n in texts}
-    layout = NetlistFile(dialect="cdl", file="", kind="layout", text=cdl)
-    return out | {f"{site.folder}/layout.cdl": layout}
+    return {f"{site.folder}/netlists/{n.dialect}/{n.file}": n for n in texts}
 
 
 def _voltages(path: Path) -> dict[str, Array]:

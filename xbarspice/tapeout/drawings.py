@@ -1,4 +1,4 @@
-"""Draws every array into its folder, compares the file with its netlist, and places them all."""
+"""Draws every array into its folder, compares the file with the array, and places them all."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from xbarspice.core.array import Crossbar
-from xbarspice.tapeout import floorplan, layout
-from xbarspice.tapeout.lvs import LvsReport, cdl_of, compare_layout
+from xbarspice.tapeout import floorplan
+from xbarspice.tapeout.drawing import draw, read, save
+from xbarspice.tapeout.drawing.pictures import LARGEST_PICTURE, picture
+from xbarspice.tapeout.extraction.networks import SheetCache
+from xbarspice.tapeout.lvs import LvsReport, compare_layout
 from xbarspice.tapeout.manifest import Record
 from xbarspice.tapeout.sites import Site
 from xbarspice.tapeout.technology import Technology
@@ -33,29 +36,27 @@ class Placed:
 
 
 def draw_array(
-    array: Crossbar, technology: Technology, folder: Path, cell: str
+    array: Crossbar, technology: Technology, folder: Path, cell: str, cache: SheetCache
 ) -> tuple[LvsReport, list[Path]]:
-    """Draw an array, read the file again and compare it with its CDL netlist.
+    """Draw an array, read the file again, extract it and compare it with the array.
 
     Args:
         array: the array, with its pins where they are drawn.
         technology: what to draw with.
-        folder: an existing folder for layout, CDL text, verdict and picture.
+        folder: an existing folder for layout, verdict and picture.
         cell: name of the layout's cell.
+        cache: shapes whose resistances were solved.
     """
-    tile = array.replace(**layout.Plain.of(technology).wires())
-    drawn = layout.draw(tile, technology, cell)
-    paths = layout.save(drawn, folder, "layout")
-    cdl = cdl_of(tile, cell)
-    handed_over = layout.read(paths[0])  # the file is compared, not what was drawn
-    report = compare_layout(handed_over, tile, technology, cdl)
+    drawn = draw(array, technology, cell)
+    paths = save(drawn, folder, "layout")
+    handed_over = read(paths[0])  # the file is compared, not what was drawn
+    report = compare_layout(handed_over, array, technology, stated=False, cache=cache)
     lvs = json.dumps(report.record(), indent=2, allow_nan=False) + "\n"
-    for file, text in (("layout.cdl", cdl), ("lvs.json", lvs)):
-        paths.append(folder / file)
-        paths[-1].write_text(text, encoding="utf-8")
-    if array.rows * array.cols <= layout.LARGEST_PICTURE:
+    paths.append(folder / "lvs.json")
+    paths[-1].write_text(lvs, encoding="utf-8")
+    if array.rows * array.cols <= LARGEST_PICTURE:
         paths.append(folder / "layout.png")
-        layout.picture(drawn, technology, paths[-1])
+        picture(drawn, technology, paths[-1])
     return report, paths
 
 
@@ -79,7 +80,7 @@ def place_arrays(
     plan, places, monitors = floorplan.compose(
         drawings, [site.cell for site in sites], technology, cell
     )
-    paths = layout.save(plan, folder, "floorplan")
+    paths = save(plan, folder, "floorplan")
     records = [asdict(place) for place in places]
     outlines = [
         {"number": site.number, **place} for site, place in zip(sites, records, strict=True)

@@ -14,7 +14,6 @@ import xbarspice
 from xbarspice import deployment
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array
-from xbarspice.core.wires import WIRES
 from xbarspice.netlist import dialects
 from xbarspice.netlist.design import refuse_name
 from xbarspice.nn import arrays, copy_circuit, crossbar_layers
@@ -24,6 +23,7 @@ from xbarspice.programming import plan
 from xbarspice.programming.plans import refuse
 from xbarspice.tapeout.drawings import draw_array, place_arrays
 from xbarspice.tapeout.effect import wire_effect
+from xbarspice.tapeout.extraction.networks import SheetCache
 from xbarspice.tapeout.lvs import LvsReport
 from xbarspice.tapeout.manifest import CIRCUIT, DRIVES, INPUTS, Record, file_record, save_manifest
 from xbarspice.tapeout.netlists import array_texts, refuse_form, write_netlists
@@ -236,14 +236,19 @@ def _wires_of(circuit: Any) -> dict[str, dict[str, float]]:
 def _collect_wires(
     sites: Sequence[Site], reports: Sequence[LvsReport]
 ) -> dict[str, dict[str, float]]:
-    """The extracted wires of every matrix; a kind of segment that none of its arrays has is out."""
-    out: dict[str, dict[str, float]] = {}
+    """Means of the extracted wires of every matrix; those that no array has are left out."""
+    drawn: dict[str, dict[str, list[Array]]] = {}
     for site, report in zip(sites, reports, strict=True):
+        if report.wires is None or not report.wires.complete:
+            continue
         for tile in site.array.tiles:
-            for wire in WIRES:
-                if report.wires[wire] > 0:
-                    out.setdefault(tile.matrix, {}).setdefault(wire, report.wires[wire])
-    return out
+            for wire, R in report.wires.arrays().items():
+                if R.size:
+                    drawn.setdefault(tile.matrix, {}).setdefault(wire, []).append(R.ravel())
+    return {
+        matrix: {wire: float(np.concatenate(R).mean()) for wire, R in wires.items()}
+        for matrix, wires in drawn.items()
+    }
 
 
 def _save_circuit(job: _Job, circuit: Any) -> list[Record]:
@@ -265,12 +270,15 @@ def _save_drives(job: _Job, volts: Mapping[str, Array]) -> list[Record]:
 
 
 def _draw(job: _Job) -> tuple[list[LvsReport], list[Record]]:
-    """Draw every array, read the file again and compare it with its CDL netlist."""
+    """Draw every array, read the file again and compare it with the array."""
     reports, files = [], []
+    cache: SheetCache = {}
     for k, site in enumerate(job.sites):
         folder = job.folder / site.folder
         folder.mkdir(parents=True)
-        report, paths = draw_array(drawn_array(site.array), job.technology, folder, site.cell)
+        report, paths = draw_array(
+            drawn_array(site.array), job.technology, folder, site.cell, cache
+        )
         reports.append(report)
         files += [job.file(p, "layout", site) for p in paths]
         job.report_step(k + 1)

@@ -10,9 +10,10 @@ from xbarspice.core.wires import WIRES, WORDS
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.report.sections import card_text
-from xbarspice.tapeout import floorplan, layout
+from xbarspice.tapeout import floorplan
 from xbarspice.tapeout.decks.section import section, summary
-from xbarspice.tapeout.lvs import SCOPE
+from xbarspice.tapeout.drawing import read
+from xbarspice.tapeout.drawing.pictures import LARGEST_PICTURE, figure
 from xbarspice.tapeout.sites import array_layers
 from xbarspice.tapeout.technology import Technology
 
@@ -43,8 +44,8 @@ def write(record: dict[str, Any], folder: Path, path: Path) -> Path:
         text=(
             f"{faults} faults in the drawings."
             if faults
-            else f"KLayout's netlist of every drawing matches its CDL netlist ({SCOPE}); every "
-            "design was read back."
+            else f"Every drawing matches its array ({arrays[0]['lvs']['looked_at']}); every design "
+            "was read back."
         )
         + (f" {words}" if (words := summary(record)) else ""),
     )
@@ -72,9 +73,9 @@ def _floorplan(record: dict[str, Any]) -> Iterator[Item]:
     )
     layer_of = array_layers(record["layers"])
     places = [{"number": _number(a), **a["place_um"]} for a in arrays]
-    figure = floorplan.figure(places, [layer_of[a["array"]] for a in arrays], plan["monitors"])
+    outlines = floorplan.figure(places, [layer_of[a["array"]] for a in arrays], plan["monitors"])
     yield Plot(
-        figure=figure,
+        figure=outlines,
         alt=f"Outlines of {len(arrays)} arrays on a grid",
         caption="Outlines of the arrays in floorplan.gds, numbered as their folders, coloured by "
         "layer." + (f" {len(plan['monitors'])} monitors stand below." if plan["monitors"] else ""),
@@ -192,14 +193,16 @@ def _drawings(record: dict[str, Any], folder: Path) -> Iterator[Plot]:
     layer_of, first = array_layers(record["layers"]), {}
     for array in record["arrays"]:
         rows, cols = array["shape"]
-        if rows * cols <= layout.LARGEST_PICTURE:
+        if rows * cols <= LARGEST_PICTURE:
             first.setdefault(layer_of[array["array"]], array)
     for array in list(first.values())[:_PICTURES]:
         drawn = folder / array["folder"] / "layout.oas"
-        figure = layout.figure(layout.read(drawn), technology)
+        picture = figure(read(drawn), technology)
         rows, cols = array["shape"]
         name = f"Layout of {array['array']}: {rows} word lines, {cols} bit lines"
-        yield Plot(figure=figure, alt=name, caption=f"{name}, from {array['folder']}/{drawn.name}.")
+        yield Plot(
+            figure=picture, alt=name, caption=f"{name}, from {array['folder']}/{drawn.name}."
+        )
 
 
 def _um(value: float | None) -> str:

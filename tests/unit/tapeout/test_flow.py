@@ -22,11 +22,11 @@ from xbarspice.nn.origin import outputs_of
 from xbarspice.tapeout import (
     as_drawn,
     check_folder,
-    layout,
     load_technology,
     tapeout,
 )
-from xbarspice.tapeout.layout import Plain
+from xbarspice.tapeout.drawing import klayout_db, read
+from xbarspice.tapeout.lvs import scope as looked_at
 from xbarspice.tapeout.sites import sites
 
 
@@ -129,7 +129,7 @@ def test_two_tapeouts_share_no_cell_of_layout_or_netlist(tmp_path):
         out = tmp_path / str(k)
         out.mkdir()
         record = tapeout(circuit_of(), points(), out, load_technology(), names=["cdl"], name=name)
-        names = {cell.name for cell in layout.read(out / "floorplan.gds").each_cell()}
+        names = {cell.name for cell in read(out / "floorplan.gds").each_cell()}
         for path in out.glob("arrays/*/netlists/cdl/array.cdl"):
             names |= set(re.findall(r"(?i)^\.subckt (\S+)", path.read_text(), re.MULTILINE))
         assert all(cell.startswith(record["name"]) for cell in names)
@@ -140,7 +140,7 @@ def test_two_tapeouts_share_no_cell_of_layout_or_netlist(tmp_path):
 def test_the_floorplan_holds_every_drawing_once_and_keeps_them_apart(tmp_path):
     circuit = circuit_of(tile_rows=2, tile_cols=4)
     record = tapeout(circuit, points(), tmp_path, load_technology(), names=["cdl"])
-    plan = layout.read(tmp_path / "floorplan.gds")
+    plan = read(tmp_path / "floorplan.gds")
     top = plan.cell(record["floorplan"]["cell"])
     instances = [(plan.cell(i.cell_index).name, i) for i in top.each_inst()]
     beside = [f"{top.name}__mark"] * 4 + [f"{top.name}__text"]
@@ -150,7 +150,7 @@ def test_the_floorplan_holds_every_drawing_once_and_keeps_them_apart(tmp_path):
     placed = dict(instances)
     boxes = []
     for array in record["arrays"]:
-        drawing = layout.read(tmp_path / array["folder"] / "layout.gds")
+        drawing = read(tmp_path / array["folder"] / "layout.gds")
         cell = drawing.top_cell()
         instance, place = placed[cell.name], array["place_um"]
         at = instance.trans.disp
@@ -159,7 +159,7 @@ def test_the_floorplan_holds_every_drawing_once_and_keeps_them_apart(tmp_path):
         for index in drawing.layer_indexes():
             layer = plan.layer(drawing.get_info(index))
             ours, theirs = (
-                layout.klayout_db().Region(c.begin_shapes_rec(k))
+                klayout_db().Region(c.begin_shapes_rec(k))
                 for c, k in ((cell, index), (plan.cell(cell.name), layer))
             )
             assert (ours ^ theirs).is_empty()
@@ -199,7 +199,8 @@ def test_record_and_page_say_what_the_drawn_wires_do_to_the_outputs(tmp_path):
     assert result.exit_code == 0, result.output + repr(result.exception)
     record = json.loads(result.output)
     effect = record["effect_of_drawn_wires"]
-    drawn = as_drawn(circuit, dict.fromkeys(("0", "2"), Plain.of(load_technology()).wires()))
+    wires = {m["matrix"]: m["wires"] for layer in record["layers"] for m in layer["matrices"]}
+    drawn = as_drawn(circuit, wires)
     answers = {"assumed": outputs_of(circuit, (x,))[0], "drawn": outputs_of(drawn, (x,))[0]}
     for name, z in answers.items():
         decided = z.argmax(dim=1).numpy()
@@ -211,11 +212,11 @@ def test_record_and_page_say_what_the_drawn_wires_do_to_the_outputs(tmp_path):
     change = float((answers["assumed"] - answers["drawn"]).abs().max())
     assert effect["largest_output_change"] == pytest.approx(change, rel=1e-9)
     assert effect["error_against_software"]["drawn"] < effect["error_against_software"]["assumed"]
-    assert record["layers"][0]["matrices"][0]["wires"] == pytest.approx(
-        Plain.of(load_technology()).wires()
-    )
+    segments = load_technology().segments()
+    assert {name: wires["0"][name] for name in segments} == pytest.approx(segments, rel=1e-4)
+    assert 6.0 < wires["0"]["R_driver"] < 30.0, "two vias and the metal of a lead"
     page = (out / "report.html").read_text()
-    scope = "lines and devices compared; pads, vias and sizes not looked at"
+    scope = looked_at(load_technology())
     assert {a["lvs"]["looked_at"] for a in record["arrays"]} == {scope}
     for words in (
         scope,
@@ -312,7 +313,7 @@ def test_chosen_arrays_alone_are_drawn_and_the_others_keep_their_wires(tmp_path)
     assert len(list((tmp_path / "arrays").iterdir())) == 1
     assert record["arrays_of_model"] == len(names)
     wires = [layer["matrices"][0]["wires"]["R_wl"] for layer in record["layers"]]
-    assert wires == [50.0, 1.0]
+    assert wires == pytest.approx([50.0, 1.0], rel=1e-4)
     assert check_folder(tmp_path).passed
 
 

@@ -1,200 +1,432 @@
-"""Layout and LVS: a good array is clean, and every seeded fault is reported at its place."""
+"""LVS of hand-drawn arrays: a good one is clean, every seeded fault is named with its place."""
 
 from __future__ import annotations
 
-import re
-
-import klayout.db as kdb
 import numpy as np
 import pytest
 
 import xbarspice as xb
-from xbarspice.tapeout.layout import Grid, Plain, draw, save
-from xbarspice.tapeout.lvs import cdl_of, compare_layout
-from xbarspice.tapeout.technology import load_technology
+from tests.unit.tapeout.hand_drawn import PAD, STEP, TECHNOLOGIES, hand_drawn
+from xbarspice.tapeout.lvs import compare_layout
 
-ROWS, COLS = 5, 4
-
-
-@pytest.fixture
-def technology():
-    return load_technology("demo")
+ROWS, COLS = 4, 3
+G = np.random.default_rng(3).uniform(10e-6, 50e-6, (ROWS, COLS))
+G[1, 2] = 0.0
+SHORTS, OPENS, DEVICES, LABELS, CUTS, WIRES = {}, {}, {}, {}, {}, {}
 
 
-@pytest.fixture
-def array(technology):
-    G = np.random.default_rng(3).uniform(100e-6, 500e-6, (ROWS, COLS))
-    G[1, 2] = 0.0
-    return xb.Crossbar(G, **Plain.of(technology).wires())
+def seeded(group, kind, words, at=None):
+    """A change of a good drawing, the kind of fault that must be named, its words and place."""
+
+    def add(change):
+        group[change.__name__] = (change, kind, words, at)
+        return change
+
+    return add
 
 
-def report_after(array, technology, change):
-    """The report on a flat drawing after `change(layout, top cell, layer function)`."""
-    layout = draw(array, technology)
-    top = layout.top_cell()
-    top.flatten(-1, True)
-    change(layout, top, lambda part: layout.layer(*part.layer))
-    return compare_layout(layout, array, technology)
+def mid(d, r0, c0, r1=None, c1=None):
+    """Middle between two crossings, um."""
+    r1, c1 = r0 if r1 is None else r1, c0 if c1 is None else c1
+    return (d.x(c0) + d.x(c1)) / 2, (d.y(r0) + d.y(r1)) / 2
 
 
-def erase(top, layer, box):
-    shapes = top.shapes(layer)
-    remaining = kdb.Region(shapes).merged() - kdb.Region(box)
-    shapes.clear()
-    shapes.insert(remaining)
+def parts(d):
+    """Metals of word lines, bit lines and pads, and the vias below and above."""
+    t = d.technology
+    wl = t.array.landing.word_line
+    return wl[0], wl[2], wl[4], wl[1], wl[3]
 
 
-def only(report, kind):
-    assert not report.clean
-    assert not report.matched, "KLayout's own comparison must see it as well"
-    faults = [f for f in report.faults if f.kind == kind]
-    assert faults, [str(f) for f in report.faults]
-    return faults
+def landing(d, kind, line):
+    p = d.technology.array.pitch
+    return (-4 * p[0], d.y(line)) if kind == "WL" else (d.x(line), -4 * p[1])
 
 
-def test_a_good_array_is_clean_and_its_wires_are_those_of_the_formula(array, technology):
-    report = compare_layout(draw(array, technology), array, technology)
-    assert report.clean, [str(f) for f in report.faults]
-    assert report.matched
-    assert report.devices == ROWS * COLS - 1
-    assert report.segments == ROWS * (COLS - 1) + (ROWS - 1) * COLS + ROWS + COLS
-    assert report.wires == pytest.approx(Plain.of(technology).wires(), rel=1e-12)
+def around(d, name, x, y, half, draw):
+    (d.box if draw else d.erase)(name, x - half, y - half, x + half, y + half)
 
 
-def test_other_dimensions_give_four_different_resistances(array, technology):
-    line = technology.array.word_line.model_copy(update={"width": 1.2})
-    wider = technology.model_copy(
-        update={"array": technology.array.model_copy(update={"word_line": line})}
-    )
-    drawn = array.replace(**Plain.of(wider).wires())
-    report = compare_layout(draw(drawn, wider), drawn, wider)
-    assert report.clean
-    assert len({round(R, 9) for R in report.wires.values()}) == 4
-    assert report.wires == pytest.approx(Plain.of(wider).wires(), rel=1e-12)
-    assert report.wires["R_wl"] == pytest.approx(0.5 * 2.0 / 1.2)  # sheet * pitch / width
+# ---- lines that are joined
 
 
-@pytest.mark.parametrize("suffix", [".gds", ".oas"])
-def test_the_files_hold_the_drawing(array, technology, tmp_path, suffix):
-    paths = save(draw(array, technology), tmp_path, "tile")
-    path = next(p for p in paths if p.suffix == suffix)
-    layout = kdb.Layout()
-    layout.read(str(path))
-    assert compare_layout(layout, array, technology).clean
-    (tmp_path / "b").mkdir()
-    twin = next(
-        p for p in save(draw(array, technology), tmp_path / "b", "tile") if p.suffix == suffix
-    )
-    assert path.read_bytes() == twin.read_bytes()
+@seeded(SHORTS, "short", "word lines 1 and 2 are joined by {m1}", lambda d: mid(d, 1, 0, 2, 1))
+def bar_between_word_lines(d):
+    x, y = mid(d, 1, 0, 2, 1)
+    p = d.technology.array.pitch
+    d.box(parts(d)[0], x - p[0] / 10, y - p[1] / 2, x + p[0] / 10, y + p[1] / 2)
 
 
-def test_a_short_between_neighbours_is_found_between_its_columns(array, technology):
-    grid = Grid(ROWS, COLS, technology)
-
-    def bridge(layout, top, layer):
-        x = grid.x(2) + grid.units(1.0)
-        top.shapes(layer(Plain.of(technology).word_line)).insert(
-            kdb.Box(x - 200, grid.y(3), x + 200, grid.y(2))
-        )
-
-    fault = only(report_after(array, technology, bridge), "short")[0]
-    assert fault.place.startswith("word lines 2 and 3 are joined near column 2")
-    assert (fault.x, fault.y) == pytest.approx((5.0, 3.0), abs=0.6)
+@seeded(SHORTS, "short", "bit lines 0 and 1 are joined by {m2}", lambda d: mid(d, 2, 0, 3, 1))
+def bar_between_bit_lines(d):
+    x, y = mid(d, 2, 0, 3, 1)
+    p = d.technology.array.pitch
+    d.box(parts(d)[1], x - p[0] / 2, y - p[1] / 10, x + p[0] / 2, y + p[1] / 10)
 
 
-def test_a_short_along_a_crossing_line_is_found(array, technology):
-    grid = Grid(ROWS, COLS, technology)
-
-    def bridge(layout, top, layer):
-        top.shapes(layer(Plain.of(technology).bit_line)).insert(
-            kdb.Box(grid.x(0), grid.y(4) - 100, grid.x(1), grid.y(4) + 100)
-        )
-
-    fault = only(report_after(array, technology, bridge), "short")[0]
-    assert fault.place == "bit lines 0 and 1 are joined"
-    assert (fault.x, fault.y) == pytest.approx((1.0, 0.0), abs=0.6)
+@seeded(
+    SHORTS,
+    "short",
+    "word lines 2 and 3 are joined by {m3}",
+    lambda d: (d.pad("WL", 3)[0], d.pad("WL", 2)[1] - STEP / 2),
+)
+def bar_between_two_pads(d):
+    x, y = d.pad("WL", 3)
+    d.box(parts(d)[2], x - 2, y, x + 2, y + STEP)
 
 
-def test_an_open_segment_is_found(array, technology):
-    grid = Grid(ROWS, COLS, technology)
-
-    def cut(layout, top, layer):
-        x = grid.x(1) + grid.units(1.0)
-        erase(
-            top,
-            layer(Plain.of(technology).word_line),
-            kdb.Box(x - 100, grid.y(2) - 900, x + 100, grid.y(2) + 900),
-        )
-
-    faults = only(report_after(array, technology, cut), "open")
-    assert [f.place for f in faults] == ["word line 2, wire segment after column 1"]
-    assert (faults[0].x, faults[0].y) == pytest.approx((3.0, 4.0))
+@seeded(
+    SHORTS,
+    "short",
+    "word lines 0 and 1 are joined by {m3}",
+    lambda d: (d.pad("WL", 1)[0], d.pad("WL", 1)[1] + STEP / 2),
+)
+def bar_over_all_word_line_pads(d):
+    x, low = d.pad("WL", ROWS - 1)
+    d.box(parts(d)[2], x - PAD / 2, low, x + PAD / 2, d.pad("WL", 0)[1])
 
 
-def test_a_missing_device_is_found(array, technology):
-    grid = Grid(ROWS, COLS, technology)
-
-    def remove(layout, top, layer):
-        at = kdb.Box(grid.x(3) - 400, grid.y(0) - 400, grid.x(3) + 400, grid.y(0) + 400)
-        erase(top, layer(Plain.of(technology).device), at)
-
-    faults = only(report_after(array, technology, remove), "missing device")
-    assert [f.place for f in faults] == ["device at row 0, column 3"]
-    assert (faults[0].x, faults[0].y) == pytest.approx((6.0, 8.0))
+@seeded(SHORTS, "short", "bit line 1 and word line 2 are joined by {v1}", lambda d: mid(d, 2, 1))
+def cut_on_a_crossing(d):
+    half = d.technology.vias[parts(d)[3]].size / 2
+    around(d, parts(d)[3], *mid(d, 2, 1), half, True)
 
 
-def test_a_device_at_an_empty_place_is_found(array, technology):
-    grid = Grid(ROWS, COLS, technology)
-
-    def add(layout, top, layer):
-        x, y = grid.x(2), grid.y(1)
-        top.shapes(layer(Plain.of(technology).device)).insert(
-            kdb.Box(x - 300, y - 300, x + 300, y + 300)
-        )
-
-    assert only(report_after(array, technology, add), "extra device")[0].place == (
-        "device at row 1, column 2"
-    )
+@seeded(SHORTS, "short", "bit line 0 and word line 3 are joined by", None)
+def landing_that_reaches_a_bit_line(d):
+    x, y = landing(d, "WL", 3)
+    d.box(parts(d)[1], x, y - 0.1, d.x(0), y + 0.1)
 
 
-@pytest.mark.parametrize(("kind", "a", "b"), [("WL", 1, 2), ("BL", 0, 3)])
-def test_swapped_labels_are_found(array, technology, kind, a, b):
-    grid = Grid(ROWS, COLS, technology)
-    plain = Plain.of(technology)
-    line = plain.word_line if kind == "WL" else plain.bit_line
-
-    def swap(layout, top, layer):
-        shapes = top.shapes(layout.layer(*line.label))
-        for shape in list(shapes.each()):
-            if shape.text.string in (f"{kind}<{a}>", f"{kind}<{b}>"):
-                shapes.erase(shape)
-        for name, at in ((a, b), (b, a)):
-            shapes.insert(kdb.Text(f"{kind}<{name}>", kdb.Trans(*grid.pad(kind, at))))
-
-    faults = only(report_after(array, technology, swap), "label")
-    assert {f.place for f in faults} == {
-        f"label {kind}<{a}> stands on {kind}<{b}>",
-        f"label {kind}<{b}> stands on {kind}<{a}>",
-    }
+@seeded(SHORTS, "short", "bit line 0 and word line 0 are joined by {m3}", None)
+def word_line_pad_joined_to_a_bit_line_pad(d):
+    (x0, y0), (x1, y1) = d.pad("WL", 0), d.pad("BL", 0)
+    d.box(parts(d)[2], x0 - PAD, y0 - 1, x0, y0 + 1)
+    d.box(parts(d)[2], x0 - PAD, y1 - 1, x0 - PAD + 2, y0 + 1)
+    d.box(parts(d)[2], x0 - PAD, y1 - 1, x1, y1 + 1)
 
 
-def test_a_narrow_wire_is_found_by_its_resistance(array, technology):
-    grid = Grid(ROWS, COLS, technology)
-
-    def thin(layout, top, layer):
-        x, y = grid.x(0), grid.y(4) + 500
-        erase(
-            top, layer(Plain.of(technology).word_line), kdb.Box(x + 401, y - 300, x + 1599, y + 100)
-        )
-
-    faults = only(report_after(array, technology, thin), "value")
-    assert faults[0].place.startswith("word line 4, wire segment after column 0: ")
+@seeded(SHORTS, "short", "word lines 1 and 2 are joined by {m1}", lambda d: mid(d, 1, 1, 2, 2))
+def lines_joined_in_two_places(d):
+    bar_between_word_lines(d)
+    x, y = mid(d, 1, 1, 2, 2)
+    p = d.technology.array.pitch
+    d.box(parts(d)[0], x - p[0] / 10, y - p[1] / 2, x + p[0] / 10, y + p[1] / 2)
 
 
-def test_klayout_compares_with_the_cdl_text_itself(array, technology):
-    cdl = re.sub(r"(Rb_2_1 \S+ \S+) 1\.0 ", r"\1 7.0 ", cdl_of(array))
-    report = compare_layout(draw(array, technology), array, technology, cdl)
-    assert not report.matched
-    assert [f.place for f in report.faults] == [
-        "bit line 1, wire segment after row 2: 1 ohm drawn, 7 ohm in the netlist"
-    ]
+# ---- lines that are broken
+
+
+@seeded(
+    OPENS,
+    "open",
+    "word line 2 is open between column 0 and column 1 in {m1}",
+    lambda d: mid(d, 2, 0, 2, 1),
+)
+def cut_word_line(d):
+    around(d, parts(d)[0], *mid(d, 2, 0, 2, 1), d.technology.array.word_line.width * 0.6, False)
+
+
+@seeded(
+    OPENS,
+    "open",
+    "bit line 0 is open between row 1 and row 0 in {m2}",
+    lambda d: mid(d, 0, 0, 1, 0),
+)
+def cut_bit_line(d):
+    around(d, parts(d)[1], *mid(d, 0, 0, 1, 0), d.technology.array.bit_line.width * 0.6, False)
+
+
+@seeded(
+    OPENS,
+    "open",
+    "word line 1 is open between its label and column 0 to 1 in {m3}",
+    lambda d: (d.pad("WL", 1)[0] + PAD / 2 + 2.0, d.pad("WL", 1)[1]),
+)
+def cut_lead(d):
+    x, y = d.pad("WL", 1)
+    around(d, parts(d)[2], x + PAD / 2 + 2.0, y, 1.0, False)
+
+
+@seeded(
+    OPENS,
+    "open",
+    "word line 0 is open between its label and column 0 to 2 where {v1} is missing",
+    lambda d: landing(d, "WL", 0),
+)
+def missing_via_of_a_word_line(d):
+    around(d, parts(d)[3], *landing(d, "WL", 0), 0.4, False)
+
+
+@seeded(
+    OPENS,
+    "open",
+    "word line 3 is open between its label and column 0 to 2 where {v2} is missing",
+    lambda d: landing(d, "WL", 3),
+)
+def missing_via2_of_a_word_line(d):
+    around(d, parts(d)[4], *landing(d, "WL", 3), 0.4, False)
+
+
+@seeded(
+    OPENS,
+    "open",
+    "bit line 2 is open between its label and row 0 to 3 where {v2} is missing",
+    lambda d: landing(d, "BL", 2),
+)
+def missing_via_of_a_bit_line(d):
+    around(d, parts(d)[4], *landing(d, "BL", 2), 0.4, False)
+
+
+@seeded(OPENS, "open", "word line 1 reaches none of its devices", lambda d: mid(d, 1, 0, 1, 2))
+def missing_word_line(d):
+    p = d.technology.array.pitch
+    half = d.technology.array.word_line.width * 0.6
+    d.erase(parts(d)[0], -2 * p[0], d.y(1) - half, d.x(2) + p[0], d.y(1) + half)
+
+
+@seeded(OPENS, "open", "label BL<1> stands on 2 nets that are not joined", None)
+def label_on_two_pieces(d):
+    cut_bit_line_1(d)
+    d.label(parts(d)[1], "BL<1>", d.x(1), d.y(0))
+
+
+def cut_bit_line_1(d):
+    around(d, parts(d)[1], *mid(d, 1, 1, 2, 1), d.technology.array.bit_line.width * 0.6, False)
+
+
+# ---- devices
+
+
+@seeded(DEVICES, "missing device", "device at row 0, column 2", lambda d: mid(d, 0, 2))
+def missing_device(d):
+    around(d, "device", *mid(d, 0, 2), 0.4 * min(d.technology.array.pitch), False)
+
+
+@seeded(DEVICES, "extra device", "device at row 1, column 2", lambda d: mid(d, 1, 2))
+def device_at_an_empty_place(d):
+    d.device(1, 2)
+
+
+@seeded(
+    DEVICES,
+    "duplicate device",
+    "a device shape is drawn on another at row 3, column 1",
+    lambda d: mid(d, 3, 1),
+)
+def duplicate_device(d):
+    d.device(3, 1)
+
+
+@seeded(DEVICES, "duplicate device", "2 devices at row 0, column 0", lambda d: mid(d, 0, 0))
+def device_in_two_halves(d):
+    w, h = d.technology.device.size
+    x, y = mid(d, 0, 0)
+    d.erase("device", x - w / 8, y - h, x + w / 8, y + h)
+
+
+@seeded(
+    DEVICES,
+    "device size",
+    "device at row 2, column 0: drawn 0.01 x 0.01 um",
+    lambda d: mid(d, 2, 0),
+)
+def device_of_10_nm(d):
+    around(d, "device", *mid(d, 2, 0), 0.4 * min(d.technology.array.pitch), False)
+    d.device(2, 0, size=(0.01, 0.01))
+
+
+@seeded(DEVICES, "device place", "device at row 2, column 2: ", lambda d: mid(d, 2, 2))
+def device_beyond_its_electrodes(d):
+    t = d.technology
+    d.device(2, 2, size=(t.device.size[0], t.array.pitch[1] * 0.6))
+
+
+@seeded(DEVICES, "device place", "device at row 3, column 0: ", None)
+def shifted_device(d):
+    around(d, "device", *mid(d, 3, 0), 0.4 * min(d.technology.array.pitch), False)
+    d.device(3, 0, dx=d.technology.device.size[0] / 2)
+
+
+@seeded(
+    DEVICES,
+    "device place",
+    "beside the crossing of row 0, column 1",
+    lambda d: (d.x(1) + d.technology.array.pitch[0] * 0.52, d.y(0)),
+)
+def device_beside_its_crossing(d):
+    p = d.technology.array.pitch
+    around(d, "device", *mid(d, 0, 1), 0.4 * min(p), False)
+    d.device(0, 1, size=(0.02, 0.02), dx=p[0] * 0.52)
+
+
+@seeded(DEVICES, "device place", "its shape lies on more than one crossing", None)
+def device_over_two_crossings(d):
+    (x0, y), (x1, _) = mid(d, 0, 0), mid(d, 0, 1)
+    d.box("device", x0, y - 0.1, x1, y + 0.1)
+
+
+# ---- labels and pins
+
+
+@seeded(LABELS, "label", "label of word line 1 stands where word line 2 belongs", None)
+def swapped_word_line_labels(d):
+    d.relabel({"WL<1>": "WL<2>", "WL<2>": "WL<1>"})
+
+
+@seeded(LABELS, "label", "label of bit line 0 stands where bit line 1 belongs", None)
+def swapped_bit_line_labels(d):
+    d.relabel({"BL<0>": "BL<1>", "BL<1>": "BL<0>"})
+
+
+@seeded(LABELS, "label", "label of bit line 0 stands where bit line 2 belongs", None)
+def mirrored_bit_line_labels(d):
+    d.relabel({"BL<0>": "BL<2>", "BL<2>": "BL<0>"})
+
+
+@seeded(LABELS, "label", "word line 2 has no label", None)
+def missing_label(d):
+    d.relabel({"WL<2>": None})
+
+
+@seeded(LABELS, "label", "label WL<4> names no line of the 4 x 3 array", lambda d: d.pad("WL", 3))
+def label_beyond_the_array(d):
+    d.relabel({"WL<3>": "WL<4>"})
+
+
+@seeded(LABELS, "label", "label BL<1> stands on no {m3}", None)
+def label_beside_its_pad(d):
+    d.relabel({"BL<1>": None})
+    x, y = d.pad("BL", 1)
+    d.label(parts(d)[2], "BL<1>", x, y - PAD)
+
+
+@seeded(LABELS, "pin", "label WL<0> stands on no pin shape of {m3}", lambda d: d.pad("WL", 0))
+def missing_pin(d):
+    x, y = d.pad("WL", 0)
+    shapes = d.cell.shapes(d.layout.layer(*d.technology.metals[parts(d)[2]].pin))
+    for shape in list(shapes.each()):
+        if shape.bbox().contains(d.units(x, y, x, y).center()):
+            shapes.erase(shape)
+
+
+@seeded(
+    LABELS,
+    "label",
+    "labels of word line 0 and word line 1 stand on one metal",
+    lambda d: d.pad("WL", 1),
+)
+def two_labels_on_one_pad(d):
+    x, y = d.pad("WL", 1)
+    d.relabel({"WL<0>": None})
+    d.label(parts(d)[2], "WL<0>", x + 1, y)
+
+
+# ---- cuts
+
+
+@seeded(CUTS, "cut", "a cut of {v2} lacks {m2} or {m3}", lambda d: d.pad("WL", 2))
+def cut_without_lower_metal(d):
+    around(d, parts(d)[4], *d.pad("WL", 2), d.technology.vias[parts(d)[4]].size / 2, True)
+
+
+@seeded(CUTS, "cut", "a cut of {v1} lies on a device at row 3, column 2", lambda d: mid(d, 3, 2))
+def cut_on_a_device(d):
+    around(d, parts(d)[3], *mid(d, 3, 2), d.technology.vias[parts(d)[3]].size / 2, True)
+
+
+@seeded(CUTS, "cut", "a cut of {v1} is drawn on another", lambda d: landing(d, "WL", 1))
+def cut_on_a_cut(d):
+    half = d.technology.vias[parts(d)[3]].size / 2
+    around(d, parts(d)[3], *landing(d, "WL", 1), half, True)
+
+
+# ---- resistances
+
+
+@seeded(WIRES, "wire", "word line 3 is 0.05 um wide in {m1}", lambda d: mid(d, 3, 0, 3, 1))
+def necked_line(d):
+    x, y = mid(d, 3, 0, 3, 1)
+    p, w = d.technology.array.pitch, d.technology.array.word_line.width
+    d.erase(parts(d)[0], x - p[0] / 8, y - w, x + p[0] / 8, y - 0.025)
+    d.erase(parts(d)[0], x - p[0] / 8, y + 0.025, x + p[0] / 8, y + w)
+
+
+@seeded(
+    WIRES, "wire", "word line 3, segment between column 0 and 1: ", lambda d: mid(d, 3, 0, 3, 1)
+)
+def narrowed_segment(d):
+    x, y = mid(d, 3, 0, 3, 1)
+    p, w = d.technology.array.pitch, d.technology.array.word_line.width
+    d.erase(parts(d)[0], x - p[0] / 8, y + w / 4, x + p[0] / 8, y + w)
+
+
+@seeded(WIRES, "wire", "bit line 1, segment between row 2 and 3: ", lambda d: mid(d, 2, 1, 3, 1))
+def sliver_on_a_segment(d):
+    x, y = mid(d, 2, 1, 3, 1)
+    p, w = d.technology.array.pitch, d.technology.array.bit_line.width
+    d.box(parts(d)[1], x, y - p[1] / 4, x + w / 2 + 0.05, y + p[1] / 4)
+
+
+@seeded(WIRES, "wire", "word line 1 is 0.1 um wide in {m3}", None)
+def necked_lead(d):
+    x, y = d.pad("WL", 1)
+    d.erase(parts(d)[2], x + PAD / 2 + 1, y + 0.05, x + PAD / 2 + 3, y + 1)
+    d.erase(parts(d)[2], x + PAD / 2 + 1, y - 1, x + PAD / 2 + 3, y - 0.05)
+
+
+@seeded(WIRES, "wire", "word line 0 is no chain", lambda d: mid(d, 0, 0))
+def line_with_a_second_path(d):
+    m1, p = parts(d)[0], d.technology.array.pitch
+    y, left, right = d.y(0), d.x(0) - 1.5 * p[0], d.x(2) + 1.5 * p[0]
+    top = y + 2.5 * p[1]
+    for x in (left, right):
+        d.box(m1, x - 0.2, y - 0.1, x + 0.2, top)
+    d.box(m1, left, top, right + 0.2, top + 0.4)
+    d.box(m1, d.x(2), y - 0.1, right, y + 0.1)
+
+
+FAULTS = {**SHORTS, **OPENS, **DEVICES, **LABELS, **CUTS, **WIRES}
+
+
+@pytest.fixture(params=TECHNOLOGIES)
+def drawn(request):
+    return hand_drawn(request.param, G)
+
+
+def compare(d, array=None):
+    return compare_layout(d.layout, array or xb.Crossbar(G), d.technology)
+
+
+def texts(report):
+    return [str(fault) for fault in report.faults]
+
+
+def test_a_good_array_is_clean(drawn):
+    report = compare(drawn)
+    assert report.clean, texts(report)
+    assert report.devices == np.count_nonzero(G)
+    assert report.segments == ROWS * COLS + COLS * ROWS
+    assert all(part.name in report.looked_at for part in drawn.technology.metal)
+    R = report.wires.arrays()
+    expected = drawn.technology.segments()
+    assert R["R_wl"] == pytest.approx(expected["R_wl"], rel=1e-4)
+    assert R["R_bl"] == pytest.approx(expected["R_bl"], rel=1e-4)
+    assert np.all(np.diff(R["R_driver"]) < 0), "the top word line has the longest lead"
+    assert np.all(np.diff(R["R_sense"]) > 0)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_fault_is_named_with_its_place(drawn, fault):
+    change, kind, words, at = FAULTS[fault]
+    m1, m2, m3, v1, v2 = parts(drawn)
+    change(drawn)
+    report = compare(drawn)
+    words = words.format(m1=m1, m2=m2, m3=m3, v1=v1, v2=v2)
+    named = [f for f in report.faults if f.kind == kind and words in f.place]
+    assert named, texts(report)
+    if at is not None:
+        x, y = at(drawn)
+        reach = 6.0 if "pad" in fault else 0.6 * max(drawn.technology.array.pitch)
+        far = min(np.hypot(f.x - x, f.y - y) for f in named)
+        assert far <= reach, texts(report)

@@ -39,7 +39,16 @@ foreach {rule boxes} [drc listall why] {
   foreach box $boxes {puts $out "at\t$box"}
 }
 """
-_EXTRACT = """flatten xbarspice_flat
+_EXTRACT = """set cell {CELL}
+foreach child [cellname list children $cell] {
+  if {[string match "${cell}__*" $child]} {
+    load $child
+    box values -10000000 -10000000 10000000 10000000
+    erase labels
+  }
+}
+load {CELL}
+flatten xbarspice_flat
 load xbarspice_flat
 cellname delete {CELL}
 cellname rename xbarspice_flat {CELL}

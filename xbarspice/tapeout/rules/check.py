@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xbarspice.core.errors import broken_rule, first_line
-from xbarspice.tapeout.layout import klayout_db
+from xbarspice.tapeout.drawing.klayout import klayout_db
 from xbarspice.tapeout.rules.checks import Mark, find_marks
 from xbarspice.tapeout.rules.density import is_smaller
 from xbarspice.tapeout.rules.rule import Rule, rules_of

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from xbarspice.tapeout.layout import klayout_db
+from xbarspice.tapeout.drawing.klayout import klayout_db
 from xbarspice.tapeout.rules.density import find_dense, find_sparse
 from xbarspice.tapeout.rules.rule import Kind, Rule
 from xbarspice.tapeout.rules.shapes import Shapes

@@ -17,7 +17,7 @@ import numpy as np
 
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array
-from xbarspice.tapeout.layout import klayout_db
+from xbarspice.tapeout.drawing.klayout import klayout_db
 from xbarspice.tapeout.rules.rule import Rule
 from xbarspice.tapeout.rules.shapes import Shapes
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from xbarspice.core.errors import broken_rule
-from xbarspice.tapeout.layout import klayout_db
+from xbarspice.tapeout.drawing.klayout import klayout_db
 from xbarspice.tapeout.rules.rule import drawing_layers, known_layers
 from xbarspice.tapeout.technology import Technology
 

@@ -39,7 +39,7 @@ def base(tmp_path_factory):
     np.savez(base / "x.npz", x=np.random.default_rng(5).uniform(-1.0, 1.0, (12, 2)))
     decks = ["--drc", RULES, "--lvs", "klayout", "--lvs-deck", COMPARE]
     result = run(*command(base, "--out", base / "out", *decks, "--deck-variable", f"device={CELL}"))
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 0, result.stdout
     return base
 
 
@@ -74,7 +74,7 @@ def test_netgen_compares_a_folder_and_a_deck_with_items_fails_it(folder, tmp_pat
     tech = script(tmp_path, TECH.read_text().replace("reram_cell", CELL), "sky.tech")
     setup = script(tmp_path, SETUP.read_text().replace("reram_cell", CELL), "sky.tcl")
     result = run(folder, "--lvs", "netgen", "--lvs-deck", setup, "--magic", tech)
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 0, result.stdout
     assert "18 devices and 9 nets" in " ".join(result.stdout.split()).replace("│ │ ", "")
     strict = script(tmp_path, STRICT, "strict.drc")
     result = run(folder, "--drc", strict, "--json")
