@@ -126,7 +126,7 @@ def test_devices_stand_at_the_crossings_where_one_is_present(absent):
 def test_pads_carry_pins_and_labels_in_the_order_of_the_lines(brackets):
     technology = change("sky130b", pads__sides=ONE)
     drawing = draw(array(4, 3), technology, "moons_a0", brackets=brackets)
-    metal = technology.metals["met3"]
+    metal = technology.metals["met5"]
     texts = {
         s.text.string: (s.text.x, s.text.y)
         for s in drawing.top_cell().shapes(drawing.layer(*metal.label)).each()

@@ -104,7 +104,7 @@ def test_text_is_written_by_the_rules_or_refused():
     layout.dbu = technology.dbu
     cell = draw_text(layout, technology, "text", "moons_A1 2026 <x>")
     assert broken(layout, technology) == {}
-    assert cell.bbox().height() == pytest.approx(20000, rel=0.1)
+    assert cell.bbox().height() == pytest.approx(30000, rel=0.1)
     with pytest.raises(xb.errors.InputError, match=r"die\.text_height = 1 um must obey width"):
         draw_text(layout, change("sky130b", die__text_height=1.0), "small", "moons")
 
@@ -114,7 +114,7 @@ def test_a_mark_is_a_cross():
     layout = kdb.Layout()
     layout.dbu = technology.dbu
     cell = draw_mark(layout, technology, "mark")
-    shape = region(layout, (70, 20), cell)
+    shape = region(layout, (72, 20), cell)
     assert shape.bbox() == kdb.Box(-20000, -20000, 20000, 20000)
     assert shape.area() == 2 * 40000 * 8000 - 8000**2
 

@@ -119,6 +119,13 @@ EDITS = [
     ("sky130b", "pitch = 80.0", "pitch = 60.2", "met3.space: pads.pitch"),
     ("sky130b", "size = 60.0", "size = 0.2", "met3.width: pads.size"),
     ("sky130b", '["left", "top"]', '["top", "left"]', "word_line must name left"),
+    (
+        "sky130b",
+        '["met3", "via3", "met4", "via4", "met5"]',
+        '["met3", "via4", "met5"]',
+        "pads.stac",
+    ),
+    ("sky130b", "cuts = 9", "cuts = 2000", "via4.enclosure: 45 x 45 cuts in a pad need"),
     ("demo", "enclosure = 5.0", "enclosure = 30.0", "pads.opening"),
     ("demo", "marks = 40.0", "marks = 40.0\nspacing = 0.5", "die.spacing: 0.5 um"),
     (
@@ -168,8 +175,12 @@ def test_the_public_figures_of_the_open_process_are_in_the_file():
         "met1": (0.14, 0.14, 0.083),
         "met2": (0.14, 0.14, 0.0676),
         "met3": (0.3, 0.3, 0.24),
+        "met4": (0.3, 0.3, 0.24),
+        "met5": (1.6, 1.6, 4.0),
     }
     assert {v["name"]: (v["size"], v["space"], v["current"]) for v in values["via"]} == {
         "via": (0.15, 0.17, 0.29e-3),
         "via2": (0.2, 0.2, 0.48e-3),
+        "via3": (0.2, 0.2, 0.48e-3),
+        "via4": (0.8, 0.8, 2.49e-3),
     }

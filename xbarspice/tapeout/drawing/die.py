@@ -63,5 +63,5 @@ def draw(
                 sheet.box(fan.metal, box)
             sheet.place(pad, *lead.pad)
             land = Rectangle.around(*lead.pad, 2 * half, 2 * half)
-            sheet.pin(fan.metal, land, pin_name(fan.kind, line, brackets))
+            sheet.pin(technology.pads.top, land, pin_name(fan.kind, line, brackets))
     return layout

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from xbarspice.core.errors import broken_rule
 from xbarspice.tapeout.drawing.places import KINDS, Kind, Places, Rectangle
@@ -69,24 +70,40 @@ def fan_out(places: Places, kind: Kind) -> FanOut:
     router = _Router(places, kind, pads)
     budget = places.technology.lead.resistance
 
-    def worst(target: float) -> float:
-        return max(router.resistances(router.widths(target)))
-
     targets = [router.highest() * _STEP**k for k in range(_TRIALS)]
     if budget is not None:
         targets = [min(target, budget) for target in targets]
-    reached = [worst(target) for target in targets]
+    plans = [router.plan(router.widths(target)) for target in targets]
+    reached = [max(router.resistances(plan)) for plan in plans]
     if budget is None:
-        return router.route(router.widths(targets[reached.index(min(reached))]))
-    for target, resistance in zip(targets, reached, strict=True):
+        return router.route(plans[reached.index(min(reached))])
+    for plan, resistance in zip(plans, reached, strict=True):
         if resistance <= budget:
-            return router.route(router.widths(target))
+            return router.route(plan)
     raise broken_rule(
         f"lead.resistance = {budget:g} ohm must suffice for the leads of {router.count} "
         f"{KINDS[kind].replace('_', ' ')}s",
         f"{min(reached):.4g} ohm, the least that {pads.metal} at this pitch reaches",
         "Raise lead.resistance or the pitch of the array, or use pads on two sides (pads.sides).",
     )
+
+
+class _Plan(NamedTuple):
+    """Where everything of one direction stands, database units.
+
+    Attributes:
+        widths: of the lanes.
+        lanes: their inner edges, and one more for what lies beyond.
+        column: centre of the pads of the first side.
+        risers: centres of the pads of the second side.
+        bars: lower edges of the bars that lead there, and one more for these pads.
+    """
+
+    widths: tuple[int, ...]
+    lanes: tuple[int, ...]
+    column: int
+    risers: tuple[int, ...]
+    bars: tuple[int, ...]
 
 
 class _Router:
@@ -140,33 +157,29 @@ class _Router:
         places = self.places
         return places.y(lead) if self.kind == "WL" else places.x(self.count - 1 - lead)
 
-    def lanes(self, widths: Sequence[int]) -> list[int]:
-        """Inner edges of all lanes, and one more for what lies beyond them."""
-        at = [self.edge + self.space]
+    def plan(self, widths: Sequence[int]) -> _Plan:
+        """Where lanes, bars and pads stand with these widths of the lanes."""
+        lanes = [self.edge + self.space]
         for width in widths:
-            at.append(at[-1] + width + self.space)
-        return at
-
-    def column(self, widths: Sequence[int]) -> int:
-        """Centre of the pads of the first side, along the way out."""
-        beyond = self.lanes(widths)[-1] + self.size // 2
+            lanes.append(lanes[-1] + width + self.space)
         step = self.places.grid
-        return max(-(-beyond // step) * step, self.edge + self.pitch)
+        column = max(-(-(lanes[-1] + self.size // 2) // step) * step, self.edge + self.pitch)
+        risers = [column - self.pitch * (self.beyond - lead) for lead in range(self.beyond)]
+        bars = self._bars(widths, lanes, risers)
+        return _Plan(tuple(widths), tuple(lanes), column, tuple(risers), bars)
 
-    def height(self, lead: int) -> int:
-        """Of a pad on the first side: the last lead's stands lowest, beside the array."""
-        last = self.along(self.count - 1)
-        return last + self.size // 2 + (self.count - 1 - lead) * self.pitch
-
-    def bars(self, widths: Sequence[int]) -> list[int]:
+    def _bars(
+        self, widths: Sequence[int], lanes: Sequence[int], risers: Sequence[int]
+    ) -> tuple[int, ...]:
         """Lower edges of the bars that lead along the second side, and one more for its pads.
 
         Bars towards the inside stand higher the later they turn, those towards the outside lower,
         so that no bar crosses a lane or a riser.
         """
-        inside = self.inside(widths)
-        base = self.height(self.beyond) + self.size // 2 + self.space
-        base = max(base, self._top() + self.space)
+        inside = sum(x < lanes[k] + widths[k] // 2 for k, x in enumerate(risers))
+        inner = self.places.inner
+        base = self.height(self.beyond) + self.size // 2
+        base = max(base, inner.top if self.kind == "WL" else inner.right) + self.space
         edges, tops = [0] * self.beyond, [base]
         for group in (range(inside), range(self.beyond - 1, inside - 1, -1)):
             at = base
@@ -174,20 +187,12 @@ class _Router:
                 edges[lead] = at
                 at += widths[lead] + self.space
             tops.append(at)
-        return [*edges, max(tops)]
+        return (*edges, max(tops))
 
-    def _top(self) -> int:
-        inner = self.places.inner
-        return inner.top if self.kind == "WL" else inner.right
-
-    def riser(self, lead: int, widths: Sequence[int]) -> int:
-        """Centre of a pad on the second side, along the way out."""
-        return self.column(widths) - self.pitch * (self.beyond - lead)
-
-    def inside(self, widths: Sequence[int]) -> int:
-        """How many of the leads to the second side turn back over the array."""
-        lanes = self.lanes(widths)
-        return sum(self.riser(k, widths) < lanes[k] + widths[k] // 2 for k in range(self.beyond))
+    def height(self, lead: int) -> int:
+        """Of a pad on the first side: the last lead's stands lowest, beside the array."""
+        last = self.along(self.count - 1)
+        return last + self.size // 2 + (self.count - 1 - lead) * self.pitch
 
     def arm(self, width: int) -> int:
         """Width of the last stretch before a pad of the first side, where there is room."""
@@ -195,7 +200,7 @@ class _Router:
 
     def highest(self) -> float:
         """Resistance with the narrowest lanes, ohm: where the search begins without a budget."""
-        return max(self.resistances([self.least] * self.count))
+        return max(self.resistances(self.plan([self.least] * self.count)))
 
     def widths(self, target: float) -> list[int]:
         """Lanes that bring every lead near a resistance, ohm, if that is possible."""
@@ -217,30 +222,29 @@ class _Router:
         up = self.height(self.beyond) + self.size - self.along(lead)
         return up + self.pitch * (self.beyond - lead)
 
-    def resistances(self, widths: Sequence[int]) -> list[float]:
+    def resistances(self, plan: _Plan) -> list[float]:
         """Of cuts and metal of every lead up to the edge of its pad, ohm."""
-        lanes, column, bars = self.lanes(widths), self.column(widths), self.bars(widths)
         out = []
-        for lead, width in enumerate(widths):
-            middle = lanes[lead] + width // 2
+        for lead, width in enumerate(plan.widths):
+            middle = plan.lanes[lead] + width // 2
             squares = (middle - self.out) / self.narrow
             if lead >= self.beyond:
                 squares += (self.height(lead) - self.along(lead)) / width
-                squares += (column - self.size // 2 - middle) / self.arm(width)
+                squares += (plan.column - self.size // 2 - middle) / self.arm(width)
             else:
-                bar = bars[lead] + width // 2
+                bar = plan.bars[lead] + width // 2
                 squares += (bar - self.along(lead)) / width
-                squares += abs(self.riser(lead, widths) - middle) / width
-                squares += max(bars[-1] - bar, 0) / width
+                squares += abs(plan.risers[lead] - middle) / width
+                squares += max(plan.bars[-1] - bar, 0) / width
             out.append(self.cuts + self.sheet * squares)
         return out
 
-    def route(self, widths: Sequence[int]) -> FanOut:
-        """All leads with these lanes, in the order of the lines."""
-        resistances = self.resistances(widths)
+    def route(self, plan: _Plan) -> FanOut:
+        """All leads of a plan, in the order of the lines."""
+        resistances = self.resistances(plan)
         leads = []
-        for lead, width in enumerate(widths):
-            boxes, pad = self._boxes(lead, widths)
+        for lead, width in enumerate(plan.widths):
+            boxes, pad = self._boxes(lead, plan)
             leads.append(
                 Lead(
                     boxes=tuple(self._turn(*box) for box in boxes),
@@ -253,22 +257,20 @@ class _Router:
         return FanOut(kind=self.kind, metal=self.metal.name, leads=tuple(ordered))
 
     def _boxes(
-        self, lead: int, widths: Sequence[int]
+        self, lead: int, plan: _Plan
     ) -> tuple[list[tuple[int, int, int, int]], tuple[int, int]]:
         """Boxes (out from, along from, out to, along to) of a lead, and the centre of its pad."""
-        width, at, half = widths[lead], self.lanes(widths)[lead], self.narrow // 2
+        width, at, half = plan.widths[lead], plan.lanes[lead], self.narrow // 2
         y, arm = self.along(lead), self.arm(width) // 2
         # a wide lane keeps more space to the next lead than narrow leads to each other
         foot = y - half + min(max(self.space - (self.step - self.narrow), 0), half)
         boxes = [(self.out, y - half, at + min(width, self.narrow), y + half)]
-        column = self.column(widths)
         if lead >= self.beyond:
             height = self.height(lead)
             boxes.append((at, foot, at + width, height + arm))
-            boxes.append((at, height - arm, column, height + arm))
-            return boxes, (column, height)
-        bars, x = self.bars(widths), self.riser(lead, widths)
-        bar, row = bars[lead], bars[-1] + self.size // 2
+            boxes.append((at, height - arm, plan.column, height + arm))
+            return boxes, (plan.column, height)
+        bar, x, row = plan.bars[lead], plan.risers[lead], plan.bars[-1] + self.size // 2
         boxes.append((at, foot, at + width, bar + width))
         left = x - width // 2  # a riser wider than its lane could reach the next lane
         boxes.append((min(at, left), bar, max(at, left) + width, bar + width))

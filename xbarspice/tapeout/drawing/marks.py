@@ -18,11 +18,11 @@ __all__ = ["draw_mark", "draw_text", "top_metal"]
 
 
 def top_metal(technology: Technology) -> Metal:
-    """The metal of the pads, or the uppermost one of a landing."""
+    """The metal that a needle touches, or the uppermost one of a landing."""
     landing = technology.array.landing
     order = [metal.name for metal in technology.metal]
     names = [landing.word_line[-1], landing.bit_line[-1]]
-    names += [technology.pads.metal] if technology.pads else []
+    names += [technology.pads.top] if technology.pads else []
     return technology.metals[max(names, key=order.index)]
 
 

@@ -25,7 +25,7 @@ from xbarspice.tapeout.drawing.places import (
 from xbarspice.tapeout.drawing.sheet import Sheet, pad_cell
 from xbarspice.tapeout.technology import Technology
 from xbarspice.tapeout.technology.landing import Land, stack
-from xbarspice.tapeout.technology.schema import Pads, Via
+from xbarspice.tapeout.technology.schema import Enclosure, Pads, Via
 
 if TYPE_CHECKING:
     import klayout.db as kdb
@@ -50,9 +50,7 @@ def draw_monitors(layout: kdb.Layout, technology: Technology, name: str) -> list
         cells += [bench.line(kind) for kind in KINDS]
     cells += [bench.device(k) for k in range(wanted.devices)]
     if wanted.chains:
-        order = [metal.name for metal in technology.metal]
-        within = order[: order.index(pads.metal) + 1]
-        cells += [bench.chain(via) for via in technology.via if via.upper in within]
+        cells += [bench.chain(via) for via in technology.via if bench.reaches(via)]
     return cells
 
 
@@ -78,13 +76,18 @@ class _Bench:
             x = k * self.pitch
             sheet.place(self.pad, x, 0)
             land = Rectangle.around(x, 0, self.size, self.size)
-            sheet.pin(self.pads.metal, land, f"{kind}_{pin}")
+            sheet.pin(self.pads.top, land, f"{kind}_{pin}")
         return sheet
 
-    def _rise(self, sheet: Sheet, x: int, top: int) -> None:
+    def _rise(self, sheet: Sheet, x: int, top: int, metal: str | None = None) -> None:
         """A lead straight up from a pad."""
         half = self.width // 2
-        sheet.box(self.pads.metal, Rectangle(x - half, 0, x + half, top))
+        sheet.box(metal or self.pads.metal, Rectangle(x - half, 0, x + half, top))
+
+    def reaches(self, via: Via) -> bool:
+        """Whether a chain of a via can be led to pads: it begins at or below their metals."""
+        order = [metal.name for metal in self.technology.metal]
+        return order.index(via.lower) <= order.index(self.pads.top)
 
     def line(self, kind: Kind) -> kdb.Cell:
         """A line over four pads: current through the outer ones, voltage at the inner ones."""
@@ -121,15 +124,18 @@ class _Bench:
         return sheet.cell
 
     def chain(self, via: Via) -> kdb.Cell:
-        """As many cuts of a via as fit between two pads, one after the other."""
+        """As many cuts of a via as fit between two pads, one after the other.
+
+        The chain begins and ends in the metal from which a stack leads up to the leads, or in one
+        of the pads' own metals.
+        """
         sheet = self._sheet(f"chain_{via.name}", ("A", "B"))
         t, units, grid = self.technology, self.places.units, self.places.grid
-        size = units(via.size)
-        ends = self._ends(via)
+        size, ends = units(via.size), self._ends(via)
         plates = plates_of(t, ends)
         links = {
-            name: self._link(via, name, enclosure.all, enclosure.along)
-            for name, enclosure in (
+            name: self._link(via, name, around)
+            for name, around in (
                 (via.lower, via.enclosure.lower),
                 (via.upper, via.enclosure.upper),
             )
@@ -138,40 +144,43 @@ class _Bench:
             size + 2 * along + units(t.metals[name].space) for name, (along, _) in links.items()
         )
         step = max(step, size + units(via.space))
-        end = max(self.width // 2 + self.space, *(plate.right for _, plate in plates))
-        room = self.pitch - 2 * (end + step)
-        count = room // step // 2 * 2
+        wide = [t.metals[name].space_of(self.pads.size) for name in links]
+        end = max(self.width // 2 + units(max(wide)), *(plate.right for _, plate in plates))
+        count = (self.pitch - 2 * (end + step)) // step // 2 * 2
         first = (self.pitch - (count - 1) * step) // 2 // grid * grid
-        y = self.above + max(plate.top for _, plate in plates)
-        y += max(half for _, half in links.values())
+        y = self.size // 2 + 4 * units(max(wide))
+        y += max(*(plate.top for _, plate in plates), *(half for _, half in links.values()))
         for x in (0, self.pitch):
             sheet.parts([*plates, *cuts_of(t, ends)], x, y)
-            self._rise(sheet, x, y + plates[-1][1].top)
+            self._rise(sheet, x, y + plates[-1][1].top, plates[-1][0])
         middles = [first + k * step for k in range(count)]
         for x in middles:
             sheet.box(via.name, Rectangle.around(x, y, size, size))
-        for name, joined in (
-            (via.lower, list(zip(middles[::2], middles[1::2], strict=True))),
-            (via.upper, list(zip([0, *middles[1::2]], [*middles[::2], self.pitch], strict=True))),
-        ):
+        outer = plates[0][0]
+        (inner,) = (name for name in links if name != outer)
+        through = [0, *middles, self.pitch]
+        for name, stops in ((outer, through), (inner, middles)):
             along, half = links[name]
-            for a, b in joined:
-                reach = size // 2 + along
-                left, right = (a if a == 0 else a - reach), (b if b == self.pitch else b + reach)
+            for a, b in zip(stops[::2], stops[1::2], strict=True):
+                left = a if a == 0 else a - size // 2 - along
+                right = b if b == self.pitch else b + size // 2 + along
                 sheet.box(name, Rectangle(left, y - half, right, y + half))
         return sheet.cell
 
-    def _link(self, via: Via, metal: str, around: float, along: float) -> tuple[int, int]:
+    def _link(self, via: Via, metal: str, around: Enclosure) -> tuple[int, int]:
         """Metal beyond the cut along a link, and half the width of the link."""
         units, step = self.places.units, 2 * self.places.grid
-        width = max(via.size + 2 * around, self.technology.metals[metal].width)
-        return units(along), math.ceil(units(width) / step) * step // 2
+        width = max(via.size + 2 * around.all, self.technology.metals[metal].width)
+        return units(around.along), math.ceil(units(width) / step) * step // 2
 
     def _ends(self, via: Via) -> Land:
-        """Stack from the upper metal of a via to the pads."""
+        """Stack from the upper metal of a via to the leads; above these the lower metal alone."""
         t = self.technology
-        steps = [via.upper]
-        while steps[-1] != self.pads.metal:
-            steps += next((v.name, v.upper) for v in t.via if v.lower == steps[-1])
-        width = max(t.metals[via.upper].width, via.size + 2 * via.enclosure.upper.all)
+        if via.lower in self.pads.metals:
+            metal, around, steps = via.lower, via.enclosure.lower, [via.lower]
+        else:
+            metal, around, steps = via.upper, via.enclosure.upper, [via.upper]
+            while steps[-1] != self.pads.metal:
+                steps += next((v.name, v.upper) for v in t.via if v.lower == steps[-1])
+        width = max(t.metals[metal].width, via.size + 2 * around.all)
         return stack(t, steps, width, self.pads.pitch, t.lead.current)

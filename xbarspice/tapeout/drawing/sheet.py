@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xbarspice.tapeout.drawing.klayout import klayout_db
-from xbarspice.tapeout.drawing.places import Parts, Rectangle
+from xbarspice.tapeout.drawing.places import Parts, Rectangle, cuts_of
 from xbarspice.tapeout.technology import Technology
+from xbarspice.tapeout.technology.landing import Cuts, Land, pad_cuts
 
 if TYPE_CHECKING:
     import klayout.db as kdb
@@ -66,11 +67,16 @@ class Sheet:
 
 
 def pad_cell(layout: kdb.Layout, technology: Technology, name: str) -> kdb.Cell:
-    """Land and opening of a pad around the origin."""
+    """Metals, cuts and opening of a pad around the origin."""
     sheet, pads = Sheet(layout, name, technology), technology.pads
     if pads is not None:
         size = sheet.units(pads.size)
-        sheet.box(pads.metal, Rectangle.around(0, 0, size, size))
+        for metal in pads.metals:
+            sheet.box(metal, Rectangle.around(0, 0, size, size))
+        for name in pads.stack[1::2]:
+            side = pad_cuts(technology, technology.vias[name])
+            cuts = Land(plates=(), cuts=(Cuts(via=name, across=side, along=side),), lacking=())
+            sheet.parts(cuts_of(technology, cuts))
         if pads.opening:
             size -= 2 * sheet.units(pads.opening.enclosure)
             sheet.box(pads.opening.layer, Rectangle.around(0, 0, size, size))

@@ -268,8 +268,8 @@ def _opening(t: Technology) -> Iterator[Rule]:
             name="pads.opening.enclosure",
             kind="enclosure",
             layer=OPENING,
-            others=(t.pads.metal,),
+            others=(t.pads.top,),
             limit=limit,
-            words=f"{t.pads.metal} reaches at least {limit:g} um beyond an opening of the "
+            words=f"{t.pads.top} reaches at least {limit:g} um beyond an opening of the "
             "passivation",
         )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from xbarspice.tapeout.technology.schema import Technology, Via
 
-__all__ = ["Cuts", "Land", "Plate", "land", "stack"]
+__all__ = ["Cuts", "Land", "Plate", "land", "pad_cuts", "stack"]
 
 _MOST = 64
 """Rows of cuts along a line; more would make the landing longer than a small array."""
@@ -111,6 +111,13 @@ def stack(
         along = max(along, metal.width, metal.area / across)
         plates.append(Plate(metal=name, along=_even(technology, along), across=across))
     return Land(plates=tuple(plates), cuts=tuple(cuts), lacking=tuple(lacking))
+
+
+def pad_cuts(technology: Technology, via: Via) -> int:
+    """Cuts on a side of the square of cuts in a pad."""
+    pads = technology.pads
+    carrying = technology.lead.current / via.current if via.current else 1
+    return math.ceil(math.sqrt(max(pads.cuts if pads else 1, math.ceil(carrying - 1e-9))) - 1e-9)
 
 
 def _count(technology: Technology, via: Via, current: float, resistance: float) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from xbarspice.tapeout.technology.landing import land
+from xbarspice.tapeout.technology.landing import land, pad_cuts
 
 if TYPE_CHECKING:
     from xbarspice.tapeout.technology.schema import Line, Metal, Technology, Via
@@ -104,6 +104,13 @@ def _stacks(t: Technology, vias: dict[str, Via]) -> Iterator[str]:
             yield f"{rule}: it must begin at {line.metal}, the metal of the line"
         elif t.pads and metals[-1] != t.pads.metal:
             yield f"{rule}: it must end at {t.pads.metal}, the metal of the pads"
+    if t.pads and t.pads.stack:
+        metals, cuts = t.pads.stack[::2], t.pads.stack[1::2]
+        joins = [(vias[c].lower, vias[c].upper) if c in vias else None for c in cuts]
+        if len(t.pads.stack) % 2 == 0 or joins != list(pairwise(metals)):
+            yield "pads.stack: metals and the vias that join them must stand in turn"
+        elif metals[0] != t.pads.metal:
+            yield f"pads.stack: it must begin at {t.pads.metal}, the metal of the pads"
 
 
 def _grid(t: Technology) -> Iterator[str]:
@@ -266,12 +273,19 @@ def _pads(t: Technology) -> Iterator[str]:
     pads = t.pads
     if pads is None:
         return
+    for metal in (t.metals[name] for name in pads.metals):
+        if _below(pads.size, metal.width):
+            yield f"{metal.name}.width: pads.size must be at least {metal.width:g} um"
+        gap, space = pads.pitch - pads.size, metal.space_of(pads.size)
+        if _below(gap, space):
+            yield f"{metal.name}.space: pads.pitch must exceed pads.size by at least {space:g} um"
+    for via in (t.vias[name] for name in pads.stack[1::2]):
+        side = pad_cuts(t, via)
+        around = max(via.enclosure.lower.along, via.enclosure.upper.along)
+        needed = side * (via.size + via.space) - via.space + 2 * around
+        if _below(pads.size, needed):
+            yield f"{via.name}.enclosure: {side} x {side} cuts in a pad need {needed:g} um"
     metal = t.metals[pads.metal]
-    if _below(pads.size, metal.width):
-        yield f"{metal.name}.width: pads.size must be at least {metal.width:g} um"
-    gap, space = pads.pitch - pads.size, metal.space_of(pads.size)
-    if _below(gap, space):
-        yield f"{metal.name}.space: pads.pitch must exceed pads.size by at least {space:g} um"
     if pads.opening and pads.size <= 2 * pads.opening.enclosure:
         yield "pads.opening: nothing is left of pads.size within the enclosure"
     widest = math.inf if t.lead.width is None else t.lead.width
@@ -282,9 +296,8 @@ def _pads(t: Technology) -> Iterator[str]:
 def _die(t: Technology) -> Iterator[str]:
     if t.die.monitors and not t.pads:
         yield "die.monitors: they need [pads]"
-    widest = max(metal.wide.space if metal.wide else metal.space for metal in t.metal)
-    if _below(t.array_spacing, widest):
+    if _below(t.array_spacing, t.widest_space):
         yield (
-            f"die.spacing: {t.array_spacing:g} um must not be below {widest:g} um, the largest "
-            "space of a metal"
+            f"die.spacing: {t.array_spacing:g} um must not be below {t.widest_space:g} um, the "
+            "largest space of a metal"
         )

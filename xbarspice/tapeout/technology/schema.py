@@ -257,13 +257,29 @@ class Sides(Section):
 
 
 class Pads(Section):
-    """Square pads at the pitch of the probe card, in the metal of the leads."""
+    """Square pads at the pitch of the probe card, in the metal of the leads.
+
+    `stack` leads from that metal up to the one that is touched, metals and vias in turn, with at
+    least `cuts` cuts of each via; `opening` lies in the uppermost metal.
+    """
 
     metal: Name
     size: Length
     pitch: Length
+    stack: tuple[Name, ...] = ()
+    cuts: int = Field(default=9, ge=1, le=10000)
     sides: Sides = Sides()
     opening: Opening | None = None
+
+    @property
+    def metals(self) -> tuple[str, ...]:
+        """Metals of a pad, bottom first."""
+        return self.stack[::2] or (self.metal,)
+
+    @property
+    def top(self) -> str:
+        """The metal that a needle touches; pins and labels stand on it."""
+        return self.metals[-1]
 
 
 class Monitors(Section):
@@ -342,7 +358,12 @@ class Technology(Section):
         """Distance between the outlines of two arrays, um."""
         if self.die.spacing is not None:
             return self.die.spacing
-        return self.pads.pitch if self.pads else max(self.array.pitch)
+        return self.pads.pitch if self.pads else max(*self.array.pitch, self.widest_space)
+
+    @property
+    def widest_space(self) -> float:
+        """The largest space that any metal asks for, um."""
+        return max(metal.wide.space if metal.wide else metal.space for metal in self.metal)
 
     def at(self, corner: Corner = "typ", temperature: float | None = None) -> Resistances:
         """Resistances of metals and vias at a corner and a temperature in degrees Celsius.
