@@ -1,5 +1,6 @@
 """Calibration: fit the models to measured data, and say how well they are known."""
 
+from xbarspice.calibration.array_fit import fit_reads
 from xbarspice.calibration.assignment import best_lines
 from xbarspice.calibration.cards import (
     card_of,
@@ -8,7 +9,8 @@ from xbarspice.calibration.cards import (
     record_of_spread,
 )
 from xbarspice.calibration.die import Die, Thresholds, read_die
-from xbarspice.calibration.fit import Fit, Noise, Options, fit_reads
+from xbarspice.calibration.fit import Fit, Noise, Options
+from xbarspice.calibration.inspection import drop_plateaus, inspect_sweeps, take_branch
 from xbarspice.calibration.measurements import Programming, PulseTrains, Reads, Repeats, sweeps
 from xbarspice.calibration.noise import fit_noise, fit_read_noise
 from xbarspice.calibration.pulses import fit_pulses
@@ -35,11 +37,13 @@ __all__ = [
     "best_lines",
     "card_of",
     "card_of_spread",
+    "drop_plateaus",
     "fit_noise",
     "fit_pulses",
     "fit_read_noise",
     "fit_reads",
     "fit_spread",
+    "inspect_sweeps",
     "read_die",
     "read_programming",
     "read_pulses",
@@ -49,4 +53,5 @@ __all__ = [
     "record_of",
     "record_of_spread",
     "sweeps",
+    "take_branch",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 from collections.abc import Sequence
@@ -150,6 +151,9 @@ def record_of(fit: Fit) -> dict[str, Any]:
         "scatter_over_noise": fit.scale,
         "held_out": None if fit.held_out is None else fit.held_out.model_dump(),
         "findings": list(fit.findings),
+        "model_holds": fit.holds,
+        "checks": [dataclasses.asdict(check) for check in fit.checks],
+        "held": [dataclasses.asdict(h) for h in fit.held],
         "singular_values": fit.singular,
         "evaluations": fit.evaluations,
     }

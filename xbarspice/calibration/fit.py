@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 from scipy import optimize
 
-from xbarspice.calibration.measurements import Reads
-from xbarspice.calibration.model import Model, Parameter
+from xbarspice.calibration.goodness import Check, Points, check_model
+from xbarspice.calibration.model import Parameter
 from xbarspice.calibration.uncertainty import uncertainty
 from xbarspice.config.card import HeldOut
-from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import ConvergenceError, broken_rule
 from xbarspice.core.seeds import child_rng
 from xbarspice.core.types import Array, Flags, Indices
 
-__all__ = ["Fit", "Noise", "Options", "Problem", "fit_problem", "fit_reads"]
+__all__ = ["Fit", "Held", "Noise", "Options", "Problem", "fit_problem"]
 
 
 ROUNDS = 3
@@ -68,6 +67,8 @@ class Options:
         held_out: share of the reads that is not fitted but predicted, 0 to 0.5.
         seed: of the choice of these reads.
         confidence: of the intervals.
+        free_held: whether every held wire and lead is fitted once as well, to see what depends on
+            it (one more fit each).
     """
 
     noise: Noise = Noise()
@@ -75,6 +76,7 @@ class Options:
     held_out: float = 0.2
     seed: int = 0
     confidence: float = 0.95
+    free_held: bool = True
 
     def __post_init__(self) -> None:
         if self.loss not in ("linear", "soft_l1", "huber"):
@@ -101,9 +103,32 @@ class Problem(Protocol):
     @property
     def read_of_point(self) -> Indices: ...
 
+    @property
+    def line_of_point(self) -> Indices: ...
+
+    @property
+    def repeat_of_point(self) -> Indices: ...
+
     def currents(self, theta: Array) -> Array: ...
 
     def jacobian(self, theta: Array) -> Array: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """One wire or lead that was not fitted; see `xbarspice.calibration.held`.
+
+    Attributes:
+        name: of the resistance.
+        value: at which it was held, ohm.
+        freed: its value and interval when it is fitted as well, ohm; None: that fit did not end.
+        moved: fitted parameters whose value then leaves its interval: name, value, low, high.
+    """
+
+    name: str
+    value: float
+    freed: tuple[float, float, float] | None
+    moved: tuple[tuple[str, float, float, float], ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -122,6 +147,8 @@ class Fit:
         predicted: values of the model, (points,). measured: the data, (points,).
         singular: singular values of the scaled Jacobian.
         evaluations: of the model.
+        checks: tests of the residuals; see `xbarspice.calibration.goodness`.
+        held: wires and leads that were not fitted.
     """
 
     parameters: tuple[Parameter, ...]
@@ -138,6 +165,13 @@ class Fit:
     measured: Array
     singular: Array
     evaluations: int
+    checks: tuple[Check, ...] = ()
+    held: tuple[Held, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether no test of the residuals speaks against the model."""
+        return all(check.holds for check in self.checks)
 
     def __getitem__(self, name: str) -> tuple[float, float, float]:
         """Value and interval of a parameter by name."""
@@ -145,39 +179,8 @@ class Fit:
         return float(self.values[k]), float(self.low[k]), float(self.high[k])
 
 
-def fit_reads(
-    crossbar: Crossbar,
-    reads: Reads | Sequence[Reads],
-    free: Sequence[str],
-    *,
-    bounds: Mapping[str, tuple[float, float]] | None = None,
-    options: Options | None = None,
-) -> tuple[Fit, Crossbar]:
-    """Fit wires, device and conductances to measured currents, by gradient through the surrogate.
-
-    Args:
-        crossbar: the array or arrays, with starting values; what is not fitted stays.
-        reads: what was measured: one set, or several with different line ends.
-        free: among ``R_wl``, ``R_bl``, ``R_wire`` (both), ``R_driver``, ``R_sense``,
-            ``device.<field>`` and ``G`` (every present device).
-        bounds: (low, high) by name; resistances and conductances are >= 0 anyway.
-        options: how; see `Options`.
-
-    Returns:
-        The fit, and the crossbar with fitted values.
-
-    Raises:
-        InputError: a name is unknown, the reads do not fit the array, or there are too few.
-        ConvergenceError: the fit did not end.
-    """
-    sets_of_reads = [reads] if isinstance(reads, Reads) else list(reads)
-    model = Model(crossbar, sets_of_reads, free, bounds)
-    fit = fit_problem(model, options or Options())
-    return fit, model.at(fit.values)
-
-
 def fit_problem(problem: Problem, options: Options) -> Fit:
-    """Fit any `Problem`; see `fit_reads`."""
+    """Fit any `Problem`; see `xbarspice.calibration.array_fit`."""
     data, parameters = problem.data, problem.parameters
     fitted = _split(problem.read_of_point, options)
     if fitted.sum() <= len(parameters):
@@ -202,6 +205,18 @@ def fit_problem(problem: Problem, options: Options) -> Fit:
     )
     low = np.array([p.low for p in parameters])
     high = np.array([p.high for p in parameters])
+    checks = check_model(
+        Points(
+            residual=residual[fitted],
+            J=J,
+            sigma=sigma[fitted],
+            predicted=predicted[fitted],
+            read=problem.read_of_point[fitted],
+            line=problem.line_of_point[fitted],
+            repeat=problem.repeat_of_point[fitted],
+        )
+    )
+    half = confidence.half if all(c.holds for c in checks) else np.full(len(theta), np.inf)
     at_bound = [
         f"`{p.name}` ended at its bound {p.low if x - p.low < p.high - x else p.high:g} {p.unit}: "
         "its interval is not a symmetric one"
@@ -211,10 +226,10 @@ def fit_problem(problem: Problem, options: Options) -> Fit:
     return Fit(
         parameters=parameters,
         values=theta,
-        low=np.maximum(theta - confidence.half, low),
-        high=np.minimum(theta + confidence.half, high),
+        low=np.maximum(theta - half, low),
+        high=np.minimum(theta + half, high),
         error=confidence.error,
-        findings=(*confidence.findings, *at_bound, *misfit(s)),
+        findings=(*_structure(checks), *confidence.findings, *at_bound, *misfit(s)),
         scale=s,
         rms=_rms(predicted, data, fitted),
         held_out=_held_out(predicted, data, fitted, options),
@@ -223,7 +238,20 @@ def fit_problem(problem: Problem, options: Options) -> Fit:
         measured=data,
         singular=confidence.singular,
         evaluations=evaluations,
+        checks=checks,
     )
+
+
+def _structure(checks: Sequence[Check]) -> Iterator[str]:
+    """A finding where the residuals are no noise."""
+    failed = [check for check in checks if not check.holds]
+    if failed:
+        tests = "; ".join(f"{check.name} (p = {check.p:.1g})" for check in failed)
+        yield (
+            "the model does not hold: its residuals have a structure that noise has not, by the "
+            f"test of {tests}. Intervals are withheld. Look at the residuals, fit what is held, or "
+            "choose another device model"
+        )
 
 
 def misfit(scale: float) -> Iterator[str]:

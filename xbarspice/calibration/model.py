@@ -14,8 +14,8 @@ from xbarspice import devices
 from xbarspice.calibration.measurements import Reads
 from xbarspice.core.array import Crossbar, Drive
 from xbarspice.core.errors import InputError, broken_rule
-from xbarspice.core.types import Array
-from xbarspice.core.wires import EACH, R_LOW, UNIT, WIRES, as_text
+from xbarspice.core.types import Array, Flags, Indices
+from xbarspice.core.wires import EACH, UNIT, WIRES, as_text
 from xbarspice.surrogate import adjoint
 
 __all__ = ["TIED", "Model", "Parameter"]
@@ -23,6 +23,10 @@ __all__ = ["TIED", "Model", "Parameter"]
 
 TIED = {"R_wire": ("R_wl", "R_bl")}
 """Names that move several resistances together."""
+
+SILENT = 1e-12
+"""A resistance that is a smaller share of that of the best device counts as 0: it changes no
+current, and solves with it take long."""
 
 LIMITS: dict[tuple[str, str], tuple[float, float]] = {
     ("cubic_al2o3_tio2", "T"): (1.0, 200.0),
@@ -67,6 +71,7 @@ class Model:
     ) -> None:
         self.crossbar, self.reads = crossbar, tuple(reads)
         self.free = _names(crossbar, free)
+        self._largest = float(crossbar.G.max())
         self.present: Any = np.argwhere((crossbar.G_flat > 0) & ("G" in self.free))
         self.parameters = tuple(_parameters(crossbar, self.free, self.present, bounds or {}))
         self.drives = [_drive(crossbar, r) for r in self.reads]
@@ -78,7 +83,9 @@ class Model:
                 for k, m in enumerate(measured)
             ]
         )
-        """Number of the read that each current belongs to, (points,)."""
+        """Number of the read that each current belongs to, in order, (points,)."""
+        self.line_of_point, self.repeat_of_point = _lines_and_repeats(self.reads, measured)
+        """Numbers of the line (of its array) and of the group of equal voltages, (points,) each."""
 
     @property
     def data(self) -> Array:
@@ -94,8 +101,8 @@ class Model:
         for name, value in zip(scalars, theta[: len(scalars)].tolist(), strict=True):
             if name.startswith("device."):
                 fields[name.removeprefix("device.")] = value
-            else:  # the search stays inside its bounds by the smallest of numbers
-                ohm = 0.0 if value < R_LOW else value
+            else:  # the search stays inside its bounds by numbers that change no current
+                ohm = 0.0 if value * self._largest < SILENT else value
                 changes |= dict.fromkeys(TIED.get(name, (name,)), ohm)
         if fields:
             changes["device"] = devices.with_parameters(self.crossbar.device, fields)
@@ -151,6 +158,23 @@ class Model:
             of_array = each.array[:, None] == arrays
             out[:, column:] = np.where(of_array, slope[:, rows, cols], 0.0)
         return out
+
+
+def _lines_and_repeats(
+    reads: Sequence[Reads], measured: Sequence[Flags]
+) -> tuple[Indices, Indices]:
+    """Number of line and array, and of the voltages, of every measured current."""
+    lines, repeats, first = [], [], 0
+    for part, mask in zip(reads, measured, strict=True):
+        read, line = np.nonzero(mask)
+        array = np.zeros(len(part.V_in), np.intp) if part.array is None else part.array
+        V_out = part.V_in[:, :0] if part.V_out is None else part.V_out
+        volts = np.hstack([array[:, None], part.V_in, V_out])
+        _, kind = np.unique(volts, axis=0, return_inverse=True)
+        lines.append(line + mask.shape[1] * array[read])
+        repeats.append(kind.reshape(-1)[read] + first)
+        first += int(kind.max()) + 1
+    return np.concatenate(lines), np.concatenate(repeats)
 
 
 def _names(crossbar: Crossbar, free: Sequence[str]) -> tuple[str, ...]:

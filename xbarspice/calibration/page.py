@@ -25,7 +25,7 @@ MOST = 80
 
 def write_fit(
     record: dict[str, Any],
-    card: str,
+    card: str | None,
     path: Path,
     measured: Array | None = None,
     predicted: Array | None = None,
@@ -36,7 +36,7 @@ def write_fit(
 
     Args:
         record: what `report.json` holds: title, data, parameters, findings, held_out, config.
-        card: the card's text.
+        card: the card's text; None where none was written.
         path: the HTML file.
         measured, predicted, fitted: values and which of them were fitted, for the plots; or None.
         unit: of these values.
@@ -45,18 +45,25 @@ def write_fit(
     count = f"{len(findings)} remark{'s' * (len(findings) > 1)}"
     scatter = record.get("scatter_over_noise")
     misfit = "" if scatter is None else f" Residuals are {scatter:.3g} of the stated scatter."
+    holds = record.get("model_holds", True)
+    text = (
+        f"{count} on what the data do not determine or the model misses; see below."
+        if findings
+        else "The data determine every fitted value; no test of the residuals speaks against the "
+        "model."
+    )
+    if not holds:
+        text = "The residuals are no noise: intervals are withheld, and " + (
+            "the card was accepted all the same." if card else "no card was written."
+        )
     verdict = Verdict(
         state="fail" if findings else "pass",
-        word="WARNINGS" if findings else "DETERMINED",
-        text=(
-            f"{count} on what the data do not determine or the model misses; see below."
-            if findings
-            else "The data determine every fitted value, if the model holds."
-        )
-        + misfit,
+        word="DOES NOT FIT" if not holds else "WARNINGS" if findings else "DETERMINED",
+        text=text + misfit,
     )
     items: list[Item] = [Text(text=f"Warning: {text}.", note=True) for text in findings]
     items.append(_values(record["parameters"]))
+    items += _checks(record)
     if held := record.get("held_out"):
         items.append(
             Text(
@@ -71,7 +78,7 @@ def write_fit(
     sections = [
         Section(title="Fitted values", items=items),
         *_read_section(record),
-        Section(title="Calibration card", items=[Code(text=card)]),
+        *([Section(title="Calibration card", items=[Code(text=card)])] if card else []),
     ]
     return page(
         record["title"],
@@ -80,6 +87,34 @@ def write_fit(
         verdict=verdict,
         subtitle=_subtitle(record),
     )
+
+
+def _checks(record: dict[str, Any]) -> list[Item]:
+    """What was held fixed, and the tests of the residuals."""
+    items: list[Item] = []
+    if held := record.get("held"):
+        rows = []
+        for h in held:
+            freed, moved = h["freed"], ", ".join(name for name, *_ in h["moved"])
+            interval = "-" if freed is None else f"{freed[0]:.4g} [{freed[1]:.4g}, {freed[2]:.4g}]"
+            rows.append((h["name"], f"{h['value']:g}", interval, moved or "none"))
+        items.append(
+            Table(
+                caption="Held fixed, and what its value decides",
+                head=("resistance", "held, ohm", "fitted as well, ohm", "values that then move"),
+                rows=rows,
+            )
+        )
+    if checks := record.get("checks"):
+        rows = [(c["name"], f"{c['p']:.2g}", "yes" if c["holds"] else "no") for c in checks]
+        items.append(
+            Table(
+                caption="Tests of the residuals; together they refuse 1 % of models that hold",
+                head=("test", "p", "holds"),
+                rows=rows,
+            )
+        )
+    return items
 
 
 def _read_section(record: dict[str, Any]) -> list[Section]:

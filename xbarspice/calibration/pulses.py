@@ -50,6 +50,7 @@ class _Trains:
             )
         first = np.unique(trains.device, return_index=True)[1]
         self.data, self.read_of_point = trains.G, np.arange(len(trains.G))
+        self.line_of_point, self.repeat_of_point = trains.device, self.read_of_point
         self.steps = _steps(trains)
         self.parameters = (
             *(_field(device, name, bounds) for name in free),

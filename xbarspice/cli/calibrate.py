@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,6 +54,15 @@ Relative = Annotated[float, typer.Option(help="Scatter of a measured value, rela
 Absolute = Annotated[
     float | None, typer.Option(help="Scatter in A (S for pulses); else 1e-3 of the largest.")
 ]
+Accept = Annotated[
+    bool, typer.Option("--accept", help="Write a card also of a model that does not hold.")
+]
+Branch = Annotated[
+    str | None, typer.Option(help="Take one branch of each sweep: up or down (of |V|).")
+]
+DropCompliance = Annotated[
+    bool, typer.Option("--drop-compliance", help="Leave points on compliance plateaus out.")
+]
 HeldOut = Annotated[float, typer.Option(help="Share of the reads that is predicted, not fitted.")]
 
 
@@ -78,6 +88,9 @@ def sweeps(
     relative: Relative = 0.01,
     absolute: Absolute = None,
     held_out: HeldOut = 0.2,
+    accept: Accept = False,
+    branch: Branch = None,
+    drop_compliance: DropCompliance = False,
     title: Title = None,
     date: Date = None,
     config: Config = None,
@@ -97,6 +110,11 @@ def sweeps(
         config, settings, steps.start_config(None), reads=read, calibration=calibration, seed=seed
     )
     measured = study.read_sweeps(data, table)
+    if drop_compliance:
+        measured = study.drop_plateaus(measured)
+    if branch is not None:
+        measured = study.take_branch(measured, branch)
+    seen = study.inspect_sweeps(measured)
     start = starts.crossbar_of_sweeps(measured, run)
     options = _options(loss, relative, absolute, held_out, run)
     with screens.waiting("fitting", quiet=json):
@@ -104,7 +122,7 @@ def sweeps(
             start, measured, _list(free), bounds=_bounds(bound), options=options
         )
     job = Job(data, out, run, read, calibration, title, date, json, data_read=measured.notices)
-    _finish(job, fit, crossbar)
+    _finish(job, fit, crossbar, accept=accept, seen=[i.text for i in seen])
 
 
 @calibrate.command(
@@ -127,6 +145,7 @@ def reads(
     relative: Relative = 0.01,
     absolute: Absolute = None,
     held_out: HeldOut = 0.2,
+    accept: Accept = False,
     title: Title = None,
     date: Date = None,
     config: Config = None,
@@ -164,7 +183,7 @@ def reads(
     job = Job(
         data, out, run, read, calibration, title, date, json, array, data_read=measured.notices
     )
-    _finish(job, fit, crossbar)
+    _finish(job, fit, crossbar, accept=accept)
 
 
 @calibrate.command(
@@ -183,6 +202,7 @@ def pulses(
     relative: Relative = 0.01,
     absolute: Absolute = None,
     held_out: HeldOut = 0.2,
+    accept: Accept = False,
     title: Title = None,
     date: Date = None,
     config: Config = None,
@@ -207,7 +227,7 @@ def pulses(
             run.array.model(), trains, _list(free), bounds=_bounds(bound), options=options
         )
     job = Job(data, out, run, read, calibration, title, date, json, data_read=trains.notices)
-    _finish(job, fit, device=device.name, unit="S")
+    _finish(job, fit, device=device.name, unit="S", accept=accept)
 
 
 @calibrate.command(epilog="Example: xbarspice calibrate spread writes.csv --out runs/spread")
@@ -326,8 +346,10 @@ def _finish(
     *,
     device: str | None = None,
     unit: str = "A",
+    accept: bool = False,
+    seen: Sequence[str] = (),
 ) -> None:
-    """Card, record, report and screen of a fit."""
+    """Card, record, report and screen of a fit; no card of a model that does not hold."""
     from xbarspice import calibration as study
 
     name = device or (crossbar.device.name if crossbar is not None else job.run.array.device)
@@ -342,12 +364,18 @@ def _finish(
     )
     fitted = crossbar if any(p.name.startswith("G[") for p in fit.parameters) else None
     points = (fit.measured, fit.predicted, fit.fitted, unit)
-    _write_folder(job, card, study.record_of(fit), points=points, crossbar=fitted)
+    record = study.record_of(fit)
+    record["findings"] = [*seen, *record["findings"]]
+    stands = fit.holds or accept
+    record["card_written"] = stands
+    _write_folder(job, card if stands else None, record, points=points, crossbar=fitted)
+    if not stands:
+        raise typer.Exit(1)
 
 
 def _write_folder(
     job: Job,
-    card: CalibrationCard,
+    card: CalibrationCard | None,
     record: dict[str, Any],
     *,
     points: tuple[Any, ...] = (),
@@ -361,7 +389,7 @@ def _write_folder(
         record = job.write(folder, card, record)
         if crossbar is not None:
             crossbar_file.save(folder / "crossbar.h5", crossbar)
-        report.write_fit(record, card.to_toml(), folder / "report.html", *points)
+        report.write_fit(record, card and card.to_toml(), folder / "report.html", *points)
     screens.show(record if job.json else _short(record, job.out), job.json, "Calibration")
 
 
@@ -401,10 +429,14 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
         rows["..."] = f"{len(record['parameters']) - 20} more in report.json"
     if held := record.get("held_out"):
         rows["held-out error"] = f"{100 * held['error']:.3g} % (fitted {100 * held['noise']:.3g} %)"
+    if record.get("held"):
+        rows["held"] = ", ".join(f"{h['name']} = {h['value']:g} ohm" for h in record["held"])
     if (scatter := record.get("scatter_over_noise")) is not None:
         rows["residuals over the stated scatter"] = scatter
         rows["intervals"] = "95 %, if the model holds"
     for k, text in enumerate(record["findings"], 1):
         rows[f"warning {k}"] = text
     rows["data read as"] = "; ".join(record["data_read"])
-    return {**rows, "card": str(out / "card.toml"), "report": str(out / "report.html")}
+    written = record.get("card_written", True)
+    card = str(out / "card.toml") if written else "none: the model does not hold (--accept)"
+    return {**rows, "card": card, "report": str(out / "report.html")}

@@ -331,7 +331,8 @@ def test_the_smallest_step_inside_a_bound_of_zero_is_no_resistance():
     start = xb.Crossbar(G, R_wl=1.0, R_bl=1.0)
     model = Model(start, [reads_of(start)], ["R_wire"])
     assert model.at(np.array([5e-324])).R_wl == 0.0
-    assert model.at(np.array([1e-9])).R_wl == 1e-9
+    assert model.at(np.array([1e-10])).R_wl == 0.0  # of 2 kohm: changes no current
+    assert model.at(np.array([1e-8])).R_wl == 1e-8
 
 
 def test_intervals_of_a_model_that_does_not_fit_come_with_a_warning(tmp_path):
@@ -342,9 +343,11 @@ def test_intervals_of_a_model_that_does_not_fit_come_with_a_warning(tmp_path):
     fit, _ = calibration.fit_reads(start, reads, ["R_wire"])
     assert fit.scale > 2
     assert any("the model misses the data by" in text for text in fit.findings)
+    assert not fit.holds
+    assert fit["R_wire"][1:] == (0.0, np.inf)  # no interval of a model that does not hold
     record = {**calibration.record_of(fit), "title": "t", "data": ["d"], "data_sha256": "a" * 64}
     page = calibration_page.write_fit(record, "card", tmp_path / "p.html").read_text()
-    assert "WARNINGS" in page
+    assert "DOES NOT FIT" in page
     assert "95 % intervals if the model holds" in page
     right, _ = calibration.fit_reads(
         bent.replace(R_wl=1.0, R_bl=1.0), reads_of(bent, noise=0.01), ["R_wire"]
@@ -353,7 +356,7 @@ def test_intervals_of_a_model_that_does_not_fit_come_with_a_warning(tmp_path):
     assert 0.5 < right.scale < 1.5
     record = {**calibration.record_of(right), "title": "t", "data": ["d"], "data_sha256": "a" * 64}
     page = calibration_page.write_fit(record, "card", tmp_path / "p.html").read_text()
-    assert "The data determine every fitted value, if the model holds. Residuals are" in page
+    assert "no test of the residuals speaks against the model. Residuals are" in page
 
 
 def test_a_card_goes_over_the_configuration_and_under_what_is_set_by_hand(card):
