@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.nn import exact_products
+from xbarspice.nn import copy_circuit, crossbar_layers, exact_products
 from xbarspice.nn.origin import decisions_of, outputs_of
 
-__all__ = ["wire_effect"]
+__all__ = ["as_drawn", "wire_effect"]
+
+
+def as_drawn(circuit: Any, wires: Mapping[str, Mapping[str, Any]]) -> Any:
+    """A copy of a model on arrays with the wires of a drawing.
+
+    Args:
+        circuit: a converted model.
+        wires: by name of the matrix: R_wl, R_bl, R_driver (leads of the word lines) and R_sense (of
+            the bit lines), ohm. Matrices that are not named keep theirs.
+    """
+    out = copy_circuit(circuit).eval()
+    for layer in crossbar_layers(out).values():
+        for matrix in layer.matrices.values():
+            matrix.config = replace(matrix.config, **wires.get(matrix.name, {}))
+    return out
 
 
 def wire_effect(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,19 @@ from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array
 from xbarspice.netlist import dialects
 from xbarspice.netlist.design import refuse_name
-from xbarspice.nn import arrays, copy_circuit, crossbar_layers
+from xbarspice.nn import arrays, crossbar_layers
 from xbarspice.nn.drives import even_drives
 from xbarspice.nn.origin import arguments_of
 from xbarspice.programming import plan
 from xbarspice.programming.plans import refuse
 from xbarspice.tapeout.drawings import draw_array, place_arrays
-from xbarspice.tapeout.effect import wire_effect
+from xbarspice.tapeout.effect import as_drawn, wire_effect
 from xbarspice.tapeout.extraction.networks import SheetCache
 from xbarspice.tapeout.lvs import LvsReport
 from xbarspice.tapeout.manifest import CIRCUIT, DRIVES, INPUTS, Record, file_record, save_manifest
 from xbarspice.tapeout.netlists import array_texts, refuse_form, write_netlists
 from xbarspice.tapeout.plans import Programming, write_plan
+from xbarspice.tapeout.signoff import sign_off
 from xbarspice.tapeout.sites import (
     Site,
     array_layers,
@@ -42,21 +43,6 @@ __all__ = ["as_drawn", "tapeout"]
 
 Progress = Callable[[int, int], None]
 PROGRAMMING = Programming()
-
-
-def as_drawn(circuit: Any, wires: Mapping[str, Mapping[str, float]]) -> Any:
-    """A copy of a model on arrays with the wires of a drawing.
-
-    Args:
-        circuit: a converted model.
-        wires: by name of the matrix: R_wl, R_bl, R_driver (leads of the word lines) and R_sense (of
-            the bit lines), ohm. Matrices that are not named keep theirs.
-    """
-    out = copy_circuit(circuit).eval()
-    for layer in crossbar_layers(out).values():
-        for matrix in layer.matrices.values():
-            matrix.config = replace(matrix.config, **wires.get(matrix.name, {}))
-    return out
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -176,6 +162,10 @@ def tapeout(
     volts = drives.volts()
     files += [*_save_circuit(job, drawn), *_save_drives(job, volts), *drawings]
     files += _write(job, sites(drawn, job.name, only), volts)
+    signed, records = sign_off(
+        drawn, sites(drawn, job.name, only), technology, volts, job.arguments, y, folder
+    )
+    files += [job.file(path, "sign-off", site) for site, path in records]
     layers = layers_record(drawn, drives.count)
     cell = f"{job.name}_floorplan"
     placed = place_arrays(folder, job.sites, technology, array_layers(layers), cell)
@@ -191,7 +181,8 @@ def tapeout(
         "floorplan": placed.record,
         "wires_assumed": _wires_of(circuit),
         "effect_of_drawn_wires": wire_effect(circuit, job.arguments, outputs, y),
-        "passed": all(report.clean for report in reports),
+        "signoff": signed,
+        "passed": all(report.clean for report in reports) and signed["passed"],
         "files": [*files, *(job.file(path, "floorplan") for path in placed.files)],
     }
     save_manifest(record, folder)

@@ -1,0 +1,216 @@
+"""What the page of a tapeout says of the sign-off."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xbarspice.report.content import Item, Plot, Section, Table, Text
+from xbarspice.tapeout.signoff.arrays import CASES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["section", "summary"]
+
+_LONG = 24
+_PICTURES = 2
+"""Arrays whose maps are shown: those with the highest load."""
+
+
+def summary(record: dict[str, Any]) -> str:
+    """One sentence; "" where nothing was signed off."""
+    signoff = record.get("signoff")
+    if signoff is None:
+        return ""
+    above = sum(array["above"] for array in signoff["arrays"])
+    limits = f"their limits at {signoff['limits_at_C']:g} C"
+    if above:
+        return f"{above} segments, cuts, leads or pads carry more than {limits}."
+    return f"No segment, cut, lead or pad that has a limit carries more than {limits}."
+
+
+def section(record: dict[str, Any], folder: Path) -> Section | None:
+    """Currents, voltage drop, settling and answers; None where nothing was signed off."""
+    signoff = record.get("signoff")
+    if signoff is None:
+        return None
+    worst = sorted(signoff["arrays"], key=lambda a: -(a["largest_share"] or 0.0))
+    records = {
+        a["array"]: json.loads((folder / a["file"]).read_text("utf-8")) for a in worst[:_PICTURES]
+    }
+    items = [Text(text=summary(record)), _arrays(signoff), *_places(worst, folder)]
+    items += [_answers(signoff), *_corners(worst[0]["array"], records[worst[0]["array"]])]
+    for name, one in records.items():
+        items += _maps(name, one)
+    return Section(title="Sign-off", items=items)
+
+
+def _arrays(signoff: dict[str, Any]) -> Table:
+    rows = [
+        (
+            a["array"],
+            "PASS" if a["passed"] else "FAIL",
+            _percent(a["largest_share"]),
+            str(a["above"]),
+            f"{100 * a['largest_drop']:.2f} %",
+            f"{1e9 * a['settling_s']:.3g}",
+        )
+        for a in signoff["arrays"]
+    ]
+    return Table(
+        caption="Arrays, each at its worst corner",
+        head=("array", "currents", "highest load", "above limit", "largest drop", "settling, ns"),
+        rows=rows,
+        left=(0, 1),
+        collapse=len(rows) > _LONG,
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "no limit" if share is None else f"{100 * share:.1f} %"
+
+
+def _places(arrays: list[dict[str, Any]], folder: Path) -> Iterator[Table]:
+    """Where currents are above their limits."""
+    rows = []
+    for a in arrays:
+        if a["above"] and len(rows) < 100:
+            loads = json.loads((folder / a["file"]).read_text("utf-8"))["loads"]
+            rows += [
+                (
+                    a["array"],
+                    at["place"],
+                    f"{at['x_um']:g}, {at['y_um']:g}",
+                    f"{1e3 * at['current_A']:.3f}",
+                    f"{1e3 * at['limit_A']:.3f}",
+                    load["layer"],
+                    f"{CASES[load['case']]}; {load['condition']}",
+                )
+                for load in loads
+                for at in load["places"]
+            ]
+    if rows:
+        yield Table(
+            caption=f"{len(rows)} places above their limit, the worst of each kind",
+            head=("array", "place", "x, y, um", "mA", "limit, mA", "metal or via", "when"),
+            rows=rows,
+            left=(0, 1, 2, 5, 6),
+            collapse=len(rows) > _LONG,
+        )
+
+
+def _answers(signoff: dict[str, Any]) -> Table:
+    rows = [
+        (
+            a["condition"],
+            "" if a["accuracy"] is None else f"{100 * a['accuracy']:.2f} %",
+            "" if a["agreement"] is None else f"{100 * a['agreement']:.2f} %",
+            f"{a['largest_error']:.3g}",
+        )
+        for a in signoff["answers"]
+    ]
+    return Table(
+        caption="Answers of the model with the wires of each corner, solved by the surrogate; "
+        "the error is a share of the largest output",
+        head=("wires and vias", "accuracy", "agrees with software", "largest error"),
+        rows=rows,
+    )
+
+
+def _corners(name: str, record: dict[str, Any]) -> Iterator[Table]:
+    rows = [
+        (
+            CASES[c["case"]],
+            c["condition"],
+            f"{1e3 * c['largest_word_line_A']:.3f}",
+            f"{1e3 * c['largest_bit_line_A']:.3f}",
+            _percent(c["largest_share"]),
+            "" if c["largest_drop"] is None else f"{100 * c['largest_drop']:.2f} %",
+            f"{1e3 * c['power_W']:.3f}",
+        )
+        for c in sorted(record["corners"], key=lambda c: list(CASES).index(c["case"]))
+    ]
+    yield Table(
+        caption=f"Currents of {name}; {record['limits']}",
+        head=("case", "wires and vias", "word line, mA", "bit line, mA", "load", "drop", "mW"),
+        rows=rows,
+        left=(0, 1),
+    )
+    settling = [
+        (
+            s["condition"],
+            f"{1e9 * s['time_s']:.3g}",
+            str(s["bit_line"]),
+            f"{1e9 * s['elmore_s']:.3g}",
+            f"{1e12 * s['energy_J']:.3g}",
+        )
+        for s in record["settling"]
+    ]
+    yield Table(
+        caption=f"Settling of {name} to 1 %, every word line switched to V_read: devices as "
+        "conductances, capacitances of wires, crossings and oxide; energy until then",
+        head=("wires and vias", "settling, ns", "bit line", "first moment, ns", "energy, pJ"),
+        rows=settling,
+    )
+
+
+def _maps(name: str, record: dict[str, Any]) -> list[Item]:
+    drop = np.array(record["drop"])
+    items: list[Item] = [
+        Plot(
+            figure=_drop_map(100 * drop),
+            alt=f"Map of the voltage drop of {name}, up to {100 * drop.max():.2f} %",
+            caption=f"{name}: share of the drive that wires and leads take from each device, every "
+            "word line at V_read, at the worst corner.",
+        )
+    ]
+    if record["loads"]:
+        items.append(
+            Plot(
+                figure=_load_bars(record["loads"]),
+                alt=f"Highest current of each kind of part of {name} as a share of its limit",
+                caption=f"{name}: highest current of each kind of part, as a share of its limit.",
+            )
+        )
+    return items
+
+
+def _figure(height: float) -> tuple[Figure, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _drop_map(percent: Any) -> Figure:
+    from matplotlib.ticker import MaxNLocator
+
+    figure, axes = _figure(4.0)
+    image = axes.imshow(percent, cmap="viridis", aspect="auto", interpolation="nearest")
+    for axis, word in ((axes.xaxis, "bit line"), (axes.yaxis, "word line")):
+        axis.set_major_locator(MaxNLocator(integer=True))
+        axis.set_label_text(word)
+    figure.colorbar(image, ax=axes, label="voltage drop (%)")
+    return figure
+
+
+def _load_bars(loads: list[dict[str, Any]]) -> Figure:
+    worst: dict[str, float] = {}
+    for load in loads:
+        name = f"{load['line']}, {load['part']}"
+        worst[name] = max(worst.get(name, 0.0), 100 * load["largest_share"])
+    figure, axes = _figure(0.6 + 0.32 * len(worst))
+    names = list(worst)[::-1]
+    values = [worst[name] for name in names]
+    colours = ["#c0392b" if value > 100 else "#3b6fb6" for value in values]
+    axes.barh(names, values, color=colours)
+    axes.axvline(100, color="#8a8f98", linestyle="--")
+    axes.set_xlabel("load (% of the limit)")
+    return figure
