@@ -6,11 +6,8 @@ import pytest
 
 from xbarspice.surrogate.engine import SurrogateEngine
 from xbarspice.testing import check_engine
-from xbarspice.testing.engine_cases import CASES, UNEVEN
 from xbarspice.testing.engines import DEVICES
 
-EVEN = {name: case for name, case in CASES.items() if name not in UNEVEN}
-"""The surrogate does not yet solve arrays whose resistances differ."""
 ENGINES = {
     "nodal": "nodal",
     "surrogate": SurrogateEngine(),
@@ -23,8 +20,7 @@ ENGINES = {
 @pytest.mark.parametrize("device", DEVICES)
 def test_engine_holds_every_rule_of_the_kit(device, engine):
     """All currents and voltages agree within 1e-9 of the largest; Kirchhoff's law holds."""
-    cases = CASES if engine == "nodal" else EVEN
-    check_engine(ENGINES[engine], devices=[device], cases=cases)
+    check_engine(ENGINES[engine], devices=[device])
 
 
 def test_ngspice_holds_every_rule_of_the_kit():

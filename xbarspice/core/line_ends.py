@@ -21,6 +21,7 @@ __all__ = [
     "LineEnds",
     "along",
     "at_ends",
+    "by_role",
     "places",
     "voltage_loop",
 ]
@@ -89,10 +90,10 @@ _RESISTIVE = (End.DRIVEN, End.SENSED)
 """Ends with a resistance, in the order of the last two of `WIRES`."""
 
 
-def _sides(lines: tuple[Ends, Ends], end: End) -> list[tuple[int, int, Flags]]:
+def sides(lines: tuple[Ends, Ends], end: End) -> list[tuple[int, int, Flags]]:
     """Sides with such ends, in order: 0 or 1 for word or bit lines, which end, which lines."""
-    sides = [(kind, k, lines[kind][:, k] == end) for kind in (0, 1) for k in (0, 1)]
-    return [side for side in sides if side[2].any()]
+    every = [(kind, k, lines[kind][:, k] == end) for kind in (0, 1) for k in (0, 1)]
+    return [side for side in every if side[2].any()]
 
 
 def places(lines: tuple[Ends, Ends]) -> dict[str, tuple[int, ...]]:
@@ -102,7 +103,7 @@ def places(lines: tuple[Ends, Ends]) -> dict[str, tuple[int, ...]]:
         lines: ends of the word lines (rows, 2) and of the bit lines (cols, 2).
     """
     rows, cols = (len(ends) for ends in lines)
-    ends = ((sum(len(where) for _, _, where in _sides(lines, end)),) for end in _RESISTIVE)
+    ends = ((sum(len(where) for _, _, where in sides(lines, end)),) for end in _RESISTIVE)
     return dict(zip(WIRES, ((rows, cols - 1), (rows - 1, cols), *ends), strict=True))
 
 
@@ -127,7 +128,7 @@ def at_ends(
     wl, bl = (np.full((*lead, len(ends), 2), np.inf) for ends in lines)
     for end, R in zip(_RESISTIVE, wires, strict=True):
         first = 0
-        for kind, k, where in _sides(lines, end):
+        for kind, k, where in sides(lines, end):
             out = (wl, bl)[kind][..., k]
             some = slice(first, first + where.size)
             out[...] = np.where(where, R[..., some] if isinstance(R, np.ndarray) else R, out)
@@ -135,6 +136,18 @@ def at_ends(
     wl.setflags(write=False)
     bl.setflags(write=False)
     return wl, bl
+
+
+def by_role(lines: tuple[Ends, Ends], end: End, wl: Array, bl: Array) -> Array:
+    """Values of all ends in the order of `R_driver` (or `R_sense`); 0 at ends of another role.
+
+    Args:
+        lines: ends of the word lines (rows, 2) and of the bit lines (cols, 2).
+        end: driven or sensed.
+        wl, bl: values of the ends, (..., rows, 2) and (..., cols, 2).
+    """
+    parts = [np.where(where, (wl, bl)[kind][..., k], 0.0) for kind, k, where in sides(lines, end)]
+    return np.concatenate(parts or [wl[..., :0, 0]], axis=-1)
 
 
 def voltage_loop(ends: Ends, at_end: Array, segments: Array) -> int | None:

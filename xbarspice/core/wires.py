@@ -28,6 +28,7 @@ __all__ = [
     "resistances_of",
     "section_of",
     "smallest_of",
+    "sum_like",
     "typical_of",
     "wires_of",
 ]
@@ -129,6 +130,23 @@ def section_of(R: Resistance, axes: int, at: tuple[int, ...]) -> Resistance:
     lead = R.shape[: R.ndim - axes]
     index = at[len(at) - len(lead) :]
     return R[tuple(k if n > 1 else 0 for k, n in zip(index, lead, strict=True))]
+
+
+def sum_like(R: Resistance, values: Array, batch: tuple[int, ...]) -> Resistance:
+    """Values of the places of all arrays, summed over what `R` shares: of the shape of `R`.
+
+    Args:
+        R: a number, or an array (..., places).
+        values: (arrays, places), the arrays in the order of `Crossbar.G_flat`.
+        batch: shape of the batch of arrays.
+    """
+    if not isinstance(R, np.ndarray):
+        return float(values.sum())
+    places = values.shape[1:]
+    out = values.reshape(*batch, *places)
+    lead = (1,) * (out.ndim - R.ndim) + R.shape[: R.ndim - len(places)]
+    shared = tuple(k for k, n in enumerate(lead) if n == 1)
+    return out.sum(axis=shared, keepdims=True).reshape(R.shape)
 
 
 def numbers_of(thing: Any, who: str) -> dict[str, float]:

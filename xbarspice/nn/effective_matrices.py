@@ -11,25 +11,27 @@ from torch import Tensor
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import XbarspiceError, broken_rule
 from xbarspice.core.line_ends import READ, End, LineEnds
-from xbarspice.core.wires import WIRES
+from xbarspice.core.wires import WIRES, Resistance
 from xbarspice.devices import Device
 from xbarspice.mapping.tiling import Tiling
 from xbarspice.nn.boundary import as_numpy, between_graphs, refuse_transforms
 from xbarspice.nn.tensor_solver import Precision, check_precision, effective_matrix_on_tensors
 from xbarspice.surrogate import adjoint
-from xbarspice.surrogate.dissection.matrix import Reduction, reduce, reduce_pairs
+from xbarspice.surrogate.dissection.matrix import EffectiveMatrices, reduce, reduce_pairs
 
 __all__ = [
-    "Scalar",
+    "Resistances",
     "as_resistances",
     "check_tensor",
     "crossbar_of",
     "effective_matrix",
+    "for_arrays",
     "only_once",
     "pair_matrix",
 ]
 
-Scalar = float | Tensor
+Resistances = float | Tensor
+"""One number, or an array as `Crossbar` takes it."""
 
 
 class _OnlyOnce(torch.autograd.Function):
@@ -54,36 +56,49 @@ def only_once(grad: Tensor | None, *sources: Tensor | None) -> Tensor | None:
     return _OnlyOnce.apply(grad, *(s for s in sources if s is not None))  # type: ignore[no-any-return]
 
 
-def as_resistances(like: Tensor, *values: Scalar) -> list[Tensor]:
-    """The four resistances of `WIRES` as float64 scalars on the device of `like`.
-
-    Raises:
-        InputError: a tensor that is not a scalar.
-    """
-    out = []
-    for name, value in zip(WIRES, values, strict=True):
-        tensor = torch.as_tensor(value, dtype=torch.float64, device=like.device)
-        if tensor.numel() != 1:
-            raise broken_rule(
-                f"`{name}` must be one number",
-                f"a tensor of shape {tuple(tensor.shape)}",
-                "All arrays of one call share their resistances.",
-            )
-        out.append(tensor.reshape(()))
-    return out
+def as_resistances(like: Tensor, *values: Resistances) -> list[Tensor]:
+    """The four resistances of `WIRES` as float64 tensors on the device of `like`."""
+    tensors = (value if isinstance(value, Tensor) else torch.as_tensor(value) for value in values)
+    return [tensor.to(like.device, torch.float64) for tensor in tensors]
 
 
-def crossbar_of(G: Tensor, R: list[Tensor], device: str | Device, ends: LineEnds) -> Crossbar:
-    """The checked problem behind tensors.
+def crossbar_of(
+    G: Tensor, R: list[Tensor], device: str | Device, ends: LineEnds
+) -> tuple[Crossbar, list[Tensor]]:
+    """The checked problem behind tensors, and its resistances: numbers as scalars.
 
     Raises:
         InputError: a value breaks a rule of `Crossbar`, or G is no floating-point tensor.
         FloatingNodeError: a line has no path to any source.
     """
-    named = dict(zip(WIRES, (float(r.detach()) for r in R), strict=True))
-    crossbar = Crossbar(as_numpy(G.detach().cpu()), **named, device=device, ends=ends)
+    given = {
+        name: as_numpy(r.detach().cpu()) if r.ndim else float(r.detach())
+        for name, r in zip(WIRES, R, strict=True)
+    }
+    crossbar = Crossbar(as_numpy(G.detach().cpu()), **given, device=device, ends=ends)
     crossbar.refuse_floating()
-    return crossbar
+    shaped = [
+        r if isinstance(value, np.ndarray) else r.reshape(())
+        for r, value in zip(R, crossbar.wires.values(), strict=True)
+    ]
+    return crossbar, shaped
+
+
+def for_arrays(crossbar: Crossbar, R: list[Tensor]) -> list[Tensor]:
+    """Resistances as tensor solvers take them: those of a batch of wires with one axis of arrays.
+
+    The arrays are counted as in `Crossbar.G_flat`.
+    """
+    out = []
+    for r, axes in zip(R, (2, 2, 1, 1), strict=True):
+        places = r.shape[r.ndim - axes :]
+        if not r.ndim or (crossbar.wires_shared and r.ndim == axes):
+            out.append(r)
+        elif crossbar.wires_shared:
+            out.append(r.reshape(places))
+        else:
+            out.append(r.expand(*crossbar.batch, *places).reshape(-1, *places))
+    return out
 
 
 def check_tensor(name: str, value: object) -> None:
@@ -107,52 +122,61 @@ class _EffectiveMatrix(torch.autograd.Function):
     def forward(ctx: Any, crossbar: Crossbar, *tensors: Tensor) -> Tensor:
         G = tensors[4]
         keep = any(ctx.needs_input_grad)
-        reduction = reduce(crossbar, dtype=as_numpy(G).dtype, keep=keep)
+        matrices = reduce(crossbar, dtype=as_numpy(G).dtype, keep=keep)
         if keep:
             ctx.save_for_backward(*tensors)
-            ctx.crossbar, ctx.reduction = crossbar, reduction
-        return torch.from_numpy(reduction.G_eff).reshape(G.shape)
+            ctx.matrices = matrices
+        return torch.from_numpy(matrices.G_eff).reshape(G.shape)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        reduction: Reduction = ctx.reduction
-        needs = np.array(ctx.needs_input_grad[1:5])
-        M = as_numpy(grads[0]).reshape(reduction.G_eff.shape)
-        dG, dR = reduction.reverse(M)
-        dR = _resistance_gradients(ctx.crossbar, reduction, M, dR, needs)
-        by_R = [torch.tensor(d) if w else None for d, w in zip(dR, needs, strict=True)]
+        matrices: EffectiveMatrices = ctx.matrices
+        M = as_numpy(grads[0]).reshape(matrices.G_eff.shape)
+        dG, dR = matrices.reverse(M)
+        needs = dict(zip(WIRES, ctx.needs_input_grad[1:5], strict=True))
+        if any(needs.values()):
+            dR = _resistance_gradients(matrices, M, dR, [name for name in WIRES if needs[name]])
+        by_R = [
+            torch.tensor(dR[name], dtype=torch.float64) if needs[name] else None for name in WIRES
+        ]
         by_G = torch.from_numpy(dG).reshape(grads[0].shape)
         saved = ctx.saved_tensors  # checkpointing gives them once
         return (None, *(only_once(g, *saved, *grads) for g in (*by_R, by_G)))
 
 
 def _resistance_gradients(
-    crossbar: Crossbar, reduction: Reduction, M: np.ndarray, dR: np.ndarray, needs: np.ndarray
-) -> np.ndarray:
-    """dL/dR where it is wanted, recomputed where the plain reverse mode is not good enough."""
-    if needs.any() and reduction.G.dtype != np.float64:
+    matrices: EffectiveMatrices, M: np.ndarray, dR: dict[str, Resistance], names: list[str]
+) -> dict[str, Resistance]:
+    """dL/dR of some of `WIRES`, recomputed where the plain reverse mode is not good enough."""
+    if matrices.dtype != np.float64:
         # drops along a wire are too small beside the voltages for float32 gradients
-        dR = reduce(crossbar, keep=True).reverse(M)[1]
-    return _by_unit_vectors(crossbar, M) if np.isnan(dR[needs]).any() else dR
+        dR = reduce(matrices.crossbar, keep=True).reverse(M)[1]
+    if any(np.isnan(dR[name]).any() for name in names):
+        return _by_unit_vectors(matrices.crossbar, M)
+    return dR
 
 
-def _by_unit_vectors(crossbar: Crossbar, M: np.ndarray) -> np.ndarray:
+def _by_unit_vectors(crossbar: Crossbar, M: np.ndarray) -> dict[str, Resistance]:
     """dL/dR of `WIRES` from M = dL/dG_eff (arrays, rows, cols), also at 0 ohm: one solve a row."""
     driven = (crossbar.wl_ends == End.DRIVEN).any(axis=1)
-    batch = crossbar.replace(G=crossbar.G_flat[:, None])
+    wires = {
+        name: R.reshape(*R.shape[:-axes], 1, *R.shape[-axes:]) if isinstance(R, np.ndarray) else R
+        for (name, R), axes in zip(crossbar.wires.items(), (2, 2, 1, 1), strict=True)
+    }
+    batch = crossbar.replace(G=crossbar.G[..., None, :, :], **wires)
     _raw, saved = adjoint.forward(batch, batch.drive(np.eye(crossbar.rows)[driven]))
     by = adjoint.backward(saved, I_out=M[:, driven].reshape(-1, crossbar.cols))
-    return np.array([getattr(by, name) for name in WIRES])
+    return {name: np.reshape(getattr(by, name), np.shape(R)) for name, R in crossbar.wires.items()}
 
 
 @between_graphs
 def effective_matrix(
     G: Tensor,
     *,
-    R_wl: Scalar = 1.0,
-    R_bl: Scalar = 1.0,
-    R_driver: Scalar = 0.0,
-    R_sense: Scalar = 0.0,
+    R_wl: Resistances = 1.0,
+    R_bl: Resistances = 1.0,
+    R_driver: Resistances = 0.0,
+    R_sense: Resistances = 0.0,
     ends: LineEnds = READ,
     precision: Precision = "float64",
 ) -> Tensor:
@@ -161,8 +185,9 @@ def effective_matrix(
     Args:
         G: device conductances, S, (..., rows, cols); float64, or float32 for about half the time
             and a relative error of about 1e-6 an entry. CUDA tensors are solved there.
-        R_wl, R_bl, R_driver, R_sense: ohm, numbers or scalar tensors; their gradients are formed
-            in float64 whatever the dtype of `G`; at 0 ohm towards positive values.
+        R_wl, R_bl, R_driver, R_sense: ohm, numbers or tensors, scalar or of the shapes that
+            `xb.Crossbar` takes; their gradients are formed in float64 whatever the dtype of `G`; at
+            0 ohm towards positive values.
         ends: what every line end is connected to.
         precision: on CUDA, "mixed" iterates in float32 and refines to float64 accuracy.
 
@@ -178,11 +203,12 @@ def effective_matrix(
     refuse_transforms("effective_matrix", G, R_wl, R_bl, R_driver, R_sense)
     check_tensor("G", G)
     check_precision(precision)
-    R = as_resistances(G, R_wl, R_bl, R_driver, R_sense)
-    crossbar = crossbar_of(G, R, "ohmic", ends)
+    given = as_resistances(G, R_wl, R_bl, R_driver, R_sense)
+    crossbar, R = crossbar_of(G, given, "ohmic", ends)
     if G.is_cuda:
         flat = G.reshape(-1, crossbar.rows, crossbar.cols).double()
-        matrix = effective_matrix_on_tensors(crossbar, flat, torch.stack(R), precision=precision)
+        each = for_arrays(crossbar, R)
+        matrix = effective_matrix_on_tensors(crossbar, flat, each, precision=precision)
         return matrix.reshape(G.shape).to(G.dtype)
     return _EffectiveMatrix.apply(crossbar, *R, G)  # type: ignore[no-any-return]
 

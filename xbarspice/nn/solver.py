@@ -21,10 +21,11 @@ from xbarspice.engines.base import stats_with_bound
 from xbarspice.engines.overdrive import overdrive
 from xbarspice.nn.boundary import as_numpy, between_graphs, refuse_transforms
 from xbarspice.nn.effective_matrices import (
-    Scalar,
+    Resistances,
     as_resistances,
     check_tensor,
     crossbar_of,
+    for_arrays,
     only_once,
 )
 from xbarspice.nn.tensor_solver import Precision, check_precision, solve_on_tensors
@@ -128,7 +129,10 @@ class _Solve(torch.autograd.Function):
             dG,
             torch.from_numpy(by.V_in),
             torch.from_numpy(by.V_out),
-            *(torch.tensor(getattr(by, name), dtype=torch.float64) for name in WIRES),
+            *(
+                torch.tensor(getattr(by, name), dtype=torch.float64) if needed else None
+                for name, needed in zip(WIRES, ctx.needs_input_grad[4:8], strict=True)
+            ),
             *by_parameter,
         )
         sources = (*saved, *grads)
@@ -193,10 +197,10 @@ def solve(
     V_in: Tensor,
     V_out: Tensor | None = None,
     *,
-    R_wl: Scalar = 1.0,
-    R_bl: Scalar = 1.0,
-    R_driver: Scalar = 0.0,
-    R_sense: Scalar = 0.0,
+    R_wl: Resistances = 1.0,
+    R_bl: Resistances = 1.0,
+    R_driver: Resistances = 0.0,
+    R_sense: Resistances = 0.0,
     device: str | Device = "ohmic",
     parameters: Mapping[str, Tensor] | None = None,
     ends: LineEnds = READ,
@@ -206,15 +210,16 @@ def solve(
 
     On the CPU this is the compiled surrogate engine in float64 with its adjoint; on a CUDA tensor
     it is Newton's method with conjugate gradients in torch operations there, also in float64, with
-    memory in proportion to the cells. Results have the wider dtype of `G` and `V_in`, so float32
-    tensors get exact answers rounded to float32 (6e-8).
+    memory in proportion to the cells; it refuses some arrays with a line of more than 1e9 ohm.
+    Results have the wider dtype of `G` and `V_in`, so float32 tensors get exact answers rounded to
+    float32 (6e-8).
 
     Args:
         G: conductances at the read voltage, S, (..., rows, cols).
         V_in: word-line voltages, V, (..., rows); leading axes broadcast with those of `G`.
         V_out: bit-line voltages, V, (..., cols); None for 0 V.
-        R_wl, R_bl, R_driver, R_sense: ohm, numbers or scalar tensors; the gradient at 0 ohm is the
-            derivative towards positive values.
+        R_wl, R_bl, R_driver, R_sense: ohm, numbers or tensors, scalar or of the shapes that
+            `xb.Crossbar` takes; the gradient at 0 ohm is the derivative towards positive values.
         device: registered name or `Device`.
         parameters: fields of the device to replace by scalar tensors, for their gradients.
         ends: what every line end is connected to.
@@ -235,10 +240,11 @@ def solve(
     check_precision(precision)
     if V_out is not None:
         check_tensor("V_out", V_out)
-    R = as_resistances(G, R_wl, R_bl, R_driver, R_sense)
+    given = as_resistances(G, R_wl, R_bl, R_driver, R_sense)
     names, values = _parameters(devices.get(device), parameters or {}, G)
     numbers = {n: float(v.detach()) for n, v in zip(names, values, strict=True)}
-    crossbar = crossbar_of(G, R, replace(devices.get(device), **numbers), ends)  # type: ignore[type-var]
+    model = replace(devices.get(device), **numbers)  # type: ignore[type-var]
+    crossbar, R = crossbar_of(G, given, model, ends)
     problem, voltages = _problem(crossbar, V_in, V_out, names)
     dtype = torch.promote_types(G.dtype, V_in.dtype)
     flat = G.double().reshape(-1, crossbar.rows, crossbar.cols)
@@ -325,11 +331,14 @@ def _on_tensors(
     problem: _Problem, tensors: tuple[Tensor, ...], dtype: torch.dtype, precision: Precision
 ) -> TensorSolution:
     """The tensor solver, on the device of the tensors."""
-    G, V_in, V_out, *scalars = tensors
-    R, values = torch.stack(scalars[:4]), tuple(scalars[4:])
+    G, V_in, V_out, *others = tensors
+    model, crossbar = problem.model(tuple(others[4:])), problem.crossbar
     index = torch.tensor(problem.drive.array, device=G.device)
+    R = for_arrays(crossbar, others[:4])
+    if not crossbar.wires_shared:
+        R = [each[index] if each.ndim else each for each in R]
     answers, residual = solve_on_tensors(
-        problem.crossbar, problem.model(values), G[index], V_in, V_out, R, precision=precision
+        crossbar, model, G[index], V_in, V_out, R, precision=precision
     )
     problem.stats.append(Stats(engine="surrogate", method="Newton on tensors", residual=residual))
     sources = [t for t in tensors if t.requires_grad]

@@ -1,10 +1,13 @@
 """Wires and line ends of crossbars as linear operators in torch operations.
 
 A line's wires turn the currents that devices take from it into voltage drops: two cumulative sums
-along the line, in proportion to its cells, differentiable in the resistances.
+along the line, in proportion to its cells, differentiable in the resistances, of which there may be
+one for every segment and end.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,42 +16,65 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from xbarspice.core.array import Crossbar
-from xbarspice.core.line_ends import End
+from xbarspice.core.line_ends import End, sides
 
 __all__ = ["LineSystem"]
 
 
+def _at_ends(crossbar: Crossbar, driver: Tensor, sense: Tensor) -> list[Tensor]:
+    """Resistance of the left, right, top and bottom ends, ohm, (..., lines) each; 0 if floating."""
+    lines = (crossbar.wl_ends, crossbar.bl_ends)
+    zero = 0.0 * (driver.sum() + sense.sum())
+    out = [zero.expand(len(ends)) for ends in lines for _ in (0, 1)]
+    for end, R in ((End.DRIVEN, driver), (End.SENSED, sense)):
+        first = 0
+        for kind, k, where in sides(lines, end):
+            here = R[..., first : first + where.size] if R.ndim else R
+            chosen = torch.tensor(where, device=R.device)
+            out[2 * kind + k] = torch.where(chosen, here, out[2 * kind + k])
+            first += where.size
+    return out
+
+
 class _Lines:
-    """Lines of one kind and what their wires do; R_wire is a scalar or (lines, cells - 1), ohm."""
+    """Lines of one kind and what their wires do.
+
+    Args:
+        ends: (lines, 2). cells: of every line.
+        R_wire: of all segments or of each, ohm, () or (..., lines, cells - 1).
+        first, last: of the ends, ohm, (..., lines); 0 where floating.
+    """
 
     def __init__(
         self,
         ends: npt.NDArray[np.object_],
         cells: int,
         R_wire: Tensor,
-        R_driver: Tensor,
-        R_sense: Tensor,
+        first: Tensor,
+        last: Tensor,
     ) -> None:
         def mask(values: npt.NDArray[np.bool_]) -> Tensor:
-            return torch.tensor(values, device=R_wire.device)
+            return torch.tensor(values, device=R_wire.device)[:, None]
 
-        first, last = (mask(ends[:, k] != End.FLOATING) for k in (0, 1))
+        on_first, on_last = (mask(ends[:, k] != End.FLOATING) for k in (0, 1))
         driven = [mask(ends[:, k] == End.DRIVEN) for k in (0, 1)]
-        at_end = [torch.where(d, R_driver, R_sense) for d in driven]
-        self.R = R_wire.expand(len(ends), cells - 1)
-        along = pad(self.R.cumsum(-1), (1, 0))
-        self.at = along + torch.where(first, at_end[0], 0.0 * R_sense)[:, None]
-        back = along[:, -1:] - along + at_end[1][:, None]
-        total = self.at[:, -1:] + at_end[1][:, None]
+        self.R = R_wire if R_wire.ndim else R_wire.expand(len(ends), cells - 1)
+        self.first = first[..., None]
+        self.at = pad(self.R.cumsum(-1), (1, 0)) + self.first
+        back = pad(self.R.flip(-1).cumsum(-1).flip(-1), (0, 1)) + last[..., None]
+        total = self.at[..., -1:] + last[..., None]
         shorted = total == 0  # both ends ideal and the wire too: the line is its source
-        place = torch.where(shorted, 0.0, self.at / torch.where(shorted, 1.0, total))
-        only_last = (last & ~first)[:, None]
-        two_ends = (first & last)[:, None]
-        self.weight = torch.where(two_ends, (back / torch.where(shorted, 1.0, total)), 1.0)
-        self.weight = torch.where(only_last, 0.0, self.weight)
+        whole = torch.where(shorted, 1.0, total)
+        place = torch.where(shorted, 0.0, self.at / whole)
+        only_last, two_ends = on_last & ~on_first, on_first & on_last
+        # shares of a cell's current that come from the first end and from the last
+        from_first = torch.where(shorted, 0.0, back / whole)
+        self.weight = torch.where(only_last, 0.0, torch.where(two_ends, from_first, 1.0))
+        self.other = torch.where(only_last, 1.0, torch.where(two_ends, place, 0.0))
+        self.from_first, self.from_last = bool((~only_last).any()), bool(on_last.any())
         self.back = torch.where(only_last, back, 0.0 * back)
         ones = torch.ones_like(place)
-        by_first, by_last = (d[:, None] * ones for d in driven)
+        by_first, by_last = (d * ones for d in driven)
         self.share = torch.where(
             two_ends, by_first * (1 - place) + by_last * place, by_first + by_last
         )
@@ -57,22 +83,41 @@ class _Lines:
 
     @property
     def resistance(self) -> Tensor:
-        """Of each cell's node to the sources of its line, ohm, (lines, cells)."""
+        """Of each cell's node to the sources of its line, ohm, (..., lines, cells)."""
         return self.at * self.weight + self.back
 
     def drops(self, current: Tensor) -> Tensor:
-        """Voltage drops in V for currents (..., lines, cells) in A taken from the line."""
-        lost = pad((self.R * current.cumsum(-1)[..., :-1]).cumsum(-1), (1, 0))
-        entering = (current * self.weight).sum(-1, keepdim=True)
-        return self.at * entering + (current * self.back).sum(-1, keepdim=True) - lost
+        """Voltage drops in V for currents (..., lines, cells) in A taken from the line.
+
+        The current of a segment is what the first end feeds behind it less what the last end feeds
+        before it: no large numbers are subtracted where a wire is nearly broken.
+        """
+        level = (current * self.back).sum(-1, keepdim=True)
+        through: Tensor | float = 0.0
+        if self.from_first:
+            fed = current * self.weight
+            through = fed.flip(-1).cumsum(-1).flip(-1)[..., 1:]
+            level = level + self.first * fed.sum(-1, keepdim=True)
+        if self.from_last:
+            through = through - (current * self.other).cumsum(-1)[..., :-1]
+        return level + pad((self.R * through).cumsum(-1), (1, 0))
 
 
 class LineSystem:
-    """Drops, open-circuit voltages and floating lines of one crossbar; R (4,) in ohm."""
+    """Drops, open-circuit voltages and floating lines of crossbars.
 
-    def __init__(self, crossbar: Crossbar, R: Tensor) -> None:
-        self.wl = _Lines(crossbar.wl_ends, crossbar.cols, R[0], R[2], R[3])
-        self.bl = _Lines(crossbar.bl_ends, crossbar.rows, R[1], R[2], R[3])
+    Args:
+        crossbar: line ends and shape (its numbers are not used).
+        R: those of `WIRES`, ohm, each one number () or an array as `Crossbar` takes it, whose
+            leading axes broadcast to those of the currents and voltages.
+    """
+
+    def __init__(self, crossbar: Crossbar, R: Sequence[Tensor] | Tensor) -> None:
+        R_wl, R_bl, driver, sense = R
+        left, right, top, bottom = _at_ends(crossbar, driver, sense)
+        along = R_bl.mT if R_bl.ndim else R_bl
+        self.wl = _Lines(crossbar.wl_ends, crossbar.cols, R_wl, left, right)
+        self.bl = _Lines(crossbar.bl_ends, crossbar.rows, along, top, bottom)
         self.floating = len(self.wl.floating) + len(self.bl.floating)
 
     def open_voltages(self, V_in: Tensor, V_out: Tensor) -> Tensor:
@@ -84,7 +129,7 @@ class LineSystem:
         return self.wl.drops(current) + self.bl.drops(current.mT).mT
 
     def resistance(self) -> Tensor:
-        """Diagonal of Z, ohm, (rows, cols)."""
+        """Diagonal of Z, ohm, (..., rows, cols)."""
         return self.wl.resistance + self.bl.resistance.mT
 
     def raise_lines(self, x: Tensor, like: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ for gradients, and its reverse is one more such solution (implicit function theo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import torch
@@ -228,7 +229,7 @@ def solve_on_tensors(
     G: Tensor,
     V_in: Tensor,
     V_out: Tensor,
-    R: Tensor,
+    R: Sequence[Tensor] | Tensor,
     *,
     precision: Precision = "float64",
 ) -> tuple[dict[str, Tensor], float]:
@@ -239,7 +240,8 @@ def solve_on_tensors(
         device: the device model, whose parameters may be tensors.
         G: S, (N, rows, cols).
         V_in, V_out: V, (N, rows) and (N, cols).
-        R: R_wl, R_bl, R_driver, R_sense in ohm, (4,), on the device of `G`.
+        R: R_wl, R_bl, R_driver, R_sense in ohm, on the device of `G`: one number each, or an array
+            as `Crossbar` takes it, whose first axis may be that of the N arrays.
         precision: "mixed" iterates in float32 and refines in float64; results are as exact.
 
     Returns:
@@ -253,7 +255,7 @@ def solve_on_tensors(
     system = LineSystem(crossbar, R)
     opened = system.open_voltages(V_in, V_out)
     with torch.no_grad():
-        steps = _Steps(crossbar, R.detach(), precision)
+        steps = _Steps(crossbar, R, precision)
         w, x, slopes = _newton(steps, device, G.detach(), opened.detach())
     w, x = _record_step(system, device, G, opened, w, x, slopes)
     current = device.current(w, G)
@@ -302,9 +304,14 @@ def _record_step(
 class _Steps:
     """Steps of Newton's method on fixed resistances, at a precision of the iterations."""
 
-    def __init__(self, crossbar: Crossbar, R: Tensor, precision: Precision) -> None:
-        self.system = LineSystem(crossbar, R)
-        self.coarse = LineSystem(crossbar, R.float()) if precision == "mixed" else None
+    def __init__(
+        self, crossbar: Crossbar, R: Sequence[Tensor] | Tensor, precision: Precision
+    ) -> None:
+        fixed = [each.detach() for each in R]
+        self.system = LineSystem(crossbar, fixed)
+        self.coarse = None
+        if precision == "mixed":
+            self.coarse = LineSystem(crossbar, [each.float() for each in fixed])
 
     def at(self, D: Tensor) -> _Slopes:
         """The step for slopes D (..., rows, cols) in S."""
@@ -339,32 +346,48 @@ def _newton(
 
 
 def effective_matrix_on_tensors(
-    crossbar: Crossbar, G: Tensor, R: Tensor, *, precision: Precision = "float64"
+    crossbar: Crossbar,
+    G: Tensor,
+    R: Sequence[Tensor] | Tensor,
+    *,
+    precision: Precision = "float64",
 ) -> Tensor:
-    """G_eff in S of N linear arrays G (N, rows, cols), differentiable in `G` and `R` (4,).
+    """G_eff in S of N linear arrays G (N, rows, cols), differentiable in `G` and `R`.
 
     Args and errors as those of `solve_on_tensors`.
     """
     size = max(1, CHUNK // (crossbar.rows * crossbar.rows * crossbar.cols))
-    if torch.is_grad_enabled() and (G.requires_grad or R.requires_grad):
-        parts = [  # solved again in reverse, so that one chunk at a time is in memory
-            checkpoint(_effective_matrix, crossbar, part, R, precision, use_reentrant=False)
-            for part in G.split(size)
-        ]
-    else:
-        parts = [_effective_matrix(crossbar, part, R, precision) for part in G.split(size)]
-    out = torch.cat(parts)
+    needs_gradient = torch.is_grad_enabled() and any(each.requires_grad for each in (G, *R))
+    parts = []
+    for first in range(0, len(G), size):
+        chunk = slice(first, first + size)
+        some = [_of_arrays(each, chunk, axes) for each, axes in zip(R, (2, 2, 1, 1), strict=True)]
+        if needs_gradient:  # solved again in reverse, so that one chunk at a time is in memory
+            part = checkpoint(
+                _effective_matrix, crossbar, G[chunk], some, precision, use_reentrant=False
+            )
+        else:
+            part = _effective_matrix(crossbar, G[chunk], some, precision)
+        parts.append(part)
+    out = torch.cat(parts) if parts else G
     _check_finite(out)
     return out
 
 
-def _effective_matrix(crossbar: Crossbar, G: Tensor, R: Tensor, precision: Precision) -> Tensor:
+def _of_arrays(R: Tensor, chunk: slice, axes: int) -> Tensor:
+    """Resistances (N, places) of some arrays with an axis for their right sides; else as given."""
+    return R[chunk, None] if R.ndim > axes else R
+
+
+def _effective_matrix(
+    crossbar: Crossbar, G: Tensor, R: Sequence[Tensor], precision: Precision
+) -> Tensor:
     system, D = LineSystem(crossbar, R), G[:, None]
     eye = torch.eye(crossbar.rows, dtype=G.dtype, device=G.device)
     opened = system.open_voltages(eye, eye.new_zeros(crossbar.rows, crossbar.cols))
-    opened = opened.expand(len(G), *opened.shape)
+    opened = opened.expand(len(G), *opened.shape[-3:])
     with torch.no_grad():
-        slopes = _Steps(crossbar, R.detach(), precision).at(D.detach())
+        slopes = _Steps(crossbar, R, precision).at(D.detach())
         w, x = slopes.step(opened, opened.new_zeros(*opened.shape[:-2], system.floating), LAST)
     dw, _ = _Step.apply(slopes, *system.remainder(w, x, D * w, opened))  # type: ignore[misc]
     return (D * (w - dw)).sum(dim=-2)

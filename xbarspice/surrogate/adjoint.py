@@ -31,7 +31,7 @@ from xbarspice.core.array import Crossbar, Drive
 from xbarspice.core.errors import ConvergenceError
 from xbarspice.core.line_ends import End, EndSpec
 from xbarspice.core.types import Array, Indices
-from xbarspice.core.wires import Resistance
+from xbarspice.core.wires import Resistance, sum_like
 from xbarspice.engines.base import Raw
 from xbarspice.surrogate import adjoint_kernels, newton
 from xbarspice.surrogate.engine import Prepared, SurrogateEngine, spread
@@ -316,11 +316,7 @@ def _summed(saved: Saved, R: Resistance, values: Array) -> Resistance:
     """Sum of the solves of a gradient (N, ...), of the shape of its resistance."""
     if not isinstance(R, np.ndarray):
         return float(values.sum())
-    places = values.shape[1:]
-    out = _by_array(saved, values).reshape(*saved.crossbar.batch, *places)
-    lead = (1,) * (out.ndim - R.ndim) + R.shape[: R.ndim - len(places)]
-    shared = tuple(k for k, n in enumerate(lead) if n == 1)
-    return out.sum(axis=shared, keepdims=True).reshape(R.shape)
+    return sum_like(R, _by_array(saved, values), saved.crossbar.batch)
 
 
 def _by_ends(saved: Saved, job: _Adjoint, end: End, R: Resistance) -> Array:

@@ -7,7 +7,7 @@ import xbarspice as xb
 from xbarspice.core.line_ends import LineEnds
 from xbarspice.core.wires import WIRES
 from xbarspice.mapping.tiling import Tiling
-from xbarspice.surrogate.dissection import matrix as dissection
+from xbarspice.surrogate.dissection import reduction as part
 from xbarspice.surrogate.dissection.kernels import best_lanes
 from xbarspice.surrogate.dissection.matrix import effective_matrix, reduce, reduce_pairs
 from xbarspice.surrogate.native.library import lanes
@@ -126,12 +126,13 @@ def numeric(function, x, step):
 def test_reverse_mode_equals_differences(case, factors_kept, monkeypatch):
     """dL/dG and dL/dR agree with differences, with kept factors and with repeated elimination."""
     if not factors_kept:
-        monkeypatch.setattr(dissection, "KEEP_BYTES", 0)
+        monkeypatch.setattr(part, "KEEP_BYTES", 0)
     crossbar = xb.Crossbar(conductances((10, 5, 7)), **CASES[case])
     M = np.random.default_rng(1).standard_normal(crossbar.G.shape)
-    reduction = reduce(crossbar, keep=True)
+    matrices = reduce(crossbar, keep=True)
+    ((_, reduction),) = matrices.parts
     assert (reduction.panels.size > 0) == (factors_kept and reduction.plan.panels > 0)
-    dG, dR = reduction.reverse(M)
+    dG, dR = matrices.reverse(M)
 
     def loss(**changes):
         return float((effective_matrix(crossbar.replace(**changes)) * M).sum())
@@ -141,13 +142,13 @@ def test_reverse_mode_equals_differences(case, factors_kept, monkeypatch):
         unit[where] = 1.0
         expected = numeric(lambda x, u=unit: loss(G=crossbar.G + x * u), 0.0, 1e-6)
         assert dG[where] == pytest.approx(expected, rel=1e-7, abs=1e-9)
-    for k, name in enumerate(WIRES):
+    for name in WIRES:
         R = getattr(crossbar, name)
         if R == 0:
-            assert np.isnan(dR[k])
+            assert np.isnan(dR[name])
         else:
             expected = numeric(lambda x, n=name: loss(**{n: x}), R, 1e-2 * R)
-            assert dR[k] == pytest.approx(expected, rel=1e-6, abs=1e-12)
+            assert dR[name] == pytest.approx(expected, rel=1e-6, abs=1e-12)
 
 
 def test_factors_of_living_reductions_never_share_memory():
@@ -157,7 +158,7 @@ def test_factors_of_living_reductions_never_share_memory():
     expected = first.reverse(M)[0]
     for seed in range(3):  # the memory of these goes from one to the next
         later = reduce(xb.Crossbar(conductances((9, 6, 6), seed=seed)), keep=True)
-        assert not np.shares_memory(first.panels, later.panels)
+        assert not np.shares_memory(first.parts[0][1].panels, later.parts[0][1].panels)
         later.reverse(M)
     np.testing.assert_array_equal(first.reverse(M)[0], expected)
 
@@ -170,10 +171,10 @@ def test_large_fronts_are_exact_in_both_modes(shape):
     expected = xb.solve(
         crossbar.replace(G=crossbar.G[:, None]), np.eye(shape[0]), engine="nodal"
     ).I_out
-    reduction = reduce(crossbar, keep=True)
-    np.testing.assert_allclose(reduction.G_eff, expected, rtol=1e-11, atol=0)
+    matrices = reduce(crossbar, keep=True)
+    np.testing.assert_allclose(matrices.G_eff, expected, rtol=1e-11, atol=0)
     M = rng.standard_normal(crossbar.G.shape)
-    dG, _dR = reduction.reverse(M)
+    dG, _dR = matrices.reverse(M)
     along = crossbar.G * rng.standard_normal(crossbar.G.shape)
     slope = numeric(
         lambda t: float((effective_matrix(crossbar.replace(G=crossbar.G + t * along)) * M).sum()),
@@ -220,10 +221,11 @@ def test_vectors_of_every_length_give_the_same(dtype, monkeypatch):
     while counts[-1] * np.dtype(dtype).itemsize > 16:
         counts.append(counts[-1] // 2)
     for count in counts:
-        monkeypatch.setattr(dissection, "best_lanes", lambda *_, count=count: count)
-        reduction = reduce(crossbar, dtype=dtype, keep=True)
-        assert reduction.groups == -(-5 // count)
-        answers.append((reduction.G_eff, *reduction.reverse(M)))
+        monkeypatch.setattr(part, "best_lanes", lambda *_, count=count: count)
+        matrices = reduce(crossbar, dtype=dtype, keep=True)
+        assert matrices.parts[0][1].groups == -(-5 // count)
+        dG, dR = matrices.reverse(M)
+        answers.append((matrices.G_eff, dG, *dR.values()))
     for answer in answers[1:]:
         for got, expected in zip(answer, answers[0], strict=True):
             np.testing.assert_array_equal(got, expected)

@@ -142,7 +142,7 @@ for rows, cols in ((1, 1), (5, 3), (5, 19), (16, 16), (33, 40)):
         for dtype in ("float32", "float64"):
             reduction = reduce(many, dtype=dtype, keep=True)
             dG, dR = reduction.reverse(np.ones((11, rows, cols), dtype))
-            for part, value in (("G_eff", reduction.G_eff), ("dG", dG), ("dR", dR)):
+            for part, value in (("G_eff", reduction.G_eff), ("dG", dG), *dR.items()):
                 answers[f"{rows} {cols} {R} {dtype} {part}"] = np.nan_to_num(value)
 np.savez(sys.argv[1], **answers)
 """

@@ -94,7 +94,7 @@ FORK = """
 import os, sys, torch, numpy as np
 import xbarspice as xb
 from xbarspice.surrogate.dissection.matrix import effective_matrix
-from xbarspice.surrogate.dissection import matrix as dissection
+from xbarspice.surrogate.dissection import reduction as dissection
 dissection.WORTH_A_THREAD = 0
 torch.set_num_threads(2)
 crossbar = xb.Crossbar(np.full((64, 8, 8), 1e-4))

@@ -59,14 +59,14 @@ class Kernels:
         Batch: record of arrays of one shape: conductances `G`, S, flat; position in them of the
             `first` cell of every array; how many of its upper rows and of its right columns are
             `absent`, (arrays, 2): the array is smaller, and they hold no conductance; distance of
-            the rows, `row`; conductances of the
-            segments and ends (`WIRES`), S, (4,), 0 where merged; whether columns are `pairs`;
-            how many of them a group holds, `lanes`; `panels` of all groups for `reverse`, if they
-            are `kept`.
+            the rows, `row`; conductances of segments and ends (`Plan.element`), S, 0 where merged,
+            (wires,), or where there are some for `each` array, (arrays, wires); whether columns are
+            `pairs`; how many of them a group holds, `lanes`; `panels` of all groups for `reverse`,
+            if they are `kept`.
         forward: (plan, batch, worker, workers, work, out); adds G_eff to `out` for every
             `workers`-th group of arrays, beginning with group `worker`.
         reverse: (plan, batch, worker, workers, work, M, out, by_wires); writes dL/dG and the
-            gradients of the shared conductances.
+            gradients of the conductances of segments and ends, (arrays, wires).
     """
 
     def __init__(self, suffix: str, numbers: Any) -> None:
@@ -81,6 +81,7 @@ class Kernels:
                     ("arrays", INT),
                     ("row", INT),
                     ("wires", numbers),
+                    ("each", INT),
                     ("pairs", INT),
                     ("lanes", INT),
                     ("panels", numbers),

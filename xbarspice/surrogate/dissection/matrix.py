@@ -8,57 +8,26 @@ float64, 1e-6 in float32).
 
 from __future__ import annotations
 
-import ctypes
 import math
-import threading
-import weakref
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar
-from xbarspice.core.errors import ConvergenceError, broken_rule
-from xbarspice.core.wires import WIRES, numbers_of
+from xbarspice.core.errors import broken_rule
+from xbarspice.core.line_ends import End, by_role
+from xbarspice.core.types import Array, Indices
+from xbarspice.core.wires import WIRES, Resistance, sum_like
 from xbarspice.mapping.tiling import Tiling
-from xbarspice.surrogate import threads
-from xbarspice.surrogate.dissection.kernels import KERNELS, best_lanes, record_of, workspace
-from xbarspice.surrogate.dissection.plan import Plan, plan_of, topology_of
-from xbarspice.surrogate.native.library import Record
+from xbarspice.surrogate.dissection.network import topology_of
+from xbarspice.surrogate.dissection.plan import Plan, plan_of
+from xbarspice.surrogate.dissection.reduction import Places, Reduction, unreduced
 from xbarspice.surrogate.trust import warn_outside
 
-__all__ = ["Reduction", "effective_matrix", "reduce", "reduce_pairs"]
-
-KEEP_BYTES = 1 << 30
-"""Largest memory for kept factors; beyond it, the reverse mode repeats the elimination."""
-SPARE_BYTES = 1 << 28
-"""Largest memory held for the factors of later reductions."""
-HUGE_PAGES = 1 << 22
-"""NumPy asks for huge pages from this size on; small ones cost a miss for every row of a front."""
-WORTH_A_THREAD = 80_000
-"""Cells of an array to the power of 3/2, summed over arrays, for which starting threads pays."""
-ALIGNMENT = 64
-"""Vectors of kernels begin at multiples of this (bytes)."""
-
-
-class Places(NamedTuple):
-    """Where arrays stand in flat memory: of one shape, but for a few rows and columns.
-
-    A smaller array is one whose word lines at the top, or bit lines on the right, have no devices,
-    in read mode: the ends of the other lines there lead nowhere.
-
-    Attributes:
-        first: position of the first cell of every array; also where it is absent.
-        absent: upper rows and right columns that an array has not, (arrays, 2).
-        row: distance of the rows.
-    """
-
-    first: npt.NDArray[np.int64]
-    absent: npt.NDArray[np.int64]
-    row: int
+__all__ = ["EffectiveMatrices", "effective_matrix", "reduce", "reduce_pairs"]
 
 
 def effective_matrix(
@@ -84,128 +53,102 @@ def effective_matrix(
     """
     crossbar.refuse_floating()
     reduction = reduce(crossbar, dtype=dtype)
-    if reduction.G.dtype == np.float32:
+    if reduction.dtype == np.float32:
         warn_outside("float32", [crossbar], 0.0)  # a linear array's error knows no voltage
     return reduction.G_eff.reshape(crossbar.G.shape)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Reduction:
-    """Arrays of one shape reduced to their effective matrices, with what the reverse mode needs.
+@dataclass(frozen=True, eq=False)
+class EffectiveMatrices:
+    """The effective matrices of a crossbar, with what the reverse mode needs.
 
     Attributes:
-        out: G_eff, S, flat, or the differences of its pairs of columns.
-        G: device conductances, S, flat.
-        where: where the arrays stand in `G`.
-        wires: conductances of `WIRES`, S, (4,); 0 stands for a resistance of exactly 0.
-        plan: the elimination tree.
-        lanes: arrays side by side in a group.
-        panels: kept factors, or empty.
+        crossbar: the arrays.
+        parts: arrays on one elimination tree, and their reduction; several where arrays of a batch
+            have resistances of 0 in different places.
     """
 
-    out: npt.NDArray[Any]
-    G: npt.NDArray[Any]
-    where: Places
-    wires: npt.NDArray[Any]
-    plan: Plan
-    lanes: int
-    panels: npt.NDArray[Any]
+    crossbar: Crossbar
+    parts: tuple[tuple[Indices | slice, Reduction], ...]
 
     @property
-    def G_eff(self) -> npt.NDArray[Any]:
-        """Effective matrices, S, (arrays, rows, cols), of arrays that fill `G`."""
-        return self.out.reshape(-1, self.plan.rows, self.plan.cols)
-
-    @property
-    def groups(self) -> int:
-        """Number of groups of arrays."""
-        return -(-self.where.first.size // self.lanes)
+    def dtype(self) -> np.dtype[Any]:
+        """In what they were computed."""
+        return self.parts[0][1].G.dtype
 
     @cached_property
-    def record(self) -> Record:
-        """The arrays as kernels take them."""
-        return KERNELS[self.G.dtype].Batch(
-            G=self.G,
-            first=self.where.first,
-            absent=self.where.absent,
-            arrays=self.where.first.size,
-            row=self.where.row,
-            wires=self.wires,
-            pairs=self.out.size < self.G.size,
-            lanes=self.lanes,
-            panels=self.panels,
-            kept=self.panels.size > 0,
-        )
+    def G_eff(self) -> npt.NDArray[Any]:
+        """Effective matrices, S, (arrays, rows, cols)."""
+        out = np.empty(self.crossbar.G_flat.shape, self.dtype)
+        for members, reduction in self.parts:
+            matrices = reduction.out.reshape(-1, *out.shape[1:])
+            if len(self.parts) == 1:
+                return matrices
+            out[members] = matrices
+        return out
 
-    def reverse(self, M: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    def reverse(self, M: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], dict[str, Resistance]]:
         """Gradients for ``M = dL/dG_eff``.
 
         Args:
             M: (arrays, rows, cols).
 
         Returns:
-            dL/dG (arrays, rows, cols), and dL/dR of `WIRES` summed over the arrays (4,); the latter
-            is NaN for a resistance of exactly 0, whose nodes were merged.
+            dL/dG (arrays, rows, cols), and dL/dR of `WIRES`, each of the shape that the crossbar
+            has, summed over the arrays that share it. The latter are NaN for a resistance of
+            exactly 0, whose nodes were merged.
         """
-        dG, by_wires = self._gradients(M)
-        # g = 1/R, so dL/dR = -g^2 dL/dg
-        dR = -(self.wires**2.0) * by_wires.sum(axis=0, dtype=np.float64)
-        return dG.reshape(self.G_eff.shape), np.where(self.wires > 0, dR, np.nan)
+        if len(self.parts) == 1:
+            by_G, dR = self.parts[0][1].reverse(M)
+            return by_G.reshape(M.shape), self._by_resistance(dR)
+        dG = np.empty(M.shape, self.dtype)
+        dR = np.empty((len(dG), self.parts[0][1].wires.shape[-1]))
+        for members, reduction in self.parts:
+            by_G, dR[members] = reduction.reverse(M[members])
+            dG[members] = by_G.reshape(-1, *dG.shape[1:])
+        return dG, self._by_resistance(dR)
 
-    def reverse_pairs(self, M: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """dL/dG (..., lines, 2 * columns) for M = dL/d(what `reduce_pairs` gave)."""
-        return self._gradients(M)[0].reshape(*M.shape[:-1], -1)
+    def _by_resistance(self, dR: Array) -> dict[str, Resistance]:
+        """dL/dR of `WIRES` from those of all places, (arrays, wires)."""
+        c = self.crossbar
+        if c.uniform:
+            return {name: float(dR[:, k].sum()) for k, name in enumerate(WIRES)}
+        shapes = [R.shape[-2:] for R in (*c.segment_resistances, *c.end_resistances)]
+        edges = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
+        wl, bl, at_wl, at_bl = (
+            part.reshape(-1, *shape)
+            for part, shape in zip(np.split(dR, edges, axis=1), shapes, strict=True)
+        )
+        lines = (c.wl_ends, c.bl_ends)
+        driver, sense = (by_role(lines, end, at_wl, at_bl) for end in (End.DRIVEN, End.SENSED))
+        values = zip(c.wires.items(), (wl, bl, driver, sense), strict=True)
+        return {name: sum_like(R, each, c.batch) for (name, R), each in values}
 
-    def fill(self) -> None:
-        """Add the effective matrices to `out`, which is 0.
 
-        Raises:
-            ConvergenceError: an entry is not finite.
-        """
-        out = self.out
-        self._on_all_cores(KERNELS[out.dtype].forward, (out,), reverse=False)
-        if not (math.isfinite(out.sum()) or np.isfinite(out).all()):
-            raise ConvergenceError(
-                f"the effective matrix must be finite in {out.dtype}: an entry is not. "
-                "Check the array for conductances and resistances near the limits of its numbers."
-            )
-
-    def _gradients(self, M: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """dL/dG, flat, and dL/d(conductance) of `WIRES`, (arrays, 4), for M = dL/d(out)."""
-        flat, dG = np.ascontiguousarray(M, dtype=self.G.dtype).ravel(), np.empty_like(self.G)
-        by_wires = np.empty((self.where.first.size, len(WIRES)), self.G.dtype)
-        kernel = KERNELS[self.G.dtype].reverse
-        self._on_all_cores(kernel, (flat, dG, by_wires), reverse=True)
-        return dG, by_wires
-
-    def _on_all_cores(
-        self, kernel: Callable[..., None], arguments: tuple[Any, ...], *, reverse: bool
-    ) -> None:
-        """Run a kernel on all groups of arrays."""
-        workers = min(_workers(self.plan, self.where.first.size), self.groups)
-        task = ctypes.byref(record_of(self.plan)), ctypes.byref(self.record)
-        vectors = workspace(self.plan, reverse=reverse, kept=self.panels.size > 0)
-        size = vectors * self.lanes * self.G.itemsize
-
-        def part(worker: int) -> None:
-            buffer = _buffers.take(size)
-            try:
-                kernel(*task, worker, workers, buffer.view(self.G.dtype), *arguments)
-            finally:
-                _buffers.give(buffer)
-
-        threads.share(part, workers, workers)
+def _resistances(crossbar: Crossbar) -> Array:
+    """Resistances of `WIRES`, or of all segments and ends, ohm: `Reduction.R`."""
+    if crossbar.uniform:
+        return np.array([*crossbar.wires.values()])
+    lead = () if crossbar.wires_shared else crossbar.batch
+    count = math.prod(lead)
+    parts = (*crossbar.segment_resistances, *crossbar.end_resistances)
+    flat = [
+        np.broadcast_to(R.reshape(R.shape[-2:]) if not lead else R, (*lead, *R.shape[-2:]))
+        for R in parts
+    ]
+    out = np.concatenate([R.reshape(count, -1) for R in flat], axis=1)
+    return out if lead else out[0]
 
 
 def reduce(
     crossbar: Crossbar, *, dtype: npt.DTypeLike = np.float64, keep: bool = False
-) -> Reduction:
+) -> EffectiveMatrices:
     """Reduce every array of a linear crossbar to its effective matrix.
 
     Args:
         crossbar: arrays without floating islands (`Crossbar.refuse_floating`).
         dtype: float64 or float32.
-        keep: keep the factors for `Reduction.reverse`, if they fit `KEEP_BYTES`.
+        keep: keep the factors for `EffectiveMatrices.reverse`, if they fit `KEEP_BYTES`.
 
     Raises:
         InputError: the device is not linear, or another dtype.
@@ -218,13 +161,23 @@ def reduce(
         )
     if np.dtype(dtype) not in (np.float64, np.float32):
         raise broken_rule("`dtype` must be float64 or float32", dtype, "Pass one of them.")
-    G = np.ascontiguousarray(crossbar.G_flat, dtype).ravel()
+    G, R = np.ascontiguousarray(crossbar.G_flat, dtype), _resistances(crossbar)
+    if R.ndim == 1 or ((R == 0) == (R[0] == 0)).all():
+        return EffectiveMatrices(crossbar, ((slice(None), _reduced(crossbar, G, R, keep)),))
+    _, kinds = np.unique(R == 0, axis=0, return_inverse=True)
+    groups = [np.flatnonzero(kinds.ravel() == kind) for kind in range(int(kinds.max()) + 1)]
+    parts = ((group, _reduced(crossbar, G[group], R[group], keep)) for group in groups)
+    return EffectiveMatrices(crossbar, tuple(parts))
+
+
+def _reduced(crossbar: Crossbar, G: npt.NDArray[Any], R: Array, keep: bool) -> Reduction:
+    """Arrays G of a crossbar with `Reduction.R` of R, whose zeros are in the same places."""
     cells = crossbar.rows * crossbar.cols
     first = np.arange(0, G.size, cells)
     where = Places(first, np.zeros((first.size, 2), np.int64), crossbar.cols)
-    R = np.array([*numbers_of(crossbar, "the effective matrix").values()])
-    plan = plan_of(topology_of(crossbar))
-    reduction = _unreduced(G, where, R, plan, keep, np.zeros_like(G))
+    plan = plan_of(topology_of(crossbar, R if R.ndim == 1 else R[0]))
+    flat = np.ascontiguousarray(G).ravel()
+    reduction = unreduced(flat, where, R, plan, keep, np.zeros_like(flat))
     reduction.fill()
     return reduction
 
@@ -258,7 +211,7 @@ def reduce_pairs(
         absent.append(np.tile([rows - r.rows, cols - r.cols], (first[-1].size, 1)))
     where = Places(np.concatenate(first), np.concatenate(absent), columns)
     plan = _read_plan(rows, cols, tuple(R.tolist()))
-    reduction = _unreduced(flat, where, R, plan, keep, out.ravel())
+    reduction = unreduced(flat, where, R, plan, keep, out.ravel())
     reduction.fill()
     return out, reduction
 
@@ -267,62 +220,4 @@ def reduce_pairs(
 def _read_plan(rows: int, cols: int, R: tuple[float, ...]) -> Plan:
     """The tree of an array of this shape in read mode."""
     one = Crossbar(np.ones((rows, cols)), **dict(zip(WIRES, R, strict=True)))
-    return plan_of(topology_of(one))
-
-
-def _unreduced(
-    G: npt.NDArray[Any],
-    where: Places,
-    R: npt.NDArray[Any],
-    plan: Plan,
-    keep: bool,
-    out: npt.NDArray[Any],
-) -> Reduction:
-    """A reduction with `WIRES` of R, ohm, which has not yet been added to `out`."""
-    wires = np.divide(1.0, R, out=np.zeros_like(R), where=R > 0).astype(G.dtype)
-    arrays = where.first.size
-    lanes = best_lanes(arrays, G.dtype, _workers(plan, arrays))
-    size = -(-arrays // lanes) * lanes * plan.panels * G.itemsize
-    keep = keep and 0 < size <= KEEP_BYTES
-    panels = _buffers.take(size).view(G.dtype) if keep else np.empty(0, G.dtype)
-    reduction = Reduction(
-        out=out, G=G, where=where, wires=wires, plan=plan, lanes=lanes, panels=panels
-    )
-    if keep:
-        weakref.finalize(reduction, _buffers.give, panels).atexit = False
-    return reduction
-
-
-def _workers(plan: Plan, arrays: int) -> int:
-    """Threads that pay for some arrays."""
-    effort = arrays * float(plan.rows * plan.cols) ** 1.5
-    return threads.available() if effort >= WORTH_A_THREAD else 1
-
-
-class _Buffers:
-    """Memory of reductions that are gone, for the next ones: new pages cost more than the work."""
-
-    def __init__(self) -> None:
-        self.free: list[npt.NDArray[Any]] = []
-        self.lock = threading.Lock()
-
-    def take(self, size: int) -> npt.NDArray[Any]:
-        """At least `size` bytes; a free buffer is taken if it fits without much waste."""
-        with self.lock:
-            for k, buffer in enumerate(self.free):
-                if size <= buffer.nbytes <= max(2 * size, HUGE_PAGES):
-                    return self.free.pop(k)
-        size = max(-(-size // ALIGNMENT) * ALIGNMENT, HUGE_PAGES)
-        buffer = np.empty(size + ALIGNMENT, np.uint8)
-        first = -buffer.ctypes.data % ALIGNMENT
-        return buffer[first : first + size]
-
-    def give(self, panels: npt.NDArray[Any]) -> None:
-        """Return a buffer; the oldest ones go while more than `SPARE_BYTES` are held."""
-        with self.lock:
-            self.free.append(panels.view(np.uint8))
-            while sum(buffer.nbytes for buffer in self.free) > SPARE_BYTES:
-                self.free.pop(0)
-
-
-_buffers = _Buffers()
+    return plan_of(topology_of(one, np.array(R)))

@@ -14,27 +14,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xbarspice.core.array import Crossbar
-from xbarspice.core.line_ends import End
 from xbarspice.core.types import Flags, Indices
-from xbarspice.core.wires import WIRES
+from xbarspice.surrogate.dissection.network import Network, Topology, network_of
 
-__all__ = ["TILE", "Plan", "Topology", "plan_of", "topology_of"]
+__all__ = ["TILE", "Plan", "plan_of"]
 
 
 TILE = 4
 """Eliminated and kept nodes of a front are each padded to a multiple of this, so that kernels see
 whole tiles only."""
-
-
-class Topology(NamedTuple):
-    """What the tree depends on; `zero` tells which of `WIRES` are exactly 0 ohm."""
-
-    rows: int
-    cols: int
-    wl_ends: tuple[tuple[str, str], ...]
-    bl_ends: tuple[tuple[str, str], ...]
-    zero: tuple[bool, bool, bool, bool]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,11 +33,13 @@ class Plan:
         rows, cols: shape of the array.
         front: (fronts, 19) integers a front, see the ``F_*`` constants of this module.
         element: (elements, 3): position of the two nodes in their front, and the value number:
-            cells count from 0 by rows, then the four shared conductances (`WIRES`).
+            cells count from 0 by rows, then the four shared conductances (`WIRES`), or those of
+            every segment of the word lines (rows, cols - 1) and of the bit lines (rows - 1, cols)
+            and of every end (rows, 2), (cols, 2).
         child_map: positions of every front's kept nodes in the front of its parent.
         halves: (positions, 2): which kept node of its first and of its second child every node of a
             front is; the padded count of these where it is none.
-        conductances: number of those of an array, the shared ones (`WIRES`) last.
+        conductances: number of those of an array, with its segments and ends.
         panels: size of all panels together.
         stack: size of the forward workspace.
         reverse_stack: size of the reverse workspace.
@@ -87,96 +77,6 @@ F_E, F_K, F_PAD, F_SOURCE, F_SINK, F_PANEL, F_STACK, F_REVERSE = range(8)
 F_ELEMENT, F_ELEMENTS, F_CHILD_A, F_CHILD_B, F_PARENT, F_MAP, F_HALVES = range(8, 15)
 F_TALL, F_WIDTH, F_ROW, F_HIGH = range(15, 19)
 FRONT_COLUMNS = 19
-
-
-def topology_of(crossbar: Crossbar) -> Topology:
-    """The part of a crossbar that decides its elimination tree."""
-    return Topology(
-        crossbar.rows,
-        crossbar.cols,
-        tuple((str(a), str(b)) for a, b in crossbar.wl_ends),
-        tuple((str(a), str(b)) for a, b in crossbar.bl_ends),
-        tuple(getattr(crossbar, name) == 0 for name in WIRES),  # type: ignore[arg-type]
-    )
-
-
-class _Network(NamedTuple):
-    """Elements between nodes, of which those joined by 0 ohm are one.
-
-    Attributes:
-        low, high: nodes of every element, cell by cell.
-        value: its value number, see `Plan.element`.
-        cell: its cell, by rows.
-        degree: elements at every node.
-        first_terminal, first_sink, ground: the first source, the first sink, and the last node:
-            the common ground of sensed word lines.
-    """
-
-    low: Indices
-    high: Indices
-    value: Indices
-    cell: Indices
-    degree: Indices
-    first_terminal: int
-    first_sink: int
-    ground: int
-
-
-def _network(t: Topology) -> _Network:
-    cells = t.rows * t.cols
-    wl = np.arange(cells).reshape(t.rows, t.cols)
-    bl = cells + wl
-    source = 2 * cells + np.arange(t.rows)
-    sense = 2 * cells + t.rows + np.arange(t.cols)
-    drive = sense + t.cols  # bit lines that are driven, not sensed
-    ground = 2 * cells + t.rows + 2 * t.cols
-    groups = [
-        _elements(wl, bl, wl),
-        _elements(wl[:, :-1], wl[:, 1:], cells),
-        _elements(bl[:-1], bl[1:], cells + 1),
-    ]
-    for ends, nodes, driver, sink in (
-        (t.wl_ends, (wl[:, 0], wl[:, -1]), source, np.full(t.rows, ground)),
-        (t.bl_ends, (bl[0], bl[-1]), drive, sense),
-    ):
-        for here, kinds in zip(nodes, np.array(ends).T, strict=True):
-            driven, sensed = kinds == str(End.DRIVEN), kinds == str(End.SENSED)
-            groups.append(_elements(here[driven], driver[driven], cells + 2))
-            groups.append(_elements(here[sensed], sink[sensed], cells + 3))
-    a, b, value = np.concatenate(groups, axis=1)
-    order = np.argsort(a % cells, kind="stable")
-    a, b, value = a[order], b[order], value[order]
-    alias = _merge(ground + 1, a, b, np.isin(value, cells + np.flatnonzero(t.zero)))
-    x, y = alias[a], alias[b]
-    apart = x != y
-    x, y = x[apart], y[apart]
-    degree = np.bincount(np.concatenate([x, y]), minlength=ground + 1)
-    return _Network(
-        low=np.minimum(x, y),
-        high=np.maximum(x, y),
-        value=value[apart],
-        cell=(a % cells)[apart],
-        degree=degree,
-        first_terminal=2 * cells,
-        first_sink=2 * cells + t.rows,
-        ground=ground,
-    )
-
-
-def _elements(a: Indices, b: Indices, value: Indices | int) -> Indices:
-    """Elements (3, count) between nodes."""
-    return np.array([a.ravel(), b.ravel(), np.broadcast_to(value, a.shape).ravel()])
-
-
-def _merge(count: int, a: Indices, b: Indices, joined: Flags) -> Indices:
-    """The node that stands for every node: the highest of those joined, so that terminals stay."""
-    a, b = a[joined], b[joined]
-    alias = np.arange(count)
-    while (alias[a] != alias[b]).any():
-        np.maximum.at(alias, a, alias[b])
-        np.maximum.at(alias, b, alias[a])
-        alias = alias[alias]
-    return alias
 
 
 def _halve(block: tuple[int, int, int, int], depth: int, out: list[tuple[int, ...]]) -> int:
@@ -218,7 +118,7 @@ class _Tree(NamedTuple):
     gone: Flags
 
 
-def _tree(t: Topology, network: _Network) -> _Tree:
+def _tree(t: Topology, network: Network) -> _Tree:
     rows: list[tuple[int, ...]] = []
     _halve((0, t.rows, 0, t.cols), 0, rows)
     blocks = np.array(rows, np.int64)
@@ -239,7 +139,7 @@ def _tree(t: Topology, network: _Network) -> _Tree:
 
 
 def _climb(
-    depth: Indices, parent: Indices, leaf: Indices, network: _Network
+    depth: Indices, parent: Indices, leaf: Indices, network: Network
 ) -> tuple[Indices, Indices, Flags]:
     """Fronts, their nodes and whether these are eliminated there, the deepest blocks first.
 
@@ -266,7 +166,7 @@ def _climb(
 @lru_cache(maxsize=64)
 def plan_of(topology: Topology) -> Plan:
     """Build (or recall) the elimination tree of a topology."""
-    network = _network(topology)
+    network = network_of(topology)
     tree = _tree(topology, network)
     table = np.full((len(tree.parent), FRONT_COLUMNS), -1, dtype=np.int64)
     kept = ~tree.gone
@@ -295,7 +195,7 @@ def plan_of(topology: Topology) -> Plan:
         element=element,
         child_map=child_map,
         halves=halves,
-        conductances=topology.rows * topology.cols + len(WIRES),
+        conductances=topology.rows * topology.cols + len(topology.zero),
         panels=int(_panel(table).sum()),
         stack=stack,
         reverse_stack=reverse,
@@ -309,7 +209,7 @@ def plan_of(topology: Topology) -> Plan:
     )
 
 
-def _positions(network: _Network, tree: _Tree, table: Indices) -> tuple[Indices, Indices]:
+def _positions(network: Network, tree: _Tree, table: Indices) -> tuple[Indices, Indices]:
     """`Plan.element` and `Plan.child_map`, whose places are entered in the table."""
     E, count = table[:, F_E], len(network.degree)
     position = np.arange(len(tree.front)) - _starts(E + table[:, F_K])[tree.front]

@@ -44,6 +44,10 @@ struct Plan {
     const Index (*halves)[2];
     Index conductances, panels, stack, reverse_stack, voltages, broadest;
     const Index *source_row, *sink_col;
+
+    Index cells() const { return rows * cols; }
+    /// Conductances of segments and ends.
+    Index wires() const { return conductances - cells(); }
 };
 
 /// A vector of N numbers, which may be shorter than the processor's.
@@ -64,14 +68,13 @@ struct Batch {
     const Index* first;
     const Index (*absent)[2];
     Index arrays, row;
-    const T* wires;
+    const T* wires;  // conductances of segments and ends: of all arrays, or of each of them
+    Index each;
     Index pairs;
     Index lanes;  // arrays side by side in a group
     T* panels;    // of all groups, if they are kept
     Index kept;
 };
-
-constexpr int WIRES = 4;
 
 // --- small products -----------------------------------------------------------------------------
 
@@ -305,7 +308,7 @@ void eliminate(const Front& front, V* panel, V* kept, Matrix matrix) {
     update_kept(front, panel, kept, matrix);
 }
 
-/// Conductances of the group's arrays, then the shared ones; idle lanes repeat the last array.
+/// Conductances of the group's devices, then of segments and ends; idle lanes repeat the last array.
 template <class V>
 void gather(const Plan& plan, const Batch<Number<V>>& batch, Index group, V* values) {
     for (int lane = 0; lane < COUNT<V>; ++lane) {
@@ -313,6 +316,8 @@ void gather(const Plan& plan, const Batch<Number<V>>& batch, Index group, V* val
         const Index array = k < last ? k : last;
         const auto& [top, right] = batch.absent[array];
         V* to = values;
+        for (Index k = 0; k < (batch.each ? plan.wires() : 0); ++k)
+            values[plan.cells() + k][lane] = batch.wires[array * plan.wires() + k];
         for (Index i = 0; i < plan.rows; ++i) {
             const Number<V>* G = batch.G + batch.first[array] + i * batch.row;
             const Index cells = i < top ? 0 : plan.cols - right;
@@ -320,7 +325,8 @@ void gather(const Plan& plan, const Batch<Number<V>>& batch, Index group, V* val
             for (Index j = cells; j < plan.cols; ++j) (*to++)[lane] = 0;
         }
     }
-    for (int k = 0; k < WIRES; ++k) values[plan.rows * plan.cols + k] = V{} + batch.wires[k];
+    for (Index k = 0; k < (batch.each ? 0 : plan.wires()); ++k)
+        values[plan.cells() + k] = V{} + batch.wires[k];
 }
 
 /// Run one group of arrays up the tree; with `keep` every front has a panel of its own.
@@ -534,8 +540,9 @@ void scatter(const Plan& plan, const Batch<Number<V>>& batch, Index group, const
             const V* from = values + i * plan.cols;
             for (Index j = 0; j < plan.cols - right; ++j) to[j] = from[j][lane];
         }
-        const V* wires = values + plan.rows * plan.cols;
-        for (int k = 0; k < WIRES; ++k) by_wires[array * WIRES + k] = wires[k][lane];
+        const V* wires = values + plan.cells();
+        for (Index k = 0; k < plan.wires(); ++k)
+            by_wires[array * plan.wires() + k] = wires[k][lane];
     }
 }
 
@@ -612,7 +619,7 @@ EXPORT void forward_f32(const Plan* plan, const Batch<float>* batch, Index worke
     dissection::run_forward(plan, batch, worker, workers, work, out);
 }
 
-/// Write dL/dG, as `G`, and dL/d(conductance) of the shared ones, (arrays, WIRES), for the gradient
+/// Write dL/dG, as `G`, and dL/d(conductance) of segments and ends, (arrays, wires), for the gradient
 /// `M` by what `forward` wrote.
 EXPORT void reverse_f64(const Plan* plan, const Batch<double>* batch, Index worker, Index workers,
                         double* work, const double* M, double* out, double* by_wires) {
