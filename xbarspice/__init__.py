@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     )
     from xbarspice.deployment import load, save
     from xbarspice.mapping import ArrayConfig
-    from xbarspice.surrogate.dissection.matrix import effective_matrix
+    from xbarspice.surrogate.dissection.matrix import effective_matrix, effective_matrix_error
     from xbarspice.verification import verify, verify_array
 
 __version__ = "0.1.0"
@@ -62,6 +62,7 @@ __all__ = [
     "config",
     "devices",
     "effective_matrix",
+    "effective_matrix_error",
     "engines",
     "errors",
     "kirchhoff_residual",
@@ -89,6 +90,7 @@ _ON_FIRST_USE = {
     "verify": ("xbarspice.verification", "verify"),
     "verify_array": ("xbarspice.verification", "verify_array"),
     "effective_matrix": ("xbarspice.surrogate.dissection.matrix", "effective_matrix"),
+    "effective_matrix_error": ("xbarspice.surrogate.dissection.matrix", "effective_matrix_error"),
     **{
         name: (f"xbarspice.{name}", "")
         for name in (

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.core.errors import InputError, broken_rule
+from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array
 from xbarspice.core.values import array_of, number_of
 
@@ -23,7 +23,6 @@ __all__ = [
     "as_record",
     "as_text",
     "largest_of",
-    "numbers_of",
     "resistance_of",
     "resistances_of",
     "section_of",
@@ -147,22 +146,6 @@ def sum_like(R: Resistance, values: Array, batch: tuple[int, ...]) -> Resistance
     lead = (1,) * (out.ndim - R.ndim) + R.shape[: R.ndim - len(places)]
     shared = tuple(k for k, n in enumerate(lead) if n == 1)
     return out.sum(axis=shared, keepdims=True).reshape(R.shape)
-
-
-def numbers_of(thing: Any, who: str) -> dict[str, float]:
-    """The four resistances where each is one number; `who` needs that.
-
-    Raises:
-        InputError: one differs from segment to segment or from end to end.
-    """
-    wires = wires_of(thing)
-    arrays = [name for name, R in wires.items() if isinstance(R, np.ndarray)]
-    if arrays:
-        raise InputError(
-            f"{who} must have one number for each of {', '.join(WIRES)}; received an array for "
-            f"{', '.join(arrays)}. Use the nodal engine, or give numbers."
-        )
-    return wires
 
 
 def smallest_of(R: Resistance) -> float:

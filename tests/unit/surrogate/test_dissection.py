@@ -115,6 +115,33 @@ def test_misuse_is_refused():
         effective_matrix(xb.Crossbar([[1e-4, 0.0]], ends=LineEnds(bl_bottom="floating")))
 
 
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_error_of_a_matrix_is_bounded(case, dtype):
+    """Not below the distance from the nodal engine, and near it; also of a wrong matrix."""
+    crossbar = xb.Crossbar(conductances((3, 5, 7)), **CASES[case])
+    driven = (crossbar.wl_ends == "driven").any(axis=1)
+    matrix = reduce(crossbar, dtype=dtype).G_eff
+    exact = by_nodal(crossbar)
+    for shift in (0.0, 1e-9):
+        off = np.abs(matrix + shift * driven[:, None] - exact).max(axis=-1)
+        bound = xb.effective_matrix_error(crossbar, matrix + shift * driven[:, None])
+        assert bound.shape == (3, 5)
+        slack = 1e-15 * exact.max()  # of the nodal engine
+        assert (bound >= off - slack).all()
+        assert (bound <= off + 1e-11 * exact.max()).all()
+    matrix[0, 0, 0] = np.nan
+    assert np.isinf(xb.effective_matrix_error(crossbar, matrix)[0, 0])
+
+
+def test_the_error_needs_the_arrays_of_the_matrix():
+    crossbar = xb.Crossbar(conductances((2, 3)))
+    with pytest.raises(xb.errors.InputError, match="G_eff"):
+        xb.effective_matrix_error(crossbar, np.ones((3, 2)))
+    with pytest.raises(xb.errors.InputError, match="linear device"):
+        xb.effective_matrix_error(crossbar.replace(device="sinh_tio2"), np.ones((2, 3)))
+
+
 def numeric(function, x, step):
     """Fourth-order central difference."""
     f = [function(x + k * step) for k in (-2, -1, 1, 2)]

@@ -37,6 +37,42 @@ def test_the_error_is_the_one_stated(rows, cols, wires, tolerance, steps):
         assert error < 0.1 * np.abs(V @ G - exact).max() / np.abs(exact).max()
 
 
+def differing(rows, cols, batch=()):
+    """Wires of about 1 ohm that differ from place to place, some of them 0."""
+    rng = np.random.default_rng(3)
+    shapes = {"R_wl": (rows, cols - 1), "R_bl": (rows - 1, cols), "R_driver": (rows,)}
+    wires = {k: rng.lognormal(0, 0.5, (*batch, *shape)) for k, shape in shapes.items()}
+    for R in wires.values():
+        R[rng.random(R.shape) < 0.2] = 0.0
+    return xb.Crossbar(np.full((*batch, rows, cols), 1e-4), **wires)
+
+
+def test_wires_may_differ_from_place_to_place():
+    """With each line's own resistances the error is that of equal wires of the same size."""
+    empty = differing(6, 9)
+    model = ReducedMatrix.of(empty, 100e-6, 500e-6, tolerance=1e-3)
+    rng = np.random.default_rng(5)
+    G, V = rng.uniform(100e-6, 500e-6, (50, 6, 9)), rng.uniform(0, 0.2, (20, 6))
+    exact = V @ xb.effective_matrix(empty.replace(G=G))
+    error = np.abs(V @ model.matrix(G) - exact).max() / np.abs(exact).max()
+    assert error <= model.error + 1e-14
+    torch.testing.assert_close(model.matrix(torch.tensor(G)).numpy(), model.matrix(G))
+    number = xb.Crossbar(np.full((6, 9), 1e-4), R_wl=2.0, R_bl=3.0)
+    filled = number.replace(R_wl=np.full((6, 8), 2.0), R_bl=np.full((5, 9), 3.0))
+    of_each, of_number = (
+        ReducedMatrix.of(array, 100e-6, 500e-6, tolerance=1e-2).matrix(G)
+        for array in (filled, number)
+    )
+    np.testing.assert_allclose(of_each, of_number, rtol=1e-13)
+
+
+def test_arrays_with_wires_of_their_own_are_refused():
+    arrays = differing(6, 9, (2,))
+    with pytest.raises(InputError, match="share their wires"):
+        ReducedMatrix.of(arrays, 100e-6, 500e-6)
+    assert ReducedMatrix.of(arrays.array(1), 100e-6, 500e-6).error < 1e-3
+
+
 def test_a_single_device_is_exact():
     one = xb.Crossbar([[3e-4]], R_driver=500.0, R_sense=700.0)
     for tolerance in (1e-3, 1e-12):

@@ -20,14 +20,22 @@ from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.line_ends import End, by_role
 from xbarspice.core.types import Array, Indices
+from xbarspice.core.values import array_of
 from xbarspice.core.wires import WIRES, Resistance, sum_like
 from xbarspice.mapping.tiling import Tiling
 from xbarspice.surrogate.dissection.network import topology_of
 from xbarspice.surrogate.dissection.plan import Plan, plan_of
 from xbarspice.surrogate.dissection.reduction import Places, Reduction, unreduced
+from xbarspice.surrogate.superposition import UnitDrives
 from xbarspice.surrogate.trust import warn_outside
 
-__all__ = ["EffectiveMatrices", "effective_matrix", "reduce", "reduce_pairs"]
+__all__ = [
+    "EffectiveMatrices",
+    "effective_matrix",
+    "effective_matrix_error",
+    "reduce",
+    "reduce_pairs",
+]
 
 
 def effective_matrix(
@@ -37,7 +45,8 @@ def effective_matrix(
 
     Args:
         crossbar: one array or a batch of arrays, with any line ends and resistances.
-        dtype: float64 (relative error of an entry about 1e-14) or float32 (about 1e-6).
+        dtype: float64 (relative error of an entry about 1e-14) or float32 (about 1e-6);
+            `effective_matrix_error` bounds it.
 
     Returns:
         G_eff in S, (..., rows, cols); rows of word lines without a driven end and columns of bit
@@ -56,6 +65,51 @@ def effective_matrix(
     if reduction.dtype == np.float32:
         warn_outside("float32", [crossbar], 0.0)  # a linear array's error knows no voltage
     return reduction.G_eff.reshape(crossbar.G.shape)
+
+
+def effective_matrix_error(crossbar: Crossbar, G_eff: npt.ArrayLike) -> Array:
+    """What the entries of an effective matrix may be wrong by, whoever computed it.
+
+    The currents at 1 V on one word line are solved with their error bound, for every word line: a
+    matrix is wrong by no more than its difference from them and that bound.
+
+    Args:
+        crossbar: the linear arrays that it is of.
+        G_eff: S, (..., rows, cols), of any dtype: from `effective_matrix`, `xb.nn.effective_matrix`
+            or an approximation of it.
+
+    Returns:
+        The bound of all entries of a row, S, (..., rows): a current of ``V_in @ G_eff`` is wrong by
+        at most ``abs(V_in) @ bound`` and the rounding of the product. It is infinite where nothing
+        is known.
+
+    Raises:
+        InputError: the device is not linear, or the shape is not that of `crossbar.G`.
+        FloatingNodeError: a line has no path to any source.
+    """
+    from xbarspice.surrogate.engine import SurrogateEngine
+
+    _check_linear(crossbar)
+    matrix = array_of("G_eff", G_eff, shape=crossbar.G.shape, finite=False)
+    engine = SurrogateEngine()
+    state = engine.prepare(crossbar)
+    unit = UnitDrives.of(
+        crossbar, "V_in", lambda drive: engine.run(state, crossbar, drive, full=False)[0]
+    )
+    difference = np.abs(matrix.reshape(unit.I_out.shape) - unit.I_out).max(axis=2)
+    bound = np.where(np.isfinite(difference), difference + unit.error, np.inf)
+    if not crossbar.device.is_increasing():
+        bound[:] = np.inf
+    return bound.reshape(crossbar.G.shape[:-1])
+
+
+def _check_linear(crossbar: Crossbar) -> None:
+    if not crossbar.device.linear:
+        raise broken_rule(
+            "the effective matrix needs a linear device",
+            repr(crossbar.device.name),
+            'Use device="ohmic", or solve for every input vector.',
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,12 +207,7 @@ def reduce(
     Raises:
         InputError: the device is not linear, or another dtype.
     """
-    if not crossbar.device.linear:
-        raise broken_rule(
-            "the effective matrix needs a linear device",
-            repr(crossbar.device.name),
-            'Use device="ohmic", or solve for every input vector.',
-        )
+    _check_linear(crossbar)
     if np.dtype(dtype) not in (np.float64, np.float32):
         raise broken_rule("`dtype` must be float64 or float32", dtype, "Pass one of them.")
     G, R = np.ascontiguousarray(crossbar.G_flat, dtype), _resistances(crossbar)

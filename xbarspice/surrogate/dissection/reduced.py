@@ -22,7 +22,6 @@ from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.line_ends import READ
 from xbarspice.core.types import Array
-from xbarspice.core.wires import numbers_of
 from xbarspice.surrogate.dissection.matrix import effective_matrix
 
 __all__ = ["ReducedMatrix"]
@@ -32,12 +31,27 @@ ARRAYS = 32
 VECTORS = 16
 
 
+def _shared(crossbar: Crossbar) -> tuple[Array, Array]:
+    """`ReducedMatrix.word` and `bit` of a crossbar in read mode."""
+    rows, cols = np.arange(crossbar.rows), np.arange(crossbar.cols)
+    if crossbar.uniform:
+        R_wl, R_bl, driver, sense = crossbar.wires.values()
+        word = driver + R_wl * np.minimum.outer(cols, cols)
+        return word, sense + R_bl * (rows[-1] - np.maximum.outer(rows, rows))
+    wl, bl = (R.reshape(R.shape[-2:]) for R in crossbar.segment_resistances)
+    at_wl, at_bl = (R.reshape(R.shape[-2:]) for R in crossbar.end_resistances)
+    to_driver = np.cumsum(np.column_stack([at_wl[:, 0], wl]), axis=1)
+    to_sense = np.cumsum(np.column_stack([at_bl[:, 1], bl[::-1].T]), axis=1)[:, ::-1]
+    return to_driver[:, np.minimum.outer(cols, cols)], to_sense[:, np.maximum.outer(rows, rows)]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReducedMatrix:
     """An approximation of `effective_matrix` for arrays of one shape, wires and range.
 
     Attributes:
-        word, bit: shared resistances of the lines, ohm, (cols, cols) and (rows, rows).
+        word, bit: resistances that two cells of a line share, ohm, (cols, cols) and (rows, rows);
+            of every line where wires differ, (rows, cols, cols) and (cols, rows, rows).
         G_min, G_max: the trust region, S.
         steps: 1 or 2.
         error: largest difference of an output current from the exact one, over the largest exact
@@ -70,8 +84,8 @@ class ReducedMatrix:
             seed: of the random arrays.
 
         Raises:
-            InputError: the array is not ohmic or not in read mode, the range is empty, or two
-                steps are not within the tolerance.
+            InputError: the array is not ohmic or not in read mode, arrays have wires of their own,
+                the range is empty, or two steps are not within the tolerance.
         """
         if not crossbar.device.linear or crossbar.ends != READ:
             raise broken_rule(
@@ -83,10 +97,14 @@ class ReducedMatrix:
             raise broken_rule(
                 "the range must satisfy 0 <= G_min <= G_max > 0", (G_min, G_max), "Give S."
             )
-        R = numbers_of(crossbar, "a reduced matrix")
-        rows, cols = np.arange(crossbar.rows), np.arange(crossbar.cols)
-        word = R["R_driver"] + R["R_wl"] * np.minimum.outer(cols, cols)
-        bit = R["R_sense"] + R["R_bl"] * (rows[-1] - np.maximum.outer(rows, rows))
+        if not crossbar.wires_shared:
+            raise broken_rule(
+                "a reduced matrix needs arrays that share their wires",
+                repr(crossbar),
+                "Make one for each of them: crossbar.array(k).",
+            )
+        crossbar = crossbar.array(0)
+        word, bit = _shared(crossbar)
         limits = {"G_min": float(G_min), "G_max": float(G_max)}
         error = np.inf
         for steps in (1, 2):
@@ -128,7 +146,7 @@ class ReducedMatrix:
         Raises:
             InputError: the shape is another, or a conductance lies outside the trust region.
         """
-        shape = (len(self.bit), len(self.word))
+        shape = (self.bit.shape[-1], self.word.shape[-1])
         if tuple(G.shape[-2:]) != shape:
             raise broken_rule(f"`G` must be (..., {shape[0]}, {shape[1]})", tuple(G.shape), "Cut.")
         slack = 1e-9 * self.G_max
@@ -145,8 +163,10 @@ class ReducedMatrix:
 
     def _matrix(self, G: Any, word: Any, bit: Any) -> Any:
         def drops(g: Any) -> Any:
-            # all word lines of all arrays in one product
-            return (g.reshape(-1, g.shape[-1]) @ word).reshape(g.shape) + bit @ g
+            if word.ndim == 2:  # all word lines of all arrays in one product
+                return (g.reshape(-1, g.shape[-1]) @ word).reshape(g.shape) + bit @ g
+            down = g.swapaxes(-1, -2)[..., None, :] @ bit
+            return (g[..., None, :] @ word)[..., 0, :] + down[..., 0, :].swapaxes(-1, -2)
 
         first = 1.0 + drops(G)
         if self.steps == 1:
