@@ -63,6 +63,10 @@ def test_ladder_inverts_its_matrix(first, last, R_sense):
     np.testing.assert_allclose(energy, np.sum(f * x), rtol=1e-12)
 
 
+def _differences(rows):
+    return np.diff(np.eye(rows), axis=0)
+
+
 @pytest.mark.parametrize("first", ["driven", "sensed", "floating"])
 @pytest.mark.parametrize("last", ["driven", "sensed", "floating"])
 @pytest.mark.parametrize("R_sense", [0.0, 20.0])
@@ -86,9 +90,14 @@ def test_word_lines_invert_their_matrix(first, last, R_sense, shape):
     np.testing.assert_allclose(remaining, F_bl - D * solve_lines(F_wl), rtol=1e-12, atol=1e-15)
     ladders.recover(D, F_wl, b, lines.record, scratch, a)
     np.testing.assert_allclose(a, solve_lines(F_wl - D * b), rtol=1e-12, atol=1e-12)
-    energy = ladders.schur(D, p, F_bl, lines.record, scratch, q)
-    np.testing.assert_allclose(q, F_bl - D * solve_lines(D * p), rtol=1e-12, atol=1e-15)
-    np.testing.assert_allclose(energy, np.sum(D * p * solve_lines(D * p)), rtol=1e-12)
+    net = networks(crossbar)[0]
+    product = ladders.schur(net.record, D, p, scratch, q)
+    on_bl = p * D
+    if rows > 1:
+        on_bl += _differences(rows).T @ (_differences(rows) @ p) / crossbar.R_bl
+    on_bl[-1] += net.bl.ends[3] * p[-1]
+    np.testing.assert_allclose(q, on_bl - D * solve_lines(D * p), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(product, np.sum(p * q), rtol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ class LinesRecord(Record):
 
     Where segments differ: their `resistances` in the order of the sweeps, ohm, `conductances` as
     `Crossbar` has them, S, 0 for no resistance, and the number of the latter, `shorts`; else None.
-    `by_cell` is (rows, cols) or None.
+    `by_cell` is (rows, cols) or None. Modes are those of `modes.slowest_modes`.
     """
 
     _fields_ = (
@@ -44,6 +44,9 @@ class LinesRecord(Record):
         ("conductances", F64),
         ("shorts", INT),
         ("by_cell", F64),
+        ("modes", INT),
+        ("mode_values", F64),
+        ("mode_vectors", F64),
     )
 
 

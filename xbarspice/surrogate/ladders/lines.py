@@ -14,7 +14,7 @@ from xbarspice.core.array import Crossbar
 from xbarspice.core.line_ends import End, LineEnds
 from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.core.wires import Resistance
-from xbarspice.surrogate.ladders import kernels
+from xbarspice.surrogate.ladders import kernels, modes
 from xbarspice.surrogate.native.library import aligned, lanes
 
 __all__ = ["Lines", "Network", "networks"]
@@ -54,6 +54,7 @@ class Lines:
         R, g = self.segments, None
         if R is not None:
             g = np.divide(1.0, R, out=np.zeros_like(R), where=R > 0)
+        slowest = self._modes(g)
         return kernels.LinesRecord(
             R=self.R,
             cells=self.cells,
@@ -65,7 +66,18 @@ class Lines:
             conductances=None if g is None else self._as_cells(g),
             shorts=0 if R is None else np.count_nonzero(R == 0),
             by_cell=None if self.by_cell is None else self._as_cells(self.by_cell),
+            modes=len(slowest.values),
+            mode_values=slowest.values,
+            mode_vectors=slowest.vectors,
         )
+
+    def _modes(self, g: Array | None) -> modes.Modes:
+        """The slowest modes for segments that differ, of conductance g, S, or all of 1/R."""
+        if self.R == 0 or self.joined.any():
+            return modes.NONE
+        mean = np.full(self.cells - 1, 1.0 / self.R) if g is None else g.mean(axis=0)
+        at_ends = (np.where(self.ends[k + 1] > 0, self.ends[k], np.inf) for k in (0, 3))
+        return modes.slowest_modes(self.ends.shape[1], mean, *at_ends)
 
     def _as_cells(self, values: Array) -> Array:
         """Values of every line as they stand in arrays of cells."""

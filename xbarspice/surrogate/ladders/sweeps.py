@@ -10,7 +10,7 @@ from __future__ import annotations
 from ctypes import POINTER
 
 from xbarspice.core.types import Array
-from xbarspice.surrogate.ladders.kernels import LinesRecord
+from xbarspice.surrogate.ladders.kernels import LinesRecord, NetworkRecord
 from xbarspice.surrogate.native.library import F64, INT, NUMBER, function
 
 __all__ = [
@@ -36,7 +36,7 @@ _scratch = function("word_lines_scratch", INT, INT, result=INT)
 _factor_rows = function("word_lines_factor", *_CELLS, _LINES, F64)
 _eliminate = function("word_lines_eliminate", *_CELLS, F64, F64, _LINES, F64, F64)
 _recover = function("word_lines_recover", *_CELLS, F64, F64, _LINES, F64, F64)
-_schur = function("word_lines_schur", *_CELLS, F64, F64, _LINES, F64, F64, result=NUMBER)
+_schur = function("schur_of_lines", POINTER(NetworkRecord), *(4 * (F64,)), result=NUMBER)
 _settle_rows = function("word_lines_settle", *_CELLS, _LINES, result=NUMBER)
 
 
@@ -46,7 +46,7 @@ def factor(D: Array, bl: LinesRecord, s: Array, lane: Array) -> None:
 
 
 def forward(f: Array, bl: LinesRecord, s: Array, lane: Array, t: Array) -> float:
-    """Sweep currents f to the last nodes: t (it may be f); returns the energy f B^-1 f."""
+    """Sweep currents f, 0 at ideal ends, to the last nodes: t; returns the energy f B^-1 f."""
     return _forward(f, *f.shape, bl, s, lane, t)
 
 
@@ -85,6 +85,6 @@ def recover(D: Array, F_wl: Array, b: Array, wl: LinesRecord, lines: Array, a: A
     _recover(D, *D.shape, F_wl, b, wl, lines, a)
 
 
-def schur(D: Array, p: Array, Bp: Array, wl: LinesRecord, lines: Array, q: Array) -> float:
-    """q = Bp - D W^-1 D p; returns (D p) W^-1 (D p)."""  # noqa: D403
-    return _schur(D, *D.shape, p, Bp, wl, lines, q)
+def schur(net: NetworkRecord, D: Array, p: Array, lines: Array, q: Array) -> float:
+    """q = (B - D W^-1 D) p with the word lines folded in `lines`; returns p.q."""  # noqa: D403
+    return _schur(net, D, p, lines, q)

@@ -61,6 +61,8 @@ struct Lines {
     const double *resistances, *conductances;
     Index shorts;           // segments without resistance, where they differ
     const double* by_cell;  // open-circuit voltages (rows, cols) where they are no such rise, else null
+    Index modes;            // slowest modes of a mean line, see coarse.hpp; 0: none
+    const double *mode_values, *mode_vectors;  // S, (modes); (modes, cells)
 
     /// Conductance of the first end, S.
     const double* first() const { return ends; }

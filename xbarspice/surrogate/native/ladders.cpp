@@ -1,5 +1,6 @@
 #include "ladders.hpp"
 
+#include "coarse.hpp"
 #include "sums.hpp"
 
 namespace xbarspice {
@@ -42,97 +43,74 @@ void factor(ConstCells D, const Lines& bl, double* s, double* lane) {
     }
 }
 
-double forward(ConstCells f, const Lines& bl, const double* s, double* lane, double* t) {
-    const Index lines = f.cols;
-    const double* inverse = lane;
+/// What a sweep finds: r B^-1 r, with that of the coarse correction, and |r|^2.
+struct Swept {
+    double energy, square;
+};
+
+/// r -= alpha q (not at FIRST), 0 at ideal ends, and sweep it to the last nodes: t in place of q.
+template <bool FIRST>
+static Swept sweep(Cells r, double alpha, const Lines& bl, const double* s, double* lane, double* q,
+                   const Coarse& coarse) {
+    const Index lines = r.cols, last = r.rows - 1;
+    const V a = fill(alpha);
     double* carry = lane + lines;
-    Sum<double> energy;
+    Sum<double> energy, square;
     clear(carry, lines);
-    with_resistances(bl, [&](auto r) {
-        for (Index k = 0; k + 1 < f.rows; ++k) {
-            const double *fk = f[k], *sk = s + k * lines;
-            double* tk = t + k * lines;
-            across_in_chains<double>(lines, [&](Index j, auto n, auto chain) {
-                const V c = load(fk + j, n) + load(carry + j, n);
-                const V passed = load(sk + j, n) * c, x = r(k * lines + j, n) * passed;
-                energy.add_product(chain, x, c);
+    coarse.start();
+    const auto row = [&](Index k, const auto& pass) __attribute__((always_inline)) {
+        double* t = q + k * lines;
+        across_in_chains<double>(lines, [&](Index j, auto n, auto chain) {
+            V here = load(r[k] + j, n);
+            if constexpr (!FIRST) here = here - a * load(t + j, n);
+            if (k == 0) here = here * load(bl.first_free() + j, n);
+            if (k == last) here = here * load(bl.last_free() + j, n);
+            store(r[k] + j, here, n);
+            square.add_product(chain, here, here);
+            const V c = here + load(carry + j, n), x = pass(j, n, c);
+            energy.add_product(chain, x, c);
+            store(t + j, x, n);
+        });
+        coarse.gather(r, k);
+    };
+    with_resistances(bl, [&](auto R) {
+        for (Index k = 0; k < last; ++k) {
+            row(k, [&](Index j, auto n, V c) {
+                const V passed = load(s + k * lines + j, n) * c;
                 store(carry + j, passed, n);
-                store(tk + j, x, n);
+                return R(k * lines + j, n) * passed;
             });
         }
     });
-    const Index last = f.rows - 1;
-    double* tk = t + last * lines;
-    across_in_chains<double>(lines, [&](Index j, auto n, auto chain) {
-        const V c = load(f[last] + j, n) + load(carry + j, n);
-        const V x = load(inverse + j, n) * c;
-        energy.add_product(chain, x, c);
-        store(tk + j, x, n);
-    });
-    return energy.total();
+    row(last, [&](Index j, auto n, V c) { return load(lane + j, n) * c; });
+    return {energy.total() + coarse.solve(), square.total()};
 }
 
-void backward(ConstCells t, const double* s, double* lane, double* x) {
+/// b += alpha p and p = z + beta p, with z = B^-1 r (t from `sweep`) and the coarse correction.
+///
+/// At FIRST, p = z.
+template <bool FIRST>
+static void direction(ConstCells t, const double* s, double* lane, double alpha, double beta,
+                      double* b, double* p, const Coarse& coarse) {
     const Index lines = t.cols;
+    const V step = fill(alpha), factor = fill(beta);
     double* carry = lane + lines;
     clear(carry, lines);
     for (Index k = t.rows - 1; k >= 0; --k) {
-        const double *tk = t[k], *sk = s + k * lines;
-        double* xk = x + k * lines;
-        across<double>(lines, [&](Index j, auto n) {
-            const V z = load(sk + j, n) * load(carry + j, n) + load(tk + j, n);
-            store(carry + j, z, n);
-            store(xk + j, z, n);
-        });
-    }
-}
-
-/// p = z + beta p with z = B^-1 r (t from `forward`), Bp likewise; returns p.Bp.
-///
-/// At FIRST, what stands in p and Bp is not read.
-template <bool FIRST>
-static double direction(ConstCells r, const double* s, double* lane, const double* t, double beta,
-                        double* p, double* Bp) {
-    const Index lines = r.cols;
-    const V b = fill(beta);
-    double* carry = lane + lines;
-    Sum<double> dot;
-    clear(carry, lines);
-    for (Index k = r.rows - 1; k >= 0; --k) {
         const Index row = k * lines;
-        across_in_chains<double>(lines, [&](Index j, auto n, auto chain) {
-            V z = load(s + row + j, n) * load(carry + j, n) + load(t + row + j, n);
+        const double* rise = coarse.rise(k);
+        across<double>(lines, [&](Index j, auto n) {
+            V z = load(s + row + j, n) * load(carry + j, n) + load(t[k] + j, n);
             store(carry + j, z, n);
-            V left = load(r.data + row + j, n);
+            if (rise) z += load(rise + j, n);
             if constexpr (!FIRST) {
-                z = b * load(p + row + j, n) + z;
-                left = b * load(Bp + row + j, n) + left;
+                const V before = load(p + row + j, n);
+                store(b + row + j, step * before + load(b + row + j, n), n);
+                z = factor * before + z;
             }
             store(p + row + j, z, n);
-            store(Bp + row + j, left, n);
-            dot.add_product(chain, z, left);
         });
     }
-    return dot.total();
-}
-
-/// b += alpha p (b = alpha p at FIRST), r -= alpha q; returns |r|^2.
-template <bool FIRST>
-static double advance(Index count, double alpha, const double* p, const double* q, double* b,
-                      double* r) {
-    const V a = fill(alpha);
-    Sum<double> square;
-    across_in_chains<double>(count, [&](Index j, auto n, auto chain) {
-        if constexpr (FIRST) {
-            store(b + j, a * load(p + j, n), n);
-        } else {
-            store(b + j, a * load(p + j, n) + load(b + j, n), n);
-        }
-        const V left = load(r + j, n) - a * load(q + j, n);
-        store(r + j, left, n);
-        square.add_product(chain, left, left);
-    });
-    return square.total();
 }
 
 static double square_sum(const double* x, Index count) {
@@ -325,14 +303,14 @@ void factor_rows(ConstCells D, const Lines& wl, double* lines) {
 }
 
 /// Solve the word lines of N blocks from `block` on for the currents injected(i, j), a square, and
-/// hand the voltages to result(i, j, square). Returns f W^-1 f of the currents f, lane by lane.
+/// hand the voltages to result(i, j, square).
 template <int N, class Resistances, class Injected, class Result>
-ALWAYS_INLINE static V through_blocks(Index block, Rows at, Resistances r, double* lines,
+ALWAYS_INLINE static void through_blocks(Index block, Rows at, Resistances r, double* lines,
                                       const Injected& injected, const Result& result) {
     const Index width = at.width();
     const double* s[N];
     double* t[N];
-    V c[N] = {}, share[N] = {}, energy[N] = {};
+    V c[N] = {}, share[N] = {};
     for (int u = 0; u < N; ++u) {
         s[u] = lines + at.factor(block + u, 0);
         t[u] = lines + at.sweep(u);
@@ -345,8 +323,7 @@ ALWAYS_INLINE static V through_blocks(Index block, Rows at, Resistances r, doubl
                 c[u] = share[u] * c[u] + f[u].row[k];
                 share[u] = load(s[u] + (j + k) * LANES);
                 const V R = r(at.factor(block + u, j + k), Whole{});
-                const V x = R * (share[u] * c[u]);
-                energy[u] = x * c[u] + energy[u];
+                const V x = (R * share[u]) * c[u];
                 store(t[u] + (j + k) * LANES, x);
             }
         }
@@ -354,7 +331,6 @@ ALWAYS_INLINE static V through_blocks(Index block, Rows at, Resistances r, doubl
     V x[N] = {};
     for (int u = 0; u < N; ++u) {  // the last node: its share is 0
         const V last = load(lines + at.inverse(block + u)) * c[u];
-        energy[u] = last * c[u] + energy[u];
         store(t[u] + (width - 1) * LANES, last);
     }
     for (Index j = width - LANES; j >= 0; j -= LANES) {
@@ -367,23 +343,19 @@ ALWAYS_INLINE static V through_blocks(Index block, Rows at, Resistances r, doubl
         }
         for (int u = 0; u < N; ++u) result((block + u) * LANES, j, transpose(out[u]));
     }
-    for (int u = 1; u < N; ++u) energy[0] += energy[u];
-    return energy[0];
 }
 
 template <class Injected, class Result>
-ALWAYS_INLINE static double through_rows(Rows at, const Lines& wl, double* lines,
-                                         const Injected& injected, const Result& result) {
-    return with_resistances(wl, [&](auto r) __attribute__((always_inline)) {
-        V energy{};
+ALWAYS_INLINE static void through_rows(Rows at, const Lines& wl, double* lines,
+                                       const Injected& injected, const Result& result) {
+    with_resistances(wl, [&](auto r) __attribute__((always_inline)) {
         Index block = 0;
         for (; block + CHAINS <= at.blocks(); block += CHAINS) {
-            energy += through_blocks<CHAINS>(block, at, r, lines, injected, result);
+            through_blocks<CHAINS>(block, at, r, lines, injected, result);
         }
         for (; block < at.blocks(); ++block) {
-            energy += through_blocks<1>(block, at, r, lines, injected, result);
+            through_blocks<1>(block, at, r, lines, injected, result);
         }
-        return sum_lanes<double>(energy);
     });
 }
 
@@ -394,21 +366,52 @@ ALWAYS_INLINE static Square<double> remainders(Square<double> D, Square<double> 
     return base;
 }
 
-double schur(ConstCells D, const double* p, const double* Bp, const Lines& wl, double* lines,
-             double* q) {
-    const ConstCells P{p, D.rows, D.cols}, base{Bp, D.rows, D.cols};
+double schur(ConstCells D, const Network& net, const double* p, double* lines, double* q) {
+    const ConstCells P{p, D.rows, D.cols};
     const Cells out{q, D.rows, D.cols};
-    return through_rows(
-        Rows{D.rows, D.cols}, wl, lines,
-        [&](Index i, Index j) __attribute__((always_inline)) {
-            Square<double> d = take(D, i, j);
-            const Square<double> x = take(P, i, j);
-            for (int k = 0; k < LANES; ++k) d.row[k] *= x.row[k];
-            return d;
-        },
-        [&](Index i, Index j, const Square<double>& x) __attribute__((always_inline)) {
-            put(out, i, j, remainders(take(D, i, j), x, take(base, i, j)));
-        });
+    const Index last = D.rows - 1;
+    const double *first_end = net.bl.first(), *last_end = net.bl.last();
+    V product{};
+    const auto injected = [&](Index i, Index j) __attribute__((always_inline)) {
+        Square<double> d = take(D, i, j);
+        const Square<double> x = take(P, i, j);
+        for (int k = 0; k < LANES; ++k) d.row[k] *= x.row[k];
+        return d;
+    };
+    // D (p - x) and what the bit lines carry away
+    const auto remain = [&](auto g, auto n, Index i, Index j,
+                            const Square<double>& x) __attribute__((always_inline)) {
+        const Square<double> here = take(P, i, j), d = take(D, i, j);
+        Square<double> sum;
+        V from{}, total = product;  // the current from the cell above
+        if (i > 0) from = (load(P[i - 1] + j, n) - here.row[0]) * g((i - 1) * D.cols + j, n);
+#pragma GCC unroll 8
+        for (int k = 0; k < LANES; ++k) {
+            sum.row[k] = d.row[k] * (here.row[k] - x.row[k]) - from;
+            from = V{};
+            if (i + k < last) {
+                const V below = k + 1 < LANES ? here.row[k + 1] : load(P[i + LANES] + j, n);
+                from = (here.row[k] - below) * g((i + k) * D.cols + j, n);
+            }
+            sum.row[k] += from;
+            if (i + k == 0) sum.row[k] += load(first_end + j, n) * here.row[k];
+            if (i + k == last) sum.row[k] += load(last_end + j, n) * here.row[k];
+            total = here.row[k] * sum.row[k] + total;
+        }
+        product = total;
+        put(out, i, j, sum);
+    };
+    with_conductances(net.bl, [&](auto g) {
+        through_rows(Rows{D.rows, D.cols}, net.wl, lines, injected,
+                     [&](Index i, Index j, const Square<double>& x) __attribute__((always_inline)) {
+                         if (j + LANES <= D.cols) {
+                             remain(g, Whole{}, i, j, x);
+                         } else {
+                             remain(g, Part{(int)(D.cols - j)}, i, j, x);
+                         }
+                     });
+    });
+    return sum_lanes<double>(product);
 }
 
 void eliminate(ConstCells D, const double* F_wl, const double* F_bl, const Lines& wl,
@@ -443,32 +446,27 @@ Ended pcg(ConstCells D, const Network& net, double* lines, double* lane, const G
           double aim, Index limit) {
     const Lines& bl = net.bl;
     const Cells r{x.r, D.rows, D.cols};
-    double square = settle(r, bl), before = 1.0;
-    bool plain = !bl.one_node() && bl.shorts == 0;  // then only ideal ends make settling change r
-    for (Index line = 0; line < D.cols; ++line) {
-        plain &= bl.first_free()[line] * bl.last_free()[line] == 1.0;
+    const Coarse coarse(D, net, x.coarse);
+    double alpha = 0.0, before = 1.0;
+    const auto settled = [&](Swept now) {
+        if (bl.one_node() || bl.shorts > 0) now.square = settle(r, bl);
+        return now;
+    };
+    clear(x.b, r.size());
+    Swept now = settled(sweep<true>(r, 0.0, bl, x.s, lane, x.q, coarse));
+    Index iteration = 0;
+    for (; iteration < limit && !(now.square <= aim); ++iteration) {
+        const auto turn = iteration == 0 ? direction<true> : direction<false>;
+        const double beta = now.energy / before;
+        turn({x.q, D.rows, D.cols}, x.s, lane, alpha, beta, x.b, x.p, coarse);
+        before = now.energy;
+        const double curvature = schur(D, net, x.p, lines, x.q);
+        if (!(curvature > 0.0)) return {iteration, now.square};  // no step leads further
+        alpha = before / curvature;
+        now = settled(sweep<false>(r, alpha, bl, x.s, lane, x.q, coarse));
     }
-    for (Index iteration = 0; iteration < limit; ++iteration) {
-        const bool first = iteration == 0;
-        double energy = 0.0, curvature = 0.0;
-        if (square > aim || square != square) {
-            energy = forward(r, bl, x.s, lane, x.q);
-            const double pBp =
-                first ? direction<true>(r, x.s, lane, x.q, 0.0, x.p, x.Bp)
-                      : direction<false>(r, x.s, lane, x.q, energy / before, x.p, x.Bp);
-            before = energy;
-            curvature = pBp - schur(D, x.p, x.Bp, net.wl, lines, x.q);
-        }
-        if (!(curvature > 0.0)) {  // the aim is met, or no step leads further
-            if (first) clear(x.b, r.size());
-            return {iteration, square};
-        }
-        const double alpha = energy / curvature;
-        square = first ? advance<true>(r.size(), alpha, x.p, x.q, x.b, x.r)
-                       : advance<false>(r.size(), alpha, x.p, x.q, x.b, x.r);
-        if (!plain) square = settle(r, bl);
-    }
-    return {limit, square};
+    if (iteration > 0) add_times(alpha, x.p, r.size(), x.b);
+    return {iteration, now.square};
 }
 
 // --- for Python ----------------------------------------------------------------------------------
@@ -478,14 +476,14 @@ EXPORT void bit_lines_factor(const double* D, Index rows, Index cols, const Line
     factor({D, rows, cols}, *bl, s, lane);
 }
 
-EXPORT double bit_lines_forward(const double* f, Index rows, Index cols, const Lines* bl,
-                                const double* s, double* lane, double* t) {
-    return forward({f, rows, cols}, *bl, s, lane, t);
+EXPORT double bit_lines_forward(double* f, Index rows, Index cols, const Lines* bl, const double* s,
+                                double* lane, double* t) {
+    return sweep<true>({f, rows, cols}, 0.0, *bl, s, lane, t, Coarse()).energy;
 }
 
 EXPORT void bit_lines_backward(const double* t, Index rows, Index cols, const double* s,
                                double* lane, double* x) {
-    backward({t, rows, cols}, s, lane, x);
+    direction<true>({t, rows, cols}, s, lane, 0.0, 0.0, nullptr, x, Coarse());
 }
 
 EXPORT Index word_lines_scratch(Index rows, Index cols) { return row_scratch(rows, cols); }
@@ -505,9 +503,9 @@ EXPORT void word_lines_recover(const double* D, Index rows, Index cols, const do
     recover({D, rows, cols}, F_wl, b, *wl, lines, a);
 }
 
-EXPORT double word_lines_schur(const double* D, Index rows, Index cols, const double* p,
-                               const double* Bp, const Lines* wl, double* lines, double* q) {
-    return schur({D, rows, cols}, p, Bp, *wl, lines, q);
+EXPORT double schur_of_lines(const Network* net, const double* D, const double* p, double* lines,
+                             double* q) {
+    return schur({D, net->rows(), net->cols()}, *net, p, lines, q);
 }
 
 EXPORT double bit_lines_settle(double* r, Index rows, Index cols, const Lines* bl) {

@@ -21,7 +21,7 @@
 //
 // D is the device slope, a the drop along the word lines, b the rise along the bit lines.
 // Eliminating the word lines leaves (B - D W^-1 D) b = f with the ladders B, W of the lines
-// including D; B preconditions it.
+// including D; B preconditions it, with a coarse correction where lines are soft (coarse.hpp).
 #pragma once
 
 #include "cells.hpp"
@@ -30,12 +30,6 @@ namespace xbarspice {
 
 /// Fold all bit lines: division factors s (rows, cols), and 1/Y of the last nodes in `lane`.
 void factor(ConstCells D, const Lines& bl, double* s, double* lane);
-
-/// Sweep currents f to the last nodes: t (it may be f); returns the energy f B^-1 f.
-double forward(ConstCells f, const Lines& bl, const double* s, double* lane, double* t);
-
-/// Voltages x (it may be t) from t of `forward`.
-void backward(ConstCells t, const double* s, double* lane, double* x);
 
 /// Drop what ideal ends absorb; nodes that are one keep one total, at the first. Returns |r|^2.
 double settle(Cells r, const Lines& bl);
@@ -57,9 +51,8 @@ void eliminate(ConstCells D, const double* F_wl, const double* F_bl, const Lines
 void recover(ConstCells D, const double* F_wl, const double* b, const Lines& wl, double* lines,
              double* a);
 
-/// q = Bp - D W^-1 D p; returns (D p) W^-1 (D p).
-double schur(ConstCells D, const double* p, const double* Bp, const Lines& wl, double* lines,
-             double* q);
+/// q = (B - D W^-1 D) p; returns p.q.
+double schur(ConstCells D, const Network& net, const double* p, double* lines, double* q);
 
 /// How conjugate gradients ended: iterations, and the square of what remains of the currents.
 struct Ended {
@@ -70,7 +63,7 @@ struct Ended {
 /// Arrays of cells that `pcg` works on; r holds the currents on entry and what remains after it.
 struct Gradients {
     const double* s;
-    double *r, *b, *p, *Bp, *q;
+    double *r, *b, *p, *q, *coarse;
 };
 
 /// Solve (B - D W^-1 D) b = r until |r|^2 <= aim, in at most `limit` iterations.

@@ -13,8 +13,8 @@ void fold(ConstCells D, const Network& net, const Scratch& scratch) {
 Ended correct(ConstCells D, const double* F_wl, const double* F_bl, const Network& net,
               const Scratch& scratch, double aim, Index limit) {
     double *r = scratch.array(LEFT), *b = scratch.array(RISE), *a = scratch.array(DROP);
-    const Gradients arrays{scratch.array(FACTORS), r, b, scratch.array(DIRECTION),
-                           scratch.array(DIRECTION_B), a};
+    const Gradients arrays{scratch.array(FACTORS),   r, b, scratch.array(DIRECTION), a,
+                           scratch.array(COARSE)};
     eliminate(D, F_wl, F_bl, net.wl, scratch.lines, r);
     const Ended ended = pcg(D, net, scratch.lines, scratch.lane, arrays, aim, limit);
     recover(D, F_wl, b, net.wl, scratch.lines, a);

@@ -14,7 +14,7 @@ inline constexpr double UNFINISHED = -1.0;
 inline constexpr int MAX_CORRECTIONS = 4;
 
 /// Scratch arrays of cells: those of `fold` and `correct` first, then those of the solves.
-enum Array { FACTORS, LEFT, RISE, DIRECTION, DIRECTION_B, DROP, SPARE };
+enum Array { FACTORS, LEFT, RISE, DIRECTION, COARSE, DROP, SPARE };
 
 /// A batch of solves and the room for its answers; the record `Batch`.
 struct Batch {
