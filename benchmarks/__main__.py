@@ -1,10 +1,12 @@
 """Runs every benchmark: `make bench` writes benchmarks/RESULTS.md, `--quick` benchmarks/out only.
 
-A run in which a part fails leaves RESULTS.md as it is and writes benchmarks/out/failed.md.
+Beside the page stands a JSON file with its tables. A run in which a part fails leaves both as they
+are and writes benchmarks/out/failed.md.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -25,9 +27,10 @@ PARTS = [
     (
         "Solvers, one thread",
         "bench_solvers",
-        ["--ngspice", "--large", "--json", str(OUT / "solvers.json")],
+        ["--ngspice", "--large"],
         ["--sizes", "8", "16", "--brief"],
     ),
+    ("Share of the memory bandwidth, one core", "bench_roofline", [], None),
     ("Effective matrices and training", "bench_training", [], None),
     ("Any network on arrays", "bench_any_network", [], None),
     ("Reduced effective matrices", "bench_reduced", [], ["--quick"]),
@@ -37,6 +40,8 @@ PARTS = [
     ("Tapeout", "bench_tapeout", [], ["--quick"]),
 ]
 """Title, module, arguments, and arguments of a quick run (None: left out of it)."""
+QUIET = 0.5
+"""Load of the machine from which on its figures are those of a shared one."""
 THREADED = ("bench_training", "bench_any_network")
 """Parts that run on all threads of torch, as a user would."""
 
@@ -48,14 +53,15 @@ def processor() -> str:
 
 
 def head(quick: bool) -> list[str]:
-    ngspice = ngspice_info()
+    ngspice, load = ngspice_info(), os.getloadavg()[0]
+    shared = "; other programs ran beside it" if load > QUIET else ""
     return [
         "# Benchmarks, quick run: no figures to quote" if quick else "# Benchmarks",
         "",
         "Written by `make bench`; repeat it on a quiet machine. The figures to compare are the "
         "ratios in one run: absolute times are those of this machine and of what else it did.",
         "",
-        f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at start; Python "
+        f"{processor()}, {os.cpu_count()} cores, load {load:.1f} at start{shared}; Python "
         f"{platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}, torch "
         f"{torch.__version__}; kernels {level()}; ngspice {ngspice.version}"
         f"{' with KLU' if ngspice.klu else ''}.",
@@ -72,6 +78,24 @@ def run(name: str, options: list[str]) -> subprocess.CompletedProcess[str]:
     )
 
 
+def tables(text: list[str]) -> dict[str, list[dict[str, str]]]:
+    """The tables of a page in Markdown by their headings, each row by the names of its columns."""
+    out: dict[str, list[dict[str, str]]] = {}
+    heading, columns = "", []
+    for line in "\n".join(text).splitlines():
+        if line.startswith("#"):
+            heading = line.lstrip("# ")
+        if not line.startswith("|"):
+            columns = []
+            continue
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if not columns:
+            columns = cells
+        elif set(line) - set("|-: "):
+            out.setdefault(heading, []).append(dict(zip(columns, cells, strict=True)))
+    return out
+
+
 def main(arguments: list[str]) -> int:
     """Run all parts; the table of the repository is replaced only by a full run without failure."""
     quick = "--quick" in arguments
@@ -84,7 +108,7 @@ def main(arguments: list[str]) -> int:
         print(f"running {name}", file=sys.stderr, flush=True)
         start = time.perf_counter()
         process = run(name, flags)
-        text += ["", f"## {title}", "", process.stdout.strip()]
+        text += ["", f"## {title}", "", process.stdout.strip().replace("\n## ", "\n### ")]
         if process.returncode:
             failed.append(name)
             text.append(
@@ -94,6 +118,8 @@ def main(arguments: list[str]) -> int:
     good = not quick and not failed
     target = HERE / "RESULTS.md" if good else OUT / ("quick.md" if quick else "failed.md")
     target.write_text("\n".join(text) + "\n", encoding="utf-8")
+    found = {"head": text[4], **tables(text)}
+    target.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(f"written: {target}", file=sys.stderr)
     if failed:
         print(f"failed: {', '.join(failed)}; RESULTS.md was left as it is", file=sys.stderr)

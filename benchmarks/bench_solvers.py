@@ -1,7 +1,6 @@
 """Crossbar solvers side by side: times, ratios and errors of the same arrays in one run.
 
-    OMP_NUM_THREADS=1 python benchmarks/bench_solvers.py [--sizes 16 64 128] [--ngspice] [--large]
-                                                         [--json FILE]
+    OMP_NUM_THREADS=1 python -m benchmarks.bench_solvers [--sizes 16 64 128] [--ngspice] [--large]
 
 Every time is a median of repetitions that take turns in bursts of `BURST` seconds; what the first
 call after another solver takes, whose data fill the caches then, stands beside it. One thread. The
@@ -13,13 +12,13 @@ that are not installed are named as such.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import types
 from pathlib import Path
@@ -29,8 +28,11 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
 import xbarspice as xb
+from benchmarks import peers
+from xbarspice.core.wires import WIRES
 from xbarspice.engines.ngspice import NgspiceEngine
 from xbarspice.surrogate.engine import SurrogateEngine
+from xbarspice.surrogate.native import build, library
 
 R = 1.0  # ohm, every segment and every end, as badcrossbar counts them
 
@@ -131,6 +133,7 @@ def alpha_beta(crossbar, V):
     return call
 
 
+OTHER_CIRCUIT = "aihwkit layer with IR drop"
 BURST = 0.02
 
 
@@ -161,18 +164,22 @@ def linear_rows(size, with_ngspice):
         "nodal engine": nodal,
         "badcrossbar": badcrossbar,
         "alpha-beta formula": alpha_beta,
+        f"CrossSim at {peers.VERR:g}, best gamma": peers.crosssim_best,
+        f"CrossSim at {peers.VERR:g}, its own search": peers.crosssim_search,
+        OTHER_CIRCUIT: peers.aihwkit_layer,
     }
     if with_ngspice:
         makers["ngspice"] = ngspice
-    peers, rows = {}, []
+    calls, rows = {}, []
     for name, make in makers.items():
         try:
             call = make(crossbar, V)
             call()
-            peers[name] = call
+            calls[name] = call
         except (ImportError, xb.errors.EngineError) as missing:
-            rows.append({"work": f"{size}x{size}, 1 vector", "solver": name, "note": str(missing)})
-    times, first, answers = measure(peers)
+            note = f"skipped: {missing}"
+            rows.append({"work": f"{size}x{size}, 1 vector", "solver": name, "note": note})
+    times, first, answers = measure(calls)
     old = os.environ.get("XBARSPICE_NGSPICE39")
     if with_ngspice and old and size <= 64:  # its solver takes seconds: once
         start = time.perf_counter()
@@ -190,16 +197,29 @@ def linear_rows(size, with_ngspice):
                 "error": float(np.abs(answers[name] - expected).max() / np.abs(expected).max()),
             }
         )
+        if name == OTHER_CIRCUIT:
+            rows[-1].pop("error")
+            rows[-1]["note"] = "pairs of columns, bit-line wires only, inputs as pulses"
     return rows
+
+
+def new_object(crossbar, V):
+    engine = SurrogateEngine(threads=1)
+    return lambda: xb.solve(crossbar.replace(G=crossbar.G), V, engine=engine).I_out
 
 
 def batch_rows():
     """Many inputs on one 64x64 array, ohmic and sinh, on one core: time an input."""
     rows = []
-    for device in ("ohmic", "sinh_tio2", "cubic_al2o3_tio2"):
-        crossbar, _ = problem(64, device)
+    for device, make in (
+        ("ohmic", surrogate),
+        ("ohmic, a new object each time", new_object),
+        ("sinh_tio2", surrogate),
+        ("cubic_al2o3_tio2", surrogate),
+    ):
+        crossbar, _ = problem(64, device.partition(",")[0])
         V = np.random.default_rng(0).uniform(0, 1, (200, 64))
-        times, _, answers = measure({"surrogate": surrogate(crossbar, V)})
+        times, _, answers = measure({"surrogate": make(crossbar, V)})
         expected = xb.solve(crossbar, V[:3], engine="nodal").I_out
         rows.append(
             {
@@ -244,32 +264,78 @@ def gradient_rows():
     return rows
 
 
-def large_row():
-    crossbar, V = problem(1024)
-    start = time.perf_counter()
-    first = xb.solve(crossbar, V, engine=SurrogateEngine(threads=1))
-    seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    note = f"residual {first.stats.residual:.1e}, peak memory of the process {peak:.0f} MiB"
-    return {"work": "1024x1024, 1 vector", "solver": "surrogate", "ms": 1e3 * seconds, "note": note}
+def large_rows():
+    """One vector through large arrays: median of a few calls after the first."""
+    rows = []
+    for size, R_wire in ((512, R), (1024, R), (1024, 5.0), (2048, R), (2048, 5.0)):
+        crossbar, V = problem(size)
+        crossbar = crossbar.replace(**dict.fromkeys(WIRES, R_wire))
+        call = surrogate(crossbar, V)
+        times, first, _ = measure({"surrogate": call}, seconds=3.0)
+        stats = xb.solve(crossbar, V, engine=SurrogateEngine(threads=1)).stats
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        rows.append(
+            {
+                "work": f"{size}x{size}, 1 vector, {R_wire:g} ohm a segment",
+                "solver": "surrogate",
+                "ms": 1e3 * times["surrogate"],
+                "first_ms": 1e3 * first["surrogate"],
+                "note": f"{stats.iterations} iterations, residual {stats.residual:.1e}, peak "
+                f"memory of the process {peak:.0f} MiB",
+            }
+        )
+    return rows
+
+
+COLD = """
+import time; t = [time.process_time()]
+import xbarspice as xb; t.append(time.process_time())
+import numpy as np
+for device in ("ohmic", "sinh_tio2"):
+    crossbar = xb.Crossbar(np.full((8, 8), 1e-4), device=device)
+    xb.solve(crossbar, np.full(8, 0.2)); t.append(time.process_time())
+from xbarspice.surrogate import adjoint
+_, saved = adjoint.forward(crossbar, crossbar.drive(np.full(8, 0.2)))
+adjoint.backward(saved, I_out=np.ones((1, 8))); t.append(time.process_time())
+print(*[b - a for a, b in zip(t, t[1:])])
+"""
+COLD_STEPS = ("import xbarspice", "first solve, ohmic", "then sinh", "then forward and backward")
 
 
 def start_rows():
-    """Import and first solve in fresh processes whose kernel cache is warm."""
-    code = (
-        "import time; t=time.perf_counter(); import xbarspice as xb; a=time.perf_counter();"
-        "import numpy as np; c=xb.Crossbar(np.full((8,8),1e-4)); xb.solve(c,np.ones(8));"
-        "print(a-t, time.perf_counter()-a)"
-    )
-    runs = []
-    for _ in range(4):
-        out = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-        runs.append([float(x) for x in out.stdout.split()])
-    medians = [statistics.median(column) for column in zip(*runs[1:], strict=True)]
-    return [
-        {"work": work, "solver": "surrogate", "ms": 1e3 * seconds}
-        for work, seconds in zip(("import xbarspice", "first solve"), medians, strict=True)
-    ]
+    """CPU time of new processes with the kernels of each instruction set, and of compiling them."""
+    known = build.levels()
+    rows = []
+    for chosen in known[known.index(library.level()) :: -1]:
+        runs = []
+        for _ in range(5):
+            out = subprocess.run(
+                [sys.executable, "-c", COLD],
+                capture_output=True,
+                check=True,
+                env=os.environ | {"XBARSPICE_KERNELS": chosen},
+            )
+            runs.append([float(x) for x in out.stdout.split()])
+        medians = [statistics.median(column) for column in zip(*runs, strict=True)]
+        rows += [
+            {"work": f"new process, CPU time: {step}", "solver": f"kernels {chosen}", "ms": 1e3 * t}
+            for step, t in zip(COLD_STEPS, medians, strict=True)
+        ]
+    return rows
+
+
+def compile_row():
+    """CPU time of compiling the kernels for all instruction sets."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    kept = build.BUILT
+    with tempfile.TemporaryDirectory() as folder:
+        build.BUILT = Path(folder)
+        build.build()
+    build.BUILT = kept
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    note = f"once, when the package is installed: {', '.join(build.levels())}"
+    return {"work": "kernels compiled, CPU time", "solver": "", "ms": 1e3 * seconds, "note": note}
 
 
 def hardware():
@@ -304,20 +370,17 @@ def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--sizes", type=int, nargs="*", default=[16, 64, 128])
     options.add_argument("--ngspice", action="store_true", help="include ngspice (slow)")
-    options.add_argument("--large", action="store_true", help="include 1024x1024")
-    options.add_argument("--json", type=Path, help="also write the rows to this file")
+    options.add_argument("--large", action="store_true", help="include 512x512 to 2048x2048")
     options.add_argument("--brief", action="store_true", help="no batches and gradients")
     choices = options.parse_args()
     rows = [row for size in choices.sizes for row in linear_rows(size, choices.ngspice)]
     rows += ([] if choices.brief else batch_rows() + gradient_rows()) + start_rows()
+    if not choices.brief:
+        rows.append(compile_row())
     if choices.large:
-        rows.append(large_row())
-    machine = hardware()
-    about = ", ".join(f"{name} {value}" for name, value in machine.items())
+        rows += large_rows()
+    about = ", ".join(f"{name} {value}" for name, value in hardware().items())
     print(f"{about}.\n\n{markdown(rows)}")
-    if choices.json:
-        choices.json.parent.mkdir(parents=True, exist_ok=True)
-        choices.json.write_text(json.dumps({"hardware": machine, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

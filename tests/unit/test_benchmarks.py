@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -40,6 +41,21 @@ def test_a_full_run_in_a_new_clone_writes_the_table(clone, monkeypatch):
     assert text.startswith("# Benchmarks\n")
     assert "bench_campaign" in text
     assert (clone / "out").is_dir()
+
+
+def test_tables_stand_in_a_json_file_too(clone, monkeypatch):
+    page = "about.\n\n| a | b, ms |\n|---|---|\n| 8x8 | 1.5 |\n| 9x9 | |\n\n| c |\n| --- |\n| 2 |"
+    monkeypatch.setattr(
+        bench, "run", lambda name, _: subprocess.CompletedProcess(name, 0, stdout=page, stderr="")
+    )
+    assert bench.main([]) == 0
+    found = json.loads((clone / "RESULTS.json").read_text())
+    assert "cores" in found["head"]
+    assert found["Campaigns"] == [
+        {"a": "8x8", "b, ms": "1.5"},
+        {"a": "9x9", "b, ms": ""},
+        {"c": "2"},
+    ]
 
 
 def test_a_failure_leaves_the_last_good_table(clone, monkeypatch, capsys):
