@@ -118,18 +118,26 @@ const double* Coarse::rise(Index i) const {
         }
         for (Index k = 0; k < COARSE_ROWS; ++k) store(part + k * width + j, sum[k], n);
     });
-    across<double>(cols, [&](Index j, auto n) {
-        V out[COARSE_ROWS] = {};
+    const auto columns = [&](Index j, auto vectors, auto n) __attribute__((always_inline)) {
+        constexpr int M = decltype(vectors)::number;
+        V out[COARSE_ROWS][M] = {};
         for (Index l = 0; l < along; ++l) {
-            const V mode = load(wl.mode_vectors + l * cols + j, n);
+            const double* mode = wl.mode_vectors + l * cols + j;
             for (Index k = 0; k < COARSE_ROWS; ++k) {
-                out[k] = fill(part[k * width + l]) * mode + out[k];
+                const V size = fill(part[k * width + l]);
+                for (int m = 0; m < M; ++m) out[k][m] = size * load(mode + m * LANES, n) + out[k][m];
             }
         }
-        if (begin == 0) out[0] *= load(bl.first_free() + j, n);  // ideal ends hold their nodes
-        if (i == last) out[i - begin] *= load(bl.last_free() + j, n);
-        for (Index k = 0; k < COARSE_ROWS; ++k) store(rows + k * cols + j, out[k], n);
-    });
+        for (int m = 0; m < M; ++m) {  // ideal ends hold their nodes
+            const Index at = j + m * LANES;
+            if (begin == 0) out[0][m] *= load(bl.first_free() + at, n);
+            if (i == last) out[i - begin][m] *= load(bl.last_free() + at, n);
+            for (Index k = 0; k < COARSE_ROWS; ++k) store(rows + k * cols + at, out[k][m], n);
+        }
+    };
+    Index j = 0;
+    for (; j + 2 * LANES <= cols; j += 2 * LANES) columns(j, Chain<2>{}, Whole{});
+    across<double>(cols - j, [&](Index rest, auto n) { columns(j + rest, Chain<1>{}, n); });
     return rows + (i - begin) * cols;
 }
 

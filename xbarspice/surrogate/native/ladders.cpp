@@ -323,7 +323,7 @@ ALWAYS_INLINE static void through_blocks(Index block, Rows at, Resistances r, do
                 c[u] = share[u] * c[u] + f[u].row[k];
                 share[u] = load(s[u] + (j + k) * LANES);
                 const V R = r(at.factor(block + u, j + k), Whole{});
-                const V x = (R * share[u]) * c[u];
+                const V x = R * (share[u] * c[u]);
                 store(t[u] + (j + k) * LANES, x);
             }
         }
