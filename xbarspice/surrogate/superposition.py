@@ -95,14 +95,14 @@ def superpose(
     for side in sides:
         if side not in units:
             units[side] = UnitDrives.of(crossbar, side, solve)
-    known = [units[side] for side in sides]
-    if not all(np.isfinite(unit.error).all() for unit in known):
+    by_side = [units[side] for side in sides]
+    if not all(np.isfinite(unit.error).all() for unit in by_side):
         return None
     count = len(drive.array)
     I_out, I_in = np.zeros((count, crossbar.cols)), np.zeros((count, crossbar.rows))
     amperes = np.zeros(count)
     for k, members in _by_array(crossbar, drive.array):
-        for side, unit in zip(sides, known, strict=True):
+        for side, unit in zip(sides, by_side, strict=True):
             V = getattr(drive, side)[members]
             I_out[members] += V @ unit.I_out[k]
             I_in[members] += V @ unit.I_in[k]
@@ -111,7 +111,7 @@ def superpose(
     limit = WARN_ABOVE if 2 * crossbar.rows * crossbar.cols <= SLOW else UNMEASURED
     if not (error <= limit).all():
         return None
-    stats = _stats([unit.stats for unit in known], float(error.max(initial=0.0)))
+    stats = _stats([unit.stats for unit in by_side], float(error.max(initial=0.0)))
     return Raw(I_out=I_out, I_in=I_in, status=Status.CONVERGED, stats=stats, error=error)
 
 
