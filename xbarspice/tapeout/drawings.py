@@ -10,6 +10,7 @@ from pathlib import Path
 from xbarspice.core.array import Crossbar
 from xbarspice.tapeout import floorplan
 from xbarspice.tapeout.drawing import draw, read, save
+from xbarspice.tapeout.drawing.abstract import lef_of, verilog_of
 from xbarspice.tapeout.drawing.pictures import LARGEST_PICTURE, picture
 from xbarspice.tapeout.extraction.networks import SheetCache
 from xbarspice.tapeout.lvs import LvsReport, compare_layout
@@ -43,7 +44,7 @@ def draw_array(
     Args:
         array: the array, with its pins where they are drawn.
         technology: what to draw with.
-        folder: an existing folder for layout, verdict and picture.
+        folder: an existing folder for layout, macro, verdict and picture.
         cell: name of the layout's cell.
         cache: shapes whose resistances were solved.
     """
@@ -52,9 +53,15 @@ def draw_array(
     handed_over = read(paths[0])  # the file is compared, not what was drawn
     report = compare_layout(handed_over, array, technology, stated=False, cache=cache)
     lvs = json.dumps(report.record(), indent=2, allow_nan=False) + "\n"
-    paths.append(folder / "lvs.json")
-    paths[-1].write_text(lvs, encoding="utf-8")
-    if array.rows * array.cols <= LARGEST_PICTURE:
+    rows, cols = array.rows, array.cols
+    for file, text in (
+        ("lvs.json", lvs),
+        ("layout.lef", lef_of(drawn, technology)),
+        ("layout.v", verilog_of(drawn, technology, rows, cols)),
+    ):
+        paths.append(folder / file)
+        paths[-1].write_text(text, encoding="utf-8")
+    if rows * cols <= LARGEST_PICTURE:
         paths.append(folder / "layout.png")
         picture(drawn, technology, paths[-1])
     return report, paths

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ LARGEST_PICTURE = 1024
 _METALS = ("#3b6fb6", "#d9822b", "#7a8793", "#5b8c5a", "#8e6bb0")
 """Colours of the metals from the bottom."""
 _DEVICE, _CUT, _OPENING = "#1d1d1d", "#ffffff", "#f2e6c9"
+_LINE = re.compile(r"(WL|BL)[<\[]")
 _MOST_LABELS = 40
 """Pins of a side up to which each one is labelled."""
 
@@ -32,31 +34,35 @@ def picture(layout: kdb.Layout, technology: Technology, path: Path) -> None:
 
 
 def figure(layout: kdb.Layout, technology: Technology) -> Figure:
-    """A drawing of one array as a matplotlib figure: die and array, or the array alone."""
+    """A drawing as a matplotlib figure: die and first array, or the array alone.
+
+    Args:
+        layout: of one array, as `draw` gives it, or a floorplan.
+        technology: of the drawing.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch, Rectangle
 
     top = layout.top_cell()
-    core = layout.cell(core_name(top.name, technology))
-    panels = 1 if core is None or core.name == top.name else 2
+    box = _array_box(layout, technology)
+    panels = 1 if box is None else 2
     page = Figure(figsize=(6.4 * panels, 6.9), dpi=150, layout="constrained")
     FigureCanvasAgg(page)
-    box = (core or top).bbox()
-    if panels == 2:
+    if box is not None:
         axes = page.add_subplot(1, 2, 1)
         paint(axes, layout, technology, top.bbox())
         _label(axes, layout, technology, top)
         corner = box.left * layout.dbu, box.bottom * layout.dbu
         size = box.width() * layout.dbu, box.height() * layout.dbu
         axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor="#c0392b", linewidth=1.2))
-        axes.set_title("array, leads and pads", fontsize=10)
+        axes.set_title("leads and pads", fontsize=10)
     axes = page.add_subplot(1, panels, panels)
-    paint(axes, layout, technology, box)
-    if panels == 1:
+    paint(axes, layout, technology, top.bbox() if box is None else box)
+    if box is None:
         _label(axes, layout, technology, top)
     else:
-        axes.set_title("the array (red on the left)", fontsize=10)
+        axes.set_title("the array in the red box", fontsize=10)
     handles = [
         Patch(facecolor=colour, alpha=0.75, label=metal.name)
         for metal, colour in zip(technology.metal, _colours(technology), strict=True)
@@ -67,6 +73,21 @@ def figure(layout: kdb.Layout, technology: Technology) -> Figure:
         handles=handles, loc="outside upper center", ncols=len(handles), frameon=False, fontsize=9
     )
     return page
+
+
+def _array_box(layout: kdb.Layout, technology: Technology) -> kdb.Box | None:
+    """Outline of the first array with leads, in the whole; None if there are no leads."""
+    top = layout.top_cell()
+    if technology.pads is None:
+        return None
+    core = layout.cell(core_name(top.name, technology))
+    if core is not None:
+        return core.bbox()
+    for instance in top.each_inst():  # of a floorplan
+        core = layout.cell(core_name(instance.cell.name, technology))
+        if core is not None:
+            return core.bbox().transformed(instance.trans)
+    return None
 
 
 def _colours(technology: Technology) -> list[str]:
@@ -110,16 +131,22 @@ def _fill(
 
 
 def _label(axes: Axes, layout: kdb.Layout, technology: Technology, cell: kdb.Cell) -> None:
-    """Names of the pins of a cell, where there are few enough."""
-    layers = {metal.label or metal.layer for metal in technology.metal}
-    texts = [
-        shape.text
-        for layer in sorted(layers)
-        for shape in cell.shapes(layout.layer(*layer)).each()
-        if shape.is_text()
-    ]
+    """Names of the lines' pins in a cell, or one level below it, where there are few enough."""
+    layers = sorted({metal.label or metal.layer for metal in technology.metal})
+    for depth in (0, 1):
+        texts = []
+        for layer in layers:
+            shapes = cell.begin_shapes_rec(layout.layer(*layer))
+            shapes.max_depth = depth
+            shapes.shape_flags = klayout_db().Shapes.STexts
+            texts += [it.shape().text.transformed(it.trans()) for it in shapes.each()]
+        texts = [text for text in texts if _LINE.match(text.string)]
+        if texts:
+            break
+    extent = max(cell.bbox().width(), cell.bbox().height()) * layout.dbu
+    size = min(max(4500 / max(extent, 1.0), 3.0), 5.0)  # points
     for text in texts if len(texts) <= 2 * _MOST_LABELS else ():
         place = text.x * layout.dbu, text.y * layout.dbu
         axes.text(
-            *place, text.string, fontsize=5, ha="center", va="center", zorder=30, color="#111111"
+            *place, text.string, fontsize=size, ha="center", va="center", zorder=30, color="#111111"
         )
