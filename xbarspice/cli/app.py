@@ -16,6 +16,7 @@ from xbarspice.cli import (
     calibrate,
     campaign,
     drc,
+    lvs,
     models,
     netlist,
     program,
@@ -208,6 +209,7 @@ program.register(app)
 netlist.register(app)
 tapeout.register(app)
 drc.register(app)
+lvs.register(app)
 
 
 def main() -> None:

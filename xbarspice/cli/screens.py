@@ -315,6 +315,29 @@ def rules(record: dict[str, Any], as_json: bool) -> None:
     out.print(_styled(word, style, words), soft_wrap=True)
 
 
+def comparison(record: dict[str, Any], as_json: bool) -> None:
+    """What differs between a drawing and its arrays, fault by fault with its place."""
+    if as_json:
+        _json(record)
+        return
+    out, most = _out(), 40
+    faults = [(one["array"], fault) for one in record["arrays"] for fault in one["faults"]]
+    if faults:
+        table = Table(title="Faults", title_justify="left")
+        for name in ("array", "fault", "place", "at x, um", "y, um"):
+            table.add_column(name, justify="right" if "um" in name else "left")
+        for array, fault in faults[:most]:
+            at = ("" if v is None else f"{v:.3f}" for v in (fault["x_um"], fault["y_um"]))
+            table.add_row(array, fault["kind"], fault["place"], *at)
+        out.print(table)
+    if len(faults) > most:
+        out.print(f"{len(faults) - most} more faults: --json lists all", soft_wrap=True)
+    word, style = ("CLEAN", "bold green") if record["clean"] else ("FAIL", "bold red")
+    devices = sum(one["devices"] for one in record["arrays"])
+    words = f"  {len(record['arrays'])} arrays, {devices} devices, {len(faults)} faults; "
+    out.print(_styled(word, style, words + record["arrays"][0]["looked_at"]), soft_wrap=True)
+
+
 def trust_map(result: TrustMap, path: Path, error: float, as_json: bool) -> None:
     """Largest trusted size of every device and level, by wire resistance and conductance."""
     if as_json:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xbarspice.core.errors import EngineMissingError, install_command
+from xbarspice.core.errors import (
+    EngineMissingError,
+    broken_rule,
+    first_line,
+    install_command,
+)
 
 if TYPE_CHECKING:
     import klayout.db as kdb
@@ -43,7 +48,18 @@ def save(layout: kdb.Layout, folder: Path, stem: str) -> list[Path]:
 
 
 def read(path: Path) -> kdb.Layout:
-    """Read a GDSII or OASIS file."""
+    """Read a GDSII or OASIS file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     layout = klayout_db().Layout()
-    layout.read(str(path))
+    try:
+        layout.read(str(path))
+    except RuntimeError as error:
+        raise broken_rule(
+            "a layout must be a GDSII or OASIS file",
+            f"{path}: {first_line(error)}",
+            "Check the file.",
+        ) from error
     return layout

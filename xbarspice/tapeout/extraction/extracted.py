@@ -18,6 +18,7 @@ from xbarspice.tapeout.extraction.devices import (
     find_devices,
 )
 from xbarspice.tapeout.extraction.shapes import Boxes, Integers
+from xbarspice.tapeout.rules.shapes import top_cells
 from xbarspice.tapeout.technology import Technology
 
 if TYPE_CHECKING:
@@ -130,16 +131,14 @@ def pick_cell(layout: kdb.Layout, name: str | None = None) -> kdb.Cell:
     """The cell to extract: the one that is named, or the only top cell.
 
     Raises:
-        InputError: there is no such cell, or several top cells and no name.
+        InputError: there is no such cell, there are several top cells and no name, or a cell that
+            is placed is not in the file.
     """
-    tops = [cell.name for cell in layout.top_cells()]
-    if name is None and len(tops) == 1:
-        return layout.top_cell()
-    cell = layout.cell(name) if name is not None else None
-    if cell is None:
+    cells = top_cells(layout, name)
+    if len(cells) != 1:
         raise broken_rule(
             "a drawing has one top cell, or the cell is named",
-            f"{name or 'no name'}, where the top cells are {', '.join(tops[:8]) or 'none'}",
-            "Pass the name of a cell in the file.",
+            f"top cells {', '.join(cell.name for cell in cells[:8])}",
+            "Name one of them, or a cell below.",
         )
-    return cell
+    return cells[0]

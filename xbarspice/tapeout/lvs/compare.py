@@ -31,7 +31,7 @@ from xbarspice.tapeout.technology import Technology
 if TYPE_CHECKING:
     import klayout.db as kdb
 
-__all__ = ["LvsReport", "compare_layout"]
+__all__ = ["LvsReport", "compare_layout", "scope", "unreadable", "usable_nets"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,18 +118,16 @@ def compare_layout(
     extracted = extract(pick_cell(layout, cell), technology)
     stated = wires and (not crossbar.uniform if stated is None else stated)
     looked_at = scope(technology, wires=wires, stated=stated)
-    unreadable = _unreadable(extracted)
-    if unreadable is not None:
-        return LvsReport(
-            faults=(unreadable,), looked_at=looked_at, nets=extracted.connectivity.count
-        )
+    fault = unreadable(extracted)
+    if fault is not None:
+        return LvsReport(faults=(fault,), looked_at=looked_at, nets=extracted.connectivity.count)
     present = np.asarray(crossbar.G_flat[0] > 0)
     lines = find_lines(extracted, present)
     faults = [*lines.faults, *device_faults(extracted, lines, present)]
     faults += [*cut_faults(extracted, lines), *narrow_places(extracted, lines)]
     view = None
     if wires:
-        view = extract_wires(extracted, *_followed(lines), cache=cache)
+        view = extract_wires(extracted, *usable_nets(lines), cache=cache)
         places = places_of(extracted, lines, present.shape)
         order = list(order_faults(extracted, view))
         # the segments of lines that are counted wrongly are others
@@ -166,7 +164,7 @@ def scope(technology: Technology, *, wires: bool = True, stated: bool = False) -
     return f"{', '.join(words)}. Of the layout rules only widths of metal on lines are looked at"
 
 
-def _unreadable(extracted: Extracted) -> Fault | None:
+def unreadable(extracted: Extracted) -> Fault | None:
     """The one fault of a drawing of which nothing can be understood."""
     con, t = extracted.connectivity, extracted.technology
     empty = [m.name for m, s in zip(t.metal, con.metals, strict=True) if not s.polygons]
@@ -181,7 +179,7 @@ def _unreadable(extracted: Extracted) -> Fault | None:
     return None if words is None else Fault(kind="drawing", place=words)
 
 
-def _followed(lines: Lines) -> tuple[Any, Any]:
+def usable_nets(lines: Lines) -> tuple[Any, Any]:
     """Nets of the lines that share theirs with no other."""
     rows, cols = lines.rows.copy(), lines.cols.copy()
     for name in lines.joined:

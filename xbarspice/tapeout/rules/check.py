@@ -7,8 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xbarspice.core.errors import broken_rule, first_line
-from xbarspice.tapeout.drawing.klayout import klayout_db
+from xbarspice.core.errors import broken_rule
+from xbarspice.tapeout.drawing.klayout import read
 from xbarspice.tapeout.rules.checks import Mark, find_marks
 from xbarspice.tapeout.rules.density import is_smaller
 from xbarspice.tapeout.rules.rule import Rule, rules_of
@@ -110,16 +110,7 @@ def check_file(path: Path, technology: Technology, cell: str | None = None) -> R
     Raises:
         InputError: the file cannot be read, or as `check_layout`.
     """
-    layout = klayout_db().Layout()
-    try:
-        layout.read(str(path))
-    except RuntimeError as error:
-        raise broken_rule(
-            "a layout must be a GDSII or OASIS file",
-            f"{path}: {first_line(error)}",
-            "Check the file.",
-        ) from error
-    return check_layout(layout, technology, cell)
+    return check_layout(read(path), technology, cell)
 
 
 def check_layout(layout: kdb.Layout, technology: Technology, cell: str | None = None) -> RuleReport:
