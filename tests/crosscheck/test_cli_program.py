@@ -53,6 +53,22 @@ def problems(circuit, low, high, **changes):
         yield array.name, array.crossbar.replace(G=blank, device="o921c_4k", **changes), target
 
 
+def check_plan(out, entry, name, target, run):
+    """The plan beside a run has its order and targets, and says how far its reads were."""
+    assert entry["array"] == name
+    plan = json.loads((out / entry["folder"] / "plan.json").read_text())
+    cells = [(step["row"], step["col"]) for step in plan["steps"]]
+    assert cells == [divmod(int(k), target.shape[1]) for k in run.order]
+    targets = [step["G_target_S"] for step in plan["steps"]]
+    np.testing.assert_allclose(targets, target.ravel()[run.order], rtol=1e-12)
+    assert (plan["scheme"], plan["tolerance"]) == ("V/3", 0.02)
+    read = 0.2 * run.verified.ravel()[run.order]
+    off = abs(read / [step["I_step_A"] for step in plan["steps"]] - 1)
+    reached = ~run.gave_up.ravel()[run.order]
+    assert entry["largest_read_to_plan"] == pytest.approx(off[reached].max(), rel=1e-6)
+    assert (out / entry["folder"] / "arc_two.py").is_file()
+
+
 def test_a_run_folder_holds_what_the_study_finds(files):
     """Scheme, order, range and wires reach the study; figures, maps and settings agree with it."""
     out = files / "run"
@@ -81,6 +97,7 @@ def test_a_run_folder_holds_what_the_study_finds(files):
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert {p.name for p in out.iterdir()} == {
+        "plans",
         "program.h5",
         "programmed.h5",
         "report.html",
@@ -103,6 +120,7 @@ def test_a_run_folder_holds_what_the_study_finds(files):
         np.testing.assert_array_equal(tree["pulses"], want.pulses)
         np.testing.assert_array_equal(tree["crossbar"]["G"], blank.G)
         np.testing.assert_array_equal(held[name].G, tree["G"])
+        check_plan(out, record["plans"][k], name, target, want)
         others = abs(want.moved.astype(float)).reshape(len(want.order), -1)
         others[np.arange(len(want.order)), want.order] = 0
         assert tree["moving"] == want.order[others.sum(axis=1).argmax()]

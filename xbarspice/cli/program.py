@@ -16,7 +16,6 @@ from xbarspice.cli.options import (
     Factory,
     Inputs,
     Json,
-    RunFolder,
     Settings,
     Subject,
 )
@@ -31,10 +30,29 @@ if TYPE_CHECKING:
     from xbarspice.programming.circuits import Blank, Written
     from xbarspice.programming.results import Pulses
 
-__all__ = ["OrderOption", "SchemeOption", "StartOption", "register", "scheme_of"]
+__all__ = [
+    "ChannelsOption",
+    "OrderOption",
+    "PulseOption",
+    "SchemeOption",
+    "StartOption",
+    "pulses_of",
+    "register",
+    "scheme_of",
+]
 
 
 OUT = Path("runs/program")
+OutOption = Annotated[
+    Path | None,
+    typer.Option(help="Run folder to write; runs/program, or runs/program_log with --log."),
+]
+ChannelsOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Pads and tester channels, a CSV: line,pad,channel with WL<0>,1,0 and so on."
+    ),
+]
 ArrayOption = Annotated[
     list[str] | None,
     typer.Option(help="Physical array to write, such as fc1[0,0,0]; repeatable; else all."),
@@ -85,9 +103,10 @@ def register(app: typer.Typer) -> None:
 
 
 def program(
+    context: typer.Context,
     model: Subject,
     inputs: Inputs = None,
-    out: RunFolder = OUT,
+    out: OutOption = None,
     array: ArrayOption = None,
     engine: EngineOption = "surrogate",
     scheme: SchemeOption = "v/2",
@@ -97,6 +116,7 @@ def program(
     pulse: PulseOption = None,
     start: StartOption = None,
     compensate: CompensateOption = False,
+    channels: ChannelsOption = None,
     log: LogOption = None,
     workers: WorkersOption = None,
     factory: Factory = None,
@@ -111,32 +131,35 @@ def program(
     With --log nothing is simulated: each current that a tester read is held against the one that a
     plan expects at that step, in runs/program_log. The first outside is named (exit 1).
 
+    The plan of every array, and a script for a tester, are written beside the report.
+
     What was reached is put on the model, judged beside what its weights ask for, and written as a
     deployment. A run that was stopped goes on with the arrays that are left.
     """
     from xbarspice import engines
     from xbarspice.cli import program_log, steps
     from xbarspice.deployment.opening import open_model
+    from xbarspice.programming import Channels
     from xbarspice.programming import circuit_page as programming_page
     from xbarspice.programming import circuits as study
+    from xbarspice.programming.plan_files import write_plans
     from xbarspice.programming.records import record_of, save_numbers
 
     if log is not None:
-        options = {"--inputs": inputs, "--array": array, "--device": device, "--pulse": pulse}
-        options |= {"--start": start, "--compensate": compensate, "--workers": workers}
-        options |= {"--model": factory, "--activation": activation, "--config": config}
-        program_log.refuse_beside_log(options | {"--calibration": calibration, "--set": settings})
-        program_log.compare_log(model, log, Path("runs/program_log") if out == OUT else out, json)
+        program_log.refuse_beside_log(context)
+        program_log.compare_log(model, log, out, json)
+    out = out or OUT
     steps.need("matplotlib", "jinja2")
     run = steps.configuration(
         config, settings, reads=_reads(model, device), calibration=calibration, mapped=model
     )
     if device is not None:
         run = steps.mark_overridden(run, "array.device")
-    procedure = _pulses(pulse or [])
+    procedure = pulses_of(pulse or [])
     options: dict[str, Any] = {"order": order, "passes": passes, "compensate": compensate}
     options |= {"scheme": scheme_of(scheme)}
     engines.get(engine)
+    wired = None if channels is None else Channels.load(channels)
     with screens.waiting("reading the model", quiet=json):
         opened = open_model(model, inputs, run, factory, activation)
     circuit = study.with_devices(opened.circuit, device, *_range(model, run))
@@ -148,6 +171,8 @@ def program(
         with screens.waiting("judging the model", quiet=json):
             judged = study.compare(circuit, reached, opened.arguments, opened.y, engine)
         record = models.about(opened, run, circuit) | record_of(written, options, procedure)
+        plans = {"pulses": procedure, "channels": wired, "order": order}
+        record["plans"] = write_plans(written, folder / "plans", scheme=options["scheme"], **plans)
         record |= {"model_on_devices": judged, "title": f"Programming of {opened.name}"}
         record = steps.name_card(record, run)
         with screens.waiting("writing the report", quiet=json):
@@ -226,7 +251,8 @@ def _deploy(
     )
 
 
-def _pulses(texts: list[str]) -> Pulses:
+def pulses_of(texts: list[str]) -> Pulses:
+    """The procedure with what NAME=VALUE texts say."""
     from xbarspice.programming.results import Pulses
 
     kinds = {f.name: type(f.default) for f in fields(Pulses)}

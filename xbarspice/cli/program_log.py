@@ -14,14 +14,18 @@ from xbarspice.core.errors import broken_rule
 
 __all__ = ["compare_log", "refuse_beside_log"]
 
+OUT = Path("runs/program_log")
+TAKEN = {"model", "log", "out", "json"}
+"""Parameters of the command that a comparison takes."""
 
-def refuse_beside_log(options: dict[str, Any]) -> None:
-    """The comparison reads plan and log alone.
 
-    Args:
-        options: value of each option of the simulation by its name; None or empty where not given.
-    """
-    given = [name for name, value in options.items() if value]
+def refuse_beside_log(context: typer.Context) -> None:
+    """Refuse options of the simulation; the comparison reads plan and log alone."""
+    given = []
+    for option in context.command.params:
+        source = context.get_parameter_source(str(option.name))
+        if option.name not in TAKEN and source is not None and source.name == "COMMANDLINE":
+            given.append(option.opts[0])
     if given:
         raise broken_rule(
             "a log is held against a plan alone",
@@ -30,7 +34,7 @@ def refuse_beside_log(options: dict[str, Any]) -> None:
         )
 
 
-def compare_log(plan: Path, log: Path, out: Path, as_json: bool) -> None:
+def compare_log(plan: Path, log: Path, out: Path | None, as_json: bool) -> None:
     """Write report.json and report.html; exit 1 if a read is outside or missing."""
     from xbarspice.cli import steps
     from xbarspice.programming import log_page, tester_log
@@ -42,6 +46,7 @@ def compare_log(plan: Path, log: Path, out: Path, as_json: bool) -> None:
         )
     stored, rows = tester_log.load_plan(plan), tester_log.load_log(log)
     record = {"plan": str(plan), "log": str(log)} | tester_log.compare(stored, rows)
+    out = out or OUT
     with run_folder(out) as folder:
         names = {"plan": str(plan.resolve()), "log": str(log.resolve())}
         text = "".join(f"{key} = {json_text(name)}\n" for key, name in names.items())

@@ -19,7 +19,15 @@ from xbarspice.cli.options import (
     Settings,
     Vectors,
 )
-from xbarspice.cli.program import OrderOption, SchemeOption, StartOption, scheme_of
+from xbarspice.cli.program import (
+    ChannelsOption,
+    OrderOption,
+    PulseOption,
+    SchemeOption,
+    StartOption,
+    pulses_of,
+    scheme_of,
+)
 from xbarspice.cli.runs import run_folder
 from xbarspice.cli.tapeout_decks import (
     DeckTimeout,
@@ -60,11 +68,8 @@ NameOption = Annotated[
     str | None,
     typer.Option(help="Name before all cells and models; by default from the content."),
 ]
-ChannelsOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="Pads and tester channels, a CSV: line,pad,channel with WL<0>,1,0 and so on."
-    ),
+ComplianceOption = Annotated[
+    float | None, typer.Option(help="Current that no write pulse should exceed, A, in the plans.")
 ]
 CheckOption = Annotated[
     bool, typer.Option("--check", help="Hold a folder written earlier against its manifest.")
@@ -90,6 +95,8 @@ def tapeout(
     order: OrderOption = "smallest",
     scheme: SchemeOption = "v/3",
     start: StartOption = None,
+    pulse: PulseOption = None,
+    compliance: ComplianceOption = None,
     channels: ChannelsOption = None,
     inputs: Inputs = None,
     vectors: Vectors = 8,
@@ -145,7 +152,7 @@ def tapeout(
     options = {
         "names": dialect,
         "form": form,
-        "programming": _programming(order, scheme, start, channels),
+        "programming": _programming(order, scheme, start, pulse, compliance, channels),
         "name": name,
         "only": array,
         "vectors": vectors,
@@ -210,13 +217,24 @@ def _write(
 
 
 def _programming(
-    order: str, scheme: str, start: float | None, channels: Path | None
+    order: str,
+    scheme: str,
+    start: float | None,
+    pulse: list[str] | None,
+    compliance: float | None,
+    channels: Path | None,
 ) -> Programming:
     from xbarspice.programming import Channels
     from xbarspice.tapeout.plans import Programming
 
-    loaded = None if channels is None else Channels.load(channels)
-    return Programming(order=order, scheme=scheme_of(scheme), start=start, channels=loaded)
+    return Programming(
+        order=order,
+        scheme=scheme_of(scheme),
+        start=start,
+        pulses=pulses_of(pulse) if pulse else None,
+        compliance=compliance,
+        channels=None if channels is None else Channels.load(channels),
+    )
 
 
 def _refuse_beside_check(

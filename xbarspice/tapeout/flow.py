@@ -16,10 +16,12 @@ from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array
 from xbarspice.netlist import dialects
 from xbarspice.netlist.design import refuse_name
+from xbarspice.netlist.records import g_hash
 from xbarspice.nn import arrays, crossbar_layers
 from xbarspice.nn.drives import even_drives
 from xbarspice.nn.origin import arguments_of
 from xbarspice.programming import plan
+from xbarspice.programming.plan_files import write_plan
 from xbarspice.programming.plans import refuse
 from xbarspice.tapeout.drawings import draw_array, place_arrays
 from xbarspice.tapeout.effect import as_drawn, wire_effect
@@ -27,7 +29,7 @@ from xbarspice.tapeout.extraction.networks import SheetCache
 from xbarspice.tapeout.lvs import LvsReport
 from xbarspice.tapeout.manifest import CIRCUIT, DRIVES, INPUTS, Record, file_record, save_manifest
 from xbarspice.tapeout.netlists import array_texts, refuse_form, write_netlists
-from xbarspice.tapeout.plans import Programming, write_plan
+from xbarspice.tapeout.plans import Programming
 from xbarspice.tapeout.signoff import sign_off
 from xbarspice.tapeout.sites import (
     Site,
@@ -282,7 +284,7 @@ def _write(job: _Job, drawn: Sequence[Site], volts: Mapping[str, Array]) -> list
     for k, site in enumerate(drawn):
         folder = job.folder / site.folder
         planned = plan(**job.programming.arguments(site.array, job.technology))
-        paths = write_plan(planned, drawn_array(site.array), folder)
+        paths = write_plan(planned, folder, {"G_sha256": g_hash(drawn_array(site.array))})
         files += [job.file(p, "programming plan", site) for p in paths]
         texts = array_texts(site, job.technology, volts, names=job.dialects, form=job.form)
         for record in write_netlists(texts, folder / "netlists"):

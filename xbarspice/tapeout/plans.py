@@ -1,9 +1,8 @@
-"""Programming plans in a tapeout folder: one an array, with the script that a tester runs."""
+"""Programming plans in a tapeout folder: how they are made, and what is wrong with them."""
 
 from __future__ import annotations
 
 import csv
-import inspect
 import io
 import json
 import re
@@ -14,22 +13,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xbarspice.core.array import Crossbar
 from xbarspice.core.device import Device
-from xbarspice.core.errors import XbarspiceError, broken_rule
+from xbarspice.core.errors import XbarspiceError
 from xbarspice.core.types import Array
-from xbarspice.netlist.records import g_hash
 from xbarspice.nn import PhysicalArray
-from xbarspice.programming import Channels, Plan, arc_two, unwritten
+from xbarspice.programming import Channels, Pulses, unwritten
 from xbarspice.programming.expected import expected_reads
 from xbarspice.programming.plans import pulses_of_device
 from xbarspice.tapeout.sites import Site, drawn_array
 from xbarspice.tapeout.technology import Technology
 
-__all__ = ["PLANS", "SCRIPT", "Programming", "plan_problems", "write_plan"]
+__all__ = ["PLANS", "Programming", "plan_problems"]
 
-SCRIPT = "arc_two.py"
-"""Name of the tester's script in the folder of an array."""
 CLOSE = 1e-6
 """How far read currents of a plan may be from those of this machine, relative."""
 
@@ -42,6 +37,8 @@ class Programming:
         order: write order; see `xbarspice.programming.order_of`.
         scheme: unselected lines while a device is written.
         start: conductance of devices before they are written, S; None: `unwritten` says.
+        pulses: the procedure, but for its read voltage; None: `pulses_of_device`.
+        compliance: current that no pulse should exceed, A; None: see `xbarspice.programming.plan`.
         channels: pads and channels of the tester, of at least as many lines as the largest array
             has; None: `Channels.numbered`.
     """
@@ -49,6 +46,8 @@ class Programming:
     order: str = "smallest"
     scheme: str = "V/3"
     start: float | None = None
+    pulses: Pulses | None = None
+    compliance: float | None = None
     channels: Channels | None = None
 
     def arguments(self, array: PhysicalArray, technology: Technology) -> dict[str, Any]:
@@ -63,10 +62,12 @@ class Programming:
         """
         wanted = drawn_array(array)
         wanted = wanted.replace(device=_placed(wanted.device, technology))
+        pulses = self.pulses or pulses_of_device(wanted.device)
         return {
             "crossbar": unwritten(wanted, self.start),
             "target": wanted.G,
-            "pulses": replace(pulses_of_device(wanted.device), V_read=array.V_read),
+            "pulses": replace(pulses, V_read=array.V_read),
+            "compliance": self.compliance,
             "scheme": self.scheme,
             "order": self.order,
             "channels": self.channels,
@@ -79,38 +80,6 @@ def _placed(device: Device, technology: Technology) -> Device:
         return device
     top = technology.array.word_line.metal == technology.device.top
     return replace(device, polarity=1.0 if top else -1.0)  # type: ignore[type-var]
-
-
-def write_plan(planned: Plan, array: Crossbar, folder: Path) -> list[Path]:
-    """Write plan.csv, plan.json and, where there are pulses, the tester's script.
-
-    Args:
-        planned: the plan.
-        array: whose conductances it holds.
-        folder: where the files go.
-
-    Raises:
-        InputError: what a tester reads from the file is not G, bit by bit.
-    """
-    csv_path, json_path = folder / "plan.csv", folder / "plan.json"
-    csv_path.write_text(planned.to_csv(), encoding="utf-8")
-    record = {"G_sha256": g_hash(array), **planned.record()}
-    json_path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    _refuse_unequal(csv_path, array)
-    if planned.set_sign is None:
-        return [csv_path, json_path]
-    script = folder / SCRIPT
-    script.write_text(inspect.getsource(arc_two), encoding="utf-8")
-    return [csv_path, json_path, script]
-
-
-def _refuse_unequal(path: Path, array: Crossbar) -> None:
-    G = np.zeros(array.G.shape)
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            G[int(row["row"]), int(row["col"])] = float(row["G_target_S"])
-    if not np.array_equal(G, array.G):
-        raise broken_rule("the plan must hold G exactly", path.name, "This is a defect; report it.")
 
 
 def plan_problems(

@@ -139,10 +139,18 @@ def test_the_command_names_the_first_step_and_fails(tmp_path, planned):
     assert "-10.00 %" in page
 
 
+def test_the_command_leaves_the_run_of_a_simulation_alone(tmp_path, planned, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_log(tmp_path / "log.csv", list(enumerate(planned.I_step)))
+    assert RUNNER.invoke(app, ["program", "plan.json", "--log", "log.csv"]).exit_code == 0
+    assert [p.name for p in (tmp_path / "runs").iterdir()] == ["program_log"]
+
+
 def test_the_command_refuses_options_of_the_simulation(tmp_path, planned):
     log = write_log(tmp_path / "log.csv", list(enumerate(planned.I_step)))
     words = ["program", str(tmp_path / "plan.json"), "--log", str(log)]
-    for more in (["--compensate"], ["--set", "seed=1"], ["--pulse", "start=1"]):
+    options = ("--set seed=1", "--pulse start=1", "--scheme v/2", "--order rows", "--passes 1")
+    for more in (["--compensate"], *(words.split() for words in options)):
         result = RUNNER.invoke(app, [*words, "--out", str(tmp_path / "out"), *more])
         assert isinstance(result.exception, InputError)
         assert more[0] in str(result.exception)
