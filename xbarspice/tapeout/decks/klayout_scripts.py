@@ -69,13 +69,13 @@ def run_lvs(
     }
     run = _run(deck, given, directory)
     path = _result(directory, given["report"], ".lvsdb", run)
-    looked_at, items = read_lvs(path, cell)
+    looked_at, items, notes = read_lvs(path, cell)
     return DeckReport(
         deck=deck,
         version=version,
         looked_at=looked_at,
         items=tuple(items),
-        notes=_warnings(run),
+        notes=(*notes, *_warnings(run)),
         seconds=run.seconds,
         files=(path, directory / "klayout.log"),
     )
@@ -204,8 +204,8 @@ def _corners(box: kdb.DBox) -> tuple[float, float, float, float]:
 # -- LVS: two netlists and how they were matched
 
 
-def read_lvs(path: Path, cell: str) -> tuple[str, list[Item]]:
-    """What a result file (.lvsdb) compared, in words, and the differences.
+def read_lvs(path: Path, cell: str) -> tuple[str, list[Item], list[str]]:
+    """What a result file (.lvsdb) compared, in words, the differences, and what was not compared.
 
     Beside what KLayout calls a mismatch, nets that it matched although both have names, and other
     ones, are differences: the labels of an array are its pins.
@@ -234,7 +234,29 @@ def read_lvs(path: Path, cell: str) -> tuple[str, list[Item]]:
     if not devices:
         raise EngineError(f"an LVS script must compare devices; {cell} has none in its result.")
     items = [item for pair in pairs for item in _differences(result, pair)]
-    return f"cell {cell}, {devices} devices and {nets} nets", items
+    top = next(
+        p for p in pairs if p.second() is not None and p.second().name.lower() == cell.lower()
+    )
+    names, nameless = _names(xref, top)
+    notes = []
+    if nameless:
+        notes.append(
+            f"{nameless} of {names + nameless} lines have no name in the layout as the script "
+            "reads it: they were matched by their connections alone, which many lines share"
+        )
+    return f"cell {cell}, {devices} devices and {nets} nets, {names} names", items, notes
+
+
+def _names(xref: Any, pair: Any) -> tuple[int, int]:
+    """Nets of the schematic's pins whose partners have a name, and those whose have none."""
+    pins = {p.name().lower() for p in pair.second().each_pin()}
+    partners = [
+        first is not None and bool(first.name)
+        for one in xref.each_net_pair(pair)
+        for first, second in [(one.first(), one.second())]
+        if second is not None and second.name.lower() in pins
+    ]
+    return sum(partners), len(partners) - sum(partners)
 
 
 def _count(pairs: Any) -> int:

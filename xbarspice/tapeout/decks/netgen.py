@@ -39,20 +39,21 @@ def run_lvs(
         raise EngineError(
             f"netgen must compare {cell}; exit status {run.status}, no result. {quote(run)}"
         )
-    looked_at, items = read_comparison(result, words.read_text("utf-8", "replace"), cell)
+    text = words.read_text("utf-8", "replace")
+    looked_at, items, notes = read_comparison(result, text, cell)
     return DeckReport(
         deck=deck,
         version=version,
         looked_at=looked_at,
         items=tuple(items),
-        notes=magic.warnings(extraction),
+        notes=(*notes, *magic.warnings(extraction)),
         seconds=extraction.seconds + run.seconds,
         files=(words, result, netlist, directory / "magic.log", directory / "netgen.log"),
     )
 
 
-def read_comparison(path: Path, words: str, cell: str) -> tuple[str, list[Item]]:
-    """What netgen compared, in words, and the differences.
+def read_comparison(path: Path, words: str, cell: str) -> tuple[str, list[Item], list[str]]:
+    """What netgen compared, in words, the differences, and what was not compared.
 
     Netgen says that circuits match uniquely also where a pin has another name, so the pins of both
     are compared here, too.
@@ -82,7 +83,14 @@ def read_comparison(path: Path, words: str, cell: str) -> tuple[str, list[Item]]
     items = [item for pair in pairs for item in _differences(pair)]
     if _MATCH not in words and not items:
         items = [Item(rule="netlists differ", text=_last_words(words), count=1)]
-    return f"cell {cell}, {devices[0]} devices and {nets[0]} nets", items
+    pins = len(last.get("pins", ([], []))[0])
+    notes = []
+    if pins < nets[0]:
+        notes.append(
+            f"{nets[0] - pins} of {nets[0]} nets are no pins in the layout as Magic extracts it: "
+            "they were matched by their connections alone, which many lines share"
+        )
+    return f"cell {cell}, {devices[0]} devices and {nets[0]} nets, {pins} names", items, notes
 
 
 def _differences(pair: dict[str, Any]) -> Iterator[Item]:

@@ -8,7 +8,18 @@ PITCH, HALF_DEVICE, END = 0.68, 0.16, 0.19
 AREA = "0.1024p"
 
 
-def draw(path, *, rows=2, cols=3, width=0.32, cell="xb", absent=(), size=HALF_DEVICE, names=None):
+def draw(
+    path,
+    *,
+    rows=2,
+    cols=3,
+    width=0.32,
+    cell="xb",
+    absent=(),
+    size=HALF_DEVICE,
+    names=None,
+    labels=True,
+):
     """A crossbar of two metals (68/20, 69/20) with ReRAM (201/20) at its crossings."""
     layout = kdb.Layout()
     layout.dbu = 0.001
@@ -20,6 +31,8 @@ def draw(path, *, rows=2, cols=3, width=0.32, cell="xb", absent=(), size=HALF_DE
         top.shapes(layout.layer(*layer)).insert(kdb.DBox(*corners))
 
     def label(layer, name, at):
+        if not labels:
+            return
         name = (names or {}).get(name, name)
         top.shapes(layout.layer(*layer)).insert(kdb.DText(name, kdb.DTrans(kdb.DVector(*at))))
 

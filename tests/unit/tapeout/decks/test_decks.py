@@ -96,6 +96,18 @@ def test_a_line_with_another_name_is_a_difference_although_the_tools_match_it(to
     assert any("WL<7> in the layout, WL<1> in the schematic" in i.text for i in report.items)
 
 
+def test_lines_without_names_are_told(tmp_path):
+    """Without labels every word line is like the others: a swap would match."""
+    layout = draw(tmp_path / "a.gds", labels=False)
+    report = judge(deck("lvs", "klayout"), layout, tmp_path)
+    assert report.state == "clean"
+    assert report.looked_at.endswith("6 devices and 5 nets, 0 names")
+    assert "5 of 5" in report.notes[0]
+    assert "matched by their connections alone" in report.notes[0]
+    # Magic extracts a cell without pins as no cell at all
+    assert judge(deck("lvs", "netgen"), layout, tmp_path).state == "failed"
+
+
 def script(tmp_path, text, name="own.drc"):
     path = tmp_path / name
     path.write_text(text)

@@ -75,7 +75,7 @@ def test_netgen_compares_a_folder_and_a_deck_with_items_fails_it(folder, tmp_pat
     setup = script(tmp_path, SETUP.read_text().replace("reram_cell", CELL), "sky.tcl")
     result = run(folder, "--lvs", "netgen", "--lvs-deck", setup, "--magic", tech)
     assert result.returncode == 0, result.stdout
-    assert "18 devices and 9 nets" in " ".join(result.stdout.split()).replace("│ │ ", "")
+    assert "18 devices and 9 nets, 9 names" in " ".join(result.stdout.split()).replace("│ │ ", "")
     strict = script(tmp_path, STRICT, "strict.drc")
     result = run(folder, "--drc", strict, "--json")
     assert result.returncode == 1
