@@ -209,7 +209,7 @@ def _effective(tile: xb.nn.Tile, G: Array) -> Array:
     A passive network is reciprocal: the matrix from word lines to bit lines is also that from bit
     lines to word lines, which a reverse pass reads.
     """
-    whole = xb.Crossbar(G, **tile.config.wires, device=tile.config.model)
+    whole = xb.Crossbar(G, **tile.read.wires(tile.crossbar.wires), device=tile.config.model)
     return np.asarray(xb.effective_matrix(whole), np.float64)
 
 

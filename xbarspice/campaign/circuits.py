@@ -88,7 +88,7 @@ def circuit_item(
     circuit = copy_circuit(model.circuit())
     for layer in crossbar_layers(circuit).values():
         for matrix in layer.matrices.values():
-            matrix.config = dataclasses.replace(matrix.config, **wires)
+            matrix.change(**wires)
     if (transfer := parameters.get("transfer")) is not None:
         program(circuit, transfer)
     arguments = arguments_of(circuit, tuple(x) if isinstance(x, list | tuple) else x)

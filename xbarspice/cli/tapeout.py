@@ -309,11 +309,12 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
     return short
 
 
-def _ranges(wires: list[dict[str, float]]) -> list[str]:
-    """Each resistance, or its smallest and largest over the matrices."""
+def _ranges(wires: list[dict[str, Any]]) -> list[str]:
+    """Each resistance, or its smallest and largest over the arrays of all matrices."""
     out = []
     for name in wires[0]:
-        values = sorted({w[name] for w in wires})
+        each = [w[name] for w in wires]
+        values = sorted({v for R in each for v in (R.values() if isinstance(R, dict) else [R])})
         span = f" to {values[-1]:.4g}" if len(values) > 1 else ""
         out.append(f"{name} {values[0]:.4g}{span}")
     return out

@@ -165,11 +165,17 @@ def typical_of(R: Resistance) -> float:
     return float(np.median(values[values > 0])) if (values > 0).any() else 0.0
 
 
-def as_record(R: Resistance) -> float | dict[str, float]:
-    """A resistance for JSON, ohm: a number, or the smallest and largest of those that differ."""
-    if not isinstance(R, np.ndarray):
-        return R
-    return {"smallest": float(R.min()) if R.size else 0.0, "largest": largest_of(R)}
+def as_record(*values: Resistance) -> float | dict[str, float]:
+    """A resistance of arrays for JSON, ohm: the one number of all, or the smallest and largest.
+
+    Args:
+        values: of one of `WIRES`, one an array.
+    """
+    numbers = {R for R in values if not isinstance(R, np.ndarray)}
+    if len(numbers) == 1 and not any(isinstance(R, np.ndarray) for R in values):
+        return numbers.pop()
+    each = np.concatenate([np.ravel(R) for R in values])
+    return {"smallest": float(each.min()) if each.size else 0.0, "largest": largest_of(each)}
 
 
 def as_text(R: Resistance) -> str:

@@ -17,6 +17,7 @@ from xbarspice.core import hdf5
 from xbarspice.core.errors import InputError, StoreError, broken_rule
 from xbarspice.core.schema import validate
 from xbarspice.core.values import broken_entries
+from xbarspice.core.wires import Resistance
 from xbarspice.deployment.rebuild import StoredMatrix, from_factory, from_program
 from xbarspice.deployment.schema import (
     CardFile,
@@ -132,9 +133,8 @@ def read(path: str | Path, *, factory: Factory | None = None) -> Deployment:
         _remember(circuit, file.origin)
     if file.card is not None:
         keep_card(circuit, file.card.card())
-    notes = tuple(str(note) for note in _json(file.notes, path, list)) + _device_notes(
-        circuit, matrices
-    )
+    notes = tuple(str(note) for note in _json(file.notes, path, list))
+    notes += _device_notes(circuit, matrices) + _wire_notes(circuit, matrices)
     return Deployment(circuit=circuit, inputs=inputs, coverage=coverage, notes=notes)
 
 
@@ -189,7 +189,17 @@ def _read_matrix(file: MatrixFile, path: Path) -> StoredMatrix:
         G=file.G,
         conductances=file.conductances,
         orders=_orders(file, path),
+        wires=_wires(file),
     )
+
+
+def _wires(file: MatrixFile) -> dict[tuple[int, int, int], dict[str, Resistance]]:
+    """Wires of those of its arrays that have their own."""
+    out = {}
+    for wires in file.wires.values():
+        group, row, col = wires.tile.tolist()
+        out[group, row, col] = wires.resistances
+    return out
 
 
 def _orders(file: MatrixFile, path: Path) -> dict[tuple[int, int, int], LineOrder]:
@@ -215,6 +225,17 @@ def _device_notes(circuit: nn.Module, matrices: list[StoredMatrix]) -> tuple[str
     return (
         f"{changed} of {len(holds)} arrays hold devices as programmed or measured, not what the "
         "weights ask for; xb.nn.put_conductances(circuit, None) takes them away.",
+    )
+
+
+def _wire_notes(circuit: nn.Module, matrices: list[StoredMatrix]) -> tuple[str, ...]:
+    """The note on arrays with wires of their own; none where there are none."""
+    own = sum(len(m.wires) for m in matrices)
+    if not own:
+        return ()
+    return (
+        f"{own} of {len(arrays(circuit))} arrays have wires of their own, not those of the "
+        "configuration; xb.nn.put_wires(circuit, None) takes them away.",
     )
 
 

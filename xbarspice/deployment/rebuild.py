@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from xbarspice.core.errors import InputError, broken_rule
+from xbarspice.core.wires import Resistance
 from xbarspice.importers.exported import load_exported, program_module, read_tensors
 from xbarspice.importers.weights import Factory, build_module
 from xbarspice.mapping import ArrayConfig
@@ -24,6 +25,7 @@ from xbarspice.nn import (
     crossbar_layers,
     place_lines,
     put_conductances,
+    put_wires,
 )
 from xbarspice.nn.batchnorm import fold
 from xbarspice.nn.layout import arrange
@@ -50,7 +52,7 @@ class StoredMatrix:
         G: conductances that the weights and the transfer ask for, S, (groups, lines, columns).
         conductances: what stands on the arrays instead, of devices as programmed or measured, S,
             of the same shape; None where nothing was put.
-        orders: of the lines of its arrays, as of `ArrayMatrix`.
+        orders, wires: of its arrays, as of `ArrayMatrix`.
     """
 
     name: str
@@ -63,6 +65,7 @@ class StoredMatrix:
     G: np.ndarray
     conductances: np.ndarray | None = None
     orders: Mapping[tuple[int, int, int], LineOrder] = field(default_factory=dict)
+    wires: Mapping[tuple[int, int, int], Mapping[str, Resistance]] = field(default_factory=dict)
 
 
 def _matrices(circuit: nn.Module) -> Iterator[tuple[str, ArrayMatrix, Any, Any]]:
@@ -96,6 +99,7 @@ def matrices_of(circuit: nn.Module) -> list[StoredMatrix]:
                 G=G,
                 conductances=None if put is None else put.double().cpu().numpy(),
                 orders=matrix.orders,
+                wires=matrix.wires,
             )
         )
     return out
@@ -192,27 +196,29 @@ def _on_arrays(model: nn.Module, matrices: Sequence[StoredMatrix]) -> nn.Module:
 
 
 def _place(circuit: nn.Module, matrices: Sequence[StoredMatrix]) -> None:
-    """Put the lines of arrays in their recorded order.
+    """Put the lines of arrays in their recorded order, and give arrays their recorded wires.
 
     Raises:
-        InputError: there is no such array, or its lines cannot stand so.
+        InputError: there is no such array, or its lines cannot stand so, or wires do not fit.
     """
-    weights = {
-        (stored.name, *tile): order for stored in matrices for tile, order in stored.orders.items()
-    }
-    if not weights:
+    orders = {(m.name, *tile): order for m in matrices for tile, order in m.orders.items()}
+    wires = {(m.name, *tile): own for m in matrices for tile, own in m.wires.items()}
+    if not orders and not wires:
         return
-    states = {
+    names = {
         (tile.matrix, tile.group, tile.row, tile.col): array.name
         for array in arrays(circuit)
         for tile in array.tiles[:1]
     }
-    unknown = sorted(set(weights) - set(states))
+    unknown = sorted((set(orders) | set(wires)) - set(names))
     if unknown:
         raise broken_rule(
-            "the order of lines must be that of an array", unknown[:4], "Save the model again."
+            "an order of lines, or wires, must be that of an array",
+            unknown[:4],
+            "Save the model again.",
         )
-    place_lines(circuit, {states[tile]: (o.rows, o.cols) for tile, o in weights.items()})
+    place_lines(circuit, {names[tile]: (o.rows, o.cols) for tile, o in orders.items()})
+    put_wires(circuit, {names[tile]: own for tile, own in wires.items()})
 
 
 def _inside_attention(model: nn.Module, name: str) -> bool:

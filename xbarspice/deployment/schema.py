@@ -12,7 +12,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, model_valid
 from xbarspice import devices
 from xbarspice.config.card import CalibrationCard, KeptCard
 from xbarspice.core.errors import broken_rule
-from xbarspice.core.schema import Numbers, Part, Text, WholeNumber, WholeNumbers
+from xbarspice.core.schema import NotNegatives, Numbers, Part, Text, WholeNumber, WholeNumbers
+from xbarspice.core.wires import Resistance, wires_of
 from xbarspice.mapping import ArrayConfig
 from xbarspice.variability import from_config, to_config
 
@@ -23,6 +24,7 @@ __all__ = [
     "InputFile",
     "MatrixFile",
     "OriginFile",
+    "WiresFile",
     "hash_of",
 ]
 
@@ -134,6 +136,27 @@ def hash_of(conductances: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(conductances, "<f8").tobytes()).hexdigest()
 
 
+class WiresFile(Part):
+    """Wires of one array, as of `nn.put_wires`: group, row and column of its tile, and ohm."""
+
+    tile: WholeNumbers
+    R_wl: NotNegatives | None = None
+    R_bl: NotNegatives | None = None
+    R_driver: NotNegatives | None = None
+    R_sense: NotNegatives | None = None
+
+    @model_validator(mode="after")
+    def _is_of_a_tile(self) -> Self:
+        if len(self.tile) != 3 or not self.resistances:
+            raise ValueError("wires need three numbers of a tile and a resistance")
+        return self
+
+    @property
+    def resistances(self) -> dict[str, Resistance]:
+        """Those that are given, by name."""
+        return {name: R for name, R in wires_of(self).items() if R is not None}
+
+
 class MatrixFile(Part):
     """One weight matrix: its arrays and how it stands on them.
 
@@ -143,8 +166,8 @@ class MatrixFile(Part):
     numbers the reads of a folded array, which holds both of its matrices: 0 for the one on the
     upper word lines, 1 for the one below; None in the tiled layout. `orders` is the order of the
     lines of arrays where lines were placed, as JSON: group, row and column of the tile,
-    word lines, bit lines; `orders_sha256` is `hash_of` its bytes. `config` is a `ConfigRecord`
-    as JSON, in UTF-8.
+    word lines, bit lines; `orders_sha256` is `hash_of` its bytes. `wires`, numbered from 0, are
+    those of arrays with wires of their own. `config` is a `ConfigRecord` as JSON, in UTF-8.
     """
 
     name: Text
@@ -161,6 +184,7 @@ class MatrixFile(Part):
     conductances_sha256: Text = ""
     orders: Bytes = b""
     orders_sha256: Text = ""
+    wires: dict[str, WiresFile] = Field(default={})
 
     @model_validator(mode="after")
     def _orders_fit(self) -> Self:

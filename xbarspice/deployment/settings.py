@@ -22,7 +22,7 @@ def state_arrays(circuit: nn.Module, run: RunConfig) -> None:
     for layer in crossbar_layers(circuit).values():
         for matrix in layer.matrices.values():
             changes = changes_of(run.array, matrix.config.model)
-            matrix.config = dataclasses.replace(matrix.config, **changes)
+            matrix.change(**changes)
 
 
 def state_ranges(circuit: nn.Module, arguments: tuple[Any, ...], run: RunConfig) -> None:

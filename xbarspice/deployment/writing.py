@@ -145,8 +145,13 @@ def _matrix(matrix: StoredMatrix) -> dict[str, Any]:
     put = matrix.conductances
     orders = [[*tile, o.rows, o.cols] for tile, o in sorted(matrix.orders.items())]
     moved = {"orders": _text(orders), "orders_sha256": hash_of(_text(orders))} if orders else {}
+    wires = {
+        str(k): {"tile": np.array(tile), **own}
+        for k, (tile, own) in enumerate(sorted(matrix.wires.items()))
+    }
     return {
         **moved,
+        **({"wires": wires} if wires else {}),
         **({} if put is None else {"conductances": put, "conductances_sha256": hash_of(put)}),
         "name": matrix.name,
         "layer": matrix.layer,

@@ -6,6 +6,7 @@ from xbarspice.nn.arrays import (
     arrays,
     place_lines,
     put_conductances,
+    put_wires,
     tiles,
 )
 from xbarspice.nn.attention import CrossbarMultiheadAttention
@@ -83,6 +84,7 @@ __all__ = [
     "program",
     "program_each",
     "put_conductances",
+    "put_wires",
     "quantise",
     "register",
     "register_operator",

@@ -11,14 +11,16 @@ import torch
 from torch import nn
 
 from xbarspice.core.array import Crossbar
-from xbarspice.core.errors import broken_rule
+from xbarspice.core.errors import InputError, broken_rule
+from xbarspice.core.line_ends import READ, places
 from xbarspice.core.types import Array, Indices
 from xbarspice.core.values import array_of
+from xbarspice.core.wires import WIRES, Resistance, resistances_of
 from xbarspice.mapping.reads import LineOrder, like_lines
 from xbarspice.nn.layers import crossbar_layers
 from xbarspice.nn.tile import Tile
 
-__all__ = ["PhysicalArray", "arrays", "place_lines", "put_conductances", "tiles"]
+__all__ = ["PhysicalArray", "arrays", "place_lines", "put_conductances", "put_wires", "tiles"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -146,6 +148,56 @@ def place_lines(
     for array, order in orders:
         tile, matrix = array.tiles[0], matrices[array.tiles[0].matrix]
         matrix.orders = {**matrix.orders, (tile.group, tile.row, tile.col): order}
+
+
+def put_wires(circuit: nn.Module, wires: Mapping[str, Mapping[str, npt.ArrayLike]] | None) -> None:
+    """Give arrays wires of their own, such as those that were extracted from a drawing.
+
+    They are those of the physical lines: where lines are placed, they do not move.
+
+    Args:
+        circuit: a converted model.
+        wires: by name of the physical array (rows, cols) and of the resistance, ohm: one number, or
+            ``R_wl`` (rows, cols - 1), ``R_bl`` (rows - 1, cols), ``R_driver`` (rows,), the leads of
+            its word lines, and ``R_sense`` (cols,), those of its bit lines. Resistances that are
+            not named are those of its configuration, arrays that are not named keep what they have.
+            None: all arrays have those of their configuration.
+
+    Raises:
+        InputError: no array or resistance has that name, or a shape or value does not fit.
+    """
+    matrices = {
+        m.name: m for layer in crossbar_layers(circuit).values() for m in layer.matrices.values()
+    }
+    by_name = {array.name: array for array in arrays(circuit)}
+    unknown = sorted(set(wires or ()) - set(by_name))
+    if unknown:
+        raise broken_rule(
+            "wires belong to arrays of the model", unknown, f"Its arrays are {list(by_name)[:10]}."
+        )
+    checked = {name: _check_wires(by_name[name], R) for name, R in (wires or {}).items()}
+    for matrix in matrices.values():
+        matrix.forget()
+        if wires is None:
+            matrix.wires = {}
+    for name, own in checked.items():
+        tile = by_name[name].tiles[0]
+        matrix, place = matrices[tile.matrix], (tile.group, tile.row, tile.col)
+        kept = {at: R for at, R in matrix.wires.items() if at != place}
+        matrix.wires = {**kept, **({place: own} if own else {})}
+
+
+def _check_wires(array: PhysicalArray, wires: Mapping[str, npt.ArrayLike]) -> dict[str, Resistance]:
+    """The resistances of an array, checked."""
+    unknown = sorted(set(wires) - set(WIRES))
+    if unknown:
+        raise broken_rule(f"wires of {array.name} are among {WIRES}", unknown, "Use these names.")
+    shape = array.crossbar.G.shape
+    shapes = places((READ.word_lines(shape[0]), READ.bit_lines(shape[1])))
+    try:
+        return {name: resistances_of(name, R, shapes[name], ()) for name, R in wires.items()}
+    except InputError as error:
+        raise InputError(f"{array.name}: {error}") from None
 
 
 def _order(array: PhysicalArray, rows: npt.ArrayLike, cols: npt.ArrayLike) -> LineOrder:

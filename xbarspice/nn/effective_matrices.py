@@ -238,21 +238,27 @@ class _PairMatrix(torch.autograd.Function):
         return None, None, None, only_once(dG, G, *grads)
 
 
-def pair_matrix(G: Tensor, tiling: Tiling, wires: dict[str, Any], *, keep: bool = True) -> Tensor:
+def pair_matrix(
+    G: Tensor, tiling: Tiling, wires: dict[str, Any] | list[dict[str, Any]], *, keep: bool = True
+) -> Tensor:
     """The matrix that tiles of linear differential pairs multiply by, as one.
 
     Args:
         G: conductances of a weight matrix, S, (..., lines, 2 * columns), even columns +.
         tiling: how the matrix is cut into arrays.
-        wires: `WIRES` in ohm.
+        wires: `WIRES` in ohm, numbers; or of each stack of equal tiles, with arrays where tiles or
+            their places differ.
         keep: keep the factors for the backward pass, which is faster and takes more memory.
 
     Returns:
         Difference of the effective columns of every pair, S, (..., lines, columns), differentiable
         once in `G`.
     """
-    if G.is_cuda:
-        stacks = [effective_matrix(tiles, **wires) for tiles in tiling.stacks(G)]
+    tiles = tiling.stacks(G) if G.is_cuda or isinstance(wires, list) else []
+    if isinstance(wires, dict) and tiles:
+        wires = [wires] * len(tiles)
+    if isinstance(wires, list):
+        stacks = [effective_matrix(t, **w) for t, w in zip(tiles, wires, strict=True)]
         whole = tiling.join(stacks, torch.empty_like(G))
         return whole[..., 0::2] - whole[..., 1::2]
     return _PairMatrix.apply(tiling, wires, keep, G)  # type: ignore[no-any-return]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from xbarspice import engines
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.wires import Resistance
 from xbarspice.engines import Engine
 from xbarspice.mapping import ArrayConfig
 from xbarspice.mapping.reads import (
@@ -113,6 +113,14 @@ class Folded(Layout):
         """The order of the lines of the array; None where no line was placed."""
         return self.layers[0].matrices[KEY].orders.get((0, 0, 0))
 
+    def _wires(self, config: ArrayConfig) -> dict[str, Any]:
+        """Resistances of the array in read mode, ohm: its own, or those of the configuration."""
+        return config.wires | dict(self._own_wires)
+
+    @property
+    def _own_wires(self) -> Mapping[str, Resistance]:
+        return self.layers[0].matrices[KEY].wires.get((0, 0, 0), {})
+
     @property
     def read(self) -> Read:
         """This read."""
@@ -124,9 +132,10 @@ class Folded(Layout):
         return partner.parameter(KEY), partner.parameter("bias")
 
     def state(self) -> tuple[Hashable, ...]:
-        """What else the array depends on: the other matrix, and the order of the lines."""
+        """What else the array depends on: the other matrix, the order of the lines, own wires."""
         partner = self.layers[1 - self.number].matrices[KEY]
-        return partner.config, id(partner.conductances), self.order
+        wires = id(self.layers[0].matrices[KEY].wires) if self._own_wires else None
+        return partner.config, id(partner.conductances), self.order, wires
 
     def program(
         self, matrix: ArrayMatrix, placed: PairConductances, *, training: bool
@@ -165,7 +174,7 @@ class Folded(Layout):
         into the bit line for 1 V on the word line. So one effective matrix serves both reads.
         """
         G = torch.stack([state.array for state in states if state.array is not None])
-        pairs = self.read.take(effective_matrix(G, **config.wires))
+        pairs = self.read.take(effective_matrix(G, **self._wires(config)))
         return (pairs[..., 0::2] - pairs[..., 1::2])[:, None].unbind()
 
     def currents(
@@ -187,7 +196,8 @@ class Folded(Layout):
         count = len(volts)
         zero_in, zero_out = volts.new_zeros(count, G.shape[0]), volts.new_zeros(count, G.shape[1])
         V_in, V_out = read.drive(volts[:, 0], zero_in, zero_out)
-        current = read.currents(*_line_currents(G, V_in, V_out, read, config, engine))
+        wires = read.wires(self._wires(config))
+        current = read.currents(*_line_currents(G, V_in, V_out, read, wires, config, engine))
         yield 0, current.flatten(-2)[:, None, None, None], differences(current)[:, None, None, None]
 
     def bands(self, values: Tensor, config: ArrayConfig) -> list[Tensor]:
@@ -211,7 +221,12 @@ class Folded(Layout):
             lines=(0, programmed.G.shape[-2]),
             columns=(0, programmed.G.shape[-1]),
             config=matrix.config,
-            crossbar=_crossbar(G, self.read, matrix.config),
+            crossbar=Crossbar(
+                G,
+                **self.read.wires(self._wires(matrix.config)),
+                device=matrix.config.model,
+                ends=self.read.ends,
+            ),
             read=self.read,
             array=self.name,
         )
@@ -241,26 +256,22 @@ def _join_pairs(first: Tensor, second: Tensor) -> Tensor:
     return torch.cat([upper, second.mT])
 
 
-def _crossbar(G: np.ndarray, read: Read, config: ArrayConfig) -> Crossbar:
-    return Crossbar(G, **read.wires(config.wires), device=config.model, ends=read.ends)
-
-
 def _line_currents(
     G: Tensor,
     V_in: Tensor,
     V_out: Tensor,
     read: Read,
+    wires: dict[str, Any],
     config: ArrayConfig,
     engine: Engine | None,
 ) -> tuple[Tensor, Tensor]:
     """Currents I_in and I_out, A, (vectors, rows) and (vectors, cols)."""
+    setting = {"device": config.model, "ends": read.ends, **wires}
     if engine is None:
-        answer = solve(
-            G, V_in, V_out, device=config.model, ends=read.ends, **read.wires(config.wires)
-        )
+        answer = solve(G, V_in, V_out, **setting)
         return answer.I_in, answer.I_out
     volts = [v.detach().cpu().numpy() for v in (V_in, V_out)]
-    crossbar = _crossbar(G.detach().cpu().numpy(), read, config)
+    crossbar = Crossbar(G.detach().cpu().numpy(), **setting)
     solution = engines.solve(crossbar, *volts, engine=engine, outside="ignore")
     I_in, I_out = (
         torch.tensor(current, device=G.device, dtype=V_in.dtype)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from xbarspice.core.errors import XbarspiceError, broken_rule
 from xbarspice.core.seeds import child_seed
+from xbarspice.core.wires import WIRES, Resistance
 from xbarspice.mapping import ArrayConfig
 from xbarspice.mapping.reads import LineOrder
 from xbarspice.nn.affine_cache import CachedMap
@@ -48,6 +49,9 @@ class ArrayMatrix:
             `nn.put_conductances`.
         orders: of the lines of its arrays by (group, row, col), where lines were placed; of
             a folded array with the matrix that is read first. See `nn.place_lines`.
+        wires: of its arrays by (group, row, col), where they have wires of their own: resistances
+            by name, ohm, as of a `Crossbar` in read mode; those that are not named are those of
+            `config`. Of a folded array with the matrix that is read first. See `nn.put_wires`.
         folded: the array that it shares with another matrix, if `config.layout` is "folded".
     """
 
@@ -60,6 +64,7 @@ class ArrayMatrix:
     ranges: RangeRecord = field(default_factory=RangeRecord)
     conductances: Tensor | None = None
     orders: Mapping[tuple[int, int, int], LineOrder] = field(default_factory=dict)
+    wires: Mapping[tuple[int, int, int], Mapping[str, Resistance]] = field(default_factory=dict)
     folded: Folded | None = None
     _cached_map: CachedMap | None = field(default=None, repr=False)
 
@@ -71,6 +76,20 @@ class ArrayMatrix:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_cached_map": None}
+
+    def change(self, **changes: Any) -> None:
+        """Change the configuration; a resistance in it is that of all its arrays from then on.
+
+        Raises:
+            InputError: a value breaks a rule of `ArrayConfig`.
+        """
+        self.config = replace(self.config, **changes)
+        if self.wires and not changes.keys().isdisjoint(WIRES):
+            left = {
+                place: {name: R for name, R in wires.items() if name not in changes}
+                for place, wires in self.wires.items()
+            }
+            self.wires = {place: wires for place, wires in left.items() if wires}
 
     @property
     def is_affine(self) -> bool:
@@ -139,6 +158,10 @@ class ArrayMatrix:
             affine=affine,
         )
         return self._cached_map
+
+    def forget(self) -> None:
+        """Drop the affine map that is kept."""
+        self._cached_map = None
 
     def _state(self, product: Product) -> tuple[Hashable, ...]:
         """What else the affine map depends on: the transfer, conductances, the other matrix."""

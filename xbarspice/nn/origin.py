@@ -258,6 +258,10 @@ def circuit_hash(circuit: nn.Module) -> str:
             digest.update(f"{text} {matrix.config}".encode())
             if matrix.orders:
                 digest.update(str(sorted(matrix.orders.items())).encode())
+            for place, wires in sorted(matrix.wires.items()):
+                for name, R in sorted(wires.items()):
+                    digest.update(f"{place} {name} {np.shape(R)}".encode())
+                    digest.update(np.asarray(R, "<f8").tobytes())
             if matrix.conductances is not None:
                 digest.update(matrix.conductances.double().cpu().numpy().tobytes())
     return digest.hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from xbarspice import engines
 from xbarspice.core.array import Crossbar
+from xbarspice.core.wires import WIRES, Resistance
 from xbarspice.engines import Engine
 from xbarspice.mapping import ArrayConfig, Tiling
 from xbarspice.mapping.reads import LineOrder, tiled_read
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Tiled"]
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tiled(Layout):
@@ -36,22 +39,25 @@ class Tiled(Layout):
     Attributes:
         orders: of the lines of the tiles by (group, row, col), where lines were placed.
             Pairs of bit lines stay together.
+        wires: resistances by name, ohm, of tiles with wires of their own, likewise; see
+            `ArrayMatrix`.
     """
 
     orders: Mapping[tuple[int, int, int], LineOrder] = field(default_factory=dict)
+    wires: Mapping[tuple[int, int, int], Mapping[str, Resistance]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, matrix: ArrayMatrix) -> Tiled:
         """The tiles of a matrix."""
-        return cls(orders=matrix.orders)
+        return cls(orders=matrix.orders, wires=matrix.wires)
 
     def sources(self) -> tuple[Tensor | None, ...]:
         """Parameters of other layers that stand on the same arrays: none."""
         return ()
 
     def state(self) -> tuple[Hashable, ...]:
-        """What else the arrays depend on: the order of their lines."""
-        return tuple(sorted(self.orders.items()))
+        """What else the arrays depend on: the order of their lines, and their own wires."""
+        return *sorted(self.orders.items()), id(self.wires) if self.wires else None
 
     def program(
         self, matrix: ArrayMatrix, placed: PairConductances, *, training: bool
@@ -72,7 +78,12 @@ class Tiled(Layout):
         """Differences of linear arrays for 1 V in each state, S, (groups, lines, pairs)."""
         held = [self._on_arrays(state.G, config) for state in states]
         G = held[0] if len(states) == 1 else torch.cat(held)
-        whole = pair_matrix(G, _tiling(config), config.wires, keep=not config.recompute)
+        tiling, wires = _tiling(config), config.wires
+        if self.wires:
+            shape = (len(G) // len(states), *G.shape[1:])
+            each = [self._wires_of(r, shape, config) for r in tiling.regions(shape)]
+            wires = [_as_tensors(w, len(states)) for w in each]
+        whole = pair_matrix(G, tiling, wires, keep=not config.recompute)
         each = whole.unflatten(0, (len(states), -1)).unbind()
         return [self._by_line(one, config, pairs=True) for one in each]
 
@@ -94,12 +105,13 @@ class Tiled(Layout):
         for region, tiles in zip(regions, tiling.stacks(G), strict=True):
             stop = region.top + region.down * region.rows
             drive = volts[..., region.top : stop].unflatten(-1, (region.down, 1, region.rows))
-            ordered = self._in(region, tuple(G.shape), config)
+            ordered = _in(region, tuple(G.shape), config, self.orders)
             if ordered:
                 drive = drive.expand(*drive.shape[:-2], *tiles.shape[-3:-1]).clone()
             for tile, order in ordered:
                 drive[:, *tile] = drive[:, *tile][:, np.argsort(order.rows)]
-            current = _solve(tiles, drive, config, engine)
+            wires = self._wires_of(region, tuple(G.shape), config)
+            current = _solve(tiles, drive, wires, config, engine)
             if ordered:
                 current = current.clone()
             for tile, order in ordered:
@@ -123,6 +135,8 @@ class Tiled(Layout):
             for row, lines in enumerate(pairwise(down)):
                 for col, columns in enumerate(pairwise(across)):
                     part = G[group, slice(*lines), slice(*columns)]
+                    own = self.wires.get((group, row, col), {})
+                    wires: dict[str, Any] = config.wires | dict(own)
                     yield Tile(
                         matrix=matrix.name,
                         group=group,
@@ -131,7 +145,7 @@ class Tiled(Layout):
                         lines=lines,
                         columns=columns,
                         config=config,
-                        crossbar=Crossbar(part, **config.wires, device=config.model),
+                        crossbar=Crossbar(part, **wires, device=config.model),
                         read=tiled_read(*part.shape).on_lines(self.orders.get((group, row, col))),
                         array=f"{matrix.name}[{group},{row},{col}]",
                     )
@@ -161,18 +175,52 @@ class Tiled(Layout):
             out[part] = LineOrder(rows=order.rows, cols=cols).by_line(G[part])
         return out
 
-    def _in(
+    def _wires_of(
         self, region: Region, shape: tuple[int, ...], config: ArrayConfig
-    ) -> list[tuple[tuple[int, int, int], LineOrder]]:
-        """The ordered tiles of a stack: (group, down, across) in it, and the order."""
-        down, across = _edges(shape, config)
-        out = []
-        for (group, row, col), order in self.orders.items():
-            k = (down[row] - region.top) // region.rows
-            n = (across[col] - region.left) // region.cols
-            if 0 <= k < region.down and 0 <= n < region.across:
-                out.append(((group, k, n), order))
+    ) -> dict[str, Any]:
+        """Resistances of a stack of tiles, ohm: a number, or (groups, down, across, places) each.
+
+        Args:
+            region: the stack.
+            shape: groups, lines and columns of the matrix.
+            config: how it stands on arrays.
+        """
+        out, each = config.wires, _in(region, shape, config, self.wires)
+        rows, cols = region.rows, region.cols
+        places = ((rows, cols - 1), (rows - 1, cols), (rows,), (cols,))
+        for name, of_tile in zip(WIRES, places, strict=True):
+            if any(name in wires for _, wires in each):
+                stack = np.full((shape[0], region.down, region.across, *of_tile), out[name])
+                for tile, wires in each:
+                    stack[tile] = wires.get(name, out[name])
+                one = stack.size and (stack == stack.flat[0]).all()
+                out[name] = float(stack.flat[0]) if one else stack
         return out
+
+
+def _in(
+    region: Region,
+    shape: tuple[int, ...],
+    config: ArrayConfig,
+    values: Mapping[tuple[int, int, int], T],
+) -> list[tuple[tuple[int, int, int], T]]:
+    """What belongs to single tiles of a stack: (group, down, across) in it, and the value."""
+    down, across = _edges(shape, config)
+    out = []
+    for (group, row, col), value in values.items():
+        k = (down[row] - region.top) // region.rows
+        n = (across[col] - region.left) // region.cols
+        if 0 <= k < region.down and 0 <= n < region.across:
+            out.append(((group, k, n), value))
+    return out
+
+
+def _as_tensors(wires: dict[str, Any], times: int = 1) -> dict[str, Any]:
+    """Arrays of resistances as tensors, for matrices that stand one after the other in `times`."""
+    return {
+        name: torch.from_numpy(np.concatenate([R] * times)) if isinstance(R, np.ndarray) else R
+        for name, R in wires.items()
+    }
 
 
 def _edges(shape: tuple[int, ...], config: ArrayConfig) -> tuple[list[int], list[int]]:
@@ -186,17 +234,23 @@ def _tiling(config: ArrayConfig) -> Tiling:
     return Tiling(rows=config.tile_rows, cols=config.tile_cols, pairs=True)
 
 
-def _solve(tiles: Tensor, drive: Tensor, config: ArrayConfig, engine: Engine | None) -> Tensor:
+def _solve(
+    tiles: Tensor,
+    drive: Tensor,
+    wires: dict[str, Any],
+    config: ArrayConfig,
+    engine: Engine | None,
+) -> Tensor:
     """Column currents, A, (vectors, groups, down, across, cols), of a stack of tiles."""
     if engine is not None:
-        crossbar = Crossbar(tiles.detach().cpu().numpy(), **config.wires, device=config.model)
+        crossbar = Crossbar(tiles.detach().cpu().numpy(), **wires, device=config.model)
         V_in = np.broadcast_to(
             drive.detach().cpu().numpy(), (*drive.shape[:-2], *tiles.shape[-3:-1])
         )
         I_out = engines.solve(crossbar, V_in, engine=engine, outside="ignore").I_out
         return torch.from_numpy(np.ascontiguousarray(I_out)).to(tiles.device, drive.dtype)
     if config.model.linear:
-        matrix = effective_matrix(tiles, **config.wires)
+        matrix = effective_matrix(tiles, **_as_tensors(wires))
         return torch.einsum("ngabr,gabrc->ngabc", drive, matrix)
     volts = drive.expand(*drive.shape[:-2], *tiles.shape[-3:-1])
-    return solve(tiles, volts, device=config.model, **config.wires).I_out
+    return solve(tiles, volts, device=config.model, **_as_tensors(wires)).I_out

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.nn import copy_circuit, crossbar_layers, exact_products
+from xbarspice.nn import copy_circuit, crossbar_layers, exact_products, put_wires
 from xbarspice.nn.origin import decisions_of, outputs_of
 
 __all__ = ["as_drawn", "wire_effect"]
@@ -20,13 +19,20 @@ def as_drawn(circuit: Any, wires: Mapping[str, Mapping[str, Any]]) -> Any:
 
     Args:
         circuit: a converted model.
-        wires: by name of the matrix: R_wl, R_bl, R_driver (leads of the word lines) and R_sense (of
-            the bit lines), ohm. Matrices that are not named keep theirs.
+        wires: R_wl, R_bl, R_driver (leads of the word lines) and R_sense (of the bit lines), ohm,
+            by name of the physical array, numbers or one a place as of `xb.nn.put_wires`; or by
+            name of the matrix, numbers for all its arrays. What is not named stays as it is.
+
+    Raises:
+        InputError: nothing has that name, or a value does not fit.
     """
     out = copy_circuit(circuit).eval()
-    for layer in crossbar_layers(out).values():
-        for matrix in layer.matrices.values():
-            matrix.config = replace(matrix.config, **wires.get(matrix.name, {}))
+    layers = crossbar_layers(out).values()
+    matrices = {m.name: m for layer in layers for m in layer.matrices.values()}
+    for name, numbers in wires.items():
+        if name in matrices:
+            matrices[name].change(**numbers)
+    put_wires(out, {name: R for name, R in wires.items() if name not in matrices})
     return out
 
 

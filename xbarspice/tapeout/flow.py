@@ -17,7 +17,7 @@ from xbarspice.core.types import Array
 from xbarspice.netlist import dialects
 from xbarspice.netlist.design import refuse_name
 from xbarspice.netlist.records import g_hash
-from xbarspice.nn import arrays, crossbar_layers
+from xbarspice.nn import arrays
 from xbarspice.nn.drives import even_drives
 from xbarspice.nn.origin import arguments_of
 from xbarspice.programming import plan
@@ -38,6 +38,7 @@ from xbarspice.tapeout.sites import (
     drawn_array,
     layers_record,
     sites,
+    wires_record,
 )
 from xbarspice.tapeout.technology import Technology
 
@@ -181,7 +182,7 @@ def tapeout(
             for site, report, place in zip(job.sites, reports, placed.places, strict=True)
         ],
         "floorplan": placed.record,
-        "wires_assumed": _wires_of(circuit),
+        "wires_assumed": wires_record(circuit),
         "effect_of_drawn_wires": wire_effect(circuit, job.arguments, outputs, y),
         "signoff": signed,
         "passed": all(report.clean for report in reports) and signed["passed"],
@@ -216,14 +217,6 @@ def _tensors(circuit: Any, x: Any) -> tuple[Any, ...]:
                 "Wrap the model in a module that takes tensors only.",
             )
     return arguments
-
-
-def _wires_of(circuit: Any) -> dict[str, dict[str, float]]:
-    return {
-        matrix.name: matrix.config.wires
-        for layer in crossbar_layers(circuit).values()
-        for matrix in layer.matrices.values()
-    }
 
 
 def _collect_wires(

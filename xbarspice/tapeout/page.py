@@ -10,6 +10,7 @@ from xbarspice.core.wires import WIRES, WORDS
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.report.sections import card_text
+from xbarspice.report.units import resistance
 from xbarspice.tapeout import floorplan
 from xbarspice.tapeout.decks.section import section, summary
 from xbarspice.tapeout.drawing import read
@@ -86,24 +87,27 @@ def _floorplan(record: dict[str, Any]) -> Iterator[Item]:
 
 def _wires(record: dict[str, Any]) -> Table:
     """Assumed and drawn resistances; matrices that share both share their rows."""
-    groups: dict[tuple[float, ...], list[str]] = {}
+    groups: dict[tuple[str, ...], list[str]] = {}
     for layer in record["layers"]:
         for matrix in layer["matrices"]:
             assumed = record["wires_assumed"][matrix["matrix"]]
-            key = tuple(pair[wire] for wire in WIRES for pair in (assumed, matrix["wires"]))
+            pair = (assumed, matrix["wires"])
+            key = tuple(_ohms(wire, wires[wire]) for wire in WIRES for wires in pair)
             groups.setdefault(key, []).append(matrix["matrix"])
     rows = []
     for key, names in groups.items():
         for k, words in enumerate(WORDS.values()):
-            rows.append(
-                (words, *(f"{v:.4g} ohm" for v in key[2 * k : 2 * k + 2]), _some_names(names))
-            )
+            rows.append((words, *key[2 * k : 2 * k + 2], _some_names(names)))
     return Table(
         caption=f"Resistances; drawn: extracted, technology {record['technology']['name']}",
         head=("wire", "assumed", "drawn", "matrices"),
         rows=rows,
         left=(0, 3),
     )
+
+
+def _ohms(wire: str, R: float | dict[str, float]) -> str:
+    return resistance(wire, R) if isinstance(R, dict) else f"{R:.4g} ohm"
 
 
 def _some_names(names: list[str], most: int = 4) -> str:

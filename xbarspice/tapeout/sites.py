@@ -12,6 +12,7 @@ import numpy as np
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.line_ends import READ
+from xbarspice.core.wires import WIRES, as_record
 from xbarspice.netlist.design import name_of, refuse_name
 from xbarspice.netlist.records import describe_device, g_hash
 from xbarspice.nn import PhysicalArray, arrays, crossbar_layers, tiles
@@ -24,6 +25,7 @@ __all__ = [
     "drawn_array",
     "layers_record",
     "sites",
+    "wires_record",
 ]
 
 ARRAYS = "arrays"
@@ -53,8 +55,8 @@ class Site:
 
 def drawn_array(array: PhysicalArray) -> Crossbar:
     """An array with its pins where they are drawn: word lines left, bit lines at the bottom."""
-    config = array.tiles[0].config
-    return array.crossbar.replace(ends=READ, R_driver=config.R_driver, R_sense=config.R_sense)
+    wires = array.tiles[0].read.wires(array.crossbar.wires)
+    return array.crossbar.replace(ends=READ, **wires)
 
 
 def sites(circuit: Any, name: str | None = None, only: Sequence[str] | None = None) -> list[Site]:
@@ -129,6 +131,7 @@ def layers_record(circuit: Any, count: dict[str, int]) -> list[dict[str, Any]]:
         count: reads of every matrix that the inputs cause.
     """
     parts: dict[str, list[dict[str, Any]]] = {}
+    wires = wires_record(circuit)
     for tile in tiles(circuit):
         parts.setdefault(tile.matrix, []).append(
             {
@@ -148,7 +151,7 @@ def layers_record(circuit: Any, count: dict[str, int]) -> list[dict[str, Any]]:
                 {
                     "matrix": matrix.name,
                     "V_read": matrix.config.V_read,
-                    "wires": matrix.config.wires,
+                    "wires": wires[matrix.name],
                     "reads": count.get(matrix.name, 0),
                     "tiles": parts[matrix.name],
                 }
@@ -158,6 +161,18 @@ def layers_record(circuit: Any, count: dict[str, int]) -> list[dict[str, Any]]:
         for name, layer in crossbar_layers(circuit).items()
         if layer.matrices
     ]
+
+
+def wires_record(circuit: Any) -> dict[str, dict[str, float | dict[str, float]]]:
+    """Resistances of the arrays of every matrix, ohm: a number, or the smallest and largest."""
+    of_arrays: dict[str, list[dict[str, Any]]] = {}
+    for tile in tiles(circuit):
+        wires = tile.read.wires(tile.crossbar.wires)
+        of_arrays.setdefault(tile.matrix, []).append(wires)
+    return {
+        matrix: {name: as_record(*(wires[name] for wires in each)) for name in WIRES}
+        for matrix, each in of_arrays.items()
+    }
 
 
 def array_layers(layers: Sequence[dict[str, Any]]) -> dict[str, str]:

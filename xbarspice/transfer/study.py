@@ -166,7 +166,7 @@ def only_on(circuit: nn.Module, name: str) -> Any:
 def _change(circuit: nn.Module, **changes: Any) -> Any:
     out = copy_circuit(circuit)
     for matrix in matrices_of(out):
-        matrix.config = dataclasses.replace(matrix.config, **changes)
+        matrix.change(**changes)
     return out
 
 

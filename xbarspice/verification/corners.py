@@ -56,6 +56,11 @@ def put_at_corner(matrix: ArrayMatrix, changes: Mapping[str, float]) -> None:
         matrix.config = replace(matrix.config, variation=None)
         matrix.transfer = 0
     matrix.config = at_corner(matrix.config, changes)
+    factor = changes.get("wires", 1.0)
+    matrix.wires = {
+        place: {name: factor * R for name, R in wires.items()}
+        for place, wires in matrix.wires.items()
+    }
 
 
 def at_corner(config: ArrayConfig, changes: Mapping[str, float]) -> ArrayConfig:

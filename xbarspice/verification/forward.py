@@ -32,7 +32,7 @@ __all__ = [
     "matrices_of",
     "outputs_through",
     "whole_forward",
-    "with_configs",
+    "without",
 ]
 
 EXACT_LIMIT = 1e-9
@@ -182,12 +182,18 @@ def _smallest_margin(scores: Tensor) -> float:
     return float((top[:, 0] - top[:, 1]).min()) / largest
 
 
-def with_configs(circuit: nn.Module, change: Callable[[ArrayConfig], ArrayConfig]) -> nn.Module:
-    """A copy whose matrices stand on arrays in a changed way."""
-    out = copy_circuit(circuit)
+def without(circuit: nn.Module, cause: str) -> nn.Module | None:
+    """A copy whose arrays are without one of `CAUSES`; None where they have nothing of it."""
+    out, changed = copy_circuit(circuit), False
     for matrix in matrices_of(out):
-        matrix.config = change(matrix.config)
-    return out
+        config, wires = matrix.config, matrix.wires
+        new = CAUSES[cause](config)
+        if cause == "wires and line ends":
+            matrix.change(**new.wires)
+        else:
+            matrix.config = new
+        changed |= matrix.config != config or matrix.wires is not wires
+    return out if changed else None
 
 
 CAUSES: dict[str, Callable[[ArrayConfig], ArrayConfig]] = {
@@ -214,10 +220,11 @@ def costs(
         with on_arrays([matrix.name]):
             alone = outputs_of(circuit, inputs)
         out.append(LayerCost(what=f"matrix {matrix.name}", rms=_rms(alone, exact) / scale))
-    for cause, change in CAUSES.items():
-        if any(change(m.config) != m.config for m in matrices_of(circuit)):
-            without = outputs_of(with_configs(circuit, change), inputs)
-            out.append(LayerCost(what=cause, rms=_rms(full, without) / scale))
+    for cause in CAUSES:
+        ideal = without(circuit, cause)
+        if ideal is not None:
+            rms = _rms(full, outputs_of(ideal, inputs))
+            out.append(LayerCost(what=cause, rms=rms / scale))
     return out
 
 

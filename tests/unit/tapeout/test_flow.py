@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 import xbarspice as xb
 from tests.unit.tapeout.circuits import circuit_of, command, manifest_of, perceptron, points
 from xbarspice.cli.app import app
+from xbarspice.nn import arrays
 from xbarspice.nn.origin import outputs_of
 from xbarspice.tapeout import (
     as_drawn,
@@ -27,7 +28,7 @@ from xbarspice.tapeout import (
 )
 from xbarspice.tapeout.drawing import klayout_db, read
 from xbarspice.tapeout.lvs import scope as looked_at
-from xbarspice.tapeout.sites import sites
+from xbarspice.tapeout.sites import sites, wires_record
 
 
 def test_a_form_that_a_dialect_lacks_is_refused_before_any_work(tmp_path):
@@ -347,3 +348,21 @@ def test_the_command_names_a_wrong_technology(base, tmp_path):
     assert isinstance(result.exception, xb.errors.InputError)
     assert "none.toml" in str(result.exception)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_drawing_gives_arrays_and_matrices_their_wires():
+    circuit = circuit_of()
+    first, second = arrays(circuit)
+    rows, cols = first.crossbar.G.shape
+    R_wl = np.linspace(0.5, 2.0, rows * (cols - 1)).reshape(rows, cols - 1)
+    drawn = as_drawn(circuit, {first.name: {"R_wl": R_wl, "R_sense": 7.0}, "2": {"R_bl": 3.0}})
+    one, other = (array.crossbar for array in arrays(drawn))
+    np.testing.assert_array_equal(one.R_wl, R_wl)
+    assert (one.R_sense, one.R_bl) == (7.0, first.crossbar.R_bl)
+    assert other.wires == second.crossbar.wires | {"R_bl": 3.0}
+    assert first.crossbar.wires == arrays(circuit)[0].crossbar.wires  # a copy was drawn
+    record = wires_record(drawn)
+    assert record["0"]["R_wl"] == {"smallest": 0.5, "largest": 2.0}
+    assert record["2"]["R_bl"] == 3.0
+    with pytest.raises(xb.errors.InputError, match="belong to arrays"):
+        as_drawn(circuit, {"9": {"R_wl": 1.0}})
