@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import re
 from itertools import pairwise
 
@@ -10,6 +11,8 @@ import pytest
 
 from tests.docs.pages import PAGES, ROOT
 from tests.unit.test_house import level
+from xbarspice import devices
+from xbarspice.devices import export
 
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 GLOSSARY = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
@@ -117,3 +120,23 @@ def test_the_tests_that_hold_the_faults_exist():
         path = named or path
         if test:
             assert f"def {test}(" in (ROOT / path).read_text("utf-8"), (path, test)
+
+
+def test_the_table_of_devices_has_every_model_and_its_range():
+    """Each shipped model once; conductances and voltages are those of the class."""
+    text = (ROOT / "docs" / "arrays.md").read_text("utf-8")
+    table = text.partition("## Devices")[2].partition("\n## ")[0]
+    stated = {}
+    for row in re.findall(r"^\| (`\w+`.*) \|$", table, flags=re.M):
+        names, _, G, V, _ = (cell.strip() for cell in row.split("|"))
+        ranges = G.split(", ") if "," in names else [G]
+        for name, part in zip(re.findall(r"`(\w+)`", names), ranges, strict=True):
+            stated[name] = part, V
+    assert sorted(stated) == sorted(export.MODELS)
+    for name, (G, V) in stated.items():
+        low, high = (1e6 * g for g in devices.get(name).G_range())
+        if G == "any":
+            assert (low, high) == (0.0, math.inf)
+        else:
+            assert [float(g) for g in G.split(" to ")] == pytest.approx([low, high], rel=5e-3)
+        assert ("any" if name == "ohmic" else f"{devices.get(name).V_max:g}") == V
