@@ -10,6 +10,7 @@ import xbarspice as xb
 from tests.unit.tapeout.geometry import broken, nets, region
 from xbarspice.tapeout.drawing import KINDS, Places, Rectangle, draw, pin_name, read, save
 from xbarspice.tapeout.drawing.fanout import fan_out
+from xbarspice.tapeout.drawing.pictures import figure, picture
 from xbarspice.tapeout.technology import Technology, load_technology
 from xbarspice.tapeout.technology.loading import NAMES
 
@@ -231,3 +232,41 @@ def test_a_cell_that_is_another_device_is_refused(entries, words, tmp_path):
     (tmp_path / "cell.gds").write_bytes(b"no layout")
     with pytest.raises(xb.errors.InputError, match=r"device\.cell\.file must be a layout"):
         draw(array(2, 2), technology)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_leads_of_any_shape_and_pads_neither_meet_nor_break_a_rule(seed):
+    draw_number = np.random.default_rng(seed)
+    rows, cols = (int(n) for n in draw_number.integers(1, 46, 2))
+    technology = change(
+        str(draw_number.choice(NAMES)),
+        pads__pitch=float(draw_number.choice([70.0, 80.0, 100.0])),
+        pads__size=float(draw_number.choice([50.0, 60.0])),
+        pads__sides=[ONE, TWO][int(draw_number.integers(2))],
+        lead__width=float(draw_number.choice([2.0, 8.0])),
+        array__dummies=int(draw_number.integers(2)),
+    )
+    drawing = draw(array(rows, cols), technology)
+    lines = [pin_name("WL", r) for r in range(rows)] + [pin_name("BL", c) for c in range(cols)]
+    assert nets(drawing, technology) == sorted(lines)
+    assert broken(drawing, technology) == {}
+
+
+def test_the_picture_shows_the_whole_with_its_pins_and_the_array_in_it(tmp_path):
+    technology = load_technology("sky130b")
+    drawing = draw(array(4, 3), technology, "moons_a0")
+    whole, inner = figure(drawing, technology).axes
+    assert {text.get_text() for text in whole.texts} == {
+        *(pin_name("WL", r) for r in range(4)),
+        *(pin_name("BL", c) for c in range(3)),
+    }
+    box = drawing.cell("moons_a0__array").bbox()
+    for limits, low, high in (
+        (inner.get_xlim(), box.left, box.right),
+        (inner.get_ylim(), box.bottom, box.top),
+    ):
+        assert limits == pytest.approx((low * 1e-3, high * 1e-3), abs=0.2)
+    plan = draw(array(4, 3), change("sky130b", pads=None, die__monitors=None))
+    assert len(figure(plan, change("sky130b", pads=None, die__monitors=None)).axes) == 1
+    picture(drawing, technology, tmp_path / "layout.png")
+    assert (tmp_path / "layout.png").read_bytes().startswith(b"\x89PNG")

@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 from xbarspice.core.errors import broken_rule
 from xbarspice.tapeout.drawing.places import KINDS, Kind, Places, Rectangle
-from xbarspice.tapeout.technology.schema import Metal, Pads
+from xbarspice.tapeout.technology.layers import Metal
+from xbarspice.tapeout.technology.schema import Pads
 
 __all__ = ["FanOut", "Lead", "fan_out"]
 
@@ -142,15 +143,15 @@ class _Router:
     def _least(self, current: float) -> int:
         """Width that carries the current; it must fit between two lines."""
         limit, units = self.metal.current, self.places.units
-        needed = self._even(units(max(self.metal.width, current / limit if limit else 0.0)))
-        if needed > self.narrow:
+        width = self._even(units(max(self.metal.width, current / limit if limit else 0.0)))
+        if width > self.narrow:
             raise broken_rule(
                 f"{self.metal.name}.current: a lead between two lines must carry {current:g} A",
                 f"{self.narrow * self.places.technology.dbu:g} um of metal, where "
-                f"{needed * self.places.technology.dbu:g} um are needed",
+                f"{width * self.places.technology.dbu:g} um are needed",
                 "Lower lead.current or raise the pitch of the array.",
             )
-        return needed
+        return width
 
     def along(self, lead: int) -> int:
         """Where a lead leaves the array."""
@@ -272,9 +273,9 @@ class _Router:
             return boxes, (plan.column, height)
         bar, x, row = plan.bars[lead], plan.risers[lead], plan.bars[-1] + self.size // 2
         boxes.append((at, foot, at + width, bar + width))
-        left = x - width // 2  # a riser wider than its lane could reach the next lane
-        boxes.append((min(at, left), bar, max(at, left) + width, bar + width))
-        boxes.append((left, bar, left + width, row))
+        edge = x - width // 2  # a riser wider than its lane could reach the next lane
+        boxes.append((min(at, edge), bar, max(at, edge) + width, bar + width))
+        boxes.append((edge, bar, edge + width, row))
         return boxes, (x, row)
 
     def _turn(self, out: int, along: int, far: int, high: int) -> Rectangle:

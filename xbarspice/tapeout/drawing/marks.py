@@ -9,7 +9,7 @@ from xbarspice.tapeout.drawing.klayout import klayout_db
 from xbarspice.tapeout.drawing.places import Rectangle
 from xbarspice.tapeout.drawing.sheet import Sheet
 from xbarspice.tapeout.technology import Technology
-from xbarspice.tapeout.technology.schema import Metal
+from xbarspice.tapeout.technology.layers import Metal
 
 if TYPE_CHECKING:
     import klayout.db as kdb

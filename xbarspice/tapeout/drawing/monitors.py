@@ -25,7 +25,8 @@ from xbarspice.tapeout.drawing.places import (
 from xbarspice.tapeout.drawing.sheet import Sheet, pad_cell
 from xbarspice.tapeout.technology import Technology
 from xbarspice.tapeout.technology.landing import Land, stack
-from xbarspice.tapeout.technology.schema import Enclosure, Pads, Via
+from xbarspice.tapeout.technology.layers import Enclosure, Via
+from xbarspice.tapeout.technology.schema import Pads
 
 if TYPE_CHECKING:
     import klayout.db as kdb
@@ -41,15 +42,15 @@ def draw_monitors(layout: kdb.Layout, technology: Technology, name: str) -> list
         technology: with ``[pads]``; without ``die.monitors`` nothing is drawn.
         name: with which the names of the cells begin.
     """
-    wanted, pads = technology.die.monitors, technology.pads
-    if wanted is None or pads is None:
+    kinds, pads = technology.die.monitors, technology.pads
+    if kinds is None or pads is None:
         return []
     bench = _Bench(layout, technology, pads, name)
     cells = []
-    if wanted.lines:
+    if kinds.lines:
         cells += [bench.line(kind) for kind in KINDS]
-    cells += [bench.device(k) for k in range(wanted.devices)]
-    if wanted.chains:
+    cells += [bench.device(k) for k in range(kinds.devices)]
+    if kinds.chains:
         cells += [bench.chain(via) for via in technology.via if bench.reaches(via)]
     return cells
 

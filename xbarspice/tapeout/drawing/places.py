@@ -12,7 +12,8 @@ from typing import Literal, NamedTuple
 
 from xbarspice.tapeout.technology import Technology
 from xbarspice.tapeout.technology.landing import Land, land
-from xbarspice.tapeout.technology.schema import Line, Metal
+from xbarspice.tapeout.technology.layers import Metal
+from xbarspice.tapeout.technology.schema import Line
 
 __all__ = ["KINDS", "Kind", "Parts", "Places", "Rectangle", "cuts_of", "plates_of"]
 

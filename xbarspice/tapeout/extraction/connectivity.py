@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from xbarspice.tapeout.drawing.klayout import klayout_db
 from xbarspice.tapeout.extraction.shapes import Integers, Shapes, overlaps_of
 from xbarspice.tapeout.technology import Technology
-from xbarspice.tapeout.technology.schema import Metal
+from xbarspice.tapeout.technology.layers import Metal
 
 if TYPE_CHECKING:
     import klayout.db as kdb

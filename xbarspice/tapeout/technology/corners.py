@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 from xbarspice.core.errors import broken_rule
 
 if TYPE_CHECKING:
-    from xbarspice.tapeout.technology.schema import Spread, Technology
+    from xbarspice.tapeout.technology.layers import Spread
+    from xbarspice.tapeout.technology.schema import Technology
 
 __all__ = ["CORNERS", "Corner", "Resistances", "resistances_at"]
 

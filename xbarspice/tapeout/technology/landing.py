@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xbarspice.tapeout.technology.schema import Technology, Via
+    from xbarspice.tapeout.technology.layers import Via
+    from xbarspice.tapeout.technology.schema import Technology
 
 __all__ = ["Cuts", "Land", "Plate", "land", "pad_cuts", "stack"]
 
@@ -94,11 +95,11 @@ def stack(
     share = (technology.lead.resistance or math.inf) / 4 / max(len(vias), 1)
     cuts, lacking = [], []
     for via in vias:
-        needed = _count(technology, via, current, share)
-        columns = min(needed, _columns(technology, via, pitch))
-        rows = math.ceil(needed / columns)
+        count = _count(technology, via, current, share)
+        columns = min(count, _columns(technology, via, pitch))
+        rows = math.ceil(count / columns)
         if rows > _MOST:
-            lacking.append((via.name, needed, columns * _MOST))
+            lacking.append((via.name, count, columns * _MOST))
             rows = _MOST
         cuts.append(Cuts(via=via.name, across=columns, along=rows))
     plates = []

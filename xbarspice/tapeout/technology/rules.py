@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from xbarspice.tapeout.technology.landing import land, pad_cuts
 
 if TYPE_CHECKING:
-    from xbarspice.tapeout.technology.schema import Line, Metal, Technology, Via
+    from xbarspice.tapeout.technology.layers import Metal, Via
+    from xbarspice.tapeout.technology.schema import Line, Technology
 
 __all__ = ["broken_rules"]
 
@@ -121,7 +122,7 @@ def _grid(t: Technology) -> Iterator[str]:
         return
     for name, value in _lengths(t):
         yield from _multiple(name, value, t.grid)
-    for name, value in _centred(t):
+    for name, value in _centred_lengths(t):
         yield from _multiple(name, value, 2 * t.grid)
 
 
@@ -159,7 +160,7 @@ def _lengths(t: Technology) -> Iterator[tuple[str, float]]:
     yield "die.spacing", t.array_spacing
 
 
-def _centred(t: Technology) -> Iterator[tuple[str, float]]:
+def _centred_lengths(t: Technology) -> Iterator[tuple[str, float]]:
     for metal in t.metal:
         yield f"{metal.name}.width", metal.width
         if metal.wide:
@@ -282,9 +283,9 @@ def _pads(t: Technology) -> Iterator[str]:
     for via in (t.vias[name] for name in pads.stack[1::2]):
         side = pad_cuts(t, via)
         around = max(via.enclosure.lower.along, via.enclosure.upper.along)
-        needed = side * (via.size + via.space) - via.space + 2 * around
-        if _below(pads.size, needed):
-            yield f"{via.name}.enclosure: {side} x {side} cuts in a pad need {needed:g} um"
+        extent = side * (via.size + via.space) - via.space + 2 * around
+        if _below(pads.size, extent):
+            yield f"{via.name}.enclosure: {side} x {side} cuts in a pad need {extent:g} um"
     metal = t.metals[pads.metal]
     if pads.opening and pads.size <= 2 * pads.opening.enclosure:
         yield "pads.opening: nothing is left of pads.size within the enclosure"
