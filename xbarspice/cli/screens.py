@@ -293,7 +293,7 @@ def rules(record: dict[str, Any], as_json: bool) -> None:
         _json(record)
         return
     out = _out()
-    broken = {name: count for name, count in record["rules"].items() if count}
+    broken = record["broken"]
     if broken:
         table = Table(title="Broken rules", title_justify="left")
         for name in ("rule", "places", "worst", "limit", "at x, um", "y, um"):
@@ -310,7 +310,7 @@ def rules(record: dict[str, Any], as_json: bool) -> None:
         out.print(f"note: {notice}", soft_wrap=True)
     word, style = ("CLEAN", "bold green") if record["clean"] else ("FAIL", "bold red")
     cells = ", ".join(record["cells"][:4]) + (" and more" if record["cells"][4:] else "")
-    words = f"  {len(broken)} of {len(record['rules'])} rules of {record['technology']} are broken"
+    words = f"  {len(broken)} of {record['rules']} rules of {record['technology']} are broken"
     words += f" on {cells}" + (f", at {sum(broken.values())} places" if broken else "")
     out.print(_styled(word, style, words), soft_wrap=True)
 

@@ -118,7 +118,8 @@ def tapeout(
     """Draw every array of a model, compare layout and netlists, plan the programming.
 
     Each array is a design of its own, in a folder of its own; floorplan.gds holds all of them as
-    cells on a grid, without any routing between them. Exit 1 if LVS fails.
+    cells on a grid, without any routing between them. Every drawing is checked against the rules
+    of its technology. Exit 1 if LVS fails or a rule is broken.
 
     With --drc and --lvs decks of yours are run on the drawings by klayout, magic and netgen, which
     must be installed; given a folder of an earlier tapeout, on that. Exit 1 if a deck finds
@@ -292,6 +293,7 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
         "arrays": f"{len(arrays)} of {record['arrays_of_model']}",
         "devices": sum(a["devices"] for a in arrays),
         "LVS": faults or f"clean ({arrays[0]['lvs']['looked_at']})",
+        "rules": _rules(record),
         **({"decks": lines_of(record)} if "decks" in record else {}),
         "floorplan": f"{floorplan['width_um']:.0f} x {floorplan['height_um']:.0f} um. "
         f"{floorplan['says']}",
@@ -307,6 +309,16 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
     if effect["decisions_changed"] is not None:
         short["decisions_changed"] = effect["decisions_changed"]
     return short
+
+
+def _rules(record: dict[str, Any]) -> str | list[str]:
+    """Rules that drawings break, with their number of places."""
+    broken = [
+        f"{v['drawing']}: {rule} at {count} places"
+        for v in record["rules"]
+        for rule, count in v["broken"].items()
+    ]
+    return broken or f"clean ({record['rules'][0]['rules']} of the technology)"
 
 
 def _ranges(wires: list[dict[str, Any]]) -> list[str]:

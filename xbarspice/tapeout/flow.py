@@ -30,6 +30,7 @@ from xbarspice.tapeout.lvs import LvsReport
 from xbarspice.tapeout.manifest import CIRCUIT, DRIVES, INPUTS, Record, file_record, save_manifest
 from xbarspice.tapeout.netlists import array_texts, refuse_form, write_netlists
 from xbarspice.tapeout.plans import Programming
+from xbarspice.tapeout.rules.folder import check_drawings
 from xbarspice.tapeout.signoff import sign_off
 from xbarspice.tapeout.sites import (
     Site,
@@ -172,6 +173,7 @@ def tapeout(
     layers = layers_record(drawn, drives.count)
     cell = f"{job.name}_floorplan"
     placed = place_arrays(folder, job.sites, technology, array_layers(layers), cell)
+    verdicts, script = check_drawings(folder, _drawings(job.sites), technology)
     record = {
         **_settings_record(job, every=only is None),
         "vectors": vectors,
@@ -182,15 +184,28 @@ def tapeout(
             for site, report, place in zip(job.sites, reports, placed.places, strict=True)
         ],
         "floorplan": placed.record,
+        "rules": verdicts,
         "wires_assumed": wires_record(circuit),
         "effect_of_drawn_wires": wire_effect(circuit, job.arguments, outputs, y),
         "signoff": signed,
-        "passed": all(report.clean for report in reports) and signed["passed"],
-        "files": [*files, *(job.file(path, "floorplan") for path in placed.files)],
+        "passed": all(
+            [*(r.clean for r in reports), *(v["clean"] for v in verdicts), signed["passed"]]
+        ),
+        "files": [
+            *files,
+            *(job.file(path, "floorplan") for path in placed.files),
+            job.file(script, "rules"),
+        ],
     }
     save_manifest(record, folder)
     job.report_step(2 * len(job.sites) + 1)
     return record
+
+
+def _drawings(sites: Sequence[Site]) -> dict[str, str]:
+    """Files of all drawings by the name of the array, and of the floorplan."""
+    arrays = {site.array.name: f"{site.folder}/layout.gds" for site in sites}
+    return arrays | {"floorplan": "floorplan.gds"}
 
 
 def _settings_record(job: _Job, *, every: bool) -> Record:

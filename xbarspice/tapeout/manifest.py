@@ -69,6 +69,7 @@ class Manifest(_Entry):
     vectors: int
     layers: list[Record]
     arrays: list[ArrayEntry]
+    rules: list[Record]
     files: list[FileEntry]
 
 

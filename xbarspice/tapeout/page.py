@@ -15,6 +15,7 @@ from xbarspice.tapeout import floorplan
 from xbarspice.tapeout.decks.section import section, summary
 from xbarspice.tapeout.drawing import read
 from xbarspice.tapeout.drawing.pictures import LARGEST_PICTURE, figure
+from xbarspice.tapeout.rules import folder as rules
 from xbarspice.tapeout.signoff import section as signoff
 from xbarspice.tapeout.sites import array_layers
 from xbarspice.tapeout.technology import Technology
@@ -40,6 +41,7 @@ def write(record: dict[str, Any], folder: Path, path: Path) -> Path:
     """
     good, arrays = record["passed"], record["arrays"]
     faults = sum(len(array["lvs"]["faults"]) for array in arrays)
+    summaries = (rules.summary(record), signoff.summary(record), summary(record))
     verdict = Verdict(
         state="pass" if good else "fail",
         word="PASS" if good else "FAIL",
@@ -49,12 +51,13 @@ def write(record: dict[str, Any], folder: Path, path: Path) -> Path:
             else f"Every drawing matches its array ({arrays[0]['lvs']['looked_at']}); every design "
             "was read back."
         )
-        + "".join(f" {words}" for words in (signoff.summary(record), summary(record)) if words),
+        + "".join(f" {words}" for words in summaries if words),
     )
     sections = [
         Section(title="Floorplan", items=list(_floorplan(record))),
         Section(title="Wires: assumed and drawn", items=[_wires(record), *_effect(record)]),
         Section(title="Arrays", items=list(_arrays(record, folder))),
+        rules.section(record),
         *([checked] if (checked := signoff.section(record, folder)) else []),
         *([decks] if (decks := section(record)) else []),
         Section(title="Files", items=list(_files(record))),

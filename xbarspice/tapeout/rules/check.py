@@ -93,7 +93,8 @@ class RuleReport:
             "technology": self.technology,
             "cells": list(self.cells),
             "shapes": self.shapes,
-            "rules": self.counts,
+            "rules": len(self.counts),
+            "broken": self.broken,
             "violations": [{**asdict(v), "box": list(v.box)} for v in self.violations],
             "notices": list(self.notices),
         }

@@ -230,7 +230,7 @@ def test_many_places_are_counted_and_some_are_listed(monkeypatch):
     assert [v.box[0] for v in report.violations] == [10.0, 11.0]
     record = json.loads(json.dumps(report.record(), allow_nan=False))
     assert not record["clean"]
-    assert record["rules"]["met2.area"] == 5
+    assert record["broken"] == {"met2.area": 5}
     assert len(record["violations"]) == 2
 
 

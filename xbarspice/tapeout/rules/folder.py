@@ -1,0 +1,105 @@
+"""The rule check of the drawings of a tapeout folder, and what its page says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from xbarspice.report.content import Item, Section, Table, Text
+from xbarspice.tapeout.rules.check import check_file
+from xbarspice.tapeout.rules.script import save_script
+from xbarspice.tapeout.technology import Technology
+
+__all__ = ["SCRIPT", "check_drawings", "section", "summary"]
+
+SCRIPT = "rules.lydrc"
+"""The rules as a script for KLayout's application, in the folder of the tapeout."""
+_MOST = 200
+"""Places that are shown; the manifest holds more."""
+_LONG = 24
+
+Record = dict[str, Any]
+
+
+def check_drawings(
+    folder: Path, drawings: Mapping[str, str], technology: Technology
+) -> tuple[list[Record], Path]:
+    """Check every drawing, and write the rules as a script beside them.
+
+    Args:
+        folder: of the tapeout.
+        drawings: name of an array, or "floorplan" -> its file in the folder.
+        technology: of the drawings.
+
+    Returns:
+        The verdicts, each with ``drawing``, and the script.
+    """
+    verdicts = [
+        {"drawing": name, **check_file(folder / file, technology).record()}
+        for name, file in drawings.items()
+    ]
+    save_script(technology, folder / SCRIPT)
+    return verdicts, folder / SCRIPT
+
+
+def summary(record: Record) -> str:
+    """One sentence on the rules of all drawings of a manifest."""
+    verdicts = record["rules"]
+    broken = sum(not v["clean"] for v in verdicts)
+    count = verdicts[0]["rules"]
+    if not broken:
+        return f"All {len(verdicts)} drawings keep the {count} rules of their technology."
+    places = sum(sum(v["broken"].values()) for v in verdicts)
+    return (
+        f"{broken} of {len(verdicts)} drawings break rules of their technology, at {places} places."
+    )
+
+
+def section(record: Record) -> Section:
+    """Verdict of every drawing, and the places that break a rule."""
+    return Section(title="Rules", items=list(_content(record)))
+
+
+def _content(record: Record) -> Iterator[Item]:
+    verdicts = record["rules"]
+    yield Text(
+        text=f"{summary(record)} Checked is what the technology file states: grid, widths, spaces, "
+        "enclosures, cuts, areas, contacts, densities and devices; not antennas, latch-up, or what "
+        f"else a foundry's deck looks at. {SCRIPT} checks the same in KLayout's application."
+    )
+    yield Table(
+        caption="Drawings",
+        head=("drawing", "verdict", "rules", "broken", "places"),
+        rows=[
+            (
+                v["drawing"],
+                "PASS" if v["clean"] else "FAIL",
+                str(v["rules"]),
+                ", ".join(v["broken"]) or "none",
+                str(sum(v["broken"].values())),
+            )
+            for v in verdicts
+        ],
+        left=(0, 1, 3),
+        collapse=len(verdicts) > _LONG,
+    )
+    places = [(v["drawing"], p) for v in verdicts for p in v["violations"]]
+    if places:
+        yield Table(
+            caption=f"{len(places)} places" + (f", the first {_MOST}" if places[_MOST:] else ""),
+            head=("drawing", "rule", "measured", "limit", "place, um"),
+            rows=[
+                (name, p["rule"], *(f"{p[k]:g} {p['unit']}" for k in ("measured", "limit")), _at(p))
+                for name, p in places[:_MOST]
+            ],
+            left=(0, 1, 4),
+            collapse=len(places) > _LONG,
+        )
+    for note in sorted({f"{v['drawing']}: {n}" for v in verdicts for n in v["notices"]})[:10]:
+        yield Text(text=note, note=True)
+
+
+def _at(place: Record) -> str:
+    left, bottom, right, top = place["box"]
+    return f"{left:g}, {bottom:g} to {right:g}, {top:g}"
