@@ -12,6 +12,7 @@ import random
 import tomllib
 
 import h5py
+import klayout.db as kdb
 import numpy as np
 import pytest
 import tomli_w
@@ -143,6 +144,28 @@ def test_a_damaged_binary_file_is_refused_or_gives_the_same_object(name, tmp_pat
             continue
         assert loaded == before or name in UNSUMMED
     assert refused > 100
+
+
+@pytest.mark.parametrize("suffix", [".gds", ".oas"])
+def test_a_damaged_layout_is_refused_or_checked(suffix, tmp_path):
+    """A layout carries no checksum; its cell is placed 6 times, and damage may say 30000."""
+    sky = technology.load_technology("sky130b")
+    layout, path = layout_of(clean()), tmp_path / f"a{suffix}"
+    part, top = layout.top_cell(), layout.create_cell("CHIP")
+    steps = kdb.DVector(20, 0), kdb.DVector(0, 20), 2, 3
+    top.insert(kdb.DCellInstArray(part.cell_index(), kdb.DTrans(), *steps))
+    layout.write(str(path))
+    assert rules.check_file(path, sky).clean
+    whole = path.read_bytes()
+    draw, refused, broken = random.Random(suffix), 0, 0  # noqa: S311 - damage, no secret
+    for _ in range(many(200)):
+        path.write_bytes(damage(whole, draw))
+        try:
+            broken += not rules.check_file(path, sky).clean
+        except InputError:
+            refused += 1
+    assert refused > 20
+    assert broken > 5
 
 
 CARD = """\

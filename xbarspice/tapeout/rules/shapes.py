@@ -18,15 +18,35 @@ __all__ = ["Shapes", "notices", "top_cells"]
 
 _WIDEST = 2**30
 """Database units; KLayout's coordinates have 32 bits."""
+_MOST = 10_000_000
+"""Shapes of a cell; they are held in memory one by one."""
 
 
 def top_cells(layout: kdb.Layout, cell: str | None = None) -> list[kdb.Cell]:
     """The cells to check: all top cells, or the named one.
 
     Raises:
-        InputError: there is no such cell, the file has none, or a cell that is placed is missing
-            in the file, so that its shapes are unknown.
+        InputError: there is no such cell, the file has none, one has too many shapes, or a cell
+            that is placed is missing in the file, so that its shapes are unknown.
     """
+    chosen = _choose(layout, cell)
+    counts: dict[int, int] = {}
+    for index in layout.each_cell_bottom_up():
+        part = layout.cell(index)
+        inside = sum(counts[i.cell_index] * i.size() for i in part.each_inst())
+        own = sum(part.shapes(layer).size() for layer in layout.layer_indexes())
+        counts[index] = own + inside
+    for top in chosen:
+        if counts[top.cell_index()] > _MOST:
+            raise broken_rule(
+                f"a checked cell must hold at most {_MOST} shapes",
+                f"{counts[top.cell_index()]} in {top.name} and the cells below it",
+                "Check its parts with `cell`, or correct the counts of its arrays.",
+            )
+    return chosen
+
+
+def _choose(layout: kdb.Layout, cell: str | None) -> list[kdb.Cell]:
     ghosts = sorted(c.name for c in layout.each_cell() if c.is_ghost_cell())
     if ghosts:
         raise broken_rule(

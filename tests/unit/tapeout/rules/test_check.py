@@ -214,6 +214,16 @@ def test_a_cell_that_is_missing_in_the_file_is_refused(tmp_path):
         check_file(tmp_path / "top.gds", SKY)
 
 
+def test_an_array_without_measure_is_refused_before_it_fills_the_memory():
+    layout = layout_of(clean())
+    part, top = layout.top_cell(), layout.create_cell("CHIP")
+    steps = kdb.DVector(20, 0), kdb.DVector(0, 20), 30000, 30000
+    top.insert(kdb.DCellInstArray(part.cell_index(), kdb.DTrans(), *steps))
+    with pytest.raises(xb.errors.InputError, match="at most 10000000 shapes; received 29700000000"):
+        check_layout(layout, SKY)
+    assert check_layout(layout, SKY, "TOP").clean
+
+
 @pytest.mark.parametrize("content", [b"", b"text", b"\x00\x06\x00\x02\x00\x07"])
 def test_a_file_that_is_no_layout_is_refused(content, tmp_path):
     (tmp_path / "a.gds").write_bytes(content)
