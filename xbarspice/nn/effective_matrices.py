@@ -71,11 +71,11 @@ def crossbar_of(
         InputError: a value breaks a rule of `Crossbar`, or G is no floating-point tensor.
         FloatingNodeError: a line has no path to any source.
     """
-    given = {
+    numbers = {
         name: as_numpy(r.detach().cpu()) if r.ndim else float(r.detach())
         for name, r in zip(WIRES, R, strict=True)
     }
-    crossbar = Crossbar(as_numpy(G.detach().cpu()), **given, device=device, ends=ends)
+    crossbar = Crossbar(as_numpy(G.detach().cpu()), **numbers, device=device, ends=ends)
     crossbar.refuse_floating()
     shaped = [
         r if isinstance(value, np.ndarray) else r.reshape(())
@@ -203,8 +203,8 @@ def effective_matrix(
     refuse_transforms("effective_matrix", G, R_wl, R_bl, R_driver, R_sense)
     check_tensor("G", G)
     check_precision(precision)
-    given = as_resistances(G, R_wl, R_bl, R_driver, R_sense)
-    crossbar, R = crossbar_of(G, given, "ohmic", ends)
+    resistances = as_resistances(G, R_wl, R_bl, R_driver, R_sense)
+    crossbar, R = crossbar_of(G, resistances, "ohmic", ends)
     if G.is_cuda:
         flat = G.reshape(-1, crossbar.rows, crossbar.cols).double()
         each = for_arrays(crossbar, R)

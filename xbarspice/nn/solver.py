@@ -240,11 +240,11 @@ def solve(
     check_precision(precision)
     if V_out is not None:
         check_tensor("V_out", V_out)
-    given = as_resistances(G, R_wl, R_bl, R_driver, R_sense)
+    resistances = as_resistances(G, R_wl, R_bl, R_driver, R_sense)
     names, values = _parameters(devices.get(device), parameters or {}, G)
     numbers = {n: float(v.detach()) for n, v in zip(names, values, strict=True)}
     model = replace(devices.get(device), **numbers)  # type: ignore[type-var]
-    crossbar, R = crossbar_of(G, given, model, ends)
+    crossbar, R = crossbar_of(G, resistances, model, ends)
     problem, voltages = _problem(crossbar, V_in, V_out, names)
     dtype = torch.promote_types(G.dtype, V_in.dtype)
     flat = G.double().reshape(-1, crossbar.rows, crossbar.cols)

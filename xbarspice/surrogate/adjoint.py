@@ -30,13 +30,14 @@ import numpy.typing as npt
 from xbarspice.core.array import Crossbar, Drive
 from xbarspice.core.errors import ConvergenceError
 from xbarspice.core.line_ends import End, EndSpec
-from xbarspice.core.types import Array, Indices
+from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.core.wires import Resistance, sum_like
 from xbarspice.engines.base import Raw
 from xbarspice.surrogate import adjoint_kernels, newton
 from xbarspice.surrogate.engine import Prepared, SurrogateEngine, spread
 from xbarspice.surrogate.ladders import kernels, linear, solves
 from xbarspice.surrogate.ladders.direct import Direct
+from xbarspice.surrogate.ladders.lines import Lines
 
 __all__ = ["Gradients", "Saved", "backward", "forward"]
 
@@ -393,20 +394,33 @@ def _add_open_circuit(saved: Saved, job: _Adjoint) -> None:
         psi = psi[:, divided] * volts[:, divided, None]
         forward = driven[divided, 0]
         for net, start, stop in p.stretches(0, len(psi)):
-            lines, here = (net.wl, net.bl)[kind], psi[start:stop]
-            total = lines.total[divided]
-            everything = here.sum(axis=2)
-            by_driver = -(here * lines.V_open[divided]).sum(axis=2)
-            before = here.cumsum(axis=2)[:, :, :-1]
-            behind = here[:, :, ::-1].cumsum(axis=2)[:, :, -2::-1]
-            along = np.where(forward[:, None], before, behind) + by_driver[:, :, None]
-            along /= total[:, None]
-            at = np.stack([by_driver, everything + by_driver], axis=1) / total
-            by_end[start:stop][:, :, divided] += np.where(forward, at, at[:, ::-1])
+            lines = (net.wl, net.bl)[kind]
+            along, at = _by_divider(lines, divided, forward, psi[start:stop])
+            by_end[start:stop][:, :, divided] += at
             if by_segment is None:
                 job.R[start:stop, kind] += along.sum(axis=(1, 2))
                 continue
-            segments = (
-                by_segment[start:stop] if kind == 0 else by_segment[start:stop].swapaxes(1, 2)
-            )
-            segments[:, divided] += along
+            segments = by_segment[start:stop]
+            (segments.swapaxes(1, 2) if kind == 1 else segments)[:, divided] += along
+
+
+def _by_divider(lines: Lines, divided: Indices, forward: Flags, psi: Array) -> tuple[Array, Array]:
+    """What voltage dividers add to the gradients by their segments and ends.
+
+    Args:
+        lines: all lines of one kind.
+        divided: which of them are dividers.
+        forward: whether the first end is the driven one, (dividers,).
+        psi: gradient by the share of each node, (N, dividers, cells).
+
+    Returns:
+        (N, dividers, cells - 1) and, for the first and the last ends, (N, 2, dividers).
+    """
+    total = lines.total[divided]
+    by_driver = -(psi * lines.V_open[divided]).sum(axis=2)
+    by_sense = psi.sum(axis=2) + by_driver
+    up_to = psi.cumsum(axis=2)[:, :, :-1]
+    beyond = psi[:, :, ::-1].cumsum(axis=2)[:, :, -2::-1]
+    along = np.where(forward[:, None], up_to, beyond) + by_driver[:, :, None]
+    at = np.stack([by_driver, by_sense], axis=1)
+    return along / total[:, None], np.where(forward, at, at[:, ::-1]) / total

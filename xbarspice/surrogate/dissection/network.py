@@ -74,30 +74,8 @@ class Network(NamedTuple):
 def network_of(t: Topology) -> Network:
     """The elements of an array."""
     cells = t.rows * t.cols
-    wl = np.arange(cells).reshape(t.rows, t.cols)
-    bl = cells + wl
-    source = 2 * cells + np.arange(t.rows)
-    sense = 2 * cells + t.rows + np.arange(t.cols)
-    drive = sense + t.cols  # bit lines that are driven, not sensed
     ground = 2 * cells + t.rows + 2 * t.cols
-    on_wl, on_bl, of_ends = _value_numbers(t)
-    groups = [
-        _elements(wl, bl, wl),
-        _elements(wl[:, :-1], wl[:, 1:], on_wl),
-        _elements(bl[:-1], bl[1:], on_bl),
-    ]
-    for kind, (ends, nodes, driver, sink) in enumerate(
-        (
-            (t.wl_ends, (wl[:, 0], wl[:, -1]), source, np.full(t.rows, ground)),
-            (t.bl_ends, (bl[0], bl[-1]), drive, sense),
-        )
-    ):
-        for side, kinds in enumerate(np.array(ends).T):
-            for end, terminal in ((End.DRIVEN, driver), (End.SENSED, sink)):
-                some = kinds == str(end)
-                values = of_ends[end][kind][some, side]
-                groups.append(_elements(nodes[side][some], terminal[some], values))
-    a, b, value = np.concatenate(groups, axis=1)
+    a, b, value = _all_elements(t, ground)
     order = np.argsort(a % cells, kind="stable")
     a, b, value = a[order], b[order], value[order]
     zero = np.flatnonzero(np.frombuffer(t.zero, bool))
@@ -116,6 +94,31 @@ def network_of(t: Topology) -> Network:
         first_sink=2 * cells + t.rows,
         ground=ground,
     )
+
+
+def _all_elements(t: Topology, ground: int) -> Indices:
+    """Devices, segments and ends, also those of 0 ohm: (3, count), see `_elements`."""
+    cells = t.rows * t.cols
+    wl = np.arange(cells).reshape(t.rows, t.cols)
+    bl = cells + wl
+    source = 2 * cells + np.arange(t.rows)
+    sense = 2 * cells + t.rows + np.arange(t.cols)
+    drive = sense + t.cols  # bit lines that are driven, not sensed
+    on_wl, on_bl, of_ends = _value_numbers(t)
+    groups = [
+        _elements(wl, bl, wl),
+        _elements(wl[:, :-1], wl[:, 1:], on_wl),
+        _elements(bl[:-1], bl[1:], on_bl),
+    ]
+    word_lines = (t.wl_ends, (wl[:, 0], wl[:, -1]), source, np.full(t.rows, ground))
+    bit_lines = (t.bl_ends, (bl[0], bl[-1]), drive, sense)
+    for kind, (ends, nodes, driver, sink) in enumerate((word_lines, bit_lines)):
+        for side, kinds in enumerate(np.array(ends).T):
+            for end, terminal in ((End.DRIVEN, driver), (End.SENSED, sink)):
+                some = kinds == str(end)
+                values = of_ends[end][kind][some, side]
+                groups.append(_elements(nodes[side][some], terminal[some], values))
+    return np.concatenate(groups, axis=1)
 
 
 def _value_numbers(t: Topology) -> tuple[Indices, Indices, dict[End, tuple[Indices, Indices]]]:
