@@ -58,7 +58,8 @@ def only_once(grad: Tensor | None, *sources: Tensor | None) -> Tensor | None:
 
 def as_resistances(like: Tensor, *values: Resistances) -> list[Tensor]:
     """The four resistances of `WIRES` as float64 tensors on the device of `like`."""
-    tensors = (value if isinstance(value, Tensor) else torch.as_tensor(value) for value in values)
+    # arrays of a `Crossbar` are read-only, which no tensor is: they are copied
+    tensors = (R if isinstance(R, Tensor) else torch.tensor(R, dtype=torch.float64) for R in values)
     return [tensor.to(like.device, torch.float64) for tensor in tensors]
 
 

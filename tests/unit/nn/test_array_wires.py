@@ -10,7 +10,9 @@ import xbarspice as xb
 from tests.unit.nn.test_line_order import WIRES, make_circuit, orders
 from xbarspice import deployment
 from xbarspice.core import hdf5
+from xbarspice.engines.ngspice.chain import solve_network
 from xbarspice.engines.nodal.engine import NodalEngine
+from xbarspice.nn.chain import chain_of
 from xbarspice.nn.origin import circuit_hash
 from xbarspice.verification.corners import put_at_corner
 from xbarspice.verification.forward import without
@@ -79,6 +81,37 @@ def test_arrays_are_solved_with_their_own_wires(layout, device):
             assert np.array_equal(np.broadcast_to(R, np.shape(solved_with)), solved_with)
     assert (own - plain).abs().max() > 1e-3 * plain.abs().max()
     torch.testing.assert_close(solved(circuit, x, "ngspice"), own, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_all_ways_to_solve_a_model_agree(layout, device):
+    """Surrogate, nodal engine, and the whole network as one ngspice deck; lines placed, too."""
+    circuit, x = make_circuit(layout, device=device, **WIRES)
+    xb.nn.put_wires(circuit, drawn_wires(circuit))
+    xb.nn.place_lines(circuit, orders(circuit))
+    exact = solved(circuit, x)
+    with torch.no_grad():
+        torch.testing.assert_close(circuit(x), exact, rtol=1e-9, atol=1e-12)
+    deck = solve_network(chain_of(circuit, x), x).outputs
+    np.testing.assert_allclose(deck, exact.numpy(), rtol=0, atol=1e-9 * np.abs(deck).max())
+
+
+@pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_training_sees_the_wires_of_each_array(layout, device):
+    """The gradient is the slope of the loss as the model computes it with these wires."""
+    circuit, x = make_circuit(layout, device=device, **WIRES)
+    xb.nn.put_wires(circuit, drawn_wires(circuit))
+    weight = next(circuit.parameters())
+    circuit(x).square().sum().backward()
+    losses = []
+    for step in (1e-5, -2e-5):
+        with torch.no_grad():
+            weight.view(-1)[4] += step
+            losses.append(float(circuit(x).square().sum()))
+    slope = (losses[0] - losses[1]) / 2e-5
+    assert weight.grad.view(-1)[4].item() == pytest.approx(slope, rel=1e-4, abs=1e-9)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -274,3 +274,12 @@ def test_cuda_equals_cpu(case, device):
         torch.testing.assert_close(
             actual, expected_part, rtol=1e-9, atol=1e-12 * float(actual.abs().max())
         )
+
+
+def test_resistances_that_no_float32_holds_stay_as_they_are():
+    G = torch.tensor(np.random.default_rng(0).uniform(1e-4, 5e-4, (6, 5)))
+    V = torch.linspace(-0.2, 0.3, 6, dtype=torch.float64)
+    wires = {"R_wl": 33.1, "R_bl": 7.7, "R_driver": 10.1, "R_sense": 0.3}
+    exact = xb.solve(xb.Crossbar(G.numpy(), **wires), V.numpy(), engine="nodal").I_out
+    for answer in (xb.nn.solve(G, V, **wires).I_out, V @ xb.nn.effective_matrix(G, **wires)):
+        np.testing.assert_allclose(answer.numpy(), exact, rtol=0, atol=1e-12 * np.abs(exact).max())

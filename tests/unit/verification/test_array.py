@@ -276,6 +276,30 @@ def test_array_files(tmp_path):
     assert load_array(tmp_path / "d.npz", DEFAULTS).crossbar.R_wl == 1.0
 
 
+def test_an_array_whose_resistances_differ_is_verified(tmp_path):
+    crossbar, V_in = asymmetric_crossbar(**UNEVEN)
+    report = xb.verify_array(crossbar, V_in, reference="nodal", random=2, probes=1)
+    assert report.passed
+    assert {check.engine for check in report.engines} >= {"surrogate"}
+    assert max(check.worst for check in report.engines) < 1e-9
+    report.save(tmp_path)
+    record = json.loads((tmp_path / "report.json").read_text())
+    assert record["array"]["R_wl"] == {"smallest": 0.0, "largest": 1e12}
+    assert "0 to 20 ohm per end" in (tmp_path / "report.md").read_text()
+    again = crossbar_file.load(tmp_path / "array.h5")
+    assert np.array_equal(again.R_wl, UNEVEN["R_wl"])
+
+
+def test_exchanged_leads_of_different_number_are_not_tried():
+    """2 drivers and 3 sense nodes cannot change places; the mirrored ends are found still."""
+    crossbar, V_in = asymmetric_crossbar(**UNEVEN | {"R_wl": [[5.0, 6.0], [7.5, 8.0]]})
+    V_in = np.stack([V_in, V_in[::-1], 2 * V_in])
+    ends = xb.LineEnds(wl_left="floating", wl_right="driven")
+    I_out = xb.solve(crossbar.replace(ends=ends), V_in, engine="nodal").I_out
+    report = xb.verify_array(crossbar, V_in, I_out=I_out, reference="nodal", engines=["surrogate"])
+    assert "driver resistance on the wrong side" in {f.kind for f in report.findings}
+
+
 def test_an_array_file_may_have_a_value_for_each_segment(tmp_path):
     crossbar, V_in = asymmetric_crossbar(**UNEVEN)
     np.savez(tmp_path / "a.npz", G=crossbar.G, V_in=V_in, **UNEVEN)
