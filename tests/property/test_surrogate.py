@@ -20,13 +20,23 @@ def problems(draw, device=DEVICE):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     G = 10 ** rng.uniform(-6, -3, (rows, cols))
     G[rng.random(G.shape) < draw(st.sampled_from([0.0, 0.1, 0.6]))] = 0.0
-    wires = {name: draw(RESISTANCE) for name in ("R_wl", "R_bl", "R_driver", "R_sense")}
+    places = {"R_wl": (rows, cols - 1), "R_bl": (rows - 1, cols)}
+    places |= {"R_driver": (rows,), "R_sense": (cols,)}
+    wires = {name: draw(RESISTANCE) for name in places}
+    for name in draw(st.sets(st.sampled_from(list(places)))):  # these differ from place to place
+        R = 10 ** rng.uniform(-2, 2, places[name])
+        wires[name] = np.where(rng.random(R.shape) < draw(st.sampled_from([0.0, 0.3])), 0.0, R)
     return xb.Crossbar(G, device=draw(device), **wires), rng.uniform(-0.5, 0.5, rows)
 
 
-def resistances(crossbar: xb.Crossbar) -> tuple[float, ...]:
-    """The four resistances of an array, ohm."""
-    return crossbar.R_wl, crossbar.R_bl, crossbar.R_driver, crossbar.R_sense
+def resistances(crossbar: xb.Crossbar) -> list[float]:
+    """All resistances of an array, ohm."""
+    return [float(R) for each in crossbar.wires.values() for R in np.ravel(each)]
+
+
+def turned(R):
+    """Resistances of the lines of the other kind, seen from the opposite corner."""
+    return R.T[tuple(slice(None, None, -1) for _ in R.shape)] if isinstance(R, np.ndarray) else R
 
 
 @settings(max_examples=many(200), deadline=None)
@@ -73,10 +83,10 @@ def test_reciprocity(problem, row, col):
     row, col = row % crossbar.rows, col % crossbar.cols
     mirrored = xb.Crossbar(
         crossbar.G.T[::-1, ::-1],
-        R_wl=crossbar.R_bl,
-        R_bl=crossbar.R_wl,
-        R_driver=crossbar.R_sense,
-        R_sense=crossbar.R_driver,
+        R_wl=turned(crossbar.R_bl),
+        R_bl=turned(crossbar.R_wl),
+        R_driver=turned(crossbar.R_sense),
+        R_sense=turned(crossbar.R_driver),
     )
     there = xb.solve(crossbar, np.eye(crossbar.rows)[row]).I_out[col]
     back = xb.solve(mirrored, np.eye(crossbar.cols)[::-1][col]).I_out[::-1][row]
@@ -91,3 +101,18 @@ def test_charge_is_conserved(problem):
     solution = xb.solve(crossbar, V)
     scale = max(np.abs(solution.I_in).sum(), np.abs(solution.I_out).sum(), 1e-300)
     assert abs(solution.I_in.sum() - solution.I_out.sum()) <= 1e-12 * scale
+
+
+@settings(max_examples=many(40), deadline=None)
+@given(problems())
+def test_one_value_in_every_place_is_the_number(problem):
+    """Arrays of equal resistances give the currents of the numbers."""
+    crossbar, V = problem
+    rows, cols = crossbar.G.shape
+    one = {name: float(np.max(R, initial=0.0)) for name, R in crossbar.wires.items()}
+    places = ((rows, cols - 1), (rows - 1, cols), (rows,), (cols,))
+    pairs = zip(one.items(), places, strict=True)
+    arrays = {name: np.full(shape, R) for (name, R), shape in pairs}
+    number, array = (xb.solve(crossbar.replace(**wires), V).I_out for wires in (one, arrays))
+    atol = 1e-11 * max(np.abs(number).max(), 1e-300)
+    np.testing.assert_allclose(array, number, rtol=0, atol=atol)

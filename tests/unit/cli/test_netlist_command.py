@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import xbarspice as xb
-from tests.helpers import ASYMMETRIC_G, small_network
+from tests.helpers import ASYMMETRIC_G, UNEVEN, small_network
 from xbarspice.cli.app import app
 from xbarspice.core.errors import InputError
 from xbarspice.core.line_ends import READ
@@ -155,3 +155,15 @@ def test_a_single_array_is_written_with_the_voltages_of_its_file(folder):
     np.savez(folder / "bare.npz", G=ASYMMETRIC_G)
     with pytest.raises(InputError, match="needs the voltages of its lines"):
         run(folder, "bare.npz", inputs=False)
+
+
+def test_an_array_file_with_a_value_for_each_segment_becomes_that_deck(folder):
+    np.savez(folder / "uneven.npz", G=ASYMMETRIC_G, V_in=[[0.2, -0.1]], **UNEVEN)
+    record, texts = run(folder, "uneven.npz", inputs=False)
+    (text,) = (texts[name] for name in record["netlists"])
+    back = read(text)
+    assert back.untouched
+    for name, values in UNEVEN.items():
+        assert np.array_equal(back.crossbar.wires[name], values)
+    record, texts = run(folder, "uneven.npz", "--set", "array.R_wl=2", inputs=False)
+    assert read(next(iter(texts.values()))).crossbar.R_wl == 2.0
