@@ -77,7 +77,7 @@ def crosssim_search(crossbar: xb.Crossbar, V: np.ndarray) -> Callable[[], np.nda
             return array.iterative_solve(matrix, V) * largest
 
     if crossbar.rows > LARGEST_SEARCH:
-        raise ImportError(f"not waited for beyond {LARGEST_SEARCH} lines: it takes minutes")
+        raise ImportError(f"not begun beyond {LARGEST_SEARCH} lines")
     return call
 
 
