@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -430,3 +432,55 @@ def test_every_fault_is_named_with_its_place(drawn, fault):
         reach = 6.0 if "pad" in fault else 0.6 * max(drawn.technology.array.pitch)
         far = min(np.hypot(f.x - x, f.y - y) for f in named)
         assert far <= reach, texts(report)
+
+
+@pytest.mark.parametrize(("part", "kind"), [(3, "WL"), (4, "WL"), (4, "BL")])
+def test_a_kind_of_line_that_is_open_everywhere_is_named_line_by_line(drawn, part, kind):
+    via = parts(drawn)[part]
+    count = {"WL": ROWS, "BL": COLS}[kind]
+    for line in range(count):
+        around(drawn, via, *landing(drawn, kind, line), 0.4, False)
+    report = compare(drawn)
+    words = {"WL": "word", "BL": "bit"}[kind]
+    assert [f.kind for f in report.faults] == ["open"] * count
+    for line in range(count):
+        (fault,) = [f for f in report.faults if f.place.startswith(f"{words} line {line} is open")]
+        assert f"where {via} is missing" in fault.place
+        assert (fault.x, fault.y) == pytest.approx(landing(drawn, kind, line), abs=0.3)
+
+
+def test_faults_of_many_kinds_are_told_apart(drawn):
+    for change in (cut_lead, device_of_10_nm, duplicate_device, bar_between_bit_lines):
+        change(drawn)
+    kinds = {f.kind for f in compare(drawn).faults}
+    assert kinds >= {"open", "device size", "duplicate device", "short"}
+
+
+CHANGES = [c for c, *_ in FAULTS.values()]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_drawing_is_an_error(drawn, seed):
+    """Random boxes drawn and erased, on top of a fault: faults, never an exception."""
+    rng = np.random.default_rng(seed)
+    CHANGES[rng.integers(len(CHANGES))](drawn)
+    names = ["device", *(p.name for p in (*drawn.technology.metal, *drawn.technology.via))]
+    reach = 6 * max(drawn.technology.array.pitch)
+    for _ in range(6):
+        x, y = rng.uniform(-reach, reach, 2)
+        w, h = rng.uniform(0.05, 3.0, 2)
+        act = drawn.box if rng.random() < 0.6 else drawn.erase
+        act(names[rng.integers(len(names))], x, y, x + w, y + h)
+    report = compare(drawn)
+    assert not report.clean
+    assert all(fault.place for fault in report.faults)
+
+
+def test_the_largest_array_is_compared():
+    shape = (256, 256)
+    d = hand_drawn("sky130b", np.ones(shape))
+    start = time.process_time()
+    report = compare_layout(d.layout, xb.Crossbar(np.ones(shape)), d.technology, wires=False)
+    assert report.clean, texts(report)[:5]
+    assert report.devices == 256**2
+    assert time.process_time() - start < 30

@@ -214,12 +214,12 @@ class _Matching:
             return int(fits[0])
         metal = self.extracted.metal_of(kind)
         mine = boxes_of(self.extracted, [net], metal)
-        far = []
-        for k in fits.tolist():
-            held = int(self.nets[kind][k])
-            boxes = boxes_of(self.extracted, [held], metal)
-            far.append(nearest_gap(mine, boxes)[0] if held >= 0 and len(boxes) else np.inf)
-        far = np.array(far)
+        far = np.full(len(fits), np.inf)
+        for i, held in enumerate(self.nets[kind][fits].tolist()):
+            for m in range(len(self.extracted.connectivity.metals) if held >= 0 else 0):
+                boxes = boxes_of(self.extracted, [held], m)
+                if len(boxes):
+                    far[i] = min(far[i], nearest_gap(mine, boxes)[0])
         if np.isinf(far).any():  # a line of which nothing else is there
             return self._in_order(kind, net, fits[np.isinf(far)])
         return int(fits[far.argmin()])
