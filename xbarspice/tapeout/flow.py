@@ -236,19 +236,12 @@ def _tensors(circuit: Any, x: Any) -> tuple[Any, ...]:
 
 def _collect_wires(
     sites: Sequence[Site], reports: Sequence[LvsReport]
-) -> dict[str, dict[str, float]]:
-    """Means of the extracted wires of every matrix; those that no array has are left out."""
-    drawn: dict[str, dict[str, list[Array]]] = {}
-    for site, report in zip(sites, reports, strict=True):
-        if report.wires is None or not report.wires.complete:
-            continue
-        for tile in site.array.tiles:
-            for wire, R in report.wires.arrays().items():
-                if R.size:
-                    drawn.setdefault(tile.matrix, {}).setdefault(wire, []).append(R.ravel())
+) -> dict[str, dict[str, Array]]:
+    """The extracted wires of every array that was drawn, line by line."""
     return {
-        matrix: {wire: float(np.concatenate(R).mean()) for wire, R in wires.items()}
-        for matrix, wires in drawn.items()
+        site.array.name: report.wires.arrays()
+        for site, report in zip(sites, reports, strict=True)
+        if report.wires is not None and report.wires.complete
     }
 
 

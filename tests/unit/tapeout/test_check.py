@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -104,9 +103,8 @@ def test_a_comment_in_a_netlist_is_no_other_circuit(folder, tmp_path):
 
 
 def change_wires(circuit):
-    for layer in xb.nn.crossbar_layers(circuit).values():
-        for matrix in layer.matrices.values():
-            matrix.config = replace(matrix.config, R_wl=1000.0)
+    wires = {a.name: {**a.crossbar.wires, "R_wl": 1000.0} for a in xb.nn.arrays(circuit)}
+    xb.nn.put_wires(circuit, wires)
 
 
 def change_weight(circuit):

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 import xbarspice as xb
 from tests.unit.tapeout.circuits import circuit_of, command, manifest_of, perceptron, points
+from xbarspice import deployment
 from xbarspice.cli.app import app
 from xbarspice.nn import arrays
 from xbarspice.nn.origin import outputs_of
@@ -201,7 +202,7 @@ def test_record_and_page_say_what_the_drawn_wires_do_to_the_outputs(tmp_path):
     record = json.loads(result.output)
     effect = record["effect_of_drawn_wires"]
     wires = {m["matrix"]: m["wires"] for layer in record["layers"] for m in layer["matrices"]}
-    drawn = as_drawn(circuit, wires)
+    drawn = deployment.read(out / "circuit/deployment.h5").circuit
     answers = {"assumed": outputs_of(circuit, (x,))[0], "drawn": outputs_of(drawn, (x,))[0]}
     for name, z in answers.items():
         decided = z.argmax(dim=1).numpy()
@@ -214,8 +215,10 @@ def test_record_and_page_say_what_the_drawn_wires_do_to_the_outputs(tmp_path):
     assert effect["largest_output_change"] == pytest.approx(change, rel=1e-9)
     assert effect["error_against_software"]["drawn"] < effect["error_against_software"]["assumed"]
     segments = load_technology().segments()
-    assert {name: wires["0"][name] for name in segments} == pytest.approx(segments, rel=1e-4)
-    assert 6.0 < wires["0"]["R_driver"] < 30.0, "two vias and the metal of a lead"
+    for name, R in segments.items():
+        assert list(wires["0"][name].values()) == pytest.approx([R, R], rel=1e-4)
+    leads = wires["0"]["R_driver"]
+    assert 6.0 < leads["smallest"] < leads["largest"] < 30.0, "two vias and the metal of a lead"
     page = (out / "report.html").read_text()
     scope = looked_at(load_technology())
     assert {a["lvs"]["looked_at"] for a in record["arrays"]} == {scope}
@@ -313,8 +316,9 @@ def test_chosen_arrays_alone_are_drawn_and_the_others_keep_their_wires(tmp_path)
     assert [a["array"] for a in record["arrays"]] == [names[-1]]
     assert len(list((tmp_path / "arrays").iterdir())) == 1
     assert record["arrays_of_model"] == len(names)
-    wires = [layer["matrices"][0]["wires"]["R_wl"] for layer in record["layers"]]
-    assert wires == pytest.approx([50.0, 1.0], rel=1e-4)
+    kept, drawn = (layer["matrices"][0]["wires"] for layer in record["layers"])
+    assert (kept["R_wl"], kept["R_driver"]) == (50.0, 0.0)
+    assert drawn["R_driver"]["largest"] > 6.0
     assert check_folder(tmp_path).passed
 
 

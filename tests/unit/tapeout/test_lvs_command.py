@@ -94,6 +94,7 @@ def test_a_tapeout_is_compared_as_a_whole_and_after_an_edit(folder, tmp_path):
     assert result.exit_code == 0, result.output
     arrays = json.loads(result.output)["arrays"]
     assert [a["array"] for a in arrays] == ["0[0,0,0]", "2[0,0,0]"]
+    assert all("every segment and lead with the file" in a["looked_at"] for a in arrays)
     assert all(a["cell"].endswith(f"_a{k}") for k, a in enumerate(arrays))
     edited = kdb.Layout()
     edited.read(str(folder / "floorplan.gds"))

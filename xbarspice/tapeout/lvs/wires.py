@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float64]
 
 SEGMENT_TOLERANCE = 0.01
 """Relative difference of a segment from ``sheet * pitch / width`` that is a fault."""
-STATED_TOLERANCE = 1e-6
+STATED_TOLERANCE = 1e-4
 """Relative difference of a resistance from the one in the file that is a fault."""
 
 
