@@ -64,6 +64,9 @@ DialectOption = Annotated[
     list[str] | None, typer.Option(help="Netlist dialect; repeatable; all by default.")
 ]
 FormOption = Annotated[str, typer.Option(help="Devices as subcircuit, verilog_a or resistor.")]
+BracketsOption = Annotated[
+    str, typer.Option(help="Brackets of the lines' names in layouts and netlists: <> or [].")
+]
 NameOption = Annotated[
     str | None,
     typer.Option(help="Name before all cells and models; by default from the content."),
@@ -92,6 +95,7 @@ def tapeout(
     array: Array = None,
     dialect: DialectOption = None,
     form: FormOption = "subcircuit",
+    brackets: BracketsOption = "<>",
     order: OrderOption = "smallest",
     scheme: SchemeOption = "v/3",
     start: StartOption = None,
@@ -153,6 +157,7 @@ def tapeout(
     options = {
         "names": dialect,
         "form": form,
+        "brackets": brackets,
         "programming": _programming(order, scheme, start, pulse, compliance, channels),
         "name": name,
         "only": array,
@@ -281,6 +286,8 @@ def _check(folder: Path, factory: str | None, json: bool) -> NoReturn:
 
 def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
     """What a person wants to see of the manifest."""
+    from xbarspice.tapeout.signoff.section import summary as signoff_summary
+
     arrays = record["arrays"]
     faults = [
         f"{a['array']}: {f['kind']}: {f['place']}" for a in arrays for f in a["lvs"]["faults"]
@@ -294,6 +301,7 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
         "devices": sum(a["devices"] for a in arrays),
         "LVS": faults or f"clean ({arrays[0]['lvs']['looked_at']})",
         "rules": _rules(record),
+        "sign-off": signoff_summary(record),
         **({"decks": lines_of(record)} if "decks" in record else {}),
         "floorplan": f"{floorplan['width_um']:.0f} x {floorplan['height_um']:.0f} um. "
         f"{floorplan['says']}",

@@ -166,7 +166,14 @@ def _texts(
     site: Site, manifest: Manifest, technology: Technology, volts: Mapping[str, Array]
 ) -> dict[str, NetlistFile]:
     """All texts of one array by their names in the folder."""
-    texts = array_texts(site, technology, volts, names=manifest.dialects, form=manifest.form)
+    texts = array_texts(
+        site,
+        technology,
+        volts,
+        names=manifest.dialects,
+        form=manifest.form,
+        brackets=manifest.brackets,
+    )
     return {f"{site.folder}/netlists/{n.dialect}/{n.file}": n for n in texts}
 
 
@@ -210,7 +217,7 @@ def _text_problem(path: Path, expected: NetlistFile) -> str | None:
         return None
     if expected.design is not None:
         try:
-            prove(text, expected.dialect, expected.design)
+            prove(text, expected.dialect, expected.design, brackets=expected.brackets)
         except XbarspiceError as error:
             return f"is not the circuit of the model: {error}"
         return None

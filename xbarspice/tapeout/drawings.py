@@ -37,7 +37,12 @@ class Placed:
 
 
 def draw_array(
-    array: Crossbar, technology: Technology, folder: Path, cell: str, cache: SheetCache
+    array: Crossbar,
+    technology: Technology,
+    folder: Path,
+    cell: str,
+    cache: SheetCache,
+    brackets: str = "<>",
 ) -> tuple[LvsReport, list[Path]]:
     """Draw an array, read the file again, extract it and compare it with the array.
 
@@ -47,8 +52,9 @@ def draw_array(
         folder: an existing folder for layout, macro, verdict and picture.
         cell: name of the layout's cell.
         cache: shapes whose resistances were solved.
+        brackets: around the number of a line in its label, ``"<>"`` or ``"[]"``.
     """
-    drawn = draw(array, technology, cell)
+    drawn = draw(array, technology, cell, brackets=brackets)
     paths = save(drawn, folder, "layout")
     handed_over = read(paths[0])  # the file is compared, not what was drawn
     report = compare_layout(handed_over, array, technology, stated=False, cache=cache)
@@ -56,7 +62,7 @@ def draw_array(
     rows, cols = array.rows, array.cols
     for file, text in (
         ("lvs.json", lvs),
-        ("layout.lef", lef_of(drawn, technology)),
+        ("layout.lef", lef_of(drawn, technology, brackets)),
         ("layout.v", verilog_of(drawn, technology, rows, cols)),
     ):
         paths.append(folder / file)

@@ -58,6 +58,7 @@ class _Job:
         technology: what to draw with.
         dialects: in which netlists are written.
         form: how devices are written.
+        brackets: of the lines' names in layouts and netlists.
         programming: of the plans.
         arguments: inputs of the model, tensors.
         model: ``"module:factory"``, or None.
@@ -70,6 +71,7 @@ class _Job:
     technology: Technology
     dialects: list[str]
     form: str
+    brackets: str
     programming: Programming
     arguments: tuple[Any, ...]
     model: str | None
@@ -100,6 +102,7 @@ def tapeout(
     y: npt.ArrayLike | None = None,
     names: Sequence[str] | None = None,
     form: str = "subcircuit",
+    brackets: str = "<>",
     programming: Programming = PROGRAMMING,
     name: str | None = None,
     only: Sequence[str] | None = None,
@@ -124,6 +127,8 @@ def tapeout(
             known.
         names: dialects; None for all.
         form: how devices are written.
+        brackets: of the lines' names in layouts and netlists, ``"<>"`` or ``"[]"``; dialects that
+            know none write ``WL_0``.
         programming: order, scheme, start and channels of the plans.
         name: of the design: all cells of netlists and layouts begin with it, so that two designs
             can stand in one test bench or mask; None for one that follows from the content.
@@ -147,6 +152,7 @@ def tapeout(
         technology=technology,
         dialects=list(dialects.names() if names is None else names),
         form=form,
+        brackets=brackets,
         programming=programming,
         arguments=_tensors(circuit, x),
         model=model,
@@ -154,6 +160,7 @@ def tapeout(
         sites=sites(circuit, name, only),
         progress=progress,
     )
+    dialects.get("cdl", brackets)  # refuses other brackets
     refuse_form(job.dialects, form, [site.array.crossbar.device for site in job.sites])
     refuse_name(f"{job.name}_floorplan")
     files = [job.file(p, "settings") for p in sorted(folder.iterdir()) if p.is_file()]
@@ -214,6 +221,7 @@ def _settings_record(job: _Job, *, every: bool) -> Record:
         "xbarspice": xbarspice.__version__,
         "name": job.name,
         "form": job.form,
+        "brackets": job.brackets,
         "dialects": job.dialects,
         "technology": job.technology.model_dump(mode="json"),
         "only": None if every else [site.array.name for site in job.sites],
@@ -271,7 +279,7 @@ def _draw(job: _Job) -> tuple[list[LvsReport], list[Record]]:
         folder = job.folder / site.folder
         folder.mkdir(parents=True)
         report, paths = draw_array(
-            drawn_array(site.array), job.technology, folder, site.cell, cache
+            drawn_array(site.array), job.technology, folder, site.cell, cache, job.brackets
         )
         reports.append(report)
         files += [job.file(p, "layout", site) for p in paths]
@@ -287,7 +295,14 @@ def _write(job: _Job, drawn: Sequence[Site], volts: Mapping[str, Array]) -> list
         planned = plan(**job.programming.arguments(site.array, job.technology))
         paths = write_plan(planned, folder, {"G_sha256": g_hash(drawn_array(site.array))})
         files += [job.file(p, "programming plan", site) for p in paths]
-        texts = array_texts(site, job.technology, volts, names=job.dialects, form=job.form)
+        texts = array_texts(
+            site,
+            job.technology,
+            volts,
+            names=job.dialects,
+            form=job.form,
+            brackets=job.brackets,
+        )
         for record in write_netlists(texts, folder / "netlists"):
             file = f"{site.folder}/netlists/{record.pop('file')}"
             files.append({"file": file, "array": site.array.name, **record})

@@ -62,6 +62,7 @@ class Manifest(_Entry):
 
     name: str
     form: str
+    brackets: str
     dialects: list[str]
     technology: Record
     only: list[str] | None

@@ -30,6 +30,7 @@ def array_texts(
     *,
     names: Sequence[str],
     form: str,
+    brackets: str = "<>",
 ) -> Iterator[NetlistFile]:
     """Every netlist of one array of a tapeout, each proven.
 
@@ -39,6 +40,7 @@ def array_texts(
         volts: line voltages of every matrix, V, (vectors, groups, lines).
         names: dialects.
         form: how devices are written in them.
+        brackets: of the lines' names, ``"<>"`` or ``"[]"``.
 
     Raises:
         InputError, NetlistError: as `netlists` and `handover_texts`.
@@ -46,8 +48,10 @@ def array_texts(
     array = drawn_array(site.array)
     wires = Wires(**technology.capacitances())
     reads = reads_of(site.array, volts)
-    yield from netlists(array, reads, names=names, wires=wires, form=form, name=site.cell)
-    yield from handover_texts(array, technology, site.cell)
+    yield from netlists(
+        array, reads, names=names, wires=wires, form=form, name=site.cell, brackets=brackets
+    )
+    yield from handover_texts(array, technology, site.cell, brackets)
 
 
 def handover_texts(

@@ -46,6 +46,7 @@ class NetlistFile:
         kind: "design", "test bench", "device model" or "deck".
         text: what it holds.
         design: what a design describes.
+        brackets: of its bus names.
     """
 
     dialect: str
@@ -53,6 +54,7 @@ class NetlistFile:
     kind: str
     text: str
     design: Design | None = None
+    brackets: str = "<>"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -121,7 +123,9 @@ def netlists(
         for file, it in ((top, whole), (f"array_flat{dialect.suffix}", flat)):
             text = dialect.design(it)
             prove(text, word, it, brackets=brackets)
-            yield NetlistFile(dialect=word, file=file, kind="design", text=text, design=it)
+            yield NetlistFile(
+                dialect=word, file=file, kind="design", text=text, design=it, brackets=brackets
+            )
         for k, read in enumerate(reads if dialect.runs else ()):
             if read is not None:
                 around = bench(whole, 0, read.crossbar, read.V_in, read.V_out, include=top)
@@ -175,7 +179,7 @@ def write_netlists(files: Iterable[NetlistFile], folder: Path) -> list[dict[str,
                 "file": f"{netlist.dialect}/{netlist.file}",
                 "dialect": netlist.dialect,
                 "kind": netlist.kind,
-                **(_design_record(netlist.design, netlist.dialect) if netlist.design else {}),
+                **(_design_record(netlist.design, netlist) if netlist.design else {}),
                 "sha256": hashlib.sha256(netlist.text.encode()).hexdigest(),
             }
         )
@@ -197,8 +201,8 @@ def refuse_form(names: Sequence[str], form: str, models: Iterable[Device]) -> No
         )
 
 
-def _design_record(it: Design, dialect: str) -> dict[str, Any]:
-    node = dialects.get(dialect).node
+def _design_record(it: Design, netlist: NetlistFile) -> dict[str, Any]:
+    node = dialects.get(netlist.dialect, netlist.brackets).node
     return {
         "top": it.top.name,
         "hierarchical": it.hierarchical,

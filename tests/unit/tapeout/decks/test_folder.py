@@ -93,6 +93,26 @@ def test_netgen_compares_a_folder_and_a_deck_with_items_fails_it(folder, tmp_pat
     assert manifest_of(folder)["passed"]
 
 
+def test_square_brackets_reach_layout_and_netlists(base, tmp_path):
+    tech = script(tmp_path, TECH.read_text().replace("reram_cell", CELL), "sky.tech")
+    setup = script(tmp_path, SETUP.read_text().replace("reram_cell", CELL), "sky.tcl")
+    words = command(base, "--out", tmp_path / "out", "--brackets", "[]", "--dialect", "ltspice")
+    result = run(*words, "--lvs", "netgen", "--lvs-deck", setup, "--magic", tech)
+    assert result.returncode == 0, result.stdout + result.stderr
+    folder = next((tmp_path / "out").glob("arrays/0_*"))
+    for name in ("cdl/array.cdl", "cdl/schematic.cdl", "spice/schematic.spice", "dspf/array.dspf"):
+        text = (folder / "netlists" / name).read_text()
+        assert "WL[0]" in text, name
+        assert "WL<" not in text, name
+    assert "WL_0" in (folder / "netlists/ltspice/array.cir").read_text()
+    assert "PIN WL[0]" in (folder / "layout.lef").read_text()
+    entry = next(d for d in manifest_of(tmp_path / "out")["decks"] if d["kind"] == "lvs")
+    assert entry["looked_at"].endswith("9 nets, 9 names")
+    assert check_folder(tmp_path / "out").passed
+    result = run(*command(base, "--out", tmp_path / "b", "--brackets", "()"))
+    assert (result.returncode, (tmp_path / "b").exists()) == (2, False)
+
+
 def test_a_deck_without_a_verdict_fails_the_tapeout(folder, tmp_path):
     result = run(folder, "--drc", script(tmp_path, "no_such_word\n", "own.drc"))
     assert result.returncode == 1
