@@ -51,6 +51,14 @@ def pulse_train() -> list[list[float]]:
     return rows
 
 
+def sweep(rng: np.random.Generator) -> tuple[list[float], list[float]]:
+    """Voltages and currents of one device with 1 % noise, V and A."""
+    V = np.linspace(0.05, 0.6, 12)
+    device = xb.Crossbar([[2e-4]], R_driver=50.0, device="sinh_tio2")
+    current = xb.solve(device, V[:, None]).I_out[:, 0]
+    return V.tolist(), (current * (1 + 0.01 * rng.standard_normal(12))).tolist()
+
+
 def write_tables(folder: Path) -> None:
     """Measured data for every kind of calibration, noise-free but for a fixed draw."""
     rng = np.random.default_rng(0)
@@ -60,7 +68,8 @@ def write_tables(folder: Path) -> None:
     head = [f"V_in{k}" for k in range(crossbar.rows)] + [f"I_out{k}" for k in range(crossbar.cols)]
     tables = {
         "reads": (head, np.hstack([V, I_out])),
-        "iv": (["device", "V", "I"], [[0, v, 1e-4 * v + 1e-5 * v**3] for v in V[:, 0]]),
+        "iv": (["device", "V", "I"], [[0, v, i] for v, i in zip(*sweep(rng), strict=True)]),
+        "analyser": (["Smu1.V[1][1]", "Smu1.I[1][1]"], [[0.1, 1.0], [0.2, 2.1]]),
         "pulses": (["device", "V", "width", "G"], pulse_train()),
         "writes": (
             ["device", "target", "G"],
