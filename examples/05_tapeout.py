@@ -61,7 +61,10 @@ print("layout against arrays:", f"clean ({looked_at})" if record["passed"] else 
 for layer in record["layers"]:
     for matrix in layer["matrices"]:
         assumed = record["wires_assumed"][matrix["matrix"]]
-        changes = ", ".join(f"{w} {assumed[w]:.3g} -> {R:.3g}" for w, R in matrix["wires"].items())
+        changes = ", ".join(
+            f"{w} {assumed[w]:.3g} -> {R['smallest']:.3g} to {R['largest']:.3g}"
+            for w, R in matrix["wires"].items()
+        )
         print(f"{matrix['matrix']}: {len(matrix['tiles'])} arrays; wires, ohm: {changes}")
 effect = record["effect_of_drawn_wires"]
 print("accuracy:", {wires: round(share, 4) for wires, share in effect["accuracy"].items()})

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from xbarspice.core.errors import broken_rule
 from xbarspice.tapeout.drawing.places import KINDS, Kind, Places, Rectangle
+from xbarspice.tapeout.technology.landing import pad_cuts
 from xbarspice.tapeout.technology.layers import Metal
 from xbarspice.tapeout.technology.schema import Pads
 
@@ -129,6 +130,9 @@ class _Router:
         self.narrow = min(self.narrow, self.widest)
         self.sheet = t.at("typ").sheet[pads.metal]
         self.cuts = sum(t.at("typ").via[cuts.via] / cuts.count for cuts in places.lands[kind].cuts)
+        self.cuts += sum(
+            t.at("typ").via[name] / pad_cuts(t, t.vias[name]) ** 2 for name in pads.stack[1::2]
+        )
         self.least = self._least(t.lead.current if places.current is None else places.current)
         plate = places.plates(kind)[-1][1]
         x, y = places.landing(kind, 0)
