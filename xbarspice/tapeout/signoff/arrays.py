@@ -105,10 +105,7 @@ def _read(
     if tile.matrix not in volts:
         return None
     V_in, V_out = tile.drive(volts[tile.matrix][:, tile.group, slice(*tile.lines)])
-    ends = wires
-    if tile.read.reverse:  # the leads of the bit lines are driven
-        ends = {**wires, "R_driver": wires["R_sense"], "R_sense": wires["R_driver"]}
-    return tile.crossbar.replace(**ends), V_in, V_out
+    return tile.crossbar.replace(**tile.read.wires(wires)), V_in, V_out
 
 
 def _largest(several: list[Currents]) -> Currents:

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.core.types import Array
-from xbarspice.nn import crossbar_layers, exact_products
+from xbarspice.nn import arrays, exact_products
 from xbarspice.nn.origin import decisions_of, outputs_of
 from xbarspice.tapeout.effect import as_drawn
 from xbarspice.tapeout.signoff.arrays import sign_off_array
 from xbarspice.tapeout.signoff.corners import conditions, wires_at
-from xbarspice.tapeout.sites import Site
+from xbarspice.tapeout.sites import Site, drawn_array
 from xbarspice.tapeout.technology import Technology
 
 __all__ = ["FILE", "answers_at_corners", "sign_off"]
@@ -48,13 +48,13 @@ def sign_off(
     Returns:
         The record for the manifest, and the files that were written.
     """
-    arrays, files = [], []
+    entries, files = [], []
     for site in sites:
         record = sign_off_array(site.array, technology, volts)
         path = folder / site.folder / FILE
         path.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         files.append((site, path))
-        arrays.append(
+        entries.append(
             {
                 "array": site.array.name,
                 "file": f"{site.folder}/{FILE}",
@@ -66,10 +66,10 @@ def sign_off(
             }
         )
     return {
-        "passed": all(array["passed"] for array in arrays),
+        "passed": all(entry["passed"] for entry in entries),
         "limits_at_C": technology.temperature.current,
         "answers": answers_at_corners(circuit, technology, arguments, y),
-        "arrays": arrays,
+        "arrays": entries,
     }, files
 
 
@@ -94,9 +94,8 @@ def answers_at_corners(
     out = []
     for condition in conditions(technology):
         wires = {
-            matrix.name: wires_at(technology, matrix.config.wires, condition)
-            for layer in crossbar_layers(circuit).values()
-            for matrix in layer.matrices.values()
+            array.name: wires_at(technology, drawn_array(array).wires, condition)
+            for array in arrays(circuit)
         }
         outputs = outputs_of(as_drawn(circuit, wires), arguments)
         decisions = decisions_of(outputs)

@@ -9,7 +9,7 @@ import xbarspice as xb
 from tests.unit.tapeout.circuits import circuit_of, points
 from xbarspice.nn import arrays
 from xbarspice.nn.drives import even_drives
-from xbarspice.tapeout import load_technology
+from xbarspice.tapeout import as_drawn, load_technology
 from xbarspice.tapeout.drawing import Places
 from xbarspice.tapeout.signoff import answers_at_corners, sign_off_array
 from xbarspice.tapeout.signoff.capacities import capacities
@@ -139,3 +139,7 @@ def test_answers_of_a_model_at_the_corners():
     assert errors[0] > 0
     assert all(0 <= a["accuracy"] <= 1 and 0 <= a["agreement"] <= 1 for a in answers)
     assert answers_at_corners(circuit, SKY, (points(),), None)[0]["accuracy"] is None
+    shape = arrays(circuit)[0].crossbar.G.shape
+    leads = {"R_driver": np.linspace(1e3, 2e3, shape[0])}  # each line its own
+    worse = as_drawn(circuit, {arrays(circuit)[0].name: leads})
+    assert answers_at_corners(worse, SKY, (points(),), y)[1]["largest_error"] > 1.5 * errors[1]
