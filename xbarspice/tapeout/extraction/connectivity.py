@@ -19,7 +19,7 @@ from xbarspice.tapeout.technology.layers import Metal
 if TYPE_CHECKING:
     import klayout.db as kdb
 
-__all__ = ["Connectivity", "Cuts", "Label", "connect", "region_of"]
+__all__ = ["Connectivity", "Cuts", "Label", "connect", "polygon_at", "region_of"]
 
 
 @dataclass(frozen=True, kw_only=True)

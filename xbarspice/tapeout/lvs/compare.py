@@ -45,8 +45,6 @@ class LvsReport:
         nets: nets of the drawing.
         outside: devices of which no electrode is a line of the array (monitors).
         wires: the resistive view; None where it was not asked for or nothing could be followed.
-        segments: of the lines that were followed.
-        corner: of the resistances.
     """
 
     faults: tuple[Fault, ...]

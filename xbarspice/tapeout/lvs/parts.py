@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -145,7 +145,9 @@ def _graph(extracted: Extracted, net: int, horizontal: bool) -> _Graph:
     )
 
 
-def _electrodes(extracted: Extracted, net: int, piece_at):  # type: ignore[no-untyped-def]
+def _electrodes(
+    extracted: Extracted, net: int, piece_at: Callable[[int, int, float, float], int]
+) -> Iterator[tuple[int, str, int, int]]:
     """Every electrode of a device that lies on a net: (device, side, piece, other net)."""
     d, device = extracted.devices, extracted.technology.device
     sides = (

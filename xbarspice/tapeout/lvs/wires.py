@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar
 from xbarspice.tapeout.drawing.klayout import klayout_db
-from xbarspice.tapeout.extraction.extracted import Extracted, LineName
+from xbarspice.tapeout.extraction.connectivity import polygon_at
+from xbarspice.tapeout.extraction.extracted import Extracted, LineName, line_name
 from xbarspice.tapeout.extraction.wires import LineWires, WireView
 from xbarspice.tapeout.lvs.faults import Fault
 from xbarspice.tapeout.lvs.lines import Lines
+
+if TYPE_CHECKING:
+    import klayout.db as kdb
 
 __all__ = [
     "SEGMENT_TOLERANCE",
@@ -85,9 +90,8 @@ def narrow_places(extracted: Extracted, lines: Lines) -> Iterator[Fault]:
                 yield Fault(kind="wire", place=words, x=at[0], y=at[1], **number)
 
 
-def _polygon_at(extracted: Extracted, metal: int, box) -> int:  # type: ignore[no-untyped-def]
-    from xbarspice.tapeout.extraction.connectivity import polygon_at
-
+def _polygon_at(extracted: Extracted, metal: int, box: kdb.Box) -> int:
+    """Polygon of a metal at a box, -1 for none."""
     shapes = extracted.connectivity.metals[metal]
     for x, y in ((box.left, box.bottom), (box.right, box.top), (box.center().x, box.center().y)):
         k = polygon_at(shapes, x, y)
@@ -121,8 +125,7 @@ def order_faults(extracted: Extracted, view: WireView) -> Iterator[Fault]:
 
 
 def _label_at(extracted: Extracted, name: LineName) -> tuple[float, float]:
-    from xbarspice.tapeout.extraction.extracted import line_name
-
+    """Place of a line's label, um."""
     for label in extracted.connectivity.labels:
         if line_name(label.text) == name:
             return label.x * extracted.dbu, label.y * extracted.dbu
