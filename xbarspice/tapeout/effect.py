@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.nn import copy_circuit, crossbar_layers, exact_products, put_wires
+from xbarspice.nn import copy_circuit, exact_products, put_wires
 from xbarspice.nn.origin import decisions_of, outputs_of
 
 __all__ = ["as_drawn", "wire_effect"]
@@ -20,19 +20,14 @@ def as_drawn(circuit: Any, wires: Mapping[str, Mapping[str, Any]]) -> Any:
     Args:
         circuit: a converted model.
         wires: R_wl, R_bl, R_driver (leads of the word lines) and R_sense (of the bit lines), ohm,
-            by name of the physical array, numbers or one a place as of `xb.nn.put_wires`; or by
-            name of the matrix, numbers for all its arrays. What is not named stays as it is.
+            by name of the physical array, numbers or one a place as of `xb.nn.put_wires`. What is
+            not named stays as it is.
 
     Raises:
-        InputError: nothing has that name, or a value does not fit.
+        InputError: no array has that name, or a value does not fit.
     """
     out = copy_circuit(circuit).eval()
-    layers = crossbar_layers(out).values()
-    matrices = {m.name: m for layer in layers for m in layer.matrices.values()}
-    for name, numbers in wires.items():
-        if name in matrices:
-            matrices[name].change(**numbers)
-    put_wires(out, {name: R for name, R in wires.items() if name not in matrices})
+    put_wires(out, wires)
     return out
 
 

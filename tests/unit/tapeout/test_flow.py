@@ -354,12 +354,14 @@ def test_the_command_names_a_wrong_technology(base, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_drawing_gives_arrays_and_matrices_their_wires():
+def test_a_drawing_gives_arrays_their_wires():
     circuit = circuit_of()
     first, second = arrays(circuit)
     rows, cols = first.crossbar.G.shape
     R_wl = np.linspace(0.5, 2.0, rows * (cols - 1)).reshape(rows, cols - 1)
-    drawn = as_drawn(circuit, {first.name: {"R_wl": R_wl, "R_sense": 7.0}, "2": {"R_bl": 3.0}})
+    drawn = as_drawn(
+        circuit, {first.name: {"R_wl": R_wl, "R_sense": 7.0}, second.name: {"R_bl": 3.0}}
+    )
     one, other = (array.crossbar for array in arrays(drawn))
     np.testing.assert_array_equal(one.R_wl, R_wl)
     assert (one.R_sense, one.R_bl) == (7.0, first.crossbar.R_bl)
@@ -369,4 +371,4 @@ def test_a_drawing_gives_arrays_and_matrices_their_wires():
     assert record["0"]["R_wl"] == {"smallest": 0.5, "largest": 2.0}
     assert record["2"]["R_bl"] == 3.0
     with pytest.raises(xb.errors.InputError, match="belong to arrays"):
-        as_drawn(circuit, {"9": {"R_wl": 1.0}})
+        as_drawn(circuit, {"2": {"R_wl": 1.0}})  # a matrix

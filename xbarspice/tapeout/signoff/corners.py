@@ -9,7 +9,7 @@ import numpy as np
 
 from xbarspice.core.wires import Resistance
 from xbarspice.tapeout.technology import CORNERS, Corner, Technology
-from xbarspice.tapeout.technology.landing import land
+from xbarspice.tapeout.technology.landing import land, pad_cuts
 
 __all__ = ["Condition", "conditions", "wires_at"]
 
@@ -45,8 +45,8 @@ def wires_at(
 ) -> dict[str, Resistance]:
     """Wires of another corner, from the typical ones of a drawing.
 
-    Segments follow the sheet resistance of their metal. Of a lead, the cuts follow their vias, and
-    the rest the metal of the pads (without pads that of the line).
+    Segments follow the sheet resistance of their metal. Of a lead, the cuts of landing and pad
+    follow their vias, and the rest the metal of the leads (without pads that of the line).
 
     Args:
         technology: of the drawing.
@@ -60,15 +60,20 @@ def wires_at(
     for kind, (segment, lead) in lines.items():
         metal = getattr(technology.array, kind).metal
         out[segment] = _scaled(wires[segment], there.sheet[metal] / typical.sheet[metal])
-        counts = {cuts.via: cuts.count for cuts in land(technology, kind).cuts}
-        cuts, cuts_there = (
-            sum(R.via[via] / n for via, n in counts.items()) for R in (typical, there)
-        )
+        counts = _cuts(technology, kind)
+        cuts, cuts_there = (sum(R.via[via] / n for via, n in counts) for R in (typical, there))
         top = technology.pads.metal if technology.pads else metal
         rest = np.maximum(np.asarray(wires[lead], dtype=float) - cuts, 0.0)
         total = cuts_there + rest * (there.sheet[top] / typical.sheet[top])
         out[lead] = float(total) if total.ndim == 0 else total
     return out
+
+
+def _cuts(technology: Technology, kind: str) -> list[tuple[str, int]]:
+    """Vias from a line up to where the needle touches, and how many cuts share its current."""
+    out = [(cuts.via, cuts.count) for cuts in land(technology, kind).cuts]
+    steps = technology.pads.stack[1::2] if technology.pads else ()
+    return out + [(via, pad_cuts(technology, technology.vias[via]) ** 2) for via in steps]
 
 
 def _scaled(R: Any, factor: float) -> Resistance:

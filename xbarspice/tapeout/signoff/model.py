@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.core.types import Array
-from xbarspice.nn import arrays, exact_products
+from xbarspice.nn import exact_products
 from xbarspice.nn.origin import decisions_of, outputs_of
 from xbarspice.tapeout.effect import as_drawn
 from xbarspice.tapeout.signoff.arrays import sign_off_array
@@ -68,7 +68,7 @@ def sign_off(
     return {
         "passed": all(entry["passed"] for entry in entries),
         "limits_at_C": technology.temperature.current,
-        "answers": answers_at_corners(circuit, technology, arguments, y),
+        "answers": answers_at_corners(circuit, sites, technology, arguments, y),
         "arrays": entries,
     }, files
 
@@ -78,9 +78,20 @@ def _worst(loads: list[dict[str, Any]]) -> float | None:
 
 
 def answers_at_corners(
-    circuit: Any, technology: Technology, arguments: tuple[Any, ...], y: npt.ArrayLike | None
+    circuit: Any,
+    sites: Sequence[Site],
+    technology: Technology,
+    arguments: tuple[Any, ...],
+    y: npt.ArrayLike | None,
 ) -> list[dict[str, Any]]:
     """What the model answers with the wires of every corner, solved by the surrogate.
+
+    Args:
+        circuit: the model with its wires as drawn, typical.
+        sites: its arrays that were drawn; the wires of others stay as they are.
+        technology: of the drawings.
+        arguments: inputs of the model, tensors.
+        y: classes of the points, or None.
 
     Returns:
         One record a corner: ``condition``, ``agreement`` with the software's decisions and
@@ -94,8 +105,8 @@ def answers_at_corners(
     out = []
     for condition in conditions(technology):
         wires = {
-            array.name: wires_at(technology, drawn_array(array).wires, condition)
-            for array in arrays(circuit)
+            site.array.name: wires_at(technology, drawn_array(site.array).wires, condition)
+            for site in sites
         }
         outputs = outputs_of(as_drawn(circuit, wires), arguments)
         decisions = decisions_of(outputs)

@@ -7,14 +7,18 @@ import pytest
 
 import xbarspice as xb
 from tests.unit.tapeout.circuits import circuit_of, points
-from xbarspice.nn import arrays
+from xbarspice.nn import arrays, copy_circuit, exact_products, put_wires
 from xbarspice.nn.drives import even_drives
-from xbarspice.tapeout import as_drawn, load_technology
-from xbarspice.tapeout.drawing import Places
+from xbarspice.nn.origin import outputs_of
+from xbarspice.tapeout import load_technology
+from xbarspice.tapeout.drawing import Places, draw
+from xbarspice.tapeout.extraction import extract, extract_wires
+from xbarspice.tapeout.extraction.extracted import LineName
 from xbarspice.tapeout.signoff import answers_at_corners, sign_off_array
 from xbarspice.tapeout.signoff.capacities import capacities
 from xbarspice.tapeout.signoff.corners import Condition, conditions, wires_at
 from xbarspice.tapeout.signoff.currents import currents_of, judge
+from xbarspice.tapeout.sites import sites
 
 SKY = load_technology("sky130b")
 WIRES = {"R_wl": 0.27, "R_bl": 0.27, "R_driver": 30.0, "R_sense": 30.0}
@@ -94,7 +98,9 @@ def test_wires_follow_the_corners_of_metals_and_vias():
     cuts = {c.via: c.count for c in Places(rows=2, cols=2, technology=SKY).lands["WL"].cuts}
     typ = 9 / cuts["via"] + 3.41 / cuts["via2"]
     top = 30 / cuts["via"] + 8 / cuts["via2"]
-    assert high["R_driver"] == pytest.approx(top + (30 - typ) * 0.056 / 0.047)
+    pad_typ, pad_top = 3.41 / 9 + 0.38 / 9, 8 / 9 + 0.891 / 9  # nine cuts of via3 and of via4
+    rest = (30 - typ - pad_typ) * 0.056 / 0.047
+    assert high["R_driver"] == pytest.approx(top + pad_top + rest)
     each = wires_at(SKY, {**WIRES, "R_sense": np.array([20.0, 40.0])}, typical)
     np.testing.assert_allclose(each["R_sense"], [20.0, 40.0])
 
@@ -130,16 +136,62 @@ def test_an_array_of_a_model_is_signed_off():
     assert not sign_off_array(array, starved, drives.volts())["passed"]
 
 
+@pytest.mark.parametrize("name", ["demo", "sky130b"])
+def test_scaled_wires_are_those_that_are_extracted_at_each_corner(name):
+    technology, array = load_technology(name), xb.Crossbar(np.full((8, 6), 1e-4))
+    layout = draw(array, technology)
+    extracted = extract(layout.top_cell(), technology)
+    nets = extracted.line_nets()
+    rows = np.array([nets[LineName("WL", k)][0] for k in range(8)])
+    cols = np.array([nets[LineName("BL", k)][0] for k in range(6)])
+    typical = extract_wires(extracted, rows, cols).arrays()
+    assert len(conditions(technology)) == (6 if name == "demo" else 3)
+    for condition in conditions(technology):
+        there = extract_wires(extracted, rows, cols, condition.corner, condition.temperature)
+        scaled = wires_at(technology, typical, condition)
+        for wire, R in there.arrays().items():
+            np.testing.assert_allclose(scaled[wire], R, rtol=5e-3, err_msg=wire)
+
+
+def drawn_circuit():
+    """A model on two arrays with wires of their own, no two alike, and its sites."""
+    circuit = circuit_of(R_wl=100.0, R_bl=100.0, R_driver=500.0, R_sense=500.0)
+    rng = np.random.default_rng(4)
+    for array in arrays(circuit):
+        rows, cols = array.crossbar.G.shape
+        shapes = {"R_wl": (rows, cols - 1), "R_bl": (rows - 1, cols)}
+        leads = {"R_driver": (rows,), "R_sense": (cols,)}
+        wires = {wire: rng.uniform(0.5, 2.0, shape) for wire, shape in shapes.items()}
+        wires |= {wire: rng.uniform(50.0, 150.0, shape) for wire, shape in leads.items()}
+        put_wires(circuit, {array.name: wires})
+    return circuit, sites(circuit)
+
+
 def test_answers_of_a_model_at_the_corners():
-    circuit = circuit_of(R_wl=1.0, R_bl=1.0, R_driver=100.0, R_sense=100.0)
+    circuit, drawn = drawn_circuit()
     y = np.zeros(6, dtype=int)
-    answers = answers_at_corners(circuit, SKY, (points(),), y)
+    answers = answers_at_corners(circuit, drawn, SKY, (points(),), y)
     errors = [a["largest_error"] for a in answers]
     assert errors == sorted(errors)
     assert errors[0] > 0
     assert all(0 <= a["accuracy"] <= 1 and 0 <= a["agreement"] <= 1 for a in answers)
-    assert answers_at_corners(circuit, SKY, (points(),), None)[0]["accuracy"] is None
-    shape = arrays(circuit)[0].crossbar.G.shape
-    leads = {"R_driver": np.linspace(1e3, 2e3, shape[0])}  # each line its own
-    worse = as_drawn(circuit, {arrays(circuit)[0].name: leads})
-    assert answers_at_corners(worse, SKY, (points(),), y)[1]["largest_error"] > 1.5 * errors[1]
+    assert answers_at_corners(circuit, drawn, SKY, (points(),), None)[0]["accuracy"] is None
+
+
+def test_answers_at_a_corner_are_those_of_the_wires_of_each_array():
+    """Against the outputs through the nodal engine; an array that was not drawn keeps its wires."""
+    circuit, drawn = drawn_circuit()
+    with exact_products():
+        (software,) = outputs_of(circuit, (points(),))
+    for chosen in (drawn, drawn[1:]):
+        answers = answers_at_corners(circuit, chosen, SKY, (points(),), None)
+        for answer, condition in zip(answers, conditions(SKY), strict=True):
+            there = copy_circuit(circuit)
+            for site in chosen:
+                wires = wires_at(SKY, site.array.crossbar.wires, condition)
+                assert all(np.ndim(R) for R in wires.values())
+                put_wires(there, {site.array.name: wires})
+            with xb.nn.through("nodal"):
+                (outputs,) = outputs_of(there, (points(),))
+            expected = float((outputs - software).abs().max() / software.abs().max())
+            assert answer["largest_error"] == pytest.approx(expected, rel=1e-6)
