@@ -77,7 +77,7 @@ def run_drc(deck: Deck, layout: Path, cell: str, directory: Path, version: str) 
     run = _run(deck.file, layout, cell, _CHECK, directory, deck.timeout)
     lines = _result(directory, cell, run)
     scale, style = float(lines["scale"][0]), lines["style"][0]
-    match = re.search(r"Total number of rules specified in tech file: (\d+)", run.stdout)
+    match = re.search(r"Total number of rules specif(?:i)?ed in tech file: (\d+)", run.stdout)
     rules = int(match[1]) - 1 if match else 0  # Magic counts one more than the file has
     if not rules:
         raise EngineError(f"Magic's technology must have rules; {deck.file.name} states none.")

@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING
 
 from xbarspice.core.errors import broken_rule
 from xbarspice.tapeout.drawing.klayout import klayout_db
-from xbarspice.tapeout.drawing.places import Rectangle
+from xbarspice.tapeout.drawing.places import Rectangle, cuts_of, plates_of
 from xbarspice.tapeout.drawing.sheet import Sheet
 from xbarspice.tapeout.technology import Technology
+from xbarspice.tapeout.technology.landing import stack
 from xbarspice.tapeout.technology.layers import Metal
 
 if TYPE_CHECKING:
     import klayout.db as kdb
 
 __all__ = ["draw_mark", "draw_text", "top_metal"]
+
+_ALONE = 1e3
+"""Distance to a next stack that leaves any number of cuts room, um."""
 
 
 def top_metal(technology: Technology) -> Metal:
@@ -34,6 +38,7 @@ def draw_mark(layout: kdb.Layout, technology: Technology, name: str) -> kdb.Cell
     arm = max(size // 5 // step * step, sheet.units(metal.width))
     sheet.box(metal.name, Rectangle.around(0, 0, size, arm))
     sheet.box(metal.name, Rectangle.around(0, 0, arm, size))
+    _contact(sheet, metal)
     return sheet.cell
 
 
@@ -63,4 +68,29 @@ def draw_text(layout: kdb.Layout, technology: Technology, name: str, text: str) 
             "Raise die.text_height.",
         )
     sheet.cell.shapes(layout.layer(*metal.layer)).insert(shapes)
+    _contact(sheet, metal)
     return sheet.cell
+
+
+def _contact(sheet: Sheet, metal: Metal) -> None:
+    """A cut with a plate below in every shape of a metal that must not float."""
+    kdb, technology = klayout_db(), sheet.technology
+    via = next((via for via in technology.via if via.upper == metal.name), None)
+    if not metal.needs_contact or via is None:
+        return
+    lower = technology.metals[via.lower]
+    land = stack(technology, (lower.name, via.name, metal.name), lower.width, _ALONE, 0.0)
+    parts = [*plates_of(technology, land), *cuts_of(technology, land)]
+    plate = land.plates[-1]
+    grid = sheet.units(technology.grid)
+    inside = sheet.units(max(plate.along, plate.across)) // 2 + grid
+    for shape in kdb.Region(sheet.cell.shapes(sheet.layout.layer(*metal.layer))).merged().each():
+        centres = kdb.Region(shape).sized(-inside)
+        if centres.is_empty():
+            raise broken_rule(
+                f"letters and marks in {metal.name} must hold a cut of {via.name}",
+                "strokes that are too narrow",
+                "Raise die.text_height or die.marks.",
+            )
+        place = next(next(centres.each()).each_point_hull())
+        sheet.parts(parts, place.x // grid * grid, place.y // grid * grid)

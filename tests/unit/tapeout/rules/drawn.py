@@ -11,6 +11,7 @@ from xbarspice.tapeout import load_technology
 from xbarspice.tapeout.decks import decks_of, run_deck
 from xbarspice.tapeout.rules import rules_of, save_script
 from xbarspice.tapeout.rules.rule import drawing_layers
+from xbarspice.tapeout.technology import Technology
 
 PITCH, HALF, LAST = 0.68, 0.16, 1.36
 
@@ -36,6 +37,14 @@ def clean() -> Parts:
             b = m * PITCH
             parts[f"device{k}{m}"] = "device", (b - HALF, low, b + HALF, high)
     return parts
+
+
+def only_met1_needs_contact() -> Technology:
+    """SKY130B whose upper metals may float: a lone shape breaks the rule it is drawn for."""
+    technology = load_technology("sky130b")
+    free = {"needs_contact": False}
+    metals = [m if m.name == "met1" else m.model_copy(update=free) for m in technology.metal]
+    return technology.model_copy(update={"metal": tuple(metals)})
 
 
 def insert(top: kdb.Cell, parts: Parts, technology: str = "sky130b", shift: float = 0.0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import klayout.db as kdb
 import numpy as np
@@ -17,22 +18,24 @@ from tests.unit.tapeout.rules.drawn import (
     insert,
     judge,
     layout_of,
+    only_met1_needs_contact,
     put,
 )
 from xbarspice.tapeout import load_technology
+from xbarspice.tapeout.drawing.marks import draw_mark, draw_text
 from xbarspice.tapeout.rules import Rule, check_file, check_layout
 from xbarspice.tapeout.rules import check as check_module
 from xbarspice.tapeout.rules.density import find_dense, find_sparse
 from xbarspice.tapeout.rules.shapes import Shapes
 from xbarspice.tapeout.technology import packaged
 
-SKY = load_technology("sky130b")
+SKY = only_met1_needs_contact()
 NECK = FAULTS[0].parts
 
 
 def technology_of(folder, name, *edits):
-    """A packaged technology with some texts replaced."""
-    text = packaged(name)
+    """A packaged technology with some texts replaced, whose upper metals may float."""
+    text = re.sub(r"needs_contact = true +# \[M\] m[2-5]\.x\n", "", packaged(name))
     for old, new in edits:
         assert old in text
         text = text.replace(old, new, 1)
@@ -431,3 +434,19 @@ def test_an_off_grid_pitch_is_found_at_lines_and_devices():
     assert report.broken["device.grid"] == 4 * 16 * 16 - 4 * sum(
         1 for k in range(16) for m in range(16) if 2 * k % 5 == 0 and 2 * m % 5 == 0
     )
+
+
+def test_no_metal_of_sky130b_may_float_and_its_marks_do_not(tmp_path):
+    """SkyWater's deck (m1.x to m5.x) found a mark and letters of met5 without a cut."""
+    technology = load_technology("sky130b")
+    assert all(metal.needs_contact for metal in technology.metal)
+    for cell in (draw_mark, lambda *args: draw_text(*args, "XB-16x16 8")):
+        layout = kdb.Layout()
+        layout.dbu = technology.dbu
+        cell(layout, technology, "part")
+        assert not check_layout(layout, technology).violations
+        for shape in list(
+            layout.top_cell().shapes(layout.layer(*technology.vias["via4"].layer)).each()
+        ):
+            shape.delete()
+        assert set(check_layout(layout, technology).broken) == {"met4.contact", "met5.contact"}

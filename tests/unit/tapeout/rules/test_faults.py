@@ -5,11 +5,17 @@ from __future__ import annotations
 import klayout.db as kdb
 import pytest
 
-from tests.unit.tapeout.rules.drawn import FAULTS, clean, insert, judge, layout_of
-from xbarspice.tapeout import load_technology
+from tests.unit.tapeout.rules.drawn import (
+    FAULTS,
+    clean,
+    insert,
+    judge,
+    layout_of,
+    only_met1_needs_contact,
+)
 from xbarspice.tapeout.rules import check_layout, rules_of
 
-SKY = load_technology("sky130b")
+SKY = only_met1_needs_contact()
 
 
 def test_the_drawing_without_a_fault_is_clean():

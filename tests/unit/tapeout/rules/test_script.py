@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import xbarspice as xb
-from tests.unit.tapeout.rules.drawn import FAULTS, judge, layout_of
+from tests.unit.tapeout.rules.drawn import FAULTS, judge, layout_of, only_met1_needs_contact
 from xbarspice.tapeout import load_technology
 from xbarspice.tapeout.decks import decks_of, run_deck
 from xbarspice.tapeout.rules import rule_script, rules_of, save_script
@@ -24,7 +24,7 @@ def test_every_rule_is_one_line_of_the_script(name):
 
 
 def test_the_plain_script_and_the_macro_say_the_same(tmp_path):
-    technology, fault = load_technology("sky130b"), FAULTS[0]
+    technology, fault = only_met1_needs_contact(), FAULTS[0]
     layout_of(fault.parts).write(str(tmp_path / "a.gds"))
     items = [judge(tmp_path / "a.gds", "TOP", tmp_path, technology, s) for s in (".drc", ".lydrc")]
     assert items[0] == items[1]
@@ -34,7 +34,7 @@ def test_the_plain_script_and_the_macro_say_the_same(tmp_path):
 
 
 def test_the_name_of_a_technology_is_no_program(tmp_path):
-    values = load_technology("sky130b").model_dump(mode="json")
+    values = only_met1_needs_contact().model_dump(mode="json")
     mark = tmp_path / "mark"
     name = f"a' + `touch {mark}` + '#{{`touch {mark}`}}\\\n`touch {mark}` </text>"
     technology = type(load_technology()).model_validate(values | {"name": name})
@@ -45,7 +45,7 @@ def test_the_name_of_a_technology_is_no_program(tmp_path):
 
 
 def test_a_layout_whose_unit_does_not_divide_the_grid_gets_no_verdict(tmp_path):
-    technology = load_technology("sky130b")
+    technology = only_met1_needs_contact()
     layout_of(FAULTS[0].parts, dbu=0.002).write(str(tmp_path / "a.gds"))
     save_script(technology, tmp_path / "rules.drc")
     deck = decks_of([tmp_path / "rules.drc"])[0]
