@@ -71,8 +71,8 @@ def handover_texts(
     """
     if technology.device.subckt is None or technology.device.pins is None:
         return
-    it = schematic(crossbar, technology, name)
     for form in FORMS:
+        it = schematic(crossbar, technology, name, extracted=form == "spice")
         text = write_schematic(it, form, brackets)
         prove_schematic(text, form, it, brackets)
         yield NetlistFile(dialect=form, file=f"schematic.{form}", kind="schematic", text=text)

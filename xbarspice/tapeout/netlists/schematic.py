@@ -50,13 +50,17 @@ class Schematic:
     pins: tuple[str, str]
 
 
-def schematic(crossbar: Crossbar, technology: Technology, name: str) -> Schematic:
+def schematic(
+    crossbar: Crossbar, technology: Technology, name: str, *, extracted: bool = False
+) -> Schematic:
     """The schematic of one array.
 
     Args:
         crossbar: a single array; only its shape and which devices are present matter.
         technology: whose `device` names the foundry's cell, its pins and its area parameter.
         name: of the cell, in the layout as in the netlist.
+        extracted: whether devices stand as the foundry's extraction writes them: pins in the order
+            of ``device.extracted_pins``, the area in its unit.
 
     Raises:
         InputError: the technology does not name a cell, or the name is none.
@@ -71,8 +75,10 @@ def schematic(crossbar: Crossbar, technology: Technology, name: str) -> Schemati
         )
     params = ()
     if device.area_parameter is not None:
-        params = ((device.area_parameter, f"{_area(device.size)}p"),)
-    first_is_bottom = device.pins[0] == (device.bottom_pin or device.pins[0])
+        suffix = "" if extracted and device.extracted_area == "um2" else "p"
+        params = ((device.area_parameter, f"{_area(device.size)}{suffix}"),)
+    pins = (device.extracted_pins or device.pins) if extracted else device.pins
+    first_is_bottom = pins[0] == (device.bottom_pin or device.pins[0])
     word_is_bottom = technology.array.word_line.metal == device.bottom
     present = crossbar.G_flat[0] > 0
     elements = []
@@ -84,7 +90,7 @@ def schematic(crossbar: Crossbar, technology: Technology, name: str) -> Schemati
     rows, cols = present.shape
     lines = [f"WL<{row}>" for row in range(rows)] + [f"BL<{col}>" for col in range(cols)]
     cell = Cell(name, tuple(lines), tuple(elements))
-    return Schematic(cell=cell, rows=rows, cols=cols, pins=device.pins)
+    return Schematic(cell=cell, rows=rows, cols=cols, pins=pins)
 
 
 def _area(size: tuple[float, float]) -> str:

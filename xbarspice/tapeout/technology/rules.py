@@ -80,6 +80,9 @@ def _references(t: Technology) -> Iterator[str]:
     electrodes = {t.array.word_line.metal, t.array.bit_line.metal}
     if electrodes != {bottom, top}:
         yield "array.electrodes: word_line.metal and bit_line.metal must be the two electrodes"
+    extracted = t.device.extracted_pins
+    if extracted is not None and set(extracted) != set(t.device.pins or ()):
+        yield f"device.extracted_pins: {extracted} must be device.pins in some order"
     if t.device.bottom_pin not in (None, *(t.device.pins or ())):
         yield f"device.bottom_pin: {t.device.bottom_pin} must be one of device.pins"
     for name in t.device.excludes:

@@ -55,8 +55,10 @@ class Device(Section):
     `overhang` is by how much each electrode reaches beyond it in at least one direction;
     `excludes` names vias that must not lie on it outside a foundry cell. `subckt`, `pins` and
     `area_parameter` say how a schematic netlist names it: pins in the order of the foundry's card,
-    of which `bottom_pin` (the first one if it is not named) is the lower metal's. `C_area` is the
-    capacitance of the oxide.
+    of which `bottom_pin` (the first one if it is not named) is the lower metal's. An
+    extraction may write the pins in another order, `extracted_pins`, and the area in um^2,
+    `extracted_area`; the schematic that netgen compares follows it. `C_area` is the capacitance of
+    the oxide.
     """
 
     model: str | None = None
@@ -74,6 +76,8 @@ class Device(Section):
     pins: tuple[Name, Name] | None = None
     bottom_pin: Name | None = None
     area_parameter: Name | None = None
+    extracted_pins: tuple[Name, Name] | None = None
+    extracted_area: Literal["m2", "um2"] = "m2"
     C_area: Areal = 0.0
 
 

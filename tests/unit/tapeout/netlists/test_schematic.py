@@ -125,3 +125,15 @@ def test_netgen_reads_the_same_circuit_in_both_forms(tmp_path):
     words = (tmp_path / "c.out").read_text()
     answer = read_comparison(tmp_path / "c.json", words, "die_a0")
     assert answer == ("cell die_a0, 11 devices and 7 nets, 7 names", [], [])
+
+
+def test_the_schematic_for_netgen_stands_as_the_extraction_writes_devices():
+    """Magic writes the upper electrode first and the area in um^2; 15 x 16 tells pins apart."""
+    it = schematic(crossbar(), technology(), "die_a0", extracted=True)
+    text = write_schematic(it, "spice")
+    assert f"Xd_2_3 BL<3> WL<2> {CELL} area_ox=0.1024" in text.splitlines()
+    assert "pins TE BE" in text
+    same = technology(extracted_pins=None, extracted_area="m2")
+    assert schematic(crossbar(), same, "d", extracted=True) == schematic(crossbar(), same, "d")
+    with pytest.raises(ValueError, match=r"device\.extracted_pins"):
+        type(same).model_validate(technology(extracted_pins=("TE", "XX")).model_dump())
