@@ -137,7 +137,7 @@ def _lines(marks, dbu):
     out = [marks[0] * dbu]
     for a, b in itertools.pairwise(m * dbu for m in marks):
         steps, size = [0.0], FIRST
-        while steps[-1] + size < (b - a) / 2:
+        while steps[-1] + size < (b - a) / 2 - dbu / 100:  # no cell without a width
             steps.append(steps[-1] + size)
             size = min(size * GROWTH, LARGEST)
         out += [a + s for s in steps[1:]] + [b - s for s in steps[:0:-1]] + [b]
