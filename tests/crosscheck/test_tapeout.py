@@ -187,6 +187,11 @@ def test_verify_starts_from_the_folder_of_a_tapeout(technology, tmp_path):
         errors = [tile["worst"] for tile in verified["tiles"][engine]]
         assert len(errors) == 2
         assert max(errors) < 1e-9
+    (note,) = verified["notes"]
+    assert "2 of 2 arrays have wires of their own" in note
+    config = ("--config", tmp_path / "v/run.toml")  # as it says of itself, it makes the run again
+    again = run("verify", deployment, *more, *config, "--out", tmp_path / "again")
+    assert again["decisions"] == verified["decisions"]
     drawn, assumed = (
         run("solve", file, *more, "--engine", "ngspice", "--out", tmp_path / "o.h5")["values"][0]
         for file in (deployment, tmp_path / "net.h5")

@@ -18,6 +18,7 @@ from xbarspice.core.errors import InputError, broken_rule, first_line
 from xbarspice.core.seeds import child_rng
 from xbarspice.deployment import reading
 from xbarspice.deployment.cards import keep_calibration
+from xbarspice.deployment.notes import wire_notes
 from xbarspice.deployment.settings import state_arrays, state_ranges
 from xbarspice.importers import ImportedModel, load_model
 from xbarspice.importers.archive import hash_files
@@ -171,7 +172,9 @@ def _deployed(
             "a deployment holds its whole model", f"--activation {activation}", "Leave it out."
         )
     file = reading.read(path, factory=factory)
+    of_file = wire_notes(file.circuit)
     state_arrays(file.circuit, run)
+    notes = [note for note in file.notes if note not in of_file]
     return ImportedModel(
         module=file.circuit,
         kind="deployment",
@@ -179,7 +182,7 @@ def _deployed(
         batch=common_batch(file.inputs),
         inputs=file.inputs,
         library="xbarspice",
-        notes=file.notes,
+        notes=(*notes, *wire_notes(file.circuit)),
     )
 
 

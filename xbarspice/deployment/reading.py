@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import ValidationError
 from torch import nn
@@ -18,6 +17,7 @@ from xbarspice.core.errors import InputError, StoreError, broken_rule
 from xbarspice.core.schema import validate
 from xbarspice.core.values import broken_entries
 from xbarspice.core.wires import Resistance
+from xbarspice.deployment.notes import device_notes, wire_notes
 from xbarspice.deployment.rebuild import StoredMatrix, from_factory, from_program
 from xbarspice.deployment.schema import (
     CardFile,
@@ -29,7 +29,6 @@ from xbarspice.deployment.schema import (
 from xbarspice.importers import TensorSpec
 from xbarspice.importers.weights import Factory
 from xbarspice.mapping.reads import LineOrder
-from xbarspice.nn import arrays, copy_circuit, put_conductances
 from xbarspice.nn.coverage import restore
 from xbarspice.nn.origin import ATTRIBUTE, Origin, weights_hash
 
@@ -134,7 +133,7 @@ def read(path: str | Path, *, factory: Factory | None = None) -> Deployment:
     if file.card is not None:
         keep_card(circuit, file.card.card())
     notes = tuple(str(note) for note in _json(file.notes, path, list))
-    notes += _device_notes(circuit, matrices) + _wire_notes(circuit, matrices)
+    notes += device_notes(circuit) + wire_notes(circuit)
     return Deployment(circuit=circuit, inputs=inputs, coverage=coverage, notes=notes)
 
 
@@ -212,31 +211,6 @@ def _orders(file: MatrixFile, path: Path) -> dict[tuple[int, int, int], LineOrde
         }
     except (TypeError, ValueError) as error:
         raise _inconsistent(path, error) from error
-
-
-def _device_notes(circuit: nn.Module, matrices: list[StoredMatrix]) -> tuple[str, ...]:
-    """The note on conductances that were put on the arrays; none where none were."""
-    if all(m.conductances is None for m in matrices):
-        return ()
-    holds, nominal = arrays(circuit), copy_circuit(circuit)
-    put_conductances(nominal, None)
-    pairs = zip(holds, arrays(nominal), strict=True)
-    changed = sum(not np.array_equal(a.crossbar.G, b.crossbar.G) for a, b in pairs)
-    return (
-        f"{changed} of {len(holds)} arrays hold devices as programmed or measured, not what the "
-        "weights ask for; xb.nn.put_conductances(circuit, None) takes them away.",
-    )
-
-
-def _wire_notes(circuit: nn.Module, matrices: list[StoredMatrix]) -> tuple[str, ...]:
-    """The note on arrays with wires of their own; none where there are none."""
-    own = sum(len(m.wires) for m in matrices)
-    if not own:
-        return ()
-    return (
-        f"{own} of {len(arrays(circuit))} arrays have wires of their own, not those of the "
-        "configuration; xb.nn.put_wires(circuit, None) takes them away.",
-    )
 
 
 def _json(data: bytes, path: Path, kind: type) -> Any:

@@ -9,6 +9,7 @@ from torch import nn
 
 from xbarspice.config import ARRAY, RunConfig, changes_of
 from xbarspice.config.arrays import device_settings
+from xbarspice.deployment.notes import own_wires
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import crossbar_layers
 from xbarspice.nn.convert import fits
@@ -65,13 +66,17 @@ def circuit_settings(circuit: nn.Module, run: RunConfig) -> dict[str, Any]:
     """`[mapping]`, `[array]` and `[layers]` of a model on arrays.
 
     With the same model and inputs they make the same arrays again. Ranges that the inputs set are
-    left out, stated ones are said.
+    left out, stated ones are said. Resistances that arrays have of their own are left out, too:
+    stated, they would be those of all arrays.
     """
+    own = own_wires(circuit)
     layers: dict[str, dict[str, Any]] = {}
     for name, layer in crossbar_layers(circuit).items():
         owner = next((n for n in layers if name.startswith(f"{n}." if n else "")), name)
         for matrix in layer.matrices.values():
-            layers.setdefault(owner, _plain(matrix.config) | _stated_ranges(name, run))
+            values = layers.setdefault(owner, _plain(matrix.config) | _stated_ranges(name, run))
+            for wire in own.get(matrix.name, ()):
+                values.pop(wire, None)
     first, *others = layers.values()
     common = {k: v for k, v in first.items() if all(k in o and o[k] == v for o in others)}
     device = {"device", "parameters"}

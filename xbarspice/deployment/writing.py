@@ -17,6 +17,7 @@ from xbarspice import __version__
 from xbarspice.config.card import CalibrationCard, KeptCard, card_of
 from xbarspice.core import hdf5
 from xbarspice.core.errors import InputError, XbarspiceError, broken_rule, first_line
+from xbarspice.deployment.notes import without_array_notes
 from xbarspice.deployment.reading import KIND
 from xbarspice.deployment.rebuild import (
     StoredMatrix,
@@ -69,7 +70,7 @@ def save(
         model: for a model that cannot be exported: ``"module:factory"``, the code that makes the
             untrained module. It is imported and run here, and by `load` if that is given the same
             name.
-        notes: sentences to keep with the file.
+        notes: sentences to keep with the file; those that follow from its arrays are left out.
         card: calibration card that the arrays have their wires and device from; None is that which
             the circuit carries, if any.
 
@@ -96,7 +97,7 @@ def save(
         "program": np.frombuffer(digital["program"], np.uint8),
         "matrices": {str(k): _matrix(m) for k, m in enumerate(matrices)},
         "coverage": _text(coverage(circuit).record()),
-        "notes": _text(list(notes)),
+        "notes": _text(without_array_notes(notes)),
     }
     stored_card = card_of(circuit) if card is None else KeptCard(text=card.to_toml())
     if stored_card is not None:
