@@ -13,6 +13,7 @@ from tests.unit.tapeout.circuits import manifest_of
 from tests.unit.tapeout.decks.test_decks import COMPARE, RULES, SETUP, TECH, script
 from xbarspice.importers import perceptron as perceptron_files
 from xbarspice.tapeout import check_folder
+from xbarspice.tapeout.technology import packaged
 
 CELL = "sky130_fd_pr_reram__reram_cell"
 STRICT = 'source($input, $top_cell)\nreport("strict", $report)\n' + (
@@ -25,16 +26,28 @@ def run(*words):
 
 
 def command(base, *more):
-    words = [base / "net.npz", "--inputs", base / "x.npz", "--technology", "sky130b"]
+    technology = base / "technology.toml"
+    words = [base / "net.npz", "--inputs", base / "x.npz", "--technology", technology]
     words += ["--dialect", "cdl", "--set", "array.device=sinh_tio2"]
     words += ["--set", "mapping.tile_rows=8", "--set", "mapping.tile_cols=8"]
     return [*words, *more]
+
+
+def write_technology(path, *without):
+    """SKY130B without the entries that begin so."""
+    lines = packaged("sky130b").splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith(without)]
+    assert len(kept) < len(lines)
+    path.write_text("".join(kept))
+    return path
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     """A tapeout in SKY130B on which a rule deck and KLayout's comparison were run."""
     base = tmp_path_factory.mktemp("decks")
+    # the small technology of these tests for Magic writes areas in m^2, the foundry's in um^2
+    write_technology(base / "technology.toml", "extracted_")
     perceptron_files.save(base / "net.npz", small_network())
     np.savez(base / "x.npz", x=np.random.default_rng(5).uniform(-1.0, 1.0, (12, 2)))
     decks = ["--drc", RULES, "--lvs", "klayout", "--lvs-deck", COMPARE]
@@ -150,13 +163,9 @@ def test_a_missing_tool_ends_the_command_before_any_work(base, tmp_path, monkeyp
 
 
 def test_lvs_without_the_device_s_name_is_refused_before_any_work(base, tmp_path):
-    from xbarspice.tapeout.technology import packaged
-
-    lines = packaged("sky130b").splitlines()
-    nameless = tmp_path / "nameless.toml"
-    nameless.write_text("\n".join(x for x in lines if not x.startswith(("subckt", "pins"))))
+    nameless = write_technology(tmp_path / "nameless.toml", "subckt", "pins", "extracted_")
     words = command(base, "--out", tmp_path / "out", "--lvs", "klayout", "--lvs-deck", COMPARE)
-    words[words.index("sky130b")] = nameless
+    words[words.index(base / "technology.toml")] = nameless
     result = run(*words)
     assert (result.returncode, (tmp_path / "out").exists()) == (2, False)
     assert "LVS needs the foundry's name" in result.stderr
