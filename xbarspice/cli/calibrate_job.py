@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from xbarspice.config import RunConfig
     from xbarspice.config.card import CalibrationCard
 
-__all__ = ["Job", "Title"]
+__all__ = ["Data", "Date", "Job", "Title"]
 
+Data = Annotated[
+    Path, typer.Argument(help="Measured data: text, .xlsx, .ods, .parquet, .mat or .h5.")
+]
+Date = Annotated[str | None, typer.Option(help="Date for the card; left out without.")]
 Title = Annotated[str | None, typer.Option(help="Title of the report; else the file's name.")]
 
 

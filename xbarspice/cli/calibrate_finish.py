@@ -1,0 +1,112 @@
+"""The end of a calibration: card, record, report and screen of a fit or of terms of variability."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from xbarspice.cli import screens
+from xbarspice.cli.calibrate_job import Job
+from xbarspice.cli.runs import run_folder
+
+if TYPE_CHECKING:
+    from xbarspice.calibration import Fit, Spread
+    from xbarspice.config.card import CalibrationCard
+    from xbarspice.core.array import Crossbar
+
+__all__ = ["finish_fit", "finish_spread"]
+
+
+def finish_spread(job: Job, terms: Spread) -> None:
+    """Card, record, report and screen of terms of the variability."""
+    from xbarspice import calibration as study
+
+    card = study.card_of_spread(
+        terms,
+        job.run.array.device,
+        [job.data],
+        title=job.name,
+        date=job.date,
+        before=job.before(),
+        data_read=job.data_read,
+    )
+    _write_folder(job, card, study.record_of_spread(terms))
+
+
+def finish_fit(
+    job: Job,
+    fit: Fit,
+    crossbar: Crossbar | None = None,
+    *,
+    device: str | None = None,
+    unit: str = "A",
+    accept: bool = False,
+    seen: Sequence[str] = (),
+) -> None:
+    """Card, record, report and screen of a fit; no card of a model that does not hold."""
+    from xbarspice import calibration as study
+
+    name = device or (crossbar.device.name if crossbar is not None else job.run.array.device)
+    card = study.card_of(
+        fit,
+        name,
+        [job.data],
+        title=job.name,
+        date=job.date,
+        before=job.before(),
+        data_read=job.data_read,
+    )
+    fitted = crossbar if any(p.name.startswith("G[") for p in fit.parameters) else None
+    points = (fit.measured, fit.predicted, fit.fitted, unit)
+    record = study.record_of(fit)
+    record["findings"] = [*seen, *record["findings"]]
+    stands = fit.holds or accept
+    record["card_written"] = stands
+    _write_folder(job, card if stands else None, record, points=points, crossbar=fitted)
+    if not stands:
+        raise typer.Exit(1)
+
+
+def _write_folder(
+    job: Job,
+    card: CalibrationCard | None,
+    record: dict[str, Any],
+    *,
+    points: tuple[Any, ...] = (),
+    crossbar: Crossbar | None = None,
+) -> None:
+    """Write the run folder of a calibration and show what was found."""
+    from xbarspice.calibration import page as report
+    from xbarspice.core import crossbar_file
+
+    with run_folder(job.out) as folder:
+        record = job.write(folder, card, record)
+        if crossbar is not None:
+            crossbar_file.save(folder / "crossbar.h5", crossbar)
+        report.write_fit(record, card and card.to_toml(), folder / "report.html", *points)
+    screens.show(record if job.json else _short(record, job.out), job.json, "Calibration")
+
+
+def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
+    rows: dict[str, Any] = {}
+    for r in record["parameters"][:20]:
+        low, high = ("-" if r[k] is None else f"{r[k]:.5g}" for k in ("low", "high"))
+        rows[r["name"]] = f"{r['value']:.5g} {r['unit']} [{low}, {high}]"
+    if len(record["parameters"]) > 20:
+        rows["..."] = f"{len(record['parameters']) - 20} more in report.json"
+    if held := record.get("held_out"):
+        rows["held-out error"] = f"{100 * held['error']:.3g} % (fitted {100 * held['noise']:.3g} %)"
+    if record.get("held"):
+        rows["held"] = ", ".join(f"{h['name']} = {h['value']:g} ohm" for h in record["held"])
+    if (scatter := record.get("scatter_over_noise")) is not None:
+        rows["residuals over the stated scatter"] = scatter
+        rows["intervals"] = "95 %, if the model holds"
+    for k, text in enumerate(record["findings"], 1):
+        rows[f"warning {k}"] = text
+    rows["data read as"] = "; ".join(record["data_read"])
+    written = record.get("card_written", True)
+    card = str(out / "card.toml") if written else "none: the model does not hold (--accept)"
+    return {**rows, "card": card, "report": str(out / "report.html")}

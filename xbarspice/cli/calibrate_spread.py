@@ -1,0 +1,116 @@
+"""`xbarspice calibrate spread` and `noise`: terms of the variability from repeated measurements."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xbarspice.cli.calibrate_finish import finish_spread
+from xbarspice.cli.calibrate_job import Data, Date, Job, Title
+from xbarspice.cli.options import Calibration, Config, Json, RunFolder, Settings
+from xbarspice.cli.table_options import reads_table
+from xbarspice.core.errors import broken_rule
+
+if TYPE_CHECKING:
+    from xbarspice.tables import Options as TableOptions
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the group."""
+    app.command(epilog="Example: xbarspice calibrate spread writes.csv --out runs/spread")(spread)
+    app.command(epilog="Example: xbarspice calibrate noise repeats.csv --out runs/noise")(noise)
+
+
+@reads_table("programming")
+def spread(
+    data: Data,
+    *,
+    table: TableOptions,
+    out: RunFolder = Path("runs/calibrate"),
+    title: Title = None,
+    date: Date = None,
+    config: Config = None,
+    calibration: Calibration = None,
+    settings: Settings = None,
+    json: Json = False,
+) -> None:
+    """Repeated programming (device, target, G): tuning spread, drift, stuck devices."""
+    from xbarspice import calibration as study
+    from xbarspice.cli import steps
+
+    steps.need("matplotlib", "jinja2")
+    read = ("array.device",)
+    run = steps.configuration(
+        config, settings, steps.start_config(None), reads=read, calibration=calibration
+    )
+    writes = study.read_programming(data, table)
+    terms = study.fit_spread(writes)
+    job = Job(data, out, run, read, calibration, title, date, json, data_read=writes.notices)
+    finish_spread(job, terms)
+
+
+@reads_table("repeats")
+def noise(
+    data: Data,
+    *,
+    table: TableOptions,
+    array: Annotated[
+        Path | None,
+        typer.Option(help="Whole array: its G (.csv), crossbar or deployment of one array (.h5)."),
+    ] = None,
+    at: Annotated[
+        float | None, typer.Option(help="Time in s that retention stands for; else the last read.")
+    ] = None,
+    out: RunFolder = Path("runs/calibrate"),
+    title: Title = None,
+    date: Date = None,
+    config: Config = None,
+    calibration: Calibration = None,
+    settings: Settings = None,
+    json: Json = False,
+) -> None:
+    """Repeated reads (device, G or R, perhaps t): read noise, and retention where t is known.
+
+    With --array the data are currents of that array (V_in0 ..., I_out0 ...) under inputs that were
+    applied several times. The terms of a card take the place of a command's own error model: give
+    the card of `calibrate spread` as --calibration, and the new card has tuning and stuck devices
+    as well.
+    """
+    from xbarspice import calibration as study
+    from xbarspice.calibration import starts
+    from xbarspice.cli import steps
+    from xbarspice.config import ArraySection
+    from xbarspice.config.arrays import array_settings
+
+    steps.need("matplotlib", "jinja2")
+    read = ("array.device",)
+    run = steps.configuration(
+        config,
+        settings,
+        steps.start_config(array),
+        reads=read,
+        calibration=calibration,
+        mapped=array,
+    )
+    if array is None:
+        repeats = study.read_repeats(data, table)
+        understood = repeats.notices
+        terms = study.fit_noise(repeats, at=at)
+    elif at is not None:
+        raise broken_rule(
+            "retention is fitted to reads of single devices",
+            f"--at {at:g} with --array",
+            "Leave one of them out.",
+        )
+    else:
+        measured = study.read_reads(data, table)
+        start = starts.crossbar_of_reads(array, run, (measured.rows, measured.cols), [])
+        run = run.model_copy(update={"array": ArraySection(**array_settings([start]))})
+        understood = measured.notices
+        terms = study.fit_read_noise(measured, start.G)
+    job = Job(data, out, run, read, calibration, title, date, json, array, data_read=understood)
+    finish_spread(job, terms)
