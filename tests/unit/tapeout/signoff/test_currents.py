@@ -25,7 +25,7 @@ WIRES = {"R_wl": 0.27, "R_bl": 0.27, "R_driver": 30.0, "R_sense": 30.0}
 
 
 def judged(G, V, technology=SKY, **wires):
-    array = xb.Crossbar(G, **{**WIRES, **wires})
+    array = xb.Crossbar(G, **WIRES).replace(**wires)
     records = judge(currents_of(array, np.atleast_2d(V)), capacities(technology, *np.shape(G)))
     return {(r["line"], r["part"]): r for r in records}
 
@@ -90,9 +90,8 @@ def test_every_kind_of_part_has_its_limit_and_place():
 
 def test_wires_follow_the_corners_of_metals_and_vias():
     typical = Condition(corner="typ", temperature=27.0)
-    np.testing.assert_allclose(
-        [wires_at(SKY, WIRES, typical)[k] for k in WIRES], list(WIRES.values())
-    )
+    for name, value in wires_at(SKY, WIRES, typical).items():
+        np.testing.assert_allclose(np.asarray(value), WIRES[name])
     high = wires_at(SKY, WIRES, Condition(corner="max", temperature=27.0))
     assert high["R_wl"] == pytest.approx(0.27 * 0.145 / 0.125)
     cuts = {c.via: c.count for c in Places(rows=2, cols=2, technology=SKY).lands["WL"].cuts}
