@@ -99,6 +99,9 @@ EXTRAS = {
     "dask": "dask",
     "distributed": "dask",
     "klayout": "tapeout",
+    "pandas": "tables",
+    "openpyxl": "tables",
+    "pyarrow": "tables",
 }
 """Extra of xbarspice that brings a package, by the package's name for Python."""
 

@@ -47,7 +47,7 @@ def sign_off_array(
         device; ``settling``.
     """
     drawn = drawn_array(array)
-    wires = {name: getattr(drawn, name) for name in ("R_wl", "R_bl", "R_driver", "R_sense")}
+    wires = drawn.wires
     parts = capacities(technology, drawn.rows, drawn.cols)
     corners, loads = [], {}
     drop = np.zeros(drawn.G.shape)
