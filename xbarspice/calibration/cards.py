@@ -137,9 +137,9 @@ def record_of(fit: Fit) -> dict[str, Any]:
             "unit": p.unit,
             "start": p.start,
             "value": float(v),
-            "low": _finite(low),
-            "high": _finite(high),
-            "error": _finite(error),
+            "low": _finite(low) if fit.holds else None,
+            "high": _finite(high) if fit.holds else None,
+            "error": _finite(error) if fit.holds else None,
         }
         for p, v, low, high, error in bounds
     ]

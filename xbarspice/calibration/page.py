@@ -62,7 +62,7 @@ def write_fit(
         text=text + misfit,
     )
     items: list[Item] = [Text(text=f"Warning: {text}.", note=True) for text in findings]
-    items.append(_values(record["parameters"]))
+    items.append(_values(record["parameters"], holds))
     items += _checks(record)
     if held := record.get("held_out"):
         items.append(
@@ -146,9 +146,10 @@ def _number(value: float | None, unit: str) -> str:
     return si(value, unit, 5) if unit in ("ohm", "S") else f"{value:.5g} {unit}".rstrip()
 
 
-def _values(rows: Sequence[dict[str, Any]]) -> Table:
+def _values(rows: Sequence[dict[str, Any]], holds: bool) -> Table:
+    withheld = "Values; intervals are withheld"
     return Table(
-        caption="Values, and 95 % intervals if the model holds",
+        caption="Values, and 95 % intervals if the model holds" if holds else withheld,
         head=("parameter", "value", "low", "high", "start"),
         rows=[
             (r["name"], *(_number(r.get(k), r["unit"]) for k in ("value", "low", "high", "start")))

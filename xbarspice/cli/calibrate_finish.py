@@ -103,7 +103,8 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
         rows["held"] = ", ".join(f"{h['name']} = {h['value']:g} ohm" for h in record["held"])
     if (scatter := record.get("scatter_over_noise")) is not None:
         rows["residuals over the stated scatter"] = scatter
-        rows["intervals"] = "95 %, if the model holds"
+        holds = record.get("model_holds", True)
+        rows["intervals"] = "95 %, if the model holds" if holds else "withheld"
     for k, text in enumerate(record["findings"], 1):
         rows[f"warning {k}"] = text
     rows["data read as"] = "; ".join(record["data_read"])

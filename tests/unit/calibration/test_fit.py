@@ -348,7 +348,8 @@ def test_intervals_of_a_model_that_does_not_fit_come_with_a_warning(tmp_path):
     record = {**calibration.record_of(fit), "title": "t", "data": ["d"], "data_sha256": "a" * 64}
     page = calibration_page.write_fit(record, "card", tmp_path / "p.html").read_text()
     assert "DOES NOT FIT" in page
-    assert "95 % intervals if the model holds" in page
+    assert "Values; intervals are withheld" in page
+    assert all(row["low"] is row["high"] is None for row in record["parameters"])
     right, _ = calibration.fit_reads(
         bent.replace(R_wl=1.0, R_bl=1.0), reads_of(bent, noise=0.01), ["R_wire"]
     )
