@@ -56,7 +56,7 @@ def read(path: Path) -> kdb.Layout:
     layout = klayout_db().Layout()
     try:
         layout.read(str(path))
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:  # its text may hold bytes of the file
         raise broken_rule(
             "a layout must be a GDSII or OASIS file",
             f"{path}: {first_line(error)}",
