@@ -18,7 +18,7 @@ from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.core.wires import EACH, UNIT, WIRES, as_text
 from xbarspice.surrogate import adjoint
 
-__all__ = ["TIED", "Model", "Parameter"]
+__all__ = ["TIED", "Model", "Parameter", "field_parameter"]
 
 
 TIED = {"R_wire": ("R_wl", "R_bl")}
@@ -33,6 +33,9 @@ LIMITS: dict[tuple[str, str], tuple[float, float]] = {
     ("cubic_al2o3_tio2", "xi"): (-3.0, 3.0),
 }
 """Bounds of device fields that their models refuse to leave."""
+NEARLY_ZERO = 1e-9
+"""Share of its start to which a device field may fall that must keep its sign: the equations of a
+model divide by such fields, and the smallest of numbers vanish in them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,23 @@ class Parameter:
     start: float
     low: float
     high: float
+
+
+def field_parameter(
+    device: devices.Device, field: str, bounds: tuple[float, float] | None
+) -> Parameter:
+    """A field of a device to fit; without other bounds it keeps its sign.
+
+    Args:
+        device: with the starting value.
+        field: its name.
+        bounds: (low, high), or None.
+    """
+    start = float(getattr(device, field))
+    usual = (NEARLY_ZERO * start, np.inf) if start > 0 else (-np.inf, NEARLY_ZERO * start)
+    usual = LIMITS.get((device.name, field), usual if start else (-np.inf, np.inf))
+    low, high = usual if bounds is None else bounds
+    return Parameter(name=f"device.{field}", unit="", start=start, low=low, high=high)
 
 
 class Model:
@@ -208,12 +228,9 @@ def _parameters(
         if field == name:
             start, unit = _number_to_fit(crossbar, TIED.get(name, (name,))), UNIT
             low, high = bounds.get(name, (0.0, np.inf))
+            out.append(Parameter(name=name, unit=unit, start=start, low=low, high=high))
         else:
-            start, unit = float(getattr(crossbar.device, field)), ""
-            usual = (0.0, np.inf) if start > 0 else (-np.inf, 0.0 if start < 0 else np.inf)
-            usual = LIMITS.get((crossbar.device.name, field), usual)
-            low, high = bounds.get(name, usual)
-        out.append(Parameter(name=name, unit=unit, start=start, low=low, high=high))
+            out.append(field_parameter(crossbar.device, field, bounds.get(name)))
     low, high = bounds.get("G", (0.0, np.inf))
     for place in present.astype(int).tolist():
         name = f"G[{', '.join(map(str, place))}]"

@@ -10,7 +10,7 @@ import numpy as np
 from xbarspice import devices
 from xbarspice.calibration.fit import Fit, Options, fit_problem
 from xbarspice.calibration.measurements import PulseTrains
-from xbarspice.calibration.model import Parameter
+from xbarspice.calibration.model import Parameter, field_parameter
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array, Indices
 from xbarspice.devices import Device, DynamicDevice
@@ -53,7 +53,7 @@ class _Trains:
         self.line_of_point, self.repeat_of_point = trains.device, self.read_of_point
         self.steps = _steps(trains)
         self.parameters = (
-            *(_field(device, name, bounds) for name in free),
+            *(field_parameter(device, name, bounds.get(name)) for name in free),
             *(
                 Parameter(
                     name=f"G[{trains.labels[k] if trains.labels else k}]",
@@ -104,13 +104,6 @@ def _steps(trains: PulseTrains) -> list[Indices]:
         rank[n] = count[d]
         count[d] += 1
     return [np.flatnonzero(rank == k) for k in range(int(count.max()))]
-
-
-def _field(device: Device, name: str, bounds: Mapping[str, tuple[float, float]]) -> Parameter:
-    start = float(getattr(device, name))
-    usual = (0.0, np.inf) if start > 0 else (-np.inf, 0.0 if start < 0 else np.inf)
-    low, high = bounds.get(name, usual)
-    return Parameter(name=f"device.{name}", unit="", start=start, low=low, high=high)
 
 
 def fit_pulses(

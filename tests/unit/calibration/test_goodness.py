@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -12,6 +13,7 @@ import xbarspice as xb
 from tests.helpers import many
 from xbarspice import calibration
 from xbarspice.calibration import Options, Reads
+from xbarspice.calibration.model import field_parameter
 from xbarspice.cli.app import app
 from xbarspice.core.errors import InputError
 from xbarspice.devices import SinhTiO2
@@ -231,3 +233,26 @@ def test_the_command_writes_no_card_of_a_model_that_does_not_hold(tmp_path):
     code, record, card = run("--drop-compliance")
     assert (code, card, record["model_holds"]) == (0, True, True)
     assert any("compliance plateaus left out" in text for text in record["data_read"])
+
+
+@pytest.mark.parametrize("name", xb.devices.names())
+def test_a_device_at_every_usual_bound_can_be_solved(name):
+    """A clipped curve drove b to 5e-324, and sinh of it is 0: a division by zero ended the fit."""
+    device = xb.devices.get(name)
+    for field in (f.name for f in dataclasses.fields(device) if f.type == "float"):
+        parameter = field_parameter(device, field, None)
+        for value in (parameter.low, parameter.high):
+            if not np.isfinite(value) or value == parameter.start:
+                continue
+            try:
+                changed = xb.devices.with_parameters(device, {field: float(value)})
+            except InputError:
+                continue  # refused in a sentence
+            current = changed.current(np.array([0.1]), np.array([1e-4]))
+            assert np.isfinite(current).all(), field
+
+
+def test_a_fit_that_ends_at_its_bound_says_so():
+    fit = fit_sweep(calibration.sweeps(["a"] * VOLTS.size, VOLTS, 1e-4 * np.tanh(VOLTS / 0.3)))
+    assert fit["device.b"][0] > 0
+    assert any("`device.b` ended at its bound" in text for text in fit.findings)
