@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import tomllib
+from pathlib import Path
 
 import h5py
 import klayout.db as kdb
@@ -83,6 +85,7 @@ def _points(path):
     np.savez(path, x=np.random.default_rng(0).random((5, 2)), y=np.array([0, 1, 0, 1, 1]))
 
 
+MEASURED = Path(__file__).parents[1] / "data" / "measured"
 POINTS = (TensorSpec(name="x", shape=("points", 2), dtype="float64"),)
 """What a model of two inputs takes."""
 BINARY = {
@@ -100,9 +103,16 @@ BINARY = {
         lambda p: checkpoints.write(p, "key", {"w": torch.arange(9.0), "epoch": 3}),
         lambda p: checkpoints.read(p, "key"),
     ),
+    **{
+        name: (
+            lambda p: shutil.copy(MEASURED / p.name, p),
+            lambda p: (read_sweeps(p).V_in, read_sweeps(p).I_out),
+        )
+        for name in ("book.xlsx", "iv.parquet", "iv_v5.mat", "iv_v73.mat")
+    },
 }
 
-UNSUMMED = {"array.h5"}
+UNSUMMED = {"array.h5", "iv.parquet", "iv_v5.mat", "iv_v73.mat"}
 """Files of other programs without any checksum: damage to their numbers cannot be noticed."""
 
 

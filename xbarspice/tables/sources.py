@@ -15,6 +15,7 @@ import numpy as np
 
 from xbarspice.core import hdf5
 from xbarspice.core.errors import InputError, broken_rule, first_line, missing_package
+from xbarspice.tables.matlab import read_arrays
 from xbarspice.tables.numbers import is_mark, looks_numeric
 
 __all__ = ["HDF5", "SEPARATORS", "Options", "Rows", "read_rows", "split"]
@@ -286,15 +287,7 @@ def _array_rows(path: Path, suffix: str) -> Rows:
 
 def _arrays(path: Path, suffix: str) -> dict[str, np.ndarray]:
     if suffix == ".mat" and not hdf5.is_hdf5(path):
-        from scipy.io import loadmat
-
-        try:
-            tree = loadmat(path)
-        except Exception as error:  # damaged files raise errors of many kinds
-            raise InputError(
-                f"`{path.name}` must be a readable MATLAB file; {first_line(error)}. Save it anew."
-            ) from error
-        tree = {name: value for name, value in tree.items() if not name.startswith("__")}
+        tree: Mapping[str, Any] = read_arrays(path)
     else:
         tree = hdf5.read_plain(path)
     out = {}

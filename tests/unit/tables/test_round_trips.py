@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.io import savemat
 
 from xbarspice.core.errors import InputError
 from xbarspice.tables import Options, Quantity, read_grid, read_table, unit_of
@@ -61,6 +62,20 @@ def test_a_table_in_any_notation_is_the_same_table(data, tmp_path_factory):
         for n in re.findall(r"(\d+) (?:'|empty)", text)
     )
     assert counted == int((~known).sum())
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_a_matlab_file_hands_on_its_arrays_of_real_numbers_alone(compressed, tmp_path):
+    path = tmp_path / "x.mat"
+    others = {"note": "die 7", "setup": {"a": 1.0}, "phase": np.array([1j, 2.0])}
+    columns = {"V": np.array([0.1, 0.2]), "I": np.array([1, 2], dtype=np.int16)}
+    savemat(path, {**others, **columns}, do_compression=compressed)
+    table = read_table(path, QUANTITIES)
+    assert table.values("V").tolist() == [0.1, 0.2]
+    assert table.values("I").tolist() == [1.0, 2.0]
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(InputError, match="a whole MATLAB file"):
+        read_table(path, QUANTITIES)
 
 
 @given(
