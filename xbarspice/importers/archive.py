@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from xbarspice.core.errors import InputError, broken_rule, first_line
 
-__all__ = ["hash_files", "members", "open_archive", "read_npz"]
+__all__ = ["check_archive", "hash_files", "members", "open_archive", "read_npz"]
 
 _RATIO = 200
 _FLOOR = 1 << 20
@@ -105,6 +105,18 @@ def hash_files(paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+def check_archive(path: Path) -> None:
+    """Compare every member of a zip archive with its checksum.
+
+    Raises:
+        InputError: as `open_archive`. ValueError: a member is damaged.
+    """
+    with open_archive(path, path.name) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"{damaged} is damaged")
+
+
 def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
     """All arrays of an ``.npz``, each compared with its checksum; nothing is unpickled.
 
@@ -112,10 +124,7 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
         InputError: it is no ``.npz`` of plain arrays, is damaged, or cannot be read.
     """
     try:
-        with open_archive(path, path.name) as archive:
-            damaged = archive.testzip()  # NumPy alone reads no further than a header says
-        if damaged is not None:
-            raise ValueError(f"{damaged} is damaged")
+        check_archive(path)  # NumPy alone reads no further than a header says
         with np.load(path, allow_pickle=False) as file:
             data = {name: file[name] for name in file.files}
         if not all(isinstance(value, np.ndarray) for value in data.values()):

@@ -15,7 +15,7 @@ from xbarspice.core.errors import InputError, broken_rule, first_line
 from xbarspice.core.files import store_errors, whole_file
 from xbarspice.core.types import Array, Indices
 from xbarspice.core.values import array_of
-from xbarspice.importers.archive import read_npz
+from xbarspice.importers.archive import check_archive, read_npz
 from xbarspice.mapping import activations
 
 __all__ = ["Perceptron", "from_state_dict", "load", "save"]
@@ -178,10 +178,7 @@ def _load_pt(path: Path) -> Mapping[str, Any]:
 
     try:
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                damaged = archive.testzip()
-            if damaged is not None:
-                raise ValueError(f"{damaged} is damaged")
+            check_archive(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for one fault: an unreadable file
         raise InputError(

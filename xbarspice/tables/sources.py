@@ -199,7 +199,7 @@ def _find_separator(lines: Sequence[str]) -> str:
 # --- files with cells of their own ---------------------------------------------------------------
 
 
-def _pandas(path: Path, *packages: str) -> Any:
+def _pandas(*packages: str) -> Any:
     for package in ("pandas", *packages):
         try:
             importlib.import_module(package)
@@ -210,7 +210,7 @@ def _pandas(path: Path, *packages: str) -> Any:
 
 def _sheet_rows(path: Path, sheet: str | None) -> Rows:
     package = {".xls": "xlrd", ".ods": "odf"}.get(path.suffix.lower(), "openpyxl")
-    pandas = _pandas(path, package)
+    pandas = _pandas(package)
     try:
         with pandas.ExcelFile(path) as book:
             names = [str(name) for name in book.sheet_names]
@@ -248,7 +248,7 @@ def _sheet_rows(path: Path, sheet: str | None) -> Rows:
 
 
 def _parquet_rows(path: Path) -> Rows:
-    pandas = _pandas(path, "pyarrow")
+    pandas = _pandas("pyarrow")
     try:
         frame = pandas.read_parquet(path)
     except Exception as error:  # damaged files raise errors of many kinds

@@ -12,7 +12,6 @@ drawings, floorplan, pictures and pages are held by their hashes only.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 from xbarspice import deployment
 from xbarspice.core.errors import XbarspiceError, broken_rule, first_line
 from xbarspice.core.types import Array
+from xbarspice.importers.archive import read_npz
 from xbarspice.netlist.design_reader import prove
 from xbarspice.nn import crossbar_layers
 from xbarspice.nn.drives import even_drives
@@ -121,9 +121,6 @@ def _compare(
     except (XbarspiceError, ValueError, KeyError, OSError, RuntimeError) as error:
         yield CIRCUIT, f"cannot be used to write the netlists again: {first_line(error)}"
         return
-    except zipfile.BadZipFile as error:
-        yield INPUTS, f"cannot be read: {error}"
-        return
     yield DRIVES, _drive_problem(volts, drives.volts(), circuit)
     if manifest.layers != layers_record(circuit, drives.count):
         yield MANIFEST, "does not map the layers of the model to their arrays"
@@ -178,16 +175,14 @@ def _texts(
 
 
 def _voltages(path: Path) -> dict[str, Array]:
-    with np.load(path, allow_pickle=False) as file:
-        names = file["names"].tolist()
-        return {
-            name: np.asarray(file[f"volts_{k}"], dtype=np.float64) for k, name in enumerate(names)
-        }
+    arrays = read_npz(path)
+    names = arrays["names"].tolist()
+    return {name: np.asarray(arrays[f"volts_{k}"], np.float64) for k, name in enumerate(names)}
 
 
 def _arguments(path: Path, circuit: Any) -> tuple[Any, ...]:
-    with np.load(path, allow_pickle=False) as file:
-        return arguments_of(circuit, tuple(file[str(k)] for k in range(len(file.files))))
+    arrays = read_npz(path)
+    return arguments_of(circuit, tuple(arrays[str(k)] for k in range(len(arrays))))
 
 
 def _drive_problem(
