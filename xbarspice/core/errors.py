@@ -87,7 +87,7 @@ def broken_rule(rule: str, received: object, remedy: str) -> InputError:
     return InputError(f"{rule}; received {received}. {remedy}")
 
 
-_PIP_NAMES = {"sklearn": "scikit-learn", "tomli_w": "tomli-w"}
+_PIP_NAMES = {"sklearn": "scikit-learn", "tomli_w": "tomli-w", "odf": "odfpy"}
 EXTRAS = {
     "torch": "nn",
     "matplotlib": "plots",

@@ -1,5 +1,6 @@
 """Files as instruments write them: read right, or refused with the sentence that helps."""
 
+import sys
 import tomllib
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from xbarspice import calibration
-from xbarspice.core.errors import InputError
+from xbarspice.core.errors import InputError, PackageMissingError
 from xbarspice.importers.inputs import read_inputs
 from xbarspice.importers.model import TensorSpec
 from xbarspice.tables import Options
@@ -59,3 +60,11 @@ def test_a_file_is_read_right_or_refused(name):
         )
     for words in entry.get("notices", ()):
         assert any(words in notice for notice in notices), notices
+
+
+def test_a_spreadsheet_whose_package_is_missing_says_what_to_install(tmp_path, monkeypatch):
+    """`.ods` is read where odfpy is installed; its package has another name for Python."""
+    monkeypatch.setitem(sys.modules, "odf", None)
+    (tmp_path / "x.ods").write_bytes((CORPUS / "book.xlsx").read_bytes())
+    with pytest.raises(PackageMissingError, match="pip install odfpy"):
+        calibration.read_sweeps(tmp_path / "x.ods")
