@@ -331,10 +331,13 @@ def _rules(record: dict[str, Any]) -> str | list[str]:
 
 def _ranges(wires: list[dict[str, Any]]) -> list[str]:
     """Each resistance, or its smallest and largest over the arrays of all matrices."""
+    import numpy as np
+
+    from xbarspice.core.wires import as_text
+
     out = []
     for name in wires[0]:
         each = [w[name] for w in wires]
-        values = sorted({v for R in each for v in (R.values() if isinstance(R, dict) else [R])})
-        span = f" to {values[-1]:.4g}" if len(values) > 1 else ""
-        out.append(f"{name} {values[0]:.4g}{span}")
+        values = [v for R in each for v in (R.values() if isinstance(R, dict) else [R])]
+        out.append(f"{name} {as_text(np.array(values))}")
     return out

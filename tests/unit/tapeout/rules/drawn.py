@@ -39,9 +39,9 @@ def clean() -> Parts:
     return parts
 
 
-def only_met1_needs_contact() -> Technology:
+def only_met1_needs_contact(technology: Technology | None = None) -> Technology:
     """SKY130B whose upper metals may float: a lone shape breaks the rule it is drawn for."""
-    technology = load_technology("sky130b")
+    technology = technology or load_technology("sky130b")
     free = {"needs_contact": False}
     metals = [m if m.name == "met1" else m.model_copy(update=free) for m in technology.metal]
     return technology.model_copy(update={"metal": tuple(metals)})
