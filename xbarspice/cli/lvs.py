@@ -129,14 +129,14 @@ def extract(
         output_file(out, ".json" if out.suffix == ".json" else ".h5")
     rules, drawing = load_technology(technology), read(layout)
     with screens.waiting("extracting", quiet=json):
-        found = extract_array(drawing, rules, cell=cell, corner=corner)  # type: ignore[arg-type]
-        record = {"layout": str(layout), **found.record()}
+        array = extract_array(drawing, rules, cell=cell, corner=corner)  # type: ignore[arg-type]
+        record = {"layout": str(layout), **array.record()}
     if out is not None and out.suffix == ".json":
         write_whole({out: json_text.dumps(record, indent=1) + "\n"})
     elif out is not None:
-        crossbar_file.save(out, found.crossbar(conductance))
+        crossbar_file.save(out, array.crossbar(conductance))
     screens.show(record if json else _short(record, out), json, "Drawn array")
-    raise typer.Exit(0 if found.complete else 1)
+    raise typer.Exit(0 if array.complete else 1)
 
 
 def _short(record: dict[str, Any], out: Path | None) -> dict[str, Any]:

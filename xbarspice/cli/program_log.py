@@ -21,15 +21,15 @@ TAKEN = {"model", "log", "out", "json"}
 
 def refuse_beside_log(context: typer.Context) -> None:
     """Refuse options of the simulation; the comparison reads plan and log alone."""
-    given = []
+    options = []
     for option in context.command.params:
         source = context.get_parameter_source(str(option.name))
         if option.name not in TAKEN and source is not None and source.name == "COMMANDLINE":
-            given.append(option.opts[0])
-    if given:
+            options.append(option.opts[0])
+    if options:
         raise broken_rule(
             "a log is held against a plan alone",
-            ", ".join(given),
+            ", ".join(options),
             "Leave these options out: xbarspice program plan.json --log log.csv.",
         )
 

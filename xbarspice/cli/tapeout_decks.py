@@ -64,11 +64,11 @@ def run_on_folder(folder: Path, decks: list[Deck], others: dict[str, Any], json:
     from xbarspice.tapeout.decks.folder import open_folder
 
     steps.need("matplotlib", "jinja2")
-    given = [name for name, value in others.items() if value]
-    if given:
+    names = [name for name, value in others.items() if value]
+    if names:
         raise broken_rule(
             "decks on a folder take its drawings as they are",
-            ", ".join(given),
+            ", ".join(names),
             "Leave it out, or write the tapeout anew.",
         )
     record = add_decks(folder, open_folder(folder), decks, json)

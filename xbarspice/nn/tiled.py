@@ -135,8 +135,8 @@ class Tiled(Layout):
             for row, lines in enumerate(pairwise(down)):
                 for col, columns in enumerate(pairwise(across)):
                     part = G[group, slice(*lines), slice(*columns)]
-                    own = self.wires.get((group, row, col), {})
-                    wires: dict[str, Any] = config.wires | dict(own)
+                    drawn = self.wires.get((group, row, col), {})
+                    wires: dict[str, Any] = config.wires | dict(drawn)
                     yield Tile(
                         matrix=matrix.name,
                         group=group,

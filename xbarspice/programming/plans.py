@@ -208,7 +208,7 @@ def plan(
     I_step, I_final = expected_reads(
         crossbar, G, sequence, read=pulses.read, V_read=pulses.V_read, engine=engine
     )
-    wanted = G.ravel()[sequence]
+    targets = G.ravel()[sequence]
     return Plan(
         target=G,
         start=crossbar.G,
@@ -216,11 +216,11 @@ def plan(
         rule=order if isinstance(order, str) else "as given",
         I_step=I_step,
         I_final=I_final,
-        I_ideal=np.asarray(crossbar.device.current(pulses.V_read + 0 * wanted, wanted)),
+        I_ideal=np.asarray(crossbar.device.current(pulses.V_read + 0 * targets, targets)),
         pulses=pulses,
         scheme=scheme,
         set_sign=None if writable is None else writable.set_sign,
-        compliance=_compliance(crossbar, sequence, wanted, pulses, writable, compliance),
+        compliance=_compliance(crossbar, sequence, targets, pulses, writable, compliance),
         device=describe_device(crossbar),
         channels=_channels(channels, crossbar),
     )

@@ -60,12 +60,12 @@ class Programming:
         Raises:
             InputError: `start` is no conductance.
         """
-        wanted = drawn_array(array)
-        wanted = wanted.replace(device=_placed(wanted.device, technology))
-        pulses = self.pulses or pulses_of_device(wanted.device)
+        crossbar = drawn_array(array)
+        crossbar = crossbar.replace(device=_placed(crossbar.device, technology))
+        pulses = self.pulses or pulses_of_device(crossbar.device)
         return {
-            "crossbar": unwritten(wanted, self.start),
-            "target": wanted.G,
+            "crossbar": unwritten(crossbar, self.start),
+            "target": crossbar.G,
             "pulses": replace(pulses, V_read=array.V_read),
             "compliance": self.compliance,
             "scheme": self.scheme,

@@ -33,9 +33,9 @@ def run_drc(deck: Deck, layout: Path, cell: str, directory: Path, version: str) 
     Raises:
         EngineError: the script ended with an error, wrote no report, or that of another cell.
     """
-    given = {"layout": layout, "cell": cell, "report": directory / "report.lyrdb"}
-    run = _run(deck, given, directory)
-    path = _result(directory, given["report"], ".lyrdb", run)
+    variables = {"layout": layout, "cell": cell, "report": directory / "report.lyrdb"}
+    run = _run(deck, variables, directory)
+    path = _result(directory, variables["report"], ".lyrdb", run)
     rules, items = read_report(path, cell)
     if not rules:
         raise EngineError(
@@ -61,14 +61,14 @@ def run_lvs(
     Raises:
         EngineError: the script ended with an error, wrote no result, or compared nothing.
     """
-    given = {
+    variables = {
         "layout": layout,
         "cell": cell,
         "report": directory / "report.lvsdb",
         "schematic": schematic,
     }
-    run = _run(deck, given, directory)
-    path = _result(directory, given["report"], ".lvsdb", run)
+    run = _run(deck, variables, directory)
+    path = _result(directory, variables["report"], ".lvsdb", run)
     looked_at, items, notes = read_lvs(path, cell)
     return DeckReport(
         deck=deck,

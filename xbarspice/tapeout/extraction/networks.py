@@ -207,17 +207,17 @@ def _add_polygon(
     free = dict(probes)
     for run, nodes in zip(runs, ends, strict=True):
         _add_run(network, run, nodes, free, R, scale)
-    rest = kdb.Region(shape)
+    remainder = kdb.Region(shape)
     for outline in outlines(runs, 4.0):
-        rest -= kdb.Region(kdb.Polygon([kdb.Point(*map(round, p)) for p in outline.tolist()]))
+        remainder -= kdb.Region(kdb.Polygon([kdb.Point(*map(round, p)) for p in outline.tolist()]))
     for _, polygon in electrodes:
-        rest -= kdb.Region(polygon)
-    rest.min_coherence = True
+        remainder -= kdb.Region(polygon)
+    remainder.min_coherence = True
     borders = [(node, _points(polygon.each_point_hull())) for node, polygon in electrodes]
     borders += [
         (n, run.end(k)) for run, nodes in zip(runs, ends, strict=True) for k, n in enumerate(nodes)
     ]
-    for piece in rest.merged().each():
+    for piece in remainder.merged().each():
         here = [(k, box) for k, box in free.items() if piece.inside(_centre(box))]
         for k, _ in here:
             del free[k]
@@ -259,8 +259,8 @@ def _add_run(
     for key, at in zip(keys[on].tolist(), t.tolist(), strict=True):
         network.shares[key] = list(nodes), np.array([1 - at, at])
         del probes[key]
-    own = R * squares * (np.minimum.outer(t, t) - np.outer(t, t))
-    network.own.append((keys[on].tolist(), own))
+    along_run = R * squares * (np.minimum.outer(t, t) - np.outer(t, t))
+    network.own.append((keys[on].tolist(), along_run))
 
 
 def _add_piece(

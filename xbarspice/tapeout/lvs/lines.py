@@ -213,13 +213,13 @@ class _Matching:
         if len(fits) == 1:
             return int(fits[0])
         metal = self.extracted.metal_of(kind)
-        mine = boxes_of(self.extracted, [net], metal)
+        boxes_of_net = boxes_of(self.extracted, [net], metal)
         far = np.full(len(fits), np.inf)
         for i, held in enumerate(self.nets[kind][fits].tolist()):
             for m in range(len(self.extracted.connectivity.metals) if held >= 0 else 0):
                 boxes = boxes_of(self.extracted, [held], m)
                 if len(boxes):
-                    far[i] = min(far[i], nearest_gap(mine, boxes)[0])
+                    far[i] = min(far[i], nearest_gap(boxes_of_net, boxes)[0])
         if np.isinf(far).any():  # a line of which nothing else is there
             return self._in_order(kind, net, fits[np.isinf(far)])
         return int(fits[far.argmin()])

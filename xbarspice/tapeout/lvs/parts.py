@@ -124,12 +124,12 @@ def _graph(extracted: Extracted, net: int, horizontal: bool) -> _Graph:
 
     def piece_at(metal: int, polygon: int, x: float, y: float) -> int:
         owner, names = owners[metal]
-        own = np.flatnonzero(owner == names[polygon]) + first[metal]
-        b = every[own]
+        members = np.flatnonzero(owner == names[polygon]) + first[metal]
+        b = every[members]
         off = np.maximum(np.maximum(b[:, 0] - x, x - b[:, 2]), 0) + np.maximum(
             np.maximum(b[:, 1] - y, y - b[:, 3]), 0
         )
-        return int(own[off.argmin()])
+        return int(members[off.argmin()])
 
     labels = [
         (name, piece_at(label.metal, label.polygon, label.x, label.y))

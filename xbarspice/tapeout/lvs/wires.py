@@ -74,9 +74,9 @@ def narrow_places(extracted: Extracted, lines: Lines) -> Iterator[Fault]:
     ):
         members = [k for k, net in enumerate(owner.tolist()) if net in nets]
         region = kdb.Region([shapes.polygons[k] for k in members])
-        found = region.width_check(round(metal.width / con.dbu))
+        narrow = region.width_check(round(metal.width / con.dbu))
         told: set[tuple[int, float, float]] = set()
-        for pair in found.each():
+        for pair in narrow.each():
             box = pair.bbox()
             polygon = _polygon_at(extracted, con.metals.index(shapes), box)
             line = nets.get(int(owner[polygon])) if polygon >= 0 else None

@@ -34,8 +34,8 @@ def top_cells(layout: kdb.Layout, cell: str | None = None) -> list[kdb.Cell]:
     for index in layout.each_cell_bottom_up():
         part = layout.cell(index)
         inside = sum(counts[i.cell_index] * i.size() for i in part.each_inst())
-        own = sum(part.shapes(layer).size() for layer in layout.layer_indexes())
-        counts[index] = own + inside
+        direct = sum(part.shapes(layer).size() for layer in layout.layer_indexes())
+        counts[index] = direct + inside
     for top in chosen:
         if counts[top.cell_index()] > _MOST:
             raise broken_rule(
