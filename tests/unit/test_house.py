@@ -78,6 +78,7 @@ ROOMS = {
         "report",
         "verification.circuit_plots",
         "programming.page",
+        "calibration.figures",
         "calibration.page",
         "transfer.page",
         "tapeout",

@@ -109,6 +109,9 @@ class Problem(Protocol):
     @property
     def repeat_of_point(self) -> Indices: ...
 
+    @property
+    def voltage_of_point(self) -> Array: ...
+
     def currents(self, theta: Array) -> Array: ...
 
     def jacobian(self, theta: Array) -> Array: ...
@@ -145,6 +148,8 @@ class Fit:
         held_out: prediction of what was not fitted; None if nothing was held out.
         fitted: which points were fitted, (points,).
         predicted: values of the model, (points,). measured: the data, (points,).
+        sigma: scatter that they were weighted with, up to `scale`, (points,).
+        voltage: what was applied at each point, V, (points,). read: number in time, (points,).
         singular: singular values of the scaled Jacobian.
         evaluations: of the model.
         checks: tests of the residuals; see `xbarspice.calibration.goodness`.
@@ -163,6 +168,9 @@ class Fit:
     fitted: Flags
     predicted: Array
     measured: Array
+    sigma: Array
+    voltage: Array
+    read: Indices
     singular: Array
     evaluations: int
     checks: tuple[Check, ...] = ()
@@ -236,6 +244,9 @@ def fit_problem(problem: Problem, options: Options) -> Fit:
         fitted=fitted,
         predicted=predicted,
         measured=data,
+        sigma=sigma,
+        voltage=problem.voltage_of_point,
+        read=problem.read_of_point,
         singular=confidence.singular,
         evaluations=evaluations,
         checks=checks,

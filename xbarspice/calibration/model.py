@@ -18,7 +18,7 @@ from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.core.wires import EACH, UNIT, WIRES, as_text
 from xbarspice.surrogate import adjoint
 
-__all__ = ["TIED", "Model", "Parameter", "field_parameter"]
+__all__ = ["TIED", "Model", "Parameter", "field_parameter", "level_of"]
 
 
 TIED = {"R_wire": ("R_wl", "R_bl")}
@@ -104,6 +104,10 @@ class Model:
             ]
         )
         """Number of the read that each current belongs to, in order, (points,)."""
+        self.voltage_of_point = np.concatenate(
+            [level_of(r)[np.nonzero(m)[0]] for r, m in zip(self.reads, measured, strict=True)]
+        )
+        """Voltage of the read that each current belongs to, V, (points,); see `level_of`."""
         self.line_of_point, self.repeat_of_point = _lines_and_repeats(self.reads, measured)
         """Numbers of the line (of its array) and of the group of equal voltages, (points,) each."""
 
@@ -178,6 +182,14 @@ class Model:
             of_array = each.array[:, None] == arrays
             out[:, column:] = np.where(of_array, slope[:, rows, cols], 0.0)
         return out
+
+
+def level_of(reads: Reads) -> Array:
+    """One voltage a read, V, (N,): that of a single device, else the rms of all driven lines."""
+    if reads.rows == 1 and reads.V_out is None:
+        return reads.V_in[:, 0]
+    V_out = reads.V_in[:, :0] if reads.V_out is None else reads.V_out
+    return np.sqrt(np.mean(np.hstack([reads.V_in, V_out]) ** 2, axis=1))
 
 
 def _lines_and_repeats(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xbarspice.calibration.figures import figures_of
+from xbarspice.calibration.fit import Fit
 from xbarspice.core.types import Array
 from xbarspice.report.content import Code, Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
@@ -27,9 +29,7 @@ def write_fit(
     record: dict[str, Any],
     card: str | None,
     path: Path,
-    measured: Array | None = None,
-    predicted: Array | None = None,
-    fitted: Any = None,
+    fit: Fit | None = None,
     unit: str = "A",
 ) -> Path:
     """The page of a fit.
@@ -38,8 +38,8 @@ def write_fit(
         record: what `report.json` holds: title, data, parameters, findings, held_out, config.
         card: the card's text; None where none was written.
         path: the HTML file.
-        measured, predicted, fitted: values and which of them were fitted, for the plots; or None.
-        unit: of these values.
+        fit: what the plots show; None for none.
+        unit: of its values.
     """
     findings = record["findings"]
     count = f"{len(findings)} remark{'s' * (len(findings) > 1)}"
@@ -72,8 +72,8 @@ def write_fit(
                 f"{100 * held['noise']:.3g} %."
             )
         )
-    if measured is not None and predicted is not None and fitted is not None:
-        items += _plots(measured, predicted, fitted.astype(bool), unit)
+    if fit is not None:
+        items += figures_of(fit, unit)
     items.append(Text(text=record.get("intervals") or _HOW, note=True))
     sections = [
         Section(title="Fitted values", items=items),
@@ -157,32 +157,6 @@ def _values(rows: Sequence[dict[str, Any]], holds: bool) -> Table:
         ],
         collapse=len(rows) > MOST,
     )
-
-
-def _plots(measured: Array, predicted: Array, fitted: Any, unit: str) -> list[Item]:
-    from xbarspice.report import new_figure
-    from xbarspice.report.units import prefix
-
-    scale, name = prefix(float(np.abs(measured).max()))
-    parity, residual = new_figure(), new_figure()
-    axes, residual_axes = parity.add_subplot(), residual.add_subplot()
-    low, high = measured.min() / scale, measured.max() / scale
-    axes.plot([low, high], [low, high], color="0.6", lw=1)
-    for mask, label, color in ((fitted, "fitted", "C0"), (~fitted, "held out", "C1")):
-        if not mask.any():
-            continue
-        x, y = measured[mask] / scale, predicted[mask] / scale
-        axes.plot(x, y, ".", ms=4, label=label, color=color)
-        residual_axes.plot(x, y - x, ".", ms=4, label=label, color=color)
-    axes.set_ylabel(f"model, {name}{unit}")
-    residual_axes.set_ylabel(f"model - measured, {name}{unit}")
-    for each in (axes, residual_axes):
-        each.set_xlabel(f"measured, {name}{unit}")
-        each.legend(frameon=False)
-    return [
-        Plot(figure=parity, alt="Model against measured values", caption="Model against data."),
-        Plot(figure=residual, alt="Residuals over measured values", caption="Residuals."),
-    ]
 
 
 def write_die(record: dict[str, Any], G: Array, stuck: Any, path: Path) -> Path:

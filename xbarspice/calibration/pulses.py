@@ -51,6 +51,7 @@ class _Trains:
         first = np.unique(trains.device, return_index=True)[1]
         self.data, self.read_of_point = trains.G, np.arange(len(trains.G))
         self.line_of_point, self.repeat_of_point = trains.device, self.read_of_point
+        self.voltage_of_point = trains.V
         self.steps = _steps(trains)
         self.parameters = (
             *(field_parameter(device, name, bounds.get(name)) for name in free),

@@ -60,12 +60,11 @@ def finish_fit(
         data_read=job.data_read,
     )
     fitted = crossbar if any(p.name.startswith("G[") for p in fit.parameters) else None
-    points = (fit.measured, fit.predicted, fit.fitted, unit)
     record = study.record_of(fit)
     record["findings"] = [*seen, *record["findings"]]
     stands = fit.holds or accept
     record["card_written"] = stands
-    _write_folder(job, card if stands else None, record, points=points, crossbar=fitted)
+    _write_folder(job, card if stands else None, record, fit=fit, unit=unit, crossbar=fitted)
     if not stands:
         raise typer.Exit(1)
 
@@ -75,7 +74,8 @@ def _write_folder(
     card: CalibrationCard | None,
     record: dict[str, Any],
     *,
-    points: tuple[Any, ...] = (),
+    fit: Fit | None = None,
+    unit: str = "A",
     crossbar: Crossbar | None = None,
 ) -> None:
     """Write the run folder of a calibration and show what was found."""
@@ -86,7 +86,7 @@ def _write_folder(
         record = job.write(folder, card, record)
         if crossbar is not None:
             crossbar_file.save(folder / "crossbar.h5", crossbar)
-        report.write_fit(record, card and card.to_toml(), folder / "report.html", *points)
+        report.write_fit(record, card and card.to_toml(), folder / "report.html", fit, unit)
     screens.show(record if job.json else _short(record, job.out), job.json, "Calibration")
 
 

@@ -179,6 +179,22 @@ class Pickett(DynamicDevice):
         i, g = self.barrier(v, w)
         return where(V < 0, -i, i), g / (1.0 + self.R_series * g)
 
+    def widths(self, G: np.ndarray) -> np.ndarray:
+        """Widths in nm of conductances in S, by Newton from a table; same shape."""
+        table, widths = self._table
+        w = np.interp(np.log(np.maximum(G, 1e-300)), np.log(table), widths)
+        low, high = np.full_like(w, self.w_min), np.full_like(w, self.w_max)
+        for _ in range(60):
+            h = 1e-6
+            f = np.log(self.conductance(w)) - np.log(np.maximum(G, 1e-300))
+            slope = (np.log(self.conductance(w + h)) - np.log(self.conductance(w - h))) / (2 * h)
+            new = np.clip(w - f / slope, low, high)
+            converged = np.max(np.abs(new - w), initial=0.0) < 1e-14
+            w = new
+            if converged:
+                break
+        return w
+
     @functools.cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray]:
         w = np.linspace(self.w_max, self.w_min, 401)
@@ -191,26 +207,13 @@ class Pickett(DynamicDevice):
     def state(self, G: Any) -> Any:
         tensor = is_tensor(G)
         values = G.detach().cpu().numpy() if tensor else np.asarray(G, dtype=np.float64)
-        table, widths = self._table
-        w = np.interp(np.log(np.maximum(values, 1e-300)), np.log(table), widths)
-        low, high = np.full_like(w, self.w_min), np.full_like(w, self.w_max)
-        for _ in range(60):
-            h = 1e-6
-            f = np.log(self.conductance(w)) - np.log(np.maximum(values, 1e-300))
-            slope = (np.log(self.conductance(w + h)) - np.log(self.conductance(w - h))) / (2 * h)
-            new = np.clip(w - f / slope, low, high)
-            converged = np.max(np.abs(new - w), initial=0.0) < 1e-14
-            w = new
-            if converged:
-                break
+        w = _widths(self, values.tobytes()).reshape(values.shape).copy()
         if not tensor:
             return w
         import torch
 
         out = torch.as_tensor(w, dtype=G.dtype, device=G.device)
-        if not G.requires_grad:
-            return out
-        h = 1e-6  # one differentiable Newton step carries the gradient
+        h = 1e-6  # one differentiable Newton step carries the gradient, backward and forward
         slope = (self.conductance(out + h) - self.conductance(out - h)) / (2 * h)
         return out + (G - G.detach()) / slope
 
@@ -385,3 +388,9 @@ endmodule
         )
         series = "I(p, m) <+ ib;\n    I(m, n) <+ V(m, n) / rs;"
         return module.replace("I(p, n) <+ 0.0;", series).replace("p, n, x;", "p, n, m, x;")
+
+
+@functools.lru_cache(maxsize=64)
+def _widths(device: Pickett, G: bytes) -> np.ndarray:
+    """`Pickett.widths` of the bytes of float64: solvers ask for the same devices at every step."""
+    return device.widths(np.frombuffer(G))

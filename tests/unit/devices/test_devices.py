@@ -5,6 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
+from torch.autograd import forward_ad
 
 import xbarspice as xb
 from xbarspice import devices
@@ -194,3 +196,16 @@ def test_your_own_device_solves(monkeypatch):
         np.testing.assert_allclose(got, 0.5 * 1.125 * np.array([1e-4, 2e-4]), rtol=1e-12)
     with pytest.raises(InputError, match="new"):
         xb.devices.register("my_cubic")(MyCubic)
+
+
+@pytest.mark.parametrize("name", xb.devices.names())
+def test_forward_derivatives_by_conductance_are_those_of_differences(name):
+    """Pickett's width was solved without a derivative: fits of G went by the slope I/G."""
+    device = xb.devices.get(name)
+    V, G, h = torch.tensor([0.1, 0.5]), torch.tensor([2e-4, 4e-5]), 1e-9
+    V, G = V.double(), G.double()
+    with forward_ad.dual_level():
+        current = device.current(V, forward_ad.make_dual(G, torch.ones_like(G)))
+        slope = forward_ad.unpack_dual(current).tangent
+    by = (device.current(V, G + h) - device.current(V, G - h)) / (2 * h)
+    assert slope.numpy() == pytest.approx(by.numpy(), rel=1e-4)
