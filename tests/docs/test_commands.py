@@ -84,6 +84,20 @@ def write_tables(folder: Path) -> None:
     (folder / "G.csv").write_text(f"conductance in uS\n{G}\n", "utf-8")
 
 
+def write_maps(folder: Path) -> None:
+    """Maps of a die before and after later writes, and which devices these wrote."""
+    rng = np.random.default_rng(1)
+    G = rng.uniform(100, 500, (6, 6))
+    maps = {"before": G, "after8": G + rng.normal(0, 1, G.shape)}
+    maps["after16"] = maps["after"] = G + rng.normal(0, 2, G.shape)
+    for name, values in maps.items():
+        rows = "\n".join(",".join(f"{g:.6f}" for g in row) for row in values)
+        (folder / f"{name}.csv").write_text(f"conductance in uS\n{rows}\n", "utf-8")
+    order = np.zeros((6, 6), int)
+    order[0] = range(1, 7)
+    np.savetxt(folder / "order.csv", order, fmt="%d", delimiter=",")
+
+
 def write_plan(crossbar: xb.Crossbar, folder: Path) -> None:
     """A programming plan, and the log of a tester that read what it expects."""
     planned = xb.programming.plan(xb.programming.unwritten(crossbar), crossbar.G)
@@ -120,6 +134,7 @@ def files(tmp_path_factory):
     )
     (folder / "card.toml").write_text(card.to_toml(), "utf-8")
     write_tables(folder)
+    write_maps(folder)
     write_plan(crossbar, folder)
     return folder
 

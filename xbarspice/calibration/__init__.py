@@ -9,12 +9,14 @@ from xbarspice.calibration.cards import (
     record_of_spread,
 )
 from xbarspice.calibration.die import Die, Thresholds, read_die
+from xbarspice.calibration.drift import Drifts, drifts_of_maps, fit_drift
 from xbarspice.calibration.fit import Fit, Noise, Options
 from xbarspice.calibration.inspection import drop_plateaus, inspect_sweeps, take_branch
 from xbarspice.calibration.measurements import Programming, PulseTrains, Reads, Repeats, sweeps
 from xbarspice.calibration.noise import fit_noise, fit_read_noise
 from xbarspice.calibration.pulses import fit_pulses
 from xbarspice.calibration.readers import (
+    read_drifts,
     read_programming,
     read_pulses,
     read_reads,
@@ -25,6 +27,7 @@ from xbarspice.calibration.spread import Spread, fit_spread
 
 __all__ = [
     "Die",
+    "Drifts",
     "Fit",
     "Noise",
     "Options",
@@ -37,7 +40,9 @@ __all__ = [
     "best_lines",
     "card_of",
     "card_of_spread",
+    "drifts_of_maps",
     "drop_plateaus",
+    "fit_drift",
     "fit_noise",
     "fit_pulses",
     "fit_read_noise",
@@ -45,6 +50,7 @@ __all__ = [
     "fit_spread",
     "inspect_sweeps",
     "read_die",
+    "read_drifts",
     "read_programming",
     "read_pulses",
     "read_reads",

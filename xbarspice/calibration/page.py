@@ -31,6 +31,7 @@ def write_fit(
     path: Path,
     fit: Fit | None = None,
     unit: str = "A",
+    more: Sequence[Item] = (),
 ) -> Path:
     """The page of a fit.
 
@@ -40,6 +41,7 @@ def write_fit(
         path: the HTML file.
         fit: what the plots show; None for none.
         unit: of its values.
+        more: tables and plots of what was measured, after those of the fit.
     """
     findings = record["findings"]
     count = f"{len(findings)} remark{'s' * (len(findings) > 1)}"
@@ -53,7 +55,8 @@ def write_fit(
         "model."
     )
     if not holds:
-        text = "The residuals are no noise: intervals are withheld, and " + (
+        why = record.get("fails", "The residuals are no noise")
+        text = f"{why}: intervals are withheld, and " + (
             "the card was accepted all the same." if card else "no card was written."
         )
     verdict = Verdict(
@@ -74,6 +77,7 @@ def write_fit(
         )
     if fit is not None:
         items += figures_of(fit, unit)
+    items += more
     items.append(Text(text=record.get("intervals") or _HOW, note=True))
     sections = [
         Section(title="Fitted values", items=items),
@@ -109,7 +113,7 @@ def _checks(record: dict[str, Any]) -> list[Item]:
         rows = [(c["name"], f"{c['p']:.2g}", "yes" if c["holds"] else "no") for c in checks]
         items.append(
             Table(
-                caption="Tests of the residuals; together they refuse 1 % of models that hold",
+                caption="Tests of the model; together they refuse 1 % of models that hold",
                 head=("test", "p", "holds"),
                 rows=rows,
             )

@@ -14,6 +14,8 @@ programming    ``device``, ``target`` and ``G`` (S) of each write, perhaps ``G_e
                whole array was finished and ``later_writes``, the devices written in between
 repeats        ``device``, and ``G`` (S) or ``R`` (ohm) of each read, perhaps ``t`` (s since the
                device was programmed); of a whole array: array reads with repeated voltages
+drifts         ``G`` (S) or ``R`` (ohm) of a device when it was left, ``G_end`` or ``R_end`` later,
+               and ``later_writes``, the writes of other devices in between: one pair of reads a row
 =============  ===================================================================================
 
 Values that an instrument did not measure or that overflowed count as missing; what may not be
@@ -28,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from xbarspice.calibration.drift import Drifts
 from xbarspice.calibration.measurements import Programming, PulseTrains, Reads, Repeats, sweeps
 from xbarspice.core import hdf5
 from xbarspice.core.errors import InputError, broken_rule
@@ -37,6 +40,7 @@ from xbarspice.tables.sources import HDF5
 
 __all__ = [
     "QUANTITIES",
+    "read_drifts",
     "read_programming",
     "read_pulses",
     "read_reads",
@@ -78,6 +82,14 @@ QUANTITIES: dict[str, tuple[Quantity, ...]] = {
         Quantity(name="G", dimension="S", aliases=("conductance",)),
         Quantity(name="G_end", dimension="S", required=False),
         Quantity(name="later_writes", dimension="1", required=False),
+    ),
+    "drifts": (
+        _DEVICE,
+        _G,
+        _R,
+        Quantity(name="G_end", dimension="S", aliases=("g_after",), required=False),
+        Quantity(name="R_end", dimension="ohm", aliases=("r_after",), required=False),
+        Quantity(name="later_writes", dimension="1", aliases=("later writes",)),
     ),
 }
 """What each kind of file holds."""
@@ -152,6 +164,21 @@ def read_programming(path: Path, options: Options | None = None) -> Programming:
     )
 
 
+def read_drifts(path: Path, options: Options | None = None) -> Drifts:
+    """Pairs of reads with later writes in between; see the module text."""
+    table = read_table(path, QUANTITIES["drifts"], options)
+    G, G_end = _conductances(path, table), _conductances(path, table, "_end")
+    later = table.values("later_writes")
+    _require(path, table, "later_writes", (later >= 0) & (later == np.round(later)), "whole, >= 0")
+    keep = np.isfinite(G) & np.isfinite(G_end)
+    return Drifts(
+        G=G[keep],
+        G_end=G_end[keep],
+        later_writes=later[keep].astype(np.intp),
+        notices=(*table.notices, *_left_out(keep)),
+    )
+
+
 def read_reads(path: Path, options: Options | None = None) -> Reads:
     """Array reads; see the module text."""
     if path.suffix in HDF5:
@@ -216,18 +243,19 @@ def _measured(values: Array) -> Array:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _conductances(path: Path, table: Table) -> Array:
+def _conductances(path: Path, table: Table, suffix: str = "") -> Array:
     """G of every row, S, from G or R; an overflow of R is missing, as any other."""
-    if ("G" in table.columns) == ("R" in table.columns):
+    G, R = f"G{suffix}", f"R{suffix}"
+    if (G in table.columns) == (R in table.columns):
         raise broken_rule(
-            f"`{path.name}` must have a column G (S) or a column R (ohm)",
-            "both" if "G" in table.columns else "neither",
-            "Name it in the head, or pass --column G=LABEL:UNIT.",
+            f"`{path.name}` must have a column {G} (S) or a column {R} (ohm)",
+            "both" if G in table.columns else "neither",
+            f"Name it in the head, or pass --column {G}=LABEL:UNIT.",
         )
-    name = "G" if "G" in table.columns else "R"
+    name = G if G in table.columns else R
     values = _measured(table.values(name))
     _require(path, table, name, ~(values <= 0), "> 0")
-    return values if name == "G" else 1.0 / values
+    return values if name == G else 1.0 / values
 
 
 def _require(path: Path, table: Table, name: str, ok: Flags, rule: str) -> None:

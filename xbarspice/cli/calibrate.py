@@ -9,10 +9,11 @@ import typer
 
 from xbarspice.cli import calibrate_arrays as arrays_command
 from xbarspice.cli import calibrate_die as die_command
+from xbarspice.cli import calibrate_drift as drift_command
 from xbarspice.cli import calibrate_spread as spread_commands
 from xbarspice.cli import screens
 from xbarspice.cli.calibrate_finish import finish_fit
-from xbarspice.cli.calibrate_job import Data, Date, Job, Title
+from xbarspice.cli.calibrate_job import Accept, Data, Date, Job, Title
 from xbarspice.cli.options import (
     Calibration,
     Config,
@@ -48,9 +49,6 @@ Relative = Annotated[float, typer.Option(help="Scatter of a measured value, rela
 Absolute = Annotated[
     float | None, typer.Option(help="Scatter in A (S for pulses); else 1e-3 of the largest.")
 ]
-Accept = Annotated[
-    bool, typer.Option("--accept", help="Write a card also of a model that does not hold.")
-]
 Branch = Annotated[
     str | None, typer.Option(help="Take one branch of each sweep: up or down (of |V|).")
 ]
@@ -65,6 +63,7 @@ def register(app: typer.Typer) -> None:
     die_command.register(calibrate)
     arrays_command.register(calibrate)
     spread_commands.register(calibrate)
+    drift_command.register(calibrate)
     app.add_typer(calibrate)
 
 

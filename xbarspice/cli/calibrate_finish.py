@@ -14,10 +14,12 @@ from xbarspice.cli.runs import run_folder
 
 if TYPE_CHECKING:
     from xbarspice.calibration import Fit, Spread
+    from xbarspice.calibration.characteristics import Characteristics
     from xbarspice.config.card import CalibrationCard
     from xbarspice.core.array import Crossbar
+    from xbarspice.report.content import Item
 
-__all__ = ["finish_fit", "finish_spread"]
+__all__ = ["finish_characteristics", "finish_fit", "finish_spread"]
 
 
 def finish_spread(job: Job, terms: Spread) -> None:
@@ -27,13 +29,43 @@ def finish_spread(job: Job, terms: Spread) -> None:
     card = study.card_of_spread(
         terms,
         job.run.array.device,
-        [job.data],
+        job.files,
         title=job.name,
         date=job.date,
         before=job.before(),
         data_read=job.data_read,
     )
     _write_folder(job, card, study.record_of_spread(terms))
+
+
+def finish_characteristics(
+    job: Job, found: Characteristics, more: Sequence[Item], *, accept: bool = False
+) -> None:
+    """Record, report and screen of devices over time, and a card where there are terms for one.
+
+    No card of what fails a test, and exit 1, unless it is accepted.
+    """
+    from xbarspice import calibration as study
+    from xbarspice.calibration.characteristics import record_of_characteristics
+
+    record = record_of_characteristics(found)
+    stands = found.holds or accept
+    card = None
+    if found.terms and stands:
+        card = study.card_of_spread(
+            found if found.holds else found.withhold(),
+            job.run.array.device,
+            job.files,
+            title=job.name,
+            date=job.date,
+            before=job.before(),
+            data_read=job.data_read,
+        )
+    record["card_written"] = card is not None
+    record["fails"] = "A test speaks against what the values assume"
+    _write_folder(job, card, record, more=more)
+    if not stands:
+        raise typer.Exit(1)
 
 
 def finish_fit(
@@ -45,6 +77,7 @@ def finish_fit(
     unit: str = "A",
     accept: bool = False,
     seen: Sequence[str] = (),
+    more: Sequence[Item] = (),
 ) -> None:
     """Card, record, report and screen of a fit; no card of a model that does not hold."""
     from xbarspice import calibration as study
@@ -53,7 +86,7 @@ def finish_fit(
     card = study.card_of(
         fit,
         name,
-        [job.data],
+        job.files,
         title=job.name,
         date=job.date,
         before=job.before(),
@@ -64,7 +97,8 @@ def finish_fit(
     record["findings"] = [*seen, *record["findings"]]
     stands = fit.holds or accept
     record["card_written"] = stands
-    _write_folder(job, card if stands else None, record, fit=fit, unit=unit, crossbar=fitted)
+    shown = card if stands else None
+    _write_folder(job, shown, record, fit=fit, unit=unit, crossbar=fitted, more=more)
     if not stands:
         raise typer.Exit(1)
 
@@ -77,6 +111,7 @@ def _write_folder(
     fit: Fit | None = None,
     unit: str = "A",
     crossbar: Crossbar | None = None,
+    more: Sequence[Item] = (),
 ) -> None:
     """Write the run folder of a calibration and show what was found."""
     from xbarspice.calibration import page as report
@@ -86,7 +121,8 @@ def _write_folder(
         record = job.write(folder, card, record)
         if crossbar is not None:
             crossbar_file.save(folder / "crossbar.h5", crossbar)
-        report.write_fit(record, card and card.to_toml(), folder / "report.html", fit, unit)
+        text = card and card.to_toml()
+        report.write_fit(record, text, folder / "report.html", fit, unit, more=more)
     screens.show(record if job.json else _short(record, job.out), job.json, "Calibration")
 
 
@@ -108,6 +144,9 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
     for k, text in enumerate(record["findings"], 1):
         rows[f"warning {k}"] = text
     rows["data read as"] = "; ".join(record["data_read"])
-    written = record.get("card_written", True)
-    card = str(out / "card.toml") if written else "none: the model does not hold (--accept)"
+    card = str(out / "card.toml")
+    if not record.get("card_written", True):
+        holds = record.get("model_holds", False)
+        card = "none: no model takes these values" if holds else "none: the model does not hold"
+        card += "" if holds else " (--accept)"
     return {**rows, "card": card, "report": str(out / "report.html")}

@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from xbarspice.config import RunConfig
     from xbarspice.config.card import CalibrationCard
 
-__all__ = ["Data", "Date", "Job", "Title"]
+__all__ = ["Accept", "Data", "Date", "Job", "Title"]
 
 Data = Annotated[
     Path, typer.Argument(help="Measured data: text, .xlsx, .ods, .parquet, .mat or .h5.")
+]
+Accept = Annotated[
+    bool, typer.Option("--accept", help="Write a card also of a model that does not hold.")
 ]
 Date = Annotated[str | None, typer.Option(help="Date for the card; left out without.")]
 Title = Annotated[str | None, typer.Option(help="Title of the report; else the file's name.")]
@@ -34,6 +37,7 @@ class Job:
         mapped: what was measured, if a file holds it.
         values: configuration of the model that was put on a die, in place of `run`'s.
         data_read: how the data were understood.
+        more: measured files beside `data`.
     """
 
     data: Path
@@ -47,6 +51,12 @@ class Job:
     mapped: Path | None = None
     values: dict[str, Any] | None = None
     data_read: tuple[str, ...] = ()
+    more: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> list[Path]:
+        """All measured files."""
+        return [self.data, *self.more]
 
     @property
     def name(self) -> str:
@@ -91,8 +101,8 @@ class Job:
         record = {
             "xbarspice": xbarspice.__version__,
             "title": self.name,
-            "data": [self.data.name],
-            "data_sha256": data_hash(self.data),
+            "data": [path.name for path in self.files],
+            "data_sha256": data_hash(*self.files),
             "data_read": list(self.data_read),
             **record,
             "config": values,

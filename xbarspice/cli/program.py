@@ -142,8 +142,10 @@ def program(
     from xbarspice.programming import Channels
     from xbarspice.programming import circuit_page as programming_page
     from xbarspice.programming import circuits as study
+    from xbarspice.programming.drift import table_of
     from xbarspice.programming.plan_files import write_plans
     from xbarspice.programming.records import record_of, save_numbers
+    from xbarspice.variability import from_config
 
     if log is not None:
         program_log.refuse_beside_log(context)
@@ -170,7 +172,9 @@ def program(
         reached = study.put_written(circuit, written)
         with screens.waiting("judging the model", quiet=json):
             judged = study.compare(circuit, reached, opened.arguments, opened.y, engine)
-        record = models.about(opened, run, circuit) | record_of(written, options, procedure)
+        drifts = table_of(from_config(run.variability))
+        record = models.about(opened, run, circuit)
+        record |= record_of(written, options, procedure, drifts)
         plans = {"pulses": procedure, "channels": wired, "order": order}
         record["plans"] = write_plans(written, folder / "plans", scheme=options["scheme"], **plans)
         record |= {"model_on_devices": judged, "title": f"Programming of {opened.name}"}

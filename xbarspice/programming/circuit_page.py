@@ -141,7 +141,8 @@ def _section(entry: dict[str, Any], one: Written, record: dict[str, Any]) -> Sec
                 "moved most.",
             )
         )
-    items = [_figures(entry, record), _drift(entry), Text(text=_REMARK, note=True), *plots]
+    remark = Text(text=_REMARK + _SOURCES[record["drift_table"]], note=True)
+    items = [_figures(entry, record), _drift(entry), remark, *plots]
     return Section(title=name[0].upper() + name[1:], items=items)
 
 
@@ -162,8 +163,13 @@ def ranges(entry: dict[str, Any]) -> str:
 
 _REMARK = (
     "The model drifts by its own dynamics under half-select voltages. The measured drifts come "
-    "from other dies (Drolet et al. 2023, arXiv:2305.18495), for equal numbers of later writes."
 )
+_SOURCES = {
+    "built-in": "from other dies (Drolet et al. 2023, arXiv:2305.18495), for equal numbers of "
+    "later writes.",
+    "of the calibration card": "from the drift table of the calibration card, for equal numbers of "
+    "later writes.",
+}
 
 
 def _figures(entry: dict[str, Any], record: dict[str, Any]) -> Table:

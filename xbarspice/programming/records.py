@@ -12,12 +12,16 @@ from xbarspice.core.wires import as_record
 from xbarspice.programming.circuits import Written, held_range
 from xbarspice.programming.drift import beside_measured
 from xbarspice.programming.results import Programmed, Pulses
+from xbarspice.variability import DriftTable
 
 __all__ = ["record_of", "save_numbers"]
 
 
 def record_of(
-    written: Sequence[Written], options: Mapping[str, Any], pulses: Pulses
+    written: Sequence[Written],
+    options: Mapping[str, Any],
+    pulses: Pulses,
+    drifts: DriftTable | None = None,
 ) -> dict[str, Any]:
     """Figures of all arrays together, and one entry an array (`arrays`).
 
@@ -25,9 +29,10 @@ def record_of(
         written: the arrays.
         options: of the run, with its `scheme`; they are said too.
         pulses: what was applied.
+        drifts: measured ones to set beside those of the model; None: the built-in table.
     """
     sizes = [int(w.run.wanted.sum()) for w in written]
-    arrays = [_record_of_array(w, options["scheme"], pulses) for w in written]
+    arrays = [_record_of_array(w, options["scheme"], pulses, drifts) for w in written]
 
     def mean(name: str) -> float:
         return sum(a[name] * n for a, n in zip(arrays, sizes, strict=True)) / sum(sizes)
@@ -43,11 +48,14 @@ def record_of(
         "gave_up": sum(a["gave_up"] for a in arrays),
         "seconds": sum(a["seconds"] for a in arrays),
         "energy_J": sum(a["energy_J"] for a in arrays),
+        "drift_table": "built-in" if drifts is None else "of the calibration card",
         "arrays": arrays,
     }
 
 
-def _record_of_array(written: Written, scheme: str, pulses: Pulses) -> dict[str, Any]:
+def _record_of_array(
+    written: Written, scheme: str, pulses: Pulses, drifts: DriftTable | None
+) -> dict[str, Any]:
     crossbar, run = written.blank.crossbar, written.run
     return {
         "name": written.blank.name,
@@ -58,7 +66,7 @@ def _record_of_array(written: Written, scheme: str, pulses: Pulses) -> dict[str,
         "targets_S": [float(run.target[run.wanted].min()), float(run.target.max())],
         "held_S": held_range(crossbar, pulses, scheme),
         **run.summary(),
-        "drift": beside_measured(run),
+        "drift": beside_measured(run, drifts),
     }
 
 

@@ -52,8 +52,18 @@ def describe(variation: Variation) -> str:
     """A variation in words: every term with its stated values."""
     terms = to_config(variation)
     return "; ".join(
-        " ".join([str(t.pop("name")), *(f"{k}={v}" for k, v in t.items() if v is not None)])
+        " ".join([str(t.pop("name")), *(f"{k}={_word(v)}" for k, v in t.items() if v is not None)])
         for t in [dict(term) for term in terms]
+    )
+
+
+def _word(value: Any) -> str:
+    """A value of a term; a drift table by its size."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    later = value["later_writes"]
+    return (
+        f"measured ({len(later)} rows to {later[-1]} later writes, {sum(value['samples'])} drifts)"
     )
 
 

@@ -17,7 +17,13 @@ from xbarspice.variability.base import (
     registry,
     to_config,
 )
-from xbarspice.variability.bse import BiasingSchemeEffect, BSETable, bse_table, other_reading
+from xbarspice.variability.bse import (
+    BiasingSchemeEffect,
+    BSETable,
+    DriftTable,
+    bse_table,
+    other_reading,
+)
 from xbarspice.variability.presets import dot_calibration_2024, drolet_2023
 from xbarspice.variability.terms import (
     ConductanceTuning,
@@ -35,6 +41,7 @@ __all__ = [
     "Compose",
     "ConductanceTuning",
     "DeviceSpread",
+    "DriftTable",
     "Quantisation",
     "ReadNoise",
     "RelativeNoise",

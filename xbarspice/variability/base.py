@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
@@ -225,20 +226,28 @@ def to_config(variation: Variation) -> list[dict[str, Any]]:
         return [record for part in variation.parts for record in to_config(part)]
     kind = type(variation)
     values = {f.name: getattr(variation, f.name) for f in fields(variation)}  # type: ignore[arg-type]
-    plain = {
-        key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
-    }
-    simple = (bool, int, float, str, type(None))
+    plain = {key: _plain(value) for key, value in values.items()}
     need(
         getattr(kind, "name", "") in registry
         and registry.get(kind.name) is kind
-        and all(
-            isinstance(item, simple)
-            for value in plain.values()
-            for item in (value if isinstance(value, list) else [value])
-        ),
+        and all(_is_plain(value) for value in plain.values()),
         "a variation that is kept in a file must be one that can be made by name",
         repr(variation)[:200],
         f"Use one of {names()}.",
     )
     return [{"name": kind.name, **plain}]
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, and records as dictionaries."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type | Variation):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_is_plain(item) for item in value.values())
+    if isinstance(value, list):
+        return all(_is_plain(item) for item in value)
+    return isinstance(value, bool | int | float | str | None)

@@ -14,10 +14,18 @@ import numpy as np
 
 from xbarspice.core.parameters import NOT_NEGATIVE, Range
 from xbarspice.core.types import Array, Indices
-from xbarspice.core.values import whole_numbers_of
+from xbarspice.core.values import array_of, whole_numbers_of
 from xbarspice.variability.base import Compose, Draws, Variation, need, register, where
 
-__all__ = ["TAILS", "BSETable", "BiasingSchemeEffect", "bse_table", "other_reading", "tail_of"]
+__all__ = [
+    "TAILS",
+    "BSETable",
+    "BiasingSchemeEffect",
+    "DriftTable",
+    "bse_table",
+    "other_reading",
+    "tail_of",
+]
 
 
 TAILS = ("pooled", "released")
@@ -40,9 +48,71 @@ class BSETable:
     samples: Indices
 
 
+@dataclass(frozen=True, kw_only=True)
+class DriftTable:
+    """Drifts that were measured on dies of one's own, in place of the table of the package.
+
+    Attributes:
+        later_writes: increasing whole numbers >= 1, one a row.
+        levels: increasing probabilities from 0 to 1, one a column.
+        quantiles: of the drift at these levels, S, one tuple a row.
+        mean, std: of the drifts of each row, S.
+        samples: drifts that each row is read from, >= 1.
+    """
+
+    later_writes: tuple[int, ...]
+    levels: tuple[float, ...]
+    quantiles: tuple[tuple[float, ...], ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    samples: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("later_writes", "samples"):
+            counts = whole_numbers_of(name, getattr(self, name), low=1).ravel()
+            object.__setattr__(self, name, tuple(counts.tolist()))
+        rows, columns = len(self.later_writes), np.shape(self.levels)
+        shapes = {"levels": columns, "quantiles": (rows, *columns), "mean": (rows,), "std": (rows,)}
+        for name, shape in shapes.items():
+            values = array_of(name, getattr(self, name), remedy="Give numbers.")
+            need(
+                values.shape == shape,
+                f"`{name}` of a drift table must have the shape {shape}",
+                values.shape,
+                "Give one row for each number of later writes.",
+            )
+            plain = [tuple(row) for row in values.tolist()] if values.ndim > 1 else values.tolist()
+            object.__setattr__(self, name, tuple(plain))
+        p, q = np.array(self.levels), np.array(self.quantiles)
+        need(
+            rows > 0
+            and len(self.samples) == rows
+            and p.size > 1
+            and bool((p[[0, -1]] == [0, 1]).all() and (np.diff(p) > 0).all())
+            and bool((np.diff(q, axis=1) >= 0).all() and (np.diff(self.later_writes) > 0).all()),
+            "a drift table must have increasing `later_writes`, `levels` from 0 to 1, and "
+            "`quantiles` that do not fall with the level",
+            f"{rows} rows, {p.size} levels",
+            "Write it with `xbarspice calibrate drift`.",
+        )
+
+    def rows(self) -> BSETable:
+        """Its rows as they were measured."""
+        return BSETable(
+            levels=np.array(self.levels),
+            quantiles=np.array(self.quantiles),
+            mean=np.array(self.mean),
+            std=np.array(self.std),
+            samples=np.array(self.samples, np.intp),
+        )
+
+
 @functools.cache
-def bse_table(tail: str = "pooled") -> BSETable:
-    """The empirical drift table of the package (see the head of its file for the source).
+def bse_table(tail: str = "pooled", measured: DriftTable | None = None) -> BSETable:
+    """The drift table, one row for each number of later writes from 1 on.
+
+    Without `measured` it is the empirical table of the package (see the head of its file for the
+    source).
 
     The measured rows thin out with the number of later writes: 1259 drifts in the first row, 28
     for 47 later writes, 3 for 53 and more, and 17 of the 64 devices of an 8x8 array are read from
@@ -55,13 +125,40 @@ def bse_table(tail: str = "pooled") -> BSETable:
             the same devices, some writes earlier, so this steadies the row but adds less than
             that many independent drifts. "released" takes every row as it stands, as the released
             code does.
+        measured: a table of one's own. Between its rows quantiles, mean and standard deviation are
+            linear in the number of later writes, from 0 at none; a row in between has the samples
+            of the next measured one.
 
     Raises:
         InputError: there is no such reading.
     """
     _check_tail(tail)
-    table = _load_measured()
-    return table if tail == "released" else _pool(table)
+    table = _load_measured() if measured is None else measured.rows()
+    table = table if tail == "released" else _pool(table)
+    return table if measured is None else _fill(table, measured.later_writes)
+
+
+def _fill(table: BSETable, later_writes: Sequence[int]) -> BSETable:
+    """The table with a row for every number of later writes up to its last."""
+    known = np.array([0, *later_writes])
+    every = np.arange(1, known[-1] + 1)
+    above = np.searchsorted(known, every)
+    share = (every - known[above - 1]) / (known[above] - known[above - 1])
+
+    def between(values: Array) -> Array:
+        ends = np.concatenate([np.zeros((1, *values.shape[1:])), values])
+        s = share.reshape(-1, *[1] * (values.ndim - 1))
+        return (1 - s) * ends[above - 1] + s * ends[above]
+
+    columns = {
+        "quantiles": between(table.quantiles),
+        "mean": between(table.mean),
+        "std": between(table.std),
+        "samples": table.samples[above - 1],
+    }
+    for values in columns.values():
+        values.setflags(write=False)
+    return BSETable(levels=table.levels, **columns)
 
 
 def _check_tail(tail: Any) -> None:
@@ -100,6 +197,8 @@ def _mix(levels: Array, quantiles: Array, weight: Array) -> Array:
 def other_reading(variation: Variation) -> Variation | None:
     """The same errors with the other reading of the drift table; None where it plays no part."""
     if isinstance(variation, BiasingSchemeEffect):
+        if variation.table is not None and min(variation.table.samples) >= FEWEST:
+            return None  # no row has few drifts: both readings are the same
         tail = next(name for name in TAILS if name != variation.tail)
         return dataclasses.replace(variation, tail=tail)
     if isinstance(variation, Compose):
@@ -116,6 +215,18 @@ def tail_of(variation: Variation) -> str:
         return variation.tail
     parts = variation.parts if isinstance(variation, Compose) else ()
     return next((tail for tail in map(tail_of, parts) if tail), "")
+
+
+def _table_of(record: Mapping[str, Any]) -> DriftTable:
+    """A table as files hold it."""
+    names = [f.name for f in dataclasses.fields(DriftTable)]
+    need(
+        sorted(record) == sorted(names),
+        f"`bse.table` must hold {', '.join(names)}",
+        ", ".join(sorted(map(str, record))) or "nothing",
+        "Write it with `xbarspice calibrate drift`.",
+    )
+    return DriftTable(**record)
 
 
 @functools.cache
@@ -144,9 +255,10 @@ class BiasingSchemeEffect(Variation):
     The drift of a device is drawn from the measured quantiles for the number of devices that are
     programmed after it (inverse distribution function, linear between the quantiles). The device
     programmed last does not drift; beyond the last row of the table (53 later writes) that row is
-    used. How its last rows, of few measured drifts, are read moves the share of points that are
-    right in 95 % of the transfers by several points of a percent: reports give both. Do not combine
-    it with simulated half-select disturbance: both describe the same effect.
+    used. `table` puts a table of one's own in its place. How the last rows, of few measured drifts,
+    are read moves the share of points that are right in 95 % of the transfers by several points of
+    a percent: reports give both. Do not combine it with simulated half-select disturbance: both
+    describe the same effect.
 
     Args:
         order: flat indices ``row * cols + col`` of all devices in the order in which they are
@@ -156,6 +268,7 @@ class BiasingSchemeEffect(Variation):
             exceeds four standard deviations of its row; the released code uses +60e-6 there.
         scale: factor on every drift of the table, for dies that drift more or less than its dies.
         tail: reading of the rows with few drifts, "pooled" or "released"; see `bse_table`.
+        table: drifts measured on one's own dies (`xbarspice calibrate drift`), or None.
     """
 
     source: ClassVar[str] = (
@@ -169,10 +282,19 @@ class BiasingSchemeEffect(Variation):
     beyond_4_sigma: float | None = None
     scale: float = 1.0
     tail: str = "pooled"
+    table: DriftTable | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_tail(self.tail)
+        if isinstance(self.table, Mapping):
+            object.__setattr__(self, "table", _table_of(self.table))
+        need(
+            self.table is None or isinstance(self.table, DriftTable),
+            "`bse.table` must be a drift table",
+            type(self.table).__name__,
+            "Write it with `xbarspice calibrate drift`.",
+        )
         if self.order is not None:
             order = tuple(whole_numbers_of("order", self.order).ravel().tolist())
             need(
@@ -198,7 +320,7 @@ class BiasingSchemeEffect(Variation):
         return (count - 1 - rank + self.later_writes).reshape(rows, cols)
 
     def _apply(self, G: Any, draws: Draws) -> Any:
-        table = bse_table(self.tail)
+        table = bse_table(self.tail, self.table)
         later = self.later(*draws.shape[-2:])
         row = np.clip(later, 1, len(table.mean)) - 1
         drift = draws.lookup(table.levels, table.quantiles, row, draws.uniform())

@@ -219,6 +219,7 @@ CALLS: list[tuple[str, ...]] = [
     ("calibrate", "pulses", "u.csv", "--config", "writable.toml"),
     ("calibrate", "spread", "w.csv"),
     ("calibrate", "noise", "t.csv"),
+    ("calibrate", "drift", "v.csv"),
     ("calibrate", "arrays", "d.h5", *FILE, "--measured", "0[0,0,0]=e.csv"),
     ("calibrate", "die", "d.csv"),
     ("calibrate", "die", "f.csv", "--network", "n.npz", "--config", "folded.toml"),
@@ -272,6 +273,7 @@ def files(tmp_path_factory):
             ["device", "target", "G"],
             [[k, 1e-4, g] for k, g in enumerate(np.linspace(0.98e-4, 1.02e-4, 9))],
         ),
+        "v": (["G", "G_end", "later_writes"], [[1e-4, g, 5] for g in np.linspace(1e-4, 2e-4, 9)]),
         "t": (["device", "G"], [[k % 2, g] for k, g in enumerate(rng.uniform(1e-4, 1.1e-4, 20))]),
     }
     for name, (columns, rows) in tables.items():

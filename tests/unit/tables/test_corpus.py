@@ -21,6 +21,7 @@ READERS = {
     "pulses": calibration.read_pulses,
     "repeats": calibration.read_repeats,
     "programming": calibration.read_programming,
+    "drifts": calibration.read_drifts,
     "die": lambda path, options: calibration.read_die(path, options=options),
 }
 FIELDS = {"sweeps": {"V": "V_in", "I": "I_out"}}

@@ -1,0 +1,98 @@
+"""Tables and plots of devices over time: drift by later writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from xbarspice.calibration.drift import Drifts
+from xbarspice.report import new_figure
+from xbarspice.report.content import Item, Plot, Table
+from xbarspice.report.units import si
+from xbarspice.variability import bse_table
+
+__all__ = ["drift_items"]
+
+
+def drift_items(record: dict[str, Any], data: Drifts) -> list[Item]:
+    """Rows of the drift table, the drifts themselves, and the built-in table beside them.
+
+    Args:
+        record: with `drift_rows`.
+        data: what was measured.
+    """
+    holds = record["model_holds"]
+
+    def span(row: dict[str, Any], name: str) -> str:
+        low, high = (si(x, "S", 3) for x in row[f"{name}_interval"])
+        return f"{si(row[name], 'S', 3)} [{low}, {high}]" if holds else si(row[name], "S", 3)
+
+    rows = [
+        (
+            f"{row['later_writes']}",
+            f"{row['samples']}",
+            span(row, "mean"),
+            si(row["std"], "S", 3),
+            span(row, "median_size"),
+            si(row["built_in_median_size"], "S", 3),
+            f"{100 * row['distribution_band']:.0f} %",
+        )
+        for row in record["drift_rows"]
+    ]
+    head = (
+        "later writes",
+        "drifts",
+        "mean",
+        "standard deviation",
+        "median size",
+        "built-in table",
+        "shares known to +-",
+    )
+    table = Table(caption="Drift by later writes, with 95 % intervals", head=head, rows=rows)
+    return [table, _rows_plot(record, data), _conductance_plot(data)]
+
+
+def _rows_plot(record: dict[str, Any], data: Drifts) -> Plot:
+    """Drifts, and quantiles of the measured and the built-in table, against later writes."""
+    figure = new_figure()
+    axes = figure.add_subplot()
+    k, drift = data.later_writes, 1e6 * (data.G_end - data.G)
+    width = 0.012 * max(int(k.max()), 10)
+    spots = k + width * np.sin(np.arange(len(k)) * 2.4)  # spread sideways, the same each time
+    axes.plot(spots, drift, ".", ms=3, color="C0", alpha=0.5, label="measured")
+    numbers = np.unique(k[k > 0])
+    quartiles = np.array([np.quantile(drift[k == n], [0.25, 0.5, 0.75]) for n in numbers])
+    axes.plot(numbers, quartiles[:, 1], "-", color="C0", label="median")
+    axes.fill_between(numbers, quartiles[:, 0], quartiles[:, 2], color="C0", alpha=0.2)
+    usual = bse_table()
+    every = np.arange(1, min(int(k.max()), len(usual.mean)) + 1)
+    for level, label in ((0.25, "quartiles, built-in table"), (0.75, None)):
+        column = [np.interp(level, usual.levels, usual.quantiles[n - 1]) * 1e6 for n in every]
+        axes.plot(every, column, "--", color="C1", lw=1, label=label)
+    axes.set_xlabel("later writes")
+    axes.set_ylabel("drift, uS")
+    axes.legend(frameon=False)
+    count = sum(row["samples"] for row in record["drift_rows"])
+    return Plot(
+        figure=figure,
+        alt="Drift of every device against the number of later writes",
+        caption=f"{count} drifts; the band holds the middle half of each row.",
+    )
+
+
+def _conductance_plot(data: Drifts) -> Plot:
+    figure = new_figure()
+    axes = figure.add_subplot()
+    for n, number in enumerate(np.unique(data.later_writes).tolist()):
+        of = data.later_writes == number
+        drift = 1e6 * (data.G_end - data.G)[of]
+        axes.plot(1e6 * data.G[of], drift, ".", ms=3, color=f"C{n % 10}", label=f"{number}")
+    axes.set_xlabel("conductance before, uS")
+    axes.set_ylabel("drift, uS")
+    axes.legend(frameon=False, title="later writes", ncols=2, fontsize="small")
+    return Plot(
+        figure=figure,
+        alt="Drift against the conductance before",
+        caption="Drift against conductance: a table draws it for all conductances alike.",
+    )
