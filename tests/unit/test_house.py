@@ -79,6 +79,7 @@ ROOMS = {
         "verification.circuit_plots",
         "programming.page",
         "calibration.figures",
+        "calibration.inspection_page",
         "calibration.page",
         "transfer.page",
         "tapeout",

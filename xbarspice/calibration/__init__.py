@@ -11,7 +11,8 @@ from xbarspice.calibration.cards import (
 from xbarspice.calibration.die import Die, Thresholds, read_die
 from xbarspice.calibration.drift import Drifts, drifts_of_maps, fit_drift
 from xbarspice.calibration.fit import Fit, Noise, Options
-from xbarspice.calibration.inspection import drop_plateaus, inspect_sweeps, take_branch
+from xbarspice.calibration.handling import Handling, flip_reads, prepare_sweeps
+from xbarspice.calibration.inspection import blind_spots, inspect_sweeps
 from xbarspice.calibration.measurements import Programming, PulseTrains, Reads, Repeats, sweeps
 from xbarspice.calibration.noise import fit_noise, fit_read_noise
 from xbarspice.calibration.pulses import fit_pulses
@@ -29,6 +30,7 @@ __all__ = [
     "Die",
     "Drifts",
     "Fit",
+    "Handling",
     "Noise",
     "Options",
     "Programming",
@@ -38,17 +40,19 @@ __all__ = [
     "Spread",
     "Thresholds",
     "best_lines",
+    "blind_spots",
     "card_of",
     "card_of_spread",
     "drifts_of_maps",
-    "drop_plateaus",
     "fit_drift",
     "fit_noise",
     "fit_pulses",
     "fit_read_noise",
     "fit_reads",
     "fit_spread",
+    "flip_reads",
     "inspect_sweeps",
+    "prepare_sweeps",
     "read_die",
     "read_drifts",
     "read_programming",
@@ -59,5 +63,4 @@ __all__ = [
     "record_of",
     "record_of_spread",
     "sweeps",
-    "take_branch",
 ]

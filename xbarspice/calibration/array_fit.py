@@ -66,5 +66,5 @@ def _refuse_flipped(model: Model) -> None:
             "currents must be positive into the sense node, and from the word-line ends into the "
             "array",
             f"currents of the other sign (correlation {cosine:.2f} with the array at its start)",
-            "Change their sign, or that of the voltages.",
+            "Change their sign (--flip-current), or that of the voltages.",
         )

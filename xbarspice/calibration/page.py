@@ -32,6 +32,7 @@ def write_fit(
     fit: Fit | None = None,
     unit: str = "A",
     more: Sequence[Item] = (),
+    data: Section | None = None,
 ) -> Path:
     """The page of a fit.
 
@@ -42,6 +43,7 @@ def write_fit(
         fit: what the plots show; None for none.
         unit: of its values.
         more: tables and plots of what was measured, after those of the fit.
+        data: the measured data with what was seen in them before the fit.
     """
     findings = record["findings"]
     count = f"{len(findings)} remark{'s' * (len(findings) > 1)}"
@@ -81,6 +83,7 @@ def write_fit(
     items.append(Text(text=record.get("intervals") or _HOW, note=True))
     sections = [
         Section(title="Fitted values", items=items),
+        *([data] if data is not None else []),
         *_read_section(record),
         *([Section(title="Calibration card", items=[Code(text=card)])] if card else []),
     ]

@@ -39,7 +39,7 @@ def crossbar_of_sweeps(measured: Reads, run: RunConfig) -> Crossbar:
             raise broken_rule(
                 f"the sweep of device {name} must carry a current in the direction of its voltage",
                 f"{slope:g} S",
-                "Check signs and units.",
+                "Check the units, or change its sign with --flip-current.",
             )
         G.append(slope)
     return Crossbar(np.array(G)[:, None, None], **run.array.arguments())

@@ -55,6 +55,19 @@ Branch = Annotated[
 DropCompliance = Annotated[
     bool, typer.Option("--drop-compliance", help="Leave points on compliance plateaus out.")
 ]
+DropOutliers = Annotated[
+    bool, typer.Option("--drop-outliers", help="Leave single points off their neighbours out.")
+]
+RemoveDrift = Annotated[
+    bool, typer.Option("--remove-drift", help="Divide by the drift between equal voltages.")
+]
+Flip = Annotated[
+    str | None,
+    typer.Option(help="Change the sign of the current at all, positive or negative voltages."),
+]
+Polarity = Annotated[str | None, typer.Option(help="Take positive or negative voltages alone.")]
+MaxVoltage = Annotated[float | None, typer.Option(help="Leave points of larger |V| out, V.")]
+MinCurrent = Annotated[float | None, typer.Option(help="Leave points of smaller |I| out, A.")]
 HeldOut = Annotated[float, typer.Option(help="Share of the reads that is predicted, not fitted.")]
 
 
@@ -83,8 +96,14 @@ def sweeps(
     absolute: Absolute = None,
     held_out: HeldOut = 0.2,
     accept: Accept = False,
-    branch: Branch = None,
+    flip_current: Flip = None,
     drop_compliance: DropCompliance = False,
+    max_voltage: MaxVoltage = None,
+    min_current: MinCurrent = None,
+    branch: Branch = None,
+    polarity: Polarity = None,
+    remove_drift: RemoveDrift = False,
+    drop_outliers: DropOutliers = False,
     title: Title = None,
     date: Date = None,
     config: Config = None,
@@ -95,7 +114,7 @@ def sweeps(
 ) -> None:
     """I-V sweeps of single devices (device, V, I): device parameters, conductances, series ohm."""
     from xbarspice import calibration as study
-    from xbarspice.calibration import starts
+    from xbarspice.calibration import inspection_page, starts
     from xbarspice.cli import steps
 
     steps.need("matplotlib", "jinja2")
@@ -103,12 +122,19 @@ def sweeps(
     run = steps.configuration(
         config, settings, steps.start_config(None), reads=read, calibration=calibration, seed=seed
     )
-    measured = study.read_sweeps(data, table)
-    if drop_compliance:
-        measured = study.drop_plateaus(measured)
-    if branch is not None:
-        measured = study.take_branch(measured, branch)
-    seen = study.inspect_sweeps(measured)
+    handling = study.Handling(
+        flip_current=flip_current,
+        drop_compliance=drop_compliance,
+        max_voltage=max_voltage,
+        min_current=min_current,
+        branch=branch,
+        polarity=polarity,
+        remove_drift=remove_drift,
+        drop_outliers=drop_outliers,
+    )
+    whole = study.read_sweeps(data, table)
+    measured = study.prepare_sweeps(whole, handling)
+    seen = inspection_page.look(whole, measured)
     start = starts.crossbar_of_sweeps(measured, run)
     options = _options(loss, relative, absolute, held_out, run)
     with screens.waiting("fitting", quiet=json):
@@ -116,7 +142,7 @@ def sweeps(
             start, measured, _list(free), bounds=_bounds(bound), options=options
         )
     job = Job(data, out, run, read, calibration, title, date, json, data_read=measured.notices)
-    finish_fit(job, fit, crossbar, accept=accept, seen=[i.text for i in seen])
+    finish_fit(job, fit, crossbar, accept=accept, seen=seen)
 
 
 @calibrate.command(
@@ -140,6 +166,9 @@ def reads(
     absolute: Absolute = None,
     held_out: HeldOut = 0.2,
     accept: Accept = False,
+    flip_current: Annotated[
+        bool, typer.Option("--flip-current", help="Change the sign of every current.")
+    ] = False,
     title: Title = None,
     date: Date = None,
     config: Config = None,
@@ -167,6 +196,8 @@ def reads(
         seed=seed,
     )
     measured = study.read_reads(data, table)
+    if flip_current:
+        measured = study.flip_reads(measured)
     start = starts.crossbar_of_reads(array, run, (measured.rows, measured.cols), _list(free))
     run = run.model_copy(update={"array": ArraySection(**array_settings([start]))})
     options = _options(loss, relative, absolute, held_out, run)

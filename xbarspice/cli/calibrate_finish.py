@@ -15,9 +15,10 @@ from xbarspice.cli.runs import run_folder
 if TYPE_CHECKING:
     from xbarspice.calibration import Fit, Spread
     from xbarspice.calibration.characteristics import Characteristics
+    from xbarspice.calibration.inspection_page import Inspected
     from xbarspice.config.card import CalibrationCard
     from xbarspice.core.array import Crossbar
-    from xbarspice.report.content import Item
+    from xbarspice.report.content import Item, Section
 
 __all__ = ["finish_characteristics", "finish_fit", "finish_spread"]
 
@@ -76,8 +77,8 @@ def finish_fit(
     device: str | None = None,
     unit: str = "A",
     accept: bool = False,
-    seen: Sequence[str] = (),
     more: Sequence[Item] = (),
+    seen: Inspected | None = None,
 ) -> None:
     """Card, record, report and screen of a fit; no card of a model that does not hold."""
     from xbarspice import calibration as study
@@ -94,11 +95,14 @@ def finish_fit(
     )
     fitted = crossbar if any(p.name.startswith("G[") for p in fit.parameters) else None
     record = study.record_of(fit)
-    record["findings"] = [*seen, *record["findings"]]
+    if seen is not None:
+        record["inspection"] = seen.record()
+        record["findings"] = [*(i.text for i in seen.irregularities), *record["findings"]]
     stands = fit.holds or accept
     record["card_written"] = stands
+    section = None if seen is None else seen.section()
     shown = card if stands else None
-    _write_folder(job, shown, record, fit=fit, unit=unit, crossbar=fitted, more=more)
+    _write_folder(job, shown, record, fit=fit, unit=unit, crossbar=fitted, more=more, data=section)
     if not stands:
         raise typer.Exit(1)
 
@@ -112,6 +116,7 @@ def _write_folder(
     unit: str = "A",
     crossbar: Crossbar | None = None,
     more: Sequence[Item] = (),
+    data: Section | None = None,
 ) -> None:
     """Write the run folder of a calibration and show what was found."""
     from xbarspice.calibration import page as report
@@ -122,7 +127,7 @@ def _write_folder(
         if crossbar is not None:
             crossbar_file.save(folder / "crossbar.h5", crossbar)
         text = card and card.to_toml()
-        report.write_fit(record, text, folder / "report.html", fit, unit, more=more)
+        report.write_fit(record, text, folder / "report.html", fit, unit, more=more, data=data)
     screens.show(record if job.json else _short(record, job.out), job.json, "Calibration")
 
 

@@ -84,7 +84,9 @@ def test_a_wrong_model_is_found(change):
 def test_a_plateau_that_is_dropped_leaves_a_model_that_holds():
     fits = []
     for k in range(REPEATS):
-        fits.append(fit_sweep(calibration.drop_plateaus(sweep(k, clip)), seed=k))
+        handling = calibration.Handling(drop_compliance=True)
+        data = calibration.prepare_sweeps(sweep(k, clip), handling)
+        fits.append(fit_sweep(data, seed=k))
     assert sum(not fit.holds for fit in fits) <= MOST_REFUSED
     covered = [fit["device.b"][1] <= B <= fit["device.b"][2] for fit in fits if fit.holds]
     assert_covered(covered)
@@ -169,46 +171,6 @@ def test_currents_without_noise_are_not_judged_by_their_rounding():
     assert fit.checks == ()
 
 
-@pytest.mark.parametrize(
-    ("change", "kind", "option"),
-    [
-        (clip, "compliance", "--drop-compliance"),
-        (part_branches, "hysteresis", "--branch"),
-        (
-            lambda current, rng: np.where(VOLTS < 0, 0.7 * current, current),
-            "asymmetry",
-            "a model with both",
-        ),
-        (spoil, "outliers", "--loss"),
-    ],
-)
-def test_what_a_sweep_shows_is_said_with_the_option_that_handles_it(change, kind, option):
-    seen = 0
-    for k in range(REPEATS):
-        found = {i.kind: i for i in calibration.inspect_sweeps(sweep(k, change))}
-        seen += kind in found and option in found[kind].text
-        assert set(found) <= {kind}
-    assert seen >= 0.85 * REPEATS
-    assert not any(calibration.inspect_sweeps(sweep(k)) for k in range(REPEATS))
-
-
-def test_one_branch_is_taken():
-    data = sweep(0, part_branches)
-    up, down = (calibration.take_branch(data, branch) for branch in ("up", "down"))
-    assert len(up.V_in) + len(down.V_in) == len(data.V_in)
-    assert any(f"{len(down.V_in)} points left out" in text for text in up.notices)
-    rising = (np.diff(np.abs(VOLTS), prepend=-1) > 0) & (VOLTS != 0)
-    falling = (np.diff(np.abs(VOLTS), prepend=-1) < 0) & (VOLTS != 0)
-    assert set(up.V_in[up.V_in != 0]) == set(VOLTS[rising])
-    assert len(down.V_in) == falling.sum()
-    with pytest.raises(InputError, match="rising ones only"):
-        calibration.take_branch(up, "up")
-    with pytest.raises(InputError, match="must be one of"):
-        calibration.take_branch(data, "left")
-    with pytest.raises(InputError, match="needs a plateau"):
-        calibration.drop_plateaus(data)
-
-
 def test_the_command_writes_no_card_of_a_model_that_does_not_hold(tmp_path):
     data = sweep(0, clip)
     rows = "".join(f"{v},{i}\n" for v, i in zip(data.V_in[:, 0], data.I_out[:, 0], strict=True))
@@ -232,7 +194,7 @@ def test_the_command_writes_no_card_of_a_model_that_does_not_hold(tmp_path):
     assert record["parameters"][0]["high"] is None
     code, record, card = run("--drop-compliance")
     assert (code, card, record["model_holds"]) == (0, True, True)
-    assert any("compliance plateaus left out" in text for text in record["data_read"])
+    assert any("points on plateaus left out" in text for text in record["data_read"])
 
 
 @pytest.mark.parametrize("name", xb.devices.names())
