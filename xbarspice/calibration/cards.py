@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from xbarspice.calibration.fit import Fit
+from xbarspice.calibration.held import conditions
 from xbarspice.calibration.model import TIED
 from xbarspice.calibration.spread import Spread
 from xbarspice.config.card import CalibrationCard, CardValue, data_hash
@@ -42,11 +43,17 @@ def card_of(
     digest = data_hash(*data)
     values: dict[str, CardValue] = {}
     bounds = zip(fit.parameters, fit.values, fit.low, fit.high, strict=True)
+    given = conditions(fit.held)
     for p, value, low, high in bounds:
         if p.name.startswith("G["):
             continue
         entry = CardValue(
-            value=float(value), low=float(low), high=float(high), unit=p.unit, data_sha256=digest
+            value=float(value),
+            low=float(low),
+            high=float(high),
+            unit=p.unit,
+            data_sha256=digest,
+            given=given.get(p.name, ()),
         )
         values |= dict.fromkeys(TIED.get(p.name, (p.name,)), entry)
     card = CalibrationCard(
@@ -131,6 +138,7 @@ def _terms(
 def record_of(fit: Fit) -> dict[str, Any]:
     """A fit as plain values, for JSON and reports."""
     bounds = zip(fit.parameters, fit.values, fit.low, fit.high, fit.error, strict=True)
+    given = conditions(fit.held)
     rows = [
         {
             "name": p.name,
@@ -140,6 +148,7 @@ def record_of(fit: Fit) -> dict[str, Any]:
             "low": _finite(low) if fit.holds else None,
             "high": _finite(high) if fit.holds else None,
             "error": _finite(error) if fit.holds else None,
+            "given": list(given.get(p.name, ())),
         }
         for p, v, low, high, error in bounds
     ]

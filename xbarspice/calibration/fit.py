@@ -126,12 +126,14 @@ class Held:
         value: at which it was held, ohm.
         freed: its value and interval when it is fitted as well, ohm; None: that fit did not end.
         moved: fitted parameters whose value then leaves its interval: name, value, low, high.
+        why: it was not fitted as well; empty if it was.
     """
 
     name: str
     value: float
     freed: tuple[float, float, float] | None
     moved: tuple[tuple[str, float, float, float], ...]
+    why: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

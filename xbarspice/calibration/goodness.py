@@ -105,9 +105,9 @@ def _terms(points: Points, limit: int) -> Array:
     lines = np.unique(points.line)
     if len(lines) > 1 and len(terms) + len(lines) <= limit:
         terms += [u * (points.line == line) for line in lines[1:]]
-    return (
-        np.stack(terms[: max(limit, 0)], axis=1) / points.sigma[:, None] if limit > 0 else u[:, :0]
-    )
+    if limit <= 0:
+        return np.empty((len(u), 0))
+    return np.stack(terms[:limit], axis=1) / points.sigma[:, None]
 
 
 def _rss(A: Array, r: Array) -> float:

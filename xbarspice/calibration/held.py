@@ -2,22 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from xbarspice.calibration.fit import Fit, Held
 from xbarspice.calibration.model import TIED
 from xbarspice.core.array import Crossbar
+from xbarspice.core.device import Device
 from xbarspice.core.errors import ConvergenceError, InputError
-from xbarspice.core.wires import UNIT, WIRES
+from xbarspice.core.wires import UNIT, WIRES, as_text
 
-__all__ = ["MOST", "free_each", "held_findings", "held_names"]
+__all__ = [
+    "MOST",
+    "Fixed",
+    "conditions",
+    "fixed_values",
+    "free_each",
+    "held_findings",
+    "held_names",
+]
 
 MOST = 100
 """Largest number of fitted parameters for which held wires are freed."""
 NEAR = 2.0
 """Standard errors within which a value has not moved; about the 95 % interval."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fixed:
+    """One value that a fit did not change.
+
+    Attributes:
+        name: ``R_wl``, ``device``, ``device.b``, or ``G``.
+        setting: its dotted name in a configuration; ``G`` for conductances.
+        value: number, or words.
+        unit: SI unit; empty for device fields, whose unit their model states.
+    """
+
+    name: str
+    setting: str
+    value: float | str
+    unit: str = ""
+
+
+def fixed_values(held: Crossbar | Device, free: Sequence[str]) -> list[Fixed]:
+    """Everything that a fit held fixed.
+
+    Args:
+        held: the fitted array or device.
+        free: what was fitted, names as of `fit_reads`; of a device its fields.
+    """
+    out: list[Fixed] = []
+    device = held.device if isinstance(held, Crossbar) else held
+    if isinstance(held, Crossbar):
+        for name in held_names(free):
+            value = getattr(held, name)
+            number = value if isinstance(value, float) else as_text(value)
+            out.append(Fixed(name=name, setting=f"array.{name}", value=number, unit=UNIT))
+        if "G" not in free:
+            low, high = held.G[held.G > 0].min(initial=np.inf), held.G.max()
+            words = f"{np.count_nonzero(held.G)} devices, {low:.4g} to {high:.4g}"
+            out.append(Fixed(name="G", setting="G", value=words, unit="S"))
+    out.append(Fixed(name="device", setting="array.device", value=device.name))
+    fitted = {name.removeprefix("device.") for name in free}
+    for field in dataclasses.fields(device):  # type: ignore[arg-type]
+        value = getattr(device, field.name)
+        if field.name not in fitted and isinstance(value, int | float | str):
+            name, setting = f"device.{field.name}", f"array.parameters.{field.name}"
+            shown = value if isinstance(value, str) else float(value)
+            out.append(Fixed(name=name, setting=setting, value=shown))
+    return out
 
 
 def held_names(free: Sequence[str]) -> list[str]:
@@ -40,15 +97,22 @@ def free_each(
     out = []
     for name in held_names(free):
         value = getattr(crossbar, name)
-        if not isinstance(value, float) or len(fit.parameters) > MOST:
+        if not isinstance(value, float):
+            continue
+        if len(fit.parameters) > MOST:
+            out.append(_unfreed(name, value, f"more than {MOST} parameters were fitted"))
             continue
         try:
             other = refit([name, *free])
-        except (ConvergenceError, InputError):  # too few values, or no solution near
-            out.append(Held(name=name, value=value, freed=None, moved=()))
+        except (ConvergenceError, InputError) as error:  # too few values, or no solution near
+            out.append(_unfreed(name, value, f"{name}: {str(error).partition(';')[0]}"))
             continue
         out.append(Held(name=name, value=value, freed=other[name], moved=tuple(_moved(fit, other))))
     return tuple(out)
+
+
+def _unfreed(name: str, value: float, why: str) -> Held:
+    return Held(name=name, value=value, freed=None, moved=(), why=why)
 
 
 def _moved(fit: Fit, other: Fit) -> Iterator[tuple[str, float, float, float]]:
@@ -59,13 +123,28 @@ def _moved(fit: Fit, other: Fit) -> Iterator[tuple[str, float, float, float]]:
             yield p.name, now, interval[0], interval[1]
 
 
+def _decides(held: Held) -> bool:
+    """Whether fitted values depend on a held one, or the data contradict it."""
+    if held.freed is None:
+        return False
+    _, low, high = held.freed
+    return bool(held.moved) or (bool(np.isfinite(high)) and not low <= held.value <= high)
+
+
+def conditions(held: Sequence[Held]) -> Mapping[str, tuple[str, ...]]:
+    """By fitted parameter: the held values that its interval is given, as "R_sense = 0 ohm"."""
+    out: dict[str, tuple[str, ...]] = {}
+    for h in held:
+        for name, *_ in h.moved:
+            out[name] = (*out.get(name, ()), f"{h.name} = {h.value:g} {UNIT}")
+    return out
+
+
 def held_findings(fit: Fit, held: Sequence[Held]) -> Iterator[str]:
     """A finding for every held value on which a fitted one depends."""
     units = {p.name: p.unit for p in fit.parameters}
     for h in held:
-        if h.freed is None or not np.isfinite(h.freed[2]):
-            continue  # the data do not tell its value
-        if not h.moved and h.freed[1] <= h.value <= h.freed[2]:
+        if h.freed is None or not _decides(h):
             continue
         shown = ", ".join(
             f"`{name}` = {value:.4g} {units[name]} [{low:.3g}, {high:.3g}]"

@@ -29,14 +29,14 @@ __all__ = ["Inspected", "look"]
 DRAWN = 6
 """Devices that are drawn: those with the most marked points."""
 MARKS = {
-    "sign": ("v", "C4"),
-    "outliers": ("x", "C3"),
-    "compliance": ("s", "C1"),
-    "saturation": ("D", "C6"),
-    "hysteresis": ("^", "C2"),
-    "asymmetry": ("<", "C5"),
+    "sign": ("v", 3),
+    "outliers": ("x", 5),
+    "compliance": ("s", 1),
+    "saturation": ("D", 4),
+    "hysteresis": ("^", 2),
+    "asymmetry": ("<", 1),
 }
-"""Marker and colour of points by what was seen in them; the other kinds are drawn as bands."""
+"""Marker and number of the colour by what was seen; the other kinds are drawn as bands."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -136,7 +136,7 @@ def _points(reads: Reads, chosen: Sequence[str]) -> list[Any]:
 
 
 def _curve_figure(seen: Inspected, chosen: Sequence[str]) -> Figure:
-    from xbarspice.report import new_figure
+    from xbarspice.report.plots import ABSENT, COLOURS, new_figure
 
     figure = new_figure()
     axes = figure.add_subplot()
@@ -146,10 +146,10 @@ def _curve_figure(seen: Inspected, chosen: Sequence[str]) -> Figure:
         for k, p in enumerate(_points(seen.measured, chosen)):
             x, y = seen.measured.V_in[p, 0], seen.measured.I_out[p, 0] / scale
             label = "left out" if k == 0 else None
-            axes.plot(x, y, "o", ms=5, mfc="none", color="0.6", label=label)
+            axes.plot(x, y, "o", ms=5, mfc="none", color=ABSENT, label=label)
     V, current = seen.fitted.V_in[:, 0], seen.fitted.I_out[:, 0] / scale
     for p in _points(seen.fitted, chosen):
-        axes.plot(V[p], current[p], ".-", ms=4, lw=0.6, color="C0")
+        axes.plot(V[p], current[p], ".-", ms=4, lw=0.6, color=COLOURS[0])
     shown = np.concatenate(_points(seen.fitted, chosen))
     _mark(axes, seen, V, current, shown)
     for irregularity in seen.irregularities:
@@ -163,10 +163,13 @@ def _curve_figure(seen: Inspected, chosen: Sequence[str]) -> Figure:
 
 def _mark(axes: Axes, seen: Inspected, x: Array, y: Array, shown: Any) -> None:
     """Points by what was seen in them."""
+    from xbarspice.report.plots import COLOURS
+
     for irregularity in seen.irregularities:
         if irregularity.kind not in MARKS:
             continue
-        marker, color = MARKS[irregularity.kind]
+        marker, number = MARKS[irregularity.kind]
+        color = COLOURS[number]
         points = np.intersect1d(np.flatnonzero(irregularity.points), shown)
         face = color if marker == "x" else "none"
         axes.plot(
@@ -176,23 +179,27 @@ def _mark(axes: Axes, seen: Inspected, x: Array, y: Array, shown: Any) -> None:
 
 def _band(axes: Axes, irregularity: Irregularity, V: Array, current: Array, scale: float) -> None:
     """Currents below a range switch, and voltages of a saturation, as bands."""
+    from xbarspice.report.plots import ABSENT, COLOURS
+
     if irregularity.kind == "range switch" and irregularity.limit is not None:
         limit = irregularity.limit / scale
-        axes.axhspan(-limit, limit, color="C8", alpha=0.15, lw=0, label="range switch")
+        axes.axhspan(-limit, limit, color=ABSENT, alpha=0.15, lw=0, label="range switch")
     if irregularity.kind == "saturation" and irregularity.limit is not None:
         onset = irregularity.limit
         for sign in (1, -1):
             if (sign * V > onset).any():
-                axes.axvspan(sign * onset, sign * np.abs(V).max(), color="C6", alpha=0.15, lw=0)
+                axes.axvspan(
+                    sign * onset, sign * np.abs(V).max(), color=COLOURS[4], alpha=0.15, lw=0
+                )
     if irregularity.kind == "compliance":
         for sign in (1, -1):
             side = irregularity.points & (sign * current > 0)
             if side.any():
-                axes.axhline(current[side].mean(), color="C1", lw=0.8, ls="--")
+                axes.axhline(current[side].mean(), color=COLOURS[1], lw=0.8, ls="--")
 
 
 def _order_figure(seen: Inspected, chosen: Sequence[str]) -> Figure:
-    from xbarspice.report import new_figure
+    from xbarspice.report.plots import ABSENT, COLOURS, new_figure
 
     figure = new_figure()
     axes = figure.add_subplot()
@@ -203,12 +210,12 @@ def _order_figure(seen: Inspected, chosen: Sequence[str]) -> Figure:
     order, shown = np.zeros(len(V)), []
     for p in _points(seen.fitted, chosen):
         order[p] = np.arange(len(p)) + 1
-        axes.plot(order[p], g[p] / scale, ".-", ms=4, lw=0.6, color="C0")
+        axes.plot(order[p], g[p] / scale, ".-", ms=4, lw=0.6, color=COLOURS[0])
         shown.append(p)
     _mark(axes, seen, order, g / scale, np.concatenate(shown))
     if drift := [i for i in seen.irregularities if i.kind == "drift"]:
         words = drift[0].text.rpartition("; ")[2].partition(")")[0]
-        axes.axvspan(1, order.max(), color="C9", alpha=0.15, lw=0, label=f"drift: {words}")
+        axes.axvspan(1, order.max(), color=ABSENT, alpha=0.15, lw=0, label=f"drift: {words}")
     axes.set_xlabel("point")
     axes.set_ylabel(f"I/V, {name}S")
     if axes.get_legend_handles_labels()[0]:

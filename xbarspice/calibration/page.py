@@ -10,6 +10,7 @@ import numpy as np
 
 from xbarspice.calibration.figures import figures_of
 from xbarspice.calibration.fit import Fit
+from xbarspice.calibration.held_page import held_items
 from xbarspice.core.types import Array
 from xbarspice.report.content import Code, Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
@@ -98,20 +99,7 @@ def write_fit(
 
 def _checks(record: dict[str, Any]) -> list[Item]:
     """What was held fixed, and the tests of the residuals."""
-    items: list[Item] = []
-    if held := record.get("held"):
-        rows = []
-        for h in held:
-            freed, moved = h["freed"], ", ".join(name for name, *_ in h["moved"])
-            interval = "-" if freed is None else f"{freed[0]:.4g} [{freed[1]:.4g}, {freed[2]:.4g}]"
-            rows.append((h["name"], f"{h['value']:g}", interval, moved or "none"))
-        items.append(
-            Table(
-                caption="Held fixed, and what its value decides",
-                head=("resistance", "held, ohm", "fitted as well, ohm", "values that then move"),
-                rows=rows,
-            )
-        )
+    items = held_items(record)
     if checks := record.get("checks"):
         rows = [(c["name"], f"{c['p']:.2g}", "yes" if c["holds"] else "no") for c in checks]
         items.append(
@@ -155,13 +143,19 @@ def _number(value: float | None, unit: str) -> str:
 
 def _values(rows: Sequence[dict[str, Any]], holds: bool) -> Table:
     withheld = "Values; intervals are withheld"
+    given = any(r.get("given") for r in rows)
     return Table(
         caption="Values, and 95 % intervals if the model holds" if holds else withheld,
-        head=("parameter", "value", "low", "high", "start"),
+        head=("parameter", "value", "low", "high", "start", *(["given"] if given else [])),
         rows=[
-            (r["name"], *(_number(r.get(k), r["unit"]) for k in ("value", "low", "high", "start")))
+            (
+                r["name"],
+                *(_number(r.get(k), r["unit"]) for k in ("value", "low", "high", "start")),
+                *([", ".join(r.get("given", ()))] if given else []),
+            )
             for r in rows
         ],
+        left=(0, 5),
         collapse=len(rows) > MOST,
     )
 

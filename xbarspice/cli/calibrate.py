@@ -115,6 +115,7 @@ def sweeps(
     """I-V sweeps of single devices (device, V, I): device parameters, conductances, series ohm."""
     from xbarspice import calibration as study
     from xbarspice.calibration import inspection_page, starts
+    from xbarspice.calibration.held import fixed_values
     from xbarspice.cli import steps
 
     steps.need("matplotlib", "jinja2")
@@ -141,8 +142,21 @@ def sweeps(
         fit, crossbar = study.fit_reads(
             start, measured, _list(free), bounds=_bounds(bound), options=options
         )
-    job = Job(data, out, run, read, calibration, title, date, json, data_read=measured.notices)
-    finish_fit(job, fit, crossbar, accept=accept, seen=seen)
+    job = Job(
+        data,
+        out,
+        run,
+        read,
+        calibration,
+        title,
+        date,
+        json,
+        data_read=measured.notices,
+        config=config,
+        settings=settings or (),
+    )
+    fixed = fixed_values(crossbar, _list(free))
+    finish_fit(job, fit, crossbar, accept=accept, seen=seen, fixed=fixed)
 
 
 @calibrate.command(
@@ -180,6 +194,7 @@ def reads(
     """Currents of an array for known inputs: wires, drivers, sense, device and conductances."""
     from xbarspice import calibration as study
     from xbarspice.calibration import starts
+    from xbarspice.calibration.held import fixed_values
     from xbarspice.cli import steps
     from xbarspice.config import ArraySection
     from xbarspice.config.arrays import array_settings
@@ -206,9 +221,21 @@ def reads(
             start, measured, _list(free), bounds=_bounds(bound), options=options
         )
     job = Job(
-        data, out, run, read, calibration, title, date, json, array, data_read=measured.notices
+        data,
+        out,
+        run,
+        read,
+        calibration,
+        title,
+        date,
+        json,
+        array,
+        data_read=measured.notices,
+        config=config,
+        settings=settings or (),
     )
-    finish_fit(job, fit, crossbar, accept=accept)
+    fixed = fixed_values(crossbar, _list(free))
+    finish_fit(job, fit, crossbar, accept=accept, fixed=fixed)
 
 
 @calibrate.command(
@@ -238,6 +265,7 @@ def pulses(
 ) -> None:
     """Pulse trains (device, V, width, G or R): parameters of a dynamic device."""
     from xbarspice import calibration as study
+    from xbarspice.calibration.held import fixed_values
     from xbarspice.cli import steps
 
     steps.need("matplotlib", "jinja2")
@@ -251,8 +279,21 @@ def pulses(
         fit, device = study.fit_pulses(
             run.array.model(), trains, _list(free), bounds=_bounds(bound), options=options
         )
-    job = Job(data, out, run, read, calibration, title, date, json, data_read=trains.notices)
-    finish_fit(job, fit, device=device.name, unit="S", accept=accept)
+    job = Job(
+        data,
+        out,
+        run,
+        read,
+        calibration,
+        title,
+        date,
+        json,
+        data_read=trains.notices,
+        config=config,
+        settings=settings or (),
+    )
+    fixed = fixed_values(device, _list(free))
+    finish_fit(job, fit, device=device.name, unit="S", accept=accept, fixed=fixed)
 
 
 def _list(text: str) -> list[str]:

@@ -15,10 +15,14 @@ from xbarspice.cli.runs import run_folder
 if TYPE_CHECKING:
     from xbarspice.calibration import Fit, Spread
     from xbarspice.calibration.characteristics import Characteristics
+    from xbarspice.calibration.held import Fixed
     from xbarspice.calibration.inspection_page import Inspected
     from xbarspice.config.card import CalibrationCard
     from xbarspice.core.array import Crossbar
     from xbarspice.report.content import Item, Section
+
+MOST_HELD = 12
+"""Held values that are shown on the screen."""
 
 __all__ = ["finish_characteristics", "finish_fit", "finish_spread"]
 
@@ -79,6 +83,7 @@ def finish_fit(
     accept: bool = False,
     more: Sequence[Item] = (),
     seen: Inspected | None = None,
+    fixed: Sequence[Fixed] = (),
 ) -> None:
     """Card, record, report and screen of a fit; no card of a model that does not hold."""
     from xbarspice import calibration as study
@@ -95,6 +100,7 @@ def finish_fit(
     )
     fitted = crossbar if any(p.name.startswith("G[") for p in fit.parameters) else None
     record = study.record_of(fit)
+    record["fixed"] = job.with_origins(fixed)
     if seen is not None:
         record["inspection"] = seen.record()
         record["findings"] = [*(i.text for i in seen.irregularities), *record["findings"]]
@@ -135,13 +141,17 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for r in record["parameters"][:20]:
         low, high = ("-" if r[k] is None else f"{r[k]:.5g}" for k in ("low", "high"))
-        rows[r["name"]] = f"{r['value']:.5g} {r['unit']} [{low}, {high}]"
+        given = f" given {', '.join(r['given'])}" if r.get("given") else ""
+        rows[r["name"]] = f"{r['value']:.5g} {r['unit']} [{low}, {high}]{given}"
     if len(record["parameters"]) > 20:
         rows["..."] = f"{len(record['parameters']) - 20} more in report.json"
     if held := record.get("held_out"):
         rows["held-out error"] = f"{100 * held['error']:.3g} % (fitted {100 * held['noise']:.3g} %)"
-    if record.get("held"):
-        rows["held"] = ", ".join(f"{h['name']} = {h['value']:g} ohm" for h in record["held"])
+    for f in record.get("fixed", ())[:MOST_HELD]:
+        value = f"{f['value']:g}" if isinstance(f["value"], float) else f["value"]
+        rows[f"held: {f['name']}"] = f"{value} {f['unit']} ({f['origin']})".replace("  ", " ")
+    if (more := len(record.get("fixed", ())) - MOST_HELD) > 0:
+        rows["held: ..."] = f"{more} more in report.json"
     if (scatter := record.get("scatter_over_noise")) is not None:
         rows["residuals over the stated scatter"] = scatter
         holds = record.get("model_holds", True)

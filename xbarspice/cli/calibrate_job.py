@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from xbarspice.calibration.held import Fixed
     from xbarspice.config import RunConfig
     from xbarspice.config.card import CalibrationCard
 
@@ -38,6 +40,7 @@ class Job:
         values: configuration of the model that was put on a die, in place of `run`'s.
         data_read: how the data were understood.
         more: measured files beside `data`.
+        config, settings: what the configuration came of, beside the card.
     """
 
     data: Path
@@ -52,6 +55,8 @@ class Job:
     values: dict[str, Any] | None = None
     data_read: tuple[str, ...] = ()
     more: tuple[Path, ...] = ()
+    config: Path | None = None
+    settings: Sequence[str] = ()
 
     @property
     def files(self) -> list[Path]:
@@ -61,6 +66,18 @@ class Job:
     @property
     def name(self) -> str:
         return self.title or f"Calibration to {self.data.name}"
+
+    def with_origins(self, fixed: Sequence[Fixed]) -> list[dict[str, Any]]:
+        """Held values as plain ones, each with where it came from."""
+        from xbarspice.cli.origins import Origins
+
+        origins = Origins(
+            run=self.run, config=self.config, settings=self.settings, mapped=self.mapped
+        )
+        return [
+            {"name": f.name, "value": f.value, "unit": f.unit, "origin": origins.of(f.setting)}
+            for f in fixed
+        ]
 
     def before(self) -> CalibrationCard | None:
         """The card given, or carried by what was measured: its other values are taken over.

@@ -58,6 +58,9 @@ class CardValue(_Part):
     high: float
     unit: str = ""
     data_sha256: str = Field(default="", description="of the data it was fitted to")
+    given: tuple[str, ...] = Field(
+        default=(), description="held values that the interval is given, as R_sense = 0 ohm"
+    )
 
     @model_validator(mode="after")
     def _is_an_interval(self) -> Self:

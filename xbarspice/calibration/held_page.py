@@ -1,0 +1,51 @@
+"""The table of what a fit held fixed: values, where they came from, and what depends on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from xbarspice.report.content import Item, Table, Text
+from xbarspice.report.units import si
+
+__all__ = ["held_items"]
+
+MOST = 30
+"""Rows that are shown at once."""
+
+
+def held_items(record: Mapping[str, Any]) -> list[Item]:
+    """Table and remark, from `fixed` and `held` of a record; empty where nothing was held.
+
+    Args:
+        record: of a fit; see `cards.record_of` and `held.fixed_values`.
+    """
+    fixed, freed = record.get("fixed") or [], {h["name"]: h for h in record.get("held") or ()}
+    if not fixed:
+        return []
+    rows = []
+    for f in fixed:
+        again, moved = _freed(freed.get(f["name"]))
+        rows.append((f["name"], _value(f), f["origin"], again, moved))
+    head = ("held", "value", "from", "fitted as well", "values that then move")
+    caption = "Held fixed, and what its value decides"
+    table = Table(caption=caption, head=head, rows=rows, left=(0, 2, 4), collapse=len(rows) > MOST)
+    why = {h["why"] for h in freed.values() if h["why"]}
+    return [table, *(Text(text=f"Not fitted as well: {text}.", note=True) for text in sorted(why))]
+
+
+def _value(fixed: Mapping[str, Any]) -> str:
+    value, unit = fixed["value"], fixed["unit"]
+    if isinstance(value, float) and unit in ("ohm", "S"):
+        return si(value, unit, 5)
+    return f"{value:g}" if isinstance(value, float) else f"{value} {unit}".rstrip()
+
+
+def _freed(held: Mapping[str, Any] | None) -> tuple[str, str]:
+    if held is None:
+        return "-", "-"
+    if held["freed"] is None:
+        return "-", held["why"]
+    value, low, high = held["freed"]
+    moved = ", ".join(name for name, *_ in held["moved"])
+    return f"{value:.4g} [{low:.4g}, {high:.4g}] ohm", moved or "none"
