@@ -33,7 +33,6 @@ import torch
 from torch import Tensor
 
 import xbarspice as xb
-from papers.drolet2023 import checkpoints
 from papers.drolet2023.bank import Bank
 from papers.drolet2023.folded import Folded
 from papers.drolet2023.in_the_loop import Left, best_shift, left_behind
@@ -43,6 +42,7 @@ from xbarspice.core.errors import broken_rule
 from xbarspice.core.seeds import child_seed
 from xbarspice.core.types import Array
 from xbarspice.importers.perceptron import Perceptron
+from xbarspice.training import checkpoints
 from xbarspice.training.data import Split
 from xbarspice.variability import Variation
 

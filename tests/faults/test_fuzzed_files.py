@@ -21,7 +21,6 @@ import tomli_w
 import torch
 
 import xbarspice as xb
-from papers.drolet2023 import checkpoints
 from tests.helpers import asymmetric_crossbar, many, small_network
 from tests.unit.tapeout.rules.drawn import clean, layout_of
 from xbarspice import config, devices
@@ -34,6 +33,7 @@ from xbarspice.importers import TensorSpec, perceptron
 from xbarspice.importers.inputs import read_inputs
 from xbarspice.surrogate import trust
 from xbarspice.tapeout import rules, technology
+from xbarspice.training import checkpoints
 from xbarspice.verification.array_file import load_array
 
 DEFAULTS = config.RunConfig().array.arguments()

@@ -85,7 +85,7 @@ ROOMS = {
         "tapeout",
     ),
     "typer": ("cli",),
-    "rich": ("cli", "engines.ngspice"),
+    "rich": ("cli", "engines.ngspice", "training.progress"),
 }
 """Where a package may be imported at all."""
 

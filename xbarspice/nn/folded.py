@@ -142,19 +142,42 @@ class Folded(Layout):
     ) -> PairConductances:
         """The array with both matrices on it, with errors where there are any."""
         held = [layer.matrices[KEY].conductances for layer in self.layers]
-        parts = [placed.G, _pairs_of(self.layers[1 - self.number])]
-        if self.number:
-            parts.reverse()
-        if not training:
-            parts = [p if h is None else h.to(p) for p, h in zip(parts, held, strict=True)]
-        G = _join_pairs(parts[0][0], parts[1][0])
-        if self.order is not None:
-            G = self.order.on_array(G)
         measured = not training and any(h is not None for h in held)
+        G = self._join(placed, [None, None] if training else held)
         generator = None if measured else self._generator(matrix, training)
         if generator is not None:
             G = matrix.config.variation.apply(G, generator)
-        return replace(placed, G=self.read.take(G)[None], array=G)
+        return self.logical(matrix, placed, [G])
+
+    def _join(self, placed: PairConductances, held: Sequence[Tensor | None]) -> Tensor:
+        """The array, S, (rows, cols), of both matrices, or of what they hold instead."""
+        parts = [placed.G, _pairs_of(self.layers[1 - self.number])]
+        if self.number:
+            parts.reverse()
+        parts = [p if h is None else h.to(p) for p, h in zip(parts, held, strict=True)]
+        G = _join_pairs(parts[0][0], parts[1][0])
+        return G if self.order is None else self.order.on_array(G)
+
+    def name_of(self, matrix: ArrayMatrix) -> str:
+        """Name of the array: those of both matrices."""
+        return self.name
+
+    def physical(self, matrix: ArrayMatrix, placed: PairConductances) -> list[Tensor]:
+        """The array without errors, S: one stack (rows, cols)."""
+        return [self._join(placed, [None, None])]
+
+    def logical(
+        self, matrix: ArrayMatrix, placed: PairConductances, stacks: Sequence[Tensor]
+    ) -> PairConductances:
+        """The matrix on a changed array, which may have leading axes."""
+        (G,) = stacks
+        return replace(placed, G=self.read.take(G)[..., None, :, :], array=G)
+
+    def columns(self, state: PairConductances, config: ArrayConfig) -> Tensor:
+        """Effective matrix of a linear array by line and column, S, (1, lines, columns)."""
+        if state.array is None:
+            raise AssertionError("a folded matrix is programmed with its array")
+        return self.read.take(effective_matrix(state.array, **self._wires(config)))[None]
 
     def _generator(self, matrix: ArrayMatrix, training: bool) -> torch.Generator | None:
         """Both reads of a transfer see the same errors: those of the array."""

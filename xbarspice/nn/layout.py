@@ -69,6 +69,31 @@ class Layout(abc.ABC):
         """
 
     @abc.abstractmethod
+    def name_of(self, matrix: ArrayMatrix) -> str:
+        """Name of the arrays that hold the matrix; matrices that share arrays share it."""
+
+    @abc.abstractmethod
+    def physical(self, matrix: ArrayMatrix, placed: PairConductances) -> list[Tensor]:
+        """The arrays without errors, S, (..., rows, cols) for each stack of equal ones."""
+
+    @abc.abstractmethod
+    def logical(
+        self, matrix: ArrayMatrix, placed: PairConductances, stacks: Sequence[Tensor]
+    ) -> PairConductances:
+        """The matrix on arrays whose devices have changed: undoes `physical`.
+
+        Args:
+            matrix: that stands on them.
+            placed: its pairs without errors.
+            stacks: the arrays, S, of the shapes that `physical` gives, with the same leading axes
+                (such as draws) before each; `G` and `array` of the result have them too.
+        """
+
+    @abc.abstractmethod
+    def columns(self, state: PairConductances, config: ArrayConfig) -> Tensor:
+        """Currents of linear arrays for 1 V, S, by line and column, (groups, lines, columns)."""
+
+    @abc.abstractmethod
     def matrices(self, states: Sequence[PairConductances], config: ArrayConfig) -> Sequence[Tensor]:
         """Differences of linear arrays for 1 V in each state, S, (groups, lines, pairs)."""
 

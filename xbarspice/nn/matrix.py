@@ -26,7 +26,7 @@ from xbarspice.nn.tile import Tile
 if TYPE_CHECKING:
     from xbarspice.nn.folded import Folded
 
-__all__ = ["ArrayMatrix", "Product"]
+__all__ = ["ArrayMatrix", "Product", "affine_of"]
 
 
 @dataclass(eq=False)
@@ -175,7 +175,7 @@ class ArrayMatrix:
         """The affine maps of linear arrays in several states, from one call of the surrogate."""
         wholes = self.layout.matrices(states, self.config)
         pairs = zip(wholes, states, strict=True)
-        return [_affine_of(whole, state, self.config) for whole, state in pairs]
+        return [affine_of(whole, state, self.config) for whole, state in pairs]
 
     def voltages(self, x: Tensor, V_bias: Tensor | None) -> Tensor:
         """Line voltages, V, (vectors, groups, lines), for inputs about the centre."""
@@ -289,7 +289,9 @@ class Product:
             if run.see_drive is not None:
                 V_bias = self.program().V_bias
                 run.see_drive(self.matrix, self.matrix.voltages(x, V_bias).detach())
-            if self.matrix.is_affine and not run.by_tile:
+            if run.multiply is not None:
+                out = run.multiply(self, x)
+            elif self.matrix.is_affine and not run.by_tile:
                 out = _apply(x, *self.affine())
             else:
                 out = self._tile_by_tile(x, run)
@@ -309,7 +311,7 @@ class Product:
             lossless = self.matrix.config.lossless()
             programmed = place(self.weight, self.matrix.line(self.bias), lossless)
             differences = ideal_differences(programmed.G)
-            self._lossless = _affine_of(differences, programmed, lossless)
+            self._lossless = affine_of(differences, programmed, lossless)
         return _apply(x, *self._lossless)
 
     def program(self) -> PairConductances:
@@ -323,6 +325,15 @@ class Product:
         if self._affine is None:
             self._affine = self.matrix.affine(self)
         return self._affine
+
+    def solve(self, programmed: PairConductances, x: Tensor) -> Tensor:
+        """Sums (vectors, groups, outputs) with these conductances, each array solved by itself.
+
+        Args:
+            programmed: the conductances.
+            x: inputs about the centre, (vectors, groups, inputs).
+        """
+        return replace(self, _programmed=programmed)._tile_by_tile(x, running())
 
     def _tile_by_tile(self, x: Tensor, run: Run) -> Tensor:
         m, programmed = self.matrix, self.program()
@@ -366,18 +377,27 @@ def _add_bands(bands: dict[int, list[Tensor]]) -> Tensor:
     return torch.stack([torch.cat(band, dim=-1) for band in bands.values()]).sum(dim=0)
 
 
-def _affine_of(
+def affine_of(
     differences: Tensor, programmed: PairConductances, config: ArrayConfig
 ) -> tuple[Tensor, Tensor | None]:
-    """Matrix and offset for the inputs, from current differences for 1 V (groups, lines, ...)."""
+    """Matrix and offset for the inputs, from current differences for 1 V.
+
+    Args:
+        differences: S, (..., groups, lines, pairs).
+        programmed: scales of the matrix.
+        config: how it stands on arrays.
+
+    Returns:
+        (..., groups, inputs, outputs) and (..., groups, outputs), or None without a bias line.
+    """
     matrix = combine_cells(differences, config)
     scale = programmed.sum_scale
     scale = scale[:, None, :] if scale.ndim else scale
     by_input = scale * (config.V_read / config.x_scale)
     if programmed.V_bias is None:
         return matrix * by_input, None
-    lines, last = matrix.split([matrix.shape[1] - 1, 1], dim=1)  # one gradient, not two to be added
-    return lines * by_input, (last * (scale * programmed.V_bias))[:, 0]
+    lines, last = matrix.split([matrix.shape[-2] - 1, 1], dim=-2)  # one gradient, not two to add
+    return lines * by_input, (last * (scale * programmed.V_bias))[..., 0, :]
 
 
 def _apply(x: Tensor, matrix: Tensor, offset: Tensor | None) -> Tensor:

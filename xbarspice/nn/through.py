@@ -17,6 +17,7 @@ __all__ = [
     "Answer",
     "Run",
     "exact_products",
+    "multiply_by",
     "observe",
     "observe_differences",
     "observe_drives",
@@ -56,6 +57,8 @@ class Run:
         see_differences: called with every matrix and its current differences, A, before they are
             converted, (vectors, groups, down, across, columns).
         see_drive: called with every matrix and the voltages of its lines, (vectors, groups, lines).
+        multiply: computes the sums of a `matrix.Product` for its inputs about the centre,
+            (vectors, groups, inputs), in the place of its arrays.
         only: names of the matrices that are on arrays, all others being exact; None: all are.
         answers: one for every call of a matrix, in order.
     """
@@ -66,6 +69,7 @@ class Run:
     see: Callable[[Any, Tensor], None] | None = None
     see_differences: Callable[[Any, Tensor], None] | None = None
     see_drive: Callable[[Any, Tensor], None] | None = None
+    multiply: Callable[[Any, Tensor], Tensor] | None = None
     only: frozenset[str] | None = None
     answers: list[Answer] = field(default_factory=list)
 
@@ -134,6 +138,13 @@ def observe_differences(see: Callable[[Any, Tensor], None]) -> Iterator[Run]:
 def observe_drives(see: Callable[[Any, Tensor], None]) -> Iterator[Run]:
     """Solve by the surrogate and show the line voltages of every matrix to a function."""
     with _inside(Run(see_drive=see)) as run:
+        yield run
+
+
+@contextlib.contextmanager
+def multiply_by(multiply: Callable[[Any, Tensor], Tensor]) -> Iterator[Run]:
+    """Let a function compute every product with a matrix on arrays; see `Run.multiply`."""
+    with _inside(Run(multiply=multiply)) as run:
         yield run
 
 

@@ -68,11 +68,39 @@ class Tiled(Layout):
         generator = matrix.generator(training=training)
         if generator is None:
             return placed
-        tiling = _tiling(matrix.config)
-        G = self._on_arrays(placed.G, matrix.config)
-        changed = [matrix.config.variation.apply(s, generator) for s in tiling.stacks(G)]
-        G = tiling.join(changed, torch.empty_like(placed.G))
-        return replace(placed, G=self._by_line(G, matrix.config))
+        stacks = self.physical(matrix, placed)
+        changed = [matrix.config.variation.apply(s, generator) for s in stacks]
+        return self.logical(matrix, placed, changed)
+
+    def name_of(self, matrix: ArrayMatrix) -> str:
+        """Name of the arrays: that of the matrix."""
+        return matrix.name
+
+    def physical(self, matrix: ArrayMatrix, placed: PairConductances) -> list[Tensor]:
+        """The arrays without errors, S, (groups, down, across, rows, cols) a stack."""
+        return _tiling(matrix.config).stacks(self._on_arrays(placed.G, matrix.config))
+
+    def logical(
+        self, matrix: ArrayMatrix, placed: PairConductances, stacks: Sequence[Tensor]
+    ) -> PairConductances:
+        """The matrix on changed arrays, which may have leading axes."""
+        lead = stacks[0].shape[:-5]
+        whole = placed.G.new_empty((*lead, *placed.G.shape))
+        G = _tiling(matrix.config).join(list(stacks), whole)
+        if self.orders:
+            flat = G.reshape(-1, *placed.G.shape)
+            G = torch.stack([self._by_line(one, matrix.config) for one in flat]).reshape(G.shape)
+        return replace(placed, G=G)
+
+    def columns(self, state: PairConductances, config: ArrayConfig) -> Tensor:
+        """Effective matrices of linear arrays, S, (groups, lines, columns)."""
+        G, tiling = self._on_arrays(state.G, config), _tiling(config)
+        shape = tuple(G.shape)
+        stacks = [
+            effective_matrix(s, **_as_tensors(self._wires_of(region, shape, config)))
+            for region, s in zip(tiling.regions(shape), tiling.stacks(G), strict=True)
+        ]
+        return self._by_line(tiling.join(stacks, torch.empty_like(G)), config)
 
     def matrices(self, states: Sequence[PairConductances], config: ArrayConfig) -> Sequence[Tensor]:
         """Differences of linear arrays for 1 V in each state, S, (groups, lines, pairs)."""

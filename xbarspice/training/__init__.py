@@ -1,1 +1,53 @@
-"""Training: data sets with honest splits, and plain training of networks."""
+"""Hardware-aware training of converted models, data sets with honest splits, plain perceptrons."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xbarspice.training import remedies
+    from xbarspice.training.draws import ErrorDraws
+    from xbarspice.training.fitting import Fitted, fit
+    from xbarspice.training.multiplier import Multiplier
+    from xbarspice.training.objectives import worst_share
+    from xbarspice.training.penalties import array_weights, line_penalty
+    from xbarspice.training.remedies import Correction
+    from xbarspice.training.selection import Look
+    from xbarspice.training.settings import Settings
+
+__all__ = [
+    "Correction",
+    "ErrorDraws",
+    "Fitted",
+    "Look",
+    "Multiplier",
+    "Settings",
+    "array_weights",
+    "fit",
+    "line_penalty",
+    "remedies",
+    "worst_share",
+]
+
+_MODULES = {
+    "Correction": "remedies",
+    "ErrorDraws": "draws",
+    "Fitted": "fitting",
+    "Look": "selection",
+    "Multiplier": "multiplier",
+    "Settings": "settings",
+    "array_weights": "penalties",
+    "fit": "fitting",
+    "line_penalty": "penalties",
+    "worst_share": "objectives",
+}
+"""Where names stand that are loaded when they are used: the data sets need no torch."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "remedies":
+        return importlib.import_module("xbarspice.training.remedies")
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"xbarspice.training.{_MODULES[name]}"), name)
+    raise AttributeError(f"module 'xbarspice.training' has no attribute {name!r}")

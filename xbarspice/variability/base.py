@@ -75,18 +75,49 @@ class Draws:
 
     def lookup(self, levels: Array, table: Array, index: Indices, u: Any) -> Any:
         """Interpolate row `index` of `table` (rows, levels) at `u`; shapes broadcast."""
-        rows = np.broadcast_to(index, self.shape)
         if not self.torch:
+            rows = np.broadcast_to(index, self.shape)
             k = np.clip(np.searchsorted(levels, u, side="right") - 1, 0, levels.size - 2)
             low, high = table[rows, k], table[rows, k + 1]
             return low + (high - low) * (u - levels[k]) / (levels[k + 1] - levels[k])
+        if (even := _evenly(levels, table)) is not None:
+            return self._lookup_evenly(*even, index, u)
         import torch
 
         p, t = self.array(levels), self.array(table)
-        at = torch.as_tensor(rows.copy(), device=self.like.device)
+        at = torch.as_tensor(np.broadcast_to(index, self.shape).copy(), device=self.like.device)
         k = (torch.searchsorted(p, u.contiguous(), right=True) - 1).clamp(0, levels.size - 2)
         low, high = t[at, k], t[at, k + 1]
         return low + (high - low) * (u - p[k]) / (p[k + 1] - p[k])
+
+    def _lookup_evenly(self, levels: Array, table: Array, index: Indices, u: Any) -> Any:
+        """`lookup` on tensors in a table whose levels are equally far apart."""
+        import torch
+
+        cells = levels.size - 1
+        place = (u - levels[0]) * (cells / (levels[-1] - levels[0]))
+        k = place.to(torch.int32).clamp_(0, cells - 1)
+        place -= k
+        k += torch.as_tensor(index * cells, dtype=torch.int32, device=self.like.device)
+        low, step = self.array(table[:, :-1]).flatten(), self.array(np.diff(table)).flatten()
+        low, step = (each.index_select(0, k.flatten()).reshape(self.shape) for each in (low, step))
+        return low.addcmul_(place, step)
+
+
+FINER = 4
+"""How often the smallest step of levels is divided at most, to make them equally distant."""
+
+
+def _evenly(levels: Array, table: Array) -> tuple[Array, Array] | None:
+    """The same piecewise linear functions on equally distant levels, if a few of them hold all."""
+    span, smallest = levels[-1] - levels[0], np.diff(levels).min()
+    for parts in range(1, FINER + 1):
+        cells = round(parts * span / smallest)
+        places = (levels - levels[0]) * (cells / span)
+        if np.abs(places - places.round()).max() < 1e-9:
+            even = np.linspace(levels[0], levels[-1], cells + 1)
+            return even, np.array([np.interp(even, levels, row) for row in table])
+    return None
 
 
 def where(condition: Any, yes: Any, no: Any) -> Any:
