@@ -146,7 +146,7 @@ def _pads(record: Netlist) -> dict[str, str]:
 def _replace_nodes(element: Element, names: Mapping[str, str]) -> Element:
     """The element with other names for some nodes."""
     nodes = tuple(names.get(n, n) for n in element.nodes)
-    return dataclasses.replace(element, nodes=nodes)
+    return element if nodes == element.nodes else dataclasses.replace(element, nodes=nodes)
 
 
 def _device_elements(record: Netlist, form: str, scope: str) -> Iterator[Element]:

@@ -19,6 +19,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -68,6 +69,15 @@ class Design:
     def top(self) -> Cell:
         """The cell that stands for the whole design."""
         return self.cells[-1]
+
+    @cached_property
+    def flat(self) -> Cell:
+        """The design as one cell that holds every element."""
+        if not self.hierarchical:
+            return self.top
+        return design(
+            self.crossbars, hierarchical=False, form=self.form, wires=self.wires, name=self.name
+        ).top
 
     @property
     def name(self) -> str:

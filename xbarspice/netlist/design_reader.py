@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from xbarspice.core.errors import InputError, NetlistError
 from xbarspice.netlist import dialects
 from xbarspice.netlist.cards import Card, Text, refuse
 from xbarspice.netlist.cells import Cell, Element, expand
-from xbarspice.netlist.design import Design, design
+from xbarspice.netlist.design import Design
 from xbarspice.netlist.design_differences import (
     connection_differences,
     header_differences,
@@ -70,23 +71,13 @@ def prove(text: str, dialect: str, intended: Design, *, brackets: str = "<>") ->
             column, missing segment, superfluous element, other pins, other device model).
     """
     spelling = dialects.get(dialect, brackets)
-    flat = design(
-        intended.crossbars,
-        hierarchical=False,
-        form=intended.form,
-        wires=intended.wires,
-        name=intended.name,
-    ).top
+    flat = intended.flat
     lines = spelling.split(text)
     reader = _Reader(spelling, intended)
     reader.read(lines)
-    expected_lines = spelling.split(spelling.design(intended))
-    expected = _Reader(spelling, intended)
-    expected.read(expected_lines)
     elements = _expand(reader, len(flat.elements))
     problems = [
-        *header_differences(lines, expected_lines),
-        *model_differences(reader.models, expected.models, spelling),
+        *_text_differences(text, lines, reader),
         *inexact_values(flat, intended),
         *_circuit_differences(reader, flat, elements),
     ]
@@ -99,6 +90,21 @@ def prove(text: str, dialect: str, intended: Design, *, brackets: str = "<>") ->
     return ReadDesign(
         cells=tuple(reader.cells), models=tuple(reader.models), elements=tuple(elements)
     )
+
+
+def _text_differences(text: str, lines: Text, reader: _Reader) -> list[str]:
+    """What header and device models say otherwise than the text that the writer gives."""
+    spelling, intended = reader.dialect, reader.intended
+    expected_text = spelling.design(intended)
+    if text == expected_text:
+        return []
+    expected_lines = spelling.split(expected_text)
+    expected = _Reader(spelling, intended)
+    expected.read(expected_lines)
+    return [
+        *header_differences(lines, expected_lines),
+        *model_differences(reader.models, expected.models, spelling),
+    ]
 
 
 def _circuit_differences(
@@ -132,6 +138,10 @@ class _Reader:
     models: list[Card] = field(default_factory=list)
     places: dict[tuple[str, str], Card] = field(default_factory=dict)
     """(cell, element) -> its card."""
+    nodes: dict[str, str] = field(default_factory=dict)
+    """Names of nodes that were checked, as the dialect compares them."""
+    values: dict[str, Decimal] = field(default_factory=dict)
+    """Plain decimals that were read, exact."""
 
     def fold(self, name: str) -> str:
         """A name as the dialect compares it."""
@@ -196,10 +206,12 @@ class _Reader:
         self.cells.append(cell)
 
     def _node(self, card: Card, name: str) -> str:
-        pattern = rf"{_NAME}({self.dialect.bus})?|[1-9]\d*"
-        if not re.fullmatch(pattern, name, re.ASCII) or name.lower() in _GROUND:
-            refuse(card, f"{name} is no name of a node (global nodes are none, either)")
-        return self.fold(name)
+        if name not in self.nodes:
+            pattern = rf"{_NAME}({self.dialect.bus})?|[1-9]\d*"
+            if not re.fullmatch(pattern, name, re.ASCII) or name.lower() in _GROUND:
+                refuse(card, f"{name} is no name of a node (global nodes are none, either)")
+            self.nodes[name] = self.fold(name)
+        return self.nodes[name]
 
     def _element(self, card: Card) -> Element:
         """One instance; its value and parameters are exact decimals."""
@@ -246,9 +258,15 @@ class _Reader:
         """An element as what it does, with its nodes."""
         a, b = map(self.fold, e.nodes)
         if e.kind in "RC":
-            return Edge((e.kind, exact(e.value), e.model), a, b, symmetric=True)
-        params = frozenset((self.fold(key), exact(value)) for key, value in e.params)
+            return Edge((e.kind, self._exact(e.value), e.model), a, b, symmetric=True)
+        params = frozenset((self.fold(key), self._exact(value)) for key, value in e.params)
         return Edge((e.kind, self.fold(e.model), params), a, b)
+
+    def _exact(self, text: str) -> Decimal:
+        """A plain decimal, read once."""
+        if text not in self.values:
+            self.values[text] = exact(text)
+        return self.values[text]
 
 
 def _expand(reader: _Reader, most: int) -> list[tuple[str, Element]]:

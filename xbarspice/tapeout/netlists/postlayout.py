@@ -112,13 +112,17 @@ def netlists(
     """
     names = dialects.names() if names is None else names
     refuse_form(names, form, [crossbar.device])
-    for word in names:
-        dialect = dialects.get(word, brackets)
-        written = dialect.design_form(form)
-        whole, flat = (
+    spellings = [dialects.get(word, brackets) for word in names]
+    designs = {
+        written: [
             design([crossbar], hierarchical=hierarchical, form=written, wires=wires, name=name)
             for hierarchical in (True, False)
-        )
+        ]
+        for written in {dialect.design_form(form) for dialect in spellings}
+    }
+    for word, dialect in zip(names, spellings, strict=True):
+        written = dialect.design_form(form)
+        whole, flat = designs[written]
         top = f"array{dialect.suffix}"
         for file, it in ((top, whole), (f"array_flat{dialect.suffix}", flat)):
             text = dialect.design(it)
