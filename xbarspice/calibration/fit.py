@@ -17,7 +17,7 @@ from xbarspice.core.errors import ConvergenceError, broken_rule
 from xbarspice.core.seeds import child_rng
 from xbarspice.core.types import Array, Flags, Indices
 
-__all__ = ["Fit", "Held", "Noise", "Options", "Problem", "fit_problem"]
+__all__ = ["Fit", "Held", "Noise", "Options", "Problem", "fit_problem", "influence_of"]
 
 
 ROUNDS = 3
@@ -202,7 +202,9 @@ def fit_problem(problem: Problem, options: Options) -> Fit:
     minimum, predicted, sigma, soft, evaluations = _rounds(problem, options, fitted)
     theta, residual = minimum.x, (predicted - data) / sigma
     J = problem.jacobian(theta)[fitted] / sigma[fitted, None]
-    s = _scale(residual[fitted], len(parameters), options.loss, soft)
+    psi, slope = influence_of(residual[fitted], options.loss, soft)
+    free = len(psi) / (len(psi) - len(parameters))
+    s = float(np.sqrt(np.mean(psi**2) * free) / np.mean(slope))
     scales = np.array([_scale_of(p) for p in parameters])
     confidence = uncertainty(
         J,
@@ -211,6 +213,7 @@ def fit_problem(problem: Problem, options: Options) -> Fit:
         scales,
         [p.name for p in parameters],
         [p.unit for p in parameters],
+        influence=(psi, slope),
         confidence=options.confidence,
     )
     low = np.array([p.low for p in parameters])
@@ -343,17 +346,14 @@ def _minimise(
     return minimum
 
 
-def _scale(r: Array, parameters: int, loss: str, soft: float) -> float:
-    """Standard deviation of the weighted residuals; see `uncertainty` for the robust form."""
-    free = len(r) / (len(r) - parameters)
+def influence_of(r: Array, loss: str, soft: float) -> tuple[Array, Array]:
+    """Psi and psi' of weighted residuals, (points,) each."""
     z = r / soft
     if loss == "linear":
-        return float(np.sqrt(np.mean(r**2) * free))
+        return r, np.ones_like(r)
     if loss == "huber":
-        psi, slope = np.clip(r, -soft, soft), np.abs(z) <= 1
-    else:
-        psi, slope = r / np.sqrt(1 + z**2), (1 + z**2) ** -1.5
-    return float(np.sqrt(np.mean(psi**2) * free) / np.mean(slope))
+        return np.clip(r, -soft, soft), (np.abs(z) <= 1).astype(float)
+    return r / np.sqrt(1 + z**2), (1 + z**2) ** -1.5
 
 
 def _rms(predicted: Array, data: Array, mask: Flags) -> float:
