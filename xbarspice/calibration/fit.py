@@ -11,6 +11,7 @@ from scipy import optimize
 
 from xbarspice.calibration.goodness import Check, Points, check_model
 from xbarspice.calibration.model import Parameter
+from xbarspice.calibration.resolution import resolution_of
 from xbarspice.calibration.uncertainty import uncertainty
 from xbarspice.config.card import HeldOut
 from xbarspice.core.errors import ConvergenceError, broken_rule
@@ -206,6 +207,8 @@ def fit_problem(problem: Problem, options: Options) -> Fit:
     free = len(psi) / (len(psi) - len(parameters))
     s = float(np.sqrt(np.mean(psi**2) * free) / np.mean(slope))
     scales = np.array([_scale_of(p) for p in parameters])
+    step = resolution_of(data)[fitted]
+    rounded = _is_rounding((predicted - data)[fitted], step)
     confidence = uncertainty(
         J,
         s,
@@ -214,21 +217,21 @@ def fit_problem(problem: Problem, options: Options) -> Fit:
         [p.name for p in parameters],
         [p.unit for p in parameters],
         influence=(psi, slope),
+        rounding=step / 2 / sigma[fitted] if rounded else None,
         confidence=options.confidence,
     )
     low = np.array([p.low for p in parameters])
     high = np.array([p.high for p in parameters])
-    checks = check_model(
-        Points(
-            residual=residual[fitted],
-            J=J,
-            sigma=sigma[fitted],
-            predicted=predicted[fitted],
-            read=problem.read_of_point[fitted],
-            line=problem.line_of_point[fitted],
-            repeat=problem.repeat_of_point[fitted],
-        )
+    points = Points(
+        residual=residual[fitted],
+        J=J,
+        sigma=sigma[fitted],
+        predicted=predicted[fitted],
+        read=problem.read_of_point[fitted],
+        line=problem.line_of_point[fitted],
+        repeat=problem.repeat_of_point[fitted],
     )
+    checks = () if rounded else check_model(points)
     half = confidence.half if all(c.holds for c in checks) else np.full(len(theta), np.inf)
     at_bound = [
         f"`{p.name}` ended at its bound {p.low if x - p.low < p.high - x else p.high:g} {p.unit}: "
@@ -242,7 +245,13 @@ def fit_problem(problem: Problem, options: Options) -> Fit:
         low=np.maximum(theta - half, low),
         high=np.minimum(theta + half, high),
         error=confidence.error,
-        findings=(*_structure(checks), *confidence.findings, *at_bound, *misfit(s)),
+        findings=(
+            *_structure(checks),
+            *_below(rounded, step),
+            *confidence.findings,
+            *at_bound,
+            *misfit(s),
+        ),
         scale=s,
         rms=_rms(predicted, data, fitted),
         held_out=_held_out(predicted, data, fitted, options),
@@ -267,6 +276,20 @@ def _structure(checks: Sequence[Check]) -> Iterator[str]:
             "the model does not hold: its residuals have a structure that noise has not, by the "
             f"test of {tests}. Intervals are withheld. Look at the residuals, fit what is held, or "
             "choose another device model"
+        )
+
+
+def _is_rounding(difference: Array, step: Array) -> bool:
+    """Whether what is left is no larger than the rounding of the data."""
+    return bool(np.mean(difference**2) <= np.mean(step**2) / 4)
+
+
+def _below(rounded: bool, step: Array) -> Iterator[str]:
+    """A finding where the residuals show no noise."""
+    if rounded:
+        yield (
+            "the model follows the data to the resolution of the file (steps of up to "
+            f"{step.max():.2g}): the noise is below it, and the intervals are bounds from rounding"
         )
 
 

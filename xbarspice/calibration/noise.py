@@ -6,7 +6,8 @@ theta`` with theta = (slope, sigma_0): relative, Q = q q^T and q = (1/G, 1) for 
 Q = sum V^2 q q^T over the devices of the line and q = (1, G) for a bit line, whose wires count as
 ideal here. Sums of squares around what is common to a group follow that variance times chi^2; theta
 is of largest likelihood, with intervals from the expected information, or from chi^2 itself (exact)
-where only one of the two can be told.
+where only one of the two can be told. Repeats that scatter by less than half a step of the file's
+last digit give an upper bound alone, the step (`xbarspice.calibration.resolution`).
 
 Retention (`variability.RetentionDrift`): ln G falls along nu_d ln(t/t_0), nu_d ~ N(nu, nu_std^2)
 one a device. The slopes of the devices, each with the variance that the read noise leaves it, give
@@ -23,6 +24,7 @@ import numpy as np
 from scipy import optimize, stats
 
 from xbarspice.calibration.measurements import Reads, Repeats
+from xbarspice.calibration.resolution import below_resolution, resolution_of
 from xbarspice.calibration.spread import Spread
 from xbarspice.calibration.uncertainty import uncertainty
 from xbarspice.config.card import CardValue
@@ -37,11 +39,15 @@ FEW = 8
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Groups:
-    """Sums of squares, their degrees of freedom, (groups,), and Q, (groups, 2, 2)."""
+    """Sums of squares, their degrees of freedom, (groups,), and Q, (groups, 2, 2).
+
+    `step` is the resolution of the values in the unit of the root of `squares`, (groups,).
+    """
 
     squares: Array
     freedom: Array
     Q: Array
+    step: Array
 
 
 def fit_noise(data: Repeats, *, at: float | None = None, confidence: float = 0.95) -> Spread:
@@ -58,7 +64,8 @@ def fit_noise(data: Repeats, *, at: float | None = None, confidence: float = 0.9
     """
     timed = data.t[np.isfinite(data.t)]
     t_0 = float(timed.min()) if timed.size else 1.0
-    squares, freedom, level, slopes = [], [], [], []
+    squares, freedom, level, step, slopes = [], [], [], [], []
+    resolution = resolution_of(data.G) / data.G
     for d in range(int(data.device.max()) + 1):
         of_device = data.device == d
         y, t = np.log(data.G[of_device]), data.t[of_device]
@@ -71,6 +78,7 @@ def fit_noise(data: Repeats, *, at: float | None = None, confidence: float = 0.9
         squares.append(float(residual @ residual))
         freedom.append(len(y) - 1 - has_slope)
         level.append(float(np.exp(y.mean())))
+        step.append(float(resolution[of_device].max()))
         if has_slope:
             slopes.append((nu, spread, d))
     q = np.stack([1 / np.array(level), np.ones(len(level))], axis=1)
@@ -78,6 +86,7 @@ def fit_noise(data: Repeats, *, at: float | None = None, confidence: float = 0.9
         squares=np.array(squares),
         freedom=np.array(freedom, dtype=float),
         Q=q[:, :, None] * q[:, None, :],
+        step=np.array(step),
     )
     theta, term, values, notices = _read_noise(groups, confidence)
     terms: list[dict[str, Any]] = [term]
@@ -112,19 +121,26 @@ def fit_read_noise(reads: Reads, G: Array, *, confidence: float = 0.95) -> Sprea
             "Give --array for the array that was read.",
         )
     inputs, which = np.unique(reads.V_in, axis=0, return_inverse=True)
-    squares, freedom, Q = [], [], []
+    squares, freedom, Q, step = [], [], [], []
+    measured = np.isfinite(reads.I_out)
+    resolution = resolution_of(np.where(measured, reads.I_out, 0.0))
     for k, V in enumerate(inputs):
-        I = reads.I_out[which.ravel() == k]  # noqa: E741
+        of_input = which.ravel() == k
         for j in range(reads.cols):
-            repeats = I[np.isfinite(I[:, j]), j]
+            points = of_input & measured[:, j]
+            repeats = reads.I_out[points, j]
             if len(repeats) < 2 or not np.any(V * G[:, j]):
                 continue
             squares.append(float(((repeats - repeats.mean()) ** 2).sum()))
             freedom.append(float(len(repeats) - 1))
+            step.append(float(resolution[points, j].max()))
             q = V[:, None] * np.stack([(G[:, j] > 0).astype(float), G[:, j]], axis=1)
             Q.append(q.T @ q)
     groups = _Groups(
-        squares=np.array(squares), freedom=np.array(freedom), Q=np.array(Q).reshape(-1, 2, 2)
+        squares=np.array(squares),
+        freedom=np.array(freedom),
+        Q=np.array(Q).reshape(-1, 2, 2),
+        step=np.array(step),
     )
     _, term, values, notices = _read_noise(groups, confidence)
     return Spread(terms=(term,), values=values, notices=tuple(notices))
@@ -136,12 +152,15 @@ def _read_noise(
     """theta, the term, its intervals, and what could not be told."""
     use = groups.freedom > 0
     squares, n, Q = groups.squares[use], groups.freedom[use], groups.Q[use]
-    if n.sum() < FEW or not squares.sum() > 0:
+    if n.sum() < FEW:
         raise broken_rule(
-            f"read noise needs at least {FEW} repeats that scatter",
+            f"read noise needs at least {FEW} repeats",
             f"{n.sum():g}",
             "Read the same devices, or the same inputs of an array, more often.",
         )
+    step = groups.step[use]
+    if squares.sum() <= (n * step**2).sum() / 4:
+        return _bound(float((step / np.sqrt(Q[:, 1, 1])).max()))
     size = np.sqrt(squares.sum() / n.sum() / Q[:, 1, 1].mean())
     unit = size * np.array([np.sqrt(Q[:, 1, 1].mean() / Q[:, 0, 0].mean()), 1.0])
     theta = _largest_likelihood(squares, n, Q * np.outer(unit, unit)) * unit
@@ -183,6 +202,17 @@ def _largest_likelihood(squares: Array, n: Array, Q: Array) -> Array:
     if not optimum.success:
         raise ConvergenceError(f"the likelihood must have a maximum; {optimum.message}")
     return np.asarray(optimum.x)
+
+
+def _bound(most: float) -> tuple[Array, dict[str, Any], dict[str, CardValue], list[str]]:
+    """Sigma_0 as the resolution alone tells it: from 0 to a step."""
+    value = CardValue(value=most, low=0.0, high=most)
+    return (
+        np.array([0.0, most]),
+        {"name": "read_noise", "slope": 0.0, "sigma_0": most},
+        {"variability.read_noise.sigma_0": value},
+        [f"{below_resolution(most)}: `sigma_0` is that bound, not an estimate"],
+    )
 
 
 def _one_number(
@@ -240,6 +270,8 @@ def _retention(
     if count > 1:
         most, least = stats.chi2.ppf([1 - tail, tail], count - 1).tolist()
         low, high = (_std_for(nu, noise_variance, level) for level in (most, least))
+        if high == 0:  # the slopes differ by less than their noise would let expect
+            high = float(np.sqrt(noise_variance.min()))
         values[f"{name}nu_std"] = CardValue(value=std, low=min(low, std), high=max(high, std))
         if low == 0:
             notices.append(

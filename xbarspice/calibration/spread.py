@@ -1,9 +1,6 @@
 """The variability model from repeated programming: tuning, drift by later writes, stuck devices.
 
-Tuning (`variability.ConductanceTuning`) by maximum likelihood: the relative error of a write is
-``offset_mean + u_d + sigma n``, u_d ~ N(0, offset_std^2) one draw a device, n ~ N(0, 1) one draw a
-write, ``sigma = sigma_0 + sigma_slope target``. Repeats tell the two normal terms apart. Intervals
-come from the observed information (inverse Hessian of the negative log-likelihood).
+Tuning (`variability.ConductanceTuning`): see `xbarspice.calibration.tuning`.
 
 Drift (`variability.BiasingSchemeEffect`): the factor on the measured table is the median of the
 drifts' sizes over the table's median size for the same number of later writes; its interval comes
@@ -19,11 +16,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import stats
 
 from xbarspice.calibration.measurements import Programming
+from xbarspice.calibration.resolution import resolution_of
+from xbarspice.calibration.tuning import fit_tuning
 from xbarspice.config.card import CardValue
-from xbarspice.core.errors import ConvergenceError, broken_rule
+from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array, Flags
 from xbarspice.variability import StuckDevices, bse_table
 
@@ -89,85 +88,13 @@ def _stuck(data: Programming) -> Flags:
 Part = tuple[dict[str, Any], dict[str, CardValue], list[str]]
 
 
-def _tuning(data: Programming, stuck: Any, confidence: float) -> Part:
+def _tuning(data: Programming, stuck: Flags, confidence: float) -> Part:
     healthy = ~stuck[data.device]
-    device, target = data.device[healthy], data.target[healthy]
-    error = data.G[healthy] / target - 1.0
-    middle = float(target.mean())
-    repeats = len(device) > len(np.unique(device))
-    sloped = float(np.ptp(target)) > 0.2 * middle
-    free = [True, repeats, True, sloped]
-    notices = []
-    if not repeats:
-        notices.append(
-            "no device was written twice: offset_std cannot be told from sigma_0, and is 0 here"
-        )
-    if not sloped:
-        notices.append("the targets are alike: sigma_slope cannot be told from sigma_0, and is 0")
-    noise = max(float(error.std(ddof=1)), 1e-9)
-
-    def parts(z: Array) -> Array:
-        """offset_mean, offset_std, sigma at the mean target, slope x mean target; relative."""
-        full = np.zeros(4)
-        full[free] = z * noise
-        return full
-
-    def cost(z: Array) -> float:
-        mean, std, sigma, slope = parts(z)
-        each = sigma + slope * (target / middle - 1.0)
-        if np.any(each <= 1e-6 * noise) or std < 0:
-            return 1e12
-        return _minus_log_likelihood(error - mean, each, std, device)
-
-    start = np.array([error.mean() / noise, 0.3, 0.95, 0.0])[free]
-    optimum = optimize.minimize(
-        cost,
-        start,
-        method="Nelder-Mead",
-        options={"xatol": 1e-6, "fatol": 1e-8, "maxiter": 8000, "maxfev": 8000},
-    )
-    if not optimum.success:
-        raise ConvergenceError(f"the likelihood must have a maximum; {optimum.message}")
-    covariance = np.zeros((4, 4))
-    covariance[np.ix_(free, free)] = np.linalg.pinv(_hessian(cost, optimum.x)) * noise**2
-    z = stats.norm.ppf(0.5 + confidence / 2)
-    at = parts(optimum.x)
-    # sigma(G) = (sigma - slope) + slope G / middle
-    turn = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, -1], [0, 0, 0, 1 / middle]])
-    values, errors = turn @ at, np.sqrt(np.clip(np.diag(turn @ covariance @ turn.T), 0, None))
-    names = ("offset_mean", "offset_std", "sigma_0", "sigma_slope")
-    intervals = {
-        n: CardValue(value=v, low=v - z * e, high=v + z * e, unit="1/S" if "slope" in n else "")
-        for n, v, e, f in zip(names, values.tolist(), errors.tolist(), free, strict=True)
-        if f
-    }
-    term = {"name": "cti", **dict(zip(names, values.tolist(), strict=True))}
-    return term, intervals, notices
+    device, target, G = data.device[healthy], data.target[healthy], data.G[healthy]
+    return fit_tuning(G / target - 1.0, target, device, resolution_of(G) / target, confidence)
 
 
-def _minus_log_likelihood(e: Array, sigma: Array, std: float, device: Any) -> float:
-    """Of errors with a shared normal term a device (matrix determinant lemma, Woodbury)."""
-    w = sigma**-2
-    count = int(device.max()) + 1
-    total, mixed = (np.bincount(device, x, count) for x in (w, w * e))
-    grown = 1.0 + std**2 * total
-    quadratic = (w * e * e).sum() - (std**2 * mixed**2 / grown).sum()
-    return 0.5 * float(quadratic + np.log(grown).sum()) + float(np.log(sigma).sum())
-
-
-def _hessian(cost: Callable[[Array], float], x: Array, h: float = 1e-3) -> Array:
-    n = len(x)
-    step = np.eye(n) * h
-    out = np.empty((n, n))
-    for i in range(n):
-        for j in range(n):
-            a, b = step[i], step[j]
-            four = cost(x + a + b) - cost(x + a - b) - cost(x - a + b) + cost(x - a - b)
-            out[i, j] = four / (4 * h * h)
-    return out
-
-
-def _drift(data: Programming, stuck: Any, confidence: float) -> Part:
+def _drift(data: Programming, stuck: Flags, confidence: float) -> Part:
     drifted = np.isfinite(data.G_end) & (data.later_writes > 0) & ~stuck[data.device]
     if drifted.sum() < FEW:
         return (
@@ -181,7 +108,17 @@ def _drift(data: Programming, stuck: Any, confidence: float) -> Part:
     table = bse_table()
     middle = [float(np.interp(0.5, *_sizes(table, k))) for k in range(len(table.mean))]
     row = np.clip(data.later_writes[drifted], 1, len(middle)) - 1
-    ratio = np.sort(np.abs(data.G_end - data.G)[drifted] / np.array(middle)[row])
+    usual = np.array(middle)[row]
+    size, step = np.abs(data.G_end - data.G)[drifted], resolution_of(data.G_end[drifted])
+    ratio = np.sort(size / usual)
+    if np.median(size) < np.median(step):
+        most = float((step / usual).max())
+        bound = CardValue(value=most, low=0.0, high=most)
+        notice = (
+            f"drifts are equal to 0 to the resolution of the file ({step.max():.2g} S): `scale` is "
+            f"the bound {most:.2g}, not an estimate"
+        )
+        return {"name": "bse", "scale": most}, {"scale": bound}, [notice]
     n = len(ratio)
     k = int(stats.binom.ppf((1 - confidence) / 2, n, 0.5))
     value = CardValue(
@@ -198,7 +135,7 @@ def _sizes(table: Any, row: int) -> tuple[Array, Array]:
     return p, np.sort(np.abs(np.interp(p, table.levels, table.quantiles[row])))
 
 
-def _faults(data: Programming, stuck: Any, confidence: float) -> Part:
+def _faults(data: Programming, stuck: Flags, confidence: float) -> Part:
     numbers = np.unique(data.device)
     usual = StuckDevices()
     level = np.array([np.median(data.G[data.device == d]) for d in numbers])

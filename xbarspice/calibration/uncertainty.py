@@ -69,6 +69,7 @@ def uncertainty(
     units: Sequence[str],
     *,
     influence: tuple[Array, Array] | None = None,
+    rounding: Array | None = None,
     confidence: float = 0.95,
 ) -> Uncertainty:
     """Intervals and identifiability of a solution.
@@ -78,6 +79,8 @@ def uncertainty(
         s: scale of the weighted residuals.
         influence: psi and psi' of the weighted residuals, (points,) each; None: J is the root of an
             information matrix, and `s` alone gives the errors.
+        rounding: largest error of each weighted residual, (points,), for residuals that do not show
+            it: half widths are then at least what these errors add up to.
         values: the solution, (parameters,).
         scales: what counts as a large change of each parameter, (parameters,).
         names, units: of the parameters.
@@ -98,6 +101,9 @@ def uncertainty(
     open_ = (np.abs(turned[null]) > 1e-4).any(axis=0) | silent
     error = np.where(open_, np.inf, error)
     half = error * stats.t.ppf(0.5 + confidence / 2, freedom)
+    if rounding is not None:
+        most = np.abs((J / safe) @ spread.T @ spread / safe).T @ rounding
+        half, error = np.maximum(half, most), np.maximum(error, most / 2)
     findings = [
         f"`{names[j]}` changes no measured current: it keeps its starting value"
         for j in np.flatnonzero(silent).tolist()
