@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import ValidationError
@@ -28,7 +28,7 @@ from xbarspice.deployment.schema import (
 )
 from xbarspice.importers import TensorSpec
 from xbarspice.importers.weights import Factory
-from xbarspice.mapping.reads import LineOrder
+from xbarspice.mapping.reads import LargerArray, LineOrder
 from xbarspice.nn.coverage import restore
 from xbarspice.nn.origin import ATTRIBUTE, Origin, weights_hash
 
@@ -206,11 +206,21 @@ def _orders(file: MatrixFile, path: Path) -> dict[tuple[int, int, int], LineOrde
     values = _json(file.orders, path, list) if file.orders else []
     try:
         return {
-            (int(group), int(row), int(col)): LineOrder(rows=tuple(rows), cols=tuple(cols))
-            for group, row, col, rows, cols in values
+            (int(group), int(row), int(col)): _order(*order) for group, row, col, *order in values
         }
-    except (TypeError, ValueError) as error:
+    except (InputError, TypeError, ValueError) as error:
         raise _inconsistent(path, error) from error
+
+
+def _order(
+    rows: list[int],
+    cols: list[int],
+    unused: Literal["driven", "floating"] = "driven",
+    G: list[list[float]] | None = None,
+) -> LineOrder:
+    """An order of lines as `MatrixFile` has it."""
+    larger = None if G is None else LargerArray(G=tuple(map(tuple, G)), unused=unused)
+    return LineOrder(rows=tuple(rows), cols=tuple(cols), array=larger)
 
 
 def _json(data: bytes, path: Path, kind: type) -> Any:

@@ -217,7 +217,7 @@ def _place(circuit: nn.Module, matrices: Sequence[StoredMatrix]) -> None:
             unknown[:4],
             "Save the model again.",
         )
-    place_lines(circuit, {names[tile]: (o.rows, o.cols) for tile, o in orders.items()})
+    place_lines(circuit, {names[tile]: order for tile, order in orders.items()})
     put_wires(circuit, {names[tile]: own for tile, own in wires.items()})
 
 

@@ -166,8 +166,10 @@ class MatrixFile(Part):
     numbers the reads of a folded array, which holds both of its matrices: 0 for the one on the
     upper word lines, 1 for the one below; None in the tiled layout. `orders` is the order of the
     lines of arrays where lines were placed, as JSON: group, row and column of the tile,
-    word lines, bit lines; `orders_sha256` is `hash_of` its bytes. `wires`, numbered from 0, are
-    those of arrays with wires of their own. `config` is a `ConfigRecord` as JSON, in UTF-8.
+    word lines, bit lines, and on a larger array what its unused lines are ("driven" or "floating")
+    and its conductances, S, by word line; `orders_sha256` is `hash_of` its bytes. `wires`, numbered
+    from 0, are those of arrays with wires of their own. `config` is a `ConfigRecord` as JSON, in
+    UTF-8.
     """
 
     name: Text

@@ -29,6 +29,7 @@ from xbarspice.deployment.rebuild import (
 from xbarspice.deployment.schema import ConfigRecord, hash_of
 from xbarspice.importers.exported import inputs_of, load_exported, quiet_torch
 from xbarspice.importers.model import fixed_batch, pad_group
+from xbarspice.mapping.reads import LineOrder
 from xbarspice.mapping.tiling import edges
 from xbarspice.nn import CrossbarLayer, coverage, exact_products, to_torch
 from xbarspice.nn.arguments import as_arguments
@@ -144,7 +145,7 @@ def _matrix(matrix: StoredMatrix) -> dict[str, Any]:
         rows = edges(matrix.G.shape[1], config.tile_rows)
         columns = [2 * k for k in edges(matrix.G.shape[2] // 2, config.tile_cols // 2)]
     put = matrix.conductances
-    orders = [[*tile, o.rows, o.cols] for tile, o in sorted(matrix.orders.items())]
+    orders = [_order(tile, order) for tile, order in sorted(matrix.orders.items())]
     moved = {"orders": _text(orders), "orders_sha256": hash_of(_text(orders))} if orders else {}
     wires = {
         str(k): {"tile": np.array(tile), **own}
@@ -165,6 +166,12 @@ def _matrix(matrix: StoredMatrix) -> dict[str, Any]:
         "row_edges": np.asarray(rows),
         "col_edges": np.asarray(columns),
     }
+
+
+def _order(tile: tuple[int, int, int], order: LineOrder) -> list[object]:
+    """An order of lines as JSON; see `MatrixFile`."""
+    on = order.array
+    return [*tile, order.rows, order.cols, *([] if on is None else [on.unused, on.G])]
 
 
 def _state(plain: nn.Module, factory: str) -> dict[str, Any]:

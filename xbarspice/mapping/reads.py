@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from xbarspice.core.line_ends import READ, End, LineEnds
+from xbarspice.core.errors import broken_rule
+from xbarspice.core.line_ends import READ, End, EndSpec, LineEnds
 from xbarspice.core.types import Indices
 
 __all__ = [
+    "LargerArray",
     "LineOrder",
     "Read",
     "differences",
@@ -27,24 +29,98 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True)
+class LargerArray:
+    """An array with more lines than what is placed on it.
+
+    All its devices belong to the circuit, those of unused lines as well: currents flow through
+    them.
+
+    Attributes:
+        G: conductances, S, by word and bit line; those where something is placed do not count.
+        unused: "driven": word lines that carry nothing are held at 0 V by their drivers, bit lines
+            by their sense nodes, whose currents nobody reads; "floating": both ends are open.
+    """
+
+    G: tuple[tuple[float, ...], ...]
+    unused: Literal["driven", "floating"] = "driven"
+
+    def __post_init__(self) -> None:
+        values = np.array(self.G, dtype=float)
+        if values.ndim != 2 or not (np.isfinite(values) & (values >= 0)).all():
+            raise broken_rule(
+                "conductances of a larger array must be rows of numbers >= 0",
+                f"shape {values.shape}",
+                "Give S, 0 for no device.",
+            )
+        if self.unused not in ("driven", "floating"):
+            raise broken_rule(
+                "unused lines must be driven or floating", repr(self.unused), "Use one of them."
+            )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Word lines and bit lines."""
+        return len(self.G), len(self.G[0])
+
+
+@dataclass(frozen=True, kw_only=True)
 class LineOrder:
     """Which lines of an array carry which lines of what stands on it.
 
     Attributes:
-        rows: ``rows[i]`` is the word line that carries row i, a permutation, (rows,).
-        cols: ``cols[j]`` is the bit line that carries column j, a permutation, (cols,).
+        rows: ``rows[i]`` is the word line that carries row i, (rows,): a permutation, or some
+            of the lines of `array`, each once.
+        cols: ``cols[j]`` is the bit line that carries column j, (cols,), likewise.
+        array: with more lines than these; None: it has no others.
     """
 
     rows: tuple[int, ...]
     cols: tuple[int, ...]
+    array: LargerArray | None = None
 
     def on_array(self, G: Any) -> Any:
-        """Devices where they stand on the array, from those by row and column, (rows, cols)."""
-        return G[np.argsort(self.rows)][:, np.argsort(self.cols)]
+        """Devices where they stand on the array, from those by row and column, (rows, cols).
+
+        On a larger array they may have leading axes.
+        """
+        if self.array is None:
+            return G[np.argsort(self.rows)][:, np.argsort(self.cols)]
+        held, shape = np.array(self.array.G), (*G.shape[:-2], *self.array.shape)
+        if isinstance(G, np.ndarray):
+            out = np.broadcast_to(held, shape).copy()
+        else:
+            out = G.new_tensor(held).expand(shape).clone()
+        out[..., np.array(self.rows)[:, None], np.array(self.cols)] = G
+        return out
 
     def by_line(self, G: Any) -> Any:
         """Devices by row and column, from those of the array, (rows, cols): undoes `on_array`."""
         return G[list(self.rows)][:, list(self.cols)]
+
+    def voltages(self, volts: Any) -> Any:
+        """Voltages of the word lines, V, (..., lines), from those by row, (..., rows)."""
+        if self.array is None:
+            return volts[..., np.argsort(self.rows)]
+        out = volts.new_zeros(*volts.shape[:-1], self.array.shape[0])
+        out[..., list(self.rows)] = volts
+        return out
+
+    def ends(self, ends: LineEnds) -> LineEnds:
+        """Line ends of the array, from those of lines in use; the others float if they shall."""
+        if self.array is None or self.array.unused == "driven":
+            return ends
+        rows, cols = self.array.shape
+        return LineEnds(
+            wl_left=_connect(ends.wl_left, self.rows, rows),
+            bl_bottom=_connect(ends.bl_bottom, self.cols, cols),
+        )
+
+
+def _connect(end: EndSpec, lines: Sequence[int], count: int) -> list[str | End]:
+    """The end of lines in use, and floating ones, (count,)."""
+    if not isinstance(end, str):
+        raise AssertionError("a read pass treats the lines of a side alike")
+    return [end if k in lines else End.FLOATING for k in range(count)]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,11 +133,13 @@ class Read:
         lines_out: number of the line that is sensed for each sum, (sums, 1), or of the two whose
             currents are subtracted, (sums, 2).
         reverse: inputs drive the bit lines and the word lines are sensed.
+        order: of the lines, where they were placed.
     """
 
     lines_in: Indices
     lines_out: Indices
     reverse: bool = False
+    order: LineOrder | None = None
 
     @property
     def ends(self) -> LineEnds:
@@ -70,7 +148,8 @@ class Read:
         In a reverse pass no word line carries an input; one that is held at 0 V beside the sensed
         ones is the same circuit, so that all are called sensed.
         """
-        return LineEnds(wl_left=End.SENSED, bl_bottom=End.DRIVEN) if self.reverse else READ
+        ends = LineEnds(wl_left=End.SENSED, bl_bottom=End.DRIVEN) if self.reverse else READ
+        return ends if self.order is None else self.order.ends(ends)
 
     def on_lines(self, order: LineOrder | None) -> Read:
         """The same pass where the lines stand in another order."""
@@ -79,7 +158,10 @@ class Read:
         rows, cols = np.array(order.rows, np.intp), np.array(order.cols, np.intp)
         into, out = (cols, rows) if self.reverse else (rows, cols)
         return Read(
-            lines_in=into[self.lines_in], lines_out=out[self.lines_out], reverse=self.reverse
+            lines_in=into[self.lines_in],
+            lines_out=out[self.lines_out],
+            reverse=self.reverse,
+            order=order,
         )
 
     def wires(self, wires: dict[str, Any]) -> dict[str, Any]:

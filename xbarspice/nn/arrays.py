@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -103,6 +103,12 @@ def put_conductances(circuit: nn.Module, G: Mapping[str, npt.ArrayLike] | None) 
     }
     changed: dict[str, Array] = {}
     for name, value in checked.items():
+        first = by_name[name].tiles[0]
+        order, place = first.read.order, (first.group, first.row, first.col)
+        if order is not None and order.array is not None:
+            held = replace(order.array, G=tuple(map(tuple, value.tolist())))
+            matrix = matrices[first.matrix]
+            matrix.orders = {**matrix.orders, place: replace(order, array=held)}
         for tile in by_name[name].tiles:
             if tile.matrix not in changed:
                 changed[tile.matrix] = _whole(circuit, tile.matrix)
@@ -113,7 +119,8 @@ def put_conductances(circuit: nn.Module, G: Mapping[str, npt.ArrayLike] | None) 
 
 
 def place_lines(
-    circuit: nn.Module, lines: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]] | None
+    circuit: nn.Module,
+    lines: Mapping[str, LineOrder | tuple[npt.ArrayLike, npt.ArrayLike]] | None,
 ) -> None:
     """Let other word and bit lines of arrays carry what stands on them.
 
@@ -126,7 +133,10 @@ def place_lines(
         circuit: a converted model.
         lines: by name of the physical array (rows, cols): ``rows[i]`` is the word line that carries
             the row which line i carries where nothing is placed, (rows,), and ``cols`` likewise the
-            bit lines, (cols,). Arrays that are not named keep theirs. None: no line is placed.
+            bit lines, (cols,). A `LineOrder` with an `array` stands on more lines than it needs:
+            all devices there are solved. On a side with spare lines any line may carry any other,
+            whatever it is connected to. Errors of `variation` are then drawn as without placing.
+            Arrays that are not named keep theirs. None: no line is placed.
 
     Raises:
         InputError: no array has that name, or an order does not fit.
@@ -144,10 +154,43 @@ def place_lines(
         raise broken_rule(
             "lines belong to arrays of the model", unknown, f"Its arrays are {list(by_name)[:10]}."
         )
-    orders = [(by_name[name], _order(by_name[name], *sides)) for name, sides in lines.items()]
-    for array, order in orders:
-        tile, matrix = array.tiles[0], matrices[array.tiles[0].matrix]
-        matrix.orders = {**matrix.orders, (tile.group, tile.row, tile.col): order}
+    tile_of = {name: _place_of(by_name[name]) for name in lines}
+    before = {name: matrices[matrix].orders for name, (matrix, _) in tile_of.items()}
+    for matrix, place in tile_of.values():
+        orders = matrices[matrix].orders
+        matrices[matrix].orders = {at: order for at, order in orders.items() if at != place}
+    try:
+        plain = {array.name: array for array in arrays(circuit)}
+        orders = {name: _order(plain[name], order) for name, order in lines.items()}
+        for name, order in orders.items():
+            _refuse_wires(name, order, matrices[tile_of[name][0]].wires.get(tile_of[name][1], {}))
+    except InputError:
+        for name, (matrix, _) in tile_of.items():
+            matrices[matrix].orders = before[name]
+        raise
+    for name, (matrix, place) in tile_of.items():
+        matrices[matrix].orders = {**matrices[matrix].orders, place: orders[name]}
+
+
+def _place_of(array: PhysicalArray) -> tuple[str, tuple[int, int, int]]:
+    """The matrix that is read first on an array, and its tile."""
+    tile = array.tiles[0]
+    return tile.matrix, (tile.group, tile.row, tile.col)
+
+
+def _refuse_wires(name: str, order: LineOrder, wires: Mapping[str, Resistance]) -> None:
+    """Raise if wires of an array cannot be those of the larger one."""
+    shapes = {word: np.shape(R) for word, R in wires.items() if np.ndim(R)}
+    if order.array is None or not shapes:
+        return
+    rows, cols = order.array.shape
+    allowed = places((READ.word_lines(rows), READ.bit_lines(cols)))
+    if any(shape != allowed[word] for word, shape in shapes.items()):
+        raise broken_rule(
+            f"wires of {name} must be those of the {rows} x {cols} array that it stands on",
+            shapes,
+            "Place its lines first, then put the wires of that array.",
+        )
 
 
 def put_wires(circuit: nn.Module, wires: Mapping[str, Mapping[str, npt.ArrayLike]] | None) -> None:
@@ -200,19 +243,28 @@ def _check_wires(array: PhysicalArray, wires: Mapping[str, npt.ArrayLike]) -> di
         raise InputError(f"{array.name}: {error}") from None
 
 
-def _order(array: PhysicalArray, rows: npt.ArrayLike, cols: npt.ArrayLike) -> LineOrder:
-    """The checked order of an array's lines."""
+def _order(
+    array: PhysicalArray, lines: LineOrder | tuple[npt.ArrayLike, npt.ArrayLike]
+) -> LineOrder:
+    """The checked order of an array's lines; no line of the array is placed yet."""
+    larger = lines.array if isinstance(lines, LineOrder) else None
+    sides = (lines.rows, lines.cols) if isinstance(lines, LineOrder) else lines
+    available = array.crossbar.G.shape if larger is None else larger.shape
     out = []
-    for side, order, groups in zip(("rows", "cols"), (rows, cols), array.like_lines, strict=True):
+    for side, order, groups, most in zip(
+        ("rows", "cols"), sides, array.like_lines, available, strict=True
+    ):
         numbers = np.asarray(order)
         count = sum(len(group) for group in groups)
         if numbers.shape != (count,) or numbers.dtype.kind not in "iu":
             raise broken_rule(
                 f"{side} of {array.name} must be {count} numbers of lines",
                 f"shape {numbers.shape}, {numbers.dtype}",
-                "Give a permutation.",
+                "Give one line for each.",
             )
-        if any(sorted(numbers[group].tolist()) != group.tolist() for group in groups):
+        if most > count:
+            _check_some(f"{side} of {array.name}", numbers, most)
+        elif any(sorted(numbers[group].tolist()) != group.tolist() for group in groups):
             raise broken_rule(
                 f"{side} of {array.name} must permute lines that do the same in every read",
                 numbers.tolist()[:20],
@@ -227,7 +279,17 @@ def _order(array: PhysicalArray, rows: npt.ArrayLike, cols: npt.ArrayLike) -> Li
             list(out[1][:20]),
             "Move pairs (0, 1), (2, 3), ... as wholes.",
         )
-    return LineOrder(rows=out[0], cols=out[1])
+    return LineOrder(rows=out[0], cols=out[1], array=larger)
+
+
+def _check_some(name: str, lines: Indices, count: int) -> None:
+    """Raise unless these are some of the lines of an array, each once."""
+    if len(set(lines.tolist())) != len(lines) or lines.min() < 0 or lines.max() >= count:
+        raise broken_rule(
+            f"{name} must be lines 0 to {count - 1} of the larger array, each once",
+            lines.tolist()[:20],
+            "Give every line another place.",
+        )
 
 
 def _check_conductances(name: str, value: npt.ArrayLike, crossbar: Crossbar) -> Array:

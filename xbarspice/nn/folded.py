@@ -156,7 +156,12 @@ class Folded(Layout):
             parts.reverse()
         parts = [p if h is None else h.to(p) for p, h in zip(parts, held, strict=True)]
         G = _join_pairs(parts[0][0], parts[1][0])
-        return G if self.order is None else self.order.on_array(G)
+        return G if self.order is None or self._on_larger else self.order.on_array(G)
+
+    @property
+    def _on_larger(self) -> bool:
+        """Whether it stands on an array with more lines; that is joined in `logical`."""
+        return self.order is not None and self.order.array is not None
 
     def name_of(self, matrix: ArrayMatrix) -> str:
         """Name of the array: those of both matrices."""
@@ -171,13 +176,19 @@ class Folded(Layout):
     ) -> PairConductances:
         """The matrix on a changed array, which may have leading axes."""
         (G,) = stacks
+        if self.order is not None and self._on_larger:
+            G = self.order.on_array(G)
         return replace(placed, G=self.read.take(G)[..., None, :, :], array=G)
 
     def columns(self, state: PairConductances, config: ArrayConfig) -> Tensor:
         """Effective matrix of a linear array by line and column, S, (1, lines, columns)."""
         if state.array is None:
             raise AssertionError("a folded matrix is programmed with its array")
-        return self.read.take(effective_matrix(state.array, **self._wires(config)))[None]
+        return self.read.take(self._effective(state.array, config))[None]
+
+    def _effective(self, G: Tensor, config: ArrayConfig) -> Tensor:
+        """Effective matrix of the array, S, (..., rows, cols), from word to bit lines."""
+        return effective_matrix(G, **self._wires(config), ends=self.reads[0].ends)
 
     def _generator(self, matrix: ArrayMatrix, training: bool) -> torch.Generator | None:
         """Both reads of a transfer see the same errors: those of the array."""
@@ -197,7 +208,7 @@ class Folded(Layout):
         into the bit line for 1 V on the word line. So one effective matrix serves both reads.
         """
         G = torch.stack([state.array for state in states if state.array is not None])
-        pairs = self.read.take(effective_matrix(G, **self._wires(config)))
+        pairs = self.read.take(self._effective(G, config))
         return (pairs[..., 0::2] - pairs[..., 1::2])[:, None].unbind()
 
     def currents(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from xbarspice import engines
 from xbarspice.core.array import Crossbar
+from xbarspice.core.line_ends import READ
 from xbarspice.core.wires import WIRES, Resistance
 from xbarspice.engines import Engine
 from xbarspice.mapping import ArrayConfig, Tiling
@@ -50,6 +51,16 @@ class Tiled(Layout):
     def of(cls, matrix: ArrayMatrix) -> Tiled:
         """The tiles of a matrix."""
         return cls(orders=matrix.orders, wires=matrix.wires)
+
+    @property
+    def _larger(self) -> dict[tuple[int, int, int], LineOrder]:
+        """Orders of tiles that stand on larger arrays."""
+        return {place: o for place, o in self.orders.items() if o.array is not None}
+
+    @property
+    def _permuted(self) -> dict[tuple[int, int, int], LineOrder]:
+        """Orders of tiles that stand on arrays of their size."""
+        return {place: o for place, o in self.orders.items() if o.array is None}
 
     def sources(self) -> tuple[Tensor | None, ...]:
         """Parameters of other layers that stand on the same arrays: none."""
@@ -100,7 +111,10 @@ class Tiled(Layout):
             effective_matrix(s, **_as_tensors(self._wires_of(region, shape, config)))
             for region, s in zip(tiling.regions(shape), tiling.stacks(G), strict=True)
         ]
-        return self._by_line(tiling.join(stacks, torch.empty_like(G)), config)
+        out = self._by_line(tiling.join(stacks, torch.empty_like(G)), config)
+        for group, lines, columns, held in self._of_larger(state.G, config):
+            out[group, lines, columns] = held
+        return out
 
     def matrices(self, states: Sequence[PairConductances], config: ArrayConfig) -> Sequence[Tensor]:
         """Differences of linear arrays for 1 V in each state, S, (groups, lines, pairs)."""
@@ -113,7 +127,30 @@ class Tiled(Layout):
             wires = [_as_tensors(w, len(states)) for w in each]
         whole = pair_matrix(G, tiling, wires, keep=not config.recompute)
         each = whole.unflatten(0, (len(states), -1)).unbind()
-        return [self._by_line(one, config, pairs=True) for one in each]
+        ordered = [self._by_line(one, config, pairs=True) for one in each]
+        return [self._with_larger(m, s.G, config) for m, s in zip(ordered, states, strict=True)]
+
+    def _of_larger(
+        self, G: Tensor, config: ArrayConfig
+    ) -> Iterator[tuple[int, slice, slice, Tensor]]:
+        """Effective matrices of tiles on larger arrays: group, lines, columns, (lines, columns)."""
+        down, across = _edges(tuple(G.shape), config)
+        for (group, row, col), order in self._larger.items():
+            lines, columns = slice(*down[row : row + 2]), slice(*across[col : col + 2])
+            wires = config.wires | dict(self.wires.get((group, row, col), {}))
+            on_array = order.on_array(G[group, lines, columns])
+            held = effective_matrix(on_array, **_as_tensors(wires), ends=order.ends(READ))
+            yield group, lines, columns, order.by_line(held)
+
+    def _with_larger(self, matrix: Tensor, G: Tensor, config: ArrayConfig) -> Tensor:
+        """The matrix with the parts that stand on larger arrays, (groups, lines, pairs)."""
+        if not self._larger:
+            return matrix
+        out = matrix.clone()
+        for group, lines, columns, held in self._of_larger(G, config):
+            pairs = slice(columns.start // 2, columns.stop // 2)
+            out[group, lines, pairs] = held[:, 0::2] - held[:, 1::2]
+        return out
 
     def currents(
         self,
@@ -133,17 +170,26 @@ class Tiled(Layout):
         for region, tiles in zip(regions, tiling.stacks(G), strict=True):
             stop = region.top + region.down * region.rows
             drive = volts[..., region.top : stop].unflatten(-1, (region.down, 1, region.rows))
-            ordered = _in(region, tuple(G.shape), config, self.orders)
-            if ordered:
+            ordered = _in(region, tuple(G.shape), config, self._permuted)
+            placed_larger = {at: (o, self.wires.get(at, {})) for at, o in self._larger.items()}
+            larger = _in(region, tuple(G.shape), config, placed_larger)
+            if ordered or larger:
                 drive = drive.expand(*drive.shape[:-2], *tiles.shape[-3:-1]).clone()
             for tile, order in ordered:
-                drive[:, *tile] = drive[:, *tile][:, np.argsort(order.rows)]
+                drive[:, *tile] = order.voltages(drive[:, *tile])
             wires = self._wires_of(region, tuple(G.shape), config)
             current = _solve(tiles, drive, wires, config, engine)
-            if ordered:
+            if ordered or larger:
                 current = current.clone()
             for tile, order in ordered:
                 current[:, *tile] = current[:, *tile][:, list(order.cols)]
+            for tile, (order, own) in larger:
+                wires = config.wires | dict(own)
+                on_array = order.on_array(tiles[tile])
+                held = _solve_one(
+                    on_array, order.voltages(drive[:, *tile]), wires, order, config, engine
+                )
+                current[:, *tile] = held[:, list(order.cols)]
             yield region.top, current, current[..., 0::2] - current[..., 1::2]
 
     def bands(self, values: Tensor, config: ArrayConfig) -> list[Tensor]:
@@ -163,6 +209,10 @@ class Tiled(Layout):
             for row, lines in enumerate(pairwise(down)):
                 for col, columns in enumerate(pairwise(across)):
                     part = G[group, slice(*lines), slice(*columns)]
+                    order = self.orders.get((group, row, col))
+                    read = tiled_read(*part.shape).on_lines(order)
+                    if order is not None and order.array is not None:
+                        part = order.on_array(part)
                     drawn = self.wires.get((group, row, col), {})
                     wires: dict[str, Any] = config.wires | dict(drawn)
                     yield Tile(
@@ -173,30 +223,30 @@ class Tiled(Layout):
                         lines=lines,
                         columns=columns,
                         config=config,
-                        crossbar=Crossbar(part, **wires, device=config.model),
-                        read=tiled_read(*part.shape).on_lines(self.orders.get((group, row, col))),
+                        crossbar=Crossbar(part, **wires, device=config.model, ends=read.ends),
+                        read=read,
                         array=f"{matrix.name}[{group},{row},{col}]",
                     )
 
     def _on_arrays(self, G: Tensor, config: ArrayConfig) -> Tensor:
-        """Devices (groups, lines, columns) where they stand on the arrays."""
-        if not self.orders:
+        """Devices (groups, lines, columns) where they stand on the arrays of the tiles' size."""
+        if not self._permuted:
             return G
         out, (down, across) = G.clone(), _edges(tuple(G.shape), config)
-        for (group, row, col), order in self.orders.items():
+        for (group, row, col), order in self._permuted.items():
             part = np.s_[group, down[row] : down[row + 1], across[col] : across[col + 1]]
             out[part] = order.on_array(G[part])
         return out
 
     def _by_line(self, G: Tensor, config: ArrayConfig, *, pairs: bool = False) -> Tensor:
         """Devices, or values of pairs, by line and column: undoes `_on_arrays`."""
-        if not self.orders:
+        if not self._permuted:
             return G
         lines, columns = G.shape[-2:]
         out = G.clone()
         width = 2 if pairs else 1
         down, across = _edges((lines, width * columns), config)
-        for (group, row, col), order in self.orders.items():
+        for (group, row, col), order in self._permuted.items():
             first, right = across[col] // width, across[col + 1] // width
             cols = tuple(c // width for c in order.cols[::width])
             part = np.s_[group, down[row] : down[row + 1], first:right]
@@ -213,7 +263,8 @@ class Tiled(Layout):
             shape: groups, lines and columns of the matrix.
             config: how it stands on arrays.
         """
-        out, each = config.wires, _in(region, shape, config, self.wires)
+        of_tiles = {place: own for place, own in self.wires.items() if place not in self._larger}
+        out, each = config.wires, _in(region, shape, config, of_tiles)
         rows, cols = region.rows, region.cols
         places = ((rows, cols - 1), (rows - 1, cols), (rows,), (cols,))
         for name, of_tile in zip(WIRES, places, strict=True):
@@ -260,6 +311,24 @@ def _edges(shape: tuple[int, ...], config: ArrayConfig) -> tuple[list[int], list
 def _tiling(config: ArrayConfig) -> Tiling:
     """How the matrix is cut into arrays."""
     return Tiling(rows=config.tile_rows, cols=config.tile_cols, pairs=True)
+
+
+def _solve_one(
+    G: Tensor,
+    volts: Tensor,
+    wires: dict[str, Any],
+    order: LineOrder,
+    config: ArrayConfig,
+    engine: Engine | None,
+) -> Tensor:
+    """Bit-line currents, A, (vectors, cols), of one larger array, G (rows, cols), S."""
+    ends = order.ends(READ)
+    if engine is None:
+        return solve(G, volts, device=config.model, ends=ends, **_as_tensors(wires)).I_out
+    crossbar = Crossbar(G.detach().cpu().numpy(), **wires, device=config.model, ends=ends)
+    V_in = volts.detach().cpu().numpy()
+    I_out = engines.solve(crossbar, V_in, engine=engine, outside="ignore").I_out
+    return torch.from_numpy(np.ascontiguousarray(I_out)).to(G.device, volts.dtype)
 
 
 def _solve(
