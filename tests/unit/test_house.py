@@ -80,7 +80,7 @@ ROOMS = {
         "programming.page",
         "calibration.figures",
         "calibration.inspection_page",
-        "calibration.page",
+        "calibration.die_page",
         "transfer.page",
         "tapeout",
     ),

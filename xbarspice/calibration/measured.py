@@ -56,9 +56,21 @@ class MeasuredArray:
     file: str
 
     @property
-    def stuck(self) -> Flags:
-        """Devices that keep what was measured, (rows, cols); only where a device is wanted."""
-        return (self.die.stuck(self.limits) != 0) & (self.array.crossbar.G > 0)
+    def used(self) -> Flags:
+        """Devices of lines that carry something, (rows, cols)."""
+        out = np.zeros(self.array.crossbar.G.shape, bool)
+        for tile in self.array.tiles:
+            out = tile.read.put(True, out)
+        return out
+
+    @property
+    def kept(self) -> Flags:
+        """Devices that keep what was measured, (rows, cols): stuck ones, and those of spare lines.
+
+        Devices that the weights leave out are not stuck.
+        """
+        stuck = (self.die.stuck(self.limits) != 0) & (self.array.crossbar.G > 0)
+        return stuck | ~self.used
 
 
 def read_dies(
@@ -111,11 +123,11 @@ def read_dies(
 
 def with_partners(measured: MeasuredArray) -> Array:
     """Targets with the partners of stuck devices moved so that pairs keep their differences, S."""
-    array, stuck = measured.array, measured.stuck
+    array, kept = measured.array, measured.kept
     config, reads = array.tiles[0].config, [tile.read for tile in array.tiles]
     limits = (config.G_min, config.G_max)
-    target = compensate(reads, array.crossbar.G, stuck, measured.die.G, limits)
-    return np.where(stuck, measured.die.G, target)
+    target = compensate(reads, array.crossbar.G, kept, measured.die.G, limits)
+    return np.where(kept, measured.die.G, target)
 
 
 def judge(
@@ -150,7 +162,7 @@ def judge(
     """
     G = {
         CASES[0]: {m.array.name: m.die.G * (m.array.crossbar.G > 0) for m in measured},
-        CASES[1]: {m.array.name: np.where(m.stuck, m.die.G, m.array.crossbar.G) for m in measured},
+        CASES[1]: {m.array.name: np.where(m.kept, m.die.G, m.array.crossbar.G) for m in measured},
         CASES[2]: {m.array.name: with_partners(m) for m in measured},
     }
     total, count = len(CASES) + 2 * transfers, 0
@@ -203,5 +215,5 @@ def drawn_errors(
     for m in measured:
         name = m.array.name
         tuned = errors.apply(G[name], child_rng(seed, f"{name}: tuning {k}"))
-        out[name] = np.where(m.stuck, m.die.G, tuned)
+        out[name] = np.where(m.kept, m.die.G, tuned)
     return out

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xbarspice.calibration.page import die_map
+from xbarspice.calibration.die_page import die_map
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.report.sections import card_text, config_section, coverage_section
@@ -91,7 +91,7 @@ def _arrays(record: Record, measured: Sequence[MeasuredArray]) -> Section:
     items: list[Item] = [Table(caption="Arrays", head=head, rows=cells, left=(0, 1))]
     notices = {n for a in record["arrays"] for n in a["notices"]}
     items += [Text(text=f"{n[0].upper()}{n[1:]}.", note=True) for n in sorted(notices)]
-    worst = sorted(measured, key=lambda m: -int(m.stuck.sum()))[:DRAWN]
+    worst = sorted(measured, key=lambda m: -int(m.kept.sum()))[:DRAWN]
     items += [
         Plot(
             figure=die_map(m.die.G, m.die.stuck(m.limits)),

@@ -1,26 +1,20 @@
-"""Pages of calibrations: fitted values with intervals, parity, warnings; and the twin of a die."""
+"""Pages of calibrations: fitted values with intervals, parity, warnings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from xbarspice.calibration.figures import figures_of
 from xbarspice.calibration.fit import Fit
 from xbarspice.calibration.held_page import held_items
-from xbarspice.core.types import Array
-from xbarspice.report.content import Code, Item, Plot, Section, Table, Text, Verdict
+from xbarspice.report.content import Code, Item, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.report.sections import config_section
 from xbarspice.report.units import si
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-__all__ = ["die_map", "write_die", "write_fit"]
+__all__ = ["subtitle", "write_fit"]
 
 MOST = 80
 """Rows of the table of parameters that are shown at once."""
@@ -93,7 +87,7 @@ def write_fit(
         [*sections, *config_section(record)],
         path,
         verdict=verdict,
-        subtitle=_subtitle(record),
+        subtitle=subtitle(record),
     )
 
 
@@ -121,7 +115,7 @@ def _read_section(record: dict[str, Any]) -> list[Section]:
     return [Section(title="How the data were read", items=items)] if items else []
 
 
-def _subtitle(record: dict[str, Any]) -> str:
+def subtitle(record: dict[str, Any]) -> str:
     """The data, and the card: that of a fit is the one it leaves, of a die the one it was given."""
     text = f"Data: {', '.join(record['data'])} (SHA-256 {record['data_sha256'][:12]})"
     card = record.get("calibration")
@@ -158,107 +152,3 @@ def _values(rows: Sequence[dict[str, Any]], holds: bool) -> Table:
         left=(0, 5),
         collapse=len(rows) > MOST,
     )
-
-
-def write_die(record: dict[str, Any], G: Array, stuck: Any, path: Path) -> Path:
-    """The page of a measured die.
-
-    Args:
-        record: what `report.json` holds: title, stuck, spread, notices, settings, network.
-        G: conductances, S, (rows, cols). stuck: -1, 0 or 1, (rows, cols).
-        path: the HTML file.
-    """
-    low, high = int((stuck > 0).sum()), int((stuck < 0).sum())
-    verdict = Verdict(
-        state="none",
-        word="MEASURED",
-        text=f"{low} devices stuck at low ohm, {high} at high ohm, of {stuck.size}.",
-    )
-    caption = "Measured conductances; crosses: stuck at low ohm, circles: at high ohm."
-    items: list[Item] = [
-        Plot(figure=die_map(G, stuck), alt="Map of the measured conductances", caption=caption),
-        Plot(
-            figure=_histogram(G, record),
-            alt="Histogram of the conductances",
-            caption="Conductances, and the range between the thresholds.",
-        ),
-    ]
-    rows = [
-        (k.removesuffix("_S").replace("_", " "), si(v, "S") if k.endswith("_S") else f"{v:.4g}")
-        for k, v in record["spread"].items()
-    ]
-    items.append(Table(caption="Devices that are not stuck", head=("", "value"), rows=rows))
-    items += [Text(text=f"{text[0].upper()}{text[1:]}.", note=True) for text in record["notices"]]
-    sections = [Section(title="The die", items=items), *_network(record)]
-    if record["settings"]:
-        table = Table(
-            caption="As it stands in the file",
-            head=("", "value"),
-            left=(0, 1),
-            rows=[(k, str(v)) for k, v in record["settings"].items()],
-        )
-        sections.append(Section(title="Measurement", items=[table]))
-    return page(
-        record["title"],
-        [*sections, *config_section(record)],
-        path,
-        verdict=verdict,
-        subtitle=_subtitle(record),
-    )
-
-
-def _network(record: dict[str, Any]) -> list[Section]:
-    network = record.get("network_on_die")
-    if not network:
-        return []
-    rows = [
-        ("exact products", f"{100 * network['exact_products']:.1f} %", "-"),
-        ("as the weights ask for", f"{100 * network['wanted']:.1f} %", "-"),
-        ("with the measured conductances", f"{100 * network['as_measured']:.1f} %", "-"),
-    ]
-    for name, exact in network["exact"].items():
-        mean = network["mean"].get(name)
-        tuned = "-" if mean is None else f"{100 * mean:.1f} %"
-        rows.append((name, f"{100 * exact:.1f} %", tuned))
-    lines = (
-        f"Best lines of {network['array']}, by {network['method']}: word line of each row "
-        f"{list(network['rows'])}; bit line of each column {list(network['cols'])}. In the "
-        "last three rows stuck devices keep what was measured and all others are on target. "
-        "'Partners': the other device of a pair with a stuck one is tuned to keep the difference. "
-        "Lines were chosen by other points than those of the table."
-    )
-    table = Table(
-        caption="Accuracy on the test points, every point through the surrogate",
-        head=("", "accuracy", "mean over drawn tuning errors"),
-        rows=rows,
-    )
-    return [Section(title="The model on this die", items=[table, Text(text=lines)])]
-
-
-def die_map(G: Array, stuck: Any) -> Figure:
-    """Conductances, S, (rows, cols), with the stuck devices marked: -1, 0 or 1."""
-    from xbarspice.report import new_figure
-
-    figure = new_figure()
-    axes = figure.add_subplot()
-    image = axes.imshow(G * 1e6, cmap="viridis")
-    for sign, mark in ((1, "x"), (-1, "o")):
-        row, col = np.nonzero(stuck == sign)
-        axes.plot(col, row, mark, color="red", mfc="none", ms=8, mew=1.8)
-    axes.set_xlabel("bit line")
-    axes.set_ylabel("word line")
-    figure.colorbar(image, ax=axes, label="G, uS")
-    return figure
-
-
-def _histogram(G: Array, record: dict[str, Any]) -> Figure:
-    from xbarspice.report import new_figure
-
-    figure = new_figure()
-    axes = figure.add_subplot()
-    axes.hist(G.ravel() * 1e6, bins=min(30, max(5, G.size // 4)), color="C0")
-    for limit in record["thresholds_S"]:
-        axes.axvline(limit * 1e6, color="red", ls="--", lw=1)
-    axes.set_xlabel("G, uS")
-    axes.set_ylabel("devices")
-    return figure

@@ -1,68 +1,72 @@
-"""A trained model with one array on a measured die: its accuracy, and the lines that serve it best.
+"""A trained model with one array on a measured die: which lines serve it, and how well.
 
-Rows and columns of the array may stand on any physical lines that do the same in every read. What a
-placement costs is, to second order, the sum over the stuck devices of ``(sensitivity (G_stuck -
-G_wanted))^2``, which `assignment.best_lines` makes least. Random placements are judged beside it by
-the answers of the model for tuning points. One half of these points picks the best random
-placement; the other half, which nothing was picked by, decides between it, the assigned lines and
-the lines as they come. Test points play no part.
+The die may have more lines than the array needs. Rows and columns stand on any lines of it; on a
+side without spare ones, on lines that do the same in every read. What a placement costs is, to
+second order, the sum over the stuck devices of ``(sensitivity (G_stuck - G_wanted))^2``, which
+`assignment.best_lines` makes least. Beside that, random placements are tried and the best of them
+is bettered line by line, by the accuracy of the model on one half of the tuning points.
+
+The other half of these points, by which nothing was picked, decides between the lines as they come,
+the assigned and the searched ones, each with and without partners of stuck devices tuned: the first
+are kept unless another is better by more than its interval (`recommendation`). The test points
+judge the choice once, and take it back if it does worse there.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xbarspice.calibration.assignment import best_lines, shuffle_lines
+from xbarspice.calibration.assignment import best_lines, move_line, shuffle_lines
+from xbarspice.calibration.bench import Bench, Lines, Points, typical_score
 from xbarspice.calibration.measured import (
     MeasuredArray,
     drawn_errors,
     with_partners,
     without_stuck,
 )
+from xbarspice.calibration.recommendation import Interval, choose, gain, share
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.seeds import child_rng
-from xbarspice.core.types import Array, Indices
+from xbarspice.core.types import Array
 from xbarspice.core.values import labels_of
-from xbarspice.nn import (
-    arrays,
-    copy_circuit,
-    crossbar_layers,
-    exact_products,
-    place_lines,
-    program,
-    put_conductances,
-)
-from xbarspice.nn.origin import decisions_of, outputs_of
-from xbarspice.variability import Variation
+from xbarspice.nn import exact_products
+from xbarspice.variability import Compose, Variation
 
-__all__ = ["CASES", "Points", "Served", "serve"]
+__all__ = ["Candidate", "Points", "Served", "serve"]
 
-Lines = tuple[Indices, Indices]
-
-CASES = ("as it stands", "best lines", "best lines and partners")
-MOST = 64
-"""Tuning points by which the sensitivity of the devices is found."""
+MOST_WAYS = 8
+"""Placements that are judged at most, six by tuning and two by test points."""
+FEWEST = 4
+"""Tuning points: two that search, two that judge."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Points:
-    """Inputs of a model and their classes.
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One way to put the array on the die, judged by tuning points that picked nothing.
 
     Attributes:
-        arguments: of the model.
-        y: classes, (points,).
+        name: what it is.
+        rows, cols: word line of each row and bit line of each column.
+        partners: whether the partners of stuck devices are tuned.
+        exact: accuracy if healthy devices meet their targets.
+        accuracy: with drawn tuning errors; without draws that of `exact`.
+        gain: of this accuracy over the first candidate; all gains hold together.
     """
 
-    arguments: tuple[Any, ...]
-    y: Indices
+    name: str
+    rows: tuple[int, ...]
+    cols: tuple[int, ...]
+    partners: bool
+    exact: float
+    accuracy: Interval
+    gain: Interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,27 +75,39 @@ class Served:
 
     Attributes:
         array: its name.
+        shape: of the array; unused: what spare lines of the die are, None without any.
         exact_products: accuracy on the test points with exact products instead of arrays.
         wanted: with arrays that hold what the weights ask for.
-        as_measured: with every conductance of the die as it was measured.
-        exact: by `CASES`, if healthy devices meet their targets.
-        mean: their means over drawn tuning errors; empty without draws.
-        rows, cols: best lines, as `nn.place_lines` takes them.
-        method: how these were chosen.
-        circuit: the model on them, with stuck devices as measured and all others on target,
-            partners of stuck ones tuned.
+        as_measured: with every conductance of the die as it was measured, lines as they come.
+        candidates: the lines as they come first.
+        recommended: number of the one to take.
+        reason: why, in words.
+        accuracy: of the recommended one on the test points, with drawn tuning errors.
+        first_accuracy: of the lines as they come, likewise.
+        test_gain: of the candidate that the tuning points chose, over the lines as they come.
+        draws: of the tuning errors.
+        circuit: the model as recommended, with stuck devices as measured, all others on target.
     """
 
     array: str
+    shape: tuple[int, int]
+    unused: Literal["driven", "floating"] | None
     exact_products: float
     wanted: float
     as_measured: float
-    exact: dict[str, float]
-    mean: dict[str, float]
-    rows: tuple[int, ...]
-    cols: tuple[int, ...]
-    method: str
+    candidates: tuple[Candidate, ...]
+    recommended: int
+    reason: str
+    accuracy: Interval
+    first_accuracy: Interval
+    test_gain: Interval
+    draws: int
     circuit: Any = field(repr=False)
+
+    @property
+    def choice(self) -> Candidate:
+        """The candidate to take."""
+        return self.candidates[self.recommended]
 
 
 def serve(
@@ -103,264 +119,229 @@ def serve(
     errors: Variation,
     transfers: int = 100,
     trials: int = 200,
+    unused: Literal["driven", "floating"] = "driven",
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda count, total: None,
 ) -> Served:
-    """Find the lines on which a model fares best, and how it fares with and without.
+    """Find the lines of a die to put an array on, and how well the model fares there.
 
     Args:
         circuit: a converted model that classifies.
-        measured: one of its arrays, and the die.
-        tuning: points by which placements are chosen, 2 or more.
-        test: points by which they are judged; no tuning points.
+        measured: one of its arrays, and the die, of its size or with more lines.
+        tuning: points by which placements are searched and chosen, 4 or more.
+        test: points by which the choice is judged once; no tuning points.
         errors: tuning errors of healthy devices; stuck ones are those of the die.
         transfers: draws of these errors.
-        trials: random placements beside the assigned one.
+        trials: placements that are tried beside the assigned one, half at random, half from the
+            best of them line by line.
+        unused: what lines of the die are that carry nothing: held at 0 V ("driven") or open.
         seed: of trials and draws.
         progress: called with (forward passes done, in all).
 
     Raises:
         InputError: the model does not classify, or there are too few points.
     """
-    bench = _Bench.of(circuit, measured)
+    bench = Bench.of(circuit, measured, unused)
     for name, points in (("tuning", tuning), ("test", test)):
         labels_of(f"{name}.y", points.y, len(points.y))
         bench.scores(points)
-    total, counted = trials + 3 + len(CASES) * (1 + transfers), itertools.count(1)
+    if len(tuning.y) < FEWEST:
+        raise broken_rule(
+            f"lines are chosen by at least {FEWEST} tuning points",
+            len(tuning.y),
+            "Give more points.",
+        )
+    order = child_rng(seed, "die: judges of the lines").permutation(len(tuning.y))
+    searching, judging = (tuning.take(part) for part in np.array_split(order, 2))
+    total, count = trials + MOST_WAYS * (1 + transfers), itertools.count(1)
 
     def step() -> None:
-        progress(next(counted), total)
+        progress(next(count), total)
 
-    lines, method = _choose(bench, tuning, trials, seed, step)
-    exact, mean = {}, {}
-    with exact_products():
-        software = bench.accuracy(test)
-    reference = bench.accuracy(test)
-    bench.put(bench.plain, measured.die.G)
-    as_measured = bench.accuracy(test)
-    step()
-    terms = without_stuck(errors)
-    for name, order in zip(CASES, (bench.plain, lines, lines), strict=True):
-        placed = bench.place(order)
-        target = with_partners(placed) if name == CASES[2] else _on_target(placed)
-        bench.put(order, target)
-        exact[name] = bench.accuracy(test)
-        step()
-        draws = (
-            drawn_errors([placed], {bench.name: target}, terms, seed, k) for k in range(transfers)
+    judge = _Judge(bench, without_stuck(errors), transfers, seed, step)
+    placements = _search(bench, searching, trials, seed, step)
+    ways = list(itertools.product(placements, (False, True)))
+    if not bench.measured.kept[bench.measured.used].any():
+        ways = ways[:1]
+    right = [judge.right(lines, partners, judging) for (_, lines), partners in ways]
+    chosen, gains = choose([draws for _, draws in right])
+    candidates = tuple(
+        Candidate(
+            name=f"{name}, partners tuned" if partners else name,
+            rows=tuple(lines[0].tolist()),
+            cols=tuple(lines[1].tolist()),
+            partners=partners,
+            exact=float(exact.mean()),
+            accuracy=share(draws),
+            gain=over_first,
         )
-        accuracies = bench.accuracies(order, (G[bench.name] for G in draws), test, step)
-        if accuracies:
-            mean[name] = float(np.mean(accuracies))
-    bench.put(lines, with_partners(bench.place(lines)))
+        for ((name, lines), partners), (exact, draws), over_first in zip(
+            ways, right, gains, strict=True
+        )
+    )
+    out = _judge_once(bench, judge, candidates, chosen, test)
+    progress(total, total)
+    return out
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """How placements are judged: with the same draws of the tuning errors for all.
+
+    Attributes:
+        bench: the model.
+        errors: of healthy devices.
+        transfers: draws of them.
+        seed: of the draws.
+        step: called after every forward pass.
+    """
+
+    bench: Bench
+    errors: Compose
+    transfers: int
+    seed: int
+    step: Callable[[], None]
+
+    def right(self, lines: Lines, partners: bool, points: Points) -> tuple[Array, Array]:
+        """Points that are right on target, (points,), and with drawn errors, (draws, points)."""
+        placed = self.bench.place(lines)
+        target = with_partners(placed) if partners else _on_target(placed)
+        exact = self.bench.draws(lines, [target], points, self.step)
+        name = self.bench.name
+        drawn = (
+            drawn_errors([placed], {name: target}, self.errors, self.seed, k)[name]
+            for k in range(self.transfers)
+        )
+        if not self.transfers:
+            return exact[0], exact
+        return exact[0], self.bench.draws(lines, drawn, points, self.step)
+
+
+def _judge_once(
+    bench: Bench,
+    judge: _Judge,
+    candidates: tuple[Candidate, ...],
+    chosen: int,
+    test: Points,
+) -> Served:
+    """The choice on points that had no part in it; it is taken back if it does worse there."""
+    with exact_products():
+        software = float(bench.right(test).mean())
+    first_lines, die = bench.first_lines, bench.measured.die.G
+    bench.place(first_lines)
+    wanted = float(bench.right(test).mean())
+    bench.put(first_lines, die)
+    as_measured = float(bench.right(test).mean())
+    _, first = judge.right(first_lines, False, test)
+    best, right = candidates[chosen], first
+    if chosen:
+        _, right = judge.right((np.array(best.rows), np.array(best.cols)), best.partners, test)
+    over_first = gain(right, first)
+    recommended = chosen if over_first.value >= 0 else 0
+    choice = candidates[recommended]
+    lines = (np.array(choice.rows), np.array(choice.cols))
+    placed = bench.place(lines)
+    bench.put(lines, with_partners(placed) if choice.partners else _on_target(placed))
     return Served(
         array=bench.name,
+        shape=bench.plain.crossbar.G.shape,
+        unused=None if bench.plain.crossbar.G.shape == die.shape else bench.unused,
         exact_products=software,
-        wanted=reference,
+        wanted=wanted,
         as_measured=as_measured,
-        exact=exact,
-        mean=mean,
-        rows=tuple(lines[0].tolist()),
-        cols=tuple(lines[1].tolist()),
-        method=method,
+        candidates=candidates,
+        recommended=recommended,
+        reason=_reason(candidates, chosen, recommended, over_first),
+        accuracy=share(right if recommended else first),
+        first_accuracy=share(first),
+        test_gain=over_first,
+        draws=judge.transfers,
         circuit=bench.circuit,
     )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Bench:
-    """A copy of a model whose one array takes devices and lines.
-
-    Attributes:
-        circuit: the copy.
-        measured: the array with its lines as they come, and the die.
-        held: devices that were put on the other arrays, S.
-    """
-
-    circuit: Any
-    measured: MeasuredArray
-    held: dict[str, Array]
-
-    @classmethod
-    def of(cls, circuit: nn.Module, measured: MeasuredArray) -> _Bench:
-        name, copied = measured.array.name, copy_circuit(circuit)
-        layers = crossbar_layers(copied).values()
-        put = any(m.conductances is not None for k in layers for m in k.matrices.values())
-        conductances = {a.name: a.crossbar.G for a in arrays(copied) if put and a.name != name}
-        program(copied, None)
-        out = cls(circuit=copied, measured=measured, held=conductances)
-        return replace(out, measured=out.place(out.plain))
-
-    @property
-    def name(self) -> str:
-        """Of the array."""
-        return self.measured.array.name
-
-    @property
-    def plain(self) -> Lines:
-        """Lines as they come."""
-        rows, cols = self.measured.array.crossbar.G.shape
-        return np.arange(rows), np.arange(cols)
-
-    @property
-    def width(self) -> int:
-        """Neighbouring bit lines that move together."""
-        return 2 if self.measured.array.bit_lines_in_pairs else 1
-
-    @property
-    def sides(self) -> tuple[list[Indices], list[Indices]]:
-        """Groups of word lines, and of bit lines or pairs of them, that may change places."""
-        words, bits = self.measured.array.like_lines
-        return words, [group[:: self.width] // self.width for group in bits]
-
-    def place(self, lines: Lines) -> MeasuredArray:
-        """The array as the weights ask for it, on these lines, and the die."""
-        put_conductances(self.circuit, None)
-        place_lines(self.circuit, {self.name: lines})
-        put_conductances(self.circuit, self.held)
-        array = next(a for a in arrays(self.circuit) if a.name == self.name)
-        return replace(self.measured, array=array)
-
-    def accuracies(
-        self, lines: Lines, draws: Iterable[Array], points: Points, step: Callable[[], None]
-    ) -> list[float]:
-        """Accuracy with each of the conductances, S, (rows, cols), on these lines."""
-        out = []
-        for G in draws:
-            self.put(lines, G)
-            out.append(self.accuracy(points))
-            step()
-        return out
-
-    def put(self, lines: Lines, G: Array) -> None:
-        """Devices of the die, S, (rows, cols), on these lines."""
-        place_lines(self.circuit, {self.name: lines})
-        put_conductances(self.circuit, {self.name: G})
-
-    def accuracy(self, points: Points) -> float:
-        """Share of the points that are classified right."""
-        decided = decisions_of(outputs_of(self.circuit, points.arguments), points.y)
-        return float(np.mean(decided == points.y))
-
-    def scores(self, points: Points, *, gradients: bool = False) -> Tensor:
-        """How far each point is on the right side, (points,), in units of the outputs.
-
-        Raises:
-            InputError: the model gives no classes.
-        """
-        outputs = outputs_of(self.circuit, points.arguments, gradients=gradients)
-        if decisions_of(outputs, points.y) is None:
-            raise broken_rule(
-                "a model on a die is judged by the classes of its points",
-                f"outputs of shape {tuple(outputs[0].shape)}",
-                "Give a model that classifies, and the class of every point as y.",
-            )
-        z = next(t for t in outputs if t.is_floating_point())
-        y = torch.as_tensor(points.y, device=z.device).long()
-        if z.ndim == 1 or z.shape[1] == 1:
-            return z.reshape(-1) * (2 * y - 1)
-        of_label = z.gather(1, y[:, None])[:, 0]
-        of_other_classes = z.scatter(1, y[:, None], -math.inf)
-        return of_label - of_other_classes.max(dim=1).values
+def _reason(
+    candidates: tuple[Candidate, ...], chosen: int, recommended: int, test_gain: Interval
+) -> str:
+    if len(candidates) == 1:
+        return "no device that the array needs is stuck: the lines are kept as they come"
+    others = len(candidates) - 1
+    if not chosen:
+        return (
+            f"none of {others} other ways is better on the tuning points by more than its "
+            "interval: the lines are kept as they come"
+        )
+    best = candidates[chosen]
+    text = (
+        f"better than the lines as they come by {100 * best.gain.value:.1f} points of "
+        f"accuracy (95 % interval {100 * best.gain.low:.1f} to {100 * best.gain.high:.1f}, "
+        f"{others} comparisons) on tuning points that picked nothing"
+    )
+    if recommended:
+        return text
+    return (
+        f"{best.name} are {text}, but worse by {-100 * test_gain.value:.1f} on the test points: "
+        "the lines are kept as they come"
+    )
 
 
 def _on_target(measured: MeasuredArray) -> Array:
     """Stuck devices as measured, all others as wanted, S."""
-    return np.where(measured.stuck, measured.die.G, measured.array.crossbar.G)
+    return np.where(measured.kept, measured.die.G, measured.array.crossbar.G)
 
 
-def _width(scores: Tensor) -> float:
-    """How far a point is on its side, as a rule."""
-    return max(float(scores.detach().abs().median()), 1e-12)
-
-
-def _sensitivity(bench: _Bench, points: Points) -> Array:
-    """Mean change of the squashed scores by a device, 1/S, (rows, cols), where it is wanted."""
-    measured = bench.place(bench.plain)
-    bench.put(bench.plain, measured.array.crossbar.G)
-    few = Points(arguments=tuple(a[:MOST] for a in points.arguments), y=points.y[:MOST])
-    layers = crossbar_layers(bench.circuit).values()
-    matrices = {m.name: m for layer in layers for m in layer.matrices.values()}
-    held = {}
-    for tile in measured.array.tiles:
-        conductances = matrices[tile.matrix].conductances
-        if conductances is None:
-            raise AssertionError("they have just been put")
-        held[tile.matrix] = conductances.requires_grad_()
-    scores = bench.scores(few, gradients=True)
-    scores = torch.tanh(scores / _width(scores))
-    out = np.zeros(measured.array.crossbar.G.shape)
-    total = {name: torch.zeros_like(leaf) for name, leaf in held.items()}
-    for score in scores:
-        slopes = torch.autograd.grad(
-            score, list(held.values()), retain_graph=True, allow_unused=True
-        )
-        for name, slope in zip(held, slopes, strict=True):
-            if slope is not None:
-                total[name] += slope.abs() / len(scores)
-    for tile in measured.array.tiles:
-        part = total[tile.matrix][tile.group, slice(*tile.lines), slice(*tile.columns)]
-        out = tile.read.put(part.numpy(), out)
-    for matrix in matrices.values():
-        if matrix.conductances is not None:
-            matrix.conductances = matrix.conductances.detach()
+def _search(
+    bench: Bench, points: Points, trials: int, seed: int, step: Callable[[], None]
+) -> list[tuple[str, Lines]]:
+    """The lines as they come, the assigned ones and the best of a search, by name."""
+    out = [("lines as they come", bench.first_lines)]
+    stuck = bench.measured.die.stuck(bench.measured.limits) != 0
+    if not bench.measured.kept[bench.measured.used].any():
+        return out
+    rows, cols = bench.plain.crossbar.G.shape
+    target = bench.measured.array.crossbar.G[:rows, :cols]
+    weight = bench.sensitivity(points)
+    assigned_rows, assigned_cols, exact = best_lines(
+        bench.in_units(weight),
+        bench.in_units(target),
+        bench.in_units(stuck),
+        bench.in_units(bench.measured.die.G),
+        *bench.sides,
+    )
+    best = (assigned_rows, assigned_cols)
+    how = "least error" if exact else "least error found"
+    out.append((f"assigned lines ({how})", (best[0], bench.bit_lines(best[1]))))
+    if trials:
+        best = _try_lines(bench, points, best, trials, seed, step)
+        out.append((f"searched lines ({trials} trials)", (best[0], bench.bit_lines(best[1]))))
     return out
 
 
-def _choose(
-    bench: _Bench, tuning: Points, trials: int, seed: int, step: Callable[[], None]
-) -> tuple[Lines, str]:
-    """The best of the assigned, the random and the plain placement, by the tuning points."""
-    measured, plain = bench.measured, bench.plain
-    if not measured.stuck.any():
-        return plain, "no stuck device: lines kept"
-    if len(tuning.y) < 2:
-        raise broken_rule(
-            "lines are chosen by at least 2 tuning points", len(tuning.y), "Give more points."
-        )
-    fixed = measured.die.stuck(measured.limits) != 0
-    target, weight = measured.array.crossbar.G, _sensitivity(bench, tuning)
-    shape = (len(target), -1, bench.width)
-    weight, target, fixed, value = (
-        v.reshape(shape) for v in (weight, target, fixed, measured.die.G)
-    )
-    *assigned, exact = best_lines(weight, target, fixed, value, *bench.sides)
-    rng = child_rng(seed, "die: random lines")
-    units = (plain[0], np.arange(weight.shape[1]))
-    candidates = [
-        units,
-        tuple(assigned),
-        *(shuffle_lines(units, bench.sides, rng) for _ in range(trials)),
-    ]
-    lines = [(rows, _bit_lines(of, bench.width)) for rows, of in candidates]
-    margins = []
-    for order in lines:
-        bench.put(order, _on_target(bench.place(order)))
-        margins.append(bench.scores(tuning).double().cpu().numpy())
-        step()
-    score = np.tanh(np.array(margins) / max(float(np.median(np.abs(margins))), 1e-12))
-    k = _fair_choice(score, child_rng(seed, "die: judges of the lines"))
-    words = ("the lines as they stand", f"linear assignment ({'exact' if exact else 'local'})")
-    return lines[k], words[k] if k < 2 else f"best of {trials} random placements"
+def _try_lines(
+    bench: Bench, points: Points, start: Lines, trials: int, seed: int, step: Callable[[], None]
+) -> Lines:
+    """The best of random lines, bettered one by one; bit lines in units.
 
-
-def _bit_lines(units: Indices, width: int) -> Indices:
-    """Bit lines of units of neighbouring ones."""
-    return (width * units[:, None] + np.arange(width)).reshape(-1)
-
-
-def _fair_choice(score: Array, rng: np.random.Generator) -> int:
-    """Index of the placement to keep: 0 as it stands, 1 assigned, 2 and on random.
-
-    The best of many random placements on some points is better there than elsewhere, so other
-    points must decide between it and the two that were not picked by answers.
-
-    Args:
-        score: of every placement and tuning point, (placements, points).
-        rng: deals the points out.
+    By the accuracy on target; of equal ones by the mean squashed score.
     """
-    order = rng.permutation(score.shape[1])
-    half = len(order) // 2
-    picked, judged = (score[:, part].mean(axis=1) for part in (order[:half], order[half:]))
-    finalists = [0, 1, *([2 + int(np.argmax(picked[2:]))] if len(score) > 2 else [])]
-    return finalists[int(np.argmax(judged[finalists]))]
+    rng, sides = child_rng(seed, "die: random lines"), bench.sides
+
+    def scores(order: Lines) -> Tensor:
+        lines = (order[0], bench.bit_lines(order[1]))
+        bench.put(lines, _on_target(bench.place(lines)))
+        return bench.scores(points)
+
+    def rank(of_points: Tensor) -> tuple[float, float]:
+        right = float((of_points > 0).double().mean())
+        return right, float(torch.tanh(of_points / typical).mean())
+
+    of_start = scores(start)
+    typical = typical_score(of_start)
+    best, best_score = start, rank(of_start)
+    for k in range(trials):
+        order = shuffle_lines(sides, rng) if 2 * k < trials else move_line(best, sides, rng)
+        score = rank(scores(order))
+        if score > best_score:
+            best, best_score = order, score
+        step()
+    return best

@@ -9,9 +9,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from xbarspice import devices
+from xbarspice.calibration.bench import Points
 from xbarspice.calibration.die import Die, Thresholds
 from xbarspice.calibration.measured import MeasuredArray
-from xbarspice.calibration.placement import Points
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
 from xbarspice.nn import arrays
@@ -27,23 +27,25 @@ def find_site(
     Args:
         circuit: a model on arrays.
         die: as it was measured.
-        name: of the array; None: the only one of the die's size.
+        name: of the array; None: the only one of the die's size, else the only one that fits on it.
         above, below: factors of G_max and G_min beyond which a device counts as stuck.
 
     Raises:
-        InputError: there is none of its name and size, or several of its size and no name.
+        InputError: there is none of its name that it has room for, or several and no name.
     """
     rows, cols = die.G.shape
-    candidates = {a.name: a for a in arrays(circuit) if a.crossbar.G.shape == (rows, cols)}
-    names = list(candidates) if name is None else [n for n in candidates if n == name]
+    every = arrays(circuit)
+    fitting = {a.name: a for a in every if a.crossbar.rows <= rows and a.crossbar.cols <= cols}
+    equal = [name for name, a in fitting.items() if a.crossbar.G.shape == (rows, cols)]
+    names = (equal or list(fitting)) if name is None else [n for n in fitting if n == name]
     if len(names) != 1:
-        sizes = [f"{a.name} {a.crossbar.rows}x{a.crossbar.cols}" for a in arrays(circuit)[:10]]
+        sizes = [f"{a.name} {a.crossbar.rows}x{a.crossbar.cols}" for a in every[:10]]
         raise broken_rule(
-            f"a die of {rows} x {cols} must be one array of the model, of the same size",
-            f"{len(names)} of {name or 'its arrays'} among {', '.join(sizes)}",
-            "Name one with --array, or map the model onto arrays of that size.",
+            f"a die of {rows} x {cols} must hold one array of the model, as large or smaller",
+            f"{len(names)} of {name or 'its arrays'} that fit, among {', '.join(sizes)}",
+            "Name one with --array, or map the model onto smaller arrays.",
         )
-    array = candidates[names[0]]
+    array = fitting[names[0]]
     mapping = array.tiles[0].config
     limits = Thresholds(G_min=mapping.G_min, G_max=mapping.G_max, above=above, below=below)
     return MeasuredArray(array=array, die=die, limits=limits, file="")

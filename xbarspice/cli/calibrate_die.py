@@ -45,10 +45,14 @@ NetworkOption = Annotated[
 ]
 ArrayOption = Annotated[
     str | None,
-    typer.Option(help="Its array that the die is; else the only one of the die's size."),
+    typer.Option(
+        help="Its array for the die, which may have more lines; else the only one of the die's "
+        "size, or the only one that fits."
+    ),
 ]
-TrialsOption = Annotated[
-    int, typer.Option(min=0, help="Random placements beside the assigned one.")
+TrialsOption = Annotated[int, typer.Option(min=0, help="Placements tried beside the assigned one.")]
+UnusedOption = Annotated[
+    str, typer.Option(help="Lines of a larger die that carry nothing: driven (at 0 V) or floating.")
 ]
 
 
@@ -73,6 +77,7 @@ def die(
     below: Below = 0.9,
     transfers: Draws = 100,
     trials: TrialsOption = 200,
+    unused: UnusedOption = "driven",
     inputs: Inputs = None,
     factory: Factory = None,
     activation: Activation = None,
@@ -83,14 +88,14 @@ def die(
     seed: Seed = None,
     json: Json = False,
 ) -> None:
-    """Twin of a measured die: stuck map, spread, a crossbar; a model on it, and its best lines.
+    """Twin of a measured die: stuck map, spread, a crossbar; a model on it, and on which lines.
 
-    With --network every other point of --inputs chooses the lines, the rest judges. The deployment
-    that is written holds the model on the best lines: stuck devices as they were measured, all
-    others on target.
+    With --network every other point of --inputs searches and chooses the lines, the rest judges the
+    choice once. The die may have more lines than the array. The deployment that is written holds
+    the model as recommended: stuck devices as they were measured, all others on target.
     """
     from xbarspice import calibration as study
-    from xbarspice.calibration import page as report
+    from xbarspice.calibration import die_page as report
     from xbarspice.calibration import twin
     from xbarspice.cli import steps
     from xbarspice.core import crossbar_file
@@ -104,6 +109,8 @@ def die(
             "no --network",
             "Give --network, or leave them out.",
         )
+    if unused not in ("driven", "floating"):
+        raise broken_rule("--unused must be driven or floating", repr(unused), "Use one of them.")
     reads, base = _reads(network, inputs), steps.start_config(network)
     run = steps.configuration(
         config, settings, base, reads=reads, calibration=calibration, mapped=network, seed=seed
@@ -124,7 +131,8 @@ def die(
         limits, on = site.limits, site.array.crossbar
         arguments = {name: getattr(on, name) for name in run.array.arguments()}
         crossbar = twin.make_twin(measured, arguments)
-        served = _serve(opened, site, _halves(opened, inputs, run), run, transfers, trials, json)
+        halves = _halves(opened, inputs, run)
+        served = _serve(opened, site, halves, run, transfers, trials, unused, json)
         job = dataclasses.replace(job, values=circuit_settings(opened.circuit, run))
     record = twin.record_of_die(measured, limits, crossbar)
     with run_folder(out) as folder:
@@ -178,9 +186,10 @@ def _serve(
     run: RunConfig,
     transfers: int,
     trials: int,
+    unused: Any,
     json: bool,
 ) -> Served:
-    """The model on the die's best lines."""
+    """The model on the lines of the die that serve it."""
     from xbarspice.calibration import placement
     from xbarspice.transfer.errors import variation_of
 
@@ -192,6 +201,7 @@ def _serve(
             errors=variation_of(opened.circuit, run),
             transfers=transfers,
             trials=trials,
+            unused=unused,
             seed=run.seed,
             progress=report,
         )
@@ -200,16 +210,24 @@ def _serve(
 def _plain(served: Served) -> dict[str, Any]:
     """How the model fares, as plain values."""
     names = [f.name for f in dataclasses.fields(served) if f.name != "circuit"]
-    return {name: getattr(served, name) for name in names}
+    values = {name: getattr(served, name) for name in names}
+    for name in ("accuracy", "first_accuracy", "test_gain"):
+        values[name] = dataclasses.asdict(values[name])
+    values["candidates"] = [dataclasses.asdict(c) for c in served.candidates]
+    return values
 
 
 def _save(path: Path, opened: Opened, served: Served, factory: str | None, data: Path) -> None:
-    """The deployment of the model on the best lines."""
+    """The deployment of the model as recommended."""
     from xbarspice import deployment
+    from xbarspice.calibration.die_page import UNUSED
 
+    choice = served.choice
+    partners = ", partners of stuck ones tuned" if choice.partners else ""
+    spare = f"; {UNUSED[served.unused]}" if served.unused else ""
     note = (
-        f"{served.array} stands on the best lines of the die in {data.name}: stuck devices as "
-        "measured, all others on target, partners of stuck ones tuned."
+        f"{served.array} stands on the die in {data.name}, {choice.name}: stuck devices as "
+        f"measured, all others on target{partners}{spare}."
     )
     deployment.save(
         path, served.circuit, inputs=opened.arguments, model=factory, notes=(*opened.notes, note)
@@ -217,6 +235,8 @@ def _save(path: Path, opened: Opened, served: Served, factory: str | None, data:
 
 
 def _die_short(record: dict[str, Any], out: Path) -> dict[str, Any]:
+    from xbarspice.calibration.die_page import points_with_interval
+
     rows = {
         "shape": "x".join(map(str, record["shape"])),
         "read voltage": "-" if record["V_read"] is None else f"{record['V_read']:g} V",
@@ -229,11 +249,18 @@ def _die_short(record: dict[str, Any], out: Path) -> dict[str, Any]:
         rows["exact products"] = f"{100 * on_die['exact_products']:.1f} %"
         rows["as the weights ask for"] = f"{100 * on_die['wanted']:.1f} %"
         rows["with the measured conductances"] = f"{100 * on_die['as_measured']:.1f} %"
-        for name, exact in on_die["exact"].items():
-            mean = on_die["mean"].get(name)
-            tuned = "" if mean is None else f", with tuning errors {100 * mean:.1f} %"
-            rows[name] = f"{100 * exact:.1f} %{tuned}"
-        rows["lines chosen by"] = on_die["method"]
+        for c in on_die["candidates"]:
+            gain = f", gain {points_with_interval(c['gain'])}"
+            rows[c["name"]] = points_with_interval(c["accuracy"]) + (
+                gain if c is not on_die["candidates"][0] else " on tuning points"
+            )
+        choice = on_die["candidates"][on_die["recommended"]]
+        rows["recommended"] = choice["name"]
+        rows["because"] = on_die["reason"]
+        rows["on the test points"] = (
+            f"{points_with_interval(on_die['accuracy'])}; lines as they come "
+            f"{points_with_interval(on_die['first_accuracy'])}"
+        )
     for k, text in enumerate(record["notices"], 1):
         rows[f"notice {k}"] = text
     if on_die:

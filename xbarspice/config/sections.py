@@ -173,7 +173,15 @@ class VerifyConfig(Section):
 class SweepConfig(Section):
     """What `xbarspice verify --map` sweeps; every axis rises."""
 
-    sizes: tuple[int, ...] = Field(default=(4, 8, 16, 32, 64), description="rows = columns")
+    sizes: tuple[int, ...] = Field(
+        default=(4, 8, 16, 32, 64, 128, 256), description="rows = columns"
+    )
+    reference_up_to: int = Field(
+        default=64,
+        ge=0,
+        description="largest size at which the reference solves every point; above it one point a "
+        "device, and the surrogate within its error bound the others",
+    )
     R_wire: tuple[float, ...] = Field(
         default=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0), description="ohm a segment, R_wl = R_bl"
     )

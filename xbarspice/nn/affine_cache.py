@@ -10,7 +10,28 @@ from torch import Tensor
 
 from xbarspice.mapping import ArrayConfig
 
-__all__ = ["CachedMap"]
+__all__ = ["CachedMap", "Identity"]
+
+
+class Identity:
+    """An object as a part of a state: equal only to itself.
+
+    It is kept alive: the number `id` of an object that is gone may be that of the next one.
+
+    Args:
+        value: the object.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Identity) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
 
 
 @dataclass(kw_only=True, eq=False)

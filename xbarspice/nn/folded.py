@@ -22,6 +22,7 @@ from xbarspice.mapping.reads import (
     first_folded_read,
     second_folded_read,
 )
+from xbarspice.nn.affine_cache import Identity
 from xbarspice.nn.effective_matrices import effective_matrix
 from xbarspice.nn.layout import Layout
 from xbarspice.nn.pairs import PairConductances, place
@@ -134,8 +135,8 @@ class Folded(Layout):
     def state(self) -> tuple[Hashable, ...]:
         """What else the array depends on: the other matrix, the order of the lines, own wires."""
         partner = self.layers[1 - self.number].matrices[KEY]
-        wires = id(self.layers[0].matrices[KEY].wires) if self._own_wires else None
-        return partner.config, id(partner.conductances), self.order, wires
+        wires = Identity(self.layers[0].matrices[KEY].wires) if self._own_wires else None
+        return partner.config, Identity(partner.conductances), self.order, wires
 
     def program(
         self, matrix: ArrayMatrix, placed: PairConductances, *, training: bool

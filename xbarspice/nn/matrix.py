@@ -15,7 +15,7 @@ from xbarspice.core.seeds import child_seed
 from xbarspice.core.wires import WIRES, Resistance
 from xbarspice.mapping import ArrayConfig
 from xbarspice.mapping.reads import LineOrder
-from xbarspice.nn.affine_cache import CachedMap
+from xbarspice.nn.affine_cache import CachedMap, Identity
 from xbarspice.nn.boundary import between_graphs, refuse_transforms
 from xbarspice.nn.converters import RangeRecord, quantise
 from xbarspice.nn.layout import Layout, layouts
@@ -165,7 +165,7 @@ class ArrayMatrix:
 
     def _state(self, product: Product) -> tuple[Hashable, ...]:
         """What else the affine map depends on: the transfer, conductances, the other matrix."""
-        weight, held = product.weight, id(self.conductances)
+        weight, held = product.weight, Identity(self.conductances)
         return self.transfer, held, weight.device, weight.dtype, *self.layout.state()
 
     def _reduce_one(self, product: Product) -> tuple[Tensor, Tensor | None]:

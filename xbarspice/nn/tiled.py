@@ -19,6 +19,7 @@ from xbarspice.engines import Engine
 from xbarspice.mapping import ArrayConfig, Tiling
 from xbarspice.mapping.reads import LineOrder, tiled_read
 from xbarspice.mapping.tiling import Region, edges
+from xbarspice.nn.affine_cache import Identity
 from xbarspice.nn.effective_matrices import effective_matrix, pair_matrix
 from xbarspice.nn.layout import Layout
 from xbarspice.nn.pairs import PairConductances
@@ -68,7 +69,7 @@ class Tiled(Layout):
 
     def state(self) -> tuple[Hashable, ...]:
         """What else the arrays depend on: the order of their lines, and their own wires."""
-        return *sorted(self.orders.items()), id(self.wires) if self.wires else None
+        return *sorted(self.orders.items()), Identity(self.wires) if self.wires else None
 
     def program(
         self, matrix: ArrayMatrix, placed: PairConductances, *, training: bool

@@ -11,7 +11,12 @@ read voltage and device with ngspice and with every level:
 The error of a grid point is ``max |I - I_ngspice| / max |I_ngspice|`` over the output currents of
 a set of inputs, and the largest such number over two arrays (all devices at G_max; devices uniform
 in G_max / G_ratio .. G_max) and three sets (all inputs at V_read; uniform in 0 .. V_read; uniform
-in -V_read .. V_read). A problem is looked up at the smallest grid point that is at least as large
+in -V_read .. V_read).
+
+Above the size ``reference_up_to`` of the source, ngspice solves one point a device and size (the
+middle wire and G_max, the largest voltage); elsewhere the levels are judged against the surrogate,
+and what stands as the error of ``nonlinear`` is an upper bound of the error of its answers
+(`Stats.error_at_most`). A problem is looked up at the smallest grid point that is at least as large
 in every axis, with the largest error of all grid points below that one. So the answer is meant to
 be on the safe side, but it is measured on samples: it is no bound.
 
@@ -71,7 +76,7 @@ class TrustMap:
     Attributes:
         axes: rising values of `AXES`: rows = columns; ohm a segment; S; V.
         errors: by device name and level, (size, R_wire, G_max, V_read) as in `axes`.
-        source: how the map was made: versions, seed, vectors, G_ratio.
+        source: how the map was made: versions, seed, vectors, G_ratio, reference_up_to.
     """
 
     axes: dict[str, tuple[float, ...]]
@@ -152,7 +157,8 @@ class TrustMap:
         head = tomli_w.dumps({"format": 1, "source": self.source, "axes": self.axes})
         lines = [
             "# Errors of the surrogate's levels against ngspice, relative to the largest output",
-            "# current: errors.<device>.<level>[size][R_wire][G_max][V_read]. Made by",
+            "# current: errors.<device>.<level>[size][R_wire][G_max][V_read]. Above the size",
+            "# reference_up_to ngspice solves one point a device, the surrogate the others. By",
             "# `xbarspice verify --map`; what it means: xbarspice/surrogate/trust.py.",
             head,
         ]
@@ -294,7 +300,7 @@ def warn_outside(
         if level != "float32" and c.device.linear and not wired:
             continue  # exact
         place = (c.rows, c.cols, round(equivalent_wire(c), 6), repr(c.device), float(c.G.max()))
-        key = (level, limit, trust and id(trust), os.environ.get(VARIABLE), *place)
+        key = (level, limit, trust, os.environ.get(VARIABLE), *place)
         if key in _said:
             continue
         found = (trust or packaged()).error(level, c, V)

@@ -51,7 +51,7 @@ def test_a_die_that_holds_its_targets_costs_nothing(tmp_path, layout):
     for case in record["cases"].values():
         assert case["output_change"] < 1e-7
         assert case["accuracy"]["reached"] == case["accuracy"]["wanted"] == 1.0
-    assert not any(m.stuck.any() for m in dies)
+    assert not any(m.kept.any() for m in dies)
 
 
 @pytest.mark.parametrize("layout", ["tiled", "folded"])
@@ -60,7 +60,7 @@ def test_partners_keep_the_differences_of_pairs(tmp_path, layout):
     (name, _), *_ = tables(circuit, tmp_path, [(0, 1, 1, 900e-6)])
     files = tables(circuit, tmp_path, [(0, 1, 1, 600e-6)])
     dies = study.read_dies(circuit, files)
-    assert int(dies[0].stuck.sum()) == 1
+    assert int(dies[0].kept.sum()) == 1
     assert dies[0].array.name == name
     record = study.judge(circuit, dies, (x,), y, engine="nodal")
     measured, target, partners = (record["cases"][c]["output_change"] for c in study.CASES)
@@ -70,7 +70,7 @@ def test_partners_keep_the_differences_of_pairs(tmp_path, layout):
     assert G[1, 1] == pytest.approx(600e-6)
     assert 1 <= (wanted != G).sum() <= 2
     config = dies[0].array.tiles[0].config
-    moved = (wanted != G) & ~dies[0].stuck
+    moved = (wanted != G) & ~dies[0].kept
     assert ((G[moved] >= config.G_min) & (G[moved] <= config.G_max)).all()
 
 
@@ -83,8 +83,8 @@ def test_tuning_errors_fall_on_devices_that_are_not_stuck(tmp_path):
     )
     for m in dies:
         relative = drawn[m.array.name] / m.array.crossbar.G - 1
-        assert np.array_equal(drawn[m.array.name][m.stuck], m.die.G[m.stuck])
-        assert 0.01 < np.abs(relative[~m.stuck]).mean() < 0.1
+        assert np.array_equal(drawn[m.array.name][m.kept], m.die.G[m.kept])
+        assert 0.01 < np.abs(relative[~m.kept]).mean() < 0.1
     record = study.judge(circuit, dies, (x,), y, errors=errors, transfers=3)
     assert set(record["tuned"]) == set(study.CASES[1:])
     for tuned in record["tuned"].values():

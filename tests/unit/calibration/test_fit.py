@@ -543,14 +543,14 @@ def test_the_assignment_of_lines_is_that_of_all_placements():
         for r in itertools.permutations(range(3))
         for c in itertools.permutations(range(4))
     )
-    groups = [np.arange(3)], [np.arange(4)]
+    groups = [(np.arange(3),) * 2], [(np.arange(4),) * 2]
     rows, cols, exact = calibration.best_lines(weight, wanted, stuck, value, *groups)
     assert exact
     assert cost(rows, cols) == pytest.approx(least, rel=1e-12)
     deep = [v[..., None] for v in (weight, wanted, stuck, value)]
     rows, cols = assignment._alternate(*deep, *groups)
     assert cost(rows, cols) == pytest.approx(least, rel=1e-12)
-    apart = [np.array([0, 1]), np.array([2])], [np.arange(4)]
+    apart = [(np.array(g),) * 2 for g in ([0, 1], [2])], [(np.arange(4),) * 2]
     rows, cols, _ = calibration.best_lines(weight, wanted, stuck, value, *apart)
     assert rows[2] == 2
 
@@ -573,7 +573,7 @@ def test_pairs_of_lines_are_assigned_as_wholes(turned):
         for r in itertools.permutations(range(shape[0]))
         for c in itertools.permutations(range(shape[1]))
     )
-    groups = [np.arange(shape[0])], [np.arange(shape[1])]
+    groups = [(np.arange(shape[0]),) * 2], [(np.arange(shape[1]),) * 2]
     rows, cols, exact = calibration.best_lines(weight, wanted, stuck, value, *groups)
     assert exact
     assert cost(rows, cols) == pytest.approx(least, rel=1e-12)
@@ -617,17 +617,18 @@ def test_the_command_makes_the_twin_and_serves_the_model(tmp_path, device):
     assert record["stuck_low_ohm"] == [[0, 0]]
     found = record["network_on_die"]
     assert found["array"] == array.name
-    assert sorted(found["rows"]) == list(range(array.crossbar.rows))
-    assert sorted(found["cols"]) == list(range(4))
+    choice = found["candidates"][found["recommended"]]
+    assert sorted(choice["rows"]) == list(range(array.crossbar.rows))
+    assert sorted(choice["cols"]) == list(range(4))
     assert found["exact_products"] == 1.0
-    assert set(found["mean"]) == set(found["exact"])
+    assert found["accuracy"]["low"] <= found["accuracy"]["value"] <= found["accuracy"]["high"]
     twin = crossbar_file.load(tmp_path / "run/crossbar.h5")
     assert twin.G[0, 0] == pytest.approx(1e-3)
     assert twin.device.name == device
     placed = xb.load(tmp_path / "run/placed.h5")
     (after,) = xb.nn.arrays(placed)
     assert after.crossbar.G[0, 0] == pytest.approx(1e-3)
-    lines = np.ix_(found["rows"], found["cols"])
+    lines = np.ix_(choice["rows"], choice["cols"])
     kept = np.isclose(after.crossbar.G[lines], array.crossbar.G, rtol=1e-12)
     assert (~kept).sum() <= 2  # the stuck device and its partner
     assert (tmp_path / "run/report.html").is_file()
@@ -636,7 +637,8 @@ def test_the_command_makes_the_twin_and_serves_the_model(tmp_path, device):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (["--array", "nothing"], "must be one array of the model"),
+        (["--array", "nothing"], "must hold one array of the model"),
+        (["--unused", "grounded"], "must be driven or floating"),
         (["--trials", "3"], "judged by points with classes"),
     ],
 )

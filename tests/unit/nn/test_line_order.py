@@ -227,3 +227,21 @@ def test_a_deployment_with_other_lines_is_refused(tmp_path):
         hdf5.write_tree(path, tree, deployment.reading.KIND)
         with pytest.raises((xb.errors.InputError, xb.errors.StoreError), match=words):
             xb.load(path)
+
+
+@pytest.mark.parametrize("layout", ["tiled", "folded"])
+def test_conductances_put_in_turn_are_never_mistaken_for_each_other(layout):
+    """Devices that were put and dropped may leave their place in memory to the next ones."""
+    circuit, x = make_circuit(layout, **WIRES)
+    rng = np.random.default_rng(5)
+    for _ in range(30):
+        G = {
+            a.name: a.crossbar.G * rng.uniform(0.5, 1.5, a.crossbar.G.shape)
+            for a in xb.nn.arrays(circuit)
+        }
+        xb.nn.put_conductances(circuit, G)
+        with torch.no_grad():
+            z = circuit(x)
+            with xb.nn.through("nodal"):
+                torch.testing.assert_close(circuit(x), z, rtol=1e-8, atol=1e-10)
+        xb.nn.put_conductances(circuit, None)
