@@ -194,3 +194,23 @@ def test_wires_of_the_larger_array_are_those_of_its_lines(layout, unused):
             torch.testing.assert_close(circuit(x), answer, rtol=1e-8, atol=1e-10)
     crossbar = xb.nn.arrays(circuit)[0].crossbar
     assert np.array_equal(crossbar.R_driver, wires["R_driver"])
+
+
+@pytest.mark.parametrize("unused", ["driven", "floating"])
+@pytest.mark.parametrize("layout", ["tiled", "folded"])
+def test_columns_and_changed_devices_are_those_of_the_larger_array(layout, unused):
+    """What training by drawn errors uses: differences of `columns` are `matrices`."""
+    circuit, _ = make_circuit(layout)
+    place_first(circuit, unused)
+    layer = circuit[0]
+    (matrix,) = layer.matrices.values()
+    _, weight, bias = next(iter(layer.weight_matrices()))
+    with torch.no_grad():
+        state = matrix.program(weight, bias, training=False)
+        columns = matrix.layout.columns(state, matrix.config)
+        (pairs,) = matrix.layout.matrices([state], matrix.config)
+        torch.testing.assert_close(columns[..., 0::2] - columns[..., 1::2], pairs)
+        stacks = matrix.layout.physical(matrix, state)
+        again = matrix.layout.logical(matrix, state, [torch.stack([s, 2 * s]) for s in stacks])
+        torch.testing.assert_close(again.G[0], state.G)
+        torch.testing.assert_close(again.G[1], 2 * state.G)
