@@ -59,6 +59,18 @@ def sweep(rng: np.random.Generator) -> tuple[list[float], list[float]]:
     return V.tolist(), (current * (1 + 0.01 * rng.standard_normal(12))).tolist()
 
 
+def staircase() -> list[list[float]]:
+    """Rows (device, V, width in s, G in S): equal pulses up and down, twice."""
+    rows, x = [[0.0, 0.0, 0.0, 1e-4]], np.linspace(0.1, 1, 10)
+    noise = np.random.default_rng(0)
+    for k in range(4):
+        up = k % 2 == 0
+        for shape in np.expm1(-2 * x) / np.expm1(-2):
+            G = (1e-4 + 1e-4 * (shape if up else 1 - shape)) * (1 + 0.01 * noise.standard_normal())
+            rows.append([0.0, 1.0 if up else -1.0, 1e-6, G])
+    return rows
+
+
 def write_tables(folder: Path) -> None:
     """Measured data for every kind of calibration, noise-free but for a fixed draw."""
     rng = np.random.default_rng(0)
@@ -71,6 +83,7 @@ def write_tables(folder: Path) -> None:
         "iv": (["device", "V", "I"], [[0, v, i] for v, i in zip(*sweep(rng), strict=True)]),
         "analyser": (["Smu1.V[1][1]", "Smu1.I[1][1]"], [[0.1, 1.0], [0.2, 2.1]]),
         "pulses": (["device", "V", "width", "G"], pulse_train()),
+        "curves": (["device", "V", "width", "G"], staircase()),
         "writes": (
             ["device", "target", "G"],
             [[k, 1e-4, g] for k, g in enumerate(np.linspace(0.98e-4, 1.02e-4, 9))],

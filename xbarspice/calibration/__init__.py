@@ -2,6 +2,7 @@
 
 from xbarspice.calibration.array_fit import fit_reads
 from xbarspice.calibration.assignment import best_lines
+from xbarspice.calibration.branches import branches_of, fit_curves
 from xbarspice.calibration.cards import (
     card_of,
     card_of_spread,
@@ -41,9 +42,11 @@ __all__ = [
     "Thresholds",
     "best_lines",
     "blind_spots",
+    "branches_of",
     "card_of",
     "card_of_spread",
     "drifts_of_maps",
+    "fit_curves",
     "fit_drift",
     "fit_noise",
     "fit_pulses",

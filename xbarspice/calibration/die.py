@@ -15,7 +15,7 @@ from xbarspice.core.types import Array
 from xbarspice.tables import Options, Unit, read_grid, unit_of
 from xbarspice.tables.units import find_units
 
-__all__ = ["Die", "Thresholds", "read_die"]
+__all__ = ["Die", "Thresholds", "find_read_voltage", "read_die"]
 
 
 V_READ = re.compile(
@@ -127,7 +127,7 @@ def read_die(path: Path, unit: str | None = None, options: Options | None = None
     scaled = np.where(finite, values * chosen.factor, np.inf if resistance else 0.0)
     G = 1.0 / scaled if resistance else scaled
     notices = [*grid.notices]
-    V_read = _read_voltage("\n".join(grid.head))
+    V_read = find_read_voltage("\n".join(grid.head))
     if V_read is None:
         notices.append("the head names no read voltage: that of the device model is assumed")
     if not finite.all():
@@ -148,7 +148,7 @@ def read_die(path: Path, unit: str | None = None, options: Options | None = None
     )
 
 
-def _read_voltage(head: str) -> float | None:
+def find_read_voltage(head: str) -> float | None:
     """Read voltage of the head, V; its unit stands behind the number or before it."""
     line = V_READ.search(head)
     match = VOLTS.search(line["rest"]) if line else None

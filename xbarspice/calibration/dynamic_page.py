@@ -1,4 +1,4 @@
-"""Tables and plots of devices over time: drift by later writes."""
+"""Tables and plots of devices over time: drift by later writes, pulse trains, curves."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ from typing import Any
 
 import numpy as np
 
+from xbarspice.calibration.branches import BRANCHES, Branches, branch_values
 from xbarspice.calibration.drift import Drifts
+from xbarspice.calibration.fit import Fit
+from xbarspice.calibration.measurements import PulseTrains
 from xbarspice.report import new_figure
 from xbarspice.report.content import Item, Plot, Table
 from xbarspice.report.units import si
 from xbarspice.variability import bse_table
 
-__all__ = ["drift_items"]
+__all__ = ["curve_items", "drift_items", "pulse_items"]
+
+DRAWN = 8
+"""Devices that are drawn in one plot."""
 
 
 def drift_items(record: dict[str, Any], data: Drifts) -> list[Item]:
@@ -96,3 +102,62 @@ def _conductance_plot(data: Drifts) -> Plot:
         alt="Drift against the conductance before",
         caption="Drift against conductance: a table draws it for all conductances alike.",
     )
+
+
+def pulse_items(fit: Fit, trains: PulseTrains) -> list[Item]:
+    """Conductance against the number of the pulse: what was read, and the model.
+
+    Args:
+        fit: of all reads of the trains.
+        trains: what was measured.
+    """
+    figure = new_figure()
+    axes = figure.add_subplot()
+    read = np.flatnonzero(np.isfinite(trains.G))
+    labels = trains.labels or tuple(map(str, range(int(trains.device.max()) + 1)))
+    for k, label in enumerate(labels[:DRAWN]):
+        of = trains.device[read] == k
+        number = np.cumsum(trains.V[trains.device == k] != 0)[
+            np.isfinite(trains.G[trains.device == k])
+        ]
+        axes.plot(number, 1e6 * fit.measured[of], ".", ms=4, color=f"C{k}", label=label)
+        axes.plot(number, 1e6 * fit.predicted[of], "-", lw=1, color=f"C{k}")
+    axes.set_xlabel("pulse")
+    axes.set_ylabel("conductance, uS")
+    axes.legend(frameon=False, fontsize="small", ncols=2)
+    more = len(labels) - DRAWN
+    text = "Dots: read; lines: model." + (f" {more} more devices are not drawn." * (more > 0))
+    return [Plot(figure=figure, alt="Conductance against the number of the pulse", caption=text)]
+
+
+def curve_items(fit: Fit, data: Branches) -> list[Item]:
+    """Potentiation and depression curves, each with its fit.
+
+    Args:
+        fit: of the curves.
+        data: what was measured.
+    """
+    plots: list[Item] = []
+    for branch in BRANCHES:
+        curves = [k for k, name in enumerate(data.names) if name.endswith(branch)]
+        if not curves:
+            continue
+        figure = new_figure()
+        axes = figure.add_subplot()
+        x = np.linspace(0, 1, 101)
+        for n, k in enumerate(curves[:DRAWN]):
+            of, label = data.curve == k, data.names[k].removesuffix(branch).rstrip(".")
+            axes.plot(data.pulse[of], 1e6 * data.G[of], ".", ms=4, color=f"C{n}", label=label)
+            line = 1e6 * branch_values(data, fit, k, x)
+            axes.plot(x * data.longest[k], line, "-", lw=1, color=f"C{n}")
+        axes.set_xlabel("pulse of the run")
+        axes.set_ylabel("conductance, uS")
+        if data.names[curves[0]] != branch:
+            axes.legend(frameon=False, fontsize="small", ncols=2)
+        more = len(curves) - DRAWN
+        text = f"{branch.capitalize()}. Dots: read; lines: fitted curves." + (
+            f" {more} more devices are not drawn." * (more > 0)
+        )
+        alt = f"Conductance against pulse number, {branch}"
+        plots.append(Plot(figure=figure, alt=alt, caption=text))
+    return plots

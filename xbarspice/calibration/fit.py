@@ -120,14 +120,15 @@ class Problem(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """One wire or lead that was not fitted; see `xbarspice.calibration.held`.
+    """One number that was not fitted; see `xbarspice.calibration.held` and `held_fields`.
 
     Attributes:
-        name: of the resistance.
-        value: at which it was held, ohm.
-        freed: its value and interval when it is fitted as well, ohm; None: that fit did not end.
+        name: of the wire or lead, or ``device.<field>``.
+        value: at which it was held.
+        freed: its value and interval when it is fitted as well; None: that fit did not end.
         moved: fitted parameters whose value then leaves its interval: name, value, low, high.
         why: it was not fitted as well; empty if it was.
+        unit: of the value; empty for device fields.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Held:
     freed: tuple[float, float, float] | None
     moved: tuple[tuple[str, float, float, float], ...]
     why: str = ""
+    unit: str = "ohm"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -156,7 +158,7 @@ class Fit:
         singular: singular values of the scaled Jacobian.
         evaluations: of the model.
         checks: tests of the residuals; see `xbarspice.calibration.goodness`.
-        held: wires and leads that were not fitted.
+        held: wires, leads and fields of a dynamic device that were not fitted.
     """
 
     parameters: tuple[Parameter, ...]

@@ -136,7 +136,7 @@ def conditions(held: Sequence[Held]) -> Mapping[str, tuple[str, ...]]:
     out: dict[str, tuple[str, ...]] = {}
     for h in held:
         for name, *_ in h.moved:
-            out[name] = (*out.get(name, ()), f"{h.name} = {h.value:g} {UNIT}")
+            out[name] = (*out.get(name, ()), f"{h.name} = {h.value:g} {h.unit}".rstrip())
     return out
 
 

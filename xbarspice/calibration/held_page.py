@@ -48,4 +48,4 @@ def _freed(held: Mapping[str, Any] | None) -> tuple[str, str]:
         return "-", held["why"]
     value, low, high = held["freed"]
     moved = ", ".join(name for name, *_ in held["moved"])
-    return f"{value:.4g} [{low:.4g}, {high:.4g}] ohm", moved or "none"
+    return f"{value:.4g} [{low:.4g}, {high:.4g}] {held['unit']}".rstrip(), moved or "none"

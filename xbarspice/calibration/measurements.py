@@ -114,7 +114,8 @@ class PulseTrains:
         V: pulse voltage on the device, V, (N,); 0 for a read without a pulse (the first point of
             each device must be one: its conductance is where the train starts).
         width: duration of the pulse, s, (N,).
-        G: conductance read afterwards, S, (N,).
+        G: conductance read afterwards, S, (N,); NaN where it was not read, which the first point of
+            each device must be.
         labels: names of the devices.
         notices: how a file was read.
     """
@@ -134,10 +135,12 @@ class PulseTrains:
                 f"{self.V[first][self.V[first] != 0][0]:g} V",
                 "Add its starting conductance.",
             )
-        if not (np.all(self.G > 0) and np.all(self.width >= 0)):
+        if not (np.all(self.G[first] > 0) and np.all(~(self.G <= 0)) and np.all(self.width >= 0)):
             raise broken_rule(
-                "pulse trains must have G > 0 S and widths >= 0 s",
-                f"G from {self.G.min():g}, width from {self.width.min():g}",
+                "pulse trains must have G > 0 S, measured at the first point of each device, and "
+                "widths >= 0 s",
+                f"G of the first points from {self.G[first].min():g}, of all from "
+                f"{np.fmin.reduce(self.G):g}, width from {self.width.min():g}",
                 "Check the units.",
             )
 

@@ -8,14 +8,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from xbarspice import devices
-from xbarspice.calibration.fit import Fit, Options, fit_problem
+from xbarspice.calibration.fit import Fit, Held, Options, fit_problem
+from xbarspice.calibration.held_fields import field_findings, free_fields
 from xbarspice.calibration.measurements import PulseTrains
 from xbarspice.calibration.model import Parameter, field_parameter
-from xbarspice.core.errors import broken_rule
+from xbarspice.core.errors import ConvergenceError, InputError, broken_rule
 from xbarspice.core.types import Array, Indices
 from xbarspice.devices import Device, DynamicDevice
 
 __all__ = ["fit_pulses"]
+
+STARTS = (0.7, 1.4)
+"""Factors on the starting values of a fit that does not hold."""
 
 
 class _Trains:
@@ -49,9 +53,10 @@ class _Trains:
                 "Leave the others out.",
             )
         first = np.unique(trains.device, return_index=True)[1]
-        self.data, self.read_of_point = trains.G, np.arange(len(trains.G))
-        self.line_of_point, self.repeat_of_point = trains.device, self.read_of_point
-        self.voltage_of_point = trains.V
+        self.points = np.flatnonzero(np.isfinite(trains.G))
+        self.data, self.read_of_point = trains.G[self.points], self.points
+        self.line_of_point, self.repeat_of_point = trains.device[self.points], self.points
+        self.voltage_of_point = trains.V[self.points]
         self.steps = _steps(trains)
         self.parameters = (
             *(field_parameter(device, name, bounds.get(name)) for name in free),
@@ -74,27 +79,42 @@ class _Trains:
             raise AssertionError("a dynamic device stays one")
         return model
 
-    def currents(self, theta: Array) -> Array:
-        """Conductance after every point, S."""
-        model, out = self.model(theta), np.empty(len(self.data))
+    def with_device(self, model: DynamicDevice, theta: Array) -> Array:
+        """Conductances of another device from the same starts, S, (points,)."""
         low, high = model.state_range
+        out = np.empty(len(self.trains.G))
         x = np.clip(model.state(theta[len(self.free) :]), low, high)
         for points in self.steps:
             who = self.trains.device[points]
             V, width = self.trains.V[points], self.trains.width[points]
             x[who] = model.step(x[who], V, width, outside="clamp")
             out[points] = model.conductance(x[who])
-        return out
+        return out[self.points]
+
+    def currents(self, theta: Array) -> Array:
+        """Conductance after every point that was read, S."""
+        return self.with_device(self.model(theta), theta)
 
     def jacobian(self, theta: Array) -> Array:
-        out = np.empty((len(self.data), len(theta)))
-        for j, p in enumerate(self.parameters):
-            h = 1e-5 * max(abs(theta[j]), 1e-3 * abs(p.start), 1e-12)
-            near = [theta.copy(), theta.copy()]
-            near[0][j], near[1][j] = max(theta[j] - h, p.low), min(theta[j] + h, p.high)
-            down, up = (self.currents(t) for t in near)
-            out[:, j] = (up - down) / (near[1][j] - near[0][j])
+        """Central differences, (points, parameters); starts of all devices move at once."""
+        out, fields = np.zeros((len(self.data), len(theta))), len(self.free)
+        for j in range(fields):
+            slope, width = self._slope(theta, [j])
+            out[:, j] = slope / width[j]
+        starts = range(fields, len(theta))
+        slope, width = self._slope(theta, starts)
+        own = fields + self.line_of_point
+        out[np.arange(len(own)), own] = slope / width[own]
         return out
+
+    def _slope(self, theta: Array, moved: Sequence[int]) -> tuple[Array, Array]:
+        """Change of the conductances when these parameters move, and by how much each moved."""
+        low, high = theta.copy(), theta.copy()
+        for j in moved:
+            p = self.parameters[j]
+            h = 1e-5 * max(abs(theta[j]), 1e-3 * abs(p.start), 1e-12)
+            low[j], high[j] = max(theta[j] - h, p.low), min(theta[j] + h, p.high)
+        return self.currents(high) - self.currents(low), high - low
 
 
 def _steps(trains: PulseTrains) -> list[Indices]:
@@ -118,7 +138,8 @@ def fit_pulses(
     """Fit parameters of a dynamic device to conductances read after pulses.
 
     The whole train of each device is followed from its starting conductance, which is fitted too,
-    so that the scatter of one read does not enter the next step.
+    so that the scatter of one read does not enter the next step. Every other field of the device is
+    freed once (`xbarspice.calibration.held_fields`).
 
     Args:
         device: a dynamic device with starting values.
@@ -142,6 +163,46 @@ def fit_pulses(
             "Choose a dynamic model, for example o921c_4k.",
         )
     model.refuse_writing()
+    options = options or Options()
     problem = _Trains(model, trains, free, bounds or {})
-    fit = fit_problem(problem, options or Options())
-    return fit, problem.model(fit.values)
+    fit = fit_problem(problem, options)
+    if not fit.holds:  # the equations have kinks, where a search may end early
+        problem, fit = _search_further(problem, fit, bounds or {}, options)
+    fitted = problem.model(fit.values)
+    held: tuple[Held, ...] = ()
+    if options.free_held:
+        held = free_fields(fit, problem.jacobian(fit.values), fitted, free, problem.with_device)
+    findings = (*fit.findings, *_out_of_range(fit, fitted), *field_findings(held))
+    return dataclasses.replace(fit, held=held, findings=findings), fitted
+
+
+def _search_further(
+    problem: _Trains, fit: Fit, bounds: Mapping[str, tuple[float, float]], options: Options
+) -> tuple[_Trains, Fit]:
+    """The best of fits from other starts as well."""
+    best = problem, fit
+    for factor in STARTS:
+        starts = {name: factor * getattr(problem.device, name) for name in problem.free}
+        try:
+            device = devices.with_parameters(problem.device, starts)
+            if not isinstance(device, DynamicDevice):
+                raise AssertionError("a dynamic device stays one")
+            other = _Trains(device, problem.trains, problem.free, bounds)
+            again = fit_problem(other, options)
+        except (ConvergenceError, InputError):  # a start that the device refuses
+            continue
+        if again.scale < best[1].scale:
+            best = other, again
+    return best
+
+
+def _out_of_range(fit: Fit, model: DynamicDevice) -> list[str]:
+    """A finding where the device cannot have the conductances that were read."""
+    low, high = model.G_range()
+    outside = int(((fit.measured < 0.95 * low) | (fit.measured > 1.05 * high)).sum())
+    if not outside:
+        return []
+    return [
+        f"{outside} of {len(fit.measured)} conductances lie more than 5 % outside {low:.4g} to "
+        f"{high:.4g} S, which is all that {model.name} can hold: fit the ends of its state as well"
+    ]

@@ -8,8 +8,10 @@ array reads    ``V_in0 ... V_in<rows-1>`` (V), ``I_out0 ... I_out<cols-1>`` (A; 
                measured), perhaps ``V_out0 ...`` (V) and ``I_in0 ...`` (A): one read a row.
                HDF5 and .mat also: ``V_in`` (reads, rows), ``I_out`` (reads, cols), ``V_out``,
                ``I_in``
-pulse trains   ``device``, ``V`` (V; 0: a read without a pulse), ``width`` (s), and ``G`` (S) or
-               ``R`` (ohm), read after the pulse: in order of time
+pulse trains   ``device`` or ``wordline`` and ``bitline``, ``V`` (V; 0: a read without a pulse),
+               perhaps ``polarity`` (+ or -, pos or neg, 1 or -1) of it, ``width`` (s; 0: a read),
+               and read after the pulse ``G`` (S), ``R`` (ohm), or ``I`` (A) with ``V_read`` (V; a
+               column or in the head): in order of time
 programming    ``device``, ``target`` and ``G`` (S) of each write, perhaps ``G_end`` (S) when the
                whole array was finished and ``later_writes``, the devices written in between
 repeats        ``device``, and ``G`` (S) or ``R`` (ohm) of each read, perhaps ``t`` (s since the
@@ -30,6 +32,7 @@ from typing import Any
 
 import numpy as np
 
+from xbarspice.calibration.die import find_read_voltage
 from xbarspice.calibration.drift import Drifts
 from xbarspice.calibration.measurements import Programming, PulseTrains, Reads, Repeats, sweeps
 from xbarspice.core import hdf5
@@ -65,10 +68,34 @@ QUANTITIES: dict[str, tuple[Quantity, ...]] = {
     ),
     "pulses": (
         _DEVICE,
-        _V,
+        *(
+            Quantity(name=name, dimension="", aliases=aliases, required=False)
+            for name, aliases in (
+                ("wordline", ("word line", "wl")),
+                ("bitline", ("bit line", "bl")),
+                ("polarity", ("sign",)),
+            )
+        ),
+        Quantity(
+            name="V",
+            dimension="V",
+            aliases=(*_V.aliases, "amplitude", "pulse amplitude", "pulse voltage"),
+        ),
         Quantity(name="width", dimension="s", aliases=("pulse width", "pulsewidth", "duration")),
         _G,
         _R,
+        Quantity(
+            name="I",
+            dimension="A",
+            aliases=("current", "read current", "i_read", "read-back current"),
+            required=False,
+        ),
+        Quantity(
+            name="V_read",
+            dimension="V",
+            aliases=("read voltage", "readvoltage", "vread", "read bias"),
+            required=False,
+        ),
     ),
     "repeats": (
         _DEVICE,
@@ -114,12 +141,79 @@ def read_sweeps(path: Path, options: Options | None = None) -> Reads:
 def read_pulses(path: Path, options: Options | None = None) -> PulseTrains:
     """Pulse trains; see the module text."""
     table = read_table(path, QUANTITIES["pulses"], options)
-    V, width, G = table.values("V"), table.values("width"), _conductances(path, table)
+    V, width, G = table.values("V"), table.values("width"), _read_back(path, table)
     _require(path, table, "V", np.isfinite(V), "a number")
     _require(path, table, "width", (width >= 0) & np.isfinite(width), ">= 0 s")
-    _require(path, table, "G", np.isfinite(G), "measured after every pulse")
+    if not np.isfinite(G).any():
+        raise broken_rule(f"`{path.name}` must hold measured values", "none", "Check the file.")
+    V = _signed(path, table, V)
+    notices, reads = list(table.notices), (width == 0) & (V != 0)
+    if reads.any():
+        notices.append(f"rows of width 0 s that count as reads without a pulse: {int(reads.sum())}")
+    if not np.isfinite(G).all():
+        notices.append(f"pulses without a measured value: {int(np.isnan(G).sum())}")
     labels, index = _labels(_devices(table))
-    return PulseTrains(device=index, V=V, width=width, G=G, labels=labels, notices=table.notices)
+    return PulseTrains(
+        device=index,
+        V=np.where(reads, 0.0, V),
+        width=width,
+        G=G,
+        labels=labels,
+        notices=tuple(notices),
+    )
+
+
+SIGNS = {"+": 1.0, "p": 1.0, "pos": 1.0, "positive": 1.0, "1": 1.0, "+1": 1.0} | {
+    "-": -1.0, "\u2212": -1.0, "n": -1.0, "neg": -1.0, "negative": -1.0, "-1": -1.0
+}  # fmt: skip
+"""Polarities as instruments write them."""
+
+
+def _signed(path: Path, table: Table, V: Array) -> Array:
+    """Pulse voltages with the sign of their polarity, V."""
+    column = table.columns.get("polarity")
+    if column is None:
+        return V
+    out = np.empty(len(V))
+    for k, text in enumerate(column.texts):
+        sign = SIGNS.get(text.strip().lower().removesuffix(".0"), 0.0 if V[k] == 0 else np.nan)
+        if np.isnan(sign) or (V[k] < 0 and sign > 0):
+            raise InputError(
+                f"the polarity of each pulse of `{path.name}` must be + or -, pos or neg, 1 or -1, "
+                f"and that of its voltage; received {text!r} with {V[k]:g} V in line "
+                f"{table.lines[k]}. Correct the cell."
+            )
+        out[k] = sign * abs(V[k])
+    return out
+
+
+def _read_back(path: Path, table: Table) -> Array:
+    """G of every row, S, from G, R, or I over V_read; NaN where nothing was measured."""
+    names = [name for name in ("G", "R", "I") if name in table.columns]
+    if len(names) != 1:
+        raise broken_rule(
+            f"`{path.name}` must have one column of what was read: G (S), R (ohm) or I (A)",
+            " and ".join(names) or "none",
+            "Name it in the head, or pass --column G=LABEL:UNIT.",
+        )
+    if names != ["I"]:
+        return _conductances(path, table)
+    if "V_read" in table.columns:
+        V_read = table.values("V_read")
+    else:
+        head = "\n".join(f"{key}: {value}" for key, value in table.metadata.items())
+        voltage = find_read_voltage(head)
+        if voltage is None:
+            raise broken_rule(
+                f"`{path.name}` must name the voltage at which its currents were read",
+                "no column V_read, and none in the head",
+                "Add the column, or a line such as V_read: 0.2 V above the table.",
+            )
+        V_read = np.full(len(table), voltage)
+    current = _measured(table.values("I"))
+    _require(path, table, "V_read", np.isfinite(V_read) & (V_read != 0), "a number that is not 0")
+    _require(path, table, "I", ~(current / V_read <= 0), "of the sign of V_read")
+    return current / V_read
 
 
 def read_repeats(path: Path, options: Options | None = None) -> Repeats:
@@ -277,7 +371,12 @@ def _left_out(keep: Flags) -> tuple[str, ...]:
 
 def _devices(table: Table) -> list[str]:
     column = table.columns.get("device")
-    return ["0"] * len(table) if column is None else list(column.texts)
+    if column is not None:
+        return list(column.texts)
+    lines = [table.columns[name].texts for name in ("wordline", "bitline") if name in table.columns]
+    if len(lines) == 2:
+        return [f"W{w}B{b}" for w, b in zip(*lines, strict=True)]
+    return ["0"] * len(table)
 
 
 def _labels(names: list[str]) -> tuple[tuple[str, ...], Indices]:

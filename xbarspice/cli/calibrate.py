@@ -10,6 +10,7 @@ import typer
 from xbarspice.cli import calibrate_arrays as arrays_command
 from xbarspice.cli import calibrate_die as die_command
 from xbarspice.cli import calibrate_drift as drift_command
+from xbarspice.cli import calibrate_life as life_commands
 from xbarspice.cli import calibrate_spread as spread_commands
 from xbarspice.cli import screens
 from xbarspice.cli.calibrate_finish import finish_fit
@@ -77,6 +78,7 @@ def register(app: typer.Typer) -> None:
     arrays_command.register(calibrate)
     spread_commands.register(calibrate)
     drift_command.register(calibrate)
+    life_commands.register(calibrate)
     app.add_typer(calibrate)
 
 
@@ -263,8 +265,9 @@ def pulses(
     seed: Seed = None,
     json: Json = False,
 ) -> None:
-    """Pulse trains (device, V, width, G or R): parameters of a dynamic device."""
+    """Pulse trains (device, V, width, and G, R or I read back): parameters of a dynamic device."""
     from xbarspice import calibration as study
+    from xbarspice.calibration.dynamic_page import pulse_items
     from xbarspice.calibration.held import fixed_values
     from xbarspice.cli import steps
 
@@ -293,7 +296,8 @@ def pulses(
         settings=settings or (),
     )
     fixed = fixed_values(device, _list(free))
-    finish_fit(job, fit, device=device.name, unit="S", accept=accept, fixed=fixed)
+    more = pulse_items(fit, trains)
+    finish_fit(job, fit, device=device.name, unit="S", accept=accept, fixed=fixed, more=more)
 
 
 def _list(text: str) -> list[str]:

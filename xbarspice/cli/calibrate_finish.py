@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MOST_HELD = 12
 """Held values that are shown on the screen."""
 
-__all__ = ["finish_characteristics", "finish_fit", "finish_spread"]
+__all__ = ["finish_characteristics", "finish_curves", "finish_fit", "finish_spread"]
 
 
 def finish_spread(job: Job, terms: Spread) -> None:
@@ -70,6 +70,16 @@ def finish_characteristics(
     record["fails"] = "A test speaks against what the values assume"
     _write_folder(job, card, record, more=more)
     if not stands:
+        raise typer.Exit(1)
+
+
+def finish_curves(job: Job, fit: Fit, more: Sequence[Item], *, accept: bool = False) -> None:
+    """Record, report and screen of a fit whose values no model takes: there is no card of it."""
+    from xbarspice import calibration as study
+
+    record = {**study.record_of(fit), "card_written": False}
+    _write_folder(job, None, record, fit=fit, unit="S", more=more)
+    if not (fit.holds or accept):
         raise typer.Exit(1)
 
 

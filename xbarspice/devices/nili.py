@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -85,6 +84,8 @@ class NiliPulseMap(CubicAl2O3TiO2, DynamicDevice):
 
     Args:
         V_threshold: smaller pulses change nothing, V; 0 extrapolates, 0.8 keeps to the fits.
+        gain_set, gain_reset: factors on the change by every pulse with V > 0 and with V < 0, for
+            dies that switch more or less than those of the source.
     """
 
     source: ClassVar[str] = (
@@ -96,9 +97,14 @@ class NiliPulseMap(CubicAl2O3TiO2, DynamicDevice):
     continuous: ClassVar[bool] = False
     width_range: ClassVar[tuple[float, float]] = (100e-9, 100e-3)
 
-    ranges: ClassVar[Mapping[str, Range]] = {**CubicAl2O3TiO2.ranges, "V_threshold": NOT_NEGATIVE}
+    ranges: ClassVar[Mapping[str, Range]] = {
+        **CubicAl2O3TiO2.ranges,
+        **dict.fromkeys(("V_threshold", "gain_set", "gain_reset"), NOT_NEGATIVE),
+    }
 
     V_threshold: float = 0.0
+    gain_set: float = 1.0
+    gain_reset: float = 1.0
 
     @property
     def state_range(self) -> tuple[float, float]:
@@ -117,31 +123,29 @@ class NiliPulseMap(CubicAl2O3TiO2, DynamicDevice):
             "Use `step` with the width of one pulse.",
         )
 
-    def pulse(self, x: Any, V: Any, dt: float, *, xi: Any = 0.0) -> Any:
+    def pulse(self, x: Any, V: Any, dt: Any, *, xi: Any = 0.0) -> Any:
         """Change of the conductance by one pulse, S, before the limits.
 
         Args:
             x: conductances before the pulse, S.
             V: device voltages, V; 0 V changes nothing.
-            dt: width, s.
+            dt: width, s, one for all or an array that broadcasts against `x`.
             xi: device-to-device deviation, in standard deviations, one value a device; the factor
                 ``1 + xi (d0 + d1 L^2 + d2 V L + d3 V^2 L + d4 V^3)`` is not let below 0. It is
                 poorly constrained at low conductance.
         """
         x, V = x + 0.0 * V, V + 0.0 * x
-        L = math.log10(dt)
+        L = np.log10(dt) + 0.0 * x if not is_tensor(x) else x.new_tensor(np.log10(dt)) + 0.0 * x
         total = 0.0 * x if is_tensor(x) else np.zeros(np.shape(x))
-        for table, sign in ((SET, 1.0), (RESET, -1.0)):
+        for table, sign, gain in ((SET, 1.0, self.gain_set), (RESET, -1.0, self.gain_reset)):
             moving = (sign * V > 0) & (abs(V) >= self.V_threshold)  # few, with a threshold
             if not bool(moving.any()):
                 continue
-            v = V[moving]
-            c0, c1, c2, c3, c4, *_ = table.T
-            figures = np.column_stack([c0 * (sign - np.tanh(c1 * (L - c2))), c3, c4, table[:, 5:]])
-            scale, c3, c4, d0, d1, d2, d3, d4 = _figures(figures, x[moving])
-            change = scale * (tanh(c3 * v - c4) + sign)
+            v, long = V[moving], L[moving]
+            c0, c1, c2, c3, c4, d0, d1, d2, d3, d4 = _figures(table, x[moving])
+            change = gain * c0 * (sign - tanh(c1 * (long - c2))) * (tanh(c3 * v - c4) + sign)
             if not (isinstance(xi, float) and xi == 0.0):
-                spread = d0 + d1 * L * L + d2 * v * L + d3 * v * v * L + d4 * v * v * v
+                spread = d0 + d1 * long * long + d2 * v * long + d3 * v * v * long + d4 * v * v * v
                 change = change * (1.0 + (xi + 0.0 * x)[moving] * spread).clip(min=0.0)
             total[moving] = change
         return total
@@ -149,16 +153,18 @@ class NiliPulseMap(CubicAl2O3TiO2, DynamicDevice):
     def step(self, x: Any, V: Any, dt: Any, *, outside: str = "error", xi: Any = 0.0) -> Any:
         x, V = self._valid(x, V, outside)
         low, high = self.width_range
-        if not dt >= 0 or (outside == "error" and not low <= dt <= high):
+        widths = np.asarray(dt, float)
+        inside = (low <= widths) & (widths <= high)
+        if not (widths >= 0).all() or (outside == "error" and not inside.all()):
             raise broken_rule(
                 f"{self.name} is valid for pulses of {low:g} to {high:g} s",
                 dt,
                 'Change the width, or use outside="clamp".',
             )
-        return self._advance(x, V, min(max(dt, low), high), xi)
+        return self._advance(x, V, widths.clip(low, high), xi)
 
     def _step(self, x: Any, V: Any, dt: Any) -> Any:
         return self._advance(x, V, dt, 0.0)
 
-    def _advance(self, x: Any, V: Any, dt: float, xi: Any) -> Any:
+    def _advance(self, x: Any, V: Any, dt: Any, xi: Any) -> Any:
         return (x + self.pulse(x, V, dt, xi=xi)).clip(self.G_min, self.G_max)

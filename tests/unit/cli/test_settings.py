@@ -177,6 +177,7 @@ SEAMS: dict[str, dict[str, Any]] = {
     "calibrate": {
         "xbarspice.calibration.fit_reads": STOP,
         "xbarspice.calibration.fit_pulses": STOP,
+        "xbarspice.calibration.fit_curves": STOP,
         "xbarspice.calibration.card_of_spread": STOP,
         "xbarspice.calibration.twin.record_of_die": lambda *_: {},
         "xbarspice.calibration.placement.serve": STOP,
@@ -220,6 +221,7 @@ CALLS: list[tuple[str, ...]] = [
     ("calibrate", "spread", "w.csv"),
     ("calibrate", "noise", "t.csv"),
     ("calibrate", "drift", "v.csv"),
+    ("calibrate", "curves", "k.csv"),
     ("calibrate", "arrays", "d.h5", *FILE, "--measured", "0[0,0,0]=e.csv"),
     ("calibrate", "die", "d.csv"),
     ("calibrate", "die", "f.csv", "--network", "n.npz", "--config", "folded.toml"),
@@ -272,6 +274,10 @@ def files(tmp_path_factory):
         "w": (
             ["device", "target", "G"],
             [[k, 1e-4, g] for k, g in enumerate(np.linspace(0.98e-4, 1.02e-4, 9))],
+        ),
+        "k": (
+            ["V", "width", "G"],
+            [[min(k, 1), 1e-7, 1e-4 + 1e-6 * k] for k in range(9)],
         ),
         "v": (["G", "G_end", "later_writes"], [[1e-4, g, 5] for g in np.linspace(1e-4, 2e-4, 9)]),
         "t": (["device", "G"], [[k % 2, g] for k, g in enumerate(rng.uniform(1e-4, 1.1e-4, 20))]),
