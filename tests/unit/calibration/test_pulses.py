@@ -13,6 +13,7 @@ from xbarspice import calibration, devices
 from xbarspice.calibration.measurements import PulseTrains
 from xbarspice.cli.app import app
 from xbarspice.core.errors import InputError
+from xbarspice.devices.data_driven import O921C4K
 
 LONG = bool(os.environ.get("XBARSPICE_LONG"))
 CASES = {
@@ -122,6 +123,7 @@ def test_pulses_that_were_not_read_are_followed_all_the_same():
     fit, _ = calibration.fit_pulses("o921c_4k", few, ["A_p"])
     whole, _ = calibration.fit_pulses("o921c_4k", trains, ["A_p"])
     value, low, high = fit["device.A_p"]
+    assert isinstance(true, O921C4K)
     assert abs(value - true.A_p) < high - low
     assert high - low > 1.2 * (whole["device.A_p"][2] - whole["device.A_p"][1])
     with pytest.raises(InputError, match="measured at the first point"):
