@@ -13,7 +13,8 @@ from xbarspice.calibration.fit import Fit
 from xbarspice.calibration.held import conditions
 from xbarspice.calibration.model import TIED
 from xbarspice.calibration.spread import Spread
-from xbarspice.config.card import CalibrationCard, CardValue, data_hash
+from xbarspice.config.card import CalibrationCard, CardValue, Quality, data_hash
+from xbarspice.config.sections import ValidRange
 from xbarspice.core.errors import broken_rule
 
 __all__ = ["card_of", "card_of_spread", "record_of", "record_of_spread"]
@@ -28,6 +29,7 @@ def card_of(
     date: str | None = None,
     before: CalibrationCard | None = None,
     data_read: Sequence[str] = (),
+    valid: ValidRange | None = None,
 ) -> CalibrationCard:
     """The card of a fit.
 
@@ -39,6 +41,7 @@ def card_of(
         date: as the caller wants it; None leaves it out, and equal data give equal cards.
         before: an earlier card whose other values are taken over, with their own intervals.
         data_read: how the files were understood.
+        valid: what the data covered.
     """
     digest = data_hash(*data)
     values: dict[str, CardValue] = {}
@@ -53,7 +56,7 @@ def card_of(
             high=float(high),
             unit=p.unit,
             data_sha256=digest,
-            given=given.get(p.name, ()),
+            given=given.get(p.name),
         )
         values |= dict.fromkeys(TIED.get(p.name, (p.name,)), entry)
     card = CalibrationCard(
@@ -64,8 +67,16 @@ def card_of(
         device=device,
         values=values,
         held_out=fit.held_out,
+        quality=Quality(
+            holds=fit.holds,
+            points=int(fit.fitted.sum()),
+            rms_error=fit.rms,
+            scatter_over_noise=fit.scale,
+            tests={check.name: check.p for check in fit.checks},
+        ),
         notices=fit.findings,
         data_read=tuple(data_read),
+        valid=valid,
     )
     return _merge(before, card)
 
@@ -79,6 +90,7 @@ def card_of_spread(
     date: str | None = None,
     before: CalibrationCard | None = None,
     data_read: Sequence[str] = (),
+    valid: ValidRange | None = None,
 ) -> CalibrationCard:
     """The card of a variability model; arguments as in `card_of`."""
     digest = data_hash(*data)
@@ -93,6 +105,7 @@ def card_of_spread(
         variability=spread.terms,
         notices=spread.notices,
         data_read=tuple(data_read),
+        valid=valid,
     )
     return _merge(before, card)
 
@@ -117,8 +130,24 @@ def _merge(before: CalibrationCard | None, card: CalibrationCard) -> Calibration
             "data": (*before.data, *card.data),
             "notices": (*before.notices, *card.notices),
             "data_read": (*before.data_read, *card.data_read),
+            "valid": _narrower(before.valid, card.valid),
         }
     )
+
+
+def _narrower(old: ValidRange | None, new: ValidRange | None) -> dict[str, float] | None:
+    """What the data of both cards covered; the new one's where they have nothing in common."""
+    if old is None or new is None:
+        return (new or old) and (new or old).model_dump()  # type: ignore[union-attr]
+    out: dict[str, float] = {}
+    for name in ("V", "G", "T"):
+        a, b = old.of(name) or new.of(name), new.of(name) or old.of(name)
+        if a is None or b is None:
+            continue
+        low, high = max(a[0], b[0]), min(a[1], b[1])
+        low, high = (low, high) if low <= high else b
+        out |= {f"{name}_low": low, f"{name}_high": high}
+    return out
 
 
 ORDER = ("cti", "bse", "saf", "retention", "read_noise")

@@ -11,7 +11,7 @@ from xbarspice.calibration.page import subtitle
 from xbarspice.core.types import Array
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
-from xbarspice.report.sections import config_section
+from xbarspice.report.sections import card_section, config_section
 from xbarspice.report.units import si
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def write_die(record: dict[str, Any], G: Array, stuck: Any, path: Path) -> Path:
         sections.append(Section(title="Measurement", items=[table]))
     return page(
         record["title"],
-        [*sections, *config_section(record)],
+        [*sections, *card_section(record), *config_section(record)],
         path,
         verdict=verdict,
         subtitle=subtitle(record),

@@ -132,10 +132,14 @@ def _decides(held: Held) -> bool:
 
 
 def conditions(held: Sequence[Held]) -> Mapping[str, tuple[str, ...]]:
-    """By fitted parameter: the held values that its interval is given, as "R_sense = 0 ohm"."""
+    """By fitted parameter: the held values that its interval is given, as "R_sense = 0 ohm".
+
+    Of device fields those alone that the data contradict: every field decides about others.
+    """
     out: dict[str, tuple[str, ...]] = {}
     for h in held:
-        for name, *_ in h.moved:
+        contradicted = h.freed is not None and not h.freed[1] <= h.value <= h.freed[2]
+        for name, *_ in h.moved if h.name in WIRES or contradicted else ():
             out[name] = (*out.get(name, ()), f"{h.name} = {h.value:g} {h.unit}".rstrip())
     return out
 

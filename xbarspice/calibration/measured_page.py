@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from xbarspice.calibration.die_page import die_map
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
-from xbarspice.report.sections import card_text, config_section, coverage_section
+from xbarspice.report.sections import card_section, card_text, config_section, coverage_section
 from xbarspice.report.units import error, percent
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def write(record: Record, measured: Sequence[MeasuredArray], path: Path) -> Path
         text=f"{len(record['arrays'])} arrays: {low} devices stuck at low ohm, {high} at high ohm.",
     )
     sections = [_cost(record), _arrays(record, measured), coverage_section(record)]
-    sections += config_section(record)
+    sections += [*card_section(record), *config_section(record)]
     return page(record["title"], sections, path, verdict=verdict, subtitle=card_text(record))
 
 

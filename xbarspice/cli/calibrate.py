@@ -14,7 +14,7 @@ from xbarspice.cli import calibrate_life as life_commands
 from xbarspice.cli import calibrate_spread as spread_commands
 from xbarspice.cli import screens
 from xbarspice.cli.calibrate_finish import finish_fit
-from xbarspice.cli.calibrate_job import Accept, Data, Date, Job, Title
+from xbarspice.cli.calibrate_job import Accept, Data, Date, Job, Temperature, Title
 from xbarspice.cli.options import (
     Calibration,
     Config,
@@ -29,6 +29,8 @@ from xbarspice.core.errors import broken_rule
 if TYPE_CHECKING:
     from xbarspice.calibration import Options
     from xbarspice.config import RunConfig
+    from xbarspice.config.sections import ValidRange
+    from xbarspice.core.types import Array
     from xbarspice.tables import Options as TableOptions
 
 __all__ = ["register"]
@@ -108,6 +110,7 @@ def sweeps(
     drop_outliers: DropOutliers = False,
     title: Title = None,
     date: Date = None,
+    temperature: Temperature = None,
     config: Config = None,
     calibration: Calibration = None,
     settings: Settings = None,
@@ -156,6 +159,7 @@ def sweeps(
         data_read=measured.notices,
         config=config,
         settings=settings or (),
+        valid=_covered(measured.V_in, crossbar.G, temperature),
     )
     fixed = fixed_values(crossbar, _list(free))
     finish_fit(job, fit, crossbar, accept=accept, seen=seen, fixed=fixed)
@@ -187,6 +191,7 @@ def reads(
     ] = False,
     title: Title = None,
     date: Date = None,
+    temperature: Temperature = None,
     config: Config = None,
     calibration: Calibration = None,
     settings: Settings = None,
@@ -235,6 +240,7 @@ def reads(
         data_read=measured.notices,
         config=config,
         settings=settings or (),
+        valid=_covered(measured.V_in, crossbar.G, temperature),
     )
     fixed = fixed_values(crossbar, _list(free))
     finish_fit(job, fit, crossbar, accept=accept, fixed=fixed)
@@ -259,6 +265,7 @@ def pulses(
     accept: Accept = False,
     title: Title = None,
     date: Date = None,
+    temperature: Temperature = None,
     config: Config = None,
     calibration: Calibration = None,
     settings: Settings = None,
@@ -294,10 +301,18 @@ def pulses(
         data_read=trains.notices,
         config=config,
         settings=settings or (),
+        valid=_covered(trains.V, trains.G, temperature),
     )
     fixed = fixed_values(device, _list(free))
     more = pulse_items(fit, trains)
     finish_fit(job, fit, device=device.name, unit="S", accept=accept, fixed=fixed, more=more)
+
+
+def _covered(V: Array, G: Array, temperature: float | None) -> ValidRange:
+    """What the data covered, for the card."""
+    from xbarspice.config.card_use import range_of
+
+    return range_of(V=V, G=G, T=None if temperature is None else [temperature])
 
 
 def _list(text: str) -> list[str]:

@@ -99,6 +99,7 @@ def die(
     from xbarspice.calibration import twin
     from xbarspice.cli import steps
     from xbarspice.core import crossbar_file
+    from xbarspice.deployment.cards import card_in_file, card_text_of, card_to_keep
     from xbarspice.deployment.opening import open_model
     from xbarspice.deployment.settings import circuit_settings
 
@@ -141,7 +142,9 @@ def die(
             record["network_on_die"] = _plain(served)
             _save(folder / "placed.h5", opened, served, factory, data)
         record = job.write(folder, None, record)
-        crossbar_file.save(folder / "crossbar.h5", crossbar)
+        kept = card_in_file(network) if network is not None else None
+        card = card_text_of(card_to_keep(run, calibration, kept))
+        crossbar_file.save(folder / "crossbar.h5", crossbar, card)
         report.write_die(record, measured.G, measured.stuck(limits), folder / "report.html")
     screens.show(record if json else _die_short(record, out), json, "Measured die")
 

@@ -39,6 +39,7 @@ def finish_spread(job: Job, terms: Spread) -> None:
         date=job.date,
         before=job.before(),
         data_read=job.data_read,
+        valid=job.valid,
     )
     _write_folder(job, card, study.record_of_spread(terms))
 
@@ -107,6 +108,7 @@ def finish_fit(
         date=job.date,
         before=job.before(),
         data_read=job.data_read,
+        valid=job.valid,
     )
     fitted = crossbar if any(p.name.startswith("G[") for p in fit.parameters) else None
     record = study.record_of(fit)
@@ -141,7 +143,8 @@ def _write_folder(
     with run_folder(job.out) as folder:
         record = job.write(folder, card, record)
         if crossbar is not None:
-            crossbar_file.save(folder / "crossbar.h5", crossbar)
+            kept = None if card is None else crossbar_file.CardText(text=card.to_toml())
+            crossbar_file.save(folder / "crossbar.h5", crossbar, kept)
         text = card and card.to_toml()
         report.write_fit(record, text, folder / "report.html", fit, unit, more=more, data=data)
     screens.show(record if job.json else _short(record, job.out), job.json, "Calibration")

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from xbarspice.calibration.held import Fixed
     from xbarspice.config import RunConfig
     from xbarspice.config.card import CalibrationCard
+    from xbarspice.config.sections import ValidRange
 
-__all__ = ["Accept", "Data", "Date", "Job", "Title"]
+__all__ = ["Accept", "Data", "Date", "Job", "Temperature", "Title"]
 
 Data = Annotated[
     Path, typer.Argument(help="Measured data: text, .xlsx, .ods, .parquet, .mat or .h5.")
@@ -22,7 +23,13 @@ Data = Annotated[
 Accept = Annotated[
     bool, typer.Option("--accept", help="Write a card also of a model that does not hold.")
 ]
-Date = Annotated[str | None, typer.Option(help="Date for the card; left out without.")]
+Date = Annotated[
+    str | None,
+    typer.Option(help="Date of the measurement, YYYY-MM-DD, for the card; left out without."),
+]
+Temperature = Annotated[
+    float | None, typer.Option(help="Temperature of the measurement, deg C, for the card.")
+]
 Title = Annotated[str | None, typer.Option(help="Title of the report; else the file's name.")]
 
 
@@ -41,6 +48,7 @@ class Job:
         data_read: how the data were understood.
         more: measured files beside `data`.
         config, settings: what the configuration came of, beside the card.
+        valid: what the data covered.
     """
 
     data: Path
@@ -57,6 +65,12 @@ class Job:
     more: tuple[Path, ...] = ()
     config: Path | None = None
     settings: Sequence[str] = ()
+    valid: ValidRange | None = None
+
+    def __post_init__(self) -> None:
+        from xbarspice.config.card_use import check_date
+
+        check_date(self.date)
 
     @property
     def files(self) -> list[Path]:

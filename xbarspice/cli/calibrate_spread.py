@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xbarspice.cli.calibrate_finish import finish_spread
-from xbarspice.cli.calibrate_job import Data, Date, Job, Title
+from xbarspice.cli.calibrate_job import Data, Date, Job, Temperature, Title
 from xbarspice.cli.options import Calibration, Config, Json, RunFolder, Settings
 from xbarspice.cli.table_options import reads_table
 from xbarspice.core.errors import broken_rule
@@ -33,6 +33,7 @@ def spread(
     out: RunFolder = Path("runs/calibrate"),
     title: Title = None,
     date: Date = None,
+    temperature: Temperature = None,
     config: Config = None,
     calibration: Calibration = None,
     settings: Settings = None,
@@ -41,6 +42,7 @@ def spread(
     """Repeated programming (device, target, G): tuning spread, drift, stuck devices."""
     from xbarspice import calibration as study
     from xbarspice.cli import steps
+    from xbarspice.config.card_use import range_of
 
     steps.need("matplotlib", "jinja2")
     read = ("array.device",)
@@ -49,7 +51,19 @@ def spread(
     )
     writes = study.read_programming(data, table)
     terms = study.fit_spread(writes)
-    job = Job(data, out, run, read, calibration, title, date, json, data_read=writes.notices)
+    valid = range_of(G=writes.G, T=None if temperature is None else [temperature])
+    job = Job(
+        data,
+        out,
+        run,
+        read,
+        calibration,
+        title,
+        date,
+        json,
+        data_read=writes.notices,
+        valid=valid,
+    )
     finish_spread(job, terms)
 
 
@@ -68,6 +82,7 @@ def noise(
     out: RunFolder = Path("runs/calibrate"),
     title: Title = None,
     date: Date = None,
+    temperature: Temperature = None,
     config: Config = None,
     calibration: Calibration = None,
     settings: Settings = None,
@@ -85,6 +100,7 @@ def noise(
     from xbarspice.cli import steps
     from xbarspice.config import ArraySection
     from xbarspice.config.arrays import array_settings
+    from xbarspice.config.card_use import range_of
 
     steps.need("matplotlib", "jinja2")
     read = ("array.device",)
@@ -99,7 +115,7 @@ def noise(
     if array is None:
         repeats = study.read_repeats(data, table)
         understood = repeats.notices
-        terms = study.fit_noise(repeats, at=at)
+        terms, V, G = study.fit_noise(repeats, at=at), None, repeats.G
     elif at is not None:
         raise broken_rule(
             "retention is fitted to reads of single devices",
@@ -111,6 +127,18 @@ def noise(
         start = starts.crossbar_of_reads(array, run, (measured.rows, measured.cols), [])
         run = run.model_copy(update={"array": ArraySection(**array_settings([start]))})
         understood = measured.notices
-        terms = study.fit_read_noise(measured, start.G)
-    job = Job(data, out, run, read, calibration, title, date, json, array, data_read=understood)
+        terms, V, G = study.fit_read_noise(measured, start.G), measured.V_in, start.G
+    job = Job(
+        data,
+        out,
+        run,
+        read,
+        calibration,
+        title,
+        date,
+        json,
+        array,
+        data_read=understood,
+        valid=range_of(V=V, G=G, T=None if temperature is None else [temperature]),
+    )
     finish_spread(job, terms)

@@ -87,6 +87,7 @@ def campaign(
     from xbarspice.cli import steps
     from xbarspice.core.seeds import child_seed
     from xbarspice.deployment.opening import open_model
+    from xbarspice.deployment.settings import circuit_settings
     from xbarspice.transfer import with_variation
     from xbarspice.transfer.errors import variation_of
     from xbarspice.transfer.study import matrices_of
@@ -131,7 +132,8 @@ def campaign(
         "damaged": [*map(str, summary.damaged)],
     }
     record["reasons"] = grid.count_failures(campaigns.load(out))
-    screens.show(steps.name_card(record, run), json, "Campaign")
+    values = circuit_settings(circuit, run)
+    screens.show(steps.name_card(record, run, values), json, "Campaign")
 
 
 def _sweeps(texts: list[str]) -> dict[str, list[float]]:

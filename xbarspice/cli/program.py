@@ -138,6 +138,7 @@ def program(
     """
     from xbarspice import engines
     from xbarspice.cli import program_log, steps
+    from xbarspice.config.card_use import Use
     from xbarspice.deployment.opening import open_model
     from xbarspice.programming import Channels
     from xbarspice.programming import circuit_page as programming_page
@@ -178,7 +179,8 @@ def program(
         plans = {"pulses": procedure, "channels": wired, "order": order}
         record["plans"] = write_plans(written, folder / "plans", scheme=options["scheme"], **plans)
         record |= {"model_on_devices": judged, "title": f"Programming of {opened.name}"}
-        record = steps.name_card(record, run)
+        volts = (-procedure.limit_reset, procedure.limit_set) if device is None else None
+        record = steps.name_card(record, run, use=Use(V=volts))
         with screens.waiting("writing the report", quiet=json):
             save_numbers(folder / "program.h5", written)
             (folder / "run.toml").write_text(steps.run_toml(record["config"]), encoding="utf-8")

@@ -158,8 +158,19 @@ def show(record: dict[str, Any], as_json: bool, title: str) -> None:
         return
     table = Table(title=title, title_justify="left", show_header=False)
     for name, value in record.items():
+        if name == "card" and isinstance(value, dict):
+            for text in _card_sentences(value):
+                table.add_row("card", text)
+            continue
         table.add_row(name.replace("_", " "), _text(value))
     _out().print(table)
+
+
+def _card_sentences(card: dict[str, Any]) -> Iterator[str]:
+    """Age of the card of a record, and where the use goes beyond it."""
+    days = card["age_days"]
+    yield "its age is not known" if days is None else f"of {card['date']}, {days} days old"
+    yield from (f"beyond the card: {text}" for text in card["beyond"])
 
 
 def rows(cells: Sequence[Sequence[str]], *, head: bool) -> None:
@@ -191,6 +202,9 @@ def verification(record: dict[str, Any], out: Path, as_json: bool) -> None:
         print_(f"not judged: {text}", soft_wrap=True)
     if card := record.get("calibration"):
         print_(f"calibrated: {card}", soft_wrap=True)
+    if card := record.get("card"):
+        for text in _card_sentences(card):
+            print_(f"card: {text}", soft_wrap=True)
     for note in record["notes"]:
         print_(f"note: {note}", soft_wrap=True)
     passed = record["passed"]

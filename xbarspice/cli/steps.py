@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from xbarspice.config import RunConfig
 from xbarspice.core.files import store_errors, whole_file
 
 if TYPE_CHECKING:
+    from xbarspice.config.card_use import Use
     from xbarspice.training.data import Split
     from xbarspice.training.train import Trained
 
@@ -48,10 +50,31 @@ def start_config(array: Path | None) -> RunConfig | None:
     return RunConfig.from_mapping({"array": {"device": "sinh_tio2"}})
 
 
-def name_card(record: dict[str, Any], config: RunConfig) -> dict[str, Any]:
-    """A record that also names the calibration card of its configuration, if any."""
+def name_card(
+    record: dict[str, Any],
+    config: RunConfig,
+    values: dict[str, Any] | None = None,
+    use: Use | None = None,
+) -> dict[str, Any]:
+    """A record that also names the calibration card of its configuration, if any.
+
+    Args:
+        record: whose `config`, if it is there, says how the calibrated model is used.
+        config: the configuration.
+        values: nested values of what was solved, where the record has no `config`.
+        use: of the model, over what these values say.
+    """
+    from xbarspice.config.card_use import Use, describe_card, use_of
+
     note = config.calibration
-    return record if note is None else {**record, "calibration": note.text}
+    if note is None:
+        return record
+    said = values or record.get("config")
+    of_values = use_of(said if isinstance(said, dict) else config.model_dump(mode="json"))
+    use = use or Use()
+    merged = Use(V=use.V or of_values.V, G=use.G or of_values.G, T=use.T or of_values.T)
+    card = describe_card(note, merged, dt.datetime.now(tz=dt.UTC).date())
+    return {**record, "calibration": note.text, "card": card}
 
 
 def save_points(path: Path, split: Split) -> None:

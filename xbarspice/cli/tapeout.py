@@ -198,7 +198,8 @@ def _write(
     refuse_decks(decks, rules.model_dump(mode="json"))
     with screens.waiting("reading the model", quiet=json):
         opened = open_model(subject, inputs, run, model, activation, calibration=calibration)
-    text = steps.run_toml(models.about(opened, run)["config"])
+    values = models.about(opened, run)["config"]
+    text = steps.run_toml(values)
     (folder / "run.toml").write_text(text, encoding="utf-8")
     with screens.progress("tapeout", quiet=json) as report:
         record = run_tapeout(
@@ -213,7 +214,7 @@ def _write(
             **options,
         )
     if run.calibration is not None:
-        record = steps.name_card(record, run)
+        record = steps.name_card(record, run, values)
         save_manifest(record, folder)
     if decks:
         record = add_decks(folder, record, decks, json)

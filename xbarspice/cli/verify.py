@@ -159,7 +159,7 @@ def verify(
         refused = {"--inputs": inputs, "--worst-case": worst_case, "--activation": activation}
         _refuse(refused | {f"--{name}": value for name, value in options.items()})
         run = configuration(verify_job.ARRAY_READS)
-        record = verify_job.verify_array_file(subject, out, run, random, json)
+        record = verify_job.verify_array_file(subject, out, run, random, calibration, json)
     else:
         more = random is not None and inputs is not None
         reads = verify_job.model_reads(

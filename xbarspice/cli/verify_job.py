@@ -12,10 +12,13 @@ from xbarspice.cli.settings import run_toml
 from xbarspice.config import RunConfig
 
 if TYPE_CHECKING:
+    from xbarspice.config.card_use import Use
+    from xbarspice.core.array import Crossbar
+    from xbarspice.core.types import Array
     from xbarspice.deployment.opening import Circuit
     from xbarspice.training.data import Split
     from xbarspice.training.train import Trained
-    from xbarspice.verification import ArrayVerification, Verification
+    from xbarspice.verification import Verification
 
 __all__ = [
     "ARRAY_READS",
@@ -112,17 +115,23 @@ def _judging(run: RunConfig) -> dict[str, Any]:
     }
 
 
-def _save(result: Verification | ArrayVerification, folder: Path, about: dict[str, Any]) -> None:
+def _save(result: Verification, folder: Path, about: dict[str, Any]) -> None:
     """The report, and the configuration that makes it again."""
     result.save(folder, about)
     (folder / "run.toml").write_text(run_toml(about["config"]), encoding="utf-8")
 
 
 def verify_array_file(
-    path: Path, out: Path, run: RunConfig, random: int | None, json: bool
+    path: Path,
+    out: Path,
+    run: RunConfig,
+    random: int | None,
+    calibration: Path | None,
+    json: bool,
 ) -> dict[str, Any]:
     """Run `xb.verify_array` on an array file and leave its run folder; returns the record."""
     from xbarspice.config.arrays import array_settings, with_stated_array
+    from xbarspice.deployment.cards import card_in_file, card_text_of, card_to_keep
     from xbarspice.verification.array import verify_array
     from xbarspice.verification.array_file import load_array
 
@@ -143,9 +152,19 @@ def verify_array_file(
                 **_judging(run),
             )
         values = {"mapping": {"V_read": run.mapping.V_read}, "array": array_settings((crossbar,))}
-        about = _about(run, run.engines, values, ())
-        _save(result, folder, about)
+        about = _about(run, run.engines, values, (), _use_of_array(crossbar, file.V_in))
+        card = card_text_of(card_to_keep(run, calibration, card_in_file(path)))
+        result.save(folder, about, card)
+        (folder / "run.toml").write_text(run_toml(about["config"]), encoding="utf-8")
     return result.record() | about
+
+
+def _use_of_array(crossbar: Crossbar, V_in: Array | None) -> Use:
+    """Conductances of an array, and its inputs where the file has any."""
+    from xbarspice.config.card_use import Use, range_of
+
+    covered = range_of(V=V_in, G=crossbar.G)
+    return Use(V=covered.of("V"), G=covered.of("G"))
 
 
 def demonstrate(out: Path, run: RunConfig, json: bool) -> dict[str, Any]:
@@ -234,9 +253,15 @@ def _write_decks(circuit: Circuit, points: tuple[Any, ...], folder: Path) -> lis
 
 
 def _about(
-    run: RunConfig, engines: tuple[str, ...], placing: dict[str, Any], notes: tuple[str, ...]
+    run: RunConfig,
+    engines: tuple[str, ...],
+    placing: dict[str, Any],
+    notes: tuple[str, ...],
+    use: Use | None = None,
 ) -> dict[str, Any]:
     """Settings that were read (mapping and array as the solved objects have them), and versions."""
+    from xbarspice.cli.steps import name_card
+
     card = run.calibration
     values = {
         "seed": run.seed,
@@ -249,5 +274,4 @@ def _about(
     about: dict[str, Any] = {"config": values, "environment": environment(), "notes": list(notes)}
     if card is not None:
         values["calibration"] = card.model_dump(mode="json")
-        about["calibration"] = card.text
-    return about
+    return name_card(about, run, use=use)

@@ -28,7 +28,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from xbarspice import devices
 from xbarspice.config import CalibrationNote, RunConfig
-from xbarspice.config.sections import Section
+from xbarspice.config.sections import Section, ValidRange
 from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.core.files import parse_toml
 from xbarspice.core.values import broken_entries
@@ -40,6 +40,7 @@ __all__ = [
     "CardValue",
     "HeldOut",
     "KeptCard",
+    "Quality",
     "card_of",
     "data_hash",
     "keep_card",
@@ -58,8 +59,8 @@ class CardValue(_Part):
     high: float
     unit: str = ""
     data_sha256: str = Field(default="", description="of the data it was fitted to")
-    given: tuple[str, ...] = Field(
-        default=(), description="held values that the interval is given, as R_sense = 0 ohm"
+    given: tuple[str, ...] | None = Field(
+        default=None, description="held values that the interval is given, as R_sense = 0 ohm"
     )
 
     @model_validator(mode="after")
@@ -85,12 +86,31 @@ class HeldOut(_Part):
     noise: float
 
 
+class Quality(_Part):
+    """How well the model fits what was fitted.
+
+    Attributes:
+        holds: whether no test of the residuals speaks against the model; a card of one that does
+            not hold was accepted by hand.
+        points: measured values that were fitted.
+        rms_error: rms residual over the rms of these values.
+        scatter_over_noise: standard deviation of the residuals over the stated scatter.
+        tests: p values by the name of the test.
+    """
+
+    holds: bool
+    points: int
+    rms_error: float
+    scatter_over_noise: float
+    tests: dict[str, float] = Field(default={})
+
+
 class CalibrationCard(_Part):
     """The card; see the module text."""
 
     format: Literal[1] = 1
     title: str = Field(min_length=1)
-    date: str | None = Field(default=None, description="as the caller gave it")
+    date: str | None = Field(default=None, description="of the measurement, YYYY-MM-DD")
     data: tuple[str, ...] = ()
     data_sha256: str
     device: str
@@ -99,6 +119,8 @@ class CalibrationCard(_Part):
     held_out: HeldOut | None = None
     notices: tuple[str, ...] = ()
     data_read: tuple[str, ...] = Field(default=(), description="how the files were understood")
+    quality: Quality | None = Field(default=None, description="of the fit")
+    valid: ValidRange | None = Field(default=None, description="what the data covered")
     sha256: str | None = Field(default=None, description="of all other entries; see content_hash")
 
     @model_validator(mode="after")
@@ -212,6 +234,8 @@ class CalibrationCard(_Part):
             data_sha256=self.data_sha256,
             card_sha256=hashlib.sha256(self.to_toml().encode()).hexdigest(),
             applied=(*applied, *(["variability"] if self.variability else [])),
+            date=self.date,
+            valid=self.valid,
         )
 
 

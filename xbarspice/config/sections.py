@@ -17,6 +17,7 @@ __all__ = [
     "Section",
     "SweepConfig",
     "TrainConfig",
+    "ValidRange",
     "VerifyConfig",
 ]
 
@@ -79,6 +80,22 @@ class ConvertConfig(Section):
     )
 
 
+class ValidRange(Section):
+    """What the data of a calibration card covered; None where that is not known."""
+
+    V_low: float | None = Field(default=None, description="line voltages, V")
+    V_high: float | None = None
+    G_low: float | None = Field(default=None, description="conductances of the devices, S")
+    G_high: float | None = None
+    T_low: float | None = Field(default=None, description="temperatures, deg C")
+    T_high: float | None = None
+
+    def of(self, name: str) -> tuple[float, float] | None:
+        """Lowest and highest V, G or T; None where they are not known."""
+        low, high = getattr(self, f"{name}_low"), getattr(self, f"{name}_high")
+        return None if low is None or high is None else (low, high)
+
+
 class CalibrationNote(Section):
     """Which calibration card a configuration was overlaid with; see `xbarspice.config.card`."""
 
@@ -87,6 +104,8 @@ class CalibrationNote(Section):
     card_sha256: str
     applied: tuple[str, ...]
     overridden: tuple[str, ...] = ()
+    date: str | None = None
+    valid: ValidRange | None = None
 
     @property
     def text(self) -> str:

@@ -1,4 +1,4 @@
-"""Files of one crossbar: conductances, wires, device and line ends, as HDF5."""
+"""Files of one crossbar: conductances, wires, device, line ends, calibration card; as HDF5."""
 
 from __future__ import annotations
 
@@ -28,11 +28,23 @@ from xbarspice.core.schema import (
 )
 from xbarspice.core.wires import wires_of
 
-__all__ = ["KIND", "CrossbarFile", "EndsFile", "from_tree", "line_ends", "load", "save", "to_tree"]
+__all__ = [
+    "KIND",
+    "CardText",
+    "CrossbarFile",
+    "EndsFile",
+    "from_tree",
+    "line_ends",
+    "load",
+    "read_card",
+    "save",
+    "to_tree",
+]
 
 KIND = "crossbar"
-VERSION = 2
-"""Of what a file holds; since 2 a resistance may be an array."""
+VERSION = 3
+"""Of what a file holds; since 2 a resistance may be an array, since 3 there may be a card."""
+MADE_BY = "`xbarspice verify` or `xbarspice calibrate`"
 _CODES = {End.FLOATING: 0, End.DRIVEN: 1, End.SENSED: 2}
 
 
@@ -50,6 +62,13 @@ class EndsFile(Part):
         return self
 
 
+class CardText(Part):
+    """Text of a calibration card, and what went over its values, in words between spaces."""
+
+    text: Text
+    overruled: Text = ""
+
+
 class CrossbarFile(Part):
     """An array with its wires, device and line ends; the ranges are those of `Crossbar`.
 
@@ -65,6 +84,7 @@ class CrossbarFile(Part):
     device: Text
     device_parameters: dict[str, Number] = Field(default={})
     ends: EndsFile
+    card: CardText | None = None
 
     @model_validator(mode="after")
     def _is_known(self) -> Self:
@@ -73,13 +93,29 @@ class CrossbarFile(Part):
         return self
 
 
-def save(path: Path, crossbar: Crossbar) -> None:
+def save(path: Path, crossbar: Crossbar, card: CardText | None = None) -> None:
     """Write a crossbar (or a batch of them) to an HDF5 file, whole or not at all.
+
+    Args:
+        path: the file.
+        crossbar: what it holds.
+        card: calibration card that its wires and device come from, if any.
 
     Raises:
         StoreError: the file cannot be written.
     """
-    write_tree(path, to_tree(crossbar), KIND)
+    carried = {} if card is None else {"card": card.model_dump()}
+    write_tree(path, {**to_tree(crossbar), **carried}, KIND)
+
+
+def read_card(path: Path) -> CardText | None:
+    """The card that a crossbar file carries, read without the rest of it.
+
+    Raises:
+        InputError, StoreError: as of `load`.
+    """
+    values = read_tree(path, KIND, only="card", made_by=MADE_BY)
+    return validate(CardText, values, path) if values else None
 
 
 def load(path: Path) -> Crossbar:
@@ -89,7 +125,7 @@ def load(path: Path) -> Crossbar:
         InputError: there is no such file.
         StoreError: it is damaged, of another kind, or an entry is missing or breaks its range.
     """
-    tree = read_tree(path, KIND, made_by="`xbarspice verify` or `xbarspice calibrate`")
+    tree = read_tree(path, KIND, made_by=MADE_BY)
     file = validate(CrossbarFile, tree, path)
     try:
         return _build(file)

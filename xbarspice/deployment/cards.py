@@ -9,29 +9,56 @@ from torch import nn
 
 from xbarspice.config import RunConfig
 from xbarspice.config.card import CalibrationCard, KeptCard, card_of, keep_card
-from xbarspice.core import hdf5
+from xbarspice.core import crossbar_file, hdf5
 from xbarspice.core.errors import broken_rule
 from xbarspice.deployment.reading import card_of_file
+from xbarspice.deployment.schema import CardFile
 
-__all__ = ["card_in_file", "keep_calibration", "overlay_card"]
+__all__ = ["card_in_file", "card_text_of", "card_to_keep", "keep_calibration", "overlay_card"]
 
 
 def card_in_file(path: Path) -> KeptCard | None:
-    """The card that the file of a model on arrays carries; None of any other file."""
+    """The card that a deployment or crossbar file carries; None of any other file."""
     if path.suffix != ".h5" or not path.is_file():
         return None
-    return card_of_file(path) if hdf5.kind_of(path) == "deployment" else None
+    kind = hdf5.kind_of(path)
+    if kind == crossbar_file.KIND:
+        text = crossbar_file.read_card(path)
+        return None if text is None else CardFile(**text.model_dump()).card()
+    return card_of_file(path) if kind == "deployment" else None
 
 
 def keep_calibration(circuit: nn.Module, config: RunConfig, calibration: Path | None) -> None:
     """Let a circuit carry the card that its configuration was overlaid with, or its own."""
-    note, kept = config.calibration, card_of(circuit)
+    kept = card_to_keep(config, calibration, card_of(circuit))
+    if kept is not None:
+        keep_card(circuit, kept)
+
+
+def card_to_keep(
+    config: RunConfig, calibration: Path | None, kept: KeptCard | None
+) -> KeptCard | None:
+    """The card that what was made with a configuration carries; None: it has none.
+
+    Args:
+        config: the configuration.
+        calibration: the card that was given.
+        kept: the card that what was opened carries.
+    """
+    note = config.calibration
     if note is None or (calibration is None and kept is None):
-        return
+        return None
     text = "" if kept is None else kept.text
     if calibration is not None:
         text = CalibrationCard.from_toml(calibration).to_toml()
-    keep_card(circuit, KeptCard(text=text, overruled=note.overridden))
+    return KeptCard(text=text, overruled=note.overridden)
+
+
+def card_text_of(kept: KeptCard | None) -> crossbar_file.CardText | None:
+    """A card as a crossbar file holds it."""
+    if kept is None:
+        return None
+    return crossbar_file.CardText(text=kept.text, overruled=" ".join(kept.overruled))
 
 
 def overlay_card(
@@ -52,9 +79,9 @@ def overlay_card(
     card = CalibrationCard.from_text(kept.text, f"card of {mapped.name}")
     if stated is not None and stated != card:
         raise broken_rule(
-            "a model on arrays keeps the calibration card that it was mapped with",
+            "a model or crossbar keeps the calibration card that it was made with",
             f"{stated.note().text} for {mapped.name} with {card.note().text}",
-            "Map it again with the other card, or leave --calibration out.",
+            "Make it again with the other card, or leave --calibration out.",
         )
     out = card.overlay(values)
     out["array"] = values.get("array", {})

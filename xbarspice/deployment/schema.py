@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, model_valid
 
 from xbarspice import devices
 from xbarspice.config.card import CalibrationCard, KeptCard
+from xbarspice.core.crossbar_file import CardText
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.schema import NotNegatives, Numbers, Part, Text, WholeNumber, WholeNumbers
 from xbarspice.core.wires import Resistance, wires_of
@@ -251,11 +252,8 @@ class OriginFile(Part):
         return self
 
 
-class CardFile(Part):
-    """Text of the calibration card, and what went over its values, in words between spaces."""
-
-    text: Text
-    overruled: Text = ""
+class CardFile(CardText):
+    """The calibration card of a deployment or crossbar file."""
 
     def card(self) -> KeptCard:
         """The card as a model carries it.
@@ -263,7 +261,7 @@ class CardFile(Part):
         Raises:
             InputError: it is no card.
         """
-        CalibrationCard.from_text(self.text, "card of the deployment")
+        CalibrationCard.from_text(self.text, "card of the file")
         return KeptCard(text=self.text, overruled=tuple(self.overruled.split()))
 
 

@@ -10,7 +10,7 @@ from xbarspice.programming import page as maps
 from xbarspice.programming.ranges import round_range
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
-from xbarspice.report.sections import card_text, config_section, coverage_section
+from xbarspice.report.sections import card_section, card_text, config_section, coverage_section
 from xbarspice.report.units import error, si
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def write(record: dict[str, Any], written: Sequence[Written], path: Path) -> Pat
     )
     sections = [_model(record), _arrays(record), coverage_section(record)]
     sections += [_section(entry, one, record) for entry, one in by_yield[:DRAWN]]
-    sections += config_section(record)
+    sections += [*card_section(record), *config_section(record)]
     return page(record["title"], sections, path, verdict=verdict, subtitle=card_text(record))
 
 

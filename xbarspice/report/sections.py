@@ -10,6 +10,7 @@ from xbarspice.report.content import Item, Section, Table, Text, Verdict
 
 __all__ = [
     "about_sections",
+    "card_section",
     "card_text",
     "config_section",
     "coverage_section",
@@ -27,6 +28,7 @@ SHOWN = 30
 """Rows of a table before it is cut."""
 LONG = 16
 """Rows of a table of names and values from which it waits folded."""
+RANGES = {"V": "voltages", "G": "conductances", "T": "temperatures"}
 UNITS = {"R": "ohm", "G": "S", "V": "V", "I": "A"}
 """Unit of a setting by the first letter of its name."""
 
@@ -139,11 +141,57 @@ def card_text(record: Record) -> str:
     return f"Calibrated: {card}" if card else ""
 
 
+def card_section(record: Record) -> list[Section]:
+    """The card that values come from: its age, what its data covered, and uses beyond; or nothing.
+
+    Args:
+        record: with `card`, as of `xbarspice.config.card_use.describe_card`.
+    """
+    card = record.get("card")
+    if not card:
+        return []
+    items: list[Item] = [Text(text=f"{_age_sentence(card)} {_range_sentence(card)}")]
+    items += [Text(text=f"Beyond the card: {text}.", note=True) for text in card["beyond"]]
+    if card["overridden"]:
+        names = ", ".join(card["overridden"])
+        items.append(Text(text=f"Set by hand in place of the card's: {names}.", note=True))
+    return [Section(title="Calibration card", items=items)]
+
+
+def _age_sentence(card: Record) -> str:
+    title, date, days = card["title"], card["date"], card["age_days"]
+    if date is None:
+        return f"The card {title!r} has no date: its age is not known."
+    if days is None:
+        return f"The card {title!r} is dated {date!r}, from which no age follows."
+    if days < 0:
+        return f"The card {title!r} is of {date}, {-days} days after this report."
+    return f"The card {title!r} is of {date}, {days} day{'s' * (days != 1)} before this report."
+
+
+def _range_sentence(card: Record) -> str:
+    valid = card["valid"] or {}
+    parts = []
+    for name, unit in (("V", "V"), ("G", "S"), ("T", "deg C")):
+        low, high = valid.get(f"{name}_low"), valid.get(f"{name}_high")
+        if low is None or high is None:
+            continue
+        if name == "T":
+            words = f"{low:g} {unit}" if low == high else f"{low:g} to {high:g} {unit}"
+        else:
+            words = f"{units.si(low, unit, 4)} to {units.si(high, unit, 4)}"
+        parts.append(f"{RANGES[name]} {words}")
+    missing = [RANGES[n] for n in RANGES if valid.get(f"{n}_low") is None]
+    text = f"Its data covered {', '.join(parts)}." if parts else ""
+    return f"{text} Not on the card: {', '.join(missing)}.".strip() if missing else text
+
+
 def about_sections(record: Record) -> list[Section]:
     """Notes, settings and versions, as far as the record has them."""
     texts = [*([f"{card}."] if (card := card_text(record)) else []), *(record.get("notes") or ())]
     notes = [Section(title="Notes", items=[Text(text=text) for text in texts])] if texts else []
-    return [*notes, *config_section(record), *environment_section(record)]
+    card = card_section(record)
+    return [*card, *notes, *config_section(record), *environment_section(record)]
 
 
 def config_section(record: Record) -> list[Section]:

@@ -9,7 +9,7 @@ from typing import Any
 from xbarspice.core.wires import WIRES, WORDS
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
-from xbarspice.report.sections import card_text
+from xbarspice.report.sections import card_section, card_text
 from xbarspice.report.units import resistance
 from xbarspice.tapeout import floorplan
 from xbarspice.tapeout.decks.section import section, summary
@@ -60,6 +60,7 @@ def write(record: dict[str, Any], folder: Path, path: Path) -> Path:
         rules.section(record),
         *([checked] if (checked := signoff.section(record, folder)) else []),
         *([decks] if (decks := section(record)) else []),
+        *card_section(record),
         Section(title="Files", items=list(_files(record))),
     ]
     return page("Tapeout", sections, path, verdict=verdict, subtitle=card_text(record))

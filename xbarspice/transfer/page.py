@@ -11,7 +11,7 @@ import numpy as np
 from xbarspice.core.types import Array
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
-from xbarspice.report.sections import card_text, config_section, coverage_section
+from xbarspice.report.sections import card_section, card_text, config_section, coverage_section
 from xbarspice.report.units import error, percent
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def write(record: Record, by_point: Array | None, path: Path) -> Path:
     verdict = Verdict(state="none", word="SIMULATED", text=_sentence(record))
     sections = [_result(record, by_point), *_layers(record), *_golden(record)]
     sections.append(coverage_section(record))
-    sections += config_section(record)
+    sections += [*card_section(record), *config_section(record)]
     return page(record["title"], sections, path, verdict=verdict, subtitle=card_text(record))
 
 

@@ -143,12 +143,18 @@ class ArrayVerification:
         values = {name: getattr(self, name) for name in names}
         return {"passed": self.passed, **asdict(_Plain(values))["values"]}
 
-    def save(self, folder: str | Path, about: Mapping[str, Any] | None = None) -> Path:
+    def save(
+        self,
+        folder: str | Path,
+        about: Mapping[str, Any] | None = None,
+        card: crossbar_file.CardText | None = None,
+    ) -> Path:
         """Write report.html, report.md, report.json, junit.xml, array.h5 and nodes.h5.
 
         Args:
             folder: made if it is not there.
             about: more entries of the record, as of `Verification.save`.
+            card: calibration card that the array carries.
 
         Returns:
             The page.
@@ -160,7 +166,7 @@ class ArrayVerification:
 
         folder = Path(folder)
         page = write(self.record() | dict(about or {}), folder)
-        crossbar_file.save(folder / "array.h5", self.crossbar)
+        crossbar_file.save(folder / "array.h5", self.crossbar, card)
         tree: dict[str, Any] = {"reference": self.reference}
         tree |= {"V_in": self.V_in, "V_out": self.V_out}
         for name, answer in self.answers.items():

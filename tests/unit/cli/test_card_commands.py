@@ -242,7 +242,7 @@ def test_the_same_card_is_taken_and_another_refused(deployed):
     for words in OF_A_DEPLOYMENT:
         done = run(deployed, *words, card="other.toml")
         assert isinstance(done.exception, InputError)
-        assert "keeps the calibration card that it was mapped with" in str(done.exception)
+        assert "keeps the calibration card that it was made with" in str(done.exception)
         assert "die 8" in str(done.exception)
         assert "die 7" in str(done.exception)
 
