@@ -136,8 +136,12 @@ def _run(cells: Sequence[list[str]], start: int) -> tuple[bool, int]:
 
 
 def _are_units(row: Sequence[str], width: int) -> bool:
-    words = [cell.strip("[]() ") for cell in row[:width]]
-    return any(words) and all(not word or _is_unit(word) for word in words)
+    words = [cell.strip("[]() ") for cell in row]
+    return (
+        len(_trim(list(row))) <= width
+        and any(words)
+        and all(not word or _is_unit(word) for word in words)
+    )
 
 
 def _without_head(path: Path, rows: Rows) -> Head:

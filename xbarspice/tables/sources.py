@@ -107,7 +107,7 @@ def read_rows(path: Path, options: Options) -> Rows:
     elif suffix == ".mat" or suffix in HDF5:
         rows = _array_rows(path, suffix)
     else:
-        rows = _text_rows(path)
+        rows = _text_rows(path, options.decimal)
     if options.skip:
         keep = [k for k, line in enumerate(rows.lines) if line > options.skip]
         rows.cells = [rows.cells[k] for k in keep]
@@ -145,7 +145,7 @@ def _decode(path: Path) -> tuple[str, str]:
     )
 
 
-def _text_rows(path: Path) -> Rows:
+def _text_rows(path: Path, decimal: str | None) -> Rows:
     text, encoding = _decode(path)
     lines = {k: line for k, line in enumerate(text.splitlines(), 1) if line.strip()}
     comments, stated = {}, ""
@@ -157,7 +157,7 @@ def _text_rows(path: Path) -> Rows:
         elif bare.startswith(_COMMENT) and not is_mark(bare.split(",")[0].split(";")[0].strip()):
             comments[k] = bare.lstrip("#%!/").strip()
             del lines[k]
-    separator = stated or _find_separator(list(lines.values()))
+    separator = stated or _find_separator(list(lines.values()), decimal)
     word = SEPARATOR_WORDS.get(separator, repr(separator))
     return Rows(
         cells=[split(line, separator) for line in lines.values()],
@@ -176,8 +176,11 @@ def split(line: str, separator: str) -> list[str]:
     return [cell.strip().strip('"').strip() for cell in row]
 
 
-def _find_separator(lines: Sequence[str]) -> str:
-    """The separator that leaves most cells numbers and fewest cells neither number nor mark."""
+def _find_separator(lines: Sequence[str], decimal: str | None) -> str:
+    """The separator that leaves most cells numbers and fewest cells neither number nor mark.
+
+    A known decimal mark separates nothing.
+    """
 
     def score(separator: str) -> float:
         rows = [split(line, separator) for line in lines]
@@ -192,7 +195,7 @@ def _find_separator(lines: Sequence[str]) -> str:
             if n and len(row) == width
         )
 
-    best = max(SEPARATORS, key=score)  # the first of equals
+    best = max((s for s in SEPARATORS if s != decimal), key=score)  # the first of equals
     return best if any(len(split(line, best)) > 1 for line in lines) else ""
 
 

@@ -64,6 +64,14 @@ def test_a_table_in_any_notation_is_the_same_table(data, tmp_path_factory):
     assert counted == int((~known).sum())
 
 
+def test_a_title_above_an_empty_column_is_no_head(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("a title\nV;I [A]\n0.5;\n0.25;\n")
+    table = read_table(path, QUANTITIES, Options())
+    np.testing.assert_array_equal(table.values("V"), [0.5, 0.25])
+    assert np.isnan(table.values("I")).all()
+
+
 @pytest.mark.parametrize("compressed", [True, False])
 def test_a_matlab_file_hands_on_its_arrays_of_real_numbers_alone(compressed, tmp_path):
     path = tmp_path / "x.mat"
