@@ -32,6 +32,7 @@ PARTS = [
     ),
     ("Share of the memory bandwidth, one core", "bench_roofline", [], None),
     ("Effective matrices and training", "bench_training", [], None),
+    ("Training on drawn transfers", "bench_training_draws", [], None),
     ("Any network on arrays", "bench_any_network", [], None),
     ("Reduced effective matrices", "bench_reduced", [], ["--quick"]),
     ("The golden engine", "bench_ngspice", [], ["--quick"]),
@@ -42,7 +43,7 @@ PARTS = [
 """Title, module, arguments, and arguments of a quick run (None: left out of it)."""
 QUIET = 0.5
 """Load of the machine from which on its figures are those of a shared one."""
-THREADED = ("bench_training", "bench_any_network")
+THREADED = ("bench_training", "bench_training_draws", "bench_any_network")
 """Parts that run on all threads of torch, as a user would."""
 
 

@@ -202,15 +202,16 @@ class Folded(Layout):
             )
         return matrix.generator(training=training, name=self.name, seed=matrices[0].seed)
 
-    def matrices(self, states: Sequence[PairConductances], config: ArrayConfig) -> Sequence[Tensor]:
-        """Differences of a linear array for 1 V in each state, S, (1, lines, sums).
+    def pairs(self, state: PairConductances, config: ArrayConfig) -> Tensor:
+        """Differences of a linear array for 1 V in each state, S, (states, 1, lines, sums).
 
         A passive network is reciprocal: the current into a word line for 1 V on a bit line is that
         into the bit line for 1 V on the word line. So one effective matrix serves both reads.
         """
-        G = torch.stack([state.array for state in states if state.array is not None])
-        pairs = self.read.take(self._effective(G, config))
-        return (pairs[..., 0::2] - pairs[..., 1::2])[:, None].unbind()
+        if state.array is None:
+            raise AssertionError("a folded matrix is programmed with its array")
+        pairs = self.read.take(self._effective(state.array, config))
+        return (pairs[..., 0::2] - pairs[..., 1::2])[:, None]
 
     def currents(
         self,

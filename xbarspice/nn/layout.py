@@ -94,8 +94,13 @@ class Layout(abc.ABC):
         """Currents of linear arrays for 1 V, S, by line and column, (groups, lines, columns)."""
 
     @abc.abstractmethod
-    def matrices(self, states: Sequence[PairConductances], config: ArrayConfig) -> Sequence[Tensor]:
-        """Differences of linear arrays for 1 V in each state, S, (groups, lines, pairs)."""
+    def pairs(self, state: PairConductances, config: ArrayConfig) -> Tensor:
+        """Differences of linear arrays for 1 V, S, (states, groups, lines, pairs).
+
+        Args:
+            state: `G` and `array` with one more axis before the others, that of states.
+            config: how the matrix stands on arrays.
+        """
 
     @abc.abstractmethod
     def currents(

@@ -19,7 +19,13 @@ from xbarspice.nn.affine_cache import CachedMap, Identity
 from xbarspice.nn.boundary import between_graphs, refuse_transforms
 from xbarspice.nn.converters import RangeRecord, quantise
 from xbarspice.nn.layout import Layout, layouts
-from xbarspice.nn.pairs import PairConductances, combine_cells, ideal_differences, place
+from xbarspice.nn.pairs import (
+    PairConductances,
+    combine_cells,
+    ideal_differences,
+    place,
+    stack_states,
+)
 from xbarspice.nn.through import Answer, Run, running
 from xbarspice.nn.tile import Tile
 
@@ -173,7 +179,7 @@ class ArrayMatrix:
 
     def reduce(self, states: Sequence[PairConductances]) -> list[tuple[Tensor, Tensor | None]]:
         """The affine maps of linear arrays in several states, from one call of the surrogate."""
-        wholes = self.layout.matrices(states, self.config)
+        wholes = self.layout.pairs(stack_states(states), self.config)
         pairs = zip(wholes, states, strict=True)
         return [affine_of(whole, state, self.config) for whole, state in pairs]
 

@@ -12,7 +12,8 @@ weight scale grows where the bias line would need more than `V_read`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,14 @@ from xbarspice.nn.boundary import as_numpy
 from xbarspice.nn.effective_matrices import only_once
 from xbarspice.surrogate.pair_kernels import place_low, place_low_back
 
-__all__ = ["PairConductances", "combine_cells", "ideal_differences", "place", "straight_through"]
+__all__ = [
+    "PairConductances",
+    "combine_cells",
+    "ideal_differences",
+    "place",
+    "stack_states",
+    "straight_through",
+]
 
 SMALLEST_BETA = 1e-12
 """Share of `V_read` that drives the line of a bias whose values are all 0."""
@@ -47,6 +55,19 @@ class PairConductances:
     sum_scale: Tensor
     V_bias: Tensor | None
     array: Tensor | None = None
+
+
+def stack_states(states: Sequence[PairConductances]) -> PairConductances:
+    """Several states of one matrix as one, `G` and `array` with an axis of states before all."""
+    first, *others = states
+    arrays = [state.array for state in states if state.array is not None]
+    if others:
+        return replace(
+            first,
+            G=torch.stack([state.G for state in states]),
+            array=torch.stack(arrays) if arrays else None,
+        )
+    return replace(first, G=first.G[None], array=arrays[0][None] if arrays else None)
 
 
 def place(weight: Tensor, bias: Tensor | None, config: ArrayConfig) -> PairConductances:

@@ -96,9 +96,8 @@ class Tiled(Layout):
         self, matrix: ArrayMatrix, placed: PairConductances, stacks: Sequence[Tensor]
     ) -> PairConductances:
         """The matrix on changed arrays, which may have leading axes."""
-        lead = stacks[0].shape[:-5]
-        whole = placed.G.new_empty((*lead, *placed.G.shape))
-        G = _tiling(matrix.config).join(list(stacks), whole)
+        shape = (*stacks[0].shape[:-5], *placed.G.shape)
+        G: Tensor = _Join.apply(_tiling(matrix.config), shape, *stacks)  # type: ignore[assignment]
         if self.orders:
             flat = G.reshape(-1, *placed.G.shape)
             G = torch.stack([self._by_line(one, matrix.config) for one in flat]).reshape(G.shape)
@@ -117,19 +116,23 @@ class Tiled(Layout):
             out[group, lines, columns] = held
         return out
 
-    def matrices(self, states: Sequence[PairConductances], config: ArrayConfig) -> Sequence[Tensor]:
-        """Differences of linear arrays for 1 V in each state, S, (groups, lines, pairs)."""
-        held = [self._on_arrays(state.G, config) for state in states]
-        G = held[0] if len(states) == 1 else torch.cat(held)
+    def pairs(self, state: PairConductances, config: ArrayConfig) -> Tensor:
+        """Differences of linear arrays for 1 V in each state, S, (states, groups, lines, pairs)."""
+        states, *shape = state.G.shape
+        G = state.G.flatten(0, 1)
+        if self.orders:
+            G = torch.cat([self._on_arrays(one, config) for one in state.G])
         tiling, wires = _tiling(config), config.wires
         if self.wires:
-            shape = (len(G) // len(states), *G.shape[1:])
-            each = [self._wires_of(r, shape, config) for r in tiling.regions(shape)]
-            wires = [_as_tensors(w, len(states)) for w in each]
+            each = [self._wires_of(r, tuple(shape), config) for r in tiling.regions(tuple(shape))]
+            wires = [_as_tensors(w, states) for w in each]
         whole = pair_matrix(G, tiling, wires, keep=not config.recompute)
-        each = whole.unflatten(0, (len(states), -1)).unbind()
-        ordered = [self._by_line(one, config, pairs=True) for one in each]
-        return [self._with_larger(m, s.G, config) for m, s in zip(ordered, states, strict=True)]
+        out = whole.unflatten(0, (states, -1))
+        if not self.orders:
+            return out
+        ordered = [self._by_line(one, config, pairs=True) for one in out]
+        each = zip(ordered, state.G, strict=True)
+        return torch.stack([self._with_larger(one, G, config) for one, G in each])
 
     def _of_larger(
         self, G: Tensor, config: ArrayConfig
@@ -276,6 +279,22 @@ class Tiled(Layout):
                 one = stack.size and (stack == stack.flat[0]).all()
                 out[name] = float(stack.flat[0]) if one else stack
         return out
+
+
+class _Join(torch.autograd.Function):
+    """Inputs: tiling, shape of the whole, stacks of tiles; output: the whole.
+
+    Writing stacks into a tensor that records gradients would copy the whole for each.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, tiling: Tiling, shape: tuple[int, ...], *stacks: Tensor) -> Tensor:
+        ctx.tiling = tiling
+        return tiling.join(list(stacks), stacks[0].new_empty(shape))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        return None, None, *ctx.tiling.stacks(grads[0])
 
 
 def _in(

@@ -56,6 +56,16 @@ class Drawn:
         out = [replace(self.nominal, G=g, array=a) for g, a in zip(G, held, strict=True)]
         return [self.nominal, *out] if self.has_nominal else out
 
+    def all(self) -> PairConductances:
+        """All of them on a leading axis, the one without errors first if that is asked for."""
+        if not self.has_nominal:
+            return self.state
+        nominal, state = self.nominal, self.state
+        array = state.array
+        if array is not None and nominal.array is not None:
+            array = torch.cat([nominal.array[None], array])
+        return replace(state, G=torch.cat([nominal.G[None], state.G]), array=array)
+
     def mean(self) -> PairConductances:
         """The conductances without errors, whose gradient goes to the mean of the draws."""
 
@@ -72,7 +82,7 @@ class Drawn:
 def differences_of(drawn: Drawn, config: ArrayConfig, circuit: Circuit) -> Tensor:
     """Differences of linear arrays for 1 V in every slice, S, (slices, groups, lines, pairs)."""
     if circuit == "exact":
-        return torch.stack(list(drawn.layout.matrices(drawn.each(), config)))
+        return drawn.layout.pairs(drawn.all(), config)
     if circuit == "ideal":
         out = ideal_differences(drawn.state.G)
     else:
@@ -94,8 +104,7 @@ def _shared_gradient(drawn: Drawn, config: ArrayConfig) -> Tensor:
     layout, G = drawn.layout, drawn.state.G
     needs_gradient = torch.is_grad_enabled() and G.requires_grad
     with torch.no_grad():
-        plain = Drawn(layout, drawn.nominal, drawn.state, has_nominal=False)
-        values = torch.stack(list(layout.matrices(plain.each(), config)))
+        values = layout.pairs(drawn.state, config)
     if not needs_gradient:
         return values
     mean = drawn.mean()

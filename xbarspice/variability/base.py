@@ -106,17 +106,21 @@ class Draws:
 
 FINER = 4
 """How often the smallest step of levels is divided at most, to make them equally distant."""
+CELLS = 2000
+"""Equal steps of a table, at most."""
 
 
 def _evenly(levels: Array, table: Array) -> tuple[Array, Array] | None:
     """The same piecewise linear functions on equally distant levels, if a few of them hold all."""
     span, smallest = levels[-1] - levels[0], np.diff(levels).min()
     for parts in range(1, FINER + 1):
-        cells = round(parts * span / smallest)
-        places = (levels - levels[0]) * (cells / span)
-        if np.abs(places - places.round()).max() < 1e-9:
-            even = np.linspace(levels[0], levels[-1], cells + 1)
-            return even, np.array([np.interp(even, levels, row) for row in table])
+        cells = parts * span / smallest
+        places = (levels - levels[0]) * (round(cells) / span)
+        if cells < CELLS and np.abs(places - places.round()).max() < 1e-9:
+            even = np.linspace(levels[0], levels[-1], round(cells) + 1)
+            k = np.clip(np.searchsorted(levels, even, side="right") - 1, 0, levels.size - 2)
+            share = (even - levels[k]) / (levels[k + 1] - levels[k])
+            return even, table[:, k] + share * (table[:, k + 1] - table[:, k])
     return None
 
 
@@ -131,7 +135,8 @@ def where(condition: Any, yes: Any, no: Any) -> Any:
 
 def _finish(changed: Any, G: Any) -> Any:
     """Keep absent devices absent and the rest at or above 0 S."""
-    return changed.clip(min=0.0) * (G > 0)
+    present = G > 0
+    return changed.clip(min=0.0) if present.all() else changed.clip(min=0.0) * present
 
 
 def check_conductances(G: Any) -> Any:

@@ -7,6 +7,7 @@ import torch
 from xbarspice import variability as vr
 from xbarspice.core.errors import InputError
 from xbarspice.testing import check_variation
+from xbarspice.variability.base import Draws
 from xbarspice.variability.bse import tail_of
 
 KINDS = ["numpy", "torch"]
@@ -275,3 +276,28 @@ def test_terms_are_built_from_names_and_records():
 def test_misuse_is_an_error_that_says_the_rule(make, words):
     with pytest.raises(InputError, match=words):
         make()
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        vr.bse_table().levels,
+        np.array([0.0, 0.1, 0.2, 0.5, 1.0]),
+        np.array([0.0, 0.001, 0.31, 1.0]),  # no few equal steps hold these
+        np.array([0.0, 1e-7, 0.5, 1.0]),
+    ],
+    ids=["built-in", "tenths", "uneven", "far apart"],
+)
+def test_tables_are_read_alike_in_both_array_kinds(levels):
+    rng = np.random.default_rng(0)
+    table = np.sort(rng.normal(size=(5, levels.size)), axis=1)
+    rows = np.array([[0, 4], [2, 1]])
+    u = rng.uniform(levels[0], levels[-1], size=(300, 2, 2))
+    u[0, 0, 0], u[0, 0, 1] = levels[0], levels[-1]
+    wanted = Draws(rng, u).lookup(levels, table, rows, u)
+    like = torch.from_numpy(u)
+    values = Draws(torch.Generator(), like).lookup(levels, table, rows, like)
+    np.testing.assert_allclose(values.numpy(), wanted, rtol=0, atol=1e-12)
+    single = Draws(torch.Generator(), like.float()).lookup(levels, table, rows, like.float())
+    slope = np.abs(np.diff(table) / np.diff(levels)).max()
+    np.testing.assert_allclose(single.numpy(), wanted, rtol=0, atol=1e-6 * (slope + 1))
