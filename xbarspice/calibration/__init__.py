@@ -9,6 +9,7 @@ from xbarspice.calibration.cards import (
     record_of,
     record_of_spread,
 )
+from xbarspice.calibration.comparisons import Comparisons, fit_and_compare
 from xbarspice.calibration.die import Die, Thresholds, read_die
 from xbarspice.calibration.drift import Drifts, drifts_of_maps, fit_drift
 from xbarspice.calibration.fit import Fit, Noise, Options
@@ -28,6 +29,7 @@ from xbarspice.calibration.readers import (
 from xbarspice.calibration.spread import Spread, fit_spread
 
 __all__ = [
+    "Comparisons",
     "Die",
     "Drifts",
     "Fit",
@@ -46,6 +48,7 @@ __all__ = [
     "card_of",
     "card_of_spread",
     "drifts_of_maps",
+    "fit_and_compare",
     "fit_curves",
     "fit_drift",
     "fit_noise",

@@ -5,15 +5,24 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from xbarspice.calibration.comparisons import Comparisons
 from xbarspice.calibration.fit import Fit
 from xbarspice.calibration.held import conditions
 from xbarspice.calibration.model import TIED
+from xbarspice.calibration.ranking import Ranking
 from xbarspice.calibration.spread import Spread
-from xbarspice.config.card import CalibrationCard, CardValue, Quality, data_hash
+from xbarspice.config.card import (
+    CalibrationCard,
+    CardValue,
+    OtherInterval,
+    Quality,
+    RankedModel,
+    data_hash,
+)
 from xbarspice.config.sections import ValidRange
 from xbarspice.core.errors import broken_rule
 
@@ -30,6 +39,7 @@ def card_of(
     before: CalibrationCard | None = None,
     data_read: Sequence[str] = (),
     valid: ValidRange | None = None,
+    comparisons: Comparisons | None = None,
 ) -> CalibrationCard:
     """The card of a fit.
 
@@ -42,6 +52,7 @@ def card_of(
         before: an earlier card whose other values are taken over, with their own intervals.
         data_read: how the files were understood.
         valid: what the data covered.
+        comparisons: other models, losses and intervals that stand beside it.
     """
     digest = data_hash(*data)
     values: dict[str, CardValue] = {}
@@ -74,11 +85,46 @@ def card_of(
             scatter_over_noise=fit.scale,
             tests={check.name: check.p for check in fit.checks},
         ),
+        ranking=() if comparisons is None else _rivals(comparisons.ranking),
+        beside=() if comparisons is None else tuple(_beside(fit, comparisons)),
         notices=fit.findings,
         data_read=tuple(data_read),
         valid=valid,
     )
     return _merge(before, card)
+
+
+def _rivals(ranking: Ranking | str | None) -> tuple[RankedModel, ...]:
+    """Device models that could be fitted, best first."""
+    if not isinstance(ranking, Ranking):
+        return ()
+    return tuple(
+        RankedModel(
+            device=c.name,
+            fitted=c.fitted,
+            parameters=c.parameters,
+            error=c.error,
+            validated=c.validated,
+            holds=c.holds,
+        )
+        for c in ranking.candidates
+        if not c.reason
+    )
+
+
+def _beside(fit: Fit, comparisons: Comparisons) -> Iterator[OtherInterval]:
+    """Intervals of other losses and of the bootstrap, without those of conductances."""
+    rows = [
+        (each.loss, each.values[j], each.low[j], each.high[j], p.name)
+        for each in comparisons.losses
+        for j, p in enumerate(fit.parameters)
+    ]
+    if drawn := comparisons.bootstrap:
+        ends = zip(drawn.low, drawn.high, drawn.names, strict=True)
+        rows += [("bootstrap", None, low, high, name) for low, high, name in ends]
+    for by, value, low, high, name in rows:
+        if not name.startswith("G["):
+            yield OtherInterval(name=name, by=by, value=value, low=low, high=high)
 
 
 def card_of_spread(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.line_ends import READ, LineEnds
-from xbarspice.core.types import Array, Indices
+from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.core.values import array_of, whole_numbers_of
 
 __all__ = ["Programming", "PulseTrains", "Reads", "Repeats", "sweeps"]
@@ -71,6 +72,13 @@ class Reads:
     def cols(self) -> int:
         """Bit lines."""
         return self.I_out.shape[1]
+
+    def take(self, keep: Flags, notice: str | None = None) -> Reads:
+        """Some of the reads, (N,) of which to keep; what is left out is noted."""
+        parts = {n: getattr(self, n) for n in ("V_in", "I_out", "V_out", "I_in", "array")}
+        kept = {n: None if value is None else value[keep] for n, value in parts.items()}
+        notices = self.notices if notice is None else (*self.notices, notice)
+        return dataclasses.replace(self, **kept, notices=notices)
 
     def currents(self) -> Array:
         """All measured currents of each read, A, (N, cols) or (N, cols + rows); NaN: not there."""

@@ -23,12 +23,23 @@ from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.core.wires import EACH, UNIT, WIRES, as_text
 from xbarspice.surrogate import adjoint
 
-__all__ = ["TIED", "Model", "Parameter", "field_parameter", "level_of"]
+__all__ = [
+    "TIED",
+    "Model",
+    "Parameter",
+    "field_parameter",
+    "level_of",
+    "shape_fields",
+    "with_fields",
+]
 
 
 TIED = {"R_wire": ("R_wl", "R_bl")}
 """Names that move several resistances together."""
 
+VISIBLE, SWING = 0.01, 0.5
+"""Relative change of the current that shapes a curve; voltage, V, up to which it is looked at even
+if less was applied (less if the model ends there)."""
 SILENT = 1e-12
 """A resistance that is a smaller share of that of the best device counts as 0: it changes no
 current, and solves with it take long."""
@@ -87,7 +98,8 @@ class Model:
     Args:
         crossbar: starting values of everything; what is not fitted stays as it is here.
         reads: one set of reads, or several with different line ends.
-        free: what is fitted: names of `Parameter`, where ``G`` stands for all present devices.
+        free: what is fitted: names of `Parameter`, where ``G`` stands for all present devices and
+            ``device`` for the fields that shape the curve of a device (`shape_fields`).
         bounds: other bounds by name (of ``G`` for all conductances).
     """
 
@@ -99,7 +111,7 @@ class Model:
         bounds: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
         self.crossbar, self.reads = crossbar, tuple(reads)
-        self.free = _names(crossbar, free)
+        self.free = _names(crossbar, with_fields(crossbar, self.reads, free))
         self._largest = float(crossbar.G.max())
         self.present: Any = np.argwhere((crossbar.G_flat > 0) & ("G" in self.free))
         self.parameters = tuple(_parameters(crossbar, self.free, self.present, bounds or {}))
@@ -193,6 +205,49 @@ class Model:
         return out
 
 
+def shape_fields(device: devices.Device, V: Array, G: Array) -> tuple[str, ...]:
+    """Fields that shape the static current of a device, each in a way that no other does.
+
+    A field counts if a change by itself changes the current by more than `VISIBLE` of it at some
+    voltage beyond what the conductance and the fields before it can do; those that do most come
+    first. Without `V_read`, which says what a conductance is.
+
+    Args:
+        device: the model.
+        V, G: where its current is looked at, V and S, (points,) each.
+    """
+    size = np.abs(device.current(V, G))
+    names = [f.name for f in dataclasses.fields(device) if f.name != "V_read"]  # type: ignore[arg-type]
+    slopes = {n: _by_field(device, n, V, G) * getattr(device, n) / size for n in names}
+    spanned, out = [_by_G(device, V, G) * G / size], []
+    while slopes:
+        basis = np.stack(spanned, axis=1)
+        remains = {
+            n: float(np.abs(s - basis @ np.linalg.lstsq(basis, s, rcond=None)[0]).max())
+            for n, s in slopes.items()
+        }
+        most = max(remains, key=lambda n: remains[n])
+        if remains[most] <= VISIBLE:
+            break
+        out.append(most)
+        spanned.append(slopes.pop(most))
+    return tuple(n for n in names if n in out)
+
+
+def with_fields(crossbar: Crossbar, reads: Sequence[Reads], free: Sequence[str]) -> list[str]:
+    """What is fitted, with the fields that shape the device's curve in place of ``device``."""
+    if "device" not in free:
+        return list(free)
+    G = crossbar.G[crossbar.G > 0]
+    G = G[:: max(len(G) // 8, 1)]
+    swing = min(SWING, crossbar.device.V_max)
+    V = np.linspace(0.1, 1.0, 10) * max(swing, *(np.abs(r.V_in).max() for r in reads))
+    points = [x.ravel() for x in np.meshgrid(V, G)]
+    fields = [f"device.{name}" for name in shape_fields(crossbar.device, points[0], points[1])]
+    k = list(free).index("device")
+    return [*free[:k], *fields, *free[k + 1 :]]
+
+
 def level_of(reads: Reads) -> Array:
     """One voltage a read, V, (N,): that of a single device, else the rms of all driven lines."""
     if reads.rows == 1 and reads.V_out is None:
@@ -220,7 +275,7 @@ def _lines_and_repeats(
 
 def _names(crossbar: Crossbar, free: Sequence[str]) -> tuple[str, ...]:
     fields = [f"device.{f.name}" for f in dataclasses.fields(crossbar.device)]  # type: ignore[arg-type]
-    names = [*WIRES, *TIED, *fields, "G"]
+    names = [*WIRES, *TIED, "device", *fields, "G"]
     wrong = [name for name in free if name not in names]
     if wrong or not free or len(set(free)) != len(free):
         raise broken_rule(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from xbarspice.calibration.comparisons_page import comparison_sections
 from xbarspice.calibration.figures import figures_of
 from xbarspice.calibration.fit import Fit
 from xbarspice.calibration.held_page import held_items
@@ -79,6 +80,7 @@ def write_fit(
     sections = [
         Section(title="Fitted values", items=items),
         *([data] if data is not None else []),
+        *comparison_sections(record),
         *_read_section(record),
         *([Section(title="Calibration card", items=[Code(text=card)])] if card else []),
     ]

@@ -42,7 +42,15 @@ calibrate = typer.Typer(
     no_args_is_help=True,
 )
 
-Free = Annotated[str, typer.Option(help="What is fitted, comma-separated.")]
+AUTO = "auto"
+"""The word for the device model that predicts best."""
+
+Free = Annotated[
+    str,
+    typer.Option(
+        help="What is fitted, comma-separated; device stands for all fields of its curve."
+    ),
+]
 Bounds = Annotated[
     list[str] | None,
     typer.Option("--bound", metavar="NAME=LOW,HIGH", help="Bounds of a parameter; repeatable."),
@@ -74,6 +82,30 @@ MinCurrent = Annotated[float | None, typer.Option(help="Leave points of smaller 
 HeldOut = Annotated[float, typer.Option(help="Share of the reads that is predicted, not fitted.")]
 
 
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Device model, as --set array.device; auto: the one that predicts left-out voltages "
+        "best, all fields of its curve fitted."
+    ),
+]
+Rank = Annotated[
+    bool | None,
+    typer.Option(
+        "--rank/--no-rank",
+        help="Rank all device models by left-out voltages; else only where it takes little time.",
+    ),
+]
+Samples = Annotated[
+    int | None,
+    typer.Option(
+        "--bootstrap",
+        help="Draw the data anew so many times for intervals (100 or more; 0: never); else 400 "
+        "times where the intervals of a single device are in doubt.",
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     die_command.register(calibrate)
@@ -85,14 +117,14 @@ def register(app: typer.Typer) -> None:
 
 
 @calibrate.command(
-    epilog="Example: xbarspice calibrate sweeps iv.csv --free device.b,G --set array.R_driver=50"
+    epilog="Example: xbarspice calibrate sweeps iv.csv --free device,G --set array.R_driver=50"
 )
 @reads_table("sweeps")
 def sweeps(
     data: Data,
     *,
     table: TableOptions,
-    free: Free = "device.b,G",
+    free: Free = "device,G",
     out: RunFolder = Path("runs/calibrate"),
     bound: Bounds = None,
     loss: Loss = "linear",
@@ -101,6 +133,9 @@ def sweeps(
     held_out: HeldOut = 0.2,
     accept: Accept = False,
     flip_current: Flip = None,
+    device: Device = None,
+    rank: Rank = None,
+    bootstrap: Samples = None,
     drop_compliance: DropCompliance = False,
     max_voltage: MaxVoltage = None,
     min_current: MinCurrent = None,
@@ -124,9 +159,15 @@ def sweeps(
     from xbarspice.cli import steps
 
     steps.need("matplotlib", "jinja2")
+    settings = _with_device(settings, device)
     read = ("seed", "array")
     run = steps.configuration(
-        config, settings, steps.start_config(None), reads=read, calibration=calibration, seed=seed
+        config,
+        settings,
+        steps.start_config(None),
+        reads=read,
+        calibration=calibration,
+        seed=seed,
     )
     handling = study.Handling(
         flip_current=flip_current,
@@ -144,8 +185,15 @@ def sweeps(
     start = starts.crossbar_of_sweeps(measured, run)
     options = _options(loss, relative, absolute, held_out, run)
     with screens.waiting("fitting", quiet=json):
-        fit, crossbar = study.fit_reads(
-            start, measured, _list(free), bounds=_bounds(bound), options=options
+        fit, crossbar, comparisons = study.fit_and_compare(
+            start,
+            measured,
+            _list(free),
+            bounds=_bounds(bound),
+            options=options,
+            choose=device == AUTO,
+            rank=rank,
+            samples=bootstrap,
         )
     job = Job(
         data,
@@ -161,8 +209,8 @@ def sweeps(
         settings=settings or (),
         valid=_covered(measured.V_in, crossbar.G, temperature),
     )
-    fixed = fixed_values(crossbar, _list(free))
-    finish_fit(job, fit, crossbar, accept=accept, seen=seen, fixed=fixed)
+    fixed = fixed_values(crossbar, comparisons.free)
+    finish_fit(job, fit, crossbar, accept=accept, comparisons=comparisons, seen=seen, fixed=fixed)
 
 
 @calibrate.command(
@@ -178,7 +226,7 @@ def reads(
         Path | None,
         typer.Option(help="Measured array: deployment of one or crossbar (.h5), or G (.csv)."),
     ] = None,
-    free: Free = "R_wire,device.b",
+    free: Free = "R_wire,device",
     out: RunFolder = Path("runs/calibrate"),
     bound: Bounds = None,
     loss: Loss = "linear",
@@ -189,6 +237,9 @@ def reads(
     flip_current: Annotated[
         bool, typer.Option("--flip-current", help="Change the sign of every current.")
     ] = False,
+    device: Device = None,
+    rank: Rank = None,
+    bootstrap: Samples = None,
     title: Title = None,
     date: Date = None,
     temperature: Temperature = None,
@@ -207,6 +258,7 @@ def reads(
     from xbarspice.config.arrays import array_settings
 
     steps.need("matplotlib", "jinja2")
+    settings = _with_device(settings, device)
     read = ("seed", "array", *(() if array else ("mapping.G_min", "mapping.G_max")))
     run = steps.configuration(
         config,
@@ -224,8 +276,15 @@ def reads(
     run = run.model_copy(update={"array": ArraySection(**array_settings([start]))})
     options = _options(loss, relative, absolute, held_out, run)
     with screens.waiting("fitting", quiet=json):
-        fit, crossbar = study.fit_reads(
-            start, measured, _list(free), bounds=_bounds(bound), options=options
+        fit, crossbar, comparisons = study.fit_and_compare(
+            start,
+            measured,
+            _list(free),
+            bounds=_bounds(bound),
+            options=options,
+            choose=device == AUTO,
+            rank=rank,
+            samples=bootstrap,
         )
     job = Job(
         data,
@@ -242,8 +301,8 @@ def reads(
         settings=settings or (),
         valid=_covered(measured.V_in, crossbar.G, temperature),
     )
-    fixed = fixed_values(crossbar, _list(free))
-    finish_fit(job, fit, crossbar, accept=accept, fixed=fixed)
+    fixed = fixed_values(crossbar, comparisons.free)
+    finish_fit(job, fit, crossbar, accept=accept, comparisons=comparisons, fixed=fixed)
 
 
 @calibrate.command(
@@ -313,6 +372,13 @@ def _covered(V: Array, G: Array, temperature: float | None) -> ValidRange:
     from xbarspice.config.card_use import range_of
 
     return range_of(V=V, G=G, T=None if temperature is None else [temperature])
+
+
+def _with_device(settings: list[str] | None, device: str | None) -> list[str] | None:
+    """The settings with the device that was named."""
+    if device is None or device == AUTO:
+        return settings
+    return [*(settings or []), f"array.device={device}"]
 
 
 def _list(text: str) -> list[str]:

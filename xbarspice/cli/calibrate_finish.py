@@ -15,6 +15,7 @@ from xbarspice.cli.runs import run_folder
 if TYPE_CHECKING:
     from xbarspice.calibration import Fit, Spread
     from xbarspice.calibration.characteristics import Characteristics
+    from xbarspice.calibration.comparisons import Comparisons
     from xbarspice.calibration.held import Fixed
     from xbarspice.calibration.inspection_page import Inspected
     from xbarspice.config.card import CalibrationCard
@@ -95,6 +96,7 @@ def finish_fit(
     more: Sequence[Item] = (),
     seen: Inspected | None = None,
     fixed: Sequence[Fixed] = (),
+    comparisons: Comparisons | None = None,
 ) -> None:
     """Card, record, report and screen of a fit; no card of a model that does not hold."""
     from xbarspice import calibration as study
@@ -109,13 +111,18 @@ def finish_fit(
         before=job.before(),
         data_read=job.data_read,
         valid=job.valid,
+        comparisons=comparisons,
     )
     fitted = crossbar if any(p.name.startswith("G[") for p in fit.parameters) else None
     record = study.record_of(fit)
     record["fixed"] = job.with_origins(fixed)
+    if comparisons is not None and comparisons.chosen:
+        (row,) = [row for row in record["fixed"] if row["name"] == "device"]
+        row["origin"] = "the ranking of device models (--device auto)"
     if seen is not None:
         record["inspection"] = seen.record()
         record["findings"] = [*(i.text for i in seen.irregularities), *record["findings"]]
+    record |= comparisons.record() if comparisons is not None else {}
     stands = fit.holds or accept
     record["card_written"] = stands
     section = None if seen is None else seen.section()
@@ -151,6 +158,8 @@ def _write_folder(
 
 
 def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
+    from xbarspice.calibration.comparisons_page import comparison_rows
+
     rows: dict[str, Any] = {}
     for r in record["parameters"][:20]:
         low, high = ("-" if r[k] is None else f"{r[k]:.5g}" for k in ("low", "high"))
@@ -169,6 +178,7 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
         rows["residuals over the stated scatter"] = scatter
         holds = record.get("model_holds", True)
         rows["intervals"] = "95 %, if the model holds" if holds else "withheld"
+    rows |= comparison_rows(record)
     for k, text in enumerate(record["findings"], 1):
         rows[f"warning {k}"] = text
     rows["data read as"] = "; ".join(record["data_read"])

@@ -40,7 +40,9 @@ __all__ = [
     "CardValue",
     "HeldOut",
     "KeptCard",
+    "OtherInterval",
     "Quality",
+    "RankedModel",
     "card_of",
     "data_hash",
     "keep_card",
@@ -105,10 +107,45 @@ class Quality(_Part):
     tests: dict[str, float] = Field(default={})
 
 
+class RankedModel(_Part):
+    """A device model beside the one of the card; see `xbarspice.calibration.ranking`.
+
+    Attributes:
+        device: registered name. fitted: its fields that were fitted.
+        parameters: count of all fitted values.
+        error: rms error of voltages that were left out, over the stated scatter; None: not fitted.
+        validated: whether that is of voltages left out; else of the fit to all data.
+        holds: whether no test of the residuals speaks against it.
+    """
+
+    device: str
+    fitted: tuple[str, ...] = ()
+    parameters: int
+    error: float | None = None
+    validated: bool
+    holds: bool
+
+
+class OtherInterval(_Part):
+    """An interval beside that of a value: by another loss, or from samples of the data.
+
+    Attributes:
+        name: of the value, as in `values`. by: loss, or "bootstrap".
+        value: fitted value; None for the bootstrap, which has that of the card.
+        low, high: 95 % interval.
+    """
+
+    name: str
+    by: str
+    value: float | None = None
+    low: float
+    high: float
+
+
 class CalibrationCard(_Part):
     """The card; see the module text."""
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = 2
     title: str = Field(min_length=1)
     date: str | None = Field(default=None, description="of the measurement, YYYY-MM-DD")
     data: tuple[str, ...] = ()
@@ -117,6 +154,8 @@ class CalibrationCard(_Part):
     values: dict[str, CardValue] = Field(default={})
     variability: tuple[dict[str, Any], ...] = ()
     held_out: HeldOut | None = None
+    ranking: tuple[RankedModel, ...] = Field(default=(), description="the device model's rivals")
+    beside: tuple[OtherInterval, ...] = Field(default=(), description="intervals found otherwise")
     notices: tuple[str, ...] = ()
     data_read: tuple[str, ...] = Field(default=(), description="how the files were understood")
     quality: Quality | None = Field(default=None, description="of the fit")

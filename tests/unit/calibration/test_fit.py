@@ -387,9 +387,9 @@ def test_a_card_without_a_date_depends_on_data_and_fit_alone(card):
     [
         ('device = "sinh_tio2"', 'device = "none"', "device"),
         ("[values.R_wl]", "[values.R_w]", "must be among"),
-        ("format = 1", "format = 2", "format"),
+        ("format = 2", "format = 3", "format"),
         ("title", "titel", "titel"),
-        ("format = 1", "format = = 1", "must be TOML"),
+        ("format = 2", "format = = 2", "must be TOML"),
     ],
 )
 def test_a_wrong_card_is_refused(card, old, new, words):
