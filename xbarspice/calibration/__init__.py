@@ -15,11 +15,21 @@ from xbarspice.calibration.drift import Drifts, drifts_of_maps, fit_drift
 from xbarspice.calibration.fit import Fit, Noise, Options
 from xbarspice.calibration.handling import Handling, flip_reads, prepare_sweeps
 from xbarspice.calibration.inspection import blind_spots, inspect_sweeps
-from xbarspice.calibration.measurements import Programming, PulseTrains, Reads, Repeats, sweeps
+from xbarspice.calibration.joint import Joint, fit_joint
+from xbarspice.calibration.joint_problem import MeasuredDie
+from xbarspice.calibration.measurements import (
+    Kelvin,
+    Programming,
+    PulseTrains,
+    Reads,
+    Repeats,
+    sweeps,
+)
 from xbarspice.calibration.noise import fit_noise, fit_read_noise
 from xbarspice.calibration.pulses import fit_pulses
 from xbarspice.calibration.readers import (
     read_drifts,
+    read_kelvin,
     read_programming,
     read_pulses,
     read_reads,
@@ -34,6 +44,9 @@ __all__ = [
     "Drifts",
     "Fit",
     "Handling",
+    "Joint",
+    "Kelvin",
+    "MeasuredDie",
     "Noise",
     "Options",
     "Programming",
@@ -51,6 +64,7 @@ __all__ = [
     "fit_and_compare",
     "fit_curves",
     "fit_drift",
+    "fit_joint",
     "fit_noise",
     "fit_pulses",
     "fit_read_noise",
@@ -61,6 +75,7 @@ __all__ = [
     "prepare_sweeps",
     "read_die",
     "read_drifts",
+    "read_kelvin",
     "read_programming",
     "read_pulses",
     "read_reads",

@@ -59,7 +59,7 @@ def card_of(
     bounds = zip(fit.parameters, fit.values, fit.low, fit.high, strict=True)
     given = conditions(fit.held)
     for p, value, low, high in bounds:
-        if p.name.startswith("G["):
+        if "[" in p.name or p.unit == "1/K":  # of single devices or dies, and coefficients
             continue
         entry = CardValue(
             value=float(value),

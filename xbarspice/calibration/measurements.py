@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from xbarspice.core.line_ends import READ, LineEnds
 from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.core.values import array_of, whole_numbers_of
 
-__all__ = ["Programming", "PulseTrains", "Reads", "Repeats", "sweeps"]
+__all__ = ["Kelvin", "Programming", "PulseTrains", "Reads", "Repeats", "sweeps"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,6 +31,7 @@ class Reads:
         ends: what the line ends were connected to.
         labels: names of the arrays, for messages; may be empty.
         notices: how a file was read.
+        T: temperature of each read, K, (N,); None where unknown.
     """
 
     V_in: Array
@@ -40,6 +42,7 @@ class Reads:
     ends: LineEnds = READ
     labels: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+    T: Array | None = None
 
     def __post_init__(self) -> None:
         count = len(self.V_in)
@@ -57,6 +60,13 @@ class Reads:
                 )
             if name.startswith("V") and not np.isfinite(value).all():
                 raise broken_rule(f"`{name}` must be finite", "NaN or infinity", "Give volts.")
+        if self.T is not None:
+            T = array_of("T", self.T, rank=1, low=0.0, remedy="Give K.")
+            object.__setattr__(self, "T", T)
+            if len(T) != count:
+                raise broken_rule(
+                    f"`T` must have one value a read ({count})", len(T), "Give K, (reads,)."
+                )
         index = np.zeros(count, np.intp) if self.array is None else self.array
         checked = whole_numbers_of("array", index, shape=(count,), low=0)
         object.__setattr__(self, "array", checked)
@@ -75,7 +85,7 @@ class Reads:
 
     def take(self, keep: Flags, notice: str | None = None) -> Reads:
         """Some of the reads, (N,) of which to keep; what is left out is noted."""
-        parts = {n: getattr(self, n) for n in ("V_in", "I_out", "V_out", "I_in", "array")}
+        parts = {n: getattr(self, n) for n in ("V_in", "I_out", "V_out", "I_in", "array", "T")}
         kept = {n: None if value is None else value[keep] for n, value in parts.items()}
         notices = self.notices if notice is None else (*self.notices, notice)
         return dataclasses.replace(self, **kept, notices=notices)
@@ -83,6 +93,45 @@ class Reads:
     def currents(self) -> Array:
         """All measured currents of each read, A, (N, cols) or (N, cols + rows); NaN: not there."""
         return self.I_out if self.I_in is None else np.hstack([self.I_out, self.I_in])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Kelvin:
+    """Four-terminal resistances of lines, N measurements.
+
+    Attributes:
+        line: "wl" or "bl" of each, (N,).
+        segments: number of wire segments between the taps, (N,).
+        R: ohm, (N,).
+        T: K, (N,); None where unknown.
+        relative: scatter, a share of the value.
+        notices: how a file was read.
+    """
+
+    line: tuple[Literal["wl", "bl"], ...]
+    segments: Array
+    R: Array
+    T: Array | None = None
+    relative: float = 0.01
+    notices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        count = len(self.line)
+        ok = all(np.shape(v) == (count,) for v in (self.segments, self.R))
+        if not count or not ok or set(self.line) - {"wl", "bl"}:
+            raise broken_rule(
+                "Kelvin monitors must name wl or bl, segments and R, one each",
+                f"{count} lines {sorted(set(self.line))}",
+                "Correct the table.",
+            )
+        if not ((self.segments > 0) & (self.R > 0) & np.isfinite(self.R)).all():
+            raise broken_rule(
+                "segments and resistances of Kelvin monitors must be > 0",
+                f"{self.segments.min():g} segments, {self.R.min():g} ohm",
+                "Correct the table.",
+            )
+        if not self.relative > 0:
+            raise broken_rule("their scatter must be > 0", self.relative, "0.01 is one percent.")
 
 
 def sweeps(

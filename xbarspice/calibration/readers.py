@@ -5,7 +5,7 @@ Columns (SI units, or another unit in the head as in ``I [uA]``), datasets or va
 =============  ===================================================================================
 I-V sweeps     ``device`` (a label; may be left out), ``V`` (V), ``I`` (A): one point a row
 array reads    ``V_in0 ... V_in<rows-1>`` (V), ``I_out0 ... I_out<cols-1>`` (A; empty if not
-               measured), perhaps ``V_out0 ...`` (V) and ``I_in0 ...`` (A): one read a row.
+               measured), perhaps ``V_out0 ...`` (V), ``I_in0 ...`` (A), ``T`` (K): one read a row.
                HDF5 and .mat also: ``V_in`` (reads, rows), ``I_out`` (reads, cols), ``V_out``,
                ``I_in``
 pulse trains   ``device`` or ``wordline`` and ``bitline``, ``V`` (V; 0: a read without a pulse),
@@ -14,6 +14,8 @@ pulse trains   ``device`` or ``wordline`` and ``bitline``, ``V`` (V; 0: a read w
                column or in the head): in order of time
 programming    ``device``, ``target`` and ``G`` (S) of each write, perhaps ``G_end`` (S) when the
                whole array was finished and ``later_writes``, the devices written in between
+kelvin         ``line`` (wl or bl), ``segments`` or ``squares`` between the taps, ``R`` (ohm) with
+               four terminals, perhaps ``T`` (K): one measurement a row
 repeats        ``device``, and ``G`` (S) or ``R`` (ohm) of each read, perhaps ``t`` (s since the
                device was programmed); of a whole array: array reads with repeated voltages
 drifts         ``G`` (S) or ``R`` (ohm) of a device when it was left, ``G_end`` or ``R_end`` later,
@@ -34,7 +36,14 @@ import numpy as np
 
 from xbarspice.calibration.die import find_read_voltage
 from xbarspice.calibration.drift import Drifts
-from xbarspice.calibration.measurements import Programming, PulseTrains, Reads, Repeats, sweeps
+from xbarspice.calibration.measurements import (
+    Kelvin,
+    Programming,
+    PulseTrains,
+    Reads,
+    Repeats,
+    sweeps,
+)
 from xbarspice.core import hdf5
 from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.core.types import Array, Flags, Indices
@@ -44,6 +53,7 @@ from xbarspice.tables.sources import HDF5
 __all__ = [
     "QUANTITIES",
     "read_drifts",
+    "read_kelvin",
     "read_programming",
     "read_pulses",
     "read_reads",
@@ -59,12 +69,22 @@ _G = Quantity(name="G", dimension="S", aliases=("conductance",), required=False)
 _R = Quantity(name="R", dimension="ohm", aliases=("resistance",), required=False)
 QUANTITIES: dict[str, tuple[Quantity, ...]] = {
     "sweeps": (_DEVICE, _V, Quantity(name="I", dimension="A", aliases=("current",))),
-    "reads": tuple(
-        Quantity(
-            name=name, dimension=name[0].replace("I", "A"), required=name in need, indexed=True
-        )
-        for need in [("V_in", "I_out")]
-        for name in ("V_in", "I_out", "V_out", "I_in")
+    "reads": (
+        *(
+            Quantity(
+                name=name, dimension=name[0].replace("I", "A"), required=name in need, indexed=True
+            )
+            for need in [("V_in", "I_out")]
+            for name in ("V_in", "I_out", "V_out", "I_in")
+        ),
+        Quantity(name="T", dimension="K", aliases=("temperature",), required=False),
+    ),
+    "kelvin": (
+        Quantity(name="line", dimension="", aliases=("layer",)),
+        Quantity(name="segments", dimension="1", required=False),
+        Quantity(name="squares", dimension="1", aliases=("sq",), required=False),
+        Quantity(name="R", dimension="ohm", aliases=("resistance",)),
+        Quantity(name="T", dimension="K", aliases=("temperature",), required=False),
     ),
     "pulses": (
         _DEVICE,
@@ -282,6 +302,8 @@ def read_reads(path: Path, options: Options | None = None) -> Reads:
     table = read_table(path, QUANTITIES["reads"], options)
     values: dict[str, Array] = {}
     for quantity in QUANTITIES["reads"]:
+        if not quantity.indexed:
+            continue
         kind = quantity.name
         lines = {
             int(name[len(kind) :]): column.values
@@ -300,12 +322,15 @@ def read_reads(path: Path, options: Options | None = None) -> Reads:
         if kind in values:
             ok = np.asarray(np.isfinite(values[kind]).all(axis=1))
             _require(path, table, kind, ok, "a number in every read")
+    T = _temperatures(path, table)
+    used = "" if T is None else f"temperatures {T.min():g} to {T.max():g} K, for a joint fit alone"
     return Reads(
         V_in=values["V_in"],
         I_out=_measured(values["I_out"]),
         V_out=values.get("V_out"),
         I_in=_measured(values["I_in"]) if "I_in" in values else None,
-        notices=table.notices,
+        notices=(*table.notices, *([used] if used else [])),
+        T=T,
     )
 
 
@@ -330,6 +355,66 @@ def _reads_of_arrays(path: Path, tree: Mapping[str, Any]) -> Reads:
         I_in=_measured(values["I_in"]) if "I_in" in values else None,
         notices=(f"arrays {', '.join(values)} of {path.name}, SI units", *unused),
     )
+
+
+def read_kelvin(
+    path: Path,
+    options: Options | None = None,
+    *,
+    squares_wl: float | None = None,
+    squares_bl: float | None = None,
+    relative: float = 0.01,
+) -> Kelvin:
+    """Kelvin monitors; see the module text.
+
+    Args:
+        path: the file.
+        options: what the user says of it.
+        squares_wl, squares_bl: squares of one wire segment, where lengths stand in squares.
+        relative: scatter of R, a share.
+    """
+    table = read_table(path, QUANTITIES["kelvin"], options)
+    words = {"wl": "wl", "wordline": "wl", "bl": "bl", "bitline": "bl"}
+    texts = [t.lower().replace(" ", "").replace("_", "") for t in table.columns["line"].texts]
+    _require(path, table, "line", np.array([t in words for t in texts]), "wl or bl")
+    lines = [words[t] for t in texts]
+    if ("segments" in table.columns) == ("squares" in table.columns):
+        raise broken_rule(
+            f"`{path.name}` must have a column segments or a column squares",
+            "both" if "segments" in table.columns else "neither",
+            "Name it in the head, or pass --column segments=LABEL.",
+        )
+    if "segments" in table.columns:
+        segments = table.values("segments")
+    else:
+        of_one = {"wl": squares_wl, "bl": squares_bl}
+        if any(not (of_one[word] or 0.0) > 0 for word in lines):
+            raise broken_rule(
+                "lengths in squares need the squares of one segment of the line",
+                of_one,
+                "Give --squares-wl and --squares-bl, or a column segments.",
+            )
+        segments = table.values("squares") / np.array([of_one[w] for w in lines], dtype=float)
+    R = _measured(table.values("R"))
+    keep = np.isfinite(R) & np.isfinite(segments)
+    T = _temperatures(path, table)
+    return Kelvin(
+        line=tuple(word for word, k in zip(lines, keep, strict=True) if k),  # type: ignore[misc]
+        segments=segments[keep],
+        R=R[keep],
+        T=None if T is None else T[keep],
+        relative=relative,
+        notices=(*table.notices, *_left_out(keep)),
+    )
+
+
+def _temperatures(path: Path, table: Table) -> Array | None:
+    """Temperatures, K, (rows,); None without a column."""
+    if "T" not in table.columns:
+        return None
+    T = table.values("T")
+    _require(path, table, "T", np.isfinite(T) & (T > 0), "> 0 K (add 273.15 to degrees Celsius)")
+    return T
 
 
 def _measured(values: Array) -> Array:

@@ -10,6 +10,7 @@ import typer
 from xbarspice.cli import calibrate_arrays as arrays_command
 from xbarspice.cli import calibrate_die as die_command
 from xbarspice.cli import calibrate_drift as drift_command
+from xbarspice.cli import calibrate_joint as joint_command
 from xbarspice.cli import calibrate_life as life_commands
 from xbarspice.cli import calibrate_spread as spread_commands
 from xbarspice.cli import screens
@@ -110,6 +111,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     die_command.register(calibrate)
     arrays_command.register(calibrate)
+    joint_command.register(calibrate)
     spread_commands.register(calibrate)
     drift_command.register(calibrate)
     life_commands.register(calibrate)

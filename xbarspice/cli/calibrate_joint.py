@@ -1,0 +1,218 @@
+"""`xbarspice calibrate joint`: wires that several dies and Kelvin monitors share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xbarspice.cli import screens
+from xbarspice.cli.calibrate_finish import finish_fit
+from xbarspice.cli.calibrate_job import Accept, Date, Job, Title
+from xbarspice.cli.options import Calibration, Config, Json, RunFolder, Seed, Settings
+from xbarspice.core.errors import broken_rule
+
+if TYPE_CHECKING:
+    from xbarspice.calibration import Joint, MeasuredDie
+    from xbarspice.config import RunConfig
+    from xbarspice.report.content import Item
+
+__all__ = ["register"]
+
+Reads = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="READS=ARRAY ...",
+        help="Reads of a die and the conductances of its array (.csv, or a crossbar or deployment, "
+        ".h5), one pair a die; dies may differ in size.",
+    ),
+]
+KelvinOption = Annotated[
+    Path | None,
+    typer.Option("--kelvin", help="Kelvin monitors: line (wl, bl), segments or squares, R, T."),
+]
+SquaresWl = Annotated[
+    float | None, typer.Option("--squares-wl", help="Squares of one word-line segment.")
+]
+SquaresBl = Annotated[
+    float | None, typer.Option("--squares-bl", help="Squares of one bit-line segment.")
+]
+KelvinRelative = Annotated[
+    float, typer.Option("--kelvin-relative", help="Scatter of the monitors, relative.")
+]
+Shared = Annotated[
+    str,
+    typer.Option(help="What is fitted, comma-separated; also alpha_wire and alpha_G (1/K)."),
+]
+Own = Annotated[str, typer.Option(help="Those of them that each die has for itself.")]
+Reference = Annotated[
+    float | None, typer.Option("--reference", help="Temperature of fitted values, K.")
+]
+Relative = Annotated[float, typer.Option(help="Scatter of a current, relative.")]
+Absolute = Annotated[float | None, typer.Option(help="Scatter in A; else 1e-3 of the largest.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the group."""
+    app.command(
+        epilog="Example: xbarspice calibrate joint a.csv=Ga.csv b.csv=Gb.csv --kelvin k.csv "
+        "--free R_wl,R_bl,R_driver --own R_driver"
+    )(joint)
+
+
+def joint(
+    data: Reads,
+    kelvin: KelvinOption = None,
+    squares_wl: SquaresWl = None,
+    squares_bl: SquaresBl = None,
+    kelvin_relative: KelvinRelative = 0.01,
+    free: Shared = "R_wl,R_bl,R_driver",
+    own: Own = "",
+    reference: Reference = None,
+    out: RunFolder = Path("runs/joint"),
+    relative: Relative = 0.01,
+    absolute: Absolute = None,
+    accept: Accept = False,
+    title: Title = None,
+    date: Date = None,
+    config: Config = None,
+    calibration: Calibration = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    json: Json = False,
+) -> None:
+    """What several dies and Kelvin monitors share, wires and device, in one fit; do they agree?
+
+    The card holds what is shared; what each die has for itself stands in the report.
+    """
+    from xbarspice import calibration as study
+    from xbarspice.calibration.held import fixed_values
+    from xbarspice.cli import steps
+
+    steps.need("matplotlib", "jinja2")
+    run = steps.configuration(
+        config,
+        settings,
+        steps.start_config(None),
+        reads=("seed", "array"),
+        calibration=calibration,
+        seed=seed,
+    )
+    pairs = [_pair(text) for text in data]
+    dies = [_die(reads, array, run) for reads, array in pairs]
+    devices = {die.crossbar.device.name for die in dies}
+    if len(devices) > 1:
+        raise broken_rule(
+            "dies of a joint fit must have one device model", sorted(devices), "Fit them apart."
+        )
+    monitors = None
+    if kelvin is not None:
+        monitors = study.read_kelvin(
+            kelvin, squares_wl=squares_wl, squares_bl=squares_bl, relative=kelvin_relative
+        )
+    noise = study.Noise(relative=relative, absolute=absolute)
+    with screens.waiting("fitting", quiet=json):
+        found = study.fit_joint(
+            dies,
+            monitors,
+            _list(free),
+            own=_list(own),
+            T_ref=reference,
+            options=study.Options(noise=noise, seed=run.seed),
+        )
+    notices = [f"{die.name}: {n}" for die in dies for n in die.reads.notices]
+    notices += [] if monitors is None else [f"monitors: {n}" for n in monitors.notices]
+    more = (*(reads for reads, _ in pairs[1:]), *(array for _, array in pairs))
+    job = Job(
+        pairs[0][0],
+        out,
+        run,
+        ("seed", "array"),
+        calibration,
+        title or f"Joint calibration of {len(dies)} dies{' and monitors' if monitors else ''}",
+        date,
+        json,
+        data_read=(*notices, *_temperature(found)),
+        more=(*more, *([] if kelvin is None else [kelvin])),
+        config=config,
+        settings=settings or (),
+    )
+    fixed = [f for f in fixed_values(dies[0].crossbar, _list(free)) if f.name != "G"]
+    finish_fit(
+        job,
+        found.fit,
+        device=devices.pop(),
+        unit="of the largest",
+        accept=accept,
+        more=_items(found),
+        fixed=fixed,
+    )
+
+
+def _pair(text: str) -> tuple[Path, Path]:
+    reads, equals, array = text.partition("=")
+    paths = Path(reads), Path(array)
+    if not equals or not all(path.is_file() for path in paths):
+        raise broken_rule(
+            "each die must read READS=ARRAY, two files", repr(text), "For example a.csv=Ga.csv."
+        )
+    return paths
+
+
+def _die(reads: Path, array: Path, run: RunConfig) -> MeasuredDie:
+    from xbarspice import calibration as study
+    from xbarspice.calibration import starts
+
+    measured = study.read_reads(reads)
+    crossbar = starts.crossbar_of_reads(array, run, (measured.rows, measured.cols), [])
+    return study.MeasuredDie(name=reads.stem, crossbar=crossbar, reads=measured)
+
+
+def _temperature(found: Joint) -> list[str]:
+    """What the card says of temperatures."""
+    if found.T_ref is None:
+        return []
+    texts = []
+    for p in found.fit.parameters:
+        if p.unit == "1/K":
+            value, low, high = found.fit[p.name]
+            texts.append(f"{p.name} = {value:.4g} [{low:.3g}, {high:.3g}] 1/K")
+    return [f"values hold at the reference temperature {found.T_ref:g} K; {', '.join(texts)}"]
+
+
+def _items(found: Joint) -> list[Item]:
+    """What each source says by itself, beside what they say together."""
+    from xbarspice.report.content import Table, Text
+
+    if found.p is None:
+        return [Text(text="Nothing is shared that two sources determine: no test.", note=True)]
+    fit = found.fit
+    names = [p.name for p in fit.parameters if "[" not in p.name]
+    columns = {"all together": {n: fit[n] for n in names}} | found.separate
+    rows = []
+    for name in names:
+        cells: list[str] = [name]
+        for values in columns.values():
+            text = "-"
+            if name in values:
+                value, low, high = values[name]
+                known = math.isfinite(low) and math.isfinite(high)
+                text = f"{value:.4g} [{low:.4g}, {high:.4g}]" if known else f"{value:.4g}"
+            cells.append(text)
+        rows.append(tuple(cells))
+    agree = "do not contradict each other" if found.p >= 0.01 else "disagree"
+    return [
+        Table(
+            caption=f"What each source says by itself; together they {agree} (p = {found.p:.2g})",
+            head=("value", *columns),
+            rows=rows,
+        )
+    ]
+
+
+def _list(text: str) -> Sequence[str]:
+    names: list[Any] = [name.strip() for name in text.split(",")]
+    return [name for name in names if name]
