@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from xbarspice.core.errors import broken_rule
+from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.core.seeds import child_seed
 from xbarspice.nn.layers import crossbar_layers
 from xbarspice.nn.matrix import ArrayMatrix, Product, affine_of
@@ -56,6 +56,25 @@ def terms_of(variation: Variation | None) -> list[Variation]:
     return [variation]
 
 
+class _NotFirstError(InputError):
+    """A model does not keep the draws along the first axis."""
+
+
+def _not_first(received: str) -> _NotFirstError:
+    rule = "draws in one forward pass must stay along the first axis of every layer's input"
+    return _NotFirstError(f"{rule}; received {received}. Use one_by_one=True.")
+
+
+def _one_answer(out: Any) -> Tensor:
+    if not isinstance(out, Tensor) or out.ndim < 1:
+        raise broken_rule(
+            "a model that is trained on draws must answer with one tensor (points, ...)",
+            tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__,
+            "Wrap it in a module that does.",
+        )
+    return out
+
+
 @dataclass(eq=False)
 class ErrorDraws:
     """Draws of the errors of a converted model's arrays, by the `variation` of each.
@@ -82,6 +101,8 @@ class ErrorDraws:
             solved at the wanted conductances alone, and what their curves add there is added to
             every draw: the circuit to first order in the errors. "ideal" has no wires, and devices
             are their read conductance.
+        one_by_one: compute one draw after the other, which suits any model; else all in one forward
+            pass, which only a model that `keeps_apart` the draws can do.
     """
 
     model: nn.Module
@@ -90,6 +111,7 @@ class ErrorDraws:
     stuck: StuckMode = "by_chance"
     gradient: Gradient = "pathwise"
     circuit: Circuit = "shared_gradient"
+    one_by_one: bool = False
     _label: str = field(default="", init=False)
     _first: int = field(default=0, init=False)
     _nominal: bool = field(default=False, init=False)
@@ -97,6 +119,10 @@ class ErrorDraws:
     _arrays: dict[str, list[Tensor]] = field(default_factory=dict, init=False)
     _pairs: dict[str, Drawn] = field(default_factory=dict, init=False)
     _maps: dict[str, Maps] = field(default_factory=dict, init=False)
+    _added: dict[tuple[str, int], Tensor] = field(default_factory=dict, init=False)
+    _calls: dict[str, int] = field(default_factory=dict, init=False)
+    _slices: int = field(default=0, init=False)
+    _slice: int | None = field(default=None, init=False)
     _offsets: dict[str, int] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -144,11 +170,6 @@ class ErrorDraws:
                     yield matrix, place(weight, matrix.line(bias), matrix.config)
 
     @property
-    def is_exact(self) -> bool:
-        """Whether every draw is differentiated through its own wires and devices."""
-        return self.circuit == "exact"
-
-    @property
     def count(self) -> int:
         """Draws in all."""
         return self.draws + (self._devices if self.stuck == "every_device" else 0)
@@ -181,6 +202,7 @@ class ErrorDraws:
         self._arrays.clear()
         self._pairs.clear()
         self._maps.clear()
+        self._added.clear()
 
     def outputs(self, x: Tensor, *, nominal: bool = False) -> Tensor:
         """What the model answers in every draw, (count, points, ...).
@@ -189,7 +211,7 @@ class ErrorDraws:
             x: inputs, (points, ...), the axis that the model keeps first.
             nominal: put the answer without errors before the draws, (1 + count, points, ...).
 
-        A model that mixes the axes of its input gives wrong answers here: `check` finds it.
+        Unless `one_by_one`, a model that does not `keeps_apart` the draws answers wrongly.
 
         Raises:
             InputError: the model does not answer with one tensor (points, ...), or the inputs of a
@@ -197,74 +219,92 @@ class ErrorDraws:
         """
         self._nominal = nominal or (self.circuit == "shared_gradient" and self._has_curves())
         self._forget()
-        slices = self.count + self._nominal
-        stacked = x.expand(slices, *x.shape).flatten(0, 1)
+        self._slices = self.count + self._nominal
         try:
             with multiply_by(self._multiply):
-                out: Any = self.model(stacked)
+                out = self._one_by_one(x) if self.one_by_one else self._together(x)
         finally:
             self._forget()
-        if not isinstance(out, Tensor) or out.ndim < 1 or len(out) != len(stacked):
-            raise broken_rule(
-                "a model that is trained on draws must answer with one tensor (points, ...)",
-                tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__,
-                "Wrap it in a module that does.",
-            )
-        out = out.unflatten(0, (slices, len(x)))
         return out[1:] if self._nominal and not nominal else out
 
-    def check(self, x: Tensor) -> None:
-        """Raise unless the model keeps the draws apart: its answer without errors shows it.
+    def _together(self, x: Tensor) -> Tensor:
+        """Answers of all slices, (slices, points, ...), from one forward pass."""
+        self._slice = None
+        out = _one_answer(self.model(x.expand(self._slices, *x.shape).flatten(0, 1)))
+        if len(out) != self._slices * len(x):
+            raise _not_first(f"{len(out)} answers for {self._slices} draws of {len(x)} points")
+        return out.unflatten(0, (self._slices, len(x)))
+
+    def _one_by_one(self, x: Tensor) -> Tensor:
+        """As `_together`, from one forward pass a slice."""
+        out = []
+        for number in range(self._slices):
+            self._slice = number
+            self._calls.clear()
+            out.append(_one_answer(self.model(x)))
+        return torch.stack(out)
+
+    def keeps_apart(self, x: Tensor) -> bool:
+        """Whether all draws can be computed in one forward pass of the model.
+
+        Its answer without errors must be the same beside draws with errors as alone: its layers on
+        arrays see the points on the first axis of their inputs. The layers of attention and of
+        recurrent networks see them on another.
 
         Args:
             x: some inputs, (points, ...).
-
-        Raises:
-            InputError: layers on arrays see the points on another axis than the first.
         """
         training = self.model.training
         self.model.eval()
         try:
             with torch.no_grad():
+                with without_errors():
+                    alone = _one_answer(self.model(x))
                 probe = ErrorDraws(self.model, draws=self.draws)
                 beside = probe.outputs(x, nominal=True)[0]
-                with without_errors():
-                    alone = self.model(x)
+        except _NotFirstError:
+            return False
         finally:
             self.model.train(training)
-        if float((beside - alone).abs().max()) > MIXED * float(alone.abs().max()):
-            raise broken_rule(
-                "a layer on arrays must see the draws along the first axis of its input",
-                "a model whose answer without errors changes beside draws with errors",
-                "Keep the points on the first axis throughout the model (batch_first=True).",
-            )
+        return float((beside - alone).abs().max()) <= MIXED * float(alone.abs().max())
 
     def _has_curves(self) -> bool:
         return any(not m.config.model.linear for m, _ in self._matrices())
 
     def _multiply(self, product: Product, x: Tensor) -> Tensor:
         """Sums of a matrix for inputs whose first axis holds the slices, draws outermost."""
-        slices = self.count + self._nominal
-        points, remainder = divmod(len(x), slices)
-        if remainder:
-            raise broken_rule(
-                "a layer on arrays must see the draws along the first axis of its input",
-                f"{len(x)} input vectors for {slices} draws",
-                "Keep the points on the first axis throughout the model (batch_first=True).",
-            )
-        parts = x.unflatten(0, (slices, points))
         name, config = product.matrix.name, product.matrix.config
+        parts, chosen = x[None], slice(None)
+        if self._slice is not None:
+            chosen = slice(self._slice, self._slice + 1)
+        elif len(x) % self._slices:
+            raise _not_first(f"{len(x)} input vectors for {self._slices} draws")
+        else:
+            parts = x.unflatten(0, (self._slices, -1))
         curved = not config.model.linear and self.circuit != "ideal"
-        if self.circuit != "ideal" and (config.adc_bits is not None or (curved and self.is_exact)):
-            return solve_each(product, self._drawn(product).each(), parts).flatten(0, 1)
+        exact = self.circuit == "exact"
+        if self.circuit != "ideal" and (config.adc_bits is not None or (curved and exact)):
+            return solve_each(product, self._drawn(product).each()[chosen], parts).flatten(0, 1)
         if name not in self._maps:
             drawn = self._drawn(product)
             wholes = differences_of(drawn, config.without_curves(), self.circuit)
             self._maps[name] = affine_of(wholes, drawn.nominal, config)
-        out = apply_maps(parts, *self._maps[name])
+        matrix, offset = self._maps[name]
+        out = apply_maps(parts, matrix[chosen], None if offset is None else offset[chosen])
         if curved:
-            out = out + added_by_curves(product, self._drawn(product), parts[0])
+            out = out + self._of_curves(product, parts)
         return out.flatten(0, 1)
+
+    def _of_curves(self, product: Product, parts: Tensor) -> Tensor:
+        """What the curves of devices add without errors, known from the first slice."""
+        if self._slice is None:
+            return added_by_curves(product, self._drawn(product), parts[0])
+        name = product.matrix.name
+        key = name, self._calls.get(name, 0)
+        self._calls[name] = key[1] + 1
+        if self._slice == 0:
+            self._added[key] = added_by_curves(product, self._drawn(product), parts[0])
+        return self._added[key]
 
     def _drawn(self, product: Product) -> Drawn:
         """The pairs of a matrix without errors, and in all draws."""
@@ -300,7 +340,7 @@ class ErrorDraws:
             offset: devices of the model that are counted before these.
         """
         seed = child_seed(self.seed, f"{key}: {self._label}")
-        generator = torch.Generator(G.device).manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)  # the same numbers on every device
         for number, term in enumerate(terms_of(variation)):
             if isinstance(term, StuckDevices):
                 G = self._with_stuck(G, term, f"{key} term {number}", offset, generator)

@@ -70,7 +70,9 @@ def fit(
 
     Args:
         model: from `xb.nn.convert`; it is trained in place and left in its best state. Its inputs
-            and outputs keep the points on the first axis, and so do all its layers on arrays.
+            and its answer, one tensor, keep the points on the first axis. All draws of a step are
+            one forward pass where its layers on arrays keep them there too (Linear, convolutions),
+            and one a draw where they do not (attention, recurrent networks).
         train_data, validation_data: points (n, ...) and targets (n, ...): classes, or what the loss
             takes.
         settings: what is drawn and asked.
@@ -91,8 +93,8 @@ def fit(
         _tensors(model, train_data, "train_data"),
         _tensors(model, validation_data, "validation_data"),
     )
-    if settings.draws:
-        ErrorDraws(model, draws=settings.draws, stuck=settings.stuck).check(data[0][0][:2])
+    if settings.draws:  # what it cannot draw is refused before any work
+        ErrorDraws(model, draws=settings.draws, stuck=settings.stuck)
     run = _Run(model, settings, *data)
     keep: Callable[[], None] = lambda: None  # noqa: E731
     if checkpoint is not None:
@@ -160,7 +162,6 @@ class _Run:
     ) -> None:
         self.model, self.settings = model.train(), settings
         self.x, self.y = train
-        self.keeper = Keeper(model, settings, validation, train)
         self.optimiser = _optimiser(model, settings)
         self.multiplier = Multiplier(
             floor=settings.hold, stiffness=settings.stiffness, free_steps=settings.steps // 3
@@ -176,6 +177,9 @@ class _Run:
                 gradient=settings.gradient,
                 circuit=settings.circuit,
             )
+            self.draws.one_by_one = not self.draws.keeps_apart(self.x[:2])
+        one_by_one = self.draws is not None and self.draws.one_by_one
+        self.keeper = Keeper(model, settings, validation, train, one_by_one=one_by_one)
 
     def go(
         self,

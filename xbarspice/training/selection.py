@@ -82,6 +82,7 @@ class Keeper:
         settings: how.
         data: validation points and targets.
         calibration: training points and targets that a remedy is fitted on.
+        one_by_one: of `ErrorDraws`.
     """
 
     def __init__(
@@ -90,8 +91,11 @@ class Keeper:
         settings: Settings,
         data: tuple[Tensor, Tensor],
         calibration: tuple[Tensor, Tensor],
+        *,
+        one_by_one: bool,
     ) -> None:
         self.model, self.settings, self.data = model, settings, data
+        self.one_by_one = one_by_one
         self.calibration = tuple(part[:CALIBRATION] for part in calibration)
         self.best_score, self.best_step = -math.inf, 0
         self.best: dict[str, Tensor] = {}
@@ -156,7 +160,9 @@ class Keeper:
         together = max(1, min(TOGETHER, ANSWERS // len(x)))
         for number, part in enumerate(_parts(s.look_draws, together)):
             seed = child_seed(s.seed, "validation draws")
-            draws = ErrorDraws(self.model, draws=part, seed=seed, circuit=s.circuit)
+            draws = ErrorDraws(
+                self.model, draws=part, seed=seed, circuit=s.circuit, one_by_one=self.one_by_one
+            )
             draws.begin(f"part {number}")
             joined = x if s.remedy is None else torch.cat([self.calibration[0], x])
             answers = draws.outputs(joined, nominal=True)

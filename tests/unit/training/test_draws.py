@@ -248,19 +248,87 @@ def test_what_cannot_be_drawn_is_refused_before_any_work():
         ErrorDraws(noise, draws=2, stuck="stratified")
 
 
-def test_a_model_that_mixes_the_draws_is_refused():
-    class SequenceFirst(nn.Module):
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.LSTM(5, 6, batch_first=True, bidirectional=True)
+        self.last = nn.Linear(12, 3)
+
+    def forward(self, x):
+        return self.last(self.inner(x)[0][:, -1])
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(5, 8)
+        self.inner = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0)
+        self.last = nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.last(self.inner(self.first(x).transpose(0, 1)).mean(dim=0))
+
+
+@pytest.mark.parametrize("kind", [Recurrent, Attention])
+@pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
+def test_models_that_mix_the_draws_are_computed_one_by_one(kind, device):
+    """Each draw is the answer of the circuit that holds its conductances."""
+    torch.manual_seed(0)
+    config = xb.ArrayConfig(tile_rows=8, tile_cols=8, variation=ERRORS, device=device)
+    model = xb.nn.convert(kind().double(), config).train()
+    x = torch.rand(2, 3, 5, dtype=torch.float64)
+    draws = drawn(model, draws=2, circuit="exact", one_by_one=True)
+    assert not draws.keeps_apart(x)
+    answers = draws.outputs(x, nominal=True)
+    model.eval()
+    torch.testing.assert_close(answers[0], model(x), rtol=0, atol=1e-9)
+    seen = conductances_of(draws, model, x)
+    xb.nn.put_conductances(model, {name: G[1] for name, G in seen.items()})
+    torch.testing.assert_close(answers[2], model(x), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("circuit", ["exact", "shared_gradient", "ideal"])
+@pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
+def test_one_by_one_is_the_same_as_together(circuit, device):
+    model, x = perceptron(device=device), points(4)
+    assert drawn(model).keeps_apart(x)
+    results = []
+    for one_by_one in (False, True):
+        model.zero_grad()
+        draws = drawn(model, circuit=circuit, one_by_one=one_by_one, stuck="stratified")
+        answers = draws.outputs(x)
+        answers.square().sum().backward()
+        results.append((answers.detach(), gradients(model)))
+    torch.testing.assert_close(*(r[0] for r in results), rtol=0, atol=1e-10)
+    torch.testing.assert_close(*(r[1] for r in results), rtol=1e-6, atol=1e-8)
+
+
+def test_a_model_that_does_not_answer_with_one_tensor_of_points_is_refused():
+    class Pair(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.inner = nn.Linear(5, 4)
 
         def forward(self, x):
-            return self.inner(x.transpose(0, 1)).sum(dim=0)
+            return self.inner(x), x
 
-    model = xb.nn.convert(SequenceFirst().double(), xb.ArrayConfig(variation=ERRORS))
-    draws = ErrorDraws(model, draws=6)
-    x = torch.rand(2, 7, 5, dtype=torch.float64)
-    with pytest.raises(InputError, match="along the first axis"):
-        draws.check(x)
-    perceptron_draws = ErrorDraws(perceptron(), draws=6)
-    perceptron_draws.check(points(2))
+    config = xb.ArrayConfig(variation=ERRORS)
+    with pytest.raises(InputError, match="one tensor"):
+        drawn(xb.nn.convert(Pair().double(), config)).outputs(points(3))
+    summed = nn.Sequential(nn.Linear(5, 4), nn.Flatten(0)).double()
+    with pytest.raises(InputError, match="one_by_one=True"):
+        drawn(xb.nn.convert(summed, config)).outputs(points(3))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_converters_round_the_currents_of_every_draw(layout):
+    """With few bits each draw is what its own arrays give, not one rounding for all."""
+    model, x = perceptron(layout=layout, adc_bits=4, adc_range=2e-4), points(3)
+    draws = drawn(model, draws=2)
+    answers = draws.outputs(x).detach()
+    seen = conductances_of(draws, model, x)
+    model.eval()
+    for number in range(2):
+        xb.nn.put_conductances(model, {name: G[number] for name, G in seen.items()})
+        torch.testing.assert_close(answers[number], model(x), rtol=0, atol=1e-9)
+    assert (perceptron(layout=layout).eval()(x) - model(x)).abs().max() > 1e-3
