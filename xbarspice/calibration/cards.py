@@ -250,8 +250,8 @@ def record_of_spread(spread: Spread) -> dict[str, Any]:
             "name": name.removeprefix("variability."),
             "unit": v.unit,
             "value": v.value,
-            "low": v.low,
-            "high": v.high,
+            "low": _finite(v.low) if spread.holds else None,
+            "high": _finite(v.high) if spread.holds else None,
             "start": None,
         }
         for name, v in spread.values.items()
@@ -259,6 +259,9 @@ def record_of_spread(spread: Spread) -> dict[str, Any]:
     return {
         "parameters": rows,
         "findings": list(spread.notices),
+        "model_holds": spread.holds,
+        "checks": [dataclasses.asdict(check) for check in spread.checks],
+        "fails": "A test speaks against what the values assume",
         "held_out": None,
         "intervals": "Intervals for 95 %, of each term by its own statistic: likelihood, order "
         "statistics, binomial, chi^2 or Student's t; see xbarspice.calibration.spread and "

@@ -24,12 +24,13 @@ import numpy as np
 from scipy import optimize, stats
 
 from xbarspice.calibration.measurements import Reads, Repeats
+from xbarspice.calibration.outliers import judge_outliers, keep_near
 from xbarspice.calibration.resolution import below_resolution, resolution_of
 from xbarspice.calibration.spread import Spread
 from xbarspice.calibration.uncertainty import uncertainty
 from xbarspice.config.card import CardValue
 from xbarspice.core.errors import ConvergenceError, broken_rule
-from xbarspice.core.types import Array
+from xbarspice.core.types import Array, Flags, Indices
 
 __all__ = ["fit_noise", "fit_read_noise"]
 
@@ -50,24 +51,69 @@ class _Groups:
     step: Array
 
 
-def fit_noise(data: Repeats, *, at: float | None = None, confidence: float = 0.95) -> Spread:
+def fit_noise(
+    data: Repeats,
+    *,
+    at: float | None = None,
+    confidence: float = 0.95,
+    drop_outliers: bool = False,
+) -> Spread:
     """Fit read noise, and where times are known retention, to reads of single devices.
 
     Args:
         data: reads; a device counts with two or more.
         at: time since programming for which the retention term is to stand, s; None: the last read.
         confidence: of the intervals.
+        drop_outliers: leave reads out that normal noise does not explain.
 
     Raises:
         InputError: there are too few repeats, or `at` lies before the first read.
         ConvergenceError: the likelihood has no maximum that could be found.
     """
+
+    def standardise(keep: Flags) -> Array:
+        groups, residual, _ = _groups_of_devices(data, keep)
+        return residual / _sigmas(groups, confidence)[data.device]
+
+    near = keep_near(data.device, standardise)
+    checks, outliers = judge_outliers(near, "reads", drop_outliers)
+    groups, _, slopes = _groups_of_devices(
+        data, near.keep if drop_outliers else np.ones_like(near.keep)
+    )
+    theta, term, values, notices = _read_noise(groups, confidence)
+    terms: list[dict[str, Any]] = [term]
+    if slopes:
+        of = np.array([s[2] for s in slopes])
+        variance = np.einsum("gij,i,j->g", groups.Q[of], theta, theta)
+        timed = data.t[np.isfinite(data.t)]
+        span = (float(timed.min()), float(timed.max()))
+        retention = _retention(slopes, variance, span, at, confidence)
+        terms, values = [retention[0], *terms], {**retention[1], **values}
+        notices += retention[2]
+    else:
+        notices.append("no term for retention: it needs three reads of a device with times `t`")
+    notices = [*outliers, *notices]
+    return Spread(terms=tuple(terms), values=values, notices=tuple(notices), checks=checks)
+
+
+def _groups_of_devices(
+    data: Repeats, keep: Flags
+) -> tuple[_Groups, Array, list[tuple[float, float, int]]]:
+    """Groups of one device each, residuals of ln G (reads,), and slopes over ln t.
+
+    A slope is (nu, sum of squares of ln t, device).
+    """
+    count = int(data.device.max()) + 1
+    squares, freedom, step, level = (np.zeros(count) for _ in range(4))
+    level += 1.0
+    residuals, slopes = np.zeros(len(data.G)), []
+    resolution = resolution_of(data.G) / data.G
     timed = data.t[np.isfinite(data.t)]
     t_0 = float(timed.min()) if timed.size else 1.0
-    squares, freedom, level, step, slopes = [], [], [], [], []
-    resolution = resolution_of(data.G) / data.G
-    for d in range(int(data.device.max()) + 1):
-        of_device = data.device == d
+    for d in range(count):
+        of_device = (data.device == d) & keep
+        if not of_device.any():
+            continue
         y, t = np.log(data.G[of_device]), data.t[of_device]
         x = -np.log(t / t_0) if np.isfinite(t).all() else np.zeros(len(t))
         x = x - x.mean()
@@ -75,40 +121,34 @@ def fit_noise(data: Repeats, *, at: float | None = None, confidence: float = 0.9
         has_slope = len(y) > 2 and np.ptp(x) > 1e-9
         nu = float(x @ y) / spread if has_slope else 0.0
         residual = y - y.mean() - nu * x
-        squares.append(float(residual @ residual))
-        freedom.append(len(y) - 1 - has_slope)
-        level.append(float(np.exp(y.mean())))
-        step.append(float(resolution[of_device].max()))
+        squares[d] = residual @ residual
+        freedom[d] = len(y) - 1 - has_slope
+        level[d] = np.exp(y.mean())
+        step[d] = resolution[of_device].max()
+        residuals[of_device] = residual * np.sqrt(len(y) / max(freedom[d], 1.0))
         if has_slope:
             slopes.append((nu, spread, d))
-    q = np.stack([1 / np.array(level), np.ones(len(level))], axis=1)
-    groups = _Groups(
-        squares=np.array(squares),
-        freedom=np.array(freedom, dtype=float),
-        Q=q[:, :, None] * q[:, None, :],
-        step=np.array(step),
-    )
-    theta, term, values, notices = _read_noise(groups, confidence)
-    terms: list[dict[str, Any]] = [term]
-    if slopes:
-        of = np.array([s[2] for s in slopes])
-        variance = np.einsum("gij,i,j->g", groups.Q[of], theta, theta)
-        span = (t_0, float(timed.max()))
-        retention = _retention(slopes, variance, span, at, confidence)
-        terms, values = [retention[0], *terms], {**retention[1], **values}
-        notices += retention[2]
-    else:
-        notices.append("no term for retention: it needs three reads of a device with times `t`")
-    return Spread(terms=tuple(terms), values=values, notices=tuple(notices))
+    q = np.stack([1 / level, np.ones(count)], axis=1)
+    Q = q[:, :, None] * q[:, None, :]
+    return _Groups(squares=squares, freedom=freedom, Q=Q, step=step), residuals, slopes
 
 
-def fit_read_noise(reads: Reads, G: Array, *, confidence: float = 0.95) -> Spread:
+def _sigmas(groups: _Groups, confidence: float) -> Array:
+    """Standard deviation of one value of each group, (groups,)."""
+    theta = _read_noise(groups, confidence)[0]
+    return np.sqrt(np.einsum("gij,i,j->g", groups.Q, theta, theta))
+
+
+def fit_read_noise(
+    reads: Reads, G: Array, *, confidence: float = 0.95, drop_outliers: bool = False
+) -> Spread:
     """Fit read noise to an array's currents under inputs that were applied more than once.
 
     Args:
         reads: rows with equal voltages are repeats; `V_out` must be 0 V.
         G: conductances of the array, S, (rows, cols).
         confidence: of the intervals.
+        drop_outliers: leave currents out that normal noise does not explain.
 
     Raises:
         InputError, ConvergenceError: as `fit_noise`, or the shapes do not fit.
@@ -120,19 +160,53 @@ def fit_read_noise(reads: Reads, G: Array, *, confidence: float = 0.95) -> Sprea
             G.shape,
             "Give --array for the array that was read.",
         )
+    measured = np.isfinite(reads.I_out)
+
+    def groups_of(keep: Flags) -> tuple[_Groups, Array, Indices]:
+        used = np.zeros_like(measured)
+        used[measured] = keep
+        return _groups_of_lines(reads, G, used)
+
+    def standardise(keep: Flags) -> Array:
+        groups, residual, number = groups_of(keep)
+        sigma = np.append(_sigmas(groups, confidence), np.inf)  # of currents without a group
+        return (residual / sigma[number])[measured]
+
+    _, which = np.unique(reads.V_in, axis=0, return_inverse=True)
+    line = np.ravel(which)[:, None] * reads.cols + np.arange(reads.cols)
+    near = keep_near(line[measured], standardise)
+    checks, outliers = judge_outliers(near, "currents", drop_outliers)
+    groups = groups_of(near.keep if drop_outliers else np.ones_like(near.keep))[0]
+    _, term, values, notices = _read_noise(groups, confidence)
+    notices = (*outliers, *notices)
+    return Spread(terms=(term,), values=values, notices=notices, checks=checks)
+
+
+def _groups_of_lines(reads: Reads, G: Array, used: Flags) -> tuple[_Groups, Array, Indices]:
+    """Groups of one bit line under one input each, residuals in A and numbers of their groups.
+
+    Args:
+        reads: the currents.
+        G: conductances, S, (rows, cols).
+        used: which currents count, (N, cols); residuals and numbers have the same shape.
+    """
     inputs, which = np.unique(reads.V_in, axis=0, return_inverse=True)
     squares, freedom, Q, step = [], [], [], []
-    measured = np.isfinite(reads.I_out)
-    resolution = resolution_of(np.where(measured, reads.I_out, 0.0))
+    resolution = resolution_of(np.where(np.isfinite(reads.I_out), reads.I_out, 0.0))
+    residuals, numbers = np.zeros(used.shape), np.full(used.shape, -1)
     for k, V in enumerate(inputs):
         of_input = which.ravel() == k
         for j in range(reads.cols):
-            points = of_input & measured[:, j]
+            points = of_input & used[:, j]
             repeats = reads.I_out[points, j]
-            if len(repeats) < 2 or not np.any(V * G[:, j]):
+            count = len(repeats)
+            if count < 2 or not np.any(V * G[:, j]):
                 continue
-            squares.append(float(((repeats - repeats.mean()) ** 2).sum()))
-            freedom.append(float(len(repeats) - 1))
+            residual = repeats - repeats.mean()
+            residuals[points, j] = residual * np.sqrt(count / (count - 1))
+            numbers[points, j] = len(squares)
+            squares.append(float((residual**2).sum()))
+            freedom.append(float(count - 1))
             step.append(float(resolution[points, j].max()))
             q = V[:, None] * np.stack([(G[:, j] > 0).astype(float), G[:, j]], axis=1)
             Q.append(q.T @ q)
@@ -142,8 +216,7 @@ def fit_read_noise(reads: Reads, G: Array, *, confidence: float = 0.95) -> Sprea
         Q=np.array(Q).reshape(-1, 2, 2),
         step=np.array(step),
     )
-    _, term, values, notices = _read_noise(groups, confidence)
-    return Spread(terms=(term,), values=values, notices=tuple(notices))
+    return groups, residuals, numbers
 
 
 def _read_noise(

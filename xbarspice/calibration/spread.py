@@ -11,16 +11,19 @@ rates have exact binomial intervals (Clopper and Pearson 1934, doi:10.1093/biome
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from scipy import stats
 
+from xbarspice.calibration.goodness import Check
 from xbarspice.calibration.measurements import Programming
+from xbarspice.calibration.outliers import Near, judge_outliers, keep_near
 from xbarspice.calibration.resolution import resolution_of
-from xbarspice.calibration.tuning import fit_tuning
+from xbarspice.calibration.tuning import deviations, fit_tuning
 from xbarspice.config.card import CardValue
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array, Flags
@@ -35,21 +38,46 @@ FEW = 8
 """Fewer healthy writes, or drifts, than this are not fitted."""
 
 
+Part = tuple[dict[str, Any], dict[str, CardValue], list[str]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """Terms for `variability.from_config`, their intervals, and what could not be fitted."""
+    """Terms for `variability.from_config`, their intervals, and what could not be fitted.
+
+    Attributes:
+        terms: for `variability.from_config`.
+        values: with their intervals, by name on a card.
+        notices: what could not be fitted, and what was left out.
+        checks: tests of what the values assume.
+    """
 
     terms: tuple[dict[str, Any], ...]
     values: dict[str, CardValue]
     notices: tuple[str, ...]
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether no test speaks against what the values assume."""
+        return all(check.holds for check in self.checks)
+
+    def withhold(self) -> Self:
+        """The same with open intervals, for values whose assumptions do not hold."""
+        opened = {"low": -math.inf, "high": math.inf}
+        values = {name: v.model_copy(update=opened) for name, v in self.values.items()}
+        return dataclasses.replace(self, values=values)
 
 
-def fit_spread(data: Programming, confidence: float = 0.95) -> Spread:
+def fit_spread(
+    data: Programming, confidence: float = 0.95, *, drop_outliers: bool = False
+) -> Spread:
     """Fit the variability model.
 
     Args:
         data: at least `FEW` writes of devices that are not stuck.
         confidence: of the intervals.
+        drop_outliers: leave writes out that the normal spread of writes does not explain.
 
     Raises:
         InputError: there are fewer.
@@ -63,16 +91,35 @@ def fit_spread(data: Programming, confidence: float = 0.95) -> Spread:
             int(healthy.sum()),
             "Measure more, or check the units.",
         )
-    terms, values, notices = [], {}, []
-    parts: list[Callable[..., Any]] = [_tuning, _drift, _faults]
-    for part in parts:
-        term, intervals, assumptions = part(data, stuck, confidence)
+    near = _near(data, healthy)
+    checks, notices = judge_outliers(near, "writes", drop_outliers)
+    chosen = healthy.copy()
+    chosen[healthy] = near.keep | (not drop_outliers)
+    terms, values = [], {}
+    parts: list[Part] = [
+        _tuning(data, chosen, confidence),
+        _drift(data, stuck, confidence),
+        _faults(data, stuck, confidence),
+    ]
+    for term, intervals, assumptions in parts:
         notices += assumptions
         if term:
             terms.append(term)
             name = term["name"]
             values |= {f"variability.{name}.{k}": v for k, v in intervals.items()}
-    return Spread(terms=tuple(terms), values=values, notices=tuple(notices))
+    return Spread(terms=tuple(terms), values=values, notices=tuple(notices), checks=checks)
+
+
+def _near(data: Programming, healthy: Flags) -> Near:
+    """Which healthy writes the fitted spread explains, (healthy writes,)."""
+    device, target, G = data.device[healthy], data.target[healthy], data.G[healthy]
+
+    def standardise(keep: Flags) -> Array:
+        out, error = np.zeros(len(G)), G[keep] / target[keep] - 1.0
+        out[keep] = deviations(error, target[keep], device[keep], resolution_of(G)[keep])
+        return out
+
+    return keep_near(device, standardise)
 
 
 def _stuck(data: Programming) -> Flags:
@@ -85,12 +132,8 @@ def _stuck(data: Programming) -> Flags:
     return out
 
 
-Part = tuple[dict[str, Any], dict[str, CardValue], list[str]]
-
-
-def _tuning(data: Programming, stuck: Flags, confidence: float) -> Part:
-    healthy = ~stuck[data.device]
-    device, target, G = data.device[healthy], data.target[healthy], data.G[healthy]
+def _tuning(data: Programming, chosen: Flags, confidence: float) -> Part:
+    device, target, G = data.device[chosen], data.target[chosen], data.G[chosen]
     return fit_tuning(G / target - 1.0, target, device, resolution_of(G) / target, confidence)
 
 

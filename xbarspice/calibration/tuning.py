@@ -26,7 +26,7 @@ from xbarspice.calibration.resolution import below_resolution
 from xbarspice.config.card import CardValue
 from xbarspice.core.types import Array, Indices
 
-__all__ = ["fit_tuning"]
+__all__ = ["deviations", "fit_tuning"]
 
 NAMES = ("offset_mean", "offset_std", "sigma_0", "sigma_slope")
 """The values of the term."""
@@ -81,6 +81,24 @@ class _Writes:
         slope = (last - first) / np.ptp(self.target) if self.sloped else 0.0
         return np.array([mean, std, first - slope * self.target.min(), slope])
 
+    @property
+    def within(self) -> Array:
+        """Errors from the mean of their device, or of all where none was written twice."""
+        if not self.repeated:
+            return self.error - self.error.mean()
+        _, place, counts = np.unique(self.device, return_inverse=True, return_counts=True)
+        return self.error - (np.bincount(place, self.error) / counts)[place]
+
+    def is_rounding(self, step: Array) -> bool:
+        """Whether the errors differ within devices by no more than `step`, their resolution."""
+        freedom = len(self.error) - (self.devices if self.repeated else 1)
+        return bool((self.within**2).sum() <= freedom * (step**2).mean() / 4)
+
+    def start(self) -> Array:
+        """Where the search for the likelihood's maximum begins."""
+        first = [self.error.mean() / self.noise, *[0.5] * self.repeated]
+        return np.array([*first, *[-0.2] * (1 + self.sloped)])
+
     def cost(self, z: Array) -> float:
         """Negative logarithm of the restricted likelihood (determinant lemma, Woodbury)."""
         mean, std, first, last = self.parts(z)
@@ -117,11 +135,9 @@ def fit_tuning(
         )
     if not writes.sloped:
         notices.append("the targets are alike: sigma_slope cannot be told from sigma_0, and is 0")
-    _, place, counts = np.unique(device, return_inverse=True, return_counts=True)
-    means = np.bincount(place, error) / counts
-    within = error - (means[place] if writes.repeated else error.mean())
-    freedom = len(error) - (writes.devices if writes.repeated else 1)
-    if (within**2).sum() <= freedom * (step**2).mean() / 4:
+    if writes.is_rounding(step):
+        _, place, counts = np.unique(device, return_inverse=True, return_counts=True)
+        means = np.bincount(place, error) / counts
         term, intervals, bounds = _bounded(means, float(step.max()), confidence)
         return term, intervals, notices[:1] + bounds
     at, intervals = _from_likelihood(writes, confidence)
@@ -131,10 +147,34 @@ def fit_tuning(
     return {"name": "cti", **dict(zip(NAMES, at.tolist(), strict=True))}, intervals, notices
 
 
+def deviations(error: Array, target: Array, device: Indices, step: Array) -> Array:
+    """Each error from the median of its device, in fitted standard deviations, (writes,).
+
+    The mean would move with an outlier, and right writes to lower targets then seem far off.
+
+    Args:
+        error, target, device: as in `fit_tuning`.
+        step: resolution of each conductance, S.
+    """
+    writes = _Writes(error=error, target=target, device=device)
+    if writes.is_rounding(step / target):
+        return np.zeros_like(error)
+    optimum = largest(writes.cost, writes.start(), writes.bounds)
+    _, std, base, slope = writes.values(optimum)
+    sigma = base + slope * target
+    group = device if writes.repeated else np.zeros_like(device)
+    middle = np.zeros(int(group.max()) + 1)
+    for number in np.unique(group):
+        middle[number] = np.median(error[group == number])
+    count = np.bincount(group)[group]
+    scatter = np.hypot(sigma, 0.0 if writes.repeated else std)
+    # variance of a normal value from the median of its count values, for large counts
+    return (error - middle[group]) / scatter / np.sqrt(1 + (np.pi / 2 - 2) / count)
+
+
 def _from_likelihood(writes: _Writes, confidence: float) -> tuple[Array, dict[str, CardValue]]:
     """Values in the order of `NAMES`, and intervals of those that were fitted."""
-    start = [writes.error.mean() / writes.noise, *[0.5] * writes.repeated]
-    optimum = largest(writes.cost, np.array([*start, *[-0.2] * (1 + writes.sloped)]), writes.bounds)
+    optimum = largest(writes.cost, writes.start(), writes.bounds)
     count = len(writes.error)
     alone = count - 2 - writes.sloped  # degrees of freedom where each device was written once
     at, intervals = writes.values(optimum), {}

@@ -28,21 +28,11 @@ MOST_HELD = 12
 __all__ = ["finish_characteristics", "finish_curves", "finish_fit", "finish_spread"]
 
 
-def finish_spread(job: Job, terms: Spread) -> None:
-    """Card, record, report and screen of terms of the variability."""
-    from xbarspice import calibration as study
+def finish_spread(job: Job, terms: Spread, *, accept: bool = False) -> None:
+    """Card, record, report and screen of terms of the variability; as of characteristics."""
+    from xbarspice.calibration.cards import record_of_spread
 
-    card = study.card_of_spread(
-        terms,
-        job.run.array.device,
-        job.files,
-        title=job.name,
-        date=job.date,
-        before=job.before(),
-        data_read=job.data_read,
-        valid=job.valid,
-    )
-    _write_folder(job, card, study.record_of_spread(terms))
+    _finish_terms(job, terms, record_of_spread(terms), (), accept)
 
 
 def finish_characteristics(
@@ -52,24 +42,30 @@ def finish_characteristics(
 
     No card of what fails a test, and exit 1, unless it is accepted.
     """
-    from xbarspice import calibration as study
     from xbarspice.calibration.characteristics import record_of_characteristics
 
-    record = record_of_characteristics(found)
-    stands = found.holds or accept
+    _finish_terms(job, found, record_of_characteristics(found), more, accept)
+
+
+def _finish_terms(
+    job: Job, terms: Spread, record: dict[str, Any], more: Sequence[Item], accept: bool
+) -> None:
+    from xbarspice import calibration as study
+
+    stands = terms.holds or accept
     card = None
-    if found.terms and stands:
+    if terms.terms and stands:
         card = study.card_of_spread(
-            found if found.holds else found.withhold(),
+            terms if terms.holds else terms.withhold(),
             job.run.array.device,
             job.files,
             title=job.name,
             date=job.date,
             before=job.before(),
             data_read=job.data_read,
+            valid=job.valid,
         )
     record["card_written"] = card is not None
-    record["fails"] = "A test speaks against what the values assume"
     _write_folder(job, card, record, more=more)
     if not stands:
         raise typer.Exit(1)

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
+DropOutliers = Annotated[
+    bool, typer.Option("--drop-outliers", help="Leave out what normal noise does not explain.")
+]
+Accept = Annotated[
+    bool, typer.Option("--accept", help="Write a card also of values that a test speaks against.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the group."""
@@ -30,6 +37,8 @@ def spread(
     data: Data,
     *,
     table: TableOptions,
+    drop_outliers: DropOutliers = False,
+    accept: Accept = False,
     out: RunFolder = Path("runs/calibrate"),
     title: Title = None,
     date: Date = None,
@@ -50,7 +59,7 @@ def spread(
         config, settings, steps.start_config(None), reads=read, calibration=calibration
     )
     writes = study.read_programming(data, table)
-    terms = study.fit_spread(writes)
+    terms = study.fit_spread(writes, drop_outliers=drop_outliers)
     valid = range_of(G=writes.G, T=None if temperature is None else [temperature])
     job = Job(
         data,
@@ -64,7 +73,7 @@ def spread(
         data_read=writes.notices,
         valid=valid,
     )
-    finish_spread(job, terms)
+    finish_spread(job, terms, accept=accept)
 
 
 @reads_table("repeats")
@@ -79,6 +88,8 @@ def noise(
     at: Annotated[
         float | None, typer.Option(help="Time in s that retention stands for; else the last read.")
     ] = None,
+    drop_outliers: DropOutliers = False,
+    accept: Accept = False,
     out: RunFolder = Path("runs/calibrate"),
     title: Title = None,
     date: Date = None,
@@ -115,7 +126,8 @@ def noise(
     if array is None:
         repeats = study.read_repeats(data, table)
         understood = repeats.notices
-        terms, V, G = study.fit_noise(repeats, at=at), None, repeats.G
+        terms = study.fit_noise(repeats, at=at, drop_outliers=drop_outliers)
+        V, G = None, repeats.G
     elif at is not None:
         raise broken_rule(
             "retention is fitted to reads of single devices",
@@ -127,7 +139,8 @@ def noise(
         start = starts.crossbar_of_reads(array, run, (measured.rows, measured.cols), [])
         run = run.model_copy(update={"array": ArraySection(**array_settings([start]))})
         understood = measured.notices
-        terms, V, G = study.fit_read_noise(measured, start.G), measured.V_in, start.G
+        terms = study.fit_read_noise(measured, start.G, drop_outliers=drop_outliers)
+        V, G = measured.V_in, start.G
     job = Job(
         data,
         out,
@@ -141,4 +154,4 @@ def noise(
         data_read=understood,
         valid=range_of(V=V, G=G, T=None if temperature is None else [temperature]),
     )
-    finish_spread(job, terms)
+    finish_spread(job, terms, accept=accept)

@@ -71,8 +71,13 @@ class Kind:
 
 def scatter(clean: Array, rng: np.random.Generator, case: str, noise: float = NOISE) -> Array:
     """Values with noise, and where the case says so with outliers of 30 % either way."""
-    values = clean * (1 + noise * rng.standard_normal(clean.shape))
+    return spoil(clean * (1 + noise * rng.standard_normal(clean.shape)), rng, case)
+
+
+def spoil(values: Array, rng: np.random.Generator, case: str) -> Array:
+    """Values, where the case says so with outliers of 30 % either way."""
     if case == OUTLIERS:
+        values = values.copy()
         where = rng.choice(values.size, max(round(SHARE * values.size), 1), replace=False)
         values.flat[where] *= 1 + 0.3 * rng.choice([-1, 1], len(where))
     return values
@@ -123,7 +128,7 @@ def draw_sweep(name: str, seed: int, case: str) -> Trial:
         current = np.clip(current, -limit, limit)
     data = calibration.sweeps(["a"] * VOLTS.size, VOLTS, current)
     if case == COMPLIANCE:
-        data = calibration.drop_plateaus(data)
+        data = calibration.prepare_sweeps(data, calibration.Handling(drop_compliance=True))
     apart = {field: 1.2 * value for field, value in static_fields(name).items()}
     near = devices.with_parameters(name, apart)
     start = xb.Crossbar([[1.2 * static_conductance(name)]], device=near)
@@ -212,34 +217,40 @@ def pulses_kind(name: str) -> Kind:
 
 
 def trial_of_spread(spread: Spread) -> Trial:
-    return Trial(True, {k.partition(".")[2]: (v.low, v.high) for k, v in spread.values.items()})
+    return Trial(
+        spread.holds, {k.partition(".")[2]: (v.low, v.high) for k, v in spread.values.items()}
+    )
 
 
-def draw_spread(truth: Mapping[str, float], seed: int, case: str) -> Trial:
-    rng = child_rng(seed, f"spread {truth} {case}")
-    device = np.repeat(np.arange(30), 4)
+def draw_spread(
+    truth: Mapping[str, float], devices_count: int, each: int, seed: int, case: str
+) -> Trial:
+    rng = child_rng(seed, f"spread {truth} {devices_count} {case}")
+    device = np.repeat(np.arange(devices_count), each)
     target = rng.uniform(100e-6, 500e-6, device.size)
-    offset = truth["cti.offset_mean"] + truth["cti.offset_std"] * rng.standard_normal(30)
+    offset = truth["cti.offset_mean"] + truth["cti.offset_std"] * rng.standard_normal(devices_count)
     sigma = truth["cti.sigma_0"] + truth["cti.sigma_slope"] * target
     G = target * (1 + offset[device] + sigma * rng.standard_normal(device.size))
     data = Programming(
         device=device,
         target=target,
-        G=G,
+        G=spoil(G, rng, case),
         G_end=np.full(device.size, np.nan),
         later_writes=np.zeros(device.size, np.intp),
     )
-    return trial_of_spread(calibration.fit_spread(data))
+    return trial_of_spread(calibration.fit_spread(data, drop_outliers=case == OUTLIERS))
 
 
-def spread_kind(name: str, slope: float) -> Kind:
+def spread_kind(name: str, slope: float, devices_count: int = 30, each: int = 4) -> Kind:
     truth = {
         "cti.offset_mean": -0.006,
         "cti.offset_std": 0.01,
         "cti.sigma_0": 0.012,
         "cti.sigma_slope": slope,
     }
-    return Kind(f"spread, {name}", truth, functools.partial(draw_spread, truth), (PLAIN,))
+    return Kind(
+        f"spread, {name}", truth, functools.partial(draw_spread, truth, devices_count, each)
+    )
 
 
 NOISE_TRUTH = {"read_noise.slope": 1e-6, "read_noise.sigma_0": 0.004}
@@ -258,10 +269,10 @@ def draw_noise(timed: bool, seed: int, case: str) -> Trial:
     G_read = clean + (slope + sigma * clean) * rng.standard_normal(clean.shape)
     data = Repeats(
         device=np.repeat(np.arange(24), 12),
-        G=G_read.ravel(),
+        G=spoil(G_read.ravel(), rng, case),
         t=np.tile(t if timed else np.full(12, np.nan), 24),
     )
-    return trial_of_spread(calibration.fit_noise(data))
+    return trial_of_spread(calibration.fit_noise(data, drop_outliers=case == OUTLIERS))
 
 
 def draw_array_noise(seed: int, case: str) -> Trial:
@@ -270,8 +281,8 @@ def draw_array_noise(seed: int, case: str) -> Trial:
     V = np.repeat(np.vstack([0.2 * np.eye(3), rng.uniform(-0.2, 0.2, (3, 3))]), 20, axis=0)
     slope, sigma = NOISE_TRUTH.values()
     drawn = levels + (slope + sigma * levels) * rng.standard_normal((len(V), 3, 4))
-    data = Reads(V_in=V, I_out=(V[:, None] @ drawn)[:, 0])
-    return trial_of_spread(calibration.fit_read_noise(data, levels))
+    data = Reads(V_in=V, I_out=spoil((V[:, None] @ drawn)[:, 0], rng, case))
+    return trial_of_spread(calibration.fit_read_noise(data, levels, drop_outliers=case == OUTLIERS))
 
 
 KINDS = (
@@ -284,14 +295,14 @@ KINDS = (
     *(pulses_kind(name) for name in PULSED),
     spread_kind("slope", -10.0),
     spread_kind("no slope", 0.0),
-    Kind("noise, devices", NOISE_TRUTH, functools.partial(draw_noise, False), (PLAIN,)),
+    spread_kind("no slope, few writes", 0.0, 8, 3),
+    Kind("noise, devices", NOISE_TRUTH, functools.partial(draw_noise, False)),
     Kind(
         "noise, retention",
         {**NOISE_TRUTH, **RETENTION_TRUTH},
         functools.partial(draw_noise, True),
-        (PLAIN,),
     ),
-    Kind("noise, array", NOISE_TRUTH, draw_array_noise, (PLAIN,)),
+    Kind("noise, array", NOISE_TRUTH, draw_array_noise),
 )
 
 

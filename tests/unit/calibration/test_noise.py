@@ -143,3 +143,44 @@ def test_the_command_adds_its_terms_to_an_earlier_card(tmp_path):
     same = calibration.read_repeats(tmp_path / "r.csv")
     assert np.allclose(same.G, data.G, rtol=1e-8)
     assert np.allclose(same.t, data.t / 60)
+
+
+def spoiled(seed):
+    """Repeated reads with two of 288 off by 30 %."""
+    data = repeats(seed)
+    G = data.G.copy()
+    G[[20, 200]] *= [1.3, 0.7]
+    return Repeats(device=data.device, G=G, t=data.t)
+
+
+def test_outliers_are_refused_or_left_out_and_counted():
+    plain, dropped = (calibration.fit_noise(spoiled(0), drop_outliers=d) for d in (False, True))
+    assert not plain.holds
+    assert any("2 of 288 reads lie more than" in text for text in plain.notices)
+    assert all(v.low == -np.inf and v.high == np.inf for v in plain.withhold().values.values())
+    assert dropped.holds
+    assert "reads left out as outliers: 2 of 288" in dropped.notices
+    value = dropped.values["variability.read_noise.sigma_0"]
+    assert value.low <= 0.004 <= value.high
+    seen = [calibration.fit_noise(repeats(seed)).holds for seed in range(40)]
+    assert sum(not holds for holds in seen) <= 2  # 1 % of data sets without outliers
+
+
+def test_the_command_writes_no_card_of_repeats_with_outliers(tmp_path):
+    data = spoiled(0)
+    rows = [f"{d},{g},{t}" for d, g, t in zip(data.device, data.G, data.t, strict=True)]
+    (tmp_path / "r.csv").write_text("device,G,t\n" + "\n".join(rows))
+
+    def run(*options):
+        words = ["calibrate", "noise", tmp_path / "r.csv", "--out", tmp_path / "out", *options]
+        result = CliRunner().invoke(app, [*map(str, words), "--json"])
+        exists = (tmp_path / "out/card.toml").exists()
+        return result.exit_code, json.loads(result.stdout), exists
+
+    code, record, card = run()
+    assert (code, record["model_holds"], card) == (1, False, False)
+    assert all(row["low"] is None for row in record["parameters"])
+    code, record, card = run("--accept")
+    assert (code, record["model_holds"], card) == (0, False, True)
+    code, record, card = run("--drop-outliers")
+    assert (code, record["model_holds"], card) == (0, True, True)
