@@ -12,7 +12,7 @@ from xbarspice.calibration.fit import Fit
 from xbarspice.calibration.held_page import held_items
 from xbarspice.report.content import Code, Item, Section, Table, Text, Verdict
 from xbarspice.report.page import page
-from xbarspice.report.sections import config_section
+from xbarspice.report.sections import card_section, config_section
 from xbarspice.report.units import si
 
 __all__ = ["subtitle", "write_fit"]
@@ -86,7 +86,7 @@ def write_fit(
     ]
     return page(
         record["title"],
-        [*sections, *config_section(record)],
+        [*sections, *card_section(record), *config_section(record)],
         path,
         verdict=verdict,
         subtitle=subtitle(record),

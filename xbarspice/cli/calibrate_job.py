@@ -138,6 +138,22 @@ class Job:
             **record,
             "config": values,
         }
-        record = steps.name_card(record, run)
+        record = self._name_cards(record, run)
         (folder / "report.json").write_text(steps.to_json(record), encoding="utf-8")
         return record
+
+    def _name_cards(self, record: dict[str, Any], run: RunConfig) -> dict[str, Any]:
+        """The record with the card that the calibration leaves or was given, and this one's age.
+
+        Args:
+            record: with its `config`.
+            run: the configuration under the card that is left.
+        """
+        from xbarspice.cli import steps
+        from xbarspice.config.card_use import Use
+
+        valid = self.valid
+        use = None if valid is None else Use(V=valid.of("V"), G=valid.of("G"), T=valid.of("T"))
+        earlier = steps.name_card(record, self.run, use=use).get("card")
+        named = {k: v for k, v in steps.name_card(record, run).items() if k != "card"}
+        return named if earlier is None else {**named, "card": earlier}

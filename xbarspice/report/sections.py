@@ -155,7 +155,7 @@ def card_section(record: Record) -> list[Section]:
     if card["overridden"]:
         names = ", ".join(card["overridden"])
         items.append(Text(text=f"Set by hand in place of the card's: {names}.", note=True))
-    return [Section(title="Calibration card", items=items)]
+    return [Section(title="The card that values come from", items=items)]
 
 
 def _age_sentence(card: Record) -> str:

@@ -96,6 +96,21 @@ def test_every_page_says_the_cards_age_and_range(folder, name):
         assert record["card"]["age_days"] == 4
 
 
+def test_a_fit_says_the_age_of_the_card_that_it_holds_values_of(folder):
+    V = np.linspace(-0.3, 0.3, 41)
+    noise = 1 + 0.01 * np.random.default_rng(0).standard_normal(V.size)
+    rows = zip(V, 2e-4 * np.sinh(2 * V) / 2 * noise, strict=True)
+    (folder / "iv.csv").write_text("V,I\n" + "".join(f"{v},{i}\n" for v, i in rows))
+    words = ("calibrate", "sweeps", "iv.csv", "--out", "OUT/fit")
+    for more, seen in ((), False), (("--calibration", "card.toml"), True):
+        done = run(folder, *words, *more)
+        assert done.exit_code == 0, done.output
+        page = html.unescape((folder / "fit" / "report.html").read_text())
+        assert ("The card 'die 7' is of" in page) == seen
+        assert ("the voltage goes from -0.3 to 0.3 V, beyond the 0 to 0.15 V" in page) == seen
+        assert ("card" in json.loads(done.stdout)) == seen
+
+
 @pytest.mark.parametrize(
     "words",
     [
