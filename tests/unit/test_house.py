@@ -79,6 +79,7 @@ ROOMS = {
         "verification.circuit_plots",
         "programming.page",
         "calibration.figures",
+        "calibration.array_inspection_page",
         "calibration.inspection_page",
         "calibration.die_page",
         "transfer.page",

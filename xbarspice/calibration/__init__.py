@@ -13,7 +13,7 @@ from xbarspice.calibration.comparisons import Comparisons, fit_and_compare
 from xbarspice.calibration.die import Die, Thresholds, read_die
 from xbarspice.calibration.drift import Drifts, drifts_of_maps, fit_drift
 from xbarspice.calibration.fit import Fit, Noise, Options
-from xbarspice.calibration.handling import Handling, flip_reads, prepare_sweeps
+from xbarspice.calibration.handling import Handling, prepare_sweeps
 from xbarspice.calibration.inspection import blind_spots, inspect_sweeps
 from xbarspice.calibration.joint import Joint, fit_joint
 from xbarspice.calibration.joint_problem import MeasuredDie
@@ -70,7 +70,6 @@ __all__ = [
     "fit_read_noise",
     "fit_reads",
     "fit_spread",
-    "flip_reads",
     "inspect_sweeps",
     "prepare_sweeps",
     "read_die",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
+from xbarspice.calibration.array_inspection import flipped_lines
 from xbarspice.calibration.fit import Fit, Options, fit_problem
 from xbarspice.calibration.held import free_each, held_findings
 from xbarspice.calibration.measurements import Reads
@@ -58,13 +57,14 @@ def fit_reads(
 
 
 def _refuse_flipped(model: Model) -> None:
-    """Say before the fit that all currents have the other sign."""
-    start = model.currents(np.array([p.start for p in model.parameters]))
-    cosine = start @ model.data / max(np.linalg.norm(start) * np.linalg.norm(model.data), 1e-300)
-    if cosine < -0.5:
-        raise broken_rule(
-            "currents must be positive into the sense node, and from the word-line ends into the "
-            "array",
-            f"currents of the other sign (correlation {cosine:.2f} with the array at its start)",
-            "Change their sign (--flip-current), or that of the voltages.",
-        )
+    """Say before the fit that currents have the other sign."""
+    for part in model.reads:
+        flipped = flipped_lines(Model(model.crossbar, [part], model.free))
+        if flipped:
+            what = "every current" if flipped == ("all",) else f"{', '.join(flipped)}"
+            raise broken_rule(
+                "currents must be positive into the sense node, and from the word-line ends into "
+                "the array",
+                f"currents of the other sign than those of the array at its start: {what}",
+                f"Change it with --flip-current {','.join(flipped)}, or that of the voltages.",
+            )

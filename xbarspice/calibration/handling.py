@@ -16,7 +16,7 @@ from xbarspice.calibration.measurements import Reads
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Flags
 
-__all__ = ["BRANCHES", "FLIPS", "POLARITIES", "Handling", "flip_reads", "prepare_sweeps"]
+__all__ = ["BRANCHES", "FLIPS", "POLARITIES", "Handling", "prepare_sweeps"]
 
 BRANCHES = ("up", "down")
 POLARITIES = ("positive", "negative")
@@ -118,16 +118,6 @@ def _flip(sweeps: Reads, which: str) -> Reads:
         sweeps,
         I_out=np.where(chosen[:, None], -sweeps.I_out, sweeps.I_out),
         notices=(*sweeps.notices, f"sign of the current changed{where}: {chosen.sum()} points"),
-    )
-
-
-def flip_reads(reads: Reads) -> Reads:
-    """Array reads with every current of the other sign."""
-    return dataclasses.replace(
-        reads,
-        I_out=-reads.I_out,
-        I_in=None if reads.I_in is None else -reads.I_in,
-        notices=(*reads.notices, "sign of every current changed"),
     )
 
 

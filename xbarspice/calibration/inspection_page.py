@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Inspected", "look"]
+__all__ = ["Inspected", "look", "seen_items", "seen_record"]
 
 DRAWN = 6
 """Devices that are drawn: those with the most marked points."""
@@ -57,30 +57,45 @@ class Inspected:
 
     def record(self) -> dict[str, Any]:
         """For JSON: what was looked for, what was seen, and what could not be."""
-        return {
-            "looked_for": list(looks()),
-            "seen": [
-                {"kind": i.kind, "points": int(i.points.sum()), "option": i.option, "text": i.text}
-                for i in self.irregularities
-            ],
-            "not_looked_for": list(self.blind),
-        }
+        return seen_record(self.irregularities, tuple(looks()), self.blind)
 
     def section(self) -> Section:
         """The data with marked points, and a table of what was seen."""
-        items: list[Item] = [*_plots(self)]
-        if self.irregularities:
-            rows = [
-                (i.kind, str(int(i.points.sum())), i.text.rpartition(": ")[0], i.option)
-                for i in self.irregularities
-            ]
-            head = ("seen", "points", "what", "option that handles it")
-            caption = "Seen before the fit; nothing of it was changed"
-            items.append(Table(caption=caption, head=head, rows=rows, left=(0, 2, 3)))
-        else:
-            items.append(Text(text=f"None of these was seen: {', '.join(looks())}."))
-        items += [Text(text=f"{text[0].upper()}{text[1:]}.", note=True) for text in self.blind]
-        return Section(title="The data before the fit", items=items)
+        seen = seen_items(self.irregularities, tuple(looks()), self.blind)
+        return Section(title="The data before the fit", items=[*_plots(self), *seen])
+
+
+def seen_record(
+    irregularities: Sequence[Irregularity], looked_for: Sequence[str], blind: Sequence[str]
+) -> dict[str, Any]:
+    """What was looked for, what was seen, and what could not be looked for, as plain values."""
+    return {
+        "looked_for": list(looked_for),
+        "seen": [
+            {"kind": i.kind, "points": int(i.points.sum()), "option": i.option, "text": i.text}
+            for i in irregularities
+        ],
+        "not_looked_for": list(blind),
+    }
+
+
+def seen_items(
+    irregularities: Sequence[Irregularity], looked_for: Sequence[str], blind: Sequence[str]
+) -> list[Item]:
+    """The same as a table or a sentence, and remarks."""
+    items: list[Item] = []
+    if irregularities:
+        rows = [
+            (i.kind, str(int(i.points.sum())), i.text.rpartition(": ")[0], i.option)
+            for i in irregularities
+        ]
+        head = ("seen", "points", "what", "option that handles it")
+        caption = "Seen before the fit; nothing of it was changed"
+        items.append(Table(caption=caption, head=head, rows=rows, left=(0, 2, 3)))
+    else:
+        items.append(Text(text=f"None of these was seen: {', '.join(looked_for)}."))
+    items += [Text(text=f"{text[0].upper()}{text[1:]}.", note=True) for text in blind]
+    return items
 
 
 def look(measured: Reads, fitted: Reads) -> Inspected:

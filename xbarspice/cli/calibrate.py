@@ -16,6 +16,16 @@ from xbarspice.cli import calibrate_spread as spread_commands
 from xbarspice.cli import screens
 from xbarspice.cli.calibrate_finish import finish_fit
 from xbarspice.cli.calibrate_job import Accept, Data, Date, Job, Temperature, Title
+from xbarspice.cli.handling_options import (
+    Branch,
+    DropCompliance,
+    DropOutliers,
+    Flip,
+    MaxVoltage,
+    MinCurrent,
+    Polarity,
+    RemoveDrift,
+)
 from xbarspice.cli.options import (
     Calibration,
     Config,
@@ -61,25 +71,6 @@ Relative = Annotated[float, typer.Option(help="Scatter of a measured value, rela
 Absolute = Annotated[
     float | None, typer.Option(help="Scatter in A (S for pulses); else 1e-3 of the largest.")
 ]
-Branch = Annotated[
-    str | None, typer.Option(help="Take one branch of each sweep: up or down (of |V|).")
-]
-DropCompliance = Annotated[
-    bool, typer.Option("--drop-compliance", help="Leave points on compliance plateaus out.")
-]
-DropOutliers = Annotated[
-    bool, typer.Option("--drop-outliers", help="Leave single points off their neighbours out.")
-]
-RemoveDrift = Annotated[
-    bool, typer.Option("--remove-drift", help="Divide by the drift between equal voltages.")
-]
-Flip = Annotated[
-    str | None,
-    typer.Option(help="Change the sign of the current at all, positive or negative voltages."),
-]
-Polarity = Annotated[str | None, typer.Option(help="Take positive or negative voltages alone.")]
-MaxVoltage = Annotated[float | None, typer.Option(help="Leave points of larger |V| out, V.")]
-MinCurrent = Annotated[float | None, typer.Option(help="Leave points of smaller |I| out, A.")]
 HeldOut = Annotated[float, typer.Option(help="Share of the reads that is predicted, not fitted.")]
 
 
@@ -237,8 +228,11 @@ def reads(
     held_out: HeldOut = 0.2,
     accept: Accept = False,
     flip_current: Annotated[
-        bool, typer.Option("--flip-current", help="Change the sign of every current.")
-    ] = False,
+        str | None,
+        typer.Option(help="Change the sign of all currents, or of some: I_out2,I_out3."),
+    ] = None,
+    drop_compliance: DropCompliance = False,
+    remove_drift: RemoveDrift = False,
     device: Device = None,
     rank: Rank = None,
     bootstrap: Samples = None,
@@ -253,8 +247,9 @@ def reads(
 ) -> None:
     """Currents of an array for known inputs: wires, drivers, sense, device and conductances."""
     from xbarspice import calibration as study
-    from xbarspice.calibration import starts
+    from xbarspice.calibration import array_inspection, array_inspection_page, starts
     from xbarspice.calibration.held import fixed_values
+    from xbarspice.calibration.model import Model
     from xbarspice.cli import steps
     from xbarspice.config import ArraySection
     from xbarspice.config.arrays import array_settings
@@ -271,11 +266,14 @@ def reads(
         mapped=array,
         seed=seed,
     )
-    measured = study.read_reads(data, table)
-    if flip_current:
-        measured = study.flip_reads(measured)
-    start = starts.crossbar_of_reads(array, run, (measured.rows, measured.cols), _list(free))
+    whole = study.read_reads(data, table)
+    start = starts.crossbar_of_reads(array, run, (whole.rows, whole.cols), _list(free))
     run = run.model_copy(update={"array": ArraySection(**array_settings([start]))})
+    handling = array_inspection.ArrayHandling(
+        flip_current=flip_current, drop_compliance=drop_compliance, remove_drift=remove_drift
+    )
+    measured = array_inspection.prepare_reads(Model(start, [whole], _list(free)), handling)
+    seen = array_inspection_page.look(Model(start, [measured], _list(free)))
     options = _options(loss, relative, absolute, held_out, run)
     with screens.waiting("fitting", quiet=json):
         fit, crossbar, comparisons = study.fit_and_compare(
@@ -304,7 +302,7 @@ def reads(
         valid=_covered(measured.V_in, crossbar.G, temperature),
     )
     fixed = fixed_values(crossbar, comparisons.free)
-    finish_fit(job, fit, crossbar, accept=accept, comparisons=comparisons, fixed=fixed)
+    finish_fit(job, fit, crossbar, accept=accept, comparisons=comparisons, seen=seen, fixed=fixed)
 
 
 @calibrate.command(

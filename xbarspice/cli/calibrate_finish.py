@@ -14,6 +14,7 @@ from xbarspice.cli.runs import run_folder
 
 if TYPE_CHECKING:
     from xbarspice.calibration import Fit, Spread
+    from xbarspice.calibration.array_inspection_page import ArrayInspected
     from xbarspice.calibration.characteristics import Characteristics
     from xbarspice.calibration.comparisons import Comparisons
     from xbarspice.calibration.held import Fixed
@@ -90,7 +91,7 @@ def finish_fit(
     unit: str = "A",
     accept: bool = False,
     more: Sequence[Item] = (),
-    seen: Inspected | None = None,
+    seen: Inspected | ArrayInspected | None = None,
     fixed: Sequence[Fixed] = (),
     comparisons: Comparisons | None = None,
 ) -> None:

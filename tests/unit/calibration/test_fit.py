@@ -720,4 +720,4 @@ def test_the_fit_command_leaves_a_card_that_another_command_takes(tmp_path):
     assert array.crossbar.R_wl == pytest.approx(by_name["R_wire"]["value"])
     page = (tmp_path / "run/report.html").read_text()
     assert "R_wire" in page
-    assert page.count("<figure>") == 4
+    assert page.count("<figure>") == 5

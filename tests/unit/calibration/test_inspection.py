@@ -265,8 +265,8 @@ def test_reads_of_the_other_sign_are_flipped_on_request(tmp_path):
     words = ["calibrate", "reads", tmp_path / "r.csv", "--array", tmp_path / "G.csv", "--json"]
     words += ["--free", "R_wire", "--out", tmp_path / "out"]
     refused = CliRunner().invoke(app, [str(w) for w in words])
-    assert "--flip-current" in str(refused.exception)
-    done = CliRunner().invoke(app, [str(w) for w in (*words, "--flip-current")])
+    assert "--flip-current all" in str(refused.exception)
+    done = CliRunner().invoke(app, [str(w) for w in (*words, "--flip-current", "all")])
     assert done.exit_code == 0, done.output
     record = json.loads(done.stdout)
     assert "sign of every current changed" in record["data_read"]

@@ -20,6 +20,7 @@ from xbarspice.core import crossbar_file
 from xbarspice.core.errors import InputError
 from xbarspice.deployment.cards import card_in_file
 from xbarspice.importers.perceptron import Perceptron, save
+from xbarspice.report.content import Text
 from xbarspice.report.sections import card_section
 
 TODAY = dt.datetime.now(tz=dt.UTC).date()
@@ -151,7 +152,7 @@ def note(**changes):
 
 def text_of(entry):
     (section,) = card_section({"card": entry})
-    return " ".join(item.text for item in section.items)
+    return " ".join(item.text for item in section.items if isinstance(item, Text))
 
 
 def test_age_in_words():

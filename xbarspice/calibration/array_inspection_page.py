@@ -1,0 +1,83 @@
+"""The reads of an array on a calibration's page, with what was seen in them before the fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xbarspice.calibration.array_inspection import (
+    LOOKED_FOR,
+    inspect_reads,
+    reads_blind_spots,
+    start_currents,
+)
+from xbarspice.calibration.inspection import Irregularity
+from xbarspice.calibration.inspection_page import seen_items, seen_record
+from xbarspice.calibration.model import Model
+from xbarspice.core.types import Array
+from xbarspice.report.content import Plot, Section
+from xbarspice.report.units import prefix
+
+__all__ = ["ArrayInspected", "look"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ArrayInspected:
+    """Currents as they are fitted, with what was seen in them.
+
+    Attributes:
+        start, measured: currents of the array at its start, and the data, A, (points,).
+        irregularities: seen in them.
+        blind: what could not be looked for.
+    """
+
+    start: Array
+    measured: Array
+    irregularities: tuple[Irregularity, ...]
+    blind: tuple[str, ...]
+
+    def record(self) -> dict[str, Any]:
+        """For JSON: what was looked for, what was seen, and what could not be."""
+        return seen_record(self.irregularities, LOOKED_FOR, self.blind)
+
+    def section(self) -> Section:
+        """The currents with marked ones, and a table of what was seen."""
+        seen = seen_items(self.irregularities, LOOKED_FOR, self.blind)
+        return Section(title="The data before the fit", items=[_plot(self), *seen])
+
+
+def look(model: Model) -> ArrayInspected:
+    """Inspect the reads of a model, one set."""
+    return ArrayInspected(
+        start=start_currents(model),
+        measured=model.data,
+        irregularities=inspect_reads(model),
+        blind=reads_blind_spots(model),
+    )
+
+
+def _plot(seen: ArrayInspected) -> Plot:
+    from xbarspice.report.plots import ABSENT, COLOURS, new_figure
+
+    figure = new_figure()
+    axes = figure.add_subplot()
+    scale, name = prefix(float(np.abs(seen.measured).max()))
+    x, y = seen.start / scale, seen.measured / scale
+    low, high = min(x.min(), y.min()), max(x.max(), y.max())
+    axes.plot([low, high], [low, high], color=ABSENT, lw=1)
+    axes.plot(x, y, ".", ms=4, color=COLOURS[0])
+    for i in seen.irregularities:
+        if i.kind == "compliance":
+            x_marked, y_marked = x[i.points], y[i.points]
+            axes.plot(x_marked, y_marked, "s", ms=7, mfc="none", color=COLOURS[1], label=i.kind)
+            axes.legend(frameon=False, fontsize="small")
+    axes.set_xlabel(f"array at the start of the fit, {name}A")
+    axes.set_ylabel(f"measured, {name}A")
+    kinds = ", ".join(i.kind for i in seen.irregularities) or "nothing"
+    return Plot(
+        figure=figure,
+        alt=f"Measured currents against those of the array at the start; seen: {kinds}",
+        caption="Every measured current against that of the array as the fit starts.",
+    )
