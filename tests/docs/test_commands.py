@@ -88,6 +88,26 @@ def write_tables(folder: Path) -> None:
             ["device", "target", "G"],
             [[k, 1e-4, g] for k, g in enumerate(np.linspace(0.98e-4, 1.02e-4, 9))],
         ),
+        "tuning": (
+            ["target", "G", "pulses"],
+            [[1e-4, g, 5] for g in 1e-4 * (1 + 0.01 * rng.standard_normal(40))],
+        ),
+        "bake": (
+            ["device", "t", "G"],
+            [
+                [d, t, 1e-4 * t ** -(0.01 + 0.002 * d) * (1 + 0.002 * rng.standard_normal())]
+                for d in range(4)
+                for t in (1.0, 10.0, 1e2, 1e3)
+            ],
+        ),
+        "cycles": (
+            ["device", "cycle", "G_HRS", "G_LRS"],
+            [
+                [d, n, *np.array([1e-5, 1e-4]) * np.exp(0.02 * rng.standard_normal(2))]
+                for d in range(2)
+                for n in (1, 10, 100, 1000, 10000, 100000)
+            ],
+        ),
         "repeats": (["device", "G"], [[k % 2, g] for k, g in enumerate(1e-4 + 1e-6 * V[:, 0])]),
     }
     for name, (columns, rows) in tables.items():

@@ -25,7 +25,8 @@ from tests.helpers import asymmetric_crossbar, many, small_network
 from tests.unit.tapeout.rules.drawn import clean, layout_of
 from xbarspice import config, devices
 from xbarspice.calibration.die import read_die
-from xbarspice.calibration.readers import read_pulses, read_reads, read_sweeps
+from xbarspice.calibration.log_readers import read_pulses
+from xbarspice.calibration.readers import read_reads, read_sweeps
 from xbarspice.config.card import CalibrationCard
 from xbarspice.core import crossbar_file
 from xbarspice.core.errors import InputError, XbarspiceError

@@ -10,6 +10,7 @@ from xbarspice.calibration.cards import (
     record_of_spread,
 )
 from xbarspice.calibration.comparisons import Comparisons, fit_and_compare
+from xbarspice.calibration.cycling import Cycles, fit_cycling
 from xbarspice.calibration.die import Die, Thresholds, read_die
 from xbarspice.calibration.drift import Drifts, drifts_of_maps, fit_drift
 from xbarspice.calibration.fit import Fit, Noise, Options
@@ -17,6 +18,12 @@ from xbarspice.calibration.handling import Handling, prepare_sweeps
 from xbarspice.calibration.inspection import blind_spots, inspect_sweeps
 from xbarspice.calibration.joint import Joint, fit_joint
 from xbarspice.calibration.joint_problem import MeasuredDie
+from xbarspice.calibration.log_readers import (
+    read_cycles,
+    read_pulses,
+    read_retention,
+    read_tuning,
+)
 from xbarspice.calibration.measurements import (
     Kelvin,
     Programming,
@@ -31,15 +38,17 @@ from xbarspice.calibration.readers import (
     read_drifts,
     read_kelvin,
     read_programming,
-    read_pulses,
     read_reads,
     read_repeats,
     read_sweeps,
 )
+from xbarspice.calibration.retention import Retention, fit_retention
 from xbarspice.calibration.spread import Spread, fit_spread
+from xbarspice.calibration.tuning_log import TuningLog, fit_tuning_log
 
 __all__ = [
     "Comparisons",
+    "Cycles",
     "Die",
     "Drifts",
     "Fit",
@@ -53,8 +62,10 @@ __all__ = [
     "PulseTrains",
     "Reads",
     "Repeats",
+    "Retention",
     "Spread",
     "Thresholds",
+    "TuningLog",
     "best_lines",
     "blind_spots",
     "branches_of",
@@ -63,15 +74,19 @@ __all__ = [
     "drifts_of_maps",
     "fit_and_compare",
     "fit_curves",
+    "fit_cycling",
     "fit_drift",
     "fit_joint",
     "fit_noise",
     "fit_pulses",
     "fit_read_noise",
     "fit_reads",
+    "fit_retention",
     "fit_spread",
+    "fit_tuning_log",
     "inspect_sweeps",
     "prepare_sweeps",
+    "read_cycles",
     "read_die",
     "read_drifts",
     "read_kelvin",
@@ -79,7 +94,9 @@ __all__ = [
     "read_pulses",
     "read_reads",
     "read_repeats",
+    "read_retention",
     "read_sweeps",
+    "read_tuning",
     "record_of",
     "record_of_spread",
     "sweeps",

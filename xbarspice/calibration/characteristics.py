@@ -24,6 +24,11 @@ class Characteristics(Spread):
     details: Mapping[str, Any] = field(default_factory=dict)
     how: str = ""
 
+    def for_card(self) -> Characteristics:
+        """The same with the values of its terms alone: no command takes the others."""
+        values = {k: v for k, v in self.values.items() if k.startswith("variability.")}
+        return dataclasses.replace(self, values=values)
+
 
 def record_of_characteristics(found: Characteristics) -> dict[str, Any]:
     """The values as plain numbers, for JSON and pages."""

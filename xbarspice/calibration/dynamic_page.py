@@ -1,4 +1,4 @@
-"""Tables and plots of devices over time: drift by later writes, pulse trains, curves."""
+"""Tables and plots of drift by later writes, pulse trains, and curves."""
 
 from __future__ import annotations
 

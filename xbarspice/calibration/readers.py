@@ -18,6 +18,10 @@ kelvin         ``line`` (wl or bl), ``segments`` or ``squares`` between the taps
                four terminals, perhaps ``T`` (K): one measurement a row
 repeats        ``device``, and ``G`` (S) or ``R`` (ohm) of each read, perhaps ``t`` (s since the
                device was programmed); of a whole array: array reads with repeated voltages
+tuning         ``target`` (S) or ``target_R`` (ohm), ``G`` or ``R`` reached, perhaps ``device`` and
+               the number of ``pulses``: one write a row
+retention      ``device``, ``t`` (s), ``G`` or ``R``, perhaps ``temperature`` (K)
+cycling        ``device``, ``cycle``, ``G_HRS`` or ``R_HRS``, and ``G_LRS`` or ``R_LRS``
 drifts         ``G`` (S) or ``R`` (ohm) of a device when it was left, ``G_end`` or ``R_end`` later,
                and ``later_writes``, the writes of other devices in between: one pair of reads a row
 =============  ===================================================================================
@@ -34,12 +38,10 @@ from typing import Any
 
 import numpy as np
 
-from xbarspice.calibration.die import find_read_voltage
 from xbarspice.calibration.drift import Drifts
 from xbarspice.calibration.measurements import (
     Kelvin,
     Programming,
-    PulseTrains,
     Reads,
     Repeats,
     sweeps,
@@ -52,13 +54,18 @@ from xbarspice.tables.sources import HDF5
 
 __all__ = [
     "QUANTITIES",
+    "conductances_of",
+    "device_names",
+    "left_out",
+    "number_labels",
     "read_drifts",
     "read_kelvin",
     "read_programming",
-    "read_pulses",
     "read_reads",
     "read_repeats",
     "read_sweeps",
+    "require",
+    "without_overflow",
 ]
 
 _DEVICE = Quantity(
@@ -130,6 +137,30 @@ QUANTITIES: dict[str, tuple[Quantity, ...]] = {
         Quantity(name="G_end", dimension="S", required=False),
         Quantity(name="later_writes", dimension="1", required=False),
     ),
+    "tuning": (
+        _DEVICE,
+        Quantity(name="target", dimension="S", aliases=("setpoint", "target_g"), required=False),
+        Quantity(name="target_R", dimension="ohm", required=False),
+        _G,
+        _R,
+        Quantity(name="pulses", dimension="1", aliases=("pulse count",), required=False),
+    ),
+    "retention": (
+        _DEVICE,
+        _G,
+        _R,
+        Quantity(name="t", dimension="s", aliases=("time",)),
+        Quantity(name="temperature", dimension="K", aliases=("temp",), required=False),
+    ),
+    "cycling": (
+        _DEVICE,
+        Quantity(name="cycle", dimension="1", aliases=("cycles",)),
+        *(
+            Quantity(name=f"{kind}_{state}", dimension=unit, required=False)
+            for state in ("HRS", "LRS")
+            for kind, unit in (("G", "S"), ("R", "ohm"))
+        ),
+    ),
     "drifts": (
         _DEVICE,
         _G,
@@ -153,143 +184,65 @@ def read_sweeps(path: Path, options: Options | None = None) -> Reads:
         InputError: the file breaks a rule; the message names line and column.
     """
     table = read_table(path, QUANTITIES["sweeps"], options)
-    V, current = table.values("V"), _measured(table.values("I"))
-    _require(path, table, "V", np.isfinite(V), "a number")
-    return sweeps(_devices(table), V, current, notices=table.notices)
-
-
-def read_pulses(path: Path, options: Options | None = None) -> PulseTrains:
-    """Pulse trains; see the module text."""
-    table = read_table(path, QUANTITIES["pulses"], options)
-    V, width, G = table.values("V"), table.values("width"), _read_back(path, table)
-    _require(path, table, "V", np.isfinite(V), "a number")
-    _require(path, table, "width", (width >= 0) & np.isfinite(width), ">= 0 s")
-    if not np.isfinite(G).any():
-        raise broken_rule(f"`{path.name}` must hold measured values", "none", "Check the file.")
-    V = _signed(path, table, V)
-    notices, reads = list(table.notices), (width == 0) & (V != 0)
-    if reads.any():
-        notices.append(f"rows of width 0 s that count as reads without a pulse: {int(reads.sum())}")
-    if not np.isfinite(G).all():
-        notices.append(f"pulses without a measured value: {int(np.isnan(G).sum())}")
-    labels, index = _labels(_devices(table))
-    return PulseTrains(
-        device=index,
-        V=np.where(reads, 0.0, V),
-        width=width,
-        G=G,
-        labels=labels,
-        notices=tuple(notices),
-    )
-
-
-SIGNS = {"+": 1.0, "p": 1.0, "pos": 1.0, "positive": 1.0, "1": 1.0, "+1": 1.0} | {
-    "-": -1.0, "\u2212": -1.0, "n": -1.0, "neg": -1.0, "negative": -1.0, "-1": -1.0
-}  # fmt: skip
-"""Polarities as instruments write them."""
-
-
-def _signed(path: Path, table: Table, V: Array) -> Array:
-    """Pulse voltages with the sign of their polarity, V."""
-    column = table.columns.get("polarity")
-    if column is None:
-        return V
-    out = np.empty(len(V))
-    for k, text in enumerate(column.texts):
-        sign = SIGNS.get(text.strip().lower().removesuffix(".0"), 0.0 if V[k] == 0 else np.nan)
-        if np.isnan(sign) or (V[k] < 0 and sign > 0):
-            raise InputError(
-                f"the polarity of each pulse of `{path.name}` must be + or -, pos or neg, 1 or -1, "
-                f"and that of its voltage; received {text!r} with {V[k]:g} V in line "
-                f"{table.lines[k]}. Correct the cell."
-            )
-        out[k] = sign * abs(V[k])
-    return out
-
-
-def _read_back(path: Path, table: Table) -> Array:
-    """G of every row, S, from G, R, or I over V_read; NaN where nothing was measured."""
-    names = [name for name in ("G", "R", "I") if name in table.columns]
-    if len(names) != 1:
-        raise broken_rule(
-            f"`{path.name}` must have one column of what was read: G (S), R (ohm) or I (A)",
-            " and ".join(names) or "none",
-            "Name it in the head, or pass --column G=LABEL:UNIT.",
-        )
-    if names != ["I"]:
-        return _conductances(path, table)
-    if "V_read" in table.columns:
-        V_read = table.values("V_read")
-    else:
-        head = "\n".join(f"{key}: {value}" for key, value in table.metadata.items())
-        voltage = find_read_voltage(head)
-        if voltage is None:
-            raise broken_rule(
-                f"`{path.name}` must name the voltage at which its currents were read",
-                "no column V_read, and none in the head",
-                "Add the column, or a line such as V_read: 0.2 V above the table.",
-            )
-        V_read = np.full(len(table), voltage)
-    current = _measured(table.values("I"))
-    _require(path, table, "V_read", np.isfinite(V_read) & (V_read != 0), "a number that is not 0")
-    _require(path, table, "I", ~(current / V_read <= 0), "of the sign of V_read")
-    return current / V_read
+    V, current = table.values("V"), without_overflow(table.values("I"))
+    require(path, table, "V", np.isfinite(V), "a number")
+    return sweeps(device_names(table), V, current, notices=table.notices)
 
 
 def read_repeats(path: Path, options: Options | None = None) -> Repeats:
     """Repeated reads of single devices; see the module text."""
     table = read_table(path, QUANTITIES["repeats"], options)
-    G = _conductances(path, table)
+    G = conductances_of(path, table)
     t = table.values("t") if "t" in table.columns else np.full(len(table), np.nan)
-    _require(path, table, "t", ~(t <= 0) & ~np.isinf(t), "> 0 s")
+    require(path, table, "t", ~(t <= 0) & ~np.isinf(t), "> 0 s")
     keep = np.isfinite(G)
     if not keep.any():
         raise broken_rule(f"`{path.name}` must hold measured values", "none", "Check the file.")
     return Repeats(
-        device=_labels(_devices(table))[1][keep],
+        device=number_labels(device_names(table))[1][keep],
         G=G[keep],
         t=t[keep],
-        notices=(*table.notices, *_left_out(keep)),
+        notices=(*table.notices, *left_out(keep)),
     )
 
 
 def read_programming(path: Path, options: Options | None = None) -> Programming:
     """Programming records; see the module text."""
     table = read_table(path, QUANTITIES["programming"], options)
-    target, G = table.values("target"), _measured(table.values("G"))
+    target, G = table.values("target"), without_overflow(table.values("G"))
     count = len(table)
     has = table.columns.keys()
     G_end = table.values("G_end") if "G_end" in has else np.full(count, np.nan)
     later = table.values("later_writes") if "later_writes" in has else np.zeros(count)
-    _require(path, table, "target", (target > 0) & np.isfinite(target), "> 0 S")
-    _require(path, table, "G", ~(G < 0), ">= 0 S")
-    _require(path, table, "G_end", ~(G_end < 0) & ~np.isinf(G_end), ">= 0 S")
-    _require(path, table, "later_writes", (later >= 0) & (later == np.round(later)), "whole, >= 0")
+    require(path, table, "target", (target > 0) & np.isfinite(target), "> 0 S")
+    require(path, table, "G", ~(G < 0), ">= 0 S")
+    require(path, table, "G_end", ~(G_end < 0) & ~np.isinf(G_end), ">= 0 S")
+    require(path, table, "later_writes", (later >= 0) & (later == np.round(later)), "whole, >= 0")
     keep = np.isfinite(G)
     if not keep.any():
         raise broken_rule(f"`{path.name}` must hold measured values", "none", "Check the file.")
     return Programming(
-        device=_labels(_devices(table))[1][keep],
+        device=number_labels(device_names(table))[1][keep],
         target=target[keep],
         G=G[keep],
         G_end=G_end[keep],
         later_writes=later[keep].astype(np.intp),
-        notices=(*table.notices, *_left_out(keep)),
+        notices=(*table.notices, *left_out(keep)),
     )
 
 
 def read_drifts(path: Path, options: Options | None = None) -> Drifts:
     """Pairs of reads with later writes in between; see the module text."""
     table = read_table(path, QUANTITIES["drifts"], options)
-    G, G_end = _conductances(path, table), _conductances(path, table, "_end")
+    G, G_end = conductances_of(path, table), conductances_of(path, table, "_end")
     later = table.values("later_writes")
-    _require(path, table, "later_writes", (later >= 0) & (later == np.round(later)), "whole, >= 0")
+    require(path, table, "later_writes", (later >= 0) & (later == np.round(later)), "whole, >= 0")
     keep = np.isfinite(G) & np.isfinite(G_end)
     return Drifts(
         G=G[keep],
         G_end=G_end[keep],
         later_writes=later[keep].astype(np.intp),
-        notices=(*table.notices, *_left_out(keep)),
+        notices=(*table.notices, *left_out(keep)),
     )
 
 
@@ -321,14 +274,14 @@ def read_reads(path: Path, options: Options | None = None) -> Reads:
     for kind in ("V_in", "V_out"):
         if kind in values:
             ok = np.asarray(np.isfinite(values[kind]).all(axis=1))
-            _require(path, table, kind, ok, "a number in every read")
+            require(path, table, kind, ok, "a number in every read")
     T = _temperatures(path, table)
     used = "" if T is None else f"temperatures {T.min():g} to {T.max():g} K, for a joint fit alone"
     return Reads(
         V_in=values["V_in"],
-        I_out=_measured(values["I_out"]),
+        I_out=without_overflow(values["I_out"]),
         V_out=values.get("V_out"),
-        I_in=_measured(values["I_in"]) if "I_in" in values else None,
+        I_in=without_overflow(values["I_in"]) if "I_in" in values else None,
         notices=(*table.notices, *([used] if used else [])),
         T=T,
     )
@@ -350,9 +303,9 @@ def _reads_of_arrays(path: Path, tree: Mapping[str, Any]) -> Reads:
     unused = (f"arrays that are not used: {', '.join(strange)}",) if strange else ()
     return Reads(
         V_in=values["V_in"],
-        I_out=_measured(values["I_out"]),
+        I_out=without_overflow(values["I_out"]),
         V_out=values.get("V_out"),
-        I_in=_measured(values["I_in"]) if "I_in" in values else None,
+        I_in=without_overflow(values["I_in"]) if "I_in" in values else None,
         notices=(f"arrays {', '.join(values)} of {path.name}, SI units", *unused),
     )
 
@@ -376,7 +329,7 @@ def read_kelvin(
     table = read_table(path, QUANTITIES["kelvin"], options)
     words = {"wl": "wl", "wordline": "wl", "bl": "bl", "bitline": "bl"}
     texts = [t.lower().replace(" ", "").replace("_", "") for t in table.columns["line"].texts]
-    _require(path, table, "line", np.array([t in words for t in texts]), "wl or bl")
+    require(path, table, "line", np.array([t in words for t in texts]), "wl or bl")
     lines = [words[t] for t in texts]
     if ("segments" in table.columns) == ("squares" in table.columns):
         raise broken_rule(
@@ -395,7 +348,7 @@ def read_kelvin(
                 "Give --squares-wl and --squares-bl, or a column segments.",
             )
         segments = table.values("squares") / np.array([of_one[w] for w in lines], dtype=float)
-    R = _measured(table.values("R"))
+    R = without_overflow(table.values("R"))
     keep = np.isfinite(R) & np.isfinite(segments)
     T = _temperatures(path, table)
     return Kelvin(
@@ -404,7 +357,7 @@ def read_kelvin(
         R=R[keep],
         T=None if T is None else T[keep],
         relative=relative,
-        notices=(*table.notices, *_left_out(keep)),
+        notices=(*table.notices, *left_out(keep)),
     )
 
 
@@ -413,16 +366,16 @@ def _temperatures(path: Path, table: Table) -> Array | None:
     if "T" not in table.columns:
         return None
     T = table.values("T")
-    _require(path, table, "T", np.isfinite(T) & (T > 0), "> 0 K (add 273.15 to degrees Celsius)")
+    require(path, table, "T", np.isfinite(T) & (T > 0), "> 0 K (add 273.15 to degrees Celsius)")
     return T
 
 
-def _measured(values: Array) -> Array:
+def without_overflow(values: Array) -> Array:
     """Values with NaN also where the instrument overflowed."""
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _conductances(path: Path, table: Table, suffix: str = "") -> Array:
+def conductances_of(path: Path, table: Table, suffix: str = "") -> Array:
     """G of every row, S, from G or R; an overflow of R is missing, as any other."""
     G, R = f"G{suffix}", f"R{suffix}"
     if (G in table.columns) == (R in table.columns):
@@ -432,12 +385,17 @@ def _conductances(path: Path, table: Table, suffix: str = "") -> Array:
             f"Name it in the head, or pass --column {G}=LABEL:UNIT.",
         )
     name = G if G in table.columns else R
-    values = _measured(table.values(name))
-    _require(path, table, name, ~(values <= 0), "> 0")
+    values = without_overflow(table.values(name))
+    require(path, table, name, ~(values <= 0), "> 0")
     return values if name == G else 1.0 / values
 
 
-def _require(path: Path, table: Table, name: str, ok: Flags, rule: str) -> None:
+def require(path: Path, table: Table, name: str, ok: Flags, rule: str) -> None:
+    """Refuse a table whose column breaks a rule, by the first line that does.
+
+    Raises:
+        InputError: `ok` is false somewhere.
+    """
     if not ok.all():
         k = int(np.argmin(ok))
         received = "a value that is not"
@@ -449,12 +407,14 @@ def _require(path: Path, table: Table, name: str, ok: Flags, rule: str) -> None:
         )
 
 
-def _left_out(keep: Flags) -> tuple[str, ...]:
+def left_out(keep: Flags) -> tuple[str, ...]:
+    """The notice of rows that are not kept; none if all are."""
     count = int((~keep).sum())
     return (f"rows without a measured value that are left out: {count}",) if count else ()
 
 
-def _devices(table: Table) -> list[str]:
+def device_names(table: Table) -> list[str]:
+    """Label of the device of each row: its own, its lines', or "0" for one device."""
     column = table.columns.get("device")
     if column is not None:
         return list(column.texts)
@@ -464,6 +424,7 @@ def _devices(table: Table) -> list[str]:
     return ["0"] * len(table)
 
 
-def _labels(names: list[str]) -> tuple[tuple[str, ...], Indices]:
+def number_labels(names: list[str]) -> tuple[tuple[str, ...], Indices]:
+    """Labels in order of first appearance, and the number of each row's."""
     order = {name: k for k, name in enumerate(dict.fromkeys(names))}
     return tuple(order), np.array([order[n] for n in names], dtype=np.intp)

@@ -45,7 +45,7 @@ def finish_characteristics(
     """
     from xbarspice.calibration.characteristics import record_of_characteristics
 
-    _finish_terms(job, found, record_of_characteristics(found), more, accept)
+    _finish_terms(job, found.for_card(), record_of_characteristics(found), more, accept)
 
 
 def _finish_terms(

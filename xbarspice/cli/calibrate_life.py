@@ -1,4 +1,4 @@
-"""`xbarspice calibrate curves`: devices over many pulses."""
+"""`xbarspice calibrate curves`, `tuning`, `retention` and `cycling`: devices over their life."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xbarspice.cli import screens
-from xbarspice.cli.calibrate_finish import finish_curves
+from xbarspice.cli.calibrate_finish import finish_characteristics, finish_curves
 from xbarspice.cli.calibrate_job import Accept, Data, Date, Job, Title
 from xbarspice.cli.options import Calibration, Config, Json, RunFolder, Settings
 from xbarspice.cli.table_options import reads_table
@@ -24,6 +24,11 @@ Scatter = Annotated[float, typer.Option(help="Scatter of a read, relative.")]
 def register(app: typer.Typer) -> None:
     """Add the commands to the group."""
     app.command(epilog="Example: xbarspice calibrate curves pulses.csv --out runs/curves")(curves)
+    app.command(epilog="Example: xbarspice calibrate tuning tuning.csv --out runs/tuning")(tuning)
+    app.command(
+        epilog="Example: xbarspice calibrate retention bake.csv --at 1e7 --temperature 300"
+    )(retention)
+    app.command(epilog="Example: xbarspice calibrate cycling cycles.csv --window 3")(cycling)
 
 
 @reads_table("pulses")
@@ -62,3 +67,116 @@ def curves(
     understood = (*trains.notices, *branches.notices)
     job = Job(data, out, run, read, calibration, title, date, json, data_read=understood)
     finish_curves(job, fit, curve_items(fit, branches), accept=accept)
+
+
+@reads_table("tuning")
+def tuning(
+    data: Data,
+    *,
+    table: TableOptions,
+    accept: Accept = False,
+    out: RunFolder = Path("runs/calibrate"),
+    title: Title = None,
+    date: Date = None,
+    config: Config = None,
+    calibration: Calibration = None,
+    settings: Settings = None,
+    json: Json = False,
+) -> None:
+    """Logs of write-verify (target, G, perhaps pulses): the tuning error, as a term for commands.
+
+    Relative, absolute or both, whichever the log supports. `transfer`, `campaign` and training draw
+    from the card in place of the built-in error.
+    """
+    from xbarspice import calibration as study
+    from xbarspice.calibration.characteristics import record_of_characteristics
+    from xbarspice.calibration.life_page import tuning_items
+    from xbarspice.cli import steps
+
+    steps.need("matplotlib", "jinja2")
+    read = ("array.device",)
+    run = steps.configuration(
+        config, settings, steps.start_config(None), reads=read, calibration=calibration
+    )
+    measured = study.read_tuning(data, table)
+    found = study.fit_tuning_log(measured)
+    job = Job(data, out, run, read, calibration, title, date, json, data_read=measured.notices)
+    items = tuning_items(record_of_characteristics(found), measured)
+    finish_characteristics(job, found, items, accept=accept)
+
+
+@reads_table("retention")
+def retention(
+    data: Data,
+    *,
+    table: TableOptions,
+    at: Annotated[
+        float | None, typer.Option(help="Time in s that the term stands for; else the last read.")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Temperature in K of the term; else the lowest measured.")
+    ] = None,
+    fails: Annotated[
+        float, typer.Option(help="Relative change of G from which a device has failed.")
+    ] = 0.1,
+    accept: Accept = False,
+    out: RunFolder = Path("runs/calibrate"),
+    title: Title = None,
+    date: Date = None,
+    config: Config = None,
+    calibration: Calibration = None,
+    settings: Settings = None,
+    json: Json = False,
+) -> None:
+    """Reads over time (device, t, G or R, perhaps temperature): law of the loss, spread, lifetimes.
+
+    Devices that are still good count as such; several temperatures give an activation energy.
+    """
+    from xbarspice import calibration as study
+    from xbarspice.calibration.characteristics import record_of_characteristics
+    from xbarspice.calibration.life_page import retention_items
+    from xbarspice.cli import steps
+
+    steps.need("matplotlib", "jinja2")
+    read = ("array.device",)
+    run = steps.configuration(
+        config, settings, steps.start_config(None), reads=read, calibration=calibration
+    )
+    measured = study.read_retention(data, table)
+    found = study.fit_retention(measured, at=at, temperature=temperature, fails=fails)
+    job = Job(data, out, run, read, calibration, title, date, json, data_read=measured.notices)
+    items = retention_items(record_of_characteristics(found), measured)
+    finish_characteristics(job, found, items, accept=accept)
+
+
+@reads_table("cycling")
+def cycling(
+    data: Data,
+    *,
+    table: TableOptions,
+    window: Annotated[
+        float, typer.Option(help="G_LRS/G_HRS below which a device has failed.")
+    ] = 2.0,
+    accept: Accept = False,
+    out: RunFolder = Path("runs/calibrate"),
+    title: Title = None,
+    date: Date = None,
+    calibration: Calibration = None,
+    json: Json = False,
+) -> None:
+    """Both states over cycles (device, cycle, R_HRS, R_LRS): window, drift, scatter, failures.
+
+    The values describe the devices; no model takes them, so there is no card.
+    """
+    from xbarspice import calibration as study
+    from xbarspice.calibration.characteristics import record_of_characteristics
+    from xbarspice.calibration.life_page import cycling_items
+    from xbarspice.cli import steps
+
+    steps.need("matplotlib", "jinja2")
+    run = steps.configuration(None, None, steps.start_config(None), calibration=calibration)
+    measured = study.read_cycles(data, table)
+    found = study.fit_cycling(measured, window=window)
+    job = Job(data, out, run, (), calibration, title, date, json, data_read=measured.notices)
+    items = cycling_items(record_of_characteristics(found), measured)
+    finish_characteristics(job, found, items, accept=accept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -29,28 +30,34 @@ class ConductanceTuning(Variation):
     """CTI, conductance-tuning imprecision: a relative offset, then a spread that depends on `G`.
 
     ``G (1 + N(offset_mean, offset_std)) + sigma G N(0, 1)``, ``sigma = sigma_slope G + sigma_0``,
-    in the order of the released code: `sigma` is taken at the wanted `G`.
+    in the order of the released code: `sigma` is taken at the wanted `G`. With `sigma_abs` the
+    second spread is ``hypot(sigma G, sigma_abs)``.
 
     Args:
         offset_mean, offset_std: relative offset (0.01 is 1 %).
         sigma_slope: change of the relative spread with G, 1/S.
         sigma_0: relative spread at G = 0.
+        sigma_abs: spread of every conductance alike, S.
     """
 
     source: ClassVar[str] = (
         "Drolet et al. 2023, arXiv:2305.18495; 3it-inpaqt/Hardware-Aware-Article"
     )
 
-    ranges: ClassVar[Mapping[str, Range]] = {"offset_std": NOT_NEGATIVE}
+    ranges: ClassVar[Mapping[str, Range]] = dict.fromkeys(("offset_std", "sigma_abs"), NOT_NEGATIVE)
 
     offset_mean: float = -0.589e-2
     offset_std: float = 0.339e-2
     sigma_slope: float = -6.24
     sigma_0: float = 0.691e-2
+    sigma_abs: float = 0.0
 
     def _apply(self, G: Any, draws: Draws) -> Any:
         offset = self.offset_mean + self.offset_std * draws.normal()
         sigma = (self.sigma_slope * G + self.sigma_0).clip(min=0.0)
+        if self.sigma_abs:
+            share = self.sigma_abs / where(G > 0, G, 1.0 + 0.0 * G)
+            sigma = (sigma**2 + share**2) ** 0.5
         return G * (1.0 + offset + sigma * draws.normal())
 
 
@@ -183,8 +190,9 @@ class DeviceSpread(Variation):
 @register("retention")
 @dataclass(frozen=True, kw_only=True)
 class RetentionDrift(Variation):
-    """Retention loss as a power law of time, ``G (t / t_0)^-nu``, one exponent a device.
+    """Retention loss over time, one exponent a device.
 
+    ``G (t / t_0)^-nu`` by the law "power", ``G (1 - nu ln(t / t_0))`` by the law "log".
     No retention figure of passive TiO2 arrays is public: the exponent is yours.
 
     Args:
@@ -192,6 +200,7 @@ class RetentionDrift(Variation):
         nu_std: device-to-device standard deviation of the exponent.
         t: time since programming, s.
         t_0: time after programming at which `G` was read, s.
+        law: "power" or "log".
     """
 
     source: ClassVar[str] = "power law; the figures are the user's"
@@ -206,6 +215,7 @@ class RetentionDrift(Variation):
     nu_std: float = 0.0
     t: float
     t_0: float = 1.0
+    law: str = "power"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -215,9 +225,17 @@ class RetentionDrift(Variation):
             (self.t, self.t_0),
             "Give both in s.",
         )
+        need(
+            self.law in ("power", "log"),
+            "`retention.law` must be power or log",
+            repr(self.law),
+            "Use one of them.",
+        )
 
     def _apply(self, G: Any, draws: Draws) -> Any:
         nu = self.nu + self.nu_std * draws.normal()
+        if self.law == "log":
+            return G * (1.0 - nu * math.log(self.t / self.t_0))
         return G * (self.t / self.t_0) ** (-nu)
 
 

@@ -222,6 +222,8 @@ CALLS: list[tuple[str, ...]] = [
     ("calibrate", "noise", "t.csv"),
     ("calibrate", "drift", "v.csv"),
     ("calibrate", "curves", "k.csv"),
+    ("calibrate", "tuning", "l.csv"),
+    ("calibrate", "retention", "q.csv"),
     ("calibrate", "arrays", "d.h5", *FILE, "--measured", "0[0,0,0]=e.csv"),
     ("calibrate", "die", "d.csv"),
     ("calibrate", "die", "f.csv", "--network", "n.npz", "--config", "folded.toml"),
@@ -278,6 +280,14 @@ def files(tmp_path_factory):
         "k": (
             ["V", "width", "G"],
             [[min(k, 1), 1e-7, 1e-4 + 1e-6 * k] for k in range(9)],
+        ),
+        "l": (
+            ["target", "G"],
+            [[1e-4 * k, 1e-4 * k * g] for k, g in enumerate(rng.uniform(0.98, 1.02, 30), 1)],
+        ),
+        "q": (
+            ["device", "t", "G"],
+            [[k % 4, 10.0 ** (k // 4), g] for k, g in enumerate(rng.uniform(1e-4, 1.1e-4, 20))],
         ),
         "v": (["G", "G_end", "later_writes"], [[1e-4, g, 5] for g in np.linspace(1e-4, 2e-4, 9)]),
         "t": (["device", "G"], [[k % 2, g] for k, g in enumerate(rng.uniform(1e-4, 1.1e-4, 20))]),

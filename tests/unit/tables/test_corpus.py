@@ -22,6 +22,9 @@ READERS = {
     "repeats": calibration.read_repeats,
     "programming": calibration.read_programming,
     "drifts": calibration.read_drifts,
+    "tuning": calibration.read_tuning,
+    "retention": calibration.read_retention,
+    "cycling": calibration.read_cycles,
     "die": lambda path, options: calibration.read_die(path, options=options),
 }
 FIELDS = {"sweeps": {"V": "V_in", "I": "I_out"}}
