@@ -122,3 +122,7 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         raise errors.missing_package(error) from error
     raise AttributeError(f"module 'xbarspice' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -52,7 +52,6 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="xbarspice",
-    help="Neural networks on passive memristor crossbars, with answers proven against ngspice.",
     epilog="Exit status: 0 done, 1 a gate failed, 2 wrong usage or input, 3 engine missing or "
     "failed or another error. Start with: xbarspice demo",
     no_args_is_help=True,
@@ -60,6 +59,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"xbarspice {xbarspice.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version."),
+    ] = False,
+) -> None:
+    """Neural networks on passive memristor crossbars, with answers proven against ngspice."""
 
 
 @app.command(epilog="Example: xbarspice train --out network.npz --seed 3 --set train.hidden=[8]")

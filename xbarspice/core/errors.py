@@ -89,9 +89,9 @@ def broken_rule(rule: str, received: object, remedy: str) -> InputError:
 
 _PIP_NAMES = {"sklearn": "scikit-learn", "tomli_w": "tomli-w", "odf": "odfpy"}
 EXTRAS = {
-    "torch": "nn",
-    "matplotlib": "plots",
-    "sklearn": "data",
+    "torch": "torch",
+    "matplotlib": "plot",
+    "sklearn": "demo",
     "PySpice": "pyspice",
     "onnx": "onnx",
     "onnxruntime": "onnx",
@@ -99,9 +99,9 @@ EXTRAS = {
     "dask": "dask",
     "distributed": "dask",
     "klayout": "tapeout",
-    "pandas": "tables",
-    "openpyxl": "tables",
-    "pyarrow": "tables",
+    "pandas": "data",
+    "openpyxl": "data",
+    "pyarrow": "data",
 }
 """Extra of xbarspice that brings a package, by the package's name for Python."""
 

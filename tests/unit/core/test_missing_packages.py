@@ -30,9 +30,9 @@ class Blocker:
 sys.meta_path.insert(0, Blocker())
 """
 COMMANDS = {
-    "torch": 'pip install "xbarspice[nn]"',
-    "matplotlib": 'pip install "xbarspice[plots]"',
-    "scikit-learn": 'pip install "xbarspice[data]"',
+    "torch": 'pip install "xbarspice[torch]"',
+    "matplotlib": 'pip install "xbarspice[plot]"',
+    "scikit-learn": 'pip install "xbarspice[demo]"',
 }
 """What brings a package that is not among the base dependencies."""
 SOLVE = "import xbarspice as xb; print(xb.solve(xb.Crossbar([[1e-4]]), [0.1], engine={!r}).I_out)"
@@ -125,7 +125,7 @@ def test_the_core_works_without_torch_matplotlib_scikit_learn_and_pyspice(blocke
 def test_a_missing_module_of_our_own_is_no_missing_package():
     error = ModuleNotFoundError("No module named 'xbarspice.nowhere'", name="xbarspice.nowhere")
     assert errors.missing_package(error) is error
-    with pytest.raises(errors.PackageMissingError, match=r'pip install "xbarspice\[data\]"'):
+    with pytest.raises(errors.PackageMissingError, match=r'pip install "xbarspice\[demo\]"'):
         raise errors.missing_package(ModuleNotFoundError(name="sklearn.datasets"))
     doctor.need(*doctor.PACKAGES)
 
