@@ -115,6 +115,23 @@ def write_tables(folder: Path) -> None:
         np.savetxt(folder / f"{name}.csv", np.asarray(rows), **text)
     G = "\n".join(",".join(str(g * 1e6) for g in row) for row in crossbar.G)
     (folder / "G.csv").write_text(f"conductance in uS\n{G}\n", "utf-8")
+    write_dies(folder, rng)
+
+
+def write_dies(folder: Path, rng: np.random.Generator) -> None:
+    """Two dies of different sizes and monitors of their lines."""
+    for name, shape in (("1", (6, 8)), ("2", (12, 5))):
+        G = rng.uniform(1e-4, 4e-4, shape)
+        die = xb.Crossbar(G, R_wl=2.0, R_bl=3.0, R_driver=20.0, device="sinh_tio2")
+        V = rng.uniform(0.05, 0.3, (16, shape[0]))
+        I_out = xb.solve(die, V).I_out
+        I_out *= 1 + 0.002 * rng.standard_normal(I_out.shape)
+        head = [f"V_in{k}" for k in range(shape[0])] + [f"I_out{k}" for k in range(shape[1])]
+        text = {"delimiter": ",", "comments": "", "header": ",".join(head)}
+        np.savetxt(folder / f"die{name}.csv", np.hstack([V, I_out]), **text)
+        np.savetxt(folder / f"G{name}.csv", 1e6 * G, delimiter=",", header="conductance in uS")
+    rows = [f"{line},100,{R}" for line, R in (("wl", 200.3), ("bl", 299.1), ("wl", 199.2))]
+    (folder / "monitors.csv").write_text("\n".join(["line,segments,R [ohm]", *rows]), "utf-8")
 
 
 def write_maps(folder: Path) -> None:

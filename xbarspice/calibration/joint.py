@@ -230,17 +230,22 @@ def _separate(
 
 
 def _kelvin_alone(kelvin: Kelvin, problem: JointProblem) -> dict[str, tuple[float, float, float]]:
-    """Means of the monitors over the temperatures as they are, where no coefficient is fitted."""
-    if "alpha_wire" in problem.free:
-        return {}
+    """What monitors say of their lines: means, about the reference temperature by regression."""
     out = {}
     for word, name in LINES.items():
         part = np.array([line == word for line in kelvin.line])
         values = (kelvin.R / kelvin.segments)[part]
-        if len(values) > 1:
-            half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
-            mean = float(values.mean())
-            out[name] = (mean, mean - float(half), mean + float(half))
+        terms = np.ones((len(values), 1))
+        if "alpha_wire" in problem.free and kelvin.T is not None and problem.T_ref is not None:
+            terms = np.column_stack([terms, kelvin.T[part] - problem.T_ref])
+        freedom = len(values) - terms.shape[1]
+        if freedom < 1 or np.linalg.matrix_rank(terms) < terms.shape[1]:
+            continue
+        solution = np.linalg.lstsq(terms, values, rcond=None)[0]
+        variance = float(((values - terms @ solution) ** 2).sum()) / freedom
+        error = np.sqrt(variance * np.linalg.inv(terms.T @ terms)[0, 0])
+        half, value = float(stats.t.ppf(0.975, freedom) * error), float(solution[0])
+        out[name] = (value, value - half, value + half)
     return out
 
 

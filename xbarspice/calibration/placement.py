@@ -241,7 +241,9 @@ def _judge_once(
     choice = candidates[recommended]
     lines = (np.array(choice.rows), np.array(choice.cols))
     placed = bench.place(lines)
-    bench.put(lines, with_partners(placed) if choice.partners else _on_target(placed))
+    target = with_partners(placed) if choice.partners else _on_target(placed)
+    if not np.array_equal(target, placed.array.crossbar.G):
+        bench.put(lines, target)
     return Served(
         array=bench.name,
         shape=bench.plain.crossbar.G.shape,
