@@ -15,7 +15,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -23,12 +23,19 @@ from torch import nn
 
 import xbarspice as xb
 from benchmarks.bench_training import IdealPair, Record, processor, table
+from papers.drolet2023.training import Phase, train
+from xbarspice.config import DataConfig
 from xbarspice.training import ErrorDraws
+from xbarspice.training.data import half_moons
+from xbarspice.training.objectives import LOSSES, loss_of_points, mean_loss
 
 DRAWS, POINTS = 16, 64
+REPEATED = 20
+"""Steps of a small network that are timed together."""
+MOONS = half_moons(DataConfig())
 
 
-def best(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, tuple[float, float]]:
+def best(jobs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, tuple[float, float]]:
     """Best wall time and best processor time of this thread, s, of each job; they take turns."""
     out = dict.fromkeys(jobs, (float("inf"), float("inf")))
     for _ in range(repeats + 1):  # the first round loads caches and kernels
@@ -113,6 +120,74 @@ def steps(repeats: int, threads: int) -> list[Record]:
     return rows
 
 
+def of_many(seeds: int, circuit: str, device: str, draws: int) -> Callable[[], None]:
+    """Steps of the batch of 2-8-1 networks in papers/drolet2023, `REPEATED` at a time."""
+    array = xb.ArrayConfig(layout="folded", tile_rows=8, tile_cols=8, device=device)
+    phase = Phase(steps=REPEATED, draws=draws, stratified=True, circuit=circuit != "ideal")
+
+    def run() -> None:
+        errors = xb.variability.drolet_2023()
+        train(MOONS, [phase], seeds=range(seeds), variation=errors, array=array)
+
+    return run
+
+
+def of_one(circuit: str, device: str, draws: int) -> Callable[[], None]:
+    """The same steps of one network on the general way."""
+    x = torch.as_tensor(MOONS.x_train).float()
+    y = torch.as_tensor(MOONS.y_train)
+    config = xb.ArrayConfig(
+        layout="folded",
+        tile_rows=8,
+        tile_cols=8,
+        device=device,
+        dtype="float32",
+        variation=xb.variability.drolet_2023(),
+    )
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Linear(2, 8), nn.Sigmoid(), nn.Linear(8, 1))
+    model = xb.nn.convert(plain, config, calibrate=x).train()
+    sampled = ErrorDraws(model, draws=draws, stuck="every_device", circuit=circuit)  # type: ignore[arg-type]
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.0)
+
+    def run() -> None:
+        for number in range(REPEATED):
+            sampled.begin(f"step {number}")
+            optimiser.zero_grad()
+            answers = sampled.outputs(x)
+            losses = loss_of_points(LOSSES["binary"], answers, y).mean(dim=1)
+            mean_loss(losses, sampled.weights).backward()
+            optimiser.step()
+
+    return run
+
+
+def small_networks(repeats: int) -> list[Record]:
+    """2-8-1 on one folded array, all training points, one draw a device beside 16."""
+    torch.set_num_threads(1)
+    rows: list[Record] = []
+    for circuit, device in (
+        ("ideal", "ohmic"),
+        ("shared_gradient", "ohmic"),
+        ("shared_gradient", "sinh_tio2"),
+    ):
+        jobs = {"general": of_one(circuit, device, 16)}
+        jobs |= {f"batch of {n}": of_many(n, circuit, device, 16) for n in (1, 16)}
+        t = {name: own / REPEATED for name, (_, own) in best(jobs, repeats).items()}
+        rows.append(
+            {
+                "circuit": circuit,
+                "device": device,
+                "ms_a_step": t["general"] * 1e3,
+                "ms_a_step_and_network_in_a_batch_of_1": t["batch of 1"] * 1e3,
+                "ms_a_step_and_network_in_a_batch_of_16": t["batch of 16"] / 16 * 1e3,
+                "times_the_batch_of_1": t["general"] / t["batch of 1"],
+                "times_the_batch_of_16": 16 * t["general"] / t["batch of 16"],
+            }
+        )
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two repetitions instead of nine")
@@ -126,13 +201,16 @@ def main() -> None:
         "cores": cores,
         "load_before": load,
         "steps": [row for n in sorted({1, cores}) for row in steps(repeats, n)],
+        "small_networks": small_networks(max(repeats // 3, 1)),
         "load_after": os.getloadavg()[0],
     }
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "training_draws.json").write_text(json.dumps(result, indent=2) + "\n")
     text = (
         f"# Training on drawn transfers\n\n{processor()}, {cores} cores, load {load:.1f} to "
-        f"{result['load_after']:.1f}.\n\n## {DRAWS} draws a step\n\n{table(result['steps'])}\n"  # type: ignore[arg-type]
+        f"{result['load_after']:.1f}.\n\n## {DRAWS} draws a step\n\n{table(result['steps'])}\n\n"  # type: ignore[arg-type]
+        "## 2-8-1 in general, and in the batch of papers/drolet2023 (processor time, one thread)"
+        f"\n\n{table(result['small_networks'])}\n"  # type: ignore[arg-type]
     )
     (options.out / "training_draws.md").write_text(text)
     print(text)

@@ -287,7 +287,7 @@ class ErrorDraws:
             return solve_each(product, self._drawn(product).each()[chosen], parts).flatten(0, 1)
         if name not in self._maps:
             drawn = self._drawn(product)
-            wholes = differences_of(drawn, config.without_curves(), self.circuit)
+            wholes = differences_of(drawn, self.circuit)
             self._maps[name] = affine_of(wholes, drawn.nominal, config)
         matrix, offset = self._maps[name]
         out = apply_maps(parts, matrix[chosen], None if offset is None else offset[chosen])
@@ -317,7 +317,10 @@ class ErrorDraws:
                 self._arrays[name] = self._draw(name, matrix, stacks)
             nominal = layout.logical(matrix, placed, stacks)
             state = layout.logical(matrix, placed, self._arrays[name])
-            self._pairs[matrix.name] = Drawn(layout, nominal, state, self._nominal)
+            config = matrix.config.without_curves()
+            self._pairs[matrix.name] = Drawn(
+                layout, nominal, state, config, has_nominal=self._nominal
+            )
         return self._pairs[matrix.name]
 
     def _draw(self, name: str, matrix: ArrayMatrix, stacks: Sequence[Tensor]) -> list[Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -36,6 +37,7 @@ class Drawn:
         layout: of its arrays.
         nominal: as the weights say, with their gradient.
         state: in the draws; `G` and `array` have a leading axis.
+        config: of the matrix, with linear devices.
         has_nominal: whether the answer without errors is asked for beside the draws.
     """
 
@@ -44,10 +46,12 @@ class Drawn:
         layout: Layout,
         nominal: PairConductances,
         state: PairConductances,
+        config: ArrayConfig,
+        *,
         has_nominal: bool,
     ) -> None:
         self.layout, self.nominal, self.state = layout, nominal, state
-        self.has_nominal = has_nominal
+        self.config, self.has_nominal = config, has_nominal
 
     def each(self) -> list[PairConductances]:
         """One after the other, without errors first if that is asked for."""
@@ -66,6 +70,7 @@ class Drawn:
             array = torch.cat([nominal.array[None], array])
         return replace(state, G=torch.cat([nominal.G[None], state.G]), array=array)
 
+    @cached_property
     def mean(self) -> PairConductances:
         """The conductances without errors, whose gradient goes to the mean of the draws."""
 
@@ -78,22 +83,26 @@ class Drawn:
         array = with_gradient(self.nominal.array, self.state.array)
         return replace(self.nominal, G=G, array=array)
 
+    @cached_property
+    def columns_of_mean(self) -> Tensor:
+        """Effective matrices of linear arrays that hold `mean`, S, (groups, lines, columns)."""
+        return self.layout.columns(self.mean, self.config)
 
-def differences_of(drawn: Drawn, config: ArrayConfig, circuit: Circuit) -> Tensor:
+
+def differences_of(drawn: Drawn, circuit: Circuit) -> Tensor:
     """Differences of linear arrays for 1 V in every slice, S, (slices, groups, lines, pairs)."""
     if circuit == "exact":
-        return drawn.layout.pairs(drawn.all(), config)
-    if circuit == "ideal":
-        out = ideal_differences(drawn.state.G)
-    else:
-        out = _shared_gradient(drawn, config)
+        return drawn.layout.pairs(drawn.all(), drawn.config)
+    out = ideal_differences(drawn.state.G) if circuit == "ideal" else _shared_gradient(drawn)
     if not drawn.has_nominal:
         return out
-    nominal = drawn.nominal.G if circuit == "ideal" else drawn.layout.columns(drawn.nominal, config)
+    nominal = drawn.nominal.G
+    if circuit != "ideal":
+        nominal = drawn.layout.columns(drawn.nominal, drawn.config)
     return torch.cat([ideal_differences(nominal)[None], out])
 
 
-def _shared_gradient(drawn: Drawn, config: ArrayConfig) -> Tensor:
+def _shared_gradient(drawn: Drawn) -> Tensor:
     """Differences of linear arrays in every draw, S, (draws, groups, lines, pairs).
 
     The values are exact. Let E(G) be the effective matrix and T = E(G)/G, by which the wires weaken
@@ -104,11 +113,10 @@ def _shared_gradient(drawn: Drawn, config: ArrayConfig) -> Tensor:
     layout, G = drawn.layout, drawn.state.G
     needs_gradient = torch.is_grad_enabled() and G.requires_grad
     with torch.no_grad():
-        values = layout.pairs(drawn.state, config)
+        values = layout.pairs(drawn.state, drawn.config)
     if not needs_gradient:
         return values
-    mean = drawn.mean()
-    columns = layout.columns(mean, config)
+    mean, columns = drawn.mean, drawn.columns_of_mean
     with torch.no_grad():
         T = torch.where(mean.G > 0, columns / mean.G, 0.0).clamp(0.0, 1.0)
     return _SharedGradient.apply(values, T, G, ideal_differences(columns - T * mean.G))  # type: ignore[no-any-return]
@@ -178,10 +186,9 @@ def added_by_curves(product: Product, drawn: Drawn, x: Tensor) -> Tensor:
         drawn: its conductances.
         x: inputs without errors, (points, groups, inputs).
     """
-    mean, config = drawn.mean(), product.matrix.config
-    columns = drawn.layout.columns(mean, config.without_curves())
-    maps = affine_of(ideal_differences(columns)[None], drawn.nominal, config)
-    return product.solve(mean, x) - apply_maps(x[None], *maps)[0]
+    differences = ideal_differences(drawn.columns_of_mean)[None]
+    maps = affine_of(differences, drawn.nominal, product.matrix.config)
+    return product.solve(drawn.mean, x) - apply_maps(x[None], *maps)[0]
 
 
 def _multiply_without_errors(product: Product, x: Tensor) -> Tensor:
