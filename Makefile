@@ -44,7 +44,8 @@ test-long: setup decktools ## ten times as many examples of chance, and a millio
 	@XBARSPICE_REQUIRE_NGSPICE=1 XBARSPICE_LONG=1 $(BIN)/python -m pytest $(PYTEST_ARGS) --dist load -m "long or not long" \
 	  tests/long tests/property tests/faults/test_fuzzed_files.py tests/unit/calibration/test_goodness.py tests/unit/calibration/test_inspection.py tests/unit/calibration/test_joint.py \
 	  tests/unit/calibration/test_array_inspection.py \
-	  tests/unit/calibration/test_coverage.py
+	  tests/unit/calibration/test_coverage.py \
+	  tests/unit/calibration/test_ranking.py tests/unit/calibration/test_bootstrap.py
 
 test-cuda: ## on a machine with a GPU and torch: the CUDA tests, and arrays on it against the CPU
 	@$(PYTHON_WITH_CUDA) -m pytest -p no:cacheprovider -k cuda tests/unit/nn tests/contract

@@ -43,6 +43,9 @@ CURVED = 0.1
 """Curvature from which the interval is drawn anew unasked."""
 APART = 0.2
 """Share of the half width by which ends differ before both intervals are printed."""
+CHANCE = 1.36
+"""Standard deviation of an end, in half widths, from N samples: so much over sqrt(N), from the
+density of a normal distribution at its 2.5th percentile."""
 ENOUGH = 5
 """Currents (or reads, for arrays) a fitted value below which a bootstrap says less than the
 linear interval, whose Student's t knows how few they are."""
@@ -90,7 +93,9 @@ class Bootstrap:
         for name, unit, low, high, linear_low, linear_high, curvature in columns:
             unit = f" {unit}" if unit else ""
             half = 0.5 * (linear_high - linear_low)
-            if max(abs(low - linear_low), abs(high - linear_high)) <= APART * half:
+            chance = 2 * CHANCE / self.samples**0.5
+            apart = max(abs(low - linear_low), abs(high - linear_high))
+            if apart <= max(APART, chance) * half:
                 continue
             use = self._advice(curvature)
             yield (

@@ -89,12 +89,13 @@ def _ranking(ranking: Mapping[str, Any] | str | None) -> list[Item]:
         rows=rows,
     )
     first = candidates[ranking["best"]]
-    alike = [f"{c['name']}: {', '.join(c['alike'])}" for c in candidates if c["alike"]]
+    alike = {f"{c['name']}: {', '.join(c['alike'])}": None for c in candidates if c["alike"]}
     text = (
         f"Reads are cut into {ranking['blocks']} blocks of voltage, and each is predicted from the "
         f"others; 'highest voltages' is the rms error of the highest block. * `{first['name']}`: "
         "the fewest values within one standard error of the smallest mean squared error. '(fit)': "
-        "worse already in the fit of all data, and not predicted."
+        "worse already in the fit of all data, and not predicted. Errors are without points beyond "
+        "3.5 robust standard deviations of the best model."
     )
     if alike:
         text += f" Of the same curve ({'; '.join(alike)})."
@@ -141,7 +142,7 @@ def _bootstrap(record: Mapping[str, Any]) -> list[Item]:
             name,
             f"[{_text(low, unit)}, {_text(high, unit)}]",
             f"[{_text(linear_low, unit)}, {_text(linear_high, unit)}]",
-            "at a bound" if curvature is None else percent(curvature),
+            "at a bound" if curvature is None else f"{100 * curvature:.2g} %",
         )
         for name, unit, low, high, linear_low, linear_high, curvature in zip(
             drawn["names"], drawn["units"], *columns, strict=True
@@ -159,6 +160,8 @@ def _bootstrap(record: Mapping[str, Any]) -> list[Item]:
 
 
 def _value(value: float, low: float | None, high: float | None, unit: str) -> str:
+    if low is None and high is None:
+        return f"{_text(value, unit)} [withheld]"
     return f"{_text(value, unit)} [{_text(low, unit)}, {_text(high, unit)}]"
 
 

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LIMIT", "figures_of", "standardised"]
 
-LIMIT = 3.5
-"""Residuals beyond so many robust standard deviations are counted as outliers."""
+LIMIT, EDGE = 3.5, 8.0
+"""Residuals beyond so many robust standard deviations are counted as outliers; those beyond the
+second are drawn at it, so that they do not hide the others."""
 
 
 def standardised(fit: Fit) -> Array:
@@ -41,24 +42,26 @@ def figures_of(fit: Fit, unit: str) -> list[Item]:
     residual = standardised(fit)
     tests = "; ".join(f"{c.name}: p = {c.p:.2g}" for c in fit.checks) or "none was possible"
     far = int((np.abs(residual) > LIMIT).sum())
+    beyond = f" Arrow heads: beyond {EDGE:g}." if (np.abs(residual) > EDGE).any() else ""
     return [
         _parity(fit, unit),
         _residuals(
             fit,
             fit.voltage,
             "voltage of the read, V",
-            "Residuals over voltage: a curve here is a curve that the model lacks.",
+            "Residuals over voltage: a curve here is a curve that the model lacks." + beyond,
         ),
         _residuals(
             fit,
             fit.read.astype(float),
             "number of the read, in the order of the file",
-            "Residuals in the order of measurement: a slope or a step is drift or a range switch.",
+            "Residuals in the order of measurement: a slope or a step is drift or a range switch."
+            + beyond,
         ),
         _quantiles(
             fit,
             f"Residuals over those of a normal distribution: {far} of {len(residual)} lie beyond "
-            f"{LIMIT:g} robust standard deviations. Lack of fit ({tests}).",
+            f"{LIMIT:g} robust standard deviations.{beyond} Lack of fit ({tests}).",
         ),
     ]
 
@@ -92,6 +95,7 @@ def _residuals(fit: Fit, x: Array, label: str, caption: str) -> Plot:
     y = standardised(fit)
     _levels(axes)
     _groups(fit, lambda mask, **style: axes.plot(x[mask], y[mask], **style))
+    _draw_far(axes, x, y)
     axes.set_xlabel(label)
     axes.set_ylabel("measured - model, robust std")
     axes.legend(frameon=False)
@@ -105,6 +109,16 @@ def _levels(axes: Axes) -> None:
         axes.axhline(level, color=ABSENT, lw=1, ls="--")
 
 
+def _draw_far(axes: Axes, x: Array, y: Array) -> None:
+    """Arrow heads at the edge for residuals beyond it."""
+    if not (np.abs(y) > EDGE).any():
+        return
+    for sign, marker in ((1, "^"), (-1, "v")):
+        far = sign * y > EDGE
+        axes.plot(x[far], np.full(far.sum(), sign * EDGE), marker, color=COLOURS[5], ms=6, mew=0)
+    axes.set_ylim(-1.1 * EDGE, 1.1 * EDGE)
+
+
 def _quantiles(fit: Fit, caption: str) -> Plot:
     """Ordered residuals of the fitted points over normal quantiles at (k - 0.5)/n (Hazen)."""
     figure = new_figure()
@@ -113,6 +127,7 @@ def _quantiles(fit: Fit, caption: str) -> Plot:
     x = stats.norm.ppf((np.arange(len(y)) + 0.5) / len(y))
     axes.plot(x[[0, -1]], x[[0, -1]], color=ABSENT, lw=1)
     axes.plot(x, y, color=COLOURS[0], marker=MARKERS[0], ms=3.5, ls="none", mew=0)
+    _draw_far(axes, x, y)
     axes.set_xlabel("normal quantile")
     axes.set_ylabel("measured - model, robust std")
     return Plot(figure=figure, alt="Normal quantiles of the residuals", caption=caption)

@@ -59,7 +59,9 @@ def compare_losses(
             )
         except ConvergenceError:
             continue
-        numbers = (other.values, other.error, other.low, other.high)
+        none = np.full(len(other.values), np.inf)
+        ends = (other.low, other.high) if other.holds else (-none, none)
+        numbers = (other.values, other.error, *ends)
         values, errors, low, high = (tuple(n.tolist()) for n in numbers)
         out.append(LossFit(loss=loss, values=values, errors=errors, low=low, high=high))
     return tuple(out)

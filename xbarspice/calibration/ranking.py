@@ -30,7 +30,7 @@ from xbarspice.calibration.measurements import Reads
 from xbarspice.calibration.model import Model, level_of, with_fields
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import ConvergenceError, InputError
-from xbarspice.core.types import Array, Indices
+from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.devices import Device, DynamicDevice
 from xbarspice.surrogate.newton import closed_form
 
@@ -54,8 +54,8 @@ class Candidate:
         name: registered name. alike: other names of the same static curve.
         fitted: its fields that were fitted.
         parameters: count of all fitted values.
-        error: rms error of predicted blocks over the stated scatter, nothing cut; where `validated`
-            is False that of the fit to all data, which is smaller.
+        error: rms error of predicted blocks over the stated scatter, where `validated` is False
+            that of the fit to all data, which is smaller; without points beyond `CUT` of the best.
         highest: rms error of the highest block of voltage over its rms; None without validation.
         holds: whether no test of the residuals of the fit to all data speaks against it.
         behind: standard errors by which its mean squared error exceeds the smallest one.
@@ -326,6 +326,7 @@ def _order(
     trials, squares = [trials[k] for k in order], [squares[k] for k in order]
     behind = [_apart(s, squares[0]) for s in squares]
     limit = squares[0].mean() + squares[0].std(ddof=1) / len(squares[0]) ** 0.5
+    inside = np.abs(trials[0].errors) <= cut
     near = [k for k, t in enumerate(trials) if t.validated and squares[k].mean() <= limit] or [0]
     near = [k for k in near if trials[k].candidate.holds] or near
     best = min(near, key=lambda k: (trials[k].candidate.parameters, k))
@@ -333,8 +334,8 @@ def _order(
     candidates = [
         dataclasses.replace(
             t.candidate,
-            error=float(np.sqrt(np.mean(t.errors**2))),
-            highest=_highest(t, block) if t.validated else None,
+            error=float(np.sqrt(np.mean(t.errors[inside] ** 2))),
+            highest=_highest(t, block, inside) if t.validated else None,
             behind=apart,
             validated=t.validated,
         )
@@ -349,9 +350,9 @@ def _order(
     )
 
 
-def _highest(trial: _Trial, block: Indices) -> float:
-    """Rms error of the highest block over its rms."""
-    top = block[trial.model.read_of_point] == block.max()
+def _highest(trial: _Trial, block: Indices, inside: Flags) -> float:
+    """Rms error of the highest block over its rms, at points inside."""
+    top = (block[trial.model.read_of_point] == block.max()) & inside
     sigma, measured = trial.fit.sigma[top], trial.fit.measured[top]
     return float(np.sqrt(np.mean((trial.errors[top] * sigma) ** 2) / np.mean(measured**2)))
 

@@ -101,6 +101,7 @@ def test_too_few_samples_are_refused_and_a_wrong_model_has_no_bootstrap():
     )
     assert not found.holds
     assert beside.bootstrap is None
+    assert (beside.losses[0].low, beside.losses[0].high) == ((-np.inf,), (np.inf,))
 
 
 def test_losses_agree_on_clean_data_and_outliers_are_said_to_decide():
