@@ -177,7 +177,7 @@ def fit_drift(data: Drifts, confidence: float = 0.95) -> Characteristics:
 
 _HOW = (
     "Intervals for 95 %: of the mean by Student's t, of the median size by order statistics; the "
-    "drifts of one row count as independent."
+    "drifts of one row count as independent. Beyond the last row of the table that row is used."
 )
 
 
@@ -244,13 +244,12 @@ def _notices(rows: list[dict[str, Any]], again: Array) -> list[str]:
             f"fewer than {FEWEST} drifts for {numbers} later writes: `bse.tail` pools these rows "
             "with the rows before them"
         )
-    first, last = rows[0]["later_writes"], rows[-1]["later_writes"]
+    first = rows[0]["later_writes"]
     if first > 1:
         out.append(
             f"nothing was measured for fewer than {first} later writes: drifts there are "
             "interpolated from 0 at none"
         )
-    out.append(f"beyond {last} later writes the last row is used")
     same = [r["later_writes"] for r in rows if (r["p_read_again"] or 0.0) > SAME]
     if not len(again):
         out.append(

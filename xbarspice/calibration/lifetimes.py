@@ -77,8 +77,7 @@ def fit_lives(
         "lifetime.median": _exponential(mu, half[0], unit),
         "lifetime.sigma": _exponential(log_sigma, half[1], ""),
     }
-    notices = [f"{lives.failures} of {count} devices failed, {count - lives.failures} are still "
-               "good and count as longer than their last read"]  # fmt: skip
+    notices = []
     if several:
         E = float(theta[2])
         values["lifetime.E_a"] = CardValue(
