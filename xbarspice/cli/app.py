@@ -7,7 +7,7 @@ import tempfile
 import traceback
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -45,6 +45,7 @@ from xbarspice.core.errors import (
     PackageMissingError,
     StoreError,
     XbarspiceError,
+    broken_rule,
     missing_package,
 )
 
@@ -200,6 +201,34 @@ def demo(
     raise typer.Exit(0 if record["passed"] else 1)
 
 
+@app.command(name="config", epilog="Example: xbarspice config --section train --print > run.toml")
+def list_settings(
+    section: Annotated[
+        list[str] | None, typer.Option(help="Only this section, e.g. array; repeatable.")
+    ] = None,
+    print_toml: Annotated[
+        bool, typer.Option("--print", help="As a commented TOML file for --config.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """List every setting with its values, its default and its meaning."""
+    from xbarspice.config import RunConfig, listing
+
+    settings = list(listing.entries(RunConfig))
+    names = list(dict.fromkeys(entry.name.rpartition(".")[0] or entry.name for entry in settings))
+    for name in section or ():
+        if name not in names:
+            raise broken_rule(
+                f"`--section` must be one of {', '.join(names)}", name, "Leave it out to see all."
+            )
+    if section:
+        settings = [e for e in settings if (e.name.rpartition(".")[0] or e.name) in section]
+    if print_toml:
+        typer.echo(listing.commented_toml(settings), nl=False)
+    else:
+        screens.settings(settings, json)
+
+
 @app.command(epilog="Example: xbarspice doctor --json")
 def doctor(calibration: Calibration = None, json: Json = False) -> None:
     """Say what is installed, what is missing and what to do; exit 3 without a golden engine."""
@@ -233,25 +262,28 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:
-        screens.error("stopped by Ctrl-C; nothing was written")
-        sys.exit(130)
+        _end("Interrupt", "stopped by Ctrl-C; nothing was written", 130)
     except (EngineError, StoreError, PackageMissingError, KernelsMissingError) as error:
-        screens.error(str(error))
-        sys.exit(3)
+        _end(type(error).__name__, str(error), 3)
     except ModuleNotFoundError as error:
         missing = missing_package(error)
         if not isinstance(missing, PackageMissingError):
             raise
-        screens.error(str(missing))
-        sys.exit(3)
+        _end(type(missing).__name__, str(missing), 3)
     except XbarspiceError as error:
-        screens.error(str(error))
-        sys.exit(2)
+        _end(type(error).__name__, str(error), 2)
     except BrokenPipeError:
         sys.exit(0)
     except Exception as error:  # a defect of xbarspice, or of the machine
-        screens.error(_keep_traceback(error))
-        sys.exit(3)
+        _end(type(error).__name__, _keep_traceback(error), 3)
+
+
+def _end(kind: str, message: str, status: int) -> NoReturn:
+    """Say an error in a sentence, and as JSON where that was asked for; end the process."""
+    screens.error(message)
+    if "--json" in sys.argv[1:]:
+        screens.error_record(kind, message, status)
+    sys.exit(status)
 
 
 def _keep_traceback(error: Exception) -> str:

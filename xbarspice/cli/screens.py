@@ -6,6 +6,7 @@ style is a `Text`.
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from xbarspice.core.errors import TrustWarning
 from xbarspice.report.units import percent
 
 if TYPE_CHECKING:
+    from xbarspice.config.listing import Entry
     from xbarspice.core.types import Indices
     from xbarspice.surrogate.trust import TrustMap
 
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
 __all__ = [
     "doctor",
     "error",
+    "error_record",
     "progress",
     "rules",
+    "settings",
     "show",
     "show_warning",
     "stages_progress",
@@ -171,6 +175,31 @@ def _card_sentences(card: dict[str, Any]) -> Iterator[str]:
     days = card["age_days"]
     yield "its age is not known" if days is None else f"of {card['date']}, {days} days old"
     yield from (f"beyond the card: {text}" for text in card["beyond"])
+
+
+def error_record(kind: str, message: str, status: int) -> None:
+    """An error for programs, on standard output."""
+    _json({"error": {"kind": kind, "message": message, "exit_status": status}})
+
+
+def settings(entries: Sequence[Entry], as_json: bool) -> None:
+    """Settings with values, default and meaning."""
+    if as_json:
+        _json({"settings": [dataclasses.asdict(entry) for entry in entries]})
+        return
+    table = Table(title="Settings: --set SECTION.KEY=VALUE, or --config", title_justify="left")
+    for head in ("setting", "default", "values", "meaning"):
+        table.add_column(head, overflow="fold")
+    section = ""
+    for entry in entries:
+        if entry.name.rpartition(".")[0] != section:
+            table.add_section()
+            section = entry.name.rpartition(".")[0]
+        default = "none" if entry.default in (None, {}, ()) else str(entry.default)
+        if isinstance(entry.default, tuple) and entry.default:
+            default = f"[{_text(entry.default)}]"
+        table.add_row(entry.name, default, entry.kind, entry.meaning)
+    _out().print(table)
 
 
 def rows(cells: Sequence[Sequence[str]], *, head: bool) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from pathlib import Path
 from typing import Any, Self
 
 import tomli_w
 from pydantic import Field, ValidationError, model_validator
 
+from xbarspice.config import listing
 from xbarspice.config.array_sections import (
     ArraySection,
     LayerSection,
@@ -34,10 +36,23 @@ from xbarspice.variability import from_config
 __all__ = ["RunConfig"]
 
 
+def _suggestion(error: ValidationError) -> str:
+    """The settings that are written nearly as those that do not exist, as a question."""
+    known = [e.name for e in listing.entries(RunConfig)]
+    sections = [name.partition(".")[0] for name in known]
+    close: list[str] = []
+    for entry in error.errors():
+        if entry["type"] == "extra_forbidden":
+            place = ".".join(str(part) for part in entry["loc"])
+            last = [n for n in known if n.rpartition(".")[2] == place.rpartition(".")[2]]
+            close += last[:1] or difflib.get_close_matches(place, {*known, *sections}, n=1)
+    return f"Did you mean {', '.join(dict.fromkeys(close))}? " if close else ""
+
+
 class RunConfig(Section):
     """The full configuration of a run; `run.toml` holds what of it the command read."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, description="of everything random in the run")
     data: DataConfig = DataConfig()
     train: TrainConfig = TrainConfig()
     mapping: MappingSection = MappingSection()
@@ -46,15 +61,19 @@ class RunConfig(Section):
         default={}, description="options by name or pattern of a layer; the first that fits counts"
     )
     convert: ConvertConfig = ConvertConfig()
-    engines: tuple[str, ...] = ("nodal", "surrogate")
-    reference: str = "ngspice"
+    engines: tuple[str, ...] = Field(
+        default=("nodal", "surrogate"), description="engines that are judged"
+    )
+    reference: str = Field(default="ngspice", description="engine that they are judged by")
     gates: Gates = Gates()
     verify: VerifyConfig = VerifyConfig()
     sweep: SweepConfig = SweepConfig()
     variability: tuple[dict[str, Any], ...] = Field(
         default=(), description="terms of `variability.from_config`; empty: the command's own"
     )
-    calibration: CalibrationNote | None = None
+    calibration: CalibrationNote | None = Field(
+        default=None, description="card that gave values; a command writes it, nobody sets it"
+    )
 
     @model_validator(mode="after")
     def _makes_arrays(self) -> Self:
@@ -102,7 +121,7 @@ class RunConfig(Section):
         except ValidationError as error:
             raise InputError(
                 f"the {origin} must follow the schema: {broken_entries(error, origin)}. "
-                "See `xbarspice demo --help` and the run.toml of any run for names and units."
+                f"{_suggestion(error)}See `xbarspice config` for names, units and defaults."
             ) from error
 
     @classmethod

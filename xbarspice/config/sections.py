@@ -37,12 +37,14 @@ class Section(BaseModel):
 class DataConfig(Section):
     """The half-moons data, split without overlap; features are scaled by the training points."""
 
-    name: Literal["half_moons"] = "half_moons"
-    points: int = Field(default=1000, ge=20)
-    noise: float = Field(default=0.2, ge=0)
-    test: int = Field(default=200, ge=1)
-    validation: int = Field(default=125, ge=1)
-    seed: int = 42
+    name: Literal["half_moons"] = Field(default="half_moons", description="what is drawn")
+    points: int = Field(default=1000, ge=20, description="points in all")
+    noise: float = Field(
+        default=0.2, ge=0, description="standard deviation around the moons, whose radius is 1"
+    )
+    test: int = Field(default=200, ge=1, description="points that no training sees")
+    validation: int = Field(default=125, ge=1, description="points that choose the best epoch")
+    seed: int = Field(default=42, description="of the points and of their split")
 
     @model_validator(mode="after")
     def _leaves_training_points(self) -> Self:
@@ -54,12 +56,14 @@ class DataConfig(Section):
 class TrainConfig(Section):
     """Plain training: Adam on the cross-entropy, the best validation loss is kept."""
 
-    hidden: tuple[int, ...] = (8,)
-    activation: str = Field(default="sigmoid", description="one of `activations.names()`")
-    epochs: int = Field(default=800, ge=1)
-    batch: int = Field(default=256, ge=1)
-    learning_rate: float = Field(default=0.1, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
+    hidden: tuple[int, ...] = Field(default=(8,), description="neurons of every hidden layer")
+    activation: str = Field(
+        default="sigmoid", description=f"one of {', '.join(activations.names())}"
+    )
+    epochs: int = Field(default=800, ge=1, description="passes over the training points at most")
+    batch: int = Field(default=256, ge=1, description="points a step")
+    learning_rate: float = Field(default=0.1, gt=0, description="of Adam")
+    weight_decay: float = Field(default=0.0, ge=0, description="L2 coefficient of the weights")
     patience: int = Field(default=200, ge=1, description="epochs without a better validation loss")
 
     @model_validator(mode="after")
@@ -202,12 +206,14 @@ class SweepConfig(Section):
         "device, and the surrogate within its error bound the others",
     )
     R_wire: tuple[float, ...] = Field(
-        default=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0), description="ohm a segment, R_wl = R_bl"
+        default=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0), description="R_wl = R_bl, ohm a segment"
     )
-    G_max: tuple[float, ...] = Field(default=(10e-6, 100e-6, 500e-6), description="S")
+    G_max: tuple[float, ...] = Field(default=(10e-6, 100e-6, 500e-6), description="conductance, S")
     G_ratio: float = Field(default=5.0, ge=1, description="G_max over G_min")
-    V_read: tuple[float, ...] = Field(default=(0.1, 0.2, 0.4), description="V")
-    devices: tuple[str, ...] = ("ohmic", "sinh_tio2", "cubic_al2o3_tio2")
+    V_read: tuple[float, ...] = Field(default=(0.1, 0.2, 0.4), description="line voltage, V")
+    devices: tuple[str, ...] = Field(
+        default=("ohmic", "sinh_tio2", "cubic_al2o3_tio2"), description="names of device models"
+    )
     vectors: int = Field(default=3, ge=1, description="random inputs of each kind")
 
     @model_validator(mode="after")

@@ -51,7 +51,10 @@ class ArrayConfig:
             `levels`, most significant first, weighted after reading).
         levels: conductances that can be programmed: their number, evenly over the range, or the
             values themselves in S, rising; None for any.
-        R_wl, R_bl, R_driver, R_sense: ohm, as in `Crossbar`.
+        R_wl: resistance of a segment of a word line, ohm.
+        R_bl: resistance of a segment of a bit line, ohm.
+        R_driver: resistance between driver and line, ohm.
+        R_sense: resistance between line and sense amplifier, ohm.
         device: device model; an "ohmic" matrix costs one effective matrix, then a plain product.
         dac_bits: resolution of the inputs over [-x_scale, x_scale]; None is ideal.
         adc_bits: resolution of each array's current differences; None is ideal.
