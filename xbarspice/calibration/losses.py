@@ -59,6 +59,8 @@ def compare_losses(
             )
         except ConvergenceError:
             continue
+        if len(other.parameters) < len(fit.parameters):
+            continue  # a conductance ended at 0, and is no parameter of a fit from there
         none = np.full(len(other.values), np.inf)
         ends = (other.low, other.high) if other.holds else (-none, none)
         numbers = (other.values, other.error, *ends)

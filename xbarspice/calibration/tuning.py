@@ -148,9 +148,10 @@ def fit_tuning(
 
 
 def deviations(error: Array, target: Array, device: Indices, step: Array) -> Array:
-    """Each error from the median of its device, in fitted standard deviations, (writes,).
+    """Each error from the mean or the median of its device, in fitted standard deviations.
 
-    The mean would move with an outlier, and right writes to lower targets then seem far off.
+    The nearer of both counts, (writes,): the mean moves with an outlier, and right writes to lower
+    targets then seem far off; the median of few is no sharp one.
 
     Args:
         error, target, device: as in `fit_tuning`.
@@ -169,7 +170,10 @@ def deviations(error: Array, target: Array, device: Indices, step: Array) -> Arr
     count = np.bincount(group)[group]
     scatter = np.hypot(sigma, 0.0 if writes.repeated else std)
     # variance of a normal value from the median of its count values, for large counts
-    return (error - middle[group]) / scatter / np.sqrt(1 + (np.pi / 2 - 2) / count)
+    from_median = (error - middle[group]) / np.sqrt(1 + (np.pi / 2 - 2) / count)
+    from_mean = writes.within / np.sqrt(np.maximum(1 - 1 / count, 0.5))
+    nearer = np.where(np.abs(from_mean) < np.abs(from_median), from_mean, from_median)
+    return nearer / scatter
 
 
 def _from_likelihood(writes: _Writes, confidence: float) -> tuple[Array, dict[str, CardValue]]:
