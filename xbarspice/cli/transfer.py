@@ -46,6 +46,25 @@ LayersOption = Annotated[
     int,
     typer.Option(help="For every matrix so many transfers with errors on its arrays alone."),
 ]
+BudgetOption = Annotated[
+    int,
+    typer.Option(
+        help="So many transfers for every source of error: alone, and taken from all others."
+    ),
+]
+RemedyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="After programming: offset, gain_and_offset or decision_offset; repeatable. Fitted on "
+        "some of the inputs, judged on the others."
+    ),
+]
+MetricOption = Annotated[
+    str,
+    typer.Option(
+        help="Of --budget and --remedy: mean, or consistent (right in 95 % of the transfers)."
+    ),
+]
 RateLrsOption = Annotated[
     float | None, typer.Option(help="Share of devices stuck at low ohm; else 0.005.")
 ]
@@ -69,6 +88,9 @@ def transfer(
     engine: EngineOption = "surrogate",
     golden: GoldenOption = 0,
     layers: LayersOption = 0,
+    budget: BudgetOption = 0,
+    remedy: RemedyOption = None,
+    metric: MetricOption = "mean",
     rate_lrs: RateLrsOption = None,
     rate_hrs: RateHrsOption = None,
     factory: Factory = None,
@@ -89,8 +111,10 @@ def transfer(
     from xbarspice.deployment.opening import open_model
     from xbarspice.transfer import errors, with_variation
     from xbarspice.transfer import page as transfer_page
+    from xbarspice.transfer.budget import check_metric, judge_of
 
     steps.need("matplotlib", "jinja2")
+    _check_further(budget, remedy or [], metric)
     reads = (*models.reads_of(model), "variability")
     run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=model)
     rates = _rates(rate_lrs, rate_hrs, run)
@@ -98,13 +122,19 @@ def transfer(
         opened = open_model(model, inputs, run, factory, activation)
     circuit = opened.circuit
     variation = errors.variation_of(circuit, run, **rates)
+    whole = with_variation(circuit, variation)
+    if budget or remedy:
+        check_metric(metric, judge_of(whole, opened.arguments, opened.y)[1])
     options: dict[str, Any] = {"transfers": transfers, "seed": seed, "engine": engine}
+    further = {"seed": seed, "engine": engine, "metric": metric}
     options |= {"golden": golden, "layers": layers}
     work = out.with_name(f"{out.name}.unfinished.h5")
     with run_folder(out) as folder:
-        study = _study(with_variation(circuit, variation), opened, options, work, out, json)
+        study = _study(whole, opened, options, work, out, json)
         otherwise = _read_otherwise(opened, variation, options, json)
         record = study.record() | otherwise | models.about(opened, run)
+        record["budget"] = _budget(whole, opened, budget, further, json)
+        record["remedies"] = _remedies(whole, opened, remedy or [], transfers, further, json)
         record |= {"variation": errors.describe(variation), "seed": seed}
         record["title"] = f"Transfers of {opened.name}"
         record = steps.name_card(record, run)
@@ -135,6 +165,65 @@ def _study(
     except KeyboardInterrupt:
         screens.error(f"stopped by Ctrl-C; what was done is in {work}, the same command goes on")
         raise typer.Exit(130) from None
+
+
+def _check_further(budget: int, remedies: list[str], metric: str) -> None:
+    """Refuse what would only fail after the study."""
+    from xbarspice.training.remedies import get
+    from xbarspice.transfer.outcomes import METRICS
+
+    if budget < 0:
+        raise broken_rule("`--budget` must be >= 0", budget, "200 transfers are usual.")
+    if metric not in METRICS:
+        raise broken_rule(f"`--metric` must be one of {METRICS}", metric, "Use one of them.")
+    for name in remedies:
+        get(name)
+
+
+def _budget(
+    circuit: Circuit, opened: Opened, transfers: int, further: dict[str, Any], json: bool
+) -> dict[str, Any] | None:
+    """What each source of error costs; None where that was not asked for."""
+    from xbarspice.transfer import loss_budget
+
+    if not transfers:
+        return None
+    with screens.progress("sources of error", quiet=json) as report:
+        budget = loss_budget(
+            circuit,
+            opened.arguments,
+            opened.y,
+            transfers=transfers,
+            progress=report,
+            **further,
+        )
+    return budget.record()
+
+
+def _remedies(
+    circuit: Circuit,
+    opened: Opened,
+    names: list[str],
+    transfers: int,
+    further: dict[str, Any],
+    json: bool,
+) -> list[dict[str, Any]]:
+    """What each remedy does to the transfers."""
+    from xbarspice.training import study_remedies
+
+    if not names:
+        return []
+    with screens.progress("remedies", quiet=json) as report:
+        mended = study_remedies(
+            circuit,
+            opened.arguments,
+            opened.y,
+            remedies=names,
+            transfers=transfers,
+            progress=report,
+            **further,
+        )
+    return [each.record() for each in mended]
 
 
 def _read_otherwise(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from xbarspice.training.multiplier import Multiplier
     from xbarspice.training.objectives import worst_share
     from xbarspice.training.penalties import array_weights, line_penalty
+    from xbarspice.training.remedied import Remedied, study_remedies
     from xbarspice.training.remedies import Correction
     from xbarspice.training.selection import Look
     from xbarspice.training.settings import Settings
@@ -22,11 +23,13 @@ __all__ = [
     "Fitted",
     "Look",
     "Multiplier",
+    "Remedied",
     "Settings",
     "array_weights",
     "fit",
     "line_penalty",
     "remedies",
+    "study_remedies",
     "worst_share",
 ]
 
@@ -36,10 +39,12 @@ _MODULES = {
     "Fitted": "fitting",
     "Look": "selection",
     "Multiplier": "multiplier",
+    "Remedied": "remedied",
     "Settings": "settings",
     "array_weights": "penalties",
     "fit": "fitting",
     "line_penalty": "penalties",
+    "study_remedies": "remedied",
     "worst_share": "objectives",
 }
 """Where names stand that are loaded when they are used: the data sets need no torch."""

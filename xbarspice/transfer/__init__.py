@@ -1,6 +1,16 @@
 """How a model on arrays fares over many transfers of its weights onto imperfect devices."""
 
+from xbarspice.transfer.budget import Budget, loss_budget
 from xbarspice.transfer.results import Interval, TransferStudy
 from xbarspice.transfer.study import at_level, only_on, transfer, with_variation
 
-__all__ = ["Interval", "TransferStudy", "at_level", "only_on", "transfer", "with_variation"]
+__all__ = [
+    "Budget",
+    "Interval",
+    "TransferStudy",
+    "at_level",
+    "loss_budget",
+    "only_on",
+    "transfer",
+    "with_variation",
+]

@@ -41,7 +41,8 @@ def write(record: Record, by_point: Array | None, path: Path) -> Path:
         StoreError: the file cannot be written.
     """
     verdict = Verdict(state="none", word="SIMULATED", text=_sentence(record))
-    sections = [_result(record, by_point), *_layers(record), *_golden(record)]
+    sections = [_result(record, by_point), *_budget(record), *_remedies(record)]
+    sections += [*_layers(record), *_golden(record)]
     sections.append(coverage_section(record))
     sections += [*card_section(record), *config_section(record)]
     return page(record["title"], sections, path, verdict=verdict, subtitle=card_text(record))
@@ -87,7 +88,82 @@ def figures(record: Record) -> Iterator[tuple[str, str]]:
         if name.endswith("_drift_table"):
             shown = error(value) if name.startswith("output_change") else percent(value)
             yield DRIFT[name.split("_")[0]].format(name.split("_")[-3]), shown
+    yield from _budget_rows(record)
+    yield from _remedy_rows(record)
     yield from _golden_rows(record)
+
+
+def _shown(part: Record, entry: Record) -> str:
+    """A figure of a budget or remedy with its interval: points of a percent, or an rms change."""
+    scale, digits = (100, ".2f") if entry["classifies"] else (1, ".3g")
+    value, low, high = (f"{scale * part[k]:{digits}}" for k in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _metric_words(entry: Record) -> str:
+    """What the metric is and what it is judged on."""
+    words = "minus the rms change of the outputs over the largest, mean over the transfers"
+    if entry["classifies"]:
+        words = "share of points that are right in %, " + (
+            "mean over the transfers"
+            if entry["metric"] == "mean"
+            else "of those right in at least 95 % of the transfers"
+        )
+    return f"Metric: {words}; judged are {entry['judged']}."
+
+
+def _budget_rows(record: Record) -> Iterator[tuple[str, str]]:
+    if (budget := record.get("budget")) is None:
+        return
+    yield "lost by all sources [95 % interval]", _shown(budget["lost"], budget)
+    for cost in budget["costs"][:3]:
+        yield f"lost by {cost['source']} among all", _shown(cost["among_all"], budget)
+
+
+def _remedy_rows(record: Record) -> Iterator[tuple[str, str]]:
+    for each in record.get("remedies", ()):
+        yield f"won by the remedy {each['remedy']} [95 % interval]", _shown(each["gain"], each)
+
+
+def _budget(record: Record) -> list[Section]:
+    if (budget := record.get("budget")) is None:
+        return []
+    rows = [
+        (cost["source"], _shown(cost["alone"], budget), _shown(cost["among_all"], budget))
+        for cost in budget["costs"]
+    ]
+    rows.append(("all", _shown(budget["lost"], budget), _shown(budget["lost"], budget)))
+    table = Table(
+        caption="What each source of error costs [95 % interval]",
+        head=("source", "lost by it alone", "won back without it"),
+        rows=rows,
+    )
+    text = (
+        f"{_metric_words(budget)} {budget['transfers']} transfers and {budget['points']} points "
+        "for every row, with the same random numbers; intervals are of the paired differences, by "
+        "bootstrap over transfers and points. Parts do not add up exactly."
+    )
+    return [Section(title="Loss budget", items=[table, Text(text=text)])]
+
+
+def _remedies(record: Record) -> list[Section]:
+    if not (remedies := record.get("remedies")):
+        return []
+    rows = [
+        (each["remedy"], *(_shown(each[k], each) for k in ("before", "after", "gain")))
+        for each in remedies
+    ]
+    table = Table(
+        caption="What remedies win [95 % interval]",
+        head=("remedy", "as programmed", "with the remedy", "won"),
+        rows=rows,
+    )
+    first = remedies[0]
+    text = (
+        f"{_metric_words(first)} {first['transfers']} transfers; each remedy is fitted on "
+        f"{first['calibration']} of the inputs and judged on the other {first['points']}."
+    )
+    return [Section(title="Remedies after programming", items=[table, Text(text=text)])]
 
 
 def _golden_rows(record: Record) -> Iterator[tuple[str, str]]:

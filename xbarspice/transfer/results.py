@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from xbarspice.core.types import Array, Flags, Indices
 
-__all__ = ["Golden", "Interval", "TransferStudy"]
+__all__ = ["THRESHOLD", "Golden", "Interval", "TransferStudy", "interval_of", "multiplicities"]
 
 
 THRESHOLD = 0.95
@@ -123,17 +123,17 @@ class TransferStudy:
             classifies; else "mean" of `rms`, over transfers alone.
         """
         rng, right = np.random.default_rng(seed), self.right
-        by_transfer = _multiplicities(rng, self.transfers, samples)
+        by_transfer = multiplicities(rng, self.transfers, samples)
         if right is None:
-            return {"mean": _interval(float(self.rms.mean()), by_transfer @ self.rms)}
+            return {"mean": interval_of(float(self.rms.mean()), by_transfer @ self.rms)}
         shares = (self.transfers * by_transfer) @ right.astype(np.float32)
-        by_point = _multiplicities(rng, self.points, samples)
+        by_point = multiplicities(rng, self.points, samples)
         enough = shares >= THRESHOLD * self.transfers - 1e-3
         mean = (shares * by_point).sum(axis=1) / self.transfers
         held = (enough * by_point).sum(axis=1)
         return {
-            "mean": _interval(float(right.mean()), mean),
-            "metric": _interval(self.metric() or 0.0, held),
+            "mean": interval_of(float(right.mean()), mean),
+            "metric": interval_of(self.metric() or 0.0, held),
         }
 
     def record(self) -> dict[str, Any]:
@@ -198,13 +198,14 @@ class TransferStudy:
         }
 
 
-def _multiplicities(rng: np.random.Generator, count: int, samples: int) -> npt.NDArray[Any]:
+def multiplicities(rng: np.random.Generator, count: int, samples: int) -> npt.NDArray[Any]:
     """Shares of `count` things in bootstrap samples, (samples, count)."""
     drawn = rng.multinomial(count, np.full(count, 1 / count), size=samples)
     return drawn.astype(np.float32) / count
 
 
-def _interval(value: float, drawn: npt.NDArray[Any]) -> Interval:
+def interval_of(value: float, drawn: npt.NDArray[Any]) -> Interval:
+    """A figure and its 95 % percentile interval from bootstrap samples."""
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Interval(value=value, low=float(min(low, value)), high=float(max(high, value)))
 

@@ -38,7 +38,15 @@ from xbarspice.surrogate.trust import warn_outside
 from xbarspice.transfer.results import Golden, TransferStudy
 from xbarspice.variability import Variation
 
-__all__ = ["LEVELS", "at_level", "matrices_of", "only_on", "transfer", "with_variation"]
+__all__ = [
+    "LEVELS",
+    "at_level",
+    "matrices_of",
+    "only_on",
+    "refuse_programmed",
+    "transfer",
+    "with_variation",
+]
 
 KIND = "transfer study"
 LEVELS = ("ideal", "matrix")
@@ -113,7 +121,6 @@ def transfer(
 
 
 def _check(circuit: nn.Module, transfers: int, golden: int, layers: int, engine: str) -> None:
-    matrices = list(matrices_of(circuit))
     for name, value, low in (
         ("transfers", transfers, 1),
         ("golden", golden, 0),
@@ -121,6 +128,17 @@ def _check(circuit: nn.Module, transfers: int, golden: int, layers: int, engine:
     ):
         if value < low:
             raise broken_rule(f"`{name}` must be >= {low}", value, "200 transfers are usual.")
+    check_errors(circuit, engine)
+
+
+def check_errors(circuit: nn.Module, engine: str) -> None:
+    """Raise unless a circuit has errors to draw, on what its weights ask for.
+
+    Raises:
+        InputError: no matrix has a variation, arrays hold programmed or measured devices, or there
+            is no such engine.
+    """
+    matrices = list(matrices_of(circuit))
     if engine not in LEVELS:
         engines.get(engine)
     if not any(m.config.variation is not None for m in matrices):
@@ -129,7 +147,16 @@ def _check(circuit: nn.Module, transfers: int, golden: int, layers: int, engine:
             f"{len(matrices)} matrices on arrays, none with a variation",
             "Set ArrayConfig(variation=...), or use transfer.with_variation(circuit, variation).",
         )
-    if any(m.conductances is not None for m in matrices):
+    refuse_programmed(circuit)
+
+
+def refuse_programmed(circuit: nn.Module) -> None:
+    """Raise if arrays hold devices as programmed or measured.
+
+    Raises:
+        InputError: they do.
+    """
+    if any(m.conductances is not None for m in matrices_of(circuit)):
         raise broken_rule(
             "transfers are drawn onto what the weights ask for",
             "arrays that hold devices as programmed or measured",

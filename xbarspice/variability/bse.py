@@ -18,6 +18,7 @@ from xbarspice.core.values import array_of, whole_numbers_of
 from xbarspice.variability.base import Compose, Draws, Variation, need, register, where
 
 __all__ = [
+    "ORDERS",
     "TAILS",
     "BSETable",
     "BiasingSchemeEffect",
@@ -30,6 +31,8 @@ __all__ = [
 
 TAILS = ("pooled", "released")
 """Readings of the rows with few samples, by name; see `bse_table`."""
+ORDERS = ("rows", "columns", "rows_reversed", "columns_reversed")
+"""Write orders by name: row by row or column by column, from the first device or from the last."""
 FEWEST = 30
 """Samples below which a row does not stand for itself in the pooled reading."""
 
@@ -261,8 +264,8 @@ class BiasingSchemeEffect(Variation):
     describe the same effect.
 
     Args:
-        order: flat indices ``row * cols + col`` of all devices in the order in which they are
-            programmed; None for row by row.
+        order: in which the devices are programmed, one of `ORDERS` for arrays of any shape, or the
+            flat indices ``row * cols + col`` of all devices; None for "rows".
         later_writes: devices of the same array that are programmed after all of these.
         beyond_4_sigma: None keeps the measured tails. A value in S replaces each drift whose size
             exceeds four standard deviations of its row; the released code uses +60e-6 there.
@@ -277,7 +280,7 @@ class BiasingSchemeEffect(Variation):
 
     ranges: ClassVar[Mapping[str, Range]] = {"later_writes": NOT_NEGATIVE, "scale": NOT_NEGATIVE}
 
-    order: Sequence[int] | None = None
+    order: str | Sequence[int] | None = None
     later_writes: int = 0
     beyond_4_sigma: float | None = None
     scale: float = 1.0
@@ -295,7 +298,10 @@ class BiasingSchemeEffect(Variation):
             type(self.table).__name__,
             "Write it with `xbarspice calibrate drift`.",
         )
-        if self.order is not None:
+        if isinstance(self.order, str):
+            known = self.order in ORDERS
+            need(known, f"`bse.order` must be one of {list(ORDERS)}", self.order, "Use one.")
+        elif self.order is not None:
             order = tuple(whole_numbers_of("order", self.order).ravel().tolist())
             need(
                 sorted(order) == list(range(len(order))),
@@ -309,7 +315,11 @@ class BiasingSchemeEffect(Variation):
         """Number of devices programmed after each device, (rows, cols)."""
         count = rows * cols
         rank = np.arange(count)
-        if self.order is not None:
+        if isinstance(self.order, str):
+            if self.order.startswith("columns"):
+                rank = rank.reshape(cols, rows).T.ravel()
+            rank = count - 1 - rank if self.order.endswith("reversed") else rank
+        elif self.order is not None:
             need(
                 len(self.order) == count,
                 f"`order` must name all {count} devices",

@@ -14,7 +14,7 @@ __all__ = ["dot_calibration_2024", "drolet_2023"]
 
 def drolet_2023(
     *,
-    order: Sequence[int] | None = None,
+    order: str | Sequence[int] | None = None,
     rate_lrs: float = 0.005,
     rate_hrs: float = 0.002,
     beyond_4_sigma: float | None = None,

@@ -110,7 +110,36 @@ def test_the_same_model_has_the_same_transfers_at_every_engine(files):
     assert change[0] == pytest.approx(change[1], rel=1e-6)
 
 
+def test_the_page_has_the_loss_budget_and_remedies_of_a_model_with_three_classes(files):
+    rng = np.random.default_rng(1)
+    circuit = xb.load(files / "d.h5")
+    x = rng.random((40, 2))
+    y = circuit(torch.from_numpy(x)).argmax(dim=1).numpy()
+    np.savez(files / "p.npz", x=x, y=y)
+    words = ("d.h5", "--transfers", "8", "--budget", "8", "--out", "run")
+    words = (*words, "--remedy", "offset", "--remedy", "gain_and_offset")
+    record = call(*words)
+    budget, remedies = record["budget"], record["remedies"]
+    assert {cost["source"] for cost in budget["costs"]} == {"relative noise", "wires"}
+    assert budget["judged"] == "decisions, against the labels"
+    assert budget["all"]["value"] == pytest.approx(record["mean"])
+    assert [each["remedy"] for each in remedies] == ["offset", "gain_and_offset"]
+    for each in remedies:
+        gain = each["after"]["value"] - each["before"]["value"]
+        assert each["gain"]["value"] == pytest.approx(gain)
+        assert each["calibration"] + each["points"] == 40
+    page = (files / "run/report.html").read_text()
+    for part in ("Loss budget", "relative noise", "gain_and_offset", "judged on the other 20"):
+        assert part in page
+    shown = CliRunner().invoke(app, ["transfer", *words, "--inputs", "p.npz"]).output
+    assert "lost by all sources" in shown
+    assert "won by the remedy offset" in shown
+
+
 WRONG = {
+    "a remedy": (("d.h5", "--inputs", "p.npz", "--remedy", "prayer"), "prayer"),
+    "a metric": (("d.h5", "--inputs", "p.npz", "--metric", "best"), "`--metric` must be one of"),
+    "a budget": (("d.h5", "--inputs", "p.npz", "--budget", "-1"), "`--budget` must be"),
     "no inputs": (("d.h5",), "--inputs"),
     "an old mapped network": (("m.h5", "--inputs", "p.npz"), "xbarspice map NETWORK"),
     "no transfers": (("d.h5", "--inputs", "p.npz", "--transfers", "0"), "`transfers` must be"),

@@ -8,7 +8,7 @@ from xbarspice import variability as vr
 from xbarspice.core.errors import InputError
 from xbarspice.testing import check_variation
 from xbarspice.variability.base import Draws
-from xbarspice.variability.bse import tail_of
+from xbarspice.variability.bse import ORDERS, tail_of
 
 KINDS = ["numpy", "torch"]
 SAMPLES = 40_000
@@ -126,6 +126,20 @@ def test_bse_depends_on_the_order_of_writing():
     assert not (draw(reverse, G, "numpy") != G)[:, 0, 0].any()
     assert np.array_equal(reverse.later(3, 4), np.arange(12).reshape(3, 4))
     assert vr.BiasingSchemeEffect(later_writes=5).later(1, 2).tolist() == [[6, 5]]
+
+
+def test_write_orders_by_name_suit_arrays_of_any_shape():
+    later = {name: vr.BiasingSchemeEffect(order=name).later(2, 3).tolist() for name in ORDERS}
+    assert later == {
+        "rows": [[5, 4, 3], [2, 1, 0]],
+        "columns": [[5, 3, 1], [4, 2, 0]],
+        "rows_reversed": [[0, 1, 2], [3, 4, 5]],
+        "columns_reversed": [[0, 2, 4], [1, 3, 5]],
+    }
+    (term,) = vr.to_config(vr.BiasingSchemeEffect(order="columns"))
+    assert vr.from_config([term]).parts[0] == vr.BiasingSchemeEffect(order="columns")
+    with pytest.raises(InputError, match=r"`bse\.order` must be one of"):
+        vr.BiasingSchemeEffect(order="diagonal")
 
 
 def test_bse_released_rule_replaces_far_drifts():
