@@ -119,7 +119,8 @@ def _near(data: Programming, healthy: Flags) -> Near:
         out[keep] = deviations(error, target[keep], device[keep], resolution_of(G)[keep])
         return out
 
-    return keep_near(device, standardise)
+    repeated = len(device) > len(np.unique(device))
+    return keep_near(device if repeated else np.zeros_like(device), standardise)
 
 
 def _stuck(data: Programming) -> Flags:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from tests.unit.calibration.test_resolution import writes
@@ -38,3 +40,24 @@ def test_values_that_hide_behind_larger_ones_are_left_out_as_well():
     assert near.p < 1e-6
     assert not keep[:3].any()
     assert keep[3:].sum() >= 96
+
+
+def once(G, target):
+    """Every device was written once."""
+    return dataclasses.replace(writes(G, target), device=np.arange(len(G)))
+
+
+def test_devices_that_were_written_once_are_judged_together():
+    target = np.full(9, 1e-4)
+    assert calibration.fit_spread(once(np.linspace(0.98e-4, 1.02e-4, 9), target)).holds
+    rng = np.random.default_rng(5)
+    target = np.full(30, 1e-4)
+    refused = 0
+    for _ in range(40):
+        G = target * (1 + 0.01 * rng.standard_normal(30))
+        refused += not calibration.fit_spread(once(G, target)).holds
+    assert refused <= 4  # 1 % of such data sets
+    G[7] *= 1.2
+    spread = calibration.fit_spread(once(G, target))
+    assert not spread.holds
+    assert any("1 of 30 writes lie more than" in text for text in spread.notices)

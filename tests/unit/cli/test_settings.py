@@ -175,7 +175,8 @@ SEAMS: dict[str, dict[str, Any]] = {
         "xbarspice.programming.circuits.compare": STOP,
     },
     "calibrate": {
-        "xbarspice.calibration.fit_reads": STOP,
+        "xbarspice.calibration.fit_and_compare": STOP,
+        "xbarspice.calibration.fit_joint": STOP,
         "xbarspice.calibration.fit_pulses": STOP,
         "xbarspice.calibration.fit_curves": STOP,
         "xbarspice.calibration.card_of_spread": STOP,
@@ -224,6 +225,7 @@ CALLS: list[tuple[str, ...]] = [
     ("calibrate", "curves", "k.csv"),
     ("calibrate", "tuning", "l.csv"),
     ("calibrate", "retention", "q.csv"),
+    ("calibrate", "joint", "r.csv=g.csv", "r.csv=g.csv"),
     ("calibrate", "arrays", "d.h5", *FILE, "--measured", "0[0,0,0]=e.csv"),
     ("calibrate", "die", "d.csv"),
     ("calibrate", "die", "f.csv", "--network", "n.npz", "--config", "folded.toml"),
@@ -295,6 +297,8 @@ def files(tmp_path_factory):
     for name, (columns, rows) in tables.items():
         np.savetxt(folder / f"{name}.csv", np.asarray(rows), delimiter=",", comments="",
                    header=",".join(columns))  # fmt: skip
+    G_text = "\n".join(";".join(map(str, 1e6 * row)) for row in array.G)
+    (folder / "g.csv").write_text(f"conductance in uS\n{G_text}\n")
     R = np.full((8, 8), 5000.0) + 10 * rng.random((8, 8))
     (folder / "d.csv").write_text("ohm\n" + "\n".join(";".join(map(str, r)) for r in R))
     (folder / "f.csv").write_text("ohm\n" + "\n".join(";".join(map(str, r)) for r in R[:, :3]))
