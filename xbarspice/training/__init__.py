@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xbarspice.training import remedies
+    from xbarspice.training.designs import Comparison, compare_designs
+    from xbarspice.training.designs_inputs import InputMap, reexpress_inputs
     from xbarspice.training.draws import ErrorDraws
     from xbarspice.training.fitting import Fitted, fit
     from xbarspice.training.multiplier import Multiplier
@@ -18,32 +20,40 @@ if TYPE_CHECKING:
     from xbarspice.training.settings import Settings
 
 __all__ = [
+    "Comparison",
     "Correction",
     "ErrorDraws",
     "Fitted",
+    "InputMap",
     "Look",
     "Multiplier",
     "Remedied",
     "Settings",
     "array_weights",
+    "compare_designs",
     "fit",
     "line_penalty",
+    "reexpress_inputs",
     "remedies",
     "study_remedies",
     "worst_share",
 ]
 
 _MODULES = {
+    "Comparison": "designs",
     "Correction": "remedies",
     "ErrorDraws": "draws",
     "Fitted": "fitting",
+    "InputMap": "designs_inputs",
     "Look": "selection",
     "Multiplier": "multiplier",
     "Remedied": "remedied",
     "Settings": "settings",
     "array_weights": "penalties",
+    "compare_designs": "designs",
     "fit": "fitting",
     "line_penalty": "penalties",
+    "reexpress_inputs": "designs_inputs",
     "study_remedies": "remedied",
     "worst_share": "objectives",
 }

@@ -20,7 +20,7 @@ from xbarspice.core.seeds import child_seed
 from xbarspice.nn import copy_circuit, program_each, through
 from xbarspice.nn.origin import decisions_of, outputs_of
 from xbarspice.transfer.results import THRESHOLD, Interval, interval_of, multiplicities
-from xbarspice.transfer.study import matrices_of
+from xbarspice.transfer.study import LEVELS, at_level, matrices_of
 
 __all__ = ["METRICS", "Judge", "Metric", "Outcomes", "difference", "run_transfers"]
 
@@ -145,8 +145,10 @@ def run_transfers(
         judge: of its outputs.
         numbers: of the transfers.
         seed: of all errors; None keeps the seeds of the circuit.
-        engine: who solves the arrays.
+        engine: as of `transfer`.
     """
+    if engine in LEVELS:
+        circuit, engine = at_level(circuit, engine), "surrogate"
     whole = copy_circuit(circuit).eval()
     if seed is not None:
         for matrix in matrices_of(whole):

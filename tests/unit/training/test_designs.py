@@ -1,0 +1,235 @@
+"""Designs compared: what each choice does to a model on arrays, and which wins."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import xbarspice as xb
+from tests.unit.training.models import three_classes
+from xbarspice.core.errors import InputError
+from xbarspice.training import Settings, compare_designs, reexpress_inputs
+from xbarspice.training.designs_build import build
+from xbarspice.transfer.study import matrices_of
+from xbarspice.variability import Compose, ConductanceTuning, RelativeNoise, drolet_2023
+
+X = torch.linspace(0.0, 1.0, 12, dtype=torch.float64).reshape(6, 2)
+NOISY = xb.ArrayConfig(variation=RelativeNoise(sigma=0.1), R_wl=0.0, R_bl=0.0)
+
+
+def classifier() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
+    """A 2-4-3 network, points in [0, 1], and the classes that it gives them."""
+    x, _ = three_classes(60)
+    torch.manual_seed(1)
+    first, second = nn.Linear(2, 4).double(), nn.Linear(4, 3).double()
+    with torch.no_grad():
+        for layer in (first, second):
+            layer.weight.mul_(4)
+            layer.bias.sub_(layer.weight.sum(dim=1) / 2)
+        model = nn.Sequential(first, nn.Sigmoid(), second)
+        return model, x, model(x).argmax(dim=1)
+
+
+def linear_classifier() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
+    """One layer of three classes that meet in the middle of [0, 1]^2, with points and classes."""
+    x = torch.rand(150, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    layer = nn.Linear(2, 3).double()
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, 0.0], [-0.5, 0.9], [-0.5, -0.9]]))
+        layer.bias.copy_(-layer.weight.sum(dim=1) / 2)
+        model = nn.Sequential(layer)
+        return model, x, model(x).argmax(dim=1)
+
+
+MODELS = {
+    "linear": (nn.Linear(2, 3), (2,)),
+    "without bias": (nn.Linear(2, 3, bias=False), (2,)),
+    "flattened": (nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.Tanh()), (2, 2)),
+    "convolution": (nn.Sequential(nn.Conv2d(1, 2, 2), nn.ReLU()), (1, 4, 4)),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_of_inputs_in_another_range_computes_the_same(name):
+    model, shape = MODELS[name]
+    model = model.double()
+    x = torch.rand(7, *shape, dtype=torch.float64)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    changed, encode = reexpress_inputs(model, x, to=(-1.0, 1.0))
+    moved = encode.apply(x)
+    assert float(moved.min()) == pytest.approx(-1)
+    assert float(moved.max()) == pytest.approx(1)
+    torch.testing.assert_close(changed(moved), model(x))
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+class Skipping(nn.Module):
+    """Adds its inputs to what a layer makes of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2).double()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x) + x
+
+
+def test_inputs_that_cannot_move_are_refused():
+    padded = nn.Conv2d(1, 2, 3, padding=1).double()
+    with pytest.raises(InputError, match="linear layers alone take them, unpadded"):
+        reexpress_inputs(padded, torch.rand(2, 1, 4, 4, dtype=torch.float64))
+    with pytest.raises(InputError, match="linear layers alone"):
+        reexpress_inputs(Skipping(), X)
+    with pytest.raises(InputError, match="from one range of numbers to another"):
+        reexpress_inputs(nn.Linear(2, 2).double(), X, to=(1.0, 0.0))
+    with pytest.raises(InputError, match="from one range of numbers to another"):
+        reexpress_inputs(nn.Linear(2, 2).double(), torch.ones(3, 2, dtype=torch.float64))
+
+
+DESIGNS: dict[str, Any] = {
+    "input_range": (-1.0, 1.0),
+    "centring": "middle",
+    "conductance_range": (2e-4, 4e-4),
+    "write_order": "columns",
+    "x_quantile": 0.8,
+    "x_scale": {"2": 0.5},
+    "placement": "high",
+    "bias": "digital",
+    "w_scale": "output",
+}
+
+
+@pytest.mark.parametrize("layout", ["tiled", "folded"])
+@pytest.mark.parametrize("name", DESIGNS)
+def test_every_design_is_the_same_function_without_errors(name, layout):
+    model, x, _ = classifier()
+    config = xb.ArrayConfig(layout=layout, R_wl=0.0, R_bl=0.0, variation=drolet_2023())
+    design = build(model, config, x, {name: DESIGNS[name]})
+    torch.testing.assert_close(design.circuit(design.encode.apply(x)), model(x))
+
+
+def test_centred_layers_use_both_signs_of_their_full_range():
+    model, x, _ = classifier()
+    circuit = build(model, NOISY, x, {"centring": "middle"}).circuit
+    for matrix in matrices_of(circuit):
+        assert matrix.config.x_centre > 0.2
+        assert matrix.config.x_scale < 0.51
+
+
+def test_the_full_swing_of_the_inputs_wins_and_is_recommended():
+    model, x, y = linear_classifier()
+    choices = {"input_range": [(-1.0, 1.0)], "x_scale": [2.0], "placement": ["low", "high"]}
+    named: list[str] = []
+    found = compare_designs(
+        model, NOISY, x, y, choices=choices, transfers=60, progress=named.append
+    )
+    effects = {e.choice: e for e in found.effects}
+    assert len(found.effects) == 3  # the base's own placement is no change
+    assert effects["input_range"].gain.low > 0.02
+    assert effects["x_scale"].gain.value == pytest.approx(0, abs=0.01)
+    assert effects["placement"].gain.high < 0  # relative errors grow with conductance
+    assert found.recommended["input_range"] == (-1.0, 1.0)
+    assert "placement" not in found.recommended
+    assert found.gain.low > 0.02
+    assert found.parts[0].choice == "input_range"
+    assert named[0] in {"base", "input_range (-1.0, 1.0)"}
+    out = found.circuit(found.encode.apply(x))
+    torch.testing.assert_close(out, model(x))
+    assert json.loads(json.dumps(found.record()))["trained"] is False
+    text = found.markdown()
+    assert "Recommended: input_range (-1.0, 1.0)" in text
+    assert "judged: decisions, against the labels; metric: mean" in text
+
+
+def test_a_choice_that_changes_no_device_changes_no_answer():
+    """With linear devices half the voltage gives the same sums: the same draws, no difference."""
+    model, x, y = classifier()
+    choices = {"V_read": [0.1], "bias": ["digital"]}
+    found = compare_designs(model, NOISY, x, y, choices=choices, transfers=20)
+    effects = {e.choice: e for e in found.effects}
+    voltage = effects["V_read"].gain
+    assert voltage.value == voltage.low == voltage.high == 0
+    assert effects["V_read"].same_devices
+    assert not effects["bias"].same_devices
+
+
+def test_choices_that_win_apart_are_joined():
+    model, x, y = linear_classifier()
+    errors = Compose([RelativeNoise(sigma=0.08), ConductanceTuning()])
+    config = xb.ArrayConfig(variation=errors, G_min=1e-4, G_max=3e-4, R_wl=0.0, R_bl=0.0)
+    choices = {"input_range": [(-1.0, 1.0)], "G_max": [2e-4, 6e-4], "G_min": [2e-4]}
+    found = compare_designs(model, config, x, y, choices=choices, transfers=60)
+    assert set(found.recommended) == {"input_range", "G_max"}
+    assert found.recommended["G_max"] == 6e-4
+    assert {part.choice for part in found.parts} == {"input_range", "G_max"}
+    assert all(part.gain.low > 0 for part in found.parts)
+    assert found.gain.low > max(part.gain.low for part in found.parts)
+
+
+def test_combinations_that_cannot_be_built_are_said():
+    model, x, y = classifier()
+    choices = {"cells": [6], "layout": ["folded"]}
+    found = compare_designs(model, NOISY, x, y, choices=choices, transfers=40)
+    assert found.recommended == {"cells": 6}
+    (reason,) = found.refused
+    assert "a folded array holds one pair a weight" in reason
+    assert f"Not built: {reason}" in found.markdown()
+
+
+def test_the_base_is_recommended_where_nothing_wins():
+    model, x, y = classifier()
+    found = compare_designs(model, NOISY, x, y, choices={"G_max": [1.5e-4]}, transfers=10)
+    assert found.effects[0].gain.value < 0
+    assert found.recommended == {}
+    assert found.gain.value == found.gain.low == found.gain.high == 0
+    assert "Recommended: the base" in found.markdown()
+
+
+def test_designs_are_judged_after_training_too():
+    model, x, y = classifier()
+    found = compare_designs(
+        model,
+        NOISY,
+        x,
+        y,
+        choices={"input_range": [(-1.0, 1.0)]},
+        transfers=10,
+        settings=Settings(steps=4, draws=2, look_every=4, look_draws=2, learning_rate=0.01),
+        train_data=(x, y),
+        validation_data=(x, y),
+    )
+    assert found.trained
+    assert "every design trained" in found.markdown()
+    plain = build(model, NOISY, x, found.recommended).circuit.state_dict()
+    trained = found.circuit.state_dict()
+    assert plain.keys() == trained.keys()
+    assert not any(torch.equal(plain[name], trained[name]) for name in plain)
+
+
+def test_what_cannot_be_compared_is_refused_before_any_work():
+    model, x, y = classifier()
+    seen: list[str] = []
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"choices": {"colour": ["red"]}}, "choices must be among"),
+        ({"choices": {"placement": "high"}}, "must be a list of values"),
+        ({"choices": {"bias": ["digital"], "placement": ["top"]}}, "placement = 'top'"),
+        ({"choices": {"write_order": ["columns"]}}, "without the term `bse`"),
+        ({"choices": {"centring": ["left"]}}, "`centring` must be"),
+        ({"choices": {"x_scale": [{"9": 2.0}]}}, "`x_scale` must be a factor"),
+        ({"choices": {"input_range": [1.0]}}, "`input_range` must be two numbers"),
+        ({"model": xb.nn.convert(model, NOISY)}, "must be a plain torch module"),
+        ({"config": xb.ArrayConfig()}, "under errors of the devices"),
+        ({"settings": Settings(steps=1)}, "training of designs needs"),
+        ({"transfers": 1}, "`transfers`"),
+        ({"metric": "best"}, "`metric`"),
+        ({"engine": "spice"}, "spice"),
+    ]
+    for change, words in wrong:
+        arguments = {"model": model, "config": NOISY, "choices": {"bias": ["digital"]}} | change
+        with pytest.raises(InputError, match=words):
+            compare_designs(**arguments, x=x, y=y, progress=seen.append)
+    assert seen == []
