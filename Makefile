@@ -7,9 +7,10 @@ KERNELS := $(NATIVE)/built/.ready
 # a file of tests stays with one worker, which makes its models and deployments once
 PYTEST_ARGS ?= -n auto --dist loadfile
 PYTHON_WITH_CUDA ?= python3
+SITE ?= site
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ngspice decktools compiler demo reproduce test test-long test-cuda check format golden bench bench-quick wheel clean
+.PHONY: help setup ngspice decktools compiler demo reproduce test test-long test-cuda check format golden bench bench-quick wheel docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,5 +73,8 @@ bench-quick: setup ## run small benchmarks, under a minute; writes benchmarks/ou
 wheel: setup ## build the wheel into dist/
 	@$(BIN)/python -m pip wheel -q --no-deps -w dist .
 
+docs: setup ## build the documentation site into site/; any broken link stops it
+	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/python -m mkdocs build --strict -q -d $(SITE)
+
 clean: ## remove what was built (not the virtual environment)
-	@rm -rf build dist runs *.egg-info .pytest_cache .ruff_cache .hypothesis
+	@rm -rf build dist runs site *.egg-info .pytest_cache .ruff_cache .hypothesis

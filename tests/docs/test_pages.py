@@ -140,3 +140,40 @@ def test_the_table_of_devices_has_every_model_and_its_range():
         else:
             assert [float(g) for g in G.split(" to ")] == pytest.approx([low, high], rel=5e-3)
         assert ("any" if name == "ohmic" else f"{devices.get(name).V_max:g}") == V
+
+
+def test_figures_of_other_programs_are_those_of_the_results():
+    """Times and errors of the table, for every solver and size that the results have."""
+    results = (ROOT / "benchmarks/RESULTS.md").read_text("utf-8").partition("bench_solvers`")[0]
+    measured = {
+        (size, solver): (times, error)
+        for size, solver, times, error in re.findall(
+            r"^\| (\d+x\d+), 1 vector \| ([^|]+?) \|[^|]*\|[^|]*\| ([^|]*?) \| ([^|]*?) \|",
+            results,
+            flags=re.M,
+        )
+    }
+    table = (ROOT / "docs/peers.md").read_text("utf-8").partition("## Point by point")[0]
+    head, _, *rows = (
+        [cell.strip() for cell in row.split("|")]
+        for row in re.findall(r"^\|(.*)\|$", table, flags=re.M)
+    )
+    sizes = head[1:-1]
+    stated = {solver: (times, error) for solver, *times, error in rows}
+    assert set(stated) == {solver for _, solver in measured}
+    for solver, (times, error) in stated.items():
+        assert times == [measured.get((size, solver), ("", ""))[0] for size in sizes]
+        assert error == measured["64x64", solver][1]
+
+
+def test_tests_that_the_comparison_names_exist():
+    """Each command of the table selects tests or runs an example."""
+    commands = re.findall(r"`python (.*?)`", (ROOT / "docs/peers.md").read_text("utf-8"))
+    assert len(commands) > 5
+    for command in commands:
+        words, _, selected = command.removeprefix("-m pytest ").partition(" -k ")
+        for path in words.split():
+            assert (ROOT / path).exists(), command
+            if selected:
+                tests = re.findall(r"^def (test_\w+)", (ROOT / path).read_text("utf-8"), flags=re.M)
+                assert any(selected in test for test in tests), command

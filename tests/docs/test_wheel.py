@@ -52,7 +52,7 @@ def test_only_extras_bring_torch_matplotlib_scikit_learn_and_pyspice(wheel_files
     assert not base & {"torch", "matplotlib", "scikit-learn", "PySpice", "pyspice", *EXTRAS}
     assert {"numpy", "scipy", "h5py", "pydantic", "jinja2", "typer"} <= base
     extras = set(metadata.metadata.get_all("Provides-Extra"))
-    assert extras == {*EXTRAS.values(), "all", "dev"}
+    assert extras == {*EXTRAS.values(), "all", "dev", "docs"}
     brought = {
         re.match(r"[\w.-]+", requirement)[0].lower()
         for requirement in metadata.requires or ()

@@ -1,0 +1,153 @@
+"""The documentation site: it builds, its links lead somewhere, nothing comes from elsewhere."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from typer.main import get_command
+
+import xbarspice as xb
+from tests.docs.pages import ROOT
+from xbarspice.cli.app import app
+from xbarspice.devices import export
+
+
+class Page(HTMLParser):
+    """The ids, links and loaded addresses of a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.links: list[str] = []
+        self.loaded: list[str] = []
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value for name, value in attrs if value}
+        self.ids |= {values[name] for name in ("id", "name") if name in values}
+        if "src" in values:
+            self.loaded.append(values["src"])
+        if tag == "link" and values.get("rel") not in ("canonical", "edit"):
+            self.loaded.append(values.get("href", ""))
+        if tag == "a" and "href" in values:
+            self.links.append(values["href"])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The folder that `make docs` writes, built elsewhere, and its pages by path."""
+    folder = tmp_path_factory.mktemp("site")
+    process = subprocess.run(
+        [
+            "make",
+            "-s",
+            "-o",
+            "setup",
+            "docs",
+            f"SITE={folder}",
+            f"BIN={Path(sys.executable).parent}",
+        ],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    return folder, {path: Page(path) for path in folder.rglob("*.html")}
+
+
+def is_elsewhere(address: str) -> bool:
+    return bool(urlsplit(address).scheme or urlsplit(address).netloc)
+
+
+def test_every_link_leads_to_a_page_and_a_place_on_it(site):
+    folder, pages = site
+    broken, count = [], 0
+    for path, page in pages.items():
+        if path.name == "404.html":
+            continue  # its addresses are those of the server's root
+        for link in [*page.links, *page.loaded]:
+            parts = urlsplit(link)
+            if is_elsewhere(link) or link.startswith("data:"):
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            target = target / "index.html" if target.is_dir() else target
+            count += 1
+            if not target.is_file() or (
+                parts.fragment
+                and target in pages
+                and unquote(parts.fragment) not in pages[target].ids
+            ):
+                broken.append((path.relative_to(folder).as_posix(), link))
+    assert count > 1000
+    assert broken == []
+
+
+def test_nothing_is_loaded_from_elsewhere(site):
+    folder, pages = site
+    assert pages
+    for path, page in pages.items():
+        assert [address for address in page.loaded if is_elsewhere(address)] == [], path
+    for sheet in folder.rglob("*.css"):
+        assert not re.search(r"(@import|url\()\s*[\"']?(https?:)?//", sheet.read_text("utf-8")), (
+            sheet
+        )
+
+
+def text_of(site, page: str) -> str:
+    return (site[0] / page).read_text("utf-8")
+
+
+def commands(command, path="xbarspice"):
+    yield path, command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands(below, f"{path} {name}")
+
+
+def test_every_command_and_option_stands_on_the_page_of_options(site):
+    text = text_of(site, "command-help.html")
+    every = list(commands(get_command(app)))
+    assert len(every) > 20
+    for path, command in every:
+        assert f"<code>{path}</code>" in text, path
+        options = [p for p in command.params if p.param_type_name == "option"]
+        for option in options:
+            assert any(word in text for word in option.opts), (path, option.opts)
+
+
+def test_every_device_has_equation_source_range_and_curves(site):
+    text = text_of(site, "devices.html")
+    for name in export.MODELS:
+        (section,) = re.findall(rf'<h2 id="{name}">.*?(?=<h2 |</article>)', text, flags=re.DOTALL)
+        assert "source</td>" in section
+        assert "reads</td>" in section
+        assert f"xb_{name}" in re.sub(r"<[^>]+>", "", section)
+        picture = (site[0] / "devices" / f"{name}.svg").read_text("utf-8")
+        assert picture.count("<path") > 10
+
+
+def public_places():
+    """Module and full name of every public class and function of the package and its rooms."""
+    rooms = [getattr(xb, name) for name in xb.__all__]
+    for room in [xb, *(room for room in rooms if inspect.ismodule(room))]:
+        for name in getattr(room, "__all__", []):
+            value = getattr(room, name)
+            if inspect.isclass(value) or inspect.isfunction(value):
+                yield room.__name__, f"{value.__module__}.{value.__qualname__}"
+
+
+def test_every_public_name_stands_in_the_reference(site):
+    places = list(public_places())
+    assert len(places) > 200
+    for room, place in places:
+        page = f"api/{room.removeprefix('xbarspice.')}.html"
+        assert f'id="{place}"' in text_of(site, page), (room, place)
