@@ -1,6 +1,6 @@
 """Logs of devices over pulses, writes, time and cycles, from files of any kind.
 
-The columns of every kind stand in `xbarspice.calibration.readers`.
+The columns of every kind stand in `xbarspice.calibration.quantities`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import numpy as np
 from xbarspice.calibration.cycling import Cycles
 from xbarspice.calibration.die import find_read_voltage
 from xbarspice.calibration.measurements import PulseTrains
+from xbarspice.calibration.quantities import QUANTITIES
 from xbarspice.calibration.readers import (
-    QUANTITIES,
     conductances_of,
     device_names,
     left_out,
@@ -31,7 +31,7 @@ __all__ = ["read_cycles", "read_pulses", "read_retention", "read_tuning"]
 
 
 def read_pulses(path: Path, options: Options | None = None) -> PulseTrains:
-    """Pulse trains; see the module text."""
+    """Pulse trains; see `xbarspice.calibration.quantities`."""
     table = read_table(path, QUANTITIES["pulses"], options)
     V, width, G = table.values("V"), table.values("width"), _read_back(path, table)
     require(path, table, "V", np.isfinite(V), "a number")

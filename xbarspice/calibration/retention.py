@@ -26,7 +26,7 @@ from xbarspice.config.card import CardValue
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array, Flags, Indices
 
-__all__ = ["FEWEST", "LAWS", "Retention", "fit_retention", "lives_of"]
+__all__ = ["FEWEST", "LAWS", "Retention", "fit_retention", "lives_of", "reads_of_term"]
 
 LAWS = ("power", "log")
 FEWEST = 3
@@ -87,8 +87,8 @@ def fit_retention(
     if not 0 < fails < 1:
         raise broken_rule("a device fails at a change in (0, 1)", fails, "0.1 is ten percent.")
     groups = np.unique(data.T[np.isfinite(data.T)])
-    chosen, notices = _chosen(groups, temperature)
-    use = np.isclose(data.T, chosen) if chosen is not None else np.ones(len(data.t), bool)
+    T, use = reads_of_term(data, temperature)
+    notices = [] if T is None else [f"the retention term is that of the devices at {T:g} K"]
     t_0, last = float(data.t[use].min()), float(data.t[use].max())
     t = last if at is None else at
     if t < t_0:
@@ -131,8 +131,17 @@ def fit_retention(
     )
 
 
-def _chosen(groups: Array, temperature: float | None) -> tuple[float | None, list[str]]:
-    """Temperature of the term, K, and a remark."""
+def reads_of_term(data: Retention, temperature: float | None) -> tuple[float | None, Flags]:
+    """Temperature of the retention term, K, and which reads it is fitted to, (N,).
+
+    Args:
+        data: reads; None and all of them where they were not taken at several temperatures.
+        temperature: as of `fit_retention`.
+
+    Raises:
+        InputError: nothing was measured at `temperature`.
+    """
+    groups = np.unique(data.T[np.isfinite(data.T)])
     if temperature is not None and not np.isclose(groups, temperature).any():
         raise broken_rule(
             "--temperature must be one that was measured",
@@ -140,9 +149,9 @@ def _chosen(groups: Array, temperature: float | None) -> tuple[float | None, lis
             f"Measured: {', '.join(f'{T:g}' for T in groups) or 'none is in the file'}.",
         )
     if len(groups) < 2:
-        return None, []
-    chosen = float(groups[0]) if temperature is None else temperature
-    return chosen, [f"the retention term is that of the devices at {chosen:g} K"]
+        return None, np.ones(len(data.t), dtype=bool)
+    T = float(groups[0]) if temperature is None else temperature
+    return T, np.isclose(data.T, T)
 
 
 def _slopes(data: Retention, use: Flags, law: str, t_0: float) -> _Slopes:

@@ -23,6 +23,7 @@ from xbarspice.cli import (
     screens,
     tapeout,
     transfer,
+    verification_screen,
     verify,
 )
 from xbarspice.cli.options import (
@@ -197,7 +198,7 @@ def demo(
         seed=seed,
     )
     record = verify_job.demonstrate(out, run, json)
-    screens.verification(record, out, json)
+    verification_screen.show(record, out, json)
     raise typer.Exit(0 if record["passed"] else 1)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,26 @@ from xbarspice.cli import calibrate_life as life_commands
 from xbarspice.cli import calibrate_spread as spread_commands
 from xbarspice.cli import screens
 from xbarspice.cli.calibrate_finish import finish_fit
-from xbarspice.cli.calibrate_job import Accept, Data, Date, Job, Temperature, Title
+from xbarspice.cli.calibrate_job import (
+    Accept,
+    Data,
+    Date,
+    Job,
+    Temperature,
+    Title,
+    covered_range,
+)
+from xbarspice.cli.fit_options import (
+    Absolute,
+    Bounds,
+    Free,
+    HeldOut,
+    Loss,
+    Relative,
+    bounds_of,
+    fit_options,
+    names_of,
+)
 from xbarspice.cli.handling_options import (
     Branch,
     DropCompliance,
@@ -35,13 +54,8 @@ from xbarspice.cli.options import (
     Settings,
 )
 from xbarspice.cli.table_options import reads_table
-from xbarspice.core.errors import broken_rule
 
 if TYPE_CHECKING:
-    from xbarspice.calibration import Options
-    from xbarspice.config import RunConfig
-    from xbarspice.config.sections import ValidRange
-    from xbarspice.core.types import Array
     from xbarspice.tables import Options as TableOptions
 
 __all__ = ["register"]
@@ -55,24 +69,6 @@ calibrate = typer.Typer(
 
 AUTO = "auto"
 """The word for the device model that predicts best."""
-
-Free = Annotated[
-    str,
-    typer.Option(
-        help="What is fitted, comma-separated; device stands for all fields of its curve."
-    ),
-]
-Bounds = Annotated[
-    list[str] | None,
-    typer.Option("--bound", metavar="NAME=LOW,HIGH", help="Bounds of a parameter; repeatable."),
-]
-Loss = Annotated[str, typer.Option(help="linear, or soft_l1 or huber against outliers.")]
-Relative = Annotated[float, typer.Option(help="Scatter of a measured value, relative.")]
-Absolute = Annotated[
-    float | None, typer.Option(help="Scatter in A (S for pulses); else 1e-3 of the largest.")
-]
-HeldOut = Annotated[float, typer.Option(help="Share of the reads that is predicted, not fitted.")]
-
 
 Device = Annotated[
     str | None,
@@ -176,13 +172,13 @@ def sweeps(
     measured = study.prepare_sweeps(whole, handling)
     seen = inspection_page.look(whole, measured)
     start = starts.crossbar_of_sweeps(measured, run)
-    options = _options(loss, relative, absolute, held_out, run)
+    options = fit_options(loss, relative, absolute, held_out, run)
     with screens.waiting("fitting", quiet=json):
         fit, crossbar, comparisons = study.fit_and_compare(
             start,
             measured,
-            _list(free),
-            bounds=_bounds(bound),
+            names_of(free),
+            bounds=bounds_of(bound),
             options=options,
             choose=device == AUTO,
             rank=rank,
@@ -200,7 +196,7 @@ def sweeps(
         data_read=measured.notices,
         config=config,
         settings=settings or (),
-        valid=_covered(measured.V_in, crossbar.G, temperature),
+        valid=covered_range(V=measured.V_in, G=crossbar.G, temperature=temperature),
     )
     fixed = fixed_values(crossbar, comparisons.free)
     finish_fit(job, fit, crossbar, accept=accept, comparisons=comparisons, seen=seen, fixed=fixed)
@@ -267,20 +263,20 @@ def reads(
         seed=seed,
     )
     whole = study.read_reads(data, table)
-    start = starts.crossbar_of_reads(array, run, (whole.rows, whole.cols), _list(free))
+    start = starts.crossbar_of_reads(array, run, (whole.rows, whole.cols), names_of(free))
     run = run.model_copy(update={"array": ArraySection(**array_settings([start]))})
     handling = array_inspection.ArrayHandling(
         flip_current=flip_current, drop_compliance=drop_compliance, remove_drift=remove_drift
     )
-    measured = array_inspection.prepare_reads(Model(start, [whole], _list(free)), handling)
-    seen = array_inspection_page.look(Model(start, [measured], _list(free)))
-    options = _options(loss, relative, absolute, held_out, run)
+    measured = array_inspection.prepare_reads(Model(start, [whole], names_of(free)), handling)
+    seen = array_inspection_page.look(Model(start, [measured], names_of(free)))
+    options = fit_options(loss, relative, absolute, held_out, run)
     with screens.waiting("fitting", quiet=json):
         fit, crossbar, comparisons = study.fit_and_compare(
             start,
             measured,
-            _list(free),
-            bounds=_bounds(bound),
+            names_of(free),
+            bounds=bounds_of(bound),
             options=options,
             choose=device == AUTO,
             rank=rank,
@@ -299,7 +295,7 @@ def reads(
         data_read=measured.notices,
         config=config,
         settings=settings or (),
-        valid=_covered(measured.V_in, crossbar.G, temperature),
+        valid=covered_range(V=measured.V_in, G=crossbar.G, temperature=temperature),
     )
     fixed = fixed_values(crossbar, comparisons.free)
     finish_fit(job, fit, crossbar, accept=accept, comparisons=comparisons, seen=seen, fixed=fixed)
@@ -343,10 +339,10 @@ def pulses(
         config, settings, steps.start_config(None), reads=read, calibration=calibration, seed=seed
     )
     trains = study.read_pulses(data, table)
-    options = _options(loss, relative, absolute, held_out, run)
+    options = fit_options(loss, relative, absolute, held_out, run)
     with screens.waiting("fitting", quiet=json):
         fit, device = study.fit_pulses(
-            run.array.model(), trains, _list(free), bounds=_bounds(bound), options=options
+            run.array.model(), trains, names_of(free), bounds=bounds_of(bound), options=options
         )
     job = Job(
         data,
@@ -360,18 +356,11 @@ def pulses(
         data_read=trains.notices,
         config=config,
         settings=settings or (),
-        valid=_covered(trains.V, trains.G, temperature),
+        valid=covered_range(V=trains.V, G=trains.G, temperature=temperature),
     )
-    fixed = fixed_values(device, _list(free))
+    fixed = fixed_values(device, names_of(free))
     more = pulse_items(fit, trains)
     finish_fit(job, fit, device=device.name, unit="S", accept=accept, fixed=fixed, more=more)
-
-
-def _covered(V: Array, G: Array, temperature: float | None) -> ValidRange:
-    """What the data covered, for the card."""
-    from xbarspice.config.card_use import range_of
-
-    return range_of(V=V, G=G, T=None if temperature is None else [temperature])
 
 
 def _with_device(settings: list[str] | None, device: str | None) -> list[str] | None:
@@ -379,30 +368,3 @@ def _with_device(settings: list[str] | None, device: str | None) -> list[str] | 
     if device is None or device == AUTO:
         return settings
     return [*(settings or []), f"array.device={device}"]
-
-
-def _list(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _bounds(texts: list[str] | None) -> dict[str, tuple[float, float]]:
-    out = {}
-    for text in texts or []:
-        name, _, values = text.partition("=")
-        try:
-            low, high = (float(v) for v in values.split(","))
-        except ValueError:
-            raise broken_rule(
-                "a bound must read NAME=LOW,HIGH", repr(text), "For example --bound R_wl=0,20."
-            ) from None
-        out[name.strip()] = (low, high)
-    return out
-
-
-def _options(
-    loss: Any, relative: float, absolute: float | None, held_out: float, run: RunConfig
-) -> Options:
-    from xbarspice.calibration import Noise, Options
-
-    noise = Noise(relative=relative, absolute=absolute)
-    return Options(noise=noise, loss=loss, held_out=held_out, seed=run.seed)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xbarspice.cli.calibrate_finish import finish_characteristics
-from xbarspice.cli.calibrate_job import Accept, Data, Date, Job, Title
+from xbarspice.cli.calibrate_job import Accept, Data, Date, Job, Temperature, Title, covered_range
 from xbarspice.cli.options import Calibration, Config, Json, RunFolder, Settings, Unit
 from xbarspice.cli.table_options import reads_table
 from xbarspice.core.errors import broken_rule
@@ -53,6 +53,7 @@ def drift(
     out: RunFolder = Path("runs/calibrate"),
     title: Title = None,
     date: Date = None,
+    temperature: Temperature = None,
     config: Config = None,
     calibration: Calibration = None,
     settings: Settings = None,
@@ -84,7 +85,17 @@ def drift(
     found = study.fit_drift(drifts)
     more = (*maps.values(), *([written] if written else []))
     job = Job(
-        data, out, run, read, calibration, title, date, json, data_read=drifts.notices, more=more
+        data,
+        out,
+        run,
+        read,
+        calibration,
+        title,
+        date,
+        json,
+        data_read=drifts.notices,
+        more=more,
+        valid=covered_range(G=drifts.G, temperature=temperature),
     )
     items = drift_items(record_of_characteristics(found), drifts)
     finish_characteristics(job, found, items, accept=accept)

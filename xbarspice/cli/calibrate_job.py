@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from xbarspice.config import RunConfig
     from xbarspice.config.card import CalibrationCard
     from xbarspice.config.sections import ValidRange
+    from xbarspice.core.types import Array
 
-__all__ = ["Accept", "Data", "Date", "Job", "Temperature", "Title"]
+__all__ = ["Accept", "Data", "Date", "Job", "Temperature", "Title", "covered_range"]
 
 Data = Annotated[
     Path, typer.Argument(help="Measured data: text, .xlsx, .ods, .parquet, .mat or .h5.")
@@ -157,3 +158,25 @@ class Job:
         earlier = steps.name_card(record, self.run, use=use).get("card")
         named = {k: v for k, v in steps.name_card(record, run).items() if k != "card"}
         return named if earlier is None else {**named, "card": earlier}
+
+
+def covered_range(
+    *,
+    V: Array | None = None,
+    G: Array | None = None,
+    temperature: float | None = None,
+    kelvin: Array | None = None,
+) -> ValidRange:
+    """What the data covered, for the card.
+
+    Args:
+        V, G: line voltages, V, and conductances, S, of any shape.
+        temperature: deg C, as the user states it.
+        kelvin: temperatures of a file, K; NaN where unknown.
+    """
+    from xbarspice.config.card_use import range_of
+
+    celsius = [] if kelvin is None else (kelvin - 273.15).ravel().tolist()
+    if temperature is not None:
+        celsius.append(temperature)
+    return range_of(V=V, G=G, T=celsius)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
 from xbarspice.cli import screens
 from xbarspice.cli.calibrate_finish import finish_fit
-from xbarspice.cli.calibrate_job import Accept, Date, Job, Title
+from xbarspice.cli.calibrate_job import Accept, Date, Job, Title, covered_range
+from xbarspice.cli.fit_options import Absolute, Relative, names_of
 from xbarspice.cli.options import Calibration, Config, Json, RunFolder, Seed, Settings
 from xbarspice.core.errors import broken_rule
 
 if TYPE_CHECKING:
     from xbarspice.calibration import Joint, MeasuredDie
     from xbarspice.config import RunConfig
+    from xbarspice.config.sections import ValidRange
     from xbarspice.report.content import Item
 
 __all__ = ["register"]
@@ -51,8 +54,6 @@ Own = Annotated[str, typer.Option(help="Those of them that each die has for itse
 Reference = Annotated[
     float | None, typer.Option("--reference", help="Temperature of fitted values, K.")
 ]
-Relative = Annotated[float, typer.Option(help="Scatter of a current, relative.")]
-Absolute = Annotated[float | None, typer.Option(help="Scatter in A; else 1e-3 of the largest.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -118,8 +119,8 @@ def joint(
         found = study.fit_joint(
             dies,
             monitors,
-            _list(free),
-            own=_list(own),
+            names_of(free),
+            own=names_of(own),
             T_ref=reference,
             options=study.Options(noise=noise, seed=run.seed),
         )
@@ -139,8 +140,9 @@ def joint(
         more=(*more, *([] if kelvin is None else [kelvin])),
         config=config,
         settings=settings or (),
+        valid=_covered(dies, reference),
     )
-    fixed = [f for f in fixed_values(dies[0].crossbar, _list(free)) if f.name != "G"]
+    fixed = [f for f in fixed_values(dies[0].crossbar, names_of(free)) if f.name != "G"]
     finish_fit(
         job,
         found.fit,
@@ -169,6 +171,19 @@ def _die(reads: Path, array: Path, run: RunConfig) -> MeasuredDie:
     measured = study.read_reads(reads)
     crossbar = starts.crossbar_of_reads(array, run, (measured.rows, measured.cols), [])
     return study.MeasuredDie(name=reads.stem, crossbar=crossbar, reads=measured)
+
+
+def _covered(dies: Sequence[MeasuredDie], T_ref: float | None) -> ValidRange:
+    """What the reads covered, for the card; fitted temperatures leave values at T_ref (K) alone."""
+    kelvin = None if T_ref is None else np.array([T_ref])
+    of_reads = [die.reads.T for die in dies if die.reads.T is not None]
+    if T_ref is None and len(of_reads) == len(dies):
+        kelvin = np.concatenate(of_reads)
+    return covered_range(
+        V=np.concatenate([die.reads.V_in.ravel() for die in dies]),
+        G=np.concatenate([die.crossbar.G.ravel() for die in dies]),
+        kelvin=kelvin,
+    )
 
 
 def _temperature(found: Joint) -> list[str]:
@@ -211,8 +226,3 @@ def _items(found: Joint) -> list[Item]:
             rows=rows,
         )
     ]
-
-
-def _list(text: str) -> Sequence[str]:
-    names: list[Any] = [name.strip() for name in text.split(",")]
-    return [name for name in names if name]

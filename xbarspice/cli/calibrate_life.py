@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
 from xbarspice.cli import screens
 from xbarspice.cli.calibrate_finish import finish_characteristics, finish_curves
-from xbarspice.cli.calibrate_job import Accept, Data, Date, Job, Title
+from xbarspice.cli.calibrate_job import Accept, Data, Date, Job, Temperature, Title, covered_range
 from xbarspice.cli.options import Calibration, Config, Json, RunFolder, Settings
 from xbarspice.cli.table_options import reads_table
 
@@ -65,7 +66,18 @@ def curves(
     with screens.waiting("fitting", quiet=json):
         fit = study.fit_curves(branches, options)
     understood = (*trains.notices, *branches.notices)
-    job = Job(data, out, run, read, calibration, title, date, json, data_read=understood)
+    job = Job(
+        data,
+        out,
+        run,
+        read,
+        calibration,
+        title,
+        date,
+        json,
+        data_read=understood,
+        valid=covered_range(V=trains.V, G=trains.G),
+    )
     finish_curves(job, fit, curve_items(fit, branches), accept=accept)
 
 
@@ -78,6 +90,7 @@ def tuning(
     out: RunFolder = Path("runs/calibrate"),
     title: Title = None,
     date: Date = None,
+    temperature: Temperature = None,
     config: Config = None,
     calibration: Calibration = None,
     settings: Settings = None,
@@ -100,7 +113,18 @@ def tuning(
     )
     measured = study.read_tuning(data, table)
     found = study.fit_tuning_log(measured)
-    job = Job(data, out, run, read, calibration, title, date, json, data_read=measured.notices)
+    job = Job(
+        data,
+        out,
+        run,
+        read,
+        calibration,
+        title,
+        date,
+        json,
+        data_read=measured.notices,
+        valid=covered_range(G=measured.target, temperature=temperature),
+    )
     items = tuning_items(record_of_characteristics(found), measured)
     finish_characteristics(job, found, items, accept=accept)
 
@@ -135,6 +159,7 @@ def retention(
     from xbarspice import calibration as study
     from xbarspice.calibration.characteristics import record_of_characteristics
     from xbarspice.calibration.life_page import retention_items
+    from xbarspice.calibration.retention import reads_of_term
     from xbarspice.cli import steps
 
     steps.need("matplotlib", "jinja2")
@@ -144,7 +169,19 @@ def retention(
     )
     measured = study.read_retention(data, table)
     found = study.fit_retention(measured, at=at, temperature=temperature, fails=fails)
-    job = Job(data, out, run, read, calibration, title, date, json, data_read=measured.notices)
+    _, used = reads_of_term(measured, temperature)
+    job = Job(
+        data,
+        out,
+        run,
+        read,
+        calibration,
+        title,
+        date,
+        json,
+        data_read=measured.notices,
+        valid=covered_range(G=measured.G[used], kelvin=measured.T[used]),
+    )
     items = retention_items(record_of_characteristics(found), measured)
     finish_characteristics(job, found, items, accept=accept)
 
@@ -177,6 +214,17 @@ def cycling(
     run = steps.configuration(None, None, steps.start_config(None), calibration=calibration)
     measured = study.read_cycles(data, table)
     found = study.fit_cycling(measured, window=window)
-    job = Job(data, out, run, (), calibration, title, date, json, data_read=measured.notices)
+    job = Job(
+        data,
+        out,
+        run,
+        (),
+        calibration,
+        title,
+        date,
+        json,
+        data_read=measured.notices,
+        valid=covered_range(G=np.concatenate([measured.G_HRS, measured.G_LRS])),
+    )
     items = cycling_items(record_of_characteristics(found), measured)
     finish_characteristics(job, found, items, accept=accept)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xbarspice.cli.calibrate_finish import finish_spread
-from xbarspice.cli.calibrate_job import Data, Date, Job, Temperature, Title
+from xbarspice.cli.calibrate_job import Data, Date, Job, Temperature, Title, covered_range
 from xbarspice.cli.options import Calibration, Config, Json, RunFolder, Settings
 from xbarspice.cli.table_options import reads_table
 from xbarspice.core.errors import broken_rule
@@ -51,7 +51,6 @@ def spread(
     """Repeated programming (device, target, G): tuning spread, drift, stuck devices."""
     from xbarspice import calibration as study
     from xbarspice.cli import steps
-    from xbarspice.config.card_use import range_of
 
     steps.need("matplotlib", "jinja2")
     read = ("array.device",)
@@ -60,7 +59,7 @@ def spread(
     )
     writes = study.read_programming(data, table)
     terms = study.fit_spread(writes, drop_outliers=drop_outliers)
-    valid = range_of(G=writes.G, T=None if temperature is None else [temperature])
+    valid = covered_range(G=writes.target, temperature=temperature)
     job = Job(
         data,
         out,
@@ -111,7 +110,6 @@ def noise(
     from xbarspice.cli import steps
     from xbarspice.config import ArraySection
     from xbarspice.config.arrays import array_settings
-    from xbarspice.config.card_use import range_of
 
     steps.need("matplotlib", "jinja2")
     read = ("array.device",)
@@ -152,6 +150,6 @@ def noise(
         json,
         array,
         data_read=understood,
-        valid=range_of(V=V, G=G, T=None if temperature is None else [temperature]),
+        valid=covered_range(V=V, G=G, temperature=temperature),
     )
     finish_spread(job, terms, accept=accept)

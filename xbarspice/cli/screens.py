@@ -20,7 +20,6 @@ from rich.table import Table
 from rich.text import Text
 
 from xbarspice.core.errors import TrustWarning
-from xbarspice.report.units import percent
 
 if TYPE_CHECKING:
     from xbarspice.config.listing import Entry
@@ -29,9 +28,13 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "card_sentences",
+    "console",
     "doctor",
     "error",
     "error_record",
+    "lead_word",
+    "print_json",
     "progress",
     "rules",
     "settings",
@@ -39,24 +42,25 @@ __all__ = [
     "show_warning",
     "stages_progress",
     "trust_map",
-    "verification",
     "waiting",
 ]
 
 _err = Console(stderr=True, highlight=False, markup=False)
 
 
-def _out() -> Console:
+def console() -> Console:
+    """The one for results, on standard output."""
     return Console(highlight=False, markup=False)
 
 
-def _styled(word: str, style: str, plain: str = "") -> Text:
+def lead_word(word: str, style: str, plain: str = "") -> Text:
+    """A word in a style, and plain text after it."""
     return Text.assemble((word, style), plain)
 
 
 def error(message: str) -> None:
     """One message on stderr."""
-    _err.print(_styled("error:", "bold red", f" {message}"), soft_wrap=True)
+    _err.print(lead_word("error:", "bold red", f" {message}"), soft_wrap=True)
 
 
 _show = warnings.showwarning
@@ -65,7 +69,7 @@ _show = warnings.showwarning
 def show_warning(message: Any, category: Any, *place: Any, **more: Any) -> None:
     """A warning of ours as one message on stderr; others as Python shows them."""
     if issubclass(category, TrustWarning):
-        _err.print(_styled("warning:", "bold yellow", f" {message}"), soft_wrap=True)
+        _err.print(lead_word("warning:", "bold yellow", f" {message}"), soft_wrap=True)
     else:
         _show(message, category, *place, **more)
 
@@ -141,7 +145,8 @@ def waiting(title: str, *, quiet: bool) -> Iterator[None]:
         yield
 
 
-def _json(record: Any) -> None:
+def print_json(record: Any) -> None:
+    """A record for programs, on standard output."""
     from xbarspice.cli.json_text import to_json
 
     typer.echo(to_json(record))
@@ -158,19 +163,19 @@ def _text(value: Any) -> str:
 def show(record: dict[str, Any], as_json: bool, title: str) -> None:
     """A record as JSON, or as a table of names and values."""
     if as_json:
-        _json(record)
+        print_json(record)
         return
     table = Table(title=title, title_justify="left", show_header=False)
     for name, value in record.items():
         if name == "card" and isinstance(value, dict):
-            for text in _card_sentences(value):
+            for text in card_sentences(value):
                 table.add_row("card", text)
             continue
         table.add_row(name.replace("_", " "), _text(value))
-    _out().print(table)
+    console().print(table)
 
 
-def _card_sentences(card: dict[str, Any]) -> Iterator[str]:
+def card_sentences(card: dict[str, Any]) -> Iterator[str]:
     """Age of the card of a record, and where the use goes beyond it."""
     days = card["age_days"]
     yield "its age is not known" if days is None else f"of {card['date']}, {days} days old"
@@ -179,13 +184,13 @@ def _card_sentences(card: dict[str, Any]) -> Iterator[str]:
 
 def error_record(kind: str, message: str, status: int) -> None:
     """An error for programs, on standard output."""
-    _json({"error": {"kind": kind, "message": message, "exit_status": status}})
+    print_json({"error": {"kind": kind, "message": message, "exit_status": status}})
 
 
 def settings(entries: Sequence[Entry], as_json: bool) -> None:
     """Settings with values, default and meaning."""
     if as_json:
-        _json({"settings": [dataclasses.asdict(entry) for entry in entries]})
+        print_json({"settings": [dataclasses.asdict(entry) for entry in entries]})
         return
     table = Table(title="Settings: --set SECTION.KEY=VALUE, or --config", title_justify="left")
     for head in ("setting", "default", "values", "meaning"):
@@ -199,7 +204,7 @@ def settings(entries: Sequence[Entry], as_json: bool) -> None:
         if isinstance(entry.default, tuple) and entry.default:
             default = f"[{_text(entry.default)}]"
         table.add_row(entry.name, default, entry.kind, entry.meaning)
-    _out().print(table)
+    console().print(table)
 
 
 def rows(cells: Sequence[Sequence[str]], *, head: bool) -> None:
@@ -211,131 +216,15 @@ def rows(cells: Sequence[Sequence[str]], *, head: bool) -> None:
         table.add_column(f"{name} [{unit}]" if unit else name if head else "")
     for row in cells[2:] if head else cells:
         table.add_row(*row)
-    _out().print(table)
-
-
-def verification(record: dict[str, Any], out: Path, as_json: bool) -> None:
-    """What a verification of a model or an array found, gate by gate, and where the report is."""
-    if as_json:
-        _json({**record, "folder": str(out)})
-        return
-    print_ = _out().print
-    print_(_gate_table(record))
-    lines = _of_array(record) if "array" in record else _of_model(record)
-    for line in lines:
-        print_(line, soft_wrap=True)
-    for finding in record["findings"]:
-        words = f" ({finding['where']}): {finding['text']} {finding['remedy']}"
-        print_(_styled(finding["kind"], "yellow", words), soft_wrap=True)
-    for text in record["unjudged"]:
-        print_(f"not judged: {text}", soft_wrap=True)
-    if card := record.get("calibration"):
-        print_(f"calibrated: {card}", soft_wrap=True)
-    if card := record.get("card"):
-        for text in _card_sentences(card):
-            print_(f"card: {text}", soft_wrap=True)
-    for note in record["notes"]:
-        print_(f"note: {note}", soft_wrap=True)
-    passed = record["passed"]
-    word, style = ("PASS", "bold green") if passed else ("FAIL", "bold red")
-    print_(_styled(word, style, f"  {record['title']}"), soft_wrap=True)
-    print_(f"report: {out / 'report.html'}", soft_wrap=True)
-
-
-def _gate_table(record: dict[str, Any]) -> Table:
-    table = Table(title="Gates", title_justify="left")
-    for name in ("gate", "value", "limit", ""):
-        table.add_column(name, justify="left" if name in {"gate", ""} else "right")
-    for gate in record["gates"]:
-        word = ("holds", "green") if gate["passed"] else ("fails", "bold red")
-        values = (f"{gate[name]:.3g}" for name in ("value", "limit"))
-        table.add_row(gate["name"], *values, Text(word[0], word[1]))
-    return table
-
-
-def _of_model(record: dict[str, Any]) -> Iterator[str]:
-    """Import, arrays, outputs, distance from the ideal product, worst inputs, energy: a line."""
-    imported, sample = record["imported"], record["sample"]
-    yield (
-        f"import: {imported['outputs']} outputs differ by at most {imported['error']:.2g} from "
-        f"{imported['against']}"
-    )
-    yield (
-        f"{sample['checked']} of {sample['tiles']} array reads solved by {record['reference']}, "
-        f"each with a dense probe; {100 * record['coverage']['weight_share']:.1f} % of the "
-        "weights on arrays"
-    )
-    for engine, checks in record["tiles"].items():
-        worst = max(checks, key=lambda c: c["worst"])
-        yield (
-            f"{engine} against {record['reference']}: currents differ by at most "
-            f"{worst['worst']:.1e} of the largest ({worst['line']} of {_place(worst)})"
-        )
-    for decisions in record["decisions"]:
-        interval = decisions["interval"]
-        sure = "" if interval is None else f" (at least {percent(interval[0])}, 95 % sure)"
-        yield (
-            f"{decisions['points']} inputs through {decisions['through']}: outputs within "
-            f"{decisions['error']:.2g} of exact products, {percent(decisions['agreement'])} equal "
-            f"decisions{sure}, accuracy {percent(decisions['accuracy'])} "
-            f"(exact: {percent(decisions['exact_accuracy'])})"
-        )
-    yield record["whole"]
-    checks = next(iter(record["tiles"].values()))
-    yield _ideal(max((c["ideal"] for c in checks), key=lambda k: k["worst"]))
-    for search in record["searches"]:
-        what = "from exact products" if search["target"] == "ideal" else "between engines"
-        yield (
-            f"worst input {what}: {search['value']:.2g} (search of {search['evaluations']} inputs)"
-        )
-    if record["searched"]:
-        yield record["searched"]
-    if record["energy"] is not None:
-        yield f"energy of an inference: {record['energy'] * 1e12:.4g} pJ on average"
-
-
-def _of_array(record: dict[str, Any]) -> Iterator[str]:
-    """Vectors, engines, given currents, distance from the ideal product, energy: a line each."""
-    yield (
-        f"{record['vectors']} vectors and {record['probes']} dense probes by {record['reference']}"
-        f", compared on {len(record['array']['outputs'])} lines"
-    )
-    for e in record["engines"]:
-        cell = e["device"]
-        yield (
-            f"{e['engine']} against {record['reference']}: currents differ by at most "
-            f"{e['worst']:.1e} of the largest ({e['line']}, vector {e['vector']}), devices by "
-            f"{cell['error']:.1e} (row {cell['row']}, column {cell['col']})"
-        )
-    stated = record["given"]
-    if stated is not None:
-        yield (
-            f"given currents against {record['reference']}: {stated['worst']:.2g} of the largest "
-            f"({stated['line']}, vector {stated['vector']})"
-        )
-    yield _ideal(record["ideal"])
-    energy = record["energy"]
-    mean, most = sum(energy) / len(energy) * 1e12, max(energy) * 1e12
-    yield f"energy of a read: {mean:.4g} pJ on average, {most:.4g} pJ at most"
-
-
-def _place(check: dict[str, Any]) -> str:
-    return f"{check['matrix']}[{check['group']},{check['row']},{check['col']}]"
-
-
-def _ideal(ideal: dict[str, Any]) -> str:
-    return (
-        f"currents at most {100 * ideal['worst']:.3g} % from the ideal product ({ideal['line']}; "
-        f"devices {100 * ideal['device']:+.3g} %, wires {100 * ideal['wires']:+.3g} %)"
-    )
+    console().print(table)
 
 
 def rules(record: dict[str, Any], as_json: bool) -> None:
     """What the rule check of a layout found: rule by rule, the worst of each with its place."""
     if as_json:
-        _json(record)
+        print_json(record)
         return
-    out = _out()
+    out = console()
     broken = record["broken"]
     if broken:
         table = Table(title="Broken rules", title_justify="left")
@@ -355,15 +244,15 @@ def rules(record: dict[str, Any], as_json: bool) -> None:
     cells = ", ".join(record["cells"][:4]) + (" and more" if record["cells"][4:] else "")
     words = f"  {len(broken)} of {record['rules']} rules of {record['technology']} are broken"
     words += f" on {cells}" + (f", at {sum(broken.values())} places" if broken else "")
-    out.print(_styled(word, style, words), soft_wrap=True)
+    out.print(lead_word(word, style, words), soft_wrap=True)
 
 
 def comparison(record: dict[str, Any], as_json: bool) -> None:
     """What differs between a drawing and its arrays, fault by fault with its place."""
     if as_json:
-        _json(record)
+        print_json(record)
         return
-    out, most = _out(), 40
+    out, most = console(), 40
     faults = [(one["array"], fault) for one in record["arrays"] for fault in one["faults"]]
     if faults:
         table = Table(title="Faults", title_justify="left")
@@ -378,14 +267,16 @@ def comparison(record: dict[str, Any], as_json: bool) -> None:
     word, style = ("CLEAN", "bold green") if record["clean"] else ("FAIL", "bold red")
     devices = sum(one["devices"] for one in record["arrays"])
     words = f"  {len(record['arrays'])} arrays, {devices} devices, {len(faults)} faults; "
-    out.print(_styled(word, style, words + record["arrays"][0]["looked_at"]), soft_wrap=True)
+    out.print(lead_word(word, style, words + record["arrays"][0]["looked_at"]), soft_wrap=True)
 
 
 def trust_map(result: TrustMap, path: Path, error: float, as_json: bool) -> None:
     """Largest trusted size of every device and level, by wire resistance and conductance."""
     if as_json:
         errors = {d: {k: v.tolist() for k, v in e.items()} for d, e in result.errors.items()}
-        _json({"file": str(path), "source": result.source, "axes": result.axes, "errors": errors})
+        print_json(
+            {"file": str(path), "source": result.source, "axes": result.axes, "errors": errors}
+        )
         return
     table = Table(
         title=f"Largest array whose error stays within {error:g}, by wire resistance",
@@ -401,9 +292,9 @@ def trust_map(result: TrustMap, path: Path, error: float, as_json: bool) -> None
             for G, V, row in _places(sizes, result.axes):
                 table.add_row(device, level, G, V, *(str(n) if n else "none" for n in row))
         table.add_section()
-    console = _out()
-    console.print(table)
-    console.print(f"map: {path}", soft_wrap=True)
+    out = console()
+    out.print(table)
+    out.print(f"map: {path}", soft_wrap=True)
 
 
 def _places(
@@ -420,13 +311,13 @@ def _places(
 def doctor(record: dict[str, Any], as_json: bool) -> None:
     """What is installed, and what to do about what is missing."""
     if as_json:
-        _json(record)
+        print_json(record)
         return
-    console = _out()
+    out = console()
     table = Table(title="xbarspice doctor", title_justify="left")
     for name in ("part", "found", "what to do"):
         table.add_column(name)
     for row in record["findings"]:
         mark = ("ok", "green") if row["ok"] else ("missing", "bold red")
-        table.add_row(row["part"], _styled(*mark, f"  {row['found']}"), row["remedy"])
-    console.print(table)
+        table.add_row(row["part"], lead_word(*mark, f"  {row['found']}"), row["remedy"])
+    out.print(table)

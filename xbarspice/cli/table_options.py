@@ -53,7 +53,7 @@ def reads_table(kind: str) -> Callable[[Callable[..., None]], Callable[..., None
     The command gets them as its keyword `table`, an `Options`.
 
     Args:
-        kind: of the file, a key of `calibration.readers.QUANTITIES`, or "die".
+        kind: of the file, a key of `calibration.quantities.QUANTITIES`, or "die".
     """
 
     def wrap(command: Callable[..., None]) -> Callable[..., None]:
@@ -105,7 +105,7 @@ def _columns(texts: list[str] | None) -> dict[str, str]:
 
 def _show(kind: str, data: Path, options: Options, json: bool) -> None:
     """Print the first rows and the notices."""
-    from xbarspice.calibration.readers import QUANTITIES
+    from xbarspice.calibration.quantities import QUANTITIES
     from xbarspice.tables import read_grid, read_table
 
     if kind == "die":

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from xbarspice.cli import screens, verify_job
+from xbarspice.cli import screens, verification_screen, verify_job
 from xbarspice.cli.options import (
     Activation,
     Calibration,
@@ -178,7 +178,7 @@ def verify(
             calibration=calibration,
             json=json,
         )
-    screens.verification(record, out, json)
+    verification_screen.show(record, out, json)
     raise typer.Exit(0 if record["passed"] else 1)
 
 

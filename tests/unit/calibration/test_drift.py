@@ -166,16 +166,19 @@ def run(*words, code=0):
 
 def test_a_transfer_draws_from_the_card(maps):
     """Dies that drift a hundredth of the built-in ones change the outputs far less."""
+    before = calibration.read_die(maps / "before.csv").G
     record = run("calibrate", "drift", "before.csv", *AFTER, "--out", "o", "--date", "2026-11-28")
     assert [row["later_writes"] for row in record["drift_rows"]] == [6, 30]
     assert record["data"] == ["before.csv", "after0.csv", "after6.csv", "after30.csv"]
     card = CalibrationCard.from_toml(maps / "o/card.toml")
     assert card.variability[0]["table"]["samples"] == [144, 144]
+    assert card.valid is not None
+    assert card.valid.of("G") == pytest.approx((before.min(), before.max()), rel=1e-6)
     common = ("transfer", "d.h5", "--inputs", "p.npz", "--transfers", "20", "--engine", "ideal")
-    own = run(*common, "--calibration", "o/card.toml", "--out", "t1")
+    calibrated = run(*common, "--calibration", "o/card.toml", "--out", "t1")
     usual = run(*common, "--set", 'variability=[{name = "bse"}]', "--out", "t2")
-    assert 0 < own["output_change"]["mean"] < 0.05 * usual["output_change"]["mean"]
-    assert "table=measured (2 rows to 30 later writes, 288 drifts)" in own["variation"]
+    assert 0 < calibrated["output_change"]["mean"] < 0.05 * usual["output_change"]["mean"]
+    assert "table=measured (2 rows to 30 later writes, 288 drifts)" in calibrated["variation"]
     page = (maps / "o/report.html").read_text()
     assert "built-in table" in page
     table = table_of(from_config(card.variability))

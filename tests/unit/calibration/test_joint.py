@@ -251,6 +251,10 @@ def test_the_command_leaves_a_card_of_what_is_shared(tmp_path):
     assert set(card.values) == {"R_wl", "R_bl"}
     assert card.values["R_wl"].low < 2.0 < card.values["R_wl"].high
     assert any("reference temperature 300 K; alpha_wire = 0.00" in t for t in card.data_read)
+    assert card.valid is not None
+    assert card.valid.of("T") == pytest.approx((26.85, 26.85))  # that of the values, 300 K
+    G = np.concatenate([each.crossbar.G.ravel() for each in dies])
+    assert card.valid.of("G") == pytest.approx((G.min(), G.max()))
     assert set(card.data) == {"A.csv", "B.csv", "GA.csv", "GB.csv", "k.csv"}
     page = (tmp_path / "run/report.html").read_text()
     assert "What each source says by itself" in page

@@ -227,18 +227,39 @@ def test_a_tuning_card_is_drawn_from_by_a_transfer(tmp_path, monkeypatch):
     data = log(1, relative=0.0005)
     write(tmp_path / "log.csv", "target_R [kohm],R [kohm],pulses",
           1e-3 / data.target, 1e-3 / data.G, data.pulses)  # fmt: skip
-    record = run("calibrate", "tuning", "log.csv", "--out", "o")
+    record = run("calibrate", "tuning", "log.csv", "--temperature", "30", "--out", "o")
     assert record["form"] == "relative"
+    valid = CalibrationCard.from_toml(tmp_path / "o/card.toml").valid
+    assert valid is not None
+    assert valid.of("G") == pytest.approx((data.target.min(), data.target.max()))
+    assert valid.of("T") == (30.0, 30.0)
     assert record["pulses"]["writes"] == 200
     torch.manual_seed(0)
     x = torch.rand(12, 6, dtype=torch.float64)
     xb.save(tmp_path / "d.h5", xb.nn.convert(nn.Sequential(nn.Linear(6, 4)).double(), calibrate=x))
     np.savez(tmp_path / "p.npz", x=x.numpy())
     words = ("transfer", "d.h5", "--inputs", "p.npz", "--transfers", "20", "--engine", "ideal")
-    own = run(*words, "--calibration", "o/card.toml", "--out", "t1")
+    calibrated = run(*words, "--calibration", "o/card.toml", "--out", "t1")
+    assert calibrated["card"]["valid"]["G_low"] == pytest.approx(data.target.min())
     usual = run(*words, "--set", 'variability=[{name = "cti"}]', "--out", "t2")
-    assert 0 < own["output_change"]["mean"] < 0.5 * usual["output_change"]["mean"]
+    assert 0 < calibrated["output_change"]["mean"] < 0.5 * usual["output_change"]["mean"]
     assert "Forms of the spread" in (tmp_path / "o/report.html").read_text()
+
+
+def test_the_card_of_retention_covers_the_reads_of_its_temperature(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cool, hot = baked(0), baked(1, nu=0.04)
+    device = np.concatenate([cool.device, hot.device + 20])
+    G, t = np.concatenate([cool.G, 1.5 * hot.G]), np.concatenate([cool.t, hot.t])
+    T = np.repeat([353.15, 393.15], len(cool.G))
+    write(tmp_path / "bake.csv", "device,t [s],G [S],temperature [K]", device, t, G, T)
+    for words, degrees, reads in (((), 80.0, cool.G), (("393.15",), 120.0, 1.5 * hot.G)):
+        at = ("--temperature", *words) if words else ()
+        run("calibrate", "retention", "bake.csv", *at, "--out", f"r{degrees:g}")
+        valid = CalibrationCard.from_toml(tmp_path / f"r{degrees:g}/card.toml").valid
+        assert valid is not None
+        assert valid.of("T") == pytest.approx((degrees, degrees))
+        assert valid.of("G") == pytest.approx((reads.min(), reads.max()), rel=1e-6)
 
 
 def test_retention_and_cycling_leave_their_pages(tmp_path, monkeypatch):
@@ -249,6 +270,8 @@ def test_retention_and_cycling_leave_their_pages(tmp_path, monkeypatch):
     assert record["law"] == "power"
     card = CalibrationCard.from_toml(tmp_path / "r/card.toml")
     assert card.variability[0]["t"] == 1e6
+    assert card.valid is not None
+    assert card.valid.of("T") is None
     assert any("beyond the last read" in text for text in card.notices)
     cycles = cycled(0)
     write(tmp_path / "c.csv", "device,cycle,R_HRS [kohm],R_LRS [kohm]", cycles.device,

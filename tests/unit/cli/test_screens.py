@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import xbarspice as xb
 from tests.unit.cli.test_card_commands import commands
-from xbarspice.cli import screens
+from xbarspice.cli import screens, verification_screen
 from xbarspice.cli.app import app
 from xbarspice.core.errors import TrustWarning
 
@@ -41,7 +41,7 @@ def test_titles_names_and_paths_keep_their_brackets(capsys, monkeypatch):
     }
     record["findings"] = [{"kind": NAME, "where": NAME, "text": NAME, "remedy": NAME}]
     record["gates"][0]["name"] = "my[b]engine"
-    screens.verification(record, Path("[b]out"), False)
+    verification_screen.show(record, Path("[b]out"), False)
     shown = capsys.readouterr().out
     assert shown.count(NAME) >= 4
     assert "my[b]engine" in shown
