@@ -10,9 +10,11 @@ import time
 import pytest
 
 from tests import campaign_work as work
+from tests.unit.transfer.test_study import moons
 from xbarspice import campaign
 from xbarspice.campaign import cluster as module
 from xbarspice.core.errors import EngineError
+from xbarspice.transfer import Workers, loss_budget
 
 distributed = pytest.importorskip("distributed")
 
@@ -98,3 +100,10 @@ def test_a_cluster_that_is_lost_ends_the_campaign_which_resumes_here(
     short = [dict(item) for item in items]
     campaign.run(short, work.square, path, workers=2, resume=True)
     assert campaign.load(path).column("square").tolist() == [n * n for n in range(200)]
+
+
+def test_transfers_on_a_cluster_are_those_that_are_computed_here(cluster):
+    circuit, x, y = moons()
+    alone = loss_budget(circuit, x, y, transfers=6, seed=1)
+    workers = Workers(scheduler=cluster.scheduler_address, together=3)
+    assert loss_budget(circuit, x, y, transfers=6, seed=1, workers=workers) == alone

@@ -26,7 +26,7 @@ from xbarspice.core.errors import broken_rule
 if TYPE_CHECKING:
     from xbarspice.config import RunConfig
     from xbarspice.deployment.opening import Circuit, Opened
-    from xbarspice.transfer import TransferStudy
+    from xbarspice.transfer import TransferStudy, Workers
     from xbarspice.variability import Variation
 
 __all__ = ["register"]
@@ -65,6 +65,14 @@ MetricOption = Annotated[
         help="Of --budget and --remedy: mean, or consistent (right in 95 % of the transfers)."
     ),
 ]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes of this machine that compute the transfers; else none."),
+]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(metavar="tcp://HOST:PORT", help="Compute the transfers on this Dask cluster."),
+]
 RateLrsOption = Annotated[
     float | None, typer.Option(help="Share of devices stuck at low ohm; else 0.005.")
 ]
@@ -91,6 +99,8 @@ def transfer(
     budget: BudgetOption = 0,
     remedy: RemedyOption = None,
     metric: MetricOption = "mean",
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
     rate_lrs: RateLrsOption = None,
     rate_hrs: RateHrsOption = None,
     factory: Factory = None,
@@ -115,6 +125,7 @@ def transfer(
 
     steps.need("matplotlib", "jinja2")
     _check_further(budget, remedy or [], metric)
+    others = _workers(workers, scheduler, factory)
     reads = (*models.reads_of(model), "variability")
     run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=model)
     rates = _rates(rate_lrs, rate_hrs, run)
@@ -125,9 +136,9 @@ def transfer(
     whole = with_variation(circuit, variation)
     if budget or remedy:
         check_metric(metric, judge_of(whole, opened.arguments, opened.y)[1])
-    options: dict[str, Any] = {"transfers": transfers, "seed": seed, "engine": engine}
-    further = {"seed": seed, "engine": engine, "metric": metric}
-    options |= {"golden": golden, "layers": layers}
+    common: dict[str, Any] = {"seed": seed, "engine": engine, "workers": others}
+    options = common | {"transfers": transfers, "golden": golden, "layers": layers}
+    further = common | {"metric": metric}
     work = out.with_name(f"{out.name}.unfinished.h5")
     with run_folder(out) as folder:
         study = _study(whole, opened, options, work, out, json)
@@ -165,6 +176,15 @@ def _study(
     except KeyboardInterrupt:
         screens.error(f"stopped by Ctrl-C; what was done is in {work}, the same command goes on")
         raise typer.Exit(130) from None
+
+
+def _workers(count: int | None, scheduler: str | None, factory: str | None) -> Workers | None:
+    """Other processes that compute the transfers; None for this one."""
+    from xbarspice.transfer import Workers
+
+    if count is None and scheduler is None:
+        return None
+    return Workers(processes=count, scheduler=scheduler, factory=factory)
 
 
 def _check_further(budget: int, remedies: list[str], metric: str) -> None:

@@ -6,7 +6,8 @@ the other points are judged, as they are and mended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from xbarspice.campaign import CircuitModel
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.seeds import child_rng, child_seed
 from xbarspice.core.values import whole_number_of
@@ -22,12 +24,14 @@ from xbarspice.nn import copy_circuit, program_each, through
 from xbarspice.nn.origin import outputs_of
 from xbarspice.training.remedies import Remedy, get
 from xbarspice.transfer.budget import check_metric, judge_of
-from xbarspice.transfer.outcomes import Judge, Metric, Outcomes, difference
+from xbarspice.transfer.outcomes import Judge, Metric, Outcomes, Scores, difference
 from xbarspice.transfer.results import Interval
 from xbarspice.transfer.study import LEVELS, at_level, check_errors, matrices_of
+from xbarspice.transfer.workers import Workers
 
-__all__ = ["Remedied", "study_remedies"]
+__all__ = ["Remedied", "remedy_item", "study_remedies"]
 
+BEFORE = "as programmed"
 CALIBRATION = 256
 """Points that a remedy is fitted on, at most; never more than half of all."""
 
@@ -74,6 +78,7 @@ def study_remedies(
     seed: int | None = None,
     metric: Metric = "mean",
     engine: str = "surrogate",
+    workers: Workers | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Remedied]:
     """Mend every transfer of a circuit and judge it on points that the remedy has not seen.
@@ -92,13 +97,15 @@ def study_remedies(
         seed: of all errors and of the choice of points; None keeps the seeds of the circuit, and 0.
         metric: "mean" or "consistent".
         engine: as of `transfer.transfer`.
-        progress: called with (transfers done, transfers in all).
+        workers: other processes that compute the transfers.
+        progress: called with (parts done, parts in all).
 
     Raises:
         InputError: there is no such remedy, no errors, fewer than 4 points, another answer than one
             tensor of points, or an argument breaks a rule.
     """
-    mend = {name: get(name) for name in remedies}
+    for name in remedies:
+        get(name)
     transfers = whole_number_of("transfers", transfers, low=1, remedy="200 are usual.")
     check_errors(circuit, engine)
     if engine in LEVELS:
@@ -109,24 +116,53 @@ def study_remedies(
             matrix.seed = child_seed(seed, matrix.name)
     arguments, exact = judge_of(whole, x, y)
     check_metric(metric, exact)
-    points = _count_points(exact.wanted)
-    order = child_rng(seed or 0, "calibration points").permutation(points)
-    count = min(CALIBRATION, points // 2)
-    mending = _Mending(exact, order[:count], order[count:], mend)
-    before, after = [], {name: [] for name in mend}
-    with through(engine), torch.no_grad():
-        (clean,) = outputs_of(whole, arguments)
-        for _ in program_each(whole, range(transfers)):
-            (answers,) = outputs_of(whole, arguments)
-            before.append(mending.judge.score((answers[mending.others],)))
-            for name, mended in mending.apply(answers, clean):
-                after[name].append(mending.judge.score((mended,)))
-            progress(len(before), transfers)
-    plain = Outcomes(score=np.stack(before))
+    options = {"remedies": list(dict.fromkeys(remedies)), "seed": seed or 0, "engine": engine}
+    mending = _Mending(whole, arguments, exact, **options)
+    items = (workers or Workers()).parts(0, transfers)
+    parts: list[dict[str, Any]] = []
+    if workers is None:
+        for item in items:
+            parts.append(mending.scores(item))
+            progress(len(parts), len(items))
+    else:
+        packed = workers.pack(whole, arguments) | {"labels": exact.labels}
+        function = functools.partial(remedy_item, **packed, **options)
+        parts = workers.run(function, items, progress).complete()
+    scores = {
+        name: Outcomes(score=np.concatenate([part[name] for part in parts]))
+        for name in (BEFORE, *mending.remedies)
+    }
+    judge, count = mending.judge, len(mending.calibration)
     return [
-        _remedied(name, metric, mending.judge, count, plain, Outcomes(score=np.stack(scores)))
-        for name, scores in after.items()
+        _remedied(name, metric, judge, count, scores[BEFORE], scores[name])
+        for name in mending.remedies
     ]
+
+
+def remedy_item(
+    parameters: Mapping[str, Any],
+    *,
+    model: CircuitModel,
+    x: Any,
+    labels: Any,
+    remedies: Sequence[str],
+    seed: int,
+    engine: str,
+) -> dict[str, Any]:
+    """Some transfers and what remedies make of them, as an item of a campaign.
+
+    Args:
+        parameters: first transfer, and end, the one behind the last.
+        model, x: of `Workers.pack`.
+        labels, remedies, seed, engine: of the study.
+
+    Returns:
+        Scores (transfers, points) as programmed, and by each remedy.
+    """
+    circuit = copy_circuit(model.circuit()).eval()
+    arguments, exact = judge_of(circuit, tuple(x), labels)
+    mending = _Mending(circuit, arguments, exact, remedies=remedies, seed=seed, engine=engine)
+    return mending.scores(parameters)
 
 
 def _count_points(wanted: tuple[Tensor, ...]) -> int:
@@ -145,20 +181,31 @@ class _Mending:
     """Fits remedies on some points of a transfer and applies them to others.
 
     Args:
+        circuit: with its seeds.
+        arguments: of it.
         exact: judge of all points.
-        calibration, others: numbers of the points.
-        remedies: by name.
+        remedies: names.
+        seed: of the choice of points.
+        engine: who solves the arrays.
     """
 
     def __init__(
         self,
+        circuit: nn.Module,
+        arguments: tuple[Any, ...],
         exact: Judge,
-        calibration: npt.NDArray[np.int64],
-        others: npt.NDArray[np.int64],
-        remedies: dict[str, Remedy],
+        *,
+        remedies: Sequence[str],
+        seed: int,
+        engine: str,
     ) -> None:
+        points = _count_points(exact.wanted)
+        order = child_rng(seed, "calibration points").permutation(points)
+        count = min(CALIBRATION, points // 2)
+        calibration, others = order[:count], order[count:]
+        self.circuit, self.arguments, self.engine = circuit, arguments, engine
         self.calibration, self.others = torch.as_tensor(calibration), torch.as_tensor(others)
-        self.remedies = remedies
+        self.remedies: dict[str, Remedy] = {name: get(name) for name in remedies}
         labels = None if exact.labels is None else np.asarray(exact.labels)[others]
         self.judge = Judge((exact.wanted[0][self.others],), labels)
         classes = exact.classes if exact.classifies else None
@@ -167,7 +214,19 @@ class _Mending:
         else:
             self.targets = torch.as_tensor(np.asarray(classes)[calibration])
 
-    def apply(self, answers: Tensor, clean: Tensor) -> list[tuple[str, Tensor]]:
+    def scores(self, numbers: Mapping[str, int]) -> dict[str, Any]:
+        """Scores (transfers, points) as programmed, and by each remedy."""
+        out: dict[str, list[Scores]] = {BEFORE: [], **{name: [] for name in self.remedies}}
+        with through(self.engine), torch.no_grad():
+            (clean,) = outputs_of(self.circuit, self.arguments)
+            for _ in program_each(self.circuit, range(numbers["first"], numbers["end"])):
+                (answers,) = outputs_of(self.circuit, self.arguments)
+                out[BEFORE].append(self.judge.score((answers[self.others],)))
+                for name, mended in self._apply(answers, clean):
+                    out[name].append(self.judge.score((mended,)))
+        return {name: np.stack(scores) for name, scores in out.items()}
+
+    def _apply(self, answers: Tensor, clean: Tensor) -> list[tuple[str, Tensor]]:
         """The answers for the other points after each remedy."""
         flat, wanted = answers.reshape(1, len(answers), -1), clean.reshape(len(clean), -1)
         out = []

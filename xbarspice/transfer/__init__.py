@@ -3,11 +3,13 @@
 from xbarspice.transfer.budget import Budget, loss_budget
 from xbarspice.transfer.results import Interval, TransferStudy
 from xbarspice.transfer.study import at_level, only_on, transfer, with_variation
+from xbarspice.transfer.workers import Workers
 
 __all__ = [
     "Budget",
     "Interval",
     "TransferStudy",
+    "Workers",
     "at_level",
     "loss_budget",
     "only_on",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
+from xbarspice.campaign import CircuitModel
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.values import labels_of, whole_number_of
 from xbarspice.core.wires import IDEAL
@@ -17,12 +19,21 @@ from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import copy_circuit, exact_products
 from xbarspice.nn.matrix import ArrayMatrix
 from xbarspice.nn.origin import arguments_of, outputs_of
-from xbarspice.transfer.outcomes import METRICS, Judge, Metric, Outcomes, difference, run_transfers
+from xbarspice.transfer.outcomes import (
+    METRICS,
+    Judge,
+    Metric,
+    Outcomes,
+    Scores,
+    difference,
+    run_transfers,
+)
 from xbarspice.transfer.results import Interval
 from xbarspice.transfer.study import LEVELS, at_level, matrices_of, refuse_programmed
+from xbarspice.transfer.workers import Workers
 from xbarspice.variability import Compose, Variation
 
-__all__ = ["Budget", "Cost", "loss_budget", "only_sources", "sources_of"]
+__all__ = ["Budget", "Cost", "budget_item", "loss_budget", "only_sources", "sources_of"]
 
 SOURCES: Mapping[str, str] = {
     "cti": "tuning error",
@@ -104,6 +115,7 @@ def loss_budget(
     seed: int | None = None,
     metric: Metric = "mean",
     engine: str = "surrogate",
+    workers: Workers | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Budget:
     """Which source of error costs how much: terms of the variation, wires, curves, rounding.
@@ -120,7 +132,8 @@ def loss_budget(
         seed: of all errors; None keeps the seeds of the circuit.
         metric: "mean" or "consistent".
         engine: as of `transfer`.
-        progress: called with (circuits done, circuits in all).
+        workers: other processes that compute the transfers.
+        progress: called with (parts done, parts in all).
 
     Raises:
         InputError: nothing to take away, "consistent" of a model that does not classify, or an
@@ -140,15 +153,73 @@ def loss_budget(
             "Set ArrayConfig(variation=...).",
         )
     kept = [sources, *[[s] for s in sources], *[[s for s in sources if s != t] for t in sources]]
-    outcomes: list[Outcomes] = []
-    for number, names in enumerate(kept, 1):
-        part = only_sources(circuit, names)
-        outcomes.append(
-            run_transfers(part, arguments, judge, range(transfers), seed=seed, engine=engine)
-        )
-        progress(number, len(kept))
+    options = {"seed": seed, "engine": engine}
+    outcomes = _outcomes(kept, transfers, circuit, arguments, judge, options, workers, progress)
     exact = Outcomes(score=np.repeat(judge.score(judge.wanted)[None], transfers, axis=0))
     return _budget(metric, judge, sources, exact, outcomes)
+
+
+def _outcomes(
+    kept: list[list[str]],
+    transfers: int,
+    circuit: nn.Module,
+    arguments: tuple[Any, ...],
+    judge: Judge,
+    options: dict[str, Any],
+    workers: Workers | None,
+    progress: Callable[[int, int], None],
+) -> list[Outcomes]:
+    """Scores with the sources of each entry of `kept` alone, here or by workers."""
+    numbers = (workers or Workers()).parts(0, transfers)
+    items = [part | {"sources": names} for names in kept for part in numbers]
+    parts: list[Scores] = []
+    if workers is None:
+        for item in items:
+            parts.append(_score(item, circuit, arguments, judge, **options))
+            progress(len(parts), len(items))
+    else:
+        packed = workers.pack(circuit, arguments) | {"labels": judge.labels}
+        function = functools.partial(budget_item, **packed, **options)
+        parts = [part["score"] for part in workers.run(function, items, progress).complete()]
+    each = len(numbers)
+    return [Outcomes(score=np.concatenate(parts[k : k + each])) for k in range(0, len(parts), each)]
+
+
+def budget_item(
+    parameters: Mapping[str, Any],
+    *,
+    model: CircuitModel,
+    x: Any,
+    labels: Any,
+    seed: int | None,
+    engine: str,
+) -> dict[str, Any]:
+    """Some transfers with some sources of error, as an item of a campaign.
+
+    Args:
+        parameters: sources, first transfer, and end, the one behind the last.
+        model, x: of `Workers.pack`.
+        labels, seed, engine: of the budget.
+
+    Returns:
+        score (transfers, points), as of `outcomes.Outcomes`.
+    """
+    circuit = model.circuit()
+    arguments, judge = judge_of(circuit, tuple(x), labels)
+    return {"score": _score(parameters, circuit, arguments, judge, seed, engine)}
+
+
+def _score(
+    parameters: Mapping[str, Any],
+    circuit: nn.Module,
+    arguments: tuple[Any, ...],
+    judge: Judge,
+    seed: int | None,
+    engine: str,
+) -> Scores:
+    part = only_sources(circuit, parameters["sources"])
+    numbers = range(parameters["first"], parameters["end"])
+    return run_transfers(part, arguments, judge, numbers, seed=seed, engine=engine).score
 
 
 def judge_of(circuit: nn.Module, x: Any, y: npt.ArrayLike | None) -> tuple[tuple[Any, ...], Judge]:

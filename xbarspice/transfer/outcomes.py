@@ -22,7 +22,7 @@ from xbarspice.nn.origin import decisions_of, outputs_of
 from xbarspice.transfer.results import THRESHOLD, Interval, interval_of, multiplicities
 from xbarspice.transfer.study import LEVELS, at_level, matrices_of
 
-__all__ = ["METRICS", "Judge", "Metric", "Outcomes", "difference", "run_transfers"]
+__all__ = ["METRICS", "Judge", "Metric", "Outcomes", "Scores", "difference", "run_transfers"]
 
 Metric = Literal["mean", "consistent"]
 METRICS = get_args(Metric)

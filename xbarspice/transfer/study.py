@@ -7,9 +7,10 @@ study of fewer transfers is the beginning of a longer one, and a stopped study g
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from xbarspice import engines
-from xbarspice.core import hdf5
+from xbarspice.campaign import CircuitModel
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.seeds import child_seed
 from xbarspice.core.values import labels_of
@@ -35,7 +36,10 @@ from xbarspice.nn import (
 from xbarspice.nn.matrix import ArrayMatrix
 from xbarspice.nn.origin import arguments_of, circuit_hash, decisions_of, outputs_of
 from xbarspice.surrogate.trust import warn_outside
+from xbarspice.transfer import study_file
 from xbarspice.transfer.results import Golden, TransferStudy
+from xbarspice.transfer.study_file import Seen
+from xbarspice.transfer.workers import Workers
 from xbarspice.variability import Variation
 
 __all__ = [
@@ -48,7 +52,6 @@ __all__ = [
     "with_variation",
 ]
 
-KIND = "transfer study"
 LEVELS = ("ideal", "matrix")
 """Coarser than any engine: without wires and device curves, and without device curves."""
 SAVE_EVERY = 5.0
@@ -70,6 +73,7 @@ def transfer(
     layers: int = 0,
     path: Path | None = None,
     earlier: Path | None = None,
+    workers: Workers | None = None,
     progress: Progress = lambda count, total: None,
 ) -> TransferStudy:
     """Transfer a model many times and run all points each time.
@@ -86,6 +90,8 @@ def transfer(
         layers: for every matrix so many transfers with errors on its arrays alone.
         path: HDF5 file of the study; an unfinished or shorter one in it is continued.
         earlier: file of a study whose transfers count too, if it is this very study.
+        workers: other processes that compute the transfers; what `golden` and `layers` ask for is
+            computed here.
         progress: called with (transfers done, transfers in all).
 
     Raises:
@@ -105,7 +111,7 @@ def transfer(
         for matrix in matrices_of(whole):
             matrix.seed = child_seed(seed, matrix.name)
     run = _Run(whole, arguments, labels, engine, progress)
-    results = run.through_all(transfers, path, earlier)
+    results = run.through_all(transfers, path, earlier, workers)
     exact = run.exact()
     return TransferStudy(
         engine=engine,
@@ -197,29 +203,6 @@ def _change(circuit: nn.Module, **changes: Any) -> Any:
     return out
 
 
-@dataclasses.dataclass
-class _Results:
-    """What was seen of the transfers so far."""
-
-    rms: np.ndarray
-    predictions: np.ndarray | None
-
-    @property
-    def count(self) -> int:
-        return len(self.rms)
-
-    def join(self, rms: list[float], decided: list[np.ndarray]) -> _Results:
-        predictions = self.predictions
-        if decided:
-            new = np.stack(decided)
-            predictions = new if predictions is None else np.concatenate([predictions, new])
-        return _Results(np.concatenate([self.rms, np.asarray(rms)]), predictions)
-
-    def part(self, count: int) -> _Results:
-        some = None if self.predictions is None else self.predictions[:count]
-        return _Results(self.rms[:count], some)
-
-
 class _Run:
     """A circuit, its inputs and its engine."""
 
@@ -270,12 +253,16 @@ class _Run:
             for _ in program_each(circuit, numbers):
                 yield outputs_of(circuit, self.arguments)
 
-    def through_all(self, transfers: int, path: Path | None, earlier: Path | None) -> _Results:
+    def through_all(
+        self, transfers: int, path: Path | None, earlier: Path | None, workers: Workers | None
+    ) -> Seen:
         """All transfers; those that the file holds are not done again."""
         key = self.fingerprint()
-        results = _read(path, key)
-        if not results.count and _belongs(earlier, key):
-            results = _read(earlier, key)
+        results = study_file.read(path, key)
+        if not results.count and study_file.belongs(earlier, key):
+            results = study_file.read(earlier, key)
+        if workers is not None:
+            return self.through_workers(results, transfers, path, workers).part(transfers)
         rms: list[float] = []
         decided: list[np.ndarray] = []
         last = time.perf_counter()
@@ -287,13 +274,37 @@ class _Run:
                 rms.append(self.change(outputs))
                 self.progress(start + len(rms), transfers)
                 if path is not None and time.perf_counter() > last + SAVE_EVERY:
-                    _write(path, key, results.join(rms, decided), self.engine)
+                    study_file.write(path, key, results.join(rms, decided), self.engine)
                     last = time.perf_counter()
         finally:  # Ctrl-C too leaves what was done
             results = results.join(rms, decided[: len(rms)])
             if path is not None and (rms or not path.exists()):
-                _write(path, key, results, self.engine)
+                study_file.write(path, key, results, self.engine)
         return results.part(transfers)
+
+    def through_workers(
+        self, results: Seen, transfers: int, path: Path | None, workers: Workers
+    ) -> Seen:
+        """The transfers that are not done yet, by other processes."""
+        items = workers.parts(results.count, transfers)
+        function = functools.partial(
+            study_item,
+            **workers.pack(self.circuit, self.arguments),
+            labels=self.labels,
+            engine=self.engine,
+        )
+        answers = workers.run(
+            function,
+            items,
+            lambda done, _: self.progress(items[done - 1]["end"] if done else 0, transfers),
+        )
+        rms = [value for part in answers.values for value in part["rms"].tolist()]
+        decided = [row for part in answers.values for row in part.get("predictions", ())]
+        results = results.join(rms, decided)
+        if path is not None and (rms or not path.exists()):
+            study_file.write(path, self.fingerprint(), results, self.engine)
+        answers.complete()
+        return results
 
     def golden(self, numbers: range) -> Golden:
         """Repeat transfers by ngspice and compare."""
@@ -346,31 +357,25 @@ class _Run:
         return digest.hexdigest()
 
 
-def _read(path: Path | None, key: str) -> _Results:
-    """The transfers that an earlier run finished."""
-    if path is None or not path.exists():
-        return _Results(np.empty(0), None)
-    tree = hdf5.read_tree(path, KIND)
-    if tree.get("fingerprint") != key:
-        raise broken_rule(
-            f"`{path.name}` must be new or hold transfers of this very study",
-            "a study with other settings, weights or points",
-            "Choose another file, or remove it.",
-        )
-    return _Results(tree["output_change"], tree.get("predictions"))
+def study_item(
+    parameters: Mapping[str, Any], *, model: CircuitModel, x: Any, labels: Any, engine: str
+) -> dict[str, Any]:
+    """Some transfers of a study, as an item of a campaign.
 
+    Args:
+        parameters: first transfer, and end, the one behind the last.
+        model, x: of `Workers.pack`.
+        labels, engine: of the study.
 
-def _belongs(path: Path | None, key: str) -> bool:
-    """Whether a file holds transfers of this very study."""
-    if path is None or not path.is_file() or hdf5.kind_of(path) != KIND:
-        return False
-    return hdf5.read_tree(path, KIND).get("fingerprint") == key
-
-
-def _write(path: Path, key: str, results: _Results, engine: str) -> None:
-    tree = {"fingerprint": key, "engine": engine, "output_change": results.rms}
-    if results.predictions is not None:
-        tree["predictions"] = results.predictions.astype(
-            np.min_scalar_type(results.predictions.max())
-        )
-    hdf5.write_tree(path, tree, KIND)
+    Returns:
+        rms (transfers,), and of a model that classifies predictions (transfers, points).
+    """
+    circuit = copy_circuit(model.circuit()).eval()
+    run = _Run(circuit, arguments_of(circuit, tuple(x)), labels, engine, lambda done, total: None)
+    rms, decided = [], []
+    for outputs in run.each(run.solved, range(parameters["first"], parameters["end"])):
+        rms.append(run.change(outputs))
+        if (classes := run.decide(outputs)) is not None:
+            decided.append(classes)
+    out: dict[str, Any] = {"rms": np.array(rms)}
+    return out | ({"predictions": np.stack(decided)} if decided else {})

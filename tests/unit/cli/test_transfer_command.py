@@ -139,6 +139,10 @@ def test_the_page_has_the_loss_budget_and_remedies_of_a_model_with_three_classes
 WRONG = {
     "a remedy": (("d.h5", "--inputs", "p.npz", "--remedy", "prayer"), "prayer"),
     "a metric": (("d.h5", "--inputs", "p.npz", "--metric", "best"), "`--metric` must be one of"),
+    "two kinds of workers": (
+        ("d.h5", "--inputs", "p.npz", "--workers", "2", "--scheduler", "tcp://h:1"),
+        "Leave one of them out",
+    ),
     "a budget": (("d.h5", "--inputs", "p.npz", "--budget", "-1"), "`--budget` must be"),
     "no inputs": (("d.h5",), "--inputs"),
     "an old mapped network": (("m.h5", "--inputs", "p.npz"), "xbarspice map NETWORK"),
