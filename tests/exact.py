@@ -5,7 +5,8 @@ one by the star-mesh rule, which only adds, multiplies and divides positive numb
 one conductance between each two sources, right in each digit but the last few. The current between
 two sources is that conductance times the difference of two given voltages.
 
-`line_currents` gives Decimals, `error` holds a solution against them.
+`line_currents` gives Decimals, `error` holds a solution against them. `node_voltages` puts the
+removed nodes back, the last one first: each is a mean of its neighbours, weighted by conductances.
 """
 
 from __future__ import annotations
@@ -40,8 +41,11 @@ def _at(R, *place):
     return float(R[place]) if hasattr(R, "shape") else R
 
 
-def _resistors(crossbar):
-    """Triples (node, node, S) and the names of joined nodes; sources begin with "source"."""
+def _resistors(crossbar, G=None):
+    """Triples (node, node, S) and the names of joined nodes; sources begin with "source".
+
+    `G` stands for the crossbar's conductances where it is given, [row][column] of Decimal.
+    """
     rows, cols = crossbar.rows, crossbar.cols
     joined, resistors = _Joined(), []
 
@@ -70,17 +74,20 @@ def _resistors(crossbar):
                     resistor(node, ("source", name, line, end), R)
             for end in {*map(str, ends)} - {"floating"}:
                 before[end] += len(ends)
-    G = crossbar.G
+    G = crossbar.G.tolist() if G is None else G
     for i in range(rows):
         for j in range(cols):
-            if G[i, j] > 0:
-                resistors.append((("w", i, j), ("b", i, j), Decimal(float(G[i, j]))))
+            if G[i][j] > 0:
+                resistors.append((("w", i, j), ("b", i, j), Decimal(G[i][j])))
     return resistors, joined
 
 
 def _between_sources(resistors, joined):
-    """Conductance between each two sources, {source: {source: S}}."""
-    g = {}
+    """Conductance between each two sources, {source: {source: S}}, and what was removed.
+
+    The removed nodes are in their order, each as (node, {neighbour: S}, sum of S).
+    """
+    g, removed = {}, []
     for a, b, value in resistors:
         a, b = joined.name(a), joined.name(b)
         if a == b:
@@ -91,10 +98,11 @@ def _between_sources(resistors, joined):
     while True:
         inner = [n for n in g if n[0] != "source"]
         if not inner:
-            return g
+            return g, removed
         node = min(inner, key=lambda n: len(g[n]))
         row = g.pop(node)
         total = sum(row.values())
+        removed.append((node, row, total))
         for x in row:
             del g[x][node]
         around = list(row)
@@ -113,7 +121,7 @@ def line_currents(crossbar, V_in, V_out):
     """
     with localcontext() as context:
         context.prec, context.Emin, context.Emax = DIGITS, -99999, 99999
-        g = _between_sources(*_resistors(crossbar))
+        g, _ = _between_sources(*_resistors(crossbar))
         volts_of = {"in": V_in, "out": V_out}
 
         def volts(source):
@@ -125,6 +133,38 @@ def line_currents(crossbar, V_in, V_out):
             for sink, value in row.items():
                 lines[source[1]][source[2]] += value * (volts(source) - volts(sink))
         return lines["in"], [-current for current in lines["out"]]
+
+
+def node_voltages(crossbar, V_in, V_out, G=None):
+    """`V_wl` and `V_bl` of one ohmic array, [row][column] of Decimal, V.
+
+    `G` is as in `_resistors`; voltages may be Decimal. Sources of one voltage are one node.
+    """
+    with localcontext() as context:
+        context.prec, context.Emin, context.Emax = DIGITS, -99999, 99999
+        resistors, joined = _resistors(crossbar, G)
+        volts_of = {"in": V_in, "out": V_out}
+
+        def merged(node):
+            node = joined.name(node)
+            if node[0] != "source":
+                return node
+            _, name, line, end = node
+            return ("source", Decimal(volts_of[name][line]) if end == "driven" else Decimal(0))
+
+        kept = [(merged(a), merged(b), value) for a, b, value in resistors]
+        g, removed = _between_sources(kept, _Joined())
+        volts = {source: source[1] for source in g}
+        for node, row, total in reversed(removed):
+            volts[node] = sum(value * volts[x] for x, value in row.items()) / total
+
+        def line(kind):
+            nodes = [
+                [merged((kind, i, j)) for j in range(crossbar.cols)] for i in range(crossbar.rows)
+            ]
+            return [[n[1] if n[0] == "source" else volts[n] for n in row] for row in nodes]
+
+        return line("w"), line("b")
 
 
 def error(crossbar, V_in, V_out, solution):

@@ -32,7 +32,15 @@ def wheel_files(tmp_path_factory):
 
 def test_every_model_and_data_file_is_in_the_wheel(wheel_files):
     for source in [*(ROOT / "models").iterdir(), *ROOT.glob("xbarspice/**/*")]:
-        if source.is_file() and source.suffix in {".sub", ".va", ".toml", ".csv", ".j2", ".py"}:
+        if source.is_file() and source.suffix in {
+            ".sub",
+            ".va",
+            ".toml",
+            ".csv",
+            ".j2",
+            ".py",
+            ".h5",
+        }:
             inside = source.relative_to(ROOT)
             place = Path("xbarspice") / inside if inside.parts[0] == "models" else inside
             assert (wheel_files / place).read_bytes() == source.read_bytes(), place

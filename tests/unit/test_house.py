@@ -86,7 +86,7 @@ ROOMS = {
         "tapeout",
     ),
     "typer": ("cli",),
-    "rich": ("cli", "engines.ngspice", "training.progress"),
+    "rich": ("cli", "engines.ngspice", "testing", "training.progress"),
 }
 """Where a package may be imported at all."""
 

@@ -33,6 +33,7 @@ __all__ = [
     "CardText",
     "CrossbarFile",
     "EndsFile",
+    "crossbar_of",
     "from_tree",
     "line_ends",
     "load",
@@ -128,7 +129,7 @@ def load(path: Path) -> Crossbar:
     tree = read_tree(path, KIND, made_by=MADE_BY)
     file = validate(CrossbarFile, tree, path)
     try:
-        return _build(file)
+        return crossbar_of(file)
     except ValueError as error:  # a rule of a class that the entries break is the file's
         raise StoreError(
             f"`{path.name}` must be consistent; {str(error).rstrip('.')}. Make it again."
@@ -154,7 +155,7 @@ def from_tree(tree: Mapping[str, Any]) -> Crossbar:
     Raises:
         StoreError: an entry is missing or breaks its range.
     """
-    return _build(validate(CrossbarFile, tree, Path("crossbar")))
+    return crossbar_of(validate(CrossbarFile, tree, Path("crossbar")))
 
 
 def line_ends(file: EndsFile) -> LineEnds:
@@ -171,6 +172,11 @@ def _codes(ends: npt.NDArray[np.object_]) -> npt.NDArray[np.int8]:
     return np.vectorize(_CODES.__getitem__, otypes=[np.int8])(ends)
 
 
-def _build(file: CrossbarFile) -> Crossbar:
+def crossbar_of(file: CrossbarFile) -> Crossbar:
+    """The crossbar of a file's checked entries.
+
+    Raises:
+        InputError: a rule of `Crossbar` or of its device breaks.
+    """
     device = devices.with_parameters(file.device, file.device_parameters)
     return Crossbar(file.G, **wires_of(file), device=device, ends=line_ends(file.ends))
