@@ -13,6 +13,7 @@ from xbarspice.engines.ngspice.chain import solve_network
 from xbarspice.mapping.reads import LargerArray, LineOrder
 from xbarspice.nn.chain import chain_of
 from xbarspice.nn.origin import circuit_hash
+from xbarspice.nn.pairs import stack_states
 
 WIRES = {"R_wl": 3.0, "R_bl": 5.0, "R_driver": 40.0, "R_sense": 15.0}
 SIZES = {"tiled": (8, 6), "folded": (64, 64)}
@@ -199,7 +200,7 @@ def test_wires_of_the_larger_array_are_those_of_its_lines(layout, unused):
 @pytest.mark.parametrize("unused", ["driven", "floating"])
 @pytest.mark.parametrize("layout", ["tiled", "folded"])
 def test_columns_and_changed_devices_are_those_of_the_larger_array(layout, unused):
-    """What training by drawn errors uses: differences of `columns` are `matrices`."""
+    """What training by drawn errors uses: differences of `columns` are `pairs`."""
     circuit, _ = make_circuit(layout)
     place_first(circuit, unused)
     layer = circuit[0]
@@ -208,7 +209,7 @@ def test_columns_and_changed_devices_are_those_of_the_larger_array(layout, unuse
     with torch.no_grad():
         state = matrix.program(weight, bias, training=False)
         columns = matrix.layout.columns(state, matrix.config)
-        (pairs,) = matrix.layout.matrices([state], matrix.config)
+        (pairs,) = matrix.layout.pairs(stack_states([state]), matrix.config)
         torch.testing.assert_close(columns[..., 0::2] - columns[..., 1::2], pairs)
         stacks = matrix.layout.physical(matrix, state)
         again = matrix.layout.logical(matrix, state, [torch.stack([s, 2 * s]) for s in stacks])
