@@ -21,7 +21,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import types
 from pathlib import Path
 
 import numpy as np
@@ -71,18 +70,7 @@ def sparse_lu(crossbar, V):
 
 
 def badcrossbar(crossbar, V):
-    try:
-        import cairo  # noqa: F401
-    except ImportError:  # only its plots need it; a stand-in lets the solver load
-        sys.modules["cairo"] = types.ModuleType("cairo")
-        sys.modules["cairo"].Context = object
-    import logging
-
-    import badcrossbar as peer
-
-    if not hasattr(peer, "compute"):
-        raise ImportError("badcrossbar lacks a package of its own")
-    logging.disable(logging.INFO)
+    peer = peers.badcrossbar()
     resistances = 1 / crossbar.G
     return lambda: peer.compute(
         V[:, None], resistances, r_i=R, node_voltages=False, all_currents=False

@@ -1,4 +1,4 @@
-"""Peers that are not packages of this environment: CrossSim's solver and aihwkit's IR-drop layer.
+"""Other programs: badcrossbar, CrossSim's solver and aihwkit's IR-drop layer.
 
 `CROSSSIM` is the path of a checkout of github.com/sandialabs/cross-sim (it is not on PyPI);
 aihwkit is used where it is installed.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import types
 from collections.abc import Callable
 
 import numpy as np
@@ -24,8 +25,28 @@ LARGEST_SEARCH = 64
 """Lines up to which CrossSim's own search is waited for."""
 
 
-def _crosssim_array(crossbar: xb.Crossbar, gamma: float | None):
-    """CrossSim's array for the same circuit, and its normalised conductances."""
+def badcrossbar() -> types.ModuleType:
+    """The package, loaded without the parts that only its plots need."""
+    try:
+        import cairo  # noqa: F401
+    except ImportError:
+        sys.modules["cairo"] = types.ModuleType("cairo")
+        sys.modules["cairo"].Context = object
+    import logging
+
+    import badcrossbar as peer
+
+    if not hasattr(peer, "compute"):
+        raise ImportError("badcrossbar lacks a package of its own")
+    logging.disable(logging.INFO)
+    return peer
+
+
+def crosssim_array(crossbar: xb.Crossbar, gamma: float | None, verr: float = VERR):
+    """CrossSim's array for the same circuit, and its normalised conductances.
+
+    Its lines begin and end with a segment; what an end has beyond that is its terminal resistance.
+    """
     if VARIABLE not in os.environ:
         raise ImportError(f"CrossSim is not there: ${VARIABLE} names no checkout of it")
     sys.path.append(os.environ[VARIABLE])
@@ -39,7 +60,9 @@ def _crosssim_array(crossbar: xb.Crossbar, gamma: float | None):
     parameters.xbar.device.Rmin = 1 / largest
     parasitics = parameters.xbar.array.parasitics
     parasitics.enable, parasitics.Rp_row, parasitics.Rp_col = True, crossbar.R_wl, crossbar.R_bl
-    parameters.simulation.Verr_th_mvm = VERR
+    parasitics.Rp_row_terminal = crossbar.R_driver - crossbar.R_wl
+    parasitics.Rp_col_terminal = crossbar.R_sense - crossbar.R_bl
+    parameters.simulation.Verr_th_mvm = verr
     parameters.simulation.Niters_max_parasitics = MOST_ITERATIONS
     parameters.simulation.hide_convergence_msg = True
     array = NoninterleavedInputSourceArray(parameters)
@@ -59,12 +82,12 @@ def crosssim_best(crossbar: xb.Crossbar, V: np.ndarray) -> Callable[[], np.ndarr
     """CrossSim with the relaxation factor that is fastest for this array, found beforehand."""
     tried = {}
     for gamma in GAMMAS:
-        array, matrix, _ = _crosssim_array(crossbar, gamma)
+        array, matrix, _ = crosssim_array(crossbar, gamma)
         try:
             tried[gamma] = _seconds(lambda a=array, m=matrix: a.solve_mvm(V, m))
         except RuntimeError:  # it did not converge
             continue
-    array, matrix, largest = _crosssim_array(crossbar, min(tried, key=tried.__getitem__))
+    array, matrix, largest = crosssim_array(crossbar, min(tried, key=tried.__getitem__))
     return lambda: array.solve_mvm(V, matrix) * largest
 
 
@@ -72,7 +95,7 @@ def crosssim_search(crossbar: xb.Crossbar, V: np.ndarray) -> Callable[[], np.nda
     """CrossSim as it comes: it lowers its relaxation factor until it converges."""
 
     def call() -> np.ndarray:
-        array, matrix, largest = _crosssim_array(crossbar, None)
+        array, matrix, largest = crosssim_array(crossbar, None)
         with np.errstate(all="ignore"):
             return array.iterative_solve(matrix, V) * largest
 

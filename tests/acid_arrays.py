@@ -76,6 +76,7 @@ def _of_kit(name, device="ohmic"):
     return {"crossbar": crossbar, "V_in": case.V_in, "V_out": case.V_out}
 
 
+PULSES = np.array([0.2, -0.2, 0.0, 0.2, 0.2, -0.2, 0.0, 0.2])
 NO_ENDS = {"R_driver": 0.0, "R_sense": 0.0}
 SINGLE = {
     "one cell, no wires": ("Ohm's law and the sign of I_out", _alike(1, 1, 0.0)),
@@ -103,6 +104,10 @@ SINGLE = {
     "large sense resistance": ("the bit line is no virtual ground", _array(6, 4, R_sense=1e4)),
     "only word lines": ("exchanged R_wl and R_bl", _array(6, 4, R_wl=500.0, R_bl=0.0, **NO_ENDS)),
     "only bit lines": ("exchanged R_bl and R_wl", _array(6, 4, R_wl=0.0, R_bl=500.0, **NO_ENDS)),
+    "only bit lines, one level": (
+        "a resistance of half a segment before the sense node; inputs as pulses",
+        {**_array(8, 6, R_wl=0.0, R_bl=500.0, R_driver=0.0, R_sense=250.0), "V_in": PULSES},
+    ),
     "only ends": ("wires of exactly 0 ohm join nodes", _array(6, 4, R_wl=0.0, R_bl=0.0)),
     "only segments": ("sources of exactly 0 ohm", _array(6, 4, **NO_ENDS)),
 }
