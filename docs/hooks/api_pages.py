@@ -7,7 +7,7 @@ import inspect
 from types import ModuleType
 from typing import Any
 
-__all__ = ["pages", "public_names"]
+__all__ = ["navigation", "pages"]
 
 PACKAGES = ["xbarspice", "xbarspice.core.errors", "xbarspice.report", "xbarspice.importers"]
 """Packages with public names besides those that `xbarspice` names itself."""
@@ -25,22 +25,17 @@ def members(module: ModuleType) -> dict[str, Any]:
     return {name: getattr(module, name) for name in getattr(module, "__all__", [])}
 
 
-def public_names(module: ModuleType) -> dict[str, str]:
-    """Public names of a module that have a docstring of their own, and where each is defined."""
-    places = {}
-    for name, value in members(module).items():
-        if inspect.isclass(value) or inspect.isfunction(value):
-            places[name] = f"{value.__module__}.{value.__qualname__}"
-    return places
+def is_described(value: Any) -> bool:
+    """Whether the reference shows a docstring: of classes and functions."""
+    return inspect.isclass(value) or inspect.isfunction(value)
 
 
 def table_of_constants(module: ModuleType) -> str:
     """Rows of names that are neither classes nor functions nor modules."""
-    documented = public_names(module)
     rows = [
         f"| `{name}` | `{type(value).__name__}` |"
         for name, value in members(module).items()
-        if name not in documented and not inspect.ismodule(value)
+        if not is_described(value) and not inspect.ismodule(value)
     ]
     return "\n".join(["| also | kind |", "|---|---|", *rows, ""]) if rows else ""
 
@@ -50,20 +45,31 @@ def first_line(value: Any) -> str:
 
 
 def page(module: ModuleType) -> str:
-    """The page of one module: its docstring, its constants, and every class and function."""
-    parts = [f"# {module.__name__}\n", inspect.getdoc(module) or "", "", table_of_constants(module)]
-    parts += [f"::: {place}\n" for place in public_names(module).values()]
-    return "\n".join(parts)
+    """The page of one module: its docstring, every class and function, and its constants."""
+    parts = [f"# {module.__name__}\n", inspect.getdoc(module) or "", ""]
+    names = [name for name, value in members(module).items() if is_described(value)]
+    parts += [f"::: {module.__name__}.{name}\n" for name in names]
+    return "\n".join([*parts, table_of_constants(module)])
+
+
+def place(module: str) -> str:
+    """Name of the page of a module in the folder of the reference."""
+    return f"{module.removeprefix('xbarspice.')}.md"
+
+
+def navigation() -> list[str | dict[str, str]]:
+    """Entries of the navigation: all names, and each module."""
+    return [{"All names": "api/index.md"}, *({name: f"api/{place(name)}"} for name in packages())]
 
 
 def pages() -> dict[str, str | bytes]:
     """Pages by their place on the site."""
     modules = [importlib.import_module(name) for name in packages()]
     result: dict[str, str | bytes] = {
-        f"api/{module.__name__.removeprefix('xbarspice.')}.md": page(module) for module in modules
+        f"api/{place(module.__name__)}": page(module) for module in modules
     }
     rows = [
-        f"| [{module.__name__}]({module.__name__.removeprefix('xbarspice.')}.md) "
+        f"| [{module.__name__}]({place(module.__name__)}) "
         f"| {first_line(module)} | {', '.join(f'`{name}`' for name in members(module))} |"
         for module in modules
     ]

@@ -108,7 +108,9 @@ def table(device: devices.Device) -> str:
         rows["pulses"] = f"{low:g} to {high:g} V" if is_writable(device) else "not written"
     rows["error bound"] = "yes" if device.is_increasing() else "no: the current may fall"
     rows["source"] = device.source
-    return "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows.items())])
+    return "\n".join(
+        ["| property | value |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows.items())]
+    )
 
 
 def pages() -> dict[str, str | bytes]:

@@ -68,6 +68,14 @@ def rewrite_links(text: str, page: str) -> str:
     return "".join(b if b.startswith("```") else LINK.sub(rewrite, b) for b in blocks)
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Name the pages of the reference in the navigation."""
+    for section in config.nav or []:
+        if "Python" in section:
+            section["Python"] = api_pages.navigation()
+    return config
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that do not stand in docs/."""
     generated: dict[str, str | bytes] = {

@@ -96,26 +96,42 @@ class Problem(Protocol):
     """Something that predicts measured values from parameters."""
 
     @property
-    def parameters(self) -> tuple[Parameter, ...]: ...
+    def parameters(self) -> tuple[Parameter, ...]:
+        """What is fitted, in the order of `theta`."""
+        ...
 
     @property
-    def data(self) -> Array: ...
+    def data(self) -> Array:
+        """Measured values, in the unit of the problem's currents, (points,)."""
+        ...
 
     @property
-    def read_of_point(self) -> Indices: ...
+    def read_of_point(self) -> Indices:
+        """Number of the read (vector, sweep) that each point belongs to, (points,)."""
+        ...
 
     @property
-    def line_of_point(self) -> Indices: ...
+    def line_of_point(self) -> Indices:
+        """Number of the line, device or curve that each point belongs to, (points,)."""
+        ...
 
     @property
-    def repeat_of_point(self) -> Indices: ...
+    def repeat_of_point(self) -> Indices:
+        """Number that points measured under equal conditions share, (points,)."""
+        ...
 
     @property
-    def voltage_of_point(self) -> Array: ...
+    def voltage_of_point(self) -> Array:
+        """Voltage at which each point was measured, V, (points,)."""
+        ...
 
-    def currents(self, theta: Array) -> Array: ...
+    def currents(self, theta: Array) -> Array:
+        """Values that the model predicts for parameters `theta`, as `data`, (points,)."""
+        ...
 
-    def jacobian(self, theta: Array) -> Array: ...
+    def jacobian(self, theta: Array) -> Array:
+        """Derivatives of `currents` by `theta`, (points, parameters)."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +209,11 @@ class Fit:
 
 
 def fit_problem(problem: Problem, options: Options) -> Fit:
-    """Fit any `Problem`; see `xbarspice.calibration.array_fit`."""
+    """Fit any `Problem`; see `xbarspice.calibration.array_fit`.
+
+    Raises:
+        InputError: there are not more measured values than parameters.
+    """
     data, parameters = problem.data, problem.parameters
     fitted = _split(problem.read_of_point, options)
     if fitted.sum() <= len(parameters):

@@ -72,7 +72,7 @@ def fit_joint(
         free: ``R_wl``, ``R_bl``, ``R_wire`` (both), ``R_driver``, ``R_sense``, ``device.<field>``,
             ``alpha_wire``, ``alpha_G``.
         own: those of `free` that each die has for itself.
-        T_ref: K, with temperature coefficients.
+        T_ref: temperature at which fitted values hold, K; with temperature coefficients.
         options: how; nothing is held out. Its noise is that of the reads. With `free_held` wires
             and leads that are held alike on all dies are freed once, to see what depends on them.
 

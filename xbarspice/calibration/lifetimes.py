@@ -41,6 +41,7 @@ class Lives:
 
     @property
     def failures(self) -> int:
+        """How many devices had failed."""
         return int(np.isfinite(self.failed).sum())
 
 

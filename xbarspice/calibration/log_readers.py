@@ -31,7 +31,11 @@ __all__ = ["read_cycles", "read_pulses", "read_retention", "read_tuning"]
 
 
 def read_pulses(path: Path, options: Options | None = None) -> PulseTrains:
-    """Pulse trains; see `xbarspice.calibration.quantities`."""
+    """Pulse trains; see `xbarspice.calibration.quantities`.
+
+    Raises:
+        InputError: the file holds no measured values, or cannot be understood.
+    """
     table = read_table(path, QUANTITIES["pulses"], options)
     V, width, G = table.values("V"), table.values("width"), _read_back(path, table)
     require(path, table, "V", np.isfinite(V), "a number")
@@ -109,7 +113,11 @@ def _read_back(path: Path, table: Table) -> Array:
 
 
 def read_tuning(path: Path, options: Options | None = None) -> TuningLog:
-    """Logs of write-verify: target, what was reached, and perhaps the number of pulses."""
+    """Logs of write-verify: target, what was reached, and perhaps the number of pulses.
+
+    Raises:
+        InputError: there is no target, or two, or the file cannot be understood.
+    """
     table = read_table(path, QUANTITIES["tuning"], options)
     G = conductances_of(path, table)
     if ("target" in table.columns) == ("target_R" in table.columns):

@@ -61,7 +61,11 @@ def read_sweeps(path: Path, options: Options | None = None) -> Reads:
 
 
 def read_repeats(path: Path, options: Options | None = None) -> Repeats:
-    """Repeated reads of single devices; see `xbarspice.calibration.quantities`."""
+    """Repeated reads of single devices; see `xbarspice.calibration.quantities`.
+
+    Raises:
+        InputError: the file holds no measured values, or cannot be understood.
+    """
     table = read_table(path, QUANTITIES["repeats"], options)
     G = conductances_of(path, table)
     t = table.values("t") if "t" in table.columns else np.full(len(table), np.nan)
@@ -78,7 +82,11 @@ def read_repeats(path: Path, options: Options | None = None) -> Repeats:
 
 
 def read_programming(path: Path, options: Options | None = None) -> Programming:
-    """Programming records; see `xbarspice.calibration.quantities`."""
+    """Programming records; see `xbarspice.calibration.quantities`.
+
+    Raises:
+        InputError: the file holds no measured values, or cannot be understood.
+    """
     table = read_table(path, QUANTITIES["programming"], options)
     target, G = table.values("target"), without_overflow(table.values("G"))
     count = len(table)
@@ -118,7 +126,11 @@ def read_drifts(path: Path, options: Options | None = None) -> Drifts:
 
 
 def read_reads(path: Path, options: Options | None = None) -> Reads:
-    """Array reads; see `xbarspice.calibration.quantities`."""
+    """Array reads; see `xbarspice.calibration.quantities`.
+
+    Raises:
+        InputError: columns have a gap, or the file cannot be understood.
+    """
     if path.suffix in HDF5:
         tree = {k: v for k, v in hdf5.read_plain(path).items() if not isinstance(v, dict)}
         if {"V_in", "I_out"} <= tree.keys():
@@ -196,6 +208,9 @@ def read_kelvin(
         options: what the user says of it.
         squares_wl, squares_bl: squares of one wire segment, where lengths stand in squares.
         relative: scatter of R, a share.
+
+    Raises:
+        InputError: lengths are not stated, or not in segments or squares of the line.
     """
     table = read_table(path, QUANTITIES["kelvin"], options)
     words = {"wl": "wl", "wordline": "wl", "bl": "bl", "bitline": "bl"}
@@ -247,7 +262,11 @@ def without_overflow(values: Array) -> Array:
 
 
 def conductances_of(path: Path, table: Table, suffix: str = "") -> Array:
-    """G of every row, S, from G or R; an overflow of R is missing, as any other."""
+    """G of every row, S, from G or R; an overflow of R is missing, as any other.
+
+    Raises:
+        InputError: the table has neither G nor R, or both.
+    """
     G, R = f"G{suffix}", f"R{suffix}"
     if (G in table.columns) == (R in table.columns):
         raise broken_rule(

@@ -80,6 +80,7 @@ class Job:
 
     @property
     def name(self) -> str:
+        """Title of page and card: the one that was stated, or the name of the file."""
         return self.title or f"Calibration to {self.data.name}"
 
     def with_origins(self, fixed: Sequence[Fixed]) -> list[dict[str, Any]]:

@@ -100,6 +100,9 @@ def number_of(
     Args:
         name, value, low, high, remedy: as in `array_of`; an array of one number is one number.
         positive: the number must be > 0.
+
+    Raises:
+        InputError: it is no number, not finite, or has axes.
     """
     if type(value) is not float:
         out = _convert(name, value, remedy)
@@ -129,6 +132,9 @@ def whole_numbers_of(
 
     Args:
         name, value, rank, shape, low, high, remedy: as in `array_of`.
+
+    Raises:
+        InputError: a value is not whole.
     """
     out = array_of(
         name,
@@ -146,7 +152,11 @@ def whole_numbers_of(
 
 
 def whole_number_of(name: str, value: Any, *, low: int, remedy: str) -> int:
-    """What was given as an int of at least `low`."""
+    """What was given as an int of at least `low`.
+
+    Raises:
+        InputError: it is no whole number, has axes, or is less than `low`.
+    """
     out = whole_numbers_of(name, value, low=low, remedy=remedy)
     if out.size != 1:
         raise broken_rule(f"`{name}` must be one number", f"shape {out.shape}", remedy)

@@ -113,6 +113,9 @@ def read(path: str | Path, *, factory: Factory | None = None) -> Deployment:
     the file is executed. A file that names a factory is loaded only with `factory`.
 
     Args, errors: as of `load`.
+
+    Raises:
+        InputError: the file is no deployment, or its parts contradict each other.
     """
     path = Path(path)
     _check_kind(path)

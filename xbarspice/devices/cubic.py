@@ -71,7 +71,11 @@ class CubicAl2O3TiO2(Device):
     ranges: ClassVar[Mapping[str, Range]] = {"T": TEMPERATURE, "V_read": READ_VOLTAGE, "xi": SIGMAS}
 
     def coefficients(self, G: Any) -> tuple[Any, Any]:
-        """A1 (S) and A3 (S/V^2), each shaped like `G`; both 0 where G is 0."""
+        """A1 (S) and A3 (S/V^2), each shaped like `G`; both 0 where G is 0.
+
+        Raises:
+            InputError: the fit of A1 is not positive for a conductance.
+        """
         G = np.float64(G) if isinstance(G, (int, float)) else G
         offset = -2.58e-6 + 1.166e-7 * self.T
         A1 = 0.977 * G + offset

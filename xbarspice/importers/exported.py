@@ -338,7 +338,11 @@ def _children(spec: Any) -> list[Any]:
 
 
 def inputs_of(program: torch.export.ExportedProgram, name: str) -> tuple[TensorSpec, ...]:
-    """Names, sizes and types of the inputs, which must be tensors in a row."""
+    """Names, sizes and types of the inputs, which must be tensors in a row.
+
+    Raises:
+        InputError: an input is nested, named or a constant.
+    """
     positional, keywords = _children(program.call_spec.in_spec)
     nested = any(not child.is_leaf() for child in _children(positional)) or _children(keywords)
     values = {

@@ -337,7 +337,11 @@ def _by_name(value: object) -> dict[str, object]:
 
 
 def read_json(text: bytes, member: str) -> dict[str, Any]:
-    """Read a JSON object of the archive."""
+    """Read a JSON object of the archive.
+
+    Raises:
+        InputError: the member is no JSON object.
+    """
     try:
         data = json.loads(text.decode())
     except (UnicodeDecodeError, ValueError, RecursionError):

@@ -231,7 +231,11 @@ def _state(module: torch.nn.Module) -> list[torch.Tensor]:
 
 
 def flat_tensors(outputs: Any) -> Tensors:
-    """All tensors of a model's return value, in the order of its structure."""
+    """All tensors of a model's return value, in the order of its structure.
+
+    Raises:
+        InputError: the model returns something that is no tensor.
+    """
     leaves = [leaf for leaf in pytree.tree_leaves(outputs) if leaf is not None]
     if not leaves or not all(isinstance(leaf, torch.Tensor) for leaf in leaves):
         raise broken_rule(

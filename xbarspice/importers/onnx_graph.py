@@ -154,7 +154,11 @@ class GraphBuilder:
             self._constants[name] = value
 
     def plain(self, node: OnnxNode) -> Result:
-        """Call a node's function on activations; a list of values where it has several outputs."""
+        """Call a node's function on activations; a list of values where it has several outputs.
+
+        Raises:
+            InputError: the node asks for an output that the function does not have.
+        """
         function, arguments, settings = self._call(node, self.value)
         out = self.function(function, *arguments, **settings)
         if node.kind in {"Split", "TopK"}:
@@ -220,7 +224,11 @@ class GraphBuilder:
         return None if name is None else self._constants.get(name)
 
     def value(self, name: str | None) -> Value:
-        """A value in the graph; constants are parameters or buffers of the module."""
+        """A value in the graph; constants are parameters or buffers of the module.
+
+        Raises:
+            InputError: nothing before it computes the value.
+        """
         if name in self._values:
             return self._values[name]
         if name is None or name not in self._constants:

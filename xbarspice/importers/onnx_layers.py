@@ -141,7 +141,11 @@ _CONVOLUTIONS: dict[str, dict[int, Any]] = {
 
 
 def convolve(builder: GraphBuilder, node: OnnxNode) -> Result:
-    """Convolution, transposed or not, with a constant kernel."""
+    """Convolution, transposed or not, with a constant kernel.
+
+    Raises:
+        InputError: the kernel is not constant, or not of 1 to 3 axes.
+    """
     x, w, b = node.inputs(3)
     weight, bias = builder.constant(w), builder.constant(b)
     if weight is None or (b is not None and bias is None) or weight.ndim not in (3, 4, 5):
@@ -241,7 +245,11 @@ _NORMS[5] = torch.nn.BatchNorm3d
 
 
 def batch_norm(builder: GraphBuilder, node: OnnxNode) -> Result:
-    """Normalisation by stored statistics; by its layer where the input's axes are known."""
+    """Normalisation by stored statistics; by its layer where the input's axes are known.
+
+    Raises:
+        InputError: the node is in training mode.
+    """
     node.check_attributes("epsilon", "momentum", "training_mode", "spatial", "is_test")
     if node.attributes.get("training_mode") or node.attributes.get("spatial", 1) != 1:
         raise node.refusal("training mode")
@@ -274,7 +282,11 @@ _ACTIVATIONS = {
 
 
 def recurrent(builder: GraphBuilder, node: OnnxNode) -> Result:
-    """LSTM, GRU and RNN with constant weights."""
+    """LSTM, GRU and RNN with constant weights.
+
+    Raises:
+        InputError: weights are not constant, lengths differ, or there are peepholes.
+    """
     names = node.inputs(8)
     x, w, r, b, lengths, h, c, peepholes = names
     fixed = [value for name in (w, r, b) if (value := builder.constant(name)) is not None]

@@ -33,7 +33,11 @@ _TYPES = {
 
 
 def torch_type(code: int, where: str) -> torch.dtype:
-    """Torch's type for an ONNX element type."""
+    """Torch's type for an ONNX element type.
+
+    Raises:
+        InputError: torch does not compute with the type.
+    """
     name = onnx.TensorProto.DataType.Name(code)
     if name not in _TYPES:
         raise broken_rule(
@@ -45,7 +49,11 @@ def torch_type(code: int, where: str) -> torch.dtype:
 
 
 def to_tensor(proto: onnx.TensorProto) -> torch.Tensor:
-    """A constant of the file as a tensor of its own."""
+    """A constant of the file as a tensor of its own.
+
+    Raises:
+        InputError: the constant holds more or fewer numbers than its shape says.
+    """
     dtype = torch_type(proto.data_type, f"the constant `{proto.name}`")
     try:
         array = numpy_helper.to_array(proto)

@@ -71,7 +71,11 @@ class Perceptron:
         return activations.get(self.activation).numpy(z)
 
     def inputs(self, x: npt.ArrayLike) -> Array:
-        """Check network inputs, (points, inputs), and return them as float64."""
+        """Check network inputs, (points, inputs), and return them as float64.
+
+        Raises:
+            InputError: a value is not finite, or the shape is another.
+        """
         remedy = "Pass one row a point."
         out = array_of("network inputs", x, finite=False, remedy=remedy)
         if out.ndim != 2 or out.shape[1] != self.sizes[0] or not np.isfinite(out).all():

@@ -90,6 +90,9 @@ def resistances(G: Array) -> list[str]:
 
     The shortest text of the float 1/G is used where 1/(1/G) is G; two floats G may share that
     reciprocal, and then the resistance carries 21 digits.
+
+    Raises:
+        NetlistError: 1/G overflows.
     """
     with np.errstate(over="ignore"):
         R = 1.0 / G
@@ -106,7 +109,11 @@ def resistances(G: Array) -> list[str]:
 
 
 def conductance(text: str, factors: Mapping[str, int] | None = None) -> float:
-    """The conductance in S whose resistance was written by `resistances`."""
+    """The conductance in S whose resistance was written by `resistances`.
+
+    Raises:
+        NetlistError: the text is no resistance of a device.
+    """
     R = exact(text, factors)
     if not R:
         raise NetlistError(f"a device must have a resistance; received {text!r}. Write 1/G.")

@@ -98,7 +98,11 @@ class CrossbarMultiheadAttention(CrossbarLayer):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """Attention outputs and weights, arguments and shapes as in torch."""
+        """Attention outputs and weights, arguments and shapes as in torch.
+
+        Raises:
+            InputError: `is_causal` without `attn_mask`.
+        """
         batched = query.ndim == 3
         if not batched:
             query, key, value = (t[:, None] for t in (query, key, value))

@@ -267,7 +267,11 @@ class Product:
         return _eager(self, x)
 
     def compute(self, x: Tensor) -> Tensor:
-        """What a call computes, outside any graph that torch compiles."""
+        """What a call computes, outside any graph that torch compiles.
+
+        Raises:
+            InputError: the input is no floating-point tensor.
+        """
         refuse_transforms("a layer on arrays", x, *self.sources)
         kind = x.dtype
         if not x.is_floating_point():

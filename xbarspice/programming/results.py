@@ -150,6 +150,9 @@ def order_of(order: str | Sequence[int], target: npt.ArrayLike) -> Indices:
             the array stays as resistive as it can), "far" (the cells farthest from their drivers
             first), or a permutation of the flat indices of wanted devices.
         target: wanted conductances, S, (rows, cols); 0 for no device.
+
+    Raises:
+        InputError: `order` is no known word, or no permutation of the devices.
     """
     G = array_of("target", target, rank=2, remedy="Pass conductances in S, (rows, cols).")
     cells = np.flatnonzero(G.ravel() > 0)

@@ -88,18 +88,22 @@ class Gradients:
 
     @property
     def R_wl(self) -> Resistance:
+        """dL/dR_wl over all solves, per ohm, in the shape of the crossbar's `R_wl`."""
         return _summed(self.saved, self.saved.crossbar.R_wl, self.by_solve["R_wl"])
 
     @property
     def R_bl(self) -> Resistance:
+        """dL/dR_bl over all solves, per ohm, in the shape of the crossbar's `R_bl`."""
         return _summed(self.saved, self.saved.crossbar.R_bl, self.by_solve["R_bl"])
 
     @property
     def R_driver(self) -> Resistance:
+        """dL/dR_driver over all solves, per ohm, in the shape of the crossbar's `R_driver`."""
         return _summed(self.saved, self.saved.crossbar.R_driver, self.by_solve["R_driver"])
 
     @property
     def R_sense(self) -> Resistance:
+        """dL/dR_sense over all solves, per ohm, in the shape of the crossbar's `R_sense`."""
         return _summed(self.saved, self.saved.crossbar.R_sense, self.by_solve["R_sense"])
 
 

@@ -60,9 +60,11 @@ class Draws:
         return drawn.to(self.like.device) if self.torch else drawn.numpy()
 
     def normal(self) -> Any:
+        """Standard normal numbers in the shape and array kind of `like`."""
         return self._get("standard_normal", "randn")
 
     def uniform(self) -> Any:
+        """Numbers uniform in [0, 1), in the shape and array kind of `like`."""
         return self._get("random", "rand")
 
     def array(self, values: Any) -> Any:
@@ -140,7 +142,11 @@ def _finish(changed: Any, G: Any) -> Any:
 
 
 def check_conductances(G: Any) -> Any:
-    """`G` as an array or tensor of at least two axes."""
+    """`G` as an array or tensor of at least two axes.
+
+    Raises:
+        InputError: there are fewer than two axes.
+    """
     out = G if hasattr(G, "requires_grad") else array_of("G", G, remedy="Pass conductances in S.")
     if out.ndim < 2:
         raise broken_rule(

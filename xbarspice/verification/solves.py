@@ -68,7 +68,11 @@ def solve_arrays(
     scheduler: str | None,
     progress: Progress,
 ) -> list[Mapping[str, Any]]:
-    """Results of all arrays, in order, through a campaign that a later call can go on with."""
+    """Results of all arrays, in order, through a campaign that a later call can go on with.
+
+    Raises:
+        EngineError: the engine failed on an array, which is named.
+    """
     with tempfile.TemporaryDirectory(prefix="xbarspice-") as temporary:
         place = Path(folder) if folder is not None else Path(temporary)
         place.mkdir(parents=True, exist_ok=True)

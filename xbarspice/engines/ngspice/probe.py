@@ -97,7 +97,11 @@ def _ask(path: str, _size: int, _changed: int, timeout: float) -> NgspiceInfo:
 
 
 def ask(command: list[str], path: str, timeout: float) -> NgspiceInfo:
-    """Run a one-resistor circuit with a program that behaves like ``ngspice -b``."""
+    """Run a one-resistor circuit with a program that behaves like ``ngspice -b``.
+
+    Raises:
+        EngineError: it does not behave so.
+    """
     with tempfile.TemporaryDirectory(prefix="xbarspice-probe-") as name:
         directory = Path(name)
         (directory / "probe.cir").write_text(_DECK)

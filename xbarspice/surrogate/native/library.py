@@ -60,7 +60,11 @@ class _Pointer(ctypes.c_void_p):
 
     @classmethod
     def from_param(cls, array: npt.NDArray[Any] | None) -> _Pointer:
-        """The argument that a kernel takes for an array; null for None."""
+        """The argument that a kernel takes for an array; null for None.
+
+        Raises:
+            TypeError: the array is of another type, or not C-ordered.
+        """
         if array is None:
             return cls(None)
         if array.dtype != cls.dtype or not array.flags.c_contiguous:

@@ -191,7 +191,11 @@ def write_netlists(files: Iterable[NetlistFile], folder: Path) -> list[dict[str,
 
 
 def refuse_form(names: Sequence[str], form: str, models: Iterable[Device]) -> None:
-    """Say before any work which dialects cannot write the form."""
+    """Say before any work which dialects cannot write the form.
+
+    Raises:
+        InputError: the form is unknown, or a dialect cannot write it.
+    """
     if form not in FORMS:
         raise broken_rule(f"`form` must be one of {list(FORMS)}", repr(form), "Use one of them.")
     spellings = {name: dialects.get(name) for name in names}
