@@ -47,7 +47,11 @@ class Seen:
 
 
 def read(path: Path | None, key: str) -> Seen:
-    """The transfers that an earlier run finished."""
+    """The transfers that an earlier run finished.
+
+    Raises:
+        InputError: the file holds another study.
+    """
     if path is None or not path.exists():
         return Seen(np.empty(0), None)
     tree = hdf5.read_tree(path, KIND)
