@@ -78,6 +78,17 @@ def test_a_costly_source_is_told_from_a_cheap_one():
     assert second.alone.value < 0.03  # one point has the logit 0
 
 
+def test_a_coarser_level_has_fewer_sources():
+    circuit, x, y = moons(device="sinh_tio2")
+    sources = {}
+    for engine in ("matrix", "ideal"):
+        budget = loss_budget(circuit, x, y, transfers=3, engine=engine)
+        sources[engine] = {cost.source for cost in budget.costs}
+    assert "curves of devices" in sources_of(circuit)
+    assert sources["matrix"] - sources["ideal"] == {"wires"}
+    assert "curves of devices" not in sources["matrix"]
+
+
 def test_a_model_that_does_not_classify_is_judged_by_its_outputs():
     torch.manual_seed(0)
     circuit = xb.nn.convert(
