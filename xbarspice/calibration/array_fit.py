@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from xbarspice.calibration.array_inspection import flipped_lines
+from xbarspice.calibration.array_inspection import find_sign_flips
 from xbarspice.calibration.fit import Fit, Options, fit_problem
 from xbarspice.calibration.held import free_each, held_findings
 from xbarspice.calibration.measurements import Reads
@@ -44,14 +44,14 @@ def fit_reads(
     sets_of_reads = [reads] if isinstance(reads, Reads) else list(reads)
     model = Model(crossbar, sets_of_reads, free, bounds)
     _refuse_flipped(model)
-    chosen = options or Options()
-    fit = fit_problem(model, chosen)
+    settings = options or Options()
+    fit = fit_problem(model, settings)
     fitted = model.at(fit.values)
 
     def refit(names: list[str]) -> Fit:
-        return fit_problem(Model(fitted, sets_of_reads, names, bounds), chosen)
+        return fit_problem(Model(fitted, sets_of_reads, names, bounds), settings)
 
-    held = free_each(fit, fitted, model.free, refit) if chosen.free_held else ()
+    held = free_each(fit, fitted, model.free, refit) if settings.free_held else ()
     findings = (*fit.findings, *held_findings(fit, held))
     return dataclasses.replace(fit, held=held, findings=findings), fitted
 
@@ -59,7 +59,7 @@ def fit_reads(
 def _refuse_flipped(model: Model) -> None:
     """Say before the fit that currents have the other sign."""
     for part in model.reads:
-        flipped = flipped_lines(Model(model.crossbar, [part], model.free))
+        flipped = find_sign_flips(Model(model.crossbar, [part], model.free))
         if flipped:
             what = "every current" if flipped == ("all",) else f"{', '.join(flipped)}"
             raise broken_rule(

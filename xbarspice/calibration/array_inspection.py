@@ -17,13 +17,14 @@ from xbarspice.calibration.inspection import Irregularity
 from xbarspice.calibration.irregularities import EQUAL, PLATEAU
 from xbarspice.calibration.measurements import Reads
 from xbarspice.calibration.model import Model
+from xbarspice.calibration.robust import cut_residuals, robust_std
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array, Flags, Indices
 
 __all__ = [
     "LOOKED_FOR",
     "ArrayHandling",
-    "flipped_lines",
+    "find_sign_flips",
     "inspect_reads",
     "prepare_reads",
     "reads_blind_spots",
@@ -62,7 +63,7 @@ def start_currents(model: Model) -> Array:
     return model.currents(np.array([p.start for p in model.parameters]))
 
 
-def flipped_lines(model: Model) -> tuple[str, ...]:
+def find_sign_flips(model: Model) -> tuple[str, ...]:
     """Names of the currents that run against those of the array at its start; "all" alone for all.
 
     Args:
@@ -135,7 +136,7 @@ def _drift(model: Model, judged: Flags) -> tuple[float, float]:
     """Change of log |I| a read between reads of equal voltages, and its error; (0, 0) without."""
     data, reads = model.data, model.read_of_point
     use = judged & (np.abs(data) > SMALL * np.abs(data).max())
-    group = _numbered(model.repeat_of_point[use], model.line_of_point[use])
+    group = _group_numbers(model.repeat_of_point[use], model.line_of_point[use])
     count = np.bincount(group, minlength=1)
     free = int(use.sum()) - len(count) - 1
 
@@ -146,10 +147,10 @@ def _drift(model: Model, judged: Flags) -> tuple[float, float]:
     if free < 6 or not (order**2).sum() > 0:
         return 0.0, 0.0
     y = within(np.log(np.abs(data[use])))
-    spread = 1.4826 * float(np.median(np.abs(y[count[group] > 1])))
+    spread = robust_std(y[count[group] > 1])
     if spread == 0:
         return 0.0, 0.0
-    y = np.clip(y, -3.5 * spread, 3.5 * spread)
+    y = cut_residuals(y, spread)
     slope = float((order * y).sum() / (order**2).sum())
     error = float(np.sqrt(((y - slope * order) ** 2).sum() / free / (order**2).sum()))
     significant = 2 * stats.t.sf(abs(slope) / max(error, 1e-300), free) < LEVEL
@@ -157,7 +158,7 @@ def _drift(model: Model, judged: Flags) -> tuple[float, float]:
     return (slope, error) if significant and large else (0.0, 0.0)
 
 
-def _numbered(repeat: Indices, line: Indices) -> Indices:
+def _group_numbers(repeat: Indices, line: Indices) -> Indices:
     """One number for each pair of voltages and line."""
     keys = np.stack([repeat, line], axis=1)
     return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
@@ -183,18 +184,18 @@ def prepare_reads(model: Model, handling: ArrayHandling) -> Reads:
         InputError: an option finds nothing to do, or names a current that there is not.
     """
     reads = model.reads[0]
-    for chosen, step in (
+    for option, step in (
         (handling.flip_current, lambda m: _flip(m.reads[0], str(handling.flip_current))),
         (handling.drop_compliance, _drop_plateaus),
         (handling.remove_drift, _remove_drift),
     ):
-        if chosen:
+        if option:
             reads = step(model)
             model = Model(model.crossbar, [reads], model.free)
     return reads
 
 
-def _replaced(reads: Reads, currents: Array, notice: str) -> Reads:
+def _with_currents(reads: Reads, currents: Array, notice: str) -> Reads:
     return dataclasses.replace(
         reads,
         I_out=currents[:, : reads.cols],
@@ -205,15 +206,15 @@ def _replaced(reads: Reads, currents: Array, notice: str) -> Reads:
 
 def _flip(reads: Reads, text: str) -> Reads:
     names = _names(reads)
-    chosen: Sequence[str] = names if text == "all" else [n.strip() for n in text.split(",")]
-    wrong = [name for name in chosen if name not in names]
+    selection: Sequence[str] = names if text == "all" else [n.strip() for n in text.split(",")]
+    wrong = [name for name in selection if name not in names]
     if wrong:
         raise broken_rule(
             f"--flip-current must be all, or among {names}", wrong, "For example I_out2,I_out3."
         )
-    sign = np.where(np.isin(names, chosen), -1.0, 1.0)
-    what = "every current" if text == "all" else ", ".join(chosen)
-    return _replaced(reads, reads.currents() * sign, f"sign of {what} changed")
+    sign = np.where(np.isin(names, selection), -1.0, 1.0)
+    what = "every current" if text == "all" else ", ".join(selection)
+    return _with_currents(reads, reads.currents() * sign, f"sign of {what} changed")
 
 
 def _drop_plateaus(model: Model) -> Reads:
@@ -227,7 +228,9 @@ def _drop_plateaus(model: Model) -> Reads:
     read, line = np.nonzero(model.measured[0])
     currents[read[marked[0]], line[marked[0]]] = np.nan
     count = int(marked[0].sum())
-    return _replaced(reads, currents, f"currents on plateaus left out (--drop-compliance): {count}")
+    return _with_currents(
+        reads, currents, f"currents on plateaus left out (--drop-compliance): {count}"
+    )
 
 
 def _remove_drift(model: Model) -> Reads:
@@ -243,4 +246,4 @@ def _remove_drift(model: Model) -> Reads:
     words = f"{100 * trend:.3g} +- {100 * error:.2g} % a read"
     # conductances that are known were read beforehand: currents as at the first read fit them
     notice = f"drift between reads of equal voltages divided out from the first read on: {words}"
-    return _replaced(reads, reads.currents() / np.exp(trend * order), notice)
+    return _with_currents(reads, reads.currents() / np.exp(trend * order), notice)

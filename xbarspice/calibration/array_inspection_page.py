@@ -14,17 +14,17 @@ from xbarspice.calibration.array_inspection import (
     start_currents,
 )
 from xbarspice.calibration.inspection import Irregularity
-from xbarspice.calibration.inspection_page import seen_items, seen_record
+from xbarspice.calibration.inspection_page import inspection_items, inspection_record
 from xbarspice.calibration.model import Model
 from xbarspice.core.types import Array
 from xbarspice.report.content import Plot, Section
 from xbarspice.report.units import prefix
 
-__all__ = ["ArrayInspected", "look"]
+__all__ = ["ArrayInspection", "look"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ArrayInspected:
+class ArrayInspection:
     """Currents as they are fitted, with what was seen in them.
 
     Attributes:
@@ -40,17 +40,17 @@ class ArrayInspected:
 
     def record(self) -> dict[str, Any]:
         """For JSON: what was looked for, what was seen, and what could not be."""
-        return seen_record(self.irregularities, LOOKED_FOR, self.blind)
+        return inspection_record(self.irregularities, LOOKED_FOR, self.blind)
 
     def section(self) -> Section:
         """The currents with marked ones, and a table of what was seen."""
-        seen = seen_items(self.irregularities, LOOKED_FOR, self.blind)
-        return Section(title="The data before the fit", items=[_plot(self), *seen])
+        items = inspection_items(self.irregularities, LOOKED_FOR, self.blind)
+        return Section(title="The data before the fit", items=[_plot(self), *items])
 
 
-def look(model: Model) -> ArrayInspected:
+def look(model: Model) -> ArrayInspection:
     """Inspect the reads of a model, one set."""
-    return ArrayInspected(
+    return ArrayInspection(
         start=start_currents(model),
         measured=model.data,
         irregularities=inspect_reads(model),
@@ -58,24 +58,24 @@ def look(model: Model) -> ArrayInspected:
     )
 
 
-def _plot(seen: ArrayInspected) -> Plot:
+def _plot(inspection: ArrayInspection) -> Plot:
     from xbarspice.report.plots import ABSENT, COLOURS, new_figure
 
     figure = new_figure()
     axes = figure.add_subplot()
-    scale, name = prefix(float(np.abs(seen.measured).max()))
-    x, y = seen.start / scale, seen.measured / scale
+    scale, name = prefix(float(np.abs(inspection.measured).max()))
+    x, y = inspection.start / scale, inspection.measured / scale
     low, high = min(x.min(), y.min()), max(x.max(), y.max())
     axes.plot([low, high], [low, high], color=ABSENT, lw=1)
     axes.plot(x, y, ".", ms=4, color=COLOURS[0])
-    for i in seen.irregularities:
+    for i in inspection.irregularities:
         if i.kind == "compliance":
             x_marked, y_marked = x[i.points], y[i.points]
             axes.plot(x_marked, y_marked, "s", ms=7, mfc="none", color=COLOURS[1], label=i.kind)
             axes.legend(frameon=False, fontsize="small")
     axes.set_xlabel(f"array at the start of the fit, {name}A")
     axes.set_ylabel(f"measured, {name}A")
-    kinds = ", ".join(i.kind for i in seen.irregularities) or "nothing"
+    kinds = ", ".join(i.kind for i in inspection.irregularities) or "nothing"
     return Plot(
         figure=figure,
         alt=f"Measured currents against those of the array at the start; seen: {kinds}",

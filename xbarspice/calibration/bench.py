@@ -87,9 +87,9 @@ class Bench:
         name, copied = measured.array.name, copy_circuit(circuit)
         layers = crossbar_layers(copied).values()
         put = any(m.conductances is not None for k in layers for m in k.matrices.values())
-        others = [a for a in arrays(copied) if a.name != name]
-        orders = {a.name: o for a in others if (o := a.tiles[0].read.order) is not None}
-        conductances = {a.name: a.crossbar.G for a in others if put}
+        other_arrays = [a for a in arrays(copied) if a.name != name]
+        orders = {a.name: o for a in other_arrays if (o := a.tiles[0].read.order) is not None}
+        conductances = {a.name: a.crossbar.G for a in other_arrays if put}
         program(copied, None)
         put_conductances(copied, None)
         place_lines(copied, None)

@@ -28,6 +28,7 @@ from scipy import optimize, stats
 from xbarspice.calibration.fit import SOFT, Fit, Options
 from xbarspice.calibration.measurements import Reads
 from xbarspice.calibration.model import Model
+from xbarspice.calibration.robust import robust_std
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import ConvergenceError, broken_rule
 from xbarspice.core.seeds import child_rng
@@ -254,7 +255,7 @@ def _draw(work: _Work, loss: str, count: int, rng: np.random.Generator, *, wild:
     groups = [np.flatnonzero(work.read == k) for k in np.unique(work.read)]
     leverage = np.einsum("ij,ji->i", work.J, work.step())
     scaled = work.residual / np.sqrt(np.maximum(1 - leverage, 1e-3))
-    soft = SOFT * 1.4826 * float(np.median(np.abs(work.residual)))
+    soft = SOFT * robust_std(work.residual)
     every = np.arange(len(work.y))
     out, failed = [], 0
     for _ in range(count):

@@ -57,7 +57,7 @@ def card_of(
     digest = data_hash(*data)
     values: dict[str, CardValue] = {}
     bounds = zip(fit.parameters, fit.values, fit.low, fit.high, strict=True)
-    given = conditions(fit.held)
+    conditions_by_name = conditions(fit.held)
     for p, value, low, high in bounds:
         if "[" in p.name or p.unit == "1/K":  # of single devices or dies, and coefficients
             continue
@@ -67,7 +67,7 @@ def card_of(
             high=float(high),
             unit=p.unit,
             data_sha256=digest,
-            given=given.get(p.name),
+            given=conditions_by_name.get(p.name),
         )
         values |= dict.fromkeys(TIED.get(p.name, (p.name,)), entry)
     card = CalibrationCard(
@@ -213,7 +213,7 @@ def _terms(
 def record_of(fit: Fit) -> dict[str, Any]:
     """A fit as plain values, for JSON and reports."""
     bounds = zip(fit.parameters, fit.values, fit.low, fit.high, fit.error, strict=True)
-    given = conditions(fit.held)
+    conditions_by_name = conditions(fit.held)
     rows = [
         {
             "name": p.name,
@@ -223,7 +223,7 @@ def record_of(fit: Fit) -> dict[str, Any]:
             "low": _finite(low) if fit.holds else None,
             "high": _finite(high) if fit.holds else None,
             "error": _finite(error) if fit.holds else None,
-            "given": list(given.get(p.name, ())),
+            "given": list(conditions_by_name.get(p.name, ())),
         }
         for p, v, low, high, error in bounds
     ]

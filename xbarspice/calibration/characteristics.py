@@ -31,10 +31,10 @@ class Characteristics(Spread):
         return dataclasses.replace(self, values=values)
 
 
-def record_of_characteristics(found: Characteristics) -> dict[str, Any]:
+def record_of_characteristics(characteristics: Characteristics) -> dict[str, Any]:
     """The values as plain numbers, for JSON and pages."""
     return {
-        **record_of_spread(found),
-        "intervals": found.how,
-        **found.details,
+        **record_of_spread(characteristics),
+        "intervals": characteristics.how,
+        **characteristics.details,
     }

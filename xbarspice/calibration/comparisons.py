@@ -28,14 +28,14 @@ class Comparisons:
 
     Attributes:
         ranking: device models; in words why there is none; None if it was not asked for.
-        chosen: whether the ranking chose the model that was fitted.
+        by_ranking: whether the ranking chose the model that was fitted.
         free: names that were fitted, as of `Model.free`.
         losses: the fit by every loss.
         bootstrap: intervals from samples of the data; None where the linear ones need none.
     """
 
     ranking: Ranking | str | None
-    chosen: bool
+    by_ranking: bool
     free: tuple[str, ...]
     losses: tuple[LossFit, ...]
     bootstrap: Bootstrap | None
@@ -44,7 +44,7 @@ class Comparisons:
         """Sentences on what disagrees."""
         better = self.ranking.finding if isinstance(self.ranking, Ranking) else None
         return (
-            *([better] if better and not self.chosen else []),
+            *([better] if better and not self.by_ranking else []),
             *loss_findings(fit, self.losses),
             *(self.bootstrap.findings if self.bootstrap else ()),
         )
@@ -53,7 +53,7 @@ class Comparisons:
         """Plain values for JSON and reports; None for what is not finite."""
         ranking: Any = self.ranking
         if isinstance(ranking, Ranking):
-            ranking = {**dataclasses.asdict(ranking), "chosen": self.chosen}
+            ranking = {**dataclasses.asdict(ranking), "chosen": self.by_ranking}
         return {
             "ranking": _plain(ranking),
             "losses": [_plain(dataclasses.asdict(each)) for each in self.losses],
@@ -92,26 +92,26 @@ def fit_and_compare(
         InputError, ConvergenceError: as in `fit_reads`; or no ranking where `choose` needs one.
     """
     parts = (reads,) if isinstance(reads, Reads) else tuple(reads)
-    chosen = options or Options()
+    settings = options or Options()
     ranking: Ranking | str | None = None
     if choose or rank is not False:
         ranking = rank_models(
-            crossbar, parts, free, bounds=bounds, options=chosen, work=rank is True
+            crossbar, parts, free, bounds=bounds, options=settings, work=rank is True
         )
     if choose:
         crossbar, free = _choose(ranking, crossbar, parts, free)
-    fit, fitted = fit_reads(crossbar, parts, free, bounds=bounds, options=chosen)
+    fit, fitted = fit_reads(crossbar, parts, free, bounds=bounds, options=settings)
     names = Model(fitted, parts, free).free
 
-    def refit(other: Options) -> Fit:
-        return fit_problem(Model(fitted, parts, names, bounds), other)
+    def refit(trial_options: Options) -> Fit:
+        return fit_problem(Model(fitted, parts, names, bounds), trial_options)
 
     comparisons = Comparisons(
         ranking=ranking,
-        chosen=choose,
+        by_ranking=choose,
         free=names,
-        losses=compare_losses(fit, chosen, refit),
-        bootstrap=bootstrap(fitted, parts, fit, names, chosen, samples),
+        losses=compare_losses(fit, settings, refit),
+        bootstrap=bootstrap(fitted, parts, fit, names, settings, samples),
     )
     findings = (*fit.findings, *comparisons.findings(fit))
     return dataclasses.replace(fit, findings=findings), fitted, comparisons

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xbarspice.calibration.robust import robust_std
 from xbarspice.core.types import Array, Flags, Indices
 
 __all__ = [
@@ -86,9 +87,9 @@ def scatter_of(V: Array, current: Array) -> Array:
     second = np.abs(y[2:] - 2 * y[1:-1] + y[:-2]) / np.sqrt(6)
     size = np.abs(current[judged][1:-1])
     large = size >= np.median(size)
-    relative = 1.4826 * float(np.median(second[large]))
+    relative = robust_std(second[large])
     small = ~large if (~large).sum() >= 3 else large
-    floor = 1.4826 * float(np.median((second * size)[small]))
+    floor = robust_std((second * size)[small])
     whole = np.hypot(relative, floor / np.maximum(np.abs(current), 1e-300))
     return np.where(np.abs(current) > np.median(size), relative, whole)
 

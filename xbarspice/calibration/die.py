@@ -109,13 +109,13 @@ def read_die(path: Path, unit: str | None = None, options: Options | None = None
     """
     grid = read_grid(path, options)
     values = grid.values
-    chosen, assumptions = _unit(values, grid.head, unit, path)
+    measured_unit, assumptions = _unit(values, grid.head, unit, path)
     finite = np.isfinite(values)
-    resistance = chosen.dimension == "ohm"
+    resistance = measured_unit.dimension == "ohm"
     if (values[finite] < 0).any() or (resistance and (values[finite] == 0).any()):
         raise broken_rule(
             "resistances must be > 0 and conductances >= 0",
-            f"{values[finite].min():g} {chosen.text}",
+            f"{values[finite].min():g} {measured_unit.text}",
             "Correct the cell; a device without current is an empty cell.",
         )
     if not resistance and np.isinf(values).any():
@@ -124,7 +124,7 @@ def read_die(path: Path, unit: str | None = None, options: Options | None = None
             f"{int(np.isinf(values).sum())} overflows ({', '.join(map(repr, grid.overflow))})",
             "Read these devices in another range, or leave the cells empty for open devices.",
         )
-    scaled = np.where(finite, values * chosen.factor, np.inf if resistance else 0.0)
+    scaled = np.where(finite, values * measured_unit.factor, np.inf if resistance else 0.0)
     G = 1.0 / scaled if resistance else scaled
     notices = [*grid.notices]
     V_read = find_read_voltage("\n".join(grid.head))
@@ -142,7 +142,7 @@ def read_die(path: Path, unit: str | None = None, options: Options | None = None
     return Die(
         G=G,
         V_read=V_read,
-        unit=chosen.text,
+        unit=measured_unit.text,
         settings=_settings(grid.head),
         notices=(*assumptions, *notices),
     )
@@ -164,10 +164,10 @@ def _unit(
 ) -> tuple[Unit, tuple[str, ...]]:
     """The unit of a table, and what was assumed for it."""
     if unit is not None:
-        chosen = unit_of(unit)
-        if chosen.dimension not in ("ohm", "S"):
+        measured_unit = unit_of(unit)
+        if measured_unit.dimension not in ("ohm", "S"):
             raise broken_rule("a die is measured in ohm or S", repr(unit), "Use kohm, uS or such.")
-        return chosen, ()
+        return measured_unit, ()
     units = [u for line in head for u in find_units(line, ("ohm", "S"))]
     if len({(u.dimension, u.factor) for u in units}) > 1:
         raise broken_rule(

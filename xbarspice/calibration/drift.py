@@ -140,12 +140,12 @@ def fit_drift(data: Drifts, confidence: float = 0.95) -> Characteristics:
             "Measure more devices, or leave these rows out.",
         )
     drift = data.G_end - data.G
-    again = drift[data.later_writes == 0]
+    rereads = drift[data.later_writes == 0]
     rows, values, tests = [], {}, []
     levels = bse_table().levels
     for k in numbers[numbers > 0].tolist():
         of = data.later_writes == k
-        row = _row(k, drift[of], again, confidence)
+        row = _row(k, drift[of], rereads, confidence)
         rows.append(row)
         for name in ("mean", "median_size"):
             low, high = row[f"{name}_interval"]
@@ -168,9 +168,9 @@ def fit_drift(data: Drifts, confidence: float = 0.95) -> Characteristics:
     return Characteristics(
         terms=({k: v for k, v in term.items() if v is not None},),
         values=values,
-        notices=(*_notices(rows, again), *_alike(tests)),
+        notices=(*_notices(rows, rereads), *_alike(tests)),
         checks=_checks(tests),
-        details={"drift_rows": rows, "read_again": _read_again(again)},
+        details={"drift_rows": rows, "read_again": _read_again(rereads)},
         how=_HOW,
     )
 
@@ -181,7 +181,7 @@ _HOW = (
 )
 
 
-def _row(k: int, drift: Array, again: Array, confidence: float) -> dict[str, Any]:
+def _row(k: int, drift: Array, rereads: Array, confidence: float) -> dict[str, Any]:
     """What is said of one number of later writes, S."""
     n, tail = len(drift), (1 - confidence) / 2
     mean, std = float(drift.mean()), float(drift.std(ddof=1))
@@ -201,14 +201,18 @@ def _row(k: int, drift: Array, again: Array, confidence: float) -> dict[str, Any
         "median_size_interval": [float(size[max(rank - 1, 0)]), float(size[min(n - rank, n - 1)])],
         "distribution_band": float(np.sqrt(np.log(2 / (1 - confidence)) / (2 * n))),
         "built_in_median_size": float(np.median(np.abs(p))),
-        "p_read_again": float(stats.ks_2samp(drift, again)[1]) if len(again) else None,  # type: ignore[arg-type]
+        "p_read_again": float(stats.ks_2samp(drift, rereads)[1]) if len(rereads) else None,  # type: ignore[arg-type]
     }
 
 
-def _read_again(again: Array) -> dict[str, Any] | None:
-    if not len(again):
+def _read_again(rereads: Array) -> dict[str, Any] | None:
+    if not len(rereads):
         return None
-    return {"samples": len(again), "mean": float(again.mean()), "std": float(again.std(ddof=1))}
+    return {
+        "samples": len(rereads),
+        "mean": float(rereads.mean()),
+        "std": float(rereads.std(ddof=1)),
+    }
 
 
 def _dependence(G: Array, drift: Array) -> tuple[float, float]:
@@ -235,7 +239,7 @@ def _alike(tests: list[tuple[float, float]]) -> list[str]:
     ]
 
 
-def _notices(rows: list[dict[str, Any]], again: Array) -> list[str]:
+def _notices(rows: list[dict[str, Any]], rereads: Array) -> list[str]:
     out = []
     thin = [row["later_writes"] for row in rows if row["samples"] < FEWEST]
     if thin:
@@ -251,7 +255,7 @@ def _notices(rows: list[dict[str, Any]], again: Array) -> list[str]:
             "interpolated from 0 at none"
         )
     same = [r["later_writes"] for r in rows if (r["p_read_again"] or 0.0) > SAME]
-    if not len(again):
+    if not len(rereads):
         out.append(
             "the drifts hold the noise of two reads: maps read twice without a write "
             "(0 later writes) would tell how much"

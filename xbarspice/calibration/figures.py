@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from xbarspice.calibration.fit import Fit
+from xbarspice.calibration.robust import CUT, robust_std
 from xbarspice.core.types import Array
 from xbarspice.report import new_figure
 from xbarspice.report.content import Item, Plot
@@ -18,17 +19,17 @@ from xbarspice.report.units import prefix
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["LIMIT", "figures_of", "standardised"]
+__all__ = ["figures_of", "standard_residuals"]
 
-LIMIT, EDGE = 3.5, 8.0
-"""Residuals beyond so many robust standard deviations are counted as outliers; those beyond the
-second are drawn at it, so that they do not hide the others."""
+EDGE = 8.0
+"""Robust standard deviations beyond which residuals are drawn at it, so that they do not hide the
+others."""
 
 
-def standardised(fit: Fit) -> Array:
+def standard_residuals(fit: Fit) -> Array:
     """Residuals (measured - model) over their robust standard deviation, (points,)."""
     residual = (fit.measured - fit.predicted) / fit.sigma
-    spread = 1.4826 * np.median(np.abs(residual[fit.fitted] - np.median(residual[fit.fitted])))
+    spread = robust_std(residual[fit.fitted], about_median=True)
     return residual / (spread if spread > 0 else 1.0)
 
 
@@ -39,9 +40,9 @@ def figures_of(fit: Fit, unit: str) -> list[Item]:
         fit: any fit; held-out points are shown apart.
         unit: of its values.
     """
-    residual = standardised(fit)
+    residual = standard_residuals(fit)
     tests = "; ".join(f"{c.name}: p = {c.p:.2g}" for c in fit.checks) or "none was possible"
-    far = int((np.abs(residual) > LIMIT).sum())
+    far = int((np.abs(residual) > CUT).sum())
     beyond = f" Arrow heads: beyond {EDGE:g}." if (np.abs(residual) > EDGE).any() else ""
     return [
         _parity(fit, unit),
@@ -61,7 +62,7 @@ def figures_of(fit: Fit, unit: str) -> list[Item]:
         _quantiles(
             fit,
             f"Residuals over those of a normal distribution: {far} of {len(residual)} lie beyond "
-            f"{LIMIT:g} robust standard deviations.{beyond} Lack of fit ({tests}).",
+            f"{CUT:g} robust standard deviations.{beyond} Lack of fit ({tests}).",
         ),
     ]
 
@@ -92,7 +93,7 @@ def _parity(fit: Fit, unit: str) -> Plot:
 def _residuals(fit: Fit, x: Array, label: str, caption: str) -> Plot:
     figure = new_figure()
     axes = figure.add_subplot()
-    y = standardised(fit)
+    y = standard_residuals(fit)
     _levels(axes)
     _groups(fit, lambda mask, **style: axes.plot(x[mask], y[mask], **style))
     _draw_far(axes, x, y)
@@ -105,7 +106,7 @@ def _residuals(fit: Fit, x: Array, label: str, caption: str) -> Plot:
 def _levels(axes: Axes) -> None:
     """Zero, and where single points count as outliers."""
     axes.axhline(0.0, color=ABSENT, lw=1)
-    for level in (-LIMIT, LIMIT):
+    for level in (-CUT, CUT):
         axes.axhline(level, color=ABSENT, lw=1, ls="--")
 
 
@@ -123,7 +124,7 @@ def _quantiles(fit: Fit, caption: str) -> Plot:
     """Ordered residuals of the fitted points over normal quantiles at (k - 0.5)/n (Hazen)."""
     figure = new_figure()
     axes = figure.add_subplot()
-    y = np.sort(standardised(fit)[fit.fitted])
+    y = np.sort(standard_residuals(fit)[fit.fitted])
     x = stats.norm.ppf((np.arange(len(y)) + 0.5) / len(y))
     axes.plot(x[[0, -1]], x[[0, -1]], color=ABSENT, lw=1)
     axes.plot(x, y, color=COLOURS[0], marker=MARKERS[0], ms=3.5, ls="none", mew=0)

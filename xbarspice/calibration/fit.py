@@ -12,6 +12,7 @@ from scipy import optimize
 from xbarspice.calibration.goodness import Check, Points, check_model
 from xbarspice.calibration.model import Parameter
 from xbarspice.calibration.resolution import resolution_of
+from xbarspice.calibration.robust import robust_std
 from xbarspice.calibration.uncertainty import uncertainty
 from xbarspice.config.card import HeldOut
 from xbarspice.core.errors import ConvergenceError, broken_rule
@@ -340,8 +341,8 @@ def _rounds(
         minimum = _minimise(problem, theta, sigma, fitted, options.loss, soft, 1e-6)
         theta, evaluations = minimum.x, evaluations + minimum.nfev
         predicted = problem.currents(theta)
-        spread = 1.4826 * np.median(np.abs((predicted - data) / sigma)[fitted])
-        soft = SOFT * max(float(spread), 1e-12)
+        spread = robust_std(((predicted - data) / sigma)[fitted])
+        soft = SOFT * max(spread, 1e-12)
         sigma = options.noise.sigma(predicted)
     minimum = _minimise(problem, theta, sigma, fitted, options.loss, soft, 1e-10)
     return minimum, problem.currents(minimum.x), sigma, soft, evaluations + minimum.nfev

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from xbarspice.calibration.robust import cut_residuals, robust_std
 from xbarspice.core.types import Array, Indices
 
 __all__ = ["FLOOR", "LEVEL", "Check", "Points", "check_model"]
@@ -32,8 +33,6 @@ LEVEL = 0.01
 """Share of models that hold and are refused all the same."""
 FLOOR = 1e-7
 """Residuals below this share of the values are rounding: nothing is judged by them."""
-CUT = 3.5
-"""Residuals are cut at so many robust standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,7 @@ def check_model(points: Points) -> tuple[Check, ...]:
     size = np.sqrt(np.mean((r * points.sigma) ** 2))
     if size <= FLOOR * np.sqrt(np.mean(points.predicted**2)):
         return ()
-    spread = 1.4826 * np.median(np.abs(r - np.median(r)))
-    cut = np.clip(r, -CUT * spread, CUT * spread) if spread > 0 else r
+    cut = cut_residuals(r, robust_std(r, about_median=True))
     tests = [*_added_terms(points, cut), *_repeats(points, cut), *_neighbours(points, cut)]
     level = LEVEL / max(len(tests), 1)
     return tuple(Check(name, p, p >= level) for name, p in tests)

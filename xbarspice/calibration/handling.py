@@ -110,14 +110,14 @@ def _keep(sweeps: Reads, keep: Flags, notice: str) -> Reads:
 
 def _flip(sweeps: Reads, which: str) -> Reads:
     sign = {"all": 0, "positive": 1, "negative": -1}[which]
-    chosen = np.ones(len(sweeps.V_in), bool) if not sign else sign * sweeps.V_in[:, 0] > 0
-    if not chosen.any():
+    points = np.ones(len(sweeps.V_in), bool) if not sign else sign * sweeps.V_in[:, 0] > 0
+    if not points.any():
         raise _refuse(f"--flip-current {which}", f"{which} voltages", "none")
     where = "" if which == "all" else f" at {which} voltages"
     return dataclasses.replace(
         sweeps,
-        I_out=np.where(chosen[:, None], -sweeps.I_out, sweeps.I_out),
-        notices=(*sweeps.notices, f"sign of the current changed{where}: {chosen.sum()} points"),
+        I_out=np.where(points[:, None], -sweeps.I_out, sweeps.I_out),
+        notices=(*sweeps.notices, f"sign of the current changed{where}: {points.sum()} points"),
     )
 
 

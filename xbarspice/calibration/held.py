@@ -100,25 +100,32 @@ def free_each(
         if not isinstance(value, float):
             continue
         if len(fit.parameters) > MOST:
-            out.append(_unfreed(name, value, f"more than {MOST} parameters were fitted"))
+            out.append(_without_refit(name, value, f"more than {MOST} parameters were fitted"))
             continue
         try:
-            other = refit([name, *free])
+            free_fit = refit([name, *free])
         except (ConvergenceError, InputError) as error:  # too few values, or no solution near
-            out.append(_unfreed(name, value, f"{name}: {str(error).partition(';')[0]}"))
+            out.append(_without_refit(name, value, f"{name}: {str(error).partition(';')[0]}"))
             continue
-        out.append(Held(name=name, value=value, freed=other[name], moved=tuple(_moved(fit, other))))
+        out.append(
+            Held(
+                name=name,
+                value=value,
+                freed=free_fit[name],
+                moved=tuple(_shifts(fit, free_fit)),
+            )
+        )
     return tuple(out)
 
 
-def _unfreed(name: str, value: float, why: str) -> Held:
+def _without_refit(name: str, value: float, why: str) -> Held:
     return Held(name=name, value=value, freed=None, moved=(), why=why)
 
 
-def _moved(fit: Fit, other: Fit) -> Iterator[tuple[str, float, float, float]]:
+def _shifts(fit: Fit, alternative: Fit) -> Iterator[tuple[str, float, float, float]]:
     """Parameters that leave their interval."""
     for p, value, error in zip(fit.parameters, fit.values, fit.error, strict=True):
-        now, *interval = other[p.name]
+        now, *interval = alternative[p.name]
         if np.isfinite(error) and abs(now - value) > NEAR * error:
             yield p.name, now, interval[0], interval[1]
 

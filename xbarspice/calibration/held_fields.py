@@ -56,7 +56,7 @@ def free_fields(
     ]
     columns = {}
     for name in names:
-        column = _column(model, name, lambda other: conductances(other, fit.values))
+        column = _column(model, name, lambda device: conductances(device, fit.values))
         if column is not None:
             columns[name] = column
     return tuple(
@@ -100,8 +100,8 @@ def _free_one(fit: Fit, J: Array, z: Array, name: str, value: float, tests: int)
     changed = zip(fit.parameters, fit.values + step[:-1], half, fit.error, step, strict=False)
     moved = tuple(
         (p.name, float(v), float(v - h), float(v + h))
-        for p, v, h, own, d in changed
-        if abs(now - value) > margin and abs(d) > NEAR * own and not p.name.startswith("G[")
+        for p, v, h, old, d in changed
+        if abs(now - value) > margin and abs(d) > NEAR * old and not p.name.startswith("G[")
     )
     freed = (now, now - margin, now + margin)
     return Held(name=f"device.{name}", value=value, freed=freed, moved=moved, unit="")
@@ -112,12 +112,12 @@ def field_findings(held: Sequence[Held]) -> Iterator[str]:
     for h in held:
         if h.freed is None or h.freed[1] <= h.value <= h.freed[2]:
             continue
-        others = ", ".join(
+        shifts = ", ".join(
             f"`{name}` is {value:.4g} [{low:.3g}, {high:.3g}]"
             for name, value, low, high in h.moved[:3]
         )
         yield (
             f"the intervals are given `{h.name}` = {h.value:.5g}, which was held: by one linear "
             f"step it is {h.freed[0]:.5g} [{h.freed[1]:.4g}, {h.freed[2]:.4g}], and "
-            f"{others or 'no other value moves'}. Fit it as well (--free)"
+            f"{shifts or 'no other value moves'}. Fit it as well (--free)"
         )

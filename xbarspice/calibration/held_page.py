@@ -25,8 +25,8 @@ def held_items(record: Mapping[str, Any]) -> list[Item]:
         return []
     rows = []
     for f in fixed:
-        again, moved = _freed(freed.get(f["name"]))
-        rows.append((f["name"], _value(f), f["origin"], again, moved))
+        refit, shifts = _refit_cells(freed.get(f["name"]))
+        rows.append((f["name"], _value(f), f["origin"], refit, shifts))
     head = ("held", "value", "from", "fitted as well", "values that then move")
     caption = "Held fixed, and what its value decides"
     table = Table(caption=caption, head=head, rows=rows, left=(0, 2, 4), collapse=len(rows) > MOST)
@@ -41,7 +41,7 @@ def _value(fixed: Mapping[str, Any]) -> str:
     return f"{value:g}" if isinstance(value, float) else f"{value} {unit}".rstrip()
 
 
-def _freed(held: Mapping[str, Any] | None) -> tuple[str, str]:
+def _refit_cells(held: Mapping[str, Any] | None) -> tuple[str, str]:
     if held is None:
         return "-", "-"
     if held["freed"] is None:

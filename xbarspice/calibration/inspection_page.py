@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Inspected", "look", "seen_items", "seen_record"]
+__all__ = ["Inspection", "inspection_items", "inspection_record", "look"]
 
 DRAWN = 6
 """Devices that are drawn: those with the most marked points."""
@@ -40,7 +40,7 @@ MARKS = {
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Inspected:
+class Inspection:
     """Sweeps as measured and as fitted, with what was seen in the fitted ones.
 
     Attributes:
@@ -57,15 +57,15 @@ class Inspected:
 
     def record(self) -> dict[str, Any]:
         """For JSON: what was looked for, what was seen, and what could not be."""
-        return seen_record(self.irregularities, tuple(looks()), self.blind)
+        return inspection_record(self.irregularities, tuple(looks()), self.blind)
 
     def section(self) -> Section:
         """The data with marked points, and a table of what was seen."""
-        seen = seen_items(self.irregularities, tuple(looks()), self.blind)
-        return Section(title="The data before the fit", items=[*_plots(self), *seen])
+        items = inspection_items(self.irregularities, tuple(looks()), self.blind)
+        return Section(title="The data before the fit", items=[*_plots(self), *items])
 
 
-def seen_record(
+def inspection_record(
     irregularities: Sequence[Irregularity], looked_for: Sequence[str], blind: Sequence[str]
 ) -> dict[str, Any]:
     """What was looked for, what was seen, and what could not be looked for, as plain values."""
@@ -79,7 +79,7 @@ def seen_record(
     }
 
 
-def seen_items(
+def inspection_items(
     irregularities: Sequence[Irregularity], looked_for: Sequence[str], blind: Sequence[str]
 ) -> list[Item]:
     """The same as a table or a sentence, and remarks."""
@@ -98,14 +98,14 @@ def seen_items(
     return items
 
 
-def look(measured: Reads, fitted: Reads) -> Inspected:
+def look(measured: Reads, fitted: Reads) -> Inspection:
     """Inspect the sweeps that are fitted.
 
     Args:
         measured: all points of the file.
         fitted: what `prepare_sweeps` left of them.
     """
-    return Inspected(
+    return Inspection(
         measured=measured,
         fitted=fitted,
         irregularities=inspect_sweeps(fitted),
@@ -113,61 +113,61 @@ def look(measured: Reads, fitted: Reads) -> Inspected:
     )
 
 
-def _plots(seen: Inspected) -> list[Item]:
-    chosen = _chosen(seen)
-    count = len(np.unique(np.asarray(seen.fitted.array)))
-    some = f" {len(chosen)} of {count} devices are drawn." if count > len(chosen) else ""
-    left_out = len(seen.measured.V_in) - len(seen.fitted.V_in)
+def _plots(inspection: Inspection) -> list[Item]:
+    devices = _devices_to_draw(inspection)
+    count = len(np.unique(np.asarray(inspection.fitted.array)))
+    some = f" {len(devices)} of {count} devices are drawn." if count > len(devices) else ""
+    left_out = len(inspection.measured.V_in) - len(inspection.fitted.V_in)
     out = f" Open circles: {left_out} points that were left out." if left_out else ""
-    kinds = ", ".join(i.kind for i in seen.irregularities) or "nothing"
+    kinds = ", ".join(i.kind for i in inspection.irregularities) or "nothing"
     return [
         Plot(
-            figure=_curve_figure(seen, chosen),
+            figure=_curve_figure(inspection, devices),
             alt=f"Current against voltage; marked: {kinds}",
             caption=f"The sweeps.{out}{some}",
         ),
         Plot(
-            figure=_order_figure(seen, chosen),
+            figure=_order_figure(inspection, devices),
             alt=f"Conductance I/V in the order of measurement; marked: {kinds}",
             caption=f"I/V of each fitted point in the order of measurement.{some}",
         ),
     ]
 
 
-def _chosen(seen: Inspected) -> list[str]:
+def _devices_to_draw(inspection: Inspection) -> list[str]:
     """Devices that are drawn."""
-    every = np.ones(len(seen.fitted.V_in), dtype=bool)
+    every = np.ones(len(inspection.fitted.V_in), dtype=bool)
     marked = np.zeros(len(every), dtype=np.intp)
-    for irregularity in seen.irregularities:
+    for irregularity in inspection.irregularities:
         marked += irregularity.points
-    counts = {name: marked[p].sum() for name, p in points_of_devices(seen.fitted, every)}
+    counts = {name: marked[p].sum() for name, p in points_of_devices(inspection.fitted, every)}
     return sorted(counts, key=lambda name: -counts[name])[:DRAWN]
 
 
-def _points(reads: Reads, chosen: Sequence[str]) -> list[Any]:
+def _points(reads: Reads, devices: Sequence[str]) -> list[Any]:
     """Points of each of these devices."""
     every = np.ones(len(reads.V_in), dtype=bool)
-    return [points for name, points in points_of_devices(reads, every) if name in chosen]
+    return [points for name, points in points_of_devices(reads, every) if name in devices]
 
 
-def _curve_figure(seen: Inspected, chosen: Sequence[str]) -> Figure:
+def _curve_figure(inspection: Inspection, devices: Sequence[str]) -> Figure:
     from xbarspice.report.plots import ABSENT, COLOURS, new_figure
 
     figure = new_figure()
     axes = figure.add_subplot()
-    all_currents = np.abs(seen.measured.I_out)
+    all_currents = np.abs(inspection.measured.I_out)
     scale, name = prefix(float(np.nanmax(all_currents)))
-    if len(seen.measured.V_in) > len(seen.fitted.V_in):
-        for k, p in enumerate(_points(seen.measured, chosen)):
-            x, y = seen.measured.V_in[p, 0], seen.measured.I_out[p, 0] / scale
+    if len(inspection.measured.V_in) > len(inspection.fitted.V_in):
+        for k, p in enumerate(_points(inspection.measured, devices)):
+            x, y = inspection.measured.V_in[p, 0], inspection.measured.I_out[p, 0] / scale
             label = "left out" if k == 0 else None
             axes.plot(x, y, "o", ms=5, mfc="none", color=ABSENT, label=label)
-    V, current = seen.fitted.V_in[:, 0], seen.fitted.I_out[:, 0] / scale
-    for p in _points(seen.fitted, chosen):
+    V, current = inspection.fitted.V_in[:, 0], inspection.fitted.I_out[:, 0] / scale
+    for p in _points(inspection.fitted, devices):
         axes.plot(V[p], current[p], ".-", ms=4, lw=0.6, color=COLOURS[0])
-    shown = np.concatenate(_points(seen.fitted, chosen))
-    _mark(axes, seen, V, current, shown)
-    for irregularity in seen.irregularities:
+    shown = np.concatenate(_points(inspection.fitted, devices))
+    _mark(axes, inspection, V, current, shown)
+    for irregularity in inspection.irregularities:
         _band(axes, irregularity, V, current, scale)
     axes.set_xlabel("V, V")
     axes.set_ylabel(f"I, {name}A")
@@ -176,11 +176,11 @@ def _curve_figure(seen: Inspected, chosen: Sequence[str]) -> Figure:
     return figure
 
 
-def _mark(axes: Axes, seen: Inspected, x: Array, y: Array, shown: Any) -> None:
+def _mark(axes: Axes, inspection: Inspection, x: Array, y: Array, shown: Any) -> None:
     """Points by what was seen in them."""
     from xbarspice.report.plots import COLOURS
 
-    for irregularity in seen.irregularities:
+    for irregularity in inspection.irregularities:
         if irregularity.kind not in MARKS:
             continue
         marker, number = MARKS[irregularity.kind]
@@ -213,22 +213,22 @@ def _band(axes: Axes, irregularity: Irregularity, V: Array, current: Array, scal
                 axes.axhline(current[side].mean(), color=COLOURS[1], lw=0.8, ls="--")
 
 
-def _order_figure(seen: Inspected, chosen: Sequence[str]) -> Figure:
+def _order_figure(inspection: Inspection, devices: Sequence[str]) -> Figure:
     from xbarspice.report.plots import ABSENT, COLOURS, new_figure
 
     figure = new_figure()
     axes = figure.add_subplot()
-    V, current = seen.fitted.V_in[:, 0], seen.fitted.I_out[:, 0]
+    V, current = inspection.fitted.V_in[:, 0], inspection.fitted.I_out[:, 0]
     g = np.full(len(V), np.nan)
     np.divide(current, V, out=g, where=V != 0)
     scale, name = prefix(float(np.nanmax(np.abs(g))))
     order, shown = np.zeros(len(V)), []
-    for p in _points(seen.fitted, chosen):
+    for p in _points(inspection.fitted, devices):
         order[p] = np.arange(len(p)) + 1
         axes.plot(order[p], g[p] / scale, ".-", ms=4, lw=0.6, color=COLOURS[0])
         shown.append(p)
-    _mark(axes, seen, order, g / scale, np.concatenate(shown))
-    if drift := [i for i in seen.irregularities if i.kind == "drift"]:
+    _mark(axes, inspection, order, g / scale, np.concatenate(shown))
+    if drift := [i for i in inspection.irregularities if i.kind == "drift"]:
         words = drift[0].text.rpartition("; ")[2].partition(")")[0]
         axes.axvspan(1, order.max(), color=ABSENT, alpha=0.15, lw=0, label=f"drift: {words}")
     axes.set_xlabel("point")

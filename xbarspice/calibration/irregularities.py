@@ -24,6 +24,7 @@ from xbarspice.calibration.curves import (
     segments_of,
 )
 from xbarspice.calibration.range_switches import range_switch
+from xbarspice.calibration.robust import cut_residuals
 from xbarspice.core.types import Array, Indices
 
 __all__ = ["drift_of", "looks"]
@@ -49,9 +50,9 @@ def _sign(V: Array, current: Array, level: float) -> Mark:
     against, sides = np.zeros(len(V), dtype=bool), {}
     for name, sign in (("positive", 1), ("negative", -1)):
         side = counts & (sign * V > 0)
-        other = side & (V * current < 0)
-        if side.sum() >= 3 and 2 * other.sum() > side.sum():
-            against |= other
+        opposite = side & (V * current < 0)
+        if side.sum() >= 3 and 2 * opposite.sum() > side.sum():
+            against |= opposite
             sides[name] = True
         elif side.any():
             sides[name] = False
@@ -138,11 +139,11 @@ def _hysteresis(V: Array, current: Array, level: float) -> Mark:
 def _branches(V: Array, current: Array, level: float) -> Mark:
     """Hysteresis that is not explained by a drift."""
     trend, _ = drift_of(V, current, level)
-    seen = _hysteresis(V, current, level)
+    mark = _hysteresis(V, current, level)
     order = np.arange(len(V))
-    if seen and trend and not _hysteresis(V, current / np.exp(trend * order), level):
+    if mark and trend and not _hysteresis(V, current / np.exp(trend * order), level):
         return nothing(V)
-    return seen
+    return mark
 
 
 def drift_of(V: Array, current: Array, level: float) -> tuple[float, float]:
@@ -172,7 +173,7 @@ def drift_of(V: Array, current: Array, level: float) -> tuple[float, float]:
     y = within(y)
     if free < 6 or not (order**2).sum() > 0:
         return 0.0, 0.0
-    y = np.clip(y, -3.5, 3.5)
+    y = cut_residuals(y, 1.0)
     slope = float((order * y).sum() / (order**2).sum())
     rss = float(((y - slope * order) ** 2).sum())
     error = float(np.sqrt(rss / free / (order**2).sum()))
@@ -229,8 +230,8 @@ def _outliers(V: Array, current: Array, level: float) -> Mark:
         index = np.arange(len(run))
         first = np.clip(index - 2, 0, len(run) - 5)
         five = first[:, None] + np.arange(5)
-        others = five[five != index[:, None]].reshape(len(run), 4)
-        around = np.sort(y[others], axis=1)
+        neighbours = five[five != index[:, None]].reshape(len(run), 4)
+        around = np.sort(y[neighbours], axis=1)
         middle = around[:, 1:3].mean(axis=1)
         expected = np.exp(middle) * np.abs(V[run])
         share = np.minimum(expected / (SMALL * np.abs(current).max()), 1.0)

@@ -80,32 +80,32 @@ def fit_joint(
         InputError: names, temperatures or data do not fit.
         ConvergenceError: the fit did not end.
     """
-    chosen = dataclasses.replace(options or Options(), held_out=0.0, free_held=False)
+    settings = dataclasses.replace(options or Options(), held_out=0.0, free_held=False)
     problem = JointProblem(dies, kelvin, tuple(free), tuple(own), T_ref)
     noise = _SourceNoise(
-        relative=chosen.noise.relative,
-        absolute=chosen.noise.absolute,
+        relative=settings.noise.relative,
+        absolute=settings.noise.absolute,
         of_kelvin=None if kelvin is None else kelvin.relative,
         scales=problem.scales,
         is_kelvin=problem.source == len(dies),
         factors=np.ones(len(problem.data)),
     )
-    fit = fit_problem(problem, dataclasses.replace(chosen, noise=noise))
+    fit = fit_problem(problem, dataclasses.replace(settings, noise=noise))
     factors = _scatter(fit, problem)
     if not np.allclose(factors, factors[0]):
         noise = dataclasses.replace(noise, factors=factors / factors[0])
-        fit = fit_problem(problem, dataclasses.replace(chosen, noise=noise))
+        fit = fit_problem(problem, dataclasses.replace(settings, noise=noise))
     fit = _look_for_temperature(fit, problem)
     p = _agreement(fit, problem)
     separate: dict[str, dict[str, tuple[float, float, float]]] = {}
     if p is not None:
         for k, die in enumerate(dies):
-            separate[die.name] = _separate([dies[k]], None, problem, chosen)
+            separate[die.name] = _separate([dies[k]], None, problem, settings)
         if kelvin is not None:
             separate["Kelvin"] = _kelvin_alone(kelvin, problem)
         fit = _judge(fit, p, separate)
     if options is None or options.free_held:
-        fit = _with_held(fit, dies, kelvin, problem, chosen)
+        fit = _with_held(fit, dies, kelvin, problem, settings)
     return Joint(fit=fit, separate=separate, p=p, T_ref=T_ref)
 
 
@@ -132,7 +132,7 @@ class _SourceNoise(Noise):
         return np.where(self.is_kelvin, of_kelvin, of_reads) * self.factors
 
 
-def _own_residuals(
+def _residuals_by_source(
     fit: Fit, problem: JointProblem
 ) -> tuple[Array, Array, list[tuple[Flags, float, int]]]:
     """Weighted residuals and Jacobian, and of each source its points, sum of squares and rank.
@@ -153,7 +153,7 @@ def _own_residuals(
 def _scatter(fit: Fit, problem: JointProblem) -> Array:
     """Scatter of each point's source over the stated one, (points,)."""
     out = np.full(len(problem.data), fit.scale)
-    for part, squares, rank in _own_residuals(fit, problem)[2]:
+    for part, squares, rank in _residuals_by_source(fit, problem)[2]:
         freedom = int(part.sum()) - rank
         if freedom >= FEWEST and squares > 0:
             out[part] = np.sqrt(squares / freedom)
@@ -162,7 +162,7 @@ def _scatter(fit: Fit, problem: JointProblem) -> Array:
 
 def _agreement(fit: Fit, problem: JointProblem) -> float | None:
     """Probability of the test in the module text; None where nothing is shared."""
-    r, J, sources = _own_residuals(fit, problem)
+    r, J, sources = _residuals_by_source(fit, problem)
     squares, rank = sum(s[1] for s in sources), sum(s[2] for s in sources)
     step, _, of_all, _ = np.linalg.lstsq(J, r, rcond=1e-8)
     joint = float(((r - J @ step) ** 2).sum())
@@ -198,11 +198,11 @@ def _with_held(
 def _look_for_temperature(fit: Fit, problem: JointProblem) -> Fit:
     """The fit with a test whether residuals follow temperatures that were not fitted."""
     T = problem.T_of_point
-    known = np.isfinite(T)
-    if set(ALPHAS) & set(problem.free) or not known.any() or np.ptp(T[known]) == 0:
+    has_T = np.isfinite(T)
+    if set(ALPHAS) & set(problem.free) or not has_T.any() or np.ptp(T[has_T]) == 0:
         return fit
-    r, J, _ = _own_residuals(fit, problem)
-    term = np.where(known, fit.predicted * (T - T[known].mean()), 0.0) / fit.sigma
+    r, J, _ = _residuals_by_source(fit, problem)
+    term = np.where(has_T, fit.predicted * (T - T[has_T].mean()), 0.0) / fit.sigma
     wide = np.column_stack([J, term / np.linalg.norm(term)])
     plain, full = (
         float(((r - A @ np.linalg.lstsq(A, r, rcond=1e-8)[0]) ** 2).sum()) for A in (J, wide)
@@ -252,7 +252,7 @@ def _kelvin_alone(kelvin: Kelvin, problem: JointProblem) -> dict[str, tuple[floa
 def _judge(fit: Fit, p: float, separate: dict[str, dict[str, tuple[float, float, float]]]) -> Fit:
     """The fit with the test of agreement; its intervals are withheld where sources disagree."""
     shared = [q.name for q in fit.parameters if "[" not in q.name]
-    said = [
+    statements = [
         f"{name} is "
         + ", ".join(
             f"{v[name][0]:.4g} [{v[name][1]:.3g}, {v[name][2]:.3g}] by {source}"
@@ -263,8 +263,8 @@ def _judge(fit: Fit, p: float, separate: dict[str, dict[str, tuple[float, float,
         if sum(name in v for v in separate.values()) > 1
     ]
     text = (
-        f"the sources disagree (p = {p:.1g}): {'; '.join(said) or 'see the residuals'}. They do "
-        "not share these values: intervals are withheld. Fit them one by one, or let a value be "
+        f"the sources disagree (p = {p:.1g}): {'; '.join(statements) or 'see the residuals'}. They "
+        "do not share these values: intervals are withheld. Fit them one by one, or let a value be "
         "each die's own (--own)"
     )
     return _with_check(fit, Check(AGREE, p, p >= LEVEL), text)

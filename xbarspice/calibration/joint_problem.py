@@ -215,9 +215,9 @@ def _check(
     allowed = {*WIRES, *TIED, *fields, *ALPHAS}
     wrong = sorted(set(free) - allowed)
     if wrong or not free or len(set(free)) != len(free):
-        known = [*TIED, *WIRES, "device.<field>", *ALPHAS]
+        names_to_fit = [*TIED, *WIRES, "device.<field>", *ALPHAS]
         raise broken_rule(
-            f"a joint fit takes {known}, each once", wrong or list(free), "Name them."
+            f"a joint fit takes {names_to_fit}, each once", wrong or list(free), "Name them."
         )
     shared_wires = {*TIED, "R_wl", "R_bl"} | set(ALPHAS)
     strange = [n for n in own if n not in free or (kelvin is not None and n in shared_wires)]

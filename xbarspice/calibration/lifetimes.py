@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
+from xbarspice.calibration.likelihood import hessian
 from xbarspice.config.card import CardValue
 from xbarspice.core.errors import ConvergenceError
 from xbarspice.core.types import Array
@@ -65,8 +66,10 @@ def fit_lives(
     count = len(lives.good)
     if lives.failures < FEW:
         still = count - lives.failures
-        return {}, [f"{lives.failures} of {count} devices failed: {FEW} are needed for a lifetime"
-                    f" ({still} are still good)"]  # fmt: skip
+        return {}, [
+            f"{lives.failures} of {count} devices failed: {FEW} are needed for a lifetime "
+            f"({still} are still good)"
+        ]
     several = len(np.unique(lives.T[np.isfinite(lives.T)])) > 1
     low_T = float(np.nanmin(lives.T)) if several else 1.0
     use = (low_T if at is None else at) if several else 1.0
@@ -115,13 +118,13 @@ def _largest_likelihood(low: Array, high: Array, x: Array, several: bool) -> tup
 
     start = np.array([ends.mean(), np.log(spread), *([0.5] if several else [])])
     optimum = optimize.minimize(
-        cost, start, method="Nelder-Mead",
+        cost,
+        start,
+        method="Nelder-Mead",
         options={"xatol": 1e-7, "fatol": 1e-9, "maxiter": 6000, "maxfev": 6000},
-    )  # fmt: skip
+    )
     if not optimum.success:
         raise ConvergenceError(f"the likelihood must have a maximum; {optimum.message}")
-    z, h = np.asarray(optimum.x), 1e-3
-    steps = h * np.eye(len(z))
-    H = np.array([[cost(z + a + b) - cost(z + a - b) - cost(z - a + b) + cost(z - a - b)
-                   for b in steps] for a in steps]) / (4 * h * h)  # fmt: skip
+    z = np.asarray(optimum.x)
+    H = hessian(cost, z)
     return z, np.asarray(np.linalg.pinv(H, hermitian=True), float)

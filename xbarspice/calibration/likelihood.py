@@ -17,7 +17,7 @@ from scipy import optimize, stats
 from xbarspice.core.errors import ConvergenceError
 from xbarspice.core.types import Array
 
-__all__ = ["largest", "limits"]
+__all__ = ["hessian", "largest", "limits"]
 
 STEP = 1e-3
 """Step of second differences; parameters are about 1."""
@@ -77,7 +77,7 @@ def limits(
     low, high = np.array(bounds).T
     inside = np.clip(optimum, low + 2 * STEP, high - 2 * STEP)
     slope = np.asarray(optimize.approx_fprime(inside, function, 1e-6))
-    curvature, directions = np.linalg.eigh(_hessian(cost, inside))
+    curvature, directions = np.linalg.eigh(hessian(cost, inside))
     way = directions @ ((directions.T @ slope) / np.maximum(curvature, 1.0))
     way *= np.sqrt(2 * (level - cost(optimum)) / max(float(slope @ way), 1e-30))
     ends = []
@@ -118,13 +118,14 @@ def _farthest(
     return np.clip(search.x, low, high)
 
 
-def _hessian(cost: Cost, x: Array) -> Array:
+def hessian(cost: Cost, x: Array, step: float = STEP) -> Array:
+    """Second derivatives of a cost at x by central differences, (parameters, parameters)."""
     n = len(x)
-    step = np.eye(n) * STEP
+    steps = np.eye(n) * step
     out = np.empty((n, n))
     for i in range(n):
         for j in range(n):
-            a, b = step[i], step[j]
+            a, b = steps[i], steps[j]
             four = cost(x + a + b) - cost(x + a - b) - cost(x - a + b) + cost(x - a - b)
-            out[i, j] = four / (4 * STEP * STEP)
+            out[i, j] = four / (4 * step * step)
     return out

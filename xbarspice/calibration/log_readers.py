@@ -16,7 +16,7 @@ from xbarspice.calibration.quantities import QUANTITIES
 from xbarspice.calibration.readers import (
     conductances_of,
     device_names,
-    left_out,
+    notice_of_gaps,
     number_labels,
     require,
     without_overflow,
@@ -42,7 +42,7 @@ def read_pulses(path: Path, options: Options | None = None) -> PulseTrains:
     require(path, table, "width", (width >= 0) & np.isfinite(width), ">= 0 s")
     if not np.isfinite(G).any():
         raise broken_rule(f"`{path.name}` must hold measured values", "none", "Check the file.")
-    V = _signed(path, table, V)
+    V = _apply_polarity(path, table, V)
     notices, reads = list(table.notices), (width == 0) & (V != 0)
     if reads.any():
         notices.append(f"rows of width 0 s that count as reads without a pulse: {int(reads.sum())}")
@@ -59,13 +59,13 @@ def read_pulses(path: Path, options: Options | None = None) -> PulseTrains:
     )
 
 
-SIGNS = {"+": 1.0, "p": 1.0, "pos": 1.0, "positive": 1.0, "1": 1.0, "+1": 1.0} | {
-    "-": -1.0, "\u2212": -1.0, "n": -1.0, "neg": -1.0, "negative": -1.0, "-1": -1.0
-}  # fmt: skip
+POSITIVE = ("+", "p", "pos", "positive", "1", "+1")
+NEGATIVE = ("-", "\u2212", "n", "neg", "negative", "-1")
+SIGNS: dict[str, float] = dict.fromkeys(POSITIVE, 1.0) | dict.fromkeys(NEGATIVE, -1.0)
 """Polarities as instruments write them."""
 
 
-def _signed(path: Path, table: Table, V: Array) -> Array:
+def _apply_polarity(path: Path, table: Table, V: Array) -> Array:
     """Pulse voltages with the sign of their polarity, V."""
     column = table.columns.get("polarity")
     if column is None:
@@ -140,7 +140,7 @@ def read_tuning(path: Path, options: Options | None = None) -> TuningLog:
         target=target[keep],
         G=G[keep],
         pulses=pulses[keep],
-        notices=(*table.notices, *left_out(keep)),
+        notices=(*table.notices, *notice_of_gaps(keep)),
     )
 
 
@@ -161,7 +161,7 @@ def read_retention(path: Path, options: Options | None = None) -> Retention:
         t=t[keep],
         T=T[keep],
         labels=labels,
-        notices=(*table.notices, *left_out(keep)),
+        notices=(*table.notices, *notice_of_gaps(keep)),
     )
 
 
@@ -180,5 +180,5 @@ def read_cycles(path: Path, options: Options | None = None) -> Cycles:
         G_HRS=low[keep],
         G_LRS=high[keep],
         labels=labels,
-        notices=(*table.notices, *left_out(keep)),
+        notices=(*table.notices, *notice_of_gaps(keep)),
     )

@@ -52,18 +52,18 @@ def compare_losses(
     out = []
     for loss in LOSSES:
         try:
-            other = (
+            alternative = (
                 fit
                 if loss == options.loss
                 else refit(dataclasses.replace(options, loss=loss, free_held=False))  # type: ignore[arg-type]
             )
         except ConvergenceError:
             continue
-        if len(other.parameters) < len(fit.parameters):
+        if len(alternative.parameters) < len(fit.parameters):
             continue  # a conductance ended at 0, and is no parameter of a fit from there
-        none = np.full(len(other.values), np.inf)
-        ends = (other.low, other.high) if other.holds else (-none, none)
-        numbers = (other.values, other.error, *ends)
+        none = np.full(len(alternative.values), np.inf)
+        ends = (alternative.low, alternative.high) if alternative.holds else (-none, none)
+        numbers = (alternative.values, alternative.error, *ends)
         values, errors, low, high = (tuple(n.tolist()) for n in numbers)
         out.append(LossFit(loss=loss, values=values, errors=errors, low=low, high=high))
     return tuple(out)

@@ -123,11 +123,11 @@ def read_dies(
 
 def with_partners(measured: MeasuredArray) -> Array:
     """Targets with the partners of stuck devices moved so that pairs keep their differences, S."""
-    array, kept = measured.array, measured.kept
+    array, fixed = measured.array, measured.kept
     config, reads = array.tiles[0].config, [tile.read for tile in array.tiles]
     limits = (config.G_min, config.G_max)
-    target = compensate(reads, array.crossbar.G, kept, measured.die.G, limits)
-    return np.where(kept, measured.die.G, target)
+    target = compensate(reads, array.crossbar.G, fixed, measured.die.G, limits)
+    return np.where(fixed, measured.die.G, target)
 
 
 def judge(

@@ -86,9 +86,9 @@ class Reads:
     def take(self, keep: Flags, notice: str | None = None) -> Reads:
         """Some of the reads, (N,) of which to keep; what is left out is noted."""
         parts = {n: getattr(self, n) for n in ("V_in", "I_out", "V_out", "I_in", "array", "T")}
-        kept = {n: None if value is None else value[keep] for n, value in parts.items()}
+        reads = {n: None if value is None else value[keep] for n, value in parts.items()}
         notices = self.notices if notice is None else (*self.notices, notice)
-        return dataclasses.replace(self, **kept, notices=notices)
+        return dataclasses.replace(self, **reads, notices=notices)
 
     def currents(self) -> Array:
         """All measured currents of each read, A, (N, cols) or (N, cols + rows); NaN: not there."""

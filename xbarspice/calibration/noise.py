@@ -25,7 +25,7 @@ from scipy import optimize, stats
 
 from xbarspice.calibration.measurements import Reads, Repeats
 from xbarspice.calibration.outliers import judge_outliers, keep_near
-from xbarspice.calibration.resolution import below_resolution, resolution_of
+from xbarspice.calibration.resolution import below_resolution, is_rounding, resolution_of
 from xbarspice.calibration.spread import Spread
 from xbarspice.calibration.uncertainty import uncertainty
 from xbarspice.config.card import CardValue
@@ -232,7 +232,7 @@ def _read_noise(
             "Read the same devices, or the same inputs of an array, more often.",
         )
     step = groups.step[use]
-    if squares.sum() <= (n * step**2).sum() / 4:
+    if is_rounding(float(squares.sum()), n, step):
         return _bound(float((step / np.sqrt(Q[:, 1, 1])).max()))
     size = np.sqrt(squares.sum() / n.sum() / Q[:, 1, 1].mean())
     unit = size * np.array([np.sqrt(Q[:, 1, 1].mean() / Q[:, 0, 0].mean()), 1.0])

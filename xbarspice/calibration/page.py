@@ -139,15 +139,15 @@ def _number(value: float | None, unit: str) -> str:
 
 def _values(rows: Sequence[dict[str, Any]], holds: bool) -> Table:
     withheld = "Values; intervals are withheld"
-    given = any(r.get("given") for r in rows)
+    has_conditions = any(r.get("given") for r in rows)
     return Table(
         caption="Values, and 95 % intervals if the model holds" if holds else withheld,
-        head=("parameter", "value", "low", "high", "start", *(["given"] if given else [])),
+        head=("parameter", "value", "low", "high", "start", *(["given"] if has_conditions else [])),
         rows=[
             (
                 r["name"],
                 *(_number(r.get(k), r["unit"]) for k in ("value", "low", "high", "start")),
-                *([", ".join(r.get("given", ()))] if given else []),
+                *([", ".join(r.get("given", ()))] if has_conditions else []),
             )
             for r in rows
         ],

@@ -77,7 +77,7 @@ class Served:
         array: its name.
         shape: of the array; unused: what spare lines of the die are, None without any.
         exact_products: accuracy on the test points with exact products instead of arrays.
-        wanted: with arrays that hold what the weights ask for.
+        on_target: with arrays that hold what the weights ask for.
         as_measured: with every conductance of the die as it was measured, lines as they come.
         candidates: the lines as they come first.
         recommended: number of the one to take.
@@ -93,7 +93,7 @@ class Served:
     shape: tuple[int, int]
     unused: Literal["driven", "floating"] | None
     exact_products: float
-    wanted: float
+    on_target: float
     as_measured: float
     candidates: tuple[Candidate, ...]
     recommended: int
@@ -164,7 +164,7 @@ def serve(
     if not bench.measured.kept[bench.measured.used].any():
         ways = ways[:1]
     right = [judge.right(lines, partners, judging) for (_, lines), partners in ways]
-    chosen, gains = choose([draws for _, draws in right])
+    choice, gains = choose([draws for _, draws in right])
     candidates = tuple(
         Candidate(
             name=f"{name}, partners tuned" if partners else name,
@@ -179,7 +179,7 @@ def serve(
             ways, right, gains, strict=True
         )
     )
-    out = _judge_once(bench, judge, candidates, chosen, test)
+    out = _judge_once(bench, judge, candidates, choice, test)
     progress(total, total)
     return out
 
@@ -221,7 +221,7 @@ def _judge_once(
     bench: Bench,
     judge: _Judge,
     candidates: tuple[Candidate, ...],
-    chosen: int,
+    first_choice: int,
     test: Points,
 ) -> Served:
     """The choice on points that had no part in it; it is taken back if it does worse there."""
@@ -229,15 +229,15 @@ def _judge_once(
         software = float(bench.right(test).mean())
     first_lines, die = bench.first_lines, bench.measured.die.G
     bench.place(first_lines)
-    wanted = float(bench.right(test).mean())
+    on_target = float(bench.right(test).mean())
     bench.put(first_lines, die)
     as_measured = float(bench.right(test).mean())
     _, first = judge.right(first_lines, False, test)
-    best, right = candidates[chosen], first
-    if chosen:
+    best, right = candidates[first_choice], first
+    if first_choice:
         _, right = judge.right((np.array(best.rows), np.array(best.cols)), best.partners, test)
     over_first = gain(right, first)
-    recommended = chosen if over_first.value >= 0 else 0
+    recommended = first_choice if over_first.value >= 0 else 0
     choice = candidates[recommended]
     lines = (np.array(choice.rows), np.array(choice.cols))
     placed = bench.place(lines)
@@ -249,11 +249,11 @@ def _judge_once(
         shape=bench.plain.crossbar.G.shape,
         unused=None if bench.plain.crossbar.G.shape == die.shape else bench.unused,
         exact_products=software,
-        wanted=wanted,
+        on_target=on_target,
         as_measured=as_measured,
         candidates=candidates,
         recommended=recommended,
-        reason=_reason(candidates, chosen, recommended, over_first),
+        reason=_reason(candidates, first_choice, recommended, over_first),
         accuracy=share(right if recommended else first),
         first_accuracy=share(first),
         test_gain=over_first,
@@ -263,21 +263,21 @@ def _judge_once(
 
 
 def _reason(
-    candidates: tuple[Candidate, ...], chosen: int, recommended: int, test_gain: Interval
+    candidates: tuple[Candidate, ...], choice: int, recommended: int, test_gain: Interval
 ) -> str:
     if len(candidates) == 1:
         return "no device that the array needs is stuck: the lines are kept as they come"
-    others = len(candidates) - 1
-    if not chosen:
+    alternatives = len(candidates) - 1
+    if not choice:
         return (
-            f"none of {others} other ways is better on the tuning points by more than its "
+            f"none of {alternatives} other ways is better on the tuning points by more than its "
             "interval: the lines are kept as they come"
         )
-    best = candidates[chosen]
+    best = candidates[choice]
     text = (
         f"better than the lines as they come by {100 * best.gain.value:.1f} points of "
         f"accuracy (95 % interval {100 * best.gain.low:.1f} to {100 * best.gain.high:.1f}, "
-        f"{others} comparisons) on tuning points that picked nothing"
+        f"{alternatives} comparisons) on tuning points that picked nothing"
     )
     if recommended:
         return text

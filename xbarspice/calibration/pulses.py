@@ -103,8 +103,8 @@ class _Trains:
             out[:, j] = slope / width[j]
         starts = range(fields, len(theta))
         slope, width = self._slope(theta, starts)
-        own = fields + self.line_of_point
-        out[np.arange(len(own)), own] = slope / width[own]
+        columns = fields + self.line_of_point
+        out[np.arange(len(columns)), columns] = slope / width[columns]
         return out
 
     def _slope(self, theta: Array, moved: Sequence[int]) -> tuple[Array, Array]:
@@ -187,12 +187,12 @@ def _search_further(
             device = devices.with_parameters(problem.device, starts)
             if not isinstance(device, DynamicDevice):
                 raise AssertionError("a dynamic device stays one")
-            other = _Trains(device, problem.trains, problem.free, bounds)
-            again = fit_problem(other, options)
+            trial = _Trains(device, problem.trains, problem.free, bounds)
+            trial_fit = fit_problem(trial, options)
         except (ConvergenceError, InputError):  # a start that the device refuses
             continue
-        if again.scale < best[1].scale:
-            best = other, again
+        if trial_fit.scale < best[1].scale:
+            best = trial, trial_fit
     return best
 
 

@@ -28,6 +28,7 @@ from xbarspice import devices
 from xbarspice.calibration.fit import Fit, Options, fit_problem
 from xbarspice.calibration.measurements import Reads
 from xbarspice.calibration.model import Model, level_of, with_fields
+from xbarspice.calibration.robust import CUT, robust_std
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import ConvergenceError, InputError
 from xbarspice.core.types import Array, Flags, Indices
@@ -38,8 +39,6 @@ __all__ = ["BLOCKS", "Candidate", "Ranking", "rank_models"]
 
 BLOCKS = 5
 """Blocks of voltage."""
-CUT = 3.5
-"""Errors are cut at so many robust standard deviations of the best candidate."""
 BEYOND = 3.0
 """Standard errors by which the model that was asked for must lose for a warning."""
 MOST_PARAMETERS, MOST_WORK = 100, 300_000
@@ -84,28 +83,29 @@ class Ranking:
     Attributes:
         candidates: all of them.
         best: position of the one to choose; see the module text.
-        asked: position of the one that was asked for.
+        reference: position of the one that was asked for.
         ahead: standard errors by which the chosen one predicts better than the one asked for.
         blocks: of voltage.
     """
 
     candidates: tuple[Candidate, ...]
     best: int
-    asked: int
+    reference: int
     ahead: float
     blocks: int
 
     @property
     def finding(self) -> str | None:
         """A sentence if the model that was asked for predicts clearly worse."""
-        best, asked = self.candidates[self.best], self.candidates[self.asked]
-        if self.best == self.asked or self.ahead <= BEYOND:
+        best, reference = self.candidates[self.best], self.candidates[self.reference]
+        if self.best == self.reference or self.ahead <= BEYOND:
             return None
-        least = "" if asked.validated else "at least "
+        least = "" if reference.validated else "at least "
         return (
-            f"{_title(best)} predicts voltages that were left out better than {_title(asked)}: an "
-            f"rms error of {best.error:.3g} against {least}{asked.error:.3g} times the stated "
-            f"scatter ({self.blocks} blocks of voltage, {self.ahead:.3g} standard errors apart)"
+            f"{_title(best)} predicts voltages that were left out better than {_title(reference)}: "
+            f"an rms error of {best.error:.3g} against {least}{reference.error:.3g} times the "
+            f"stated scatter ({self.blocks} blocks of voltage, {self.ahead:.3g} standard errors "
+            "apart)"
         )
 
 
@@ -150,17 +150,17 @@ def rank_models(
         InputError, ConvergenceError: of the model that is asked for, as in `fit_reads`.
     """
     parts = (reads,) if isinstance(reads, Reads) else tuple(reads)
-    chosen = dataclasses.replace(options or Options(), held_out=0.0, free_held=False)
-    asked = Model(crossbar, parts, free, bounds)
-    size = len(asked.data) * crossbar.rows * crossbar.cols
-    if not work and (len(asked.parameters) > MOST_PARAMETERS or size > MOST_WORK):
+    settings = dataclasses.replace(options or Options(), held_out=0.0, free_held=False)
+    reference = Model(crossbar, parts, free, bounds)
+    size = len(reference.data) * crossbar.rows * crossbar.cols
+    if not work and (len(reference.parameters) > MOST_PARAMETERS or size > MOST_WORK):
         return "device models were not ranked, as it takes long here (--rank does it)"
     block = np.concatenate([_blocks_of(part) for part in parts])
     if block.max() < 2:
         return "device models were not ranked: it needs reads at 3 voltages or more"
-    trials = [_trial(crossbar.device, (), asked, chosen)]
+    trials = [_trial(crossbar.device, (), reference, settings)]
     refused = []
-    for device, alike, names in _candidates(asked, free):
+    for device, alike, names in _candidates(reference, free):
         model_bounds = {n: b for n, b in (bounds or {}).items() if n in names}
         if not work and _is_slow(device, crossbar.G_flat):
             slow = "it takes long here (--rank includes it)"
@@ -169,14 +169,14 @@ def rank_models(
             continue
         try:
             model = Model(crossbar.replace(device=device), parts, names, model_bounds)
-            trials.append(_trial(device, alike, model, chosen))
+            trials.append(_trial(device, alike, model, settings))
         except (InputError, ConvergenceError, TypeError, ArithmeticError) as error:
             refused.append(Candidate(name=device.name, alike=alike, reason=str(error)))
-    alike = tuple(n for n in _alike(crossbar.device, asked) if n != crossbar.device.name)
+    alike = tuple(n for n in _alike(crossbar.device, reference) if n != crossbar.device.name)
     trials[0] = dataclasses.replace(
         trials[0], candidate=dataclasses.replace(trials[0].candidate, alike=alike)
     )
-    return _order(_validate(trials, block, chosen), asked, refused, block)
+    return _order(_validate(trials, block, settings), reference, refused, block)
 
 
 def _trial(device: Device, alike: tuple[str, ...], model: Model, options: Options) -> _Trial:
@@ -200,25 +200,25 @@ def _trial(device: Device, alike: tuple[str, ...], model: Model, options: Option
 
 
 def _candidates(
-    asked: Model, free: Sequence[str]
+    reference: Model, free: Sequence[str]
 ) -> Iterator[tuple[Device, tuple[str, ...], list[str]]]:
     """Every other candidate: the device, other names of its curve, and what is fitted.
 
     A curve is tried with its fields as they are, and with those that shape it fitted.
     """
-    wires = [n for n in asked.free if not n.startswith("device.") and n != "G"]
+    wires = [n for n in reference.free if not n.startswith("device.") and n != "G"]
     names = [[*wires, *fields, *(["G"] if "G" in free else [])] for fields in ([], ["device"])]
-    taken: set[str] = set()
-    models = [asked.crossbar.device, *(devices.get(name) for name in devices.names())]
+    used_names: set[str] = set()
+    models = [reference.crossbar.device, *(devices.get(name) for name in devices.names())]
     for device in sorted(models, key=lambda d: isinstance(d, DynamicDevice) and d is not models[0]):
-        if device.name in taken:
+        if device.name in used_names:
             continue
-        alike = _alike(device, asked)
-        taken |= {device.name, *alike}
-        tried = {asked.free} if device is asked.crossbar.device else set()
+        alike = _alike(device, reference)
+        used_names |= {device.name, *alike}
+        tried = {reference.free} if device is reference.crossbar.device else set()
         for free_names in names:
             expanded = tuple(
-                with_fields(asked.crossbar.replace(device=device), asked.reads, free_names)
+                with_fields(reference.crossbar.replace(device=device), reference.reads, free_names)
             )
             if expanded and expanded not in tried:
                 tried.add(expanded)
@@ -232,10 +232,10 @@ def _alike(device: Device, model: Model) -> tuple[str, ...]:
     fields = {f.name: getattr(device, f.name) for f in dataclasses.fields(device)}  # type: ignore[arg-type]
     out = []
     for name in devices.names():
-        other = devices.get(name)
-        shared = {f.name for f in dataclasses.fields(other)} & set(fields)  # type: ignore[arg-type]
+        candidate = devices.get(name)
+        shared = {f.name for f in dataclasses.fields(candidate)} & set(fields)  # type: ignore[arg-type]
         try:
-            same = devices.with_parameters(other, {n: fields[n] for n in shared})
+            same = devices.with_parameters(candidate, {n: fields[n] for n in shared})
             equal = np.allclose(same.current(V, G), device.current(V, G), rtol=1e-9, atol=0.0)
         except (InputError, ArithmeticError):
             continue
@@ -301,7 +301,7 @@ def _predict_blocks(trial: _Trial, block: Indices, options: Options) -> Array:
 
 def _cut(errors: Sequence[Array]) -> float:
     """Where errors are cut: by the scatter of the candidate that scatters least."""
-    return CUT * 1.4826 * min(float(np.median(np.abs(e))) for e in errors)
+    return CUT * min(robust_std(e) for e in errors)
 
 
 def _squares(errors: Array, cut: float) -> Array:
@@ -317,7 +317,7 @@ def _apart(squares: Array, best: Array) -> float:
 
 
 def _order(
-    trials: Sequence[_Trial], asked: Model, refused: Sequence[Candidate], block: Indices
+    trials: Sequence[_Trial], reference: Model, refused: Sequence[Candidate], block: Indices
 ) -> Ranking:
     """Candidates by error, and the one to choose."""
     cut = _cut([t.errors for t in trials])
@@ -330,7 +330,7 @@ def _order(
     near = [k for k, t in enumerate(trials) if t.validated and squares[k].mean() <= limit] or [0]
     near = [k for k in near if trials[k].candidate.holds] or near
     best = min(near, key=lambda k: (trials[k].candidate.parameters, k))
-    position = next(k for k, t in enumerate(trials) if t.model is asked)
+    position = next(k for k, t in enumerate(trials) if t.model is reference)
     candidates = [
         dataclasses.replace(
             t.candidate,
@@ -344,7 +344,7 @@ def _order(
     return Ranking(
         candidates=(*candidates, *refused),
         best=best,
-        asked=position,
+        reference=position,
         ahead=_apart(squares[position], squares[best]) if position != best else 0.0,
         blocks=int(block.max()) + 1,
     )

@@ -31,7 +31,7 @@ from xbarspice.tables.sources import HDF5
 __all__ = [
     "conductances_of",
     "device_names",
-    "left_out",
+    "notice_of_gaps",
     "number_labels",
     "read_drifts",
     "read_kelvin",
@@ -77,7 +77,7 @@ def read_repeats(path: Path, options: Options | None = None) -> Repeats:
         device=number_labels(device_names(table))[1][keep],
         G=G[keep],
         t=t[keep],
-        notices=(*table.notices, *left_out(keep)),
+        notices=(*table.notices, *notice_of_gaps(keep)),
     )
 
 
@@ -106,7 +106,7 @@ def read_programming(path: Path, options: Options | None = None) -> Programming:
         G=G[keep],
         G_end=G_end[keep],
         later_writes=later[keep].astype(np.intp),
-        notices=(*table.notices, *left_out(keep)),
+        notices=(*table.notices, *notice_of_gaps(keep)),
     )
 
 
@@ -121,7 +121,7 @@ def read_drifts(path: Path, options: Options | None = None) -> Drifts:
         G=G[keep],
         G_end=G_end[keep],
         later_writes=later[keep].astype(np.intp),
-        notices=(*table.notices, *left_out(keep)),
+        notices=(*table.notices, *notice_of_gaps(keep)),
     )
 
 
@@ -243,7 +243,7 @@ def read_kelvin(
         R=R[keep],
         T=None if T is None else T[keep],
         relative=relative,
-        notices=(*table.notices, *left_out(keep)),
+        notices=(*table.notices, *notice_of_gaps(keep)),
     )
 
 
@@ -297,7 +297,7 @@ def require(path: Path, table: Table, name: str, ok: Flags, rule: str) -> None:
         )
 
 
-def left_out(keep: Flags) -> tuple[str, ...]:
+def notice_of_gaps(keep: Flags) -> tuple[str, ...]:
     """The notice of rows that are not kept; none if all are."""
     count = int((~keep).sum())
     return (f"rows without a measured value that are left out: {count}",) if count else ()

@@ -46,14 +46,14 @@ def share(right: Array) -> Interval:
     return Interval(value=p, low=min(p, middle - half), high=max(p, middle + half))
 
 
-def gain(right: Array, other: Array, comparisons: int = 1) -> Interval:
-    """By how much more is right than in `other`, with the same points and draws.
+def gain(right: Array, baseline: Array, comparisons: int = 1) -> Interval:
+    """By how much more is right than in `baseline`, with the same points and draws.
 
     Args:
-        right, other: (draws, points) of 0 and 1.
+        right, baseline: (draws, points) of 0 and 1.
         comparisons: intervals that shall hold together, by Bonferroni.
     """
-    difference = right - other
+    difference = right - baseline
     draws, points = difference.shape
     of_points = difference.mean(axis=0)
     middle = float(of_points.sum() / (points + 2))  # half a point more each way

@@ -12,7 +12,7 @@ import numpy as np
 
 from xbarspice.core.types import Array
 
-__all__ = ["below_resolution", "resolution_of"]
+__all__ = ["below_resolution", "is_rounding", "resolution_of"]
 
 DIGITS = 15
 """Significant digits that a double always carries."""
@@ -34,6 +34,17 @@ def resolution_of(values: Array) -> Array:
         return np.zeros_like(size)
     size = np.where(size > 0, size, size[size > 0].min())
     return np.maximum(_step_of(size), _step_of(1 / size) * size**2)
+
+
+def is_rounding(squares: float, freedom: Array, step: Array) -> bool:
+    """Whether a sum of squares shows a scatter of no more than half a step.
+
+    Args:
+        squares: of residuals.
+        freedom: its degrees of freedom, by group.
+        step: resolution of the values of each group, in the unit of the residuals.
+    """
+    return bool(squares <= (freedom * step**2).sum() / 4)
 
 
 def below_resolution(most: float, unit: str = "") -> str:

@@ -93,11 +93,11 @@ def fit_spread(
         )
     near = _near(data, healthy)
     checks, notices = judge_outliers(near, "writes", drop_outliers)
-    chosen = healthy.copy()
-    chosen[healthy] = near.keep | (not drop_outliers)
+    use = healthy.copy()
+    use[healthy] = near.keep | (not drop_outliers)
     terms, values = [], {}
     parts: list[Part] = [
-        _tuning(data, chosen, confidence),
+        _tuning(data, use, confidence),
         _drift(data, stuck, confidence),
         _faults(data, stuck, confidence),
     ]
@@ -133,8 +133,8 @@ def _stuck(data: Programming) -> Flags:
     return out
 
 
-def _tuning(data: Programming, chosen: Flags, confidence: float) -> Part:
-    device, target, G = data.device[chosen], data.target[chosen], data.G[chosen]
+def _tuning(data: Programming, use: Flags, confidence: float) -> Part:
+    device, target, G = data.device[use], data.target[use], data.G[use]
     return fit_tuning(G / target - 1.0, target, device, resolution_of(G) / target, confidence)
 
 

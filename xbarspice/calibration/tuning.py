@@ -22,7 +22,7 @@ import numpy as np
 from scipy import stats
 
 from xbarspice.calibration.likelihood import Bounds, largest, limits
-from xbarspice.calibration.resolution import below_resolution
+from xbarspice.calibration.resolution import below_resolution, is_rounding
 from xbarspice.config.card import CardValue
 from xbarspice.core.types import Array, Indices
 
@@ -91,8 +91,9 @@ class _Writes:
 
     def is_rounding(self, step: Array) -> bool:
         """Whether the errors differ within devices by no more than `step`, their resolution."""
-        freedom = len(self.error) - (self.devices if self.repeated else 1)
-        return bool((self.within**2).sum() <= freedom * (step**2).mean() / 4)
+        count = len(self.error)
+        freedom = count - (self.devices if self.repeated else 1)
+        return is_rounding(float((self.within**2).sum()), np.full(count, freedom / count), step)
 
     def start(self) -> Array:
         """Where the search for the likelihood's maximum begins."""
@@ -138,7 +139,7 @@ def fit_tuning(
     if writes.is_rounding(step):
         _, place, counts = np.unique(device, return_inverse=True, return_counts=True)
         means = np.bincount(place, error) / counts
-        term, intervals, bounds = _bounded(means, float(step.max()), confidence)
+        term, intervals, bounds = _bound_term(means, float(step.max()), confidence)
         return term, intervals, notices[:1] + bounds
     at, intervals = _from_likelihood(writes, confidence)
     slope = intervals.get("sigma_slope")
@@ -204,7 +205,7 @@ def _from_likelihood(writes: _Writes, confidence: float) -> tuple[Array, dict[st
     return at, intervals
 
 
-def _bounded(means: Array, step: float, confidence: float) -> Term:
+def _bound_term(means: Array, step: float, confidence: float) -> Term:
     """The term where repeats of a device are equal to the resolution, `step`."""
     count, tail = len(means), (1 - confidence) / 2
     mean, std = float(means.mean()), float(means.std(ddof=1)) if count > 1 else 0.0

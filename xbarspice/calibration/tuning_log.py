@@ -22,6 +22,7 @@ from scipy import optimize, stats
 
 from xbarspice.calibration.characteristics import Characteristics
 from xbarspice.calibration.goodness import LEVEL, Check
+from xbarspice.calibration.likelihood import hessian
 from xbarspice.config.card import CardValue
 from xbarspice.core.errors import ConvergenceError, broken_rule
 from xbarspice.core.types import Array, Flags, Indices
@@ -152,10 +153,8 @@ def _fit(form: Form, t: Array, e: Array) -> _Fitted:
     z, h = np.asarray(optimum.x), 1e-4
     steps = h * np.eye(len(z))
     gradient = np.stack([(single(z + s) - single(z - s)) / (2 * h) for s in steps], axis=1)
-    turned = np.array([[(single(z + a + b) - single(z + a - b) - single(z - a + b)
-                         + single(z - a - b)).sum() / (4 * h * h) for b in steps]
-                       for a in steps])  # fmt: skip
-    inverse = np.linalg.pinv(turned, hermitian=True)
+    H = hessian(lambda z: float(single(z).sum()), z, h)
+    inverse = np.linalg.pinv(H, hermitian=True)
     count = len(t) / (len(t) - len(z))
     covariance = count * inverse @ (gradient.T @ gradient) @ inverse
     # back to offset, logarithms of spreads, slope
@@ -195,14 +194,14 @@ def _checks(z: Array, t: Array) -> tuple[Check, ...]:
 
 
 def _pulses(pulses: Array) -> dict[str, Any] | None:
-    known = pulses[np.isfinite(pulses)]
-    if not known.size:
+    counts = pulses[np.isfinite(pulses)]
+    if not counts.size:
         return None
     return {
-        "writes": len(known),
-        "mean": float(known.mean()),
-        "median": float(np.median(known)),
-        "q95": float(np.quantile(known, 0.95)),
+        "writes": len(counts),
+        "mean": float(counts.mean()),
+        "median": float(np.median(counts)),
+        "q95": float(np.quantile(counts, 0.95)),
     }
 
 

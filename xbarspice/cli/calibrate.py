@@ -22,7 +22,7 @@ from xbarspice.cli.calibrate_job import (
     Job,
     Temperature,
     Title,
-    covered_range,
+    range_of_data,
 )
 from xbarspice.cli.fit_options import (
     Absolute,
@@ -170,7 +170,7 @@ def sweeps(
     )
     whole = study.read_sweeps(data, table)
     measured = study.prepare_sweeps(whole, handling)
-    seen = inspection_page.look(whole, measured)
+    inspection = inspection_page.look(whole, measured)
     start = starts.crossbar_of_sweeps(measured, run)
     options = fit_options(loss, relative, absolute, held_out, run)
     with screens.waiting("fitting", quiet=json):
@@ -196,10 +196,18 @@ def sweeps(
         data_read=measured.notices,
         config=config,
         settings=settings or (),
-        valid=covered_range(V=measured.V_in, G=crossbar.G, temperature=temperature),
+        valid=range_of_data(V=measured.V_in, G=crossbar.G, temperature=temperature),
     )
     fixed = fixed_values(crossbar, comparisons.free)
-    finish_fit(job, fit, crossbar, accept=accept, comparisons=comparisons, seen=seen, fixed=fixed)
+    finish_fit(
+        job,
+        fit,
+        crossbar,
+        accept=accept,
+        comparisons=comparisons,
+        inspection=inspection,
+        fixed=fixed,
+    )
 
 
 @calibrate.command(
@@ -269,7 +277,7 @@ def reads(
         flip_current=flip_current, drop_compliance=drop_compliance, remove_drift=remove_drift
     )
     measured = array_inspection.prepare_reads(Model(start, [whole], names_of(free)), handling)
-    seen = array_inspection_page.look(Model(start, [measured], names_of(free)))
+    inspection = array_inspection_page.look(Model(start, [measured], names_of(free)))
     options = fit_options(loss, relative, absolute, held_out, run)
     with screens.waiting("fitting", quiet=json):
         fit, crossbar, comparisons = study.fit_and_compare(
@@ -295,10 +303,18 @@ def reads(
         data_read=measured.notices,
         config=config,
         settings=settings or (),
-        valid=covered_range(V=measured.V_in, G=crossbar.G, temperature=temperature),
+        valid=range_of_data(V=measured.V_in, G=crossbar.G, temperature=temperature),
     )
     fixed = fixed_values(crossbar, comparisons.free)
-    finish_fit(job, fit, crossbar, accept=accept, comparisons=comparisons, seen=seen, fixed=fixed)
+    finish_fit(
+        job,
+        fit,
+        crossbar,
+        accept=accept,
+        comparisons=comparisons,
+        inspection=inspection,
+        fixed=fixed,
+    )
 
 
 @calibrate.command(
@@ -356,7 +372,7 @@ def pulses(
         data_read=trains.notices,
         config=config,
         settings=settings or (),
-        valid=covered_range(V=trains.V, G=trains.G, temperature=temperature),
+        valid=range_of_data(V=trains.V, G=trains.G, temperature=temperature),
     )
     fixed = fixed_values(device, names_of(free))
     more = pulse_items(fit, trains)

@@ -142,8 +142,8 @@ def die(
             record["network_on_die"] = _plain(served)
             _save(folder / "placed.h5", opened, served, factory, data)
         record = job.write(folder, None, record)
-        kept = card_in_file(network) if network is not None else None
-        card = card_text_of(card_to_keep(run, calibration, kept))
+        card_of_network = card_in_file(network) if network is not None else None
+        card = card_text_of(card_to_keep(run, calibration, card_of_network))
         crossbar_file.save(folder / "crossbar.h5", crossbar, card)
         report.write_die(record, measured.G, measured.stuck(limits), folder / "report.html")
     screens.show(record if json else _die_short(record, out), json, "Measured die")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xbarspice.cli.calibrate_finish import finish_characteristics
-from xbarspice.cli.calibrate_job import Accept, Data, Date, Job, Temperature, Title, covered_range
+from xbarspice.cli.calibrate_job import Accept, Data, Date, Job, Temperature, Title, range_of_data
 from xbarspice.cli.options import Calibration, Config, Json, RunFolder, Settings, Unit
 from xbarspice.cli.table_options import reads_table
 from xbarspice.core.errors import broken_rule
@@ -82,7 +82,7 @@ def drift(
         )
     measured = _read_maps(data, maps, written, unit, table) if maps else None
     drifts = study.read_drifts(data, table) if measured is None else measured
-    found = study.fit_drift(drifts)
+    result = study.fit_drift(drifts)
     more = (*maps.values(), *([written] if written else []))
     job = Job(
         data,
@@ -95,10 +95,10 @@ def drift(
         json,
         data_read=drifts.notices,
         more=more,
-        valid=covered_range(G=drifts.G, temperature=temperature),
+        valid=range_of_data(G=drifts.G, temperature=temperature),
     )
-    items = drift_items(record_of_characteristics(found), drifts)
-    finish_characteristics(job, found, items, accept=accept)
+    items = drift_items(record_of_characteristics(result), drifts)
+    finish_characteristics(job, result, items, accept=accept)
 
 
 def _maps(texts: list[str] | None) -> dict[int, Path]:

@@ -14,11 +14,11 @@ from xbarspice.cli.runs import run_folder
 
 if TYPE_CHECKING:
     from xbarspice.calibration import Fit, Spread
-    from xbarspice.calibration.array_inspection_page import ArrayInspected
+    from xbarspice.calibration.array_inspection_page import ArrayInspection
     from xbarspice.calibration.characteristics import Characteristics
     from xbarspice.calibration.comparisons import Comparisons
     from xbarspice.calibration.held import Fixed
-    from xbarspice.calibration.inspection_page import Inspected
+    from xbarspice.calibration.inspection_page import Inspection
     from xbarspice.config.card import CalibrationCard
     from xbarspice.core.array import Crossbar
     from xbarspice.report.content import Item, Section
@@ -37,7 +37,7 @@ def finish_spread(job: Job, terms: Spread, *, accept: bool = False) -> None:
 
 
 def finish_characteristics(
-    job: Job, found: Characteristics, more: Sequence[Item], *, accept: bool = False
+    job: Job, characteristics: Characteristics, more: Sequence[Item], *, accept: bool = False
 ) -> None:
     """Record, report and screen of devices over time, and a card where there are terms for one.
 
@@ -45,7 +45,9 @@ def finish_characteristics(
     """
     from xbarspice.calibration.characteristics import record_of_characteristics
 
-    _finish_terms(job, found.for_card(), record_of_characteristics(found), more, accept)
+    _finish_terms(
+        job, characteristics.for_card(), record_of_characteristics(characteristics), more, accept
+    )
 
 
 def _finish_terms(
@@ -91,7 +93,7 @@ def finish_fit(
     unit: str = "A",
     accept: bool = False,
     more: Sequence[Item] = (),
-    seen: Inspected | ArrayInspected | None = None,
+    inspection: Inspection | ArrayInspection | None = None,
     fixed: Sequence[Fixed] = (),
     comparisons: Comparisons | None = None,
 ) -> None:
@@ -113,16 +115,16 @@ def finish_fit(
     fitted = crossbar if any(p.name.startswith("G[") for p in fit.parameters) else None
     record = study.record_of(fit)
     record["fixed"] = job.with_origins(fixed)
-    if comparisons is not None and comparisons.chosen:
+    if comparisons is not None and comparisons.by_ranking:
         (row,) = [row for row in record["fixed"] if row["name"] == "device"]
         row["origin"] = "the ranking of device models (--device auto)"
-    if seen is not None:
-        record["inspection"] = seen.record()
-        record["findings"] = [*(i.text for i in seen.irregularities), *record["findings"]]
+    if inspection is not None:
+        record["inspection"] = inspection.record()
+        record["findings"] = [*(i.text for i in inspection.irregularities), *record["findings"]]
     record |= comparisons.record() if comparisons is not None else {}
     stands = fit.holds or accept
     record["card_written"] = stands
-    section = None if seen is None else seen.section()
+    section = None if inspection is None else inspection.section()
     shown = card if stands else None
     _write_folder(job, shown, record, fit=fit, unit=unit, crossbar=fitted, more=more, data=section)
     if not stands:
@@ -147,8 +149,8 @@ def _write_folder(
     with run_folder(job.out) as folder:
         record = job.write(folder, card, record)
         if crossbar is not None:
-            kept = None if card is None else crossbar_file.CardText(text=card.to_toml())
-            crossbar_file.save(folder / "crossbar.h5", crossbar, kept)
+            card_text = None if card is None else crossbar_file.CardText(text=card.to_toml())
+            crossbar_file.save(folder / "crossbar.h5", crossbar, card_text)
         text = card and card.to_toml()
         report.write_fit(record, text, folder / "report.html", fit, unit, more=more, data=data)
     screens.show(record if job.json else _short(record, job.out), job.json, "Calibration")
@@ -160,8 +162,8 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for r in record["parameters"][:20]:
         low, high = ("-" if r[k] is None else f"{r[k]:.5g}" for k in ("low", "high"))
-        given = f" given {', '.join(r['given'])}" if r.get("given") else ""
-        rows[r["name"]] = f"{r['value']:.5g} {r['unit']} [{low}, {high}]{given}"
+        condition = f" given {', '.join(r['given'])}" if r.get("given") else ""
+        rows[r["name"]] = f"{r['value']:.5g} {r['unit']} [{low}, {high}]{condition}"
     if len(record["parameters"]) > 20:
         rows["..."] = f"{len(record['parameters']) - 20} more in report.json"
     if held := record.get("held_out"):

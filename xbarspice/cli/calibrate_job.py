@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from xbarspice.config.sections import ValidRange
     from xbarspice.core.types import Array
 
-__all__ = ["Accept", "Data", "Date", "Job", "Temperature", "Title", "covered_range"]
+__all__ = ["Accept", "Data", "Date", "Job", "Temperature", "Title", "range_of_data"]
 
 Data = Annotated[
     Path, typer.Argument(help="Measured data: text, .xlsx, .ods, .parquet, .mat or .h5.")
@@ -161,7 +161,7 @@ class Job:
         return named if earlier is None else {**named, "card": earlier}
 
 
-def covered_range(
+def range_of_data(
     *,
     V: Array | None = None,
     G: Array | None = None,

@@ -12,7 +12,7 @@ import typer
 
 from xbarspice.cli import screens
 from xbarspice.cli.calibrate_finish import finish_fit
-from xbarspice.cli.calibrate_job import Accept, Date, Job, Title, covered_range
+from xbarspice.cli.calibrate_job import Accept, Date, Job, Title, range_of_data
 from xbarspice.cli.fit_options import Absolute, Relative, names_of
 from xbarspice.cli.options import Calibration, Config, Json, RunFolder, Seed, Settings
 from xbarspice.core.errors import broken_rule
@@ -116,7 +116,7 @@ def joint(
         )
     noise = study.Noise(relative=relative, absolute=absolute)
     with screens.waiting("fitting", quiet=json):
-        found = study.fit_joint(
+        result = study.fit_joint(
             dies,
             monitors,
             names_of(free),
@@ -136,20 +136,20 @@ def joint(
         title or f"Joint calibration of {len(dies)} dies{' and monitors' if monitors else ''}",
         date,
         json,
-        data_read=(*notices, *_temperature(found)),
+        data_read=(*notices, *_temperature(result)),
         more=(*more, *([] if kelvin is None else [kelvin])),
         config=config,
         settings=settings or (),
-        valid=_covered(dies, reference),
+        valid=_range_of_dies(dies, reference),
     )
     fixed = [f for f in fixed_values(dies[0].crossbar, names_of(free)) if f.name != "G"]
     finish_fit(
         job,
-        found.fit,
+        result.fit,
         device=devices.pop(),
         unit="of the largest",
         accept=accept,
-        more=_items(found),
+        more=_items(result),
         fixed=fixed,
     )
 
@@ -173,40 +173,40 @@ def _die(reads: Path, array: Path, run: RunConfig) -> MeasuredDie:
     return study.MeasuredDie(name=reads.stem, crossbar=crossbar, reads=measured)
 
 
-def _covered(dies: Sequence[MeasuredDie], T_ref: float | None) -> ValidRange:
+def _range_of_dies(dies: Sequence[MeasuredDie], T_ref: float | None) -> ValidRange:
     """What the reads covered, for the card; fitted temperatures leave values at T_ref (K) alone."""
     kelvin = None if T_ref is None else np.array([T_ref])
     of_reads = [die.reads.T for die in dies if die.reads.T is not None]
     if T_ref is None and len(of_reads) == len(dies):
         kelvin = np.concatenate(of_reads)
-    return covered_range(
+    return range_of_data(
         V=np.concatenate([die.reads.V_in.ravel() for die in dies]),
         G=np.concatenate([die.crossbar.G.ravel() for die in dies]),
         kelvin=kelvin,
     )
 
 
-def _temperature(found: Joint) -> list[str]:
+def _temperature(result: Joint) -> list[str]:
     """What the card says of temperatures."""
-    if found.T_ref is None:
+    if result.T_ref is None:
         return []
     texts = []
-    for p in found.fit.parameters:
+    for p in result.fit.parameters:
         if p.unit == "1/K":
-            value, low, high = found.fit[p.name]
+            value, low, high = result.fit[p.name]
             texts.append(f"{p.name} = {value:.4g} [{low:.3g}, {high:.3g}] 1/K")
-    return [f"values hold at the reference temperature {found.T_ref:g} K; {', '.join(texts)}"]
+    return [f"values hold at the reference temperature {result.T_ref:g} K; {', '.join(texts)}"]
 
 
-def _items(found: Joint) -> list[Item]:
+def _items(result: Joint) -> list[Item]:
     """What each source says by itself, beside what they say together."""
     from xbarspice.report.content import Table, Text
 
-    if found.p is None:
+    if result.p is None:
         return [Text(text="Nothing is shared that two sources determine: no test.", note=True)]
-    fit = found.fit
+    fit = result.fit
     names = [p.name for p in fit.parameters if "[" not in p.name]
-    columns = {"all together": {n: fit[n] for n in names}} | found.separate
+    columns = {"all together": {n: fit[n] for n in names}} | result.separate
     rows = []
     for name in names:
         cells: list[str] = [name]
@@ -214,14 +214,14 @@ def _items(found: Joint) -> list[Item]:
             text = "-"
             if name in values:
                 value, low, high = values[name]
-                known = math.isfinite(low) and math.isfinite(high)
-                text = f"{value:.4g} [{low:.4g}, {high:.4g}]" if known else f"{value:.4g}"
+                bounded = math.isfinite(low) and math.isfinite(high)
+                text = f"{value:.4g} [{low:.4g}, {high:.4g}]" if bounded else f"{value:.4g}"
             cells.append(text)
         rows.append(tuple(cells))
-    agree = "do not contradict each other" if found.p >= 0.01 else "disagree"
+    agree = "do not contradict each other" if result.p >= 0.01 else "disagree"
     return [
         Table(
-            caption=f"What each source says by itself; together they {agree} (p = {found.p:.2g})",
+            caption=f"What each source says by itself; together they {agree} (p = {result.p:.2g})",
             head=("value", *columns),
             rows=rows,
         )

@@ -10,7 +10,7 @@ import typer
 
 from xbarspice.cli import screens
 from xbarspice.cli.calibrate_finish import finish_characteristics, finish_curves
-from xbarspice.cli.calibrate_job import Accept, Data, Date, Job, Temperature, Title, covered_range
+from xbarspice.cli.calibrate_job import Accept, Data, Date, Job, Temperature, Title, range_of_data
 from xbarspice.cli.options import Calibration, Config, Json, RunFolder, Settings
 from xbarspice.cli.table_options import reads_table
 
@@ -76,7 +76,7 @@ def curves(
         date,
         json,
         data_read=understood,
-        valid=covered_range(V=trains.V, G=trains.G),
+        valid=range_of_data(V=trains.V, G=trains.G),
     )
     finish_curves(job, fit, curve_items(fit, branches), accept=accept)
 
@@ -112,7 +112,7 @@ def tuning(
         config, settings, steps.start_config(None), reads=read, calibration=calibration
     )
     measured = study.read_tuning(data, table)
-    found = study.fit_tuning_log(measured)
+    result = study.fit_tuning_log(measured)
     job = Job(
         data,
         out,
@@ -123,10 +123,10 @@ def tuning(
         date,
         json,
         data_read=measured.notices,
-        valid=covered_range(G=measured.target, temperature=temperature),
+        valid=range_of_data(G=measured.target, temperature=temperature),
     )
-    items = tuning_items(record_of_characteristics(found), measured)
-    finish_characteristics(job, found, items, accept=accept)
+    items = tuning_items(record_of_characteristics(result), measured)
+    finish_characteristics(job, result, items, accept=accept)
 
 
 @reads_table("retention")
@@ -168,7 +168,7 @@ def retention(
         config, settings, steps.start_config(None), reads=read, calibration=calibration
     )
     measured = study.read_retention(data, table)
-    found = study.fit_retention(measured, at=at, temperature=temperature, fails=fails)
+    result = study.fit_retention(measured, at=at, temperature=temperature, fails=fails)
     _, used = reads_of_term(measured, temperature)
     job = Job(
         data,
@@ -180,10 +180,10 @@ def retention(
         date,
         json,
         data_read=measured.notices,
-        valid=covered_range(G=measured.G[used], kelvin=measured.T[used]),
+        valid=range_of_data(G=measured.G[used], kelvin=measured.T[used]),
     )
-    items = retention_items(record_of_characteristics(found), measured)
-    finish_characteristics(job, found, items, accept=accept)
+    items = retention_items(record_of_characteristics(result), measured)
+    finish_characteristics(job, result, items, accept=accept)
 
 
 @reads_table("cycling")
@@ -213,7 +213,7 @@ def cycling(
     steps.need("matplotlib", "jinja2")
     run = steps.configuration(None, None, steps.start_config(None), calibration=calibration)
     measured = study.read_cycles(data, table)
-    found = study.fit_cycling(measured, window=window)
+    result = study.fit_cycling(measured, window=window)
     job = Job(
         data,
         out,
@@ -224,7 +224,7 @@ def cycling(
         date,
         json,
         data_read=measured.notices,
-        valid=covered_range(G=np.concatenate([measured.G_HRS, measured.G_LRS])),
+        valid=range_of_data(G=np.concatenate([measured.G_HRS, measured.G_LRS])),
     )
-    items = cycling_items(record_of_characteristics(found), measured)
-    finish_characteristics(job, found, items, accept=accept)
+    items = cycling_items(record_of_characteristics(result), measured)
+    finish_characteristics(job, result, items, accept=accept)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xbarspice.cli.calibrate_finish import finish_spread
-from xbarspice.cli.calibrate_job import Data, Date, Job, Temperature, Title, covered_range
+from xbarspice.cli.calibrate_job import Data, Date, Job, Temperature, Title, range_of_data
 from xbarspice.cli.options import Calibration, Config, Json, RunFolder, Settings
 from xbarspice.cli.table_options import reads_table
 from xbarspice.core.errors import broken_rule
@@ -59,7 +59,7 @@ def spread(
     )
     writes = study.read_programming(data, table)
     terms = study.fit_spread(writes, drop_outliers=drop_outliers)
-    valid = covered_range(G=writes.target, temperature=temperature)
+    valid = range_of_data(G=writes.target, temperature=temperature)
     job = Job(
         data,
         out,
@@ -150,6 +150,6 @@ def noise(
         json,
         array,
         data_read=understood,
-        valid=covered_range(V=V, G=G, temperature=temperature),
+        valid=range_of_data(V=V, G=G, temperature=temperature),
     )
     finish_spread(job, terms, accept=accept)

@@ -60,7 +60,7 @@ def reads_table(kind: str) -> Callable[[Callable[..., None]], Callable[..., None
         names = {"TableOptions": object}  # of `table`, which is no option itself
         hints = get_type_hints(command, localns=names, include_extras=True)
         parameters = inspect.signature(command).parameters.values()
-        kept = [
+        options_of_command = [
             p.replace(annotation=hints.get(p.name, p.annotation))
             for p in parameters
             if p.name != "table"
@@ -82,8 +82,8 @@ def reads_table(kind: str) -> Callable[[Callable[..., None]], Callable[..., None
                 return
             command(**arguments, table=options)
 
-        call.__signature__ = inspect.Signature([*kept, *added])  # type: ignore[attr-defined]
-        call.__annotations__ = {p.name: p.annotation for p in [*kept, *added]}
+        call.__signature__ = inspect.Signature([*options_of_command, *added])  # type: ignore[attr-defined]
+        call.__annotations__ = {p.name: p.annotation for p in [*options_of_command, *added]}
         return call
 
     return wrap

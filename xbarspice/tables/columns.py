@@ -129,17 +129,17 @@ def read_table(path: Path, quantities: Sequence[Quantity], options: Options | No
     options = options or Options()
     rows = read_rows(path, options)
     head = find_head(path, rows)
-    chosen = _choose(path, head, quantities, options)
-    numeric = [index for index, _, quantity in chosen.values() if quantity.dimension]
+    choice = _choose(path, head, quantities, options)
+    numeric = [index for index, _, quantity in choice.values() if quantity.dimension]
     cells = (row[k] for row in head.body for k in numeric)
     form = find_form(cells, rows.separator, options.decimal)
     marks = Marks({}, {})
     columns = {
         name: _column(path, head, index, unit, quantity, form, marks)
-        for name, (index, unit, quantity) in chosen.items()
+        for name, (index, unit, quantity) in choice.items()
     }
     heads = (f"{n} from {c.label!r} in {_unit_text(c)}" for n, c in columns.items() if c.dimension)
-    used = {index for index, _, _ in chosen.values()}
+    used = {index for index, _, _ in choice.values()}
     notices = [f"{rows.form}, {form.words()}", "; ".join(heads), *head.notices, *marks.sentences()]
     spare = [label.text or f"column {k + 1} without a name" for k, label in enumerate(head.labels)]
     spare = [text for k, text in enumerate(spare) if k not in used]
@@ -163,7 +163,7 @@ Choice = dict[str, tuple[int, Unit | None, Quantity]]
 
 def _choose(path: Path, head: Head, quantities: Sequence[Quantity], options: Options) -> Choice:
     """Index, unit and quantity of every column that is used."""
-    chosen: Choice = {}
+    choice: Choice = {}
     by_name = {q.name: q for q in quantities}
     for name, text in options.columns.items():
         base = name if name in by_name else name.rstrip("0123456789")
@@ -172,29 +172,29 @@ def _choose(path: Path, head: Head, quantities: Sequence[Quantity], options: Opt
                 f"--column must name one of {', '.join(by_name)}", repr(name), "Correct the name."
             )
         index, unit = _locate(path, head, text, by_name[base])
-        chosen[name] = index, unit, by_name[base]
-    taken = {index for index, _, _ in chosen.values()}
+        choice[name] = index, unit, by_name[base]
+    used = {index for index, _, _ in choice.values()}
     for quantity in quantities:
         for index, label in enumerate(head.labels):
-            name = quantity.match(label) if index not in taken else None
+            name = quantity.match(label) if index not in used else None
             if name is None or name in options.columns:
                 continue
-            if name in chosen:
-                twice = [head.labels[chosen[name][0]].text, label.text]
+            if name in choice:
+                twice = [head.labels[choice[name][0]].text, label.text]
                 raise broken_rule(
                     f"one column of `{path.name}` must be {name}",
                     " and ".join(map(repr, twice)),
                     f"Choose it with --column {name}=LABEL.",
                 )
-            chosen[name] = index, _unit(label.unit, quantity), quantity
-    missing = [q.name for q in quantities if q.required and not _present(q, chosen)]
+            choice[name] = index, _unit(label.unit, quantity), quantity
+    missing = [q.name for q in quantities if q.required and not _present(q, choice)]
     if missing:
         _refuse_missing(path, head, missing)
-    return chosen
+    return choice
 
 
-def _present(quantity: Quantity, chosen: Choice) -> bool:
-    return any(q.name == quantity.name for _, _, q in chosen.values())
+def _present(quantity: Quantity, choice: Choice) -> bool:
+    return any(q.name == quantity.name for _, _, q in choice.values())
 
 
 def _refuse_missing(path: Path, head: Head, missing: list[str]) -> None:

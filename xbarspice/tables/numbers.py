@@ -167,8 +167,8 @@ def find_form(cells: Iterable[str], separator: str, decimal: str | None = None) 
             "be either, and no other cell decides it. Pass --decimal . or --decimal ,."
         )
     mark = next(iter(witnesses), ".")
-    other = "," if mark == "." else "."
-    return NumberForm(mark, other + "".join(sorted(blanks)), bool(witnesses) or not marked)
+    opposite = "," if mark == "." else "."
+    return NumberForm(mark, opposite + "".join(sorted(blanks)), bool(witnesses) or not marked)
 
 
 def _decimal_of(mantissa: str) -> str | None:
@@ -176,9 +176,9 @@ def _decimal_of(mantissa: str) -> str | None:
     points, commas = mantissa.count("."), mantissa.count(",")
     if points and commas:
         return "," if mantissa.rfind(",") > mantissa.rfind(".") else "."
-    for mark, count, other in ((".", points, ","), (",", commas, ".")):
+    for mark, count, opposite in ((".", points, ","), (",", commas, ".")):
         if count > 1:
-            return other
+            return opposite
         if count == 1 and not _ONE_GROUP[mark].match(mantissa):
             return mark
     return None

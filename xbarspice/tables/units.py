@@ -99,8 +99,8 @@ def unit_of(text: str, dimension: str | None = None) -> Unit:
     word = _plain(text)
     if dimension is not None and word in PREFIXES and word not in DIMENSIONS[dimension] and word:
         return Unit(text, dimension, PREFIXES[word])
-    known = _parse(text)
-    if known is None or dimension not in (None, known[0]):
+    parsed = _parse(text)
+    if parsed is None or dimension not in (None, parsed[0]):
         base = "V, A, s, S, ohm or K" if dimension is None else dimension
         raise broken_rule(
             f"a unit must be {base} with an SI prefix (such as u{base[:1]} or k{base[:3]})"
@@ -109,7 +109,7 @@ def unit_of(text: str, dimension: str | None = None) -> Unit:
             repr(text),
             "Correct the head, or give the unit with --column NAME=LABEL:UNIT.",
         )
-    return Unit(text, known[0], known[1])
+    return Unit(text, parsed[0], parsed[1])
 
 
 _BRACKETS = re.compile(r"[\[(]\s*([^\[\]()]+?)\s*[\])]")
@@ -125,7 +125,7 @@ def find_units(line: str, dimensions: tuple[str, ...]) -> list[Unit]:
     bare = line.strip().strip("#%;,\"' \t:")
     units = []
     for text in [*texts, bare]:
-        known = _parse(text) if text and text != "1" else None
-        if known is not None and known[0] in dimensions:
-            units.append(Unit(text, *known))
+        parsed = _parse(text) if text and text != "1" else None
+        if parsed is not None and parsed[0] in dimensions:
+            units.append(Unit(text, *parsed))
     return units

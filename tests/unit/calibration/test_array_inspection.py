@@ -14,7 +14,7 @@ from xbarspice import calibration
 from xbarspice.calibration import Reads
 from xbarspice.calibration.array_inspection import (
     ArrayHandling,
-    flipped_lines,
+    find_sign_flips,
     inspect_reads,
     prepare_reads,
     reads_blind_spots,
@@ -89,14 +89,14 @@ def test_clean_reads_show_nothing(twice):
 def test_lines_of_the_other_sign_are_named_and_turned():
     sign = np.array([1.0, 1.0, -1.0, 1.0])
     data = model(0, lambda current: sign * current)
-    assert flipped_lines(data) == ("I_out2",)
+    assert find_sign_flips(data) == ("I_out2",)
     with pytest.raises(InputError, match="--flip-current I_out2"):
         calibration.fit_reads(START, data.reads[0], FREE)
     turned = prepare_reads(data, ArrayHandling(flip_current="I_out2"))
     assert np.array_equal(turned.I_out, data.reads[0].I_out * sign)
     assert turned.notices == ("sign of I_out2 changed",)
-    assert flipped_lines(model(0, lambda current: -current)) == ("all",)
-    assert flipped_lines(model(0)) == ()
+    assert find_sign_flips(model(0, lambda current: -current)) == ("all",)
+    assert find_sign_flips(model(0)) == ()
     with pytest.raises(InputError, match="must be all, or among"):
         prepare_reads(data, ArrayHandling(flip_current="I_out9"))
 

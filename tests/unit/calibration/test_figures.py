@@ -8,7 +8,7 @@ import pytest
 import xbarspice as xb
 from xbarspice import calibration
 from xbarspice.calibration import Options
-from xbarspice.calibration.figures import EDGE, figures_of, standardised
+from xbarspice.calibration.figures import EDGE, figures_of, standard_residuals
 
 V = np.linspace(-0.4, 0.4, 81)
 G = 2e-4
@@ -24,7 +24,7 @@ def fit_of(change=lambda current: current, held_out=0.2):
 
 def test_residuals_are_standardised_and_stand_over_voltage_order_and_quantiles():
     fit = fit_of()
-    residual = standardised(fit)
+    residual = standard_residuals(fit)
     fitted = residual[fit.fitted]
     assert 1.4826 * np.median(np.abs(fitted - np.median(fitted))) == pytest.approx(1.0)
     np.testing.assert_array_equal(fit.voltage, V)
@@ -48,7 +48,7 @@ def test_far_points_are_drawn_at_the_edge_and_counted():
         return current
 
     fit = fit_of(spoil, held_out=0.0)
-    assert np.abs(standardised(fit)).max() > 3 * EDGE
+    assert np.abs(standard_residuals(fit)).max() > 3 * EDGE
     _, voltage, order, quantiles = figures_of(fit, "A")
     for plot in (voltage, order, quantiles):
         (axes,) = plot.figure.axes

@@ -234,7 +234,7 @@ def test_a_die_without_stuck_devices_keeps_the_lines():
     assert "no device that the array needs is stuck" in out.reason
     assert len(out.candidates) == 1
     assert out.choice.rows == tuple(range(3))
-    assert out.accuracy.value == out.wanted
+    assert out.accuracy.value == out.on_target
     assert out.draws == 0
 
 

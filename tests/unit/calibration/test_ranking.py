@@ -63,7 +63,7 @@ def test_every_registered_model_is_a_candidate_or_named_beside_one():
 def test_the_simplest_model_within_one_standard_error_is_chosen():
     """sinh with b near 0 is ohmic, with one value more."""
     ranking = ranked(sweep("ohmic", 1))
-    best, sinh = (ranking.candidates[k] for k in (ranking.best, ranking.asked))
+    best, sinh = (ranking.candidates[k] for k in (ranking.best, ranking.reference))
     assert (best.name, best.parameters) == ("ohmic", 1)
     assert (sinh.name, sinh.parameters) == ("sinh_tio2", 2)
     assert sinh.error == pytest.approx(best.error, rel=0.02)
@@ -75,7 +75,7 @@ def test_a_model_that_loses_is_said_to_with_the_size():
     assert "`cubic_al2o3_tio2` with T fitted predicts voltages that were left out better than " in (
         ranking.finding
     )
-    best, asked = (ranking.candidates[k] for k in (ranking.best, ranking.asked))
+    best, asked = (ranking.candidates[k] for k in (ranking.best, ranking.reference))
     assert f"{best.error:.3g} against at least {asked.error:.3g}" in ranking.finding
     assert 0.7 < best.error < 1.3
     assert asked.error > 5
@@ -84,7 +84,7 @@ def test_a_model_that_loses_is_said_to_with_the_size():
 def test_fields_that_were_held_are_a_candidate_when_fitted():
     """The asked sinh keeps b = 2.7 of its die; with b fitted it is another candidate."""
     ranking = ranked(sweep(SinhTiO2(b=1.5), 0), "sinh_tio2", ("G",))
-    best, asked = (ranking.candidates[k] for k in (ranking.best, ranking.asked))
+    best, asked = (ranking.candidates[k] for k in (ranking.best, ranking.reference))
     assert (best.name, best.fitted) == ("sinh_tio2", ("b",))
     assert (asked.name, asked.fitted) == ("sinh_tio2", ())
     assert "`sinh_tio2` with b fitted predicts" in ranking.finding
