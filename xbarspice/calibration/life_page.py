@@ -65,7 +65,7 @@ def retention_items(record: dict[str, Any], data: Retention) -> list[Item]:
     """Conductances over time, and what differs with temperature.
 
     Args:
-        record: with `law`, `fails`, `failures`, `devices` and `temperatures`.
+        record: with `law`, `T`, `t`, `fails`, `failures`, `devices` and `temperatures`.
         data: what was measured.
     """
     figure = new_figure()
@@ -81,10 +81,12 @@ def retention_items(record: dict[str, Any], data: Retention) -> list[Item]:
     axes.set_xlabel("time, s")
     axes.set_ylabel("G over the first read")
     share = record["squares"]
+    at = "" if record["T"] is None else f" at {record['T']:g} K"
     text = (
-        f"Law: {record['law']} (sums of squares: power {share['power']:.4g}, log "
-        f"{share['log']:.4g}). {record['failures']} of {record['devices']} devices moved by more "
-        f"than {100 * record['fails']:g} %; the others count as still good."
+        f"The term stands for {record['t']:g} s{at}. Law: {record['law']} (sums of squares: "
+        f"power {share['power']:.4g}, log {share['log']:.4g}). "
+        f"{record['failures']} of {record['devices']} devices moved by more than "
+        f"{100 * record['fails']:g} %; the others count as still good."
     )
     items: list[Item] = [Text(text=text)]
     if record["temperatures"]:

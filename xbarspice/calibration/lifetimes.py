@@ -87,7 +87,8 @@ def fit_lives(
         values["lifetime.E_a"] = CardValue(
             value=E, low=E - float(half[2]), high=E + float(half[2]), unit="eV"
         )
-        notices.append(f"the median lifetime is that at {use:g} K")
+        if at is None:
+            notices.append(f"the median lifetime is that at {use:g} K (--temperature)")
     if np.exp(mu) > 3 * lives.good.max():
         notices.append(
             f"the median lifetime lies beyond the last read ({lives.good.max():.4g} {unit}): it is "

@@ -18,7 +18,9 @@ from xbarspice.report.units import si
 __all__ = ["subtitle", "write_fit"]
 
 MOST = 80
-"""Rows of the table of parameters that are shown at once."""
+"""Rows of the table of parameters, and lines of a card, that are shown at once."""
+MOST_CONDITIONS = 3
+"""Held values that are named beside a parameter; the table of held values has all."""
 
 
 def write_fit(
@@ -82,7 +84,7 @@ def write_fit(
         *([data] if data is not None else []),
         *comparison_sections(record),
         *_read_section(record),
-        *([Section(title="Calibration card", items=[Code(text=card)])] if card else []),
+        *([Section(title="Calibration card", items=[_card(card)])] if card else []),
     ]
     return page(
         record["title"],
@@ -106,6 +108,10 @@ def _checks(record: dict[str, Any]) -> list[Item]:
             )
         )
     return items
+
+
+def _card(text: str) -> Code:
+    return Code(text=text, collapse="card.toml" if text.count("\n") > MOST else "")
 
 
 def _read_section(record: dict[str, Any]) -> list[Section]:
@@ -140,17 +146,28 @@ def _number(value: float | None, unit: str) -> str:
 def _values(rows: Sequence[dict[str, Any]], holds: bool) -> Table:
     withheld = "Values; intervals are withheld"
     has_conditions = any(r.get("given") for r in rows)
+    columns = (
+        "value",
+        "low",
+        "high",
+        *(["start"] if any(r.get("start") is not None for r in rows) else []),
+    )
     return Table(
         caption="Values, and 95 % intervals if the model holds" if holds else withheld,
-        head=("parameter", "value", "low", "high", "start", *(["given"] if has_conditions else [])),
+        head=("parameter", *columns, *(["given"] if has_conditions else [])),
         rows=[
             (
                 r["name"],
-                *(_number(r.get(k), r["unit"]) for k in ("value", "low", "high", "start")),
-                *([", ".join(r.get("given", ()))] if has_conditions else []),
+                *(_number(r.get(k), r["unit"]) for k in columns),
+                *([_conditions(r.get("given", ()))] if has_conditions else []),
             )
             for r in rows
         ],
-        left=(0, 5),
+        left=(0, 1 + len(columns)),
         collapse=len(rows) > MOST,
     )
+
+
+def _conditions(texts: Sequence[str]) -> str:
+    more = len(texts) - MOST_CONDITIONS
+    return ", ".join(texts[:MOST_CONDITIONS]) + (f" and {more} more" if more > 0 else "")

@@ -88,7 +88,9 @@ def fit_retention(
         raise broken_rule("a device fails at a change in (0, 1)", fails, "0.1 is ten percent.")
     groups = np.unique(data.T[np.isfinite(data.T)])
     T, use = reads_of_term(data, temperature)
-    notices = [] if T is None else [f"the retention term is that of the devices at {T:g} K"]
+    notices = []
+    if T is not None and temperature is None:
+        notices.append(f"the retention term is that of the devices at {T:g} K (--temperature)")
     t_0, last = float(data.t[use].min()), float(data.t[use].max())
     t = last if at is None else at
     if t < t_0:
@@ -114,6 +116,8 @@ def fit_retention(
     term = {"name": "retention", "nu": nu, "nu_std": std, "t": t, "t_0": t_0, "law": law}
     details: dict[str, Any] = {
         "law": law,
+        "T": T,
+        "t": t,
         "squares": {name: s.squares for name, s in slopes.items()},
         "fails": fails,
         "failures": lives.failures,

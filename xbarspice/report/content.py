@@ -37,9 +37,15 @@ class Text:
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
-    """Lines to type or to read as they are."""
+    """Lines to type or to read as they are.
+
+    Attributes:
+        text: the lines.
+        collapse: their title, which alone is shown until the reader opens it; empty: shown at once.
+    """
 
     text: str
+    collapse: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -255,7 +255,11 @@ def test_the_card_of_retention_covers_the_reads_of_its_temperature(tmp_path, mon
     write(tmp_path / "bake.csv", "device,t [s],G [S],temperature [K]", device, t, G, T)
     for words, degrees, reads in (((), 80.0, cool.G), (("393.15",), 120.0, 1.5 * hot.G)):
         at = ("--temperature", *words) if words else ()
-        run("calibrate", "retention", "bake.csv", *at, "--out", f"r{degrees:g}")
+        record = run("calibrate", "retention", "bake.csv", *at, "--out", f"r{degrees:g}")
+        assumed = [text for text in record["findings"] if "(--temperature)" in text]
+        assert len(assumed) == (0 if words else 2)  # of the term and of the lifetime
+        page = (tmp_path / f"r{degrees:g}/report.html").read_text()
+        assert f"The term stands for 100000 s at {273.15 + degrees:g} K." in page
         valid = CalibrationCard.from_toml(tmp_path / f"r{degrees:g}/card.toml").valid
         assert valid is not None
         assert valid.of("T") == pytest.approx((degrees, degrees))

@@ -226,6 +226,11 @@ def test_other_studies_build_pages_from_the_same_parts(tmp_path):
     sections = [report.Section(title="One", items=items)]
     text = report.page("Study", sections, tmp_path / "p.html").read_text()
     assert {"details", "pre", "svg", "table"} <= set(Page(text).tags)
+    assert text.index('<p class="caption">t</p>') < text.index('<div class="scroll')
+    assert "<summary>" not in text.partition("<pre>")[0]
+    long = report.Section(title="One", items=[report.Code(text="a\nb", collapse="card.toml")])
+    shown = report.page("Study", [long], tmp_path / "c.html").read_text()
+    assert shown.index("<summary>card.toml (2 lines)</summary>") < shown.index("<pre>")
     assert "stroke: currentColor" in text
     assert "#000000" not in text
     assert not (tmp_path / "p.html.partial").exists()
