@@ -84,10 +84,9 @@ def picture(device: devices.Device) -> bytes:
 
 def equation(device: devices.Device) -> str:
     """The docstring that states the equation: that of the class, or of the model it is a set of."""
-    own, module = inspect.getdoc(type(device)) or "", inspect.getmodule(type(device))
-    bases = [base for base in type(device).__mro__[1:] if inspect.getmodule(base) is module]
-    texts = [own, *(inspect.getdoc(base) or "" for base in bases)]
-    return "\n\n".join(before_arguments(text) for text in texts)
+    module = inspect.getmodule(type(device))
+    classes = [cls for cls in type(device).__mro__ if inspect.getmodule(cls) is module]
+    return "\n\n".join(before_arguments(inspect.getdoc(cls) or "") for cls in classes)
 
 
 def before_arguments(text: str) -> str:

@@ -65,6 +65,13 @@ def site(tmp_path_factory):
     return folder, {path: Page(path) for path in folder.rglob("*.html")}
 
 
+def test_a_warning_stops_the_build():
+    """MkDocs counts only the warnings that it prints, so --quiet would let all of them pass."""
+    (recipe,) = re.findall(r"mkdocs build(.*)", (ROOT / "Makefile").read_text("utf-8"))
+    assert "--strict" in recipe
+    assert not re.search(r" (-q|--quiet)\b", recipe)
+
+
 def is_elsewhere(address: str) -> bool:
     return bool(urlsplit(address).scheme or urlsplit(address).netloc)
 
