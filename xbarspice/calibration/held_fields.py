@@ -54,15 +54,21 @@ def free_fields(
         for f in dataclasses.fields(model)  # type: ignore[arg-type]
         if f.name not in (*free, *SETTINGS)
     ]
-    columns = {}
-    for name in names:
-        column = _column(model, name, lambda device: conductances(device, fit.values))
-        if column is not None:
-            columns[name] = column
+    columns = {
+        name: _column(model, name, lambda device: conductances(device, fit.values))
+        for name in names
+    }
+    tests = sum(column is not None for column in columns.values())
     return tuple(
-        _free_one(fit, J, z, name, float(getattr(model, name)), len(columns))
+        _not_told(name, float(getattr(model, name)), f"the model refuses {name} just beside it")
+        if z is None
+        else _free_one(fit, J, z, name, float(getattr(model, name)), tests)
         for name, z in columns.items()
     )
+
+
+def _not_told(name: str, value: float, why: str) -> Held:
+    return Held(name=f"device.{name}", value=value, freed=None, moved=(), why=why, unit="")
 
 
 def _column(
@@ -90,8 +96,7 @@ def _free_one(fit: Fit, J: Array, z: Array, name: str, value: float, tests: int)
     length = np.where(length > 0, length, 1.0)
     scaled, freedom = A / length, len(r) - A.shape[1]
     if not z[use].any() or freedom < 1 or np.linalg.cond(scaled) > CLOSE:
-        why = "the data cannot tell it from what was fitted"
-        return Held(name=f"device.{name}", value=value, freed=None, moved=(), why=why, unit="")
+        return _not_told(name, value, "the data cannot tell it from what was fitted")
     step = -np.linalg.lstsq(scaled, r, rcond=None)[0] / length
     s = np.linalg.norm(r + A @ step) / freedom**0.5
     error = s * np.sqrt(np.diag(np.linalg.inv(scaled.T @ scaled))) / length

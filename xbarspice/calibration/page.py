@@ -48,11 +48,13 @@ def write_fit(
     scatter = record.get("scatter_over_noise")
     misfit = "" if scatter is None else f" Residuals are {scatter:.3g} of the stated scatter."
     holds = record.get("model_holds", True)
+    tested = "no test of the residuals speaks against the model"
+    if not record.get("checks"):
+        tested = "no test of the model was possible"
     text = (
         f"{count} on what the data do not determine or the model misses; see below."
         if findings
-        else "The data determine every fitted value; no test of the residuals speaks against the "
-        "model."
+        else f"The data determine every fitted value; {tested}."
     )
     if not holds:
         why = record.get("fails", "The residuals are no noise")

@@ -200,6 +200,7 @@ def _temperature(result: Joint) -> list[str]:
 
 def _items(result: Joint) -> list[Item]:
     """What each source says by itself, beside what they say together."""
+    from xbarspice.calibration.goodness import LEVEL
     from xbarspice.report.content import Table, Text
 
     if result.p is None:
@@ -218,7 +219,7 @@ def _items(result: Joint) -> list[Item]:
                 text = f"{value:.4g} [{low:.4g}, {high:.4g}]" if bounded else f"{value:.4g}"
             cells.append(text)
         rows.append(tuple(cells))
-    agree = "do not contradict each other" if result.p >= 0.01 else "disagree"
+    agree = "do not contradict each other" if result.p >= LEVEL else "disagree"
     return [
         Table(
             caption=f"What each source says by itself; together they {agree} (p = {result.p:.2g})",

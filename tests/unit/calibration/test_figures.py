@@ -9,6 +9,7 @@ import xbarspice as xb
 from xbarspice import calibration
 from xbarspice.calibration import Options
 from xbarspice.calibration.figures import EDGE, figures_of, standard_residuals
+from xbarspice.calibration.page import write_fit
 
 V = np.linspace(-0.4, 0.4, 81)
 G = 2e-4
@@ -55,3 +56,17 @@ def test_far_points_are_drawn_at_the_edge_and_counted():
         assert axes.get_ylim() == pytest.approx((-1.1 * EDGE, 1.1 * EDGE))
         assert f"Arrow heads: beyond {EDGE:g}" in plot.caption
     assert "1 of 81 lie beyond 3.5" in quantiles.caption
+
+
+def test_a_page_says_whether_the_model_was_tested(tmp_path):
+    row = {"name": "a", "unit": "", "value": 1.0, "low": 0.5, "high": 1.5, "start": None}
+    about = {"title": "t", "data": ["a.csv"], "data_sha256": "ab" * 32, "config": {}}
+    record = {**about, "findings": [], "parameters": [row]}
+    page = write_fit(record, None, tmp_path / "a.html").read_text()
+    assert "no test of the model was possible." in page
+    assert ">start<" not in page
+    checks = [{"name": "c", "p": 0.5, "holds": True}]
+    record |= {"checks": checks, "parameters": [row | {"start": 0.0}]}
+    page = write_fit(record, None, tmp_path / "b.html").read_text()
+    assert "no test of the residuals speaks against the model." in page
+    assert ">start<" in page

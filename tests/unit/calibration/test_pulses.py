@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from xbarspice import calibration, devices
+from xbarspice.calibration.held_fields import free_fields
 from xbarspice.calibration.measurements import PulseTrains
 from xbarspice.cli.app import app
 from xbarspice.core.errors import InputError
@@ -113,6 +114,21 @@ def test_held_fields_disturb_few_fits_of_a_model_that_holds():
         assert {h.name for h in fit.held} >= {"device.t_p", "device.r_p0", "device.R_off"}
         disturbed += any("given `device." in text for text in fit.findings)
     assert disturbed <= 1
+
+
+def test_a_field_that_the_model_holds_at_its_value_is_named():
+    _, trains = trains_of("o921c_4k", {}, (2.0, 2.0), 2e-7, 1, pulses=10)
+    options = calibration.Options(held_out=0.0, free_held=False)
+    fit, model = calibration.fit_pulses("o921c_4k", trains, ["A_p", "A_n"], options=options)
+
+    def conductances(device, theta):
+        if device.t_p != model.t_p:
+            raise InputError("t_p is fixed")
+        return fit.predicted
+
+    held = free_fields(fit, np.ones((len(fit.measured), 1)), model, ["A_p", "A_n"], conductances)
+    assert {h.name: h.why for h in held}["device.t_p"] == "the model refuses t_p just beside it"
+    assert all(h.freed is None and not h.moved for h in held)
 
 
 def test_pulses_that_were_not_read_are_followed_all_the_same():
