@@ -106,7 +106,7 @@ def _network(record: dict[str, Any]) -> list[Section]:
             head=("", "accuracy [95 % interval]"),
             rows=[
                 ("exact products", f"{100 * network['exact_products']:.1f} %"),
-                ("as the weights ask for", f"{100 * network['wanted']:.1f} %"),
+                ("as the weights ask for", f"{100 * network['on_target']:.1f} %"),
                 ("with the measured conductances", f"{100 * network['as_measured']:.1f} %"),
                 ("lines as they come", points_with_interval(network["first_accuracy"])),
                 (f"recommended: {choice['name']}", points_with_interval(network["accuracy"])),

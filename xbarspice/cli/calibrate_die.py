@@ -250,7 +250,7 @@ def _die_short(record: dict[str, Any], out: Path) -> dict[str, Any]:
     if on_die := record.get("network_on_die"):
         rows["array"] = on_die["array"]
         rows["exact products"] = f"{100 * on_die['exact_products']:.1f} %"
-        rows["as the weights ask for"] = f"{100 * on_die['wanted']:.1f} %"
+        rows["as the weights ask for"] = f"{100 * on_die['on_target']:.1f} %"
         rows["with the measured conductances"] = f"{100 * on_die['as_measured']:.1f} %"
         for c in on_die["candidates"]:
             gain = f", gain {points_with_interval(c['gain'])}"
