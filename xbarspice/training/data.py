@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 
 from xbarspice.config import DataConfig
+from xbarspice.core.errors import broken_rule
 from xbarspice.core.seeds import child_rng
 from xbarspice.core.types import Array, Indices
 
-__all__ = ["Split", "digits", "fresh_half_moons", "half_moons"]
+__all__ = ["Split", "digits", "fresh_half_moons", "half_moons", "half_moons_posterior"]
+
+ARC = 200
+"""Points of each half circle that stand for its densities."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +62,18 @@ def _draw(config: DataConfig) -> tuple[Any, Any, list[Any], Array, Array]:
     return x, y, parts, train.min(axis=0), train.max(axis=0)
 
 
-def fresh_half_moons(config: DataConfig, count: int) -> tuple[Array, Indices]:
+def fresh_half_moons(
+    config: DataConfig, count: int, *, draw: int | None = None
+) -> tuple[Array, Indices]:
     """Newly drawn points of the law behind `half_moons`, in the scaling of its training points.
 
     A share of 200 test points has a standard error of about 3 points of a percent; this tells what
     a network does on the law itself. The points are nobody's training, validation or test points.
+
+    Args:
+        config: the law, and the points whose scaling is used.
+        count: points.
+        draw: number of the draw; every number, and None, gives points of its own.
 
     Returns:
         Points (count, 2) and classes (count,).
@@ -70,9 +81,43 @@ def fresh_half_moons(config: DataConfig, count: int) -> tuple[Array, Indices]:
     from sklearn.datasets import make_moons
 
     *_, low, high = _draw(config)
-    state = int(child_rng(config.seed, "fresh points").integers(2**31))
+    label = "fresh points" if draw is None else f"fresh points, draw {draw}"
+    state = int(child_rng(config.seed, label).integers(2**31))
     new: Any = make_moons(count, noise=config.noise, random_state=state)
     return (new[0] - low) / (high - low), new[1].astype(np.intp)
+
+
+def half_moons_posterior(config: DataConfig, x: Array) -> Array:
+    """Probability of class 1 at points in the scaling of `half_moons`, by the law itself.
+
+    The law is normal noise around points that are spread evenly over two half circles, with as many
+    points of each class. Its larger class at every point is the best classifier there is.
+
+    Args:
+        config: the law, and the points whose scaling is used.
+        x: points, (n, 2).
+
+    Returns:
+        (n,), 0..1.
+
+    Raises:
+        InputError: the law has no noise, and so no densities.
+    """
+    if config.noise == 0:
+        raise broken_rule("`noise` must be > 0 for a law with densities", 0.0, "0.2 is usual.")
+    *_, low, high = _draw(config)
+    raw = low + x * (high - low)
+    angle = np.linspace(0, np.pi, ARC)
+    centres = (
+        np.stack([np.cos(angle), np.sin(angle)], axis=-1),
+        np.stack([1 - np.cos(angle), 0.5 - np.sin(angle)], axis=-1),
+    )
+    density = [
+        np.mean([np.exp(-np.sum((raw - c) ** 2, axis=1) / (2 * config.noise**2)) for c in arc], 0)
+        for arc in centres
+    ]
+    total = np.maximum(density[0] + density[1], np.finfo(float).tiny)
+    return density[1] / total
 
 
 def digits(seed: int = 0) -> Split:
