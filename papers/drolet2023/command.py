@@ -5,13 +5,14 @@ from __future__ import annotations
 import json as json_text
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from papers.drolet2023 import digits, experiment
+from papers.drolet2023 import digits, experiment, fresh, fresh_report, multiclass, multiclass_report
 from papers.drolet2023 import report as pages
 from xbarspice.config.card import CalibrationCard
 from xbarspice.core.errors import InputError, XbarspiceError, broken_rule
@@ -25,7 +26,11 @@ def reproduce(
     ),
     quick: Annotated[bool, typer.Option("--quick", help="Two seeds, a few transfers.")] = False,
     case: Annotated[
-        str, typer.Option(help="moons (the paper's), digits (the larger one), or all.")
+        str,
+        typer.Option(
+            help="fresh (the honest setting, on fresh draws), moons (the paper's protocol), digits "
+            "(the larger case), or all."
+        ),
     ] = "all",
     engine: Annotated[
         str, typer.Option(help="surrogate, or ngspice to confirm transfers of (c) in it as well.")
@@ -51,8 +56,8 @@ def reproduce(
     """
     if engine not in ("surrogate", "ngspice"):
         raise broken_rule("`--engine` must be surrogate or ngspice", repr(engine), "Use one.")
-    if case not in ("all", "moons", "digits"):
-        raise broken_rule("`--case` must be all, moons or digits", repr(case), "Use one.")
+    if case not in ("all", "fresh", "moons", "digits"):
+        raise broken_rule("`--case` must be all, fresh, moons or digits", repr(case), "Use one.")
     number = 0 if engine == "surrogate" else confirm or (3 if quick else 500)
     plan = experiment.Plan.quick(confirm=number) if quick else experiment.Plan.full(confirm=number)
     if circuit_transfers is not None:
@@ -66,16 +71,36 @@ def reproduce(
         if not json:
             typer.echo(f"{time.perf_counter() - start:6.0f} s  {text}", err=True)
 
+    record: dict[str, Any] = {}
+    if case in ("all", "fresh"):
+        record |= _fresh(out, say, card, quick=quick, confirm=number)
     if case == "digits" and plan.digits is not None:
-        record = {"digits": digits.reproduce(out / "digits", plan.digits, say=say, card=card)}
-    else:
-        record = experiment.reproduce(out, plan, say=say, card=card)
+        record |= {"digits": digits.reproduce(out / "digits", plan.digits, say=say, card=card)}
+    elif case != "fresh":
+        record |= experiment.reproduce(out, plan, say=say, card=card)
     pages.write(record, out, *([markdown] if markdown else []))
     plain = _plain(record)
     (out / "record.json").write_text(json_text.dumps(plain, indent=1), encoding="utf-8")
     quick_run = pages.quick_run(record)
     title = f"Reproduced: {quick_run}" if quick_run else "Reproduced"
     _show(_short(record, out), json, title)
+
+
+def _fresh(
+    out: Path,
+    say: Callable[[str], None],
+    card: CalibrationCard | None,
+    *,
+    quick: bool,
+    confirm: int,
+) -> dict[str, Any]:
+    """Records of the fresh draws and of the networks with ten classes."""
+    plan = fresh.Plan.quick(confirm=confirm) if quick else fresh.Plan(confirm=confirm)
+    classes = multiclass.Plan.quick() if quick else multiclass.Plan()
+    return {
+        "fresh_draws": fresh.reproduce(out / "fresh", plan, say=say, card=card),
+        "multiclass": multiclass.reproduce(out / "multiclass", classes, say=say),
+    }
 
 
 def _show(rows: dict[str, Any], as_json: bool, title: str) -> None:
@@ -117,6 +142,9 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
             f"(noise-free {middle['noise_free']:.3f}, "
             f"mean {middle['mean']:.3f})"
         )
+    if "fresh_draws" in record:
+        rows |= fresh_report.short(record["fresh_draws"])
+        rows |= multiclass_report.short(record["multiclass"])
     second = record.get("digits", {})
     for row in second.get("rows", []):
         middle = row["median"]
@@ -132,7 +160,8 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
                 f"{comparison['differ']} of {comparison['predictions']} predictions differ "
                 f"({comparison['transfers']} transfers)"
             )
-    card = (record if "hardware" in record else second)["hardware"]["calibration"]
+    with_hardware = (record, second, record.get("fresh_draws", {}))
+    card = next(part for part in with_hardware if "hardware" in part)["hardware"]["calibration"]
     named = {"calibration": card} if card else {}
     return {**rows, **named, "report": str(out / "report.html")}
 

@@ -22,7 +22,7 @@ from papers.drolet2023 import batched
 from papers.drolet2023.batched import Batch
 from papers.drolet2023.chain import Chain, circuit_of
 from papers.drolet2023.encodings import ENCODINGS, Encoding
-from papers.drolet2023.fresh_recipes import FRESH, PLAIN, Effort, Recipes
+from papers.drolet2023.fresh_recipes import FRESH, FULL, PLAIN, QUICK, Effort, Recipes
 from papers.drolet2023.hardware import Hardware, keep_card
 from papers.drolet2023.remedies import Procedure, Tester, program
 from papers.drolet2023.settings import SETTINGS
@@ -67,7 +67,7 @@ class Plan:
     circuit_points: int = FRESH["circuit_points"]
     confirm: int = 0
     encodings: tuple[str, ...] = tuple(e.name for e in ENCODINGS)
-    effort: Effort = Effort(**FRESH["effort"]["full"])
+    effort: Effort = FULL
 
     def less_than_full(self) -> dict[str, tuple[int, int]]:
         """What is smaller than in the full study: name -> (this run, full run)."""
@@ -91,7 +91,7 @@ class Plan:
             transfers=100,
             circuit_points=20,
             confirm=confirm,
-            effort=Effort(**FRESH["effort"]["quick"]),
+            effort=QUICK,
         )
 
 
@@ -106,9 +106,7 @@ class _Study:
     hardware: Hardware
     say: Say
 
-    def network(
-        self, name: str, encoding: Encoding, make: Callable[[], Perceptron]
-    ) -> Perceptron:
+    def network(self, name: str, encoding: Encoding, make: Callable[[], Perceptron]) -> Perceptron:
         """A network from its file, or trained now."""
         words = f"{name} {encoding.name}".replace(" ", "_").replace(",", "")
         path = self.folder / "networks" / f"{words}.npz"
@@ -122,25 +120,34 @@ class _Study:
         self, name: str, encoding: Encoding, net: Perceptron, remedy: str = "", *, more: bool
     ) -> dict[str, Any]:
         """A row from its file, or measured now; see `_measure`."""
+        procedure = REMEDIES[remedy] if remedy else Procedure()
         words = f"{name} {encoding.name} {remedy}".strip().replace(" ", "_").replace(",", "")
         path = self.folder / "rows" / f"{words}.json"
-        plan = {**asdict(self.plan), "confirm": 0, "encodings": []}
-        told = repr((plan, self.hardware, [w.tobytes() for w in (*net.W, *net.b)]))
+        plan = self.plan
+        size = plan.draws, plan.points, plan.transfers, plan.circuit_points
+        told = repr((size, procedure, SEED, self.hardware, [w.tobytes() for w in (*net.W, *net.b)]))
         key = hashlib.sha256(told.encode()).hexdigest()
         if path.is_file():
             stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             if stored["key"] == key:
                 return stored["row"]  # type: ignore[no-any-return]
-        row = self._measure(name, encoding, net, remedy, more=more)
+        row = self._measure(name, encoding, net, remedy, procedure, more=more)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole({path: json.dumps({"key": key, "row": row}, indent=1)})
         return row
 
     def _measure(
-        self, name: str, encoding: Encoding, net: Perceptron, remedy: str, *, more: bool
+        self,
+        name: str,
+        encoding: Encoding,
+        net: Perceptron,
+        remedy: str,
+        procedure: Procedure,
+        *,
+        more: bool,
     ) -> dict[str, Any]:
         """A network on all draws; `more`: through the circuit and with the other reading too."""
-        self.say(f"fresh draws: {name}, inputs {encoding.name}{', ' * bool(remedy)}{remedy}")
+        self.say(f"judging: {name}, inputs {encoding.name}{', ' * bool(remedy)}{remedy}")
         seen = Recipes(
             split=self.split,
             encoding=encoding,
@@ -151,7 +158,7 @@ class _Study:
             encoding=encoding,
             network=net,
             seen=seen,
-            procedure=REMEDIES[remedy] if remedy else Procedure(),
+            procedure=procedure,
             transfers=self.plan.transfers,
         )
         errors = self.hardware.variation
@@ -172,8 +179,8 @@ class _Study:
             row["other_reading"] = {"tail": tail_of(other), "metric": _median(figures)["metric"]}
         if more and self.plan.circuit_points:
             few = self.plan.circuit_points
-            x, y = (np.concatenate([part[k][:few] for part in self.draws]) for k in (0, 1))
-            together = x, y
+            x = np.concatenate([x[:few] for x, _ in self.draws])
+            together = x, np.concatenate([y[:few] for _, y in self.draws])
             (ideal,) = judge.on((together,), errors)
             (circuit,) = judge.on((together,), errors, self.hardware)
             row["circuit"] = {"points": len(together[0]), "ideal": ideal, "circuit": circuit}
@@ -236,7 +243,7 @@ def _median(figures: list[dict[str, float]]) -> dict[str, float]:
 
 def reproduce(
     folder: Path,
-    plan: Plan = Plan(),  # noqa: B008 - frozen
+    plan: Plan = Plan(),
     *,
     say: Say = lambda text: None,
     card: CalibrationCard | None = None,
@@ -290,16 +297,16 @@ def _rows(study: _Study, encoding: Encoding) -> Iterator[dict[str, Any]]:
         variation=study.hardware.variation,
         effort=study.plan.effort,
     )
-    for name in PLAIN if encoding.placement == "low" else ():
-        net = study.network(name, encoding, lambda name=name: recipes.plain(name))
-        yield study.row(name, encoding, net, more=False)
-        yield study.row(name, encoding, net, "bias correction", more=False)
     ours = study.network(OURS, encoding, recipes.ours)
     yield study.row(OURS, encoding, ours, more=True)
     yield study.row(OURS, encoding, ours, "bias correction", more=False)
     mended = study.network(IN_THE_LOOP, encoding, lambda: recipes.with_remedy(ours))
     for remedy in REMEDIES:
         yield study.row(IN_THE_LOOP, encoding, mended, remedy, more=remedy == "bias correction")
+    for name in PLAIN if encoding.placement == "low" else ():
+        net = study.network(name, encoding, lambda name=name: recipes.plain(name))
+        yield study.row(name, encoding, net, more=False)
+        yield study.row(name, encoding, net, "bias correction", more=False)
 
 
 def _law(data: DataConfig, draws: tuple[Points, ...]) -> dict[str, float]:

@@ -29,7 +29,7 @@ from xbarspice.training.data import Split
 from xbarspice.training.train import build
 from xbarspice.variability import Variation
 
-__all__ = ["PLAIN", "Effort", "Recipes"]
+__all__ = ["FULL", "PLAIN", "QUICK", "Effort", "Recipes"]
 
 FRESH = SETTINGS["fresh"]
 PLAIN = tuple(FRESH["plain"])
@@ -41,10 +41,11 @@ class Effort:
     """How much is trained.
 
     Attributes:
-        plain: steps of the recipes that begin with random weights, and networks that are begun.
+        plain: steps of the recipes that begin with random weights.
+        networks: that are begun with them.
         starts: small networks that ours goes on from.
         trial: steps of ours on each of them.
-        tune: steps of ours on the best.
+        tune: steps of ours on the best of them.
         remedied: steps with the remedy in the loop.
         looks: validation transfers.
     """
@@ -56,6 +57,10 @@ class Effort:
     tune: int
     remedied: int
     looks: int
+
+
+FULL = Effort(**FRESH["effort"]["full"])
+QUICK = Effort(**FRESH["effort"]["quick"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,15 +180,11 @@ class Recipes:
         chain = Chain.of(circuit_of(network, self.encoding.config(), x))
         seed = _seed(self.seed, "validation transfers")
         looks = self.effort.looks
-        return transfer(
-            chain, x, y, variation=self.variation, transfers=looks, seed=seed
-        ).metric()
+        return transfer(chain, x, y, variation=self.variation, transfers=looks, seed=seed).metric()
 
     def best(self, networks: list[Perceptron], x: Array, y: Indices) -> Perceptron:
         """The network with the best `count`."""
         return max(networks, key=lambda net: self.count(net, x, y))
-
-
 
 
 def _seed(seed: int, name: str) -> int:

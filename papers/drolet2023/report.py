@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from papers.drolet2023 import digits_report as digits
+from papers.drolet2023 import fresh_report, multiclass_report
 from xbarspice.core.files import read_toml
 from xbarspice.report.content import Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import html, markdown, write_files
@@ -29,10 +30,15 @@ HISTORY = Path(__file__).with_name("history.toml")
 TITLE = "Half moons on one 8x8 passive TiO2 array: the experiment of arXiv:2305.18495"
 
 
+PARTS = {"fresh_draws": "fresh draws", "multiclass": "ten classes", "digits": "digits"}
+"""Parts of a record with a plan of their own, and their names."""
+
+
 def write(record: dict[str, Any], folder: Path, *extra: Path) -> None:
     """Write report.html and report.md into a folder, and the Markdown to further paths."""
     parts, verdict = sections(record), _verdict(record)
-    title = TITLE if "rows" in record else "Digits on tiled passive TiO2 arrays"
+    of_moons = "rows" in record or "fresh_draws" in record
+    title = TITLE if of_moons else "Digits on tiled passive TiO2 arrays"
     title = f"Quick run: {title}" if quick_run(record) else title
     subtitle = _subtitle(record)
     text = markdown(title, parts, verdict=verdict, subtitle=subtitle)
@@ -45,11 +51,13 @@ def write(record: dict[str, Any], folder: Path, *extra: Path) -> None:
 
 def quick_run(record: dict[str, Any]) -> str:
     """How much smaller than the full experiment a run is, in a sentence; "" for a full one."""
-    parts = [record] if "rows" in record else []
-    parts += [record["digits"]] if "digits" in record else []
-    names = ("half moons", "digits") if len(parts) == 2 else ("",)
+    parts = {"half moons": record} if "rows" in record else {}
+    for key, name in PARTS.items():
+        if key in record:
+            parts[name] = record[key]
     changes = []
-    for name, part in zip(names, parts, strict=False):
+    for name, part in parts.items():
+        name = name if len(parts) > 1 else ""
         if less := part.get("less_than_full"):
             words = (f"{key.replace('_', ' ')} {a} of {b}" for key, (a, b) in less.items())
             changes.append(f"{name} {', '.join(words)}".strip())
@@ -59,11 +67,12 @@ def quick_run(record: dict[str, Any]) -> str:
 def _subtitle(record: dict[str, Any]) -> str:
     """Says if the run is a quick one, and what the calibration card, if any, applies to."""
     whole = "rows" in record
-    card = (record if whole else record["digits"])["hardware"]["calibration"]
+    parts = (record, record.get("digits", {}), record.get("fresh_draws", {}))
+    card = next(part for part in parts if "hardware" in part)["hardware"]["calibration"]
     applies = ": (c) and the digits; (a) and (b) as published" if whole else ""
     quick = quick_run(record)
-    parts = [quick[:1].upper() + quick[1:], f"Calibrated: {card}{applies}" if card else ""]
-    return ". ".join(part for part in parts if part)
+    sentences = [quick[:1].upper() + quick[1:], f"Calibrated: {card}{applies}" if card else ""]
+    return ". ".join(text for text in sentences if text)
 
 
 def _percent(value: float) -> str:
@@ -79,7 +88,12 @@ def _verdict(record: dict[str, Any]) -> Verdict | None:
     quick = quick_run(record)
     if "rows" not in record:
         text = "This is a quick run: no figure of it stands for the experiment."
-        return Verdict(state="none", word="QUICK RUN", text=text) if quick else None
+        if quick:
+            return Verdict(state="none", word="QUICK RUN", text=text)
+        if "fresh_draws" not in record:
+            return None
+        text = fresh_report.sentence(record["fresh_draws"])
+        return Verdict(state="none", word="SIMULATED", text=text)
     rows = (
         _find(record, "b", "ours"),
         _find(record, "b", "ours, trained with the remedies", "all remedies"),
@@ -111,16 +125,21 @@ def _other_reading(row: dict[str, Any]) -> str:
 
 def sections(record: dict[str, Any]) -> list[Section]:
     """The page's sections: the half moons, the digits, or both."""
-    second = [digits.section(record["digits"])] if "digits" in record else []
+    first, second = [], []
+    if "fresh_draws" in record:
+        first = [fresh_report.section(record["fresh_draws"])]
+        first.append(multiclass_report.section(record["multiclass"]))
+    if "digits" in record:
+        second = [digits.section(record["digits"])]
     if "rows" not in record:
-        return second
+        return first + second
     out = [_table_section(record), _histograms(record)]
     if "tried" in record and not quick_run(record):
         out.append(_trials(record))
     out += [_budget(record), _boundaries(record)]
     if "ngspice" in record:
         out.insert(1, _ngspice(record["ngspice"]))
-    return out + second
+    return first + out + second
 
 
 def _table_section(record: dict[str, Any]) -> Section:

@@ -103,7 +103,7 @@ def train(
         output_file(path, ".npz")
     split = data.half_moons(run.data)
     with screens.progress("training", quiet=json) as report:
-        trained = training.fit(split, run.train, seed=run.seed, progress=report)
+        trained = training.train_perceptron(split, run.train, seed=run.seed, progress=report)
     perceptron.save(out, trained.network)
     if data_out:
         steps.save_points(data_out, split)

@@ -187,7 +187,7 @@ def demonstrate(out: Path, run: RunConfig, json: bool) -> dict[str, Any]:
     split = data.half_moons(run.data)
     with run_folder(out) as folder:
         with screens.progress("training", quiet=json) as report:
-            trained = training.fit(split, run.train, seed=run.seed, progress=report)
+            trained = training.train_perceptron(split, run.train, seed=run.seed, progress=report)
         perceptron.save(folder / "network.npz", trained.network)
         steps.save_points(folder / "points.npz", split)
         model = perceptron_module(trained.network)

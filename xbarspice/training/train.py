@@ -15,7 +15,7 @@ from xbarspice.importers.perceptron import Perceptron, from_state_dict
 from xbarspice.mapping import activations
 from xbarspice.training.data import Split
 
-__all__ = ["Trained", "fit"]
+__all__ = ["Trained", "train_perceptron"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ def build(sizes: tuple[int, ...], activation: str, generator: torch.Generator) -
     return torch.nn.Sequential(*layers[:-1])
 
 
-def fit(
+def train_perceptron(
     split: Split,
     config: TrainConfig,
     *,

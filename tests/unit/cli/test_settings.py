@@ -156,7 +156,7 @@ def _fake_fit(*_: Any, **__: Any) -> Any:
 
 
 SEAMS: dict[str, dict[str, Any]] = {
-    "train": {"xbarspice.training.train.fit": STOP},
+    "train": {"xbarspice.training.train.train_perceptron": STOP},
     "map": {"xbarspice.deployment.save": STOP},
     "netlist": {"xbarspice.cli.netlist._write": STOP},
     "solve": {"xbarspice.deployment.opening.Opened.outputs": STOP},
@@ -166,7 +166,7 @@ SEAMS: dict[str, dict[str, Any]] = {
         "xbarspice.verification.trust_sweep.sweep": lambda *_, **__: None,
         "xbarspice.cli.screens.trust_map": STOP,
     },
-    "demo": {"xbarspice.training.train.fit": _fake_fit, "xbarspice.verification.verify": STOP},
+    "demo": {"xbarspice.training.train.train_perceptron": _fake_fit, "xbarspice.verification.verify": STOP},
     "campaign": {"xbarspice.campaign.run": STOP},
     "transfer": {"xbarspice.transfer.transfer": STOP},
     "tapeout": {"xbarspice.tapeout.flow.tapeout": STOP},
