@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from papers.drolet2023.digits_report import errors_text, wires_text
+from xbarspice.core.files import read_toml
 from xbarspice.report.content import Section, Table, Text
 
 __all__ = ["section", "sentence", "short"]
@@ -58,7 +60,21 @@ def section(record: dict[str, Any]) -> Section:
     ]
     if "ngspice" in record:
         items.append(_ngspice(record["ngspice"]))
+    if not record["less_than_full"]:
+        items += _tried()
     return Section(title="The honest setting: fresh draws", items=items)
+
+
+def _tried() -> list[Any]:
+    """How the recipe was chosen, off the draws of the study."""
+    past = read_toml(Path(__file__).with_name("history.toml"))["fresh_tried"]
+    table = Table(
+        caption=f"From {past['date']}, not measured by this run: {past['source']}",
+        head=("what", "draw", "metric %", "with bias correction %", "noise-free"),
+        rows=past["rows"],
+        left=(0, 1),
+    )
+    return [table, Text(text=" ".join(past["text"].split()), note=True)]
 
 
 def short(record: dict[str, Any]) -> dict[str, str]:

@@ -32,7 +32,7 @@ TINY = fresh.Plan(
 
 @pytest.fixture(scope="module")
 def net():
-    return small_networks(half_moons(MOONS), 1, 0, steps=300)[0]
+    return small_networks(half_moons(MOONS), 1, 1)[0]
 
 
 @pytest.fixture(scope="module")
