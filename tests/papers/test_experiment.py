@@ -212,7 +212,7 @@ def test_the_module_runs_as_a_command_and_refuses_in_one_sentence(tmp_path):
     assert "--engine" in shown.stdout
     wrong = run("--case", "cats", "--out", str(tmp_path))
     assert wrong.returncode == 2
-    assert wrong.stderr.startswith("error: `--case` must be all, moons or digits")
+    assert wrong.stderr.startswith("error: `--case` must be all, fresh, moons or digits")
     assert not wrong.stdout
     assert not list(tmp_path.iterdir())
 

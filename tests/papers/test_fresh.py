@@ -126,7 +126,7 @@ def test_the_page_holds_the_tables_and_says_that_it_is_quick(done, tmp_path):
     text = (tmp_path / "report.md").read_text()
     for piece in (
         "Quick run: Half moons",
-        "fresh draws draws 2 of 10",
+        "draws 2 of 10",
         "has no errors",
         "best classifier of the law",
         "0 of 16 single predictions differ",
