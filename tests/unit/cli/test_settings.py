@@ -166,7 +166,10 @@ SEAMS: dict[str, dict[str, Any]] = {
         "xbarspice.verification.trust_sweep.sweep": lambda *_, **__: None,
         "xbarspice.cli.screens.trust_map": STOP,
     },
-    "demo": {"xbarspice.training.train.train_perceptron": _fake_fit, "xbarspice.verification.verify": STOP},
+    "demo": {
+        "xbarspice.training.train.train_perceptron": _fake_fit,
+        "xbarspice.verification.verify": STOP,
+    },
     "campaign": {"xbarspice.campaign.run": STOP},
     "transfer": {"xbarspice.transfer.transfer": STOP},
     "tapeout": {"xbarspice.tapeout.flow.tapeout": STOP},
