@@ -59,9 +59,9 @@ def read_pulses(path: Path, options: Options | None = None) -> PulseTrains:
     )
 
 
-POSITIVE = ("+", "p", "pos", "positive", "1", "+1")
-NEGATIVE = ("-", "\u2212", "n", "neg", "negative", "-1")
-SIGNS: dict[str, float] = dict.fromkeys(POSITIVE, 1.0) | dict.fromkeys(NEGATIVE, -1.0)
+POSITIVE: tuple[str, ...] = ("+", "p", "pos", "positive", "1", "+1")
+NEGATIVE: tuple[str, ...] = ("-", "\u2212", "n", "neg", "negative", "-1")
+SIGNS = dict.fromkeys(POSITIVE, 1.0) | dict.fromkeys(NEGATIVE, -1.0)
 """Polarities as instruments write them."""
 
 
