@@ -61,7 +61,7 @@ def read_pulses(path: Path, options: Options | None = None) -> PulseTrains:
 
 POSITIVE: tuple[str, ...] = ("+", "p", "pos", "positive", "1", "+1")
 NEGATIVE: tuple[str, ...] = ("-", "\u2212", "n", "neg", "negative", "-1")
-SIGNS = dict.fromkeys(POSITIVE, 1.0) | dict.fromkeys(NEGATIVE, -1.0)
+SIGNS = {text: sign for sign, texts in ((1.0, POSITIVE), (-1.0, NEGATIVE)) for text in texts}
 """Polarities as instruments write them."""
 
 
