@@ -75,14 +75,14 @@ def commands(group, name=""):
             yield f"{name}{key}", value
 
 
-GEOMETRY = {"drc", "extract", "lvs"}
+WITHOUT_CARD = {"config", "drc", "extract", "lvs"}
 """Commands that look at drawings alone: no measured value has a place in them."""
 
 
-def test_every_command_but_those_on_drawings_takes_a_card():
+def test_every_command_but_those_on_drawings_and_settings_takes_a_card():
     for name, command in commands(get_command(app)):
         takes = any("--calibration" in p.opts for p in command.params)
-        assert takes == (name not in GEOMETRY), name
+        assert takes == (name not in WITHOUT_CARD), name
 
 
 CAMPAIGN = ("--inputs", "p.npz", "--out", "OUT.h5", "--engine", "nodal", "--workers", "0")
