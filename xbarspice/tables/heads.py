@@ -103,7 +103,12 @@ def find_head(path: Path, rows: Rows) -> Head:
     best = max(runs, key=lambda k: runs[k][1], default=-1)
     if best >= 0 and not runs[best][1]:  # then rows have another width: the head is the last one
         best = max(
-            (k for k in starts if len(_trim(cells[k])) > 1 and is_data(cells[k + 1])), default=-1
+            (
+                k
+                for k in starts
+                if len(_trim(cells[k])) > 1 and k + 1 < len(cells) and is_data(cells[k + 1])
+            ),
+            default=-1,
         )
     if best < 0:
         return _without_head(path, rows)

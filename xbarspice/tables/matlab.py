@@ -39,12 +39,13 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         names = list(_names(path.read_bytes()))
         tree = loadmat(path, variable_names=names) if names else {}
+        arrays = {name: np.asarray(tree[name]) for name in names}
     except Exception as error:  # damaged files raise errors of many kinds
         raise InputError(
             f"`{path.name}` must be a whole MATLAB file of version 5 or 7.3; {first_line(error)}. "
             "Save it anew."
         ) from error
-    return {name: np.asarray(tree[name]) for name in names}
+    return arrays
 
 
 def _names(data: bytes) -> Iterator[str]:

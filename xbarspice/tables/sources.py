@@ -295,6 +295,10 @@ def _arrays(path: Path, suffix: str) -> dict[str, np.ndarray]:
         tree = hdf5.read_plain(path)
     out = {}
     for name, value in tree.items():
+        if not isinstance(name, str):  # h5py: a name that is no UTF-8
+            raise broken_rule(
+                f"names of the arrays of `{path.name}` must be text", repr(name), "Save it anew."
+            )
         if isinstance(value, dict) or value is None:
             continue
         array = np.atleast_1d(np.asarray(value))

@@ -56,6 +56,7 @@ def read(path: Path) -> kdb.Layout:
     layout = klayout_db().Layout()
     try:
         layout.read(str(path))
+        _read_names(layout)
     except (RuntimeError, UnicodeDecodeError) as error:  # its text may hold bytes of the file
         raise broken_rule(
             "a layout must be a GDSII or OASIS file",
@@ -63,3 +64,19 @@ def read(path: Path) -> kdb.Layout:
             "Check the file.",
         ) from error
     return layout
+
+
+def _read_names(layout: kdb.Layout) -> None:
+    """Read every name and text once: KLayout keeps bytes, which may be no UTF-8.
+
+    Raises:
+        RuntimeError, UnicodeDecodeError: one of them is not.
+    """
+    texts = klayout_db().Shapes.STexts
+    for layer in layout.layer_infos():
+        _ = layer.name
+    for cell in layout.each_cell():
+        _ = cell.name
+        for index in layout.layer_indexes():
+            for shape in cell.shapes(index).each(texts):
+                _ = shape.text_string
