@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,13 +17,13 @@ from xbarspice.cli import calibrate_spread as spread_commands
 from xbarspice.cli import screens
 from xbarspice.cli.calibrate_finish import finish_fit
 from xbarspice.cli.calibrate_job import (
+    AUTO,
     Accept,
     Data,
-    Date,
     Job,
     Temperature,
-    Title,
     range_of_data,
+    starts_job,
 )
 from xbarspice.cli.fit_options import (
     Absolute,
@@ -45,14 +46,6 @@ from xbarspice.cli.handling_options import (
     Polarity,
     RemoveDrift,
 )
-from xbarspice.cli.options import (
-    Calibration,
-    Config,
-    Json,
-    RunFolder,
-    Seed,
-    Settings,
-)
 from xbarspice.cli.table_options import reads_table
 
 if TYPE_CHECKING:
@@ -66,9 +59,6 @@ calibrate = typer.Typer(
     epilog="Example: xbarspice calibrate reads reads.csv --array G.csv --free R_wire,device.b",
     no_args_is_help=True,
 )
-
-AUTO = "auto"
-"""The word for the device model that predicts best."""
 
 Device = Annotated[
     str | None,
@@ -109,12 +99,13 @@ def register(app: typer.Typer) -> None:
     epilog="Example: xbarspice calibrate sweeps iv.csv --free device,G --set array.R_driver=50"
 )
 @reads_table("sweeps")
+@starts_job(("seed", "array"), seed=True)
 def sweeps(
     data: Data,
     *,
     table: TableOptions,
+    job: Job,
     free: Free = "device,G",
-    out: RunFolder = Path("runs/calibrate"),
     bound: Bounds = None,
     loss: Loss = "linear",
     relative: Relative = 0.01,
@@ -132,32 +123,13 @@ def sweeps(
     polarity: Polarity = None,
     remove_drift: RemoveDrift = False,
     drop_outliers: DropOutliers = False,
-    title: Title = None,
-    date: Date = None,
     temperature: Temperature = None,
-    config: Config = None,
-    calibration: Calibration = None,
-    settings: Settings = None,
-    seed: Seed = None,
-    json: Json = False,
 ) -> None:
     """I-V sweeps of single devices (device, V, I): device parameters, conductances, series ohm."""
     from xbarspice import calibration as study
     from xbarspice.calibration import inspection_page, starts
     from xbarspice.calibration.held import fixed_values
-    from xbarspice.cli import steps
 
-    steps.need("matplotlib", "jinja2")
-    settings = _with_device(settings, device)
-    read = ("seed", "array")
-    run = steps.configuration(
-        config,
-        settings,
-        steps.start_config(None),
-        reads=read,
-        calibration=calibration,
-        seed=seed,
-    )
     handling = study.Handling(
         flip_current=flip_current,
         drop_compliance=drop_compliance,
@@ -171,9 +143,9 @@ def sweeps(
     whole = study.read_sweeps(data, table)
     measured = study.prepare_sweeps(whole, handling)
     inspection = inspection_page.look(whole, measured)
-    start = starts.crossbar_of_sweeps(measured, run)
-    options = fit_options(loss, relative, absolute, held_out, run)
-    with screens.waiting("fitting", quiet=json):
+    start = starts.crossbar_of_sweeps(measured, job.run)
+    options = fit_options(loss, relative, absolute, held_out, job.run)
+    with screens.waiting("fitting", quiet=job.json):
         fit, crossbar, comparisons = study.fit_and_compare(
             start,
             measured,
@@ -184,18 +156,9 @@ def sweeps(
             rank=rank,
             samples=bootstrap,
         )
-    job = Job(
-        data,
-        out,
-        run,
-        read,
-        calibration,
-        title,
-        date,
-        json,
+    job = dataclasses.replace(
+        job,
         data_read=measured.notices,
-        config=config,
-        settings=settings or (),
         valid=range_of_data(V=measured.V_in, G=crossbar.G, temperature=temperature),
     )
     fixed = fixed_values(crossbar, comparisons.free)
@@ -215,16 +178,17 @@ def sweeps(
     "--free R_wl,R_bl,R_driver,device.b"
 )
 @reads_table("reads")
+@starts_job(("seed", "array"), of_array=("mapping.G_min", "mapping.G_max"), seed=True)
 def reads(
     data: Data,
     *,
     table: TableOptions,
+    job: Job,
     array: Annotated[
         Path | None,
         typer.Option(help="Measured array: deployment of one or crossbar (.h5), or G (.csv)."),
     ] = None,
     free: Free = "R_wire,device",
-    out: RunFolder = Path("runs/calibrate"),
     bound: Bounds = None,
     loss: Loss = "linear",
     relative: Relative = 0.01,
@@ -240,46 +204,27 @@ def reads(
     device: Device = None,
     rank: Rank = None,
     bootstrap: Samples = None,
-    title: Title = None,
-    date: Date = None,
     temperature: Temperature = None,
-    config: Config = None,
-    calibration: Calibration = None,
-    settings: Settings = None,
-    seed: Seed = None,
-    json: Json = False,
 ) -> None:
     """Currents of an array for known inputs: wires, drivers, sense, device and conductances."""
     from xbarspice import calibration as study
     from xbarspice.calibration import array_inspection, array_inspection_page, starts
     from xbarspice.calibration.held import fixed_values
     from xbarspice.calibration.model import Model
-    from xbarspice.cli import steps
     from xbarspice.config import ArraySection
     from xbarspice.config.arrays import array_settings
 
-    steps.need("matplotlib", "jinja2")
-    settings = _with_device(settings, device)
-    read = ("seed", "array", *(() if array else ("mapping.G_min", "mapping.G_max")))
-    run = steps.configuration(
-        config,
-        settings,
-        steps.start_config(array),
-        reads=read,
-        calibration=calibration,
-        mapped=array,
-        seed=seed,
-    )
     whole = study.read_reads(data, table)
-    start = starts.crossbar_of_reads(array, run, (whole.rows, whole.cols), names_of(free))
-    run = run.model_copy(update={"array": ArraySection(**array_settings([start]))})
+    start = starts.crossbar_of_reads(array, job.run, (whole.rows, whole.cols), names_of(free))
+    run = job.run.model_copy(update={"array": ArraySection(**array_settings([start]))})
+    job = dataclasses.replace(job, run=run)
     handling = array_inspection.ArrayHandling(
         flip_current=flip_current, drop_compliance=drop_compliance, remove_drift=remove_drift
     )
     measured = array_inspection.prepare_reads(Model(start, [whole], names_of(free)), handling)
     inspection = array_inspection_page.look(Model(start, [measured], names_of(free)))
-    options = fit_options(loss, relative, absolute, held_out, run)
-    with screens.waiting("fitting", quiet=json):
+    options = fit_options(loss, relative, absolute, held_out, job.run)
+    with screens.waiting("fitting", quiet=job.json):
         fit, crossbar, comparisons = study.fit_and_compare(
             start,
             measured,
@@ -290,19 +235,9 @@ def reads(
             rank=rank,
             samples=bootstrap,
         )
-    job = Job(
-        data,
-        out,
-        run,
-        read,
-        calibration,
-        title,
-        date,
-        json,
-        array,
+    job = dataclasses.replace(
+        job,
         data_read=measured.notices,
-        config=config,
-        settings=settings or (),
         valid=range_of_data(V=measured.V_in, G=crossbar.G, temperature=temperature),
     )
     fixed = fixed_values(crossbar, comparisons.free)
@@ -322,65 +257,37 @@ def reads(
     "--free A_p,r_p0,A_n"
 )
 @reads_table("pulses")
+@starts_job(("seed", "array.device", "array.parameters"), seed=True)
 def pulses(
     data: Data,
     *,
     table: TableOptions,
+    job: Job,
     free: Free = "A_p,A_n",
-    out: RunFolder = Path("runs/calibrate"),
     bound: Bounds = None,
     loss: Loss = "linear",
     relative: Relative = 0.01,
     absolute: Absolute = None,
     held_out: HeldOut = 0.2,
     accept: Accept = False,
-    title: Title = None,
-    date: Date = None,
     temperature: Temperature = None,
-    config: Config = None,
-    calibration: Calibration = None,
-    settings: Settings = None,
-    seed: Seed = None,
-    json: Json = False,
 ) -> None:
     """Pulse trains (device, V, width, and G, R or I read back): parameters of a dynamic device."""
     from xbarspice import calibration as study
     from xbarspice.calibration.dynamic_page import pulse_items
     from xbarspice.calibration.held import fixed_values
-    from xbarspice.cli import steps
 
-    steps.need("matplotlib", "jinja2")
-    read = ("seed", "array.device", "array.parameters")
-    run = steps.configuration(
-        config, settings, steps.start_config(None), reads=read, calibration=calibration, seed=seed
-    )
     trains = study.read_pulses(data, table)
-    options = fit_options(loss, relative, absolute, held_out, run)
-    with screens.waiting("fitting", quiet=json):
+    options = fit_options(loss, relative, absolute, held_out, job.run)
+    with screens.waiting("fitting", quiet=job.json):
         fit, device = study.fit_pulses(
-            run.array.model(), trains, names_of(free), bounds=bounds_of(bound), options=options
+            job.run.array.model(), trains, names_of(free), bounds=bounds_of(bound), options=options
         )
-    job = Job(
-        data,
-        out,
-        run,
-        read,
-        calibration,
-        title,
-        date,
-        json,
+    job = dataclasses.replace(
+        job,
         data_read=trains.notices,
-        config=config,
-        settings=settings or (),
         valid=range_of_data(V=trains.V, G=trains.G, temperature=temperature),
     )
     fixed = fixed_values(device, names_of(free))
     more = pulse_items(fit, trains)
     finish_fit(job, fit, device=device.name, unit="S", accept=accept, fixed=fixed, more=more)
-
-
-def _with_device(settings: list[str] | None, device: str | None) -> list[str] | None:
-    """The settings with the device that was named."""
-    if device is None or device == AUTO:
-        return settings
-    return [*(settings or []), f"array.device={device}"]

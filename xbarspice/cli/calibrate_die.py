@@ -117,7 +117,16 @@ def die(
         config, settings, base, reads=reads, calibration=calibration, mapped=network, seed=seed
     )
     measured = study.read_die(data, unit, table)
-    job = Job(data, out, run, reads, calibration, title, None, json)
+    job = Job(
+        data=data,
+        out=out,
+        run=run,
+        reads=reads,
+        earlier=calibration,
+        title=title,
+        date=None,
+        json=json,
+    )
     factors = {"above": above, "below": below}
     opened = served = None
     if network is None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xbarspice.cli.calibrate_finish import finish_characteristics
-from xbarspice.cli.calibrate_job import Accept, Data, Date, Job, Temperature, Title, range_of_data
-from xbarspice.cli.options import Calibration, Config, Json, RunFolder, Settings, Unit
+from xbarspice.cli.calibrate_job import (
+    Accept,
+    Data,
+    Job,
+    Temperature,
+    range_of_data,
+    starts_job,
+)
+from xbarspice.cli.options import Unit
 from xbarspice.cli.table_options import reads_table
 from xbarspice.core.errors import broken_rule
 
@@ -42,22 +50,17 @@ def register(app: typer.Typer) -> None:
 
 
 @reads_table("drifts")
+@starts_job(("array.device",))
 def drift(
     data: Data,
     *,
     table: TableOptions,
+    job: Job,
     after: AfterOption = None,
     written: WrittenOption = None,
     unit: Unit = None,
     accept: Accept = False,
-    out: RunFolder = Path("runs/calibrate"),
-    title: Title = None,
-    date: Date = None,
     temperature: Temperature = None,
-    config: Config = None,
-    calibration: Calibration = None,
-    settings: Settings = None,
-    json: Json = False,
 ) -> None:
     """Drift of finished devices by later writes: maps of a die, or pairs of reads (G, G_end).
 
@@ -68,13 +71,7 @@ def drift(
     from xbarspice import calibration as study
     from xbarspice.calibration.characteristics import record_of_characteristics
     from xbarspice.calibration.dynamic_page import drift_items
-    from xbarspice.cli import steps
 
-    steps.need("matplotlib", "jinja2")
-    read = ("array.device",)
-    run = steps.configuration(
-        config, settings, steps.start_config(None), reads=read, calibration=calibration
-    )
     maps = _maps(after)
     if not maps and (written is not None or unit is not None):
         raise broken_rule(
@@ -84,15 +81,8 @@ def drift(
     drifts = study.read_drifts(data, table) if measured is None else measured
     result = study.fit_drift(drifts)
     more = (*maps.values(), *([written] if written else []))
-    job = Job(
-        data,
-        out,
-        run,
-        read,
-        calibration,
-        title,
-        date,
-        json,
+    job = dataclasses.replace(
+        job,
         data_read=drifts.notices,
         more=more,
         valid=range_of_data(G=drifts.G, temperature=temperature),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+
+from xbarspice.cli.options import Calibration, Config, Json, RunFolder, Seed, Settings
 
 if TYPE_CHECKING:
     from xbarspice.calibration.held import Fixed
@@ -16,7 +20,20 @@ if TYPE_CHECKING:
     from xbarspice.config.sections import ValidRange
     from xbarspice.core.types import Array
 
-__all__ = ["Accept", "Data", "Date", "Job", "Temperature", "Title", "range_of_data"]
+__all__ = [
+    "AUTO",
+    "Accept",
+    "Data",
+    "Date",
+    "Job",
+    "Temperature",
+    "Title",
+    "range_of_data",
+    "starts_job",
+]
+
+AUTO = "auto"
+"""Value of ``--device`` that lets the ranking choose."""
 
 Data = Annotated[
     Path, typer.Argument(help="Measured data: text, .xlsx, .ods, .parquet, .mat or .h5.")
@@ -34,7 +51,7 @@ Temperature = Annotated[
 Title = Annotated[str | None, typer.Option(help="Title of the report; else the file's name.")]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
     """What all calibrations have in common: data, place, configuration, earlier card.
 
@@ -159,6 +176,101 @@ class Job:
         earlier = steps.name_card(record, self.run, use=use).get("card")
         named = {k: v for k, v in steps.name_card(record, run).items() if k != "card"}
         return named if earlier is None else {**named, "card": earlier}
+
+
+_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "out": (RunFolder, Path("runs/calibrate")),
+    "title": (Title, None),
+    "date": (Date, None),
+    "config": (Config, None),
+    "calibration": (Calibration, None),
+    "settings": (Settings, None),
+    "seed": (Seed, None),
+    "json": (Json, False),
+}
+"""Options that commands share, in the order of their help."""
+
+
+def starts_job(
+    reads: Sequence[str] | None, *, of_array: Sequence[str] = (), seed: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the options that calibrations share, and start the job before any work.
+
+    The command gets its keyword `job`. Its own option ``--array`` is a file that may hold the
+    configuration; its ``--device`` is a setting.
+
+    Args:
+        reads: what the command reads of the configuration; None takes no settings.
+        of_array: what it reads beside that where ``--array`` names no file.
+        seed: whether there is ``--seed``.
+    """
+    absent = {*(() if reads is not None else ("config", "settings")), *(() if seed else ("seed",))}
+    added = {name: option for name, option in _OPTIONS.items() if name not in absent}
+
+    def wrap(command: Callable[..., None]) -> Callable[..., None]:
+        hints = get_type_hints(command, localns={"TableOptions": object}, include_extras=True)
+        parameters = [
+            *(
+                p.replace(annotation=hints[p.name])
+                for p in inspect.signature(command).parameters.values()
+                if p.name != "job"
+            ),
+            *(
+                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=h, default=value)
+                for name, (h, value) in added.items()
+            ),
+        ]
+
+        @functools.wraps(command)
+        def call(**arguments: Any) -> None:
+            shared = {name: arguments.pop(name) for name in added}
+            more = of_array if arguments.get("array") is None else ()
+            command(**arguments, job=_begin((*(reads or ()), *more), arguments, shared))
+
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        call.__annotations__ = {p.name: p.annotation for p in parameters}
+        return call
+
+    return wrap
+
+
+def _begin(reads: tuple[str, ...], arguments: Mapping[str, Any], shared: Mapping[str, Any]) -> Job:
+    """Look for the packages of the page, and read the configuration.
+
+    Args:
+        reads: what the command reads of it.
+        arguments: of the command.
+        shared: values of `_OPTIONS`.
+    """
+    from xbarspice.cli import steps
+
+    steps.need("matplotlib", "jinja2")
+    settings, array = shared.get("settings"), arguments.get("array")
+    if (device := arguments.get("device")) not in (None, AUTO):
+        settings = [*(settings or []), f"array.device={device}"]
+    config, earlier = shared.get("config"), shared["calibration"]
+    run = steps.configuration(
+        config,
+        settings,
+        steps.start_config(array),
+        reads=reads,
+        calibration=earlier,
+        mapped=array,
+        seed=shared.get("seed"),
+    )
+    return Job(
+        data=arguments["data"],
+        out=shared["out"],
+        run=run,
+        reads=reads,
+        earlier=earlier,
+        title=shared["title"],
+        date=shared["date"],
+        json=shared["json"],
+        mapped=array,
+        config=config,
+        settings=settings or (),
+    )
 
 
 def range_of_data(

@@ -128,14 +128,15 @@ def joint(
     notices += [] if monitors is None else [f"monitors: {n}" for n in monitors.notices]
     more = (*(reads for reads, _ in pairs[1:]), *(array for _, array in pairs))
     job = Job(
-        pairs[0][0],
-        out,
-        run,
-        ("seed", "array"),
-        calibration,
-        title or f"Joint calibration of {len(dies)} dies{' and monitors' if monitors else ''}",
-        date,
-        json,
+        data=pairs[0][0],
+        out=out,
+        run=run,
+        reads=("seed", "array"),
+        earlier=calibration,
+        title=title
+        or f"Joint calibration of {len(dies)} dies{' and monitors' if monitors else ''}",
+        date=date,
+        json=json,
         data_read=(*notices, *_temperature(result)),
         more=(*more, *([] if kelvin is None else [kelvin])),
         config=config,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import dataclasses
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -10,8 +10,14 @@ import typer
 
 from xbarspice.cli import screens
 from xbarspice.cli.calibrate_finish import finish_characteristics, finish_curves
-from xbarspice.cli.calibrate_job import Accept, Data, Date, Job, Temperature, Title, range_of_data
-from xbarspice.cli.options import Calibration, Config, Json, RunFolder, Settings
+from xbarspice.cli.calibrate_job import (
+    Accept,
+    Data,
+    Job,
+    Temperature,
+    range_of_data,
+    starts_job,
+)
 from xbarspice.cli.table_options import reads_table
 
 if TYPE_CHECKING:
@@ -33,19 +39,14 @@ def register(app: typer.Typer) -> None:
 
 
 @reads_table("pulses")
+@starts_job(("seed",))
 def curves(
     data: Data,
     *,
     table: TableOptions,
+    job: Job,
     relative: Scatter = 0.01,
     accept: Accept = False,
-    out: RunFolder = Path("runs/calibrate"),
-    title: Title = None,
-    date: Date = None,
-    config: Config = None,
-    calibration: Calibration = None,
-    settings: Settings = None,
-    json: Json = False,
 ) -> None:
     """Potentiation and depression by equal pulses: window and nonlinearity of both branches.
 
@@ -53,28 +54,15 @@ def curves(
     """
     from xbarspice import calibration as study
     from xbarspice.calibration.dynamic_page import curve_items
-    from xbarspice.cli import steps
 
-    steps.need("matplotlib", "jinja2")
-    read = ("seed",)
-    run = steps.configuration(
-        config, settings, steps.start_config(None), reads=read, calibration=calibration
-    )
     trains = study.read_pulses(data, table)
     branches = study.branches_of(trains)
-    options = study.Options(noise=study.Noise(relative=relative), seed=run.seed)
-    with screens.waiting("fitting", quiet=json):
+    options = study.Options(noise=study.Noise(relative=relative), seed=job.run.seed)
+    with screens.waiting("fitting", quiet=job.json):
         fit = study.fit_curves(branches, options)
     understood = (*trains.notices, *branches.notices)
-    job = Job(
-        data,
-        out,
-        run,
-        read,
-        calibration,
-        title,
-        date,
-        json,
+    job = dataclasses.replace(
+        job,
         data_read=understood,
         valid=range_of_data(V=trains.V, G=trains.G),
     )
@@ -82,19 +70,14 @@ def curves(
 
 
 @reads_table("tuning")
+@starts_job(("array.device",))
 def tuning(
     data: Data,
     *,
     table: TableOptions,
+    job: Job,
     accept: Accept = False,
-    out: RunFolder = Path("runs/calibrate"),
-    title: Title = None,
-    date: Date = None,
     temperature: Temperature = None,
-    config: Config = None,
-    calibration: Calibration = None,
-    settings: Settings = None,
-    json: Json = False,
 ) -> None:
     """Logs of write-verify (target, G, perhaps pulses): the tuning error, as a term for commands.
 
@@ -104,24 +87,11 @@ def tuning(
     from xbarspice import calibration as study
     from xbarspice.calibration.characteristics import record_of_characteristics
     from xbarspice.calibration.life_page import tuning_items
-    from xbarspice.cli import steps
 
-    steps.need("matplotlib", "jinja2")
-    read = ("array.device",)
-    run = steps.configuration(
-        config, settings, steps.start_config(None), reads=read, calibration=calibration
-    )
     measured = study.read_tuning(data, table)
     result = study.fit_tuning_log(measured)
-    job = Job(
-        data,
-        out,
-        run,
-        read,
-        calibration,
-        title,
-        date,
-        json,
+    job = dataclasses.replace(
+        job,
         data_read=measured.notices,
         valid=range_of_data(G=measured.target, temperature=temperature),
     )
@@ -130,10 +100,12 @@ def tuning(
 
 
 @reads_table("retention")
+@starts_job(("array.device",))
 def retention(
     data: Data,
     *,
     table: TableOptions,
+    job: Job,
     at: Annotated[
         float | None, typer.Option(help="Time in s that the term stands for; else the last read.")
     ] = None,
@@ -144,13 +116,6 @@ def retention(
         float, typer.Option(help="Relative change of G from which a device has failed.")
     ] = 0.1,
     accept: Accept = False,
-    out: RunFolder = Path("runs/calibrate"),
-    title: Title = None,
-    date: Date = None,
-    config: Config = None,
-    calibration: Calibration = None,
-    settings: Settings = None,
-    json: Json = False,
 ) -> None:
     """Reads over time (device, t, G or R, perhaps temperature): law of the loss, spread, lifetimes.
 
@@ -160,25 +125,12 @@ def retention(
     from xbarspice.calibration.characteristics import record_of_characteristics
     from xbarspice.calibration.life_page import retention_items
     from xbarspice.calibration.retention import reads_of_term
-    from xbarspice.cli import steps
 
-    steps.need("matplotlib", "jinja2")
-    read = ("array.device",)
-    run = steps.configuration(
-        config, settings, steps.start_config(None), reads=read, calibration=calibration
-    )
     measured = study.read_retention(data, table)
     result = study.fit_retention(measured, at=at, temperature=temperature, fails=fails)
     _, used = reads_of_term(measured, temperature)
-    job = Job(
-        data,
-        out,
-        run,
-        read,
-        calibration,
-        title,
-        date,
-        json,
+    job = dataclasses.replace(
+        job,
         data_read=measured.notices,
         valid=range_of_data(G=measured.G[used], kelvin=measured.T[used]),
     )
@@ -187,19 +139,16 @@ def retention(
 
 
 @reads_table("cycling")
+@starts_job(None)
 def cycling(
     data: Data,
     *,
     table: TableOptions,
+    job: Job,
     window: Annotated[
         float, typer.Option(help="G_LRS/G_HRS below which a device has failed.")
     ] = 2.0,
     accept: Accept = False,
-    out: RunFolder = Path("runs/calibrate"),
-    title: Title = None,
-    date: Date = None,
-    calibration: Calibration = None,
-    json: Json = False,
 ) -> None:
     """Both states over cycles (device, cycle, R_HRS, R_LRS): window, drift, scatter, failures.
 
@@ -208,21 +157,11 @@ def cycling(
     from xbarspice import calibration as study
     from xbarspice.calibration.characteristics import record_of_characteristics
     from xbarspice.calibration.life_page import cycling_items
-    from xbarspice.cli import steps
 
-    steps.need("matplotlib", "jinja2")
-    run = steps.configuration(None, None, steps.start_config(None), calibration=calibration)
     measured = study.read_cycles(data, table)
     result = study.fit_cycling(measured, window=window)
-    job = Job(
-        data,
-        out,
-        run,
-        (),
-        calibration,
-        title,
-        date,
-        json,
+    job = dataclasses.replace(
+        job,
         data_read=measured.notices,
         valid=range_of_data(G=np.concatenate([measured.G_HRS, measured.G_LRS])),
     )

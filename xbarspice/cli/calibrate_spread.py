@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xbarspice.cli.calibrate_finish import finish_spread
-from xbarspice.cli.calibrate_job import Data, Date, Job, Temperature, Title, range_of_data
-from xbarspice.cli.options import Calibration, Config, Json, RunFolder, Settings
+from xbarspice.cli.calibrate_job import (
+    Data,
+    Job,
+    Temperature,
+    range_of_data,
+    starts_job,
+)
 from xbarspice.cli.table_options import reads_table
 from xbarspice.core.errors import broken_rule
 
@@ -33,42 +39,24 @@ def register(app: typer.Typer) -> None:
 
 
 @reads_table("programming")
+@starts_job(("array.device",))
 def spread(
     data: Data,
     *,
     table: TableOptions,
+    job: Job,
     drop_outliers: DropOutliers = False,
     accept: Accept = False,
-    out: RunFolder = Path("runs/calibrate"),
-    title: Title = None,
-    date: Date = None,
     temperature: Temperature = None,
-    config: Config = None,
-    calibration: Calibration = None,
-    settings: Settings = None,
-    json: Json = False,
 ) -> None:
     """Repeated programming (device, target, G): tuning spread, drift, stuck devices."""
     from xbarspice import calibration as study
-    from xbarspice.cli import steps
 
-    steps.need("matplotlib", "jinja2")
-    read = ("array.device",)
-    run = steps.configuration(
-        config, settings, steps.start_config(None), reads=read, calibration=calibration
-    )
     writes = study.read_programming(data, table)
     terms = study.fit_spread(writes, drop_outliers=drop_outliers)
     valid = range_of_data(G=writes.target, temperature=temperature)
-    job = Job(
-        data,
-        out,
-        run,
-        read,
-        calibration,
-        title,
-        date,
-        json,
+    job = dataclasses.replace(
+        job,
         data_read=writes.notices,
         valid=valid,
     )
@@ -76,10 +64,12 @@ def spread(
 
 
 @reads_table("repeats")
+@starts_job(("array.device",))
 def noise(
     data: Data,
     *,
     table: TableOptions,
+    job: Job,
     array: Annotated[
         Path | None,
         typer.Option(help="Whole array: its G (.csv), crossbar or deployment of one array (.h5)."),
@@ -89,14 +79,7 @@ def noise(
     ] = None,
     drop_outliers: DropOutliers = False,
     accept: Accept = False,
-    out: RunFolder = Path("runs/calibrate"),
-    title: Title = None,
-    date: Date = None,
     temperature: Temperature = None,
-    config: Config = None,
-    calibration: Calibration = None,
-    settings: Settings = None,
-    json: Json = False,
 ) -> None:
     """Repeated reads (device, G or R, perhaps t): read noise, and retention where t is known.
 
@@ -107,20 +90,9 @@ def noise(
     """
     from xbarspice import calibration as study
     from xbarspice.calibration import starts
-    from xbarspice.cli import steps
     from xbarspice.config import ArraySection
     from xbarspice.config.arrays import array_settings
 
-    steps.need("matplotlib", "jinja2")
-    read = ("array.device",)
-    run = steps.configuration(
-        config,
-        settings,
-        steps.start_config(array),
-        reads=read,
-        calibration=calibration,
-        mapped=array,
-    )
     if array is None:
         repeats = study.read_repeats(data, table)
         understood = repeats.notices
@@ -134,21 +106,14 @@ def noise(
         )
     else:
         measured = study.read_reads(data, table)
-        start = starts.crossbar_of_reads(array, run, (measured.rows, measured.cols), [])
-        run = run.model_copy(update={"array": ArraySection(**array_settings([start]))})
+        start = starts.crossbar_of_reads(array, job.run, (measured.rows, measured.cols), [])
+        run = job.run.model_copy(update={"array": ArraySection(**array_settings([start]))})
+        job = dataclasses.replace(job, run=run)
         understood = measured.notices
         terms = study.fit_read_noise(measured, start.G, drop_outliers=drop_outliers)
         V, G = measured.V_in, start.G
-    job = Job(
-        data,
-        out,
-        run,
-        read,
-        calibration,
-        title,
-        date,
-        json,
-        array,
+    job = dataclasses.replace(
+        job,
         data_read=understood,
         valid=range_of_data(V=V, G=G, temperature=temperature),
     )
