@@ -150,20 +150,17 @@ class Recipes:
     def _tune(
         self, network: Perceptron, data: tuple[Array, Indices], steps: int, number: int
     ) -> Perceptron:
-        return self.train(
-            network,
-            data,
-            data,
-            steps=steps,
-            look_every=max(1, steps // 4),
-            look_draws=self.effort.looks,
-            seed=_seed(self.seed, f"ours, network {number}"),
-            **FRESH["tune"],
-        )
+        return self._go_on(network, data, steps, f"ours, network {number}", "tune")
 
     def with_remedy(self, network: Perceptron) -> Perceptron:
         """Go on from a network of ours with the remedy in the loop."""
-        data, steps = self.copies(), self.effort.remedied
+        steps = self.effort.remedied
+        return self._go_on(network, self.copies(), steps, "ours with the remedy", "remedied")
+
+    def _go_on(
+        self, network: Perceptron, data: tuple[Array, Indices], steps: int, what: str, settings: str
+    ) -> Perceptron:
+        """Train a network further by a table of `FRESH`; `what` tells its seed from others."""
         return self.train(
             network,
             data,
@@ -171,8 +168,8 @@ class Recipes:
             steps=steps,
             look_every=max(1, steps // 4),
             look_draws=self.effort.looks,
-            seed=_seed(self.seed, "ours with the remedy"),
-            **FRESH["remedied"],
+            seed=_seed(self.seed, what),
+            **FRESH[settings],
         )
 
     def count(self, network: Perceptron, x: Array, y: Indices) -> float:

@@ -12,6 +12,7 @@ import xbarspice as xb
 from papers.drolet2023.objectives import can_stratify
 from papers.drolet2023.remedies import Procedure
 from papers.drolet2023.settings import SETTINGS
+from papers.drolet2023.starts import replicate, steep
 from papers.drolet2023.training import Phase, Selection, Trained, train
 from xbarspice.config import DataConfig
 from xbarspice.core.seeds import child_rng
@@ -27,7 +28,6 @@ __all__ = [
     "regular",
     "released_split",
     "released_technique",
-    "replicate",
     "small_networks",
     "through_circuit",
     "weight_decay",
@@ -137,29 +137,6 @@ def released_technique(
     return train(split, [phase], seeds=seeds, variation=variation, progress=progress)
 
 
-def replicate(network: Perceptron, hidden: int) -> Perceptron:
-    """The same function on more hidden neurons: every neuron several times, the largest first."""
-    order = np.argsort(-np.abs(network.W[1]).max(axis=1), kind="stable")
-    neurons = order[np.arange(hidden) % len(order)]
-    copies = np.bincount(neurons, minlength=len(order))[neurons]
-    return Perceptron(
-        W=(network.W[0][:, neurons], network.W[1][neurons] / copies[:, None]),
-        b=(network.b[0][neurons], network.b[1]),
-        activation=network.activation,
-    )
-
-
-def _steep(seed: int, start: int, hidden: int = 3) -> Perceptron:
-    """A random network of steep sigmoids through the unit square: it sees more than a line."""
-    rng = child_rng(seed, f"start {start}")
-    W = rng.normal(size=(2, hidden))
-    W *= 10 / np.linalg.norm(W, axis=0)
-    through = rng.uniform(0.2, 0.8, (2, hidden))
-    return Perceptron(
-        W=(W, 5 * rng.normal(size=(hidden, 1))), b=(-(W * through).sum(axis=0), np.zeros(1))
-    )
-
-
 def _all_but_test(split: Split) -> Split:
     """Training points that include the validation points; 33 parameters do not overfit 800."""
     return replace(
@@ -179,7 +156,7 @@ def small_networks(split: Split, count: int) -> list[Perceptron]:
         seeds=range(4 * count),
         variation=None,
         hidden=3,
-        start=[_steep(90, k) for k in range(4 * count)],
+        start=[steep(90, k) for k in range(4 * count)],
         selection=Selection(every=1500),
     )
     return [small.networks[k] for k in np.argsort(-small.accuracy, kind="stable")[:count]]
@@ -190,7 +167,7 @@ def _smalls(
 ) -> list[Perceptron]:
     """For every seed the `kept` most accurate small networks, replicated onto eight neurons."""
     count = len(seeds) * effort.starts
-    begun = [_steep(seed, k) for seed in seeds for k in range(effort.starts)]
+    begun = [steep(seed, k) for seed in seeds for k in range(effort.starts)]
     small = train(
         split,
         [Phase(steps=effort.small)],

@@ -10,7 +10,7 @@ from xbarspice.core.seeds import child_rng
 from xbarspice.importers.perceptron import Perceptron
 from xbarspice.training.data import Split
 
-__all__ = ["replicate", "small_networks"]
+__all__ = ["replicate", "small_networks", "steep"]
 
 
 def replicate(network: Perceptron, hidden: int) -> Perceptron:
@@ -36,7 +36,7 @@ def small_networks(split: Split, count: int, seed: int, steps: int = 1500) -> li
     """
     x = torch.as_tensor(np.concatenate([split.x_train, split.x_validation])).float()
     y = torch.as_tensor(np.concatenate([split.y_train, split.y_validation])).float()
-    begun = [_steep(seed, k) for k in range(4 * count)]
+    begun = [steep(seed, k) for k in range(4 * count)]
     leaves = [
         torch.stack([torch.as_tensor(np.array(of(net))).float() for net in begun]).requires_grad_()
         for of in (lambda n: n.W[0], lambda n: n.b[0], lambda n: n.W[1], lambda n: n.b[1])
@@ -65,7 +65,7 @@ def _logits(leaves: list[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
     return torch.einsum("nph,nho->np", hidden, W1) + b1
 
 
-def _steep(seed: int, start: int, hidden: int = 3) -> Perceptron:
+def steep(seed: int, start: int, hidden: int = 3) -> Perceptron:
     """A random network of steep sigmoids through the unit square: it sees more than a line."""
     rng = child_rng(seed, f"start {start}")
     W = rng.normal(size=(2, hidden))

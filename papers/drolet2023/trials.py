@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from papers.drolet2023.recipes import TUNE, replicate, small_networks
+from papers.drolet2023.recipes import TUNE, small_networks
 from papers.drolet2023.remedies import Procedure
+from papers.drolet2023.starts import replicate
 from papers.drolet2023.training import Phase, Selection, train
 from xbarspice.importers.perceptron import Perceptron
 from xbarspice.training.data import Split

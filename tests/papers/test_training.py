@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import xbarspice as xb
-from papers.drolet2023 import recipes
+from papers.drolet2023 import recipes, starts
 from papers.drolet2023.batched import layer_sums
 from papers.drolet2023.chain import Chain, circuit_of
 from papers.drolet2023.folded import Folded
@@ -185,7 +185,7 @@ def bent():
         hidden=3,
         start=[small],
     ).networks[0]
-    wide = recipes.replicate(small, 8)
+    wide = starts.replicate(small, 8)
     right = wide.predict(wide.forward(SPLIT.x_train)[-1]) == SPLIT.y_train
     assert right.mean() > 0.96
     return wide
@@ -356,7 +356,7 @@ def test_line_penalty_lowers_the_conductances():
 
 def test_replicated_networks_compute_the_same():
     network = Bank((2, 3, 1), [2]).networks()[0]
-    wide = recipes.replicate(network, 8)
+    wide = starts.replicate(network, 8)
     assert wide.sizes == (2, 8, 1)
     np.testing.assert_allclose(
         wide.forward(SPLIT.x_test)[-1], network.forward(SPLIT.x_test)[-1], atol=1e-12

@@ -40,7 +40,7 @@ class LossFit:
 def compare_losses(
     fit: Fit, options: Options, refit: Callable[[Options], Fit]
 ) -> tuple[LossFit, ...]:
-    """Fit with every loss; a loss whose fit does not end is left out.
+    """Fit with every loss; `loss_findings` names those that are left out.
 
     Args:
         fit: by the loss of `options`.
@@ -70,7 +70,17 @@ def compare_losses(
 
 
 def loss_findings(fit: Fit, losses: Sequence[LossFit]) -> Iterator[str]:
-    """A sentence for every value that one loss puts outside the interval of another."""
+    """A sentence for every value that one loss puts outside the interval of another.
+
+    And one that names the losses that could not be compared.
+    """
+    compared = {each.loss for each in losses}
+    absent = [loss for loss in LOSSES if loss not in compared]
+    if losses and absent:
+        yield (
+            f"values by {' and '.join(absent)} are not compared: that fit did not end, or took a "
+            "conductance to 0"
+        )
     for j, p in enumerate(fit.parameters):
         pairs = [(a, b) for a, b in combinations(losses, 2) if _differ(a, b, j)]
         if not pairs:

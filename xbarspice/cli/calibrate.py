@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -49,6 +49,10 @@ from xbarspice.cli.handling_options import (
 from xbarspice.cli.table_options import reads_table
 
 if TYPE_CHECKING:
+    from xbarspice.calibration import Reads
+    from xbarspice.calibration.array_inspection_page import ArrayInspection
+    from xbarspice.calibration.inspection_page import Inspection
+    from xbarspice.core.array import Crossbar
     from xbarspice.tables import Options as TableOptions
 
 __all__ = ["register"]
@@ -128,7 +132,6 @@ def sweeps(
     """I-V sweeps of single devices (device, V, I): device parameters, conductances, series ohm."""
     from xbarspice import calibration as study
     from xbarspice.calibration import inspection_page, starts
-    from xbarspice.calibration.held import fixed_values
 
     handling = study.Handling(
         flip_current=flip_current,
@@ -145,31 +148,19 @@ def sweeps(
     inspection = inspection_page.look(whole, measured)
     start = starts.crossbar_of_sweeps(measured, job.run)
     options = fit_options(loss, relative, absolute, held_out, job.run)
-    with screens.waiting("fitting", quiet=job.json):
-        fit, crossbar, comparisons = study.fit_and_compare(
-            start,
-            measured,
-            names_of(free),
-            bounds=bounds_of(bound),
-            options=options,
-            choose=device == AUTO,
-            rank=rank,
-            samples=bootstrap,
-        )
-    job = dataclasses.replace(
+    _fit(
         job,
-        data_read=measured.notices,
-        valid=range_of_data(V=measured.V_in, G=crossbar.G, temperature=temperature),
-    )
-    fixed = fixed_values(crossbar, comparisons.free)
-    finish_fit(
-        job,
-        fit,
-        crossbar,
-        accept=accept,
-        comparisons=comparisons,
-        inspection=inspection,
-        fixed=fixed,
+        start,
+        measured,
+        inspection,
+        temperature,
+        accept,
+        free=names_of(free),
+        bounds=bounds_of(bound),
+        options=options,
+        choose=device == AUTO,
+        rank=rank,
+        samples=bootstrap,
     )
 
 
@@ -209,7 +200,6 @@ def reads(
     """Currents of an array for known inputs: wires, drivers, sense, device and conductances."""
     from xbarspice import calibration as study
     from xbarspice.calibration import array_inspection, array_inspection_page, starts
-    from xbarspice.calibration.held import fixed_values
     from xbarspice.calibration.model import Model
     from xbarspice.config import ArraySection
     from xbarspice.config.arrays import array_settings
@@ -224,31 +214,19 @@ def reads(
     measured = array_inspection.prepare_reads(Model(start, [whole], names_of(free)), handling)
     inspection = array_inspection_page.look(Model(start, [measured], names_of(free)))
     options = fit_options(loss, relative, absolute, held_out, job.run)
-    with screens.waiting("fitting", quiet=job.json):
-        fit, crossbar, comparisons = study.fit_and_compare(
-            start,
-            measured,
-            names_of(free),
-            bounds=bounds_of(bound),
-            options=options,
-            choose=device == AUTO,
-            rank=rank,
-            samples=bootstrap,
-        )
-    job = dataclasses.replace(
+    _fit(
         job,
-        data_read=measured.notices,
-        valid=range_of_data(V=measured.V_in, G=crossbar.G, temperature=temperature),
-    )
-    fixed = fixed_values(crossbar, comparisons.free)
-    finish_fit(
-        job,
-        fit,
-        crossbar,
-        accept=accept,
-        comparisons=comparisons,
-        inspection=inspection,
-        fixed=fixed,
+        start,
+        measured,
+        inspection,
+        temperature,
+        accept,
+        free=names_of(free),
+        bounds=bounds_of(bound),
+        options=options,
+        choose=device == AUTO,
+        rank=rank,
+        samples=bootstrap,
     )
 
 
@@ -291,3 +269,44 @@ def pulses(
     fixed = fixed_values(device, names_of(free))
     more = pulse_items(fit, trains)
     finish_fit(job, fit, device=device.name, unit="S", accept=accept, fixed=fixed, more=more)
+
+
+def _fit(
+    job: Job,
+    start: Crossbar,
+    measured: Reads,
+    inspection: Inspection | ArrayInspection,
+    temperature: float | None,
+    accept: bool,
+    **options: Any,
+) -> None:
+    """Fit currents of devices or of an array, and finish.
+
+    Args:
+        job: without what the data covered.
+        start: the array that the fit starts from.
+        measured: what it is fitted to.
+        inspection: of the data.
+        temperature: of the measurement, deg C.
+        accept: whether a model that does not hold gets a card.
+        options: of `calibration.fit_and_compare`.
+    """
+    from xbarspice import calibration as study
+    from xbarspice.calibration.held import fixed_values
+
+    with screens.waiting("fitting", quiet=job.json):
+        fit, crossbar, comparisons = study.fit_and_compare(start, measured, **options)
+    job = dataclasses.replace(
+        job,
+        data_read=measured.notices,
+        valid=range_of_data(V=measured.V_in, G=crossbar.G, temperature=temperature),
+    )
+    finish_fit(
+        job,
+        fit,
+        crossbar,
+        accept=accept,
+        comparisons=comparisons,
+        inspection=inspection,
+        fixed=fixed_values(crossbar, comparisons.free),
+    )
