@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xbarspice.cli.added_options import with_options
 from xbarspice.cli.options import Calibration, Config, Json, RunFolder, Seed, Settings
 
 if TYPE_CHECKING:
@@ -208,28 +207,12 @@ def starts_job(
     added = {name: option for name, option in _OPTIONS.items() if name not in absent}
 
     def wrap(command: Callable[..., None]) -> Callable[..., None]:
-        hints = get_type_hints(command, localns={"TableOptions": object}, include_extras=True)
-        parameters = [
-            *(
-                p.replace(annotation=hints[p.name])
-                for p in inspect.signature(command).parameters.values()
-                if p.name != "job"
-            ),
-            *(
-                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=h, default=value)
-                for name, (h, value) in added.items()
-            ),
-        ]
-
-        @functools.wraps(command)
         def call(**arguments: Any) -> None:
             shared = {name: arguments.pop(name) for name in added}
             more = of_array if arguments.get("array") is None else ()
             command(**arguments, job=_begin((*(reads or ()), *more), arguments, shared))
 
-        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        call.__annotations__ = {p.name: p.annotation for p in parameters}
-        return call
+        return with_options(call, command, "job", added)
 
     return wrap
 

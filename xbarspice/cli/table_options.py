@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xbarspice.cli import screens
+from xbarspice.cli.added_options import with_options
 from xbarspice.core.errors import broken_rule
 
 if TYPE_CHECKING:
@@ -57,20 +56,6 @@ def reads_table(kind: str) -> Callable[[Callable[..., None]], Callable[..., None
     """
 
     def wrap(command: Callable[..., None]) -> Callable[..., None]:
-        names = {"TableOptions": object}  # of `table`, which is no option itself
-        hints = get_type_hints(command, localns=names, include_extras=True)
-        parameters = inspect.signature(command).parameters.values()
-        options_of_command = [
-            p.replace(annotation=hints.get(p.name, p.annotation))
-            for p in parameters
-            if p.name != "table"
-        ]
-        added = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=hint, default=value)
-            for name, (hint, value) in _ADDED.items()
-        ]
-
-        @functools.wraps(command)
         def call(**arguments: Any) -> None:
             column, sheet, skip, decimal, show = (arguments.pop(name) for name in _ADDED)
             from xbarspice.tables import Options
@@ -82,9 +67,7 @@ def reads_table(kind: str) -> Callable[[Callable[..., None]], Callable[..., None
                 return
             command(**arguments, table=options)
 
-        call.__signature__ = inspect.Signature([*options_of_command, *added])  # type: ignore[attr-defined]
-        call.__annotations__ = {p.name: p.annotation for p in [*options_of_command, *added]}
-        return call
+        return with_options(call, command, "table", _ADDED)
 
     return wrap
 
