@@ -115,7 +115,8 @@ def put_measured(
         (folder / "run.toml").write_text(steps.run_toml(record["config"]), encoding="utf-8")
         (folder / "report.json").write_text(steps.to_json(record), encoding="utf-8")
         measured_page.write(record, dies, folder / "report.html")
-    screens.show(record if json else _short(record, out), json, "Measured arrays")
+    shown = record if json else _short(record, out)
+    screens.show(shown, json, "Measured arrays", names_as_written=True)
 
 
 def _save(path: Path, opened: Opened, dies: Sequence[MeasuredArray], factory: str | None) -> None:

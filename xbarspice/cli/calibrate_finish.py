@@ -153,7 +153,8 @@ def _write_folder(
             crossbar_file.save(folder / "crossbar.h5", crossbar, card_text)
         text = card and card.to_toml()
         report.write_fit(record, text, folder / "report.html", fit, unit, more=more, data=data)
-    screens.show(record if job.json else _short(record, job.out), job.json, "Calibration")
+    shown = record if job.json else _short(record, job.out)
+    screens.show(shown, job.json, "Calibration", names_as_written=True)
 
 
 def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:

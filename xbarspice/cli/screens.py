@@ -160,8 +160,18 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def show(record: dict[str, Any], as_json: bool, title: str) -> None:
-    """A record as JSON, or as a table of names and values."""
+def show(
+    record: dict[str, Any], as_json: bool, title: str, *, names_as_written: bool = False
+) -> None:
+    """A record as JSON, or as a table of names and values.
+
+    Args:
+        record: the values by name.
+        as_json: whether it is printed as JSON.
+        title: of the table.
+        names_as_written: whether names are shown as they are, because they hold those of
+            parameters or arrays; else ``_`` stands for a blank.
+    """
     if as_json:
         print_json(record)
         return
@@ -171,7 +181,8 @@ def show(record: dict[str, Any], as_json: bool, title: str) -> None:
             for text in card_sentences(value):
                 table.add_row("card", text)
             continue
-        table.add_row(name.replace("_", " "), _text(value))
+        shown = name if names_as_written else name.replace("_", " ")
+        table.add_row(shown, _text(value))
     console().print(table)
 
 

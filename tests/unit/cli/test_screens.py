@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import torch
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -60,3 +61,16 @@ def test_messages_keep_their_brackets(capsys):
     with screens.progress(NAME, quiet=False) as report:
         report(1, 1)
     assert capsys.readouterr().err.count(NAME) == 3
+
+
+def test_names_of_parameters_and_arrays_are_shown_as_they_are_typed(tmp_path):
+    """`--free R_wl` is typed with its underscore, and so is an array of the layer fc_1."""
+    V = np.linspace(-0.6, 0.6, 25)
+    np.savetxt(tmp_path / "s.csv", np.c_[V, 1e-4 * V], delimiter=",", header="V,I", comments="")
+    words = ["calibrate", "sweeps", str(tmp_path / "s.csv"), "--device", "ohmic", "--free", "G"]
+    shown = CliRunner().invoke(
+        app, [*words, "--no-rank", "--out", str(tmp_path / "o")], env={"COLUMNS": "200"}
+    )
+    assert shown.exit_code == 0, shown.output
+    assert "held: R_wl " in shown.output
+    assert "R wl" not in shown.output

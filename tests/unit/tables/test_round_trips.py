@@ -2,14 +2,16 @@
 
 import re
 
+import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import savemat
 
 from xbarspice.core.errors import InputError
-from xbarspice.tables import Options, Quantity, read_grid, read_table, unit_of
+from xbarspice.tables import Options, Quantity, matlab, read_grid, read_table, unit_of
 
 QUANTITIES = (
     Quantity(name="V", dimension="V", aliases=("voltage",)),
@@ -145,3 +147,27 @@ def test_numbers_that_may_be_two_are_refused(cells, options, words, tmp_path):
         table = read_table(path, QUANTITIES, Options(decimal=","))
         assert table.values("V").tolist() == [1.5, 2.5]
         assert read_table(path, QUANTITIES, Options(decimal=".")).values("V")[0] == 1500.0
+
+
+def test_names_that_are_no_text_are_refused(tmp_path):
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file[b"\xfc"] = np.arange(3.0)
+        file["I"] = np.arange(3.0)
+    with pytest.raises(InputError, match=r"names of the arrays of `x\.h5` must be text"):
+        read_table(path, QUANTITIES, Options())
+
+
+def test_a_variable_that_is_listed_and_not_there_is_damage(tmp_path, monkeypatch):
+    path = tmp_path / "x.mat"
+    savemat(path, {"V": np.arange(3.0), "I": np.arange(3.0)})
+    monkeypatch.setattr(matlab, "_names", lambda data: ["V", "gone"])
+    with pytest.raises(InputError, match="must be a whole MATLAB file"):
+        read_table(path, QUANTITIES, Options())
+
+
+def test_a_head_without_rows_is_refused(tmp_path):
+    path = tmp_path / "x.parquet"
+    pd.DataFrame({"V": [], "I": []}).to_parquet(path)
+    with pytest.raises(InputError, match="must hold"):
+        read_table(path, QUANTITIES, Options())

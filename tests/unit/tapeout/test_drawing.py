@@ -8,6 +8,7 @@ import pytest
 
 import xbarspice as xb
 from tests.unit.tapeout.geometry import broken, nets, region
+from xbarspice.core.errors import InputError
 from xbarspice.tapeout.drawing import KINDS, Places, Rectangle, draw, pin_name, read, save
 from xbarspice.tapeout.drawing.fanout import fan_out
 from xbarspice.tapeout.drawing.pictures import figure, picture
@@ -270,3 +271,16 @@ def test_the_picture_shows_the_whole_with_its_pins_and_the_array_in_it(tmp_path)
     assert len(figure(plan, change("sky130b", pads=None, die__monitors=None)).axes) == 1
     picture(drawing, technology, tmp_path / "layout.png")
     assert (tmp_path / "layout.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("suffix", [".gds", ".oas"])
+def test_names_that_are_no_text_are_refused(suffix, tmp_path):
+    layout = kdb.Layout()
+    layout.create_cell("TOPQ").shapes(layout.layer(1, 0)).insert(kdb.Box(0, 0, 10, 10))
+    path = tmp_path / f"a{suffix}"
+    layout.write(str(path))
+    whole = path.read_bytes()
+    assert b"TOPQ" in whole
+    path.write_bytes(whole.replace(b"TOPQ", b"TOP\xd0"))
+    with pytest.raises(InputError, match="must be a GDSII or OASIS file"):
+        read(path)
