@@ -10,6 +10,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from xbarspice.core.errors import EXTRAS
@@ -48,7 +49,7 @@ def test_every_model_and_data_file_is_in_the_wheel(wheel_files):
 
 def test_published_experiments_and_tests_are_not_in_the_wheel(wheel_files):
     inside = {path.name for path in wheel_files.iterdir() if not path.name.endswith(".dist-info")}
-    assert inside == {"xbarspice"}
+    assert inside == {"xbarspice", "pytest_xbarspice"}
     assert not [p for p in wheel_files.rglob("*") if "drolet2023" in p.name]
 
 
@@ -68,6 +69,21 @@ def test_only_extras_bring_torch_matplotlib_scikit_learn_and_pyspice(wheel_files
     }
     pip_names = {"sklearn": "scikit-learn"}
     assert brought == {pip_names.get(package, package).lower() for package in EXTRAS}
+
+
+def test_pytest_takes_the_plugin_from_the_wheel(wheel_files, tmp_path):
+    np.savez(tmp_path / "array.npz", G=[[1e-4, 2e-4]], R_wl=5.0)
+    (tmp_path / "xbarspice.toml").write_text("[verify.row]\nfile = 'array.npz'\n")
+    process = subprocess.run(
+        [sys.executable, "-m", "pytest", "--xbarspice", "-v"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(wheel_files)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "xbarspice.toml::row PASSED" in process.stdout
 
 
 def test_the_demo_runs_from_the_wheel_alone(wheel_files, tmp_path):
