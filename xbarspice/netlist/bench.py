@@ -12,8 +12,8 @@ from xbarspice.core.errors import broken_rule
 from xbarspice.core.line_ends import End
 from xbarspice.netlist.cells import mem_model
 from xbarspice.netlist.design import Design
-from xbarspice.netlist.records import Netlist, build, g_hash, steepest
-from xbarspice.netlist.tolerances import ROUNDING, VNTOL, current_tolerance
+from xbarspice.netlist.records import Netlist, build, g_hash, noise_gain, steepest
+from xbarspice.netlist.tolerances import current_tolerance, voltage_tolerance
 
 __all__ = ["Bench", "Source", "bench", "deck_bench"]
 
@@ -42,6 +42,7 @@ class Bench:
         model: name of the device model, whose library file a simulator may have to load.
         form: how devices are written.
         slope: largest conductance, S; with the voltages it says how tight tolerances can be.
+        noise_gain: `records.noise_gain` of the array; as `slope`.
         config: the design's configuration hash; "" for a deck.
     """
 
@@ -54,6 +55,7 @@ class Bench:
     model: str
     form: str
     slope: float
+    noise_gain: float
     config: str = ""
     instance: str = "Xdut"
 
@@ -69,7 +71,8 @@ class Bench:
         Three digits each; see `xbarspice.netlist.tolerances`.
         """
         amperes = current_tolerance(self.slope, self.volts)
-        return float(f"{amperes:.3g}"), float(f"{max(VNTOL, ROUNDING * self.volts):.3g}")
+        volts = voltage_tolerance(self.slope, self.volts, noise_gain=self.noise_gain)
+        return float(f"{amperes:.3g}"), float(f"{volts:.3g}")
 
 
 def bench(
@@ -122,6 +125,7 @@ def bench(
         model=design.model,
         form=design.form,
         slope=steepest(crossbar),
+        noise_gain=noise_gain(crossbar),
         config=design.config,
     )
 
@@ -196,4 +200,5 @@ def deck_bench(record: Netlist) -> Bench:
         model=mem_model(record.crossbar.device, "subcircuit"),
         form="subcircuit",
         slope=steepest(record.crossbar),
+        noise_gain=noise_gain(record.crossbar),
     )

@@ -37,7 +37,7 @@ from xbarspice.devices.numbers import decimal
 from xbarspice.mapping.chain import Chain, Pass, Stage
 from xbarspice.netlist.design import name_of, refuse_name
 from xbarspice.netlist.dialects import ngspice as dialect
-from xbarspice.netlist.records import Netlist, Resistors, Sources, build, steepest
+from xbarspice.netlist.records import Netlist, Resistors, Sources, build, noise_gain, steepest
 
 __all__ = [
     "ChainNetlist",
@@ -186,9 +186,10 @@ def chain_options(net: ChainNetlist, *, klu: bool) -> str:
     by layer. An abstol of 1e-18 did not converge for some of them.
     """
     slope = max(steepest(part.crossbar) for part in net.chain.passes)
+    gain = max(noise_gain(part.crossbar) for part in net.chain.passes)
     volts = max(stage.V_read for stage in net.chain.stages)
     transimpedance = max(float(stage.scale.max()) for stage in net.chain.stages)
-    words = dialect.tolerances(slope, volts, transimpedance)
+    words = dialect.tolerances(slope, volts, noise_gain=gain, transimpedance=transimpedance)
     return f".options {words} pivrel={PIVREL}{' klu' if klu else ''}"
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "describe_device",
     "g_hash",
     "matrix_hash",
+    "noise_gain",
     "place",
     "steepest",
     "wire_text",
@@ -182,6 +183,25 @@ def steepest(crossbar: Crossbar) -> float:
     """Largest conductance of an array, wires and line ends included, S."""
     ohms = (smallest_of(R) for R in crossbar.wires.values())
     return max(*(1 / R for R in ohms), float(crossbar.G.max()))
+
+
+def noise_gain(crossbar: Crossbar) -> float:
+    """How much more a node of a line may move than by its own rounding: conductance times R.
+
+    The rounding of the current in a wire segment leaves the line through its ends, or through its
+    devices and the crossing lines; the node moves by that current times their resistance. Larger of
+    both kinds of lines; their own wires are left out.
+    """
+    ends = [R.reshape(-1, *R.shape[-2:])[0] for R in crossbar.end_resistances]
+    G = crossbar.G_flat[0]
+    with np.errstate(divide="ignore"):
+        at_ends = [(1 / R).sum(axis=-1) for R in ends]
+        devices = [G.sum(axis=1), G.sum(axis=0)]
+        beyond = [(1 / (at_ends[k] + devices[k])).max() for k in (1, 0)]
+        lines = zip(at_ends, devices, beyond, strict=True)
+        ohm = [(1 / (end + 1 / (1 / device + far))).max() for end, device, far in lines]
+    wires = (smallest_of(crossbar.R_wl), smallest_of(crossbar.R_bl))
+    return float(max(R / wire for R, wire in zip(ohm, wires, strict=True)))
 
 
 def build(crossbar: Crossbar, V_in: npt.ArrayLike, V_out: npt.ArrayLike | None = None) -> Netlist:

@@ -12,6 +12,7 @@ from tests.helpers import asymmetric_crossbar
 from xbarspice import netlist
 from xbarspice.core.errors import InputError, NetlistError
 from xbarspice.netlist.numbers import conductance, number, resistances
+from xbarspice.netlist.records import noise_gain
 
 DEVICES = xb.devices.names()
 
@@ -170,3 +171,19 @@ def test_misuse_is_refused(asymmetric):
         netlist.write(crossbar, np.empty((0, 2)))
     with pytest.raises(NetlistError, match="2 x 3"):
         netlist.compare(xb.Crossbar([[1e-4]]), netlist.write(crossbar, V_in))
+
+
+@pytest.mark.parametrize(
+    ("R", "gain"),
+    [
+        ({"R_wl": 0.5, "R_bl": 1.0, "R_driver": 0.0, "R_sense": 0.0}, 0.0),
+        ({"R_wl": 0.5, "R_bl": 1.0, "R_driver": 3.0, "R_sense": 0.0}, 6.0),
+        ({"R_wl": 0.5, "R_bl": 1.0, "R_driver": 0.0, "R_sense": 3.0}, 3.0),
+        ({"R_wl": 0.0, "R_bl": 1.0, "R_driver": 3.0, "R_sense": 0.0}, 0.0),
+        ({"R_wl": 1.0, "R_bl": 1.0, "R_driver": 1e9, "R_sense": 0.0}, 5e3),
+    ],
+)
+def test_noise_gain_is_that_of_a_wires_current_in_the_line_end(R, gain):
+    """Devices of 2 x 100 uS stand beside a driver: 5 kohm is what a line without one has."""
+    crossbar = xb.Crossbar(np.full((3, 2), 1e-4), **R)
+    assert noise_gain(crossbar) == pytest.approx(gain, rel=1e-3)

@@ -32,7 +32,15 @@ from xbarspice.netlist.deck import Deck, DeckElement
 from xbarspice.netlist.dialects.ngspice_deck import parse
 from xbarspice.netlist.dialects.spice import SpiceDialect
 from xbarspice.netlist.numbers import resistances
-from xbarspice.netlist.records import SIDES, Netlist, Sources, describe_device, steepest, wire_text
+from xbarspice.netlist.records import (
+    SIDES,
+    Netlist,
+    Sources,
+    describe_device,
+    noise_gain,
+    steepest,
+    wire_text,
+)
 from xbarspice.netlist.tolerances import current_tolerance, voltage_tolerance
 
 __all__ = [
@@ -111,23 +119,27 @@ def control(vectors: int, *, osdi: Sequence[str] = ()) -> list[str]:
     ]
 
 
-def tolerances(slope: float, volts: float, transimpedance: float | None = None) -> str:
+def tolerances(
+    slope: float, volts: float, *, noise_gain: float, transimpedance: float = 0.0
+) -> str:
     """Words of an `.options` card: as tight as the rounding of the circuit lets Newton come.
 
     Args:
         slope: largest conductance of the circuit, S.
         volts: largest voltage of its sources, V.
-        transimpedance: what turns the noise of a current into a node voltage, ohm; None where no
+        noise_gain: `records.noise_gain` of the array.
+        transimpedance: what turns the noise of a current into a node voltage, ohm; 0 where no
             amplifier does.
     """
     abstol = current_tolerance(slope, volts)
-    vntol = voltage_tolerance(abstol, volts, transimpedance)
+    vntol = voltage_tolerance(slope, volts, noise_gain=noise_gain, transimpedance=transimpedance)
     return f"{RELTOL} abstol={abstol:.3g} vntol={vntol:.3g} {GMIN}"
 
 
 def options(netlist: Netlist) -> str:
     """`tolerances` of one array and the largest voltage of its vectors."""
-    return tolerances(steepest(netlist.crossbar), _volts(netlist))
+    crossbar = netlist.crossbar
+    return tolerances(steepest(crossbar), _volts(netlist), noise_gain=noise_gain(crossbar))
 
 
 def abstol(netlist: Netlist) -> float:
@@ -317,7 +329,7 @@ class Ngspice(SpiceDialect):
         return [
             *drives,
             *self.senses(bench),
-            f".options {tolerances(bench.slope, bench.volts)} klu",
+            f".options {tolerances(bench.slope, bench.volts, noise_gain=bench.noise_gain)} klu",
             *save_cards(names),
             *control(
                 bench.vectors, osdi=[f"{bench.model}.osdi"] if bench.form == "verilog_a" else []

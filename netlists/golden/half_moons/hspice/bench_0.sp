@@ -29,7 +29,7 @@ Vbs_5 BL<5> 0 0
 Vbs_6 BL<6> 0 0
 Vbs_7 BL<7> 0 0
 .option ingold=2 numdgt=10
-.option absv=1e-15 relv=1e-9 absi=6e-16 reli=1e-9
+.option absv=1.5e-15 relv=1e-9 absi=6e-16 reli=1e-9
 .data vectors p_Vin_0 p_Vin_1 p_Vin_2 p_Vin_3 p_Vin_4 p_Vin_5 p_Vin_6 p_Vin_7
 0.05 -0.05 0.1 -0.1 0.09218629134470281 -0.09218629134470281 0.0 0.0
 0.15000000000000002 -0.15000000000000002 0.025 -0.025 0.09218629134470281 -0.09218629134470281 0.0
