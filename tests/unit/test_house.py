@@ -34,6 +34,7 @@ ORDER = [
     ["engines"],
     ["surrogate"],
     ["importers"],
+    ["exchange"],
     ["nn"],
     ["deployment"],
     ["report"],

@@ -10,12 +10,13 @@ from xbarspice.calibration.die import read_die
 from xbarspice.calibration.measurements import Reads
 from xbarspice.config import RunConfig
 from xbarspice.config.arrays import with_stated_array
-from xbarspice.core import crossbar_file, hdf5
+from xbarspice.core import hdf5
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
 from xbarspice.deployment import refuse_old
 from xbarspice.deployment.opening import deployed_circuit, is_deployment, open_model
 from xbarspice.nn import arrays
+from xbarspice.verification.array_file import KINDS, load_array
 
 __all__ = ["crossbar_of_reads", "crossbar_of_sweeps"]
 
@@ -71,8 +72,8 @@ def crossbar_of_reads(
         return Crossbar(np.full(shape, middle), **run.array.arguments())
     if path.suffix != ".h5":
         return Crossbar(read_die(path).G, **run.array.arguments())
-    if hdf5.kind_of(path) == "crossbar":
-        return with_stated_array(crossbar_file.load(path), run)
+    if hdf5.kind_of(path) in KINDS:
+        return with_stated_array(load_array(path, {}).crossbar, run)
     return _crossbar_of_model(path, run)
 
 

@@ -16,6 +16,7 @@ from xbarspice.cli import (
     calibrate,
     campaign,
     drc,
+    exchange,
     lvs,
     models,
     netlist,
@@ -255,6 +256,7 @@ netlist.register(app)
 tapeout.register(app)
 drc.register(app)
 lvs.register(app)
+exchange.register(app)
 
 
 def main() -> None:

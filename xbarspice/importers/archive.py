@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from xbarspice.core.errors import InputError, broken_rule, first_line
 
-__all__ = ["check_archive", "hash_files", "members", "open_archive", "read_npz"]
+__all__ = ["check_archive", "hash_files", "members", "open_archive", "read_npy", "read_npz"]
 
 _RATIO = 200
 _FLOOR = 1 << 20
@@ -134,4 +134,22 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise InputError(
             f"`{path.name}` must be an .npz of plain arrays; reading it failed: "
             f"{first_line(error)}. Save it with np.savez(path, name=array, ...)."
+        ) from error
+
+
+def read_npy(path: Path) -> npt.NDArray[Any]:
+    """The array of an ``.npy``; nothing is unpickled.
+
+    Raises:
+        InputError: it is no ``.npy`` of a plain array, is damaged, or cannot be read.
+    """
+    try:
+        array = np.load(path, allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError("it holds several arrays")
+        return array
+    except Exception as error:  # a damaged header raises errors of many kinds
+        raise InputError(
+            f"`{path.name}` must be an .npy of a plain array; reading it failed: "
+            f"{first_line(error)}. Save it with np.save(path, array)."
         ) from error

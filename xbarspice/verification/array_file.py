@@ -21,7 +21,12 @@ from xbarspice.core.values import array_of, broken_entries
 from xbarspice.core.wires import WIRES
 from xbarspice.importers.archive import read_npz
 
-__all__ = ["ArrayFile", "is_array_file", "load_array"]
+__all__ = ["KINDS", "ArrayFile", "is_array_file", "load_array", "save_array"]
+
+KIND = "array"
+"""Of an HDF5 file that `save_array` wrote."""
+KINDS = (KIND, crossbar_file.KIND)
+"""Of all HDF5 files of ours that hold one array."""
 
 
 def _rows(value: Any) -> Array:
@@ -65,7 +70,7 @@ HDF5 = frozenset((".h5", ".hdf5", ".mat"))
 def is_array_file(path: Path) -> bool:
     """Whether a file holds a single array (a dataset `G`) rather than a network."""
     if path.suffix in HDF5:
-        return hdf5.kind_of(path) in {None, "crossbar"}
+        return hdf5.kind_of(path) in {None, *KINDS}
     if path.suffix == ".npz" and path.is_file():
         try:
             return "G" in read_npz(path)
@@ -108,7 +113,8 @@ def load_array(path: Path, defaults: dict[str, Any]) -> ArrayFile:
             ``R_sense`` (ohm, a number each or shapes as of `Crossbar`), ``device`` (a registered
             name), ``V_in`` (V, (points, rows)), ``V_out`` (V, (points, cols)) and ``I_out`` (A,
             (points, cols)): the currents that someone measured or computed for these voltages,
-            which are then judged too. Or what `core.crossbar_file` wrote, one array.
+            which are then judged too. Or what `save_array` or `core.crossbar_file` wrote, one
+            array.
         defaults: wires (ohm) and device that the file leaves out.
 
     Raises:
@@ -138,6 +144,19 @@ def load_array(path: Path, defaults: dict[str, Any]) -> ArrayFile:
         return _with_vectors(path, file, Crossbar(file.G, **wires, device=device, ends=ends))
     except InputError as error:
         raise InputError(f"`{path.name}`: {error}") from None
+
+
+def save_array(path: Path, file: ArrayFile) -> None:
+    """Write an array with its voltages and currents as an HDF5 file that `load_array` reads.
+
+    Raises:
+        InputError: the crossbar is a batch. StoreError: the file cannot be written.
+    """
+    tree = crossbar_file.to_tree(_single(file.crossbar, path))
+    del tree["version"]
+    vectors = {name: getattr(file, name) for name in ("V_in", "V_out", "I_out")}
+    tree |= {name: values for name, values in vectors.items() if values is not None}
+    hdf5.write_tree(path, tree, KIND)
 
 
 def _single(crossbar: Crossbar, path: Path) -> Crossbar:

@@ -1,0 +1,78 @@
+"""`xbarspice import` and `export`: folders that the other commands take, errors in one sentence."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import xbarspice as xb
+from tests.helpers import asymmetric_crossbar, run_command
+from xbarspice.core import crossbar_file
+from xbarspice.verification.array_file import load_array
+
+
+@pytest.fixture
+def folder(tmp_path):
+    array, V_in = asymmetric_crossbar()
+    xb.exchange.matlab.write(tmp_path / "a.mat", array, V_in)
+    crossbar_file.save(tmp_path / "a.h5", array)
+    (tmp_path / "p.json").write_text("{}", "utf-8")
+    np.save(tmp_path / "W.npy", np.eye(2, 3))
+    return tmp_path
+
+
+def test_an_import_is_taken_by_verify(folder):
+    done = run_command("import", "a.mat", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["arrays"][0]["rows"] == 2
+    assert json.loads((folder / "imported" / "import.json").read_text())["form"] == "MATLAB file"
+    array, V_in = asymmetric_crossbar()
+    file = load_array(folder / "imported" / "array.h5", {})
+    assert np.array_equal(file.crossbar.G, array.G)
+    assert np.array_equal(file.V_in, [V_in])
+    words = ("--reference", "nodal", "--engine", "surrogate")
+    done = run_command("verify", "imported/array.h5", *words, cwd=folder)
+    assert done.returncode == 0, done.stderr
+
+
+def test_arrays_of_crosssim_and_what_is_shown(folder):
+    done = run_command("import", "p.json", "--weights", "W.npy", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "positive.h5: 3 x 2, 6 devices of 100 to 1000 uS" in done.stdout
+    record = json.loads((folder / "imported" / "import.json").read_text())
+    assert [a["name"] for a in record["arrays"]] == ["positive", "negative"]
+    assert record["arrays"][1]["weights"]["siemens"] == [-9e-4, -9e-4]
+
+
+def test_exports_come_back(folder):
+    for out, more in (("b.mat", ()), ("b.json", ("--weights", "b.npz"))):
+        done = run_command("export", "a.h5", "--out", out, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        done = run_command("import", out, *more, "--out", f"of-{out}", cwd=folder)
+        assert done.returncode == 0, done.stderr
+        back = load_array(folder / f"of-{out}" / "array.h5", {}).crossbar
+        np.testing.assert_allclose(back.G, asymmetric_crossbar()[0].G, rtol=0, atol=1e-18)
+        assert back.wires == asymmetric_crossbar()[0].wires
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("import", "a.mat", "--weights", "W.npy"), "--weights is of the form crosssim"),
+        (("import", "p.json", "--transpose"), "--transpose is of the form matlab"),
+        (("import", "a.mat", "--name", "G"), "QUANTITY=VARIABLE"),
+        (("import", "a.txt"), "the suffix '.txt'"),
+        (("import", "p.json"), "hold no matrix"),
+        (("import", "p.json", "--weights", "a.mat"), "a.mat"),
+        (("export", "a.h5", "--out", "b.txt"), "the suffix '.txt'"),
+    ],
+)
+def test_wrong_usage_is_refused_before_anything_is_written(folder, words, reason):
+    before = sorted(folder.iterdir())
+    done = run_command(*words, cwd=folder)
+    assert done.returncode == 2
+    assert reason in " ".join(done.stderr.split())
+    assert sorted(folder.iterdir()) == before
