@@ -50,14 +50,20 @@ class Finding:
 
 
 def rms(values: Array) -> float:
-    """Root mean square; 0 of nothing."""
-    return float(np.sqrt(np.mean(np.square(values)))) if values.size else 0.0
+    """Root mean square; 0 of nothing. Squared are shares of the largest, so none overflows."""
+    largest = float(np.abs(values).max(initial=0.0))
+    if not largest or not np.isfinite(largest):
+        return largest
+    return largest * float(np.sqrt(np.mean(np.square(values / largest))))
 
 
 def common_factor(values: Array, model: Array) -> float:
     """The c that minimises ``|values - c model|``."""
-    square = float(np.sum(model * model))
-    return float(np.sum(values * model)) / square if square else 0.0
+    largest = float(np.abs(model).max(initial=0.0))
+    if not largest or not np.isfinite(largest):
+        return 0.0
+    shares = model / largest
+    return float(np.sum(values * shares)) / float(np.sum(shares * shares)) / largest
 
 
 def power_of_1000(factor: float) -> int | None:
