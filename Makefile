@@ -36,11 +36,10 @@ demo: setup ## run the main job: train, map, netlists, ngspice, verify; results 
 	@$(BIN)/xbarspice demo --out runs/demo
 
 reproduce: setup ## the paper's experiment with its confirmation in ngspice; resumable, about 40 minutes
-	@$(BIN)/python -m papers.drolet2023 --case fresh --engine ngspice --out runs/reproduce-fresh --markdown papers/drolet2023/FRESH.md
-	@$(BIN)/python -m papers.drolet2023 --case moons --engine ngspice --out runs/reproduce --markdown papers/drolet2023/REPRODUCTION.md
+	@$(BIN)/python -m papers.drolet2023 --engine ngspice --out runs/reproduce --markdown papers/drolet2023/REPRODUCTION.md
 
-reproduce-quick: setup ## the honest setting of the paper's experiment in a minute; no figure of it stands for it
-	@$(BIN)/python -m papers.drolet2023 --case fresh --engine ngspice --quick --out runs/reproduce-quick
+reproduce-quick: setup ## the paper's experiment, small, in two minutes; no figure of it stands for it
+	@$(BIN)/python -m papers.drolet2023 --engine ngspice --quick --out runs/reproduce-quick
 
 test: setup decktools ## run the whole test suite (needs ngspice and the decks' programs; never skips them)
 	@XBARSPICE_REQUIRE_NGSPICE=1 $(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -23,7 +23,6 @@ from torch import nn
 
 import xbarspice as xb
 from benchmarks.bench_training import IdealPair, Record, processor, table
-from papers.drolet2023.training import Phase, train
 from xbarspice.config import DataConfig
 from xbarspice.training import ErrorDraws
 from xbarspice.training.data import half_moons
@@ -120,20 +119,8 @@ def steps(repeats: int, threads: int) -> list[Record]:
     return rows
 
 
-def of_many(seeds: int, circuit: str, device: str, draws: int) -> Callable[[], None]:
-    """Steps of the batch of 2-8-1 networks in papers/drolet2023, `REPEATED` at a time."""
-    array = xb.ArrayConfig(layout="folded", tile_rows=8, tile_cols=8, device=device)
-    phase = Phase(steps=REPEATED, draws=draws, stratified=True, circuit=circuit != "ideal")
-
-    def run() -> None:
-        errors = xb.variability.drolet_2023()
-        train(MOONS, [phase], seeds=range(seeds), variation=errors, array=array)
-
-    return run
-
-
 def of_one(circuit: str, device: str, draws: int) -> Callable[[], None]:
-    """The same steps of one network on the general way."""
+    """Steps of a 2-8-1 network on one folded array, `REPEATED` at a time."""
     x = torch.as_tensor(MOONS.x_train).float()
     y = torch.as_tensor(MOONS.y_train)
     config = xb.ArrayConfig(
@@ -171,20 +158,8 @@ def small_networks(repeats: int) -> list[Record]:
         ("shared_gradient", "ohmic"),
         ("shared_gradient", "sinh_tio2"),
     ):
-        jobs = {"general": of_one(circuit, device, 16)}
-        jobs |= {f"batch of {n}": of_many(n, circuit, device, 16) for n in (1, 16)}
-        t = {name: own / REPEATED for name, (_, own) in best(jobs, repeats).items()}
-        rows.append(
-            {
-                "circuit": circuit,
-                "device": device,
-                "ms_a_step": t["general"] * 1e3,
-                "ms_a_step_and_network_in_a_batch_of_1": t["batch of 1"] * 1e3,
-                "ms_a_step_and_network_in_a_batch_of_16": t["batch of 16"] / 16 * 1e3,
-                "times_the_batch_of_1": t["general"] / t["batch of 1"],
-                "times_the_batch_of_16": 16 * t["general"] / t["batch of 16"],
-            }
-        )
+        (_, own), *_ = best({"steps": of_one(circuit, device, 16)}, repeats).values()
+        rows.append({"circuit": circuit, "device": device, "ms_a_step": own / REPEATED * 1e3})
     return rows
 
 
@@ -209,7 +184,7 @@ def main() -> None:
     text = (
         f"# Training on drawn transfers\n\n{processor()}, {cores} cores, load {load:.1f} to "
         f"{result['load_after']:.1f}.\n\n## {DRAWS} draws a step\n\n{table(result['steps'])}\n\n"  # type: ignore[arg-type]
-        "## 2-8-1 in general, and in the batch of papers/drolet2023 (processor time, one thread)"
+        "## 2-8-1 on one folded array (processor time, one thread)"
         f"\n\n{table(result['small_networks'])}\n"  # type: ignore[arg-type]
     )
     (options.out / "training_draws.md").write_text(text)

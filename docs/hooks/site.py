@@ -32,7 +32,6 @@ FROM_REPOSITORY = {
     "license.md": "LICENSE",
     "benchmarks.md": "benchmarks/RESULTS.md",
     "reproduction.md": "papers/drolet2023/REPRODUCTION.md",
-    "fresh.md": "papers/drolet2023/FRESH.md",
     "netlists/golden.md": "netlists/golden/README.md",
 }
 """File of the repository behind each page of the site that does not stand in docs/."""

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from xbarspice.config.card import CalibrationCard
-from xbarspice.core.errors import broken_rule
 from xbarspice.devices import Device
 from xbarspice.variability import Compose, drolet_2023, from_config
 
-__all__ = ["Hardware", "keep_card"]
-
-CARD = "card.toml"
+__all__ = ["Hardware"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,24 +63,3 @@ class Hardware:
             "errors": "calibration card" if named else "Drolet et al. 2023",
             "calibration": self.card.note().text if self.card else None,
         }
-
-
-def keep_card(folder: Path, card: CalibrationCard | None, *, begun: bool) -> None:
-    """Note in a folder which card its networks are made with; `begun`: it holds some already.
-
-    Raises:
-        InputError: the folder was begun with another card, or without one.
-    """
-    path = folder / CARD
-    text = None if card is None else card.to_toml()
-    stored = path.read_text(encoding="utf-8") if path.is_file() else None
-    if begun and stored != text:
-        raise broken_rule(
-            "a folder must go on with the calibration card that it was begun with",
-            f"{'no card' if card is None else card.note().text} in {folder}, begun with "
-            f"{'none' if stored is None else CalibrationCard.from_toml(path).note().text}",
-            "Give that card, or choose another --out.",
-        )
-    if text is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")

@@ -1,316 +1,215 @@
-"""The training recipes of the paper's experiment: regular, controls, released and our own."""
+"""The recipes of the experiment, as clients of `xb.training.fit`.
+
+Every recipe trains several networks on training and validation points (33 parameters do not learn
+800 points by heart) and keeps the one whose points stay right in most validation transfers, among
+those that are accurate without errors where there are any. Ours sees jittered copies of the points
+too. No test point and no fresh point is seen.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 import xbarspice as xb
-from papers.drolet2023.objectives import can_stratify
-from papers.drolet2023.remedies import Procedure
+import xbarspice.training
+from papers.drolet2023.encodings import Encoding, jittered
+from papers.drolet2023.judging import Judge, Points
+from papers.drolet2023.kept import Kept
 from papers.drolet2023.settings import SETTINGS
-from papers.drolet2023.starts import replicate, steep
-from papers.drolet2023.training import Phase, Selection, Trained, train
-from xbarspice.config import DataConfig
-from xbarspice.core.seeds import child_rng
-from xbarspice.importers.perceptron import Perceptron
+from papers.drolet2023.starts import replicate, small_networks
+from xbarspice.core.seeds import child_rng, child_seed
+from xbarspice.importers.perceptron import Perceptron, from_state_dict
+from xbarspice.importers.perceptron_model import perceptron_module
 from xbarspice.training.data import Split
-from xbarspice.variability import Variation
+from xbarspice.training.draws import terms_of
+from xbarspice.training.train import build
+from xbarspice.variability import StuckDevices, Variation
 
-__all__ = [
-    "FULL",
-    "QUICK",
-    "Effort",
-    "hardware_aware",
-    "regular",
-    "released_split",
-    "released_technique",
-    "small_networks",
-    "through_circuit",
-    "weight_decay",
-    "with_remedies",
-]
+__all__ = ["EFFORTS", "OURS", "RECIPES", "Effort", "Recipes", "drawn", "in_the_loop"]
 
-Progress = Callable[[int, int], None]
-
-
-def _silent(count: int, total: int) -> None:
-    del count, total
+OURS = "ours"
+TECHNIQUES = SETTINGS["recipes"]
+PLAIN: dict[str, dict[str, Any]] = TECHNIQUES["plain"]
+"""Settings of the recipes that begin with random weights, by name."""
+RECIPES = (*PLAIN, OURS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """How long the recipes train.
+    """How much is trained.
 
     Attributes:
-        plain: steps of the recipes without several draws a step.
-        starts, kept: small networks a seed that are begun, and that go on to the fine-tuning.
-        small: steps of the small networks.
-        tune: steps of the fine-tuning.
-        polish: steps of the last stretch, for the best network of each seed.
-        draws: transfers without stuck devices a step, beside one for every stuck device.
-        remedied, left: steps with the remedies in the loop, and transfers that are programmed.
-        look: validation transfers of a look.
+        plain: steps of the recipes that begin with random weights.
+        networks: that are begun with them.
+        starts: small networks that ours goes on from.
+        trial: steps of ours on each of them.
+        finalists: the best of them, which go on.
+        tune: steps of ours on these.
+        remedied: steps with the remedy in the loop.
+        looks: validation transfers.
     """
 
     plain: int
+    networks: int
     starts: int
-    kept: int
-    small: int
+    trial: int
+    finalists: int
     tune: int
-    polish: int
-    draws: int
     remedied: int
-    left: int
-    look: int
+    looks: int
 
 
-FULL = Effort(**SETTINGS["effort"]["full"])
-QUICK = Effort(**SETTINGS["effort"]["quick"])
-
-TUNE = Phase(steps=1, **SETTINGS["tune"])
-"""The fine-tuning; its steps are those of the effort."""
-FLOOR = SETTINGS["accuracy"]["floor"]
-"""Noise-free accuracy on training and validation points below which no state is kept."""
-HOLD_REMEDIED = SETTINGS["accuracy"]["hold_remedied"]
-"""As `TUNE.hold`, with the remedies in the loop."""
+EFFORTS = {name: Effort(**values) for name, values in SETTINGS["effort"].items()}
 
 
-def released_split(config: DataConfig) -> Split:
-    """The released protocol: test points drawn from all points, so that most were trained on.
+def drawn(settings: dict[str, Any], variation: Variation) -> dict[str, Any]:
+    """Settings of training as they are, or by chance for errors that have no stuck devices."""
+    terms = [term for term in terms_of(variation) if isinstance(term, StuckDevices)]
+    if any(term.rate_lrs + term.rate_hrs > 0 for term in terms):
+        return settings
+    return {name: value for name, value in settings.items() if name != "stuck"}
 
-    875 training and 125 validation points of the 1000, and 200 test points drawn apart from them:
-    about 175 of the test points are training points too (172 in the released run). All points are
-    scaled together. Offered for comparison only.
+
+def in_the_loop(recipe: str) -> bool:
+    """Whether a remedy can be in the loop: a recipe without draws has no errors to mend."""
+    return recipe == OURS or PLAIN[recipe]["draws"] > 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipes:
+    """The recipes for one encoding.
+
+    Attributes:
+        kept: where networks are kept.
+        split: the data, inputs in [0, 1].
+        encoding: how the networks stand on the array.
+        variation: errors of a transfer.
+        effort: how much is trained.
+        seed: of everything that is drawn.
     """
-    from sklearn.datasets import make_moons
 
-    moons: Any = make_moons(config.points, noise=config.noise, random_state=config.seed)
-    x, y = moons
-    x = (x - x.min(axis=0)) / (x.max(axis=0) - x.min(axis=0))
-    y = y.astype(np.intp)
-    rng = child_rng(config.seed, "released split")
-    order, test = rng.permutation(len(x)), rng.permutation(len(x))[: config.test]
-    validation, training = order[: config.validation], order[config.validation :]
-    return Split(
-        x_train=x[training],
-        y_train=y[training],
-        x_validation=x[validation],
-        y_validation=y[validation],
-        x_test=x[test],
-        y_test=y[test],
-    )
+    kept: Kept
+    split: Split
+    encoding: Encoding
+    variation: Variation
+    effort: Effort
+    seed: int = 0
 
+    def seen(self) -> Points:
+        """Training and validation points as they are driven, and their classes."""
+        s = self.split
+        x = np.concatenate([s.x_train, s.x_validation])
+        return self.encoding.points(x), np.concatenate([s.y_train, s.y_validation])
 
-def regular(
-    split: Split, seeds: Sequence[int], effort: Effort = FULL, progress: Progress = _silent
-) -> Trained:
-    """Plain training: Adam at 0.1 on batches of 256; the last state is kept, as released."""
-    phase = Phase(steps=effort.plain, batch=256, decay=False)
-    return train(split, [phase], seeds=seeds, variation=None, progress=progress)
+    def copies(self) -> Points:
+        """The points of `seen` and jittered copies of them."""
+        x, y = self.seen()
+        count, rng = TECHNIQUES["copies"], child_rng(self.seed, "jitter")
+        width = TECHNIQUES["jitter"] * (2 if self.encoding.centred else 1)
+        return jittered(x, count, width, rng), np.tile(y, 1 + count)
 
+    def network(self, recipe: str) -> Perceptron:
+        """The network of a recipe; one of `RECIPES`."""
+        return self._ours() if recipe == OURS else self._plain(recipe)
 
-def weight_decay(
-    split: Split, seeds: Sequence[int], effort: Effort = FULL, progress: Progress = _silent
-) -> Trained:
-    """The control: plain training with the released weight decay of 1e-4 and nothing else."""
-    phase = Phase(steps=effort.plain, batch=256, decay=False, weight_decay=1e-4)
-    return train(split, [phase], seeds=seeds, variation=None, progress=progress)
+    def mended(self, recipe: str) -> Perceptron:
+        """The network of a recipe, trained further with the remedy in the loop."""
+        begun = self.network(recipe)
+        if recipe == OURS:
+            steps, settings, data = self.effort.remedied, TECHNIQUES["ours"], self.copies()
+        else:
+            steps, settings, data = self.effort.plain, PLAIN[recipe], self.seen()
+        settings = settings | TECHNIQUES["remedied"].get(recipe, {})
+        return self._train(
+            f"{recipe}, remedy in the loop", begun, data, steps, remedy=REMEDY, **settings
+        )
 
+    def _plain(self, recipe: str) -> Perceptron:
+        """The best of several networks that begin with random weights."""
+        data, networks = self.seen(), []
+        for k in range(self.effort.networks):
+            what = f"{recipe}, network {k}"
+            seed = _seed(self.seed, what)
+            model = build((2, 8, 1), "sigmoid", torch.Generator().manual_seed(seed))
+            begun = from_state_dict(model.state_dict(), "sigmoid")
+            steps = self.effort.plain
+            networks.append(self._train(what, begun, data, steps, **PLAIN[recipe]))
+        return self._best(networks, data)
 
-def released_technique(
-    split: Split,
-    seeds: Sequence[int],
-    variation: Variation,
-    effort: Effort = FULL,
-    progress: Progress = _silent,
-) -> Trained:
-    """The three released techniques: one noisy transfer a step, stuck devices, weight decay.
+    def _ours(self) -> Perceptron:
+        """Small networks on eight neurons, tuned so that points stay right; the best goes on."""
+        data, e = self.copies(), self.effort
+        tried = []
+        for k, small in enumerate(small_networks(self.split, e.starts, self.seed)):
+            begun = self.encoding.of(replicate(small, 8))
+            what = f"{OURS}, start {k}"
+            tried.append(self._train(what, begun, data, e.trial, **TECHNIQUES["ours"]))
+        networks = [
+            self._train(f"{OURS}, finalist {k}", net, data, e.tune, **TECHNIQUES["ours"])
+            for k, net in enumerate(self._ordered(tried, data)[: e.finalists])
+        ]
+        return self._best(networks, data)
 
-    The gradient is that of the released code: straight through the drawn errors, none through
-    devices that are stuck in that step ("pathwise" does just that for additive errors).
-    """
-    phase = Phase(steps=effort.plain, batch=256, decay=False, draws=1, weight_decay=1e-4)
-    return train(split, [phase], seeds=seeds, variation=variation, progress=progress)
+    def _train(
+        self, what: str, begun: Perceptron, data: Points, steps: int, **settings: Any
+    ) -> Perceptron:
+        """A network trained on points as they are driven; `what` tells its seed from others."""
+        told: dict[str, Any] = drawn(settings, self.variation) | {
+            "steps": steps,
+            "look_every": max(1, steps // 4),
+            "look_draws": self.effort.looks,
+            "seed": _seed(self.seed, what),
+        }
 
+        def make() -> Perceptron:
+            model = xb.nn.convert(
+                perceptron_module(begun).float(),
+                self.encoding.config(variation=self.variation, dtype="float32"),
+                calibrate=torch.as_tensor(data[0]).float(),
+            )
+            settings = xb.training.Settings(loss="binary", circuit="ideal", **told)
+            fitted = xb.training.fit(model, data, data, settings)
+            state = {k: v.double() for k, v in fitted.model.state_dict().items()}
+            return from_state_dict(state, "sigmoid")
 
-def _all_but_test(split: Split) -> Split:
-    """Training points that include the validation points; 33 parameters do not overfit 800."""
-    return replace(
-        split,
-        x_train=np.concatenate([split.x_train, split.x_validation]),
-        y_train=np.concatenate([split.y_train, split.y_validation]),
-        x_validation=split.x_validation[:0],
-        y_validation=split.y_validation[:0],
-    )
+        weights = [v.tobytes() for v in (*begun.W, *begun.b)]
+        depends = told, self.encoding, self.variation, weights, [v.tobytes() for v in data]
+        name = f"training: {what}, inputs {self.encoding.name}, seed {self.seed}"
+        return self.kept.network(name, depends, make)
 
+    def _ordered(self, networks: list[Perceptron], data: Points) -> list[Perceptron]:
+        """The best first: by points that stay right, those that are accurate before all others."""
 
-def small_networks(split: Split, count: int) -> list[Perceptron]:
-    """The most accurate of four times as many 2-3-1 networks trained without errors."""
-    small = train(
-        split,
-        [Phase(steps=1500)],
-        seeds=range(4 * count),
-        variation=None,
-        hidden=3,
-        start=[steep(90, k) for k in range(4 * count)],
-        selection=Selection(every=1500),
-    )
-    return [small.networks[k] for k in np.argsort(-small.accuracy, kind="stable")[:count]]
+        def score(network: Perceptron) -> tuple[bool, float]:
+            figures = self.judge(network, data, _seed(self.seed, "validation transfers"))
+            accurate = figures["noise_free"] >= TECHNIQUES["floor"]
+            return accurate, figures["metric" if accurate else "noise_free"]
 
+        return sorted(networks, key=score, reverse=True)
 
-def _smalls(
-    split: Split, seeds: Sequence[int], effort: Effort, progress: Progress
-) -> list[Perceptron]:
-    """For every seed the `kept` most accurate small networks, replicated onto eight neurons."""
-    count = len(seeds) * effort.starts
-    begun = [steep(seed, k) for seed in seeds for k in range(effort.starts)]
-    small = train(
-        split,
-        [Phase(steps=effort.small)],
-        seeds=range(count),
-        variation=None,
-        hidden=3,
-        start=begun,
-        selection=Selection(every=effort.small),
-        progress=progress,
-    )
-    best = np.argsort(-small.accuracy.reshape(len(seeds), -1), axis=1, kind="stable")
-    picked = (best[:, : effort.kept] + effort.starts * np.arange(len(seeds))[:, None]).ravel()
-    return [replicate(small.networks[k], 8) for k in picked]
+    def _best(self, networks: list[Perceptron], data: Points) -> Perceptron:
+        return networks[0] if len(networks) == 1 else self._ordered(networks, data)[0]
 
-
-def _best_of_each_seed(trained: Trained, seeds: Sequence[int]) -> list[Perceptron]:
-    held = np.where(trained.accuracy >= FLOOR, trained.score, trained.accuracy - 2)
-    a_seed = len(trained.networks) // len(seeds)
-    winners = held.reshape(len(seeds), -1).argmax(axis=1) + a_seed * np.arange(len(seeds))
-    return [trained.networks[k] for k in winners]
-
-
-def hardware_aware(
-    split: Split,
-    seeds: Sequence[int],
-    variation: Variation,
-    effort: Effort = FULL,
-    progress: Progress = _silent,
-) -> Trained:
-    """Our recipe for 2-8-1: small networks, replicated, tuned so that points stay right.
-
-    Three hidden neurons suffice for the moons, so eight can hold each of them two or three times:
-    small networks are trained without errors from several starts, those with the best noise-free
-    accuracy are replicated onto eight neurons and tuned for the count of points that stay right,
-    on stratified draws, while the noise-free accuracy is held; of each seed the one with the best
-    validation metric is polished. Everything is trained and chosen on training and validation
-    points, with validation transfers.
-
-    Args:
-        split, seeds, variation, effort, progress: as elsewhere.
-    """
-    split = _all_but_test(split)
-    total = effort.small + effort.tune + effort.polish
-    wide = _smalls(split, seeds, effort, lambda count, _: progress(count, total))
-    judge = Selection(every=max(1, effort.tune // 4), draws=effort.look, accuracy=FLOOR)
-    phase = replace(TUNE, steps=effort.tune, draws=effort.draws, learning_rate=0.2)
-    tuned = train(
-        split,
-        [phase],
-        seeds=range(len(wide)),
-        variation=variation,
-        selection=judge,
-        start=wide,
-        progress=lambda count, _: progress(effort.small + count, total),
-    )
-    last = replace(phase, steps=effort.polish, learning_rate=0.1)
-    return train(
-        split,
-        [last],
-        seeds=seeds,
-        variation=variation,
-        start=_best_of_each_seed(tuned, seeds),
-        selection=replace(judge, every=max(1, effort.polish // 8), draws=3 * effort.look),
-        progress=lambda count, _: progress(effort.small + effort.tune + count, total),
-    )
+    def judge(self, network: Perceptron, data: Points, seed: int) -> dict[str, float]:
+        """Figures of a network on points, in validation transfers."""
+        judge = Judge(
+            network=network,
+            encoding=self.encoding,
+            seen=data,
+            transfers=self.effort.looks,
+            seed=seed,
+        )
+        return judge.on([data], self.variation)[0]
 
 
-def with_remedies(
-    split: Split,
-    start: Sequence[Perceptron],
-    seeds: Sequence[int],
-    variation: Variation,
-    procedure: Procedure,
-    array: xb.ArrayConfig | None = None,
-    effort: Effort = FULL,
-    progress: Progress = _silent,
-) -> Trained:
-    """Go on from trained networks with a tester's remedies in the loop.
-
-    The tester sees training and validation points. With his remedies fewer points are lost to the
-    errors, so a higher noise-free accuracy is steered to.
-
-    Args:
-        split, seeds, variation, effort, progress: as elsewhere.
-        start: networks, one a seed.
-        procedure: what the tester does.
-        array: wires and device to train through, or None.
-    """
-    phase = replace(
-        TUNE,
-        steps=effort.remedied,
-        draws=effort.left,
-        stratified=False,
-        procedure=procedure,
-        hold=HOLD_REMEDIED,
-        learning_rate=0.03,
-        batch=400,
-        circuit=array is not None,
-    )
-    judge = Selection(every=max(1, effort.remedied // 4), draws=effort.look, accuracy=FLOOR)
-    return train(
-        _all_but_test(split),
-        [phase],
-        seeds=seeds,
-        variation=variation,
-        array=array,
-        start=start,
-        selection=judge,
-        progress=progress,
-    )
+REMEDY: str = TECHNIQUES["remedy"]
+"""In the loop of training."""
 
 
-def through_circuit(
-    split: Split,
-    start: Sequence[Perceptron],
-    seeds: Sequence[int],
-    variation: Variation,
-    array: xb.ArrayConfig,
-    effort: Effort = FULL,
-    progress: Progress = _silent,
-) -> Trained:
-    """Go on from networks trained without the circuit, now through its wires and devices.
-
-    Errors without stuck devices have no strata: one transfer for every device is drawn freely then.
-    """
-    strata = can_stratify(variation)
-    devices = array.tile_rows * array.tile_cols
-    phase = replace(
-        TUNE,
-        steps=effort.tune,
-        draws=effort.draws + (0 if strata else devices),
-        stratified=strata,
-        learning_rate=0.03,
-        circuit=True,
-    )
-    judge = Selection(every=max(1, effort.tune // 4), draws=3 * effort.look, accuracy=FLOOR)
-    return train(
-        _all_but_test(split),
-        [phase],
-        seeds=seeds,
-        variation=variation,
-        array=array,
-        start=start,
-        selection=judge,
-        progress=progress,
-    )
+def _seed(seed: int, name: str) -> int:
+    """A child seed that the settings of training take."""
+    return child_seed(seed, name) % 2**31
