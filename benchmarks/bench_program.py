@@ -91,9 +91,20 @@ def half_moons() -> None:
                 if device == "o921c_4k" and low == DEMO[0] and name == WAYS[1][0]:
                     shown[scheme] = run
     if "--figure" in sys.argv:
-        from xbarspice.programming.page import schemes_figure
+        draw(shown, sys.argv[sys.argv.index("--figure") + 1])
 
-        schemes_figure(shown).savefig(sys.argv[sys.argv.index("--figure") + 1], dpi=130)
+
+def draw(runs, path):
+    """Drift by later writes under each scheme, in common colours."""
+    from matplotlib.figure import Figure
+
+    top = max(float(np.nanmax(np.abs(run.disturb))) for run in runs.values())
+    figure = Figure(figsize=(4.8 * len(runs), 3.6), layout="constrained")
+    for k, (scheme, run) in enumerate(runs.items(), start=1):
+        ax = figure.add_subplot(1, len(runs), k)
+        xb.plot.programming(run, of="drift", limits=(-top, top), ax=ax)
+        ax.set_title(f"{scheme}: yield {100 * run.yield_:.0f} %", fontsize=10)
+    figure.savefig(path, dpi=90)
 
 
 DEMO = (60e-6, 300e-6)

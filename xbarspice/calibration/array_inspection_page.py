@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
-
-import numpy as np
 
 from xbarspice.calibration.array_inspection import (
     LOOKED_FOR,
@@ -13,12 +12,12 @@ from xbarspice.calibration.array_inspection import (
     reads_blind_spots,
     start_currents,
 )
+from xbarspice.calibration.data_plots import array_reads
 from xbarspice.calibration.inspection import Irregularity
 from xbarspice.calibration.inspection_page import inspection_items, inspection_record
 from xbarspice.calibration.model import Model
 from xbarspice.core.types import Array
 from xbarspice.report.content import Plot, Section
-from xbarspice.report.units import prefix
 
 __all__ = ["ArrayInspection", "look"]
 
@@ -59,25 +58,9 @@ def look(model: Model) -> ArrayInspection:
 
 
 def _plot(inspection: ArrayInspection) -> Plot:
-    from xbarspice.report.plots import ABSENT, COLOURS, new_figure
-
-    figure = new_figure()
-    axes = figure.add_subplot()
-    scale, name = prefix(float(np.abs(inspection.measured).max()))
-    x, y = inspection.start / scale, inspection.measured / scale
-    low, high = min(x.min(), y.min()), max(x.max(), y.max())
-    axes.plot([low, high], [low, high], color=ABSENT, lw=1)
-    axes.plot(x, y, ".", ms=4, color=COLOURS[0])
-    for i in inspection.irregularities:
-        if i.kind == "compliance":
-            x_marked, y_marked = x[i.points], y[i.points]
-            axes.plot(x_marked, y_marked, "s", ms=7, mfc="none", color=COLOURS[1], label=i.kind)
-            axes.legend(frameon=False, fontsize="small")
-    axes.set_xlabel(f"array at the start of the fit, {name}A")
-    axes.set_ylabel(f"measured, {name}A")
     kinds = ", ".join(i.kind for i in inspection.irregularities) or "nothing"
     return Plot(
-        figure=figure,
+        draw=partial(array_reads, inspection.start, inspection.measured, inspection.irregularities),
         alt=f"Measured currents against those of the array at the start; seen: {kinds}",
         caption="Every measured current against that of the array as the fit starts.",
     )

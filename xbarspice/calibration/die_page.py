@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
+from xbarspice.calibration import die_plots
 from xbarspice.calibration.page import subtitle
 from xbarspice.core.types import Array
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
@@ -14,17 +14,12 @@ from xbarspice.report.page import page
 from xbarspice.report.sections import card_section, config_section
 from xbarspice.report.units import si
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-__all__ = ["UNUSED", "die_map", "points_with_interval", "write_die"]
+__all__ = ["UNUSED", "points_with_interval", "write_die"]
 
 UNUSED = {
     "driven": "lines that carry nothing are held at 0 V",
     "floating": "lines that carry nothing are open at both ends",
 }
-NUMBERED = 32
-"""Lines of a die up to which the map numbers those in use."""
 
 
 def write_die(record: dict[str, Any], G: Array, stuck: Any, path: Path) -> Path:
@@ -46,12 +41,12 @@ def write_die(record: dict[str, Any], G: Array, stuck: Any, path: Path) -> Path:
         caption += " Framed: the devices that the recommended lines use."
     items: list[Item] = [
         Plot(
-            figure=die_map(G, stuck, network and _choice(network)),
+            draw=partial(die_plots.die, G, stuck, choice=network and _choice(network)),
             alt="Map of the measured conductances",
             caption=caption,
         ),
         Plot(
-            figure=_histogram(G, record),
+            draw=partial(die_plots.die_histogram, G, record["thresholds_S"]),
             alt="Histogram of the conductances",
             caption="Conductances, and the range between the thresholds.",
         ),
@@ -144,68 +139,3 @@ def _explain(network: dict[str, Any], choice: dict[str, Any]) -> str:
         "same draws, and all of them hold together. The test points took no part in the choice; "
         "one that does worse there than the lines as they come is not recommended."
     )
-
-
-def die_map(G: Array, stuck: Any, choice: dict[str, Any] | None = None) -> Figure:
-    """Conductances, S, (rows, cols), with the stuck devices marked: -1, 0 or 1.
-
-    With `choice` (a candidate: its `rows` and `cols`) the devices in use are framed, the others
-    paled, and the lines in use numbered by what they carry.
-    """
-    from xbarspice.report import new_figure
-
-    figure = new_figure()
-    axes = figure.add_subplot()
-    image = axes.imshow(G * 1e6, cmap="viridis")
-    for sign, mark in ((1, "x"), (-1, "o")):
-        row, col = np.nonzero(stuck == sign)
-        axes.plot(col, row, mark, color="red", mfc="none", ms=8, mew=1.8)
-    axes.set_xlabel("bit line")
-    axes.set_ylabel("word line")
-    if choice is not None:
-        _draw_choice(axes, G.shape, choice["rows"], choice["cols"])
-    figure.colorbar(image, ax=axes, label="G, uS")
-    return figure
-
-
-def _draw_choice(axes: Any, shape: tuple[int, ...], rows: Any, cols: Any) -> None:
-    """Pale what is not in use; number the lines in use by what they carry."""
-    used = np.zeros(shape, bool)
-    used[np.ix_(rows, cols)] = True
-    veil = np.zeros((*shape, 4))
-    veil[~used] = (1.0, 1.0, 1.0, 0.7)
-    axes.imshow(veil)
-    edges = {"colors": "black", "linewidths": 1.2}
-    for r, c in np.argwhere(used):
-        for dr, dc in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-            near = (r + dr, c + dc)
-            inside = 0 <= near[0] < shape[0] and 0 <= near[1] < shape[1]
-            if inside and used[near]:
-                continue
-            if dr:
-                axes.hlines(r + dr / 2, c - 0.5, c + 0.5, **edges)
-            else:
-                axes.vlines(c + dc / 2, r - 0.5, r + 0.5, **edges)
-    if max(shape) > NUMBERED:
-        return
-    size = 8 if max(shape) <= 16 else 5
-    axes.set_yticks(list(rows), [f"{line}: row {k}" for k, line in enumerate(rows)], fontsize=size)
-    axes.set_xticks(
-        list(cols),
-        [f"{line}: col {k}" for k, line in enumerate(cols)],
-        fontsize=size,
-        rotation=90,
-    )
-
-
-def _histogram(G: Array, record: dict[str, Any]) -> Figure:
-    from xbarspice.report import new_figure
-
-    figure = new_figure()
-    axes = figure.add_subplot()
-    axes.hist(G.ravel() * 1e6, bins=min(30, max(5, G.size // 4)), color="C0")
-    for limit in record["thresholds_S"]:
-        axes.axvline(limit * 1e6, color="red", ls="--", lw=1)
-    axes.set_xlabel("G, uS")
-    axes.set_ylabel("devices")
-    return figure

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xbarspice.calibration.die_page import die_map
+from xbarspice.calibration.die_plots import die
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.report.sections import card_section, card_text, config_section, coverage_section
@@ -94,7 +95,7 @@ def _arrays(record: Record, measured: Sequence[MeasuredArray]) -> Section:
     worst = sorted(measured, key=lambda m: -int(m.kept.sum()))[:DRAWN]
     items += [
         Plot(
-            figure=die_map(m.die.G, m.die.stuck(m.limits)),
+            draw=partial(die, m.die, m.die.stuck(m.limits)),
             alt=f"Map of the measured conductances of {m.array.name}",
             caption=f"{m.array.name}; crosses: stuck at low ohm, circles: at high ohm.",
         )

@@ -189,7 +189,7 @@ def demo(
     """The main job: train, put on one array, write netlists, verify by three engines, report."""
     from xbarspice.cli import steps, verify_job
 
-    steps.need("matplotlib", "jinja2")
+    steps.need("jinja2")
     run = steps.configuration(
         config,
         settings,

@@ -83,7 +83,7 @@ def put_measured(
     from xbarspice.deployment.opening import open_model
     from xbarspice.transfer.errors import variation_of
 
-    steps.need("matplotlib", "jinja2")
+    steps.need("jinja2")
     reads = (*models.reads_of(model), "seed", "variability")
     run = steps.configuration(
         config, settings, reads=reads, calibration=calibration, mapped=model, seed=seed

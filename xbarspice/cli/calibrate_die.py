@@ -103,7 +103,7 @@ def die(
     from xbarspice.deployment.opening import open_model
     from xbarspice.deployment.settings import circuit_settings
 
-    steps.need("matplotlib", "jinja2")
+    steps.need("jinja2")
     if network is None and (array, inputs, factory, activation) != (None, None, None, None):
         raise broken_rule(
             "--array, --inputs, --model and --activation belong to a model that the die serves",

@@ -227,7 +227,7 @@ def _begin(reads: tuple[str, ...], arguments: Mapping[str, Any], shared: Mapping
     """
     from xbarspice.cli import steps
 
-    steps.need("matplotlib", "jinja2")
+    steps.need("jinja2")
     settings, array = shared.get("settings"), arguments.get("array")
     if (device := arguments.get("device")) not in (None, AUTO):
         settings = [*(settings or []), f"array.device={device}"]

@@ -93,7 +93,7 @@ def joint(
     from xbarspice.calibration.held import fixed_values
     from xbarspice.cli import steps
 
-    steps.need("matplotlib", "jinja2")
+    steps.need("jinja2")
     run = steps.configuration(
         config,
         settings,

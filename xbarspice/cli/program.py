@@ -152,7 +152,7 @@ def program(
         program_log.refuse_beside_log(context)
         program_log.compare_log(model, log, out, json)
     out = out or OUT
-    steps.need("matplotlib", "jinja2")
+    steps.need("jinja2")
     run = steps.configuration(
         config, settings, reads=_reads(model, device), calibration=calibration, mapped=model
     )

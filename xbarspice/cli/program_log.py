@@ -39,7 +39,7 @@ def compare_log(plan: Path, log: Path, out: Path | None, as_json: bool) -> None:
     from xbarspice.cli import steps
     from xbarspice.programming import log_page, tester_log
 
-    steps.need("matplotlib", "jinja2")
+    steps.need("jinja2")
     if plan.suffix.lower() != ".json":
         raise broken_rule(
             "with --log the model's place is that of a plan", str(plan), "Name a plan.json."

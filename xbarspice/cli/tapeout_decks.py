@@ -63,7 +63,7 @@ def run_on_folder(folder: Path, decks: list[Deck], others: dict[str, Any], json:
     from xbarspice.cli import steps
     from xbarspice.tapeout.decks.folder import open_folder
 
-    steps.need("matplotlib", "jinja2")
+    steps.need("jinja2")
     names = [name for name, value in others.items() if value]
     if names:
         raise broken_rule(

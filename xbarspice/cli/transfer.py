@@ -123,7 +123,7 @@ def transfer(
     from xbarspice.transfer import page as transfer_page
     from xbarspice.transfer.budget import check_metric, judge_of
 
-    steps.need("matplotlib", "jinja2")
+    steps.need("jinja2")
     _check_further(budget, remedy or [], metric)
     others = _workers(workers, scheduler, factory)
     reads = (*models.reads_of(model), "variability")

@@ -133,7 +133,7 @@ def verify(
     from xbarspice.cli import steps
     from xbarspice.verification.array_file import is_array_file
 
-    steps.need("matplotlib", "jinja2")
+    steps.need("jinja2")
     stated: dict[str, Any] = {"engines": tuple(engine)} if engine else {}
     stated |= {"reference": reference} if reference else {}
 

@@ -9,33 +9,105 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from xbarspice.core.errors import missing_package
+
 if TYPE_CHECKING:
+    from xbarspice.calibration.data_plots import sweeps
+    from xbarspice.calibration.die_plots import die, die_histogram
+    from xbarspice.calibration.fit_plots import fit, residual_quantiles, residuals
+    from xbarspice.calibration.life_plots import (
+        branch_curves,
+        cycles,
+        drifts,
+        pulse_trains,
+        retention,
+        tuning_errors,
+    )
     from xbarspice.plot.arrays import conductances, pairs
     from xbarspice.plot.devices import device_currents, device_writes
     from xbarspice.plot.solutions import currents, errors, voltages
-
-__all__ = [
-    "conductances",
-    "currents",
-    "device_currents",
-    "device_writes",
-    "errors",
-    "pairs",
-    "voltages",
-]
+    from xbarspice.programming.plots import (
+        programming,
+        programming_errors,
+        programming_log,
+        victims,
+    )
+    from xbarspice.tapeout.drawing.pictures import layout
+    from xbarspice.tapeout.plots import floorplan, loads, voltage_drop
+    from xbarspice.transfer.plots import loss_budget, transfer_points, transfers
+    from xbarspice.verification.plots import costs, network
 
 _HOMES = {
+    "xbarspice.calibration.data_plots": ("sweeps",),
+    "xbarspice.calibration.die_plots": ("die", "die_histogram"),
+    "xbarspice.calibration.fit_plots": ("fit", "residual_quantiles", "residuals"),
+    "xbarspice.calibration.life_plots": (
+        "branch_curves",
+        "cycles",
+        "drifts",
+        "pulse_trains",
+        "retention",
+        "tuning_errors",
+    ),
     "xbarspice.plot.arrays": ("conductances", "pairs"),
     "xbarspice.plot.devices": ("device_currents", "device_writes"),
     "xbarspice.plot.solutions": ("currents", "errors", "voltages"),
+    "xbarspice.programming.plots": (
+        "programming",
+        "programming_errors",
+        "programming_log",
+        "victims",
+    ),
+    "xbarspice.tapeout.drawing.pictures": ("layout",),
+    "xbarspice.tapeout.plots": ("floorplan", "loads", "voltage_drop"),
+    "xbarspice.transfer.plots": ("loss_budget", "transfer_points", "transfers"),
+    "xbarspice.verification.plots": ("costs", "network"),
 }
 """Modules by what they draw: plots of one subject stand with it."""
+
+__all__ = [
+    "branch_curves",
+    "conductances",
+    "costs",
+    "currents",
+    "cycles",
+    "device_currents",
+    "device_writes",
+    "die",
+    "die_histogram",
+    "drifts",
+    "errors",
+    "fit",
+    "floorplan",
+    "layout",
+    "loads",
+    "loss_budget",
+    "network",
+    "pairs",
+    "programming",
+    "programming_errors",
+    "programming_log",
+    "pulse_trains",
+    "residual_quantiles",
+    "residuals",
+    "retention",
+    "sweeps",
+    "transfer_points",
+    "transfers",
+    "tuning_errors",
+    "victims",
+    "voltage_drop",
+    "voltages",
+]
 
 
 def __getattr__(name: str) -> Any:
     for module, names in _HOMES.items():
         if name in names:
-            return getattr(importlib.import_module(module), name)
+            try:
+                return getattr(importlib.import_module(module), name)
+            except ModuleNotFoundError as error:
+                raise missing_package(error) from error
     raise AttributeError(f"module 'xbarspice.plot' has no attribute {name!r}")
 
 

@@ -28,6 +28,7 @@ def cell_map(
     *,
     signed: bool = False,
     limits: tuple[float, float] | None = None,
+    written: bool = True,
 ) -> AxesImage:
     """A map of an array with a labelled colour bar; values that are not finite are grey.
 
@@ -37,6 +38,7 @@ def cell_map(
         quantity, unit: of the colour bar, as for `set_quantity`.
         signed: blue below 0 and red above; else from dark to light.
         limits: of the colours; otherwise those of the values, with a sign symmetric about 0.
+        written: whether the value of each cell of a small array stands in it.
     """
     from matplotlib.colors import Normalize
 
@@ -56,7 +58,7 @@ def cell_map(
     bar = figure.colorbar(image, ax=ax, pad=0.02, format=QuantityFormatter(quantity, unit))
     bar.set_label(QuantityFormatter.label_of(bar.ax.yaxis, quantity, unit))
     label_lines(ax)
-    if max(values.shape) <= _WRITTEN:
+    if written and max(values.shape) <= _WRITTEN:
         _write_values(ax, image, values, QuantityFormatter.scale_of(bar.ax.yaxis, unit)[0])
     return image
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xbarspice.programming import page as maps
+from xbarspice.programming import plots as draw
 from xbarspice.programming.ranges import round_range
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
@@ -116,17 +117,17 @@ def _section(entry: dict[str, Any], one: Written, record: dict[str, Any]) -> Sec
     name = f"array {entry['name']} ({rows} x {cols}, {entry['device']}, {run.scheme})"
     plots = [
         Plot(
-            figure=maps.error_map(run),
+            draw=partial(draw.programming, run, of="error"),
             alt=f"Map of the errors of {name}",
             caption="Error of each final conductance; grey: no device wanted.",
         ),
         Plot(
-            figure=maps.disturb_map(run),
+            draw=partial(draw.programming, run, of="drift"),
             alt=f"Map of the drifts of {name}",
             caption="Drift of each device since it was finished, by the writes that came later.",
         ),
         Plot(
-            figure=maps.pulse_map(run),
+            draw=partial(draw.programming, run, of="pulses"),
             alt=f"Map of the pulses of {name}",
             caption="Write pulses that each device took.",
         ),
@@ -135,7 +136,7 @@ def _section(entry: dict[str, Any], one: Written, record: dict[str, Any]) -> Sec
         row, col = divmod(one.moving, cols)
         plots.append(
             Plot(
-                figure=maps.shift_map(run, one.victims.copy(), row, col),
+                draw=partial(draw.victims, run, row, col, moved=one.victims),
                 alt=f"Map of who was moved in {name}",
                 caption=f"Who was moved while device ({row}, {col}) was written, the write that "
                 "moved most.",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from xbarspice.programming.page import log_figure
+from xbarspice.programming import plots
 from xbarspice.report.content import Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.report.units import si
@@ -33,9 +34,10 @@ def write(record: dict[str, Any], path: Path) -> Path:
         text=verdict_text(record),
     )
     plot = Plot(
-        figure=log_figure(record),
+        draw=partial(plots.programming_log, record),
         alt="Deviation of every read from the plan",
         caption="Reads of the log against what the plan expects at that step.",
+        width=6.4,
     )
     sections = [
         Section(title="Reads", items=[_phases(record), plot]),

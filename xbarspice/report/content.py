@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
-__all__ = ["Code", "Item", "Plot", "Section", "Table", "Text", "Verdict"]
+__all__ = ["Code", "Draws", "Item", "Plot", "Section", "Table", "Text", "Verdict"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,17 +67,35 @@ class Table:
     collapse: bool = False
 
 
+class Draws(Protocol):
+    """What draws on axes; `functools.partial` makes one of any function of `xb.plot`."""
+
+    def __call__(self, *, ax: Axes) -> object:
+        """Draw on `ax`."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Plot:
-    """A matplotlib figure with its text alternative and caption.
+    """Something drawn, with its text alternative and caption.
 
+    It is drawn when the page is: where matplotlib is not installed, the page says so in its place.
     Leave text, ticks and frames in matplotlib's default black: on the page they take the colour of
     the page's text, so that they can be read on light and on dark ground.
+
+    Attributes:
+        draw: called with the axes of an empty figure, ``draw(ax=axes)``; for example
+            ``partial(xb.plot.errors, fast, golden)``.
+        alt: what it shows, for who does not see it.
+        caption: below it.
+        width, height: of the figure, inches; read at about 80 points an inch.
     """
 
-    figure: Figure = field(repr=False)
+    draw: Draws = field(repr=False)
     alt: str
     caption: str
+    width: float = 4.6
+    height: float = 3.4
 
 
 Item = Text | Code | Table | Plot

@@ -117,7 +117,7 @@ def _prepare(number: int, section: Section) -> dict[str, Any]:
     """Template data of one section; neighbouring plots share a grid."""
     from markupsafe import Markup
 
-    from xbarspice.report.svg import to_svg
+    from xbarspice.report.svg import NO_PLOTS, can_draw, to_svg
 
     groups: list[dict[str, Any]] = []
     counter = 0
@@ -125,10 +125,13 @@ def _prepare(number: int, section: Section) -> dict[str, Any]:
         if not is_plot:
             groups += [{"kind": type(item).__name__, "item": item} for item in items]
             continue
+        if not can_draw():
+            groups.append({"kind": "Text", "item": Text(text=NO_PLOTS, note=True)})
+            continue
         plots = []
         for plot in cast("Iterable[Plot]", items):
             # Safe: `to_svg` is matplotlib's output, which escapes every text that it draws.
-            svg = Markup(to_svg(plot.figure, f"s{number}p{counter}-"))  # noqa: S704
+            svg = Markup(to_svg(plot, f"s{number}p{counter}-"))  # noqa: S704
             plots.append({"svg": svg, "alt": plot.alt, "caption": plot.caption})
             counter += 1
         groups.append({"kind": "Plots", "plots": plots})

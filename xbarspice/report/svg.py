@@ -1,35 +1,48 @@
-"""A matplotlib figure as SVG that can stand inside a page, several of them side by side."""
+"""A plot as SVG that can stand inside a page, several of them side by side."""
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import re
-from typing import TYPE_CHECKING, cast
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from xbarspice.core.errors import install_command
+from xbarspice.report.content import Plot
 
-__all__ = ["to_svg"]
+__all__ = ["NO_PLOTS", "can_draw", "to_svg"]
 
+NO_PLOTS = f"Plots need matplotlib, which is not installed: {install_command('matplotlib')}."
+"""What stands in place of the plots of a page."""
 _RASTER_DPI = 144  # of rasterized parts (large scatters): sharp enough on a phone's dense screen
 
 
-def to_svg(figure: Figure, key: str) -> str:
+def can_draw() -> bool:
+    """Whether matplotlib is installed."""
+    try:
+        return importlib.util.find_spec("matplotlib") is not None
+    except (ModuleNotFoundError, ValueError):
+        return False
+
+
+def to_svg(plot: Plot, key: str) -> str:
     """An `<svg>` element: transparent, black turned into the page's text colour, no outside links.
 
-    Args:
-        figure: the figure; its legends lose their background.
-        key: prefix of every id, unique on the page (two figures may not share an id).
-    """
-    import matplotlib as mpl
-    from matplotlib.legend import Legend
+    It is drawn in matplotlib's default style, whatever the user's is.
 
-    for legend in figure.findobj(Legend):
-        cast("Legend", legend).get_frame().set_facecolor("none")
+    Args:
+        plot: what is drawn.
+        key: prefix of every id, unique on the page (two plots may not share an id).
+    """
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
     buffer = io.StringIO()
     no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     # svg.fonttype "none" keeps text as text; the salt makes ids repeat from run to run.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "xbarspice"}):
+    svg = {"svg.fonttype": "none", "svg.hashsalt": "xbarspice", "legend.framealpha": 0.0}
+    with style.context(["default", svg]):
+        figure = Figure(figsize=(plot.width, plot.height), layout="constrained")
+        plot.draw(ax=figure.add_subplot())
         figure.savefig(
             buffer, format="svg", dpi=_RASTER_DPI, transparent=True, metadata=no_metadata
         )

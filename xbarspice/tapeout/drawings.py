@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from xbarspice.core.array import Crossbar
-from xbarspice.tapeout import floorplan
+from xbarspice.tapeout import floorplan, plots
 from xbarspice.tapeout.drawing import draw, read, save
 from xbarspice.tapeout.drawing.abstract import lef_of, verilog_of
 from xbarspice.tapeout.drawing.pictures import LARGEST_PICTURE, picture
@@ -101,7 +102,7 @@ def place_arrays(
     layers = [layer_of[site.array.name] for site in sites]
     paths.append(folder / "floorplan.png")
     beside = [asdict(place) for place in monitors]
-    floorplan.figure(outlines, layers, beside).savefig(paths[-1])
+    _save_outlines(outlines, layers, beside, paths[-1])
     box, um = plan.cell(cell).bbox(), technology.dbu
     record = {
         "cell": cell,
@@ -113,3 +114,17 @@ def place_arrays(
         "monitors": beside,
     }
     return Placed(record=record, places=records, files=paths)
+
+
+def _save_outlines(
+    outlines: Sequence[dict[str, Any]],
+    layers: Sequence[str],
+    monitors: Sequence[dict[str, Any]],
+    path: Path,
+) -> None:
+    """Write the picture of a floorplan."""
+    from matplotlib.figure import Figure
+
+    page = Figure(figsize=(6.4, 6.4), dpi=150, layout="constrained")
+    plots.floorplan(outlines, layers, monitors, ax=page.add_subplot())
+    page.savefig(path)

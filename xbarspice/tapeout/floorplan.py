@@ -15,18 +15,14 @@ from xbarspice.tapeout.technology import Technology
 
 if TYPE_CHECKING:
     import klayout.db as kdb
-    from matplotlib.figure import Figure
 
-__all__ = ["SCOPE", "Place", "compose", "figure"]
+__all__ = ["SCOPE", "Place", "compose"]
 
 SCOPE = (
     "Every array is placed once, as drawn; nothing joins the arrays: no routing, drivers, "
     "converters or supplies."
 )
 """What a floorplan is and is not."""
-
-_MOST_WORDS = 150
-"""Arrays up to which each one is labelled in the picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,56 +140,3 @@ def _corners(boxes: Sequence[Any], technology: Technology) -> list[tuple[int, in
         )
         for k in range(len(boxes))
     ]
-
-
-def figure(
-    places: Sequence[dict[str, Any]],
-    layers: Sequence[str],
-    monitors: Sequence[dict[str, Any]] = (),
-) -> Figure:
-    """The outlines as a matplotlib figure, one colour a layer, monitors in grey.
-
-    Args:
-        places: for every array ``number``, ``left``, ``bottom``, ``right`` and ``top`` (um).
-        layers: the layer of each.
-        monitors: ``left``, ``bottom``, ``right`` and ``top`` of each (um).
-    """
-    from matplotlib import colormaps
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Patch, Rectangle
-
-    page = Figure(figsize=(6.4, 6.4), dpi=150, layout="constrained")
-    FigureCanvasAgg(page)
-    axes = page.add_subplot()
-    kinds = list(dict.fromkeys(layers))
-    colours = {kind: colormaps["tab20"](k % 20) for k, kind in enumerate(kinds)}
-    for place, layer in zip(places, layers, strict=True):
-        x, y = place["left"], place["bottom"]
-        width, height = place["right"] - x, place["top"] - y
-        axes.add_patch(Rectangle((x, y), width, height, facecolor=colours[layer], linewidth=0))
-        if len(places) <= _MOST_WORDS:
-            axes.text(
-                x + width / 2,
-                y + height / 2,
-                place["number"],
-                ha="center",
-                va="center",
-                fontsize=7 if len(places) <= 36 else 5,
-            )
-    for place in monitors:
-        corner, width = (place["left"], place["bottom"]), place["right"] - place["left"]
-        height = place["top"] - place["bottom"]
-        axes.add_patch(Rectangle(corner, width, height, facecolor="#c4c8cc", linewidth=0))
-    drawn = [*places, *monitors]
-    margin = 0.02 * max(p["right"] - p["left"] for p in drawn)
-    axes.set_xlim(min(p["left"] for p in drawn) - margin, max(p["right"] for p in drawn) + margin)
-    axes.set_ylim(min(p["bottom"] for p in drawn) - margin, max(p["top"] for p in drawn) + margin)
-    axes.set_aspect("equal")
-    axes.set_xlabel("x (um)")
-    axes.set_ylabel("y (um)")
-    if len(kinds) <= 12:
-        handles = [Patch(facecolor=colours[kind], label=kind) for kind in kinds]
-        handles += [Patch(facecolor="#c4c8cc", label="monitors")] if monitors else []
-        page.legend(handles=handles, loc="outside upper center", ncols=4, frameon=False, fontsize=9)
-    return page

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xbarspice.core.wires import WIRES, WORDS
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.report.sections import card_section, card_text
 from xbarspice.report.units import resistance
-from xbarspice.tapeout import floorplan
+from xbarspice.tapeout import plots
 from xbarspice.tapeout.decks.section import section, summary
-from xbarspice.tapeout.drawing import read
-from xbarspice.tapeout.drawing.pictures import LARGEST_PICTURE, figure
+from xbarspice.tapeout.drawing import pictures, read
+from xbarspice.tapeout.drawing.pictures import LARGEST_PICTURE, Part, has_leads
 from xbarspice.tapeout.rules import folder as rules
 from xbarspice.tapeout.signoff import section as signoff
 from xbarspice.tapeout.sites import array_layers
 from xbarspice.tapeout.technology import Technology
+
+if TYPE_CHECKING:
+    import klayout.db as kdb
 
 __all__ = ["write"]
 
@@ -80,9 +84,9 @@ def _floorplan(record: dict[str, Any]) -> Iterator[Item]:
     )
     layer_of = array_layers(record["layers"])
     places = [{"number": _number(a), **a["place_um"]} for a in arrays]
-    outlines = floorplan.figure(places, [layer_of[a["array"]] for a in arrays], plan["monitors"])
+    layers = [layer_of[a["array"]] for a in arrays]
     yield Plot(
-        figure=outlines,
+        draw=partial(plots.floorplan, places, layers, plan["monitors"]),
         alt=f"Outlines of {len(arrays)} arrays on a grid",
         caption="Outlines of the arrays in floorplan.gds, numbered as their folders, coloured by "
         "layer." + (f" {len(plan['monitors'])} monitors stand below." if plan["monitors"] else ""),
@@ -207,12 +211,23 @@ def _drawings(record: dict[str, Any], folder: Path) -> Iterator[Plot]:
             first.setdefault(layer_of[array["array"]], array)
     for array in list(first.values())[:_PICTURES]:
         drawn = folder / array["folder"] / "layout.oas"
-        picture = figure(read(drawn), technology)
+        drawing = read(drawn)
         rows, cols = array["shape"]
         name = f"Layout of {array['array']}: {rows} word lines, {cols} bit lines"
-        yield Plot(
-            figure=picture, alt=name, caption=f"{name}, from {array['folder']}/{drawn.name}."
-        )
+        where = f"{array['folder']}/{drawn.name}"
+        yield _drawing(drawing, technology, "whole", name, f"{name}, from {where}.")
+        if has_leads(drawing, technology):
+            yield _drawing(drawing, technology, "array", f"{name}, the array", "The array in it.")
+
+
+def _drawing(drawing: kdb.Layout, technology: Technology, part: Part, alt: str, words: str) -> Plot:
+    return Plot(
+        draw=partial(pictures.layout, drawing, technology, part=part),
+        alt=alt,
+        caption=words,
+        width=6.4,
+        height=6.4,
+    )
 
 
 def _um(value: float | None) -> str:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from xbarspice.core.types import Array
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.report.sections import card_section, card_text, config_section, coverage_section
 from xbarspice.report.units import error, percent
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from xbarspice.transfer import plots
 
 __all__ = ["figures", "write"]
 
@@ -143,7 +140,15 @@ def _budget(record: Record) -> list[Section]:
         "for every row, with the same random numbers; intervals are of the paired differences, by "
         "bootstrap over transfers and points. Parts do not add up exactly."
     )
-    return [Section(title="Loss budget", items=[table, Text(text=text)])]
+    bars = Plot(
+        draw=partial(plots.loss_budget, budget),
+        alt="Bars of what each source of error costs",
+        caption="Alone: the circuit with exact products and this source. Won back: the circuit "
+        "with all sources, without this one.",
+        width=6.4,
+        height=plots.loss_budget_height(budget),
+    )
+    return [Section(title="Loss budget", items=[bars, table, Text(text=text)])]
 
 
 def _remedies(record: Record) -> list[Section]:
@@ -186,15 +191,15 @@ def _result(record: Record, by_point: Any) -> Section:
     of = record["histogram"]["of"]
     items.append(
         Plot(
-            figure=_histogram(record["histogram"]),
+            draw=partial(plots.transfers, record),
             alt=f"Histogram of the {of}",
-            caption=f"Transfers by {of}.",
+            caption=f"Transfers by {of}; the band is the 95 % interval of the mean.",
         )
     )
     if by_point is not None:
         items.append(
             Plot(
-                figure=_points(by_point),
+                draw=partial(plots.transfer_points, by_point),
                 alt="Points by the share of transfers in which they are right",
                 caption="Points, sorted by the share of the transfers in which they are right.",
             )
@@ -205,33 +210,6 @@ def _result(record: Record, by_point: Any) -> Section:
         "outputs is measured from those of the same circuit without transfer errors."
     )
     return Section(title="Transfers", items=[*items, Text(text=text, note=True)])
-
-
-def _histogram(histogram: Record) -> Figure:
-    from xbarspice.report.plots import COLOURS, new_figure
-
-    figure = new_figure()
-    axes = figure.add_subplot()
-    share = histogram["of"] != "output change"
-    edges = np.asarray(histogram["edges"]) * (100 if share else 1)
-    axes.stairs(histogram["transfers"], edges, fill=True, color=COLOURS[0], alpha=0.75)
-    axes.set_xlabel("right points / %" if share else "change of the outputs (rms over the largest)")
-    axes.set_ylabel("transfers")
-    return figure
-
-
-def _points(by_point: Array) -> Figure:
-    from xbarspice.report.plots import COLOURS, new_figure
-
-    figure = new_figure()
-    axes = figure.add_subplot()
-    axes.plot(100 * np.sort(by_point), color=COLOURS[0], linewidth=1.8)
-    axes.axhline(95, color=COLOURS[1], linestyle="--", linewidth=1.2, label="95 %")
-    axes.set_ylim(-3, 103)
-    axes.set_xlabel("point")
-    axes.set_ylabel("right in so many transfers / %")
-    axes.legend(frameon=False)
-    return figure
 
 
 def _layers(record: Record) -> list[Section]:

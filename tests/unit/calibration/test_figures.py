@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import xbarspice as xb
 from xbarspice import calibration
 from xbarspice.calibration import Options
-from xbarspice.calibration.figures import EDGE, figures_of, standard_residuals
+from xbarspice.calibration.figures import figures_of
+from xbarspice.calibration.fit_plots import EDGE, standard_residuals
 from xbarspice.calibration.page import write_fit
 
 V = np.linspace(-0.4, 0.4, 81)
@@ -33,7 +35,7 @@ def test_residuals_are_standardised_and_stand_over_voltage_order_and_quantiles()
     parity, voltage, order, quantiles = figures_of(fit, "A")
     assert "Model against data" in parity.caption
     for plot, x in ((voltage, V), (order, np.arange(81))):
-        (axes,) = plot.figure.axes
+        axes = plot.draw(ax=Figure().add_subplot())
         drawn = np.concatenate(
             [line.get_xydata() for line in axes.lines if len(line.get_xdata()) > 9]
         )
@@ -52,7 +54,7 @@ def test_far_points_are_drawn_at_the_edge_and_counted():
     assert np.abs(standard_residuals(fit)).max() > 3 * EDGE
     _, voltage, order, quantiles = figures_of(fit, "A")
     for plot in (voltage, order, quantiles):
-        (axes,) = plot.figure.axes
+        axes = plot.draw(ax=Figure().add_subplot())
         assert axes.get_ylim() == pytest.approx((-1.1 * EDGE, 1.1 * EDGE))
         assert f"Arrow heads: beyond {EDGE:g}" in plot.caption
     assert "1 of 81 lie beyond 3.5" in quantiles.caption

@@ -74,8 +74,7 @@ def test_doctor_works_without_the_packages_that_it_looks_for(blocker):
     ("missing", "words"),
     [
         ("h5py", ("verify", "m.h5")),
-        ("matplotlib", ("verify", "m.h5", "--reference", "nodal", "--engine", "nodal")),
-        ("matplotlib", ("demo",)),
+        ("matplotlib", ("tapeout", "m.h5")),
         ("scipy", ("solve", "m.h5", "--engine", "nodal")),
         ("torch", ("train",)),
         ("torch", ("verify", "m.h5", "--worst-case", "--reference", "nodal")),
@@ -94,6 +93,19 @@ def test_a_command_says_in_one_sentence_what_is_missing(blocker, missing, words)
     assert done.stdout == ""
     assert {p.name for p in blocker.iterdir()} - {"runs", "__pycache__"} <= before
     assert not list((blocker / "runs").glob("*/*"))
+
+
+def test_without_matplotlib_pages_are_written_and_say_so_in_place_of_plots(blocker, tmp_path):
+    words = ("verify", str(blocker / "m.h5"), "--reference", "nodal", "--engine", "surrogate")
+    done = python(blocker, "matplotlib", "-m", "xbarspice", *words, "--out", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    (page,) = (tmp_path / "out").rglob("report.html")
+    text = page.read_text()
+    assert "Plots need matplotlib, which is not installed: pip install" in text
+    assert "xbarspice[plot]" in text
+    assert "<svg" not in text
+    captions = page.with_suffix(".md").read_text()
+    assert "each point is one read of one array" in captions
 
 
 @pytest.mark.parametrize(

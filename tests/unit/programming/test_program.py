@@ -5,7 +5,6 @@ import pytest
 
 import xbarspice as xb
 from xbarspice.core.errors import InputError
-from xbarspice.programming import page as pictures
 from xbarspice.programming import write_verify as pg
 from xbarspice.programming.array_state import bias
 from xbarspice.programming.ranges import writable_range
@@ -131,10 +130,6 @@ def test_v2_destroys_the_reram_of_sky130_and_v3_holds_it():
     assert np.max(abs(third.G[others] / 24e-6 - 1)) < 1e-6
     np.testing.assert_allclose(half.G, 102.89e-6, rtol=1e-3)  # one switched device leaves none
     assert half.gave_up.sum() == others.sum() == 56
-    figure = pictures.conductances_figure({"V/3": third, "V/2": half})
-    shown = [axes.images[0].get_array() for axes in figure.axes[:3]]
-    for drawn, G in zip(shown, (target, third.G, half.G), strict=True):
-        np.testing.assert_allclose(drawn, 1e6 * G)
 
 
 def test_engines_agree():
@@ -368,25 +363,49 @@ def test_cells_without_target_or_device_are_left_alone():
     assert run.error[0, 1] == 0
 
 
-def test_every_map_is_a_figure():
+def test_maps_show_the_run_in_si_units():
+    from matplotlib.figure import Figure
+
+    crossbar, target = problem(size=3)
+    run = pg.program(crossbar, target, pulses=NILI)
+    values = {
+        "error": run.error,
+        "drift": run.disturb,
+        "pulses": run.pulses,
+        "conductance": run.G,
+        "target": run.target,
+    }
+    for of, expected in values.items():
+        ax = Figure().add_subplot()
+        assert xb.plot.programming(run, of=of, ax=ax) is ax
+        np.testing.assert_allclose(ax.images[0].get_array(), expected)
+        assert ax.get_xlabel() == "bit line (column)"
+    ax = xb.plot.programming(run, of="conductance", limits=(0, 1e-3), ax=Figure().add_subplot())
+    assert ax.images[0].get_clim() == (0, 1e-3)
+    with pytest.raises(InputError, match="`of` must be one of error, drift"):
+        xb.plot.programming(run, of="yield")
+
+
+def test_victims_are_those_of_the_write_and_errors_are_counted():
     from matplotlib.figure import Figure
 
     crossbar, target = problem(size=3)
     runs = {s: pg.program(crossbar, target, pulses=NILI, scheme=s) for s in ("V/2", "V/3")}
     run = runs["V/2"]
-    made = [
-        pictures.error_map(run),
-        pictures.disturb_map(run),
-        pictures.pulse_map(run),
-        pictures.victims_map(run, 1, 1),
-        pictures.schemes_figure(runs),
-        pictures.orders_figure(runs),
-    ]
-    for figure in made:
-        assert isinstance(figure, Figure)
-        assert figure.axes[0].get_xlabel()
-        figure.canvas.draw()
-    shown = made[0].axes[0].images[0].get_array()
-    np.testing.assert_allclose(shown, 100 * run.error)
+    ax = xb.plot.victims(run, 1, 1, ax=Figure().add_subplot())
+    drawn = ax.images[0].get_array()
+    moved = run.moved[list(run.order).index(4)]
+    assert drawn.mask[1, 1]
+    np.testing.assert_allclose(drawn.compressed(), np.delete(moved.ravel(), 4))
+    (frame,) = ax.patches
+    assert frame.get_xy() == (0.5, 0.5)
     with pytest.raises(InputError, match="written"):
-        pictures.victims_map(run, 7, 7)
+        xb.plot.victims(run, 7, 7)
+    ax = xb.plot.programming_errors(runs, ax=Figure().add_subplot())
+    for line, one in zip(ax.lines, runs.values(), strict=False):
+        x, y = line.get_data()
+        np.testing.assert_allclose(x, np.maximum(np.sort(np.abs(one.error.ravel())), 1e-5))
+        assert y[-1] == 1.0
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["V/2", "V/3", "tolerance"]
+    with pytest.raises(InputError, match="there must be a run"):
+        xb.plot.programming_errors({})

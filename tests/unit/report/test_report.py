@@ -214,14 +214,16 @@ def test_files_appear_together_or_not_at_all(subjects, tmp_path):
 
 def test_other_studies_build_pages_from_the_same_parts(tmp_path):
     """`page` takes text, code, tables and figures, and follows the page's text colour."""
-    figure = report.new_figure()
-    figure.add_subplot().plot([1, 2], label="a")
-    figure.axes[0].legend()
+
+    def draw(*, ax):
+        ax.plot([1, 2], label="a")
+        ax.legend()
+
     items = [
         report.Text(text="words"),
         report.Code(text="a\nb"),
         report.Table(caption="t", head=("a", "b"), rows=[("x", "1")], collapse=True),
-        report.Plot(figure=figure, alt="a line", caption="rising"),
+        report.Plot(draw=draw, alt="a line", caption="rising"),
     ]
     sections = [report.Section(title="One", items=items)]
     text = report.page("Study", sections, tmp_path / "p.html").read_text()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import klayout.db as kdb
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import xbarspice as xb
 from tests.unit.tapeout.geometry import broken, nets, region
 from xbarspice.core.errors import InputError
 from xbarspice.tapeout.drawing import KINDS, Places, Rectangle, draw, pin_name, read, save
 from xbarspice.tapeout.drawing.fanout import fan_out
-from xbarspice.tapeout.drawing.pictures import figure, picture
+from xbarspice.tapeout.drawing.pictures import has_leads, picture
 from xbarspice.tapeout.technology import Technology, load_technology
 from xbarspice.tapeout.technology.loading import NAMES
 
@@ -256,7 +257,14 @@ def test_leads_of_any_shape_and_pads_neither_meet_nor_break_a_rule(seed):
 def test_the_picture_shows_the_whole_with_its_pins_and_the_array_in_it(tmp_path):
     technology = load_technology("sky130b")
     drawing = draw(array(4, 3), technology, "moons_a0")
-    whole, inner = figure(drawing, technology).axes
+    whole, inner = (
+        xb.plot.layout(drawing, technology, part=part, ax=Figure().add_subplot())
+        for part in ("whole", "array")
+    )
+    assert whole.get_xlabel() == "x (um)"
+    names = [metal.name for metal in technology.metal]
+    shown = [text.get_text() for text in inner.get_legend().get_texts()]
+    assert {"device", "via"} < set(shown) <= {*names, "device", "via"}
     assert {text.get_text() for text in whole.texts} == {
         *(pin_name("WL", r) for r in range(4)),
         *(pin_name("BL", c) for c in range(3)),
@@ -268,7 +276,10 @@ def test_the_picture_shows_the_whole_with_its_pins_and_the_array_in_it(tmp_path)
     ):
         assert limits == pytest.approx((low * 1e-3, high * 1e-3), abs=0.2)
     plan = draw(array(4, 3), change("sky130b", pads=None, die__monitors=None))
-    assert len(figure(plan, change("sky130b", pads=None, die__monitors=None)).axes) == 1
+    assert has_leads(drawing, technology)
+    assert not has_leads(plan, change("sky130b", pads=None, die__monitors=None))
+    with pytest.raises(InputError, match="`part` must be whole or array"):
+        xb.plot.layout(drawing, technology, part="pads")
     picture(drawing, technology, tmp_path / "layout.png")
     assert (tmp_path / "layout.png").read_bytes().startswith(b"\x89PNG")
 

@@ -1,11 +1,13 @@
-"""Pictures of drawings: the whole, and the array in it."""
+"""Drawings as axes and as pictures: the whole, and the array in it."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from xbarspice.core.errors import broken_rule
+from xbarspice.plot.axes import FRAME, axes_or_new, escape, place_legend
 from xbarspice.tapeout.drawing.die import core_name
 from xbarspice.tapeout.drawing.klayout import klayout_db
 from xbarspice.tapeout.technology import Technology
@@ -13,9 +15,10 @@ from xbarspice.tapeout.technology import Technology
 if TYPE_CHECKING:
     import klayout.db as kdb
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-__all__ = ["LARGEST_PICTURE", "figure", "paint", "picture"]
+__all__ = ["LARGEST_PICTURE", "Part", "has_leads", "layout", "picture"]
+
+Part = Literal["whole", "array"]
 
 LARGEST_PICTURE = 1024
 """Most crossings of an array that is worth a picture; larger ones show nothing."""
@@ -28,51 +31,68 @@ _MOST_LABELS = 40
 """Pins of a side up to which each one is labelled."""
 
 
-def picture(layout: kdb.Layout, technology: Technology, path: Path) -> None:
-    """Draw the layout as a PNG picture with its labels."""
-    figure(layout, technology).savefig(path)
-
-
-def figure(layout: kdb.Layout, technology: Technology) -> Figure:
-    """A drawing as a matplotlib figure: die and first array, or the array alone.
+def picture(drawing: kdb.Layout, technology: Technology, path: Path) -> None:
+    """Write a PNG picture of a drawing: the whole, and beside it the array if it has leads.
 
     Args:
-        layout: of one array, as `draw` gives it, or a floorplan.
+        drawing: of one array, as `draw` gives it, or a floorplan.
         technology: of the drawing.
+        path: the file.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.patches import Patch, Rectangle
 
-    top = layout.top_cell()
-    box = _array_box(layout, technology)
-    panels = 1 if box is None else 2
-    page = Figure(figsize=(6.4 * panels, 6.9), dpi=150, layout="constrained")
-    FigureCanvasAgg(page)
-    if box is not None:
-        axes = page.add_subplot(1, 2, 1)
-        paint(axes, layout, technology, top.bbox())
-        _label(axes, layout, technology, top)
-        corner = box.left * layout.dbu, box.bottom * layout.dbu
-        size = box.width() * layout.dbu, box.height() * layout.dbu
-        axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor="#c0392b", linewidth=1.2))
-        axes.set_title("leads and pads", fontsize=10)
-    axes = page.add_subplot(1, panels, panels)
-    paint(axes, layout, technology, top.bbox() if box is None else box)
-    if box is None:
-        _label(axes, layout, technology, top)
+    parts: list[Part] = ["whole", "array"] if has_leads(drawing, technology) else ["whole"]
+    page = Figure(figsize=(6.4 * len(parts), 6.9), dpi=150, layout="constrained")
+    for number, part in enumerate(parts, start=1):
+        layout(drawing, technology, part=part, ax=page.add_subplot(1, len(parts), number))
+    page.savefig(path)
+
+
+def layout(
+    drawing: kdb.Layout, technology: Technology, *, part: Part = "whole", ax: Axes | None = None
+) -> Axes:
+    """Shapes of a drawing, one colour a layer, as axes in um.
+
+    Args:
+        drawing: of one array, as `xb.tapeout.draw` gives it, or a floorplan.
+        technology: of the drawing.
+        part: "whole", with the names of its lines and a frame about the array if it has leads, or
+            "array": the first one, without its leads and pads.
+        ax: where to draw; None: a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        InputError: `part` is neither.
+        PackageMissingError: matplotlib is not installed and `ax` is None.
+    """
+    if part not in ("whole", "array"):
+        raise broken_rule("`part` must be whole or array", repr(part), "Choose one.")
+    ax = axes_or_new(ax, 6.4, 6.4)
+    top, box = drawing.top_cell(), _array_box(drawing, technology)
+    if part == "array":
+        _paint(ax, drawing, technology, top.bbox() if box is None else box)
     else:
-        axes.set_title("the array in the red box", fontsize=10)
-    handles = [
-        Patch(facecolor=colour, alpha=0.75, label=metal.name)
-        for metal, colour in zip(technology.metal, _colours(technology), strict=True)
-    ]
-    handles.append(Patch(facecolor=_DEVICE, label="device"))
-    handles.append(Patch(facecolor=_CUT, edgecolor="#555555", label="via"))
-    page.legend(
-        handles=handles, loc="outside upper center", ncols=len(handles), frameon=False, fontsize=9
-    )
-    return page
+        _paint(ax, drawing, technology, top.bbox())
+        _label(ax, drawing, technology, top)
+        if box is not None:
+            _frame(ax, box, drawing.dbu)
+    place_legend(ax)
+    return ax
+
+
+def has_leads(layout: kdb.Layout, technology: Technology) -> bool:
+    """Whether the array of a drawing is a part of it, with leads and pads around."""
+    return _array_box(layout, technology) is not None
+
+
+def _frame(ax: Axes, box: kdb.Box, dbu: float) -> None:
+    from matplotlib.patches import Rectangle
+
+    size = box.width() * dbu, box.height() * dbu
+    style = {"fill": False, "edgecolor": FRAME, "linewidth": 1.6, "zorder": 40}
+    ax.add_patch(Rectangle((box.left * dbu, box.bottom * dbu), *size, label="array", **style))
 
 
 def _array_box(layout: kdb.Layout, technology: Technology) -> kdb.Box | None:
@@ -94,17 +114,20 @@ def _colours(technology: Technology) -> list[str]:
     return [_METALS[k % len(_METALS)] for k in range(len(technology.metal))]
 
 
-def paint(axes: Axes, layout: kdb.Layout, technology: Technology, box: kdb.Box) -> None:
+def _paint(axes: Axes, layout: kdb.Layout, technology: Technology, box: kdb.Box) -> None:
     """Draw all shapes that touch a box, and set the axes to it, um."""
     t = technology
     if t.pads and t.pads.opening:
         _fill(axes, layout, t.pads.opening.layer, box, facecolor=_OPENING, zorder=20)
     for order, (metal, colour) in enumerate(zip(t.metal, _colours(t), strict=True)):
-        _fill(axes, layout, metal.layer, box, facecolor=colour, alpha=0.65, zorder=order)
-    _fill(axes, layout, t.device.layer, box, facecolor=_DEVICE, zorder=len(t.metal))
+        style = {"facecolor": colour, "alpha": 0.65, "label": escape(metal.name)}
+        _fill(axes, layout, metal.layer, box, zorder=order, **style)
+    device = {"facecolor": _DEVICE, "label": "device"}
+    _fill(axes, layout, t.device.layer, box, zorder=len(t.metal), **device)
     if box.width() * layout.dbu < 200:  # beyond that no cut can be seen
         for order, via in enumerate(t.via):
-            style = {"facecolor": _CUT, "edgecolor": "#555555", "linewidth": 0.4}
+            style: dict[str, Any] = {"facecolor": _CUT, "edgecolor": "#555555", "linewidth": 0.4}
+            style["label"] = "via" if order == 0 else None
             _fill(axes, layout, via.layer, box, zorder=len(t.metal) + 1 + order, **style)
     margin = 0.03 * max(box.width(), box.height())
     axes.set_xlim((box.left - margin) * layout.dbu, (box.right + margin) * layout.dbu)
@@ -127,7 +150,8 @@ def _fill(
         for polygon in kdb.Region(shapes).merged().each()
     ]
     style.setdefault("linewidth", 0)
-    axes.add_collection(PolyCollection(polygons, **style))
+    if polygons:
+        axes.add_collection(PolyCollection(polygons, **style))
 
 
 def _label(axes: Axes, layout: kdb.Layout, technology: Technology, cell: kdb.Cell) -> None:

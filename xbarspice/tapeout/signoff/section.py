@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from xbarspice.report.content import Item, Plot, Section, Table, Text
+from xbarspice.tapeout import plots
 from xbarspice.tapeout.signoff.arrays import CASES
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["section", "summary"]
 
@@ -163,7 +162,7 @@ def _maps(name: str, record: dict[str, Any]) -> list[Item]:
     drop = np.array(record["drop"])
     items: list[Item] = [
         Plot(
-            figure=_drop_map(100 * drop),
+            draw=partial(plots.voltage_drop, drop),
             alt=f"Map of the voltage drop of {name}, up to {100 * drop.max():.2f} %",
             caption=f"{name}: share of the drive that wires and leads take from each device, every "
             "word line at V_read, at the worst corner.",
@@ -172,45 +171,11 @@ def _maps(name: str, record: dict[str, Any]) -> list[Item]:
     if record["loads"]:
         items.append(
             Plot(
-                figure=_load_bars(record["loads"]),
+                draw=partial(plots.loads, record["loads"]),
+                width=6.4,
+                height=plots.loads_height(record["loads"]),
                 alt=f"Highest current of each kind of part of {name} as a share of its limit",
                 caption=f"{name}: highest current of each kind of part, as a share of its limit.",
             )
         )
     return items
-
-
-def _figure(height: float) -> tuple[Figure, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()
-
-
-def _drop_map(percent: Any) -> Figure:
-    from matplotlib.ticker import MaxNLocator
-
-    figure, axes = _figure(4.0)
-    image = axes.imshow(percent, cmap="viridis", aspect="auto", interpolation="nearest")
-    for axis, word in ((axes.xaxis, "bit line"), (axes.yaxis, "word line")):
-        axis.set_major_locator(MaxNLocator(integer=True))
-        axis.set_label_text(word)
-    figure.colorbar(image, ax=axes, label="voltage drop (%)")
-    return figure
-
-
-def _load_bars(loads: list[dict[str, Any]]) -> Figure:
-    worst: dict[str, float] = {}
-    for load in loads:
-        name = f"{load['line']}, {load['part']}"
-        worst[name] = max(worst.get(name, 0.0), 100 * load["largest_share"])
-    figure, axes = _figure(0.6 + 0.32 * len(worst))
-    names = list(worst)[::-1]
-    values = [worst[name] for name in names]
-    colours = ["#c0392b" if value > 100 else "#3b6fb6" for value in values]
-    axes.barh(names, values, color=colours)
-    axes.axvline(100, color="#8a8f98", linestyle="--")
-    axes.set_xlabel("load (% of the limit)")
-    return figure
