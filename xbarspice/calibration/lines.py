@@ -3,35 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from xbarspice.core.types import Array, Flags
+from xbarspice.core.types import Indices
 from xbarspice.mapping.reads import Read
+from xbarspice.variability.base import where
 
-__all__ = ["compensate"]
+__all__ = ["compensate", "partners"]
+
+
+def partners(reads: Sequence[Read], shape: tuple[int, ...]) -> Indices:
+    """Number ``row * cols + col`` of the other device of each pair, (rows, cols).
+
+    A device that stands in no pair is its own partner.
+
+    Args:
+        reads: all read passes of the array.
+        shape: rows and columns of the array.
+    """
+    numbers = np.arange(shape[0] * shape[1]).reshape(shape[0], shape[1])
+    out = numbers.copy()
+    for read in reads:
+        pairs = read.take(numbers)
+        swapped = pairs.reshape(len(pairs), -1, 2)[..., ::-1].reshape(pairs.shape)
+        out = read.put(swapped, out)
+    return out
 
 
 def compensate(
-    reads: Sequence[Read], target: Array, stuck: Flags, value: Array, limits: tuple[float, float]
-) -> Array:
+    reads: Sequence[Read], target: Any, stuck: Any, value: Any, limits: tuple[float, float]
+) -> Any:
     """Targets with the partners of stuck devices moved, so that the pairs' differences are kept.
 
     Args:
         reads: all read passes of the array.
-        target: conductances, S, (..., rows, cols).
+        target: conductances, S, (..., rows, cols); NumPy array, or torch tensor with its gradient.
         stuck, value: stuck devices and their conductances, (..., rows, cols).
         limits: smallest and largest conductance of a target, S.
     """
-    out = target.copy()
-    for read in reads:
-        pairs_out = read.lines_out.shape[1] == 2
-        lines = read.lines_out if pairs_out else read.lines_in
-        on_rows = read.reverse if pairs_out else not read.reverse
-        for a, b in ((0, 1), (1, 0)):
-            cells, partners = (
-                (..., lines[:, k], slice(None)) if on_rows else (..., lines[:, k]) for k in (a, b)
-            )
-            new = np.clip(value[cells] - (target[cells] - target[partners]), *limits)
-            out[partners] = np.where(stuck[cells] & ~stuck[partners], new, out[partners])
-    return out
+    other = partners(reads, target.shape[-2:]).ravel()
+
+    def of_partner(values: Any) -> Any:
+        return values.reshape(*values.shape[:-2], -1)[..., other].reshape(values.shape)
+
+    restored = (of_partner(value) - (of_partner(target) - target)).clip(*limits)
+    return where(of_partner(stuck) & ~stuck, restored, target)

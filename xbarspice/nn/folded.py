@@ -181,6 +181,16 @@ class Folded(Layout):
             G = self.order.on_array(G)
         return replace(placed, G=self.read.take(G)[..., None, :, :], array=G)
 
+    def reads_of(self, shape: tuple[int, ...]) -> tuple[Read, ...]:
+        """Both read passes of the array."""
+        return self.reads
+
+    def places_of(
+        self, matrix: ArrayMatrix, placed: PairConductances
+    ) -> list[list[tuple[int, int, int]]]:
+        """The one array."""
+        return [[(0, 0, 0)]]
+
     def columns(self, state: PairConductances, config: ArrayConfig) -> Tensor:
         """Effective matrix of a linear array by line and column, S, (1, lines, columns)."""
         if state.array is None:

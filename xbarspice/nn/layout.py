@@ -11,6 +11,7 @@ from torch import Tensor
 from xbarspice.core.registry import Registry
 from xbarspice.engines import Engine
 from xbarspice.mapping import ArrayConfig
+from xbarspice.mapping.reads import Read
 from xbarspice.nn.pairs import PairConductances
 from xbarspice.nn.tile import Tile
 
@@ -87,6 +88,19 @@ class Layout(abc.ABC):
             placed: its pairs without errors.
             stacks: the arrays, S, of the shapes that `physical` gives, with the same leading axes
                 (such as draws) before each; `G` and `array` of the result have them too.
+        """
+
+    @abc.abstractmethod
+    def reads_of(self, shape: tuple[int, ...]) -> tuple[Read, ...]:
+        """All read passes of an array (rows, cols) that `physical` gives."""
+
+    @abc.abstractmethod
+    def places_of(
+        self, matrix: ArrayMatrix, placed: PairConductances
+    ) -> list[list[tuple[int, int, int]]]:
+        """Which tiles (group, row, col) the arrays of each stack of `physical` are, in its order.
+
+        Arrays that two matrices share are those of the matrix that is read first.
         """
 
     @abc.abstractmethod

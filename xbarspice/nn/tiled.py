@@ -17,7 +17,7 @@ from xbarspice.core.line_ends import READ
 from xbarspice.core.wires import WIRES, Resistance
 from xbarspice.engines import Engine
 from xbarspice.mapping import ArrayConfig, Tiling
-from xbarspice.mapping.reads import LineOrder, tiled_read
+from xbarspice.mapping.reads import LineOrder, Read, tiled_read
 from xbarspice.mapping.tiling import Region, edges
 from xbarspice.nn.affine_cache import Identity
 from xbarspice.nn.effective_matrices import effective_matrix, pair_matrix
@@ -102,6 +102,26 @@ class Tiled(Layout):
             flat = G.reshape(-1, *placed.G.shape)
             G = torch.stack([self._by_line(one, matrix.config) for one in flat]).reshape(G.shape)
         return replace(placed, G=G)
+
+    def reads_of(self, shape: tuple[int, ...]) -> tuple[Read, ...]:
+        """The one read pass of an array."""
+        return (tiled_read(*shape[-2:]),)
+
+    def places_of(
+        self, matrix: ArrayMatrix, placed: PairConductances
+    ) -> list[list[tuple[int, int, int]]]:
+        """Tiles of each stack."""
+        shape = tuple(placed.G.shape)
+        down, across = _edges(shape, matrix.config)
+        return [
+            [
+                (group, down.index(r.top) + k, across.index(r.left) + n)
+                for group in range(shape[0])
+                for k in range(r.down)
+                for n in range(r.across)
+            ]
+            for r in _tiling(matrix.config).regions(shape)
+        ]
 
     def columns(self, state: PairConductances, config: ArrayConfig) -> Tensor:
         """Effective matrices of linear arrays, S, (groups, lines, columns)."""

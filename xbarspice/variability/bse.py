@@ -15,7 +15,15 @@ import numpy as np
 from xbarspice.core.parameters import NOT_NEGATIVE, Range
 from xbarspice.core.types import Array, Indices
 from xbarspice.core.values import array_of, whole_numbers_of
-from xbarspice.variability.base import Compose, Draws, Variation, need, register, where
+from xbarspice.variability.base import (
+    Compose,
+    Draws,
+    Variation,
+    check_conductances,
+    need,
+    register,
+    where,
+)
 
 __all__ = [
     "ORDERS",
@@ -329,12 +337,25 @@ class BiasingSchemeEffect(Variation):
             rank[np.asarray(self.order, dtype=np.intp)] = np.arange(count)
         return (count - 1 - rank + self.later_writes).reshape(rows, cols)
 
-    def _apply(self, G: Any, draws: Draws) -> Any:
+    def drift(self, G: Any, later: Indices, rng: Any) -> Any:
+        """Drift of every device after so many later writes, S.
+
+        Args:
+            G: conductances, S, (..., rows, cols); NumPy array or torch tensor.
+            later: devices of the same array that are programmed after each, which broadcasts to
+                `G`; 0 drifts not.
+            rng: as of `apply`.
+        """
+        return self._drift(Draws(rng, check_conductances(G)), later)
+
+    def _drift(self, draws: Draws, later: Indices) -> Any:
         table = bse_table(self.tail, self.table)
-        later = self.later(*draws.shape[-2:])
         row = np.clip(later, 1, len(table.mean)) - 1
         drift = draws.lookup(table.levels, table.quantiles, row, draws.uniform())
         if self.beyond_4_sigma is not None:
             far = abs(drift) > draws.array(4.0 * table.std[row])
             drift = where(far, draws.array(self.beyond_4_sigma), drift)
-        return G + self.scale * drift * draws.array(later > 0)
+        return self.scale * drift * draws.array(later > 0)
+
+    def _apply(self, G: Any, draws: Draws) -> Any:
+        return G + self._drift(draws, self.later(*draws.shape[-2:]))
