@@ -55,8 +55,9 @@ BudgetOption = Annotated[
 RemedyOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="After programming: offset, gain_and_offset or decision_offset; repeatable. Fitted on "
-        "some of the inputs, judged on the others."
+        help="While and after programming: write_order, partners, other_lines, tuning_passes (of "
+        "devices), offset, gain_and_offset, decision_offset (of outputs); several joined by +; "
+        "repeatable. Fitted on some of the inputs, judged on the others."
     ),
 ]
 MetricOption = Annotated[
@@ -119,6 +120,8 @@ def transfer(
     """
     from xbarspice.cli import steps
     from xbarspice.deployment.opening import open_model
+    from xbarspice.training.procedures import get
+    from xbarspice.training.remedied import check_remedies
     from xbarspice.transfer import errors, with_variation
     from xbarspice.transfer import page as transfer_page
     from xbarspice.transfer.budget import check_metric, judge_of
@@ -135,7 +138,9 @@ def transfer(
     variation = errors.variation_of(circuit, run, **rates)
     whole = with_variation(circuit, variation)
     if budget or remedy:
-        check_metric(metric, judge_of(whole, opened.arguments, opened.y)[1])
+        judge = judge_of(whole, opened.arguments, opened.y)[1]
+        check_metric(metric, judge)
+        check_remedies([get(name) for name in remedy or []], judge)
     common: dict[str, Any] = {"seed": seed, "engine": engine, "workers": others}
     options = common | {"transfers": transfers, "golden": golden, "layers": layers}
     further = common | {"metric": metric}
@@ -189,7 +194,7 @@ def _workers(count: int | None, scheduler: str | None, factory: str | None) -> W
 
 def _check_further(budget: int, remedies: list[str], metric: str) -> None:
     """Refuse what would only fail after the study."""
-    from xbarspice.training.remedies import get
+    from xbarspice.training.procedures import get
     from xbarspice.transfer.outcomes import METRICS
 
     if budget < 0:

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xbarspice.training import remedies
+    from xbarspice.training import procedures, remedies
     from xbarspice.training.designs import Comparison, compare_designs
     from xbarspice.training.designs_inputs import InputMap, reexpress_inputs
     from xbarspice.training.draws import ErrorDraws
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from xbarspice.training.multiplier import Multiplier
     from xbarspice.training.objectives import worst_share
     from xbarspice.training.penalties import array_weights, line_penalty
+    from xbarspice.training.procedures import Procedure
     from xbarspice.training.remedied import Remedied, study_remedies
     from xbarspice.training.remedies import Correction
     from xbarspice.training.selection import Look
@@ -27,12 +28,14 @@ __all__ = [
     "InputMap",
     "Look",
     "Multiplier",
+    "Procedure",
     "Remedied",
     "Settings",
     "array_weights",
     "compare_designs",
     "fit",
     "line_penalty",
+    "procedures",
     "reexpress_inputs",
     "remedies",
     "study_remedies",
@@ -47,6 +50,7 @@ _MODULES = {
     "InputMap": "designs_inputs",
     "Look": "selection",
     "Multiplier": "multiplier",
+    "Procedure": "procedures",
     "Remedied": "remedied",
     "Settings": "settings",
     "array_weights": "penalties",
@@ -61,8 +65,8 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "remedies":
-        return importlib.import_module("xbarspice.training.remedies")
+    if name in ("procedures", "remedies"):
+        return importlib.import_module(f"xbarspice.training.{name}")
     if name in _MODULES:
         return getattr(importlib.import_module(f"xbarspice.training.{_MODULES[name]}"), name)
     raise AttributeError(f"module 'xbarspice.training' has no attribute {name!r}")

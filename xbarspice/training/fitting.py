@@ -23,9 +23,9 @@ from xbarspice.training.multiplier import Multiplier
 from xbarspice.training.objectives import loss_of_points, margins
 from xbarspice.training.penalties import array_weights, line_penalty
 from xbarspice.training.products import without_errors
+from xbarspice.training.programmed import ProgrammedDraws
 from xbarspice.training.progress import Progress, bar
-from xbarspice.training.remedies import get
-from xbarspice.training.selection import Keeper, Look, objective_of
+from xbarspice.training.selection import CALIBRATION, Keeper, Look, objective_of
 from xbarspice.training.settings import Settings
 
 __all__ = ["Data", "Fitted", "fit"]
@@ -167,19 +167,32 @@ class _Run:
             floor=settings.hold, stiffness=settings.stiffness, free_steps=settings.steps // 3
         )
         self.step, self.loss = 0, math.nan
-        self.draws = None
-        if settings.draws:
-            self.draws = ErrorDraws(
-                model,
-                draws=settings.draws,
-                seed=child_seed(settings.seed, "training draws"),
-                stuck=settings.stuck,
-                gradient=settings.gradient,
-                circuit=settings.circuit,
-            )
+        self.draws = self._draws() if settings.draws else None
+        if self.draws is not None:
             self.draws.one_by_one = not self.draws.keeps_apart(self.x[:2])
         one_by_one = self.draws is not None and self.draws.one_by_one
         self.keeper = Keeper(model, settings, validation, train, one_by_one=one_by_one)
+
+    def _draws(self) -> ErrorDraws | ProgrammedDraws:
+        s, seed = self.settings, child_seed(self.settings.seed, "training draws")
+        procedure = s.procedure
+        if procedure is not None and procedure.on_devices:
+            return ProgrammedDraws(
+                model=self.model,
+                procedure=procedure,
+                calibration=(self.x[:CALIBRATION], self.y[:CALIBRATION]),
+                draws=s.draws,
+                seed=seed,
+                circuit=s.circuit,
+            )
+        return ErrorDraws(
+            self.model,
+            draws=s.draws,
+            seed=seed,
+            stuck=s.stuck,
+            gradient=s.gradient,
+            circuit=s.circuit,
+        )
 
     def go(
         self,
@@ -246,13 +259,14 @@ class _Run:
             self.draws.begin(
                 f"draws {self.step // s.redraw_every}", first=self.step * self.draws.count
             )
-            nominal = bool(s.hold or s.noise_free or s.remedy is not None)
+            correction = None if s.procedure is None else s.procedure.correction
+            nominal = bool(s.hold or s.noise_free or correction is not None)
             answers = self.draws.outputs(x, nominal=nominal)
             clean, answers = (answers[:1], answers[1:]) if nominal else (answers[:0], answers)
-            if s.remedy is not None:
+            if correction is not None:
                 flat = answers.reshape(*answers.shape[:2], -1)
                 wanted = clean.reshape(1, len(x), -1)[0]
-                answers = get(s.remedy)(flat, wanted, y).apply(flat).reshape(answers.shape)
+                answers = correction(flat, wanted, y).apply(flat).reshape(answers.shape)
             progress = self.step / s.steps
             total = total + objective_of(s, answers, y, self.draws.weights, progress)
             if s.noise_free:
@@ -276,6 +290,7 @@ class _Run:
             "optimiser": self.optimiser.state_dict(),
             "multiplier": self.multiplier.state(),
             "keeper": self.keeper.state(),
+            "draws": self.draws.state() if isinstance(self.draws, ProgrammedDraws) else None,
         }
 
     def restore(self, state: dict[str, Any] | None) -> None:
@@ -287,6 +302,8 @@ class _Run:
         self.optimiser.load_state_dict(state["optimiser"])
         self.multiplier.take(state["multiplier"])
         self.keeper.take(state["keeper"])
+        if isinstance(self.draws, ProgrammedDraws):
+            self.draws.take(state["draws"])
 
 
 def _optimiser(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:

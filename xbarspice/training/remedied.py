@@ -7,7 +7,7 @@ the other points are judged, as they are and mended.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,14 +22,14 @@ from xbarspice.core.seeds import child_rng, child_seed
 from xbarspice.core.values import whole_number_of
 from xbarspice.nn import copy_circuit, program_each, through
 from xbarspice.nn.origin import outputs_of
-from xbarspice.training.remedies import Remedy, get
+from xbarspice.training.procedures import Procedure, get
 from xbarspice.transfer.budget import check_metric, judge_of
 from xbarspice.transfer.outcomes import Judge, Metric, Outcomes, Scores, difference
 from xbarspice.transfer.results import Interval
 from xbarspice.transfer.study import LEVELS, at_level, check_errors, matrices_of
 from xbarspice.transfer.workers import Workers
 
-__all__ = ["Remedied", "remedy_item", "study_remedies"]
+__all__ = ["Remedied", "check_remedies", "remedy_item", "study_remedies"]
 
 BEFORE = "as programmed"
 CALIBRATION = 256
@@ -73,7 +73,7 @@ def study_remedies(
     x: Any,
     y: npt.ArrayLike | None = None,
     *,
-    remedies: Sequence[str],
+    remedies: Sequence[str] | Mapping[str, Procedure],
     transfers: int = 200,
     seed: int | None = None,
     metric: Metric = "mean",
@@ -83,16 +83,18 @@ def study_remedies(
 ) -> list[Remedied]:
     """Mend every transfer of a circuit and judge it on points that the remedy has not seen.
 
-    A remedy is fitted draw by draw on calibration points, at most `CALIBRATION` and half of all,
-    chosen at random: on the answers of the transfer, those of the same circuit without errors, and
-    the classes. Intervals are those of paired differences (`transfer.outcomes.difference`).
+    A remedy has calibration points, at most `CALIBRATION` and half of all, chosen at random: the
+    answers of the transfer for them, those of the same circuit without errors, and the classes.
+    What is done to devices draws the same random numbers as the transfer without it, as far as they
+    go. Intervals are those of paired differences (`transfer.outcomes.difference`).
 
     Args:
         circuit: from `nn.convert`, with `ArrayConfig.variation`, that answers with one tensor,
             points first; it is left as it is.
         x: inputs, a tensor or array, or a tuple of the model's arguments.
         y: classes, (points,); None judges against exact products.
-        remedies: names of `training.remedies.names()`.
+        remedies: names of `training.procedures.names()`, several joined by "+"; or procedures, each
+            under a name.
         transfers: how many.
         seed: of all errors and of the choice of points; None keeps the seeds of the circuit, and 0.
         metric: "mean" or "consistent".
@@ -104,8 +106,9 @@ def study_remedies(
         InputError: there is no such remedy, no errors, fewer than 4 points, another answer than one
             tensor of points, or an argument breaks a rule.
     """
-    for name in remedies:
-        get(name)
+    procedures = {
+        name: get(remedies[name] if isinstance(remedies, Mapping) else name) for name in remedies
+    }
     transfers = whole_number_of("transfers", transfers, low=1, remedy="200 are usual.")
     check_errors(circuit, engine)
     if engine in LEVELS:
@@ -116,7 +119,8 @@ def study_remedies(
             matrix.seed = child_seed(seed, matrix.name)
     arguments, exact = judge_of(whole, x, y)
     check_metric(metric, exact)
-    options = {"remedies": list(dict.fromkeys(remedies)), "seed": seed or 0, "engine": engine}
+    check_remedies(procedures.values(), exact)
+    options = {"remedies": procedures, "seed": seed or 0, "engine": engine}
     mending = _Mending(whole, arguments, exact, **options)
     items = (workers or Workers()).parts(0, transfers)
     parts: list[dict[str, Any]] = []
@@ -139,13 +143,32 @@ def study_remedies(
     ]
 
 
+def check_remedies(remedies: Iterable[Procedure], exact: Judge) -> None:
+    """Raise if a remedy needs classes of a model that has none.
+
+    Args:
+        remedies: what is to be done.
+        exact: judge of the model.
+
+    Raises:
+        InputError: one of them weighs devices, and the model does not classify.
+    """
+    weighing = [procedure for procedure in remedies if procedure.weighs]
+    if weighing and not exact.classifies:
+        raise broken_rule(
+            "a remedy that weighs devices needs a model that classifies",
+            f"{weighing[0]} of outputs that are numbers",
+            'Use "partners", or a remedy of the outputs.',
+        )
+
+
 def remedy_item(
     parameters: Mapping[str, Any],
     *,
     model: CircuitModel,
     x: Any,
     labels: Any,
-    remedies: Sequence[str],
+    remedies: Mapping[str, Procedure],
     seed: int,
     engine: str,
 ) -> dict[str, Any]:
@@ -184,7 +207,7 @@ class _Mending:
         circuit: with its seeds.
         arguments: of it.
         exact: judge of all points.
-        remedies: names.
+        remedies: what is done, by name.
         seed: of the choice of points.
         engine: who solves the arrays.
     """
@@ -195,7 +218,7 @@ class _Mending:
         arguments: tuple[Any, ...],
         exact: Judge,
         *,
-        remedies: Sequence[str],
+        remedies: Mapping[str, Procedure],
         seed: int,
         engine: str,
     ) -> None:
@@ -205,36 +228,55 @@ class _Mending:
         calibration, others = order[:count], order[count:]
         self.circuit, self.arguments, self.engine = circuit, arguments, engine
         self.calibration, self.others = torch.as_tensor(calibration), torch.as_tensor(others)
-        self.remedies: dict[str, Remedy] = {name: get(name) for name in remedies}
+        self.remedies = dict(remedies)
         labels = None if exact.labels is None else np.asarray(exact.labels)[others]
         self.judge = Judge((exact.wanted[0][self.others],), labels)
-        classes = exact.classes if exact.classifies else None
-        if classes is None:  # numbers, which no remedy that needs classes takes
-            self.targets = exact.wanted[0][self.calibration]
-        else:
-            self.targets = torch.as_tensor(np.asarray(classes)[calibration])
+        self.classes: Tensor | None = None
+        self.targets = exact.wanted[0][self.calibration]  # numbers, where there are no classes
+        if exact.classifies and exact.classes is not None:
+            self.classes = torch.as_tensor(np.asarray(exact.classes))[self.calibration]
+            self.targets = self.classes
 
     def scores(self, numbers: Mapping[str, int]) -> dict[str, Any]:
         """Scores (transfers, points) as programmed, and by each remedy."""
-        out: dict[str, list[Scores]] = {BEFORE: [], **{name: [] for name in self.remedies}}
+        each = range(numbers["first"], numbers["end"])
         with through(self.engine), torch.no_grad():
-            (clean,) = outputs_of(self.circuit, self.arguments)
-            for _ in program_each(self.circuit, range(numbers["first"], numbers["end"])):
-                (answers,) = outputs_of(self.circuit, self.arguments)
-                out[BEFORE].append(self.judge.score((answers[self.others],)))
-                for name, mended in self._apply(answers, clean):
-                    out[name].append(self.judge.score((mended,)))
+            out = self._of_outputs(each)
+            for name, procedure in self.remedies.items():
+                if procedure.on_devices:
+                    out[name] = self._of_devices(procedure, each)
         return {name: np.stack(scores) for name, scores in out.items()}
 
-    def _apply(self, answers: Tensor, clean: Tensor) -> list[tuple[str, Tensor]]:
-        """The answers for the other points after each remedy."""
-        flat, wanted = answers.reshape(1, len(answers), -1), clean.reshape(len(clean), -1)
-        out = []
-        for name, remedy in self.remedies.items():
-            correction = remedy(flat[:, self.calibration], wanted[self.calibration], self.targets)
-            mended = correction.apply(flat[:, self.others])
-            out.append((name, mended.reshape(answers[self.others].shape)))
+    def _of_outputs(self, numbers: Sequence[int]) -> dict[str, list[Scores]]:
+        """Scores as programmed, and by the remedies that only correct outputs."""
+        corrections = {
+            name: procedure.correction
+            for name, procedure in self.remedies.items()
+            if not procedure.on_devices
+        }
+        out: dict[str, list[Scores]] = {BEFORE: [], **{name: [] for name in corrections}}
+        (clean,) = outputs_of(self.circuit, self.arguments)
+        wanted = clean.reshape(len(clean), -1)[self.calibration]
+        for _ in program_each(self.circuit, numbers):
+            (answers,) = outputs_of(self.circuit, self.arguments)
+            flat, shape = answers.reshape(1, len(answers), -1), answers[self.others].shape
+            for name, correction in (BEFORE, None), *corrections.items():
+                mended = flat[:, self.others]
+                if correction is not None:
+                    fitted = correction(flat[:, self.calibration], wanted, self.targets)
+                    mended = fitted.apply(mended)
+                out[name].append(self.judge.score((mended.reshape(shape),)))
         return out
+
+    def _of_devices(self, procedure: Procedure, numbers: Sequence[int]) -> list[Scores]:
+        """Scores of transfers that a procedure has programmed."""
+        take = self.calibration
+        calibration = (tuple(a[take] for a in self.arguments), self.classes)
+        scores = []
+        for mend in procedure.each(self.circuit, numbers, calibration):
+            (answers,) = mend(outputs_of(self.circuit, self.arguments))
+            scores.append(self.judge.score((answers[self.others],)))
+        return scores
 
 
 def _remedied(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,9 @@ from xbarspice.training.objectives import (
     worst_share,
 )
 from xbarspice.training.products import without_errors
-from xbarspice.training.remedies import get
+from xbarspice.training.programmed import ProgrammedDraws
 from xbarspice.training.settings import Settings
+from xbarspice.training.tester import Tester
 
 __all__ = ["Keeper", "Look", "objective_of"]
 
@@ -96,7 +97,10 @@ class Keeper:
     ) -> None:
         self.model, self.settings, self.data = model, settings, data
         self.one_by_one = one_by_one
-        self.calibration = tuple(part[:CALIBRATION] for part in calibration)
+        x, y = calibration
+        self.calibration = x[:CALIBRATION], y[:CALIBRATION]
+        procedure = settings.procedure
+        self.correction = None if procedure is None else procedure.correction
         self.best_score, self.best_step = -math.inf, 0
         self.best: dict[str, Tensor] = {}
         self.history: list[Look] = []
@@ -158,25 +162,53 @@ class Keeper:
             return clean, clean
         clean, parts = torch.empty(0), []
         together = max(1, min(TOGETHER, ANSWERS // len(x)))
+        begin = self._beginning()
         for number, part in enumerate(_parts(s.look_draws, together)):
-            seed = child_seed(s.seed, "validation draws")
-            draws = ErrorDraws(
-                self.model, draws=part, seed=seed, circuit=s.circuit, one_by_one=self.one_by_one
-            )
-            draws.begin(f"part {number}")
-            joined = x if s.remedy is None else torch.cat([self.calibration[0], x])
+            draws = begin(part, f"part {number}")
+            joined = x if self.correction is None else torch.cat([self.calibration[0], x])
             answers = draws.outputs(joined, nominal=True)
             clean = answers[:1, -len(x) :]
             parts.append(self._mended(answers[1:], answers[0]))
         return clean, torch.cat(parts)
 
+    def _beginning(self) -> Callable[[int, str], ErrorDraws | ProgrammedDraws]:
+        """What draws so many transfers of the present weights under a label."""
+        s = self.settings
+        seed, procedure = child_seed(s.seed, "validation draws"), s.procedure
+        if procedure is None or not procedure.on_devices:
+
+            def draw(count: int, label: str) -> ErrorDraws:
+                draws = ErrorDraws(self.model, draws=count, seed=seed, circuit=s.circuit)
+                draws.one_by_one = self.one_by_one
+                draws.begin(label)
+                return draws
+
+            return draw
+        x, y = self.calibration
+        tester = Tester(self.model, procedure, (x, y), circuit=s.circuit)
+
+        def program(count: int, label: str) -> ProgrammedDraws:
+            draws = ProgrammedDraws(
+                model=self.model,
+                procedure=procedure,
+                calibration=(x, y),
+                draws=count,
+                seed=seed,
+                circuit=s.circuit,
+                one_by_one=self.one_by_one,
+            )
+            draws.begin(label, tester=tester)
+            return draws
+
+        return program
+
     def _mended(self, answers: Tensor, clean: Tensor) -> Tensor:
         """Answers for the validation points after the remedy, fitted on the calibration points."""
-        if self.settings.remedy is None:
+        if self.correction is None:
             return answers
         x, y = self.calibration
         flat, wanted = _flat(answers), _flat(clean[None])[0]
-        correction = get(self.settings.remedy)(flat[:, : len(x)], wanted[: len(x)], y)
+        correction = self.correction(flat[:, : len(x)], wanted[: len(x)], y)
         return correction.apply(flat[:, len(x) :]).reshape(len(answers), -1, *answers.shape[2:])
 
     def state(self) -> dict[str, Any]:

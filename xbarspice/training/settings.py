@@ -10,8 +10,9 @@ from xbarspice.core.errors import broken_rule
 from xbarspice.core.values import number_of, whole_number_of
 from xbarspice.training.draws import Gradient
 from xbarspice.training.objectives import LOSSES, Loss, Objective
+from xbarspice.training.procedures import Procedure, get
 from xbarspice.training.products import Circuit
-from xbarspice.training.remedies import Remedy, names
+from xbarspice.training.remedies import Remedy
 from xbarspice.training.stuck import StuckMode
 
 __all__ = ["Settings"]
@@ -82,8 +83,11 @@ class Settings:
         weight_decay: L2 coefficient of the weights that stand on arrays; no other parameter decays.
         line_penalty: weight of the mean conductance over `G_max`, which carries the line and sneak
             currents.
-        remedy: what is done to every transfer after programming, in training and in selection: a
-            name of `training.remedies.names()`, or a `Remedy`; None for nothing.
+        remedy: what is done to every transfer while and after it is programmed, in training and in
+            selection: a `Procedure`, names of `training.procedures.names()` joined by "+", or a
+            `Remedy` of the outputs; None for nothing. What is done to devices sees the first
+            training points, is done anew every `redraw_every` steps, and is differentiated as
+            `training.programmed` says.
         select: which state is kept, on the validation data: the one with the smallest "objective",
             the largest mean "accuracy" over validation draws, or the largest "count" of points that
             are right in `wanted` of them. With `hold`, among those that hold that accuracy without
@@ -113,7 +117,7 @@ class Settings:
     stiffness: float = 5.0
     weight_decay: float = 0.0
     line_penalty: float = 0.0
-    remedy: str | Remedy | None = None
+    remedy: str | Remedy | Procedure | None = None
     select: str = "accuracy"
     look_every: int = 50
     look_draws: int = 32
@@ -154,12 +158,8 @@ class Settings:
                 repr(self.loss),
                 'A function of (answers, targets) gives a loss a point: reduction="none".',
             )
-        if not (self.remedy is None or callable(self.remedy) or self.remedy in names()):
-            raise broken_rule(
-                f"`remedy` must be one of {names()}, a `Remedy` or None",
-                repr(self.remedy),
-                "Use one of them.",
-            )
+        if self.remedy is not None:
+            get(self.remedy)
 
     def _check_together(self) -> None:
         if self.stuck == "stratified" and self.redraw_every > 1:
@@ -168,12 +168,24 @@ class Settings:
                 f"redraw_every={self.redraw_every}",
                 "Use redraw_every=1.",
             )
+        on_devices = self.procedure is not None and self.procedure.on_devices
+        if on_devices and (self.stuck != "by_chance" or self.gradient != "straight_through"):
+            raise broken_rule(
+                "a remedy of devices has stuck devices by chance, and errors that are constants",
+                f"stuck={self.stuck!r}, gradient={self.gradient!r}",
+                'Use stuck="by_chance" and gradient="straight_through".',
+            )
         if self.draws == 0 and (self.objective != "mean" or self.remedy is not None):
             raise broken_rule(
                 "an objective over draws and a remedy need `draws`",
                 f"draws=0, objective={self.objective!r}, remedy={self.remedy!r}",
                 'Raise draws, or use objective="mean" without a remedy.',
             )
+
+    @property
+    def procedure(self) -> Procedure | None:
+        """What the remedy does."""
+        return None if self.remedy is None else get(self.remedy)
 
     @property
     def loss_function(self) -> Loss:
@@ -186,4 +198,6 @@ class Settings:
         for name in ("loss", "remedy"):
             if callable(out[name]):
                 out[name] = getattr(out[name], "__qualname__", repr(out[name]))
+        if isinstance(self.remedy, Procedure):
+            out["remedy"] = self.remedy.record()
         return out

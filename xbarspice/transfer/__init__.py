@@ -1,6 +1,7 @@
 """How a model on arrays fares over many transfers of its weights onto imperfect devices."""
 
 from xbarspice.transfer.budget import Budget, loss_budget
+from xbarspice.transfer.programming import Programming
 from xbarspice.transfer.results import Interval, TransferStudy
 from xbarspice.transfer.study import at_level, only_on, transfer, with_variation
 from xbarspice.transfer.workers import Workers
@@ -8,6 +9,7 @@ from xbarspice.transfer.workers import Workers
 __all__ = [
     "Budget",
     "Interval",
+    "Programming",
     "TransferStudy",
     "Workers",
     "at_level",

@@ -28,8 +28,14 @@ from xbarspice.transfer.outcomes import (
     difference,
     run_transfers,
 )
+from xbarspice.transfer.programming import Calibration, Programming, packed
 from xbarspice.transfer.results import Interval
-from xbarspice.transfer.study import LEVELS, at_level, matrices_of, refuse_programmed
+from xbarspice.transfer.study import (
+    LEVELS,
+    at_level,
+    matrices_of,
+    refuse_programmed,
+)
 from xbarspice.transfer.workers import Workers
 from xbarspice.variability import Compose, Variation
 
@@ -116,6 +122,8 @@ def loss_budget(
     metric: Metric = "mean",
     engine: str = "surrogate",
     workers: Workers | None = None,
+    procedure: Programming | None = None,
+    calibration: Calibration | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Budget:
     """Which source of error costs how much: terms of the variation, wires, curves, rounding.
@@ -133,6 +141,7 @@ def loss_budget(
         metric: "mean" or "consistent".
         engine: as of `transfer`.
         workers: other processes that compute the transfers.
+        procedure, calibration: as of `transfer`: what every source costs after what a tester does.
         progress: called with (parts done, parts in all).
 
     Raises:
@@ -153,7 +162,7 @@ def loss_budget(
             "Set ArrayConfig(variation=...).",
         )
     kept = [sources, *[[s] for s in sources], *[[s for s in sources if s != t] for t in sources]]
-    options = {"seed": seed, "engine": engine}
+    options = {"seed": seed, "engine": engine, "procedure": procedure, "calibration": calibration}
     outcomes = _outcomes(kept, transfers, circuit, arguments, judge, options, workers, progress)
     exact = Outcomes(score=np.repeat(judge.score(judge.wanted)[None], transfers, axis=0))
     return _budget(metric, judge, sources, exact, outcomes)
@@ -175,11 +184,12 @@ def _outcomes(
     parts: list[Scores] = []
     if workers is None:
         for item in items:
-            parts.append(_score(item, circuit, arguments, judge, **options))
+            parts.append(_score(item, circuit, arguments, judge, options))
             progress(len(parts), len(items))
     else:
-        packed = workers.pack(circuit, arguments) | {"labels": judge.labels}
-        function = functools.partial(budget_item, **packed, **options)
+        model = workers.pack(circuit, arguments) | {"labels": judge.labels}
+        options = options | {"calibration": packed(options["calibration"])}
+        function = functools.partial(budget_item, **model, **options)
         parts = [part["score"] for part in workers.run(function, items, progress).complete()]
     each = len(numbers)
     return [Outcomes(score=np.concatenate(parts[k : k + each])) for k in range(0, len(parts), each)]
@@ -193,20 +203,23 @@ def budget_item(
     labels: Any,
     seed: int | None,
     engine: str,
+    procedure: Programming | None,
+    calibration: Calibration | None,
 ) -> dict[str, Any]:
     """Some transfers with some sources of error, as an item of a campaign.
 
     Args:
         parameters: sources, first transfer, and end, the one behind the last.
         model, x: of `Workers.pack`.
-        labels, seed, engine: of the budget.
+        labels, seed, engine, procedure, calibration: of the budget.
 
     Returns:
         score (transfers, points), as of `outcomes.Outcomes`.
     """
     circuit = model.circuit()
     arguments, judge = judge_of(circuit, tuple(x), labels)
-    return {"score": _score(parameters, circuit, arguments, judge, seed, engine)}
+    options = {"seed": seed, "engine": engine, "procedure": procedure, "calibration": calibration}
+    return {"score": _score(parameters, circuit, arguments, judge, options)}
 
 
 def _score(
@@ -214,12 +227,11 @@ def _score(
     circuit: nn.Module,
     arguments: tuple[Any, ...],
     judge: Judge,
-    seed: int | None,
-    engine: str,
+    options: Mapping[str, Any],
 ) -> Scores:
     part = only_sources(circuit, parameters["sources"])
     numbers = range(parameters["first"], parameters["end"])
-    return run_transfers(part, arguments, judge, numbers, seed=seed, engine=engine).score
+    return run_transfers(part, arguments, judge, numbers, **options).score
 
 
 def judge_of(circuit: nn.Module, x: Any, y: npt.ArrayLike | None) -> tuple[tuple[Any, ...], Judge]:

@@ -17,10 +17,15 @@ from torch import Tensor, nn
 
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.seeds import child_seed
-from xbarspice.nn import copy_circuit, program_each, through
+from xbarspice.nn import copy_circuit, through
 from xbarspice.nn.origin import decisions_of, outputs_of
+from xbarspice.transfer.programming import Calibration, Programming, each_transfer
 from xbarspice.transfer.results import THRESHOLD, Interval, interval_of, multiplicities
-from xbarspice.transfer.study import LEVELS, at_level, matrices_of
+from xbarspice.transfer.study import (
+    LEVELS,
+    at_level,
+    matrices_of,
+)
 
 __all__ = ["METRICS", "Judge", "Metric", "Outcomes", "Scores", "difference", "run_transfers"]
 
@@ -136,6 +141,8 @@ def run_transfers(
     *,
     seed: int | None = None,
     engine: str = "surrogate",
+    procedure: Programming | None = None,
+    calibration: Calibration | None = None,
 ) -> Outcomes:
     """Score a circuit in some transfers of its errors.
 
@@ -145,7 +152,7 @@ def run_transfers(
         judge: of its outputs.
         numbers: of the transfers.
         seed: of all errors; None keeps the seeds of the circuit.
-        engine: as of `transfer`.
+        engine, procedure, calibration: as of `transfer`.
     """
     if engine in LEVELS:
         circuit, engine = at_level(circuit, engine), "surrogate"
@@ -157,5 +164,6 @@ def run_transfers(
         if all(matrix.config.variation is None for matrix in matrices_of(whole)):
             score = judge.score(outputs_of(whole, arguments))
             return Outcomes(score=np.repeat(score[None], len(numbers), axis=0))
-        scores = [judge.score(outputs_of(whole, arguments)) for _ in program_each(whole, numbers)]
+        each = each_transfer(whole, arguments, numbers, procedure, calibration)
+        scores = [judge.score(outputs) for outputs in each]
     return Outcomes(score=np.stack(scores))

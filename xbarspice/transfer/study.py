@@ -30,13 +30,13 @@ from xbarspice.nn import (
     copy_circuit,
     crossbar_layers,
     exact_products,
-    program_each,
     through,
 )
 from xbarspice.nn.matrix import ArrayMatrix
 from xbarspice.nn.origin import arguments_of, circuit_hash, decisions_of, outputs_of
 from xbarspice.surrogate.trust import warn_outside
 from xbarspice.transfer import study_file
+from xbarspice.transfer.programming import Calibration, Programming, each_transfer, packed
 from xbarspice.transfer.results import Golden, TransferStudy
 from xbarspice.transfer.study_file import Seen
 from xbarspice.transfer.workers import Workers
@@ -74,6 +74,8 @@ def transfer(
     path: Path | None = None,
     earlier: Path | None = None,
     workers: Workers | None = None,
+    procedure: Programming | None = None,
+    calibration: Calibration | None = None,
     progress: Progress = lambda count, total: None,
 ) -> TransferStudy:
     """Transfer a model many times and run all points each time.
@@ -92,11 +94,15 @@ def transfer(
         earlier: file of a study whose transfers count too, if it is this very study.
         workers: other processes that compute the transfers; what `golden` and `layers` ask for is
             computed here.
+        procedure: how a tester programs every transfer, a `training.Procedure`; None writes every
+            device once.
+        calibration: inputs and classes that the tester may use, never those of the study.
         progress: called with (transfers done, transfers in all).
 
     Raises:
         InputError: no matrix has a variation, arrays hold programmed or measured devices, or an
-            argument breaks a rule; `path` holds another study.
+            argument breaks a rule; the procedure needs calibration points; `path` holds another
+            study.
         EngineError, StoreError: as the engine and the store.
 
     Warns:
@@ -110,7 +116,7 @@ def transfer(
     if seed is not None:
         for matrix in matrices_of(whole):
             matrix.seed = child_seed(seed, matrix.name)
-    run = _Run(whole, arguments, labels, engine, progress)
+    run = _Run(whole, arguments, labels, engine, progress, procedure, calibration)
     results = run.through_all(transfers, path, earlier, workers)
     exact = run.exact()
     return TransferStudy(
@@ -213,9 +219,12 @@ class _Run:
         labels: Any,
         engine: str,
         progress: Progress,
+        procedure: Programming | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         self.circuit, self.arguments, self.labels = circuit, arguments, labels
         self.engine, self.progress = engine, progress
+        self.procedure, self.calibration = procedure, calibration
         self.solver = "surrogate" if engine in LEVELS else engine
         self.solved = at_level(circuit, engine) if engine in LEVELS else circuit
         if engine in LEVELS:
@@ -247,11 +256,13 @@ class _Run:
         ]
         return float(torch.cat(squares).mean().sqrt())
 
-    def each(self, circuit: nn.Module, numbers: range) -> Iterable[Outputs]:
+    def each(
+        self, circuit: nn.Module, numbers: range, solver: str | None = None
+    ) -> Iterable[Outputs]:
         """Outputs of one transfer after the other."""
-        with through(self.solver):
-            for _ in program_each(circuit, numbers):
-                yield outputs_of(circuit, self.arguments)
+        told = self.procedure, self.calibration
+        with through(solver or self.solver):
+            yield from each_transfer(circuit, self.arguments, numbers, *told)
 
     def through_all(
         self, transfers: int, path: Path | None, earlier: Path | None, workers: Workers | None
@@ -292,6 +303,8 @@ class _Run:
             **workers.pack(self.circuit, self.arguments),
             labels=self.labels,
             engine=self.engine,
+            procedure=self.procedure,
+            calibration=packed(self.calibration),
         )
         answers = workers.run(
             function,
@@ -310,18 +323,16 @@ class _Run:
         """Repeat transfers by ngspice and compare."""
         error, differing, compared = 0.0, None, 0
         outputs = list(self.each(self.solved, numbers))
-        with through("ngspice"):
-            for k in program_each(self.circuit, numbers):
-                theirs = outputs_of(self.circuit, self.arguments)
-                worst = (
-                    float((a.double() - b.double()).abs().max() / size)
-                    for a, b, size in zip(outputs[k], theirs, self.largest, strict=True)
-                )
-                error = max(error, *worst)
-                a, b = self.decide(outputs[k]), self.decide(theirs)
-                if a is not None and b is not None:
-                    differing = (differing or 0) + int((a != b).sum())
-                    compared += len(a)
+        for ours, theirs in zip(outputs, self.each(self.circuit, numbers, "ngspice"), strict=True):
+            worst = (
+                float((a.double() - b.double()).abs().max() / size)
+                for a, b, size in zip(ours, theirs, self.largest, strict=True)
+            )
+            error = max(error, *worst)
+            a, b = self.decide(ours), self.decide(theirs)
+            if a is not None and b is not None:
+                differing = (differing or 0) + int((a != b).sum())
+                compared += len(a)
         return Golden(
             transfers=tuple(numbers), error=error, differing=differing, decisions=compared
         )
@@ -348,7 +359,12 @@ class _Run:
     def fingerprint(self) -> str:
         """Equal for equal studies, whatever the number of transfers."""
         digest = hashlib.sha256(f"{self.engine} {circuit_hash(self.circuit)}".encode())
-        for value in self.arguments:
+        told: tuple[Any, ...] = ()
+        if self.procedure is not None:
+            digest.update(repr(self.procedure).encode())
+            x, y = self.calibration or ((), None)
+            told = (*(x if isinstance(x, tuple) else (x,)), y)
+        for value in (*self.arguments, *told):
             whole = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
             digest.update(repr(value).encode())
             if isinstance(whole, np.ndarray):
@@ -358,20 +374,29 @@ class _Run:
 
 
 def study_item(
-    parameters: Mapping[str, Any], *, model: CircuitModel, x: Any, labels: Any, engine: str
+    parameters: Mapping[str, Any],
+    *,
+    model: CircuitModel,
+    x: Any,
+    labels: Any,
+    engine: str,
+    procedure: Programming | None = None,
+    calibration: Calibration | None = None,
 ) -> dict[str, Any]:
     """Some transfers of a study, as an item of a campaign.
 
     Args:
         parameters: first transfer, and end, the one behind the last.
         model, x: of `Workers.pack`.
-        labels, engine: of the study.
+        labels, engine, procedure, calibration: of the study.
 
     Returns:
         rms (transfers,), and of a model that classifies predictions (transfers, points).
     """
     circuit = copy_circuit(model.circuit()).eval()
-    run = _Run(circuit, arguments_of(circuit, tuple(x)), labels, engine, lambda done, total: None)
+    arguments = arguments_of(circuit, tuple(x))
+    told = (procedure, calibration)
+    run = _Run(circuit, arguments, labels, engine, lambda done, total: None, *told)
     rms, decided = [], []
     for outputs in run.each(run.solved, range(parameters["first"], parameters["end"])):
         rms.append(run.change(outputs))

@@ -16,6 +16,7 @@ import xbarspice as xb
 from xbarspice.cli.app import app, main
 from xbarspice.core import hdf5
 from xbarspice.importers import perceptron
+from xbarspice.training import procedures
 from xbarspice.variability import RelativeNoise
 
 
@@ -117,13 +118,14 @@ def test_the_page_has_the_loss_budget_and_remedies_of_a_model_with_three_classes
     y = circuit(torch.from_numpy(x)).argmax(dim=1).numpy()
     np.savez(files / "p.npz", x=x, y=y)
     words = ("d.h5", "--transfers", "8", "--budget", "8", "--out", "run")
-    words = (*words, "--remedy", "offset", "--remedy", "gain_and_offset")
+    names = ["offset", "gain_and_offset", "partners+other_lines+tuning_passes+offset"]
+    words = (*words, *(word for name in names for word in ("--remedy", name)))
     record = call(*words)
     budget, remedies = record["budget"], record["remedies"]
     assert {cost["source"] for cost in budget["costs"]} == {"relative noise", "wires"}
     assert budget["judged"] == "decisions, against the labels"
     assert budget["all"]["value"] == pytest.approx(record["mean"])
-    assert [each["remedy"] for each in remedies] == ["offset", "gain_and_offset"]
+    assert [each["remedy"] for each in remedies] == names
     for each in remedies:
         gain = each["after"]["value"] - each["before"]["value"]
         assert each["gain"]["value"] == pytest.approx(gain)
@@ -136,7 +138,13 @@ def test_the_page_has_the_loss_budget_and_remedies_of_a_model_with_three_classes
     assert "won by the remedy offset" in shown
 
 
+def test_the_help_lists_all_remedies():
+    shown = CliRunner().invoke(app, ["transfer", "--help"], env={"COLUMNS": "200"}).output
+    assert all(name in shown for name in procedures.names())
+
+
 WRONG = {
+    "a misspelt remedy": (("d.h5", "--inputs", "p.npz", "--remedy", "partner"), "'partners'?"),
     "a remedy": (("d.h5", "--inputs", "p.npz", "--remedy", "prayer"), "prayer"),
     "a metric": (("d.h5", "--inputs", "p.npz", "--metric", "best"), "`--metric` must be one of"),
     "two kinds of workers": (

@@ -59,6 +59,11 @@ def mean_accuracy(trained: nn.Module) -> float:
 
 OPTIONS = [
     {"stuck": "stratified", "hold": 0.9, "remedy": "offset"},
+    {
+        "remedy": "write_order+partners+other_lines+tuning_passes+offset",
+        "gradient": "straight_through",
+        "redraw_every": 5,
+    },
     {"objective": "worst", "share": 0.3, "redraw_every": 3, "optimiser": "sgd"},
     {"objective": "count", "gradient": "straight_through", "batch": None, "select": "count"},
     {"stuck": "every_device", "draws": 2, "line_penalty": 0.1, "circuit": "ideal"},

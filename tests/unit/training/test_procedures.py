@@ -1,0 +1,355 @@
+"""Remedies on devices: what each does to arrays of any size, and how transfers are programmed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import xbarspice as xb
+from tests.unit.training.models import three_classes
+from xbarspice.core.errors import InputError
+from xbarspice.nn.pairs import place
+from xbarspice.training import Procedure, procedures, study_remedies
+from xbarspice.training.objectives import margins
+from xbarspice.training.programmed import ProgrammedDraws
+from xbarspice.training.programming import program_by
+from xbarspice.training.tester import Tester
+from xbarspice.training.writing import Writing
+from xbarspice.transfer import Workers, loss_budget, transfer
+from xbarspice.variability import (
+    BiasingSchemeEffect,
+    Compose,
+    ConductanceTuning,
+    RelativeNoise,
+    StuckDevices,
+    drolet_2023,
+)
+
+ERRORS = drolet_2023(rate_lrs=0.02, rate_hrs=0.02)
+SIZES = {"folded": ("folded", 16), "one tile": ("tiled", 16), "odd tiles": ("tiled", 5)}
+X, Y = three_classes(90)
+
+
+def circuit_of(layout: str = "tiled", size: int = 5, **options: Any) -> nn.Module:
+    """A network of three classes with a hidden layer, trained a little, on arrays."""
+    torch.manual_seed(2)
+    model = nn.Sequential(nn.Linear(2, 6), nn.Tanh(), nn.Linear(6, 3)).double()
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.05)
+    for _ in range(120):
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(model(X), Y).backward()
+        optimiser.step()
+    config = {"variation": ERRORS, "tile_rows": size, "tile_cols": size, "layout": layout}
+    return xb.nn.convert(model, xb.ArrayConfig(**{**config, **options}), calibrate=X).eval()
+
+
+def programmed(
+    circuit: nn.Module, procedure: Procedure, count: int = 40, seed: int = 0
+) -> tuple[Tester, list[Writing]]:
+    tester = Tester(circuit, procedure, (X, Y))
+    names = {stack.name for stack in tester.stacks}
+    generators = {n: [torch.Generator().manual_seed(seed)] for n in names}
+    return tester, tester.program(count, generators)
+
+
+def by_pair(circuit: nn.Module, writings: list[Writing], what: str) -> list[torch.Tensor]:
+    """Wanted differences and a value of both devices of all pairs, (3, transfers, ...) a matrix."""
+    out = []
+    for layer in xb.nn.crossbar_layers(circuit).values():
+        for key, weight, bias in layer.weight_matrices():
+            matrix = layer.matrices[key]
+            placed = place(weight, matrix.line(bias), matrix.config)
+            name = matrix.layout.name_of(matrix)
+            stacks = [getattr(w, what).double() for w in writings if w.stack.name == name]
+            values = matrix.layout.logical(matrix, placed, stacks).G
+            wanted = (placed.G[..., 0::2] - placed.G[..., 1::2]).expand_as(values[..., 0::2])
+            out.append(torch.stack([wanted, values[..., 0::2], values[..., 1::2]]).detach())
+    return out
+
+
+@pytest.mark.parametrize(("layout", "size"), SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize("errors", ["measured", "read after all"])
+def test_written_once_a_transfer_is_that_of_program_each_bit_for_bit(layout, size, errors):
+    variation = {"measured": ERRORS, "read after all": Compose([ERRORS, RelativeNoise(sigma=0.1)])}
+    circuit = circuit_of(layout, size, variation=variation[errors])
+    with torch.no_grad():
+        plain = [circuit(X) for _ in xb.nn.program_each(circuit, range(70))]
+        mended = [mend((circuit(X),))[0] for mend in program_by(circuit, Procedure(), range(70))]
+        after = circuit(X)
+    assert all(torch.equal(a, b) for a, b in zip(plain, mended, strict=True))
+    assert not torch.equal(plain[0], plain[69])
+    assert float((after - plain[0]).abs().max()) > 1e-3  # the arrays hold the weights again
+
+
+@pytest.mark.parametrize(("layout", "size"), SIZES.values(), ids=SIZES)
+def test_partners_restore_the_difference_of_pairs_as_far_as_they_reach(layout, size):
+    value, low, high = 300e-6, 100e-6, 500e-6
+    errors = StuckDevices(rate_lrs=0.05, rate_hrs=0.0, lrs_mean=value, lrs_std=0.0)
+    circuit = circuit_of(layout, size, variation=errors)
+    _, writings = programmed(circuit, Procedure(compensate=True), 200)
+    restored = 0
+    for of_G, of_stuck in zip(
+        by_pair(circuit, writings, "G"), by_pair(circuit, writings, "stuck"), strict=True
+    ):
+        wanted, pos, neg = of_G
+        _, stuck_pos, stuck_neg = of_stuck.bool()
+        expected = torch.where(stuck_pos, value - (value - wanted).clamp(low, high), wanted)
+        expected = torch.where(stuck_neg, (value + wanted).clamp(low, high) - value, expected)
+        expected = torch.where(stuck_pos & stuck_neg, 0.0, expected)
+        torch.testing.assert_close(pos - neg, expected, rtol=0, atol=1e-15)
+        one = stuck_pos ^ stuck_neg
+        restored += int((one & ((expected - wanted).abs() < 1e-15)).sum())
+        assert bool((stuck_pos & stuck_neg).any())
+        assert bool((one & ((expected - wanted).abs() > 1e-6)).any())  # the partner lacks room
+    assert restored > 100
+
+
+@pytest.mark.parametrize(("layout", "size"), SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
+def test_placed_lines_hold_the_same_on_other_wires_through_every_engine(layout, size, device):
+    """The surrogate and the nodal engine agree, and without wires the order makes no difference."""
+    stuck = StuckDevices(rate_lrs=0.03, rate_hrs=0.03)
+    circuit = circuit_of(layout, size, variation=stuck, R_wl=20.0, R_bl=20.0, device=device)
+    procedure, moved = Procedure(remap=4), 0
+    for _ in program_by(circuit, procedure, range(4), (X, Y)):
+        with torch.no_grad():
+            ours = circuit(X[:3])
+            with xb.nn.through("nodal"):
+                theirs = circuit(X[:3])
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-8)
+        layers = xb.nn.crossbar_layers(circuit).values()
+        moved += sum(len(m.orders) for layer in layers for m in layer.matrices.values())
+    assert moved
+    assert not any(
+        m.orders or m.conductances is not None
+        for layer in xb.nn.crossbar_layers(circuit).values()
+        for m in layer.matrices.values()
+    )
+
+
+@pytest.mark.parametrize(("layout", "size"), SIZES.values(), ids=SIZES)
+def test_other_lines_move_stuck_devices_to_where_they_cost_less(layout, size):
+    circuit = circuit_of(layout, size, variation=StuckDevices(rate_lrs=0.05), R_wl=0.0, R_bl=0.0)
+    tester, plain = programmed(circuit, Procedure(remap=1), 60)
+    for writing in plain:
+        assert writing.lines is not None
+        for lines in writing.lines:  # permutations
+            torch.testing.assert_close(
+                lines.sort(dim=-1).values,
+                torch.arange(lines.shape[-1]).expand_as(lines),
+                rtol=0,
+                atol=0,
+            )
+    scores = []
+    for trials in (0, 30):
+        _, writings = programmed(circuit, Procedure(remap=trials), 60)
+        scores.append(tester._score([w.G for w in writings]))
+    assert bool((scores[1] >= scores[0] - 1e-12).all())
+    assert float(scores[1].mean()) > float(scores[0].mean()) + 0.01
+
+
+def test_devices_that_change_answers_most_are_written_last():
+    """The last of each array never drifts; it is the most sensitive one."""
+    circuit = circuit_of(variation=BiasingSchemeEffect())
+    tester, writings = programmed(circuit, Procedure(order="sensitivity"))
+    assert tester.sensitivity is not None
+    for writing, weight in zip(writings, tester.sensitivity, strict=True):
+        still = (writing.target == writing.G).all(dim=0).flatten(-2)
+        assert torch.equal(still.sum(dim=-1), torch.ones_like(still.sum(dim=-1)))
+        assert torch.equal(still.double().argmax(-1), weight.flatten(-2).argmax(-1))
+    _, stated = programmed(circuit, Procedure(order="rows_reversed"))
+    first = (stated[0].target == stated[0].G).all(dim=0)
+    assert bool(first[..., 0, 0].all())
+    assert int(first.sum()) == first[..., 0, 0].numel()
+
+
+def test_sensitivity_is_the_mean_change_of_the_squashed_margins():
+    circuit = circuit_of("folded", 16, R_wl=0.0, R_bl=0.0)
+    tester, _ = programmed(circuit, Procedure(order="sensitivity"), 1)
+    assert tester.sensitivity is not None
+    (stack,), (weight,), step = tester.stacks, tester.sensitivity, 1e-9
+    moves = step * torch.eye(stack.wanted.numel(), dtype=torch.float64)
+    moved = stack.wanted + moves.reshape(-1, *stack.wanted.shape)
+
+    def squashed(G: torch.Tensor) -> torch.Tensor:
+        margin = margins(tester.answers([G]), Y)
+        return torch.tanh(margin / tester.typical)
+
+    by_difference = (squashed(moved) - squashed(stack.wanted[None])).abs().mean(dim=1) / step
+    torch.testing.assert_close(by_difference.reshape(weight.shape), weight, rtol=1e-3, atol=1e-2)
+
+
+def test_further_passes_rewrite_the_worst_devices_until_the_answers_are_good_enough():
+    circuit = circuit_of(variation=Compose([ConductanceTuning(offset_std=0.15)]))
+    _, once = programmed(circuit, Procedure(), 200)
+    tester, often = programmed(circuit, Procedure(passes=6, rewrite=4), 200)
+    assert tester.sensitivity is not None
+    weighed = [
+        sum(
+            ((w.G - w.target).abs() * weight).flatten(1).sum(dim=1)
+            for w, weight in zip(writings, tester.sensitivity, strict=True)
+        )
+        for writings in (once, often)
+    ]
+    changed = weighed[0] != weighed[1]
+    assert 0.1 < float(changed.double().mean()) < 0.9  # all others were good enough
+    assert float((weighed[1] - weighed[0])[changed].mean()) < 0
+    _, lax = programmed(circuit, Procedure(passes=6, rewrite=4, enough=0.01), 200)
+    assert all(torch.equal(a.G, b.G) for a, b in zip(once, lax, strict=True))
+    right = [
+        (margins(tester.answers([w.G for w in each]), Y) > 0).double().mean()
+        for each in (once, often)
+    ]
+    assert right[1] > right[0] + 0.01
+
+
+def test_the_same_random_numbers_whatever_is_done():
+    """Errors of devices that no remedy touches are those of the plain transfer."""
+    circuit = circuit_of()
+    _, plain = programmed(circuit, Procedure())
+    _, mended = programmed(circuit, Procedure(compensate=True))
+    for a, b in zip(plain, mended, strict=True):
+        untouched = a.target == b.target
+        assert 0.5 < float(untouched.double().mean()) < 1
+        assert torch.equal(a.G[untouched], b.G[untouched])
+
+
+def test_remedies_of_devices_are_studied_in_the_transfers_of_the_plain_study():
+    circuit = circuit_of(variation=drolet_2023(rate_lrs=0.05))
+    told = {"transfers": 40, "seed": 1}
+    names = ["partners", "partners+other_lines+tuning_passes+offset"]
+    one, all_ = study_remedies(circuit, X, Y.numpy(), remedies=names, **told)
+    assert one.before == all_.before
+    assert [one.remedy, all_.remedy] == names
+    assert all_.gain.low > 0
+    assert all_.gain.value > one.gain.value
+    named = {"mine": Procedure(compensate=True)}
+    (mine,) = study_remedies(circuit, X, Y.numpy(), remedies=named, **told)
+    assert (mine.remedy, mine.after) == ("mine", one.after)
+    workers = Workers(processes=1, together=20)
+    again = study_remedies(circuit, X, Y.numpy(), remedies=names, workers=workers, **told)
+    assert [each.after for each in again] == [one.after, all_.after]
+
+
+def test_transfers_and_budgets_take_a_procedure():
+    circuit = circuit_of("folded", 16, R_wl=2.0, R_bl=2.0)
+    x, y, calibration = X[:40], Y[:40].numpy(), (X[40:], Y[40:])
+    procedure = procedures.get("partners+tuning_passes+offset")
+    told: dict[str, Any] = {"transfers": 30, "seed": 3}
+    plain = transfer(circuit, x, y, **told)
+    mended = transfer(circuit, x, y, procedure=procedure, calibration=calibration, golden=1, **told)
+    assert plain.right is not None
+    assert mended.right is not None
+    assert mended.right.mean() > plain.right.mean()
+    assert mended.golden is not None
+    assert mended.golden.error < 1e-6
+    again = transfer(circuit, x, y, procedure=Procedure(), **told)
+    assert np.array_equal(again.predictions, plain.predictions)
+    options = {"procedure": procedure, "calibration": calibration}
+    budgets = [loss_budget(circuit, x, y, **told, **more) for more in ({}, options)]
+    assert budgets[1].lost.value < budgets[0].lost.value
+    workers = Workers(processes=1, together=15)
+    spread = transfer(circuit, x, y, workers=workers, **options, **told)
+    assert np.array_equal(spread.predictions, mended.predictions)
+
+
+def test_a_study_of_another_procedure_is_another_study(tmp_path):
+    circuit, path = circuit_of(), tmp_path / "study.h5"
+    transfer(circuit, X, Y.numpy(), transfers=3, path=path)
+    told = {"procedure": Procedure(compensate=True), "path": path}
+    with pytest.raises(InputError, match="study"):
+        transfer(circuit, X, Y.numpy(), transfers=3, **told)
+
+
+def test_gradients_pass_through_what_a_remedy_leaves_behind():
+    """A compensated pair keeps its whole gradient; a stuck device passes none of its own."""
+    stuck = StuckDevices(rate_lrs=0.1, rate_hrs=0.0, lrs_mean=300e-6, lrs_std=0.0)
+    circuit = circuit_of(variation=stuck, R_wl=0.0, R_bl=0.0)
+    slopes = {}
+    for name in ("partners", "write_order"):
+        procedure = procedures.get(name)
+        draws = ProgrammedDraws(model=circuit, procedure=procedure, calibration=(X, Y), draws=50)
+        draws.begin("a")
+        pairs = list(zip(draws._stacks, draws._left, strict=True))
+        leaves = [s.wanted.clone().requires_grad_() for s, _ in pairs]
+        sums = [
+            draws._of_stack(s, left, G).sum() for (s, left), G in zip(pairs, leaves, strict=True)
+        ]
+        slopes[name] = torch.autograd.grad(sum(sums), leaves)
+        healthy = [(~left["stuck"]).double().sum(dim=0) for _, left in pairs]
+    for slope, count in zip(slopes["write_order"], healthy, strict=True):
+        torch.testing.assert_close(slope, count)  # 1 a transfer, 0 where it is stuck
+        assert float(count.min()) < 50
+    # a partner in reach follows its own target and, the other way, that of the stuck device
+    taken = zip(slopes["partners"], healthy, strict=True)
+    assert min(float((slope - count).min()) for slope, count in taken) <= -1
+
+
+def test_names_are_joined_and_misspelt_ones_are_corrected():
+    joined = procedures.get("partners+tuning_passes+offset")
+    assert joined == Procedure(compensate=True, passes=6, rewrite=20, enough=0.99, outputs="offset")
+    assert procedures.get(joined) is joined
+    assert not procedures.get("offset").on_devices
+    assert procedures.get("write_order").weighs
+    assert {"partners", "other_lines", "offset"} <= set(procedures.names())
+
+
+BAD = {
+    "name": (lambda: procedures.get("partner"), "Did you mean 'partners'"),
+    "twice": (lambda: procedures.get("offset+gain_and_offset"), "must do different things"),
+    "passes": (lambda: Procedure(passes=0), "passes"),
+    "enough": (lambda: Procedure(enough=1.5), "`enough` must be > 0 and <= 1"),
+    "order": (lambda: Procedure(order="diagonal"), "`order` must be one of"),
+    "outputs": (lambda: Procedure(outputs="prayer"), "prayer"),
+    "no points": (
+        lambda: transfer(circuit_of(), X, Y.numpy(), transfers=2, procedure=Procedure(remap=2)),
+        "needs calibration points",
+    ),
+    "two drifts": (
+        lambda: programmed(
+            circuit_of(variation=Compose([BiasingSchemeEffect(), BiasingSchemeEffect()])),
+            Procedure(),
+        ),
+        "one drift",
+    ),
+    "outputs without points": (
+        lambda: transfer(
+            circuit_of(), X, Y.numpy(), transfers=2, procedure=procedures.get("offset")
+        ),
+        "calibration points",
+    ),
+}
+
+
+@pytest.mark.parametrize(("wrong", "text"), BAD.values(), ids=BAD)
+def test_wrong_procedures_are_refused(wrong, text):
+    with pytest.raises(InputError, match=text):
+        wrong()
+
+
+def test_lines_that_are_placed_already_are_not_placed_again():
+    circuit = circuit_of("folded", 16)
+    (array,) = xb.nn.arrays(circuit)
+    rows = np.arange(array.crossbar.rows)
+    rows[[0, 1]] = rows[[1, 0]]
+    xb.nn.place_lines(circuit, {array.name: (rows, np.arange(array.crossbar.cols))})
+    with pytest.raises(InputError, match="placed once"):
+        programmed(circuit, Procedure(remap=1))
+    with torch.no_grad():  # all else is done on the lines as they stand
+        plain = [circuit(X) for _ in xb.nn.program_each(circuit, range(3))]
+        mended = [mend((circuit(X),))[0] for mend in program_by(circuit, Procedure(), range(3))]
+    assert all(torch.equal(a, b) for a, b in zip(plain, mended, strict=True))
+
+
+def test_remedies_that_weigh_devices_need_a_model_that_classifies():
+    torch.manual_seed(0)
+    config = xb.ArrayConfig(variation=ERRORS)
+    circuit = xb.nn.convert(nn.Linear(2, 1).double(), config, calibrate=X)
+    (one,) = study_remedies(circuit, X, remedies=["partners+offset"], transfers=10)
+    assert not one.classifies
+    with pytest.raises(InputError, match="needs a model that classifies"):
+        study_remedies(circuit, X, remedies=["partners", "other_lines"], transfers=2)
