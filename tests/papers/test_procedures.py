@@ -10,8 +10,11 @@ import pytest
 import torch
 
 import xbarspice as xb
+from papers.drolet2023 import batched
 from papers.drolet2023 import remedies as theirs
+from papers.drolet2023.batched import Batch
 from papers.drolet2023.chain import Chain, circuit_of
+from papers.drolet2023.writing import at_mapped_lines
 from tests.papers.test_transfers import half_moon_like
 from xbarspice.training import tester
 from xbarspice.training.procedures import Procedure
@@ -21,6 +24,7 @@ from xbarspice.variability import (
     ReadNoise,
     StuckDevices,
     Variation,
+    drolet_2023,
 )
 from xbarspice.variability.bse import DriftTable
 
@@ -109,3 +113,43 @@ def test_the_same_errors_leave_the_same_conductances(options, without_chance):
     written_once = fixed_errors().apply(wanted, torch.Generator())
     same = np.allclose(writing.G.numpy(), written_once.numpy(), rtol=0, atol=1e-12)
     assert same == (not options)
+
+
+BY_CHANCE = {
+    "other lines": {"remap": 24},
+    "partners and other lines": {"compensate": True, "remap": 24},
+    "all": {**PROCEDURES["all"], "remap": 24},
+}
+
+
+@pytest.mark.parametrize("options", BY_CHANCE.values(), ids=BY_CHANCE)
+def test_random_lines_and_errors_leave_equal_accuracies_in_distribution(options):
+    """Both testers draw their own numbers: mean accuracies agree within 4 standard errors.
+
+    Without the procedure the mean differs by three times as much, so that the test has power.
+    """
+    network, x, y = half_moon_like()
+    errors = drolet_2023(rate_lrs=0.02, rate_hrs=0.01)
+    config = xb.ArrayConfig(layout="folded", tile_rows=8, tile_cols=8, R_wl=0.0, R_bl=0.0)
+    circuit = circuit_of(network, replace(config, variation=errors))
+    chain, count = Chain.of(circuit_of(network, config)), 500
+
+    def accuracies(G: np.ndarray) -> np.ndarray:
+        z = batched.logits(chain, x, Batch(G=(G,)))[..., 0]
+        return ((z > 0) == y).mean(axis=1)
+
+    def ours(procedure: Procedure) -> np.ndarray:
+        mine = tester.Tester(circuit, procedure, (torch.as_tensor(x), torch.as_tensor(y)))
+        generators = {mine.stacks[0].name: [torch.Generator().manual_seed(5)]}
+        return accuracies(mine.program(count, generators)[0].G.numpy())
+
+    other = theirs.Tester.of(chain, theirs.Procedure(**options), (x, y), circuit=False)
+    batch = theirs.program(other, errors, count=count, seed=1, chunk=0)
+    one, two, plain = (
+        ours(Procedure(**options)),
+        accuracies(at_mapped_lines(batch)[0]),
+        ours(Procedure()),
+    )
+    error = np.sqrt((one.var() + two.var()) / count)
+    assert abs(one.mean() - two.mean()) < 4 * error
+    assert one.mean() - plain.mean() > 12 * error
