@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def wheel_files(tmp_path_factory):
         [sys.executable, "-m", "pip", "wheel", *options, folder, ROOT], check=True, timeout=300
     )
     (wheel,) = folder.glob("*.whl")
-    zipfile.ZipFile(wheel).extractall(folder / "unpacked")
+    zipfile.ZipFile(wheel).extractall(folder / "unpacked")  # noqa: S202 - built just now
     return folder / "unpacked"
 
 
@@ -45,6 +46,21 @@ def test_every_model_and_data_file_is_in_the_wheel(wheel_files):
             inside = source.relative_to(ROOT)
             place = Path("xbarspice") / inside if inside.parts[0] == "models" else inside
             assert (wheel_files / place).read_bytes() == source.read_bytes(), place
+
+
+def test_the_source_distribution_holds_all_that_a_build_reads(tmp_path):
+    """Sources, headers and the hook of the build; nothing that was compiled."""
+    build = ("-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path))
+    subprocess.run([sys.executable, *build], cwd=ROOT, check=True, capture_output=True, timeout=60)
+    (path,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        inside = {name.partition("/")[2] for name in archive.getnames()}
+    native = ROOT / "xbarspice/surrogate/native"
+    sources = [*native.glob("*.py"), *native.glob("*.cpp"), *native.glob("*.hpp")]
+    plugin = [*(ROOT / "packaging").rglob("*.py"), *(ROOT / "models").iterdir()]
+    read = {str(p.relative_to(ROOT)) for p in [*sources, *plugin]}
+    assert {"pyproject.toml", "hatch_build.py", "README.md", "LICENSE"} | read <= inside
+    assert not [name for name in inside if name.endswith((".so", ".o", ".pyc"))]
 
 
 def test_published_experiments_and_tests_are_not_in_the_wheel(wheel_files):

@@ -11,9 +11,9 @@ from typing import Any
 
 from xbarspice.campaign.items import Function, Outcome, execute
 from xbarspice.campaign.pool import Done, Work
-from xbarspice.core.errors import EngineError, EngineMissingError, install_command
+from xbarspice.core.errors import EngineError, missing_package
 
-__all__ = ["cluster"]
+__all__ = ["client_class", "cluster"]
 
 CONNECT = 20.0
 """Seconds within which the scheduler must answer."""
@@ -36,18 +36,11 @@ def cluster(
     is recorded as failed.
 
     Raises:
-        EngineMissingError: dask.distributed is not installed.
+        PackageMissingError: distributed is not installed.
         EngineError: the scheduler does not answer, or is lost, or has no workers for a minute.
     """
     try:
-        from distributed import Client
-    except ImportError as error:
-        raise EngineMissingError(
-            "a campaign on a cluster needs dask.distributed, which is not installed. "
-            f"Install it: {install_command('distributed')}."
-        ) from error
-    try:
-        client = Client(scheduler, timeout=CONNECT, set_as_default=False)
+        client = client_class()(scheduler, timeout=CONNECT, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise EngineError(
             f"the Dask scheduler must answer within {CONNECT:g} s; {scheduler}: {error}. "
@@ -58,6 +51,19 @@ def cluster(
     finally:
         with contextlib.suppress(Exception):
             client.close(timeout=CONNECT)
+
+
+def client_class() -> Any:
+    """Dask's class of clients, loaded on first use.
+
+    Raises:
+        PackageMissingError: distributed is not installed.
+    """
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        raise missing_package(error) from error
+    return Client
 
 
 def _group(function: Function, parameters: Sequence[Mapping[str, Any]]) -> list[Outcome]:

@@ -86,6 +86,7 @@ def run(
         InputError: an argument breaks a rule, `path` exists without `resume`, or another campaign
             is writing it.
         StoreError: the file is damaged or cannot be written; what was committed is safe.
+        PackageMissingError: `scheduler` is given and distributed is not installed.
         EngineError: the workers cannot start, or the cluster is lost.
         KeyboardInterrupt: after the results so far were committed.
     """
@@ -121,6 +122,10 @@ def _check(path: Path, workers: int | None, scheduler: str | None) -> Path:
             f"workers={workers}, scheduler={scheduler!r}",
             "Leave one of them out.",
         )
+    if scheduler is not None:
+        from xbarspice.campaign.cluster import client_class
+
+        client_class()
     return path
 
 

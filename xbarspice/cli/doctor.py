@@ -10,20 +10,21 @@ from typing import Any
 
 import xbarspice
 from xbarspice.core.errors import (
+    EXTRAS,
     EngineMissingError,
     InputError,
     install_command,
     missing_package,
+    pip_name,
 )
 from xbarspice.engines.ngspice.probe import ngspice_info
 from xbarspice.engines.ngspice.pyspice_probe import pyspice_info
 
 __all__ = ["doctor_record", "environment", "need"]
 
-SAME_NAME = ("numpy", "scipy", "torch", "h5py", "PySpice", "pydantic", "typer", "rich")
-PACKAGES = {name: name for name in (*SAME_NAME, "jinja2", "matplotlib")}
-PACKAGES["scikit-learn"] = "sklearn"
-"""Packages by their names for pip, with their names for Python."""
+BASE = ("numpy", "scipy", "h5py", "pydantic", "typer", "rich", "jinja2", "tomli_w")
+PACKAGES = {pip_name(name): name for name in (*BASE, *EXTRAS)}
+"""Packages that all need and those of the extras: names for pip, with their names for Python."""
 
 
 def _is_there(module: str) -> bool:
@@ -103,6 +104,8 @@ def doctor_record() -> dict[str, Any]:
     ]
     findings.append(_kernels())
     for package, version in parts["packages"].items():
+        if package == "PySpice":
+            continue  # said above, with its library
         findings.append(
             {
                 "part": package,

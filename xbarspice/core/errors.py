@@ -21,6 +21,7 @@ __all__ = [
     "install_command",
     "level_outside",
     "missing_package",
+    "pip_name",
 ]
 
 
@@ -110,7 +111,12 @@ def install_command(package: str) -> str:
     """How to install a package, given by its name for Python: the extra that brings it, if any."""
     if package in EXTRAS:
         return f'pip install "xbarspice[{EXTRAS[package]}]"'
-    return f"pip install {_PIP_NAMES.get(package, package)}"
+    return f"pip install {pip_name(package)}"
+
+
+def pip_name(package: str) -> str:
+    """What pip calls a package, given by its name for Python."""
+    return _PIP_NAMES.get(package, package)
 
 
 def missing_package(error: ModuleNotFoundError) -> ModuleNotFoundError | PackageMissingError:
@@ -122,7 +128,7 @@ def missing_package(error: ModuleNotFoundError) -> ModuleNotFoundError | Package
     package = (error.name or "").partition(".")[0]
     if not package or package == "xbarspice":
         return error
-    name = _PIP_NAMES.get(package, package)
+    name = pip_name(package)
     return PackageMissingError(
         f"xbarspice needs the Python package `{name}` for this, which is not installed. "
         f"Install it: {install_command(package)} (`xbarspice doctor` lists all that is missing).",

@@ -42,6 +42,7 @@ def load_model(
         The model; see `ImportedModel`.
 
     Raises:
+        PackageMissingError: a package that reads this kind of file is not installed.
         InputError: the file is missing, damaged, hostile or of a kind that cannot be read without
             executing it; the message says what it is and how to export it.
     """

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from xbarspice.core.errors import InputError, broken_rule, first_line, install_command
+from xbarspice.core.errors import InputError, broken_rule, first_line, missing_package
 from xbarspice.importers.archive import hash_files
 from xbarspice.importers.model import ImportedModel, TensorSpec, common_batch
 
@@ -23,18 +23,15 @@ def load_onnx(path: Path) -> ImportedModel:
     """Import an ONNX model; its original's outputs come from ONNX Runtime.
 
     Raises:
-        InputError: the packages are not installed, the file or its external data is damaged or
-            lies elsewhere than beside it, or an operator cannot be imported.
+        PackageMissingError: onnx or onnxruntime is not installed.
+        InputError: the file or its external data is damaged or lies elsewhere than beside it, or
+            an operator cannot be imported.
     """
     try:
         import onnx
         import onnxruntime
-    except ImportError as error:
-        raise broken_rule(
-            "importing ONNX needs the packages onnx and onnxruntime",
-            str(error),
-            f"Install them with {install_command('onnx')}.",
-        ) from error
+    except ModuleNotFoundError as error:
+        raise missing_package(error) from error
     from xbarspice.importers.onnx_graph import GraphBuilder
 
     model, files = _read(path)

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from xbarspice.core.errors import InputError, broken_rule, first_line, install_command
+from xbarspice.core.errors import InputError, broken_rule, first_line, missing_package
 from xbarspice.importers.archive import open_archive
 from xbarspice.importers.detect import refuse
 from xbarspice.importers.model import ImportedModel, flat_tensors
@@ -116,6 +116,7 @@ def read_weights(path: Path, kind: str) -> tuple[State, tuple[str, ...]]:
     """Tensors by name, prefixes of wrappers removed and half precision widened, with notes.
 
     Raises:
+        PackageMissingError: safetensors is not installed.
         InputError: the file is damaged, holds anything but tensors, or quantised ones.
     """
     raw = _read_safetensors(path) if kind == "safetensors" else _read_torch(path)
@@ -130,12 +131,8 @@ def _read_safetensors(path: Path) -> State:
     try:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
-    except ImportError as error:
-        raise broken_rule(
-            "reading .safetensors needs the package safetensors",
-            "no such package",
-            f"Install it with {install_command('safetensors')}.",
-        ) from error
+    except ModuleNotFoundError as error:
+        raise missing_package(error) from error
     try:
         return load_file(path, device="cpu")
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:

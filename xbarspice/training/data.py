@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from xbarspice.config import DataConfig
-from xbarspice.core.errors import broken_rule
+from xbarspice.core.errors import broken_rule, missing_package
 from xbarspice.core.seeds import child_rng
 from xbarspice.core.types import Array, Indices
 
@@ -50,11 +50,20 @@ def half_moons(config: DataConfig) -> Split:
     )
 
 
+def _scikit_learn() -> Any:
+    """`sklearn.datasets`, loaded on first use."""
+    try:
+        from sklearn import datasets
+    except ModuleNotFoundError as error:
+        raise missing_package(error) from error
+    return datasets
+
+
 def _draw(config: DataConfig) -> tuple[Any, Any, list[Any], Array, Array]:
     """Points, classes, their numbers (test, validation, training), range of training features."""
-    from sklearn.datasets import make_moons
-
-    moons: Any = make_moons(config.points, noise=config.noise, random_state=config.seed)
+    moons: Any = _scikit_learn().make_moons(
+        config.points, noise=config.noise, random_state=config.seed
+    )
     x, y = moons
     order = child_rng(config.seed, "split").permutation(config.points)
     parts = np.split(order, [config.test, config.test + config.validation])
@@ -78,12 +87,10 @@ def fresh_half_moons(
     Returns:
         Points (count, 2) and classes (count,).
     """
-    from sklearn.datasets import make_moons
-
     *_, low, high = _draw(config)
     label = "fresh points" if draw is None else f"fresh points, draw {draw}"
     state = int(child_rng(config.seed, label).integers(2**31))
-    new: Any = make_moons(count, noise=config.noise, random_state=state)
+    new: Any = _scikit_learn().make_moons(count, noise=config.noise, random_state=state)
     return (new[0] - low) / (high - low), new[1].astype(np.intp)
 
 
@@ -129,9 +136,7 @@ def digits(seed: int = 0) -> Split:
     Args:
         seed: of the split.
     """
-    from sklearn.datasets import load_digits
-
-    bunch: Any = load_digits()
+    bunch: Any = _scikit_learn().load_digits()
     x, y = bunch.data / 16.0, bunch.target.astype(np.intp)
     order = child_rng(seed, "digits split").permutation(len(x))
     test, validation, train = np.split(order, [400, 600])

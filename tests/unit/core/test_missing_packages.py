@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -13,9 +14,15 @@ import pytest
 import torch
 
 import xbarspice as xb
+from tests.helpers import asymmetric_crossbar
+from xbarspice import tables
 from xbarspice.cli import doctor
+from xbarspice.config import DataConfig
 from xbarspice.core import errors
+from xbarspice.importers import load_model
 from xbarspice.surrogate.native import library
+from xbarspice.tapeout.drawing import klayout_db
+from xbarspice.training.data import half_moons
 
 BLOCKER = """
 import os, sys
@@ -132,6 +139,67 @@ def test_the_core_works_without_torch_matplotlib_scikit_learn_and_pyspice(blocke
     assert done.returncode == 0, done.stderr
     assert "solved with nodal surrogate ngspice" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("without torch")
+
+
+# --- extras -------------------------------------------------------------------------------------
+
+
+def _write_table(folder: Path, suffix: str) -> Path:
+    """A file that only its name tells apart: no reader comes so far as to open it."""
+    path = folder / f"table{suffix}"
+    path.write_bytes(b"\x02\0\0\0\0\0\0\0{}" if suffix == ".safetensors" else b"PK")
+    return path
+
+
+def _run_on_dask(folder: Path) -> None:
+    scheduler = "tcp://127.0.0.1:1"
+    xb.campaign.run([{"x": 1.0}], math.sqrt, folder / "c.h5", scheduler=scheduler)
+
+
+USES = {
+    "matplotlib": lambda folder: xb.plot.conductances(asymmetric_crossbar()[0]),
+    "sklearn": lambda folder: half_moons(DataConfig()),
+    "PySpice": lambda folder: xb.solve(*asymmetric_crossbar(), engine="pyspice"),
+    "onnx": lambda folder: load_model(_write_table(folder, ".onnx")),
+    "onnxruntime": lambda folder: load_model(_write_table(folder, ".onnx")),
+    "safetensors": lambda folder: load_model(
+        _write_table(folder, ".safetensors"), factory="torch:nn.Identity"
+    ),
+    "dask": _run_on_dask,
+    "distributed": _run_on_dask,
+    "klayout": lambda folder: klayout_db(),
+    "pandas": lambda folder: tables.read_grid(_write_table(folder, ".xlsx")),
+    "openpyxl": lambda folder: tables.read_grid(_write_table(folder, ".xlsx")),
+    "pyarrow": lambda folder: tables.read_grid(_write_table(folder, ".parquet")),
+}
+"""What needs the package of an extra; torch is in the tests above."""
+
+
+def test_every_extra_is_tried():
+    assert {*USES, "torch"} == set(errors.EXTRAS)
+
+
+@pytest.mark.parametrize("package", USES)
+def test_a_missing_extra_is_one_sentence_before_any_work(package, tmp_path, monkeypatch):
+    for name in [n for n in sys.modules if n.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises((errors.PackageMissingError, errors.EngineMissingError)) as caught:
+        USES[package](tmp_path)
+    assert errors.install_command(package) in str(caught.value)
+    assert errors.pip_name(package) in str(caught.value)
+    assert str(caught.value).count(". ") <= 1
+    assert {p.stem for p in tmp_path.iterdir()} <= {"table"}
+
+
+def test_doctor_lists_the_packages_of_all_extras(monkeypatch):
+    monkeypatch.setattr(doctor, "_is_there", lambda module: module not in errors.EXTRAS)
+    parts = {f["part"]: f for f in doctor.doctor_record()["findings"]}
+    for package in errors.EXTRAS:
+        assert package == "PySpice" or not parts[errors.pip_name(package)]["ok"]
+        assert errors.install_command(package) in parts[errors.pip_name(package)]["remedy"] or (
+            package == "PySpice"
+        )
 
 
 def test_a_missing_module_of_our_own_is_no_missing_package():

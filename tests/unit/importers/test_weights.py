@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 
 import numpy as np
 import pytest
@@ -218,18 +217,6 @@ def test_damaged_weights_are_one_clear_error(tmp_path, trained_model):
             with pytest.raises(InputError) as caught:
                 load_model(path, factory=build)
             assert len(str(caught.value)) < 500
-
-
-def test_a_package_that_is_not_installed_is_named(tmp_path, trained_model, monkeypatch):
-    path = tmp_path / "net.safetensors"
-    save_file(trained_model.state_dict(), path)
-    monkeypatch.setitem(sys.modules, "safetensors", None)
-    with pytest.raises(InputError, match=r"xbarspice\[safetensors\]"):
-        load_model(path, factory=build)
-    (tmp_path / "net.onnx").write_bytes(b"\x08\x09")
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(InputError, match=r"xbarspice\[onnx\]"):
-        load_model(tmp_path / "net.onnx")
 
 
 def test_a_flipped_byte_of_a_weight_is_noticed(tmp_path, trained_model):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xbarspice.core.errors import EngineError, EngineMissingError, install_command
+from xbarspice.core.errors import EngineError, missing_package
 from xbarspice.engines.process import Finished
 from xbarspice.tapeout.decks.records import MOST_PLACES, Deck, DeckReport, Item, Place
 from xbarspice.tapeout.decks.tools import quote, run_tool
@@ -123,11 +123,8 @@ def _package(name: str) -> Any:
 
     try:
         return importlib.import_module(f"klayout.{name}")
-    except ImportError as error:
-        raise EngineMissingError(
-            "results of KLayout's scripts are read with its Python package, which is not "
-            f"installed. Install it: {install_command('klayout')}."
-        ) from error
+    except ModuleNotFoundError as error:
+        raise missing_package(error) from error
 
 
 # -- DRC: a report database

@@ -43,7 +43,7 @@ def draw(
     Raises:
         InputError: an argument breaks a rule; lines, cuts or leads cannot carry the current or
             keep the resistance.
-        EngineMissingError: KLayout's package is not installed.
+        PackageMissingError: KLayout's package is not installed.
     """
     pin_name("WL", 0, brackets)
     places = Places(rows=crossbar.rows, cols=crossbar.cols, technology=technology, current=current)

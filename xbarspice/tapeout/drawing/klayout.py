@@ -5,12 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xbarspice.core.errors import (
-    EngineMissingError,
-    broken_rule,
-    first_line,
-    install_command,
-)
+from xbarspice.core.errors import broken_rule, first_line, missing_package
 
 if TYPE_CHECKING:
     import klayout.db as kdb
@@ -22,15 +17,12 @@ def klayout_db() -> Any:
     """The module `klayout.db`, loaded on first use.
 
     Raises:
-        EngineMissingError: it is not installed.
+        PackageMissingError: it is not installed.
     """
     try:
         import klayout.db
-    except ImportError as error:
-        raise EngineMissingError(
-            "layout and LVS need KLayout's Python package, which is not installed. "
-            f"Install it: {install_command('klayout')}."
-        ) from error
+    except ModuleNotFoundError as error:
+        raise missing_package(error) from error
     return klayout.db
 
 
