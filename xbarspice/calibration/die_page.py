@@ -44,6 +44,7 @@ def write_die(record: dict[str, Any], G: Array, stuck: Any, path: Path) -> Path:
             draw=partial(die_plots.die, G, stuck, choice=network and _choice(network)),
             alt="Map of the measured conductances",
             caption=caption,
+            height=4.6 if network else 3.4,
         ),
         Plot(
             draw=partial(die_plots.die_histogram, G, record["thresholds_S"]),

@@ -104,10 +104,12 @@ def set_quantity(axis: Axis, quantity: str, unit: str = "") -> None:
         quantity: the words of the label.
         unit: of the values on the axis, for example "A"; "%" for fractions; empty: none.
     """
-    from matplotlib.ticker import NullFormatter
+    from matplotlib.ticker import MaxNLocator, NullFormatter
 
     from xbarspice.plot.ticks import DecadeFormatter, QuantityFormatter
 
+    if axis.get_scale() == "linear" and axis is axis.axes.xaxis:
+        axis.set_major_locator(MaxNLocator(6))  # labels with digits are wide
     if axis.get_scale() != "log":
         axis.set_major_formatter(QuantityFormatter(quantity, unit))
         axis.set_label_text(QuantityFormatter.label_of(axis, quantity, unit))

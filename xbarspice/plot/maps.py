@@ -40,22 +40,27 @@ def cell_map(
         limits: of the colours; otherwise those of the values, with a sign symmetric about 0.
         written: whether the value of each cell of a small array stands in it.
     """
+    from matplotlib import colormaps
     from matplotlib.colors import Normalize
+    from matplotlib.ticker import MaxNLocator
 
     from xbarspice.plot.ticks import QuantityFormatter
 
     shown = np.ma.masked_invalid(values)
     low, high = limits or _limits(shown, signed)
-    ax.set_facecolor(ABSENT)
+    colours = colormaps["RdBu_r" if signed else "viridis"].with_extremes(bad=ABSENT)
     image = ax.imshow(
         shown,
         norm=Normalize(low, high),
-        cmap="RdBu_r" if signed else "viridis",
+        cmap=colours,
         interpolation="nearest",
         aspect="auto" if max(values.shape) > 4 * min(values.shape) else "equal",
     )
     figure = cast("Figure", ax.get_figure(root=True))
-    bar = figure.colorbar(image, ax=ax, pad=0.02, format=QuantityFormatter(quantity, unit))
+    whole = not unit and bool((shown.compressed() % 1 == 0).all())
+    ticks = MaxNLocator(6, integer=whole)
+    text = QuantityFormatter(quantity, unit)
+    bar = figure.colorbar(image, ax=ax, pad=0.02, ticks=ticks, format=text)
     bar.set_label(QuantityFormatter.label_of(bar.ax.yaxis, quantity, unit))
     label_lines(ax)
     if written and max(values.shape) <= _WRITTEN:

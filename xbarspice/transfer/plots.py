@@ -50,13 +50,14 @@ def transfers(study: TransferStudy | Record, *, ax: Axes | None = None) -> Axes:
     ax = axes_or_new(ax)
     histogram, classifies = record["histogram"], "metric" in record
     edges = np.asarray(histogram["edges"])
-    ax.stairs(histogram["transfers"], edges, fill=True, color=COLOURS[0], alpha=0.6)
+    ax.stairs(histogram["transfers"], edges, fill=True, color=COLOURS[0], zorder=2)
     mean, low, high = _mean(record)
     if low is not None and high is not None:
-        ax.axvspan(low, high, color=COLOURS[1], alpha=0.3, linewidth=0, label="95 % of the mean")
-    ax.axvline(mean, color=COLOURS[1], linewidth=1.5, label="mean")
+        words = "95 % interval of the mean"
+        ax.axvspan(low, high, color=COLOURS[1], alpha=0.25, linewidth=0, zorder=1, label=words)
+    ax.axvline(mean, color=COLOURS[1], linewidth=1.5, zorder=3, label="mean")
     if classifies and record["noise_free"] is not None:
-        style = {"color": text_colour(), "linestyle": "--", "linewidth": 1}
+        style = {"color": text_colour(), "linestyle": "--", "linewidth": 1, "zorder": 3}
         ax.axvline(record["noise_free"], label="without transfer errors", **style)
     if classifies:
         set_quantity(ax.xaxis, "right points", "%")
@@ -137,7 +138,7 @@ def loss_budget(budget: Budget | Record, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(names)), names)
     ax.invert_yaxis()
     unit = "%" if record["classifies"] else ""
-    words = "right points" if unit else "change of the outputs, rms / largest"
+    words = "lost right points" if unit else "change of the outputs, rms / largest"
     set_quantity(ax.xaxis, words, unit)
     place_legend(ax)
     return ax

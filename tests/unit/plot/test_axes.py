@@ -3,6 +3,7 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 import xbarspice as xb
@@ -106,6 +107,7 @@ def test_numbers_in_cells_are_the_values_in_the_units_of_the_bar(ax):
     assert [t.get_text() for t in ax.texts] == ["12.5", "0.0", "-40.0"]
     np.testing.assert_array_equal(image.get_array().filled(np.nan), values)
     assert image.get_clim() == (-4e-5, 4e-5)
+    assert to_hex(image.cmap(np.ma.masked)) == axes.ABSENT
     assert ax.figure.axes[1].get_ylabel() == "drift (uS)"
 
 

@@ -1,0 +1,267 @@
+"""Plots of subjects on real objects: labels and units, and that what is drawn is what they hold."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+import xbarspice as xb
+from tests.unit.calibration.test_drift import drawn as some_drifts
+from tests.unit.calibration.test_figures import fit_of
+from tests.unit.calibration.test_inspection import LOOP, ideal, sweep
+from tests.unit.calibration.test_life import baked, cycled
+from tests.unit.calibration.test_life import log as tuning_log
+from tests.unit.calibration.test_pulses import staircase, trains_of
+from tests.unit.transfer.test_study import moons
+from xbarspice import calibration
+from xbarspice.core.errors import InputError
+from xbarspice.report import Plot, Section, html
+
+
+def names(ax):
+    legend = ax.get_legend()
+    return [] if legend is None else [text.get_text() for text in legend.get_texts()]
+
+
+@pytest.fixture(scope="module")
+def report():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    x = torch.rand(5, 3, dtype=torch.float64)
+    config = xb.ArrayConfig(device="sinh_tio2", R_wl=2.0)
+    return xb.verify(model.double(), x, np.arange(5) % 2, config=config, reference="nodal")
+
+
+@pytest.fixture(scope="module")
+def study():
+    circuit, x, y = moons(R_wl=20.0, R_bl=20.0)
+    return xb.transfer.transfer(circuit, x, y, transfers=12)
+
+
+def test_a_network_is_drawn_by_the_errors_of_its_reads(report, ax):
+    assert xb.plot.network(report, ax=ax) is ax
+    drawn = np.concatenate([points.get_offsets() for points in ax.collections])
+    checks = report.record()["tiles"]["surrogate"]
+    expected = [(n, max(check["worst"], 1e-17)) for n, check in enumerate(checks, start=1)]
+    np.testing.assert_allclose(sorted(map(tuple, drawn)), expected)
+    assert names(ax) == ["0", "2", "gate"]
+    gate = next(g["limit"] for g in report.record()["gates"] if "current" in g["name"])
+    assert ax.lines[0].get_ydata()[0] == gate
+    assert ax.get_ylabel() == "worst error / largest current"
+    with pytest.raises(InputError, match="Choose among: surrogate"):
+        xb.plot.network(report, "ngspice")
+
+
+def test_costs_are_bars_and_the_largest_stands_at_the_top(report, ax):
+    assert xb.plot.costs(report.record(), ax=ax) is ax
+    bars = {round(bar.get_y() + bar.get_height() / 2): bar.get_width() for bar in ax.patches}
+    expected = sorted(cost["rms"] for cost in report.record()["costs"])
+    assert [bars[k] for k in range(len(bars))] == expected
+    with pytest.raises(InputError, match="costs of parts"):
+        xb.plot.costs({"costs": []})
+
+
+def test_transfers_are_counted_by_their_share_of_right_points(study, ax):
+    assert xb.plot.transfers(study, ax=ax) is ax
+    record = study.record()
+    (stairs, band) = ax.patches
+    assert stairs.get_data().values.sum() == study.transfers == 12
+    np.testing.assert_allclose(stairs.get_data().edges, record["histogram"]["edges"])
+    left, width = band.get_x(), band.get_width()
+    assert (left, left + width) == pytest.approx((record["mean_low"], record["mean_high"]))
+    assert ax.lines[0].get_xdata()[0] == record["mean"] == pytest.approx(study.right.mean())
+    assert ax.get_xlabel() == "right points (%)"
+
+
+def test_points_are_sorted_by_their_share_of_the_transfers(study, ax):
+    xb.plot.transfer_points(study, ax=ax)
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), np.sort(study.right.mean(axis=0)))
+    assert ax.lines[1].get_ydata()[0] == 0.95
+
+
+def test_transfers_of_outputs_without_classes_are_counted_by_their_change(ax):
+    noise = xb.variability.make("relative_noise", sigma=0.05)
+    layer = torch.nn.Linear(3, 1).double()
+    circuit = xb.nn.convert(layer, xb.ArrayConfig(variation=noise))
+    study = xb.transfer.transfer(circuit, torch.rand(6, 3, dtype=torch.float64), transfers=10)
+    xb.plot.transfers(study, ax=ax)
+    assert ax.get_xlabel() == "change of the outputs, rms / largest"
+    assert ax.lines[0].get_xdata()[0] == pytest.approx(study.rms.mean())
+    with pytest.raises(InputError, match="only of a model that classifies"):
+        xb.plot.transfer_points(study)
+
+
+def test_a_loss_budget_has_bars_with_intervals(ax):
+    circuit, x, y = moons(R_wl=20.0, R_bl=20.0)
+    budget = xb.transfer.loss_budget(circuit, x, y, transfers=5)
+    assert xb.plot.loss_budget(budget, ax=ax) is ax
+    parts = [*(cost.alone for cost in budget.costs), budget.lost]
+    alone, among = ax.containers[:2] if len(ax.containers) == 2 else ax.containers[1::2]
+    np.testing.assert_allclose([bar.get_width() for bar in alone], [p.value for p in parts])
+    (lines,) = alone.errorbar.lines[2]
+    ends = np.array([segment[:, 0] for segment in lines.get_segments()])
+    np.testing.assert_allclose(ends, [(p.low, p.high) for p in parts], atol=1e-12)
+    assert len(among) == len(parts)
+    assert [t.get_text() for t in ax.get_yticklabels()] == [
+        *(cost.source for cost in budget.costs),
+        "all",
+    ]
+    assert ax.get_xlabel() == "lost right points (%)"
+
+
+def test_a_fit_is_drawn_as_model_against_data(ax):
+    fit = fit_of()
+    assert xb.plot.fit(fit, ax=ax) is ax
+    drawn = np.concatenate([line.get_xydata() for line in ax.lines[1:]])
+    both = np.stack([fit.measured, fit.predicted], axis=1)
+    np.testing.assert_array_equal(sorted(map(tuple, drawn)), sorted(map(tuple, both)))
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("measured (uA)", "model (uA)")
+    assert names(ax) == ["fitted", "held out"]
+    with pytest.raises(InputError, match="`over` must be voltage or order"):
+        xb.plot.residuals(fit, over="time")
+
+
+@pytest.mark.parametrize("of", ["current", "conductance"])
+def test_sweeps_are_drawn_with_what_is_seen_in_them(ax, of):
+    current = ideal(LOOP)
+    current[10] *= 1.5
+    data = sweep(LOOP, current, seed=0)
+    (outliers,) = (i for i in calibration.inspect_sweeps(data) if i.kind == "outliers")
+    assert xb.plot.sweeps(data, of=of, ax=ax) is ax
+    V, current = data.V_in[:, 0], data.I_out[:, 0]
+    y = ax.lines[0].get_ydata()
+    expected = current[V != 0] if of == "current" else current[V != 0] / V[V != 0]
+    np.testing.assert_array_equal(y[V != 0], expected)
+    (marked,) = (line for line in ax.lines if line.get_label() == "outliers")
+    np.testing.assert_array_equal(marked.get_ydata(), y[outliers.points])
+    assert "outliers" in names(ax)
+    units = {"current": "current (uA)", "conductance": "current / voltage (uS)"}
+    assert ax.get_ylabel() == units[of]
+
+
+def test_points_that_were_left_out_are_open_circles(ax):
+    data = sweep(LOOP, ideal(LOOP), seed=0)
+    some = data.take(np.arange(len(data.V_in)) > 5)
+    xb.plot.sweeps(some, measured=data, ax=ax)
+    assert names(ax)[0] == "left out"
+    assert ax.lines[0].get_markerfacecolor() == "none"
+    with pytest.raises(InputError, match="`of` must be current or conductance"):
+        xb.plot.sweeps(data, of="power")
+
+
+def test_a_die_shows_stuck_devices_and_the_lines_in_use(ax):
+    G = np.full((4, 5), 2e-4)
+    G[0, 1], G[2, 3] = 8e-4, 1e-6
+    die = calibration.Die(G=G, V_read=0.2, unit="S", settings={}, notices=())
+    stuck = die.stuck(calibration.Thresholds(G_min=1e-4, G_max=5e-4))
+    choice = {"rows": [1, 3], "cols": [0, 2]}
+    assert xb.plot.die(die, stuck, choice=choice, ax=ax) is ax
+    np.testing.assert_array_equal(ax.images[0].get_array(), G)
+    assert names(ax) == ["stuck at low ohm", "stuck at high ohm"]
+    assert [tuple(*line.get_xydata()) for line in ax.lines] == [(1, 0), (3, 2)]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["1: row 0", "3: row 1"]
+    paled = ax.images[1].get_array()[..., 3] > 0
+    assert not paled[np.ix_([1, 3], [0, 2])].any()
+    assert paled.sum() == 16
+    histogram = xb.plot.die_histogram(die, [9e-5, 5.5e-4])
+    assert sum(bar.get_height() for bar in histogram.patches) == 20
+    assert histogram.get_xlabel() == "conductance (uS)"
+
+
+@pytest.mark.parametrize("over", ["later writes", "conductance"])
+def test_drifts_are_drawn_in_siemens(ax, over):
+    data = some_drifts(0)
+    assert xb.plot.drifts(data, over=over, ax=ax) is ax
+    lines = ax.lines[:1] if over == "later writes" else ax.lines
+    drawn = np.concatenate([line.get_ydata() for line in lines])
+    np.testing.assert_array_equal(np.sort(drawn), np.sort(data.G_end - data.G))
+    assert ax.get_ylabel() == "drift (uS)"
+    with pytest.raises(InputError, match="`over` must be later writes or conductance"):
+        xb.plot.drifts(data, over="time")
+
+
+def test_tuning_errors_stand_in_the_band_that_was_fitted(ax):
+    data = tuning_log(0)
+    found = calibration.fit_tuning_log(data)
+    values = {name.rpartition(".")[2]: entry.value for name, entry in found.values.items()}
+    assert xb.plot.tuning_errors(data, values, ax=ax) is ax
+    np.testing.assert_array_equal(ax.lines[0].get_xydata()[:, 1], data.G - data.target)
+    edge = ax.collections[0].get_paths()[0].vertices
+    t = edge[:, 0].max()
+    width = np.ptp(edge[edge[:, 0] == t, 1])
+    assert width == pytest.approx(2 * 1.96 * values["sigma_0"] * t)
+    assert names(ax) == ["fitted, 95 %", "fitted, mean"]
+
+
+def test_retention_is_over_the_first_read_and_cycles_have_two_states(ax):
+    data = baked(0, devices=10)
+    assert xb.plot.retention(data, 0.1, ax=ax) is ax
+    first = data.device == 0
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), data.G[first] / data.G[first][0])
+    assert names(ax)[-1] == "failed beyond"
+    assert len(names(ax)) == 8 + 1
+    both = xb.plot.cycles(states := cycled(0, devices=2))
+    for line, state in zip(both.lines, ("HRS", "LRS"), strict=False):
+        of = states.device == 0
+        values = states.state(state)[of]
+        assert any(np.array_equal(values, other.get_ydata()) for other in both.lines), line
+    assert both.get_ylabel() == "conductance (S)"
+
+
+def test_pulses_and_branches_are_dots_with_the_model_as_lines(ax):
+    branches = calibration.branches_of(staircase(0))
+    fit = calibration.fit_curves(branches)
+    assert xb.plot.branch_curves(fit, branches, "depression", ax=ax) is ax
+    assert names(ax) == ["d0", "d1"]
+    assert ax.get_ylabel() == "conductance (uS)"
+    with pytest.raises(InputError, match="`branch` must be one that the data have"):
+        xb.plot.branch_curves(fit, branches, "sideways")
+    _, trains = trains_of("o921c_4k", {}, (1.5, 1.5), 2e-7, 0, pulses=10)
+    found = calibration.fit_pulses("o921c_4k", trains, ["A_p"])
+    axes = xb.plot.pulse_trains(found[0], trains)
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), trains.G[trains.device == 0])
+    assert axes.get_xlabel() == "pulse"
+
+
+def test_parts_of_a_tapeout_are_drawn(ax):
+    places = [
+        {"number": str(k), "left": 10.0 * k, "right": 10.0 * k + 8, "bottom": 0.0, "top": 5.0}
+        for k in range(3)
+    ]
+    assert xb.plot.floorplan(places, ["a", "a", "b"], ax=ax) is ax
+    assert [(p.get_x(), p.get_width()) for p in ax.patches] == [(0, 8), (10, 8), (20, 8)]
+    assert names(ax) == ["a", "b"]
+    assert [t.get_text() for t in ax.texts] == ["0", "1", "2"]
+    drop = np.array([[0.01, 0.02]])
+    axes = xb.plot.voltage_drop(drop)
+    np.testing.assert_array_equal(axes.images[0].get_array(), drop)
+    assert axes.figure.axes[1].get_ylabel() == "voltage drop (%)"
+    parts = [
+        {"line": "word line", "part": "wire", "largest_share": share} for share in (0.2, 1.5, 0.4)
+    ]
+    bars = xb.plot.loads(parts)
+    assert [bar.get_width() for bar in bars.patches] == [1.5]
+    assert bars.get_xlabel() == "load, share of the limit (%)"
+
+
+def test_on_a_page_text_takes_the_colour_of_the_page():
+    crossbar = xb.Crossbar([[1e-4, 0.0], [2e-4, 3e-4]])
+    plot = Plot(draw=partial(xb.plot.conductances, crossbar), alt="map", caption="A map.")
+    text = html("Page", [Section(title="One", items=[plot])])
+    assert "conductance (uS)" in text
+    assert "#000000" not in text
+    assert "currentColor" in text
+
+
+def test_a_page_is_drawn_in_the_default_style_whatever_the_users_is():
+    import matplotlib as mpl
+
+    crossbar = xb.Crossbar([[1e-4, 2e-4]])
+    plot = Plot(draw=partial(xb.plot.conductances, crossbar), alt="map", caption="A map.")
+    section = [Section(title="One", items=[plot])]
+    plain = html("Page", section)
+    with mpl.rc_context({"text.color": "white", "axes.labelcolor": "red", "font.size": 20}):
+        assert html("Page", section) == plain
