@@ -183,9 +183,11 @@ def files(tmp_path_factory):
         title="die 7", data_sha256="ab" * 32, device="sinh_tio2", values={"R_wl": value}
     )
     (folder / "card.toml").write_text(card.to_toml(), "utf-8")
-    xb.exchange.matlab.write(folder / "die.mat", crossbar.replace(device="ohmic"))
+    ohmic = crossbar.replace(device="ohmic")
+    xb.exchange.matlab.write(folder / "die.mat", ohmic)
     parameters = {"xbar": {"array": {"parasitics": {"enable": True, "Rp_row": 1.0, "Rp_col": 1.0}}}}
     (folder / "crosssim.json").write_text(json.dumps(parameters), "utf-8")
+    (folder / "crossbar.cir").write_text(xb.netlist.write(ohmic, V_in), "utf-8")
     np.save(folder / "W.npy", np.random.default_rng(2).normal(size=(3, 4)))
     write_tables(folder)
     write_maps(folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,14 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["export", "import_", "register"]
 
 FormOption = Annotated[
-    str | None, typer.Option(help="matlab or crosssim; by the file's suffix where left out.")
+    str | None, typer.Option(help="matlab, crosssim or spice; by the file's suffix if left out.")
 ]
 
 
 def import_(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="MATLAB file (.mat), or CrossSim parameters (.json)."),
+        typer.Argument(
+            metavar="FILE",
+            help="MATLAB file (.mat), CrossSim parameters (.json), or a netlist (.sp, .cir, ...).",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("imported"),
     form: FormOption = None,
@@ -47,6 +50,14 @@ def import_(
     transpose: Annotated[
         bool, typer.Option("--transpose", help="Of MATLAB: rows of the matrix are bit lines.")
     ] = False,
+    wires_below: Annotated[
+        float | None,
+        typer.Option(
+            "--wires-below",
+            help="Of a netlist: resistors below this many ohm are wires, all others devices; found "
+            "from what gives a crossbar if left out.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Import the arrays in a file of another program, in this program's convention.
@@ -58,37 +69,50 @@ def import_(
     from xbarspice.exchange.forms import form_of
 
     form = form_of(file, form)
-    _refuse_useless(form, weights, name, transpose=transpose)
+    stated = {
+        "weights": weights,
+        "name": name or None,
+        "transpose": transpose or None,
+        "wires_below": wires_below,
+    }
+    _refuse_useless(form, stated)
     with screens.waiting("reading the file", quiet=json):
-        content = _read(file, form, weights, name or [], transpose=transpose)
+        content = _read(file, form, stated)
     with run_folder(out) as folder:
         _write(content, folder)
     record = {"folder": str(out), "file": str(file), **content.record()}
     screens.show(record if json else _short(record), json, "Imported arrays")
 
 
-def _refuse_useless(
-    form: str, weights: Path | None, name: list[str] | None, *, transpose: bool
-) -> None:
+_FORM_OF = {
+    "weights": "crosssim",
+    "name": "matlab",
+    "transpose": "matlab",
+    "wires_below": "spice",
+}
+
+
+def _refuse_useless(form: str, stated: Mapping[str, Any]) -> None:
     """Options that would change nothing."""
-    stated = {"--weights": weights is not None, "--name": bool(name), "--transpose": transpose}
-    for option, of in (("--weights", "crosssim"), ("--name", "matlab"), ("--transpose", "matlab")):
-        if stated[option] and form != of:
+    for name, of in _FORM_OF.items():
+        if stated[name] is not None and form != of:
+            option = f"--{name.replace('_', '-')}"
             raise broken_rule(f"{option} is of the form {of}", f"the form {form}", "Leave it out.")
 
 
-def _read(
-    file: Path, form: str, weights: Path | None, names: Sequence[str], *, transpose: bool
-) -> ImportedFile:
+def _read(file: Path, form: str, stated: Mapping[str, Any]) -> ImportedFile:
     from xbarspice import exchange
 
-    if form == "matlab":
-        pairs = [word.partition("=") for word in names]
-        if bad := [word for word, (_, sign, _) in zip(names, pairs, strict=True) if not sign]:
-            raise broken_rule("--name must be QUANTITY=VARIABLE", bad[0], "Write G=gmap.")
-        named = {key: variable for key, _, variable in pairs}
-        return exchange.matlab.read(file, named, transpose=transpose)
-    return exchange.crosssim.read(file, **(_matrix(weights) if weights else {}))
+    if form == "spice":
+        return exchange.spice.read(file, wires_below=stated["wires_below"])
+    if form == "crosssim":
+        matrix = stated["weights"]
+        return exchange.crosssim.read(file, **(_matrix(matrix) if matrix else {}))
+    words = stated["name"] or []
+    if bad := [word for word in words if "=" not in word]:
+        raise broken_rule("--name must be QUANTITY=VARIABLE", bad[0], "Write G=gmap.")
+    names = dict(word.split("=", 1) for word in words)
+    return exchange.matlab.read(file, names, transpose=bool(stated["transpose"]))
 
 
 def _matrix(path: Path) -> dict[str, Any]:
@@ -156,6 +180,10 @@ def export(
     from xbarspice.verification.array_file import load_array
 
     form = form_of(out, form)
+    if form == "spice":
+        raise broken_rule(
+            "netlists are written by `xbarspice netlist`", str(out), "Use that command."
+        )
     output_file(out, FORMS[form][0])
     file = load_array(array, {**IDEAL, "device": "ohmic"})
     if form == "matlab":
@@ -171,6 +199,6 @@ def register(app: typer.Typer) -> None:
     app.command(
         "import",
         epilog="Examples: xbarspice import die.mat --name G=gmap:uS --name R_wl=Rw\n\n"
-        "xbarspice import crosssim.json --weights W.npy",
+        "xbarspice import crosssim.json --weights W.npy\n\nxbarspice import crossbar.cir",
     )(import_)
     app.command(epilog="Example: xbarspice export array.npz --out array.mat")(export)

@@ -20,6 +20,8 @@ def folder(tmp_path):
     crossbar_file.save(tmp_path / "a.h5", array)
     (tmp_path / "p.json").write_text("{}", "utf-8")
     np.save(tmp_path / "W.npy", np.eye(2, 3))
+    (tmp_path / "a.cir").write_text("title\nv1 a 0 1\nr1 a a 1\n", "utf-8")
+    (tmp_path / "b.sp").write_text(xb.netlist.write(array, V_in), "utf-8")
     return tmp_path
 
 
@@ -47,6 +49,16 @@ def test_arrays_of_crosssim_and_what_is_shown(folder):
     assert record["arrays"][1]["weights"]["siemens"] == [-9e-4, -9e-4]
 
 
+def test_a_netlist_without_a_word_about_itself(folder):
+    done = run_command("import", "b.sp", "--wires-below", "100", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["arrays"][0]["word_lines"] == ["vin_0", "vin_1"]
+    file = load_array(folder / "imported" / "array.h5", {})
+    array, V_in = asymmetric_crossbar()
+    assert np.array_equal(file.crossbar.G, array.G)
+    assert np.array_equal(file.V_in, [V_in])
+
+
 def test_exports_come_back(folder):
     for out, more in (("b.mat", ()), ("b.json", ("--weights", "b.npz"))):
         done = run_command("export", "a.h5", "--out", out, cwd=folder)
@@ -64,10 +76,13 @@ def test_exports_come_back(folder):
         (("import", "a.mat", "--weights", "W.npy"), "--weights is of the form crosssim"),
         (("import", "p.json", "--transpose"), "--transpose is of the form matlab"),
         (("import", "a.mat", "--name", "G"), "QUANTITY=VARIABLE"),
+        (("import", "a.mat", "--wires-below", "5"), "--wires-below is of the form spice"),
+        (("import", "a.cir"), "`a.cir`, line 3: r1 joins a node to itself"),
         (("import", "a.txt"), "the suffix '.txt'"),
         (("import", "p.json"), "hold no matrix"),
         (("import", "p.json", "--weights", "a.mat"), "a.mat"),
         (("export", "a.h5", "--out", "b.txt"), "the suffix '.txt'"),
+        (("export", "a.h5", "--out", "b.cir"), "netlists are written by"),
     ],
 )
 def test_wrong_usage_is_refused_before_anything_is_written(folder, words, reason):
