@@ -201,7 +201,7 @@ def test_reverse_read_with_driven_bit_lines():
 
 
 def test_batches_broadcast_and_run_in_parallel():
-    """Batch axes of arrays and vectors broadcast; each array is a process of its own."""
+    """Batch axes of arrays and vectors broadcast; the arrays are shared out among processes."""
     rng = np.random.default_rng(12)
     crossbar = xb.Crossbar(rng.uniform(1e-5, 1e-3, (3, 1, 2, 5, 4)), device="sinh_tio2")
     V_in = rng.uniform(-0.2, 0.2, (7, 1, 5))
@@ -209,8 +209,45 @@ def test_batches_broadcast_and_run_in_parallel():
     expected = xb.solve(crossbar, V_in, engine="nodal", full=True)
     assert actual.I_out.shape == (3, 7, 2, 4)
     assert actual.V_wl.shape == (3, 7, 2, 5, 4)
-    assert "6 processes" in actual.stats.method
+    assert "3 processes" in actual.stats.method
     agree(actual, expected)
+
+
+@pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
+def test_arrays_that_share_a_process_have_the_answers_they_have_alone(device, tmp_path):
+    """Bit for bit, with wires and drives of their own, and with more vectors than lines."""
+    rng = np.random.default_rng(14)
+    crossbar = xb.Crossbar(
+        rng.uniform(1e-5, 1e-3, (5, 4, 3)), R_wl=rng.uniform(0.1, 9, (5, 4, 2)), device=device
+    )
+    V_in = rng.uniform(-0.2, 0.2, (6, 5, 4))
+    engine = NgspiceEngine(workers=1, keep=True, directory=tmp_path)
+    actual = xb.solve(crossbar, V_in, engine=engine, full=True)
+    assert " 1 process," in actual.stats.method
+    (directory,) = tmp_path.iterdir()
+    assert len(list(directory.glob("circuit*.raw"))) == 5
+    for k in range(5):
+        alone = xb.solve(crossbar.array(k), V_in[:, k], engine="ngspice", full=True)
+        for name in ("I_out", "I_in", "V_wl", "V_bl", "I_device"):
+            np.testing.assert_array_equal(getattr(actual, name)[:, k], getattr(alone, name))
+
+
+@pytest.mark.parametrize(
+    ("shape", "vectors", "workers", "processes"),
+    [
+        ((40, 8, 8), 1, 1, 2),
+        ((40, 8, 8), 1, 40, 40),
+        ((3, 64, 64), 1, 1, 3),
+        ((3, 32, 32), 1, 1, 1),
+    ],
+)
+def test_large_arrays_and_idle_workers_have_processes_of_their_own(
+    shape, vectors, workers, processes
+):
+    G = np.random.default_rng(15).uniform(1e-5, 1e-3, shape)
+    V_in = np.full((vectors, 1, shape[1]), 0.1)
+    answer = xb.solve(xb.Crossbar(G), V_in, engine=NgspiceEngine(workers=workers))
+    assert f" {processes} process" in answer.stats.method
 
 
 def test_an_empty_batch_gives_empty_answers():
@@ -221,7 +258,8 @@ def test_an_empty_batch_gives_empty_answers():
 def test_long_sweeps_keep_tiny_voltages_exact():
     """Microvolts next to volts, more vectors than one process takes: no cross-talk between them."""
     V_in = np.tile([[1.0], [1e-6], [-1e-9]], (700, 1))
-    sol = xb.solve(xb.Crossbar([[1e-4]], R_wl=0, R_bl=0), V_in, engine="ngspice")
+    engine = NgspiceEngine(workers=3)
+    sol = xb.solve(xb.Crossbar([[1e-4]], R_wl=0, R_bl=0), V_in, engine=engine)
     assert "3 processes" in sol.stats.method
     assert np.allclose(sol.I_out, V_in * 1e-4, rtol=1e-12, atol=0)
     assert any("superposed from 1 unit" in note for note in sol.stats.notes)

@@ -98,6 +98,33 @@ def test_binary_that_lies_about_success(tmp_path):
         solve(fake(tmp_path, "echo Using KLU; echo XBARSPICE-DONE"))
 
 
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("mv circuit0.raw spare; mv circuit1.raw circuit0.raw; mv spare circuit1.raw", "must"),
+        ("cp circuit0.raw circuit2.raw", "must"),
+        ("rm circuit1.raw", "raw file"),
+        ("truncate -s 400 circuit1.raw", "raw file"),
+    ],
+)
+def test_arrays_that_share_a_process_cannot_take_each_others_answers(tmp_path, fault, message):
+    rng = np.random.default_rng(3)
+    crossbar = xb.Crossbar(rng.uniform(1e-5, 1e-3, (3, 4, 3)))
+    engine = NgspiceEngine(executable=fake(tmp_path, f'{REAL} "$@" || exit 1; {fault}'), workers=1)
+    with pytest.raises(EngineError, match=message):
+        xb.solve(crossbar, np.full(4, 0.1), engine=engine)
+
+
+def test_a_circuit_that_is_not_solved_is_named_and_its_lines_are_shown(tmp_path):
+    """Of three arrays the second has no operating point: the program says so of its deck."""
+    body = "echo Using KLU; echo XBARSPICE-FAILED circuit1.cir; echo 'singular rd_1_1' >&2; exit 3"
+    rng = np.random.default_rng(3)
+    crossbar = xb.Crossbar(rng.uniform(1e-5, 1e-3, (3, 4, 3)))
+    engine = NgspiceEngine(executable=fake(tmp_path, body), workers=1)
+    with pytest.raises(ConvergenceError, match=r"point of circuit1\.cir.*row 1, column 1"):
+        xb.solve(crossbar, np.full(4, 0.1), engine=engine)
+
+
 def test_run_that_hangs_is_killed_with_its_children(tmp_path):
     """The time limit ends the whole process group: nothing of it is left."""
     note = tmp_path / "pids"

@@ -38,6 +38,7 @@ class PySpiceEngine(NgspiceEngine):
 
     name = "pyspice"
     program = "PySpice, libngspice"
+    arrays_per_process = 1
 
     def _prepare(self, crossbar: Crossbar) -> NgspiceInfo:
         if importlib.util.find_spec("PySpice") is None:

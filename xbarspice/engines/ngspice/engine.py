@@ -1,4 +1,7 @@
-"""The golden engine: all vectors of an array in one ngspice process, every answer checked."""
+"""The golden engine: all vectors of an array in one ngspice process, every answer checked.
+
+Small arrays of a batch share a process, one circuit after the other.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -30,7 +33,7 @@ from xbarspice.engines.ngspice.checks import (
 )
 from xbarspice.engines.ngspice.probe import NgspiceInfo, ngspice_info
 from xbarspice.engines.ngspice.rawfile import RawFile
-from xbarspice.engines.ngspice.runner import Run, control_section, run_deck
+from xbarspice.engines.ngspice.runner import Circuit, control_section, run_circuits, run_deck
 from xbarspice.netlist import build
 from xbarspice.netlist.dialects import ngspice as dialect
 from xbarspice.netlist.records import Netlist
@@ -51,16 +54,50 @@ SHORTEST = 128
 anew, which costs as much as 10 to 25 points."""
 
 
+ARRAYS_PER_PROCESS = 32
+"""Arrays that share a process: starting ngspice takes 8 ms of CPU time, an 8x8 array 1.3 ms."""
+
+CELLS_PER_PROCESS = 2**14
+"""Cells times points up to which arrays share a process; larger ones are done side by side."""
+
+
 @dataclass(frozen=True)
 class _Task:
-    """The solves (positions in the flattened batch) that one process does for one array."""
+    """The solves (positions in the flattened batch) of one array that are one sweep."""
 
     array: int
     members: Indices
 
 
+@dataclass(frozen=True)
+class _Posed:
+    """A task as records, where its answers go, and what the check of its run found.
+
+    Attributes:
+        task: the task.
+        netlist: records of the array, with the drive of every point.
+        extra: the points that nobody asked for.
+        weights: of the unit vectors in each answer, (solves, units); None where the vectors
+            themselves are points.
+        part: answers of the points asked for.
+        verdicts: one, when the run was checked.
+    """
+
+    task: _Task
+    netlist: Netlist
+    extra: Extra
+    weights: Array | None
+    part: dict[str, Array]
+    verdicts: list[Verdict]
+
+    def accept(self, raw: RawFile) -> None:
+        self.verdicts.append(_take(self.netlist, raw, self.extra, self.part))
+
+
 class NgspiceEngine(Engine):
-    """ngspice in batch mode, one process for all vectors of an array, arrays in parallel.
+    """ngspice in batch mode, one process for all vectors of an array, processes in parallel.
+
+    Small arrays of a batch share a process (`ARRAYS_PER_PROCESS`); they are circuits of their own.
 
     Args:
         executable: name or path of ngspice; None looks for it on PATH.
@@ -93,6 +130,7 @@ class NgspiceEngine(Engine):
 
     name = "ngspice"
     program = "ngspice"
+    arrays_per_process = ARRAYS_PER_PROCESS
 
     def __init__(
         self,
@@ -122,7 +160,7 @@ class NgspiceEngine(Engine):
         return [info.path, "-n", "-b"]
 
     def _solve(self, state: NgspiceInfo, crossbar: Crossbar, drive: Drive, full: bool) -> Raw:
-        tasks = _tasks(crossbar, drive)
+        groups = _groups(crossbar, _tasks(crossbar, drive), self.workers, self.arrays_per_process)
         N, rows, cols = len(drive.array), crossbar.rows, crossbar.cols
         shapes = {"I_out": (N, cols), "I_in": (N, rows)}
         if full:
@@ -134,17 +172,21 @@ class NgspiceEngine(Engine):
         notes: dict[str, None] = {}
         cancel = threading.Event()
 
-        def work(task: _Task) -> None:
-            run, residual = self._run(state, crossbar, drive, task, cancel, out)
-            residuals.append(residual)
-            points.append(len(run.raw.values))
-            notes.update(dict.fromkeys(run.notes))
+        def work(group: list[_Task]) -> None:
+            posed = [_pose(crossbar, drive, task, out) for task in group]
+            remarks = self._run(state, posed, cancel)
+            for each in posed:
+                remarks = (*remarks, *_store(each, out))
+                residuals.append(each.verdicts[0].residual)
+                points.append(each.netlist.vectors)
+            notes.update(dict.fromkeys(remarks))
 
-        self._each(work, tasks, cancel)
+        self._each(work, groups, cancel)
         solver = "KLU" if state.klu else "Sparse 1.3"
+        processes = f"{len(groups)} process{'es' * (len(groups) != 1)}"
         stats = Stats(
             engine=self.name,
-            method=f"{self.program}-{state.version}, {solver}, {len(tasks)} processes, "
+            method=f"{self.program}-{state.version}, {solver}, {processes}, "
             f"{sum(points)} points checked at every node",
             residual=float(np.max(residuals)),
             notes=tuple(notes),
@@ -152,11 +194,11 @@ class NgspiceEngine(Engine):
         out["error"] = _share(crossbar, out)
         return Raw(status=Status.CONVERGED, stats=stats, **out)
 
-    def _each(self, work, tasks: list[_Task], cancel: threading.Event) -> None:
-        """Do all tasks in parallel; the first failure ends the others and is raised."""
-        with ThreadPoolExecutor(max_workers=min(self.workers, len(tasks)) or 1) as pool:
-            futures = [pool.submit(work, task) for task in tasks]
-            with _progress(self.progress, len(tasks)) as advance:
+    def _each(self, work, groups: list[list[_Task]], cancel: threading.Event) -> None:
+        """Do all groups in parallel; the first failure ends the others and is raised."""
+        with ThreadPoolExecutor(max_workers=min(self.workers, len(groups)) or 1) as pool:
+            futures = [pool.submit(work, group) for group in groups]
+            with _progress(self.progress, len(groups)) as advance:
                 for future in futures:
                     future.add_done_callback(lambda _: advance())
                 try:
@@ -173,52 +215,62 @@ class NgspiceEngine(Engine):
             raise first
 
     def _run(
-        self,
-        info: NgspiceInfo,
-        crossbar: Crossbar,
-        drive: Drive,
-        task: _Task,
-        cancel: threading.Event,
-        out: dict[str, Array],
-    ) -> tuple[Run, float]:
-        """Solve one task and put its answers in their places of `out`."""
-        single = crossbar.array(int(task.array))
-        V_in, V_out = drive.V_in[task.members], drive.V_out[task.members]
-        units = _units(single) if isinstance(single.device, Ohmic) else None
-        if units is not None and len(V_in) > len(units[0]):
-            weights = V_in @ units[0].T + V_out @ units[1].T
-            V_in, V_out = units
-        else:
-            weights = None
-        extra = extra_points(single, V_in, V_out, units=weights is not None)
-        netlist = build(
-            single, np.concatenate([V_in, extra.V_in]), np.concatenate([V_out, extra.V_out])
-        )
-        part = {key: np.empty((len(V_in), *v.shape[1:])) for key, v in out.items()}
-        verdicts: list[Verdict] = []
+        self, info: NgspiceInfo, posed: list[_Posed], cancel: threading.Event
+    ) -> tuple[str, ...]:
+        """Solve a group in one process; each takes its answers. Gives remarks for the user."""
+        of_process = {
+            "klu": info.klu,
+            "timeout": self.timeout,
+            "keep": self.keep,
+            "parent": self.directory,
+            "cancel": cancel,
+        }
+        if len(posed) > 1:
+            circuits = [
+                Circuit(
+                    lines=circuit(each.netlist, klu=info.klu),
+                    analysis=dialect.analysis(each.netlist.vectors),
+                    points=each.netlist.vectors,
+                    accept=each.accept,
+                )
+                for each in posed
+            ]
+            return run_circuits(self._command(info), circuits, **of_process)
+        (single,) = posed
+        lines = deck(single.netlist, klu=info.klu)
+        points = single.netlist.vectors
+        return run_deck(
+            self._command(info), lines, points=points, accept=single.accept, **of_process
+        ).notes
 
-        def accept(raw: RawFile) -> None:
-            verdicts.append(_take(netlist, raw, extra, part))
 
-        run = run_deck(
-            self._command(info),
-            deck(netlist, klu=info.klu),
-            points=netlist.vectors,
-            klu=info.klu,
-            timeout=self.timeout,
-            keep=self.keep,
-            parent=self.directory,
-            cancel=cancel,
-            accept=accept,
-        )
-        notes = (*run.notes, *verdicts[0].notes)
-        if weights is None:
-            for key, values in part.items():
-                out[key][task.members] = values
-        else:
-            _superpose(weights, part, out, task.members)
-            notes = (*notes, f"superposed from {len(V_in)} unit vectors")
-        return replace(run, notes=notes), verdicts[0].residual
+def _pose(crossbar: Crossbar, drive: Drive, task: _Task, out: dict[str, Array]) -> _Posed:
+    """The records of a task and room for its answers."""
+    single = crossbar.array(int(task.array))
+    V_in, V_out = drive.V_in[task.members], drive.V_out[task.members]
+    units = _units(single) if isinstance(single.device, Ohmic) else None
+    if units is not None and len(V_in) > len(units[0]):
+        weights = V_in @ units[0].T + V_out @ units[1].T
+        V_in, V_out = units
+    else:
+        weights = None
+    extra = extra_points(single, V_in, V_out, units=weights is not None)
+    netlist = build(
+        single, np.concatenate([V_in, extra.V_in]), np.concatenate([V_out, extra.V_out])
+    )
+    part = {key: np.empty((len(V_in), *v.shape[1:])) for key, v in out.items()}
+    return _Posed(task, netlist, extra, weights, part, [])
+
+
+def _store(posed: _Posed, out: dict[str, Array]) -> tuple[str, ...]:
+    """Put answers in their places of `out`; gives remarks for the user."""
+    notes, members = posed.verdicts[0].notes, posed.task.members
+    if posed.weights is None:
+        for key, values in posed.part.items():
+            out[key][members] = values
+        return notes
+    _superpose(posed.weights, posed.part, out, members)
+    return (*notes, f"superposed from {len(posed.part['error'])} unit vectors")
 
 
 def _superpose(
@@ -271,6 +323,18 @@ def _tasks(crossbar: Crossbar, drive: Drive) -> list[_Task]:
     return tasks
 
 
+def _groups(
+    crossbar: Crossbar, tasks: list[_Task], workers: int, together: int
+) -> list[list[_Task]]:
+    """The tasks of each process: several where all are small, but work for every worker."""
+    points = max((len(task.members) for task in tasks), default=1) + 2
+    if isinstance(crossbar.device, Ohmic):
+        points = min(points, crossbar.rows + crossbar.cols + 1)
+    fit = CELLS_PER_PROCESS // (points * crossbar.rows * crossbar.cols)
+    size = max(1, min(together, fit, -(-len(tasks) // workers)))
+    return [tasks[k : k + size] for k in range(0, len(tasks), size)]
+
+
 def vectors_a_point(crossbar: Crossbar) -> int:
     """About how many numbers ngspice holds for one point: node voltages, inner ones too."""
     ohmic = isinstance(crossbar.device, Ohmic)
@@ -295,16 +359,22 @@ def _progress(visible: bool, total: int) -> Iterator:
         yield lambda: bar.advance(task)
 
 
-def deck(netlist: Netlist, *, klu: bool) -> list[str]:
-    """The lines that ngspice runs: circuit, tolerances, checked control section.
+def circuit(netlist: Netlist, *, klu: bool) -> list[str]:
+    """The lines of a circuit and its tolerances, before what solves it.
 
     All vectors are saved: finding thousands of names of `.save` cards takes ngspice longer than
     writing everything (64x64: 0.5 s, as long as an operating point).
     """
-    analysis = "op" if netlist.vectors == 1 else f"dc Vidx 0 {netlist.vectors - 1} 1"
     return [
         *dialect.circuit(netlist),
         f".options {dialect.options(netlist)}{' klu' if klu else ''}",
         ".save all",
-        *control_section(analysis),
+    ]
+
+
+def deck(netlist: Netlist, *, klu: bool) -> list[str]:
+    """The lines that ngspice runs: circuit, tolerances, checked control section."""
+    return [
+        *circuit(netlist, klu=klu),
+        *control_section(dialect.analysis(netlist.vectors)),
     ]

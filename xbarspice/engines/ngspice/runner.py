@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from xbarspice.engines.ngspice.rawfile import RawFile, read_raw
 from xbarspice.engines.process import Finished, run_group
 from xbarspice.netlist.records import place
 
-__all__ = ["Run", "control_section", "run_deck"]
+__all__ = ["Circuit", "Run", "control_section", "run_circuits", "run_deck"]
 
 DONE = "XBARSPICE-DONE"
 FAILED = "XBARSPICE-FAILED"
@@ -54,6 +54,7 @@ _BENIGN = (
 )
 _AIDS = ("gmin stepping", "source stepping", "optran")
 _SHOWN = 600
+_DECK = "deck.cir"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +64,23 @@ class Run:
     raw: RawFile
     notes: tuple[str, ...]
     seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Circuit:
+    """One of several circuits that a process solves, each by itself.
+
+    Attributes:
+        lines: the deck without control section and ``.end``, title first.
+        analysis: command that solves it, such as ``op``.
+        points: number of points that the analysis must give.
+        accept: raises an EngineError if the results are not good enough.
+    """
+
+    lines: list[str]
+    analysis: str
+    points: int
+    accept: Callable[[RawFile], None]
 
 
 def control_section(analysis: str) -> list[str]:
@@ -117,35 +135,122 @@ def run_deck(
         EngineError: the run cannot be trusted; names the run directory, which stays.
         ConvergenceError: ngspice found no operating point.
     """
-    try:
-        directory = Path(tempfile.mkdtemp(prefix="xbarspice-ngspice-", dir=parent))
-        with (directory / "deck.cir").open("w", encoding="ascii") as file:
-            file.writelines(f"{line}\n" for line in lines)
-    except OSError as error:
-        raise EngineError(
-            f"a run directory must be made in {parent or tempfile.gettempdir()}; "
-            f"{error.strerror}. Pass a `directory` that can be written."
-        ) from error
-    try:
+    files = {_DECK: lines}
+    with _Directory(files, keep=keep, parent=parent) as directory:
         process = run_group(
-            [*command, "deck.cir"], directory, program=NGSPICE, timeout=timeout, cancel=cancel
+            [*command, _DECK], directory.path, program=NGSPICE, timeout=timeout, cancel=cancel
         )
-        _write_logs(directory, process)
-        notes = _judge(process, lines, klu)
-        raw = read_raw(directory / "result.raw")
-        if points is not None and len(raw.values) != points:
-            raise EngineError(
-                f"the analysis must give {points} points; it gave {len(raw.values)}. "
-                f"{_quote_output(process)}"
-            )
+        _write_logs(directory.path, process)
+        notes = _judge(process, files, circuits=1 if klu else 0)
+        raw = _read(directory.path / "result.raw", points, process)
         if accept is not None:
             accept(raw)
-    except EngineError as error:
-        raise type(error)(f"{error} The run directory is kept: {directory}") from error
-    if not keep:
-        shutil.rmtree(directory, ignore_errors=True)
-    directories = (f"run directory: {directory}",) if keep else ()
-    return Run(raw=raw, notes=(*notes, *directories), seconds=process.seconds)
+    return Run(raw=raw, notes=(*notes, *directory.notes), seconds=process.seconds)
+
+
+def run_circuits(
+    command: list[str],
+    circuits: Sequence[Circuit],
+    *,
+    klu: bool,
+    timeout: float,
+    keep: bool = False,
+    parent: str | os.PathLike[str] | None = None,
+    cancel: threading.Event | None = None,
+) -> tuple[str, ...]:
+    """Solve circuits one after the other in one process; each takes its results by `accept`.
+
+    Starting ngspice takes as long as ten operating points of an 8x8 array. A circuit is loaded,
+    solved, written and removed before the next is loaded, so each is solved as if it were alone.
+
+    Args:
+        command: the program and its options; the deck's name is added.
+        circuits: at least one.
+        klu, timeout, keep, parent, cancel: of the process, as of `run_deck`.
+
+    Returns:
+        Remarks for the user.
+
+    Raises:
+        EngineError, ConvergenceError: as `run_deck`; then no result of any of them is to be used.
+    """
+    names = [f"circuit{k}.cir" for k in range(len(circuits))]
+    files = {_DECK: _control_of_many(names, circuits)}
+    files |= {name: [*circuit.lines, ".end"] for name, circuit in zip(names, circuits, strict=True)}
+    with _Directory(files, keep=keep, parent=parent) as directory:
+        process = run_group(
+            [*command, _DECK], directory.path, program=NGSPICE, timeout=timeout, cancel=cancel
+        )
+        _write_logs(directory.path, process)
+        notes = _judge(process, files, circuits=len(circuits) if klu else 0)
+        for name, circuit in zip(names, circuits, strict=True):
+            result = (directory.path / name).with_suffix(".raw")
+            circuit.accept(_read(result, circuit.points, process))
+    return (*notes, *directory.notes)
+
+
+def _control_of_many(names: Sequence[str], circuits: Sequence[Circuit]) -> list[str]:
+    lines = [f"* xbarspice, {len(names)} circuits", ".control"]
+    for name, circuit in zip(names, circuits, strict=True):
+        lines += [
+            f"source {name}",
+            "optran 1 1 1 0 0 0",
+            circuit.analysis,
+            "if $sim_status",
+            f"echo {FAILED} {name}",
+            "quit 3",
+            "end",
+            f"write {Path(name).with_suffix('.raw')}",
+            "destroy all",
+            "remcirc",
+        ]
+    return [*lines, f"echo {DONE}", "quit 0", ".endc", ".end"]
+
+
+class _Directory:
+    """A run directory with its decks; errors name it and it stays, else it is removed."""
+
+    def __init__(
+        self,
+        files: Mapping[str, Sequence[str]],
+        *,
+        keep: bool,
+        parent: str | os.PathLike[str] | None,
+    ) -> None:
+        self.keep = keep
+        try:
+            self.path = Path(tempfile.mkdtemp(prefix="xbarspice-ngspice-", dir=parent))
+            for name, lines in files.items():
+                with (self.path / name).open("w", encoding="ascii") as file:
+                    file.writelines(f"{line}\n" for line in lines)
+        except OSError as error:
+            raise EngineError(
+                f"a run directory must be made in {parent or tempfile.gettempdir()}; "
+                f"{error.strerror}. Pass a `directory` that can be written."
+            ) from error
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (f"run directory: {self.path}",) if self.keep else ()
+
+    def __enter__(self) -> _Directory:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, EngineError):
+            raise type(error)(f"{error} The run directory is kept: {self.path}") from error
+        if error is None and not self.keep:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _read(path: Path, points: int | None, process: Finished) -> RawFile:
+    raw = read_raw(path)
+    if points is not None and len(raw.values) != points:
+        raise EngineError(
+            f"the analysis must give {points} points; it gave {len(raw.values)}. "
+            f"{_quote_output(process)}"
+        )
+    return raw
 
 
 def _write_logs(directory: Path, process: Finished) -> None:
@@ -156,8 +261,12 @@ def _write_logs(directory: Path, process: Finished) -> None:
         pass  # the disk may be full; the run is judged by what was printed, not by these copies
 
 
-def _judge(process: Finished, lines: list[str], klu: bool) -> tuple[str, ...]:
-    """Remarks about a good run; raises for a bad one."""
+def _judge(
+    process: Finished, files: Mapping[str, Sequence[str]], *, circuits: int
+) -> tuple[str, ...]:
+    """Remarks about a good run; raises for a bad one. So many circuits asked for KLU."""
+    failed = re.search(rf"{FAILED} (\S+)", process.stdout)
+    lines = files.get(failed.group(1) if failed else _DECK, ())
     notes: list[str] = []
     fatal: list[str] = []
     for line in filter(None, (raw.strip() for raw in process.stderr.splitlines())):
@@ -172,8 +281,9 @@ def _judge(process: Finished, lines: list[str], klu: bool) -> tuple[str, ...]:
             notes.append(line)
     finished = any(line.strip() == DONE for line in process.stdout.splitlines())
     if FAILED in process.stdout:
+        which = f" of {failed.group(1)}" if failed else ""
         raise ConvergenceError(
-            f"ngspice must find an operating point; it did not. {_where(process, lines)}"
+            f"ngspice must find an operating point{which}; it did not. {_where(process, lines)}"
         )
     if process.status < 0:
         raise EngineError(f"ngspice must end by itself; signal {-process.status} ended it.")
@@ -182,7 +292,7 @@ def _judge(process: Finished, lines: list[str], klu: bool) -> tuple[str, ...]:
             f"ngspice must run to its end without errors; exit status {process.status}"
             f"{'' if finished else ', last line not reached'}. {_where(process, lines)}"
         )
-    if klu and "Using KLU" not in process.stdout:
+    if process.stdout.count("Using KLU") < circuits:
         raise EngineError("ngspice must use KLU when asked; it did not say so.")
     aids = [note for note in notes if any(word in note.lower() for word in _AIDS)]
     remarks = [note for note in notes if note not in aids]
@@ -190,7 +300,7 @@ def _judge(process: Finished, lines: list[str], klu: bool) -> tuple[str, ...]:
     return summary + tuple(dict.fromkeys(remarks))[:5]
 
 
-def _where(process: Finished, lines: list[str]) -> str:
+def _where(process: Finished, lines: Sequence[str]) -> str:
     """What ngspice printed, and the lines of the deck that its words lead to."""
     words = set(re.findall(r"[a-z_][a-z0-9_#.]*", process.stderr.lower()))
     words |= {part for word in words for part in re.split(r"[.#]", word)}
