@@ -26,6 +26,10 @@ from xbarspice.plot.axes import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from xbarspice.nn import TensorSolution
+
+    AnySolution = Solution | TensorSolution
+
 __all__ = ["currents", "errors", "voltages"]
 
 _CURVES = 6
@@ -34,7 +38,7 @@ _LINES = {"bit lines": "bit line (column)", "word lines": "word line (row)"}
 
 
 def currents(
-    solution: Solution,
+    solution: AnySolution,
     *,
     of: Literal["bit lines", "word lines"] = "bit lines",
     label: str = "",
@@ -45,7 +49,7 @@ def currents(
     Values stand on the axes in A; the ticks show the prefix. Call it again with `ax` to compare.
 
     Args:
-        solution: with I_out in A, (..., cols), and I_in in A, (..., rows).
+        solution: of `xb.solve` or `xb.nn.solve`: I_out in A, (..., cols), I_in in A, (..., rows).
         of: "bit lines": currents into their ends, I_out; "word lines": from their ends, I_in.
         label: name of the curves in the legend.
         ax: where to draw; None: a new figure.
@@ -59,7 +63,7 @@ def currents(
     """
     if of not in _LINES:
         raise broken_rule("`of` must be one of " + ", ".join(_LINES), repr(of), "Choose one.")
-    values = solution.I_out if of == "bit lines" else solution.I_in
+    values = _values(solution, "I_out" if of == "bit lines" else "I_in")
     values = values.reshape(-1, values.shape[-1])
     ax = axes_or_new(ax)
     start, line = _curves_of(ax), np.arange(values.shape[1])
@@ -87,7 +91,7 @@ def _curves_of(ax: Axes) -> int:
 
 
 def voltages(
-    solution: Solution,
+    solution: AnySolution,
     *,
     of: Literal["devices", "word lines", "bit lines"] = "devices",
     vector: int = 0,
@@ -109,24 +113,29 @@ def voltages(
         PackageMissingError: matplotlib is not installed and `ax` is None.
     """
     kinds = {
-        "devices": ("voltage across the device", lambda: solution.V_wl - solution.V_bl),
-        "word lines": ("voltage of the word line", lambda: solution.V_wl),
-        "bit lines": ("voltage of the bit line", lambda: solution.V_bl),
+        "devices": "voltage across the device",
+        "word lines": "voltage of the word line",
+        "bit lines": "voltage of the bit line",
     }
     if of not in kinds:
         raise broken_rule("`of` must be one of " + ", ".join(kinds), repr(of), "Choose one.")
-    quantity, values = kinds[of][0], kinds[of][1]()
+    if of == "devices":
+        values = _values(solution, "V_wl") - _values(solution, "V_bl")
+    else:
+        values = _values(solution, "V_wl" if of == "word lines" else "V_bl")
     flat = values.reshape(-1, *values.shape[-2:])
     if not 0 <= vector < len(flat):
         raise broken_rule(
             f"`vector` must be one of the {len(flat)} of the solution", vector, "Count from 0."
         )
     ax = axes_or_new(ax)
-    maps.cell_map(ax, flat[vector], quantity, "V")
+    maps.cell_map(ax, flat[vector], kinds[of], "V")
     return ax
 
 
-def errors(fast: Solution, golden: Solution, *, label: str = "", ax: Axes | None = None) -> Axes:
+def errors(
+    fast: AnySolution, golden: AnySolution, *, label: str = "", ax: Axes | None = None
+) -> Axes:
     """Difference of the output currents of every bit line over the largest current of the golden.
 
     Several vectors: the largest difference of each bit line, and the median. 0 is drawn at 1e-17.
@@ -165,19 +174,26 @@ def errors(fast: Solution, golden: Solution, *, label: str = "", ax: Axes | None
     return ax
 
 
-def _relative(fast: Solution, golden: Solution) -> Array:
+def _relative(fast: AnySolution, golden: AnySolution) -> Array:
     """Differences over the largest golden current, (vectors, cols)."""
-    if fast.I_out.shape != golden.I_out.shape:
+    judged, exact = _values(fast, "I_out"), _values(golden, "I_out")
+    if judged.shape != exact.shape:
         raise broken_rule(
             "both solutions must have equally many vectors and bit lines",
-            f"{fast.I_out.shape} and {golden.I_out.shape}",
+            f"{judged.shape} and {exact.shape}",
             "Solve the same problem twice.",
         )
-    largest = float(np.abs(golden.I_out).max())
+    largest = float(np.abs(exact).max())
     if not largest > 0:
         raise broken_rule(
             "some golden current must differ from 0",
             f"the largest is {largest}",
             "Compare at voltages that drive a current.",
         )
-    return np.abs(fast.I_out - golden.I_out).reshape(-1, fast.I_out.shape[-1]) / largest
+    return np.abs(judged - exact).reshape(-1, exact.shape[-1]) / largest
+
+
+def _values(solution: AnySolution, name: Literal["I_out", "I_in", "V_wl", "V_bl"]) -> Array:
+    """A field of a solution; of tensors without their gradient, which no plot needs."""
+    values = getattr(solution, name)
+    return values if isinstance(solution, Solution) else values.detach().cpu().numpy()

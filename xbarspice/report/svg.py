@@ -5,14 +5,22 @@ from __future__ import annotations
 import importlib.util
 import io
 import re
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from xbarspice.core.errors import install_command
 from xbarspice.report.content import Plot
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["NO_PLOTS", "can_draw", "to_svg"]
 
 NO_PLOTS = f"Plots need matplotlib, which is not installed: {install_command('matplotlib')}."
 """What stands in place of the plots of a page."""
+_MANY = 2000
+"""Points of one curve, scatter or group of shapes from which it becomes a picture."""
 _RASTER_DPI = 144  # of rasterized parts (large scatters): sharp enough on a phone's dense screen
 
 
@@ -43,10 +51,27 @@ def to_svg(plot: Plot, key: str) -> str:
     with style.context(["default", svg]):
         figure = Figure(figsize=(plot.width, plot.height), layout="constrained")
         plot.draw(ax=figure.add_subplot())
+        _rasterise(figure)
         figure.savefig(
             buffer, format="svg", dpi=_RASTER_DPI, transparent=True, metadata=no_metadata
         )
     return _embed(buffer.getvalue(), key)
+
+
+def _rasterise(figure: Figure) -> None:
+    """Draw curves and scatters of very many points as pictures: a page stays small."""
+    from matplotlib.collections import Collection
+    from matplotlib.lines import Line2D
+
+    for artist in figure.findobj():
+        count = 0
+        if isinstance(artist, Line2D):
+            count = np.size(artist.get_xydata()) // 2
+        elif isinstance(artist, Collection):
+            shapes = sum(np.size(path.vertices) // 2 for path in artist.get_paths())
+            count = max(shapes, np.size(artist.get_offsets()) // 2)
+        if count > _MANY:
+            artist.set_rasterized(True)
 
 
 def _embed(text: str, key: str) -> str:

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from xbarspice.plot import maps
 from xbarspice.plot.axes import (
-    BLACK,
     COLOURS,
     axes_or_new,
     escape,
@@ -28,7 +27,7 @@ _NUMBERED = 150
 """Arrays up to which each one is numbered."""
 _MONITORS = "#c4c8cc"
 _PALE = 0.6
-"""Opacity of the outlines: numbers in them can be read."""
+"""Opacity of the outlines: numbers in them can be read on light and on dark ground."""
 
 
 def floorplan(
@@ -67,7 +66,7 @@ def floorplan(
         if layer != "monitors" and len(places) <= _NUMBERED:
             centre = place["left"] + width / 2, place["bottom"] + height / 2
             size = 7 if len(places) <= 36 else 5
-            style = {"ha": "center", "va": "center", "fontsize": size, "color": BLACK}
+            style = {"ha": "center", "va": "center", "fontsize": size}
             ax.text(*centre, place["number"], **style)
     _set_view(ax, [place for place, _ in outlines])
     place_legend(ax)

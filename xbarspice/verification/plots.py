@@ -34,8 +34,6 @@ _BARS = 20
 """Parts that are drawn; tables hold all."""
 _NAMED = 6
 """Matrices up to which the legend names each."""
-_MANY = 500
-"""Reads from which points become one picture: a page stays small."""
 
 
 def network(
@@ -81,7 +79,6 @@ def network(
             marker=marker(k),
             label=(escape(matrix) or "model") if named else None,
             linewidths=0,
-            rasterized=len(checks) > _MANY,
         )
     limit = next((g["limit"] for g in record["gates"] if "current" in g["name"]), None)
     if limit:

@@ -105,6 +105,16 @@ def test_without_axes_a_figure_of_pyplot_is_made(solutions):
     assert plt.gcf() is ax.figure
 
 
+def test_solutions_of_tensors_are_drawn_too(crossbar, solutions, ax):
+    G = torch.tensor(crossbar.G, requires_grad=True)
+    V = torch.full((4,), 0.1, dtype=torch.float64)
+    solution = xb.nn.solve(G, V, R_wl=2.0, R_bl=3.0, device="sinh_tio2")
+    xb.plot.currents(solution, ax=ax)
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), solution.I_out.detach().numpy())
+    drawn = np.asarray(xb.plot.voltages(solution).images[0].get_array())
+    np.testing.assert_array_equal(drawn, (solution.V_wl - solution.V_bl).detach().numpy())
+
+
 def test_absent_devices_are_left_out_of_the_map_of_conductances(crossbar, ax):
     assert xb.plot.conductances(crossbar, ax=ax) is ax
     drawn = ax.images[0].get_array()

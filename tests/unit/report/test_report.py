@@ -239,6 +239,20 @@ def test_other_studies_build_pages_from_the_same_parts(tmp_path):
     assert "- rising" in report.markdown("Study", sections)
 
 
+def test_a_page_stays_small_however_many_points_it_shows(tmp_path):
+    x = np.random.default_rng(0).standard_normal((2, 100_000))
+
+    def draw(*, ax):
+        ax.plot(*x, ".", rasterized=False)
+        ax.scatter(*x)
+        ax.fill_between(np.arange(100_000), x[0], x[1])
+
+    plot = report.Plot(draw=draw, alt="points", caption="Many points.")
+    path = report.page("Study", [report.Section(title="One", items=[plot])], tmp_path / "p.html")
+    assert "data:image/png;base64," in path.read_text()
+    assert path.stat().st_size < 400_000
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from xbarspice.core.errors import broken_rule
-from xbarspice.plot.axes import FRAME, axes_or_new, escape, place_legend
+from xbarspice.plot.axes import COLOURS, FRAME, axes_or_new, escape, place_legend
 from xbarspice.tapeout.drawing.die import core_name
 from xbarspice.tapeout.drawing.klayout import klayout_db
 from xbarspice.tapeout.technology import Technology
@@ -25,7 +25,7 @@ LARGEST_PICTURE = 1024
 
 _METALS = ("#3b6fb6", "#d9822b", "#7a8793", "#5b8c5a", "#8e6bb0")
 """Colours of the metals from the bottom."""
-_DEVICE, _CUT, _OPENING = "#1d1d1d", "#ffffff", "#f2e6c9"
+_DEVICE, _CUT, _OPENING = COLOURS[5], "#ffffff", "#f2e6c9"
 _LINE = re.compile(r"(WL|BL)[<\[]")
 _MOST_LABELS = 40
 """Pins of a side up to which each one is labelled."""
