@@ -1,7 +1,8 @@
 """Answers of other programs for the tests of imports: `python -m tests.peer_arrays NAME`.
 
-`crosssim` needs a checkout of github.com/sandialabs/cross-sim, named by the variable CROSSSIM.
-What it writes into tests/data/peers is our own content, computed by that program.
+`crosssim` needs a checkout of github.com/sandialabs/cross-sim, named by the variable CROSSSIM, and
+`aihwkit` the package of that name (1.1.0). What they write into tests/data/peers is our own
+content, computed and saved by these programs.
 """
 
 from __future__ import annotations
@@ -56,5 +57,72 @@ def crosssim() -> None:
     (FOLDER / "crosssim.json").write_text(text + "\n", "utf-8")
 
 
+def aihwkit() -> None:
+    """Saved models with their products without noise, and the currents of the circuit of a tile."""
+    import torch
+    from aihwkit.inference import PCMLikeNoiseModel
+    from aihwkit.nn import AnalogLinear, AnalogLinearMapped, AnalogSequential
+    from aihwkit.simulator.configs import TorchInferenceRPUConfig, TorchInferenceRPUConfigIRDropT
+    from aihwkit.simulator.tiles.analog_mvm_irdrop_t import AnalogMVMIRDropT
+
+    def config(kind: Any, g_max: float, g_min: float) -> Any:
+        from aihwkit.inference.converter.conductance import SinglePairConductanceConverter
+
+        out = kind()
+        out.noise_model = PCMLikeNoiseModel(
+            g_converter=SinglePairConductanceConverter(g_max=g_max, g_min=g_min)
+        )
+        out.forward.is_perfect = True
+        return out
+
+    torch.manual_seed(0)
+    scaled = config(TorchInferenceRPUConfig, 25.0, 2.0)
+    scaled.mapping.weight_scaling_omega = 0.8
+    scaled.mapping.weight_scaling_columnwise = True
+    scaled.mapping.learn_out_scaling = True
+    scaled.mapping.out_scaling_columnwise = True
+    tiled = config(TorchInferenceRPUConfig, 20.0, 0.0)
+    tiled.mapping.max_input_size, tiled.mapping.max_output_size = 4, 3
+    wired = config(TorchInferenceRPUConfigIRDropT, 25.0, 1.0)
+    wired.mapping.max_input_size = wired.forward.ir_drop_segments = 8
+    wired.forward.ir_drop_rs, wired.forward.is_perfect = 200.0, False
+    models = {
+        "scales": AnalogSequential(
+            AnalogLinear(5, 4, rpu_config=scaled), AnalogLinear(4, 2, bias=False, rpu_config=scaled)
+        ),
+        "tiles": AnalogSequential(AnalogLinearMapped(7, 5, rpu_config=tiled)),
+        "wires": AnalogSequential(AnalogLinear(5, 3, bias=False, rpu_config=wired)),
+    }
+    with torch.no_grad():
+        models["scales"][0].analog_module.out_scaling_alpha.copy_(torch.tensor([1.5, 2, 0.5, 1]))
+        models["scales"][1].analog_module.alpha.fill_(1.25)
+    answers: dict[str, Any] = {}
+    for name, model in models.items():
+        torch.save(model.eval().state_dict(), FOLDER / f"aihwkit_{name}.pt")
+        for k, layer in enumerate(model):
+            x = torch.rand(layer.in_features) * 2 - 1
+            weight, bias = layer.get_weights()
+            entry = {"weight": weight.tolist(), "x": x.tolist()}
+            if name != "wires":
+                with torch.no_grad():
+                    y = layer(x[None])[0] - (0 if bias is None else bias)
+                entry["product"] = y.tolist()
+            answers[f"{name}.{k}"] = entry
+    tile = models["wires"][0].analog_module.tile
+    x = torch.sign(torch.tensor(answers["wires.0"]["x"]))[None]  # pulses of the whole time
+    x, weight = AnalogMVMIRDropT._pad_symmetric(x, tile.weight.detach().T, 8)
+    pair, _ = wired.noise_model.g_converter.convert_to_conductances(weight)
+    options = {"segments": 8, "r_s": 200.0, "phys_input_size": 8, "use_extension": False}
+    down = AnalogMVMIRDropT._thev_equiv(x, [g[:, 0::2] for g in pair], **options)
+    up = AnalogMVMIRDropT._thev_equiv(
+        torch.flip(x, (-1,)), [torch.flip(g[:, 1::2], (0,)) for g in pair], **options
+    )
+    currents = torch.zeros(3)
+    currents[0::2], currents[1::2] = (((V - 0.4) / R)[0, :, 0] for V, R in (down, up))
+    answers["wires.0"]["microamperes"] = currents.tolist()
+    text = json.dumps({"made_by": "aihwkit 1.1.0", "layers": answers}, indent=1)
+    (FOLDER / "aihwkit.json").write_text(text + "\n", "utf-8")
+
+
 if __name__ == "__main__":
-    {"crosssim": crosssim}[sys.argv[1]]()
+    {"crosssim": crosssim, "aihwkit": aihwkit}[sys.argv[1]]()

@@ -187,6 +187,7 @@ def files(tmp_path_factory):
     xb.exchange.matlab.write(folder / "die.mat", ohmic)
     parameters = {"xbar": {"array": {"parasitics": {"enable": True, "Rp_row": 1.0, "Rp_col": 1.0}}}}
     (folder / "crosssim.json").write_text(json.dumps(parameters), "utf-8")
+    shutil.copy(ROOT / "tests" / "data" / "peers" / "aihwkit_tiles.pt", folder / "analog.pt")
     (folder / "crossbar.cir").write_text(xb.netlist.write(ohmic, V_in), "utf-8")
     np.save(folder / "W.npy", np.random.default_rng(2).normal(size=(3, 4)))
     write_tables(folder)

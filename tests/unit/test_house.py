@@ -61,6 +61,8 @@ ROOMS = {
         "variability",
         "mapping.activations",
         "importers",
+        "exchange.aihwkit",
+        "exchange.aihwkit_file",
         "nn",
         "deployment",
         "campaign",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["export", "import_", "register"]
 
 FormOption = Annotated[
-    str | None, typer.Option(help="matlab, crosssim or spice; by the file's suffix if left out.")
+    str | None, typer.Option(help="matlab, crosssim, aihwkit or spice; by the suffix if left out.")
 ]
 
 
@@ -28,7 +28,8 @@ def import_(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="MATLAB file (.mat), CrossSim parameters (.json), or a netlist (.sp, .cir, ...).",
+            help="MATLAB file (.mat), CrossSim parameters (.json), state_dict of aihwkit (.pt), or "
+            "a netlist (.sp, .cir, ...).",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("imported"),
@@ -58,6 +59,14 @@ def import_(
             "from what gives a crossbar if left out.",
         ),
     ] = None,
+    G_min: Annotated[
+        float | None,
+        typer.Option("--G-min", help="Of aihwkit: conductance of a weight of 0, S; the file's."),
+    ] = None,
+    G_max: Annotated[
+        float | None,
+        typer.Option("--G-max", help="Of aihwkit: that of the largest weight, S; the file's."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Import the arrays in a file of another program, in this program's convention.
@@ -74,6 +83,8 @@ def import_(
         "name": name or None,
         "transpose": transpose or None,
         "wires_below": wires_below,
+        "G_min": G_min,
+        "G_max": G_max,
     }
     _refuse_useless(form, stated)
     with screens.waiting("reading the file", quiet=json):
@@ -89,6 +100,8 @@ _FORM_OF = {
     "name": "matlab",
     "transpose": "matlab",
     "wires_below": "spice",
+    "G_min": "aihwkit",
+    "G_max": "aihwkit",
 }
 
 
@@ -105,6 +118,8 @@ def _read(file: Path, form: str, stated: Mapping[str, Any]) -> ImportedFile:
 
     if form == "spice":
         return exchange.spice.read(file, wires_below=stated["wires_below"])
+    if form == "aihwkit":
+        return exchange.aihwkit.read(file, G_min=stated["G_min"], G_max=stated["G_max"])
     if form == "crosssim":
         matrix = stated["weights"]
         return exchange.crosssim.read(file, **(_matrix(matrix) if matrix else {}))
@@ -165,7 +180,7 @@ def export(
     array: Annotated[
         Path, typer.Argument(metavar="ARRAY", help="A single array (.npz, .h5, .mat with G).")
     ],
-    out: Annotated[Path, typer.Option(help="File to write, .mat or .json.")],
+    out: Annotated[Path, typer.Option(help="File to write: .mat, .json or .pt.")],
     form: FormOption = None,
     json: Json = False,
 ) -> None:
@@ -188,6 +203,8 @@ def export(
     file = load_array(array, {**IDEAL, "device": "ohmic"})
     if form == "matlab":
         notes = exchange.matlab.write(out, file.crossbar, file.V_in)
+    elif form == "aihwkit":
+        notes = exchange.aihwkit.write(out, file.crossbar)
     else:
         notes = exchange.crosssim.write(out, file.crossbar)
     record = {"file": str(out), "form": form, "notes": notes}
@@ -199,6 +216,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         "import",
         epilog="Examples: xbarspice import die.mat --name G=gmap:uS --name R_wl=Rw\n\n"
-        "xbarspice import crosssim.json --weights W.npy\n\nxbarspice import crossbar.cir",
+        "xbarspice import crosssim.json --weights W.npy\n\nxbarspice import crossbar.cir\n\n"
+        "xbarspice import analog.pt",
     )(import_)
     app.command(epilog="Example: xbarspice export array.npz --out array.mat")(export)

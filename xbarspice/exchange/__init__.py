@@ -6,7 +6,7 @@ Every import says what it assumed and names what the file holds beside the array
 
 from __future__ import annotations
 
-from xbarspice.exchange import crosssim, matlab, spice
+from xbarspice.exchange import aihwkit, crosssim, matlab, spice
 from xbarspice.exchange.records import ImportedArray, ImportedFile, WeightShare
 
-__all__ = ["ImportedArray", "ImportedFile", "WeightShare", "crosssim", "matlab", "spice"]
+__all__ = ["ImportedArray", "ImportedFile", "WeightShare", "aihwkit", "crosssim", "matlab", "spice"]

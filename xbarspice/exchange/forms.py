@@ -11,6 +11,7 @@ __all__ = ["FORMS", "form_of"]
 FORMS = {
     "matlab": (".mat",),
     "crosssim": (".json",),
+    "aihwkit": (".pt", ".pth"),
     "spice": (".sp", ".spice", ".cir", ".net", ".ckt", ".cdl", ".spi"),
 }
 """Form -> suffixes that it goes by."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ class WeightShare:
     """The part of an array in the matrix product ``y = W x``, W of the shape (outputs, inputs).
 
     Attributes:
+        matrix: name of the matrix in the file, "" where it has one.
         inputs: index of the input that drives each word line, (rows,); -1: held at 0 V.
         signs: its sign, 1 or -1, (rows,).
         outputs: index of the output that each bit line adds to, (cols,).
@@ -36,6 +37,7 @@ class WeightShare:
     outputs: Indices
     siemens: Array
     G_zero: float = 0.0
+    matrix: str = ""
 
     def voltages(self, x: npt.ArrayLike, V_read: float) -> Array:
         """Voltages of the word lines, V, (..., rows).
@@ -93,6 +95,7 @@ class ImportedArray:
         if self.share is not None:
             share = self.share
             out["weights"] = {
+                "matrix": share.matrix,
                 "inputs": share.inputs.tolist(),
                 "signs": share.signs.tolist(),
                 "outputs": share.outputs.tolist(),
@@ -115,6 +118,20 @@ class ImportedFile:
     form: str
     arrays: tuple[ImportedArray, ...]
     notes: tuple[str, ...] = ()
+
+    def matrix(self, name: str) -> ImportedFile:
+        """The arrays of one matrix of the file.
+
+        Raises:
+            InputError: there is no matrix of that name.
+        """
+        arrays = tuple(a for a in self.arrays if a.share is not None and a.share.matrix == name)
+        if not arrays:
+            names = sorted({a.share.matrix for a in self.arrays if a.share is not None})
+            raise broken_rule(
+                "the matrix must be one of the file's", repr(name), f"It has {', '.join(names)}."
+            )
+        return replace(self, arrays=arrays)
 
     def voltages(self, x: npt.ArrayLike, V_read: float = 0.2) -> dict[str, Array]:
         """Voltages of the word lines of every array for inputs of the matrix, V, (..., rows).
@@ -172,5 +189,10 @@ class ImportedFile:
                 "every array must hold a part of a matrix",
                 f"{self.form}, whose arrays are conductances alone",
                 "Drive them with voltages (`xb.solve`).",
+            )
+        names = {share.matrix for share in shares.values()}
+        if len(names) > 1:
+            raise broken_rule(
+                "products are of one matrix", ", ".join(sorted(names)), "Choose one: .matrix(NAME)."
             )
         return shares

@@ -9,6 +9,7 @@ import pytest
 
 import xbarspice as xb
 from tests.helpers import asymmetric_crossbar, run_command
+from tests.peer_arrays import FOLDER
 from xbarspice.core import crossbar_file
 from xbarspice.verification.array_file import load_array
 
@@ -59,6 +60,17 @@ def test_a_netlist_without_a_word_about_itself(folder):
     assert np.array_equal(file.V_in, [V_in])
 
 
+def test_tiles_of_aihwkit(folder):
+    done = run_command("import", FOLDER / "aihwkit_wires.pt", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "0.h5: 16 x 3, 48 devices of 1 to 25 uS" in done.stdout
+    done = run_command("export", "imported/0.h5", "--out", "b.pt", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    done = run_command("import", "b.pt", "--out", "other", cwd=folder)
+    assert done.returncode == 2  # numbers for a layer, no layer
+    assert "must hold tiles of aihwkit" in " ".join(done.stderr.split())
+
+
 def test_exports_come_back(folder):
     for out, more in (("b.mat", ()), ("b.json", ("--weights", "b.npz"))):
         done = run_command("export", "a.h5", "--out", out, cwd=folder)
@@ -76,6 +88,7 @@ def test_exports_come_back(folder):
         (("import", "a.mat", "--weights", "W.npy"), "--weights is of the form crosssim"),
         (("import", "p.json", "--transpose"), "--transpose is of the form matlab"),
         (("import", "a.mat", "--name", "G"), "QUANTITY=VARIABLE"),
+        (("import", "a.mat", "--G-min", "1e-6"), "--G-min is of the form aihwkit"),
         (("import", "a.mat", "--wires-below", "5"), "--wires-below is of the form spice"),
         (("import", "a.cir"), "`a.cir`, line 3: r1 joins a node to itself"),
         (("import", "a.txt"), "the suffix '.txt'"),
