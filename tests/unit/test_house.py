@@ -89,6 +89,7 @@ ROOMS = {
         "calibration.die_plots",
         "calibration.fit_plots",
         "calibration.life_plots",
+        "training.plots",
         "transfer.plots",
         "tapeout.plots",
         "tapeout.drawing.pictures",

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from xbarspice.tapeout.drawing.pictures import layout
     from xbarspice.tapeout.plots import floorplan, loads, voltage_drop
+    from xbarspice.training.plots import designs, training
     from xbarspice.transfer.plots import loss_budget, transfer_points, transfers
     from xbarspice.verification.plots import costs, network
 
@@ -60,6 +61,7 @@ _HOMES = {
     ),
     "xbarspice.tapeout.drawing.pictures": ("layout",),
     "xbarspice.tapeout.plots": ("floorplan", "loads", "voltage_drop"),
+    "xbarspice.training.plots": ("designs", "training"),
     "xbarspice.transfer.plots": ("loss_budget", "transfer_points", "transfers"),
     "xbarspice.verification.plots": ("costs", "network"),
 }
@@ -71,6 +73,7 @@ __all__ = [
     "costs",
     "currents",
     "cycles",
+    "designs",
     "device_currents",
     "device_writes",
     "die",
@@ -92,6 +95,7 @@ __all__ = [
     "residuals",
     "retention",
     "sweeps",
+    "training",
     "transfer_points",
     "transfers",
     "tuning_errors",

@@ -37,7 +37,7 @@ def write(record: dict[str, Any], path: Path) -> Path:
         draw=partial(plots.programming_log, record),
         alt="Deviation of every read from the plan",
         caption="Reads of the log against what the plan expects at that step.",
-        width=6.4,
+        width=5.2,
     )
     sections = [
         Section(title="Reads", items=[_phases(record), plot]),

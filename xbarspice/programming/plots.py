@@ -151,7 +151,7 @@ def programming_log(record: Mapping[str, Any], *, ax: Axes | None = None) -> Axe
     Raises:
         PackageMissingError: matplotlib is not installed and `ax` is None.
     """
-    ax = axes_or_new(ax, 6.4)
+    ax = axes_or_new(ax, 5.2)
     limit = record["tolerance"]
     ax.axhspan(-limit, limit, color=ABSENT, alpha=0.2, linewidth=0, label="tolerance")
     for k, (phase, words) in enumerate(

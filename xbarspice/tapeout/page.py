@@ -225,8 +225,8 @@ def _drawing(drawing: kdb.Layout, technology: Technology, part: Part, alt: str, 
         draw=partial(pictures.layout, drawing, technology, part=part),
         alt=alt,
         caption=words,
-        width=6.4,
-        height=6.4,
+        width=5.2,
+        height=5.2,
     )
 
 

@@ -51,7 +51,7 @@ def floorplan(
     Raises:
         PackageMissingError: matplotlib is not installed and `ax` is None.
     """
-    ax = axes_or_new(ax, 6.4, 5.6)
+    ax = axes_or_new(ax, 5.2, 4.6)
     from matplotlib.patches import Rectangle
 
     fills = _fills(list(dict.fromkeys(layers)))
@@ -130,7 +130,7 @@ def loads(parts: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -> Axes
         PackageMissingError: matplotlib is not installed and `ax` is None.
     """
     worst = _worst(parts)
-    ax = axes_or_new(ax, 6.4, loads_height(parts))
+    ax = axes_or_new(ax, 5.2, loads_height(parts))
     names = list(worst)[::-1]
     values = [worst[name] for name in names]
     colours = [COLOURS[1] if value > 1 else COLOURS[0] for value in values]

@@ -145,7 +145,7 @@ def _budget(record: Record) -> list[Section]:
         alt="Bars of what each source of error costs",
         caption="Alone: the circuit with exact products and this source. Won back: the circuit "
         "with all sources, without this one.",
-        width=6.4,
+        width=5.2,
         height=plots.loss_budget_height(budget),
     )
     return [Section(title="Loss budget", items=[bars, table, Text(text=text)])]

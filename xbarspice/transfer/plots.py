@@ -123,7 +123,7 @@ def loss_budget(budget: Budget | Record, *, ax: Axes | None = None) -> Axes:
         PackageMissingError: matplotlib is not installed and `ax` is None.
     """
     record = budget if isinstance(budget, Mapping) else budget.record()
-    ax = axes_or_new(ax, 6.4, loss_budget_height(record))
+    ax = axes_or_new(ax, 5.2, loss_budget_height(record))
     costs, lost = record["costs"], record["lost"]
     names = [*(escape(cost["source"]) for cost in costs), "all"]
     kinds = {"lost by it alone": "alone", "won back without it": "among_all"}

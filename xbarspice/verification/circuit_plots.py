@@ -24,7 +24,7 @@ def read_errors(record: Record, engine: str) -> Plot:
         alt=f"Worst error of {engine} against {reference} of {count} array reads",
         caption=f"{engine} against {reference}: each point is one read of one array, over all its "
         "vectors and columns.",
-        width=6.4,
+        width=5.2,
     )
 
 
@@ -39,6 +39,6 @@ def cost_bars(record: Record) -> Plot:
         alt="Change of the outputs by each matrix and cause",
         caption="One matrix: it on arrays, all others exact. A cause: the circuit with it against "
         "without it.",
-        width=6.4,
+        width=5.2,
         height=plots.costs_height(record),
     )

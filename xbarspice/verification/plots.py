@@ -64,7 +64,7 @@ def network(
             repr(name),
             f"Choose among: {', '.join(record['tiles']) or 'none was checked'}.",
         )
-    ax = axes_or_new(ax, 6.4, 3.4)
+    ax = axes_or_new(ax, 5.2, 3.4)
     matrices = list(dict.fromkeys(check["matrix"] for check in checks))
     scale_errors(ax.yaxis)
     named = len(matrices) <= _NAMED
@@ -110,7 +110,7 @@ def costs(report: Verification | Record, *, ax: Axes | None = None) -> Axes:
         raise broken_rule(
             "the costs of parts must have been measured", "none", "Verify a model that has some."
         )
-    ax = axes_or_new(ax, 6.4, costs_height(record))
+    ax = axes_or_new(ax, 5.2, costs_height(record))
     kinds = {"one matrix on arrays": True, "the circuit against it without a cause": False}
     for (label, of_matrix), fill in zip(kinds.items(), COLOURS, strict=False):
         rows = [k for k, c in enumerate(parts) if c["what"].startswith("matrix") == of_matrix]

@@ -15,10 +15,13 @@ from tests.unit.calibration.test_inspection import LOOP, ideal, sweep
 from tests.unit.calibration.test_life import baked, cycled
 from tests.unit.calibration.test_life import log as tuning_log
 from tests.unit.calibration.test_pulses import staircase, trains_of
+from tests.unit.training.test_designs import NOISY, linear_classifier
+from tests.unit.training.test_fitting import TRAIN, VALIDATION, model, short
 from tests.unit.transfer.test_study import moons
 from xbarspice import calibration
 from xbarspice.core.errors import InputError
 from xbarspice.report import Plot, Section, html
+from xbarspice.training import compare_designs, fit
 
 
 def names(ax):
@@ -29,10 +32,10 @@ def names(ax):
 @pytest.fixture(scope="module")
 def report():
     torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    network = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
     x = torch.rand(5, 3, dtype=torch.float64)
     config = xb.ArrayConfig(device="sinh_tio2", R_wl=2.0)
-    return xb.verify(model.double(), x, np.arange(5) % 2, config=config, reference="nodal")
+    return xb.verify(network.double(), x, np.arange(5) % 2, config=config, reference="nodal")
 
 
 @pytest.fixture(scope="module")
@@ -112,16 +115,44 @@ def test_a_loss_budget_has_bars_with_intervals(ax):
     assert ax.get_xlabel() == "lost right points (%)"
 
 
+@pytest.mark.parametrize("of", ["objective", "accuracy"])
+def test_looks_of_training_are_drawn_over_the_steps(ax, of):
+    fitted = fit(model(), TRAIN, VALIDATION, short())
+    assert xb.plot.training(fitted, of=of, ax=ax) is ax
+    fields = {"objective": ("loss", "objective"), "accuracy": ("noise_free", "accuracy", "count")}
+    for line, name in zip(ax.lines, fields[of], strict=False):
+        np.testing.assert_array_equal(line.get_xdata(), [look.step for look in fitted.history])
+        values = [getattr(look, name) for look in fitted.history]
+        np.testing.assert_array_equal(line.get_ydata(), values)
+    assert ax.lines[-1].get_xdata()[0] == fitted.best.step
+    unit = {"objective": "objective", "accuracy": "right validation points (%)"}
+    assert ax.get_ylabel() == unit[of]
+    with pytest.raises(InputError, match="`of` must be one of accuracy, objective"):
+        xb.plot.training(fitted, of="loss")
+
+
+def test_choices_of_a_design_are_bars_with_the_recommended_one_at_the_end(ax):
+    network, x, y = linear_classifier()
+    choices = {"x_scale": [2.0], "placement": ["low", "high"]}
+    found = compare_designs(network, NOISY, x, y, choices=choices, transfers=10)
+    assert xb.plot.designs(found, ax=ax) is ax
+    widths = [bar.get_width() for bar in ax.patches]
+    assert widths == [*(effect.gain.value for effect in found.effects), found.gain.value]
+    ticks = [t.get_text() for t in ax.get_yticklabels()]
+    assert ticks[-1] == "recommended"
+    assert f"x_scale = {found.effects[ticks.index('x_scale = 2.0')].value}" in ticks
+
+
 def test_a_fit_is_drawn_as_model_against_data(ax):
-    fit = fit_of()
-    assert xb.plot.fit(fit, ax=ax) is ax
+    fitted = fit_of()
+    assert xb.plot.fit(fitted, ax=ax) is ax
     drawn = np.concatenate([line.get_xydata() for line in ax.lines[1:]])
-    both = np.stack([fit.measured, fit.predicted], axis=1)
+    both = np.stack([fitted.measured, fitted.predicted], axis=1)
     np.testing.assert_array_equal(sorted(map(tuple, drawn)), sorted(map(tuple, both)))
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("measured (uA)", "model (uA)")
     assert names(ax) == ["fitted", "held out"]
     with pytest.raises(InputError, match="`over` must be voltage or order"):
-        xb.plot.residuals(fit, over="time")
+        xb.plot.residuals(fitted, over="time")
 
 
 @pytest.mark.parametrize("of", ["current", "conductance"])
@@ -213,12 +244,12 @@ def test_retention_is_over_the_first_read_and_cycles_have_two_states(ax):
 
 def test_pulses_and_branches_are_dots_with_the_model_as_lines(ax):
     branches = calibration.branches_of(staircase(0))
-    fit = calibration.fit_curves(branches)
-    assert xb.plot.branch_curves(fit, branches, "depression", ax=ax) is ax
+    curves = calibration.fit_curves(branches)
+    assert xb.plot.branch_curves(curves, branches, "depression", ax=ax) is ax
     assert names(ax) == ["d0", "d1"]
     assert ax.get_ylabel() == "conductance (uS)"
     with pytest.raises(InputError, match="`branch` must be one that the data have"):
-        xb.plot.branch_curves(fit, branches, "sideways")
+        xb.plot.branch_curves(curves, branches, "sideways")
     _, trains = trains_of("o921c_4k", {}, (1.5, 1.5), 2e-7, 0, pulses=10)
     found = calibration.fit_pulses("o921c_4k", trains, ["A_p"])
     axes = xb.plot.pulse_trains(found[0], trains)

@@ -69,7 +69,7 @@ def layout(
     """
     if part not in ("whole", "array"):
         raise broken_rule("`part` must be whole or array", repr(part), "Choose one.")
-    ax = axes_or_new(ax, 6.4, 6.4)
+    ax = axes_or_new(ax, 5.2, 5.2)
     top, box = drawing.top_cell(), _array_box(drawing, technology)
     if part == "array":
         _paint(ax, drawing, technology, top.bbox() if box is None else box)

@@ -172,7 +172,7 @@ def _maps(name: str, record: dict[str, Any]) -> list[Item]:
         items.append(
             Plot(
                 draw=partial(plots.loads, record["loads"]),
-                width=6.4,
+                width=5.2,
                 height=plots.loads_height(record["loads"]),
                 alt=f"Highest current of each kind of part of {name} as a share of its limit",
                 caption=f"{name}: highest current of each kind of part, as a share of its limit.",
