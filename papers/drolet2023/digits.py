@@ -117,15 +117,17 @@ def reproduce(kept: Kept, hardware: Hardware, plan: Plan) -> dict[str, Any]:
     by_row: dict[tuple[Any, ...], list[dict[str, float]]] = {}
     golden = []
     for model in MODELS:
-        for inputs in INPUTS:
-            for split in plan.splits:
-                case = _Case(
-                    kept=kept, hardware=hardware, model=model, inputs=inputs, split=split, plan=plan
-                )
-                for key, figures in case.rows():
-                    by_row.setdefault((model, inputs, *key), []).append(figures)
+        cases = [
+            _Case(kept=kept, hardware=hardware, model=model, inputs=inputs, split=split, plan=plan)
+            for inputs in INPUTS
+            for split in plan.splits
+        ]
+        for case in cases:
+            for key, figures in case.rows():
+                by_row.setdefault((model, case.inputs, *key), []).append(figures)
         if plan.confirm:
-            golden.append({"model": model, "inputs": inputs, **case.confirm()})
+            last = cases[-1]
+            golden.append({"model": model, "inputs": last.inputs, **last.confirm()})
     rows = [
         {
             **dict(zip(("model", "inputs", "recipe", "loop", "remedy"), key, strict=True)),
@@ -265,6 +267,7 @@ class _Case:
         (_, classes), _, (_, y) = self.data
         circuit_model = xb.transfer.with_variation(model, variation)
         right: dict[str, list[Tensor]] = {"": [], REMEDY: []}
+        without_errors = torch.zeros(len(y), dtype=torch.bool)
         for start in range(0, self.plan.transfers, TOGETHER):
             some = min(TOGETHER, self.plan.transfers - start)
             # the same label is the same errors in every case
@@ -277,9 +280,9 @@ class _Case:
                 fitted = fit(drawn[:, :count], clean[:count], classes[:count])
                 for remedy, logits in (("", drawn), (REMEDY, fitted.apply(drawn))):
                     right[remedy].append(logits[:, count:].argmax(-1) == y)
-        without_errors = (clean[count:].argmax(-1) == y).numpy()
+            without_errors = clean[count:].argmax(-1) == y
         return {
-            remedy: figures_of(torch.cat(flags).numpy(), without_errors)
+            remedy: figures_of(torch.cat(flags).numpy(), without_errors.numpy())
             for remedy, flags in right.items()
         }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -88,7 +89,7 @@ class Judge:
         """
         ends = np.cumsum([len(y) for _, y in parts])[:-1]
         wanted = torch.as_tensor(np.concatenate([y for _, y in parts])) > 0
-        right = []
+        right, without_errors = [], np.zeros(len(wanted), bool)
         for clean, answers in self._answers(parts, variation, hardware, remedy):
             right.append(((answers > 0) == wanted).numpy())
             without_errors = ((clean > 0) == wanted).numpy()
@@ -104,11 +105,15 @@ class Judge:
         remedy: str,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Answers without errors, (points,), and in some transfers, (some, points)."""
-        x, y = (torch.as_tensor(part) for part in self.seen)
-        config = self.encoding.config(hardware=hardware, variation=variation)
-        model = xb.nn.convert(perceptron_module(self.network), config, calibrate=x).eval()
+        # single precision moves an ideal answer by far less than any error of a transfer
+        dtype: Literal["float32", "float64"] = "float32" if hardware is None else "float64"
+        config = self.encoding.config(hardware=hardware, variation=variation, dtype=dtype)
+        like = getattr(torch, dtype)
+        x, y = torch.as_tensor(self.seen[0]).to(like), torch.as_tensor(self.seen[1])
+        plain = perceptron_module(self.network).to(like)
+        model = xb.nn.convert(plain, config, calibrate=x).eval()
         seen = len(x) if remedy else 0
-        points = torch.cat([x[:seen], *(torch.as_tensor(of) for of, _ in parts)])
+        points = torch.cat([x[:seen], *(torch.as_tensor(of).to(like) for of, _ in parts)])
         circuit = "ideal" if hardware is None else "exact"
         for start in range(0, self.transfers, TOGETHER):
             some = min(TOGETHER, self.transfers - start)
