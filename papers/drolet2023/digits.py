@@ -20,14 +20,14 @@ import xbarspice as xb
 import xbarspice.training
 import xbarspice.transfer
 from papers.drolet2023.hardware import Hardware
-from papers.drolet2023.judging import figures_of
+from papers.drolet2023.judging import CALIBRATION, SEED, Drawn, figures_of
 from papers.drolet2023.kept import Kept
 from papers.drolet2023.moons import confirmed
 from papers.drolet2023.recipes import OURS, drawn
 from papers.drolet2023.settings import SETTINGS
 from xbarspice.core.seeds import child_seed
-from xbarspice.training import ErrorDraws, remedies
 from xbarspice.training.data import digits
+from xbarspice.training.draws import Circuit
 from xbarspice.variability import Variation, other_reading
 from xbarspice.variability.bse import tail_of
 
@@ -36,6 +36,9 @@ __all__ = ["Plan", "reproduce"]
 DIGITS = SETTINGS["digits"]
 RECIPES: dict[str, dict[str, Any]] = DIGITS["recipes"]
 REMEDY: str = DIGITS["remedy"]
+"""In the loop of training."""
+REMEDIES: tuple[str, ...] = tuple(DIGITS["remedies"])
+"""While and after the arrays are programmed."""
 TOGETHER = 20
 """Transfers that are computed in one forward pass."""
 Data = tuple[Tensor, Tensor]
@@ -206,11 +209,11 @@ class _Case:
         for recipe, settings in RECIPES.items():
             for loop in (False, True) if settings["draws"] else (False,):
                 model, key = self.network(recipe, loop=loop)
-                size = self.plan.transfers, self.plan.points, DIGITS["calibration"], REMEDY
+                size = self.plan.transfers, self.plan.points, CALIBRATION, REMEDIES, SEED
                 name = f"judging: {self.name}, {recipe}{', remedy in the loop' * loop}"
                 make = lambda model=model: self.figures(model)  # noqa: E731
                 figures = self.kept.value(name, (key, size), make)
-                for remedy in (REMEDY,) if loop else ("", REMEDY):
+                for remedy in REMEDIES if loop else ("", *REMEDIES):
                     yield (recipe, loop, remedy), figures[remedy]
 
     def network(self, recipe: str, *, loop: bool) -> tuple[nn.Module, str]:
@@ -241,16 +244,14 @@ class _Case:
 
     def figures(self, model: nn.Module) -> dict[str, dict[str, float]]:
         """Figures by the remedy, "" for none."""
-        (seen, _), _, (x, y) = self.data
-        count = min(DIGITS["calibration"], len(seen))
-        points = torch.cat([seen[:count], x])
+        x, y = self.data[2]
         with torch.no_grad(), xb.nn.exact_products():
             software = float((model(x).argmax(-1) == y).double().mean())
         errors = self.hardware.variation
-        out = self._judged(model, points, count, errors, "exact")
-        ideal = self._judged(model, points, count, errors, "ideal")
+        out = self._judged(model, errors, "exact")
+        ideal = self._judged(model, errors, "ideal")
         other = other_reading(errors)
-        read = None if other is None else self._judged(model, points, count, other, "exact")
+        read = None if other is None else self._judged(model, other, "exact")
         for remedy, figures in out.items():
             figures["software"] = software
             figures["lost"] = software - figures["mean"]
@@ -261,26 +262,25 @@ class _Case:
         return out
 
     def _judged(
-        self, model: nn.Module, points: Tensor, count: int, variation: Variation, circuit: Any
+        self, model: nn.Module, variation: Variation, circuit: Circuit
     ) -> dict[str, dict[str, float]]:
-        """Figures on the points behind the first `count`, which the remedy is fitted on."""
-        (_, classes), _, (_, y) = self.data
+        """Figures on the test points by the remedy, which training points are looked at for."""
+        (seen, classes), _, (x, y) = self.data
+        calibration = seen[:CALIBRATION], classes[:CALIBRATION]
         circuit_model = xb.transfer.with_variation(model, variation)
-        right: dict[str, list[Tensor]] = {"": [], REMEDY: []}
+        right: dict[str, list[Tensor]] = {remedy: [] for remedy in ("", *REMEDIES)}
         without_errors = torch.zeros(len(y), dtype=torch.bool)
         for start in range(0, self.plan.transfers, TOGETHER):
             some = min(TOGETHER, self.plan.transfers - start)
-            # the same label is the same errors in every case
-            draws = ErrorDraws(circuit_model, draws=some, seed=self.split, circuit=circuit)
-            draws.begin(f"judged transfers from {start}")
-            with torch.no_grad():
-                answers = draws.outputs(points, nominal=True)
-                clean, drawn = answers[0], answers[1:]
-                fit = remedies.get(REMEDY)
-                fitted = fit(drawn[:, :count], clean[:count], classes[:count])
-                for remedy, logits in (("", drawn), (REMEDY, fitted.apply(drawn))):
-                    right[remedy].append(logits[:, count:].argmax(-1) == y)
-            without_errors = clean[count:].argmax(-1) == y
+            for remedy, flags in right.items():
+                # the same label is the same errors in every case
+                drawn = Drawn(
+                    circuit_model, remedy, calibration, draws=some, seed=SEED, circuit=circuit
+                )
+                with torch.no_grad():
+                    clean, answers = drawn.answers(x, f"judged transfers from {start}")
+                flags.append(answers.argmax(-1) == y)
+                without_errors = clean.argmax(-1) == y
         return {
             remedy: figures_of(torch.cat(flags).numpy(), without_errors.numpy())
             for remedy, flags in right.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from papers.drolet2023.judging import CALIBRATION
 from papers.drolet2023.moons_report import WORDS, name_of, ngspice_text, percent, wires_text
 from papers.drolet2023.settings import SETTINGS
 from xbarspice.report.content import Section, Table, Text
@@ -29,9 +30,9 @@ def section(record: dict[str, Any]) -> Section:
     reading = f"The other reading has the drift table {other}. " if other else ""
     note = (
         f"{reading}A network that was trained through wires may be worse in software than on its "
-        f'arrays, which flatters "lost". The remedy, "{WORDS[DIGITS["remedy"]]}", moves the '
-        f"digital outputs of every transfer; it is fitted on {DIGITS['calibration']} training "
-        "points. All biases are digital and have no errors."
+        'arrays, which flatters "lost". The offset moves the digital outputs of every transfer; it '
+        f"is fitted on {CALIBRATION} training points, and is the remedy in the loop of training. "
+        "All biases are digital and have no errors."
     )
     table = Table(
         caption="Digits, ten classes",

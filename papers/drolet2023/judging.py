@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import xbarspice as xb
 from papers.drolet2023.encodings import Encoding
@@ -21,18 +21,23 @@ from papers.drolet2023.hardware import Hardware
 from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.importers.perceptron import Perceptron
 from xbarspice.importers.perceptron_model import perceptron_module
-from xbarspice.training import ErrorDraws, remedies
+from xbarspice.training import procedures
+from xbarspice.training.draws import Circuit
+from xbarspice.training.procedures import Procedure
+from xbarspice.training.programmed import ProgrammedDraws
 from xbarspice.variability import Variation
 
-__all__ = ["SEED", "THRESHOLD", "Judge", "Points", "figures_of"]
+__all__ = ["CALIBRATION", "SEED", "THRESHOLD", "Drawn", "Judge", "Points", "figures_of"]
 
 Points = tuple[Array, Indices]
 """Points as they are driven, (n, inputs), and their classes, (n,)."""
 SEED = 9000
 """Of the transfers; those that networks are chosen with have another."""
 THRESHOLD = 0.95
-TOGETHER = 20
+TOGETHER = 50
 """Transfers that are computed in one forward pass."""
+CALIBRATION = 256
+"""Points that a tester looks at."""
 
 
 def figures_of(right: Flags, clean: Flags) -> dict[str, float]:
@@ -59,7 +64,7 @@ class Judge:
     Attributes:
         network: of points as they are driven.
         encoding: how it stands on the array.
-        seen: points that set the input ranges and that a tester may use.
+        seen: points that set the input ranges, the first of which a tester uses.
         transfers: how many.
         seed: of the errors.
     """
@@ -84,8 +89,8 @@ class Judge:
             parts: the sets.
             variation: errors of a transfer.
             hardware: wires and device to go through; None is the ideal array.
-            remedy: what a tester does to the output of every transfer, which he finds with the
-                points of `seen`; a name of `xb.training.remedies.names()`.
+            remedy: what a tester does to every transfer, with the first points of `seen`; names of
+                `xb.training.procedures.names()` joined by "+".
         """
         ends = np.cumsum([len(y) for _, y in parts])[:-1]
         wanted = torch.as_tensor(np.concatenate([y for _, y in parts])) > 0
@@ -112,17 +117,63 @@ class Judge:
         x, y = torch.as_tensor(self.seen[0]).to(like), torch.as_tensor(self.seen[1])
         plain = perceptron_module(self.network).to(like)
         model = xb.nn.convert(plain, config, calibrate=x).eval()
-        seen = len(x) if remedy else 0
-        points = torch.cat([x[:seen], *(torch.as_tensor(of).to(like) for of, _ in parts)])
+        points = torch.cat([torch.as_tensor(of).to(like) for of, _ in parts])
+        calibration = x[:CALIBRATION], y[:CALIBRATION]
         circuit = "ideal" if hardware is None else "exact"
         for start in range(0, self.transfers, TOGETHER):
-            some = min(TOGETHER, self.transfers - start)
-            draws = ErrorDraws(model, draws=some, seed=self.seed, circuit=circuit)
-            draws.begin(f"judged transfers from {start}")
+            drawn = Drawn(
+                model,
+                remedy,
+                calibration,
+                draws=min(TOGETHER, self.transfers - start),
+                seed=self.seed,
+                circuit=circuit,
+            )
             with torch.no_grad():
-                answers = draws.outputs(points, nominal=True)
-                clean, drawn = answers[0], answers[1:]
-                if remedy:
-                    fitted = remedies.get(remedy)(drawn[:, :seen], clean[:seen], y)
-                    drawn = fitted.apply(drawn)
-            yield clean[seen:, 0], drawn[:, seen:, 0]
+                clean, answers = drawn.answers(points, f"judged transfers from {start}")
+            yield clean[:, 0], answers[..., 0]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Some transfers of a model and what a tester makes of them.
+
+    Attributes:
+        model: converted, in evaluation.
+        remedy: as of `Judge.on`.
+        calibration: points and classes that the tester uses.
+        draws, seed, circuit: as of `xb.training.ErrorDraws`.
+    """
+
+    model: nn.Module
+    remedy: str
+    calibration: tuple[Tensor, Tensor]
+    draws: int
+    seed: int
+    circuit: Circuit
+
+    def answers(self, x: Tensor, label: str) -> tuple[Tensor, Tensor]:
+        """Answers without errors, (points, outputs), and in the transfers, (draws, points, ...).
+
+        Args:
+            x: points.
+            label: names the random numbers; the same for every network and remedy.
+        """
+        procedure = procedures.get(self.remedy) if self.remedy else Procedure()
+        transfers = ProgrammedDraws(
+            model=self.model,
+            procedure=procedure,
+            calibration=self.calibration,
+            draws=self.draws,
+            seed=self.seed,
+            circuit=self.circuit,
+        )
+        transfers.begin(label)
+        if procedure.correction is None:
+            answers = transfers.outputs(x, nominal=True)
+            return answers[0], answers[1:]
+        seen, classes = self.calibration
+        answers = transfers.outputs(torch.cat([seen, x]), nominal=True)
+        clean, drawn, count = answers[0], answers[1:], len(seen)
+        mend = procedure.correction(drawn[:, :count], clean[:count], classes)
+        return clean[count:], mend.apply(drawn[:, count:])

@@ -22,7 +22,15 @@ from papers.drolet2023.encodings import ENCODINGS, Encoding
 from papers.drolet2023.hardware import Hardware
 from papers.drolet2023.judging import SEED, Judge, Points
 from papers.drolet2023.kept import Kept
-from papers.drolet2023.recipes import EFFORTS, OURS, RECIPES, REMEDY, Effort, Recipes, in_the_loop
+from papers.drolet2023.recipes import (
+    EFFORTS,
+    OURS,
+    RECIPES,
+    REMEDIED,
+    REMEDY,
+    Effort,
+    Recipes,
+)
 from papers.drolet2023.settings import SETTINGS
 from xbarspice.config import DataConfig
 from xbarspice.importers.perceptron import Perceptron
@@ -140,9 +148,9 @@ class _Study:
         recipes = self.recipes(encoding)
         for recipe in RECIPES:
             network = recipes.network(recipe)
-            yield self.row(recipe, encoding, network, "", loop=False)
-            yield self.row(recipe, encoding, network, REMEDY, loop=False)
-            if in_the_loop(recipe):
+            for remedy in ("", *MOONS["remedies"]) if recipe == OURS else ("", REMEDY):
+                yield self.row(recipe, encoding, network, remedy, loop=False)
+            if recipe in REMEDIED:
                 yield self.row(recipe, encoding, recipes.mended(recipe), REMEDY, loop=True)
 
     def row(

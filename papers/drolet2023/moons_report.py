@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from papers.drolet2023.judging import CALIBRATION
 from papers.drolet2023.recipes import REMEDY
 from xbarspice.report.content import Section, Table, Text
 
@@ -12,7 +13,9 @@ __all__ = ["WORDS", "percent", "published", "section", "sentence", "short", "wir
 WORDS = {
     "": "none",
     "offset": "offset",
+    "partners+offset": "partner, offset",
     "decision_offset": "bias correction",
+    "partners+decision_offset": "partner, bias correction",
 }
 """Remedies in the words of the tables."""
 
@@ -58,11 +61,13 @@ def section(record: dict[str, Any]) -> Section:
             "beside them for comparison only."
         ),
         Text(
-            text=f"Remedies: the {WORDS[REMEDY]} changes the digital bias of the output after "
-            "programming, by what the programmed array answers for the training and validation "
-            "points. This bias is added after reading and has no errors, in every row and in the "
-            "published experiment. Recipes without draws of errors have none to mend in their "
-            "loop; with them the remedy comes after training alone."
+            text="Remedies: the bias correction changes the digital bias of the output after "
+            f"programming, by what the programmed array answers for {CALIBRATION} training and "
+            "validation points. This bias is added after reading and has no errors, in every row "
+            "and in the published experiment. Partner: the other device of a pair with a stuck "
+            "device is written so that the pair keeps its difference. In the loop of training is "
+            f"{WORDS[REMEDY]}. Recipes without draws of errors have none to mend in their loop; "
+            "with them the remedy comes after training alone."
         ),
         Text(
             text="A nearly linear boundary scores high on the metric by being always right or "

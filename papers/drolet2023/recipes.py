@@ -29,13 +29,17 @@ from xbarspice.training.draws import terms_of
 from xbarspice.training.train import build
 from xbarspice.variability import StuckDevices, Variation
 
-__all__ = ["EFFORTS", "OURS", "RECIPES", "Effort", "Recipes", "drawn", "in_the_loop"]
+__all__ = ["EFFORTS", "OURS", "RECIPES", "REMEDIED", "REMEDY", "Effort", "Recipes", "drawn"]
 
 OURS = "ours"
 TECHNIQUES = SETTINGS["recipes"]
 PLAIN: dict[str, dict[str, Any]] = TECHNIQUES["plain"]
 """Settings of the recipes that begin with random weights, by name."""
 RECIPES = (*PLAIN, OURS)
+REMEDY: str = TECHNIQUES["remedy"]
+"""In the loop of training."""
+REMEDIED: dict[str, dict[str, Any]] = TECHNIQUES["remedied"]
+"""What changes with it there, by recipe; recipes without draws have no errors to mend."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +76,6 @@ def drawn(settings: dict[str, Any], variation: Variation) -> dict[str, Any]:
     if any(term.rate_lrs + term.rate_hrs > 0 for term in terms):
         return settings
     return {name: value for name, value in settings.items() if name != "stuck"}
-
-
-def in_the_loop(recipe: str) -> bool:
-    """Whether a remedy can be in the loop: a recipe without draws has no errors to mend."""
-    return recipe == OURS or PLAIN[recipe]["draws"] > 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,15 +117,10 @@ class Recipes:
 
     def mended(self, recipe: str) -> Perceptron:
         """The network of a recipe, trained further with the remedy in the loop."""
-        begun = self.network(recipe)
-        if recipe == OURS:
-            steps, settings, data = self.effort.remedied, TECHNIQUES["ours"], self.copies()
-        else:
-            steps, settings, data = self.effort.plain, PLAIN[recipe], self.seen()
-        settings = settings | TECHNIQUES["remedied"].get(recipe, {})
-        return self._train(
-            f"{recipe}, remedy in the loop", begun, data, steps, remedy=REMEDY, **settings
-        )
+        data = self.copies() if recipe == OURS else self.seen()
+        settings = (TECHNIQUES["ours"] if recipe == OURS else PLAIN[recipe]) | REMEDIED[recipe]
+        steps, what = self.effort.remedied, f"{recipe}, remedy in the loop"
+        return self._train(what, self.network(recipe), data, steps, remedy=REMEDY, **settings)
 
     def _plain(self, recipe: str) -> Perceptron:
         """The best of several networks that begin with random weights."""
@@ -149,7 +143,13 @@ class Recipes:
             what = f"{OURS}, start {k}"
             tried.append(self._train(what, begun, data, e.trial, **TECHNIQUES["ours"]))
         networks = [
-            self._train(f"{OURS}, finalist {k}", net, data, e.tune, **TECHNIQUES["ours"])
+            self._train(
+                f"{OURS}, finalist {k}",
+                net,
+                data,
+                e.tune,
+                **TECHNIQUES["ours"] | TECHNIQUES["tuned"],
+            )
             for k, net in enumerate(self._ordered(tried, data)[: e.finalists])
         ]
         return self._best(networks, data)
@@ -204,10 +204,6 @@ class Recipes:
             seed=seed,
         )
         return judge.on([data], self.variation)[0]
-
-
-REMEDY: str = TECHNIQUES["remedy"]
-"""In the loop of training."""
 
 
 def _seed(seed: int, name: str) -> int:

@@ -15,7 +15,7 @@ from papers.drolet2023.encodings import ENCODINGS, jittered
 from papers.drolet2023.hardware import Hardware
 from papers.drolet2023.judging import Judge, figures_of
 from papers.drolet2023.kept import Kept
-from papers.drolet2023.recipes import OURS, RECIPES, REMEDY, Effort, Recipes, in_the_loop
+from papers.drolet2023.recipes import OURS, RECIPES, REMEDIED, REMEDY, Effort, Recipes
 from papers.drolet2023.starts import replicate, small_networks
 from xbarspice.config import DataConfig
 from xbarspice.core.errors import InputError
@@ -147,8 +147,9 @@ def test_a_small_run_has_every_row(done):
     for name in RECIPES:
         for encoding in TINY.encodings:
             assert {(name, encoding, False, ""), (name, encoding, False, REMEDY)} <= rows
-            assert ((name, encoding, True, REMEDY) in rows) == in_the_loop(name)
-    assert not in_the_loop("regular")
+            assert ((name, encoding, True, REMEDY) in rows) == (name in REMEDIED)
+    assert set(REMEDIED) == {"the paper's techniques", OURS}
+    assert (OURS, TINY.encodings[1], False, "decision_offset") in rows
     for row in record["rows"]:
         assert len(row["by_draw"]) == 2
         median = np.median([f["metric"] for f in row["by_draw"]])
