@@ -15,6 +15,7 @@ import xbarspice
 from xbarspice.cli import (
     calibrate,
     campaign,
+    designs,
     drc,
     exchange,
     lvs,
@@ -249,6 +250,7 @@ def doctor(calibration: Calibration = None, json: Json = False) -> None:
 
 verify.register(app)
 transfer.register(app)
+designs.register(app)
 calibrate.register(app)
 campaign.register(app)
 program.register(app)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xbarspice.training import procedures, remedies
-    from xbarspice.training.designs import Comparison, compare_designs
+    from xbarspice.training.designs import compare_designs
     from xbarspice.training.designs_inputs import InputMap, reexpress_inputs
+    from xbarspice.training.designs_results import Comparison
     from xbarspice.training.draws import ErrorDraws
     from xbarspice.training.fitting import Fitted, fit
     from xbarspice.training.multiplier import Multiplier
@@ -43,7 +44,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Comparison": "designs",
+    "Comparison": "designs_results",
     "Correction": "remedies",
     "ErrorDraws": "draws",
     "Fitted": "fitting",

@@ -7,10 +7,12 @@ wins (forward selection). The recommendation is judged again in transfers that c
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
@@ -22,112 +24,16 @@ from xbarspice.mapping import ArrayConfig
 from xbarspice.nn.layers import crossbar_layers
 from xbarspice.nn.origin import arguments_of, outputs_of
 from xbarspice.training.designs_build import Design, build, choice_names, value_of
-from xbarspice.training.designs_inputs import InputMap
+from xbarspice.training.designs_results import Comparison, Effect
 from xbarspice.training.fitting import Data, fit
+from xbarspice.training.procedures import Procedure, get
 from xbarspice.training.settings import Settings
 from xbarspice.transfer.budget import check_metric
 from xbarspice.transfer.outcomes import Judge, Metric, Outcomes, difference, run_transfers
-from xbarspice.transfer.results import Interval
+from xbarspice.transfer.programming import Calibration
 from xbarspice.transfer.study import check_errors
 
-__all__ = ["Comparison", "Effect", "compare_designs"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Effect:
-    """What one choice does.
-
-    Attributes:
-        choice: its name.
-        value: what it is.
-        gain: of the metric, with its interval.
-        same_devices: whether both designs have arrays of equal shapes, so that every device drew
-            the same random numbers in both.
-    """
-
-    choice: str
-    value: Any
-    gain: Interval
-    same_devices: bool
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Comparison:
-    """Result of `compare_designs`. All gains are of the metric, paired, with 95 % intervals.
-
-    Attributes:
-        metric: "mean" or "consistent"; see `transfer.outcomes.Metric`.
-        judged: what is judged, in words.
-        classifies: whether the metric is a share of points (0..1); else it is minus the change of
-            the outputs.
-        trained: whether every design was trained.
-        transfers, points: that every design was judged in.
-        base: the metric of the base design.
-        base_values: of the choices.
-        effects: of every other value of one choice, all others as in the base; most first.
-        recommended: values of the choices that win together; all others stay as in the base.
-        gain: of the recommended design over the base, in fresh transfers.
-        parts: by how much each recommended choice raises the metric beside the other recommended
-            ones, in fresh transfers; most first.
-        refused: combinations that cannot be built, with the reason.
-        circuit: the recommended design.
-        encode: what its inputs need.
-    """
-
-    metric: Metric
-    judged: str
-    classifies: bool
-    trained: bool
-    transfers: int
-    points: int
-    base: Interval
-    base_values: dict[str, Any]
-    effects: tuple[Effect, ...]
-    recommended: dict[str, Any]
-    gain: Interval
-    parts: tuple[Effect, ...]
-    refused: tuple[str, ...]
-    circuit: nn.Module = field(repr=False)
-    encode: InputMap
-
-    def record(self) -> dict[str, Any]:
-        """Plain values, without the circuit."""
-        names = ("effects", "parts", "base", "gain", "circuit")
-        out = {k: v for k, v in vars(self).items() if k not in names}
-        out |= {name: [asdict(e) for e in getattr(self, name)] for name in ("effects", "parts")}
-        return (
-            out
-            | {"base": asdict(self.base), "gain": asdict(self.gain)}
-            | {"encode": asdict(self.encode)}
-        )
-
-    def markdown(self) -> str:
-        """The comparison to read."""
-        start = f"{self.transfers} transfers of {self.points} points; judged: {self.judged}"
-        lines = [
-            f"{start}; metric: {self.metric}" + (", every design trained" * self.trained),
-            f"base: {self._shown(self.base)}",
-            "",
-            "| choice | base | value | gain [95 %] | same random numbers |",
-            "| --- | --- | --- | --- | --- |",
-        ]
-        lines += [
-            f"| {e.choice} | {self.base_values[e.choice]} | {e.value} | {self._shown(e.gain)} | "
-            f"{'yes' if e.same_devices else 'no'} |"
-            for e in self.effects
-        ]
-        words = ", ".join(f"{name} {value}" for name, value in self.recommended.items())
-        lines += ["", f"Recommended: {words or 'the base'}; in fresh transfers it wins"]
-        lines[-1] += f" {self._shown(self.gain)}."
-        lines += [
-            f"- {e.choice} {e.value} beside the others: {self._shown(e.gain)}" for e in self.parts
-        ]
-        return "\n".join([*lines, *(f"Not built: {text}" for text in self.refused)])
-
-    def _shown(self, part: Interval) -> str:
-        scale, digits = (100, ".2f") if self.classifies else (1, ".3g")
-        value, low, high = (f"{scale * v:{digits}}" for v in (part.value, part.low, part.high))
-        return f"{value} [{low}, {high}]" + " %" * self.classifies
+__all__ = ["compare_designs"]
 
 
 def compare_designs(
@@ -144,6 +50,8 @@ def compare_designs(
     settings: Settings | None = None,
     train_data: Data | None = None,
     validation_data: Data | None = None,
+    remedy: str | Procedure | None = None,
+    calibration: Calibration | None = None,
     progress: Callable[[str], None] = lambda design: None,
 ) -> Comparison:
     """Compare designs of a model on arrays under the errors of its devices, and recommend one.
@@ -170,6 +78,9 @@ def compare_designs(
         engine: who solves the arrays.
         settings: train every design so before it is judged; None judges the same function.
         train_data, validation_data: as of `training.fit`, with `settings`.
+        remedy: what a tester does to every transfer of every design: a `Procedure`, or names of
+            `training.procedures.names()` joined by "+".
+        calibration: inputs and classes that it may use, never those that designs are judged on.
         progress: called with the name of every design that is judged.
 
     Raises:
@@ -183,7 +94,20 @@ def compare_designs(
     labels = None if y is None else labels_of("y", y, len(inputs))
     judge = Judge(outputs_of(model, (inputs,)), labels)
     check_metric(metric, judge)
-    judging = _Judging(model, config, inputs, judge, count, seed, engine, settings, data, progress)
+    judging = _Judging(
+        model=model,
+        config=config,
+        x=inputs,
+        judge=judge,
+        transfers=count,
+        seed=seed,
+        engine=engine,
+        settings=settings,
+        data=data,
+        procedure=None if remedy is None else get(remedy),
+        calibration=calibration,
+        progress=progress,
+    )
     alternatives = [
         (name, value)
         for name, values in choices.items()
@@ -209,7 +133,12 @@ def _check(
         )
     for name, values in choices.items():
         if name not in choice_names():
-            raise broken_rule(f"choices must be among {choice_names()}", name, "Correct the name.")
+            close = difflib.get_close_matches(name, choice_names(), n=1)
+            raise broken_rule(
+                f"choices must be among {choice_names()}",
+                name,
+                f"Did you mean {close[0]!r}?" if close else "Correct the name.",
+            )
         if isinstance(values, str) or not isinstance(values, Sequence):
             raise broken_rule(f"`{name}` must be a list of values", repr(values), "List them.")
     if config.variation is None:
@@ -227,27 +156,24 @@ def _check(
         )
 
 
+@dataclass(kw_only=True, eq=False)
 class _Judging:
     """Builds, trains and judges designs; each once."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        config: ArrayConfig,
-        x: Tensor,
-        judge: Judge,
-        transfers: int,
-        seed: int,
-        engine: str,
-        settings: Settings | None,
-        data: tuple[Data | None, Data | None],
-        progress: Callable[[str], None],
-    ) -> None:
-        self.model, self.config, self.x, self.judge = model, config, x, judge
-        self.transfers, self.seed, self.engine = transfers, seed, engine
-        self.settings, self.data, self.progress = settings, data, progress
-        self.designs: dict[str, Design] = {}
-        self.outcomes: dict[tuple[str, str], Outcomes] = {}
+    model: nn.Module
+    config: ArrayConfig
+    x: Tensor
+    judge: Judge
+    transfers: int
+    seed: int
+    engine: str
+    settings: Settings | None
+    data: tuple[Data | None, Data | None]
+    procedure: Procedure | None
+    calibration: Calibration | None
+    progress: Callable[[str], None]
+    designs: dict[str, Design] = field(default_factory=dict)
+    outcomes: dict[tuple[str, str], Outcomes] = field(default_factory=dict)
 
     def build(self, values: Mapping[str, Any]) -> Design:
         """The design, not yet trained."""
@@ -267,11 +193,17 @@ class _Judging:
             self.designs[key] = design
         return self.designs[key]
 
-    def _encoded(self, design: Design, data: Data | None) -> Data:
+    def _encoded(self, design: Design, data: Data | Calibration | None) -> Any:
         if data is None:
             raise AssertionError("designs are trained with data")
         (points,) = arguments_of(self.model, torch.as_tensor(data[0]))
         return design.encode.apply(points), data[1]
+
+    def _calibration(self, design: Design) -> Calibration | None:
+        if self.calibration is None:
+            return None
+        x, y = self._encoded(design, self.calibration)
+        return x, None if y is None else np.asarray(y)
 
     def run(self, values: Mapping[str, Any], part: str) -> Outcomes:
         """Scores in the transfers of this name."""
@@ -285,6 +217,8 @@ class _Judging:
                 range(self.transfers),
                 seed=child_seed(self.seed, part),
                 engine=self.engine,
+                procedure=self.procedure,
+                calibration=self._calibration(design),
             )
         return self.outcomes[key]
 
@@ -325,6 +259,7 @@ def _compare(
         judged=judging.judge.judged,
         classifies=judging.judge.classifies,
         trained=judging.settings is not None,
+        remedy="" if judging.procedure is None else judging.procedure.words,
         transfers=judging.transfers,
         points=len(judging.x),
         base=base.interval(metric),

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from xbarspice.core.errors import broken_rule
+from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.core.values import number_of
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import convert
@@ -21,8 +21,9 @@ from xbarspice.nn.through import observe
 from xbarspice.training.designs_inputs import InputMap, reexpress_inputs
 from xbarspice.transfer.study import matrices_of
 from xbarspice.variability import BiasingSchemeEffect, Compose, Variation
+from xbarspice.variability.bse import ORDERS
 
-__all__ = ["CHOICES", "Design", "build", "choice_names", "value_of"]
+__all__ = ["CHOICES", "Design", "build", "choice_names", "usual_choices", "value_of"]
 
 CHOICES: Mapping[str, str] = {
     "input_range": "(low, high) of the model's inputs; its first layer is expressed anew",
@@ -40,6 +41,8 @@ NEUTRAL: Mapping[str, Any] = {
     "x_scale": 1.0,
 }
 """What leaves a model as it is."""
+LAYERS = 6
+"""Matrices of which each alone has its voltages halved, at most."""
 NOT_CHOSEN = ("x_scale", "x_centre", "variation", "dtype", "recompute")
 """Fields of `ArrayConfig` that come from the data, are not of the design, or change no answer."""
 
@@ -87,6 +90,49 @@ def value_of(name: str, config: ArrayConfig) -> Any:
         orders = [term.order for term in _terms(config.variation)]
         return orders[0] or "rows" if orders else "rows"
     return getattr(config, name)
+
+
+def usual_choices(
+    model: nn.Module, config: ArrayConfig, x: Tensor
+) -> tuple[dict[str, list[Any]], dict[str, str]]:
+    """Values to try of every choice that this model can have, and why others cannot be had.
+
+    Args:
+        model: a plain torch module.
+        config: the base.
+        x: inputs that the ranges are taken from, (points, ...).
+
+    Returns:
+        Values by choice; and reasons by ``"choice = value"``.
+    """
+    low, high = config.G_min, config.G_max
+    middle = (low + high) / 2
+    names = [matrix.name for matrix in matrices_of(build(model, config, x, {}).circuit)]
+    each = [{name: 2.0} for name in names] if 1 < len(names) <= LAYERS else []
+    usual: dict[str, list[Any]] = {
+        "input_range": [(-1.0, 1.0)] if float(x.min()) >= 0 else [],
+        "centring": ["middle"],
+        "bias": ["array", "digital"],
+        "placement": ["low", "high", "middle"],
+        "w_scale": ["matrix", "output"],
+        "conductance_range": [(low, middle), (middle, high)],
+        "write_order": list(ORDERS),
+        "x_scale": [0.5, 2.0, *each],
+        "cells": [2],
+    }
+    out: dict[str, list[Any]] = {}
+    refused: dict[str, str] = {}
+    for name, values in usual.items():
+        for value in values:
+            if value == value_of(name, config):
+                continue
+            try:
+                build(model, config, x, {name: value})
+            except InputError as error:
+                refused[f"{name} = {value}"] = str(error)
+            else:
+                out.setdefault(name, []).append(value)
+    return out, refused
 
 
 def build(model: nn.Module, config: ArrayConfig, x: Tensor, values: Mapping[str, Any]) -> Design:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,7 +65,9 @@ def reexpress_inputs(
         )
     gain = (high - low) / (end - start)
     encode = InputMap(gain=gain, offset=low - gain * start)
-    out = copy.deepcopy(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch's own, of exported graphs
+        out = copy.deepcopy(model)
     with torch.no_grad():
         for layer in _first_layers(out, x):
             _take_map(layer, encode)

@@ -83,6 +83,13 @@ class Procedure:
         """What is done to the outputs."""
         return corrections.get(self.outputs) if isinstance(self.outputs, str) else self.outputs
 
+    @property
+    def words(self) -> str:
+        """What differs from the default, in words."""
+        default = Procedure().record()
+        changes = {k: v for k, v in self.record().items() if v != default[k]}
+        return ", ".join(f"{k} {v}" for k, v in changes.items()) or "written once"
+
     def each(
         self,
         circuit: nn.Module,

@@ -68,6 +68,8 @@ PAGES = {
     "verify array": ("verify", "c.h5", "--reference", "nodal", "--engine", "surrogate",
                      "--random", "3"),
     "transfer": ("transfer", "kept.h5", "--inputs", "p.npz", "--transfers", "2"),
+    "designs": ("designs", "kept.h5", "--inputs", "p.npz", "--transfers", "2",
+                "--choice", "placement=high"),
     "tapeout": ("tapeout", "kept.h5", "--inputs", "p.npz"),
     "program": ("program", "kept.h5", "--inputs", "p.npz", "--device", "o921c_4k",
                 "--pulse", "max_pulses=3"),

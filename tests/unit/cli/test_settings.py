@@ -172,6 +172,7 @@ SEAMS: dict[str, dict[str, Any]] = {
     },
     "campaign": {"xbarspice.campaign.run": STOP},
     "transfer": {"xbarspice.transfer.transfer": STOP},
+    "designs": {"xbarspice.training.designs.compare_designs": STOP},
     "tapeout": {"xbarspice.tapeout.flow.tapeout": STOP},
     "program": {
         "xbarspice.programming.circuits.write_arrays": lambda *_, **__: [],
@@ -210,6 +211,8 @@ CALLS: list[tuple[str, ...]] = [
     ("campaign", "d.h5", *FILE, "--transfers", "2", "--sweep", "R_wl=1,2"),
     ("transfer", "d.h5", *FILE),
     ("transfer", "d.h5", *FILE, "--engine", "ideal", "--layers", "2"),
+    ("designs", "d.h5", *FILE, "--choice", "placement"),
+    ("designs", "n.npz", *FILE, "--choice", "bias"),
     ("program", "d.h5", *FILE, "--device", "o921c_4k", "--set", "mapping.G_max=301e-6"),
     ("program", "d.h5", *FILE, "--config", "writable.toml"),
     ("verify", "n.npz", *RANDOM),
@@ -406,7 +409,10 @@ def test_run_toml_of_a_deployment_says_what_the_file_holds(files, tmp_path):
 
 OLD = [
     ("map", "m.h5", "--out", "OUT.h5"),
-    *((name, "m.h5", *FILE) for name in ("solve", "netlist", "tapeout", "transfer", "verify")),
+    *(
+        (name, "m.h5", *FILE)
+        for name in ("solve", "netlist", "tapeout", "transfer", "designs", "verify")
+    ),
     ("campaign", "m.h5", *FILE, "--out", "OUT.h5"),
     ("program", "m.h5", *FILE, "--device", "o921c_4k"),
     ("calibrate", "reads", "r.csv", "--array", "m.h5"),

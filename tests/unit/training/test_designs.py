@@ -13,9 +13,15 @@ import xbarspice as xb
 from tests.unit.training.models import three_classes
 from xbarspice.core.errors import InputError
 from xbarspice.training import Settings, compare_designs, reexpress_inputs
-from xbarspice.training.designs_build import build
+from xbarspice.training.designs_build import build, usual_choices
 from xbarspice.transfer.study import matrices_of
-from xbarspice.variability import Compose, ConductanceTuning, RelativeNoise, drolet_2023
+from xbarspice.variability import (
+    Compose,
+    ConductanceTuning,
+    RelativeNoise,
+    StuckDevices,
+    drolet_2023,
+)
 
 X = torch.linspace(0.0, 1.0, 12, dtype=torch.float64).reshape(6, 2)
 NOISY = xb.ArrayConfig(variation=RelativeNoise(sigma=0.1), R_wl=0.0, R_bl=0.0)
@@ -233,3 +239,41 @@ def test_what_cannot_be_compared_is_refused_before_any_work():
         with pytest.raises(InputError, match=words):
             compare_designs(**arguments, x=x, y=y, progress=seen.append)
     assert seen == []
+
+
+def test_designs_are_judged_after_a_remedy_that_saw_other_points():
+    """Errors of offsets, which a remedy mends, no longer speak for one design."""
+    model, x, y = linear_classifier()
+    errors = Compose([RelativeNoise(sigma=0.02), StuckDevices(rate_lrs=0.03)])
+    config = xb.ArrayConfig(variation=errors, R_wl=0.0, R_bl=0.0)
+    told: dict[str, Any] = {"choices": {"placement": ["high"]}, "transfers": 40}
+    plain = compare_designs(model, config, x[:75], y[:75], **told)
+    calibration = (x[75:], y[75:])
+    mended = compare_designs(
+        model, config, x[:75], y[:75], remedy="partners+offset", calibration=calibration, **told
+    )
+    assert mended.base.value > plain.base.value
+    assert (plain.remedy, mended.remedy) == ("", "compensate True, outputs offset")
+    assert "remedy: compensate True, outputs offset" in mended.markdown()
+    with pytest.raises(InputError, match="calibration points"):
+        compare_designs(model, config, x, y, remedy="offset", **told)
+
+
+def test_usual_choices_are_those_that_a_model_can_have():
+    model, x, _ = classifier()
+    config = xb.ArrayConfig(layout="folded", variation=RelativeNoise(sigma=0.1))
+    choices, refused = usual_choices(model, config, x)
+    assert choices["input_range"] == [(-1.0, 1.0)]
+    assert choices["placement"] == ["high", "middle"]
+    assert {"0": 2.0} in choices["x_scale"]
+    assert "write_order" not in choices
+    assert {"cells = 2", "write_order = columns"} <= set(refused)
+    for name, values in choices.items():
+        for value in values:
+            build(model, config, x, {name: value})
+    tiled = xb.ArrayConfig(variation=drolet_2023())
+    choices, refused = usual_choices(model, tiled, 2 * x - 1)
+    assert choices["write_order"] == ["columns", "rows_reversed", "columns_reversed"]
+    assert choices["cells"] == [2]
+    assert "input_range" not in choices
+    assert not refused

@@ -1,0 +1,117 @@
+"""Page of compared designs: what each choice wins, the recommended design, and its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from xbarspice.report.content import Section, Table, Text, Verdict
+from xbarspice.report.page import page
+from xbarspice.report.sections import card_section, card_text, config_section, coverage_section
+
+__all__ = ["figures", "write"]
+
+Record = dict[str, Any]
+
+
+def write(record: Record, path: Path) -> Path:
+    """Draw the page of compared designs.
+
+    Args:
+        record: what `report.json` holds: `Comparison.record()` and what is said of the model.
+        path: the HTML file; it appears whole or not at all.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    verdict = Verdict(state="none", word="SIMULATED", text=_sentence(record))
+    sections = [_recommended(record), _effects(record), *_refused(record)]
+    sections.append(coverage_section(record))
+    sections += [*card_section(record), *config_section(record)]
+    return page(record["title"], sections, path, verdict=verdict, subtitle=card_text(record))
+
+
+def _shown(part: Record, record: Record) -> str:
+    """A figure with its interval: points of a percent, or an rms change."""
+    scale, digits = (100, ".2f") if record["classifies"] else (1, ".3g")
+    value, low, high = (f"{scale * part[k]:{digits}}" for k in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _metric(record: Record) -> str:
+    if not record["classifies"]:
+        return "minus the rms change of the outputs over the largest, mean over the transfers"
+    if record["metric"] == "mean":
+        return "share of points that are right in %, mean over the transfers"
+    return "share of points in % that are right in at least 95 % of the transfers"
+
+
+def _words(choices: Record) -> str:
+    return ", ".join(f"{name} {value}" for name, value in choices.items()) or "the base"
+
+
+def _sentence(record: Record) -> str:
+    return (
+        f"{record['transfers']} transfers of {record['points']} points for every design: "
+        f"recommended is {_words(record['recommended'])}, which wins "
+        f"{_shown(record['gain'], record)} over the base in fresh transfers."
+    )
+
+
+def figures(record: Record) -> Iterator[tuple[str, str]]:
+    """The figures of a comparison as rows of text."""
+    yield "metric", _metric(record)
+    yield "judged", record["judged"]
+    yield "transfers x points", f"{record['transfers']} x {record['points']}"
+    if record["remedy"]:
+        yield "remedy in every transfer", record["remedy"]
+    yield "base [95 % interval]", _shown(record["base"], record)
+    yield "recommended", _words(record["recommended"])
+    yield "won by it in fresh transfers [95 % interval]", _shown(record["gain"], record)
+    gain, offset = record["encode"]["gain"], record["encode"]["offset"]
+    if (gain, offset) != (1.0, 0.0):
+        yield "its inputs", f"{gain:.6g} x + {offset:.6g}"
+    for part in record["parts"]:
+        yield f"{part['choice']} {part['value']} beside the others", _shown(part["gain"], record)
+
+
+def _recommended(record: Record) -> Section:
+    table = Table(caption="Figures", head=("", "value"), rows=list(figures(record)), left=(0, 1))
+    text = (
+        "Every choice was tried alone beside the base, then the best were joined as long as one "
+        "more won. Choices that win only together may be missed. Intervals are of paired "
+        "differences, by bootstrap over transfers and points, and not corrected for the number of "
+        "choices; those of the recommended design are of transfers that chose nothing. Errors of "
+        f"the devices: {record['variation']}; seed {record['seed']}."
+    )
+    return Section(title="Recommended design", items=[table, Text(text=text, note=True)])
+
+
+def _effects(record: Record) -> Section:
+    rows = [
+        (
+            effect["choice"],
+            str(record["base_values"][effect["choice"]]),
+            str(effect["value"]),
+            _shown(effect["gain"], record),
+            "yes" if effect["same_devices"] else "no",
+        )
+        for effect in record["effects"]
+    ]
+    table = Table(
+        caption="Each choice alone beside the base [95 % interval]",
+        head=("choice", "base", "value", "won", "same random numbers"),
+        rows=rows,
+        left=(0, 1, 2),
+    )
+    text = f"Metric: {_metric(record)}. The same function in all rows, none of them retrained."
+    return Section(title="What each choice does", items=[table, Text(text=text)])
+
+
+def _refused(record: Record) -> list[Section]:
+    if not record["refused"]:
+        return []
+    rows = [(text,) for text in record["refused"]]
+    table = Table(caption="Not built", head=("choice and reason",), rows=rows, left=(0,))
+    return [Section(title="What this model cannot have", items=[table])]
