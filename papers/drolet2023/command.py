@@ -66,13 +66,17 @@ def reproduce(
         if quick
         else (moons.Plan(confirm=number), digits.Plan(confirm=of_digits))
     )
-    record = {
-        "moons": moons.reproduce(kept, hardware["moons"], plans[0]),
-        "digits": digits.reproduce(kept, hardware["digits"], plans[1]),
-        "published": published.reproduce(
-            kept, published.Plan.quick() if quick else published.Plan()
-        ),
-    }
+    try:
+        record = {
+            "moons": moons.reproduce(kept, hardware["moons"], plans[0]),
+            "digits": digits.reproduce(kept, hardware["digits"], plans[1]),
+            "published": published.reproduce(
+                kept, published.Plan.quick() if quick else published.Plan()
+            ),
+        }
+    except KeyboardInterrupt:
+        typer.echo(f"error: stopped by Ctrl-C; {kept.describe()}", err=True)
+        raise typer.Exit(130) from None
     pages.write(record, out, *([markdown] if markdown else []))
     (out / "record.json").write_text(json_text.dumps(record, indent=1), encoding="utf-8")
     _show(_short(record, out), json)

@@ -51,6 +51,13 @@ class Kept:
         write_whole({path: json.dumps({"key": key, "value": value}, indent=1)})
         return value
 
+    def describe(self) -> str:
+        """What stands in the folder, and how to go on."""
+        count = len(list(self.folder.glob("*.json")))
+        if not count:
+            return "nothing was kept yet; the same command begins anew"
+        return f"{count} finished parts stand in {self.folder}: the same command goes on"
+
     def network(self, name: str, depends: Any, make: Callable[[], Perceptron]) -> Perceptron:
         """A perceptron from its file, or made now; see `value`."""
         plain = self.value(name, depends, lambda: _plain(make()))

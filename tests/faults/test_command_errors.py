@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -99,3 +100,31 @@ def test_a_defect_is_one_line_status_3_and_a_file_that_holds_the_traceback(
     assert Path(traceback_file).name in message.replace("\n", "")
     assert "ZeroDivisionError: a defect" in traceback_file.read_text()
     assert "in fails" in traceback_file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["solve", "n.npz", "--engin", "nodal"], "No such option: --engin"),
+        (["slove", "n.npz"], "No such command 'slove'"),
+        (["solve"], "Missing argument"),
+        (["solve", "n.npz", "--random", "no"], "Invalid value for '--random'"),
+    ],
+)
+def test_wrong_usage_is_a_record_with_json_and_a_box_without(
+    folder, monkeypatch, capsys, words, sentence
+):
+    assert call(monkeypatch, *words, "--json") == 2
+    record = json.loads(capsys.readouterr().out)["error"]
+    assert sentence in record["message"]
+    assert (record["kind"], record["exit_status"]) == ("UsageError", 2)
+    assert call(monkeypatch, *words) == 2
+    shown = capsys.readouterr()
+    assert sentence in " ".join(shown.err.replace("│", " ").split())
+    assert shown.out == ""
+
+
+def test_json_changes_no_exit_status_of_a_command_that_works(folder, monkeypatch, capsys):
+    assert call(monkeypatch, "config", "--section", "seed", "--json") == 0
+    assert json.loads(capsys.readouterr().out)
+    assert call(monkeypatch, "solve", "--json", "--help") == 0

@@ -28,6 +28,7 @@ from xbarspice.cli import (
     verification_screen,
     verify,
 )
+from xbarspice.cli.interrupts import ANEW, Commands, CommandStopped
 from xbarspice.cli.options import (
     Activation,
     Calibration,
@@ -56,6 +57,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="xbarspice",
+    cls=Commands,
     epilog="Exit status: 0 done, 1 a gate failed, 2 wrong usage or input, 3 engine missing or "
     "failed or another error. Start with: xbarspice demo",
     no_args_is_help=True,
@@ -265,9 +267,9 @@ def main() -> None:
     """Entry point: turn errors into one message and an exit status."""
     warnings.showwarning = screens.show_warning
     try:
-        app()
-    except KeyboardInterrupt:
-        _end("Interrupt", "stopped by Ctrl-C; nothing was written", 130)
+        _run_command()
+    except (CommandStopped, KeyboardInterrupt) as stop:
+        _end("Interrupt", str(stop) or ANEW, 130)
     except (EngineError, StoreError, PackageMissingError, KernelsMissingError) as error:
         _end(type(error).__name__, str(error), 3)
     except ModuleNotFoundError as error:
@@ -281,6 +283,19 @@ def main() -> None:
         sys.exit(0)
     except Exception as error:  # a defect of xbarspice, or of the machine
         _end(type(error).__name__, _keep_traceback(error), 3)
+
+
+def _run_command() -> None:
+    """Run the command. Typer shows wrong usage in a box; with --json it is a record."""
+    if "--json" not in sys.argv[1:]:
+        app()
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except Exception as error:
+        message = getattr(error, "format_message", None)  # of Typer's errors of usage
+        if message is None:
+            raise
+        _end("UsageError", message(), 2)
 
 
 def _end(kind: str, message: str, status: int) -> NoReturn:

@@ -11,6 +11,7 @@ import typer
 
 from xbarspice import engines
 from xbarspice.cli import models, screens
+from xbarspice.cli.interrupts import resumable
 from xbarspice.cli.options import (
     Activation,
     Calibration,
@@ -111,21 +112,17 @@ def campaign(
         packed = campaigns.CircuitModel.of(circuit, opened.arguments, factory=factory)
     x = [argument.numpy() for argument in opened.arguments]
     function = functools.partial(campaigns.circuit_item, model=packed, x=x, y=opened.y)
-    try:
-        with screens.progress("campaign", quiet=json) as report:
-            summary = campaigns.run(
-                items,
-                function,
-                out,
-                resume=resume,
-                retry_failed=retry_failed,
-                workers=workers,
-                scheduler=scheduler,
-                progress=lambda count, total: report(count, total or 0),
-            )
-    except KeyboardInterrupt:
-        screens.error(f"stopped by Ctrl-C; what was done is in {out}, go on with --resume")
-        raise typer.Exit(130) from None
+    with resumable(out, "go on with --resume"), screens.progress("campaign", quiet=json) as report:
+        summary = campaigns.run(
+            items,
+            function,
+            out,
+            resume=resume,
+            retry_failed=retry_failed,
+            workers=workers,
+            scheduler=scheduler,
+            progress=lambda count, total: report(count, total or 0),
+        )
     record: dict[str, Any] = {
         **dataclasses.asdict(summary),
         "path": str(out),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xbarspice.cli import models, screens
+from xbarspice.cli.interrupts import resumable
 from xbarspice.cli.options import (
     Activation,
     Calibration,
@@ -168,7 +169,7 @@ def program(
     circuit = study.with_devices(opened.circuit, device, *_range(model, run))
     blanks = study.blank_arrays(circuit, array or [], start, procedure, options["scheme"])
     work = out.with_name(f"{out.name}.unfinished.h5")
-    with run_folder(out) as folder:
+    with resumable(work), run_folder(out) as folder:
         written = _program(blanks, work, procedure, options, workers, json)
         reached = study.put_written(circuit, written)
         with screens.waiting("judging the model", quiet=json):
@@ -231,14 +232,10 @@ def _program(
     """All arrays written; a run that was stopped goes on."""
     from xbarspice.programming.circuits import write_arrays
 
-    try:
-        with screens.progress("programming", quiet=json) as report:
-            return write_arrays(
-                blanks, work, pulses=pulses, workers=workers, progress=report, **options
-            )
-    except KeyboardInterrupt:
-        screens.error(f"stopped by Ctrl-C; what was done is in {work}, the same command goes on")
-        raise typer.Exit(130) from None
+    with screens.progress("programming", quiet=json) as report:
+        return write_arrays(
+            blanks, work, pulses=pulses, workers=workers, progress=report, **options
+        )
 
 
 def _deploy(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xbarspice.cli import models, screens
+from xbarspice.cli.interrupts import resumable
 from xbarspice.cli.options import (
     Activation,
     Calibration,
@@ -145,7 +146,7 @@ def transfer(
     options = common | {"transfers": transfers, "golden": golden, "layers": layers}
     further = common | {"metric": metric}
     work = out.with_name(f"{out.name}.unfinished.h5")
-    with run_folder(out) as folder:
+    with resumable(work), run_folder(out) as folder:
         study = _study(whole, opened, options, work, out, json)
         otherwise = _read_otherwise(opened, variation, options, json)
         record = study.record() | otherwise | models.about(opened, run)
@@ -154,10 +155,10 @@ def transfer(
         record |= {"variation": errors.describe(variation), "seed": seed}
         record["title"] = f"Transfers of {opened.name}"
         record = steps.name_card(record, run)
-        work.rename(folder / "transfers.h5")
         (folder / "run.toml").write_text(steps.run_toml(record["config"]), encoding="utf-8")
         (folder / "report.json").write_text(steps.to_json(record), encoding="utf-8")
         transfer_page.write(record, study.by_point, folder / "report.html")
+        work.rename(folder / "transfers.h5")  # last: until then the study can go on
     screens.show(record if json else _short(record, out), json, "Transfer study")
 
 
@@ -167,20 +168,16 @@ def _study(
     """The study, which goes on where an earlier one stopped."""
     from xbarspice.transfer import transfer as study
 
-    try:
-        with screens.progress("transfers", quiet=json) as report:
-            return study(
-                circuit,
-                opened.arguments,
-                opened.y,
-                **options,
-                path=work,
-                earlier=out / "transfers.h5",
-                progress=report,
-            )
-    except KeyboardInterrupt:
-        screens.error(f"stopped by Ctrl-C; what was done is in {work}, the same command goes on")
-        raise typer.Exit(130) from None
+    with screens.progress("transfers", quiet=json) as report:
+        return study(
+            circuit,
+            opened.arguments,
+            opened.y,
+            **options,
+            path=work,
+            earlier=out / "transfers.h5",
+            progress=report,
+        )
 
 
 def _workers(count: int | None, scheduler: str | None, factory: str | None) -> Workers | None:

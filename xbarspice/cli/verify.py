@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from xbarspice.cli import screens, verification_screen, verify_job
+from xbarspice.cli.interrupts import resumable
 from xbarspice.cli.options import (
     Activation,
     Calibration,
@@ -205,20 +206,13 @@ def _trust_map(run: RunConfig, path: Path, calibration: Path | None, quiet: bool
             "Set sweep.R_wire and sweep.devices around the card's values, or leave it out.",
         )
     output_file(path, ".toml")
-    try:
-        with screens.progress("trust map", quiet=quiet) as report:
-            result = sweep(
-                run.sweep,
-                path,
-                seed=run.seed,
-                reference=run.reference,
-                version=xbarspice.__version__,
-                progress=report,
-            )
-    except KeyboardInterrupt:
-        screens.error(
-            f"stopped by Ctrl-C; the finished points stand in {journal_of(path)}: "
-            "the same command goes on from there"
+    with resumable(journal_of(path)), screens.progress("trust map", quiet=quiet) as report:
+        result = sweep(
+            run.sweep,
+            path,
+            seed=run.seed,
+            reference=run.reference,
+            version=xbarspice.__version__,
+            progress=report,
         )
-        raise typer.Exit(130) from None
     screens.trust_map(result, path, run.verify.trust_error, quiet)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xbarspice.cli import models, screens
 from xbarspice.cli.doctor import environment
+from xbarspice.cli.interrupts import resumable
 from xbarspice.cli.runs import run_folder
 from xbarspice.cli.settings import run_toml
 from xbarspice.config import RunConfig
@@ -80,7 +82,9 @@ def verify_model(
     if "engines" not in run.model_fields_set:
         options["engines"] = ("surrogate",)
     drawn = {"random": random or RANDOM, "more": (random or 0) if inputs is not None else 0}
-    with run_folder(out) as folder:
+    work = options.get("folder")
+    kept = nullcontext() if work is None else resumable(work / "tiles.h5")
+    with kept, run_folder(out) as folder:
         with screens.waiting("reading the model", quiet=json):
             opened = open_model(
                 path, inputs, run, factory, activation, calibration=calibration, **drawn

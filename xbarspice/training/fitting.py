@@ -86,6 +86,7 @@ def fit(
         InputError: the model is not on arrays, data or settings do not fit, or the checkpoint is
             another run's.
         StoreError: the checkpoint is damaged, or cannot be written.
+        KeyboardInterrupt: Ctrl-C came; says what stands and how to go on.
     """
     start = time.perf_counter()
     _check_model(model, settings, checkpoint_every)
@@ -97,14 +98,16 @@ def fit(
         ErrorDraws(model, draws=settings.draws, stuck=settings.stuck)
     run = _Run(model, settings, *data)
     keep: Callable[[], None] = lambda: None  # noqa: E731
+    stands = "nothing of the run is kept: with a checkpoint the same call goes on"
     if checkpoint is not None:
         path = Path(checkpoint)
         configs = [m.config for c in crossbar_layers(model).values() for m in c.matrices.values()]
         key = checkpoints.fingerprint(settings.record(), configs, *data, *run.model_state())
         run.restore(checkpoints.read(path, key))
         keep = lambda: checkpoints.write(path, key, run.state())  # noqa: E731
+        stands = f"the run stands in {path}: the same call goes on"
     with torch.random.fork_rng(devices=[]), bar(progress) as tell, between_steps() as interrupted:
-        run.go(keep, checkpoint_every, tell, interrupted)
+        run.go(keep, checkpoint_every, tell, interrupted, stands)
     keeper = run.keeper
     model.load_state_dict(keeper.best)
     return Fitted(
@@ -200,6 +203,7 @@ class _Run:
         every: int,
         tell: Progress,
         interrupted: Callable[[], bool],
+        stands: str,
     ) -> None:
         """Take all steps that are not done yet."""
         s = self.settings
@@ -214,7 +218,9 @@ class _Run:
             tell(self.step, s.steps)
             if interrupted() and not last:
                 keep()
-                raise KeyboardInterrupt
+                raise KeyboardInterrupt(
+                    f"stopped by Ctrl-C after step {self.step} of {s.steps}; {stands}"
+                )
 
     def _one_step(self) -> None:
         s = self.settings

@@ -13,6 +13,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 import xbarspice as xb
+from tests.helpers import run_command
 from xbarspice.cli.app import app, main
 from xbarspice.core import hdf5
 from xbarspice.importers import perceptron
@@ -84,9 +85,9 @@ def test_a_stopped_study_says_how_it_goes_on(files, monkeypatch):
 
     words = ("d.h5", "--transfers", "10", "--inputs", "p.npz", "--out", "run")
     monkeypatch.setattr(study._Run, "change", change)
-    result = CliRunner().invoke(app, ["transfer", *words])
-    assert result.exit_code == 130
-    assert "run.unfinished.h5" in result.output
+    result = run_command("transfer", *words)
+    assert result.returncode == 130
+    assert "run.unfinished.h5: the same command goes on" in result.stderr
     assert not (files / "run").exists()
     assert call(*words[:3], "--out", "run")["transfers"] == 10
     assert len(calls) == 7 + 4  # six were kept
