@@ -14,7 +14,7 @@ import xbarspice
 
 ROOT = Path(xbarspice.__file__).parent
 ORDER = [
-    ["core.errors", "core.seeds", "core.types"],
+    ["core.counts", "core.errors", "core.seeds", "core.types"],
     ["core.files"],
     ["core.registry"],
     ["core.values", "core.functions"],

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xbarspice.core.counts import counted
 from xbarspice.report.content import Item, Section, Table, Text
-from xbarspice.report.units import percent, si
+from xbarspice.report.units import error, percent, quantity
 
 __all__ = ["comparison_rows", "comparison_sections"]
 
@@ -36,8 +37,8 @@ def comparison_rows(record: Mapping[str, Any]) -> dict[str, str]:
         for name, unit, low, high in zip(
             drawn["names"], drawn["units"], drawn["low"], drawn["high"], strict=True
         ):
-            interval = f"[{_text(low, unit)}, {_text(high, unit)}]"
-            rows[f"{name} by bootstrap"] = f"{interval} ({drawn['samples']} samples)"
+            interval = f"[{quantity(low, unit, 4)}, {quantity(high, unit, 4)}]"
+            rows[f"{name} by bootstrap"] = f"{interval} ({counted(drawn['samples'], 'sample')})"
     return rows
 
 
@@ -52,7 +53,8 @@ def _outcome(candidate: Mapping[str, Any]) -> str:
     kind = "error of left-out voltages" if candidate["validated"] else "error of the fit"
     holds = "holds" if candidate["holds"] else "does not hold"
     count = candidate["parameters"]
-    return f"{kind} {candidate['error']:.3g} of the stated scatter, {count} values, {holds}"
+    values = counted(count, "value")
+    return f"{kind} {candidate['error']:.3g} of the stated scatter, {values}, {holds}"
 
 
 def _ranking(ranking: Mapping[str, Any] | str | None) -> list[Item]:
@@ -91,8 +93,9 @@ def _ranking(ranking: Mapping[str, Any] | str | None) -> list[Item]:
     first = candidates[ranking["best"]]
     alike = {f"{c['name']}: {', '.join(c['alike'])}": None for c in candidates if c["alike"]}
     text = (
-        f"Reads are cut into {ranking['blocks']} blocks of voltage, and each is predicted from the "
-        f"others; 'highest voltages' is the rms error of the highest block. * `{first['name']}`: "
+        f"Reads are cut into {counted(ranking['blocks'], 'block')} of voltage, and each is "
+        "predicted from the others; 'highest voltages' is the rms error of the highest block. * "
+        f"`{first['name']}`: "
         "the fewest values within one standard error of the smallest mean squared error. '(fit)': "
         "worse already in the fit of all data, and not predicted. Errors are without points beyond "
         "3.5 robust standard deviations of the best model."
@@ -140,9 +143,9 @@ def _bootstrap(record: Mapping[str, Any]) -> list[Item]:
     rows = [
         (
             name,
-            f"[{_text(low, unit)}, {_text(high, unit)}]",
-            f"[{_text(linear_low, unit)}, {_text(linear_high, unit)}]",
-            "at a bound" if curvature is None else f"{100 * curvature:.2g} %",
+            f"[{quantity(low, unit, 4)}, {quantity(high, unit, 4)}]",
+            f"[{quantity(linear_low, unit, 4)}, {quantity(linear_high, unit, 4)}]",
+            "at a bound" if curvature is None else error(curvature, 2),
         )
         for name, unit, low, high, linear_low, linear_high, curvature in zip(
             drawn["names"], drawn["units"], *columns, strict=True
@@ -151,7 +154,8 @@ def _bootstrap(record: Mapping[str, Any]) -> list[Item]:
     kind = "signs of the residuals" if drawn["kind"] == "wild" else "whole reads"
     return [
         Table(
-            caption=f"Intervals from {drawn['samples']} samples of the data ({kind} drawn), and "
+            caption=f"Intervals from {counted(drawn['samples'], 'sample')} of the data ({kind} "
+            "drawn), and "
             "those of the Jacobian",
             head=("parameter", "bootstrap", "linear", "curvature over the interval"),
             rows=rows,
@@ -161,11 +165,5 @@ def _bootstrap(record: Mapping[str, Any]) -> list[Item]:
 
 def _value(value: float, low: float | None, high: float | None, unit: str) -> str:
     if low is None and high is None:
-        return f"{_text(value, unit)} [withheld]"
-    return f"{_text(value, unit)} [{_text(low, unit)}, {_text(high, unit)}]"
-
-
-def _text(value: float | None, unit: str) -> str:
-    if value is None:
-        return "-"
-    return si(value, unit) if unit in ("ohm", "S") else f"{value:.4g} {unit}".rstrip()
+        return f"{quantity(value, unit, 4)} [withheld]"
+    return f"{quantity(value, unit, 4)} [{quantity(low, unit, 4)}, {quantity(high, unit, 4)}]"

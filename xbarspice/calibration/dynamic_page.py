@@ -10,6 +10,7 @@ from xbarspice.calibration.branches import BRANCHES, Branches
 from xbarspice.calibration.drift import Drifts
 from xbarspice.calibration.fit import Fit
 from xbarspice.calibration.measurements import PulseTrains
+from xbarspice.core.counts import counted
 from xbarspice.report.content import Item, Plot, Table
 from xbarspice.report.units import si
 
@@ -59,7 +60,7 @@ def _rows_plot(record: dict[str, Any], data: Drifts) -> Plot:
     return Plot(
         draw=partial(life_plots.drifts, data),
         alt="Drift of every device against the number of later writes",
-        caption=f"{count} drifts; the band holds the middle half of each row.",
+        caption=f"{counted(count, 'drift')}; the band holds the middle half of each row.",
     )
 
 
@@ -90,7 +91,7 @@ def pulse_items(fit: Fit, trains: PulseTrains) -> list[Item]:
 def _not_drawn(count: int) -> str:
     """How many devices a plot leaves out."""
     more = count - life_plots.SHOWN
-    return f" {more} more devices are not drawn." * (more > 0)
+    return f" Not drawn: {more} more." * (more > 0)
 
 
 def curve_items(fit: Fit, data: Branches) -> list[Item]:

@@ -13,6 +13,7 @@ import numpy as np
 from xbarspice.calibration.curves import rising_points
 from xbarspice.calibration.inspection import inspect_sweeps, points_of_devices, without_drift
 from xbarspice.calibration.measurements import Reads
+from xbarspice.core.counts import counted
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Flags
 
@@ -117,7 +118,10 @@ def _flip(sweeps: Reads, which: str) -> Reads:
     return dataclasses.replace(
         sweeps,
         I_out=np.where(points[:, None], -sweeps.I_out, sweeps.I_out),
-        notices=(*sweeps.notices, f"sign of the current changed{where}: {points.sum()} points"),
+        notices=(
+            *sweeps.notices,
+            f"sign of the current changed{where}: {counted(int(points.sum()), 'point')}",
+        ),
     )
 
 
@@ -147,7 +151,8 @@ def _take_branch(sweeps: Reads, branch: str) -> Reads:
         only = "rising ones only" if rising.all() else "falling ones only"
         raise _refuse("--branch", "sweeps with a rising and a falling branch", only)
     keep = rising if branch == "up" else ~rising
-    return _keep(sweeps, keep, f"branch {branch} taken: {int((~keep).sum())} points left out")
+    left_out = counted(int((~keep).sum()), "point")
+    return _keep(sweeps, keep, f"branch {branch} taken: {left_out} left out")
 
 
 def _take_polarity(sweeps: Reads, polarity: str) -> Reads:
@@ -157,7 +162,7 @@ def _take_polarity(sweeps: Reads, polarity: str) -> Reads:
         only = "one polarity only"
         raise _refuse("--polarity", "points at positive and at negative voltages", only)
     count = int((~keep).sum())
-    return _keep(sweeps, keep, f"{polarity} voltages taken: {count} points left out")
+    return _keep(sweeps, keep, f"{polarity} voltages taken: {counted(count, 'point')} left out")
 
 
 def _remove_drift(sweeps: Reads) -> Reads:

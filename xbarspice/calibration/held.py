@@ -11,9 +11,11 @@ import numpy as np
 from xbarspice.calibration.fit import Fit, Held
 from xbarspice.calibration.model import TIED
 from xbarspice.core.array import Crossbar
+from xbarspice.core.counts import counted
 from xbarspice.core.device import Device
 from xbarspice.core.errors import ConvergenceError, InputError
 from xbarspice.core.wires import UNIT, WIRES, as_text
+from xbarspice.report.units import quantity
 
 __all__ = [
     "MOST",
@@ -64,7 +66,7 @@ def fixed_values(held: Crossbar | Device, free: Sequence[str]) -> list[Fixed]:
             out.append(Fixed(name=name, setting=f"array.{name}", value=number, unit=UNIT))
         if "G" not in free:
             low, high = held.G[held.G > 0].min(initial=np.inf), held.G.max()
-            words = f"{np.count_nonzero(held.G)} devices, {low:.4g} to {high:.4g}"
+            words = f"{counted(int(np.count_nonzero(held.G)), 'device')}, {low:.4g} to {high:.4g}"
             out.append(Fixed(name="G", setting="G", value=words, unit="S"))
     out.append(Fixed(name="device", setting="array.device", value=device.name))
     fitted = {name.removeprefix("device.") for name in free}
@@ -147,7 +149,7 @@ def conditions(held: Sequence[Held]) -> Mapping[str, tuple[str, ...]]:
     for h in held:
         contradicted = h.freed is not None and not h.freed[1] <= h.value <= h.freed[2]
         for name, *_ in h.moved if h.name in WIRES or contradicted else ():
-            out[name] = (*out.get(name, ()), f"{h.name} = {h.value:g} {h.unit}".rstrip())
+            out[name] = (*out.get(name, ()), f"{h.name} = {quantity(h.value, h.unit)}")
     return out
 
 
@@ -158,11 +160,16 @@ def held_findings(fit: Fit, held: Sequence[Held]) -> Iterator[str]:
         if h.freed is None or not _decides(h):
             continue
         shown = ", ".join(
-            f"`{name}` = {value:.4g} {units[name]} [{low:.3g}, {high:.3g}]"
+            f"`{name}` = {_interval(value, low, high, units[name])}"
             for name, value, low, high in h.moved[:3]
         )
         yield (
-            f"the intervals are given `{h.name}` = {h.value:g} {UNIT}, which was held: with "
-            f"`{h.name}` free it is {h.freed[0]:.4g} {UNIT} [{h.freed[1]:.3g}, {h.freed[2]:.3g}], "
-            f"and {shown or 'no other value moves'}. Measure it, or fit it as well (--free)"
+            f"the intervals are given `{h.name}` = {quantity(h.value, UNIT)}, which was held: with "
+            f"`{h.name}` free it is {_interval(*h.freed, UNIT)}, and "
+            f"{shown or 'no other value moves'}. Measure it, or fit it as well (--free)"
         )
+
+
+def _interval(value: float, low: float, high: float, unit: str) -> str:
+    ends = (quantity(end, unit, 3) for end in (low, high))
+    return f"{quantity(value, unit, 4)} [{', '.join(ends)}]"

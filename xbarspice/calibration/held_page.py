@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xbarspice.report.content import Item, Table, Text
-from xbarspice.report.units import si
+from xbarspice.report.units import quantity
 
 __all__ = ["held_items"]
 
@@ -36,9 +36,7 @@ def held_items(record: Mapping[str, Any]) -> list[Item]:
 
 def _value(fixed: Mapping[str, Any]) -> str:
     value, unit = fixed["value"], fixed["unit"]
-    if isinstance(value, float) and unit in ("ohm", "S"):
-        return si(value, unit, 5)
-    return f"{value:g}" if isinstance(value, float) else f"{value} {unit}".rstrip()
+    return quantity(value, unit) if isinstance(value, float) else f"{value} {unit}".rstrip()
 
 
 def _refit_cells(held: Mapping[str, Any] | None) -> tuple[str, str]:
@@ -46,6 +44,6 @@ def _refit_cells(held: Mapping[str, Any] | None) -> tuple[str, str]:
         return "-", "-"
     if held["freed"] is None:
         return "-", held["why"]
-    value, low, high = held["freed"]
     moved = ", ".join(name for name, *_ in held["moved"])
-    return f"{value:.4g} [{low:.4g}, {high:.4g}] {held['unit']}".rstrip(), moved or "none"
+    value, low, high = (quantity(v, held["unit"], 4) for v in held["freed"])
+    return f"{value} [{low}, {high}]", moved or "none"

@@ -16,6 +16,7 @@ import numpy as np
 from xbarspice.calibration.curves import LEVEL, Mark
 from xbarspice.calibration.irregularities import drift_of, looks
 from xbarspice.calibration.measurements import Reads
+from xbarspice.core.counts import counted
 from xbarspice.core.types import Array, Flags, Indices
 
 __all__ = ["Irregularity", "blind_spots", "inspect_sweeps", "points_of_devices", "without_drift"]
@@ -119,7 +120,8 @@ def _finding(
     option = worst.option or option
     return Irregularity(
         kind=kind,
-        text=f"{words} ({int(mask.sum())} points of device {of}; {worst.words}): {option}",
+        text=f"{words} ({counted(int(mask.sum()), 'point')} of device {of}; {worst.words}): "
+        f"{option}",
         option=option,
         points=mask,
         limit=worst.limit,

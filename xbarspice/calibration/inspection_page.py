@@ -17,6 +17,7 @@ from xbarspice.calibration.inspection import (
 )
 from xbarspice.calibration.irregularities import looks
 from xbarspice.calibration.measurements import Reads
+from xbarspice.core.counts import counted
 from xbarspice.report.content import Item, Plot, Section, Table, Text
 
 __all__ = ["Inspection", "inspection_items", "inspection_record", "look"]
@@ -100,9 +101,9 @@ def _plots(inspection: Inspection) -> list[Item]:
     reads, seen = inspection.fitted, inspection.irregularities
     devices = len(devices_shown(reads, seen))
     count = len(np.unique(np.asarray(reads.array)))
-    some = f" {devices} of {count} devices are drawn." if count > devices else ""
+    some = f" Drawn: {devices} of {count} devices." if count > devices else ""
     left_out = len(inspection.measured.V_in) - len(reads.V_in)
-    out = f" Open circles: {left_out} points that were left out." if left_out else ""
+    out = f" Open circles: {counted(left_out, 'point')} left out." if left_out else ""
     kinds = ", ".join(i.kind for i in seen) or "nothing"
     return [
         Plot(

@@ -11,6 +11,7 @@ from xbarspice.calibration import life_plots
 from xbarspice.calibration.cycling import Cycles
 from xbarspice.calibration.retention import Retention
 from xbarspice.calibration.tuning_log import TuningLog
+from xbarspice.core.counts import counted
 from xbarspice.core.types import Indices
 from xbarspice.report.content import Item, Plot, Table, Text
 
@@ -39,7 +40,7 @@ def tuning_items(record: dict[str, Any], data: TuningLog) -> list[Item]:
         items.append(
             Text(
                 text=f"Pulses a write: mean {p['mean']:.3g}, median {p['median']:g}, 95 % within "
-                f"{p['q95']:.3g} ({p['writes']} writes)."
+                f"{p['q95']:.3g} ({counted(p['writes'], 'write')})."
             )
         )
     values = {r["name"].rpartition(".")[2]: r["value"] for r in record["parameters"]}
@@ -63,7 +64,7 @@ def retention_items(record: dict[str, Any], data: Retention) -> list[Item]:
     text = (
         f"The term stands for {record['t']:g} s{at}. Law: {record['law']} (sums of squares: "
         f"power {share['power']:.4g}, log {share['log']:.4g}). "
-        f"{record['failures']} of {record['devices']} devices moved by more than "
+        f"{record['failures']} of {counted(record['devices'], 'device')} moved by more than "
         f"{100 * record['fails']:g} %; the others count as still good."
     )
     items: list[Item] = [Text(text=text)]
@@ -89,7 +90,7 @@ def cycling_items(record: dict[str, Any], data: Cycles) -> list[Item]:
         data: what was measured.
     """
     text = (
-        f"{record['failures']} of {record['devices']} devices failed: a window below "
+        f"{record['failures']} of {counted(record['devices'], 'device')} failed: a window below "
         f"{record['window_limit']:g} in three cycles in a row. The others count as still good."
     )
     plot = Plot(
@@ -103,4 +104,4 @@ def cycling_items(record: dict[str, Any], data: Cycles) -> list[Item]:
 def _not_drawn(device: Indices) -> str:
     """How many devices a plot leaves out."""
     more = len(np.unique(device)) - life_plots.SHOWN
-    return f" {more} more are not drawn." * (more > 0)
+    return f" Not drawn: {more} more." * (more > 0)

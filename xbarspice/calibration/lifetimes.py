@@ -15,6 +15,7 @@ from scipy import optimize, stats
 
 from xbarspice.calibration.likelihood import hessian
 from xbarspice.config.card import CardValue
+from xbarspice.core.counts import counted
 from xbarspice.core.errors import ConvergenceError
 from xbarspice.core.types import Array
 
@@ -67,7 +68,8 @@ def fit_lives(
     if lives.failures < FEW:
         still = count - lives.failures
         return {}, [
-            f"{lives.failures} of {count} devices failed: {FEW} are needed for a lifetime "
+            f"{lives.failures} of {counted(count, 'device')} failed: {FEW} are needed for a "
+            "lifetime "
             f"({still} are still good)"
         ]
     several = len(np.unique(lives.T[np.isfinite(lives.T)])) > 1

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 
-CASES = ("as measured", "healthy devices on target", "and partners of stuck devices")
+CASES = ("as measured", "healthy devices on target", "healthy devices and partners on target")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xbarspice.calibration.die_plots import die
+from xbarspice.core.counts import counted
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.report.sections import card_section, card_text, config_section, coverage_section
@@ -35,15 +36,37 @@ def write(record: Record, measured: Sequence[MeasuredArray], path: Path) -> Path
     Raises:
         StoreError: the file cannot be written.
     """
-    low, high = (sum(a[f"stuck_{k}_ohm"] for a in record["arrays"]) for k in ("low", "high"))
-    verdict = Verdict(
-        state="none",
-        word="MEASURED",
-        text=f"{len(record['arrays'])} arrays: {low} devices stuck at low ohm, {high} at high ohm.",
-    )
-    sections = [_cost(record), _arrays(record, measured), coverage_section(record)]
+    sections = [*_maps(measured), _cost(record), _arrays(record), coverage_section(record)]
     sections += [*card_section(record), *config_section(record)]
-    return page(record["title"], sections, path, verdict=verdict, subtitle=card_text(record))
+    return page(
+        record["title"], sections, path, verdict=_verdict(record), subtitle=card_text(record)
+    )
+
+
+def _verdict(record: Record) -> Verdict:
+    """What the measured devices cost the model, and the case that saves most."""
+    low, high = (sum(a[f"stuck_{k}_ohm"] for a in record["arrays"]) for k in ("low", "high"))
+    cases = record["cases"]
+    measured = next(iter(cases.values()))
+    best = min(cases, key=lambda name: cases[name]["output_change"])
+    if measured["accuracy"]["reached"] is None:
+        result = f"The outputs change by {error(measured['output_change'])} as measured"
+        saved = f"by {error(cases[best]['output_change'])}"
+    else:
+        right = measured["accuracy"]
+        result = (
+            f"Accuracy {percent(right['reached'])} as measured, {percent(right['wanted'])} as the "
+            "weights ask for"
+        )
+        saved = percent(cases[best]["accuracy"]["reached"])
+    stuck = f"{counted(low, 'device')} stuck at low ohm, {high} at high ohm"
+    return Verdict(
+        state="none",
+        word="SIMULATED",
+        text=f"{result}; {saved} is reached with {best}.",
+        detail=f"{counted(record['points'], 'point')} by {record['engine']} on "
+        f"{counted(len(record['arrays']), 'measured array')}: {stuck}.",
+    )
 
 
 def rows(record: Record) -> list[tuple[str, str, str, str]]:
@@ -66,18 +89,34 @@ def rows(record: Record) -> list[tuple[str, str, str, str]]:
 def _cost(record: Record) -> Section:
     head = ("", "right", "change of the outputs", "mean with tuning errors")
     table = Table(
-        caption=f"{record['points']} points by {record['engine']}", head=head, rows=rows(record)
+        caption=f"{counted(record['points'], 'point')} by {record['engine']}",
+        head=head,
+        rows=rows(record),
     )
     text = (
         "Stuck devices keep what was measured. On target: all others hold what the weights ask "
         "for. Partners: the other device of a pair with a stuck one is tuned to keep the "
         "difference, as far as the range allows. Changes are rms over the largest output, from "
-        f"those as the weights ask for. Tuning errors: {record['transfers']} draws."
+        f"those as the weights ask for. Tuning errors: {counted(record['transfers'], 'draw')}."
     )
     return Section(title="What the devices cost", items=[table, Text(text=text)])
 
 
-def _arrays(record: Record, measured: Sequence[MeasuredArray]) -> Section:
+def _maps(measured: Sequence[MeasuredArray]) -> list[Section]:
+    """The arrays with the most devices that are kept as they are."""
+    worst = sorted(measured, key=lambda m: -int(m.kept.sum()))[:DRAWN]
+    plots: list[Item] = [
+        Plot(
+            draw=partial(die, m.die, m.die.stuck(m.limits)),
+            alt=f"Map of the measured conductances of {m.array.name}",
+            caption=f"{m.array.name}; crosses: stuck at low ohm, circles: at high ohm.",
+        )
+        for m in worst
+    ]
+    return [Section(title="Measured conductances", items=plots)] if plots else []
+
+
+def _arrays(record: Record) -> Section:
     cells = [
         (
             a["name"],
@@ -92,13 +131,4 @@ def _arrays(record: Record, measured: Sequence[MeasuredArray]) -> Section:
     items: list[Item] = [Table(caption="Arrays", head=head, rows=cells, left=(0, 1))]
     notices = {n for a in record["arrays"] for n in a["notices"]}
     items += [Text(text=f"{n[0].upper()}{n[1:]}.", note=True) for n in sorted(notices)]
-    worst = sorted(measured, key=lambda m: -int(m.kept.sum()))[:DRAWN]
-    items += [
-        Plot(
-            draw=partial(die, m.die, m.die.stuck(m.limits)),
-            alt=f"Map of the measured conductances of {m.array.name}",
-            caption=f"{m.array.name}; crosses: stuck at low ohm, circles: at high ohm.",
-        )
-        for m in worst
-    ]
     return Section(title="Arrays", items=items)

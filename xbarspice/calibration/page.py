@@ -10,15 +10,18 @@ from xbarspice.calibration.comparisons_page import comparison_sections
 from xbarspice.calibration.figures import figures_of
 from xbarspice.calibration.fit import Fit
 from xbarspice.calibration.held_page import held_items
-from xbarspice.report.content import Code, Item, Section, Table, Text, Verdict
+from xbarspice.core.counts import counted
+from xbarspice.report.content import Code, Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.report.sections import card_section, config_section
-from xbarspice.report.units import si
+from xbarspice.report.units import error, quantity, short
 
 __all__ = ["subtitle", "write_fit"]
 
 MOST = 80
-"""Rows of the table of parameters, and lines of a card, that are shown at once."""
+"""Rows of the table of parameters that are shown at once."""
+NAMED = 2
+"""Values in the headline."""
 MOST_CONDITIONS = 3
 """Held values that are named beside a parameter; the table of held values has all."""
 
@@ -43,43 +46,13 @@ def write_fit(
         more: tables and plots of what was measured, after those of the fit.
         data: the measured data with what was seen in them before the fit.
     """
-    findings = record["findings"]
-    count = f"{len(findings)} remark{'s' * (len(findings) > 1)}"
-    scatter = record.get("scatter_over_noise")
-    misfit = "" if scatter is None else f" Residuals are {scatter:.3g} of the stated scatter."
-    holds = record.get("model_holds", True)
-    tested = "no test of the residuals speaks against the model"
-    if not record.get("checks"):
-        tested = "no test of the model was possible"
-    text = (
-        f"{count} on what the data do not determine or the model misses; see below."
-        if findings
-        else f"The data determine every fitted value; {tested}."
-    )
-    if not holds:
-        why = record.get("fails", "The residuals are no noise")
-        text = f"{why}: intervals are withheld, and " + (
-            "the card was accepted all the same." if card else "no card was written."
-        )
-    verdict = Verdict(
-        state="fail" if findings else "pass",
-        word="DOES NOT FIT" if not holds else "WARNINGS" if findings else "DETERMINED",
-        text=text + misfit,
-    )
-    items: list[Item] = [Text(text=f"Warning: {text}.", note=True) for text in findings]
-    items.append(_values(record["parameters"], holds))
-    items += _checks(record)
-    if held := record.get("held_out"):
-        items.append(
-            Text(
-                text=f"Held out: {held['split']} ({held['points']} values), predicted with an rms "
-                f"error of {100 * held['error']:.3g} % of their rms; the fitted part: "
-                f"{100 * held['noise']:.3g} %."
-            )
-        )
-    if fit is not None:
-        items += figures_of(fit, unit)
-    items += more
+    plots = [] if fit is None else figures_of(fit, unit)
+    drawn = [item for item in more if isinstance(item, Plot)]
+    tables = [item for item in more if not isinstance(item, Plot)]
+    warnings = [Text(text=f"Warning: {text}.", note=True) for text in record["findings"]]
+    items: list[Item] = [*drawn, *plots, *warnings]
+    items += [_values(record["parameters"], record.get("model_holds", True)), *tables]
+    items += [*_checks(record), *_held_out(record)]
     items.append(Text(text=record.get("intervals") or _HOW, note=True))
     sections = [
         Section(title="Fitted values", items=items),
@@ -92,9 +65,65 @@ def write_fit(
         record["title"],
         [*sections, *card_section(record), *config_section(record)],
         path,
-        verdict=verdict,
+        verdict=_verdict(record, card),
         subtitle=subtitle(record),
     )
+
+
+def _verdict(record: dict[str, Any], card: str | None) -> Verdict:
+    """Whether the model holds, the values, and the first of the warnings."""
+    findings, holds = record["findings"], record.get("model_holds", True)
+    scatter = record.get("scatter_over_noise")
+    misfit = "" if scatter is None else f" Residuals are {short(scatter)} of the stated scatter."
+    if not holds:
+        why = record.get("fails", "The residuals are no noise")
+        text = f"{why}: intervals are withheld, and " + (
+            "the card was accepted all the same." if card else "no card was written."
+        )
+    else:
+        text = _headline(record["parameters"])
+    if findings:
+        more = len(findings) - 1
+        others = f" {counted(more, 'more warning')} below." if more else ""
+        detail = f"Warning: {findings[0]}.{others}"
+    elif record.get("checks"):
+        detail = (
+            "The data determine every fitted value; no test of the residuals speaks against the "
+            "model."
+        )
+    else:
+        detail = "The data determine every fitted value; no test of the model was possible."
+    return Verdict(
+        state="fail" if findings else "pass",
+        word="DOES NOT FIT" if not holds else "WARNINGS" if findings else "DETERMINED",
+        text=text + misfit,
+        detail=detail,
+    )
+
+
+def _headline(parameters: Sequence[dict[str, Any]]) -> str:
+    """The first values with their intervals, and how many there are beside."""
+    texts = []
+    for p in parameters[:NAMED]:
+        value, low, high = (quantity(p.get(k), p["unit"]) for k in ("value", "low", "high"))
+        interval = f" [{low}, {high}]" if (low, high) != ("-", "-") else ""
+        texts.append(f"{p['name']} = {value}{interval}")
+    more = len(parameters) - len(texts)
+    others = f", and {counted(more, 'more value')}" if more else ""
+    return f"{'; '.join(texts)}{others}." if texts else "No value is fitted."
+
+
+def _held_out(record: dict[str, Any]) -> list[Item]:
+    """How well values are predicted that took no part in the fit."""
+    if not (held := record.get("held_out")):
+        return []
+    return [
+        Text(
+            text=f"Held out: {held['split']} ({counted(held['points'], 'value')}), predicted with "
+            f"an rms error of {error(held['error'])} of their rms; the fitted part: "
+            f"{error(held['noise'])}."
+        )
+    ]
 
 
 def _checks(record: dict[str, Any]) -> list[Item]:
@@ -113,16 +142,14 @@ def _checks(record: dict[str, Any]) -> list[Item]:
 
 
 def _card(text: str) -> Code:
-    return Code(text=text, collapse="card.toml" if text.count("\n") > MOST else "")
+    return Code(text=text, collapse="card.toml")
 
 
 def _read_section(record: dict[str, Any]) -> list[Section]:
     """How the data were understood, and what of them was left out."""
-    sentences = record.get("data_read") or ()
-    items: list[Item] = [
-        Text(text=f"{text[0].upper()}{text[1:]}.", note=True) for text in sentences
-    ]
-    return [Section(title="How the data were read", items=items)] if items else []
+    sentences = [f"{text[0].upper()}{text[1:]}." for text in record.get("data_read") or ()]
+    item = Code(text="\n".join(sentences), collapse="Sentence by sentence")
+    return [Section(title="How the data were read", items=[item])] if sentences else []
 
 
 def subtitle(record: dict[str, Any]) -> str:
@@ -137,12 +164,6 @@ _HOW = (
     "residuals at the solution and Student's t for 95 %: they hold if the model does. A dash: the "
     "data do not bound it."
 )
-
-
-def _number(value: float | None, unit: str) -> str:
-    if value is None:
-        return "-"
-    return si(value, unit, 5) if unit in ("ohm", "S") else f"{value:.5g} {unit}".rstrip()
 
 
 def _values(rows: Sequence[dict[str, Any]], holds: bool) -> Table:
@@ -160,7 +181,7 @@ def _values(rows: Sequence[dict[str, Any]], holds: bool) -> Table:
         rows=[
             (
                 r["name"],
-                *(_number(r.get(k), r["unit"]) for k in columns),
+                *(quantity(r.get(k), r["unit"]) for k in columns),
                 *([_conditions(r.get("given", ()))] if has_conditions else []),
             )
             for r in rows

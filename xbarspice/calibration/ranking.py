@@ -30,6 +30,7 @@ from xbarspice.calibration.measurements import Reads
 from xbarspice.calibration.model import Model, level_of, with_fields
 from xbarspice.calibration.robust import CUT, robust_std
 from xbarspice.core.array import Crossbar
+from xbarspice.core.counts import counted
 from xbarspice.core.errors import ConvergenceError, InputError
 from xbarspice.core.types import Array, Flags, Indices
 from xbarspice.devices import Device, DynamicDevice
@@ -104,7 +105,8 @@ class Ranking:
         return (
             f"{_title(best)} predicts voltages that were left out better than {_title(reference)}: "
             f"an rms error of {best.error:.3g} against {least}{reference.error:.3g} times the "
-            f"stated scatter ({self.blocks} blocks of voltage, {self.ahead:.3g} standard errors "
+            f"stated scatter ({counted(self.blocks, 'block')} of voltage, {self.ahead:.3g} "
+            "standard errors "
             "apart)"
         )
 

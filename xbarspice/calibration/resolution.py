@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from xbarspice.core.types import Array
+from xbarspice.report.units import quantity
 
 __all__ = ["below_resolution", "is_rounding", "resolution_of"]
 
@@ -54,9 +55,7 @@ def below_resolution(most: float, unit: str = "") -> str:
         most: its upper bound.
         unit: of the bound.
     """
-    return (
-        f"repeats are equal to the resolution of the file: noise below {most:.2g} {unit}".rstrip()
-    )
+    return f"repeats are equal to the resolution of the file: noise below {quantity(most, unit, 2)}"
 
 
 def _step_of(size: Array) -> Array:

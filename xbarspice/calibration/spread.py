@@ -25,8 +25,10 @@ from xbarspice.calibration.outliers import Near, judge_outliers, keep_near
 from xbarspice.calibration.resolution import resolution_of
 from xbarspice.calibration.tuning import deviations, fit_tuning
 from xbarspice.config.card import CardValue
+from xbarspice.core.counts import counted
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array, Flags
+from xbarspice.report.units import si
 from xbarspice.variability import StuckDevices, bse_table
 
 __all__ = ["STUCK", "Spread", "fit_spread"]
@@ -159,7 +161,8 @@ def _drift(data: Programming, stuck: Flags, confidence: float) -> Part:
         most = float((step / usual).max())
         bound = CardValue(value=most, low=0.0, high=most)
         notice = (
-            f"drifts are equal to 0 to the resolution of the file ({step.max():.2g} S): `scale` is "
+            "drifts are equal to 0 to the resolution of the file "
+            f"({si(float(step.max()), 'S', 2)}): `scale` is "
             f"the bound {most:.2g}, not an estimate"
         )
         return {"name": "bse", "scale": most}, {"scale": bound}, [notice]
@@ -192,17 +195,17 @@ def _faults(data: Programming, stuck: Flags, confidence: float) -> Part:
         ci = stats.binomtest(int(hit.sum()), len(numbers)).proportion_ci(confidence)
         term[name] = float(hit.mean())
         intervals[name] = CardValue(value=term[name], low=float(ci.low), high=float(ci.high))
-    notice = "devices stuck at {}: their levels stay those of Drolet et al. 2023, {:g} and {:g} S"
+    notice = "{} stuck at {}: their levels stay those of Drolet et al. 2023, {} and {}"
     if low_ohm.sum() > 1:
         stuck_levels = level[low_ohm]
         term |= {"lrs_mean": float(stuck_levels.mean()), "lrs_std": float(stuck_levels.std(ddof=1))}
     else:
-        levels = ("low ohm", usual.lrs_mean, usual.lrs_std)
-        notices.append(f"{int(low_ohm.sum())} {notice.format(*levels)}")
+        levels = ("low ohm", si(usual.lrs_mean, "S"), si(usual.lrs_std, "S"))
+        notices.append(notice.format(counted(int(low_ohm.sum()), "device"), *levels))
     if high_ohm.sum() > 1:
         stuck_levels = level[high_ohm]
         term |= {"hrs_min": float(stuck_levels.min()), "hrs_max": float(stuck_levels.max())}
     else:
-        levels = ("high ohm", usual.hrs_min, usual.hrs_max)
-        notices.append(f"{int(high_ohm.sum())} {notice.format(*levels)}")
+        levels = ("high ohm", si(usual.hrs_min, "S"), si(usual.hrs_max, "S"))
+        notices.append(notice.format(counted(int(high_ohm.sum()), "device"), *levels))
     return term, intervals, notices

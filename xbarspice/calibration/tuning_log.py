@@ -24,6 +24,7 @@ from xbarspice.calibration.characteristics import Characteristics
 from xbarspice.calibration.goodness import LEVEL, Check
 from xbarspice.calibration.likelihood import hessian
 from xbarspice.config.card import CardValue
+from xbarspice.core.counts import counted
 from xbarspice.core.errors import ConvergenceError, broken_rule
 from xbarspice.core.types import Array, Flags, Indices
 
@@ -211,7 +212,8 @@ def _notices(
     out = []
     if failed.any():
         out.append(
-            f"{int(failed.sum())} writes ended more than {100 * FAILED:g} % off and are left out: "
+            f"left out, {counted(int(failed.sum()), 'write')} that ended more than "
+            f"{100 * FAILED:g} % off: "
             "`calibrate spread` makes stuck devices of such"
         )
     if len(np.unique(data.device)) < len(data.device) and len(np.unique(data.device)) > 1:

@@ -247,20 +247,21 @@ def _save(path: Path, opened: Opened, served: Served, factory: str | None, data:
 
 
 def _die_short(record: dict[str, Any], out: Path) -> dict[str, Any]:
-    from xbarspice.calibration.die_page import points_with_interval
+    from xbarspice.calibration.die_page import points_with_interval, spread_rows
+    from xbarspice.report.units import percent
 
     rows = {
         "shape": "x".join(map(str, record["shape"])),
         "read voltage": "-" if record["V_read"] is None else f"{record['V_read']:g} V",
         "stuck at low ohm": _list(record["stuck_low_ohm"]),
         "stuck at high ohm": _list(record["stuck_high_ohm"]),
-        "healthy": "; ".join(f"{k} {v:.4g}" for k, v in record["spread"].items()),
+        "healthy": [f"{name} {value}" for name, value in spread_rows(record)],
     }
     if on_die := record.get("network_on_die"):
         rows["array"] = on_die["array"]
-        rows["exact products"] = f"{100 * on_die['exact_products']:.1f} %"
-        rows["as the weights ask for"] = f"{100 * on_die['on_target']:.1f} %"
-        rows["with the measured conductances"] = f"{100 * on_die['as_measured']:.1f} %"
+        rows["exact products"] = percent(on_die["exact_products"])
+        rows["as the weights ask for"] = percent(on_die["on_target"])
+        rows["with the measured conductances"] = percent(on_die["as_measured"])
         for c in on_die["candidates"]:
             gain = f", gain {points_with_interval(c['gain'])}"
             rows[c["name"]] = points_with_interval(c["accuracy"]) + (

@@ -159,19 +159,21 @@ def _write_folder(
 
 def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
     from xbarspice.calibration.comparisons_page import comparison_rows
+    from xbarspice.report.units import error, quantity
 
     rows: dict[str, Any] = {}
     for r in record["parameters"][:20]:
-        low, high = ("-" if r[k] is None else f"{r[k]:.5g}" for k in ("low", "high"))
+        value, low, high = (quantity(r[k], r["unit"]) for k in ("value", "low", "high"))
         condition = f" given {', '.join(r['given'])}" if r.get("given") else ""
-        rows[r["name"]] = f"{r['value']:.5g} {r['unit']} [{low}, {high}]{condition}"
+        rows[r["name"]] = f"{value} [{low}, {high}]{condition}"
     if len(record["parameters"]) > 20:
         rows["..."] = f"{len(record['parameters']) - 20} more in report.json"
     if held := record.get("held_out"):
-        rows["held-out error"] = f"{100 * held['error']:.3g} % (fitted {100 * held['noise']:.3g} %)"
+        rows["held-out error"] = f"{error(held['error'])} (fitted {error(held['noise'])})"
     for f in record.get("fixed", ())[:MOST_HELD]:
-        value = f"{f['value']:g}" if isinstance(f["value"], float) else f["value"]
-        rows[f"held: {f['name']}"] = f"{value} {f['unit']} ({f['origin']})".replace("  ", " ")
+        number = isinstance(f["value"], float)
+        value = quantity(f["value"], f["unit"]) if number else f"{f['value']} {f['unit']}".rstrip()
+        rows[f"held: {f['name']}"] = f"{value} ({f['origin']})"
     if (more := len(record.get("fixed", ())) - MOST_HELD) > 0:
         rows["held: ..."] = f"{more} more in report.json"
     if (scatter := record.get("scatter_over_noise")) is not None:

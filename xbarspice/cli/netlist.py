@@ -24,6 +24,7 @@ from xbarspice.cli.options import (
 from xbarspice.cli.runs import run_folder
 from xbarspice.cli.whole import write_whole
 from xbarspice.config import RunConfig
+from xbarspice.core.counts import counted
 from xbarspice.core.errors import broken_rule
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def netlist(
     record = {"folder": str(out), **record}
     if not json and "arrays" in record:
         record["arrays"] = [f"{a['array']} in {a['folder']}" for a in record["arrays"]]
-        record["netlists"] = f"{len(record['netlists'])} files"
+        record["netlists"] = f"{counted(len(record['netlists']), 'file')}"
     screens.show(steps.name_card(record, run), json, "Netlists")
 
 

@@ -21,6 +21,7 @@ from xbarspice.cli.options import (
     Subject,
 )
 from xbarspice.cli.runs import run_folder
+from xbarspice.core.counts import counted
 from xbarspice.core.errors import broken_rule
 
 if TYPE_CHECKING:
@@ -245,8 +246,9 @@ def _deploy(
     from xbarspice import deployment
 
     note = (
-        f"{len(record['arrays'])} arrays were programmed by simulation: {record['scheme']}, "
-        f"{100 * record['within_tolerance']:.1f} % of {record['devices']} devices within "
+        f"{counted(len(record['arrays']), 'array')} programmed by simulation: {record['scheme']}, "
+        f"{100 * record['within_tolerance']:.1f} % of {counted(record['devices'], 'device')} "
+        "within "
         f"{100 * record['tolerance']:g} %."
     )
     deployment.save(

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from xbarspice.core.counts import counted
 from xbarspice.core.errors import TrustWarning
 
 if TYPE_CHECKING:
@@ -254,7 +255,7 @@ def rules(record: dict[str, Any], as_json: bool) -> None:
     word, style = ("CLEAN", "bold green") if record["clean"] else ("FAIL", "bold red")
     cells = ", ".join(record["cells"][:4]) + (" and more" if record["cells"][4:] else "")
     words = f"  {len(broken)} of {record['rules']} rules of {record['technology']} are broken"
-    words += f" on {cells}" + (f", at {sum(broken.values())} places" if broken else "")
+    words += f" on {cells}" + (f", at {counted(sum(broken.values()), 'place')}" if broken else "")
     out.print(lead_word(word, style, words), soft_wrap=True)
 
 
@@ -274,10 +275,12 @@ def comparison(record: dict[str, Any], as_json: bool) -> None:
             table.add_row(array, fault["kind"], fault["place"], *at)
         out.print(table)
     if len(faults) > most:
-        out.print(f"{len(faults) - most} more faults: --json lists all", soft_wrap=True)
+        more = counted(len(faults) - most, "more fault")
+        out.print(f"{more}: --json lists all", soft_wrap=True)
     word, style = ("CLEAN", "bold green") if record["clean"] else ("FAIL", "bold red")
     devices = sum(one["devices"] for one in record["arrays"])
-    words = f"  {len(record['arrays'])} arrays, {devices} devices, {len(faults)} faults; "
+    counts = ((len(record["arrays"]), "array"), (devices, "device"), (len(faults), "fault"))
+    words = f"  {', '.join(counted(number, noun) for number, noun in counts)}; "
     out.print(lead_word(word, style, words + record["arrays"][0]["looked_at"]), soft_wrap=True)
 
 

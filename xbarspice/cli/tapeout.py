@@ -41,6 +41,7 @@ from xbarspice.cli.tapeout_decks import (
     run_on_folder,
 )
 from xbarspice.config import RunConfig
+from xbarspice.core.counts import counted
 from xbarspice.core.errors import broken_rule
 
 if TYPE_CHECKING:
@@ -323,7 +324,7 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
 def _rules(record: dict[str, Any]) -> str | list[str]:
     """Rules that drawings break, with their number of places."""
     broken = [
-        f"{v['drawing']}: {rule} at {count} places"
+        f"{v['drawing']}: {rule} at {counted(count, 'place')}"
         for v in record["rules"]
         for rule, count in v["broken"].items()
     ]

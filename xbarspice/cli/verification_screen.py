@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xbarspice.cli import screens
+from xbarspice.core.counts import counted
 from xbarspice.report.units import percent
 
 __all__ = ["show"]
@@ -58,7 +59,8 @@ def _of_model(record: dict[str, Any]) -> Iterator[str]:
     """Import, arrays, outputs, distance from the ideal product, worst inputs, energy: a line."""
     imported, sample = record["imported"], record["sample"]
     yield (
-        f"import: {imported['outputs']} outputs differ by at most {imported['error']:.2g} from "
+        f"import: {counted(imported['outputs'], 'output')} differ by at most "
+        f"{imported['error']:.2g} from "
         f"{imported['against']}"
     )
     yield (
@@ -76,7 +78,8 @@ def _of_model(record: dict[str, Any]) -> Iterator[str]:
         interval = decisions["interval"]
         sure = "" if interval is None else f" (at least {percent(interval[0])}, 95 % sure)"
         yield (
-            f"{decisions['points']} inputs through {decisions['through']}: outputs within "
+            f"{counted(decisions['points'], 'input')} through {decisions['through']}: outputs "
+            "within "
             f"{decisions['error']:.2g} of exact products, {percent(decisions['agreement'])} equal "
             f"decisions{sure}, accuracy {percent(decisions['accuracy'])} "
             f"(exact: {percent(decisions['exact_accuracy'])})"
@@ -87,7 +90,8 @@ def _of_model(record: dict[str, Any]) -> Iterator[str]:
     for search in record["searches"]:
         what = "from exact products" if search["target"] == "ideal" else "between engines"
         yield (
-            f"worst input {what}: {search['value']:.2g} (search of {search['evaluations']} inputs)"
+            f"worst input {what}: {search['value']:.2g} (search of "
+            f"{counted(search['evaluations'], 'input')})"
         )
     if record["searched"]:
         yield record["searched"]
@@ -98,8 +102,9 @@ def _of_model(record: dict[str, Any]) -> Iterator[str]:
 def _of_array(record: dict[str, Any]) -> Iterator[str]:
     """Vectors, engines, given currents, distance from the ideal product, energy: a line each."""
     yield (
-        f"{record['vectors']} vectors and {record['probes']} dense probes by {record['reference']}"
-        f", compared on {len(record['array']['outputs'])} lines"
+        f"{counted(record['vectors'], 'vector')} and {counted(record['probes'], 'dense probe')} "
+        f"by {record['reference']}"
+        f", compared on {counted(len(record['array']['outputs']), 'line')}"
     )
     for e in record["engines"]:
         cell = e["device"]

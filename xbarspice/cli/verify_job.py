@@ -12,6 +12,7 @@ from xbarspice.cli.interrupts import resumable
 from xbarspice.cli.runs import run_folder
 from xbarspice.cli.settings import run_toml
 from xbarspice.config import RunConfig
+from xbarspice.core.counts import counted
 
 if TYPE_CHECKING:
     from xbarspice.config.card_use import Use
@@ -221,7 +222,8 @@ def _notes_of_demo(trained: Trained, split: Split, decks: list[str]) -> tuple[st
     """What the network is, and how its decks are run by hand."""
     return (
         f"The network {'-'.join(map(str, trained.network.sizes))} was trained on "
-        f"{len(split.x_train)} points in {trained.epochs} epochs; as software it is right for "
+        f"{counted(len(split.x_train), 'point')} in {counted(trained.epochs, 'epoch')}; as "
+        "software it is right for "
         f"{100 * trained.accuracy_test:.1f} % of the {len(split.x_test)} test points.",
         f"{len(decks)} decks in netlists/ hold every read of every array with all test points; "
         f"each runs by hand: ngspice -b {decks[0]}.",

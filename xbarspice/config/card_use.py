@@ -119,7 +119,9 @@ def _beyond(valid: ValidRange | None, use: Use) -> Iterator[str]:
             low, high = 0.0, max(abs(low), abs(high))
         edge = MARGIN * max(high - low, abs(high))
         if used[0] < low - edge or used[1] > high + edge:
+            scale, unit = (1e6, "uS") if unit == "S" else (1.0, unit)
+            spans = (f"{scale * a:.4g} to {scale * b:.4g} {unit}" for a, b in (used, (low, high)))
             yield (
-                f"the {WORDS[name]} goes from {used[0]:.4g} to {used[1]:.4g} {unit}, beyond the "
-                f"{low:.4g} to {high:.4g} {unit} of the card's data: its values are extrapolated"
+                f"the {WORDS[name]} goes from {', beyond the '.join(spans)} of the card's data: "
+                "its values are extrapolated"
             )

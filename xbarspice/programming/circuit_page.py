@@ -7,17 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xbarspice.core.counts import counted
 from xbarspice.programming import plots as draw
 from xbarspice.programming.ranges import round_range
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.report.sections import card_section, card_text, config_section, coverage_section
-from xbarspice.report.units import error, si
+from xbarspice.report.units import error, percent, si
 
 if TYPE_CHECKING:
     from xbarspice.programming.circuits import Written
 
-__all__ = ["model_rows", "ranges", "write"]
+__all__ = ["is_held", "model_rows", "ranges", "remedy", "write"]
 
 DRAWN = 4
 """Arrays whose maps are drawn: those of the least yield."""
@@ -34,20 +35,72 @@ def write(record: dict[str, Any], written: Sequence[Written], path: Path) -> Pat
     Raises:
         StoreError: the file cannot be written.
     """
-    share, tolerance = 100 * record["within_tolerance"], 100 * record["tolerance"]
-    verdict = Verdict(
-        state="none",
-        word="SIMULATED",
-        text=f"{share:.1f} % of {record['devices']} devices end within {tolerance:g} % of their "
-        f"target; {100 * record['left_within_tolerance']:.1f} % were when they were left.",
-    )
     by_yield = sorted(
         zip(record["arrays"], written, strict=True), key=lambda pair: pair[0]["yield"]
     )
-    sections = [_model(record), _arrays(record), coverage_section(record)]
-    sections += [_section(entry, one, record) for entry, one in by_yield[:DRAWN]]
-    sections += [*card_section(record), *config_section(record)]
-    return page(record["title"], sections, path, verdict=verdict, subtitle=card_text(record))
+    sections = [_section(entry, one, record) for entry, one in by_yield[:1]]
+    sections += [_model(record), _arrays(record)]
+    sections += [_section(entry, one, record) for entry, one in by_yield[1:DRAWN]]
+    sections += [coverage_section(record), *card_section(record), *config_section(record)]
+    return page(
+        record["title"], sections, path, verdict=_verdict(record), subtitle=card_text(record)
+    )
+
+
+def _verdict(record: dict[str, Any]) -> Verdict:
+    """Yield, what the model makes of it, and what would raise it."""
+    share, devices = record["within_tolerance"], counted(record["devices"], "device")
+    accuracy = record["model_on_devices"]["accuracy"]
+    if accuracy["reached"] is None:
+        change = record["model_on_devices"]["output_change"]
+        model = f"The outputs of the model change by {error(change)} rms over the largest."
+    else:
+        model = (
+            f"The model's accuracy on them is {percent(accuracy['reached'])}, "
+            f"{percent(accuracy['wanted'])} as the weights ask for."
+        )
+    return Verdict(
+        state="none",
+        word="SIMULATED",
+        text=f"Yield {percent(share)}: so many of {devices} end within "
+        f"{error(record['tolerance'])} of their target. {model}",
+        detail=remedy(record),
+    )
+
+
+def remedy(record: dict[str, Any]) -> str:
+    """What would raise the yield: the largest loss, and the option that is against it.
+
+    Args:
+        record: what `report.json` holds.
+    """
+    share, when_left = record["within_tolerance"], record["left_within_tolerance"]
+    if share == 1:
+        return "Every device is within the tolerance: nothing is left to gain."
+    missed, moved = 1 - when_left, max(when_left - share, 0.0)
+    if moved >= missed:
+        options = [
+            words
+            for words, unused in (
+                ("--compensate", not record["compensate"]),
+                ("--scheme v/3", record["scheme"] == "V/2"),
+                ("--passes 2", record["passes"] == 1),
+            )
+            if unused
+        ]
+        tried = " or ".join(options) or "a higher G_min, where half-select pulses move less"
+        return f"Most are lost to later writes ({percent(moved)} of the devices): try {tried}."
+    outside = [a["name"] for a in record["arrays"] if not is_held(a)]
+    if outside:
+        return (
+            f"Most were missed when they were written ({percent(missed)} of the devices), and "
+            f"targets of {', '.join(outside[:3])} lie where devices do not hold still: set "
+            "mapping.G_min and mapping.G_max to the range that is held."
+        )
+    return (
+        f"Most were missed when they were written ({percent(missed)} of the devices): try more "
+        "pulses (--pulse max_pulses=), smaller steps (--pulse step=) or a wider tolerance."
+    )
 
 
 def model_rows(record: dict[str, Any]) -> list[tuple[str, str]]:
@@ -59,11 +112,9 @@ def model_rows(record: dict[str, Any]) -> list[tuple[str, str]]:
         "reached": f"accuracy on what was reached, by {judged['engine']}",
     }
     accuracy = judged["accuracy"]
-    rows = [
-        (text, f"{100 * accuracy[k]:.1f} %") for k, text in names.items() if accuracy[k] is not None
-    ]
+    rows = [(text, percent(accuracy[k])) for k, text in names.items() if accuracy[k] is not None]
     if judged["agreement"] is not None:
-        rows.append(("equal decisions of both", f"{100 * judged['agreement']:.1f} %"))
+        rows.append(("equal decisions of both", percent(judged["agreement"])))
     change = judged["output_change"]
     return [*rows, ("change of the outputs (rms over the largest)", error(change))]
 
@@ -84,10 +135,10 @@ def _arrays(record: dict[str, Any]) -> Section:
         (
             a["name"],
             f"{a['shape'][0]} x {a['shape'][1]}",
-            f"{100 * a['yield']:.1f} %",
-            f"{100 * a['left_within_tolerance']:.1f} %",
+            percent(a["yield"]),
+            percent(a["left_within_tolerance"]),
             f"{a['gave_up']:.0f}",
-            f"{100 * a['rms_error']:.3g} %",
+            error(a["rms_error"]),
             f"{a['mean_pulses']:.1f}",
             si(a["seconds"], "s", 3),
             si(a["energy_J"], "J", 3),
@@ -143,7 +194,7 @@ def _section(entry: dict[str, Any], one: Written, record: dict[str, Any]) -> Sec
             )
         )
     remark = Text(text=_REMARK + _SOURCES[record["drift_table"]], note=True)
-    items = [_figures(entry, record), _drift(entry), remark, *plots]
+    items = [*plots, _figures(entry, record), _drift(entry), remark]
     return Section(title=name[0].upper() + name[1:], items=items)
 
 
@@ -151,15 +202,22 @@ def ranges(entry: dict[str, Any]) -> str:
     """Where the targets of an array lie, beside the range in which finished devices hold still."""
 
     def span(pair: Sequence[float]) -> str:
-        return f"{1e6 * pair[0]:.4g} to {1e6 * pair[1]:.4g} µS"
+        return f"{si(pair[0], 'S')} to {si(pair[1], 'S')}"
 
-    targets, held = entry["targets_S"], entry["held_S"]
-    if held is None:
-        return f"{span(targets)}; no range holds still under half-select pulses"
-    held = round_range(held)  # what is printed is what is compared
-    lies = held[0] * (1 - 1e-9) <= targets[0] and targets[1] <= held[1] * (1 + 1e-9)
-    verdict = "inside" if lies else "NOT inside"
-    return f"{span(targets)}, {verdict} {span(held)}, where finished devices hold still"
+    targets = span(entry["targets_S"])
+    if entry["held_S"] is None:
+        return f"{targets}; no range holds still under half-select pulses"
+    verdict = "inside" if is_held(entry) else "NOT inside"
+    held = span(round_range(entry["held_S"]))  # what is printed is what is compared
+    return f"{targets}, {verdict} {held}, where finished devices hold still"
+
+
+def is_held(entry: dict[str, Any]) -> bool:
+    """Whether the targets of an array lie in the range in which finished devices hold still."""
+    if entry["held_S"] is None:
+        return False
+    targets, held = entry["targets_S"], round_range(entry["held_S"])
+    return bool(held[0] * (1 - 1e-9) <= targets[0] and targets[1] <= held[1] * (1 + 1e-9))
 
 
 _REMARK = (
@@ -174,14 +232,14 @@ _SOURCES = {
 
 
 def _figures(entry: dict[str, Any], record: dict[str, Any]) -> Table:
-    percent = f"{100 * record['tolerance']:g} %"
+    within = f"within {error(record['tolerance'])}"
     rows = [
         ("targets", ranges(entry)),
-        (f"within {percent} at the end (yield)", f"{100 * entry['yield']:.1f} %"),
-        (f"within {percent} when left", f"{100 * entry['left_within_tolerance']:.1f} %"),
+        (f"{within} at the end (yield)", percent(entry["yield"])),
+        (f"{within} when left", percent(entry["left_within_tolerance"])),
         ("given up", f"{entry['gave_up']:.0f}"),
-        ("largest error", f"{100 * entry['worst_error']:.3g} %"),
-        ("rms error", f"{100 * entry['rms_error']:.3g} %"),
+        ("largest error", error(entry["worst_error"])),
+        ("rms error", error(entry["rms_error"])),
         ("mean pulses a device", f"{entry['mean_pulses']:.1f}"),
         ("time on the tester", si(entry["seconds"], "s", 3)),
         ("energy", si(entry["energy_J"], "J", 3)),

@@ -6,10 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from xbarspice.core.counts import counted
 from xbarspice.programming import plots
 from xbarspice.report.content import Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
-from xbarspice.report.units import si
+from xbarspice.report.units import error, si
 
 __all__ = ["verdict_text", "write"]
 
@@ -40,7 +41,7 @@ def write(record: dict[str, Any], path: Path) -> Path:
         width=5.2,
     )
     sections = [
-        Section(title="Reads", items=[_phases(record), plot]),
+        Section(title="Reads", items=[plot, _phases(record)]),
         Section(title="Outside the tolerance", items=[_outside(record)]),
     ]
     return page(f"Log of {record['plan']}", sections, path, verdict=verdict)
@@ -49,9 +50,15 @@ def write(record: dict[str, Any], path: Path) -> Path:
 def verdict_text(record: dict[str, Any]) -> str:
     """What was compared, and the first read that is outside."""
     steps, missing, first = record["steps"], record["missing"], record["first"]
+    largest = max((abs(r["deviation"]) for r in record["reads"]), default=0.0)
+    reads, tolerance = counted(len(record["reads"]), "read"), error(record["tolerance"])
+    judged = f"{record['outside']} of {reads} {'is' if record['outside'] == 1 else 'are'} more than"
+    if not record["outside"]:
+        judged = "The read is within" if reads == "1 read" else f"All {reads} are within"
     words = [
-        f"{len(record['reads'])} reads, {steps - len(missing)} of {steps} steps; "
-        f"{record['outside']} are more than {100 * record['tolerance']:g} % from the plan."
+        f"{judged} {tolerance} {'from' if record['outside'] else 'of'} the plan, the largest "
+        f"deviation is {error(largest)}; "
+        f"{steps - len(missing)} of {counted(steps, 'step')} read."
     ]
     if first is not None:
         when = "when it was written" if first["phase"] == "step" else "when all were written"
@@ -61,7 +68,11 @@ def verdict_text(record: dict[str, Any]) -> str:
             f"({100 * first['deviation']:+.2f} %)."
         )
     if missing:
-        words.append(f"Step {missing[0]} is the first of {len(missing)} that were not read.")
+        words.append(
+            f"Step {missing[0]} was not read."
+            if len(missing) == 1
+            else f"Step {missing[0]} is the first of {len(missing)} that were not read."
+        )
     return " ".join(words)
 
 
@@ -72,8 +83,8 @@ def _phases(record: dict[str, Any]) -> Table:
             names[phase],
             str(figures["reads"]),
             str(figures["within"]),
-            f"{100 * figures['largest_deviation']:.3g} %",
-            f"{100 * figures['rms_deviation']:.3g} %",
+            error(figures["largest_deviation"]),
+            error(figures["rms_deviation"]),
         )
         for phase, figures in record["phases"].items()
     ]
@@ -97,4 +108,6 @@ def _outside(record: dict[str, Any]) -> Table | Text:
         for r in reads[:SHOWN]
     ]
     head = ("step", "device", "phase", "expected", "measured", "deviation")
-    return Table(caption=f"The first {len(rows)} of {len(reads)}", head=head, rows=rows)
+    some = f", the first {SHOWN}" if len(reads) > SHOWN else ""
+    caption = f"{counted(len(reads), 'read')} outside{some}"
+    return Table(caption=caption, head=head, rows=rows)

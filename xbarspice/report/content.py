@@ -19,12 +19,14 @@ class Verdict:
     Attributes:
         state: "pass", "fail" or "none" (nothing was judged); sets the colour.
         word: the answer in a word or two, for example "PASS".
-        text: one sentence that says why.
+        text: the decision and its number, in a sentence or two.
+        detail: what it rests on, in smaller type below; may be empty.
     """
 
     state: Literal["pass", "fail", "none"]
     word: str
     text: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

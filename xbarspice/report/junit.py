@@ -40,6 +40,8 @@ def junit(record: Mapping[str, Any], classname: str) -> str:
         for name in ("value", "limit", "allowance"):
             if name in gate:
                 ET.SubElement(properties, "property", {"name": name, "value": repr(gate[name])})
+        if gate.get("unit"):
+            ET.SubElement(properties, "property", {"name": "unit", "value": gate["unit"]})
         if not gate["passed"]:
             message = f"value {gate['value']!r} exceeds the limit {gate['limit']!r}"
             if gate.get("allowance"):

@@ -5,17 +5,27 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
+from xbarspice.core.counts import counted
 from xbarspice.core.files import store_errors, write_whole
-from xbarspice.report.content import Code, Item, Plot, Section, Text, Verdict
+from xbarspice.report.content import Code, Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.junit import junit
 
 __all__ = ["html", "markdown", "page", "write_files", "write_report"]
+
+LONG = 18
+"""Characters of a cell from which it may wrap."""
+WRAPPED = 16
+"""Characters that a cell which wraps takes at least on a telephone."""
+PADDING = 1.6
+"""Room between two columns, in characters."""
+NARROW = 50
+"""Characters in a line of a table on a telephone of 390 pixels."""
 
 
 def page(
@@ -114,28 +124,62 @@ def html(
 
 
 def _prepare(number: int, section: Section) -> dict[str, Any]:
-    """Template data of one section; neighbouring plots share a grid."""
-    from markupsafe import Markup
-
-    from xbarspice.report.svg import NO_PLOTS, can_draw, to_svg
+    """Template data of one section; neighbouring plots share a grid, texts a column."""
+    from xbarspice.report.svg import NO_PLOTS, can_draw
 
     groups: list[dict[str, Any]] = []
     counter = 0
-    for is_plot, items in groupby(section.items, key=lambda item: isinstance(item, Plot)):
-        if not is_plot:
-            groups += [{"kind": type(item).__name__, "item": item} for item in items]
-            continue
-        if not can_draw():
-            groups.append({"kind": "Text", "item": Text(text=NO_PLOTS, note=True)})
-            continue
-        plots = []
-        for plot in cast("Iterable[Plot]", items):
-            # Safe: `to_svg` is matplotlib's output, which escapes every text that it draws.
-            svg = Markup(to_svg(plot, f"s{number}p{counter}-"))  # noqa: S704
-            plots.append({"svg": svg, "alt": plot.alt, "caption": plot.caption})
-            counter += 1
-        groups.append({"kind": "Plots", "plots": plots})
+    for kind, items in groupby(section.items, key=type):
+        if kind is Plot and not can_draw():
+            groups.append({"kind": "Texts", "items": [Text(text=NO_PLOTS, note=True)]})
+        elif kind is Plot:
+            plots = cast("list[Plot]", list(items))
+            groups.append({"kind": "Plots", "plots": _draw(plots, f"s{number}p", counter)})
+            counter += len(plots)
+        elif kind is Text:
+            groups.append({"kind": "Texts", "items": list(items)})
+        else:
+            groups += [_group(item) for item in items]
     return {"id": f"s{number}", "title": section.title, "groups": groups}
+
+
+def _draw(plots: Sequence[Plot], key: str, first: int) -> list[dict[str, Any]]:
+    """Template data of plots, the ids of each unique on the page."""
+    from markupsafe import Markup
+
+    from xbarspice.report.svg import to_svg
+
+    # Safe: `to_svg` is matplotlib's output, which escapes every text that it draws.
+    return [
+        {
+            "svg": Markup(to_svg(plot, f"{key}{k}-")),  # noqa: S704
+            "alt": plot.alt,
+            "caption": plot.caption,
+        }
+        for k, plot in enumerate(plots, first)
+    ]
+
+
+def _group(item: Item) -> dict[str, Any]:
+    """Template data of one item that is no plot."""
+    group: dict[str, Any] = {"kind": type(item).__name__, "item": item}
+    if isinstance(item, Table):
+        rows = counted(len(item.rows), "row")
+        group |= {"rows": rows, "wide": _is_wide(item), "long": LONG}
+    if isinstance(item, Code):
+        group["lines"] = counted(len(item.text.splitlines()), "line")
+    return group
+
+
+def _is_wide(table: Table) -> bool:
+    """Whether a telephone shows the table only in part: long cells and titles wrap."""
+    columns = zip(*(table.rows or [table.head]), strict=True)
+    longest_words = (max(map(len, title.split()), default=0) for title in table.head)
+    widths = (
+        max(word, *(min(len(cell), WRAPPED) for cell in cells))
+        for word, cells in zip(longest_words, columns, strict=True)
+    )
+    return sum(PADDING + width for width in widths) > NARROW
 
 
 def markdown(
@@ -147,6 +191,7 @@ def markdown(
         lines += [_escape(subtitle), ""]
     if verdict is not None:
         lines += [f"**{_escape(verdict.word)}** - {_escape(verdict.text)}", ""]
+        lines += [_escape(verdict.detail), ""] if verdict.detail else []
     for section in sections:
         lines += [f"## {_escape(section.title)}", ""]
         for item in section.items:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from xbarspice.core.counts import counted
 from xbarspice.report import units
 from xbarspice.report.content import Item, Section, Table, Text, Verdict
 
@@ -15,19 +16,15 @@ __all__ = [
     "config_section",
     "coverage_section",
     "cut_table",
-    "environment_section",
     "findings_section",
     "gates_section",
     "gates_verdict",
-    "seconds_section",
 ]
 
 Record = Mapping[str, Any]
 
 SHOWN = 30
 """Rows of a table before it is cut."""
-LONG = 16
-"""Rows of a table of names and values from which it waits folded."""
 RANGES = {"V": "voltages", "G": "conductances", "T": "temperatures"}
 UNITS = {"R": "ohm", "G": "S", "V": "V", "I": "A"}
 """Unit of a setting by the first letter of its name."""
@@ -44,39 +41,57 @@ def cut_table(
     return Table(caption=caption, head=head, rows=rows, left=left)
 
 
-def gates_verdict(record: Record, compared: str) -> Verdict:
-    """PASS or FAIL with what was compared, and what no gate judged.
+def gates_verdict(record: Record, result: str, compared: str) -> Verdict:
+    """PASS or FAIL with the result, what was compared, and what no gate judged.
 
     Args:
         record: with `gates` (each with `passed`) and `unjudged` (texts).
-        compared: what was compared with what.
+        result: the number that the reader came for, a sentence.
+        compared: what was compared with what, a sentence.
     """
     gates = record["gates"]
     failed = [gate for gate in gates if not gate["passed"]]
     unjudged = " ".join(f"Not judged: {text}." for text in record["unjudged"])
-    count = (
-        f"{len(failed)} of {len(gates)} gates are broken" if failed else f"{len(gates)} gates hold"
-    )
+    text = f"{_gates_sentence(failed, len(gates))} {result}"
     return Verdict(
         state="fail" if failed else "pass",
         word="FAIL" if failed else "PASS",
-        text=f"{count}; {compared}. {unjudged}".rstrip(),
+        text=text.rstrip(),
+        detail=f"{compared} {unjudged}".rstrip(),
     )
 
 
+def _gates_sentence(failed: Sequence[Record], count: int) -> str:
+    """How many gates hold; the first that does not, with its value and its limit."""
+    if not failed:
+        return "The only gate holds." if count == 1 else f"{counted(count, 'gate')} hold."
+    first, more = failed[0], len(failed) - 1
+    value, limit = (_gate_number(first, name) for name in ("value", "limit"))
+    others = f" {counted(more, 'other gate')} of {count} broken, too." if more else ""
+    return f"{first['name']}: {value}, limit {limit}.{others}"
+
+
 def gates_section(record: Record, *items: Item) -> Section:
-    """Every gate (`name`, `value`, `limit`, `passed`) with its value, and more items below."""
+    """Every gate (`name`, `value`, `limit`, `unit`, `passed`), and more items below."""
     rows = [
         [
             gate["name"],
-            units.error(gate["value"]),
-            units.error(gate["limit"]),
+            _gate_number(gate, "value"),
+            _gate_number(gate, "limit"),
             "PASS" if gate["passed"] else "FAIL",
         ]
         for gate in record["gates"]
     ]
     table = Table(caption="What had to hold", head=["gate", "value", "limit", ""], rows=rows)
     return Section(title="Gates", items=[table, *items])
+
+
+def _gate_number(gate: Record, name: str) -> str:
+    """Value or limit of a gate: a ratio, or a number in the unit of the gate."""
+    value, unit = gate[name], gate.get("unit", "")
+    if unit == "":
+        return units.error(value)
+    return units.short(value) if unit == "count" else units.si(value, unit, 3)
 
 
 def findings_section(record: Record, looked_for: str) -> Section:
@@ -128,13 +143,6 @@ def _coverage_sentence(cover: Record) -> str:
     return f"{text}, and {share} of the multiply-accumulates measured."
 
 
-def seconds_section(record: Record) -> Section:
-    """Wall-clock time of each part, `seconds`."""
-    rows = [[name, units.si(value, "s", 3)] for name, value in record["seconds"].items()]
-    table = Table(caption="Wall-clock time", head=["part", "time"], rows=rows, collapse=True)
-    return Section(title="Time", items=[table])
-
-
 def card_text(record: Record) -> str:
     """What `calibration` says of the record's card; empty without one."""
     card = record.get("calibration")
@@ -165,8 +173,8 @@ def _age_sentence(card: Record) -> str:
     if days is None:
         return f"The card {title!r} is dated {date!r}, from which no age follows."
     if days < 0:
-        return f"The card {title!r} is of {date}, {-days} days after this report."
-    return f"The card {title!r} is of {date}, {days} day{'s' * (days != 1)} before this report."
+        return f"The card {title!r} is of {date}, {counted(-days, 'day')} after this report."
+    return f"The card {title!r} is of {date}, {counted(days, 'day')} before this report."
 
 
 def _range_sentence(card: Record) -> str:
@@ -187,38 +195,36 @@ def _range_sentence(card: Record) -> str:
 
 
 def about_sections(record: Record) -> list[Section]:
-    """Notes, settings and versions, as far as the record has them."""
+    """Card, notes, settings, times and versions, as far as the record has them."""
     texts = [*([f"{card}."] if (card := card_text(record)) else []), *(record.get("notes") or ())]
     notes = [Section(title="Notes", items=[Text(text=text) for text in texts])] if texts else []
-    card = card_section(record)
-    return [*card, *notes, *config_section(record), *environment_section(record)]
+    return [*card_section(record), *notes, *config_section(record)]
 
 
 def config_section(record: Record) -> list[Section]:
-    """Every setting that was read, `config`; nothing without one."""
-    if not (config := record.get("config")):
-        return []
-    rows = [(name, _with_unit(name, value)) for name, value in _flat(config)]
-    table = Table(
-        caption="Every setting that was read (run.toml)",
-        head=("Name", "Value"),
-        rows=rows,
-        left=(0, 1),
-        collapse=len(rows) > LONG,
-    )
-    return [Section(title="Configuration", items=[table])]
+    """Settings, wall-clock times and versions, folded; nothing of a record without them.
 
-
-def environment_section(record: Record) -> list[Section]:
-    """Versions of everything that took part, `environment` and `xbarspice`; nothing without one."""
+    Args:
+        record: as far as known with `config`, `seconds`, `environment` and `xbarspice`.
+    """
+    rows = [(name, _with_unit(name, value)) for name, value in _flat(record.get("config") or {})]
+    seconds = record.get("seconds")
+    seconds = seconds if isinstance(seconds, Mapping) else {}  # a number is a tester's time
+    times = [(name, units.si(value, "s", 3)) for name, value in seconds.items()]
     version = record.get("xbarspice")
-    entries = {"xbarspice": version} if version else {}
-    entries |= dict(_flat(record.get("environment") or {}))
-    if not entries:
-        return []
-    rows = [(name, units.plain(value)) for name, value in entries.items()]
-    table = Table(caption="Programs and packages", head=("Name", "Value"), rows=rows, left=(0, 1))
-    return [Section(title="Environment", items=[table])]
+    programs = {"xbarspice": version} if version else {}
+    programs |= dict(_flat(record.get("environment") or {}))
+    versions = [(name, units.plain(value)) for name, value in programs.items()]
+    tables: list[Item] = [
+        Table(caption=caption, head=("Name", "Value"), rows=cells, left=(0, 1), collapse=True)
+        for caption, cells in (
+            ("Every setting that was read (run.toml)", rows),
+            ("Wall-clock time", times),
+            ("Programs and packages", versions),
+        )
+        if cells
+    ]
+    return [Section(title="Configuration", items=tables)] if tables else []
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

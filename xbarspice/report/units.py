@@ -7,7 +7,18 @@ from collections.abc import Mapping
 
 from xbarspice.core.wires import EACH
 
-__all__ = ["PREFIXES", "error", "percent", "plain", "prefix", "resistance", "share", "si"]
+__all__ = [
+    "PREFIXES",
+    "error",
+    "percent",
+    "plain",
+    "prefix",
+    "quantity",
+    "resistance",
+    "share",
+    "short",
+    "si",
+]
 
 NAMES = ("a", "f", "p", "n", "u", "m", "", "k", "M", "G")
 PREFIXES = {3 * power: name for power, name in enumerate(NAMES, start=-6)}
@@ -27,6 +38,12 @@ def prefix(value: float, digits: int = 4) -> tuple[float, str]:
     return 10.0**exponent, PREFIXES[exponent]
 
 
+PREFIXED = ("ohm", "S", "A", "V", "J", "F")
+"""Units that take a prefix wherever a person reads them."""
+LEAST_PERCENT = 1e-4
+"""Ratios from here upwards are written in percent, smaller ones as a power of ten."""
+
+
 def si(value: float | None, unit: str, digits: int = 4) -> str:
     """A quantity with an SI prefix, for example ``57.13 uA``; a dash if there is none."""
     if value is None:
@@ -35,6 +52,18 @@ def si(value: float | None, unit: str, digits: int = 4) -> str:
         return "not checked"
     scale, name = prefix(value, digits)
     return f"{value / scale:.{digits}g} {name}{unit}".rstrip()
+
+
+def quantity(value: float | None, unit: str, digits: int = 5) -> str:
+    """A value in its unit, with an SI prefix where the unit takes one; a dash if there is none.
+
+    Units as ``1/V`` or ``S/s`` take none, and no unit is written behind a plain number.
+    """
+    if value is None:
+        return "-"
+    if unit in PREFIXED and math.isfinite(value):
+        return si(value, unit, digits)
+    return f"{value:.{digits}g} {unit}".rstrip()
 
 
 def resistance(name: str, value: float | Mapping[str, float]) -> str:
@@ -48,11 +77,23 @@ def resistance(name: str, value: float | Mapping[str, float]) -> str:
 
 
 def error(value: float | None, digits: int = 3) -> str:
-    """A relative error, for example ``1.2e-9``; a dash if there is none."""
+    """A ratio, such as a relative error: ``3.91 %``, and ``1.2e-9`` below `LEAST_PERCENT`.
+
+    A dash if there is none.
+    """
     if value is None:
         return "-"
     if math.isnan(value):
         return "not checked"
+    if math.isinf(value):
+        return "infinite"
+    if abs(value) >= LEAST_PERCENT:
+        return f"{short(100 * value, digits)} %"
+    return short(value, digits)
+
+
+def short(value: float, digits: int = 3) -> str:
+    """A number without a unit, for example ``0.0115`` or ``1.2e-9``."""
     text = f"{value:.{digits}g}"
     mantissa, e, exponent = text.partition("e")
     return f"{mantissa}e{int(exponent)}" if e else text
@@ -75,7 +116,7 @@ def plain(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return error(value, digits=6)
+        return "not checked" if math.isnan(value) else short(value, digits=6)
     if isinstance(value, (list, tuple)):
         return ", ".join(plain(v) for v in value) or "-"
     return str(value)

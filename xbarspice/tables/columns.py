@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from xbarspice.core.counts import counted
 from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.core.types import Array
 from xbarspice.tables.heads import Head, Label, find_head, metadata_of
@@ -198,7 +199,10 @@ def _present(quantity: Quantity, choice: Choice) -> bool:
 
 
 def _refuse_missing(path: Path, head: Head, missing: list[str]) -> None:
-    labels = ", ".join(repr(label.text) for label in head.labels) or f"{len(head.body[0])} columns"
+    labels = (
+        ", ".join(repr(label.text) for label in head.labels)
+        or f"{counted(len(head.body[0]), 'column')}"
+    )
     raise broken_rule(
         f"`{path.name}` must have the columns {', '.join(missing)}",
         labels if head.line else f"{labels} without a head",

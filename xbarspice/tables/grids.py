@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xbarspice.core.counts import counted
 from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.core.types import Array
 from xbarspice.tables.heads import is_data
@@ -122,13 +123,14 @@ def _body(
             lines.append(line)
         elif is_data(row):
             raise InputError(
-                f"the table of `{path.name}` must be rectangular; received {len(row)} cells in "
+                f"the table of `{path.name}` must be rectangular; received "
+                f"{counted(len(row), 'cell')} in "
                 f"line {line} among rows of {width}. Leave a cell empty where there is no value."
             )
         else:
             texts.append(line)
     if texts:
-        notices.append(f"{len(texts)} lines of text below the first row are no rows")
+        notices.append(f"{counted(len(texts), 'line')} of text below the first row are no rows")
     if width > 1 and all(not row[-1] for row in body):
         body = [row[:-1] for row in body]
         notices.append("each row ends with a separator: the empty last column is left out")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from xbarspice.core.counts import counted
 from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.tables.numbers import is_mark, looks_numeric
 from xbarspice.tables.sources import SEPARATORS, Rows, split
@@ -181,7 +182,8 @@ def _fill_body(path: Path, rows: Rows, head: Head, first: int, names: list[str])
             texts.append(line)
         elif len(row) < width or len(_trim(row)) > width:
             raise InputError(
-                f"each row of `{path.name}` must have {width} cells; received {len(row)} in line "
+                f"each row of `{path.name}` must have {counted(width, 'cell')}; received "
+                f"{len(row)} in line "
                 f"{line}. Leave a cell empty where nothing was measured, and use ';' or tabs "
                 "between cells if the decimal mark is a comma."
             )
@@ -196,9 +198,9 @@ def _fill_body(path: Path, rows: Rows, head: Head, first: int, names: list[str])
     if empty:
         head.notices.append(f"rows of empty cells that are left out: {empty}")
     if repeated:
-        head.notices.append(f"the head stands again in {repeated} lines")
+        head.notices.append(f"the head stands again in {counted(repeated, 'line')}")
     if head.line:
-        head.notices.append(f"head in line {head.line}, {len(head.body)} rows")
+        head.notices.append(f"head in line {head.line}, {counted(len(head.body), 'row')}")
     if not head.body:
         raise broken_rule(f"`{path.name}` must hold rows of numbers", "none", "Check the file.")
 

@@ -7,11 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xbarspice.core.counts import counted
 from xbarspice.core.wires import WIRES, WORDS
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.report.sections import card_section, card_text
-from xbarspice.report.units import resistance
+from xbarspice.report.units import error, quantity, resistance, share
 from xbarspice.tapeout import plots
 from xbarspice.tapeout.decks.section import section, summary
 from xbarspice.tapeout.drawing import pictures, read
@@ -43,20 +44,6 @@ def write(record: dict[str, Any], folder: Path, path: Path) -> Path:
     Raises:
         StoreError: the file cannot be written.
     """
-    good, arrays = record["passed"], record["arrays"]
-    faults = sum(len(array["lvs"]["faults"]) for array in arrays)
-    summaries = (rules.summary(record), signoff.summary(record), summary(record))
-    verdict = Verdict(
-        state="pass" if good else "fail",
-        word="PASS" if good else "FAIL",
-        text=(
-            f"{faults} faults in the drawings."
-            if faults
-            else f"Every drawing matches its array ({arrays[0]['lvs']['looked_at']}); every design "
-            "was read back."
-        )
-        + "".join(f" {words}" for words in summaries if words),
-    )
     sections = [
         Section(title="Floorplan", items=list(_floorplan(record))),
         Section(title="Wires: assumed and drawn", items=[_wires(record), *_effect(record)]),
@@ -67,7 +54,27 @@ def write(record: dict[str, Any], folder: Path, path: Path) -> Path:
         *card_section(record),
         Section(title="Files", items=list(_files(record))),
     ]
-    return page("Tapeout", sections, path, verdict=verdict, subtitle=card_text(record))
+    return page("Tapeout", sections, path, verdict=_verdict(record), subtitle=card_text(record))
+
+
+def _verdict(record: dict[str, Any]) -> Verdict:
+    """Faults of the drawings and what the drawn wires change; below, what was looked at."""
+    good, arrays = record["passed"], record["arrays"]
+    faults = sum(len(array["lvs"]["faults"]) for array in arrays)
+    devices = sum(array["devices"] for array in arrays)
+    drawn = f"{counted(len(arrays), 'array')} of {counted(devices, 'device')}"
+    effect = record["effect_of_drawn_wires"]
+    change = effect["largest_output_change"] / (effect["largest_output"] or 1.0)
+    summaries = (rules.summary(record), signoff.summary(record), summary(record))
+    looked_at = f"Every drawing matches its array: {arrays[0]['lvs']['looked_at']}. Every design "
+    looked_at += "was read back."
+    return Verdict(
+        state="pass" if good else "fail",
+        word="PASS" if good else "FAIL",
+        text=f"{counted(faults, 'fault')} in the drawings of {drawn}; drawn in place of assumed "
+        f"wires change outputs by up to {error(change)} of the largest.",
+        detail=" ".join(words for words in ("" if faults else looked_at, *summaries) if words),
+    )
 
 
 def _number(array: dict[str, Any]) -> str:
@@ -76,9 +83,10 @@ def _number(array: dict[str, Any]) -> str:
 
 def _floorplan(record: dict[str, Any]) -> Iterator[Item]:
     plan, arrays = record["floorplan"], record["arrays"]
+    devices = sum(a["devices"] for a in arrays)
     of_model = "" if record["only"] is None else f" of {record['arrays_of_model']} in the model"
     yield Text(
-        text=f"{plan['arrays']} arrays{of_model}, {sum(a['devices'] for a in arrays)} devices, on "
+        text=f"{counted(plan['arrays'], 'array')}{of_model}, {counted(devices, 'device')}, on "
         f"{plan['width_um']:.1f} x {plan['height_um']:.1f} um, {plan['spacing_um']:g} um between "
         f"outlines; {record['technology']['name']} technology. {plan['says']}"
     )
@@ -87,9 +95,12 @@ def _floorplan(record: dict[str, Any]) -> Iterator[Item]:
     layers = [layer_of[a["array"]] for a in arrays]
     yield Plot(
         draw=partial(plots.floorplan, places, layers, plan["monitors"]),
-        alt=f"Outlines of {len(arrays)} arrays on a grid",
+        alt=f"Outlines of {counted(len(arrays), 'array')} on a grid",
         caption="Outlines of the arrays in floorplan.gds, numbered as their folders, coloured by "
-        "layer." + (f" {len(plan['monitors'])} monitors stand below." if plan["monitors"] else ""),
+        "layer."
+        + (
+            f" Below them: {counted(len(plan['monitors']), 'monitor')}." if plan["monitors"] else ""
+        ),
     )
 
 
@@ -115,7 +126,7 @@ def _wires(record: dict[str, Any]) -> Table:
 
 
 def _ohms(wire: str, R: float | dict[str, float]) -> str:
-    return resistance(wire, R) if isinstance(R, dict) else f"{R:.4g} ohm"
+    return resistance(wire, R) if isinstance(R, dict) else quantity(R, "ohm", 4)
 
 
 def _some_names(names: list[str], most: int = 4) -> str:
@@ -129,17 +140,15 @@ def _effect(record: dict[str, Any]) -> list[Item]:
     rows = [
         (
             "largest error of an output against software, of the largest output",
-            *(f"{v / largest:.3g}" for v in effect["error_against_software"].values()),
+            *(error(v / largest) for v in effect["error_against_software"].values()),
         )
     ]
     for words, key in (("agrees with software", "agreement_with_software"), ("accuracy",) * 2):
         if effect[key] is not None:
             shares = effect[key]
-            rows.append(
-                (words, f"{100 * shares['assumed']:.2f} %", f"{100 * shares['drawn']:.2f} %")
-            )
+            rows.append((words, share(shares["assumed"]), share(shares["drawn"])))
     table = Table(
-        caption=f"The model on {effect['points']} points, solved by the surrogate",
+        caption=f"The model on {counted(effect['points'], 'point')}, solved by the surrogate",
         rows=rows,
         head=("", "assumed wires", "drawn wires"),
     )
@@ -148,7 +157,9 @@ def _effect(record: dict[str, Any]) -> list[Item]:
         f"{effect['largest_output_change']:.3g}, the largest output {effect['largest_output']:.3g}."
     )
     if effect["decisions_changed"] is not None:
-        words = f"{effect['decisions_changed']} of {effect['points']} decisions change. {words}"
+        words = (
+            f"Decisions that change: {effect['decisions_changed']} of {effect['points']}. {words}"
+        )
     return [table, Text(text=words)]
 
 
@@ -169,7 +180,7 @@ def _arrays(record: dict[str, Any], folder: Path) -> Iterator[Item]:
     yield Text(text=_devices(record))
     head = ("number", "array", "size", "devices", "wires", "LVS", "sha256 of G")
     yield Table(
-        caption=f"{len(rows)} arrays, each in a folder that begins with its number",
+        caption=f"{counted(len(rows), 'array')}, each in a folder that begins with its number",
         head=head,
         rows=rows,
         left=(0, 1, 6),
@@ -213,7 +224,8 @@ def _drawings(record: dict[str, Any], folder: Path) -> Iterator[Plot]:
         drawn = folder / array["folder"] / "layout.oas"
         drawing = read(drawn)
         rows, cols = array["shape"]
-        name = f"Layout of {array['array']}: {rows} word lines, {cols} bit lines"
+        lines = f"{counted(rows, 'word line')}, {counted(cols, 'bit line')}"
+        name = f"Layout of {array['array']}: {lines}"
         where = f"{array['folder']}/{drawn.name}"
         yield _drawing(drawing, technology, "whole", name, f"{name}, from {where}.")
         if has_leads(drawing, technology):
@@ -241,8 +253,8 @@ def _files(record: dict[str, Any]) -> Iterator[Item]:
     first = record["arrays"][0]["array"]
     one = [f for f in files if f.get("array") == first]
     yield Text(
-        text=f"{len(files)} files. manifest.json names all of them with their hashes, and leads "
-        "from every layer over its matrices and tiles to the arrays and their folders; "
+        text=f"{counted(len(files), 'file')}. manifest.json names all of them with their hashes, "
+        "and leads from every layer over its matrices and tiles to the arrays and their folders; "
         "xbarspice tapeout FOLDER --check finds any that change and proves every netlist against "
         "the deployment in the folder."
     )

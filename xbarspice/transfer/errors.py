@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from xbarspice.config import RunConfig
+from xbarspice.core.counts import counted
 from xbarspice.core.errors import broken_rule
 from xbarspice.nn import crossbar_layers
 from xbarspice.transfer.study import transfer, with_variation
@@ -63,7 +64,8 @@ def _word(value: Any) -> str:
         return str(value)
     later = value["later_writes"]
     return (
-        f"measured ({len(later)} rows to {later[-1]} later writes, {sum(value['samples'])} drifts)"
+        f"measured ({counted(len(later), 'row')} to {later[-1]} later writes, "
+        f"{counted(sum(value['samples']), 'drift')})"
     )
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from xbarspice.core.counts import counted
 from xbarspice.core.types import Array
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
@@ -37,7 +38,9 @@ def write(record: Record, by_point: Array | None, path: Path) -> Path:
     Raises:
         StoreError: the file cannot be written.
     """
-    verdict = Verdict(state="none", word="SIMULATED", text=_sentence(record))
+    verdict = Verdict(
+        state="none", word="SIMULATED", text=_sentence(record), detail=_definition(record)
+    )
     sections = [_result(record, by_point), *_budget(record), *_remedies(record)]
     sections += [*_layers(record), *_golden(record)]
     sections.append(coverage_section(record))
@@ -46,18 +49,30 @@ def write(record: Record, by_point: Array | None, path: Path) -> Path:
 
 
 def _sentence(record: Record) -> str:
-    count = f"{record['transfers']} transfers of {record['points']} points by {record['engine']}"
+    """The metric and what transfer errors cost."""
+    count = counted(record["transfers"], "transfer")
     if "metric" not in record:
         change = record["output_change"]
-        return f"{count}: the outputs change by {error(change['mean'])} rms on average."
+        return f"The outputs change by {error(change['mean'])} rms on average over {count}."
     return (
-        f"{count}: {percent(record['mean'])} of the points are right on average, "
-        f"{percent(record['metric'])} in at least 95 % of the transfers."
+        f"Metric {percent(record['metric'])}; {percent(record['mean'])} of the points are right on "
+        f"average over {count}, {percent(record['noise_free'])} without transfer errors."
+    )
+
+
+def _definition(record: Record) -> str:
+    """What the metric is, on which points and by which engine."""
+    points = f"{counted(record['points'], 'point')} by {record['engine']}"
+    if "metric" not in record:
+        return f"Change of the outputs: rms over the largest output, {points}."
+    return (
+        "Metric: share of the points that are right in at least 95 % of the transfers; right: "
+        f"{record['judged']}. {points[0].upper()}{points[1:]}."
     )
 
 
 def _between(record: Record, name: str) -> str:
-    low, high = (f"{100 * record[f'{name}_{k}']:.1f}" for k in ("low", "high"))
+    low, high = (percent(record[f"{name}_{k}"]) for k in ("low", "high"))
     return f"{percent(record[name])} [{low}, {high}]"
 
 
@@ -92,16 +107,20 @@ def figures(record: Record) -> Iterator[tuple[str, str]]:
 
 def _shown(part: Record, entry: Record) -> str:
     """A figure of a budget or remedy with its interval: points of a percent, or an rms change."""
-    scale, digits = (100, ".2f") if entry["classifies"] else (1, ".3g")
-    value, low, high = (f"{scale * part[k]:{digits}}" for k in ("value", "low", "high"))
+    write = _points_of_percent if entry["classifies"] else error
+    value, low, high = (write(part[k]) for k in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"
+
+
+def _points_of_percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
 
 
 def _metric_words(entry: Record) -> str:
     """What the metric is and what it is judged on."""
     words = "minus the rms change of the outputs over the largest, mean over the transfers"
     if entry["classifies"]:
-        words = "share of points that are right in %, " + (
+        words = "share of points that are right, " + (
             "mean over the transfers"
             if entry["metric"] == "mean"
             else "of those right in at least 95 % of the transfers"
@@ -132,12 +151,13 @@ def _budget(record: Record) -> list[Section]:
     rows.append(("all", _shown(budget["lost"], budget), _shown(budget["lost"], budget)))
     table = Table(
         caption="What each source of error costs [95 % interval]",
-        head=("source", "lost by it alone", "won back without it"),
+        head=("source", "metric lost by it alone", "won back without it"),
         rows=rows,
     )
     text = (
-        f"{_metric_words(budget)} {budget['transfers']} transfers and {budget['points']} points "
-        "for every row, with the same random numbers; intervals are of the paired differences, by "
+        f"{_metric_words(budget)} {counted(budget['transfers'], 'transfer')} and "
+        f"{counted(budget['points'], 'point')} for every row, with the same random numbers; "
+        "intervals are of the paired differences, by "
         "bootstrap over transfers and points. Parts do not add up exactly."
     )
     bars = Plot(
@@ -160,13 +180,13 @@ def _remedies(record: Record) -> list[Section]:
     ]
     table = Table(
         caption="What remedies win [95 % interval]",
-        head=("remedy", "as programmed", "with the remedy", "won"),
+        head=("remedy", "metric as programmed", "with the remedy", "won"),
         rows=rows,
     )
     first = remedies[0]
     text = (
-        f"{_metric_words(first)} {first['transfers']} transfers; each remedy is fitted on "
-        f"{first['calibration']} of the inputs and judged on the other {first['points']}."
+        f"{_metric_words(first)} {counted(first['transfers'], 'transfer')}; each remedy is fitted "
+        f"on {first['calibration']} of the inputs and judged on the other {first['points']}."
     )
     return [Section(title="Remedies after programming", items=[table, Text(text=text)])]
 
@@ -175,27 +195,24 @@ def _golden_rows(record: Record) -> Iterator[tuple[str, str]]:
     golden = record["golden"]
     if golden is None:
         return
-    count = len(golden["transfers"])
-    text = f"{count} transfers, outputs differ by up to {error(golden['error'])} of the largest"
+    count = counted(len(golden["transfers"]), "transfer")
+    text = f"{count}, outputs differ by up to {error(golden['error'])} of the largest"
     if golden["error"] == 0:
-        text = f"{count} transfers, outputs are equal in the model's precision"
+        text = f"{count}, outputs are equal in the model's precision"
     if golden["differing"] is not None:
-        text += f", {golden['differing']} of {golden['decisions']} decisions differ"
+        text += f", {golden['differing']} of {counted(golden['decisions'], 'decision')} differ"
     yield f"{record['engine']} against ngspice", text
 
 
 def _result(record: Record, by_point: Any) -> Section:
-    items: list[Item] = [
-        Table(caption="Figures", head=("", "value"), rows=list(figures(record)), left=(0, 1))
-    ]
     of = record["histogram"]["of"]
-    items.append(
+    items: list[Item] = [
         Plot(
             draw=partial(plots.transfers, record),
             alt=f"Histogram of the {of}",
             caption=f"Transfers by {of}; the band is the 95 % interval of the mean.",
         )
-    )
+    ]
     if by_point is not None:
         items.append(
             Plot(
@@ -204,6 +221,8 @@ def _result(record: Record, by_point: Any) -> Section:
                 caption="Points, sorted by the share of the transfers in which they are right.",
             )
         )
+    rows = list(figures(record))
+    items.append(Table(caption="Figures", head=("", "value"), rows=rows, left=(0, 1)))
     text = (
         "Intervals: percentile bootstrap over transfers and points, drawn independently. "
         f"Errors of the devices: {record['variation']}; seed {record['seed']}. The change of the "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from xbarspice.core.counts import counted
 from xbarspice.core.wires import WIRES
-from xbarspice.report.content import Item, Section, Table, Text
+from xbarspice.report.content import Item, Plot, Section, Table, Text
 from xbarspice.report.page import write_report
 from xbarspice.report.sections import (
     about_sections,
@@ -17,7 +19,9 @@ from xbarspice.report.sections import (
     gates_verdict,
 )
 from xbarspice.report.units import error, plain, resistance, si
+from xbarspice.verification import plots
 from xbarspice.verification.page_parts import (
+    ROUNDING,
     Record,
     device_row,
     device_table,
@@ -44,25 +48,16 @@ def write(record: Record, folder: Path) -> Path:
     Raises:
         StoreError: a file cannot be written; then none of them is left half-written.
     """
-    engines = ", ".join(e["engine"] for e in record["engines"])
-    total = record["vectors"] + record["probes"]
-    compared = (
-        f"currents of {engines} compared with those of {record['reference']} on "
-        f"{len(record['array']['outputs'])} lines for {total} vectors, {record['probes']} of them "
-        "dense probes"
-    )
-    if record["given"] is not None:
-        compared += f"; and the given currents with those of {record['reference']}"
-    if not any("ideal product" in gate["name"] for gate in record["gates"]):
-        far = f"{100 * record['ideal']['worst']:.3g} %"
-        compared += f"; they are up to {far} away from the ideal product, which no gate judges"
     sections = [
+        Section(
+            title="Errors line by line",
+            items=[_line_errors(record), _circuit_text(record), _energy(record)],
+        ),
         gates_section(record),
         findings_section(record, LOOKED_FOR),
         _engines(record),
         _stated_currents(record),
-        _circuit(record),
-        _energy(record),
+        Section(title="The surrogate's levels", items=[trust_table(record["trust"])]),
         _array(record),
         *about_sections(record),
     ]
@@ -71,10 +66,50 @@ def write(record: Record, folder: Path) -> Path:
         record,
         folder,
         [section for section in sections if section is not None],
-        verdict=gates_verdict(record, compared),
+        verdict=gates_verdict(record, _result(record), _compared(record)),
         classname="xbarspice.verify",
-        subtitle=f"{rows} x {cols} array, {total} vectors, reference {record['reference']}",
+        subtitle=f"{rows} x {cols} array, {counted(_vectors(record), 'vector')}, reference "
+        f"{record['reference']}",
     )
+
+
+def _vectors(record: Record) -> int:
+    """Vectors that were solved: those of the user, and dense probes."""
+    return int(record["vectors"] + record["probes"])
+
+
+def _result(record: Record) -> str:
+    """How far the currents are from the reference's, and from the ideal product."""
+    differ = ", ".join(
+        f"of {' and '.join(names)} differ by {value}" for value, names in _by_error(record).items()
+    )
+    far = error(record["ideal"]["worst"])
+    return (
+        f"Currents {differ} of the largest from those of {record['reference']}, which are up to "
+        f"{far} away from the ideal product."
+    )
+
+
+def _by_error(record: Record) -> dict[str, list[str]]:
+    """Engines by the text of their largest error."""
+    names: dict[str, list[str]] = {}
+    for e in record["engines"]:
+        names.setdefault(error(e["worst"]), []).append(e["engine"])
+    return names
+
+
+def _compared(record: Record) -> str:
+    """What was compared with what, and which number no gate judges."""
+    lines = counted(len(record["array"]["outputs"]), "line")
+    text = (
+        f"Compared on {lines} for {counted(_vectors(record), 'vector')}, of which "
+        f"{counted(record['probes'], 'dense probe')}."
+    )
+    if record["given"] is not None:
+        text += f" The given currents were compared with those of {record['reference']}."
+    if not any("ideal product" in gate["name"] for gate in record["gates"]):
+        text += " No gate judges the distance from the ideal product."
+    return text
 
 
 def _engines(record: Record) -> Section:
@@ -100,14 +135,39 @@ def _engines(record: Record) -> Section:
     methods = [f"{record['reference']}: {record['method']}"]
     methods += [f"{e['engine']}: {e['method']}" for e in record["engines"]]
     items.append(Text(text="Methods. " + "; ".join(methods) + ".", note=True))
-    for e in record["engines"]:
-        ordered = sorted(e["lines"], key=lambda c: -c["worst"])
-        lines = [[c["line"], error(c["worst"]), error(c["rms"])] for c in ordered]
-        items.append(cut_table(f"{e['engine']}: line by line", ["line", "worst", "rms"], lines))
-    devices = [[e["engine"], *device_row(e["device"])] for e in record["engines"]]
+    items.append(_lines(record))
     caption = "The device that differs most, over the largest device current"
-    items.append(device_table(caption, "", devices, record["reference"], "engine"))
+    items.append(device_table(caption, "", _devices(record), record["reference"], "engine"))
     return Section(title="Engines", items=items)
+
+
+def _lines(record: Record) -> Table:
+    """Errors line by line, the engines side by side, the worst line first."""
+    of_line = {
+        line["line"]: [entry["lines"][k] for entry in record["engines"]]
+        for k, line in enumerate(record["engines"][0]["lines"])
+    }
+    worst = sorted(of_line, key=lambda name: -max(c["worst"] for c in of_line[name]))
+    rows = [
+        [name, *(error(c[part]) for c in of_line[name] for part in ("worst", "rms"))]
+        for name in worst
+    ]
+    parts = (f"{e['engine']}, {part}" for e in record["engines"] for part in ("worst", "rms"))
+    return cut_table("Line by line, over the largest current", ["line", *parts], rows)
+
+
+def _devices(record: Record) -> list[list[str]]:
+    """The device of every engine; engines that name the same one within rounding share a row."""
+    groups: dict[tuple[object, ...], list[Record]] = {}
+    for k, e in enumerate(record["engines"]):
+        d = e["device"]
+        same = (d["row"], d["col"], d["vector"]) if d["error"] < ROUNDING else (k,)
+        groups.setdefault(same, []).append(e)
+    rows = []
+    for group in groups.values():
+        first = max(group, key=lambda e: e["device"]["error"])
+        rows.append([", ".join(e["engine"] for e in group), *device_row(first["device"])])
+    return rows
 
 
 def _stated_currents(record: Record) -> Section | None:
@@ -122,20 +182,30 @@ def _stated_currents(record: Record) -> Section | None:
     return Section(title="Given currents", items=[Text(text=text)])
 
 
-def _circuit(record: Record) -> Section:
-    text = f"{ideal_text(record['ideal'], record['reference'])} {drop_text(record['drop'])}"
-    items: list[Item] = [Text(text=text), trust_table(record["trust"])]
-    return Section(title="The circuit and the ideal product", items=items)
+def _line_errors(record: Record) -> Plot:
+    lines = counted(len(record["array"]["outputs"]), "line")
+    return Plot(
+        draw=partial(plots.lines, record),
+        alt=f"Worst error of {lines} against {record['reference']}, engine by engine",
+        caption=f"Worst error of each of {lines} against {record['reference']}, over all vectors.",
+    )
 
 
-def _energy(record: Record) -> Section:
+def _circuit_text(record: Record) -> Text:
+    """How far currents are from the ideal product, and what wires take."""
+    return Text(
+        text=f"{ideal_text(record['ideal'], record['reference'])} {drop_text(record['drop'])}"
+    )
+
+
+def _energy(record: Record) -> Text:
     energy = np.array(record["energy"])
     text = (
         f"Energy of a read: {si(float(energy.mean()), 'J', 3)} on average, "
         f"{si(float(energy.max()), 'J', 3)} at most: the sum of V I over all sources times the "
         "length of a read. Charge on lines and converters are not in it."
     )
-    return Section(title="Energy", items=[Text(text=text)])
+    return Text(text=text)
 
 
 def _array(record: Record) -> Section:

@@ -208,15 +208,15 @@ def gates_of(report: ArrayVerification, limits: Gates) -> Iterator[Gate]:
                 yield Gate.of(f"{between}: {name}", value, limit)
     ideal = f"{report.reference}: output current from the ideal product"
     currents = None if report.given is None else report.given.worst
-    for name, value, limit in (
-        (f"given currents against {report.reference}", currents, limits.given),
-        (ideal, report.ideal.worst, limits.ideal),
-        ("voltage lost in wires", report.drop.share, limits.drop),
-        ("energy of a read, J", float(np.max(report.energy)), limits.energy),
-        ("findings", len(report.findings), limits.findings),
+    for name, value, limit, unit in (
+        (f"given currents against {report.reference}", currents, limits.given, ""),
+        (ideal, report.ideal.worst, limits.ideal, ""),
+        ("voltage lost in wires", report.drop.share, limits.drop, ""),
+        ("energy of a read", float(np.max(report.energy)), limits.energy, "J"),
+        ("findings", len(report.findings), limits.findings, "count"),
     ):
         if limit is not None and value is not None:
-            yield Gate.of(name, value, limit)
+            yield Gate.of(name, value, limit, unit)
 
 
 def find_unjudged(report: ArrayVerification, limits: Gates) -> Iterator[str]:

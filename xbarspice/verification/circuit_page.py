@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from xbarspice.core.counts import counted
 from xbarspice.report.content import Item, Section, Table, Text
 from xbarspice.report.page import write_report
 from xbarspice.report.sections import (
@@ -15,7 +16,6 @@ from xbarspice.report.sections import (
     findings_section,
     gates_section,
     gates_verdict,
-    seconds_section,
 )
 from xbarspice.report.units import error, share, si
 from xbarspice.verification.circuit_plots import cost_bars, read_errors
@@ -24,6 +24,8 @@ from xbarspice.verification.page_parts import (
     device_row,
     device_table,
     drop_text,
+    equal_engines,
+    equal_text,
     ideal_text,
     trust_table,
 )
@@ -47,57 +49,102 @@ def write(record: Record, folder: Path) -> Path:
     Raises:
         StoreError: a file cannot be written; then none of them is left half-written.
     """
-    sample = record["sample"]
-    compared = (
-        f"{sample['checked']} of {sample['tiles']} array reads solved by {record['reference']}, "
-        "each with a dense probe"
-    )
-    if not any("output error" in gate["name"] for gate in record["gates"]):
-        far = error(record["decisions"][0]["error"])
-        compared += (
-            f"; outputs through the circuit are up to {far} of the largest away from exact "
-            "products, which no gate judges"
-        )
+    engines = equal_engines(_worst_errors(record))
     sections = [
+        _overview(record, engines),
         _gates(record),
         findings_section(record, LOOKED_FOR),
-        coverage_section(record),
-        _arrays(record),
-        _circuit(record),
         _decisions(record),
+        _circuit(record, engines),
+        _arrays(record, engines),
+        coverage_section(record),
         _searches(record),
         _costs(record),
         _corners(record),
-        seconds_section(record),
         *about_sections(record),
     ]
     return write_report(
         record,
         folder,
         [section for section in sections if section is not None],
-        verdict=gates_verdict(record, compared),
+        verdict=gates_verdict(record, _result(record), _compared(record)),
         classname="xbarspice.verify",
-        subtitle=f"{record['points']} inputs, reference {record['reference']}",
+        subtitle=f"{counted(record['points'], 'input')}, reference {record['reference']}",
     )
+
+
+def _worst_errors(record: Record) -> dict[str, float]:
+    """Largest relative error of every engine over all its array reads; infinite without one."""
+    return {
+        engine: max((c["worst"] for c in checks), default=float("inf"))
+        for engine, checks in record["tiles"].items()
+    }
+
+
+def _result(record: Record) -> str:
+    """What the network does through its circuit, beside exact products."""
+    d = record["decisions"][-1]
+    far = f"outputs are up to {error(d['error'])} of the largest away from exact products"
+    if d["accuracy"] is not None:
+        return (
+            f"Accuracy {share(d['accuracy'])} through {d['through']}, "
+            f"{share(d['exact_accuracy'])} with exact products; {far}."
+        )
+    if d["agreement"] is not None:
+        return f"{share(d['agreement'])} of the decisions are those of exact products; {far}."
+    return f"Through {d['through']}, {far}."
+
+
+def _compared(record: Record) -> str:
+    """What was compared with what, and which number no gate judges."""
+    sample = record["sample"]
+    text = (
+        f"{sample['checked']} of {counted(sample['tiles'], 'array read')} solved by "
+        f"{record['reference']}, each with a dense probe: currents of "
+        + ", ".join(f"{name} differ by {error(v)}" for name, v in _worst_errors(record).items())
+        + " of the largest."
+    )
+    if not any("output error" in gate["name"] for gate in record["gates"]):
+        text += " No gate judges the distance of the outputs from exact products."
+    return text
+
+
+def _overview(record: Record, engines: list[list[str]]) -> Section | None:
+    """The plots: errors of every array read, and what each part costs."""
+    plots: list[Item] = [
+        read_errors(record, group[0]) for group in engines if record["tiles"][group[0]]
+    ]
+    if record["costs"]:
+        plots.append(cost_bars(record))
+    return Section(title="Errors and what they cost", items=plots) if plots else None
 
 
 def _gates(record: Record) -> Section:
     imported = record["imported"]
     text = (
-        f"Import: {imported['outputs']} outputs of the circuit with exact products were compared "
-        f"with {imported['against']}."
+        f"Import: with exact products, {counted(imported['outputs'], 'output')} of the circuit "
+        f"{'was' if imported['outputs'] == 1 else 'were'} compared with {imported['against']}."
     )
     if imported["decisions"] is not None:
-        text += f" {imported['decisions']} decisions differ."
+        text += f" {_differ(imported['decisions'], 'decision')}"
     if imported["unequal"] is not None:
-        text += f" {imported['unequal']} whole numbers or truth values differ."
+        text += f" {_differ(imported['unequal'], 'whole number or truth value')}"
     return gates_section(record, Text(text=text), Text(text=record["whole"]))
 
 
-def _arrays(record: Record) -> Section:
-    sample, items = record["sample"], []
+def _differ(count: int, noun: str) -> str:
+    """A sentence of how many differ."""
+    if count == 0:
+        return f"No {noun} differs."
+    plural = "whole numbers or truth values" if noun.startswith("whole") else ""
+    return f"{counted(count, noun, plural)} {'differs' if count == 1 else 'differ'}."
+
+
+def _arrays(record: Record, engines: list[list[str]]) -> Section:
+    sample, items = record["sample"], list[Item]()
     text = (
-        f"{sample['checked']} of {sample['tiles']} array reads were solved by {record['reference']}"
+        f"{sample['checked']} of {counted(sample['tiles'], 'array read')} "
+        f"{'was' if sample['tiles'] == 1 else 'were'} solved by {record['reference']}"
     )
     if sample["confidence"] is not None:
         text += (
@@ -106,7 +153,9 @@ def _arrays(record: Record) -> Section:
             f"sample {sample['sha256'][:12]})"
         )
     items.append(Text(text=text + ". Method: " + "; ".join(record["methods"]) + "."))
-    for engine, matrices in record["matrices"].items():
+    for group in engines:
+        engine = group[0]
+        items += equal_text(group, record["reference"], _worst_errors(record)[engine])
         rows = [
             [
                 m["name"],
@@ -118,12 +167,10 @@ def _arrays(record: Record) -> Section:
                 str(m["beyond"]),
                 str(m["saturated"]),
             ]
-            for m in matrices
+            for m in record["matrices"][engine]
         ]
         head = ["matrix", "checked", "worst error", "at (group, row, col)", "vectors"]
         head += ["largest input / range", "beyond", "saturated"]
-        if record["tiles"][engine]:
-            items.append(read_errors(record, engine))
         caption = f"{engine}: column currents over the largest of the array"
         items.append(cut_table(caption, head, rows))
         items.append(_worst_tiles(record, engine))
@@ -151,7 +198,7 @@ def _worst_tiles(record: Record, engine: str) -> Table:
     return Table(caption=f"{engine}: the arrays that differ most", head=head, rows=rows)
 
 
-def _circuit(record: Record) -> Section:
+def _circuit(record: Record, engines: list[list[str]]) -> Section:
     """The ideal product, voltages lost, the trust map, and devices that differ."""
     checks = next(iter(record["tiles"].values()))
     items: list[Item] = []
@@ -163,8 +210,8 @@ def _circuit(record: Record) -> Section:
         text = ideal_text(far["ideal"], record["reference"], f" of {_name(far)}")
         items.append(Text(text=f"{text} {drop_text(low['drop'], f' of {_name(low)}')}"))
     items.append(trust_table(record["trust"]))
-    for engine, of_engine in record["tiles"].items():
-        compared = [c for c in of_engine if c["device"] is not None]
+    for engine in (group[0] for group in engines):
+        compared = [c for c in record["tiles"][engine] if c["device"] is not None]
         rows = [
             [_name(c), *device_row(c["device"])]
             for c in sorted(compared, key=lambda c: -c["device"]["error"])[:10]
@@ -210,7 +257,7 @@ DECISION_HEAD = (
 
 def _decisions(record: Record) -> Section:
     rows = [_decision_row(d["through"], d) for d in record["decisions"]]
-    caption = f"Outputs of {record['points']} points beside exact products"
+    caption = f"Outputs of {counted(record['points'], 'point')} beside exact products"
     items: list[Item] = [Table(caption=caption, head=DECISION_HEAD, rows=rows)]
     text = "Intervals are Clopper-Pearson's, for points drawn independently."
     if record["energy"] is not None:
@@ -236,7 +283,10 @@ def _searches(record: Record) -> Section | None:
         x = _flat(search["x"])
         shown = ", ".join(f"{v:.4g}" for v in x[:8]) + (", ..." if len(x) > 8 else "")
         items.append(
-            Text(text=f"By {search['evaluations']} evaluations, the input {text}. x = ({shown}).")
+            Text(
+                text=f"By {counted(search['evaluations'], 'evaluation')}, the input {text}. "
+                f"x = ({shown})."
+            )
         )
     if items:
         note = (
@@ -264,7 +314,7 @@ def _costs(record: Record) -> Section | None:
         "A matrix: it alone on arrays, all others exact. A cause: the circuit with it against the "
         "circuit without it. Parts do not add up exactly."
     )
-    return Section(title="What each part costs", items=[cost_bars(record), table, Text(text=text)])
+    return Section(title="What each part costs", items=[table, Text(text=text)])
 
 
 def _corners(record: Record) -> Section | None:

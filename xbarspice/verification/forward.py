@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from xbarspice.core.counts import counted
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import ArrayMatrix, copy_circuit, crossbar_layers, exact_products, to_torch
 from xbarspice.nn.arguments import points_of
@@ -250,9 +251,11 @@ def whole_forward(
     size = tiles * points
     if size > budget:
         return (
-            f"The whole forward was not run through {reference}: {tiles} arrays x {points} points "
-            f"= {size} exceed the budget of {budget} (`whole`). Its arrays were solved one by one.",
+            f"The whole forward was not run through {reference}: {counted(tiles, 'array')} x "
+            f"{counted(points, 'point')} = {size} exceed the budget of {budget} (`whole`). Its "
+            "arrays were solved one by one.",
             None,
         )
     outputs = outputs_through(circuit, inputs, reference)
-    return f"All {points} points went through {reference} as a whole.", outputs
+    which = f"All {points} points" if points > 1 else "The point"
+    return f"{which} went through {reference} as a whole.", outputs

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from xbarspice.report.content import Table
+from xbarspice.report.content import Table, Text
 from xbarspice.report.units import error, si
 
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "device_row",
     "device_table",
     "drop_text",
+    "equal_engines",
+    "equal_text",
     "ideal_text",
     "trust_table",
 ]
@@ -21,6 +24,31 @@ Record = dict[str, Any]
 
 ROUNDING = 1e-9
 """Relative error below which two correct solvers differ in the order of their sums."""
+
+
+def equal_engines(worst: Mapping[str, float]) -> list[list[str]]:
+    """Engines in groups: all that differ from the reference by rounding alone are one.
+
+    Args:
+        worst: engine -> its largest relative error.
+
+    Returns:
+        Names, in each group the engine that is furthest off first.
+    """
+    equal = [name for name in worst if worst[name] < ROUNDING]
+    groups = [[name] for name in worst if name not in equal]
+    return [*([sorted(equal, key=lambda name: -worst[name])] if equal else []), *groups]
+
+
+def equal_text(group: list[str], reference: str, worst: float) -> list[Text]:
+    """Says that several engines stand for each other; nothing of a single one."""
+    if len(group) == 1:
+        return []
+    text = (
+        f"{' and '.join(sorted(group))} differ from {reference} by rounding alone, at most "
+        f"{error(worst)}; what follows is of {group[0]}, the one further off."
+    )
+    return [Text(text=text, note=True)]
 
 
 def trust_table(trust: Record) -> Table:
@@ -45,11 +73,14 @@ def ideal_text(ideal: Record, reference: str, where: str = "") -> str:
     if abs(ideal["device"]) > abs(ideal["wires"]):
         cause = "the devices' curvature"
     return (
-        f"By {reference}, output currents are at most {100 * ideal['worst']:.3g} % of the largest "
+        f"By {reference}, output currents are at most {error(ideal['worst'])} of the largest "
         f"away from the ideal product V G ({ideal['line']}{where}; devices "
-        f"{100 * ideal['device']:+.3g} %, wires {100 * ideal['wires']:+.3g} %), mostly through "
-        f"{cause}."
+        f"{_signed(ideal['device'])}, wires {_signed(ideal['wires'])}), mostly through {cause}."
     )
+
+
+def _signed(ratio: float) -> str:
+    return f"{'+' if ratio > 0 else ''}{error(ratio)}"
 
 
 def drop_text(drop: Record, where: str = "") -> str:
@@ -66,12 +97,12 @@ def device_row(device: Record) -> list[str]:
     if device["error"] < ROUNDING:
         why.append("rounding: both solve the same equations")
     if device["V_drive"]:
-        lost = 100 * (1 - device["V_device"] / device["V_drive"])
-        why.append(f"wires take {lost:.3g} % of {si(device['V_drive'], 'V', 3)}")
+        lost = 1 - device["V_device"] / device["V_drive"]
+        why.append(f"wires take {error(lost)} of {si(device['V_drive'], 'V', 3)}")
     linear = device["G"] * device["V_device"]
     if linear and abs(device["I_reference"] / linear - 1) > ROUNDING:
-        bend = 100 * (device["I_reference"] / linear - 1)
-        why.append(f"its curve deviates {bend:+.3g} % from G V")
+        bend = device["I_reference"] / linear - 1
+        why.append(f"its curve deviates {_signed(bend)} from G V")
     return [
         f"{device['row']} / {device['col']}",
         str(device["vector"]),

@@ -1,4 +1,4 @@
-"""Plots of a verified model: the error of every array read, and what each part costs."""
+"""Plots of what was verified: errors of array reads or of lines, and what each part costs."""
 
 from __future__ import annotations
 
@@ -26,14 +26,17 @@ from xbarspice.verification.page_parts import Record
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from xbarspice.verification.array_records import ArrayVerification
     from xbarspice.verification.circuit_records import Verification
 
-__all__ = ["costs", "costs_height", "network"]
+__all__ = ["costs", "costs_height", "lines", "network"]
 
 _BARS = 20
 """Parts that are drawn; tables hold all."""
 _NAMED = 6
 """Matrices up to which the legend names each."""
+_LINES = 24
+"""Lines of an array up to which the axis names each."""
 
 
 def network(
@@ -85,6 +88,47 @@ def network(
         ax.axhline(limit, color=text_colour(), linestyle="--", linewidth=1, label="gate")
     ax.set_xlim(0.5, len(checks) + 0.5)
     number_lines(ax.xaxis, f"array read of {escape(name)}, in the model's order")
+    set_quantity(ax.yaxis, "worst error / largest current")
+    place_legend(ax)
+    return ax
+
+
+def lines(report: ArrayVerification | Record, *, ax: Axes | None = None) -> Axes:
+    """Worst error of every line of an array over its largest current, engine by engine.
+
+    A dashed line where a gate limits the currents. 0 is drawn at 1e-17.
+
+    Args:
+        report: of `xb.verify_array`, or its record.
+        ax: where to draw; None: a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        PackageMissingError: matplotlib is not installed and `ax` is None.
+    """
+    record = report if isinstance(report, Mapping) else report.record()
+    ax = axes_or_new(ax, 4.6, 3.4)
+    names = [line["line"] for line in record["engines"][0]["lines"]]
+    scale_errors(ax.yaxis)
+    for k, engine in enumerate(record["engines"]):
+        worst = np.array([line["worst"] for line in engine["lines"]])
+        ax.scatter(
+            np.arange(len(names)),
+            np.maximum(worst, LEAST),
+            s=24,
+            color=colour(k),
+            marker=marker(k),
+            label=escape(engine["engine"]),
+            linewidths=0,
+        )
+    limit = next((g["limit"] for g in record["gates"] if "output current" in g["name"]), None)
+    if limit:
+        ax.axhline(limit, color=text_colour(), linestyle="--", linewidth=1, label="gate")
+    if len(names) <= _LINES:
+        ax.set_xticks(range(len(names)), [escape(name) for name in names])
+    ax.set_xlabel("line")
     set_quantity(ax.yaxis, "worst error / largest current")
     place_legend(ax)
     return ax

@@ -30,17 +30,25 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """One condition: `value` must not exceed `limit`."""
+    """One condition: `value` must not exceed `limit`.
+
+    Attributes:
+        name: what is judged.
+        value, limit: both in `unit`.
+        passed: the outcome.
+        unit: "" of a ratio, "count" of a number of things, or the unit of a quantity.
+    """
 
     name: str
     value: float
     limit: float
     passed: bool
+    unit: str = ""
 
     @classmethod
-    def of(cls, name: str, value: float, limit: float) -> Gate:
+    def of(cls, name: str, value: float, limit: float, unit: str = "") -> Gate:
         """The gate with its outcome; NaN passes no limit."""
-        return cls(name=name, value=value, limit=limit, passed=bool(value <= limit))
+        return cls(name=name, value=value, limit=limit, passed=bool(value <= limit), unit=unit)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,6 +85,7 @@ def judge(report: Verification, limits: Gates, differing: int | None) -> Iterato
             f"whole forward: decisions of surrogate and {report.reference} that differ",
             differing,
             limits.decisions,
+            "count",
         )
     yield from _of_arrays(next(iter(report.tiles.values())), report.reference, limits)
     yield from _of_outputs(report, limits)
@@ -93,13 +94,18 @@ def judge(report: Verification, limits: Gates, differing: int | None) -> Iterato
         if limit is not None:
             yield Gate.of(SEARCHED[search.target], search.value, limit)
     matrices = next(iter(report.matrices.values()))
-    for name, value, limit in (
-        ("mean energy of an inference, J", report.energy, limits.energy),
-        ("input values beyond their range", sum(m.beyond for m in matrices), limits.beyond),
-        ("findings", len(report.findings), limits.findings),
+    for name, value, limit, unit in (
+        ("mean energy of an inference", report.energy, limits.energy, "J"),
+        (
+            "input values beyond their range",
+            sum(m.beyond for m in matrices),
+            limits.beyond,
+            "count",
+        ),
+        ("findings", len(report.findings), limits.findings, "count"),
     ):
         if limit is not None and value is not None:
-            yield Gate.of(name, value, limit)
+            yield Gate.of(name, value, limit, unit)
 
 
 SEARCHED = {

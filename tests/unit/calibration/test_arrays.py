@@ -124,5 +124,5 @@ def test_the_command_leaves_a_deployment_of_what_was_measured(tmp_path):
     assert "1 of 2 arrays hold devices as programmed or measured" in made.notes[-1]
     assert made.notes[-2] == f"Measured: {name} in {path.name}."
     page = (tmp_path / "run/report.html").read_text()
-    for text in ("MEASURED", "and partners of stuck devices", name):
+    for text in ("SIMULATED", "healthy devices and partners on target", name):
         assert text in page

@@ -12,9 +12,11 @@ from torch import nn
 
 import xbarspice as xb
 from xbarspice import report
+from xbarspice.core.counts import counted
 from xbarspice.core.errors import StoreError
 from xbarspice.core.wires import as_record
 from xbarspice.report import units
+from xbarspice.report.sections import gates_verdict
 from xbarspice.verification import Gates, Search
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -130,9 +132,16 @@ def test_markdown_holds_the_numbers_of_the_record(drawn):
     record = json.loads(drawn["json"])
     for gate in record["gates"]:
         row = next(c for c in cells if c[0] == gate["name"])
-        assert float(row[1]) == pytest.approx(gate["value"], rel=5e-3)
-        assert (float(row[2]), row[3] == "PASS") == (gate["limit"], gate["passed"])
+        assert number_of(row[1]) == pytest.approx(gate["value"], rel=5e-3)
+        assert (number_of(row[2]), row[3] == "PASS") == (gate["limit"], gate["passed"])
     assert ["mapping.G_max", "500 uS"] in cells
+
+
+def number_of(text):
+    """A ratio as it is written: in percent or as a plain number."""
+    value, _, unit = text.partition(" ")
+    assert unit in ("", "%")
+    return float(value) / (100 if unit else 1)
 
 
 def test_junit_holds_the_exact_numbers(drawn):
@@ -143,7 +152,9 @@ def test_junit_holds_the_exact_numbers(drawn):
     assert (suite.get("tests"), suite.get("failures")) == (str(len(gates)), str(failures))
     assert suite.find("properties/property").get("value") == "a card"
     for case, gate in zip(suite.findall("testcase"), gates, strict=True):
-        numbers = {p.get("name"): float(p.get("value")) for p in case.iter("property")}
+        properties = {p.get("name"): p.get("value") for p in case.iter("property")}
+        assert properties.pop("unit", "") == gate.unit
+        numbers = {name: float(value) for name, value in properties.items()}
         assert case.get("classname") == "xbarspice.verify"
         assert case.get("name") == gate.name
         assert numbers == {"value": gate.value, "limit": gate.limit}
@@ -163,7 +174,7 @@ def test_the_page_of_a_model_says_what_was_done(subjects, tmp_path):
         "Worst inputs",
         "What each part costs",
         "Corners",
-        "Time",
+        "Errors and what they cost",
     ):
         assert f"## {title}\n" in text
     assert "devices that differ most" in text
@@ -285,8 +296,68 @@ def test_resistances_that_differ_are_a_range(name, R, text):
     assert units.resistance(name, record) == text
 
 
-def test_errors_are_short():
-    assert [units.error(v) for v in (1.234e-9, 0, 0.03125, None)] == ["1.23e-9", "0", "0.0312", "-"]
+def test_a_ratio_is_in_percent_and_a_tiny_one_a_power_of_ten():
+    ratios = (1.234e-9, 0.0, 9.99e-5, 1e-4, 0.03125, -0.5, None, float("nan"), float("inf"))
+    texts = ["1.23e-9", "0", "9.99e-5", "0.01 %", "3.12 %", "-50 %", "-", "not checked", "infinite"]
+    assert [units.error(v) for v in ratios] == texts
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (1.9714e-4, "S", "197.14 uS"),
+        (2.7169, "", "2.7169"),
+        (0.5, "1/V", "0.5 1/V"),
+        (float("inf"), "ohm", "inf ohm"),
+        (None, "ohm", "-"),
+    ],
+)
+def test_a_quantity_takes_a_prefix_where_its_unit_does(value, unit, text):
+    assert units.quantity(value, unit) == text
+
+
+def test_one_thing_has_no_plural():
+    counts = [counted(n, "device") for n in (0, 1, 2, 1200)]
+    assert counts == ["0 devices", "1 device", "2 devices", "1,200 devices"]
+    assert counted(2, "process", "processes") == "2 processes"
+
+
+@pytest.mark.parametrize(("cells", "hint"), [(2, False), (8, True)])
+def test_a_wide_table_says_on_a_telephone_that_it_scrolls(cells, hint):
+    """Long cells wrap, so that two columns of any length fit; eight of numbers do not."""
+    table = report.Table(
+        caption="t",
+        head=[f"c{k}" for k in range(cells)],
+        rows=[["x" * 30, *["1.234e-9"] * (cells - 1)]],
+    )
+    text = report.html("T", [report.Section(title="S", items=[table])])
+    assert ("scroll sideways" in text) == hint
+
+
+def test_the_verdict_says_its_number_and_below_what_it_rests_on():
+    verdict = report.Verdict(state="pass", word="PASS", text="3 gates hold.", detail="By ngspice.")
+    text = report.html("T", [], verdict=verdict)
+    assert "<span>3 gates hold.</span><small>By ngspice.</small>" in text
+    assert "By ngspice." in report.markdown("T", [], verdict=verdict)
+
+
+GATE = {"name": "a", "value": 0.5, "limit": 0.1, "unit": "", "passed": False}
+
+
+@pytest.mark.parametrize(
+    ("gates", "text"),
+    [
+        ([GATE], "a: 50 %, limit 10 %. R"),
+        ([GATE, GATE], "a: 50 %, limit 10 %. 1 other gate of 2 broken, too. R"),
+        ([GATE | {"unit": "count", "value": 3, "limit": 2}], "a: 3, limit 2. R"),
+        ([GATE | {"unit": "J", "value": 2e-12, "limit": 1e-12}], "a: 2 pJ, limit 1 pJ. R"),
+        ([GATE | {"passed": True}], "The only gate holds. R"),
+        ([GATE | {"passed": True}] * 2, "2 gates hold. R"),
+    ],
+)
+def test_the_verdict_names_the_first_broken_gate_with_its_number(gates, text):
+    verdict = gates_verdict({"gates": gates, "unjudged": ["x"]}, "R", "C.")
+    assert (verdict.text, verdict.detail) == (text, "C. Not judged: x.")
 
 
 def test_parts_of_pages_know_no_subject():

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xbarspice.core.array import Crossbar, Drive
+from xbarspice.core.counts import counted
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.line_ends import End
 from xbarspice.core.solution import Stats, Status
@@ -183,11 +184,11 @@ class NgspiceEngine(Engine):
 
         self._each(work, groups, cancel)
         solver = "KLU" if state.klu else "Sparse 1.3"
-        processes = f"{len(groups)} process{'es' * (len(groups) != 1)}"
+        processes = counted(len(groups), "process", "processes")
         stats = Stats(
             engine=self.name,
             method=f"{self.program}-{state.version}, {solver}, {processes}, "
-            f"{sum(points)} points checked at every node",
+            f"{counted(sum(points), 'point')} checked at every node",
             residual=float(np.max(residuals)),
             notes=tuple(notes),
         )

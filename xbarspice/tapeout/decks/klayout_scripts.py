@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xbarspice.core.counts import counted
 from xbarspice.core.errors import EngineError, missing_package
 from xbarspice.engines.process import Finished
 from xbarspice.tapeout.decks.records import MOST_PLACES, Deck, DeckReport, Item, Place
@@ -45,7 +46,7 @@ def run_drc(deck: Deck, layout: Path, cell: str, directory: Path, version: str) 
     return DeckReport(
         deck=deck,
         version=version,
-        looked_at=f"cell {cell}, {rules} rules",
+        looked_at=f"cell {cell}, {counted(rules, 'rule')}",
         items=tuple(items),
         notes=_warnings(run),
         seconds=run.seconds,
@@ -238,10 +239,12 @@ def read_lvs(path: Path, cell: str) -> tuple[str, list[Item], list[str]]:
     notes = []
     if nameless:
         notes.append(
-            f"{nameless} of {names + nameless} lines have no name in the layout as the script "
+            f"{nameless} of {counted(names + nameless, 'line')} have no name in the layout as "
+            "the script "
             "reads it: they were matched by their connections alone, which many lines share"
         )
-    return f"cell {cell}, {devices} devices and {nets} nets, {names} names", items, notes
+    seen = f"{counted(devices, 'device')} and {counted(nets, 'net')}, {names} names"
+    return f"cell {cell}, {seen}", items, notes
 
 
 def _names(xref: Any, pair: Any) -> tuple[int, int]:

@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+from xbarspice.core.counts import counted
 from xbarspice.core.errors import EngineError, broken_rule
 from xbarspice.engines.process import Finished
 from xbarspice.tapeout.decks.records import MOST_PLACES, Deck, DeckReport, Item, Place
@@ -84,7 +85,7 @@ def run_drc(deck: Deck, layout: Path, cell: str, directory: Path, version: str) 
     return DeckReport(
         deck=deck,
         version=version,
-        looked_at=f"cell {cell}, {rules} rules, style {style}",
+        looked_at=f"cell {cell}, {counted(rules, 'rule')}, style {style}",
         items=tuple(_items(directory / "result.txt", cell, scale)),
         notes=warnings(run),
         seconds=run.seconds,

@@ -9,6 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from xbarspice.core.counts import counted
 from xbarspice.core.errors import EngineError, broken_rule
 from xbarspice.tapeout.decks import magic
 from xbarspice.tapeout.decks.records import Deck, DeckReport, Item
@@ -87,10 +88,12 @@ def read_comparison(path: Path, words: str, cell: str) -> tuple[str, list[Item],
     notes = []
     if pins < nets[0]:
         notes.append(
-            f"{nets[0] - pins} of {nets[0]} nets are no pins in the layout as Magic extracts it: "
+            f"{nets[0] - pins} of {counted(nets[0], 'net')} are no pins in the layout as Magic "
+            "extracts it: "
             "they were matched by their connections alone, which many lines share"
         )
-    return f"cell {cell}, {devices[0]} devices and {nets[0]} nets, {pins} names", items, notes
+    seen = f"{counted(devices[0], 'device')} and {counted(nets[0], 'net')}, {pins} names"
+    return f"cell {cell}, {seen}", items, notes
 
 
 def _differences(pair: dict[str, Any]) -> Iterator[Item]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from xbarspice.core.counts import counted
 from xbarspice.report.content import Item, Section, Table, Text
 
 __all__ = ["section", "summary"]
@@ -66,7 +67,7 @@ def _content(decks: list[dict[str, Any]]) -> Iterator[Item]:
     if items:
         more = f", the first {_MOST}" if len(items) > _MOST else ""
         yield Table(
-            caption=f"{len(items)} rules with items{more}",
+            caption=f"{counted(len(items), 'rule')} with items{more}",
             head=("drawing", "deck", "rule", "items", "first place, um", "what the deck says"),
             rows=items[:_MOST],
             left=(0, 1, 2, 4, 5),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from xbarspice.core.counts import counted
 from xbarspice.tapeout.extraction.extracted import Extracted, LineName
 from xbarspice.tapeout.extraction.shapes import Integers
 from xbarspice.tapeout.lvs.faults import Fault
@@ -136,7 +137,7 @@ def _surplus(
             yield Fault(kind="extra device", place=words, **at, row=r, col=c)
         elif count[r, c] > 1:
             if (r, c) in seen:
-                words = f"{count[r, c]} devices at row {r}, column {c}"
+                words = f"{counted(count[r, c], 'device')} at row {r}, column {c}"
                 yield Fault(kind="duplicate device", place=words, **at, row=r, col=c)
             seen.add((r, c))
     yield from _repeated(extracted, lines)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from xbarspice.core.counts import counted
 from xbarspice.report.content import Item, Section, Table, Text
 from xbarspice.tapeout.rules.check import check_file
 from xbarspice.tapeout.rules.script import save_script
@@ -49,10 +50,13 @@ def summary(record: Record) -> str:
     broken = sum(not v["clean"] for v in verdicts)
     count = verdicts[0]["rules"]
     if not broken:
-        return f"All {len(verdicts)} drawings keep the {count} rules of their technology."
+        who = f"All {len(verdicts)} drawings keep" if len(verdicts) > 1 else "The drawing keeps"
+        return f"{who} the {counted(count, 'rule')} of the technology."
     places = sum(sum(v["broken"].values()) for v in verdicts)
+    of = counted(len(verdicts), "drawing")
     return (
-        f"{broken} of {len(verdicts)} drawings break rules of their technology, at {places} places."
+        f"{broken} of {of} {'breaks' if broken == 1 else 'break'} rules of the technology, at "
+        f"{counted(places, 'place')}."
     )
 
 
@@ -87,7 +91,8 @@ def _content(record: Record) -> Iterator[Item]:
     places = [(v["drawing"], p) for v in verdicts for p in v["violations"]]
     if places:
         yield Table(
-            caption=f"{len(places)} places" + (f", the first {_MOST}" if places[_MOST:] else ""),
+            caption=f"{counted(len(places), 'place')}"
+            + (f", the first {_MOST}" if places[_MOST:] else ""),
             head=("drawing", "rule", "measured", "limit", "place, um"),
             rows=[
                 (name, p["rule"], *(f"{p[k]:g} {p['unit']}" for k in ("measured", "limit")), _at(p))

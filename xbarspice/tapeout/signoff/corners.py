@@ -24,7 +24,7 @@ class Condition:
     @property
     def name(self) -> str:
         """For tables."""
-        return f"{self.corner}, {self.temperature:g} C"
+        return f"{self.corner}, {self.temperature:g} deg C"
 
 
 def conditions(technology: Technology) -> list[Condition]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from xbarspice.core.counts import counted
 from xbarspice.report.content import Item, Plot, Section, Table, Text
 from xbarspice.tapeout import plots
 from xbarspice.tapeout.signoff.arrays import CASES
@@ -27,9 +28,10 @@ def summary(record: dict[str, Any]) -> str:
     if signoff is None:
         return ""
     above = sum(array["above"] for array in signoff["arrays"])
-    limits = f"their limits at {signoff['limits_at_C']:g} C"
+    limits = f"their limits at {signoff['limits_at_C']:g} deg C"
     if above:
-        return f"{above} segments, cuts, leads or pads carry more than {limits}."
+        parts = counted(above, "segment, cut, lead or pad", "segments, cuts, leads or pads")
+        return f"More than {limits} is carried by {parts}."
     return f"No segment, cut, lead or pad that has a limit carries more than {limits}."
 
 
@@ -95,7 +97,7 @@ def _places(arrays: list[dict[str, Any]], folder: Path) -> Iterator[Table]:
             ]
     if rows:
         yield Table(
-            caption=f"{len(rows)} places above their limit, the worst of each kind",
+            caption=f"{counted(len(rows), 'place')} above their limit, the worst of each kind",
             head=("array", "place", "x, y, um", "mA", "limit, mA", "metal or via", "when"),
             rows=rows,
             left=(0, 1, 2, 5, 6),

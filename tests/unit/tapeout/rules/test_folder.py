@@ -48,5 +48,5 @@ def test_a_drawing_that_breaks_a_rule_is_no_pass(tmp_path, monkeypatch):
     assert [place["box"] for place in array] == [[-200, -200, -150, -199.9]]
     text = page.write(record, tmp_path, tmp_path / "report.html").read_text("utf-8")
     assert "FAIL" in text
-    assert "3 of 3 drawings break rules of their technology, at 4 places." in text
+    assert "3 of 3 drawings break rules of the technology, at 4 places." in text
     assert "-200, -200 to -150, -199.9" in text

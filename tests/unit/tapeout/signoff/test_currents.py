@@ -105,11 +105,11 @@ def test_wires_follow_the_corners_of_metals_and_vias():
 
 
 def test_temperature_counts_where_a_metal_depends_on_it():
-    assert [c.name for c in conditions(SKY)] == ["min, 27 C", "typ, 27 C", "max, 27 C"]
+    assert [c.name for c in conditions(SKY)] == ["min, 27 deg C", "typ, 27 deg C", "max, 27 deg C"]
     warm = [m.model_copy(update={"tc": 4e-3}) for m in SKY.metal]
     technology = SKY.model_copy(update={"metal": tuple(warm)})
     names = [c.name for c in conditions(technology)]
-    assert names[3:] == ["min, 90 C", "typ, 90 C", "max, 90 C"]
+    assert names[3:] == ["min, 90 deg C", "typ, 90 deg C", "max, 90 deg C"]
     hot = wires_at(technology, WIRES, conditions(technology)[4])
     assert hot["R_wl"] == pytest.approx(0.27 * (1 + 4e-3 * 63))
 
@@ -128,7 +128,7 @@ def test_an_array_of_a_model_is_signed_off():
     assert drop.shape == array.crossbar.G.shape
     assert 0 < drop.max() < 0.2
     times = {s["condition"]: s["time_s"] for s in record["settling"]}
-    assert 0 < times["min, 27 C"] < times["max, 27 C"]
+    assert 0 < times["min, 27 deg C"] < times["max, 27 deg C"]
     met1, *others = SKY.metal
     thin = met1.model_copy(update={"current": 1e-7})
     starved = SKY.model_copy(update={"metal": (thin, *others)})

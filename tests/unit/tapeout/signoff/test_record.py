@@ -53,5 +53,5 @@ def test_places_above_their_limit_stand_on_the_page_and_in_the_verdict(folder, t
     assert "1.220" in text
     assert "0.896" in text
     assert summary(record) in text
-    assert summary(record).startswith("1 segments, cuts, leads or pads carry more")
+    assert summary(record).endswith(" is carried by 1 segment, cut, lead or pad.")
     assert "FAIL" in text
