@@ -45,7 +45,7 @@ PAGES = {
 }
 """Command lines of every page that a command writes."""
 OTHER = {"demo", "train", "map", "solve", "config", "doctor", "campaign", "netlist", "drc", "lvs"}
-OTHER |= {"extract"}
+OTHER |= {"extract", "import", "export"}
 """Commands without a page of their own; the demo leaves that of its verification."""
 WITHOUT_PLOT = {"calibrate spread", "calibrate noise"}
 """Pages of a few numbers."""
