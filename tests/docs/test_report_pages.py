@@ -24,6 +24,7 @@ PAGES = {
     "program --log": "program plan.json --log log.csv",
     "transfer": "transfer net.h5 --inputs x.npz --transfers 3 --layers 2 --budget 3 "
     "--remedy offset",
+    "designs": "designs net.h5 --inputs x.npz --transfers 3 --choice placement",
     "tapeout": "tapeout net.h5 --inputs x.npz",
     "calibrate sweeps": "calibrate sweeps iv.csv --device ohmic",
     "calibrate reads": "calibrate reads reads.csv --array G.csv --free R_wire",
@@ -47,7 +48,7 @@ PAGES = {
 OTHER = {"demo", "train", "map", "solve", "config", "doctor", "campaign", "netlist", "drc", "lvs"}
 OTHER |= {"extract", "import", "export"}
 """Commands without a page of their own; the demo leaves that of its verification."""
-WITHOUT_PLOT = {"calibrate spread", "calibrate noise"}
+WITHOUT_PLOT = {"designs", "calibrate spread", "calibrate noise"}
 """Pages of a few numbers."""
 FIRST = 2
 """Blocks (texts, tables, plots) after the headline by which the first plot has come."""

@@ -170,8 +170,9 @@ def _combination(
     step = step * np.sign(step[part[0]])
     unit = 1.0 if units[part[0]] == "ohm" else 0.1 * size[part[0]]
     factor = unit / abs(step[part[0]])
+    sizes = (step * factor).tolist()
     moves = [
-        f"{names[j]} {'+' if step[j] > 0 else '-'} {quantity(float(abs(step[j] * factor)), str(units[j]), 3)}"
+        f"{names[j]} {'+' if step[j] > 0 else '-'} {quantity(abs(sizes[j]), str(units[j]), 3)}"
         for j in part[:4]
     ]
     more = f" and {len(part) - 4} more" if len(part) > 4 else ""
