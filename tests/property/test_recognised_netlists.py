@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 import numpy as np
@@ -13,7 +14,31 @@ import xbarspice as xb
 from tests.helpers import many
 from xbarspice.exchange import spice
 
-DIALECTS = ("ngspice", "xyce", "hspice", "ltspice")
+BY_HAND = """title
+.param rw=2 ron={1k * 5}
+.subckt cell a b params: r=10k
+R1 a b {r}
+.ends
+V1 a 0 DC 0.2
+V2 0 b 100m ; below
+Ra a a1 'rw'
+Rb b b1 {rw}
+X1 a1 c1 cell r={ron}
+Rd2 a2 d1 10k
++ $ goes on
+Rd3 b1 c2 20k
+X2 b2 d2 cell
+Rw1 a1 a2 {rw}
+Rw2 b1 b2 {rw}
+Rc c1 c2 3
+Rd d1 d2 3
+Rload1 c2 0 50
+Vsense d2 0 0
+.op
+.end
+"""
+MARKS = "0123456789abekmnprx(){}'=+-*/. $;\\\0\t\u00e9"
+DIALECTS = ("ngspice", "xyce", "hspice", "ltspice", "spectre", "vacask")
 
 
 def resistances(rng, shape):
@@ -36,23 +61,35 @@ def drawn_array(rng, rows, cols, *, gaps):
         raise
 
 
-def nameless(rng, text):
+SPICE_LINE = re.compile(r"([RV])(\w+) (\S+) (\S+) (\S+)")
+SPECTRE_LINE = re.compile(r"([RV])(\w+) \((\S+) (\S+)\) (\w+) (?:r|dc)=(\S+)")
+HEADS = {"spectre": "simulator lang=spectre", "vacask": 'load "resistor.osdi"\nmodel A resistor'}
+
+
+def nameless(rng, text, dialect):
     """The elements of a deck in any order, with numbers for names; and the sources' old names."""
+    like_spectre = dialect in HEADS
     parameters = dict(re.findall(r"(p_\w+)=(\S+)", text))
-    lines = [line.split() for line in text.split("\n") if re.match(r"[RV]\w+ ", line)]
+    pattern = SPECTRE_LINE if like_spectre else SPICE_LINE
+    lines = [m.groups() for line in text.split("\n") if (m := pattern.fullmatch(line))]
     rng.shuffle(lines)
-    nodes = sorted({node for words in lines for node in words[1:3]} - {"0"})
+    nodes = sorted({node for words in lines for node in words[2:4]} - {"0"})
     names = dict(zip(nodes, rng.permutation(len(nodes)) + 1, strict=True)) | {"0": 0}
-    out, sources = ["any title"], {}
-    for k, (name, a, b, value) in enumerate(lines):
-        new = f"{name[0].lower()}{k}"
-        if name[0] == "V":
+    masters = {"R": "A" if dialect == "vacask" else "resistor", "V": "vsource"}
+    out, sources = [HEADS.get(dialect, "any title")], {}
+    for k, (kind, name, a, b, *_, value) in enumerate(lines):
+        new = f"{kind.lower()}{k}"
+        if kind == "V":
             sources[new] = name
             value = parameters.get(value.strip("{}'"), value)
-        ends = (
-            (names[a], names[b]) if rng.random() < 0.5 or name[0] == "V" else (names[b], names[a])
-        )
-        out.append(f"{new} {ends[0]} {ends[1]} {value}")
+        ends = [names[a], names[b]]
+        if kind == "R" and rng.random() < 0.5:
+            ends.reverse()
+        if like_spectre:
+            key = "r" if kind == "R" else "dc"
+            out.append(f"{new} ({ends[0]} {ends[1]}) {masters[kind]} {key}={value}")
+        else:
+            out.append(f"{new} {ends[0]} {ends[1]} {value}")
     return "\n".join(out), sources
 
 
@@ -69,7 +106,7 @@ def test_an_exported_array_is_recognised_without_its_names(dialect, seed, rows, 
     array = drawn_array(rng, rows, cols, gaps=gaps)
     assume((array.G.sum(axis=0) > 0).all() and (array.G.sum(axis=1) > 0).all())
     V_in = rng.uniform(0.1, 1, rows)
-    text, sources = nameless(rng, xb.netlist.write(array, V_in, dialect=dialect))
+    text, sources = nameless(rng, xb.netlist.write(array, V_in, dialect=dialect), dialect)
     (back,) = spice.parse(text).arrays
 
     r = [int(sources[name].rpartition("_")[2]) for name in back.word_lines]
@@ -87,3 +124,37 @@ def test_an_exported_array_is_recognised_without_its_names(dialect, seed, rows, 
         parts = ("segment_resistances", "end_resistances")
         for ours, theirs in ((getattr(array, n), getattr(back.crossbar, n)) for n in parts):
             assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def damaged(rng, text):
+    """A text with lines and words removed, doubled and exchanged, and strange characters."""
+    lines = text.split("\n")
+    for _ in range(rng.integers(1, 4)):
+        k, m = rng.integers(0, len(lines), 2)
+        kind = rng.integers(0, 5)
+        if kind == 0 and len(lines) > 1:
+            del lines[k]
+        elif kind == 1:
+            lines.insert(k, lines[m])
+        elif kind == 2:
+            lines[k], lines[m] = lines[m], lines[k]
+        elif kind == 3 and lines[k].split() and lines[m].split():
+            words = lines[k].split()
+            words[rng.integers(len(words))] = rng.choice(lines[m].split())
+            lines[k] = " ".join(words)
+        elif lines[k]:
+            marks = list(lines[k])
+            marks[rng.integers(len(marks))] = rng.choice(list(MARKS))
+            lines[k] = "".join(marks)
+    return "\n".join(lines)
+
+
+@settings(max_examples=many(200), deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_damaged_texts_are_read_or_refused_and_nothing_else(seed):
+    rng = np.random.default_rng(seed)
+    array = xb.Crossbar(rng.uniform(1e-4, 5e-4, (3, 3)), R_wl=2.0, R_bl=3.0, R_sense=3.0)
+    text = BY_HAND if rng.random() < 0.7 else xb.netlist.write(array, [0.1, 0.2, 0.3])
+    with contextlib.suppress(xb.errors.InputError):  # no other error comes
+        (back,) = spice.parse(damaged(rng, text)).arrays
+        assert (back.crossbar.G > 0).any()

@@ -12,7 +12,7 @@ FORMS = {
     "matlab": (".mat",),
     "crosssim": (".json",),
     "aihwkit": (".pt", ".pth"),
-    "spice": (".sp", ".spice", ".cir", ".net", ".ckt", ".cdl", ".spi"),
+    "spice": (".sp", ".spice", ".cir", ".net", ".ckt", ".cdl", ".spi", ".scs", ".sim"),
 }
 """Form -> suffixes that it goes by."""
 

@@ -56,6 +56,7 @@ def parse(text: str, *, wires_below: float | None = None) -> ImportedFile:
 
     Raises:
         NetlistError: a line is not understood, or the resistors make no crossbar.
+        InputError: a resistance lies beyond the limits of `Crossbar`.
     """
     if wires_below is not None:
         wires_below = number_of("wires_below", wires_below, positive=True, remedy="Give ohm.")

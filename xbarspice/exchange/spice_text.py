@@ -1,4 +1,4 @@
-"""Netlists of any SPICE as resistors and voltage sources at one level.
+"""Netlists of any SPICE (or Spectre) as resistors and voltage sources at one level.
 
 What may matter is understood or refused with its line; what cannot (analyses, outputs, options,
 capacitors at direct current) is named in the notes. Names are taken in small letters.
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from xbarspice.core.errors import NetlistError
+from xbarspice.exchange.spectre_text import as_spice, is_spectre
 from xbarspice.exchange.spice_values import Scope, Value, value_of
 from xbarspice.netlist.cards import Card, refuse
 
@@ -81,22 +82,23 @@ class _Cell:
 class _Text:
     """Cells and parameters of a text, and what it says beside them."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, titled: bool = True) -> None:
         self.top = _Cell((), Scope())
         self.cells: dict[str, _Cell] = {}
         self.common: set[str] = set()
         self.aside: Counter[str] = Counter()
         self.notes: list[str] = []
-        self._sort(list(self._cards(text)))
+        self._sort(list(self._cards(text, titled=titled)))
 
-    def _cards(self, text: str) -> Iterator[Card]:
-        """Cards in small letters without comments; the first line is the title."""
+    def _cards(self, text: str, *, titled: bool) -> Iterator[Card]:
+        """Cards in small letters without comments; the first line may be the title."""
         lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
-        title = lines[0].strip()
+        title = lines[0].strip() if titled else ""
         if re.match(r"[rvx]\S*\s+\S+\s+\S+\s+\S+", title, re.IGNORECASE):
             self.notes.append(f"Line 1 is the title, as in every SPICE, and no element: {title!r}.")
         at, words = 0, ""
-        for k, line in enumerate(lines[1:], start=2):
+        first = 1 if titled else 0
+        for k, line in enumerate(lines[first:], start=first + 1):
             body = line.strip().translate(str.maketrans({"\u00b5": "u", "\u03bc": "u"}))
             body = re.sub("[\u03a9\u2126]", "ohm", body)
             if not body or body.startswith(("*", "//")):
@@ -158,8 +160,15 @@ class _Text:
 
 
 def words_of(card: Card) -> list[str]:
-    """Words of a card; braces and quotes keep an expression together, = its name and value."""
-    return _WORD.findall(re.sub(r"\s*=\s*", "=", card.text))
+    """Words of a card; braces and quotes keep an expression together, = its name and value.
+
+    Raises:
+        NetlistError: a brace or quote has no partner.
+    """
+    text = re.sub(r"\s*=\s*", "=", card.text)
+    if loose := _WORD.sub("", text).strip():
+        refuse(card, f"{loose.split()[0]} must be closed, or left out")
+    return _WORD.findall(text)
 
 
 def _assignments(card: Card, words: list[str]) -> dict[str, str]:
@@ -176,12 +185,12 @@ def flatten(text: str) -> FlatCircuit:
     """Take a netlist apart into resistors and sources; names inside instances get their path.
 
     Args:
-        text: the netlist.
+        text: the netlist, of SPICE, Spectre or VACASK.
 
     Raises:
         NetlistError: names the line that is not understood.
     """
-    content = _Text(text)
+    content = _Text(as_spice(text), titled=False) if is_spectre(text) else _Text(text)
     unfolding = _Unfolding(content)
     start = content.top
     if not start.cards and content.cells:
@@ -270,6 +279,8 @@ class _Unfolding:
         self, card: Card, words: list[str], path: str, node: Callable[[str], str], scope: Scope
     ) -> None:
         plain = [w for w in words[1:] if "=" not in w and w not in ("params:", "param:")]
+        if not plain:
+            refuse(card, "an instance must have nodes and a subcircuit")
         cell = self._content.cells.get(plain[-1])
         if cell is None:
             refuse(card, f"there is no subcircuit {plain[-1]} in the text")

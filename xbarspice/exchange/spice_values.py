@@ -12,7 +12,7 @@ from typing import Any
 
 from xbarspice.core.errors import NetlistError
 from xbarspice.netlist.cards import Card, refuse
-from xbarspice.netlist.numbers import SPICE_FACTORS, conductance
+from xbarspice.netlist.numbers import SPICE_FACTORS, conductance, exact
 
 __all__ = ["Scope", "Value", "value_of"]
 
@@ -82,9 +82,8 @@ def value_of(text: str, scope: Scope, card: Card, depth: int = 0) -> Value:
     """
     bare = text[1:-1].strip() if text[:1] in "{'" and len(text) > 1 else text
     if match := _NUMBER.fullmatch(bare):
-        power = SPICE_FACTORS[match[2]] if match[2] else 0
-        exact = Decimal(match[1]).scaleb(power)
-        return Value(float(exact), str(exact))
+        decimal = _decimal(match, card)
+        return Value(float(decimal), str(decimal))
     if depth > _DEEPEST:
         refuse(card, f"the parameter {bare} must not stand for itself")
     if re.fullmatch(r"[a-z_]\w*", bare):
@@ -107,8 +106,16 @@ def _plain(match: re.Match[str], card: Card) -> str:
     whole = _NUMBER.fullmatch(match[0])
     if whole is None:
         refuse(card, f"{match[0]} is a number that programs read in different ways")
-    power = SPICE_FACTORS[whole[2]] if whole[2] else 0
-    return repr(float(Decimal(whole[1]).scaleb(power)))
+    return repr(float(_decimal(whole, card)))
+
+
+def _decimal(match: re.Match[str], card: Card) -> Decimal:
+    """A number with its factor, exactly."""
+    try:
+        plain = exact(match[1])
+        return exact(str(plain.scaleb(SPICE_FACTORS[match[2]]))) if match[2] else plain
+    except NetlistError as error:
+        refuse(card, str(error).rstrip("."))
 
 
 def _parameter(name: str, scope: Scope, card: Card, depth: int) -> Value:

@@ -75,11 +75,13 @@ def test_ngspice_finds_the_currents_of_the_imported_array(tmp_path):
     np.testing.assert_allclose(ours, peer, rtol=1e-5)  # print shows seven digits
 
 
-@pytest.mark.parametrize("dialect", ["ngspice", "xyce", "hspice", "ltspice"])
+@pytest.mark.parametrize("dialect", ["ngspice", "xyce", "hspice", "ltspice", "spectre", "vacask"])
 def test_our_own_decks_without_their_header(dialect):
     array, V_in = asymmetric_crossbar(R_wl=[[5.0, 1.0], [7.5, 2.0]])
     text = xb.netlist.write(array, V_in, dialect=dialect)
-    bare = "\n".join(["title", *(line for line in text.split("\n") if line[:1] != "*")])
+    title = ["title"] if dialect not in ("spectre", "vacask") else []
+    lines = (line for line in text.split("\n") if not line.startswith(("*", "//")))
+    bare = "\n".join([*title, *lines])
     back = only(bare)
     assert np.array_equal(back.crossbar.G, array.G)
     for name, R in array.wires.items():
@@ -87,16 +89,19 @@ def test_our_own_decks_without_their_header(dialect):
     assert np.array_equal(back.V_in, [V_in])
 
 
+@pytest.mark.parametrize("dialect", xb.netlist.dialects.names())
 @pytest.mark.parametrize("hierarchical", [False, True])
-def test_a_design_has_pins_in_place_of_sources(hierarchical):
+def test_a_design_has_pins_in_place_of_sources(hierarchical, dialect):
     array, _ = asymmetric_crossbar()
-    text = xb.netlist.dialects.get("cdl").design(design([array], hierarchical=hierarchical))
+    whole = design([array], hierarchical=hierarchical, form="resistor")
+    text = xb.netlist.dialects.get(dialect).design(whole)
     imported = spice.parse(text)
     (back,) = imported.arrays
     assert np.array_equal(back.crossbar.G, array.G)
     assert back.crossbar.wires == array.wires
     assert back.V_in is None
-    assert back.word_lines == ("wl<0>", "wl<1>")
+    assert [re.sub(r"\D", "", name) for name in back.word_lines] == ["0", "1"]
+    assert all(name.startswith("wl") for name in back.word_lines)
     assert any("Which lines are word lines is free" in note for note in imported.notes)
 
 
@@ -230,6 +235,10 @@ def test_the_small_array_is_one():
         (["rs1 c2 0 -4"], "must be >= 0"),
         (["rs1 c2 0 4mil"], "4mil is a number that programs read"),
         (["rs1 c2 0 4k7"], "4k7 must be"),
+        (["rs1 c2 0 4}"], "} must be closed, or left out"),
+        (["rs1 c2 0 1e999"], "numbers must be plain decimals"),
+        (["rs1 c2 0 {1/0}"], "{1/0} must be a number"),
+        (["xc r=1 q=2"], "must have nodes and a subcircuit"),
         (["rs1 c2 0 {__import__('os')}"], "line 12"),
         (["v1 a 0 pulse(0 1 0 1n 1n 1u 2u)"], "one constant voltage"),
         (["v3 a b 1"], "v3 must stand between a line and ground"),
@@ -270,3 +279,50 @@ def test_a_file_is_named_in_its_error(tmp_path):
     (tmp_path / "a.cir").write_text(small("r17 a2 b2 20k"), "utf-8")
     with pytest.raises(NetlistError, match=r"`a\.cir`, line 14"):
         spice.read(tmp_path / "a.cir")
+
+
+SPECTRE = r"""// by hand
+simulator lang=spectre
+global 0 common
+parameters rw=2 meg=1M \
+    ron=rw*2.5K
+subckt cell (a b)
+parameters r=10K
+Dev (a b) resistor r=r
+ends cell
+V1 (In1 0) vsource type=dc dc=200m
+Ra (In1 a1) resistor r=rw
+X1 (a1 c1) cell r=ron
+X2 (a2 d1) cell
+Rw1 (a1 a2) resistor r=rw
+Rc (c1 0) resistor r=50
+Rd (d1 0) resistor r=meg/1M*50
+readout dc
+"""
+
+
+def test_spectre_by_hand():
+    array = only(SPECTRE)
+    np.testing.assert_allclose(1 / array.crossbar.G, [[5e3, 1e4]], rtol=1e-12)
+    assert (array.crossbar.R_wl, array.crossbar.R_sense) == (2.0, 50.0)
+    assert array.V_in.tolist() == [[0.2]]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("a2 d1", "A1 d1", "line 13: A1 and a1 must not differ in capital letters"),
+        ("readout dc", 'include "x.scs"', "line 17: include must be understood"),
+        ("r=50", "r=50 tc1=1", "a value, and nothing else"),
+        ("type=dc", "type=pulse", "one constant voltage"),
+        ("global 0 common", "global vss", "ground must be the node 0"),
+        ("simulator lang=spectre", "simulator lang=spectre\nsimulator lang=spice", "one language"),
+        ("X2 (a2 d1) cell", "X2 (a2 d1) other", "there is no subcircuit other"),
+        ("X2 (a2 d1) cell", "L2 (a2 d1) inductor l=1n", "there is no subcircuit inductor"),
+        ("rw=2 meg", "rw=2meggs meg", "line 4"),
+    ],
+)
+def test_what_spectre_says_beside_is_refused_with_its_line(old, new, reason):
+    assert old in SPECTRE
+    with pytest.raises(NetlistError, match=reason):
+        spice.parse(SPECTRE.replace(old, new))
