@@ -26,6 +26,7 @@ __all__ = [
     "FRAME",
     "LEAST",
     "MARKERS",
+    "STEPS",
     "axes_or_new",
     "colour",
     "escape",
@@ -38,13 +39,15 @@ __all__ = [
     "text_colour",
 ]
 
-# Middle tones: at least 3:1 against the white and against the dark page, and apart for people who
-# see red and green alike.
-COLOURS = ("#2f7fd0", "#d1651f", "#2f9c63", "#b155c4", "#9a8411", "#d0487b")
+# Middle tones: at least 3:1 against the white and against the dark page. For people without red or
+# without green cones any two still differ by 25 in CIE L*a*b* (the tests simulate both).
+COLOURS = ("#2f7fd0", "#d1651f", "#04a1b5", "#aa3d70", "#8b6a47", "#6452f1")
 MARKERS = ("o", "s", "^", "D", "v", "P")
-ABSENT = "#8f979e"
+ABSENT = "#8a9299"
 FRAME = "#00b4dc"  # not a colour of the maps
 BLACK = "#010101"  # not the pure black that the page turns into its text colour
+STEPS = (1, 2, 2.5, 5, 10)
+"""Steps of ticks, up to powers of 10."""
 LEAST = 1e-17
 """What a relative error of 0 is drawn at: below the rounding of one addition."""
 _SMALL = 8.5
@@ -109,7 +112,7 @@ def set_quantity(axis: Axis, quantity: str, unit: str = "") -> None:
     from xbarspice.plot.ticks import DecadeFormatter, QuantityFormatter
 
     if axis.get_scale() == "linear" and axis is axis.axes.xaxis:
-        axis.set_major_locator(MaxNLocator(6))  # labels with digits are wide
+        axis.set_major_locator(MaxNLocator(6, steps=STEPS))  # labels are wide
     if axis.get_scale() != "log":
         axis.set_major_formatter(QuantityFormatter(quantity, unit))
         axis.set_label_text(QuantityFormatter.label_of(axis, quantity, unit))
@@ -133,7 +136,7 @@ def number_lines(axis: Axis, words: str) -> None:
     """Label an axis of whole numbers, such as lines of an array."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+    axis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     axis.set_label_text(words)
 
 

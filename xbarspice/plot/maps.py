@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from xbarspice.core.types import Array
-from xbarspice.plot.axes import ABSENT, BLACK, FRAME, label_lines
+from xbarspice.plot.axes import ABSENT, BLACK, FRAME, STEPS, label_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +58,7 @@ def cell_map(
     )
     figure = cast("Figure", ax.get_figure(root=True))
     whole = not unit and bool((shown.compressed() % 1 == 0).all())
-    ticks = MaxNLocator(6, integer=whole)
+    ticks = MaxNLocator(6, integer=whole, steps=STEPS)
     text = QuantityFormatter(quantity, unit)
     bar = figure.colorbar(image, ax=ax, pad=0.02, ticks=ticks, format=text)
     bar.set_label(QuantityFormatter.label_of(bar.ax.yaxis, quantity, unit))

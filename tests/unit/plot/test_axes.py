@@ -1,3 +1,4 @@
+import itertools
 import subprocess
 import sys
 
@@ -82,18 +83,61 @@ def test_no_legend_stands_where_nothing_has_a_name(ax):
     assert ax.get_legend() is None
 
 
-def _luminance(colour):
-    """Relative luminance of WCAG 2.2."""
+SIMULATED = {
+    "all cones": np.eye(3),
+    "no red cones": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "no green cones": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+}
+"""What linear sRGB becomes: Machado, Oliveira and Fernandes 2009, doi:10.1109/TVCG.2009.113."""
+TO_XYZ = np.array(
+    [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+) / np.array([[0.95047], [1.0], [1.08883]])
+
+
+def _linear(colour):
+    """Linear sRGB of a colour (IEC 61966-2-1)."""
     rgb = np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)]) / 255
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    return float(linear @ [0.2126, 0.7152, 0.0722])
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def _lab(linear):
+    """CIE L*a*b* under D65."""
+    xyz = TO_XYZ @ np.clip(linear, 0, 1)
+    x, y, z = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
 @pytest.mark.parametrize("ground", ["#ffffff", "#14181c"])
 def test_curves_can_be_told_from_the_light_and_the_dark_page(ground):
-    for colour in axes.COLOURS:
-        high, low = sorted((_luminance(colour), _luminance(ground)), reverse=True)
-        assert (high + 0.05) / (low + 0.05) >= 3, colour
+    """Contrast as of WCAG 2.2."""
+    for colour in (*axes.COLOURS, axes.ABSENT):
+        both = (float(_linear(c) @ [0.2126, 0.7152, 0.0722]) + 0.05 for c in (colour, ground))
+        low, high = sorted(both)
+        assert high / low >= 3, colour
+
+
+@pytest.mark.parametrize("kind", SIMULATED)
+def test_curves_can_be_told_apart_by_people_who_lack_cones(kind):
+    seen = [_lab(np.array(SIMULATED[kind]) @ _linear(colour)) for colour in axes.COLOURS]
+    for a, b in itertools.combinations(range(len(seen)), 2):
+        distance = np.linalg.norm(seen[a] - seen[b])
+        assert distance >= 25, (axes.COLOURS[a], axes.COLOURS[b], distance)
+
+
+def test_reference_lines_take_the_colour_of_text():
+    from matplotlib import style
+
+    with style.context("dark_background"):
+        assert axes.text_colour() == "white"
+    assert axes.text_colour() == "black"
 
 
 def test_curves_have_markers_where_colours_repeat():
