@@ -13,7 +13,7 @@ import xbarspice as xb
 from tests.unit.training.models import three_classes
 from xbarspice.core.errors import InputError
 from xbarspice.nn.pairs import place
-from xbarspice.training import Procedure, procedures, study_remedies
+from xbarspice.training import Procedure, Settings, fit, procedures, study_remedies
 from xbarspice.training.objectives import margins
 from xbarspice.training.programmed import ProgrammedDraws
 from xbarspice.training.programming import program_by
@@ -287,6 +287,84 @@ def test_gradients_pass_through_what_a_remedy_leaves_behind():
     # a partner in reach follows its own target and, the other way, that of the stuck device
     taken = zip(slopes["partners"], healthy, strict=True)
     assert min(float((slope - count).min()) for slope, count in taken) <= -1
+
+
+@pytest.mark.parametrize(("layout", "size"), SIZES.values(), ids=SIZES)
+def test_draws_in_the_loop_are_the_circuit_that_the_procedure_leaves_behind(layout, size):
+    circuit = circuit_of(layout, size, R_wl=5.0, R_bl=5.0)
+    procedure = procedures.get("write_order+partners+tuning_passes")
+    draws = ProgrammedDraws(model=circuit, procedure=procedure, calibration=(X, Y), draws=3)
+    draws.begin("a")
+    with torch.no_grad():
+        answers = draws.outputs(X[:5])
+        assert torch.equal(answers, draws.outputs(X, nominal=True)[1:, :5])
+    left = {}
+    for stack, of_stack in zip(draws._stacks, draws._left, strict=True):
+        G = draws._of_stack(stack, of_stack, stack.wanted)
+        flat = G.reshape(3, -1, *G.shape[-2:])
+        for k, (group, row, col) in enumerate(stack.places):
+            name = f"{stack.name}[{group},{row},{col}]" if layout == "tiled" else stack.name
+            left[name] = flat[:, k].numpy()
+    for number in range(3):
+        xb.nn.put_conductances(circuit, {name: G[number] for name, G in left.items()})
+        with torch.no_grad(), xb.nn.through("nodal"):
+            torch.testing.assert_close(circuit(X[:5]), answers[number], rtol=0, atol=1e-8)
+
+
+def test_training_with_a_remedy_of_devices_is_judged_as_the_study_judges_it():
+    """The kept state is as good over fresh transfers as over the validation draws."""
+    remedy = "partners+tuning_passes+offset"
+    told = {"steps": 30, "draws": 8, "look_every": 15, "look_draws": 60, "learning_rate": 0.01}
+    settings = Settings(remedy=remedy, gradient="straight_through", redraw_every=5, **told)
+    train, validation = (X, Y), three_classes(80, seed=5)
+    fitted = fit(circuit_of(variation=drolet_2023(rate_lrs=0.05)), train, validation, settings)
+    options = {"procedure": procedures.get(remedy), "calibration": train}
+    x, y = validation[0], validation[1].numpy()
+    mended = transfer(fitted.model, x, y, transfers=60, **options)
+    plain = transfer(fitted.model, x, y, transfers=60)
+    assert mended.right is not None
+    assert plain.right is not None
+    error = mended.right.mean(axis=1).std() / np.sqrt(60)
+    assert abs(fitted.best.accuracy - mended.right.mean()) < 4 * np.sqrt(2) * error
+    assert mended.right.mean() - plain.right.mean() > 8 * error  # what is in the loop tells
+
+
+class LastStep(nn.Module):
+    """Classes of a sequence from the last step of a recurrent layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.GRU(2, 4)
+        self.out = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        steps, _ = self.inner(x.transpose(0, 1))
+        return self.out(steps[-1])
+
+
+MODELS = {
+    "recurrent": (LastStep, (4, 2)),
+    "convolution": (
+        lambda: nn.Sequential(nn.Conv2d(1, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(12, 3)),
+        (1, 3, 3),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_any_model_can_be_programmed_by_a_procedure(name):
+    """Points on another axis inside the model, groups of weights: one after the other, or not."""
+    make, shape = MODELS[name]
+    torch.manual_seed(0)
+    x = torch.randn(40, *shape, dtype=torch.float64)
+    config = xb.ArrayConfig(variation=drolet_2023(rate_lrs=0.03), tile_rows=6, tile_cols=6)
+    circuit = xb.nn.convert(make().double(), config, calibrate=x).eval()
+    procedure = procedures.get("write_order+partners+other_lines+tuning_passes+offset")
+    told: dict[str, Any] = {"transfers": 30, "seed": 1}
+    plain = transfer(circuit, x[:20], **told)
+    mended = transfer(circuit, x[:20], procedure=procedure, calibration=(x[20:], None), **told)
+    difference = plain.rms - mended.rms  # the same random numbers, transfer by transfer
+    assert difference.mean() > 4 * difference.std() / np.sqrt(30)
 
 
 def test_names_are_joined_and_misspelt_ones_are_corrected():
