@@ -95,6 +95,7 @@ class Budget:
         all: the metric with all sources.
         lost: `exact` less `all`.
         costs: of every source, the largest cost among all first.
+        procedure: how every transfer was programmed, in words; "" for every device once.
     """
 
     metric: Metric
@@ -106,6 +107,7 @@ class Budget:
     all: Interval
     lost: Interval
     costs: tuple[Cost, ...]
+    procedure: str = ""
 
     def record(self) -> dict[str, Any]:
         """Plain values."""
@@ -165,7 +167,8 @@ def loss_budget(
     options = {"seed": seed, "engine": engine, "procedure": procedure, "calibration": calibration}
     outcomes = _outcomes(kept, transfers, circuit, arguments, judge, options, workers, progress)
     exact = Outcomes(score=np.repeat(judge.score(judge.wanted)[None], transfers, axis=0))
-    return _budget(metric, judge, sources, exact, outcomes)
+    budget = _budget(metric, judge, sources, exact, outcomes)
+    return budget if procedure is None else replace(budget, procedure=procedure.words)
 
 
 def _outcomes(

@@ -23,6 +23,11 @@ Calibration = tuple[Any, npt.ArrayLike | None]
 class Programming(Protocol):
     """How transfers are programmed, such as a `training.Procedure`; the default writes once."""
 
+    @property
+    def words(self) -> str:
+        """What is done, in words."""
+        ...
+
     def each(
         self, circuit: nn.Module, numbers: Sequence[int], calibration: Calibration | None
     ) -> Iterator[Callable[[Outputs], Outputs]]:

@@ -60,6 +60,7 @@ class TransferStudy:
         golden: transfers that were repeated by ngspice; None where none were.
         layers: for every matrix its name, and what its errors alone do: "rms" (mean of `rms`),
             "accuracy" (mean) and "lowest" accuracy, None without labels.
+        procedure: how every transfer was programmed, in words; "" for every device once.
     """
 
     engine: str
@@ -71,6 +72,7 @@ class TransferStudy:
     rms: Array = field(repr=False)
     golden: Golden | None = None
     layers: tuple[dict[str, Any], ...] = ()
+    procedure: str = ""
 
     @property
     def transfers(self) -> int:
@@ -155,6 +157,8 @@ class TransferStudy:
             "layers": list(self.layers),
             "golden": None if self.golden is None else asdict(self.golden),
         }
+        if self.procedure:
+            out["procedure"] = self.procedure
         if self.right is None:
             out["output_change"]["interval"] = asdict(self.intervals()["mean"])
         return out

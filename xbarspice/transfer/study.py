@@ -129,6 +129,7 @@ def transfer(
         rms=results.rms,
         golden=run.golden(range(min(golden, transfers))) if golden else None,
         layers=tuple(run.layers(layers)) if layers else (),
+        procedure="" if procedure is None else procedure.words,
     )
 
 

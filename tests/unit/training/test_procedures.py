@@ -245,6 +245,9 @@ def test_transfers_and_budgets_take_a_procedure():
     assert plain.right is not None
     assert mended.right is not None
     assert mended.right.mean() > plain.right.mean()
+    words = "passes 6, rewrite 20, enough 0.99, compensate True, outputs offset"
+    assert mended.record()["procedure"] == words
+    assert "procedure" not in plain.record()
     assert mended.golden is not None
     assert mended.golden.error < 1e-6
     again = transfer(circuit, x, y, procedure=Procedure(), **told)
@@ -252,6 +255,7 @@ def test_transfers_and_budgets_take_a_procedure():
     options = {"procedure": procedure, "calibration": calibration}
     budgets = [loss_budget(circuit, x, y, **told, **more) for more in ({}, options)]
     assert budgets[1].lost.value < budgets[0].lost.value
+    assert [budget.procedure for budget in budgets] == ["", words]
     workers = Workers(processes=1, together=15)
     spread = transfer(circuit, x, y, workers=workers, **options, **told)
     assert np.array_equal(spread.predictions, mended.predictions)
