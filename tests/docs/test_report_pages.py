@@ -48,7 +48,7 @@ PAGES = {
 OTHER = {"demo", "train", "map", "solve", "config", "doctor", "campaign", "netlist", "drc", "lvs"}
 OTHER |= {"extract", "import", "export"}
 """Commands without a page of their own; the demo leaves that of its verification."""
-WITHOUT_PLOT = {"designs", "calibrate spread", "calibrate noise"}
+WITHOUT_PLOT = {"calibrate spread", "calibrate noise"}
 """Pages of a few numbers."""
 FIRST = 2
 """Blocks (texts, tables, plots) after the headline by which the first plot has come."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from xbarspice.core.errors import missing_package
 
 if TYPE_CHECKING:
-    from xbarspice.calibration.data_plots import sweeps
+    from xbarspice.calibration.data_plots import array_reads, sweeps
     from xbarspice.calibration.die_plots import die, die_histogram
     from xbarspice.calibration.fit_plots import fit, residual_quantiles, residuals
     from xbarspice.calibration.life_plots import (
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from xbarspice.tapeout.plots import floorplan, loads, voltage_drop
     from xbarspice.training.plots import designs, training
     from xbarspice.transfer.plots import loss_budget, transfer_points, transfers
-    from xbarspice.verification.plots import costs, network
+    from xbarspice.verification.plots import costs, lines, network
 
 _HOMES = {
-    "xbarspice.calibration.data_plots": ("sweeps",),
+    "xbarspice.calibration.data_plots": ("array_reads", "sweeps"),
     "xbarspice.calibration.die_plots": ("die", "die_histogram"),
     "xbarspice.calibration.fit_plots": ("fit", "residual_quantiles", "residuals"),
     "xbarspice.calibration.life_plots": (
@@ -63,11 +63,12 @@ _HOMES = {
     "xbarspice.tapeout.plots": ("floorplan", "loads", "voltage_drop"),
     "xbarspice.training.plots": ("designs", "training"),
     "xbarspice.transfer.plots": ("loss_budget", "transfer_points", "transfers"),
-    "xbarspice.verification.plots": ("costs", "network"),
+    "xbarspice.verification.plots": ("costs", "lines", "network"),
 }
 """Modules by what they draw: plots of one subject stand with it."""
 
 __all__ = [
+    "array_reads",
     "branch_curves",
     "conductances",
     "costs",
@@ -83,6 +84,7 @@ __all__ = [
     "fit",
     "floorplan",
     "layout",
+    "lines",
     "loads",
     "loss_budget",
     "network",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from xbarspice.report.content import Section, Table, Text, Verdict
+from xbarspice.report.content import Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.report.sections import card_section, card_text, config_section, coverage_section
+from xbarspice.training import plots
 
 __all__ = ["figures", "write"]
 
@@ -26,7 +28,7 @@ def write(record: Record, path: Path) -> Path:
         StoreError: the file cannot be written.
     """
     verdict = Verdict(state="none", word="SIMULATED", text=_sentence(record))
-    sections = [_recommended(record), _effects(record), *_refused(record)]
+    sections = [_effects(record), _recommended(record), *_refused(record)]
     sections.append(coverage_section(record))
     sections += [*card_section(record), *config_section(record)]
     return page(record["title"], sections, path, verdict=verdict, subtitle=card_text(record))
@@ -106,7 +108,15 @@ def _effects(record: Record) -> Section:
         left=(0, 1, 2),
     )
     text = f"Metric: {_metric(record)}. The same function in all rows, none of them retrained."
-    return Section(title="What each choice does", items=[table, Text(text=text)])
+    bars = Plot(
+        draw=partial(plots.designs, record),
+        alt="Bars of what each choice wins over the base",
+        caption="What each choice wins over the base, with 95 % intervals; below, the recommended "
+        "design in fresh transfers.",
+        width=5.2,
+        height=plots.designs_height(record),
+    )
+    return Section(title="What each choice does", items=[bars, table, Text(text=text)])
 
 
 def _refused(record: Record) -> list[Section]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from xbarspice.training.designs import Comparison
     from xbarspice.training.fitting import Fitted
 
-__all__ = ["designs", "training"]
+__all__ = ["designs", "designs_height", "training"]
+
+Record = Mapping[str, Any]
 
 _CURVES = {
     "accuracy": {
@@ -87,11 +90,11 @@ def training(
     return ax
 
 
-def designs(comparison: Comparison, *, ax: Axes | None = None) -> Axes:
+def designs(comparison: Comparison | Record, *, ax: Axes | None = None) -> Axes:
     """Gain of every other value of one choice over the base design, with 95 % intervals.
 
     Args:
-        comparison: of `xb.training.compare_designs`.
+        comparison: of `xb.training.compare_designs`, or its record.
         ax: where to draw; None: a new figure.
 
     Returns:
@@ -100,11 +103,12 @@ def designs(comparison: Comparison, *, ax: Axes | None = None) -> Axes:
     Raises:
         PackageMissingError: matplotlib is not installed and `ax` is None.
     """
-    effects = comparison.effects
-    ax = axes_or_new(ax, 5.2, 1.2 + 0.3 * len(effects))
-    gains = [*(effect.gain for effect in effects), comparison.gain]
-    names = [*(f"{effect.choice} = {effect.value}" for effect in effects), "recommended"]
-    value, low, high = (np.array([getattr(g, end) for g in gains]) for end in _ENDS)
+    record = comparison if isinstance(comparison, Mapping) else comparison.record()
+    ax = axes_or_new(ax, 5.2, designs_height(record))
+    effects = record["effects"]
+    gains = [*(effect["gain"] for effect in effects), record["gain"]]
+    names = [*(f"{effect['choice']} = {effect['value']}" for effect in effects), "recommended"]
+    value, low, high = (np.array([g[end] for g in gains]) for end in ("value", "low", "high"))
     fills = [COLOURS[0]] * len(effects) + [COLOURS[2]]
     spread = np.clip([value - low, high - value], 0, None)
     error = {"ecolor": text_colour(), "lw": 1}
@@ -112,11 +116,13 @@ def designs(comparison: Comparison, *, ax: Axes | None = None) -> Axes:
     ax.axvline(0, color=text_colour(), linewidth=0.8)
     ax.set_yticks(range(len(names)), [escape(name) for name in names], fontsize=8)
     ax.invert_yaxis()
-    if comparison.classifies:
+    if record["classifies"]:
         set_quantity(ax.xaxis, "gained right points", "%")
     else:
         set_quantity(ax.xaxis, "less change of the outputs, rms / largest")
     return ax
 
 
-_ENDS = ("value", "low", "high")
+def designs_height(record: Record) -> float:
+    """Height of the figure of `designs`, inches."""
+    return 1.2 + 0.3 * len(record["effects"])

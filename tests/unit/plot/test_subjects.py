@@ -58,6 +58,30 @@ def test_a_network_is_drawn_by_the_errors_of_its_reads(report, ax):
         xb.plot.network(report, "ngspice")
 
 
+def test_lines_of_an_array_are_drawn_engine_by_engine(ax):
+    crossbar = xb.Crossbar([[1e-4, 2e-4], [3e-4, 4e-4]], device="sinh_tio2")
+    report = xb.verify_array(crossbar, engines=("surrogate", "linear"), reference="nodal")
+    assert xb.plot.lines(report, ax=ax) is ax
+    record = report.record()
+    for points, engine in zip(ax.collections, record["engines"], strict=True):
+        worst = [max(line["worst"], 1e-17) for line in engine["lines"]]
+        np.testing.assert_allclose(points.get_offsets()[:, 1], worst)
+    ticks = [t.get_text() for t in ax.get_xticklabels()]
+    assert ticks == [line["line"] for line in record["engines"][0]["lines"]]
+    assert names(ax)[:2] == ["surrogate", "linear"]
+
+
+def test_reads_of_an_array_stand_beside_its_start_and_compliances_are_marked(ax):
+    start, measured = np.array([1e-5, 2e-5, 4e-5]), np.array([1.1e-5, 2e-5, 3e-5])
+    limit = calibration.inspection.Irregularity(
+        kind="compliance", points=np.array([False, False, True]), option="", text="", limit=3e-5
+    )
+    assert xb.plot.array_reads(start, measured, [limit], ax=ax) is ax
+    np.testing.assert_array_equal(ax.lines[1].get_xydata(), np.stack([start, measured], axis=1))
+    np.testing.assert_array_equal(ax.lines[2].get_xydata(), [[4e-5, 3e-5]])
+    assert (ax.get_ylabel(), names(ax)) == ("measured (uA)", ["compliance"])
+
+
 def test_costs_are_bars_and_the_largest_stands_at_the_top(report, ax):
     assert xb.plot.costs(report.record(), ax=ax) is ax
     bars = {round(bar.get_y() + bar.get_height() / 2): bar.get_width() for bar in ax.patches}
