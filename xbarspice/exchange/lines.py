@@ -21,8 +21,10 @@ from xbarspice.exchange.circuit import Branch, Circuit, Terminal
 
 __all__ = ["Line", "Lines", "lines_of"]
 
-_MOST = 16
-"""Choices of wires that are tried."""
+_MOST = 4
+"""Gaps between resistances that are tried."""
+_REPAIRS = 16
+"""Nearly broken wires, above all devices, that a choice may have."""
 _WIDE = 10.0
 """Ratio of two resistances between which wires and devices usually part."""
 _SPARSE = 0.5
@@ -64,11 +66,18 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Lines:
-    """Word lines and bit lines; `kinds_are_free` says that nothing tells which are which."""
+    """Word lines and bit lines.
+
+    Attributes:
+        word, bit: the lines.
+        kinds_are_free: whether nothing tells which of them are which.
+        parts: number of circuits that no resistor joins.
+    """
 
     word: list[Line]
     bit: list[Line]
     kinds_are_free: bool
+    parts: int
 
     @property
     def share(self) -> float:
@@ -98,21 +107,26 @@ def lines_of(circuits: list[Circuit], wires_below: float | None = None) -> Lines
         NetlistError: no choice of wires gives a crossbar; says why the widest gap does not.
     """
     reasons: list[tuple[float, _WrongChoiceError]] = []
-    for plain in (True, False):
-        sparse: list[Lines] = []
-        for choice, (circuit, limit) in enumerate(_choices(circuits, wires_below)):
-            try:
-                reading = _lines(circuit, limit, plain=plain)
-            except _WrongChoiceError as wrong:
-                reasons.append((limit, wrong))
-                continue
-            widest = choice < len(circuits)
-            if reading.share == 1 or (widest and reading.share >= _SPARSE):
-                return reading
-            if widest:  # of others too many read: any two-coloured circuit is ideal wires with gaps
-                sparse.append(reading)
-        if sparse:
-            return sparse[0]
+    odd: list[Lines] = []
+    sparse: list[Lines] = []
+    for choice, (circuit, limit) in enumerate(_choices(circuits, wires_below)):
+        widest = choice < len(circuits)
+        try:
+            reading, why = _lines(
+                circuit, limit, repairs=_REPAIRS if choice < 2 * len(circuits) else 0
+            )
+        except _WrongChoiceError as wrong:
+            reasons.append((limit, wrong))
+            continue
+        if why is not None:
+            reasons.append((limit, why))
+            odd += [reading] if widest or reading.share == 1 else []
+        elif reading.share == 1 or (widest and reading.share >= _SPARSE):
+            return reading
+        elif widest:  # of others too many read: any two-coloured circuit is ideal wires with gaps
+            sparse.append(reading)
+    if sparse or odd:
+        return (sparse or odd)[0]
     limit, wrong = reasons[0]
     raise _refusal(limit, wrong)
 
@@ -145,12 +159,12 @@ def _limits(circuit: Circuit) -> list[float]:
     return [*middles, 0.0] if wide else [0.0, *middles]
 
 
-def _lines(circuit: Circuit, limit: float, *, plain: bool) -> Lines:
-    """The lines if all resistors below the limit are wires.
+def _lines(
+    circuit: Circuit, limit: float, *, repairs: int
+) -> tuple[Lines, _WrongChoiceError | None]:
+    """The lines if all resistors below the limit are wires, and why they are hardly meant.
 
-    Args:
-        circuit, limit: what and how.
-        plain: as of `_refuse_odd`.
+    As many of the others as `repairs` says may be wires, too, if they join two lines of one kind.
     """
     chosen = {id(b) for b in circuit.branches if b.is_end or b.ohm < limit}
     first: _WrongChoiceError | None = None
@@ -162,14 +176,14 @@ def _lines(circuit: Circuit, limit: float, *, plain: bool) -> Lines:
         try:
             lines = _paths(wires, devices, circuit.terminals)
             kinds = _crossing(lines, devices)
-            if plain:
-                _refuse_odd(lines, kinds, devices)
-            return kinds
         except _WrongChoiceError as wrong:
             first = first or wrong
-            if not wrong.between_alike:
+            repairs -= 1
+            if not wrong.between_alike or repairs < 0:
                 raise first from None
             chosen.add(id(wrong.branch))  # it may be a wire, nearly broken, between two parts
+            continue
+        return kinds, _oddness(lines, kinds, devices)
 
 
 def _crossing(lines: list[Line], devices: list[Branch]) -> Lines:
@@ -191,8 +205,8 @@ def _crossing(lines: list[Line], devices: list[Branch]) -> Lines:
     return kinds.lines()
 
 
-def _refuse_odd(lines: list[Line], kinds: Lines, devices: list[Branch]) -> None:
-    """Refuse a reading that is a crossbar and hardly meant: another one is tried before it.
+def _oddness(lines: list[Line], kinds: Lines, devices: list[Branch]) -> _WrongChoiceError | None:
+    """Why a reading that is a crossbar is hardly meant, so that others are looked for; or None.
 
     Devices between two sources look like lines between two voltages, and drivers of a high
     resistance like devices between a line of their own and word lines without ends.
@@ -202,10 +216,11 @@ def _refuse_odd(lines: list[Line], kinds: Lines, devices: list[Branch]) -> None:
             first, second = line.terminals
             branch = next((e[1] for e in line.ends if e and e[1]), devices[0])
             why = f"{first.name} and {second.name} are at two ends of one line"
-            raise _WrongChoiceError(branch, why)
+            return _WrongChoiceError(branch, why)
     for kind, word in ((kinds.word, "word"), (kinds.bit, "bit")):
         if not any(line.terminals for line in kind if line.devices):
-            raise _WrongChoiceError(devices[0], f"no {word} line has an end")
+            return _WrongChoiceError(devices[0], f"no {word} line has an end")
+    return None
 
 
 def _paths(
@@ -371,4 +386,4 @@ class _Kinds:
             branches += [end[1] for end in line.ends if end is not None and end[1] is not None]
             line.rank = min((b.rank for b in branches), default=0)
             out[0 if is_word else 1].append(line)
-        return Lines(word=out[0], bit=out[1], kinds_are_free=free)
+        return Lines(word=out[0], bit=out[1], kinds_are_free=free, parts=len(roots))

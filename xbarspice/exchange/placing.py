@@ -55,6 +55,11 @@ def place(lines: Lines) -> PlacedArray:
             "Which lines are word lines is free (no kind alone is driven): those at the first "
             "source of the text."
         )
+    if lines.parts > 1:
+        notes.append(
+            f"No resistor joins {lines.parts} parts of the text: they are one array, without "
+            "devices between them."
+        )
     bare = [_name(line) for line in (*lines.word, *lines.bit) if not line.devices]
     if bare:
         notes.append(

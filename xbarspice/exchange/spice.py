@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from xbarspice.core.errors import InputError
+from xbarspice.core.errors import InputError, NetlistError
 from xbarspice.core.files import read_text
 from xbarspice.core.values import number_of
 from xbarspice.exchange.circuit import circuit_of
@@ -61,8 +61,13 @@ def parse(text: str, *, wires_below: float | None = None) -> ImportedFile:
     if wires_below is not None:
         wires_below = number_of("wires_below", wires_below, positive=True, remedy="Give ohm.")
     flat = flatten(text)
-    circuits = [circuit_of(flat, ends) for ends in ("ground", "all", "none")]
-    placed = place(lines_of(circuits, wires_below))
+    try:
+        circuits = [circuit_of(flat, ends) for ends in ("ground", "all", "none")]
+        placed = place(lines_of(circuits, wires_below))
+    except NetlistError as error:
+        if flat.title_like_element:
+            raise NetlistError(f"{error} {flat.title_like_element}") from None
+        raise
     array = ImportedArray(
         name="array",
         crossbar=placed.crossbar,
@@ -71,4 +76,8 @@ def parse(text: str, *, wires_below: float | None = None) -> ImportedFile:
         word_lines=placed.word_lines,
         bit_lines=placed.bit_lines,
     )
-    return ImportedFile(form=FORM, arrays=(array,), notes=(*flat.notes, *placed.notes))
+    return ImportedFile(
+        form=FORM,
+        arrays=(array,),
+        notes=(*filter(None, [flat.title_like_element]), *flat.notes, *placed.notes),
+    )

@@ -64,12 +64,14 @@ class FlatCircuit:
         resistors, sources: in the order of the text.
         pins: of the only subcircuit, where the text has no instance and no source.
         notes: what is left out.
+        title_like_element: sentence on a first line that looks like an element; "" for another.
     """
 
     resistors: list[Resistor]
     sources: list[Source]
     pins: tuple[str, ...]
     notes: list[str]
+    title_like_element: str
 
 
 @dataclass
@@ -87,7 +89,7 @@ class _Text:
         self.cells: dict[str, _Cell] = {}
         self.common: set[str] = set()
         self.aside: Counter[str] = Counter()
-        self.notes: list[str] = []
+        self.title_like_element = ""
         self._sort(list(self._cards(text, titled=titled)))
 
     def _cards(self, text: str, *, titled: bool) -> Iterator[Card]:
@@ -95,7 +97,9 @@ class _Text:
         lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
         title = lines[0].strip() if titled else ""
         if re.match(r"[rvx]\S*\s+\S+\s+\S+\s+\S+", title, re.IGNORECASE):
-            self.notes.append(f"Line 1 is the title, as in every SPICE, and no element: {title!r}.")
+            self.title_like_element = (
+                f"Line 1 is the title, as in every SPICE, and no element: {title[:80]!r}."
+            )
         at, words = 0, ""
         first = 1 if titled else 0
         for k, line in enumerate(lines[first:], start=first + 1):
@@ -196,7 +200,7 @@ def flatten(text: str) -> FlatCircuit:
     if not start.cards and content.cells:
         start = _only_top(content)
     unfolding.take(start, "", {}, start.scope)
-    notes = list(content.notes)
+    notes: list[str] = []
     if content.aside:
         notes.append(f"Left out, no elements: {', '.join(sorted(content.aside))}.")
     if unfolding.capacitors:
@@ -206,6 +210,7 @@ def flatten(text: str) -> FlatCircuit:
         sources=unfolding.sources,
         pins=() if unfolding.sources else start.pins,
         notes=notes,
+        title_like_element=content.title_like_element,
     )
 
 

@@ -275,6 +275,19 @@ def test_a_title_that_looks_like_an_element_is_named():
     assert "Line 1 is the title" in spice.parse(text).notes[0]
 
 
+def test_a_lost_first_element_is_named_where_it_is_missed():
+    text = small("r17 a2 b2 20k").partition("\n")[2]  # begins with v1: for SPICE the title
+    with pytest.raises(NetlistError, match=r"Line 1 is the title.*'v1 a 0 1'"):
+        spice.parse(text)
+
+
+def test_parts_that_nothing_joins_are_said():
+    text = "t\nv1 a 0 1\nr1 a b 1k\nr2 b 0 1\nv2 c 0 1\nr3 c d 1k\nr4 d 0 1\n"
+    imported = spice.parse(text)
+    assert imported.arrays[0].crossbar.G.tolist() == [[1e-3, 0.0], [0.0, 1e-3]]
+    assert any("joins 2 parts of the text" in note for note in imported.notes)
+
+
 def test_a_file_is_named_in_its_error(tmp_path):
     (tmp_path / "a.cir").write_text(small("r17 a2 b2 20k"), "utf-8")
     with pytest.raises(NetlistError, match=r"`a\.cir`, line 14"):
