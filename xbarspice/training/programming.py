@@ -94,6 +94,7 @@ class _Points:
             outputs = outputs_of(circuit, self.arguments)
         self.wanted = _flat(outputs)
         decided = classes(outputs) if y is None else torch.as_tensor(y)
+        decided = None if decided is None else decided.to(self.wanted.device)
         self.targets = self.wanted if decided is None else decided
         self.of_tester = (self.arguments[0], decided)
 

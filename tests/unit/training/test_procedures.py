@@ -13,11 +13,10 @@ import xbarspice as xb
 from tests.unit.training.models import three_classes
 from xbarspice.core.errors import InputError
 from xbarspice.nn.pairs import place
-from xbarspice.training import Procedure, Settings, fit, procedures, study_remedies
+from xbarspice.training import Procedure, Settings, fit, procedures, study_remedies, tester
 from xbarspice.training.objectives import margins
 from xbarspice.training.programmed import ProgrammedDraws
 from xbarspice.training.programming import program_by
-from xbarspice.training.tester import Tester
 from xbarspice.training.writing import Writing
 from xbarspice.transfer import Workers, loss_budget, transfer
 from xbarspice.variability import (
@@ -49,11 +48,11 @@ def circuit_of(layout: str = "tiled", size: int = 5, **options: Any) -> nn.Modul
 
 def programmed(
     circuit: nn.Module, procedure: Procedure, count: int = 40, seed: int = 0
-) -> tuple[Tester, list[Writing]]:
-    tester = Tester(circuit, procedure, (X, Y))
-    names = {stack.name for stack in tester.stacks}
+) -> tuple[tester.Tester, list[Writing]]:
+    of_circuit = tester.Tester(circuit, procedure, (X, Y))
+    names = {stack.name for stack in of_circuit.stacks}
     generators = {n: [torch.Generator().manual_seed(seed)] for n in names}
-    return tester, tester.program(count, generators)
+    return of_circuit, of_circuit.program(count, generators)
 
 
 def by_pair(circuit: nn.Module, writings: list[Writing], what: str) -> list[torch.Tensor]:
@@ -85,11 +84,15 @@ def test_written_once_a_transfer_is_that_of_program_each_bit_for_bit(layout, siz
     assert float((after - plain[0]).abs().max()) > 1e-3  # the arrays hold the weights again
 
 
-@pytest.mark.parametrize(("layout", "size"), SIZES.values(), ids=SIZES)
-def test_partners_restore_the_difference_of_pairs_as_far_as_they_reach(layout, size):
+PAIRS = [*((*way, 1) for way in SIZES.values()), ("tiled", 16, 2), ("tiled", 5, 2)]
+
+
+@pytest.mark.parametrize(("layout", "size", "cells"), PAIRS)
+def test_partners_restore_the_difference_of_pairs_as_far_as_they_reach(layout, size, cells):
+    """Of two pairs a weight each by itself."""
     value, low, high = 300e-6, 100e-6, 500e-6
     errors = StuckDevices(rate_lrs=0.05, rate_hrs=0.0, lrs_mean=value, lrs_std=0.0)
-    circuit = circuit_of(layout, size, variation=errors)
+    circuit = circuit_of(layout, size, variation=errors, cells=cells)
     _, writings = programmed(circuit, Procedure(compensate=True), 200)
     restored = 0
     for of_G, of_stuck in zip(
@@ -134,7 +137,7 @@ def test_placed_lines_hold_the_same_on_other_wires_through_every_engine(layout, 
 @pytest.mark.parametrize(("layout", "size"), SIZES.values(), ids=SIZES)
 def test_other_lines_move_stuck_devices_to_where_they_cost_less(layout, size):
     circuit = circuit_of(layout, size, variation=StuckDevices(rate_lrs=0.05), R_wl=0.0, R_bl=0.0)
-    tester, plain = programmed(circuit, Procedure(remap=1), 60)
+    operator, plain = programmed(circuit, Procedure(remap=1), 60)
     for writing in plain:
         assert writing.lines is not None
         for lines in writing.lines:  # permutations
@@ -147,7 +150,7 @@ def test_other_lines_move_stuck_devices_to_where_they_cost_less(layout, size):
     scores = []
     for trials in (0, 30):
         _, writings = programmed(circuit, Procedure(remap=trials), 60)
-        scores.append(tester._score([w.G for w in writings]))
+        scores.append(operator._score([w.G for w in writings]))
     assert bool((scores[1] >= scores[0] - 1e-12).all())
     assert float(scores[1].mean()) > float(scores[0].mean()) + 0.01
 
@@ -155,9 +158,9 @@ def test_other_lines_move_stuck_devices_to_where_they_cost_less(layout, size):
 def test_devices_that_change_answers_most_are_written_last():
     """The last of each array never drifts; it is the most sensitive one."""
     circuit = circuit_of(variation=BiasingSchemeEffect())
-    tester, writings = programmed(circuit, Procedure(order="sensitivity"))
-    assert tester.sensitivity is not None
-    for writing, weight in zip(writings, tester.sensitivity, strict=True):
+    operator, writings = programmed(circuit, Procedure(order="sensitivity"))
+    assert operator.sensitivity is not None
+    for writing, weight in zip(writings, operator.sensitivity, strict=True):
         still = (writing.target == writing.G).all(dim=0).flatten(-2)
         assert torch.equal(still.sum(dim=-1), torch.ones_like(still.sum(dim=-1)))
         assert torch.equal(still.double().argmax(-1), weight.flatten(-2).argmax(-1))
@@ -169,15 +172,15 @@ def test_devices_that_change_answers_most_are_written_last():
 
 def test_sensitivity_is_the_mean_change_of_the_squashed_margins():
     circuit = circuit_of("folded", 16, R_wl=0.0, R_bl=0.0)
-    tester, _ = programmed(circuit, Procedure(order="sensitivity"), 1)
-    assert tester.sensitivity is not None
-    (stack,), (weight,), step = tester.stacks, tester.sensitivity, 1e-9
+    operator, _ = programmed(circuit, Procedure(order="sensitivity"), 1)
+    assert operator.sensitivity is not None
+    (stack,), (weight,), step = operator.stacks, operator.sensitivity, 1e-9
     moves = step * torch.eye(stack.wanted.numel(), dtype=torch.float64)
     moved = stack.wanted + moves.reshape(-1, *stack.wanted.shape)
 
     def squashed(G: torch.Tensor) -> torch.Tensor:
-        margin = margins(tester.answers([G]), Y)
-        return torch.tanh(margin / tester.typical)
+        margin = margins(operator.answers([G]), Y)
+        return torch.tanh(margin / operator.typical)
 
     by_difference = (squashed(moved) - squashed(stack.wanted[None])).abs().mean(dim=1) / step
     torch.testing.assert_close(by_difference.reshape(weight.shape), weight, rtol=1e-3, atol=1e-2)
@@ -186,12 +189,12 @@ def test_sensitivity_is_the_mean_change_of_the_squashed_margins():
 def test_further_passes_rewrite_the_worst_devices_until_the_answers_are_good_enough():
     circuit = circuit_of(variation=Compose([ConductanceTuning(offset_std=0.15)]))
     _, once = programmed(circuit, Procedure(), 200)
-    tester, often = programmed(circuit, Procedure(passes=6, rewrite=4), 200)
-    assert tester.sensitivity is not None
+    operator, often = programmed(circuit, Procedure(passes=6, rewrite=4), 200)
+    assert operator.sensitivity is not None
     weighed = [
         sum(
             ((w.G - w.target).abs() * weight).flatten(1).sum(dim=1)
-            for w, weight in zip(writings, tester.sensitivity, strict=True)
+            for w, weight in zip(writings, operator.sensitivity, strict=True)
         )
         for writings in (once, often)
     ]
@@ -201,7 +204,7 @@ def test_further_passes_rewrite_the_worst_devices_until_the_answers_are_good_eno
     _, lax = programmed(circuit, Procedure(passes=6, rewrite=4, enough=0.01), 200)
     assert all(torch.equal(a.G, b.G) for a, b in zip(once, lax, strict=True))
     right = [
-        (margins(tester.answers([w.G for w in each]), Y) > 0).double().mean()
+        (margins(operator.answers([w.G for w in each]), Y) > 0).double().mean()
         for each in (once, often)
     ]
     assert right[1] > right[0] + 0.01
@@ -349,8 +352,10 @@ class LastStep(nn.Module):
 MODELS = {
     "recurrent": (LastStep, (4, 2)),
     "convolution": (
-        lambda: nn.Sequential(nn.Conv2d(1, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(12, 3)),
-        (1, 3, 3),
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 4, 2, groups=2), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3)
+        ),
+        (2, 3, 3),
     ),
 }
 
@@ -369,6 +374,12 @@ def test_any_model_can_be_programmed_by_a_procedure(name):
     mended = transfer(circuit, x[:20], procedure=procedure, calibration=(x[20:], None), **told)
     difference = plain.rms - mended.rms  # the same random numbers, transfer by transfer
     assert difference.mean() > 4 * difference.std() / np.sqrt(30)
+    for _ in program_by(circuit, procedures.get("other_lines"), range(2), (x[20:], None)):
+        with torch.no_grad():
+            ours = circuit(x[:3])
+            with xb.nn.through("nodal"):
+                theirs = circuit(x[:3])
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-8)
 
 
 def test_names_are_joined_and_misspelt_ones_are_corrected():
