@@ -207,6 +207,13 @@ def export(
         notes = exchange.aihwkit.write(out, file.crossbar)
     else:
         notes = exchange.crosssim.write(out, file.crossbar)
+    taken = ("V_in",) if form == "matlab" else ()
+    vectors = {"V_in": file.V_in, "V_out": file.V_out, "I_out": file.I_out}
+    notes += [
+        f"{name} of the array file is not written."
+        for name, values in vectors.items()
+        if values is not None and name not in taken
+    ]
     record = {"file": str(out), "form": form, "notes": notes}
     screens.show(record if json else {**record, "notes": notes or "none"}, json, "Exported array")
 

@@ -83,6 +83,19 @@ def test_exports_come_back(folder):
 
 
 @pytest.mark.parametrize(
+    ("out", "left"), [("b.mat", ["V_out", "I_out"]), ("b.json", ["V_in", "V_out", "I_out"])]
+)
+def test_voltages_and_currents_that_an_export_does_not_hold_are_named(folder, out, left):
+    array, V_in = asymmetric_crossbar()
+    vectors = {"V_in": [V_in], "V_out": np.zeros((1, 3)), "I_out": np.zeros((1, 3))}
+    np.savez(folder / "c.npz", G=array.G, **array.wires, **vectors)
+    done = run_command("export", "c.npz", "--out", out, "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    notes = json.loads(done.stdout)["notes"]
+    assert [n.split()[0] for n in notes if n.endswith("is not written.")] == left
+
+
+@pytest.mark.parametrize(
     ("words", "reason"),
     [
         (("import", "a.mat", "--weights", "W.npy"), "--weights is of the form crosssim"),
