@@ -69,10 +69,10 @@ def reproduce(
     try:
         record = {
             "moons": moons.reproduce(kept, hardware["moons"], plans[0]),
-            "digits": digits.reproduce(kept, hardware["digits"], plans[1]),
             "published": published.reproduce(
                 kept, published.Plan.quick() if quick else published.Plan()
             ),
+            "digits": digits.reproduce(kept, hardware["digits"], plans[1]),
         }
     except KeyboardInterrupt:
         typer.echo(f"error: stopped by Ctrl-C; {kept.describe()}", err=True)

@@ -141,13 +141,15 @@ class Recipes:
         for k, small in enumerate(small_networks(self.split, e.starts, self.seed)):
             begun = self.encoding.of(replicate(small, 8))
             what = f"{OURS}, start {k}"
-            tried.append(self._train(what, begun, data, e.trial, **TECHNIQUES["ours"]))
+            settings = TECHNIQUES["ours"]
+            tried.append(self._train(what, begun, data, e.trial, looks=1, **settings))
         networks = [
             self._train(
                 f"{OURS}, finalist {k}",
                 net,
                 data,
                 e.tune,
+                looks=2,
                 **TECHNIQUES["ours"] | TECHNIQUES["tuned"],
             )
             for k, net in enumerate(self._ordered(tried, data)[: e.finalists])
@@ -155,12 +157,19 @@ class Recipes:
         return self._best(networks, data)
 
     def _train(
-        self, what: str, begun: Perceptron, data: Points, steps: int, **settings: Any
+        self,
+        what: str,
+        begun: Perceptron,
+        data: Points,
+        steps: int,
+        *,
+        looks: int = 4,
+        **settings: Any,
     ) -> Perceptron:
         """A network trained on points as they are driven; `what` tells its seed from others."""
         told: dict[str, Any] = drawn(settings, self.variation) | {
             "steps": steps,
-            "look_every": max(1, steps // 4),
+            "look_every": max(1, steps // looks),
             "look_draws": self.effort.looks,
             "seed": _seed(self.seed, what),
         }
