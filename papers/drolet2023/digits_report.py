@@ -20,10 +20,10 @@ def section(record: dict[str, Any]) -> Section:
     text = (
         f"The 8x8 digits of scikit-learn on arrays of at most {DIGITS['tile']}x{DIGITS['tile']} "
         f"ohmic devices with {wires_text(record['hardware'])}, each array with errors of its own. "
-        f"Medians over the splits of the data ({len(plan['splits'])}), {plan['points']} test points and "
-        f"{plan['transfers']} transfers each. Mean: accuracy over the transfers, through the "
-        "wires. Lost: accuracy of the same network in software less this mean; beside it the "
-        "accuracy of the regular network in software, with the same inputs, less this mean. "
+        f"Medians over the splits of the data ({len(plan['splits'])}), {plan['points']} test "
+        f"points and {plan['transfers']} transfers each. Mean: accuracy over the transfers, "
+        "through the wires. Lost: accuracy of the same network in software less this mean; beside "
+        "it the accuracy of the regular network in software, with the same inputs, less this mean. "
         "Metric: share of the points that are right in at least 95 % of the transfers."
     )
     other = record["other_reading"]
