@@ -38,8 +38,10 @@ def registries(monkeypatch):
     from xbarspice import devices, engines, nn, variability
     from xbarspice.mapping import activations
     from xbarspice.netlist import dialects
+    from xbarspice.training import procedures, remedies
     from xbarspice.verification import detectors
 
-    kinds = (devices, engines, variability, activations, detectors, dialects, nn)
+    of_errors = (variability, procedures, remedies)
+    kinds = (devices, engines, activations, detectors, dialects, nn, *of_errors)
     for entries in (*(kind.registry for kind in kinds), nn.operators, nn.layouts):
         monkeypatch.setattr(entries, "_entries", dict(entries._entries))
