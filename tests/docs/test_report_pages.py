@@ -48,8 +48,6 @@ PAGES = {
 OTHER = {"demo", "train", "map", "solve", "config", "doctor", "campaign", "netlist", "drc", "lvs"}
 OTHER |= {"extract", "import", "export"}
 """Commands without a page of their own; the demo leaves that of its verification."""
-WITHOUT_PLOT = {"calibrate spread", "calibrate noise"}
-"""Pages of a few numbers."""
 FIRST = 2
 """Blocks (texts, tables, plots) after the headline by which the first plot has come."""
 SIMULATED = {"verify model", "program", "transfer", "calibrate die, a model", "calibrate arrays"}
@@ -168,12 +166,9 @@ def test_the_headline_is_a_decision_and_its_number(page):
 
 
 def test_the_first_plot_stands_near_the_top(page):
-    name, drawn = page
+    _, drawn = page
     plots = [k for k, kind in enumerate(drawn.blocks) if kind.startswith("plots")]
-    if name in WITHOUT_PLOT:
-        assert not plots
-    else:
-        assert plots[0] < FIRST, drawn.blocks
+    assert plots[0] < FIRST, drawn.blocks
 
 
 def test_tables_scroll_and_wide_ones_say_so(page):

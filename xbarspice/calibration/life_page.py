@@ -9,13 +9,15 @@ import numpy as np
 
 from xbarspice.calibration import life_plots
 from xbarspice.calibration.cycling import Cycles
+from xbarspice.calibration.measurements import Programming, Reads, Repeats
 from xbarspice.calibration.retention import Retention
+from xbarspice.calibration.spread import Spread
 from xbarspice.calibration.tuning_log import TuningLog
 from xbarspice.core.counts import counted
 from xbarspice.core.types import Indices
 from xbarspice.report.content import Item, Plot, Table, Text
 
-__all__ = ["cycling_items", "retention_items", "tuning_items"]
+__all__ = ["cycling_items", "noise_items", "retention_items", "spread_items", "tuning_items"]
 
 
 def tuning_items(record: dict[str, Any], data: TuningLog) -> list[Item]:
@@ -50,6 +52,39 @@ def tuning_items(record: dict[str, Any], data: TuningLog) -> list[Item]:
         caption="Errors of all writes, and where 95 % should lie.",
     )
     return [*items, plot]
+
+
+def spread_items(terms: Spread, data: Programming) -> list[Item]:
+    """Errors of all writes against their targets.
+
+    Args:
+        terms: of `fit_spread`.
+        data: what was measured.
+    """
+    prefix = "variability.cti."
+    values = {
+        name.removeprefix(prefix): entry.value
+        for name, entry in terms.values.items()
+        if name.startswith(prefix)
+    }
+    plot = Plot(
+        draw=partial(life_plots.tuning_errors, data, values or None),
+        alt="Error of each write against its target",
+        caption="Errors of all writes, and where 95 % of those of devices that are not stuck "
+        "should lie.",
+    )
+    return [plot]
+
+
+def noise_items(data: Repeats | Reads) -> list[Item]:
+    """Deviations of repeated reads from their mean."""
+    plot = Plot(
+        draw=partial(life_plots.read_noise, data),
+        alt="Deviation of each repeated read from the mean of its repeats",
+        caption="Every read against the mean of its repeats. With times, a slope in time is part "
+        "of the deviation.",
+    )
+    return [plot]
 
 
 def retention_items(record: dict[str, Any], data: Retention) -> list[Item]:

@@ -11,10 +11,11 @@ from xbarspice.calibration.branches import BRANCHES, Branches, branch_values
 from xbarspice.calibration.cycling import STATES, Cycles
 from xbarspice.calibration.drift import Drifts
 from xbarspice.calibration.fit import Fit
-from xbarspice.calibration.measurements import PulseTrains
+from xbarspice.calibration.measurements import Programming, PulseTrains, Reads, Repeats
 from xbarspice.calibration.retention import Retention
 from xbarspice.calibration.tuning_log import TuningLog
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.types import Array
 from xbarspice.plot.axes import (
     COLOURS,
     axes_or_new,
@@ -37,6 +38,7 @@ __all__ = [
     "cycles",
     "drifts",
     "pulse_trains",
+    "read_noise",
     "retention",
     "tuning_errors",
 ]
@@ -172,14 +174,20 @@ def branch_curves(fit: Fit, data: Branches, branch: str, *, ax: Axes | None = No
 
 
 def tuning_errors(
-    data: TuningLog, fitted: Mapping[str, float] | None = None, *, ax: Axes | None = None
+    data: TuningLog | Programming,
+    fitted: Mapping[str, float] | None = None,
+    *,
+    ax: Axes | None = None,
 ) -> Axes:
     """Error of every tuned device over its target, in S, and where 95 % should lie.
 
+    The band is that of the term `cti` (`variability.ConductanceTuning`). What lies farther out than
+    four times its half width, such as stuck devices, stands as arrow heads at the edge.
+
     Args:
-        data: of `xb.calibration.read_tuning`.
-        fitted: values of the card by their last name: `offset_mean`, `sigma_0`, `sigma_slope` (1/S)
-            and `sigma_abs` (S) as far as they are there; None draws no band.
+        data: of `xb.calibration.read_tuning` or `read_programming`.
+        fitted: values of the card by their last name: `offset_mean`, and `offset_std`, `sigma_0`,
+            `sigma_slope` (1/S) and `sigma_abs` (S) as far as they are there; None draws no band.
         ax: where to draw; None: a new figure.
 
     Returns:
@@ -189,18 +197,67 @@ def tuning_errors(
         PackageMissingError: matplotlib is not installed and `ax` is None.
     """
     ax = axes_or_new(ax)
-    ax.plot(data.target, data.G - data.target, ".", ms=3, alpha=0.5, color=COLOURS[0])
+    error = data.G - data.target
+    ax.plot(data.target, error, ".", ms=3, alpha=0.5, color=COLOURS[0])
     if fitted is not None:
         t = np.linspace(data.target.min(), data.target.max(), 101)
-        relative = fitted.get("sigma_0", 0.0) + fitted.get("sigma_slope", 0.0) * t
-        s = 1.96 * np.hypot(relative * t, fitted.get("sigma_abs", 0.0))
-        middle = fitted["offset_mean"] * t
+        middle, half = _tuning_band(t, fitted)
         band = {"color": COLOURS[1], "alpha": 0.2, "linewidth": 0, "label": "fitted, 95 %"}
-        ax.fill_between(t, middle - s, middle + s, **band)
+        ax.fill_between(t, middle - half, middle + half, **band)
         ax.plot(t, middle, color=COLOURS[1], lw=1, label="fitted, mean")
+        _mark_beyond(ax, data.target, error, (middle - 4 * half).min(), (middle + 4 * half).max())
     set_quantity(ax.xaxis, "target", "S")
     set_quantity(ax.yaxis, "reached - target", "S")
     place_legend(ax)
+    return ax
+
+
+def _tuning_band(t: Array, fitted: Mapping[str, float]) -> tuple[Array, Array]:
+    """Mean error and half width of its 95 %, S, at targets, S."""
+    relative = fitted.get("sigma_0", 0.0) + fitted.get("sigma_slope", 0.0) * t
+    relative = np.hypot(relative.clip(min=0.0), fitted.get("offset_std", 0.0))
+    half = 1.96 * np.hypot(relative * t, fitted.get("sigma_abs", 0.0))
+    return fitted["offset_mean"] * t, half
+
+
+def _mark_beyond(ax: Axes, x: Array, y: Array, low: float, high: float) -> None:
+    """Arrow heads at the edges of [low, high] for what lies beyond; nothing where nothing does."""
+    if not ((y < low) | (y > high)).any():
+        return
+    for side, end, mark in ((y < low, low, "v"), (y > high, high, "^")):
+        if side.any():
+            edge, label = np.full(int(side.sum()), end), f"{int(side.sum())} beyond"
+            ax.plot(x[side], edge, mark, color=COLOURS[3], ms=5, mew=0, label=label)
+    margin = 0.05 * (high - low)
+    ax.set_ylim(low - margin, high + margin)
+
+
+def read_noise(data: Repeats | Reads, *, ax: Axes | None = None) -> Axes:
+    """Deviation of every repeated read from the mean of its repeats, over that mean.
+
+    Args:
+        data: of `xb.calibration.read_repeats`: conductances of devices, S; or of `read_reads`:
+            currents of an array, A, under inputs that were applied several times.
+        ax: where to draw; None: a new figure.
+
+    Returns:
+        The axes; what was read once stands at 0.
+
+    Raises:
+        PackageMissingError: matplotlib is not installed and `ax` is None.
+    """
+    if isinstance(data, Repeats):
+        quantity, unit, values, group = "conductance", "S", data.G[:, None], data.device
+    else:
+        quantity, unit, values = "current", "A", data.I_out
+        group = np.unique(data.V_in, axis=0, return_inverse=True)[1].ravel()
+    mean = np.stack([values[group == k].mean(axis=0) for k in range(int(group.max()) + 1)])[group]
+    ax = axes_or_new(ax)
+    ax.axhline(0, color=text_colour(), lw=0.8)
+    x, y = mean.ravel(), (values - mean).ravel()
+    ax.plot(x, y, ".", ms=3, alpha=0.5, color=COLOURS[0])
+    set_quantity(ax.xaxis, f"{quantity}, mean of its reads", unit)
+    set_quantity(ax.yaxis, "read - mean", unit)
     return ax
 
 

@@ -29,11 +29,11 @@ MOST_HELD = 12
 __all__ = ["finish_characteristics", "finish_curves", "finish_fit", "finish_spread"]
 
 
-def finish_spread(job: Job, terms: Spread, *, accept: bool = False) -> None:
+def finish_spread(job: Job, terms: Spread, more: Sequence[Item], *, accept: bool = False) -> None:
     """Card, record, report and screen of terms of the variability; as of characteristics."""
     from xbarspice.calibration.cards import record_of_spread
 
-    _finish_terms(job, terms, record_of_spread(terms), (), accept)
+    _finish_terms(job, terms, record_of_spread(terms), more, accept)
 
 
 def finish_characteristics(

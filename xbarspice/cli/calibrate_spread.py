@@ -51,6 +51,7 @@ def spread(
 ) -> None:
     """Repeated programming (device, target, G): tuning spread, drift, stuck devices."""
     from xbarspice import calibration as study
+    from xbarspice.calibration.life_page import spread_items
 
     writes = study.read_programming(data, table)
     terms = study.fit_spread(writes, drop_outliers=drop_outliers)
@@ -60,7 +61,7 @@ def spread(
         data_read=writes.notices,
         valid=valid,
     )
-    finish_spread(job, terms, accept=accept)
+    finish_spread(job, terms, spread_items(terms, writes), accept=accept)
 
 
 @reads_table("repeats")
@@ -90,14 +91,14 @@ def noise(
     """
     from xbarspice import calibration as study
     from xbarspice.calibration import starts
+    from xbarspice.calibration.life_page import noise_items
     from xbarspice.config import ArraySection
     from xbarspice.config.arrays import array_settings
 
     if array is None:
-        repeats = study.read_repeats(data, table)
-        understood = repeats.notices
-        terms = study.fit_noise(repeats, at=at, drop_outliers=drop_outliers)
-        V, G = None, repeats.G
+        measured = study.read_repeats(data, table)
+        terms = study.fit_noise(measured, at=at, drop_outliers=drop_outliers)
+        V, G = None, measured.G
     elif at is not None:
         raise broken_rule(
             "retention is fitted to reads of single devices",
@@ -109,12 +110,11 @@ def noise(
         start = starts.crossbar_of_reads(array, job.run, (measured.rows, measured.cols), [])
         run = job.run.model_copy(update={"array": ArraySection(**array_settings([start]))})
         job = dataclasses.replace(job, run=run)
-        understood = measured.notices
         terms = study.fit_read_noise(measured, start.G, drop_outliers=drop_outliers)
         V, G = measured.V_in, start.G
     job = dataclasses.replace(
         job,
-        data_read=understood,
+        data_read=measured.notices,
         valid=range_of_data(V=V, G=G, temperature=temperature),
     )
-    finish_spread(job, terms, accept=accept)
+    finish_spread(job, terms, noise_items(measured), accept=accept)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         cycles,
         drifts,
         pulse_trains,
+        read_noise,
         retention,
         tuning_errors,
     )
@@ -47,6 +48,7 @@ _HOMES = {
         "cycles",
         "drifts",
         "pulse_trains",
+        "read_noise",
         "retention",
         "tuning_errors",
     ),
@@ -93,6 +95,7 @@ __all__ = [
     "programming_errors",
     "programming_log",
     "pulse_trains",
+    "read_noise",
     "residual_quantiles",
     "residuals",
     "retention",

@@ -251,6 +251,42 @@ def test_tuning_errors_stand_in_the_band_that_was_fitted(ax):
     assert names(ax) == ["fitted, 95 %", "fitted, mean"]
 
 
+def test_stuck_devices_do_not_hide_the_errors_of_the_others(ax):
+    data = tuning_log(0)
+    count = len(data.target)
+    G = data.G.copy()
+    G[:2], G[2] = 2e-3, 0.0
+    stuck = calibration.Programming(
+        device=np.arange(count),
+        target=data.target,
+        G=G,
+        G_end=np.full(count, np.nan),
+        later_writes=np.zeros(count, dtype=np.intp),
+    )
+    values = {"offset_mean": 0.0, "sigma_0": 0.01, "offset_std": 0.01}
+    xb.plot.tuning_errors(stuck, values, ax=ax)
+    width = 4 * 1.96 * np.hypot(0.01, 0.01) * data.target.max()
+    assert ax.get_ylim()[1] == pytest.approx(1.1 * width)
+    assert names(ax)[-2:] == ["1 beyond", "2 beyond"]
+
+
+def test_read_noise_is_about_the_mean_of_the_repeats(ax):
+    repeats = calibration.Repeats(
+        device=np.array([0, 1, 0, 1]), G=np.array([1e-4, 3e-4, 1.2e-4, 3e-4]), t=np.full(4, np.nan)
+    )
+    assert xb.plot.read_noise(repeats, ax=ax) is ax
+    drawn = ax.lines[1].get_xydata()
+    expected = [(1.1e-4, -1e-5), (3e-4, 0), (1.1e-4, 1e-5), (3e-4, 0)]
+    np.testing.assert_allclose(drawn, expected, atol=1e-15)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == (
+        "conductance, mean of its reads (uS)",
+        "read - mean (uS)",
+    )
+    V, I_out = np.array([[0.1], [0.2], [0.1]]), np.array([[1e-5], [2e-5], [3e-5]])
+    axes = xb.plot.read_noise(calibration.Reads(V_in=V, I_out=I_out))
+    np.testing.assert_allclose(axes.lines[1].get_ydata(), [-1e-5, 0, 1e-5], atol=1e-15)
+
+
 def test_retention_is_over_the_first_read_and_cycles_have_two_states(ax):
     data = baked(0, devices=10)
     assert xb.plot.retention(data, 0.1, ax=ax) is ax
