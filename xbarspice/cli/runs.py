@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from xbarspice.core.errors import broken_rule
@@ -42,17 +42,24 @@ def run_folder(path: Path) -> Iterator[Path]:
             str(path),
             "Choose another --out, or remove it.",
         )
+    made = [parent for parent in path.parents if not parent.exists()]
     parent = _parent(path)
-    with ExitStack() as stack:
-        try:
-            partial = stack.enter_context(whole_folder(path))
-        except OSError as error:
-            raise broken_rule(
-                "the run folder must be writable",
-                f"{parent} ({error.strerror})",
-                "Choose another --out.",
-            ) from error
-        yield partial
+    try:
+        with ExitStack() as stack:
+            try:
+                partial = stack.enter_context(whole_folder(path))
+            except OSError as error:
+                raise broken_rule(
+                    "the run folder must be writable",
+                    f"{parent} ({error.strerror})",
+                    "Choose another --out.",
+                ) from error
+            yield partial
+    except BaseException:
+        for folder in made:
+            with suppress(OSError):  # work that goes on later may lie in it
+                folder.rmdir()
+        raise
 
 
 def _is_empty(path: Path) -> bool:

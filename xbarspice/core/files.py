@@ -14,6 +14,7 @@ from typing import Any
 from xbarspice.core.errors import InputError, StoreError, broken_rule
 
 __all__ = [
+    "check_file",
     "parse_toml",
     "partial_name",
     "read_text",
@@ -188,6 +189,22 @@ def read_toml(path: Path, what: str = "the file") -> dict[str, Any]:
     return parse_toml(read_text(path, what, "TOML"), path.name)
 
 
+def check_file(path: Path, what: str = "the file") -> None:
+    """Refuse a path that leads to no file.
+
+    Args:
+        path: of the file.
+        what: the file in words, for messages.
+
+    Raises:
+        InputError: there is nothing of that name, or a folder.
+    """
+    if path.is_dir():
+        raise broken_rule(f"{what} must be a file", f"the folder {path}", "Name a file in it.")
+    if not path.is_file():
+        raise broken_rule(f"{what} must exist", str(path), "Check the path.")
+
+
 def read_text(path: Path, what: str = "the file", form: str = "UTF-8 text") -> str:
     """The text of a file.
 
@@ -199,10 +216,9 @@ def read_text(path: Path, what: str = "the file", form: str = "UTF-8 text") -> s
     Raises:
         InputError: there is no such file, or it cannot be read as text.
     """
+    check_file(path, what)
     try:
         return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise broken_rule(f"{what} must exist", str(path), "Check the path.") from None
     except OSError as error:
         raise broken_rule(f"{what} must be readable", error, "Check the path.") from None
     except UnicodeDecodeError as error:

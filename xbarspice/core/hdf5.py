@@ -16,8 +16,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from xbarspice.core.errors import StoreError, broken_rule
-from xbarspice.core.files import store_errors, whole_file
+from xbarspice.core.errors import StoreError
+from xbarspice.core.files import check_file, store_errors, whole_file
 
 __all__ = ["Tree", "is_hdf5", "kind_of", "read_plain", "read_tree", "unreadable", "write_tree"]
 
@@ -147,8 +147,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def _open(path: Path, work: Callable[[Any, bool], Any]) -> Any:
-    if not path.is_file():
-        raise broken_rule("the file must exist", str(path), "Check the path.")
+    check_file(path)
     try:
         whole = _is_whole(path)
         with h5py.File(path, "r") as file:

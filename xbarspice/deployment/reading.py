@@ -14,6 +14,7 @@ from torch import nn
 from xbarspice.config.card import KeptCard, keep_card
 from xbarspice.core import hdf5
 from xbarspice.core.errors import InputError, StoreError, broken_rule
+from xbarspice.core.files import check_file
 from xbarspice.core.schema import validate
 from xbarspice.core.values import broken_entries
 from xbarspice.core.wires import Resistance
@@ -92,8 +93,7 @@ def refuse_old(path: Path) -> None:
 
 
 def _check_kind(path: Path) -> None:
-    if not path.is_file():
-        raise broken_rule("the file must exist", str(path), "Check the path.")
+    check_file(path)
     with path.open("rb") as file:
         head = file.read(hdf5.HEAD + len(HDF5))
     if not head.startswith(HDF5) and not head.endswith(HDF5):

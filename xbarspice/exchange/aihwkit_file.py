@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from xbarspice.core.errors import InputError, broken_rule, first_line, missing_package
+from xbarspice.core.files import check_file
 
 __all__ = ["StandIn", "Tile", "attribute", "read_state"]
 
@@ -71,8 +72,7 @@ def read_state(path: Path) -> list[Tile]:
         import torch
     except ModuleNotFoundError as error:
         raise missing_package(error) from None
-    if not path.is_file():
-        raise broken_rule("the file of the model must exist", str(path), "Check the path.")
+    check_file(path, "the file of the model")
     if not hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint"):
         raise broken_rule(
             "torch must be 2.6 or later to read files of other packages' objects",

@@ -12,7 +12,7 @@ from xbarspice.core import hdf5
 from xbarspice.core.array import Crossbar
 from xbarspice.core.crossbar_file import EndsFile, line_ends, to_tree
 from xbarspice.core.errors import InputError, broken_rule
-from xbarspice.core.files import store_errors, whole_file
+from xbarspice.core.files import check_file, store_errors, whole_file
 from xbarspice.core.line_ends import READ
 from xbarspice.core.types import Array
 from xbarspice.core.values import array_of
@@ -130,8 +130,7 @@ def write(path: str | Path, crossbar: Crossbar, V_in: Array | None = None) -> li
 
 def _variables(path: Path) -> tuple[dict[str, Array], list[str]]:
     """Arrays of numbers by their names, and the names of all else."""
-    if not path.is_file():
-        raise broken_rule("the MATLAB file must exist", str(path), "Check the path.")
+    check_file(path, "the MATLAB file")
     if hdf5.is_hdf5(path):
         tree = hdf5.read_plain(path)
         numbers = {

@@ -133,7 +133,7 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
     except Exception as error:  # a damaged zip or header raises errors of many kinds
         raise InputError(
             f"`{path.name}` must be an .npz of plain arrays; reading it failed: "
-            f"{first_line(error)}. Save it with np.savez(path, name=array, ...)."
+            f"{first_line(error).rstrip('.')}. Save it with np.savez(path, name=array, ...)."
         ) from error
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.files import check_file
 from xbarspice.core.seeds import child_rng
 from xbarspice.core.types import Array
 from xbarspice.core.values import labels_of
@@ -38,8 +39,7 @@ def read_inputs(path: Path, specs: Sequence[TensorSpec]) -> tuple[Any, np.ndarra
     Raises:
         InputError: the file is damaged, or lacks an input or has one too many.
     """
-    if not path.is_file():
-        raise broken_rule("the inputs file must exist", str(path), "Check the path.")
+    check_file(path, "the inputs file")
     if path.suffix.lower() in TABLES:
         return _read_table(path, specs)
     arrays = read_npz(path)

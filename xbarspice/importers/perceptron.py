@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xbarspice.core.errors import InputError, broken_rule, first_line
-from xbarspice.core.files import store_errors, whole_file
+from xbarspice.core.files import check_file, store_errors, whole_file
 from xbarspice.core.types import Array, Indices
 from xbarspice.core.values import array_of
 from xbarspice.importers.archive import check_archive, read_npz
@@ -144,8 +144,7 @@ def load(path: Path | str, activation: str | None = None) -> Perceptron:
             activation is not known.
     """
     path = Path(path)
-    if not path.is_file():
-        raise broken_rule("the network file must exist", str(path), "Check the path.")
+    check_file(path, "the network file")
     if path.suffix == ".npz":
         return _load_npz(path, activation)
     if path.suffix in {".pt", ".pth"}:

@@ -15,6 +15,7 @@ import numpy as np
 
 from xbarspice.core import hdf5
 from xbarspice.core.errors import InputError, broken_rule, first_line, missing_package
+from xbarspice.core.files import check_file
 from xbarspice.tables.matlab import read_arrays
 from xbarspice.tables.numbers import is_mark, looks_numeric
 
@@ -97,8 +98,7 @@ def read_rows(path: Path, options: Options) -> Rows:
     Raises:
         InputError: it cannot be read. PackageMissingError: its kind needs a package.
     """
-    if not path.is_file():
-        raise broken_rule("the data file must exist", str(path), "Check the path.")
+    check_file(path, "the data file")
     suffix = path.suffix.lower()
     if suffix in _SHEETS:
         rows = _sheet_rows(path, options.sheet)
