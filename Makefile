@@ -77,7 +77,7 @@ wheel: setup ## build the wheel into dist/
 	@$(BIN)/python -m pip wheel -q --no-deps -w dist .
 
 docs: setup ## build the documentation site into site/; any broken link stops it
-	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/python -m mkdocs build --strict -d $(SITE)
+	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=$(CURDIR) $(BIN)/python -m mkdocs build --strict -d $(SITE)
 
 clean: ## remove what was built (not the virtual environment)
 	@rm -rf build dist runs site *.egg-info .pytest_cache .ruff_cache .hypothesis

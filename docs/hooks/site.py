@@ -22,6 +22,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(ROOT)]
 import api_pages  # noqa: E402
 import command_page  # noqa: E402
 import device_page  # noqa: E402
+import notebook_pages  # noqa: E402
 
 FROM_REPOSITORY = {
     "index.md": "README.md",
@@ -35,13 +36,14 @@ FROM_REPOSITORY = {
     "netlists/golden.md": "netlists/golden/README.md",
 }
 """File of the repository behind each page of the site that does not stand in docs/."""
-PAGE_OF = {source: page for page, source in FROM_REPOSITORY.items()}
+PAGE_OF = {source: page for page, source in FROM_REPOSITORY.items()} | notebook_pages.PAGE_OF
+SOURCE_OF = {page: source for source, page in PAGE_OF.items()}
 LINK = re.compile(r"(\]\()([^)#\s]+)([^)]*\))|(src=\")([^\"]+)(\")")
 
 
 def source_of(page: str) -> str:
     """Path in the repository of a page of the site."""
-    return FROM_REPOSITORY.get(page, f"docs/{page}")
+    return SOURCE_OF.get(page, f"docs/{page}")
 
 
 def page_of(source: str) -> str | None:
@@ -83,6 +85,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     }
     generated["license.md"] = f"# Licence\n\n```text\n{generated['license.md']}```\n"
     generated |= command_page.pages() | device_page.pages() | api_pages.pages()
+    generated |= notebook_pages.pages()
     for place, content in generated.items():
         files.append(File.generated(config, place, content=content))
     return files

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -16,6 +18,7 @@ from typer.main import get_command
 
 import xbarspice as xb
 from tests.docs.pages import ROOT
+from tests.docs.test_notebooks import NOTEBOOKS
 from xbarspice.cli.app import app
 from xbarspice.devices import export
 
@@ -59,7 +62,7 @@ def site(tmp_path_factory):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,  # it runs the notebooks
     )
     assert process.returncode == 0, process.stdout + process.stderr
     return folder, {path: Page(path) for path in folder.rglob("*.html")}
@@ -108,6 +111,39 @@ def test_nothing_is_loaded_from_elsewhere(site):
         assert not re.search(r"(@import|url\()\s*[\"']?(https?:)?//", sheet.read_text("utf-8")), (
             sheet
         )
+
+
+def test_the_search_works_from_a_folder(site):
+    """The index is a script that says what the JSON says, and the worker's stand-in is ours."""
+    folder, _ = site
+    index = (folder / "search" / "search_index.js").read_text("utf-8")
+    documents = json.loads(index.removeprefix("var __index = "))["docs"]
+    assert documents == json.loads((folder / "search" / "search_index.json").read_text())["docs"]
+    assert len({entry["location"].partition("#")[0] for entry in documents}) > 40
+    assert '<script src="javascripts/iframe-worker.js">' in text_of(site, "index.html")
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium to search with")
+def test_a_browser_finds_words_without_a_server(site):
+    address = (site[0] / "start.html").as_uri() + "?q=ngspice"
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000"]
+    process = subprocess.run(
+        ["chromium", *options, "--dump-dom", address], capture_output=True, text=True, timeout=300
+    )
+    (count,) = re.findall(r'md-search-result__meta">(\d+) matching documents', process.stdout)
+    assert int(count) > 10
+    assert 'href="proof.html' in process.stdout.partition("md-search-result__meta")[2]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_notebook_is_a_page_with_what_it_printed_and_drew(site, path):
+    text = text_of(site, f"notebooks/{path.stem}.html")
+    pictures = re.findall(rf'src="({path.stem}_\w+\.svg)"', text)
+    cells = [c for c in json.loads(path.read_text("utf-8"))["cells"] if c["cell_type"] == "code"]
+    assert len(pictures) == sum("xb.plot." in "".join(cell["source"]) for cell in cells)
+    for picture in pictures:
+        assert "<path" in (site[0] / "notebooks" / picture).read_text("utf-8")
+    assert text.count("<pre") > len(cells)  # and outputs
 
 
 def text_of(site, page: str) -> str:
