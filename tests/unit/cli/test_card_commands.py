@@ -75,8 +75,9 @@ def commands(group, name=""):
             yield f"{name}{key}", value
 
 
-WITHOUT_CARD = {"config", "drc", "extract", "lvs"}
-"""Commands that look at drawings alone: no measured value has a place in them."""
+WITHOUT_CARD = {"config", "drc", "export", "extract", "import", "lvs"}
+"""Commands that look at drawings, settings and files of other programs alone: no measured value has
+a place in them."""
 
 
 def test_every_command_but_those_on_drawings_and_settings_takes_a_card():
