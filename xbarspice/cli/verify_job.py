@@ -149,7 +149,7 @@ def verify_array_file(
                 crossbar,
                 file.V_in,
                 file.V_out,
-                file.I_out,
+                I_out=file.I_out,
                 random=drawn,
                 V_read=run.mapping.V_read,
                 title=f"The array of {path.name}",

@@ -269,11 +269,11 @@ def test_a_detector_of_currents_is_asked_where_currents_disagree_alone():
         yield e.finding("doubled", "x2.", "-", base=e.base(), model=e.base() * doubled)
 
     right = xb.verify_array(
-        array(), V, None, answer(array()), reference="nodal", engines=["surrogate"]
+        array(), V, I_out=answer(array()), reference="nodal", engines=["surrogate"]
     )
     assert right.findings == ()
     stated = 2 * answer(array())
-    wrong = xb.verify_array(array(), V, None, stated, reference="nodal", engines=["surrogate"])
+    wrong = xb.verify_array(array(), V, I_out=stated, reference="nodal", engines=["surrogate"])
     assert kind_of_every_finding(wrong) == ["wrong scale", "doubled"]
 
 
