@@ -94,7 +94,7 @@ def _draw_by_writes(ax: Axes, data: Drifts) -> None:
     numbers = np.unique(k[k > 0])
     quartiles = np.array([np.quantile(drift[k == n], [0.25, 0.5, 0.75]) for n in numbers])
     ax.plot(numbers, quartiles[:, 1], "-", color=COLOURS[0], label="median")
-    half = {"color": COLOURS[0], "alpha": 0.2, "linewidth": 0, "label": "middle half"}
+    half = {"color": COLOURS[0], "alpha": 0.3, "linewidth": 0, "label": "middle half"}
     ax.fill_between(numbers, quartiles[:, 0], quartiles[:, 2], **half)
     usual = bse_table()
     every = np.arange(1, min(int(k.max()), len(usual.mean)) + 1)
@@ -202,7 +202,7 @@ def tuning_errors(
     if fitted is not None:
         t = np.linspace(data.target.min(), data.target.max(), 101)
         middle, half = _tuning_band(t, fitted)
-        band = {"color": COLOURS[1], "alpha": 0.2, "linewidth": 0, "label": "fitted, 95 %"}
+        band = {"color": COLOURS[1], "alpha": 0.3, "linewidth": 0, "label": "fitted, 95 %"}
         ax.fill_between(t, middle - half, middle + half, **band)
         ax.plot(t, middle, color=COLOURS[1], lw=1, label="fitted, mean")
         _mark_beyond(ax, data.target, error, (middle - 4 * half).min(), (middle + 4 * half).max())

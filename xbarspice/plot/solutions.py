@@ -69,7 +69,7 @@ def currents(
     start, line = _curves_of(ax), np.arange(values.shape[1])
     name = escape(label)
     if len(values) > _CURVES:
-        band = ax.fill_between(line, values.min(0), values.max(0), color=colour(start), alpha=0.25)
+        band = ax.fill_between(line, values.min(0), values.max(0), color=colour(start), alpha=0.3)
         band.set_label(f"{name} smallest to largest".strip())
         values, names = np.median(values, axis=0)[None], [f"{name} median of {len(values)} vectors"]
     elif len(values) > 1:

@@ -54,7 +54,7 @@ def transfers(study: TransferStudy | Record, *, ax: Axes | None = None) -> Axes:
     mean, low, high = _mean(record)
     if low is not None and high is not None:
         words = "95 % interval of the mean"
-        ax.axvspan(low, high, color=COLOURS[1], alpha=0.25, linewidth=0, zorder=1, label=words)
+        ax.axvspan(low, high, color=COLOURS[1], alpha=0.3, linewidth=0, zorder=1, label=words)
     ax.axvline(mean, color=COLOURS[1], linewidth=1.5, zorder=3, label="mean")
     if classifies and record["noise_free"] is not None:
         style = {"color": text_colour(), "linestyle": "--", "linewidth": 1, "zorder": 3}
