@@ -14,7 +14,7 @@ from xbarspice.core.types import Array
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.report.sections import card_section, config_section
-from xbarspice.report.units import error, percent, si
+from xbarspice.report.units import error, percent, percent_interval, si
 
 __all__ = ["UNUSED", "points_with_interval", "spread_rows", "write_die"]
 
@@ -134,8 +134,7 @@ def _choice(network: dict[str, Any]) -> dict[str, Any]:
 
 def points_with_interval(share: dict[str, float]) -> str:
     """A share in percent with its interval."""
-    value, low, high = (percent(share[k]) for k in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
+    return percent_interval(share["value"], share["low"], share["high"])
 
 
 def _network(record: dict[str, Any]) -> list[Section]:

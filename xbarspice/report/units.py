@@ -11,6 +11,7 @@ __all__ = [
     "PREFIXES",
     "error",
     "percent",
+    "percent_interval",
     "plain",
     "prefix",
     "quantity",
@@ -107,6 +108,12 @@ def share(value: float | None) -> str:
 def percent(value: float | None) -> str:
     """A share in percent with one digit behind the point, or a dash."""
     return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def percent_interval(value: float, low: float, high: float, digits: int = 1) -> str:
+    """A share in percent with its interval, for example ``86.0 [69.5, 94.3] %``."""
+    value, low, high = 100 * value, 100 * low, 100 * high
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}] %"
 
 
 def plain(value: object) -> str:

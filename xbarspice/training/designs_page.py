@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from xbarspice.core.counts import counted
 from xbarspice.report.content import Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.report.sections import card_section, card_text, config_section, coverage_section
+from xbarspice.report.units import error, percent_interval
 from xbarspice.training import plots
 
 __all__ = ["figures", "write"]
@@ -27,7 +29,9 @@ def write(record: Record, path: Path) -> Path:
     Raises:
         StoreError: the file cannot be written.
     """
-    verdict = Verdict(state="none", word="SIMULATED", text=_sentence(record))
+    verdict = Verdict(
+        state="none", word="RECOMMENDED", text=_sentence(record), detail=_definition(record)
+    )
     sections = [_effects(record), _recommended(record), *_refused(record)]
     sections.append(coverage_section(record))
     sections += [*card_section(record), *config_section(record)]
@@ -36,17 +40,18 @@ def write(record: Record, path: Path) -> Path:
 
 def _shown(part: Record, record: Record) -> str:
     """A figure with its interval: points of a percent, or an rms change."""
-    scale, digits = (100, ".2f") if record["classifies"] else (1, ".3g")
-    value, low, high = (f"{scale * part[k]:{digits}}" for k in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
+    value, low, high = (part[k] for k in ("value", "low", "high"))
+    if record["classifies"]:
+        return percent_interval(value, low, high, digits=2)
+    return f"{error(value)} [{error(low)}, {error(high)}]"
 
 
 def _metric(record: Record) -> str:
     if not record["classifies"]:
         return "minus the rms change of the outputs over the largest, mean over the transfers"
     if record["metric"] == "mean":
-        return "share of points that are right in %, mean over the transfers"
-    return "share of points in % that are right in at least 95 % of the transfers"
+        return "share of points that are right, mean over the transfers"
+    return "share of points that are right in at least 95 % of the transfers"
 
 
 def _words(choices: Record) -> str:
@@ -54,10 +59,22 @@ def _words(choices: Record) -> str:
 
 
 def _sentence(record: Record) -> str:
+    base = _shown(record["base"], record)
+    if not record["recommended"]:
+        return f"The base: metric {base}; no choice wins more than its interval."
+    choices = _words(record["recommended"])
     return (
-        f"{record['transfers']} transfers of {record['points']} points for every design: "
-        f"recommended is {_words(record['recommended'])}, which wins "
-        f"{_shown(record['gain'], record)} over the base in fresh transfers."
+        f"{choices[0].upper()}{choices[1:]}: wins {_shown(record['gain'], record)} in fresh "
+        f"transfers over the base of {base}."
+    )
+
+
+def _definition(record: Record) -> str:
+    """What the metric is, and what it was judged on."""
+    return (
+        f"Simulated. Metric: {_metric(record)}; judged: {record['judged']}, "
+        f"{counted(record['transfers'], 'transfer')} of {counted(record['points'], 'point')} for "
+        "every design."
     )
 
 

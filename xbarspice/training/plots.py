@@ -119,7 +119,7 @@ def designs(comparison: Comparison | Record, *, ax: Axes | None = None) -> Axes:
     if record["classifies"]:
         set_quantity(ax.xaxis, "gained right points", "%")
     else:
-        set_quantity(ax.xaxis, "less change of the outputs, rms / largest")
+        set_quantity(ax.xaxis, "less change of the outputs, rms / largest", "%")
     return ax
 
 

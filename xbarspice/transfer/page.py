@@ -12,7 +12,7 @@ from xbarspice.core.types import Array
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.report.sections import card_section, card_text, config_section, coverage_section
-from xbarspice.report.units import error, percent
+from xbarspice.report.units import error, percent, percent_interval
 from xbarspice.transfer import plots
 
 __all__ = ["figures", "write"]
@@ -72,8 +72,7 @@ def _definition(record: Record) -> str:
 
 
 def _between(record: Record, name: str) -> str:
-    low, high = (percent(record[f"{name}_{k}"]) for k in ("low", "high"))
-    return f"{percent(record[name])} [{low}, {high}]"
+    return percent_interval(record[name], record[f"{name}_low"], record[f"{name}_high"])
 
 
 def figures(record: Record) -> Iterator[tuple[str, str]]:
@@ -107,13 +106,10 @@ def figures(record: Record) -> Iterator[tuple[str, str]]:
 
 def _shown(part: Record, entry: Record) -> str:
     """A figure of a budget or remedy with its interval: points of a percent, or an rms change."""
-    write = _points_of_percent if entry["classifies"] else error
-    value, low, high = (write(part[k]) for k in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
-
-
-def _points_of_percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
+    value, low, high = (part[k] for k in ("value", "low", "high"))
+    if entry["classifies"]:
+        return percent_interval(value, low, high, digits=2)
+    return f"{error(value)} [{error(low)}, {error(high)}]"
 
 
 def _metric_words(entry: Record) -> str:

@@ -62,7 +62,7 @@ def transfers(study: TransferStudy | Record, *, ax: Axes | None = None) -> Axes:
     if classifies:
         set_quantity(ax.xaxis, "right points", "%")
     else:
-        set_quantity(ax.xaxis, "change of the outputs, rms / largest")
+        set_quantity(ax.xaxis, "change of the outputs, rms / largest", "%")
     number_lines(ax.yaxis, "transfers")
     place_legend(ax)
     return ax
@@ -137,9 +137,8 @@ def loss_budget(budget: Budget | Record, *, ax: Axes | None = None) -> Axes:
     ax.axvline(0, color=text_colour(), linewidth=0.8)
     ax.set_yticks(range(len(names)), names)
     ax.invert_yaxis()
-    unit = "%" if record["classifies"] else ""
-    words = "lost right points" if unit else "change of the outputs, rms / largest"
-    set_quantity(ax.xaxis, words, unit)
+    words = "change of the outputs, rms / largest"
+    set_quantity(ax.xaxis, "lost right points" if record["classifies"] else words, "%")
     place_legend(ax)
     return ax
 

@@ -161,7 +161,7 @@ def costs(report: Verification | Record, *, ax: Axes | None = None) -> Axes:
         if rows:
             ax.barh(rows, [parts[k]["rms"] for k in rows], color=fill, label=label)
     ax.set_yticks(range(len(parts)), [escape(_short(c["what"])) for c in parts], fontsize=8)
-    set_quantity(ax.xaxis, "change of the outputs, rms / largest")
+    set_quantity(ax.xaxis, "change of the outputs, rms / largest", "%")
     ax.margins(y=0.02)
     place_legend(ax)
     return ax

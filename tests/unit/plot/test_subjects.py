@@ -115,7 +115,7 @@ def test_transfers_of_outputs_without_classes_are_counted_by_their_change(ax):
     circuit = xb.nn.convert(layer, xb.ArrayConfig(variation=noise))
     study = xb.transfer.transfer(circuit, torch.rand(6, 3, dtype=torch.float64), transfers=10)
     xb.plot.transfers(study, ax=ax)
-    assert ax.get_xlabel() == "change of the outputs, rms / largest"
+    assert ax.get_xlabel() == "change of the outputs, rms / largest (%)"
     assert ax.lines[0].get_xdata()[0] == pytest.approx(study.rms.mean())
     with pytest.raises(InputError, match="only of a model that classifies"):
         xb.plot.transfer_points(study)

@@ -12,6 +12,7 @@ import numpy as np
 
 from xbarspice.core.counts import counted
 from xbarspice.report.content import Item, Plot, Section, Table, Text
+from xbarspice.report.units import error, share, si
 from xbarspice.tapeout import plots
 from xbarspice.tapeout.signoff.arrays import CASES
 
@@ -56,24 +57,24 @@ def _arrays(signoff: dict[str, Any]) -> Table:
         (
             a["array"],
             "PASS" if a["passed"] else "FAIL",
-            _percent(a["largest_share"]),
+            _load(a["largest_share"]),
             str(a["above"]),
-            f"{100 * a['largest_drop']:.2f} %",
-            f"{1e9 * a['settling_s']:.3g}",
+            error(a["largest_drop"]),
+            si(a["settling_s"], "s", 3),
         )
         for a in signoff["arrays"]
     ]
     return Table(
         caption="Arrays, each at its worst corner",
-        head=("array", "currents", "highest load", "above limit", "largest drop", "settling, ns"),
+        head=("array", "currents", "highest load", "above limit", "largest drop", "settling"),
         rows=rows,
         left=(0, 1),
         collapse=len(rows) > _LONG,
     )
 
 
-def _percent(share: float | None) -> str:
-    return "no limit" if share is None else f"{100 * share:.1f} %"
+def _load(ratio: float | None) -> str:
+    return "no limit" if ratio is None else error(ratio)
 
 
 def _places(arrays: list[dict[str, Any]], folder: Path) -> Iterator[Table]:
@@ -109,15 +110,15 @@ def _answers(signoff: dict[str, Any]) -> Table:
     rows = [
         (
             a["condition"],
-            "" if a["accuracy"] is None else f"{100 * a['accuracy']:.2f} %",
-            "" if a["agreement"] is None else f"{100 * a['agreement']:.2f} %",
-            f"{a['largest_error']:.3g}",
+            share(a["accuracy"]),
+            share(a["agreement"]),
+            error(a["largest_error"]),
         )
         for a in signoff["answers"]
     ]
     return Table(
         caption="Answers of the model with the wires of each corner, solved by the surrogate; "
-        "the error is a share of the largest output",
+        "the error is over the largest output",
         head=("wires and vias", "accuracy", "agrees with software", "largest error"),
         rows=rows,
     )
@@ -130,8 +131,8 @@ def _corners(name: str, record: dict[str, Any]) -> Iterator[Table]:
             c["condition"],
             f"{1e3 * c['largest_word_line_A']:.3f}",
             f"{1e3 * c['largest_bit_line_A']:.3f}",
-            _percent(c["largest_share"]),
-            "" if c["largest_drop"] is None else f"{100 * c['largest_drop']:.2f} %",
+            _load(c["largest_share"]),
+            error(c["largest_drop"]),
             f"{1e3 * c['power_W']:.3f}",
         )
         for c in sorted(record["corners"], key=lambda c: list(CASES).index(c["case"]))
