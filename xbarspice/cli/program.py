@@ -277,9 +277,9 @@ def pulses_of(texts: list[str]) -> Pulses:
 
 def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
     from xbarspice.programming.circuit_page import model_rows, ranges
-    from xbarspice.report.units import si
+    from xbarspice.report.units import error, percent, si
 
-    tolerance = f"within {100 * record['tolerance']:g} %"
+    tolerance = f"within {error(record['tolerance'])}"
     shown = record["arrays"][:4]
     drift = [
         f"{array['name']}: {name} {si(values['mean_S'], 'S', 3)} +- {si(values['std_S'], 'S', 3)}"
@@ -289,8 +289,8 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
     return {
         "arrays": len(record["arrays"]),
         "devices": record["devices"],
-        f"{tolerance} at the end (yield)": f"{100 * record['within_tolerance']:.1f} %",
-        f"{tolerance} when left": f"{100 * record['left_within_tolerance']:.1f} %",
+        f"{tolerance} at the end (yield)": percent(record["within_tolerance"]),
+        f"{tolerance} when left": percent(record["left_within_tolerance"]),
         "given up (read outside the tolerance)": f"{record['gave_up']:.0f}",
         "mean pulses a device": record["mean_pulses"],
         "time on the tester": si(record["seconds"], "s", 3),

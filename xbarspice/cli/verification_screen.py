@@ -11,7 +11,8 @@ from rich.text import Text
 
 from xbarspice.cli import screens
 from xbarspice.core.counts import counted
-from xbarspice.report.units import percent
+from xbarspice.report.sections import gate_number
+from xbarspice.report.units import error, percent, si, signed
 
 __all__ = ["show"]
 
@@ -50,7 +51,7 @@ def _gate_table(record: dict[str, Any]) -> Table:
         table.add_column(name, justify="left" if name in {"gate", ""} else "right")
     for gate in record["gates"]:
         word = ("holds", "green") if gate["passed"] else ("fails", "bold red")
-        values = (f"{gate[name]:.3g}" for name in ("value", "limit"))
+        values = (gate_number(gate, name) for name in ("value", "limit"))
         table.add_row(gate["name"], *values, Text(word[0], word[1]))
     return table
 
@@ -60,28 +61,27 @@ def _of_model(record: dict[str, Any]) -> Iterator[str]:
     imported, sample = record["imported"], record["sample"]
     yield (
         f"import: {counted(imported['outputs'], 'output')} differ by at most "
-        f"{imported['error']:.2g} from "
+        f"{error(imported['error'])} from "
         f"{imported['against']}"
     )
     yield (
         f"{sample['checked']} of {sample['tiles']} array reads solved by {record['reference']}, "
-        f"each with a dense probe; {100 * record['coverage']['weight_share']:.1f} % of the "
+        f"each with a dense probe; {percent(record['coverage']['weight_share'])} of the "
         "weights on arrays"
     )
     for engine, checks in record["tiles"].items():
         worst = max(checks, key=lambda c: c["worst"])
         yield (
             f"{engine} against {record['reference']}: currents differ by at most "
-            f"{worst['worst']:.1e} of the largest ({worst['line']} of {_place(worst)})"
+            f"{error(worst['worst'])} of the largest ({worst['line']} of {_place(worst)})"
         )
     for decisions in record["decisions"]:
         interval = decisions["interval"]
         sure = "" if interval is None else f" (at least {percent(interval[0])}, 95 % sure)"
         yield (
             f"{counted(decisions['points'], 'input')} through {decisions['through']}: outputs "
-            "within "
-            f"{decisions['error']:.2g} of exact products, {percent(decisions['agreement'])} equal "
-            f"decisions{sure}, accuracy {percent(decisions['accuracy'])} "
+            f"within {error(decisions['error'])} of exact products, "
+            f"{percent(decisions['agreement'])} equal decisions{sure}, accuracy {percent(decisions['accuracy'])} "
             f"(exact: {percent(decisions['exact_accuracy'])})"
         )
     yield record["whole"]
@@ -90,13 +90,13 @@ def _of_model(record: dict[str, Any]) -> Iterator[str]:
     for search in record["searches"]:
         what = "from exact products" if search["target"] == "ideal" else "between engines"
         yield (
-            f"worst input {what}: {search['value']:.2g} (search of "
+            f"worst input {what}: {error(search['value'])} (search of "
             f"{counted(search['evaluations'], 'input')})"
         )
     if record["searched"]:
         yield record["searched"]
     if record["energy"] is not None:
-        yield f"energy of an inference: {record['energy'] * 1e12:.4g} pJ on average"
+        yield f"energy of an inference: {si(record['energy'], 'J')} on average"
 
 
 def _of_array(record: dict[str, Any]) -> Iterator[str]:
@@ -110,19 +110,19 @@ def _of_array(record: dict[str, Any]) -> Iterator[str]:
         cell = e["device"]
         yield (
             f"{e['engine']} against {record['reference']}: currents differ by at most "
-            f"{e['worst']:.1e} of the largest ({e['line']}, vector {e['vector']}), devices by "
-            f"{cell['error']:.1e} (row {cell['row']}, column {cell['col']})"
+            f"{error(e['worst'])} of the largest ({e['line']}, vector {e['vector']}), devices by "
+            f"{error(cell['error'])} (row {cell['row']}, column {cell['col']})"
         )
     stated = record["given"]
     if stated is not None:
         yield (
-            f"given currents against {record['reference']}: {stated['worst']:.2g} of the largest "
-            f"({stated['line']}, vector {stated['vector']})"
+            f"given currents against {record['reference']}: {error(stated['worst'])} of the "
+            f"largest ({stated['line']}, vector {stated['vector']})"
         )
     yield _ideal(record["ideal"])
     energy = record["energy"]
-    mean, most = sum(energy) / len(energy) * 1e12, max(energy) * 1e12
-    yield f"energy of a read: {mean:.4g} pJ on average, {most:.4g} pJ at most"
+    mean, most = si(sum(energy) / len(energy), "J"), si(max(energy), "J")
+    yield f"energy of a read: {mean} on average, {most} at most"
 
 
 def _place(check: dict[str, Any]) -> str:
@@ -131,6 +131,6 @@ def _place(check: dict[str, Any]) -> str:
 
 def _ideal(ideal: dict[str, Any]) -> str:
     return (
-        f"currents at most {100 * ideal['worst']:.3g} % from the ideal product ({ideal['line']}; "
-        f"devices {100 * ideal['device']:+.3g} %, wires {100 * ideal['wires']:+.3g} %)"
+        f"currents at most {error(ideal['worst'])} from the ideal product ({ideal['line']}; "
+        f"devices {signed(ideal['device'])}, wires {signed(ideal['wires'])})"
     )

@@ -17,6 +17,7 @@ __all__ = [
     "coverage_section",
     "cut_table",
     "findings_section",
+    "gate_number",
     "gates_section",
     "gates_verdict",
 ]
@@ -66,7 +67,7 @@ def _gates_sentence(failed: Sequence[Record], count: int) -> str:
     if not failed:
         return "The only gate holds." if count == 1 else f"{counted(count, 'gate')} hold."
     first, more = failed[0], len(failed) - 1
-    value, limit = (_gate_number(first, name) for name in ("value", "limit"))
+    value, limit = (gate_number(first, name) for name in ("value", "limit"))
     others = f" {counted(more, 'other gate')} of {count} broken, too." if more else ""
     return f"{first['name']}: {value}, limit {limit}.{others}"
 
@@ -76,8 +77,8 @@ def gates_section(record: Record, *items: Item) -> Section:
     rows = [
         [
             gate["name"],
-            _gate_number(gate, "value"),
-            _gate_number(gate, "limit"),
+            gate_number(gate, "value"),
+            gate_number(gate, "limit"),
             "PASS" if gate["passed"] else "FAIL",
         ]
         for gate in record["gates"]
@@ -86,8 +87,13 @@ def gates_section(record: Record, *items: Item) -> Section:
     return Section(title="Gates", items=[table, *items])
 
 
-def _gate_number(gate: Record, name: str) -> str:
-    """Value or limit of a gate: a ratio, or a number in the unit of the gate."""
+def gate_number(gate: Record, name: str) -> str:
+    """Value or limit of a gate: a ratio, or a number in the unit of the gate.
+
+    Args:
+        gate: with `value`, `limit` and `unit`.
+        name: "value" or "limit".
+    """
     value, unit = gate[name], gate.get("unit", "")
     if unit == "":
         return units.error(value)

@@ -19,6 +19,7 @@ __all__ = [
     "share",
     "short",
     "si",
+    "signed",
 ]
 
 NAMES = ("a", "f", "p", "n", "u", "m", "", "k", "M", "G")
@@ -91,6 +92,11 @@ def error(value: float | None, digits: int = 3) -> str:
     if abs(value) >= LEAST_PERCENT:
         return f"{short(100 * value, digits)} %"
     return short(value, digits)
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """A ratio as `error` writes it, a positive one with its sign."""
+    return f"{'+' if value > 0 else ''}{error(value, digits)}"
 
 
 def short(value: float, digits: int = 3) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xbarspice.report.content import Table, Text
-from xbarspice.report.units import error, si
+from xbarspice.report.units import error, si, signed
 
 __all__ = [
     "ROUNDING",
@@ -75,12 +75,8 @@ def ideal_text(ideal: Record, reference: str, where: str = "") -> str:
     return (
         f"By {reference}, output currents are at most {error(ideal['worst'])} of the largest "
         f"away from the ideal product V G ({ideal['line']}{where}; devices "
-        f"{_signed(ideal['device'])}, wires {_signed(ideal['wires'])}), mostly through {cause}."
+        f"{signed(ideal['device'])}, wires {signed(ideal['wires'])}), mostly through {cause}."
     )
-
-
-def _signed(ratio: float) -> str:
-    return f"{'+' if ratio > 0 else ''}{error(ratio)}"
 
 
 def drop_text(drop: Record, where: str = "") -> str:
@@ -102,7 +98,7 @@ def device_row(device: Record) -> list[str]:
     linear = device["G"] * device["V_device"]
     if linear and abs(device["I_reference"] / linear - 1) > ROUNDING:
         bend = device["I_reference"] / linear - 1
-        why.append(f"its curve deviates {_signed(bend)} from G V")
+        why.append(f"its curve deviates {signed(bend)} from G V")
     return [
         f"{device['row']} / {device['col']}",
         str(device["vector"]),
