@@ -238,14 +238,14 @@ def test_a_target_outside_of_the_printed_range_is_outside():
     """Whole uS inside the range: one that holds still is never said not to, nor the other way."""
     held = [101.28e-6, 350.7e-6]
     for targets, verdict in (
-        ([102e-6, 350e-6], ", inside 102 to 350"),
-        ([101e-6, 350e-6], "NOT inside 102 to 350"),
+        ([102e-6, 350e-6], ", inside 102 uS to 350 uS"),
+        ([101e-6, 350e-6], "NOT inside 102 uS to 350 uS"),
         ([102e-6, 351e-6], "NOT inside"),
         ([60e-6, 300e-6], "NOT inside"),
     ):
         assert verdict in programming_page.ranges({"targets_S": targets, "held_S": held})
     whole = programming_page.ranges({"targets_S": [102e-6, 350e-6], "held_S": [102e-6, 350e-6]})
-    assert ", inside 102 to 350" in whole
+    assert ", inside 102 uS to 350 uS" in whole
 
 
 DEVICE = ("--device", "o921c_4k")

@@ -39,7 +39,7 @@ ChoiceOption = Annotated[
         metavar="NAME[=V1,V2,...]",
         help="Values to try, such as placement=high,middle or input_range=[-1,1]: input_range, "
         "centring, conductance_range, write_order, x_quantile, x_scale (also by layer: "
-        "x_scale={fc1=2}) or a field of [mapping]; the usual values of a name alone; repeatable. "
+        "x_scale={fc1=2}) or a field of \\[mapping]; the usual values of a name alone; repeatable. "
         "Left out: the usual values of all that the model can have.",
     ),
 ]

@@ -81,8 +81,8 @@ def _of_model(record: dict[str, Any]) -> Iterator[str]:
         yield (
             f"{counted(decisions['points'], 'input')} through {decisions['through']}: outputs "
             f"within {error(decisions['error'])} of exact products, "
-            f"{percent(decisions['agreement'])} equal decisions{sure}, accuracy {percent(decisions['accuracy'])} "
-            f"(exact: {percent(decisions['exact_accuracy'])})"
+            f"{percent(decisions['agreement'])} equal decisions{sure}, accuracy "
+            f"{percent(decisions['accuracy'])} (exact: {percent(decisions['exact_accuracy'])})"
         )
     yield record["whole"]
     checks = next(iter(record["tiles"].values()))
