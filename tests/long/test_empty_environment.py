@@ -10,14 +10,22 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[2]
 VERSIONS = ("3.11", "3.12", "3.13")
 """Those that `pyproject.toml` and CI name."""
+FIRST_NETWORK = """\
+{python} -m venv env && env/bin/python -m pip install -q -c {constraints} '{wheel}[torch]'
+env/bin/xbarspice verify model.pt2 --inputs x.npz
+"""
+"""What a fresh user types, with ngspice and a Python there: two commands."""
 PIP = ("-m", "pip", "--disable-pip-version-check")
 
 
@@ -30,9 +38,10 @@ def interpreter(version: str) -> str | None:
     return str(places[-1]) if places else shutil.which(f"python{version}")
 
 
-def run(*words: str | Path, cwd: Path, timeout: float = 600) -> str:
+def run(*words: str | Path, cwd: Path, timeout: float = 600, home: Path | None = None) -> str:
     """Output of a program that must end well, away from this environment."""
     env = {k: v for k, v in os.environ.items() if k not in {"PYTHONPATH", "VIRTUAL_ENV"}}
+    env |= {} if home is None else {"HOME": str(home), "OMP_NUM_THREADS": "1"}
     process = subprocess.run(
         [str(word) for word in words],
         cwd=cwd,
@@ -87,3 +96,39 @@ def test_the_wheel_works_with_the_base_dependencies_alone(version, distributions
     assert parts["kernels of the surrogate"]["ok"]
     assert parts["torch"]["remedy"] == 'pip install "xbarspice[torch]"'
     assert "\nR_wl = " in run(xbarspice, "config", "--print", cwd=tmp_path)
+
+
+def seconds(command: str, folder: Path) -> tuple[float, float, str]:
+    """Time and processor time of a line of a shell in a new home, and its output."""
+    before, start = os.times(), time.monotonic()
+    output = run("bash", "-euc", command, cwd=folder, home=folder)
+    wall, after = time.monotonic() - start, os.times()
+    busy = after.children_user + after.children_system
+    return wall, busy - before.children_user - before.children_system, output
+
+
+def test_a_fresh_user_verifies_a_network_of_their_own(distributions, tmp_path, record_property):
+    """Two commands in an empty folder, under ten minutes, of which those of this package under two.
+
+    The first command is the time of others: pip brings their packages. docs/start.md states what
+    it took on the development machine.
+    """
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
+    x = torch.rand(20, 4, dtype=torch.float64)
+    points = {0: torch.export.Dim("points")}
+    exported = torch.export.export(model.double(), (x,), dynamic_shapes=(points,))
+    torch.export.save(exported, tmp_path / "model.pt2")
+    np.savez(tmp_path / "x.npz", x=x.numpy())
+    constraints = ROOT / ".ci" / "constraints.txt"
+    lines = FIRST_NETWORK.format(
+        python=sys.executable, constraints=constraints, wheel=distributions[1]
+    ).splitlines()
+    install, verify = (seconds(line, tmp_path) for line in lines)
+    for name, (wall, busy, _) in (("install", install), ("verify", verify)):
+        record_property(name, f"{wall:.0f} s, {busy:.0f} s of processor time")
+    assert "PASS" in verify[2]
+    (report,) = tmp_path.glob("**/report.html")
+    assert "ngspice" in report.read_text("utf-8")
+    assert verify[0] < 120
+    assert install[0] + verify[0] < 600
