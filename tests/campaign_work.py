@@ -108,6 +108,7 @@ def main(path, count, seconds, log):
         path,
         workers=2,
         resume=True,
+        page=Path(path).with_suffix(".html"),
         progress=lambda finished, total: sys.stdout.write(f"{finished}\n") and sys.stdout.flush(),
     )
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -35,6 +37,23 @@ UNEVEN = {
     "R_sense": [20.0, 0.0, 17.5],
 }
 """Resistances for the asymmetric example, ohm: no two alike, some of them 0, one nearly broken."""
+
+
+def headline_of(page: Path) -> tuple[str, str]:
+    """Word and sentence at the head of a page."""
+    match = re.search(
+        r'<p class="verdict \w+"><strong[^>]*>(.*?)</strong> <span>(.*?)</span>', page.read_text()
+    )
+    assert match
+    return html.unescape(match[1]), html.unescape(match[2])
+
+
+def figures_of(page: Path) -> dict[str, str]:
+    """Rows of two cells in the tables of a page: second by first."""
+    rows = re.findall(
+        r'<tr><th scope="row"[^>]*>([^<]*)</th><td[^>]*>([^<]*)</td></tr>', page.read_text()
+    )
+    return {html.unescape(name): html.unescape(value) for name, value in rows}
 
 
 def small_network() -> Perceptron:

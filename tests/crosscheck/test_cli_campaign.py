@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +15,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 import xbarspice as xb
+from tests.helpers import headline_of
 from xbarspice import campaign
 from xbarspice.cli.app import app
 from xbarspice.core.errors import InputError
@@ -74,6 +77,46 @@ def test_a_sweep_of_transfers_in_ngspice_and_its_resumption(files):
     assert (record["items"], record["already"], record["finished"]) == (6, 4, 6)
     outputs = [v["output0"].tobytes() for v in campaign.load(folder / "t.h5").values()]
     assert len(set(outputs)) == 6
+
+
+def test_a_page_follows_the_campaign(files):
+    folder, _ = files
+    usual = (folder / "d.h5", "--inputs", folder / "p.npz", "--engine", "nodal", "--json")
+    page = folder / "c.html"
+    result = call(*usual, "--out", folder / "c.h5", "--split", 1, "--page", page)
+    assert result.returncode == 0, result.stderr
+    assert headline_of(page) == ("COMPLETE", "3 of 3 are done, 0 failed.")
+    refused = call(*usual, "--out", folder / "e.h5", "--page", folder / "c.txt")
+    assert refused.returncode != 0
+    assert ".html" in refused.stderr
+    assert not (folder / "e.h5").exists()
+
+
+def test_an_estimate_says_what_a_campaign_takes_and_runs_none(files):
+    folder, circuit = files
+    usual = ("campaign", folder / "d.h5", "--inputs", folder / "p.npz", "--out", folder / "c.h5")
+    usual = (*usual, "--transfers", 400, "--split", 2, "--estimate")
+    result = CliRunner().invoke(app, [*map(str, usual), "--workers", "1", "--json"])
+    assert result.exit_code == 0, result.output
+    record = json.loads(result.stdout)
+    assert (record["items"], record["workers"]) == (800, 1)
+    low, high = record["seconds_between"]
+    assert low < record["seconds"] < high
+    assert {p.name for p in folder.iterdir()} == {"d.h5", "p.npz"}
+    matrices = sum(len(layer.matrices) for layer in xb.nn.crossbar_layers(circuit).values())
+    parts = [{"engine": "ngspice", "points": p} for p in ((0, 2), (2, 3))]
+    data, packed = np.load(folder / "p.npz"), campaign.CircuitModel.of(circuit)
+    item = functools.partial(campaign.circuit_item, model=packed, x=data["x"])
+    before = os.times()
+    for part in parts:
+        item(part)
+    taken = 400 * (sum(os.times()[:4]) - sum(before[:4]))
+    assert matrices == 2
+    assert taken / 1.5 < record["cpu_seconds"] < taken * 1.5
+    for words in (("--scheduler", "tcp://a:1"), ("--workers", "0")):
+        refused = CliRunner().invoke(app, [*map(str, usual), *words])
+        assert refused.exit_code != 0
+        assert "estimate" in str(refused.exception)
 
 
 def test_points_are_split_into_items(files):

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests import campaign_work as work
-from tests.helpers import heed_ctrl_c
+from tests.helpers import figures_of, headline_of, heed_ctrl_c
 from xbarspice import campaign
 from xbarspice.campaign import journal, row_files, runner
 from xbarspice.campaign.journal import folder_of, segments_of
@@ -176,9 +176,11 @@ def test_killed_at_every_single_step_to_the_disk(tmp_path, monkeypatch):
 
 def test_ctrl_c_leaves_a_state_that_resumes(tmp_path):
     path, log = tmp_path / "c.h5", tmp_path / "log"
+    page = path.with_suffix(".html")
     process = start(path, log, count=60, seconds=0.1)
     assert process.stdout is not None
     process.stdout.readline()
+    assert headline_of(page)[0].startswith("RUNNING")
     time.sleep(0.5)
     os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the workers too
     _, errors = process.communicate(timeout=30)
@@ -186,8 +188,15 @@ def test_ctrl_c_leaves_a_state_that_resumes(tmp_path):
     assert all_gone(process.pid)
     assert 1 < len(finished(path)) < 60
     assert not folder_of(path).exists()
+    count = len(finished(path))
+    word, text = headline_of(page)
+    assert word == "STOPPED"
+    assert text.startswith(f"{count} of 60 are done, 0 failed. It was interrupted")
     items = work.items(60, seconds=0.1, log=str(log))
-    campaign.run(items, work.square, path, workers=2, resume=True)
+    again = campaign.run(items, work.square, path, workers=2, resume=True, page=page)
+    assert (again.already, again.finished) == (count, 60)
+    assert headline_of(page) == ("COMPLETE", "60 of 60 are done, 0 failed.")
+    assert figures_of(page)["of them by earlier runs"] == str(count)
     assert campaign.load(path).column("square").tolist() == SQUARES[:60]
 
 
@@ -330,6 +339,7 @@ def test_an_item_that_kills_its_worker_fails_alone(tmp_path):
     items = [campaign.Item({"how": how}) for how in ("a", "b", "killed", "c", "d", "e")]
     done = campaign.run(items, work.misbehaves, path, workers=2)
     assert (done.finished, done.failed) == (5, 1)
+    assert (done.lost, done.again) == (2, 1)
     failure = campaign.load(path).failures[items[2].key]
     assert failure.error == "WorkerDied"
     assert "signal 9" in failure.text
@@ -338,8 +348,11 @@ def test_an_item_that_kills_its_worker_fails_alone(tmp_path):
 def test_a_worker_that_dies_once_costs_nothing(tmp_path):
     path = tmp_path / "c.h5"
     items = [{"file": str(tmp_path / f"once{n}")} for n in range(3)]
-    done = campaign.run(items, work.dies_once, path, workers=2)
-    assert (done.finished, done.failed) == (3, 0)
+    page = tmp_path / "c.html"
+    done = campaign.run(items, work.dies_once, path, workers=2, page=page)
+    assert (done.finished, done.failed, done.lost, done.again) == (3, 0, 3, 3)
+    assert figures_of(page)["begun again after a lost worker"] == "3"
+    assert figures_of(page)["workers lost"] == "3"
 
 
 def test_a_program_without_the_usual_guard_is_told_so(tmp_path):

@@ -7,9 +7,12 @@ import signal
 import threading
 import time
 
+import numpy as np
 import pytest
 
+from benchmarks import bench_scale
 from tests import campaign_work as work
+from tests.helpers import figures_of, headline_of
 from tests.unit.transfer.test_study import moons
 from xbarspice import campaign
 from xbarspice.campaign import cluster as module
@@ -48,11 +51,40 @@ def test_a_worker_is_killed_and_every_item_is_there_once(tmp_path, cluster):
     )
     assert victims
     assert (done.items, done.finished, done.failed) == (60, 60, 0)
+    assert done.lost == 1
+    assert done.again >= 1
     results = campaign.load(path)
     assert list(results) == [campaign.Item(item).key for item in items]
     assert results.column("square").tolist() == [n * n for n in range(60)]
     again = campaign.run(items, work.square, path, scheduler=cluster.scheduler_address, resume=True)
     assert again.already == 60
+
+
+def test_a_thousand_tiles_are_verified_though_a_worker_is_killed(tmp_path, cluster):
+    """ngspice against the surrogate; what the page says at the end is what the file holds."""
+    path, page = tmp_path / "c.h5", tmp_path / "c.html"
+    tiles, killer = bench_scale.Tiles(1000), bench_scale.Killer(cluster)
+    done = campaign.run(
+        tiles,
+        campaign.verify_item,
+        path,
+        scheduler=cluster.scheduler_address,
+        page=page,
+        progress=killer,
+    )
+    assert killer.at is not None
+    assert (done.items, done.finished, done.failed, done.lost) == (32, 32, 0, 1)
+    assert done.again >= 1
+    results = campaign.load(path)
+    errors = np.concatenate([values["error"] for values in results.values()])
+    assert errors.shape == (1000,)
+    assert 0 < errors.max() < 1e-12
+    assert [results.settings(item)["label"] for item in results] == ["ohmic", "sinh_tio2"] * 16
+    figures = figures_of(page)
+    assert headline_of(page)[0] == "COMPLETE"
+    assert figures["items done"] == "32 of 32 (100.0 %)"
+    assert figures["begun again after a lost worker"] == str(done.again)
+    assert (figures["failed"], figures["workers lost"]) == ("0", "1")
 
 
 def test_failing_items_on_a_cluster_are_recorded(tmp_path, cluster):

@@ -9,25 +9,32 @@ committed to the disk; only such items are reported as done, and none of them is
 
 from typing import TYPE_CHECKING, Any
 
+from xbarspice.campaign.cost import CostModel, Estimate, probe_costs
 from xbarspice.campaign.items import Item, content_hash
 from xbarspice.campaign.results import Failure, Results, load
 from xbarspice.campaign.runner import Summary, run
-from xbarspice.campaign.solves import solve_item
+from xbarspice.campaign.solves import solve_item, verify_item
+from xbarspice.campaign.work import Work
 
 if TYPE_CHECKING:
     from xbarspice.campaign.circuits import CircuitModel, circuit_item
 
 __all__ = [
     "CircuitModel",
+    "CostModel",
+    "Estimate",
     "Failure",
     "Item",
     "Results",
     "Summary",
+    "Work",
     "circuit_item",
     "content_hash",
     "load",
+    "probe_costs",
     "run",
     "solve_item",
+    "verify_item",
 ]
 
 

@@ -6,9 +6,11 @@ import contextlib
 import math
 import queue
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from xbarspice.campaign.crew import Crew
 from xbarspice.campaign.items import Function, Outcome, execute
 from xbarspice.campaign.pool import Done, Work
 from xbarspice.core.errors import EngineError, missing_package
@@ -28,7 +30,7 @@ TASKS_A_THREAD = 3
 
 
 def cluster(
-    function: Function, work: Iterator[Work], tick: float, scheduler: str
+    function: Function, work: Iterator[Work], tick: float, crew: Crew, scheduler: str
 ) -> Iterator[list[Done]]:
     """Run the items on the cluster of a scheduler; yields at least every `tick` seconds.
 
@@ -47,7 +49,7 @@ def cluster(
             "Start it with `dask scheduler`, or check the address (tcp://host:8786)."
         ) from error
     try:
-        yield from _Tasks(client, function, work).run(tick)
+        yield from _Tasks(client, function, work, crew).run(tick)
     finally:
         with contextlib.suppress(Exception):
             client.close(timeout=CONNECT)
@@ -66,14 +68,26 @@ def client_class() -> Any:
     return Client
 
 
-def _group(function: Function, parameters: Sequence[Mapping[str, Any]]) -> list[Outcome]:
+def _group(
+    function: Function, parameters: Sequence[Mapping[str, Any]], topic: str
+) -> list[Outcome]:
+    """What a worker does. It tells the campaign that it begins: what begins twice is counted."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    worker.log_event(topic, worker.get_current_task())
     return [execute(function, each) for each in parameters]
 
 
 class _Tasks:
     """The tasks on the cluster: which items each holds, and those that ended."""
 
-    def __init__(self, client: Any, function: Function, work: Iterator[Work]) -> None:
+    def __init__(self, client: Any, function: Function, work: Iterator[Work], crew: Crew) -> None:
+        self.crew = crew
+        self.topic = f"xbarspice-{client.id}"
+        self.begun: dict[str, bool] = {}
+        self.sizes: dict[str, int] = {}
+        self.addresses: set[str] = set()
         self.client = client
         self.function = function
         self.work = work
@@ -85,12 +99,30 @@ class _Tasks:
         self.look_again = self.seen_alive
 
     def run(self, tick: float) -> Iterator[list[Done]]:
+        self.client.subscribe_topic(self.topic, self._note_begin)
         try:
             while self._fill():
                 yield self._collect(tick)
         finally:
             with contextlib.suppress(Exception):
+                self.client.unsubscribe_topic(self.topic)
                 self.client.cancel(list(self.items), force=True)
+
+    def _note_begin(self, event: tuple[float, str]) -> None:
+        """A task began (called by the client's thread); if not for the first time, say so."""
+        key = event[1]
+        if key not in self.begun:  # it ended already
+            return
+        if self.begun[key]:
+            self.crew.again += self.sizes[key]
+            self.look_again = 0.0
+        self.begun[key] = True
+
+    def _count_workers(self) -> None:
+        threads = self.client.nthreads()
+        self.crew.lost += len(self.addresses - set(threads))
+        self.addresses, self.crew.workers = set(threads), len(threads)
+        self.threads = sum(threads.values())
 
     def _supply(self) -> int:
         """Threads of all workers; raises when there has been none for too long."""
@@ -99,7 +131,7 @@ class _Tasks:
             return self.threads
         self.look_again = now + LOOK_EVERY
         try:
-            self.threads = sum(self.client.nthreads().values())
+            self._count_workers()
         except Exception:  # whatever the client raises without a scheduler
             self.threads = 0
         if self.threads:
@@ -123,7 +155,11 @@ class _Tasks:
 
     def _submit(self, entries: list[Work]) -> None:
         parameters = [dict(item.parameters) for _, item in entries]
-        future = self.client.submit(_group, self.function, parameters, pure=False)
+        key = f"xbarspice-{uuid.uuid4()}"
+        self.begun[key], self.sizes[key] = False, len(entries)
+        future = self.client.submit(
+            _group, self.function, parameters, self.topic, pure=False, key=key
+        )
         self.items[future] = entries
         future.add_done_callback(self.ended.put)
 
@@ -138,6 +174,7 @@ class _Tasks:
 
     def _take(self, future: Any) -> list[Done]:
         entries = self.items.pop(future)
+        del self.begun[future.key]
         if future.status in ("cancelled", "lost"):
             self._submit(entries)  # the client lost sight of it; the results were not received
             return []

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from multiprocessing import connection
 from typing import Any
 
+from xbarspice.campaign.crew import Crew
 from xbarspice.campaign.items import Function, Item, Outcome, execute, failure_of
 from xbarspice.core.errors import EngineError, InputError
 
@@ -40,14 +41,14 @@ FALSE_STARTS = 3
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def here(function: Function, work: Iterator[Work], tick: float) -> Iterator[list[Done]]:
+def here(function: Function, work: Iterator[Work], tick: float, crew: Crew) -> Iterator[list[Done]]:
     """Run the items in this process, one after the other."""
     for index, item in work:
         yield [(index, item, execute(function, item.parameters))]
 
 
 def processes(
-    function: Function, work: Iterator[Work], tick: float, workers: int
+    function: Function, work: Iterator[Work], tick: float, crew: Crew, workers: int
 ) -> Iterator[list[Done]]:
     """Run the items in `workers` processes; yields what was done at least every `tick` seconds.
 
@@ -57,7 +58,7 @@ def processes(
         InputError: the workers cannot import the function.
         EngineError: the workers cannot start.
     """
-    pool = _Pool(function, work, workers)
+    pool = _Pool(function, work, workers, crew)
     try:
         while pool.fill():
             yield pool.step(tick)
@@ -99,7 +100,8 @@ def _one_thread() -> Iterator[None]:
 
 
 class _Pool:
-    def __init__(self, function: Function, work: Iterator[Work], workers: int) -> None:
+    def __init__(self, function: Function, work: Iterator[Work], workers: int, crew: Crew) -> None:
+        self.crew = crew
         self.function = pickle.dumps(function)
         self.work = work
         self.context = multiprocessing.get_context("spawn")
@@ -135,6 +137,7 @@ class _Pool:
             if worker is None:
                 worker = _Worker(self.context, self.function)
                 self.workers.append(worker)
+                self.crew.workers = len(self.workers)
             self._send(worker, entry)
 
     def _send(self, worker: _Worker, entry: Work) -> None:
@@ -181,6 +184,7 @@ class _Pool:
     def _bury(self, worker: _Worker) -> list[Done]:
         worker.end(GRACE)
         self.workers.remove(worker)
+        self.crew.workers = len(self.workers)
         code = worker.process.exitcode
         if not worker.ready:
             self.false_starts += 1
@@ -191,6 +195,7 @@ class _Pool:
                 )
             self.again.extend(worker.waiting)
             return []
+        self.crew.lost += 1
         if not worker.waiting:
             return []
         index, item = worker.waiting.popleft()
@@ -198,6 +203,7 @@ class _Pool:
         self.again.extend(worker.waiting)
         if self.deaths[index] < 2:
             self.again.appendleft((index, item))
+            self.crew.again += 1
             return []
         ended = f"signal {-code} ended it" if code and code < 0 else f"exit status {code}"
         text = f"the worker process died twice while it ran this item ({ended})"

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from xbarspice.campaign import pool
+from xbarspice.campaign.crew import Crew
 from xbarspice.campaign.items import Function, Item, function_name
 from xbarspice.campaign.journal import Journal
 from xbarspice.campaign.lock import hold_lock
+from xbarspice.campaign.page import CampaignPage
 from xbarspice.campaign.row_files import Row
 from xbarspice.core.errors import StoreError, broken_rule
 
@@ -42,6 +44,8 @@ class Summary:
         already: items that an earlier run had finished.
         finished, failed: of the items asked for, how many have a result now and how many do not.
         seconds: wall-clock time of this run.
+        lost: workers that ended before they were told to.
+        again: items that were begun anew because the worker that had begun them was lost.
         damaged: segments that the disk had damaged; their items were done again.
     """
 
@@ -52,6 +56,8 @@ class Summary:
     finished: int
     failed: int
     seconds: float
+    lost: int = 0
+    again: int = 0
     damaged: tuple[Path, ...] = ()
 
 
@@ -64,6 +70,7 @@ def run(
     retry_failed: bool = False,
     workers: int | None = None,
     scheduler: str | None = None,
+    page: str | os.PathLike[str] | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Summary:
     """Run a function over items and keep every result in an HDF5 file.
@@ -77,6 +84,9 @@ def run(
         retry_failed: with `resume`, do the failed items again.
         workers: processes on this machine; None for one a core, 0 for none (in this process).
         scheduler: address of a Dask scheduler ("tcp://host:8786") to run there instead.
+        page: a page (.html) that shows how the campaign goes on: progress, rate, failures, workers,
+            remaining time with its interval. It is written anew while the campaign runs, always
+            whole, and stays with the figures of the end.
         progress: called with (items done and committed, items in all); earlier ones count.
 
     Returns:
@@ -85,27 +95,39 @@ def run(
     Raises:
         InputError: an argument breaks a rule, `path` exists without `resume`, or another campaign
             is writing it.
-        StoreError: the file is damaged or cannot be written; what was committed is safe.
+        StoreError: the file is damaged, or it or the page cannot be written; what was committed is
+            safe.
         PackageMissingError: `scheduler` is given and distributed is not installed.
         EngineError: the workers cannot start, or the cluster is lost.
         KeyboardInterrupt: after the results so far were committed.
     """
     path = _check(Path(path), workers, scheduler)
+    shown = None if page is None else _check_page(Path(page))
     name = function_name(function)
     total = len(items) if hasattr(items, "__len__") else None  # type: ignore[arg-type]
     start = time.perf_counter()
     with hold_lock(path):
-        book = _Book(Journal(path, name, resume=resume), total, retry_failed, progress)
+        crew = Crew()
+        following = shown and CampaignPage(path=shown, file=path, function=name, crew=crew)
+        journal = Journal(path, name, resume=resume)
+        book = _Book(journal, total, retry_failed, progress, crew, following)
+        if following:
+            following.total = total
+            following.update()
         try:
             _run(book, book.choose_unfinished(items), function, workers, scheduler)
         except StoreError:
             raise
-        except BaseException:
+        except BaseException as error:
             book.commit()
             book.journal.finish()
+            if following:
+                following.write("stopped", _reason(error))
             raise
         book.commit()
         book.journal.finish()
+        if following:
+            following.write("complete")
     return dataclasses.replace(book.summary, seconds=time.perf_counter() - start)
 
 
@@ -129,6 +151,22 @@ def _check(path: Path, workers: int | None, scheduler: str | None) -> Path:
     return path
 
 
+def _check_page(page: Path) -> Path:
+    if page.suffix != ".html" or not page.parent.is_dir():
+        raise broken_rule(
+            "a campaign's page must end in .html and lie in an existing folder",
+            str(page),
+            "Rename it, or make the folder.",
+        )
+    return page
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "It was interrupted by Ctrl-C."
+    return f"It ended with {type(error).__name__}: {error}"
+
+
 def _run(
     book: _Book,
     work: Iterator[pool.Work],
@@ -145,7 +183,7 @@ def _run(
     else:
         count = workers or len(os.sched_getaffinity(0))
         source = functools.partial(pool.processes, workers=count)
-    with contextlib.closing(source(function, work, COMMIT_EVERY)) as batches:  # type: ignore[type-var]
+    with contextlib.closing(source(function, work, COMMIT_EVERY, book.crew)) as batches:  # type: ignore[type-var]
         for batch in batches:
             book.take(batch)
 
@@ -154,15 +192,24 @@ class _Book:
     """Counts items, and collects outcomes until it is time to commit them."""
 
     def __init__(
-        self, journal: Journal, total: int | None, retry_failed: bool, progress: Progress
+        self,
+        journal: Journal,
+        total: int | None,
+        retry_failed: bool,
+        progress: Progress,
+        crew: Crew,
+        page: CampaignPage | None,
     ) -> None:
         self.journal = journal
+        self.crew = crew
+        self.page = page
         self.total = total
         self.retry_failed = retry_failed
         self.progress = progress
         self.asked: set[bytes] = set()
         self.repeated = 0
         self.already = 0
+        self.earlier = 0
         self.done = 0
         self.failed = 0
         self.pending: list[Row] = []
@@ -178,6 +225,8 @@ class _Book:
             finished=self.done - self.failed,
             failed=self.failed,
             seconds=0.0,
+            lost=self.crew.lost,
+            again=self.crew.again,
             damaged=tuple(self.journal.damaged),
         )
 
@@ -193,9 +242,11 @@ class _Book:
             known_failure = key in self.journal.failures
             if key in self.journal.finished:
                 self.already += 1
+                self.earlier += 1
                 self.done += 1
             elif known_failure and not self.retry_failed:
                 self.failed += 1
+                self.earlier += 1
                 self.done += 1
             else:
                 yield index, item
@@ -216,6 +267,8 @@ class _Book:
                     attempts=1 + (before.attempts if before else 0),
                 )
             )
+            if self.page is not None and outcome.values is None:
+                self.page.fail(outcome.error, outcome.text)
         if self.pending and time.perf_counter() >= self.next_commit:
             self.commit()
 
@@ -227,4 +280,9 @@ class _Book:
         self.pending = []
         end = time.perf_counter()
         self.next_commit = end + max(COMMIT_EVERY, min((end - start) / COMMIT_SHARE, COMMIT_LATEST))
-        self.progress(self.done, None if self.total is None else self.total - self.repeated)
+        total = None if self.total is None else self.total - self.repeated
+        self.progress(self.done, total)
+        if self.page is not None:
+            self.page.total, self.page.done, self.page.failed = total, self.done, self.failed
+            self.page.already = self.earlier
+            self.page.update()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +26,10 @@ from xbarspice.cli.options import (
 from xbarspice.cli.runs import output_file
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.wires import WIRES
+
+if TYPE_CHECKING:
+    from xbarspice.campaign.grid import GridItems
+    from xbarspice.campaign.items import Function
 
 __all__ = ["register"]
 
@@ -48,6 +52,17 @@ RetryFailedOption = Annotated[
 ]
 WorkersOption = Annotated[
     int | None, typer.Option(help="Processes on this machine; one a core if left out.")
+]
+PageOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.html", help="A page that follows the campaign while it runs."),
+]
+EstimateOption = Annotated[
+    bool,
+    typer.Option(
+        "--estimate",
+        help="Only say how long it will take and how much memory, from a probe on this machine.",
+    ),
 ]
 SchedulerOption = Annotated[
     str | None, typer.Option(metavar="tcp://HOST:PORT", help="Run on this Dask cluster.")
@@ -74,6 +89,8 @@ def campaign(
     retry_failed: RetryFailedOption = False,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
+    page: PageOption = None,
+    estimate: EstimateOption = False,
     factory: Factory = None,
     activation: Activation = None,
     config: Config = None,
@@ -112,6 +129,9 @@ def campaign(
         packed = campaigns.CircuitModel.of(circuit, opened.arguments, factory=factory)
     x = [argument.numpy() for argument in opened.arguments]
     function = functools.partial(campaigns.circuit_item, model=packed, x=x, y=opened.y)
+    if estimate:
+        _estimate(items, function, workers, scheduler, json)
+        return
     with resumable(out, "go on with --resume"), screens.progress("campaign", quiet=json) as report:
         summary = campaigns.run(
             items,
@@ -121,6 +141,7 @@ def campaign(
             retry_failed=retry_failed,
             workers=workers,
             scheduler=scheduler,
+            page=page,
             progress=lambda count, total: report(count, total or 0),
         )
     record: dict[str, Any] = {
@@ -131,6 +152,32 @@ def campaign(
     record["reasons"] = grid.count_failures(campaigns.load(out))
     values = circuit_settings(circuit, run)
     screens.show(steps.name_card(record, run, values), json, "Campaign")
+
+
+def _estimate(
+    items: GridItems, function: Function, workers: int | None, scheduler: str | None, json: bool
+) -> None:
+    from xbarspice.campaign.estimates import estimate_circuits
+
+    if scheduler is not None or workers == 0:
+        raise broken_rule(
+            "an estimate is of one or more workers on this machine, where its probe runs",
+            f"workers {workers}, scheduler {scheduler}",
+            "Leave --scheduler out, or run one item on the cluster.",
+        )
+    with screens.waiting("probing this machine", quiet=json):
+        expected, costs = estimate_circuits(items, function, workers=workers)
+    record = {
+        "items": len(items),
+        "workers": costs.workers,
+        "seconds": expected.seconds,
+        "seconds_between": [expected.low, expected.high],
+        "cpu_seconds": expected.cpu_seconds,
+        "memory_of_workers_MiB": expected.memory / 2**20,
+        "probe_seconds": costs.seconds,
+        "cpus_that_the_probe_got": costs.cpus,
+    }
+    screens.show(record, json, "Estimate, if the machine stays as busy as it is")
 
 
 def _sweeps(texts: list[str]) -> dict[str, list[float]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Code", "Draws", "Item", "Plot", "Section", "Table", "Text", "Verdict"]
+__all__ = ["Bar", "Code", "Draws", "Item", "Plot", "Section", "Table", "Text", "Verdict"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +69,19 @@ class Table:
     collapse: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """How much of something is done.
+
+    Attributes:
+        share: from 0 to 1.
+        label: the same in words; read aloud in place of the bar.
+    """
+
+    share: float
+    label: str
+
+
 class Draws(Protocol):
     """What draws on axes; `functools.partial` makes one of any function of `xb.plot`."""
 
@@ -100,7 +113,7 @@ class Plot:
     height: float = 3.4
 
 
-Item = Text | Code | Table | Plot
+Item = Text | Code | Table | Plot | Bar
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from xbarspice.core.counts import counted
 from xbarspice.core.files import store_errors, write_whole
-from xbarspice.report.content import Code, Item, Plot, Section, Table, Text, Verdict
+from xbarspice.report.content import Bar, Code, Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.junit import junit
 
 __all__ = ["html", "markdown", "page", "write_files", "write_report"]
@@ -103,9 +103,17 @@ def _finite(value: object) -> object:
 
 
 def html(
-    title: str, sections: Sequence[Section], *, verdict: Verdict | None = None, subtitle: str = ""
+    title: str,
+    sections: Sequence[Section],
+    *,
+    verdict: Verdict | None = None,
+    subtitle: str = "",
+    reload: int | None = None,
 ) -> str:
-    """The page as text: every string escaped, plots as inline SVG, no script, no outside link."""
+    """The page as text: every string escaped, plots as inline SVG, no script, no outside link.
+
+    With `reload` a browser reads it again after so many seconds.
+    """
     # Loaded here: who only solves arrays should not wait for the template engine.
     from jinja2 import Environment, StrictUndefined
 
@@ -119,6 +127,7 @@ def html(
         title=_printable(title),
         subtitle=_printable(subtitle),
         verdict=verdict,
+        reload=reload,
         sections=[_prepare(k, section) for k, section in enumerate(sections)],
     )
 
@@ -206,6 +215,8 @@ def _item_lines(item: Item) -> list[str]:
         return [f"    {line}" for line in _printable(item.text, keep="\n").splitlines()]
     if isinstance(item, Plot):
         return [f"- {_escape(item.caption)}"]
+    if isinstance(item, Bar):
+        return [_escape(item.label)]
     rule = [":--" if k in item.left else "--:" for k in range(len(item.head))]
     rows = [item.head, *item.rows]
     cells = [[_escape(c) or " " for c in row] for row in rows]

@@ -39,7 +39,7 @@ from xbarspice.netlist import build
 from xbarspice.netlist.dialects import ngspice as dialect
 from xbarspice.netlist.records import Netlist
 
-__all__ = ["NgspiceEngine", "longest_sweep", "vectors_a_point"]
+__all__ = ["NgspiceEngine", "Plan", "longest_sweep", "vectors_a_point"]
 
 
 VECTORS_PER_PROCESS = 1000
@@ -60,6 +60,23 @@ ARRAYS_PER_PROCESS = 32
 
 CELLS_PER_PROCESS = 2**14
 """Cells times points up to which arrays share a process; larger ones are done side by side."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a batch is solved.
+
+    Attributes:
+        processes: in all.
+        side_by_side: of them, at the same time.
+        sweeps: of all arrays.
+        points: of each sweep, at most.
+    """
+
+    processes: int
+    side_by_side: int
+    sweeps: int
+    points: int
 
 
 @dataclass(frozen=True)
@@ -153,6 +170,24 @@ class NgspiceEngine(Engine):
         self.keep = keep
         self.directory = directory
         self.progress = progress
+
+    def plan(self, crossbar: Crossbar, arrays: int, vectors: int) -> Plan:
+        """How so many arrays like this one, each under so many vectors, would be solved.
+
+        Args:
+            crossbar: one array, or a batch of arrays like those meant.
+            arrays, vectors: at least 1 each.
+        """
+        pieces = -(-vectors // longest_sweep(vectors_a_point(crossbar)))
+        longest = -(-vectors // pieces)
+        tasks = [_Task(k, np.arange(longest)) for k in range(arrays) for _ in range(pieces)]
+        groups = _groups(crossbar, tasks, self.workers, self.arrays_per_process)
+        return Plan(
+            processes=len(groups),
+            side_by_side=min(self.workers, len(groups)),
+            sweeps=len(tasks),
+            points=_points(crossbar, longest),
+        )
 
     def _prepare(self, crossbar: Crossbar) -> NgspiceInfo:
         return ngspice_info(self.executable, timeout=min(self.timeout, 20.0))
@@ -328,12 +363,16 @@ def _groups(
     crossbar: Crossbar, tasks: list[_Task], workers: int, together: int
 ) -> list[list[_Task]]:
     """The tasks of each process: several where all are small, but work for every worker."""
-    points = max((len(task.members) for task in tasks), default=1) + 2
-    if isinstance(crossbar.device, Ohmic):
-        points = min(points, crossbar.rows + crossbar.cols + 1)
-    fit = CELLS_PER_PROCESS // (points * crossbar.rows * crossbar.cols)
+    vectors = max((len(task.members) for task in tasks), default=1)
+    fit = CELLS_PER_PROCESS // (_points(crossbar, vectors) * crossbar.rows * crossbar.cols)
     size = max(1, min(together, fit, -(-len(tasks) // workers)))
     return [tasks[k : k + size] for k in range(0, len(tasks), size)]
+
+
+def _points(crossbar: Crossbar, vectors: int) -> int:
+    """Points of a sweep of so many vectors, with those that nobody asked for, at most."""
+    lines = crossbar.rows + crossbar.cols
+    return 2 + (min(vectors, lines) if isinstance(crossbar.device, Ohmic) else vectors)
 
 
 def vectors_a_point(crossbar: Crossbar) -> int:
