@@ -31,6 +31,7 @@ __all__ = ["CALIBRATION", "SEED", "THRESHOLD", "Drawn", "Judge", "Points", "figu
 
 Points = tuple[Array, Indices]
 """Points as they are driven, (n, inputs), and their classes, (n,)."""
+Dtype = Literal["float32", "float64"]
 SEED = 9000
 """Of the transfers; those that networks are chosen with have another."""
 THRESHOLD = 0.95
@@ -82,6 +83,7 @@ class Judge:
         *,
         hardware: Hardware | None = None,
         remedy: str = "",
+        dtype: Dtype = "float32",
     ) -> list[dict[str, float]]:
         """Figures on each of several sets of points, all with the same transfers.
 
@@ -91,11 +93,12 @@ class Judge:
             hardware: wires and device to go through; None is the ideal array.
             remedy: what a tester does to every transfer, with the first points of `seen`; names of
                 `xb.training.procedures.names()` joined by "+".
+            dtype: of the arrays; the errors are the same where it is the same.
         """
         ends = np.cumsum([len(y) for _, y in parts])[:-1]
         wanted = torch.as_tensor(np.concatenate([y for _, y in parts])) > 0
         right, without_errors = [], np.zeros(len(wanted), bool)
-        for clean, answers in self._answers(parts, variation, hardware, remedy):
+        for clean, answers in self._answers(parts, variation, hardware, remedy, dtype):
             right.append(((answers > 0) == wanted).numpy())
             without_errors = ((clean > 0) == wanted).numpy()
         by_part = np.split(np.concatenate(right), ends, axis=1)
@@ -108,10 +111,9 @@ class Judge:
         variation: Variation,
         hardware: Hardware | None,
         remedy: str,
+        dtype: Dtype,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Answers without errors, (points,), and in some transfers, (some, points)."""
-        # single precision moves an ideal answer by far less than any error of a transfer
-        dtype: Literal["float32", "float64"] = "float32" if hardware is None else "float64"
         config = self.encoding.config(hardware=hardware, variation=variation, dtype=dtype)
         like = getattr(torch, dtype)
         x, y = torch.as_tensor(self.seen[0]).to(like), torch.as_tensor(self.seen[1])

@@ -160,7 +160,7 @@ class _Study:
         plan = self.plan
         size = plan.draws, plan.points, plan.transfers, plan.circuit_points
         weights = [w.tobytes() for w in (*network.W, *network.b)]
-        depends = size, encoding, remedy, SEED, self.hardware, weights
+        depends = size, "float64", encoding, remedy, SEED, self.hardware, weights
         where = f"{recipe}{', remedy in the loop' * loop}, inputs {encoding.name}"
         name = f"judging: {where}{f', {remedy}' * bool(remedy)}"
         head = {"recipe": recipe, "inputs": encoding.name, "loop": loop, "remedy": remedy}
@@ -180,8 +180,11 @@ class _Study:
             np.concatenate([x[:few] for x, _ in draws]),
             np.concatenate([y[:few] for _, y in draws]),
         )
-        (ideal,) = judge.on([together], errors, remedy=remedy)
-        (circuit,) = judge.on([together], errors, hardware=self.hardware, remedy=remedy)
+        # double precision for both: the errors of a transfer are those of its dtype
+        (ideal,), (circuit,) = (
+            judge.on([together], errors, hardware=hardware, remedy=remedy, dtype="float64")
+            for hardware in (None, self.hardware)
+        )
         figures = {
             "by_draw": fresh,
             "median": _median(fresh),

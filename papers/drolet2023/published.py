@@ -113,7 +113,13 @@ def _figures(kept: Kept, split: Split, recipe: str, seed: int, plan: Plan) -> di
     """Figures of one network on the test points."""
     encoding, errors = ENCODINGS[0], drolet_2023(tail="released")
     recipes = Recipes(
-        kept=kept, split=split, encoding=encoding, variation=errors, effort=plan.effort, seed=seed
+        kept=kept,
+        split=split,
+        encoding=encoding,
+        variation=errors,
+        effort=plan.effort,
+        seed=seed,
+        setting="as published",
     )
     network = recipes.network(recipe)
     judge = Judge(

@@ -89,6 +89,7 @@ class Recipes:
         variation: errors of a transfer.
         effort: how much is trained.
         seed: of everything that is drawn.
+        setting: told in the names of what is kept, where there are several.
     """
 
     kept: Kept
@@ -97,6 +98,14 @@ class Recipes:
     variation: Variation
     effort: Effort
     seed: int = 0
+    setting: str = ""
+
+    @property
+    def where(self) -> str:
+        """What tells these recipes from others, in words."""
+        return f"inputs {self.encoding.name}, seed {self.seed}" + f", {self.setting}" * bool(
+            self.setting
+        )
 
     def seen(self) -> Points:
         """Training and validation points as they are driven, and their classes."""
@@ -113,7 +122,11 @@ class Recipes:
 
     def network(self, recipe: str) -> Perceptron:
         """The network of a recipe; one of `RECIPES`."""
-        return self._ours() if recipe == OURS else self._plain(recipe)
+        points = [v.tobytes() for v in self.seen()]
+        depends = TECHNIQUES, self.effort, self.encoding, self.variation, points
+        name = f"network: {recipe}, {self.where}"
+        make = self._ours if recipe == OURS else lambda: self._plain(recipe)
+        return self.kept.network(name, depends, make)
 
     def mended(self, recipe: str) -> Perceptron:
         """The network of a recipe, trained further with the remedy in the loop."""
@@ -187,7 +200,7 @@ class Recipes:
 
         weights = [v.tobytes() for v in (*begun.W, *begun.b)]
         depends = told, self.encoding, self.variation, weights, [v.tobytes() for v in data]
-        name = f"training: {what}, inputs {self.encoding.name}, seed {self.seed}"
+        name = f"training: {what}, {self.where}"
         return self.kept.network(name, depends, make)
 
     def _ordered(self, networks: list[Perceptron], data: Points) -> list[Perceptron]:
