@@ -20,7 +20,7 @@ from xbarspice.core.types import Array
 from xbarspice.importers.perceptron import Perceptron
 from xbarspice.variability import Variation
 
-__all__ = ["ENCODINGS", "Encoding"]
+__all__ = ["ENCODINGS", "Encoding", "jittered"]
 
 
 @dataclass(frozen=True, kw_only=True)
