@@ -7,7 +7,7 @@ continues with ``resume=True`` where it stopped. An item counts as finished when
 committed to the disk; only such items are reported as done, and none of them is ever done again.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xbarspice.campaign.cost import CostModel, Estimate, probe_costs
 from xbarspice.campaign.items import Item, content_hash
@@ -15,6 +15,7 @@ from xbarspice.campaign.results import Failure, Results, load
 from xbarspice.campaign.runner import Summary, run
 from xbarspice.campaign.solves import solve_item, verify_item
 from xbarspice.campaign.work import Work
+from xbarspice.core.lazy import names_on_first_use
 
 if TYPE_CHECKING:
     from xbarspice.campaign.circuits import CircuitModel, circuit_item
@@ -37,11 +38,15 @@ __all__ = [
     "verify_item",
 ]
 
+__getattr__ = names_on_first_use(
+    __name__,
+    {
+        "CircuitModel": "xbarspice.campaign.circuits",
+        "circuit_item": "xbarspice.campaign.circuits",
+    },
+)
+"""Models on arrays need torch, which takes seconds; every worker imports this package."""
 
-def __getattr__(name: str) -> Any:
-    """Models on arrays need torch, which takes seconds; every worker imports this package."""
-    if name in ("CircuitModel", "circuit_item"):
-        from xbarspice.campaign import circuits
 
-        return getattr(circuits, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted(__all__)

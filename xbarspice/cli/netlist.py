@@ -102,7 +102,6 @@ def netlist(
     a text loads lies beside it (VACASK: the Verilog-A module of the device).
     """
     from xbarspice.cli import steps
-    from xbarspice.deployment.opening import open_model
     from xbarspice.verification.array_file import is_array_file
 
     words = list(dialect or ["ngspice"])
@@ -116,6 +115,8 @@ def netlist(
         if single:
             record, values = _write_array(subject, inputs, run, folder, words, form, name)
         else:
+            from xbarspice.deployment.opening import open_model
+
             drawn = None if whole else random
             with screens.waiting("reading the model", quiet=json):
                 opened = open_model(

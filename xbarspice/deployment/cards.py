@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from xbarspice.config import RunConfig
 from xbarspice.config.card import CalibrationCard, KeptCard, card_of, keep_card
 from xbarspice.core import crossbar_file, hdf5
 from xbarspice.core.errors import broken_rule
-from xbarspice.deployment.reading import card_of_file
-from xbarspice.deployment.schema import CardFile
+from xbarspice.core.schema import validate
+from xbarspice.deployment.schema import KIND, MADE_BY, CardFile
 
-__all__ = ["card_in_file", "card_text_of", "card_to_keep", "keep_calibration", "overlay_card"]
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = [
+    "card_in_file",
+    "card_of_file",
+    "card_text_of",
+    "card_to_keep",
+    "keep_calibration",
+    "overlay_card",
+]
 
 
 def card_in_file(path: Path) -> KeptCard | None:
@@ -25,7 +33,17 @@ def card_in_file(path: Path) -> KeptCard | None:
     if kind == crossbar_file.KIND:
         text = crossbar_file.read_card(path)
         return None if text is None else CardFile(**text.model_dump()).card()
-    return card_of_file(path) if kind == "deployment" else None
+    return card_of_file(path) if kind == KIND else None
+
+
+def card_of_file(path: Path) -> KeptCard | None:
+    """The calibration card of a deployment, read without the rest of it.
+
+    Raises:
+        InputError, StoreError: as of `xb.load`.
+    """
+    values = hdf5.read_tree(path, KIND, only="card", made_by=MADE_BY)
+    return validate(CardFile, values, path).card() if values else None
 
 
 def keep_calibration(circuit: nn.Module, config: RunConfig, calibration: Path | None) -> None:

@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from xbarspice.config.card import KeptCard, keep_card
+from xbarspice.config.card import keep_card
 from xbarspice.core import hdf5
 from xbarspice.core.errors import InputError, StoreError, broken_rule
 from xbarspice.core.files import check_file
@@ -21,7 +21,8 @@ from xbarspice.core.wires import Resistance
 from xbarspice.deployment.notes import device_notes, wire_notes
 from xbarspice.deployment.rebuild import StoredMatrix, from_factory, from_program
 from xbarspice.deployment.schema import (
-    CardFile,
+    KIND,
+    MADE_BY,
     ConfigRecord,
     DeploymentFile,
     MatrixFile,
@@ -33,10 +34,8 @@ from xbarspice.mapping.reads import LargerArray, LineOrder
 from xbarspice.nn.coverage import restore
 from xbarspice.nn.origin import ATTRIBUTE, Origin, weights_hash
 
-__all__ = ["KIND", "Deployment", "card_of_file", "load", "read", "refuse_old"]
+__all__ = ["Deployment", "load", "read", "refuse_old"]
 
-KIND = "deployment"
-MADE_BY = "`xbarspice map MODEL --inputs x.npz --out FILE` or `xb.save`"
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -138,16 +137,6 @@ def read(path: str | Path, *, factory: Factory | None = None) -> Deployment:
     notes = tuple(str(note) for note in _json(file.notes, path, list))
     notes += device_notes(circuit) + wire_notes(circuit)
     return Deployment(circuit=circuit, inputs=inputs, coverage=coverage, notes=notes)
-
-
-def card_of_file(path: Path) -> KeptCard | None:
-    """The calibration card of a deployment, read without the rest of it.
-
-    Raises:
-        InputError, StoreError: as of `load`.
-    """
-    values = hdf5.read_tree(path, KIND, only="card", made_by=MADE_BY)
-    return validate(CardFile, values, path).card() if values else None
 
 
 def _rebuild(

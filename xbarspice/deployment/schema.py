@@ -19,6 +19,8 @@ from xbarspice.mapping import ArrayConfig
 from xbarspice.variability import from_config, to_config
 
 __all__ = [
+    "KIND",
+    "MADE_BY",
     "CardFile",
     "ConfigRecord",
     "DeploymentFile",
@@ -28,6 +30,9 @@ __all__ = [
     "WiresFile",
     "hash_of",
 ]
+
+KIND = "deployment"
+MADE_BY = "`xbarspice map MODEL --inputs x.npz --out FILE` or `xb.save`"
 
 
 def _bytes(value: Any) -> bytes:

@@ -18,7 +18,6 @@ from xbarspice.config.card import CalibrationCard, KeptCard, card_of
 from xbarspice.core import hdf5
 from xbarspice.core.errors import InputError, XbarspiceError, broken_rule, first_line
 from xbarspice.deployment.notes import without_array_notes
-from xbarspice.deployment.reading import KIND
 from xbarspice.deployment.rebuild import (
     StoredMatrix,
     from_factory,
@@ -26,7 +25,7 @@ from xbarspice.deployment.rebuild import (
     matrices_of,
     state_bytes,
 )
-from xbarspice.deployment.schema import ConfigRecord, hash_of
+from xbarspice.deployment.schema import KIND, ConfigRecord, hash_of
 from xbarspice.importers.exported import inputs_of, load_exported, quiet_torch
 from xbarspice.importers.model import fixed_batch, pad_group
 from xbarspice.mapping.reads import LineOrder

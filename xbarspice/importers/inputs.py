@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,11 +14,13 @@ from xbarspice.core.seeds import child_rng
 from xbarspice.core.types import Array
 from xbarspice.core.values import labels_of
 from xbarspice.importers.archive import read_npz
-from xbarspice.importers.model import TensorSpec
 from xbarspice.tables import read_grid
 
 TABLES = (".csv", ".tsv", ".txt", ".dat", ".xlsx", ".xls", ".ods", ".parquet")
 """Files of inputs that are read as tables."""
+
+if TYPE_CHECKING:
+    from xbarspice.importers.model import TensorSpec
 
 __all__ = ["draw_inputs", "random_inputs", "read_inputs"]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from xbarspice.core.lazy import names_on_first_use
 
 if TYPE_CHECKING:
     from xbarspice.training import procedures, remedies
@@ -43,31 +44,31 @@ __all__ = [
     "worst_share",
 ]
 
-_MODULES = {
-    "Comparison": "designs_results",
-    "Correction": "remedies",
-    "ErrorDraws": "draws",
-    "Fitted": "fitting",
-    "InputMap": "designs_inputs",
-    "Look": "selection",
-    "Multiplier": "multiplier",
-    "Procedure": "procedures",
-    "Remedied": "remedied",
-    "Settings": "settings",
-    "array_weights": "penalties",
-    "compare_designs": "designs",
-    "fit": "fitting",
-    "line_penalty": "penalties",
-    "reexpress_inputs": "designs_inputs",
-    "study_remedies": "remedied",
-    "worst_share": "objectives",
-}
-"""Where names stand that are loaded when they are used: the data sets need no torch."""
+__getattr__ = names_on_first_use(
+    __name__,
+    {
+        "Comparison": "xbarspice.training.designs_results",
+        "Correction": "xbarspice.training.remedies",
+        "ErrorDraws": "xbarspice.training.draws",
+        "Fitted": "xbarspice.training.fitting",
+        "InputMap": "xbarspice.training.designs_inputs",
+        "Look": "xbarspice.training.selection",
+        "Multiplier": "xbarspice.training.multiplier",
+        "Procedure": "xbarspice.training.procedures",
+        "Remedied": "xbarspice.training.remedied",
+        "Settings": "xbarspice.training.settings",
+        "array_weights": "xbarspice.training.penalties",
+        "compare_designs": "xbarspice.training.designs",
+        "fit": "xbarspice.training.fitting",
+        "line_penalty": "xbarspice.training.penalties",
+        "reexpress_inputs": "xbarspice.training.designs_inputs",
+        "remedies": "xbarspice.training.remedies",
+        "study_remedies": "xbarspice.training.remedied",
+        "worst_share": "xbarspice.training.objectives",
+    },
+)
+"""The data sets need no torch."""
 
 
-def __getattr__(name: str) -> Any:
-    if name in ("procedures", "remedies"):
-        return importlib.import_module(f"xbarspice.training.{name}")
-    if name in _MODULES:
-        return getattr(importlib.import_module(f"xbarspice.training.{_MODULES[name]}"), name)
-    raise AttributeError(f"module 'xbarspice.training' has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -17,6 +17,7 @@ from xbarspice.core.solution import Solution
 from xbarspice.core.types import Array
 from xbarspice.core.values import array_of
 from xbarspice.core.wires import as_record
+from xbarspice.verification.array_findings import array_findings, array_mistakes
 from xbarspice.verification.array_records import (
     ArrayVerification,
     EngineCheck,
@@ -25,6 +26,7 @@ from xbarspice.verification.array_records import (
     find_unjudged,
     gates_of,
 )
+from xbarspice.verification.clock import Clock, Progress
 from xbarspice.verification.compare import (
     error_of,
     ideal_distance,
@@ -33,11 +35,9 @@ from xbarspice.verification.compare import (
     voltage_drop,
     worst_device,
 )
+from xbarspice.verification.engine_names import check_engines
 from xbarspice.verification.finding import with_hints
-from xbarspice.verification.findings import array_findings, array_mistakes
-from xbarspice.verification.inputs import check_engines
 from xbarspice.verification.results import DeviceRecord, DropRecord, Gates, IdealRecord
-from xbarspice.verification.solves import Clock, Progress
 from xbarspice.verification.trust import trust_of
 
 __all__ = ["ArrayVerification", "verify_array"]

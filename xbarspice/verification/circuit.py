@@ -16,6 +16,7 @@ from xbarspice.nn import coverage
 from xbarspice.nn.arguments import points_of
 from xbarspice.nn.origin import arguments_of
 from xbarspice.verification import forward
+from xbarspice.verification.circuit_findings import circuit_mistakes
 from xbarspice.verification.circuit_records import Verification
 from xbarspice.verification.circuit_steps import (
     Answers,
@@ -27,11 +28,11 @@ from xbarspice.verification.circuit_steps import (
     search_inputs,
     solve_sample,
 )
+from xbarspice.verification.clock import Clock, Progress
 from xbarspice.verification.corners import outputs_at_corners
-from xbarspice.verification.findings import circuit_mistakes
-from xbarspice.verification.inputs import box_of, check_engines, check_labels, one_tensor
+from xbarspice.verification.engine_names import check_engines
+from xbarspice.verification.inputs import box_of, check_labels, one_tensor
 from xbarspice.verification.results import DecisionRecord, Gates
-from xbarspice.verification.solves import Clock, Progress
 from xbarspice.verification.summary import by_matrix, energy, find_unjudged, judge
 from xbarspice.verification.trust import trust_of
 from xbarspice.verification.worst import Search

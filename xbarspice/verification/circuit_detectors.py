@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from xbarspice.nn import coverage
 from xbarspice.verification.detectors import CircuitEvidence, register
 from xbarspice.verification.finding import Finding
 
@@ -20,6 +19,8 @@ LABELLED = 20
 @register("silent layers", CircuitEvidence)
 def silent_layers(e: CircuitEvidence) -> Iterator[Finding]:
     """Layers on arrays that the forward did not use."""
+    from xbarspice.nn import coverage
+
     for name in coverage(e.circuit).silent:
         yield Finding(
             kind="silent layer",

@@ -17,11 +17,12 @@ from xbarspice.nn import RangeRecord, Tile, convert, copy_circuit, crossbar_laye
 from xbarspice.nn import tiles as tiles_in
 from xbarspice.nn.origin import decisions_of
 from xbarspice.verification import forward
+from xbarspice.verification.circuit_findings import circuit_findings
+from xbarspice.verification.clock import Progress
 from xbarspice.verification.finding import Finding, with_hints
-from xbarspice.verification.findings import circuit_findings
 from xbarspice.verification.inputs import Box
 from xbarspice.verification.results import SampleRecord, SearchRecord, TileCheck
-from xbarspice.verification.solves import Progress, Vectors, solve_arrays
+from xbarspice.verification.solves import Vectors, solve_arrays
 from xbarspice.verification.tiles import Drives, draw_sample, record_drives, tile_check, tile_item
 from xbarspice.verification.worst import (
     Search,

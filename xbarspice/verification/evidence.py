@@ -15,20 +15,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import EngineError, InputError
 from xbarspice.core.types import Array
 from xbarspice.engines import get
-from xbarspice.nn import ArrayMatrix
-from xbarspice.nn.pairs import place
 from xbarspice.verification.finding import SHARE, Finding, rms
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from xbarspice.nn import ArrayMatrix
+
 __all__ = [
+    "EXPLAINED",
     "KINDS",
     "ArrayEvidence",
     "CircuitEvidence",
@@ -38,6 +41,8 @@ __all__ = [
     "WeightEvidence",
 ]
 
+EXPLAINED = 20
+"""Vectors of an array whose currents are explained: enough to tell one mistake from another."""
 NOTICED = 0.05
 """Relative rms difference of weights below which nothing is wrong."""
 
@@ -84,6 +89,8 @@ class MatrixEvidence:
     @cached_property
     def G_held(self) -> Array:
         """Conductances that its arrays hold, S, (groups, lines, columns)."""
+        import torch
+
         with torch.no_grad():
             G = self.matrix.program(self.weight, self.bias, training=False).G
         return G.double().cpu().numpy()
@@ -91,6 +98,10 @@ class MatrixEvidence:
     @cached_property
     def G_target(self) -> Array:
         """Conductances that its weights ask for, S, (groups, lines, columns)."""
+        import torch
+
+        from xbarspice.nn.pairs import place
+
         with torch.no_grad():
             G = place(self.weight, self.matrix.line(self.bias), self.matrix.config).G
         return G.double().cpu().numpy()

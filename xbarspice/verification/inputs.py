@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,34 +9,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from xbarspice import engines as engine_room
 from xbarspice.core.errors import broken_rule
 from xbarspice.nn.arguments import points_of
 
-__all__ = ["box_of", "check_engines", "check_labels", "one_tensor"]
+__all__ = ["box_of", "check_labels", "one_tensor"]
 
 Box = tuple[Tensor, Tensor]
-
-
-def check_engines(reference: str, judged: Sequence[str]) -> tuple[str, ...]:
-    """Names of the judged engines without the reference.
-
-    Raises:
-        InputError: a name is unknown, or no other engine is left.
-    """
-    for name in (reference, *judged):
-        if not isinstance(name, str) or name not in engine_room.names():
-            raise broken_rule(
-                f"engines must be among {engine_room.names()}", repr(name), "Use their names."
-            )
-    names = tuple(dict.fromkeys(name for name in judged if name != reference))
-    if not names:
-        raise broken_rule(
-            "an engine other than the reference must be judged",
-            f"engines {list(judged)}, reference {reference!r}",
-            'For example engines=("surrogate",), reference="ngspice".',
-        )
-    return names
 
 
 def check_labels(y: npt.ArrayLike | None, arguments: tuple[Any, ...]) -> np.ndarray | None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +12,14 @@ import numpy as np
 from xbarspice import campaign
 from xbarspice.core.errors import EngineError, broken_rule
 from xbarspice.nn import Tile
+from xbarspice.verification.clock import Progress
 from xbarspice.verification.compare import compare_item
 from xbarspice.verification.tiles import Drives, dense_probes, unit_vectors
 
-__all__ = ["Clock", "Progress", "Vectors", "solve_arrays"]
-
-Progress = Callable[[str, int, int], None]
+__all__ = ["Vectors", "solve_arrays"]
 
 WORTH_A_POOL = 32
 """Arrays from which starting worker processes pays."""
-
-
-class Clock:
-    """Wall-clock time between stops."""
-
-    def __init__(self) -> None:
-        self._now = time.perf_counter
-        self._last = self._now()
-        self.seconds: dict[str, float] = {}
-
-    def stop(self, name: str) -> None:
-        """End the part of this name."""
-        now = self._now()
-        self.seconds[name] = now - self._last
-        self._last = now
 
 
 class Vectors:

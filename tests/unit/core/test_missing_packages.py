@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -139,6 +140,18 @@ def test_the_core_works_without_torch_matplotlib_scikit_learn_and_pyspice(blocke
     assert done.returncode == 0, done.stderr
     assert "solved with nodal surrogate ngspice" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("without torch")
+
+
+def test_a_single_array_is_verified_by_the_core_alone(blocker, tmp_path):
+    crossbar, V_in = asymmetric_crossbar()
+    np.savez(tmp_path / "a.npz", G=crossbar.G, V_in=V_in)
+    words = ("verify", str(tmp_path / "a.npz"), "--out", str(tmp_path / "out"), "--json")
+    done = python(blocker, ",".join(sorted(errors.EXTRAS)), "-m", "xbarspice", *words)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["passed"]
+    assert record["reference"] == "ngspice"
+    assert (tmp_path / "out" / "report.html").is_file()
 
 
 # --- extras -------------------------------------------------------------------------------------

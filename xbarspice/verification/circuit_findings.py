@@ -1,4 +1,4 @@
-"""What is suspicious about a model on arrays or one array: evidence is shown to all detectors."""
+"""What is suspicious about a model on arrays: evidence is shown to all detectors."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ import numpy as np
 from torch import nn
 
 from xbarspice import engines
-from xbarspice.core.array import Crossbar
-from xbarspice.core.types import Array
 from xbarspice.nn import Tile, crossbar_layers
-from xbarspice.verification.array_records import ArrayVerification, beyond
 from xbarspice.verification.detectors import find
 from xbarspice.verification.evidence import (
+    EXPLAINED,
     ArrayEvidence,
     CircuitEvidence,
     CurrentEvidence,
@@ -22,15 +20,10 @@ from xbarspice.verification.evidence import (
     MatrixEvidence,
 )
 from xbarspice.verification.finding import Finding, join_places
-from xbarspice.verification.results import Gates, TileCheck
+from xbarspice.verification.results import TileCheck
 from xbarspice.verification.tiles import Drives
 
-__all__ = ["array_findings", "array_mistakes", "circuit_findings", "circuit_mistakes"]
-
-EXPLAINED = 20
-"""Vectors of an array whose currents are explained: enough to tell one mistake from another."""
-MEASURED = 1e-3
-"""Error of given currents from which they are explained where no gate is set."""
+__all__ = ["circuit_findings", "circuit_mistakes"]
 
 
 def circuit_findings(
@@ -108,52 +101,6 @@ def circuit_mistakes(
                 I_out=wrong.I_out,
                 tolerance=min(limit, 1e-3),
                 where=f"the currents of {engine} in {worst.name}",
-            )
-        )
-    return out
-
-
-def array_findings(crossbar: Crossbar, V_in: Array, V_out: Array) -> list[Finding]:
-    """Suspicious things about one array that can be seen before anything is solved.
-
-    Args:
-        crossbar: one array.
-        V_in, V_out: line voltages, V, (vectors, rows) and (vectors, cols).
-    """
-    where, V = "the array", max(float(np.abs(v).max(initial=0.0)) for v in (V_in, V_out))
-    magnitudes = MagnitudeEvidence(crossbar=crossbar, V=V, pairs=False, where=where)
-    array = ArrayEvidence(crossbar=crossbar, V_in=V_in, V_out=V_out, largest=False, where=where)
-    return [*find(magnitudes), *find(array)]
-
-
-def array_mistakes(
-    report: ArrayVerification, limits: Gates, currents: Array | None
-) -> list[Finding]:
-    """Common mistakes that explain currents that disagree: the given ones, then each engine's.
-
-    Args:
-        report: of the array.
-        limits: of the currents.
-        currents: those that came with the array, A, (vectors, cols); None without any.
-    """
-    tolerance = min(limits.given or MEASURED, MEASURED)
-    cases = []
-    if currents is not None and report.given is not None and report.given.worst > tolerance:
-        cases.append((currents, "the given currents"))
-    for check in report.engines:
-        if not beyond(check.worst, check, report) <= limits.current:
-            cases.append((report.answers[check.engine].I_out, f"the currents of {check.engine}"))
-    out: list[Finding] = []
-    for I_out, where in cases:
-        part = slice(0, min(len(I_out), EXPLAINED))
-        out += find(
-            CurrentEvidence(
-                crossbar=report.crossbar,
-                V_in=report.V_in[part],
-                V_out=report.V_out[part],
-                I_out=I_out[part],
-                tolerance=tolerance,
-                where=where,
             )
         )
     return out
