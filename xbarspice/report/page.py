@@ -24,7 +24,7 @@ WRAPPED = 16
 """Characters that a cell which wraps takes at least on a telephone."""
 PADDING = 1.6
 """Room between two columns, in characters."""
-NARROW = 50
+NARROW = 54
 """Characters in a line of a table on a telephone of 390 pixels."""
 
 
@@ -185,7 +185,7 @@ def _is_wide(table: Table) -> bool:
     columns = zip(*(table.rows or [table.head]), strict=True)
     longest_words = (max(map(len, title.split()), default=0) for title in table.head)
     widths = (
-        max(word, *(min(len(cell), WRAPPED) for cell in cells))
+        max(word, *(len(cell) if len(cell) <= LONG else WRAPPED for cell in cells))
         for word, cells in zip(longest_words, columns, strict=True)
     )
     return sum(PADDING + width for width in widths) > NARROW
