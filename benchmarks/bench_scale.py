@@ -117,7 +117,7 @@ def verify_tiles(count: int, folder: Path, workers: int) -> dict[str, object]:
         "items": len(items),
         "failed": summary.failed,
         "largest error": f"{errors.max():.1e}",
-        "workers": workers,
+        "workers at the start": workers,
         "killed at item": killer.at,
         "workers lost": summary.lost,
         "items begun again": summary.again,
@@ -125,12 +125,9 @@ def verify_tiles(count: int, folder: Path, workers: int) -> dict[str, object]:
         "seconds, as predicted by a probe before": round(expected.seconds, 1),
         "verifications a second": round(count / summary.seconds, 1),
         "ms in an item's function, a tile": round(1e3 * solving / count, 3),
-        "share of the workers' time outside it, %": round(
-            100 * (1 - solving / (workers * summary.seconds)), 1
-        ),
-        "CPU seconds": round(sum(after[:4]) - sum(cpu[:4])),
+        "CPU seconds of this process and those below it": round(sum(after[:4]) - sum(cpu[:4])),
         "CPU seconds of the solves, as predicted": round(expected.cpu_seconds),
-        "most memory of all processes, MiB": round(memory.bytes / 2**20),
+        "most memory of this process and those below it, MiB": round(memory.bytes / 2**20),
         "memory of the workers, as predicted, MiB": round(expected.memory / 2**20),
         "bytes of the file, a tile": round(path.stat().st_size / count),
         "machine": f"{processor()}, {os.cpu_count()} cores",
