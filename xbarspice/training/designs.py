@@ -79,7 +79,8 @@ def compare_designs(
         settings: train every design so before it is judged; None judges the same function.
         train_data, validation_data: as of `training.fit`, with `settings`.
         remedy: what a tester does to every transfer of every design: a `Procedure`, or names of
-            `training.procedures.names()` joined by "+".
+            `training.procedures.names()` joined by "+". That of `settings` is one of training:
+            designs are judged without a remedy where this is None.
         calibration: inputs and classes that it may use, never those that designs are judged on.
         progress: called with the name of every design that is judged.
 
