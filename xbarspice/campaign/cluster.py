@@ -103,6 +103,8 @@ class _Tasks:
         try:
             while self._fill():
                 yield self._collect(tick)
+            with contextlib.suppress(Exception):  # the last look may be seconds ago
+                self._count_workers()
         finally:
             with contextlib.suppress(Exception):
                 self.client.unsubscribe_topic(self.topic)
