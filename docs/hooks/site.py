@@ -32,6 +32,7 @@ FROM_REPOSITORY = {
     "changelog.md": "CHANGELOG.md",
     "license.md": "LICENSE",
     "benchmarks.md": "benchmarks/RESULTS.md",
+    "scale.md": "benchmarks/SCALE.md",
     "reproduction.md": "papers/drolet2023/REPRODUCTION.md",
     "netlists/golden.md": "netlists/golden/README.md",
 }

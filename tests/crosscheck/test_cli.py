@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -80,7 +81,7 @@ def test_the_steps_one_by_one(tmp_path):
     page = (tmp_path / "v/report.html").read_text()
     assert page.count("<figure>") == 2
     assert "surrogate against ngspice: each point is one read" in page
-    assert "one matrix on arrays, all others exact" in page
+    assert "One matrix: it on arrays, all others exact." in page
 
 
 def test_verify_takes_a_state_dict_of_any_size(tmp_path):
@@ -257,7 +258,7 @@ def test_verify_judges_an_array_and_explains_its_currents(tmp_path):
     assert "driver resistance on the wrong side" in (tmp_path / "v/junit.xml").read_text()
     assert (tmp_path / "v/array.h5").is_file()
     shown = run_command("verify", "a.npz", "--engine", "surrogate", "--out", "v", cwd=tmp_path)
-    assert "given currents against ngspice: 0." in shown.stdout
+    assert re.search(r"given currents against ngspice: [\d.]+ % of the largest", shown.stdout)
     assert "FAIL" in shown.stdout
     for option in ("--worst-case", "--corners", "--nodes"):
         result = run_command("verify", "a.npz", option, "--out", "w", cwd=tmp_path)
@@ -354,7 +355,7 @@ def test_ctrl_c_in_a_sweep_keeps_the_points(tmp_path):
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "goes on from there" in stderr
+    assert "the same command goes on" in stderr
     assert "Traceback" not in stderr
     assert not (tmp_path / "m.toml").exists()
     assert json.loads(journal.read_text().splitlines()[-1])["errors"]["ideal"]

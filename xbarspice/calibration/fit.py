@@ -24,6 +24,8 @@ __all__ = ["Fit", "Held", "Noise", "Options", "Problem", "fit_problem", "influen
 
 ROUNDS = 3
 """The weights come from the data, then from the fitted values: noise must not bias them."""
+AT_BOUND = 1e-4
+"""Distance from a bound, in changes that are large for a parameter, at which a fit ended there."""
 MISFIT = 2.0
 """Residuals over the stated scatter above which the model is said to miss the data."""
 SOFT = 1.345
@@ -259,8 +261,8 @@ def fit_problem(problem: Problem, options: Options) -> Fit:
     at_bound = [
         f"`{p.name}` ended at its bound {p.low if x - p.low < p.high - x else p.high:g} {p.unit}: "
         "its interval is not a symmetric one"
-        for p, x, active in zip(parameters, theta, minimum.active_mask, strict=True)
-        if active
+        for p, x in zip(parameters, theta, strict=True)
+        if min(x - p.low, p.high - x) <= AT_BOUND * _scale_of(p)
     ]
     return Fit(
         parameters=parameters,

@@ -61,6 +61,7 @@ __getattr__ = names_on_first_use(
         "compare_designs": "xbarspice.training.designs",
         "fit": "xbarspice.training.fitting",
         "line_penalty": "xbarspice.training.penalties",
+        "procedures": "xbarspice.training.procedures",
         "reexpress_inputs": "xbarspice.training.designs_inputs",
         "remedies": "xbarspice.training.remedies",
         "study_remedies": "xbarspice.training.remedied",

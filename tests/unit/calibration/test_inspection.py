@@ -240,7 +240,7 @@ def test_the_page_shows_the_data_with_what_was_seen(tmp_path):
     assert record["inspection"]["seen"] == []
     assert any("left out (--drop-outliers): 2" in text for text in record["data_read"])
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "Open circles: 2 points that were left out." in page
+    assert "Open circles: 2 points left out." in page
     assert "None of these was seen: sign, outliers, compliance" in page
 
 

@@ -42,7 +42,7 @@ def test_the_exit_status_is_the_verdict(files):
         "-0.500",
         "0.000",
     ]
-    assert f"FAIL  1 of {count} rules of sky130b are broken on TOP, at 1 places\n" in bad.output
+    assert f"FAIL  1 of {count} rules of sky130b are broken on TOP, at 1 place\n" in bad.output
 
 
 def test_json_holds_every_place(files):

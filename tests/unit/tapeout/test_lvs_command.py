@@ -38,7 +38,7 @@ def files(tmp_path):
 def test_the_exit_status_is_the_verdict(files):
     good = run("lvs", files / "good.gds", files / "array.npz", "--technology", "sky130b")
     assert good.exit_code == 0, good.output
-    assert "CLEAN  1 arrays, 11 devices, 0 faults; connected over met1, via, met2" in good.output
+    assert "CLEAN  1 array, 11 devices, 0 faults; connected over met1, via, met2" in good.output
     bad = run("lvs", files / "short.oas", files / "array.npz", "--technology", "sky130b", "--json")
     assert bad.exit_code == 1
     record = json.loads(bad.output)
