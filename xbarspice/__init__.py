@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xbarspice.core import errors
+from xbarspice.core.lazy import names_on_first_use
 
 try:
     from xbarspice import devices, engines
@@ -88,15 +88,15 @@ __all__ = [
 ]
 
 _ON_FIRST_USE = {
-    "ArrayConfig": ("xbarspice.mapping", "ArrayConfig"),
-    "load": ("xbarspice.deployment", "load"),
-    "save": ("xbarspice.deployment", "save"),
-    "verify": ("xbarspice.verification", "verify"),
-    "verify_array": ("xbarspice.verification", "verify_array"),
-    "effective_matrix": ("xbarspice.surrogate.dissection.matrix", "effective_matrix"),
-    "effective_matrix_error": ("xbarspice.surrogate.dissection.matrix", "effective_matrix_error"),
+    "ArrayConfig": "xbarspice.mapping",
+    "load": "xbarspice.deployment",
+    "save": "xbarspice.deployment",
+    "verify": "xbarspice.verification",
+    "verify_array": "xbarspice.verification",
+    "effective_matrix": "xbarspice.surrogate.dissection.matrix",
+    "effective_matrix_error": "xbarspice.surrogate.dissection.matrix",
     **{
-        name: (f"xbarspice.{name}", "")
+        name: f"xbarspice.{name}"
         for name in (
             "calibration",
             "campaign",
@@ -116,18 +116,9 @@ _ON_FIRST_USE = {
         )
     },
 }
-"""Module and attribute (none: the module itself) of names that are loaded when they are used."""
+"""Modules of names that are loaded when they are used; a module stands for itself."""
 
-
-def __getattr__(name: str) -> Any:
-    try:
-        module, attribute = _ON_FIRST_USE.get(name, ("", ""))
-        if module:
-            value = importlib.import_module(module)
-            return getattr(value, attribute) if attribute else value
-    except ModuleNotFoundError as error:
-        raise errors.missing_package(error) from error
-    raise AttributeError(f"module 'xbarspice' has no attribute {name!r}")
+__getattr__ = names_on_first_use(__name__, _ON_FIRST_USE)
 
 
 def __dir__() -> list[str]:

@@ -6,10 +6,9 @@ draws in a new figure of pyplot. Values stand on the axes in SI units; the ticks
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from xbarspice.core.errors import missing_package
+from xbarspice.core.lazy import names_on_first_use
 
 if TYPE_CHECKING:
     from xbarspice.calibration.data_plots import array_reads, sweeps
@@ -110,14 +109,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    for module, names in _HOMES.items():
-        if name in names:
-            try:
-                return getattr(importlib.import_module(module), name)
-            except ModuleNotFoundError as error:
-                raise missing_package(error) from error
-    raise AttributeError(f"module 'xbarspice.plot' has no attribute {name!r}")
+__getattr__ = names_on_first_use(
+    __name__, {name: module for module, names in _HOMES.items() for name in names}
+)
 
 
 def __dir__() -> list[str]:
