@@ -75,14 +75,7 @@ def released_split(config: DataConfig) -> Split:
     rng = child_rng(config.seed, "released split")
     order, test = rng.permutation(len(x)), rng.permutation(len(x))[: config.test]
     validation, training = order[: config.validation], order[config.validation :]
-    return Split(
-        x_train=x[training],
-        y_train=y[training],
-        x_validation=x[validation],
-        y_validation=y[validation],
-        x_test=x[test],
-        y_test=y[test],
-    )
+    return Split.of_points(x, y, train=training, validation=validation, test=test)
 
 
 def reproduce(kept: Kept, plan: Plan) -> dict[str, Any]:

@@ -29,6 +29,20 @@ class Split:
     x_test: Array
     y_test: Indices
 
+    @classmethod
+    def of_points(
+        cls, x: Array, y: Indices, *, train: Indices, validation: Indices, test: Indices
+    ) -> Split:
+        """The split of points (points, features) and classes (points,) by their numbers."""
+        return cls(
+            x_train=x[train],
+            y_train=y[train],
+            x_validation=x[validation],
+            y_validation=y[validation],
+            x_test=x[test],
+            y_test=y[test],
+        )
+
 
 def half_moons(config: DataConfig) -> Split:
     """The two interleaved half circles of scikit-learn, as used by arXiv:2305.18495.
@@ -40,14 +54,7 @@ def half_moons(config: DataConfig) -> Split:
     x, y, (test, validation, train), low, high = _draw(config)
     x = (x - low) / (high - low)
     y = y.astype(np.intp)
-    return Split(
-        x_train=x[train],
-        y_train=y[train],
-        x_validation=x[validation],
-        y_validation=y[validation],
-        x_test=x[test],
-        y_test=y[test],
-    )
+    return Split.of_points(x, y, train=train, validation=validation, test=test)
 
 
 def _scikit_learn() -> Any:
@@ -140,11 +147,4 @@ def digits(seed: int = 0) -> Split:
     x, y = bunch.data / 16.0, bunch.target.astype(np.intp)
     order = child_rng(seed, "digits split").permutation(len(x))
     test, validation, train = np.split(order, [400, 600])
-    return Split(
-        x_train=x[train],
-        y_train=y[train],
-        x_validation=x[validation],
-        y_validation=y[validation],
-        x_test=x[test],
-        y_test=y[test],
-    )
+    return Split.of_points(x, y, train=train, validation=validation, test=test)
