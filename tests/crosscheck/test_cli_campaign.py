@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import os
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,8 +17,10 @@ from typer.testing import CliRunner
 import xbarspice as xb
 from tests.helpers import headline_of
 from xbarspice import campaign
+from xbarspice.campaign import estimates
 from xbarspice.cli.app import app
 from xbarspice.core.errors import InputError
+from xbarspice.engines.ngspice import NgspiceEngine
 from xbarspice.importers import perceptron
 
 
@@ -93,7 +95,7 @@ def test_a_page_follows_the_campaign(files):
 
 
 def test_an_estimate_says_what_a_campaign_takes_and_runs_none(files):
-    folder, circuit = files
+    folder, _ = files
     usual = ("campaign", folder / "d.h5", "--inputs", folder / "p.npz", "--out", folder / "c.h5")
     usual = (*usual, "--transfers", 400, "--split", 2, "--estimate")
     result = CliRunner().invoke(app, [*map(str, usual), "--workers", "1", "--json"])
@@ -103,20 +105,43 @@ def test_an_estimate_says_what_a_campaign_takes_and_runs_none(files):
     low, high = record["seconds_between"]
     assert low < record["seconds"] < high
     assert {p.name for p in folder.iterdir()} == {"d.h5", "p.npz"}
-    matrices = sum(len(layer.matrices) for layer in xb.nn.crossbar_layers(circuit).values())
-    parts = [{"engine": "ngspice", "points": p} for p in ((0, 2), (2, 3))]
-    data, packed = np.load(folder / "p.npz"), campaign.CircuitModel.of(circuit)
-    item = functools.partial(campaign.circuit_item, model=packed, x=data["x"])
-    before = os.times()
-    for part in parts:
-        item(part)
-    taken = 400 * (sum(os.times()[:4]) - sum(before[:4]))
-    assert matrices == 2
-    assert taken / 1.5 < record["cpu_seconds"] < taken * 1.5
     for words in (("--scheduler", "tcp://a:1"), ("--workers", "0")):
         refused = CliRunner().invoke(app, [*map(str, usual), *words])
         assert refused.exit_code != 0
         assert "estimate" in str(refused.exception)
+
+
+def test_an_estimate_counts_what_ngspice_will_be_asked(files, monkeypatch):
+    """Both parts of the points, of each layer, in each transfer."""
+    folder, circuit = files
+    packed, data = campaign.CircuitModel.of(circuit), np.load(folder / "p.npz")
+    item = functools.partial(campaign.circuit_item, model=packed, x=data["x"])
+    parts = [{"engine": "ngspice", "points": p} for p in ((0, 2), (2, 3))]
+    counts = []
+    monkeypatch.setattr(estimates, "probe_costs", lambda works, **_: counts.append(works) or Free())
+    estimates.estimate_circuits(400 * parts, item)
+    calls = []
+    usual = NgspiceEngine.solve
+    monkeypatch.setattr(
+        NgspiceEngine,
+        "solve",
+        lambda engine, state, crossbar, V_in, *args, **words: (
+            calls.append((crossbar.G.shape, len(V_in)))
+            or usual(engine, state, crossbar, V_in, *args, **words)
+        ),
+    )
+    for part in parts:
+        item(part)
+    assert len(calls) == 4
+    asked = Counter({(w.rows, w.cols, w.arrays * w.vectors): n for w, n in counts[0].items()})
+    assert asked == Counter({(*shape[-2:], points): 400 for shape, points in calls})
+
+
+class Free(SimpleNamespace):
+    """Costs of nothing."""
+
+    def estimate(self, *_, **__):
+        return None
 
 
 def test_points_are_split_into_items(files):

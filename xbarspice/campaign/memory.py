@@ -10,20 +10,31 @@ from pathlib import Path
 __all__ = ["PeakMemory", "memory_of_tree"]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_RESIDENT = 21
+
+
+_LAYOUT = (23, 24, 25, 44, 45, 46, 47, 48)
+"""Places in ``/proc/PID/stat``, after the name, of where code, stack, data and arguments lie."""
 
 
 def memory_of_tree(process: int) -> int:
     """Resident memory of a process and its descendants together, bytes.
 
-    Pages that several of them share count in each. 0 where there is no ``/proc``.
+    Pages that programs share count in each. A child between fork and exec still has its parent's
+    pages, which count once: it is known by where its code, stack and arguments lie. 0 where there
+    is no ``/proc``.
     """
-    total, waiting = 0, [process]
+    total, waiting = 0, [(process, ())]
     while waiting:
-        root = Path("/proc", str(waiting.pop()))
+        current, parent = waiting.pop()
+        root = Path("/proc", str(current))
         with contextlib.suppress(OSError, ValueError):  # it has ended meanwhile
-            total += int((root / "statm").read_text().split()[1]) * _PAGE
+            fields = (root / "stat").read_text().rpartition(")")[2].split()
+            layout = tuple(fields[k] for k in _LAYOUT)
+            if layout != parent:
+                total += int(fields[_RESIDENT]) * _PAGE
             for children in (root / "task").glob("*/children"):
-                waiting += map(int, children.read_text().split())
+                waiting += [(int(child), layout) for child in children.read_text().split()]
     return total
 
 

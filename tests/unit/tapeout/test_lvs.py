@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 
@@ -479,8 +477,6 @@ def test_no_drawing_is_an_error(drawn, seed):
 def test_the_largest_array_is_compared():
     shape = (256, 256)
     d = hand_drawn("sky130b", np.ones(shape))
-    start = time.process_time()
     report = compare_layout(d.layout, xb.Crossbar(np.ones(shape)), d.technology, wires=False)
     assert report.clean, texts(report)[:5]
     assert report.devices == 256**2
-    assert time.process_time() - start < 30
