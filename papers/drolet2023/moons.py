@@ -22,15 +22,7 @@ from papers.drolet2023.encodings import ENCODINGS, Encoding
 from papers.drolet2023.hardware import Hardware
 from papers.drolet2023.judging import SEED, Judge, Points
 from papers.drolet2023.kept import Kept
-from papers.drolet2023.recipes import (
-    EFFORTS,
-    OURS,
-    RECIPES,
-    REMEDIED,
-    REMEDY,
-    Effort,
-    Recipes,
-)
+from papers.drolet2023.recipes import EFFORTS, LOOPS, OURS, RECIPES, REMEDIES, Effort, Recipes
 from papers.drolet2023.settings import SETTINGS
 from xbarspice.config import DataConfig
 from xbarspice.importers.perceptron import Perceptron
@@ -148,10 +140,11 @@ class _Study:
         recipes = self.recipes(encoding)
         for recipe in RECIPES:
             network = recipes.network(recipe)
-            for remedy in ("", *MOONS["remedies"]) if recipe == OURS else ("", REMEDY):
+            for remedy in ("", *(MOONS["remedies"] if recipe == OURS else REMEDIES)):
                 yield self.row(recipe, encoding, network, remedy, loop=False)
-            if recipe in REMEDIED:
-                yield self.row(recipe, encoding, recipes.mended(recipe), REMEDY, loop=True)
+            for remedy in [name for name, changes in LOOPS.items() if recipe in changes]:
+                network = recipes.mended(recipe, remedy)
+                yield self.row(recipe, encoding, network, remedy, loop=True)
 
     def row(
         self, recipe: str, encoding: Encoding, network: Perceptron, remedy: str, *, loop: bool

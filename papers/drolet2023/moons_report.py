@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from papers.drolet2023.judging import CALIBRATION
-from papers.drolet2023.recipes import REMEDY
 from xbarspice.report.content import Section, Table, Text
 
 __all__ = ["WORDS", "percent", "published", "section", "sentence", "short", "wires_text"]
@@ -17,6 +16,9 @@ WORDS = {
     "decision_offset": "bias correction",
     "partners+decision_offset": "partner, bias correction",
     "partners+tuning_passes+decision_offset": "partner, passes, bias correction",
+    "sum_gains": "digital gains",
+    "partners+sum_gains": "partner, digital gains",
+    "sum_gains+offset": "digital gains, offset",
 }
 """Remedies in the words of the tables."""
 
@@ -69,9 +71,11 @@ def section(record: dict[str, Any]) -> Section:
             "validation points. This bias is added after reading and has no errors, in every row "
             "and in the published experiment. Partner: the other device of a pair with a stuck "
             "device is written so that the pair keeps its difference. Passes: up to five more "
-            "passes rewrite the devices whose errors weigh most. In the loop of training is "
-            f"{WORDS[REMEDY]}. Recipes without draws of errors have none to mend in their loop; "
-            "with them the remedy comes after training alone."
+            "passes rewrite the devices whose errors weigh most. Digital gains: every neuron has a "
+            "gain and an offset for its sum after reading (nine of each, and no device), fitted by "
+            "least squares to the sums without errors for the same points; neurons that are analog "
+            "have none. Recipes without draws of errors have none to mend in their loop; with them "
+            "a remedy comes after training alone."
         ),
         Text(
             text="A nearly linear boundary scores high on the metric by being always right or "
@@ -185,8 +189,9 @@ def sentence(record: dict[str, Any]) -> str:
         ("with a remedy in the loop of training", [row for row in ours if row["loop"]]),
     ):
         best = max(rows, key=lambda row: row["median"]["metric"])
+        by = f" ({WORDS[best['remedy']]})" * bool(best["remedy"])
         parts.append(
-            f"{words}: {percent(best['median']['metric'])} % of the points of fresh draws are "
+            f"{words}{by}: {percent(best['median']['metric'])} % of the points of fresh draws are "
             f"right in at least 95 % of the transfers (median over the draws; inputs "
             f"{best['inputs']}), noise-free {best['median']['noise_free']:.3f}"
         )

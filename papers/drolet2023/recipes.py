@@ -29,17 +29,18 @@ from xbarspice.training.draws import terms_of
 from xbarspice.training.train import build
 from xbarspice.variability import StuckDevices, Variation
 
-__all__ = ["EFFORTS", "OURS", "RECIPES", "REMEDIED", "REMEDY", "Effort", "Recipes", "drawn"]
+__all__ = ["EFFORTS", "LOOPS", "OURS", "RECIPES", "REMEDIES", "Effort", "Recipes", "drawn"]
 
 OURS = "ours"
 TECHNIQUES = SETTINGS["recipes"]
 PLAIN: dict[str, dict[str, Any]] = TECHNIQUES["plain"]
 """Settings of the recipes that begin with random weights, by name."""
 RECIPES = (*PLAIN, OURS)
-REMEDY: str = TECHNIQUES["remedy"]
-"""In the loop of training."""
-REMEDIED: dict[str, dict[str, Any]] = TECHNIQUES["remedied"]
-"""What changes with it there, by recipe; recipes without draws have no errors to mend."""
+REMEDIES: tuple[str, ...] = tuple(TECHNIQUES["remedies"])
+"""Of the plain recipes, after programming."""
+LOOPS: dict[str, dict[str, dict[str, Any]]] = TECHNIQUES["loops"]
+"""What changes with a remedy in the loop of training, by remedy and recipe; recipes without draws
+have no errors to mend."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,7 @@ class Effort:
         trial: steps of ours on each of them.
         finalists: the best of them, which go on.
         tune: steps of ours on these.
-        remedied: steps with the remedy in the loop.
+        remedied: steps with a remedy in the loop.
         looks: validation transfers.
     """
 
@@ -128,12 +129,13 @@ class Recipes:
         make = self._ours if recipe == OURS else lambda: self._plain(recipe)
         return self.kept.network(name, depends, make)
 
-    def mended(self, recipe: str) -> Perceptron:
-        """The network of a recipe, trained further with the remedy in the loop."""
+    def mended(self, recipe: str, remedy: str) -> Perceptron:
+        """The network of a recipe, trained further with a remedy in the loop."""
         data = self.copies() if recipe == OURS else self.seen()
-        settings = (TECHNIQUES["ours"] if recipe == OURS else PLAIN[recipe]) | REMEDIED[recipe]
-        steps, what = self.effort.remedied, f"{recipe}, remedy in the loop"
-        return self._train(what, self.network(recipe), data, steps, remedy=REMEDY, **settings)
+        settings = TECHNIQUES["ours"] if recipe == OURS else PLAIN[recipe]
+        settings = settings | LOOPS[remedy][recipe]
+        steps, what = self.effort.remedied, f"{recipe}, {remedy} in the loop"
+        return self._train(what, self.network(recipe), data, steps, remedy=remedy, **settings)
 
     def _plain(self, recipe: str) -> Perceptron:
         """The best of several networks that begin with random weights."""

@@ -56,7 +56,7 @@ def whole(done, tmp_path_factory):
 
 def test_ten_classes_are_judged_with_and_without_the_remedy(done):
     _, record = done
-    assert len(record["rows"]) == 2 * 2 * (3 + 3 + 5 + 5)
+    assert len(record["rows"]) == 2 * 2 * (4 + 4 + 7 + 7)
     for row in record["rows"]:
         middle = row["median"]
         assert middle["lost"] == pytest.approx(middle["software"] - middle["mean"])

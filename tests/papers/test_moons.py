@@ -15,7 +15,7 @@ from papers.drolet2023.encodings import ENCODINGS, jittered
 from papers.drolet2023.hardware import Hardware
 from papers.drolet2023.judging import Judge, figures_of
 from papers.drolet2023.kept import Kept
-from papers.drolet2023.recipes import OURS, RECIPES, REMEDIED, REMEDY, Effort, Recipes
+from papers.drolet2023.recipes import LOOPS, OURS, RECIPES, REMEDIES, Effort, Recipes
 from papers.drolet2023.starts import replicate, small_networks
 from xbarspice.config import DataConfig
 from xbarspice.core.errors import InputError
@@ -133,7 +133,7 @@ def test_without_errors_the_judge_sees_the_network(net):
 
 def test_errors_cost_and_the_remedy_and_the_circuit_change_the_figures(net):
     errors = drolet_2023(tail="released")
-    plain, mended = judged(net, errors), judged(net, errors, remedy=REMEDY)
+    plain, mended = judged(net, errors), judged(net, errors, remedy=REMEDIES[0])
     through, ideal = (
         judged(net, errors, hardware=hardware, dtype="float64") for hardware in (HARDWARE, None)
     )
@@ -152,9 +152,10 @@ def test_a_small_run_has_every_row(done):
     rows = {(r["recipe"], r["inputs"], r["loop"], r["remedy"]) for r in record["rows"]}
     for name in RECIPES:
         for encoding in TINY.encodings:
-            assert {(name, encoding, False, ""), (name, encoding, False, REMEDY)} <= rows
-            assert ((name, encoding, True, REMEDY) in rows) == (name in REMEDIED)
-    assert set(REMEDIED) == {"the paper's techniques", OURS}
+            assert {(name, encoding, False, remedy) for remedy in ("", *REMEDIES)} <= rows
+            for remedy, changes in LOOPS.items():
+                assert ((name, encoding, True, remedy) in rows) == (name in changes)
+    assert all(set(changes) == {"the paper's techniques", OURS} for changes in LOOPS.values())
     assert (OURS, TINY.encodings[1], False, "decision_offset") in rows
     for row in record["rows"]:
         assert len(row["by_draw"]) == 2

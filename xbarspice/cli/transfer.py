@@ -57,8 +57,9 @@ RemedyOption = Annotated[
     list[str] | None,
     typer.Option(
         help="While and after programming: write_order, partners, other_lines, tuning_passes (of "
-        "devices), offset, gain_and_offset, decision_offset (of outputs); several joined by +; "
-        "repeatable. Fitted on some of the inputs, judged on the others."
+        "devices), sum_offsets, sum_gains (digital, of every sum of a layer), offset, "
+        "gain_and_offset, decision_offset (of outputs); several joined by +; repeatable. Fitted "
+        "on some of the inputs, judged on the others."
     ),
 ]
 MetricOption = Annotated[

@@ -10,11 +10,12 @@ from torch import nn
 from xbarspice.core.wires import WIRES, as_text
 from xbarspice.nn import arrays, copy_circuit, crossbar_layers, put_conductances
 
-__all__ = ["device_notes", "own_wires", "wire_notes", "without_array_notes"]
+__all__ = ["correction_notes", "device_notes", "own_wires", "wire_notes", "without_array_notes"]
 
 _REMEDIES = (
     "xb.nn.put_conductances(circuit, None) takes them away.",
     "xb.nn.put_wires(circuit, None) takes them away.",
+    "xb.nn.put_corrections(circuit, None) takes them away.",
 )
 
 
@@ -44,6 +45,19 @@ def wire_notes(circuit: nn.Module) -> tuple[str, ...]:
     return (
         f"{len(each)} of {len(arrays(circuit))} arrays have wires of their own, not those of the "
         f"configuration: {', '.join(ranges)} ohm; {_REMEDIES[1]}",
+    )
+
+
+def correction_notes(circuit: nn.Module) -> tuple[str, ...]:
+    """The note on sums that are corrected after reading; none where none are."""
+    layers = crossbar_layers(circuit).values()
+    matrices = [m for layer in layers for m in layer.matrices.values()]
+    corrected = sum(m.correction is not None for m in matrices)
+    if not corrected:
+        return ()
+    return (
+        f"the sums of {corrected} of {len(matrices)} matrices have digital gains and offsets, "
+        f"which no device holds; {_REMEDIES[2]}",
     )
 
 

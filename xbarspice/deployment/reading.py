@@ -18,7 +18,7 @@ from xbarspice.core.files import check_file
 from xbarspice.core.schema import validate
 from xbarspice.core.values import broken_entries
 from xbarspice.core.wires import Resistance
-from xbarspice.deployment.notes import device_notes, wire_notes
+from xbarspice.deployment.notes import correction_notes, device_notes, wire_notes
 from xbarspice.deployment.rebuild import StoredMatrix, from_factory, from_program
 from xbarspice.deployment.schema import (
     KIND,
@@ -135,7 +135,7 @@ def read(path: str | Path, *, factory: Factory | None = None) -> Deployment:
     if file.card is not None:
         keep_card(circuit, file.card.card())
     notes = tuple(str(note) for note in _json(file.notes, path, list))
-    notes += device_notes(circuit) + wire_notes(circuit)
+    notes += device_notes(circuit) + wire_notes(circuit) + correction_notes(circuit)
     return Deployment(circuit=circuit, inputs=inputs, coverage=coverage, notes=notes)
 
 
@@ -181,6 +181,7 @@ def _read_matrix(file: MatrixFile, path: Path) -> StoredMatrix:
         conductances=file.conductances,
         orders=_orders(file, path),
         wires=_wires(file),
+        correction=file.correction,
     )
 
 

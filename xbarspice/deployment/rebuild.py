@@ -19,12 +19,14 @@ from xbarspice.mapping import ArrayConfig
 from xbarspice.mapping.reads import LineOrder
 from xbarspice.nn import (
     ArrayMatrix,
+    Correction,
     arrays,
     convert,
     copy_circuit,
     crossbar_layers,
     place_lines,
     put_conductances,
+    put_corrections,
     put_wires,
 )
 from xbarspice.nn.batchnorm import fold
@@ -53,6 +55,7 @@ class StoredMatrix:
         conductances: what stands on the arrays instead, of devices as programmed or measured, S,
             of the same shape; None where nothing was put.
         orders, wires: of its arrays, as of `ArrayMatrix`.
+        correction: gains and offsets of its sums, (2, groups, outputs); None: none.
     """
 
     name: str
@@ -66,6 +69,7 @@ class StoredMatrix:
     conductances: np.ndarray | None = None
     orders: Mapping[tuple[int, int, int], LineOrder] = field(default_factory=dict)
     wires: Mapping[tuple[int, int, int], Mapping[str, Resistance]] = field(default_factory=dict)
+    correction: np.ndarray | None = None
 
 
 def _matrices(circuit: nn.Module) -> Iterator[tuple[str, ArrayMatrix, Any, Any]]:
@@ -100,9 +104,16 @@ def matrices_of(circuit: nn.Module) -> list[StoredMatrix]:
                 conductances=None if put is None else put.double().cpu().numpy(),
                 orders=matrix.orders,
                 wires=matrix.wires,
+                correction=_plain(matrix.correction),
             )
         )
     return out
+
+
+def _plain(correction: Correction | None) -> np.ndarray | None:
+    if correction is None:
+        return None
+    return torch.stack([correction.gain, correction.offset]).double().cpu().numpy()
 
 
 def from_program(program: bytes, matrices: Sequence[StoredMatrix], name: str) -> nn.Module:
@@ -190,6 +201,15 @@ def _on_arrays(model: nn.Module, matrices: Sequence[StoredMatrix]) -> nn.Module:
         matrix.transfer = stored.transfer
         if stored.conductances is not None:
             matrix.conductances = torch.from_numpy(stored.conductances)
+    put_corrections(
+        out,
+        {
+            stored.name: Correction(gain=torch.from_numpy(gain), offset=torch.from_numpy(offset))
+            for stored in matrices
+            if stored.correction is not None
+            for gain, offset in [stored.correction]
+        },
+    )
     _place(out, matrices)
     check_arrays(out, matrices)
     return out

@@ -174,8 +174,8 @@ class MatrixFile(Part):
     lines of arrays where lines were placed, as JSON: group, row and column of the tile,
     word lines, bit lines, and on a larger array what its unused lines are ("driven" or "floating")
     and its conductances, S, by word line; `orders_sha256` is `hash_of` its bytes. `wires`, numbered
-    from 0, are those of arrays with wires of their own. `config` is a `ConfigRecord` as JSON, in
-    UTF-8.
+    from 0, are those of arrays with wires of their own. `correction`, (2, groups, outputs), has the
+    gains and offsets of its sums. `config` is a `ConfigRecord` as JSON, in UTF-8.
     """
 
     name: Text
@@ -190,6 +190,7 @@ class MatrixFile(Part):
     col_edges: WholeNumbers
     conductances: Numbers | None = None
     conductances_sha256: Text = ""
+    correction: Numbers | None = None
     orders: Bytes = b""
     orders_sha256: Text = ""
     wires: dict[str, WiresFile] = Field(default={})
@@ -210,6 +211,13 @@ class MatrixFile(Part):
             raise ValueError("conductances must be numbers >= 0 in the shape of G")
         if hash_of(self.conductances) != self.conductances_sha256:
             raise ValueError("conductances must have the hash that was written with them")
+        return self
+
+    @model_validator(mode="after")
+    def _correction_fits(self) -> Self:
+        values = self.correction
+        if values is not None and (values.ndim != 3 or len(values) != 2):
+            raise ValueError("correction must have the shape (2, groups, outputs)")
         return self
 
     @model_validator(mode="after")

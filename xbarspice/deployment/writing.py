@@ -143,7 +143,7 @@ def _matrix(matrix: StoredMatrix) -> dict[str, Any]:
     if matrix.read is None:
         rows = edges(matrix.G.shape[1], config.tile_rows)
         columns = [2 * k for k in edges(matrix.G.shape[2] // 2, config.tile_cols // 2)]
-    put = matrix.conductances
+    put, sums = matrix.conductances, matrix.correction
     orders = [_order(tile, order) for tile, order in sorted(matrix.orders.items())]
     moved = {"orders": _text(orders), "orders_sha256": hash_of(_text(orders))} if orders else {}
     wires = {
@@ -154,6 +154,7 @@ def _matrix(matrix: StoredMatrix) -> dict[str, Any]:
         **moved,
         **({"wires": wires} if wires else {}),
         **({} if put is None else {"conductances": put, "conductances_sha256": hash_of(put)}),
+        **({} if sums is None else {"correction": sums}),
         "name": matrix.name,
         "layer": matrix.layer,
         "config": np.frombuffer(ConfigRecord.of(config).model_dump_json().encode(), np.uint8),

@@ -20,6 +20,7 @@ from xbarspice.nn.convolution import (
     CrossbarConvTranspose2d,
     CrossbarConvTranspose3d,
 )
+from xbarspice.nn.corrections import Correction
 from xbarspice.nn.coverage import Coverage, coverage
 from xbarspice.nn.effective_matrices import effective_matrix
 from xbarspice.nn.graph import operators, register_operator
@@ -37,6 +38,7 @@ from xbarspice.nn.recurrent import (
 )
 from xbarspice.nn.registration import layer_types, register, registry
 from xbarspice.nn.solver import TensorSolution, solve
+from xbarspice.nn.sums import put_corrections
 from xbarspice.nn.through import Answer, Run, exact_products, through
 from xbarspice.nn.tile import Tile
 from xbarspice.nn.transfers import program_each
@@ -47,6 +49,7 @@ __all__ = [
     "Answer",
     "ArrayConfig",
     "ArrayMatrix",
+    "Correction",
     "Coverage",
     "CrossbarConfig",
     "CrossbarConv1d",
@@ -84,6 +87,7 @@ __all__ = [
     "program",
     "program_each",
     "put_conductances",
+    "put_corrections",
     "put_wires",
     "quantise",
     "register",

@@ -150,7 +150,12 @@ def _stage(layer: CrossbarLayer) -> Stage:
     with torch.no_grad():
         programmed = matrix.program(weight, bias, training=False)
         scale = programmed.sum_scale.double().expand(1, weight.shape[1])[0].cpu().numpy()
-        digital = None if matrix.bias_line or bias is None else bias[0].double().cpu().numpy()
+        digital = np.zeros(weight.shape[1])
+        if bias is not None and not matrix.bias_line:
+            digital = bias[0].double().cpu().numpy()
+        if matrix.correction is not None:
+            scale = scale * matrix.correction.gain[0].double().cpu().numpy()
+            digital = digital + matrix.correction.offset[0].double().cpu().numpy()
     cell = np.array(significances(config))
     passes = []
     for tile in layer.tiles():
@@ -173,7 +178,7 @@ def _stage(layer: CrossbarLayer) -> Stage:
         x_scale=config.x_scale,
         V_bias=None if programmed.V_bias is None else float(programmed.V_bias),
         scale=np.array(scale),
-        digital=np.zeros(weight.shape[1]) if digital is None else digital,
+        digital=digital,
         passes=tuple(passes),
     )
 

@@ -18,6 +18,7 @@ from xbarspice.mapping.reads import LineOrder
 from xbarspice.nn.affine_cache import CachedMap, Identity
 from xbarspice.nn.boundary import between_graphs, refuse_transforms
 from xbarspice.nn.converters import RangeRecord, quantise
+from xbarspice.nn.corrections import Correction
 from xbarspice.nn.layout import Layout, layouts
 from xbarspice.nn.pairs import (
     PairConductances,
@@ -59,6 +60,8 @@ class ArrayMatrix:
             by name, ohm, as of a `Crossbar` in read mode; those that are not named are those of
             `config`. Of a folded array with the matrix that is read first. See `nn.put_wires`.
         folded: the array that it shares with another matrix, if `config.layout` is "folded".
+        correction: of the sums that the arrays give, (groups, outputs), after reading and before
+            what is digital is added; None: none.
     """
 
     config: ArrayConfig
@@ -72,6 +75,7 @@ class ArrayMatrix:
     orders: Mapping[tuple[int, int, int], LineOrder] = field(default_factory=dict)
     wires: Mapping[tuple[int, int, int], Mapping[str, Resistance]] = field(default_factory=dict)
     folded: Folded | None = None
+    correction: Correction | None = None
     _cached_map: CachedMap | None = field(default=None, repr=False)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ArrayMatrix:
@@ -287,25 +291,31 @@ class Product:
         return out.to(kind)
 
     def _sums(self, x: Tensor) -> Tensor:
-        run, config = running(), self.matrix.config
+        run = running()
         x, digital = self._centre_inputs(x)
         if run.see is not None:
             run.see(self.matrix, x)
-        if run.is_exact(self.matrix.name):
-            out = self._exact(x)
-        else:
-            self.matrix.ranges.add(x, config.x_scale)
-            x = quantise(x, config.dac_bits, config.x_scale)
-            if run.see_drive is not None:
-                V_bias = self.program().V_bias
-                run.see_drive(self.matrix, self.matrix.voltages(x, V_bias).detach())
-            if run.multiply is not None:
-                out = run.multiply(self, x)
-            elif self.matrix.is_affine and not run.by_tile:
-                out = _apply(x, *self.affine())
-            else:
-                out = self._tile_by_tile(x, run)
+        out = self._exact(x) if run.is_exact(self.matrix.name) else self.of_arrays(x)
         return out if digital is None else out + digital.to(x.dtype)
+
+    def of_arrays(self, x: Tensor) -> Tensor:
+        """Sums (vectors, groups, outputs) as read from the arrays and corrected.
+
+        Args:
+            x: inputs about the centre, (vectors, groups, inputs).
+        """
+        run, matrix = running(), self.matrix
+        matrix.ranges.add(x, matrix.config.x_scale)
+        x = quantise(x, matrix.config.dac_bits, matrix.config.x_scale)
+        if run.see_drive is not None:
+            run.see_drive(matrix, matrix.voltages(x, self.program().V_bias).detach())
+        if run.multiply is not None:
+            out = run.multiply(self, x)
+        elif matrix.is_affine and not run.by_tile:
+            out = _apply(x, *self.affine())
+        else:
+            out = self._tile_by_tile(x, run)
+        return out if matrix.correction is None else matrix.correction.apply(out)
 
     def _centre_inputs(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Inputs about `x_centre`, and what is added after reading, (groups, outputs)."""

@@ -262,6 +262,9 @@ def circuit_hash(circuit: nn.Module) -> str:
                 for name, R in sorted(wires.items()):
                     digest.update(f"{place} {name} {np.shape(R)}".encode())
                     digest.update(np.asarray(R, "<f8").tobytes())
+            if matrix.correction is not None:
+                for part in (matrix.correction.gain, matrix.correction.offset):
+                    digest.update(part.double().cpu().numpy().tobytes())
             if matrix.conductances is not None:
                 digest.update(matrix.conductances.double().cpu().numpy().tobytes())
     return digest.hexdigest()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from xbarspice.core.lazy import names_on_first_use
 
 if TYPE_CHECKING:
+    from xbarspice.nn.corrections import Correction
     from xbarspice.training import procedures, remedies
     from xbarspice.training.designs import compare_designs
     from xbarspice.training.designs_inputs import InputMap, reexpress_inputs
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from xbarspice.training.penalties import array_weights, line_penalty
     from xbarspice.training.procedures import Procedure
     from xbarspice.training.remedied import Remedied, study_remedies
-    from xbarspice.training.remedies import Correction
     from xbarspice.training.selection import Look
     from xbarspice.training.settings import Settings
+    from xbarspice.training.sums import correct_sums
 
 __all__ = [
     "Comparison",
@@ -35,6 +36,7 @@ __all__ = [
     "Settings",
     "array_weights",
     "compare_designs",
+    "correct_sums",
     "fit",
     "line_penalty",
     "procedures",
@@ -48,7 +50,7 @@ __getattr__ = names_on_first_use(
     __name__,
     {
         "Comparison": "xbarspice.training.designs_results",
-        "Correction": "xbarspice.training.remedies",
+        "Correction": "xbarspice.nn.corrections",
         "ErrorDraws": "xbarspice.training.draws",
         "Fitted": "xbarspice.training.fitting",
         "InputMap": "xbarspice.training.designs_inputs",
@@ -59,6 +61,7 @@ __getattr__ = names_on_first_use(
         "Settings": "xbarspice.training.settings",
         "array_weights": "xbarspice.training.penalties",
         "compare_designs": "xbarspice.training.designs",
+        "correct_sums": "xbarspice.training.sums",
         "fit": "xbarspice.training.fitting",
         "line_penalty": "xbarspice.training.penalties",
         "procedures": "xbarspice.training.procedures",

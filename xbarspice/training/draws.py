@@ -27,6 +27,7 @@ from xbarspice.training.stuck import (
     forced,
     put_stuck,
 )
+from xbarspice.training.sums import SumFit
 from xbarspice.variability import Compose, StuckDevices, Variation
 
 __all__ = ["Circuit", "ErrorDraws", "Gradient", "terms_of"]
@@ -71,6 +72,7 @@ class ErrorDraws:
             are their read conductance.
         one_by_one: compute one draw after the other, which suits any model; else all in one forward
             pass, which only a model that `keeps_apart` the draws can do.
+        sums: gains and offsets that are fitted to the sums of every draw; None: none.
     """
 
     model: nn.Module
@@ -80,6 +82,7 @@ class ErrorDraws:
     gradient: Gradient = "pathwise"
     circuit: Circuit = "shared_gradient"
     one_by_one: bool = False
+    sums: SumFit | None = None
     _label: str = field(default="", init=False)
     _first: int = field(default=0, init=False)
     _strata: dict[str, Strata] = field(default_factory=dict, init=False)
@@ -177,7 +180,7 @@ class ErrorDraws:
         def arrays(name: str, matrix: ArrayMatrix, stacks: Sequence[Tensor]) -> list[Tensor]:
             return self._draw(name, matrix, stacks)
 
-        return Slices(self.model, arrays, self.circuit, one_by_one=self.one_by_one)
+        return Slices(self.model, arrays, self.circuit, one_by_one=self.one_by_one, sums=self.sums)
 
     def _draw(self, name: str, matrix: ArrayMatrix, stacks: Sequence[Tensor]) -> list[Tensor]:
         """The arrays with errors, S, (count, ..., rows, cols) for each stack of equal ones."""

@@ -188,6 +188,7 @@ class _Run:
                 seed=seed,
                 circuit=s.circuit,
             )
+        sums = None if procedure is None else procedure.fit_of_sums(self.x[:CALIBRATION])
         return ErrorDraws(
             self.model,
             draws=s.draws,
@@ -195,6 +196,7 @@ class _Run:
             stuck=s.stuck,
             gradient=s.gradient,
             circuit=s.circuit,
+            sums=sums,
         )
 
     def go(

@@ -12,6 +12,7 @@ from xbarspice.core.registry import Registry
 from xbarspice.core.values import number_of, whole_number_of
 from xbarspice.training.remedies import Remedy
 from xbarspice.training.remedies import registry as corrections
+from xbarspice.training.sums import FITS, SumFit
 from xbarspice.variability.bse import ORDERS
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Procedure:
         remap: random orders of lines that are tried in every transfer, of its arrays with stuck
             devices in turn; the best for the calibration points stay. The other lines of an array
             carry the same, on wires of other lengths.
+        sums: digital gains and offsets of the sums of every matrix after programming, fitted on the
+            calibration inputs (`training.sums`): "offset", "gain_and_offset", or None for none.
         outputs: what is done to the outputs after programming: a name of `training.remedies`, or a
             `Remedy`; None for nothing.
     """
@@ -53,6 +56,7 @@ class Procedure:
     enough: float = 1.0
     compensate: bool = False
     remap: int = 0
+    sums: str | None = None
     outputs: str | Remedy | None = None
 
     def __post_init__(self) -> None:
@@ -65,6 +69,8 @@ class Procedure:
         known = (None, SENSITIVITY, *ORDERS)
         if self.order not in known:
             raise broken_rule(f"`order` must be one of {known}", repr(self.order), "Use one.")
+        if self.sums not in (None, *FITS):
+            raise broken_rule(f"`sums` must be one of {(None, *FITS)}", repr(self.sums), "Use one.")
         if not (self.outputs is None or callable(self.outputs)):
             corrections.get(self.outputs)
 
@@ -75,13 +81,22 @@ class Procedure:
 
     @property
     def on_devices(self) -> bool:
-        """Whether something is done to devices, not only to outputs."""
-        return replace(self, outputs=None) != Procedure()
+        """Whether something is done to devices, not only to digital values."""
+        return replace(self, sums=None, outputs=None) != Procedure()
+
+    @property
+    def on_outputs_alone(self) -> bool:
+        """Whether nothing is done before the outputs are there."""
+        return not self.on_devices and self.sums is None
 
     @property
     def correction(self) -> Remedy | None:
         """What is done to the outputs."""
         return corrections.get(self.outputs) if isinstance(self.outputs, str) else self.outputs
+
+    def fit_of_sums(self, x: Tensor) -> SumFit | None:
+        """What is fitted to the sums, with these calibration inputs."""
+        return None if self.sums is None else SumFit(fit=self.sums, x=x)
 
     @property
     def words(self) -> str:
@@ -115,11 +130,13 @@ registry: Registry[Procedure] = Registry("remedy", "Use one.")
 registry.add("write_order", Procedure(order=SENSITIVITY))
 registry.add("partners", Procedure(compensate=True))
 registry.add("other_lines", Procedure(remap=24))
+registry.add("sum_offsets", Procedure(sums="offset"))
+registry.add("sum_gains", Procedure(sums="gain_and_offset"))
 registry.add("tuning_passes", Procedure(passes=6, rewrite=20, enough=0.99))
 
 
 def names() -> list[str]:
-    """All names of remedies, of devices and of outputs, sorted."""
+    """All names of remedies, of devices, sums and outputs, sorted."""
     return sorted([*registry.names(), *corrections.names()])
 
 

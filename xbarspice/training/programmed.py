@@ -106,7 +106,8 @@ class ProgrammedDraws:
         return self._slices().keeps_apart(x, self.draws)
 
     def _slices(self) -> Slices:
-        return Slices(self.model, self._arrays, self.circuit, one_by_one=self.one_by_one)
+        sums = self.procedure.fit_of_sums(self.calibration[0])
+        return Slices(self.model, self._arrays, self.circuit, one_by_one=self.one_by_one, sums=sums)
 
     def _arrays(self, name: str, matrix: ArrayMatrix, stacks: Sequence[Tensor]) -> list[Tensor]:
         del matrix

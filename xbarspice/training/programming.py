@@ -18,6 +18,7 @@ from xbarspice.nn.origin import arguments_of, classes, outputs_of
 from xbarspice.nn.pairs import PairConductances, place
 from xbarspice.nn.through import running
 from xbarspice.training.procedures import Procedure
+from xbarspice.training.sums import Calibrator
 from xbarspice.training.tester import DEVICES, Tester
 from xbarspice.training.writing import Stack, Writing
 
@@ -55,20 +56,25 @@ def program_by(
     Raises:
         InputError: the procedure needs calibration points.
     """
-    if calibration is None and procedure.correction is not None:
+    digital = procedure.correction is not None or procedure.sums is not None
+    if calibration is None and digital:
         raise broken_rule(
-            "a correction of outputs is fitted on calibration points",
-            f"`calibration` None with outputs={procedure.outputs!r}",
+            "a correction of sums or outputs is fitted on calibration points",
+            f"`calibration` None with sums={procedure.sums!r} and outputs={procedure.outputs!r}",
             "Give training points and their classes; never test points.",
         )
     points = None if calibration is None else _Points(circuit, *calibration)
     tester = Tester(circuit, procedure, None if points is None else points.of_tester)
     matrices = [m for layer in crossbar_layers(circuit).values() for m in layer.matrices.values()]
-    before = [(m.conductances, m.orders) for m in matrices]
+    before = [(m.conductances, m.orders, m.correction) for m in matrices]
+    sums: Calibrator | None = None
+    if procedure.sums is not None and points is not None:
+        sums = Calibrator(circuit, procedure.sums, points.run)
 
     def restore() -> None:
-        for matrix, (conductances, orders) in zip(matrices, before, strict=True):
+        for matrix, (conductances, orders, correction) in zip(matrices, before, strict=True):
             matrix.conductances, matrix.orders = conductances, orders
+            matrix.correction = correction
 
     together = max(1, min(TOGETHER, DEVICES // max(tester.devices, 1)))
     try:
@@ -79,6 +85,8 @@ def program_by(
             held = _Held(circuit, writings, len(chunk))
             for k in range(len(chunk)):
                 held.put(k)
+                if sums is not None:
+                    sums.correct()
                 yield _mend(procedure, points)
             restore()
     finally:
@@ -90,18 +98,21 @@ class _Points:
 
     def __init__(self, circuit: nn.Module, x: Any, y: Any) -> None:
         self.circuit, self.arguments = circuit, arguments_of(circuit, x)
-        with torch.no_grad():
-            outputs = outputs_of(circuit, self.arguments)
+        outputs = self.run()
         self.wanted = _flat(outputs)
         decided = classes(outputs) if y is None else torch.as_tensor(y)
         decided = None if decided is None else decided.to(self.wanted.device)
         self.targets = self.wanted if decided is None else decided
         self.of_tester = (self.arguments[0], decided)
 
+    @torch.no_grad()
+    def run(self) -> Outputs:
+        """Outputs for the calibration points of what the arrays hold."""
+        return outputs_of(self.circuit, self.arguments)
+
     def answers(self) -> Tensor:
         """Of the transfer that the arrays hold, (1, points, outputs)."""
-        with torch.no_grad():
-            return _flat(outputs_of(self.circuit, self.arguments))[None]
+        return _flat(self.run())[None]
 
 
 def _flat(outputs: Outputs) -> Tensor:

@@ -243,8 +243,8 @@ class _Mending:
         with through(self.engine), torch.no_grad():
             out = self._of_outputs(each)
             for name, procedure in self.remedies.items():
-                if procedure.on_devices:
-                    out[name] = self._of_devices(procedure, each)
+                if not procedure.on_outputs_alone:
+                    out[name] = self._of_arrays(procedure, each)
         return {name: np.stack(scores) for name, scores in out.items()}
 
     def _of_outputs(self, numbers: Sequence[int]) -> dict[str, list[Scores]]:
@@ -252,7 +252,7 @@ class _Mending:
         corrections = {
             name: procedure.correction
             for name, procedure in self.remedies.items()
-            if not procedure.on_devices
+            if procedure.on_outputs_alone
         }
         out: dict[str, list[Scores]] = {BEFORE: [], **{name: [] for name in corrections}}
         (clean,) = outputs_of(self.circuit, self.arguments)
@@ -268,7 +268,7 @@ class _Mending:
                 out[name].append(self.judge.score((mended.reshape(shape),)))
         return out
 
-    def _of_devices(self, procedure: Procedure, numbers: Sequence[int]) -> list[Scores]:
+    def _of_arrays(self, procedure: Procedure, numbers: Sequence[int]) -> list[Scores]:
         """Scores of transfers that a procedure has programmed."""
         take = self.calibration
         calibration = (tuple(a[take] for a in self.arguments), self.classes)

@@ -8,16 +8,15 @@ classes. It is differentiated as the solution that it is, so that training knows
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from xbarspice.core.registry import Registry
+from xbarspice.nn.corrections import Correction
 from xbarspice.training.objectives import margins
 
 __all__ = [
-    "Correction",
     "Remedy",
     "fit_decision_offset",
     "fit_gain_and_offset",
@@ -26,22 +25,6 @@ __all__ = [
     "names",
     "registry",
 ]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Correction:
-    """What is done to the outputs of each draw: ``gain * answers + offset``.
-
-    Attributes:
-        gain, offset: (draws, 1, outputs), or what broadcasts to it.
-    """
-
-    gain: Tensor
-    offset: Tensor
-
-    def apply(self, answers: Tensor) -> Tensor:
-        """Answers (draws, points, outputs) after the remedy."""
-        return self.gain * answers + self.offset
 
 
 Remedy = Callable[[Tensor, Tensor, Tensor], Correction]

@@ -175,16 +175,17 @@ class Keeper:
         """What draws so many transfers of the present weights under a label."""
         s = self.settings
         seed, procedure = child_seed(s.seed, "validation draws"), s.procedure
+        x, y = self.calibration
         if procedure is None or not procedure.on_devices:
+            sums = None if procedure is None else procedure.fit_of_sums(x)
 
             def draw(count: int, label: str) -> ErrorDraws:
-                draws = ErrorDraws(self.model, draws=count, seed=seed, circuit=s.circuit)
+                draws = ErrorDraws(self.model, draws=count, seed=seed, circuit=s.circuit, sums=sums)
                 draws.one_by_one = self.one_by_one
                 draws.begin(label)
                 return draws
 
             return draw
-        x, y = self.calibration
         tester = Tester(self.model, procedure, (x, y), circuit=s.circuit)
 
         def program(count: int, label: str) -> ProgrammedDraws:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from xbarspice.core.errors import InputError, broken_rule
+from xbarspice.nn.corrections import Correction
 from xbarspice.nn.layers import crossbar_layers
 from xbarspice.nn.matrix import ArrayMatrix, Product, affine_of
 from xbarspice.nn.pairs import place
@@ -27,6 +28,7 @@ from xbarspice.training.products import (
     solve_each,
     without_errors,
 )
+from xbarspice.training.sums import SumFit, fit_sums, see_inputs
 
 __all__ = ["Arrays", "Slices"]
 
@@ -70,18 +72,22 @@ class Slices:
         circuit: "exact", "shared_gradient" or "ideal"; see `ErrorDraws`.
         one_by_one: compute one slice after the other, which suits any model; else all in one
             forward pass, which only a model that `keeps_apart` the slices can do.
+        sums: gains and offsets that are fitted to the sums of every slice; None: none.
     """
 
     model: nn.Module
     arrays: Arrays
     circuit: Circuit = "shared_gradient"
     one_by_one: bool = False
+    sums: SumFit | None = None
     _nominal: bool = field(default=False, init=False)
     _held: dict[str, Sequence[Tensor]] = field(default_factory=dict, init=False)
     _pairs: dict[str, Drawn] = field(default_factory=dict, init=False)
     _maps: dict[str, Maps] = field(default_factory=dict, init=False)
     _added: dict[tuple[str, int], Tensor] = field(default_factory=dict, init=False)
     _calls: dict[str, int] = field(default_factory=dict, init=False)
+    _inputs: dict[str, Tensor] = field(default_factory=dict, init=False)
+    _corrections: dict[str, Correction] = field(default_factory=dict, init=False)
     _slices: int = field(default=0, init=False)
     _slice: int | None = field(default=None, init=False)
 
@@ -99,8 +105,12 @@ class Slices:
             InputError: the model does not answer with one tensor (points, ...), or the inputs of a
                 layer are no multiple of the slices.
         """
-        self._nominal = nominal or (self.circuit == "shared_gradient" and self._has_curves())
+        curved = self.circuit == "shared_gradient" and self._has_curves()
+        self._nominal = nominal or curved or self.sums is not None
         self._forget()
+        if self.sums is not None:
+            seen = self.sums.x
+            self._inputs = see_inputs(self.model, lambda: self.model(seen))
         self._slices = count + self._nominal
         try:
             with multiply_by(self._multiply):
@@ -112,6 +122,8 @@ class Slices:
     def _forget(self) -> None:
         for kept in (self._held, self._pairs, self._maps, self._added, self._calls):
             kept.clear()
+        self._inputs.clear()
+        self._corrections.clear()
 
     def _together(self, x: Tensor) -> Tensor:
         """Answers of all slices, (slices, points, ...), from one forward pass."""
@@ -160,7 +172,6 @@ class Slices:
 
     def _multiply(self, product: Product, x: Tensor) -> Tensor:
         """Sums of a matrix for inputs whose first axis holds the slices, draws outermost."""
-        name, config = product.matrix.name, product.matrix.config
         parts, chosen = x[None], slice(None)
         if self._slice is not None:
             chosen = slice(self._slice, self._slice + 1)
@@ -168,10 +179,34 @@ class Slices:
             raise _not_first(f"{len(x)} input vectors for {self._slices} draws")
         else:
             parts = x.unflatten(0, (self._slices, -1))
+        out = self._read(product, parts, chosen)
+        if self.sums is not None and product.matrix.name in self._inputs:
+            fitted = self._correction(product, self.sums.fit)
+            out = Correction(gain=fitted.gain[chosen], offset=fitted.offset[chosen]).apply(out)
+        return out.flatten(0, 1)
+
+    def _correction(self, product: Product, fit: str) -> Correction:
+        """Gains and offsets of all slices, (slices, 1, groups, outputs); none without errors."""
+        name = product.matrix.name
+        if name not in self._corrections:
+            x, current = self._inputs[name], self._slice
+            self._slice = None  # all slices, whichever is computed now
+            sums = self._read(product, x.expand(self._slices, *x.shape), slice(None))
+            self._slice = current
+            drawn = fit_sums(fit, sums[1:], sums[0])
+            self._corrections[name] = Correction(
+                gain=torch.cat([torch.ones_like(drawn.gain[:1]), drawn.gain]),
+                offset=torch.cat([torch.zeros_like(drawn.offset[:1]), drawn.offset]),
+            )
+        return self._corrections[name]
+
+    def _read(self, product: Product, parts: Tensor, chosen: slice) -> Tensor:
+        """Sums (slices, vectors, groups, outputs) as read, of the chosen slices."""
+        name, config = product.matrix.name, product.matrix.config
         curved = not config.model.linear and self.circuit != "ideal"
         exact = self.circuit == "exact"
         if self.circuit != "ideal" and (config.adc_bits is not None or (curved and exact)):
-            return solve_each(product, self._drawn(product).each()[chosen], parts).flatten(0, 1)
+            return solve_each(product, self._drawn(product).each()[chosen], parts)
         if name not in self._maps:
             drawn = self._drawn(product)
             wholes = differences_of(drawn, self.circuit)
@@ -180,7 +215,7 @@ class Slices:
         out = apply_maps(parts, matrix[chosen], None if offset is None else offset[chosen])
         if curved:
             out = out + self._of_curves(product, parts)
-        return out.flatten(0, 1)
+        return out
 
     def _of_curves(self, product: Product, parts: Tensor) -> Tensor:
         """What the curves of devices add without errors, known from the first slice."""

@@ -110,7 +110,13 @@ class Tester:
         most = max(1, min(DEVICES // self.devices, ANSWERS // len(self.x)))
         out = []
         for parts in zip(*(G.split(most) for G in arrays), strict=True):
-            slices = Slices(self.model, self._hold(parts), self.circuit, one_by_one=self.one_by_one)
+            slices = Slices(
+                self.model,
+                self._hold(parts),
+                self.circuit,
+                one_by_one=self.one_by_one,
+                sums=self.procedure.fit_of_sums(self.x),
+            )
             out.append(slices.outputs(self.x, len(parts[0])))
         return torch.cat(out).flatten(2) if out[0].ndim > 2 else torch.cat(out)[..., None]
 

@@ -164,11 +164,18 @@ def check_errors(circuit: nn.Module, engine: str) -> None:
 
 
 def refuse_programmed(circuit: nn.Module) -> None:
-    """Raise if arrays hold devices as programmed or measured.
+    """Raise if arrays hold devices as programmed or measured, or sums are corrected for them.
 
     Raises:
         InputError: they do.
     """
+    if any(m.correction is not None for m in matrices_of(circuit)):
+        raise broken_rule(
+            "gains and offsets of sums belong to the devices that they were fitted for",
+            "a circuit with corrections, whose transfers are new devices",
+            "Take them away with xb.nn.put_corrections(circuit, None), and fit them in every "
+            'transfer with the remedy "sum_gains".',
+        )
     if any(m.conductances is not None for m in matrices_of(circuit)):
         raise broken_rule(
             "transfers are drawn onto what the weights ask for",
