@@ -64,6 +64,9 @@ def test_an_estimate_is_the_sum_over_the_work():
     assert out.seconds == pytest.approx(4 + out.cpu_seconds / 2 + 6 * 0.3 / 3)
     assert (out.low, out.high) == pytest.approx((out.seconds / 1.5, out.seconds * 1.5))
     assert out.memory == pytest.approx(3 * (1e8 + 1e3 * 80))
+    loose = replace(model, spread=2.5)  # the probe itself was not met better
+    out = loose.estimate({few: 5, many: 2}, 6)
+    assert (out.low, out.high) == pytest.approx((out.seconds / 2.5, out.seconds * 2.5))
 
 
 def test_the_fit_finds_the_coefficients_of_a_law():

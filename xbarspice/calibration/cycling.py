@@ -92,8 +92,8 @@ def fit_cycling(data: Cycles, *, window: float = 2.0, confidence: float = 0.95) 
             "devices": len(lives.good),
             "failures": lives.failures,
         },
-        how="Intervals for 95 %: of levels, slopes and window by Student's t over devices, of "
-        "scatters by chi^2, of lifetimes by the observed information.",
+        how=f"Intervals for {100 * confidence:g} %: of levels, slopes and window by Student's t "
+        "over devices, of scatters by chi^2, of lifetimes from the likelihood.",
     )
 
 

@@ -130,8 +130,8 @@ def fit_retention(
         notices=(*notices, *remarks),
         checks=checks,
         details=details,
-        how="Intervals for 95 %: of nu by Student's t over devices, of nu_std by chi^2, of "
-        "lifetimes by the observed information.",
+        how=f"Intervals for {100 * confidence:g} %: of nu by Student's t over devices, of nu_std "
+        "by chi^2, of lifetimes from the likelihood.",
     )
 
 

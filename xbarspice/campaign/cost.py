@@ -34,7 +34,7 @@ from xbarspice.core.types import Array
 __all__ = ["CostModel", "Estimate", "measure_item", "probe_costs"]
 
 FACTOR = 1.5
-"""A campaign takes between its estimate over this and its estimate times this."""
+"""An estimate says this much either way, if its probe was met so well: a rule, no confidence."""
 MOST_CELLS = 4096
 MOST_NUMBERS = 2**15
 """Cells, and cells times vectors times arrays, of the largest array that a probe solves: beyond it
@@ -55,7 +55,7 @@ class Estimate:
 
     Attributes:
         seconds: wall-clock time; between `low` and `high`.
-        low, high: `seconds` over and times `FACTOR`.
+        low, high: `seconds` over and times `FACTOR`, or the `CostModel.spread` if that is larger.
         cpu_seconds: of all processes.
         memory: of all workers and what they start, bytes, if all are at their largest together.
     """
@@ -123,10 +123,11 @@ class CostModel:
         cpu = other_cpu_seconds + sum(n * self.cpu_seconds(work) for work, n in works.items())
         busy = cpu / self.cpus + items * self.item_seconds / self.workers
         seconds = self.start_seconds + busy
+        factor = max(FACTOR, self.spread)
         return Estimate(
             seconds=seconds,
-            low=seconds / FACTOR,
-            high=seconds * FACTOR,
+            low=seconds / factor,
+            high=seconds * factor,
             cpu_seconds=cpu,
             memory=self.workers * max((self.memory_of(work) for work in works), default=0.0),
         )

@@ -140,8 +140,9 @@ class CampaignPage:
         if state == "running":
             note = (
                 f"The page reloads itself every {RELOAD} s. Where the time above stands still, the "
-                "campaign does not run. The interval of the remaining time holds if the rate "
-                "varies as it did in the later half of the time so far."
+                "campaign does not run. The 95 % interval of the remaining time holds if the rate "
+                "varies as it did in the later half of the time so far, and items to come are like "
+                "those."
             )
             items.append(Text(text=note, note=True))
         return items
@@ -177,6 +178,8 @@ def _duration(seconds: float) -> str:
 
 
 def _interval(rest: Forecast) -> str:
+    if math.isinf(rest.high) and not rest.low:
+        return "too few times with progress to say how sure that is"
     if math.isinf(rest.high):
         return f"more than {_duration(rest.low)}; the rate varies too much to say how much"
     return f"{_duration(rest.low)} to {_duration(rest.high)}"

@@ -193,7 +193,7 @@ def _workers(count: int | None, scheduler: str | None, factory: str | None) -> W
 def _check_further(budget: int, remedies: list[str], metric: str) -> None:
     """Refuse what would only fail after the study."""
     from xbarspice.training.procedures import get
-    from xbarspice.transfer.outcomes import METRICS
+    from xbarspice.transfer.scores import METRICS
 
     if budget < 0:
         raise broken_rule("`--budget` must be >= 0", budget, "200 transfers are usual.")

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -250,8 +251,16 @@ def flatten(value: Any) -> list[Tensor]:
 
 
 def circuit_hash(circuit: nn.Module) -> str:
-    """SHA-256 of a model on arrays: weights, how they stand, seeds, and what was put on them."""
+    """SHA-256 of a model on arrays: its modules and their code, weights and how they stand, seeds.
+
+    Functions that a module calls are not looked into.
+    """
     digest = hashlib.sha256(weights_hash(circuit).encode())
+    for name, module in circuit.named_modules():
+        kind = type(module)
+        code = getattr(module, "code", None) or _code_text(getattr(kind.forward, "__code__", None))
+        text = f"{name} {kind.__module__}.{kind.__qualname__} {module.extra_repr()} {code}"
+        digest.update(text.encode())
     for module in circuit.modules():
         for matrix in getattr(module, "matrices", {}).values():
             text = f"{matrix.name} {matrix.bias_line} {matrix.seed} {matrix.transfer}"
@@ -268,6 +277,14 @@ def circuit_hash(circuit: nn.Module) -> str:
             if matrix.conductances is not None:
                 digest.update(matrix.conductances.double().cpu().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _code_text(code: Any) -> str:
+    """What a function does, the same in every process; empty of none."""
+    if not isinstance(code, CodeType):
+        return ""
+    consts = [_code_text(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return f"{code.co_code.hex()} {code.co_names} {code.co_varnames} {consts}"
 
 
 def weights_hash(model: nn.Module) -> str:

@@ -30,6 +30,7 @@ __all__ = [
     "axes_or_new",
     "colour",
     "escape",
+    "finite_errors",
     "label_lines",
     "marker",
     "number_lines",
@@ -97,6 +98,12 @@ def text_colour() -> str:
 def escape(text: str) -> str:
     """Text in which matplotlib reads no formula."""
     return text.replace("$", r"\$")
+
+
+def finite_errors(value: Array, low: Array, high: Array) -> Array:
+    """Error bars below and above values, (2, values); none where an interval has no end."""
+    bars = np.clip([value - low, high - value], 0, None)
+    return np.where(np.isfinite(bars), bars, np.nan)
 
 
 def set_quantity(axis: Axis, quantity: str, unit: str = "") -> None:

@@ -88,7 +88,7 @@ def error(value: float | None, digits: int = 3) -> str:
     if math.isnan(value):
         return "not checked"
     if math.isinf(value):
-        return "infinite"
+        return "infinite" if value > 0 else "-infinite"
     if abs(value) >= LEAST_PERCENT:
         return f"{short(100 * value, digits)} %"
     return short(value, digits)

@@ -31,6 +31,8 @@ Answer: TypeAlias = Mapping[str, npt.ArrayLike]
 """Some of `QUANTITIES` by name."""
 WHERE_ZERO = {"I": 1e-6, "V": 1.0, "d": 1.0}
 """What errors are a share of where all golden values are 0: A, V, and the unit of a derivative."""
+MOST = 0.5
+"""Largest tolerance: from 1 on an answer of zeros would pass."""
 Solver: TypeAlias = Callable[[AcidCase], Answer]
 
 
@@ -50,7 +52,7 @@ def acid_test(
             gradients ask for `dI_dG` and `dI_dV` too. It raises `NotSupported` for what it does not
             claim to solve (`AcidCase.need_only`). Or an engine of this package, by name or itself.
         name: of the solver on the scorecard; by default its own.
-        cases: names of the problems; None: all.
+        cases: names of the problems, each asked once; None: all.
         tolerance: largest error that passes, as a share, in place of each problem's own (a solver
             in float32 may state 1e-4); the scorecard shows it.
         file: of golden answers; by default the published one.
@@ -61,18 +63,24 @@ def acid_test(
         a failure. What it declines is shown and counts neither as pass nor as failure.
 
     Raises:
-        InputError: a name is no problem of the file, or no engine; `tolerance` is not in [0, 1].
+        InputError: a name is no problem of the file, or no engine; `tolerance` is not in [0, 0.5].
         StoreError: the file is damaged or of another kind.
     """
     if tolerance is not None:
-        number_of("tolerance", tolerance, low=0.0, high=1.0, remedy="Give a share, as 1e-4.")
+        number_of("tolerance", tolerance, low=0.0, high=MOST, remedy="Give a share, as 1e-4.")
     golden = acid_file(file)
     chosen = _chosen(golden, cases)
     if tolerance is not None:
         chosen = tuple(replace(case, tolerance=tolerance) for case in chosen)
     own_name, call = _solver(solver)
     scores = tuple(score(case, call) for case in chosen)
-    return Scorecard(solver=name or own_name, golden=golden.origin, scores=scores)
+    return Scorecard(
+        solver=name or own_name,
+        golden=golden.origin,
+        scores=scores,
+        problems=len(golden.cases),
+        tolerance=tolerance,
+    )
 
 
 def _chosen(file: AcidFile, names: Sequence[str] | None) -> tuple[AcidCase, ...]:
@@ -84,7 +92,7 @@ def _chosen(file: AcidFile, names: Sequence[str] | None) -> tuple[AcidCase, ...]
             raise broken_rule(
                 f"a case must be one of {', '.join(map(repr, known))}", repr(name), "Use one."
             )
-    return tuple(known[name] for name in names)
+    return tuple(known[name] for name in dict.fromkeys(names))
 
 
 def _solver(solver: str | Engine | Solver) -> tuple[str, Solver]:

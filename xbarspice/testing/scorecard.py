@@ -65,11 +65,15 @@ class Scorecard:
         solver: its name.
         golden: which file of golden answers, by who wrote it and with which ngspice.
         scores: one a problem, in the order of the file.
+        problems: in the file.
+        tolerance: that was stated in place of each problem's own; None: none.
     """
 
     solver: str
     golden: str
     scores: tuple[Score, ...]
+    problems: int
+    tolerance: float | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -84,12 +88,17 @@ class Scorecard:
 
     @property
     def headline(self) -> str:
-        """The counts in one sentence."""
-        c = self.counts
-        return (
-            f"{self.solver}: {c['pass']} of {len(self.scores)} problems pass, "
+        """The counts in one sentence, and what was chosen or stated beside the file."""
+        c, count = self.counts, len(self.scores)
+        text = (
+            f"{self.solver}: {c['pass']} of {count} problems pass, "
             f"{c['fail']} fail, {c['not supported']} are not supported."
         )
+        if count < self.problems:
+            text += f" {self.problems - count} of the file's {self.problems} were not asked for."
+        if self.tolerance is not None:
+            text += f" Tolerance of all: {self.tolerance:.0e}, in place of their own."
+        return text
 
     def table(self) -> Table:
         """The scorecard for a terminal."""
@@ -121,7 +130,8 @@ class Scorecard:
             entry["error"] = _finite(score.error)
             entry["errors"] = {name: _finite(value) for name, value in score.errors.items()}
             scores.append(entry)
-        head = {"solver": self.solver, "golden": self.golden, "passed": self.passed}
+        names = ("solver", "golden", "passed", "problems", "tolerance")
+        head = {name: getattr(self, name) for name in names}
         return {**head, "counts": self.counts, "scores": scores}
 
     def json(self) -> str:

@@ -29,8 +29,9 @@ from xbarspice.training.fitting import Data, fit
 from xbarspice.training.procedures import Procedure, get
 from xbarspice.training.settings import Settings
 from xbarspice.transfer.budget import check_metric
-from xbarspice.transfer.outcomes import Judge, Metric, Outcomes, difference, run_transfers
+from xbarspice.transfer.outcomes import Judge, run_transfers
 from xbarspice.transfer.programming import Calibration
+from xbarspice.transfer.scores import Metric, Outcomes, difference
 from xbarspice.transfer.study import check_errors
 
 __all__ = ["compare_designs"]
@@ -59,7 +60,7 @@ def compare_designs(
     One choice after the other is changed beside the base (`config`, inputs as they are). Then the
     change that wins most is kept, and the others are tried beside it, as long as the interval of
     one more gain lies above 0. Choices that win only together with another one may be missed.
-    Intervals are of paired differences over transfers and points (`transfer.outcomes.difference`),
+    Intervals are of paired differences over transfers and points (`transfer.scores.difference`),
     of one training run a design, and not corrected for their number: judge by `gain` and `parts`,
     which are of transfers that chose nothing. The points are the same: give validation points, and
     keep test points for the design that is recommended.

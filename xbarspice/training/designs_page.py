@@ -13,6 +13,7 @@ from xbarspice.report.page import page
 from xbarspice.report.sections import card_section, card_text, config_section, coverage_section
 from xbarspice.report.units import error, percent_interval
 from xbarspice.training import plots
+from xbarspice.transfer.intervals import INTERVALS
 
 __all__ = ["figures", "write"]
 
@@ -30,7 +31,7 @@ def write(record: Record, path: Path) -> Path:
         StoreError: the file cannot be written.
     """
     verdict = Verdict(
-        state="none", word="RECOMMENDED", text=_sentence(record), detail=_definition(record)
+        state="none", word=_word(record), text=_sentence(record), detail=_definition(record)
     )
     sections = [_effects(record), _recommended(record), *_refused(record)]
     sections.append(coverage_section(record))
@@ -58,14 +59,23 @@ def _words(choices: Record) -> str:
     return ", ".join(f"{name} {value}" for name, value in choices.items()) or "the base"
 
 
+def _word(record: Record) -> str:
+    if not record["recommended"]:
+        return "BASE KEPT"
+    return "RECOMMENDED" if record["confirmed"] else "NOT CONFIRMED"
+
+
 def _sentence(record: Record) -> str:
     base = _shown(record["base"], record)
     if not record["recommended"]:
-        return f"The base: metric {base}; no choice wins more than its interval."
+        return f"The base: metric {base}; no choice that was tried is shown to win."
     choices = _words(record["recommended"])
+    words, gain = f"{choices[0].upper()}{choices[1:]}", _shown(record["gain"], record)
+    if record["confirmed"]:
+        return f"{words}: wins {gain} in fresh transfers over the base of {base}."
     return (
-        f"{choices[0].upper()}{choices[1:]}: wins {_shown(record['gain'], record)} in fresh "
-        f"transfers over the base of {base}."
+        f"{words}: won in the transfers that chose it; in fresh ones its gain over the base of "
+        f"{base} is {gain}, which may be none."
     )
 
 
@@ -87,7 +97,8 @@ def figures(record: Record) -> Iterator[tuple[str, str]]:
         yield "remedy in every transfer", record["remedy"]
     yield "base [95 % interval]", _shown(record["base"], record)
     yield "recommended", _words(record["recommended"])
-    yield "won by it in fresh transfers [95 % interval]", _shown(record["gain"], record)
+    if record["recommended"]:
+        yield "won by it in fresh transfers [95 % interval]", _shown(record["gain"], record)
     gain, offset = record["encode"]["gain"], record["encode"]["offset"]
     if (gain, offset) != (1.0, 0.0):
         yield "its inputs", f"{gain:.6g} x + {offset:.6g}"
@@ -100,8 +111,9 @@ def _recommended(record: Record) -> Section:
     text = (
         "Every choice was tried alone beside the base, then the best were joined as long as one "
         "more won. Choices that win only together may be missed. Intervals are of paired "
-        "differences, by bootstrap over transfers and points, and not corrected for the number of "
-        "choices; those of the recommended design are of transfers that chose nothing. Errors of "
+        f"differences, {INTERVALS}, and not corrected for the number of "
+        "choices; those of the recommended design are of transfers that chose nothing, and of the "
+        "same points. Errors of "
         f"the devices: {record['variation']}; seed {record['seed']}."
     )
     return Section(title="Recommended design", items=[table, Text(text=text, note=True)])
@@ -124,7 +136,12 @@ def _effects(record: Record) -> Section:
         rows=rows,
         left=(0, 1, 2),
     )
-    text = f"Metric: {_metric(record)}. The same function in all rows, none of them retrained."
+    trained = (
+        "Every design was trained once before it was judged; the intervals do not hold how "
+        "training runs differ."
+    )
+    same = "The same function in all rows, none of them retrained."
+    text = f"Metric: {_metric(record)}. {trained if record['trained'] else same}"
     bars = Plot(
         draw=partial(plots.designs, record),
         alt="Bars of what each choice wins over the base",

@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from xbarspice.training.designs_inputs import InputMap
-from xbarspice.transfer.outcomes import Metric
-from xbarspice.transfer.results import Interval
+from xbarspice.transfer.intervals import Interval
+from xbarspice.transfer.scores import Metric
 
 __all__ = ["Comparison", "Effect"]
 
@@ -37,7 +37,7 @@ class Comparison:
     """Result of `compare_designs`. All gains are of the metric, paired, with 95 % intervals.
 
     Attributes:
-        metric: "mean" or "consistent"; see `transfer.outcomes.Metric`.
+        metric: "mean" or "consistent"; see `transfer.scores.Metric`.
         judged: what is judged, in words.
         classifies: whether the metric is a share of points (0..1); else it is minus the change of
             the outputs.
@@ -48,7 +48,7 @@ class Comparison:
         base_values: of the choices.
         effects: of every other value of one choice, all others as in the base; most first.
         recommended: values of the choices that win together; all others stay as in the base.
-        gain: of the recommended design over the base, in fresh transfers.
+        gain: of the recommended design over the base, in fresh transfers of the same points.
         parts: by how much each recommended choice raises the metric beside the other recommended
             ones, in fresh transfers; most first.
         refused: combinations that cannot be built, with the reason.
@@ -73,6 +73,11 @@ class Comparison:
     circuit: nn.Module = field(repr=False)
     encode: InputMap
 
+    @property
+    def confirmed(self) -> bool:
+        """Whether the recommended design wins in fresh transfers too; False of the base."""
+        return bool(self.recommended) and self.gain.low > 0
+
     def record(self) -> dict[str, Any]:
         """Plain values, without the circuit."""
         names = ("effects", "parts", "base", "gain", "circuit")
@@ -81,6 +86,7 @@ class Comparison:
         return (
             out
             | {"base": asdict(self.base), "gain": asdict(self.gain)}
+            | {"confirmed": self.confirmed}
             | {"encode": asdict(self.encode)}
         )
 
@@ -101,13 +107,20 @@ class Comparison:
             f"{'yes' if e.same_devices else 'no'} |"
             for e in self.effects
         ]
-        words = ", ".join(f"{name} {value}" for name, value in self.recommended.items())
-        lines += ["", f"Recommended: {words or 'the base'}; in fresh transfers it wins"]
-        lines[-1] += f" {self._shown(self.gain)}."
+        lines += ["", self._recommendation()]
         lines += [
             f"- {e.choice} {e.value} beside the others: {self._shown(e.gain)}" for e in self.parts
         ]
         return "\n".join([*lines, *(f"Not built: {text}" for text in self.refused)])
+
+    def _recommendation(self) -> str:
+        words = ", ".join(f"{name} {value}" for name, value in self.recommended.items())
+        if not words:
+            return "Recommended: the base; no other value is shown to win."
+        gain = f"{self._shown(self.gain)} in fresh transfers"
+        if self.confirmed:
+            return f"Recommended: {words}; it wins {gain}."
+        return f"Not confirmed: {words} won where it was chosen; its gain is {gain}."
 
     def _shown(self, part: Interval) -> str:
         scale, digits = (100, ".2f") if self.classifies else (1, ".3g")

@@ -13,6 +13,7 @@ from xbarspice.plot.axes import (
     axes_or_new,
     colour,
     escape,
+    finite_errors,
     marker,
     number_lines,
     place_legend,
@@ -110,7 +111,7 @@ def designs(comparison: Comparison | Record, *, ax: Axes | None = None) -> Axes:
     names = [*(f"{effect['choice']} = {effect['value']}" for effect in effects), "recommended"]
     value, low, high = (np.array([g[end] for g in gains]) for end in ("value", "low", "high"))
     fills = [COLOURS[0]] * len(effects) + [COLOURS[2]]
-    spread = np.clip([value - low, high - value], 0, None)
+    spread = finite_errors(value, low, high)
     error = {"ecolor": text_colour(), "lw": 1}
     ax.barh(range(len(names)), value, xerr=spread, color=fills, error_kw=error)
     ax.axvline(0, color=text_colour(), linewidth=0.8)

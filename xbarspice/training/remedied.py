@@ -24,8 +24,9 @@ from xbarspice.nn import copy_circuit, program_each, through
 from xbarspice.nn.origin import outputs_of
 from xbarspice.training.procedures import Procedure, get
 from xbarspice.transfer.budget import check_metric, judge_of
-from xbarspice.transfer.outcomes import Judge, Metric, Outcomes, Scores, difference
-from xbarspice.transfer.results import Interval
+from xbarspice.transfer.intervals import Interval
+from xbarspice.transfer.outcomes import Judge
+from xbarspice.transfer.scores import Metric, Outcomes, Scores, difference
 from xbarspice.transfer.study import LEVELS, at_level, check_errors, matrices_of
 from xbarspice.transfer.workers import Workers
 
@@ -42,7 +43,7 @@ class Remedied:
 
     Attributes:
         remedy: its name.
-        metric: "mean" or "consistent"; see `transfer.outcomes.Metric`.
+        metric: "mean" or "consistent"; see `transfer.scores.Metric`.
         judged: what is judged, in words.
         classifies: whether the metric is a share of points (0..1); else it is minus the change of
             the outputs.
@@ -86,7 +87,7 @@ def study_remedies(
     A remedy has calibration points, at most `CALIBRATION` and half of all, chosen at random: the
     answers of the transfer for them, those of the same circuit without errors, and the classes.
     What is done to devices draws the same random numbers as the transfer without it, as far as they
-    go. Intervals are those of paired differences (`transfer.outcomes.difference`).
+    go. Intervals are those of paired differences (`transfer.scores.difference`).
 
     Args:
         circuit: from `nn.convert`, with `ArrayConfig.variation`, that answers with one tensor,
@@ -133,7 +134,9 @@ def study_remedies(
         function = functools.partial(remedy_item, **packed, **options)
         parts = workers.run(function, items, progress).complete()
     scores = {
-        name: Outcomes(score=np.concatenate([part[name] for part in parts]))
+        name: Outcomes(
+            score=np.concatenate([part[name] for part in parts]), classifies=exact.classifies
+        )
         for name in (BEFORE, *mending.remedies)
     }
     judge, count = mending.judge, len(mending.calibration)

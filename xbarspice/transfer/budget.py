@@ -19,17 +19,10 @@ from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import copy_circuit, exact_products
 from xbarspice.nn.matrix import ArrayMatrix
 from xbarspice.nn.origin import arguments_of, outputs_of
-from xbarspice.transfer.outcomes import (
-    METRICS,
-    Judge,
-    Metric,
-    Outcomes,
-    Scores,
-    difference,
-    run_transfers,
-)
+from xbarspice.transfer.intervals import Interval
+from xbarspice.transfer.outcomes import Judge, run_transfers
 from xbarspice.transfer.programming import Calibration, Programming, packed
-from xbarspice.transfer.results import Interval
+from xbarspice.transfer.scores import METRICS, Metric, Outcomes, Scores, difference
 from xbarspice.transfer.study import (
     LEVELS,
     at_level,
@@ -86,7 +79,7 @@ class Budget:
     """What the sources of error of a circuit cost. Parts do not add up exactly.
 
     Attributes:
-        metric: "mean" or "consistent"; see `outcomes.Metric`.
+        metric: "mean" or "consistent"; see `scores.Metric`.
         judged: what is judged, in words.
         classifies: whether the metric is a share of points (0..1); else it is minus the change of
             the outputs.
@@ -132,7 +125,7 @@ def loss_budget(
 
     Every source is switched on alone, and off among all others, in the same transfers with the same
     random numbers, point by point; intervals are those of the paired differences
-    (`outcomes.difference`).
+    (`scores.difference`).
 
     Args:
         circuit: from `nn.convert`; it is left as it is.
@@ -166,7 +159,8 @@ def loss_budget(
     kept = [sources, *[[s] for s in sources], *[[s for s in sources if s != t] for t in sources]]
     options = {"seed": seed, "engine": engine, "procedure": procedure, "calibration": calibration}
     outcomes = _outcomes(kept, transfers, circuit, arguments, judge, options, workers, progress)
-    exact = Outcomes(score=np.repeat(judge.score(judge.wanted)[None], transfers, axis=0))
+    score = np.repeat(judge.score(judge.wanted)[None], transfers, axis=0)
+    exact = Outcomes(score=score, classifies=judge.classifies)
     budget = _budget(metric, judge, sources, exact, outcomes)
     return budget if procedure is None else replace(budget, procedure=procedure.words)
 
@@ -195,7 +189,10 @@ def _outcomes(
         function = functools.partial(budget_item, **model, **options)
         parts = [part["score"] for part in workers.run(function, items, progress).complete()]
     each = len(numbers)
-    return [Outcomes(score=np.concatenate(parts[k : k + each])) for k in range(0, len(parts), each)]
+    return [
+        Outcomes(score=np.concatenate(parts[k : k + each]), classifies=judge.classifies)
+        for k in range(0, len(parts), each)
+    ]
 
 
 def budget_item(
@@ -217,7 +214,7 @@ def budget_item(
         labels, seed, engine, procedure, calibration: of the budget.
 
     Returns:
-        score (transfers, points), as of `outcomes.Outcomes`.
+        score (transfers, points), as of `scores.Outcomes`.
     """
     circuit = model.circuit()
     arguments, judge = judge_of(circuit, tuple(x), labels)

@@ -14,6 +14,7 @@ from xbarspice.report.page import page
 from xbarspice.report.sections import card_section, card_text, config_section, coverage_section
 from xbarspice.report.units import error, percent, percent_interval
 from xbarspice.transfer import plots
+from xbarspice.transfer.intervals import INTERVALS
 
 __all__ = ["figures", "write"]
 
@@ -54,10 +55,13 @@ def _sentence(record: Record) -> str:
     if "metric" not in record:
         change = record["output_change"]
         return f"The outputs change by {error(change['mean'])} rms on average over {count}."
-    return (
+    text = (
         f"Metric {percent(record['metric'])}; {percent(record['mean'])} of the points are right on "
-        f"average over {count}, {percent(record['noise_free'])} without transfer errors."
+        f"average over {count}"
     )
+    if record["noise_free"] is not None:
+        text += f", {percent(record['noise_free'])} without transfer errors"
+    return f"{text}."
 
 
 def _definition(record: Record) -> str:
@@ -153,8 +157,7 @@ def _budget(record: Record) -> list[Section]:
     text = (
         f"{_metric_words(budget)} {counted(budget['transfers'], 'transfer')} and "
         f"{counted(budget['points'], 'point')} for every row, with the same random numbers; "
-        "intervals are of the paired differences, by "
-        "bootstrap over transfers and points. Parts do not add up exactly."
+        f"intervals are of the paired differences, {INTERVALS}. Parts do not add up exactly."
     )
     bars = Plot(
         draw=partial(plots.loss_budget, budget),
@@ -220,7 +223,7 @@ def _result(record: Record, by_point: Any) -> Section:
     rows = list(figures(record))
     items.append(Table(caption="Figures", head=("", "value"), rows=rows, left=(0, 1)))
     text = (
-        "Intervals: percentile bootstrap over transfers and points, drawn independently. "
+        f"Intervals: {INTERVALS}. "
         f"Errors of the devices: {record['variation']}; seed {record['seed']}. The change of the "
         "outputs is measured from those of the same circuit without transfer errors."
     )

@@ -13,12 +13,14 @@ from xbarspice.plot.axes import (
     COLOURS,
     axes_or_new,
     escape,
+    finite_errors,
     number_lines,
     place_legend,
     set_quantity,
     text_colour,
 )
-from xbarspice.transfer.results import THRESHOLD, TransferStudy
+from xbarspice.transfer.results import TransferStudy
+from xbarspice.transfer.scores import THRESHOLD
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +54,7 @@ def transfers(study: TransferStudy | Record, *, ax: Axes | None = None) -> Axes:
     edges = np.asarray(histogram["edges"])
     ax.stairs(histogram["transfers"], edges, fill=True, color=COLOURS[0], zorder=2)
     mean, low, high = _mean(record)
-    if low is not None and high is not None:
+    if low is not None and high is not None and np.isfinite([low, high]).all():
         words = "95 % interval of the mean"
         ax.axvspan(low, high, color=COLOURS[1], alpha=0.3, linewidth=0, zorder=1, label=words)
     ax.axvline(mean, color=COLOURS[1], linewidth=1.5, zorder=3, label="mean")
@@ -131,7 +133,7 @@ def loss_budget(budget: Budget | Record, *, ax: Axes | None = None) -> Axes:
         parts = [*(cost[kind] for cost in costs), lost]
         value, low, high = (np.array([p[end] for p in parts]) for end in ("value", "low", "high"))
         place = np.arange(len(parts)) + 0.2 * (2 * k - 1)
-        spread = np.clip([value - low, high - value], 0, None)
+        spread = finite_errors(value, low, high)
         bars = {"height": 0.36, "color": COLOURS[k], "label": label}
         ax.barh(place, value, xerr=spread, **bars, error_kw={"ecolor": text_colour(), "lw": 1})
     ax.axvline(0, color=text_colour(), linewidth=0.8)

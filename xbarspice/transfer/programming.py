@@ -10,10 +10,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from xbarspice.core.errors import broken_rule
 from xbarspice.nn import program_each
 from xbarspice.nn.origin import outputs_of
 
-__all__ = ["Calibration", "Programming", "each_transfer", "packed"]
+__all__ = ["Calibration", "Programming", "each_transfer", "packed", "refuse_nan"]
 
 Outputs = tuple[Tensor, ...]
 Calibration = tuple[Any, npt.ArrayLike | None]
@@ -50,13 +51,32 @@ def each_transfer(
         numbers: of the transfers.
         procedure: how they are programmed; None writes every device once.
         calibration: of the procedure.
+
+    Raises:
+        InputError: an output is NaN.
     """
     if procedure is None:
         for _ in program_each(circuit, numbers):
-            yield outputs_of(circuit, arguments)
+            yield refuse_nan(outputs_of(circuit, arguments))
         return
     for mend in procedure.each(circuit, numbers, calibration):
-        yield mend(outputs_of(circuit, arguments))
+        yield refuse_nan(mend(outputs_of(circuit, arguments)))
+
+
+def refuse_nan(outputs: Outputs) -> Outputs:
+    """Outputs as they are.
+
+    Raises:
+        InputError: one is NaN: a decision made of it would be none.
+    """
+    for number, tensor in enumerate(outputs):
+        if tensor.is_floating_point() and tensor.isnan().any():
+            raise broken_rule(
+                "the outputs of a model must be numbers",
+                f"{int(tensor.isnan().sum())} of {tensor.numel()} NaN in output {number}",
+                "Look for a logarithm, root or division by 0 in the digital part of the model.",
+            )
+    return outputs
 
 
 def packed(calibration: Calibration | None) -> Calibration | None:

@@ -6,25 +6,15 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from xbarspice.core.types import Array, Flags, Indices
+from xbarspice.transfer.intervals import Interval, interval_of_numbers
+from xbarspice.transfer.scores import THRESHOLD, Outcomes
 
-__all__ = ["THRESHOLD", "Golden", "Interval", "TransferStudy", "interval_of", "multiplicities"]
+__all__ = ["Golden", "TransferStudy"]
 
 
-THRESHOLD = 0.95
-"""Share of the transfers in which a point must be right to count."""
 BINS = 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A figure with its 95 % bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,26 +107,17 @@ class TransferStudy:
             return None
         return float(np.mean(right.sum(axis=0) >= threshold * len(right) - 1e-9))
 
-    def intervals(self, *, samples: int = 1000, seed: int = 0) -> dict[str, Interval]:
-        """Percentile bootstrap, 95 %, over transfers and points (Efron and Tibshirani 1993, 13).
+    def intervals(self) -> dict[str, Interval]:
+        """95 % intervals over transfers and points (`transfer.intervals`).
 
         Returns:
             "mean" (share of right points, mean over the transfers) and "metric" of a model that
             classifies; else "mean" of `rms`, over transfers alone.
         """
-        rng, right = np.random.default_rng(seed), self.right
-        by_transfer = multiplicities(rng, self.transfers, samples)
-        if right is None:
-            return {"mean": interval_of(float(self.rms.mean()), by_transfer @ self.rms)}
-        shares = (self.transfers * by_transfer) @ right.astype(np.float32)
-        by_point = multiplicities(rng, self.points, samples)
-        enough = shares >= THRESHOLD * self.transfers - 1e-3
-        mean = (shares * by_point).sum(axis=1) / self.transfers
-        held = (enough * by_point).sum(axis=1)
-        return {
-            "mean": interval_of(float(right.mean()), mean),
-            "metric": interval_of(self.metric() or 0.0, held),
-        }
+        if self.right is None:
+            return {"mean": interval_of_numbers(self.rms)}
+        outcomes = Outcomes(score=self.right.astype(np.float32), classifies=True)
+        return {"mean": outcomes.interval("mean"), "metric": outcomes.interval("consistent")}
 
     def record(self) -> dict[str, Any]:
         """The figures as plain values; shares are 0..1."""
@@ -200,18 +181,6 @@ class TransferStudy:
             "edges": edges.tolist(),
             "transfers": counts.tolist(),
         }
-
-
-def multiplicities(rng: np.random.Generator, count: int, samples: int) -> npt.NDArray[Any]:
-    """Shares of `count` things in bootstrap samples, (samples, count)."""
-    drawn = rng.multinomial(count, np.full(count, 1 / count), size=samples)
-    return drawn.astype(np.float32) / count
-
-
-def interval_of(value: float, drawn: npt.NDArray[Any]) -> Interval:
-    """A figure and its 95 % percentile interval from bootstrap samples."""
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Interval(value=value, low=float(min(low, value)), high=float(max(high, value)))
 
 
 def _share(decided: Any, labels: Any) -> float | None:

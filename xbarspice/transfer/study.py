@@ -36,7 +36,13 @@ from xbarspice.nn.matrix import ArrayMatrix
 from xbarspice.nn.origin import arguments_of, circuit_hash, decisions_of, outputs_of
 from xbarspice.surrogate.trust import warn_outside
 from xbarspice.transfer import study_file
-from xbarspice.transfer.programming import Calibration, Programming, each_transfer, packed
+from xbarspice.transfer.programming import (
+    Calibration,
+    Programming,
+    each_transfer,
+    packed,
+    refuse_nan,
+)
 from xbarspice.transfer.results import Golden, TransferStudy
 from xbarspice.transfer.study_file import Seen
 from xbarspice.transfer.workers import Workers
@@ -102,7 +108,7 @@ def transfer(
     Raises:
         InputError: no matrix has a variation, arrays hold programmed or measured devices, or an
             argument breaks a rule; the procedure needs calibration points; `path` holds another
-            study.
+            study; an output is NaN.
         EngineError, StoreError: as the engine and the store.
 
     Warns:
@@ -245,7 +251,7 @@ class _Run:
     def outputs(self, circuit: nn.Module) -> Outputs:
         """Outputs as the arrays stand now."""
         with through(self.solver):
-            return outputs_of(circuit, self.arguments)
+            return refuse_nan(outputs_of(circuit, self.arguments))
 
     def exact(self) -> np.ndarray | None:
         """Decisions with exact products."""
@@ -336,7 +342,7 @@ class _Run:
                 float((a.double() - b.double()).abs().max() / size)
                 for a, b, size in zip(ours, theirs, self.largest, strict=True)
             )
-            error = max(error, *worst)
+            error = float(np.max([error, *worst]))  # NaN stays
             a, b = self.decide(ours), self.decide(theirs)
             if a is not None and b is not None:
                 differing = (differing or 0) + int((a != b).sum())

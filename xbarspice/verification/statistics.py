@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.shares import share_interval
 
 __all__ = ["agreement_interval", "sample_size"]
 
@@ -43,20 +42,11 @@ def sample_size(tiles: int, confidence: float, bad_tiles: float) -> int:
 
 
 def agreement_interval(equal: int, points: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Clopper-Pearson interval of a share that was counted, for points drawn independently.
-
-    (Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404.)
+    """Interval of a share that was counted, for points drawn independently; see `share_interval`.
 
     Args:
         equal: how many of the points agreed.
         points: how many there were.
         confidence: of the two-sided interval.
     """
-    if points == 0:
-        return 0.0, 1.0
-    from scipy.stats import beta
-
-    half = (1 - confidence) / 2
-    low = 0.0 if equal == 0 else float(beta.ppf(half, equal, points - equal + 1))
-    high = 1.0 if equal == points else float(beta.ppf(1 - half, equal + 1, points - equal))
-    return low, float(np.minimum(high, 1.0))
+    return share_interval(equal / max(points, 1), points, confidence)

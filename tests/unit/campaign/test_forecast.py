@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from xbarspice.campaign.forecast import History, forecast
+from xbarspice.campaign.page import _remaining
 
 
 def history(seconds, counts):
@@ -40,6 +41,29 @@ def test_the_interval_holds_the_true_end_of_most_campaigns():
         assert out is not None
         inside += out.low <= at[-1] - at[120] <= out.high
     assert 180 <= inside <= 200
+
+
+@pytest.mark.parametrize("batches", [12, 20, 40])
+def test_the_interval_holds_with_few_times_of_progress(batches):
+    """Batches that take a random time each; of 400 campaigns at 40 % of what was seen by then."""
+    rng, inside = np.random.default_rng(batches), 0
+    for _ in range(400):
+        at = np.concatenate([[0.0], np.cumsum(rng.gamma(2.0, 1.0, 5 * batches // 2))])
+        out = forecast(history(at[: batches + 1], 10 * np.arange(batches + 1)), 10 * (len(at) - 1))
+        assert out is not None
+        inside += out.low <= at[-1] - at[batches] <= out.high
+    assert inside >= 364  # 95 % less 4 standard deviations of so many campaigns
+
+
+def test_two_times_say_nothing_of_how_sure_a_rate_is():
+    """The rate between two times is one number: it has no scatter."""
+    out = forecast(history([0.0, 1.0], [0, 5]), 1005)
+    assert out is not None
+    assert (out.seconds, out.low, out.high) == (200.0, 0.0, np.inf)
+    assert "too few times with progress" in _remaining(out)
+    done = forecast(history([0.0, 1.0], [0, 5]), 5)
+    assert done is not None
+    assert (done.seconds, done.low, done.high) == (0.0, 0.0, 0.0)
 
 
 def test_without_progress_there_is_none():

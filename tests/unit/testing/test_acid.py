@@ -191,7 +191,10 @@ def test_a_problem_with_gradients_needs_them():
 
 def test_the_scorecard_as_table_markdown_and_json():
     card = acid_test(transposed, cases=["4x4", "2x3", "2x3, no wires"])
-    assert card.headline == "transposed: 0 of 3 problems pass, 1 fail, 2 are not supported."
+    assert card.headline == (
+        "transposed: 0 of 3 problems pass, 1 fail, 2 are not supported. "
+        f"{card.problems - 3} of the file's {card.problems} were not asked for."
+    )
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(card.table())
     for text in (console.export_text(), card.markdown()):
@@ -211,12 +214,15 @@ def test_a_tolerance_of_the_caller_is_used_and_shown():
 
     (score,) = acid_test(coarse, cases=["2x3"]).scores
     assert score.verdict is Verdict.FAIL
-    (score,) = acid_test(coarse, cases=["2x3"], tolerance=1e-5).scores
+    card = acid_test(coarse, cases=["2x3", "2x3"], tolerance=1e-5)
+    assert card.headline.startswith("coarse: 1 of 1 problems pass")  # a name is asked once
+    assert card.headline.endswith("Tolerance of all: 1e-05, in place of their own.")
+    (score,) = card.scores
     assert (score.verdict, score.tolerance) == (Verdict.PASS, 1e-5)
     with pytest.raises(
-        xb.errors.InputError, match="`tolerance` must be a finite number >= 0 and <= 1"
+        xb.errors.InputError, match=r"`tolerance` must be a finite number >= 0 and <= 0\.5"
     ):
-        acid_test(coarse, tolerance=2.0)
+        acid_test(coarse, tolerance=1.0)  # an answer of zeros is off by just 1
 
 
 def test_unknown_problems_and_engines_are_refused():
