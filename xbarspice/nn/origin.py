@@ -174,7 +174,7 @@ def arguments_of(model: nn.Module, x: Any) -> Arguments:
         x: as of `as_arguments`.
 
     Raises:
-        InputError: a number is not finite.
+        InputError: a number is not finite, or there are no points.
     """
     parameter = next((p for p in model.parameters() if p.is_floating_point()), None)
     dtype = parameter.dtype if parameter is not None else torch.float32
@@ -192,6 +192,12 @@ def arguments_of(model: nn.Module, x: Any) -> Arguments:
     x = as_arguments(x)
     x = Arguments(map(whole, x), {k: whole(v) for k, v in x.keywords.items()})
     arguments = map_tensors(x, as_tensor)
+    if any(t.ndim and not len(t) for t in tensors_in(arguments)):
+        raise broken_rule(
+            "inputs must hold at least one point",
+            [tuple(t.shape) for t in tensors_in(arguments)],
+            "Of none nothing can be said; check how they were selected.",
+        )
     if any(t.is_floating_point() and not t.isfinite().all() for t in tensors_in(arguments)):
         raise broken_rule("inputs must be finite", "NaN or infinity", "Clean the data.")
     return arguments

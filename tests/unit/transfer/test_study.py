@@ -327,3 +327,10 @@ def test_the_sentence_of_a_study_says_nothing_that_was_not_counted(labels):
     assert ("without transfer errors" in sentence) == labels
     assert sentence.endswith(".")
     assert " -" not in sentence
+
+
+def test_nothing_is_said_of_no_points():
+    circuit, x, _ = moons()
+    for judge in (transfer, loss_budget, xb.verify):
+        with pytest.raises(InputError, match="at least one point"):
+            judge(circuit, x[:0])
