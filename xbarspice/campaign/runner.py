@@ -82,7 +82,9 @@ def run(
         path: the campaign file, ending in ".h5"; read it with `load`.
         resume: go on with an existing file: finished and failed items are not done again.
         retry_failed: with `resume`, do the failed items again.
-        workers: processes on this machine; None for one a core, 0 for none (in this process).
+        workers: processes on this machine; None for one a core, 0 for none (in this process). They
+            import the script that runs: a call in a script stands under
+            ``if __name__ == "__main__":``.
         scheduler: address of a Dask scheduler ("tcp://host:8786") to run there instead.
         page: a page (.html) that shows how the campaign goes on: progress, rate, failures, workers,
             remaining time with its interval. It is written anew while the campaign runs, always

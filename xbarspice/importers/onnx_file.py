@@ -76,7 +76,7 @@ def _read(path: Path) -> tuple[Any, list[Path]]:
         onnx.load_external_data_for_model(model, str(path.parent))
     except Exception as error:  # onnx raises many kinds for one fault: a graph that breaks rules
         raise _damage_error(path, first_line(error)) from error
-    versions = [o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}]
+    versions = sorted({o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}})
     if len(versions) != 1 or versions[0] not in _OPSETS:
         raise broken_rule(
             f"an ONNX model must be of opset {_OPSETS[0]} to {_OPSETS[-1]}",

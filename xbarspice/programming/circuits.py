@@ -12,6 +12,7 @@ import numpy as np
 from torch import nn
 
 from xbarspice import campaign, devices
+from xbarspice.campaign.choice import choose_workers
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import EngineError, broken_rule
 from xbarspice.devices import DynamicDevice
@@ -201,7 +202,8 @@ def write_arrays(
         blanks: the arrays.
         path: campaign file, ``.h5``; results in it are taken.
         pulses: the procedure.
-        workers: processes on this machine; None for one a core, 0 for none.
+        workers: processes on this machine, 0 for none; None for one a core, or for none in a script
+            without ``if __name__ == "__main__":``, which processes would run again.
         progress: called with (arrays done, arrays in all).
         options: scheme, order, passes, compensate of `programming.program`.
 
@@ -228,7 +230,7 @@ def write_arrays(
         path,
         resume=path.exists(),
         retry_failed=True,
-        workers=0 if workers is None and len(items) < WORTH_A_POOL else workers,
+        workers=choose_workers(workers, items=len(items), worth=WORTH_A_POOL),
         progress=lambda count, total: progress(count, total or len(items)),
     )
     results = campaign.load(path)

@@ -209,6 +209,8 @@ class _Run:
     ) -> None:
         """Take all steps that are not done yet."""
         s = self.settings
+        if self.step:  # a run that goes on
+            tell(self.step, s.steps)
         while self.step < s.steps:
             self._one_step()
             last = self.step == s.steps

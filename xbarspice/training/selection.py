@@ -135,9 +135,9 @@ class Keeper:
         shares = [math.nan] * 3
         if self._has_classes():
             right = margins(_flat(answers), y) > 0
-            enough = right.float().mean(dim=0) >= s.wanted - 1e-6
+            enough = right.double().mean(dim=0) >= s.wanted - 1e-9
             noise_free = margins(_flat(clean), y) > 0
-            shares = [float(each.float().mean()) for each in (right, enough, noise_free)]
+            shares = [float(each.double().mean()) for each in (right, enough, noise_free)]
         return Look(
             step=step,
             loss=loss,

@@ -101,7 +101,10 @@ def verify(
         seed: of probes and samples.
         folder: where the answers of the arrays are kept (``tiles.h5``); a stopped verification goes
             on there. None: a temporary folder.
-        workers, scheduler: as for `campaign.run`.
+        workers: processes on this machine, 0 for none; None for one a core, or for none where few
+            arrays are solved and in a script without ``if __name__ == "__main__":``, which
+            processes would run again.
+        scheduler: as for `campaign.run`.
         title: of the report.
         progress: called with (stage, count, total).
 

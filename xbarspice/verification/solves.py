@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from xbarspice import campaign
+from xbarspice.campaign.choice import choose_workers
 from xbarspice.core.errors import EngineError, broken_rule
 from xbarspice.nn import Tile
 from xbarspice.verification.clock import Progress
@@ -66,7 +67,7 @@ def solve_arrays(
             path,
             resume=path.exists(),
             retry_failed=True,
-            workers=0 if workers is None and len(items) < WORTH_A_POOL else workers,
+            workers=choose_workers(workers, scheduler, items=len(items), worth=WORTH_A_POOL),
             scheduler=scheduler,
             progress=lambda count, total: progress("arrays", count, total or len(items)),
         )

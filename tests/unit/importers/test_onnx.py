@@ -507,12 +507,21 @@ def test_other_operator_domains_and_types_are_refused_by_name(tmp_path):
     proto.graph.node[0].domain = "ai.onnx.ml"
     proto.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
     onnx.save(proto, path)
-    with pytest.raises(InputError, match=r"ai.onnx.ml.Scaler"):
+    with pytest.raises(InputError, match=r"ai.onnx.ml.Scaler.*coefs_"):
         load_model(path)
     proto = onnx.load(path)
     proto.graph.node[0].op_type, proto.graph.node[0].domain = "Neg", ""
     del proto.opset_import[:]
     proto.opset_import.append(helper.make_opsetid("", 6))
+    onnx.save(proto, path)
+    with pytest.raises(InputError, match="opset 7 to"):
+        load_model(path)
+    for version in (20, 20):  # skl2onnx states one twice
+        proto.opset_import.append(helper.make_opsetid("", version))
+    del proto.opset_import[0]
+    onnx.save(proto, path)
+    assert torch.allclose(agree(path, x).run(x["x"]), -torch.tensor(x["x"]))
+    proto.opset_import.append(helper.make_opsetid("ai.onnx", 19))
     onnx.save(proto, path)
     with pytest.raises(InputError, match="opset 7 to"):
         load_model(path)

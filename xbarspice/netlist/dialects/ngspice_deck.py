@@ -96,7 +96,8 @@ def _read_header(deck: Deck, lines: Text) -> None:
     if missing:
         raise NetlistError(
             f"the netlist must have xbarspice's header; the lines {sorted(missing)} are missing. "
-            "Only netlists written by xbarspice can be read back."
+            "Only ngspice decks that xbarspice wrote can be read back; `xbarspice import` reads "
+            "netlists of resistor crossbars by other hands."
         )
     for key in WIRES:
         try:
