@@ -25,6 +25,7 @@ from xbarspice.mapping.reads import (
 from xbarspice.nn.affine_cache import Identity
 from xbarspice.nn.effective_matrices import effective_matrix
 from xbarspice.nn.layout import Layout
+from xbarspice.nn.line_orders import from_lines, to_lines
 from xbarspice.nn.pairs import PairConductances, place
 from xbarspice.nn.solver import solve
 from xbarspice.nn.tile import Tile
@@ -220,7 +221,13 @@ class Folded(Layout):
         """
         if state.array is None:
             raise AssertionError("a folded matrix is programmed with its array")
-        pairs = self.read.take(self._effective(state.array, config))
+        G = state.array
+        if state.lines is None:
+            effective = self._effective(G, config)
+        else:
+            (orders,) = state.lines
+            effective = orders.by_line(self._effective(orders.on_arrays(G), config))
+        pairs = self.read.take(effective)
         return (pairs[..., 0::2] - pairs[..., 1::2])[:, None]
 
     def currents(
@@ -241,9 +248,18 @@ class Folded(Layout):
             raise AssertionError("a folded matrix is programmed with its array")
         count = len(volts)
         zero_in, zero_out = volts.new_zeros(count, G.shape[0]), volts.new_zeros(count, G.shape[1])
-        V_in, V_out = read.drive(volts[:, 0], zero_in, zero_out)
+        V = read.drive(volts[:, 0], zero_in, zero_out)
+        if programmed.lines is not None:
+            (orders,) = programmed.lines
+            G = orders.on_arrays(G)
+            V = to_lines(V[0], orders.rows), to_lines(V[1], orders.cols)
         wires = read.wires(self._wires(config))
-        current = read.currents(*_line_currents(G, V_in, V_out, read, wires, config, engine))
+        currents = _line_currents(G, *V, read, wires, config, engine)
+        if programmed.lines is not None:
+            (orders,) = programmed.lines
+            I_in, I_out = currents
+            currents = from_lines(I_in, orders.rows), from_lines(I_out, orders.cols)
+        current = read.currents(*currents)
         yield 0, current.flatten(-2)[:, None, None, None], differences(current)[:, None, None, None]
 
     def bands(self, values: Tensor, config: ArrayConfig) -> list[Tensor]:

@@ -23,6 +23,7 @@ from torch import Tensor
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn.boundary import as_numpy
 from xbarspice.nn.effective_matrices import only_once
+from xbarspice.nn.line_orders import LineOrders
 from xbarspice.surrogate.pair_kernels import place_low, place_low_back
 
 __all__ = [
@@ -49,25 +50,34 @@ class PairConductances:
         V_bias: voltage of the bias line, V; None without one.
         array: all devices of the array that the matrix shares with another one, S, (rows, cols);
             None where it has arrays of its own.
+        lines: of its arrays, stack by stack, with their leading axes, where lines were placed in
+            each state; None: they stand as the layout says.
     """
 
     G: Tensor
     sum_scale: Tensor
     V_bias: Tensor | None
     array: Tensor | None = None
+    lines: tuple[LineOrders, ...] | None = None
 
 
 def stack_states(states: Sequence[PairConductances]) -> PairConductances:
-    """Several states of one matrix as one, `G` and `array` with an axis of states before all."""
+    """Several states of one matrix as one, `G`, `array`, `lines` with an axis of states first."""
     first, *others = states
     arrays = [state.array for state in states if state.array is not None]
+    lines = [state.lines for state in states if state.lines is not None]
+    stacked = tuple(
+        LineOrders.join([orders[None] for orders in each]) for each in zip(*lines, strict=True)
+    )
     if others:
         return replace(
             first,
             G=torch.stack([state.G for state in states]),
             array=torch.stack(arrays) if arrays else None,
+            lines=stacked or None,
         )
-    return replace(first, G=first.G[None], array=arrays[0][None] if arrays else None)
+    G, array = first.G[None], arrays[0][None] if arrays else None
+    return replace(first, G=G, array=array, lines=stacked or None)
 
 
 def place(weight: Tensor, bias: Tensor | None, config: ArrayConfig) -> PairConductances:

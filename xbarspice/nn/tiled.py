@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xbarspice import engines
 from xbarspice.core.array import Crossbar
 from xbarspice.core.line_ends import READ
 from xbarspice.core.wires import WIRES, Resistance
@@ -22,9 +21,10 @@ from xbarspice.mapping.tiling import Region, edges
 from xbarspice.nn.affine_cache import Identity
 from xbarspice.nn.effective_matrices import effective_matrix, pair_matrix
 from xbarspice.nn.layout import Layout
+from xbarspice.nn.line_orders import from_lines, to_lines
 from xbarspice.nn.pairs import PairConductances
-from xbarspice.nn.solver import solve
 from xbarspice.nn.tile import Tile
+from xbarspice.nn.tile_solves import as_tensors, solve_larger, solve_stack
 
 if TYPE_CHECKING:
     from xbarspice.nn.matrix import ArrayMatrix
@@ -97,7 +97,7 @@ class Tiled(Layout):
     ) -> PairConductances:
         """The matrix on changed arrays, which may have leading axes."""
         shape = (*stacks[0].shape[:-5], *placed.G.shape)
-        G: Tensor = _Join.apply(_tiling(matrix.config), shape, *stacks)  # type: ignore[assignment]
+        G = _join(_tiling(matrix.config), shape, stacks)
         if self.orders:
             flat = G.reshape(-1, *placed.G.shape)
             G = torch.stack([self._by_line(one, matrix.config) for one in flat]).reshape(G.shape)
@@ -128,7 +128,7 @@ class Tiled(Layout):
         G, tiling = self._on_arrays(state.G, config), _tiling(config)
         shape = tuple(G.shape)
         stacks = [
-            effective_matrix(s, **_as_tensors(self._wires_of(region, shape, config)))
+            effective_matrix(s, **as_tensors(self._wires_of(region, shape, config)))
             for region, s in zip(tiling.regions(shape), tiling.stacks(G), strict=True)
         ]
         out = self._by_line(tiling.join(stacks, torch.empty_like(G)), config)
@@ -139,15 +139,24 @@ class Tiled(Layout):
     def pairs(self, state: PairConductances, config: ArrayConfig) -> Tensor:
         """Differences of linear arrays for 1 V in each state, S, (states, groups, lines, pairs)."""
         states, *shape = state.G.shape
+        tiling, wires, lines = _tiling(config), config.wires, state.lines
         G = state.G.flatten(0, 1)
         if self.orders:
             G = torch.cat([self._on_arrays(one, config) for one in state.G])
-        tiling, wires = _tiling(config), config.wires
+        elif lines is not None:
+            placed = zip(lines, tiling.stacks(state.G), strict=True)
+            on_arrays = [orders.on_arrays(stack) for orders, stack in placed]
+            G = _join(tiling, tuple(state.G.shape), on_arrays).flatten(0, 1)
         if self.wires:
             each = [self._wires_of(r, tuple(shape), config) for r in tiling.regions(tuple(shape))]
-            wires = [_as_tensors(w, states) for w in each]
+            wires = [as_tensors(w, states) for w in each]
         whole = pair_matrix(G, tiling, wires, keep=not config.recompute)
         out = whole.unflatten(0, (states, -1))
+        if lines is not None:
+            of_pairs = Tiling(rows=config.tile_rows, cols=config.tile_cols // 2)
+            placed = zip(lines, of_pairs.stacks(out), strict=True)
+            ordered = [orders.of_pairs.by_line(stack) for orders, stack in placed]
+            return _join(of_pairs, tuple(out.shape), ordered)
         if not self.orders:
             return out
         ordered = [self._by_line(one, config, pairs=True) for one in out]
@@ -163,7 +172,7 @@ class Tiled(Layout):
             lines, columns = slice(*down[row : row + 2]), slice(*across[col : col + 2])
             wires = config.wires | dict(self.wires.get((group, row, col), {}))
             on_array = order.on_array(G[group, lines, columns])
-            held = effective_matrix(on_array, **_as_tensors(wires), ends=order.ends(READ))
+            held = effective_matrix(on_array, **as_tensors(wires), ends=order.ends(READ))
             yield group, lines, columns, order.by_line(held)
 
     def _with_larger(self, matrix: Tensor, G: Tensor, config: ArrayConfig) -> Tensor:
@@ -190,10 +199,14 @@ class Tiled(Layout):
             and their differences, (vectors, groups, down, across, pairs).
         """
         G, tiling = self._on_arrays(programmed.G, config), _tiling(config)
-        regions = tiling.regions(tuple(G.shape))
-        for region, tiles in zip(regions, tiling.stacks(G), strict=True):
+        regions, stacks = list(tiling.regions(tuple(G.shape))), tiling.stacks(G)
+        lines = programmed.lines or (None,) * len(stacks)
+        for region, tiles, orders in zip(regions, stacks, lines, strict=True):
             stop = region.top + region.down * region.rows
             drive = volts[..., region.top : stop].unflatten(-1, (region.down, 1, region.rows))
+            if orders is not None:
+                tiles = orders.on_arrays(tiles)
+                drive = to_lines(drive.expand(*drive.shape[:-2], *tiles.shape[-3:-1]), orders.rows)
             ordered = _in(region, tuple(G.shape), config, self._permuted)
             placed_larger = {at: (o, self.wires.get(at, {})) for at, o in self._larger.items()}
             larger = _in(region, tuple(G.shape), config, placed_larger)
@@ -202,7 +215,9 @@ class Tiled(Layout):
             for tile, order in ordered:
                 drive[:, *tile] = order.voltages(drive[:, *tile])
             wires = self._wires_of(region, tuple(G.shape), config)
-            current = _solve(tiles, drive, wires, config, engine)
+            current = solve_stack(tiles, drive, wires, config, engine)
+            if orders is not None:
+                current = from_lines(current, orders.cols)
             if ordered or larger:
                 current = current.clone()
             for tile, order in ordered:
@@ -210,7 +225,7 @@ class Tiled(Layout):
             for tile, (order, own) in larger:
                 wires = config.wires | dict(own)
                 on_array = order.on_array(tiles[tile])
-                held = _solve_one(
+                held = solve_larger(
                     on_array, order.voltages(drive[:, *tile]), wires, order, config, engine
                 )
                 current[:, *tile] = held[:, list(order.cols)]
@@ -317,6 +332,11 @@ class _Join(torch.autograd.Function):
         return None, None, *ctx.tiling.stacks(grads[0])
 
 
+def _join(tiling: Tiling, shape: tuple[int, ...], stacks: Sequence[Tensor]) -> Tensor:
+    """Stacks of tiles as one tensor of that shape."""
+    return _Join.apply(tiling, shape, *stacks)  # type: ignore[no-any-return]
+
+
 def _in(
     region: Region,
     shape: tuple[int, ...],
@@ -334,14 +354,6 @@ def _in(
     return out
 
 
-def _as_tensors(wires: dict[str, Any], times: int = 1) -> dict[str, Any]:
-    """Arrays of resistances as tensors, for matrices that stand one after the other in `times`."""
-    return {
-        name: torch.from_numpy(np.concatenate([R] * times)) if isinstance(R, np.ndarray) else R
-        for name, R in wires.items()
-    }
-
-
 def _edges(shape: tuple[int, ...], config: ArrayConfig) -> tuple[list[int], list[int]]:
     """First line and first column of every tile, and the ends, of (..., lines, columns)."""
     pairs = edges(shape[-1] // 2, config.tile_cols // 2)
@@ -351,43 +363,3 @@ def _edges(shape: tuple[int, ...], config: ArrayConfig) -> tuple[list[int], list
 def _tiling(config: ArrayConfig) -> Tiling:
     """How the matrix is cut into arrays."""
     return Tiling(rows=config.tile_rows, cols=config.tile_cols, pairs=True)
-
-
-def _solve_one(
-    G: Tensor,
-    volts: Tensor,
-    wires: dict[str, Any],
-    order: LineOrder,
-    config: ArrayConfig,
-    engine: Engine | None,
-) -> Tensor:
-    """Bit-line currents, A, (vectors, cols), of one larger array, G (rows, cols), S."""
-    ends = order.ends(READ)
-    if engine is None:
-        return solve(G, volts, device=config.model, ends=ends, **_as_tensors(wires)).I_out
-    crossbar = Crossbar(G.detach().cpu().numpy(), **wires, device=config.model, ends=ends)
-    V_in = volts.detach().cpu().numpy()
-    I_out = engines.solve(crossbar, V_in, engine=engine, outside="ignore").I_out
-    return torch.from_numpy(np.ascontiguousarray(I_out)).to(G.device, volts.dtype)
-
-
-def _solve(
-    tiles: Tensor,
-    drive: Tensor,
-    wires: dict[str, Any],
-    config: ArrayConfig,
-    engine: Engine | None,
-) -> Tensor:
-    """Column currents, A, (vectors, groups, down, across, cols), of a stack of tiles."""
-    if engine is not None:
-        crossbar = Crossbar(tiles.detach().cpu().numpy(), **wires, device=config.model)
-        V_in = np.broadcast_to(
-            drive.detach().cpu().numpy(), (*drive.shape[:-2], *tiles.shape[-3:-1])
-        )
-        I_out = engines.solve(crossbar, V_in, engine=engine, outside="ignore").I_out
-        return torch.from_numpy(np.ascontiguousarray(I_out)).to(tiles.device, drive.dtype)
-    if config.model.linear:
-        matrix = effective_matrix(tiles, **_as_tensors(wires))
-        return torch.einsum("ngabr,gabrc->ngabc", drive, matrix)
-    volts = drive.expand(*drive.shape[:-2], *tiles.shape[-3:-1])
-    return solve(tiles, volts, device=config.model, **_as_tensors(wires)).I_out

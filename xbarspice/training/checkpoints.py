@@ -16,6 +16,9 @@ from xbarspice.core.files import store_errors, whole_file
 
 __all__ = ["fingerprint", "read", "write"]
 
+VERSION = 2
+"""Of what a state holds: those of others belong to other runs."""
+
 
 def fingerprint(*things: Any) -> str:
     """Equal for runs with equal arguments, data and first weights; looks into tuples and lists."""

@@ -27,6 +27,7 @@ from xbarspice.training.designs_build import Design, build, choice_names, value_
 from xbarspice.training.designs_results import Comparison, Effect
 from xbarspice.training.fitting import Data, fit
 from xbarspice.training.procedures import Procedure, get
+from xbarspice.training.selection import CALIBRATION
 from xbarspice.training.settings import Settings
 from xbarspice.transfer.budget import check_metric
 from xbarspice.transfer.outcomes import Judge, run_transfers
@@ -80,9 +81,11 @@ def compare_designs(
         settings: train every design so before it is judged; None judges the same function.
         train_data, validation_data: as of `training.fit`, with `settings`.
         remedy: what a tester does to every transfer of every design: a `Procedure`, or names of
-            `training.procedures.names()` joined by "+". That of `settings` is one of training:
-            designs are judged without a remedy where this is None.
+            `training.procedures.names()` joined by "+"; `Procedure()` writes every device once.
+            None: the remedy of `settings`, or nothing.
         calibration: inputs and classes that it may use, never those that designs are judged on.
+            None: the training points that a remedy has in `training.fit`, where designs are
+            trained.
         progress: called with the name of every design that is judged.
 
     Raises:
@@ -106,8 +109,8 @@ def compare_designs(
         engine=engine,
         settings=settings,
         data=data,
-        procedure=None if remedy is None else get(remedy),
-        calibration=calibration,
+        procedure=_procedure(remedy, settings),
+        calibration=_calibration(calibration, train_data),
         progress=progress,
     )
     alternatives = [
@@ -117,6 +120,21 @@ def compare_designs(
         if value != value_of(name, config)
     ]
     return _compare(judging, alternatives, metric, {n: value_of(n, config) for n in choices})
+
+
+def _procedure(remedy: str | Procedure | None, settings: Settings | None) -> Procedure | None:
+    """What a tester does to every transfer that is judged."""
+    if remedy is not None:
+        return get(remedy)
+    return None if settings is None else settings.procedure
+
+
+def _calibration(stated: Calibration | None, train_data: Data | None) -> Calibration | None:
+    """Inputs and classes that a remedy may use, by default those that it has in training."""
+    if stated is not None or train_data is None:
+        return stated
+    x, y = (torch.as_tensor(part)[:CALIBRATION] for part in train_data)
+    return x, y
 
 
 def _check(

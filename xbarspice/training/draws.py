@@ -1,13 +1,14 @@
-"""Draws of the errors of all arrays of a converted model, many at once, with their gradients.
+"""Draws of what all arrays of a converted model hold, many at once, with their gradients.
 
 All draws of a model are slices of one forward pass (`training.slices`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import abc
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.seeds import child_seed
 from xbarspice.nn.layers import crossbar_layers
+from xbarspice.nn.line_orders import LineOrders
 from xbarspice.nn.matrix import ArrayMatrix
 from xbarspice.nn.pairs import PairConductances, place
 from xbarspice.training.products import Circuit
@@ -30,7 +32,7 @@ from xbarspice.training.stuck import (
 from xbarspice.training.sums import SumFit
 from xbarspice.variability import Compose, StuckDevices, Variation
 
-__all__ = ["Circuit", "ErrorDraws", "Gradient", "terms_of"]
+__all__ = ["Draws", "ErrorDraws", "Gradient", "terms_of"]
 
 Gradient = Literal["pathwise", "straight_through"]
 
@@ -45,24 +47,16 @@ def terms_of(variation: Variation | None) -> list[Variation]:
 
 
 @dataclass(eq=False)
-class ErrorDraws:
-    """Draws of the errors of a converted model's arrays, by the `variation` of each.
+class Draws(abc.ABC):
+    """Draws of what the arrays of a converted model hold.
 
-    Every physical array has errors of its own, with its own write order; all calls of a layer in
-    one forward pass see the same ones. The same label gives the same random numbers.
+    All calls of a layer in one forward pass see the same arrays. The same label gives the same
+    random numbers.
 
     Attributes:
         model: converted.
-        draws: transfers drawn together. With stuck="every_device" these have no stuck device, and
-            as many more as the model has devices stand behind them.
+        draws: transfers drawn together.
         seed: of the random numbers.
-        stuck: which devices are stuck in which draw (see `training.stuck`): each "by_chance";
-            "stratified", every device once in a cycle of 1/rate draws; "every_device", beside
-            `draws` transfers without any, one for every device of the model with this device stuck
-            and others by chance.
-        gradient: "pathwise" differentiates the drawn errors by the wanted conductances (with random
-            numbers held fixed); "straight_through" takes errors as constants. Stuck devices pass no
-            gradient in either.
         circuit: "exact" computes every draw, and its gradient, through its own wires and devices.
             "shared_gradient" gives the same values for linear devices, but with the derivative of
             the wires at the wanted conductances: what a device adds to its own pair draw by draw,
@@ -76,21 +70,105 @@ class ErrorDraws:
     """
 
     model: nn.Module
-    draws: int
-    seed: int = 0
-    stuck: StuckMode = "by_chance"
-    gradient: Gradient = "pathwise"
-    circuit: Circuit = "shared_gradient"
-    one_by_one: bool = False
-    sums: SumFit | None = None
+    draws: int = field(kw_only=True)
+    seed: int = field(default=0, kw_only=True)
+    circuit: Circuit = field(default="shared_gradient", kw_only=True)
+    one_by_one: bool = field(default=False, kw_only=True)
+    sums: SumFit | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.draws < 1:
+            raise broken_rule("`draws` must be >= 1", self.draws, "16 is usual.")
+
+    @property
+    def count(self) -> int:
+        """Draws in all."""
+        return self.draws
+
+    @property
+    def weights(self) -> Tensor:
+        """Probability of every draw, (count,), with the sum 1."""
+        return torch.full((self.count,), 1 / self.count)
+
+    @abc.abstractmethod
+    def begin(self, label: str, *, first: int = 0) -> None:
+        """Name the draws that come now.
+
+        Args:
+            label: names their random numbers; the same label gives the same draws again.
+            first: number of their first draw, which strata count.
+        """
+
+    def outputs(self, x: Tensor, *, nominal: bool = False) -> Tensor:
+        """What the model answers in every draw, (count, points, ...); see `Slices.outputs`.
+
+        Args:
+            x: inputs, (points, ...), the axis that the model keeps first.
+            nominal: put the answer without errors before the draws, (1 + count, points, ...).
+
+        Raises:
+            InputError: as `Slices.outputs`.
+        """
+        return self.slices().outputs(x, self.count, nominal=nominal)
+
+    def keeps_apart(self, x: Tensor) -> bool:
+        """Whether all draws can be computed in one forward pass; see `Slices.keeps_apart`."""
+        return self.slices().keeps_apart(x, self.count)
+
+    def slices(self) -> Slices:
+        """The model with what its arrays hold in every draw."""
+        return Slices(
+            self.model,
+            self.arrays,
+            self.circuit,
+            one_by_one=self.one_by_one,
+            lines=self.lines,
+            sums=self.sums,
+        )
+
+    @abc.abstractmethod
+    def arrays(self, name: str, matrix: ArrayMatrix, stacks: Sequence[Tensor]) -> list[Tensor]:
+        """What the arrays of a name hold in every draw; see `slices.Arrays`."""
+
+    @property
+    def lines(self) -> Mapping[str, tuple[LineOrders, ...]]:
+        """Where lines were placed in every draw; see `Slices.lines`."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """What a run that goes on needs beside the label."""
+        return {}
+
+    def take(self, state: dict[str, Any]) -> None:  # noqa: B027 - most have none
+        """Go on from `state`."""
+
+
+@dataclass(eq=False)
+class ErrorDraws(Draws):
+    """Draws of the errors of a converted model's arrays, by the `variation` of each.
+
+    Every physical array has errors of its own, with its own write order. With stuck="every_device"
+    the `draws` have no stuck device, and as many more as the model has devices stand behind them.
+
+    Attributes:
+        stuck: which devices are stuck in which draw (see `training.stuck`): each "by_chance";
+            "stratified", every device once in a cycle of 1/rate draws; "every_device", beside
+            `draws` transfers without any, one for every device of the model with this device stuck
+            and others by chance.
+        gradient: "pathwise" differentiates the drawn errors by the wanted conductances (with random
+            numbers held fixed); "straight_through" takes errors as constants. Stuck devices pass no
+            gradient in either.
+    """
+
+    stuck: StuckMode = field(default="by_chance", kw_only=True)
+    gradient: Gradient = field(default="pathwise", kw_only=True)
     _label: str = field(default="", init=False)
     _first: int = field(default=0, init=False)
     _strata: dict[str, Strata] = field(default_factory=dict, init=False)
     _offsets: dict[str, int] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        if self.draws < 1:
-            raise broken_rule("`draws` must be >= 1", self.draws, "16 is usual.")
+        super().__post_init__()
         self._devices = 0
         self._rates: set[float] = set()
         for matrix, placed in self._matrices():
@@ -145,7 +223,7 @@ class ErrorDraws:
         is shared by the first draws, and all others by the rest, to first order in the rate.
         """
         if self.stuck != "every_device":
-            return torch.full((self.draws,), 1 / self.draws)
+            return super().weights
         (rate,) = self._rates
         none = (1 - rate) ** self._devices
         parts = [(none, self.draws), (1 - none, self._devices)]
@@ -160,29 +238,7 @@ class ErrorDraws:
         """
         self._label, self._first = label, first
 
-    def outputs(self, x: Tensor, *, nominal: bool = False) -> Tensor:
-        """What the model answers in every draw, (count, points, ...); see `Slices.outputs`.
-
-        Args:
-            x: inputs, (points, ...), the axis that the model keeps first.
-            nominal: put the answer without errors before the draws, (1 + count, points, ...).
-
-        Raises:
-            InputError: as `Slices.outputs`.
-        """
-        return self._slices().outputs(x, self.count, nominal=nominal)
-
-    def keeps_apart(self, x: Tensor) -> bool:
-        """Whether all draws can be computed in one forward pass; see `Slices.keeps_apart`."""
-        return self._slices().keeps_apart(x, self.count)
-
-    def _slices(self) -> Slices:
-        def arrays(name: str, matrix: ArrayMatrix, stacks: Sequence[Tensor]) -> list[Tensor]:
-            return self._draw(name, matrix, stacks)
-
-        return Slices(self.model, arrays, self.circuit, one_by_one=self.one_by_one, sums=self.sums)
-
-    def _draw(self, name: str, matrix: ArrayMatrix, stacks: Sequence[Tensor]) -> list[Tensor]:
+    def arrays(self, name: str, matrix: ArrayMatrix, stacks: Sequence[Tensor]) -> list[Tensor]:
         """The arrays with errors, S, (count, ..., rows, cols) for each stack of equal ones."""
         out, offset = [], self._offsets[name]
         for number, stack in enumerate(stacks):

@@ -17,7 +17,7 @@ from xbarspice.core.errors import broken_rule
 from xbarspice.core.seeds import child_seed
 from xbarspice.nn.layers import crossbar_layers
 from xbarspice.training import checkpoints
-from xbarspice.training.draws import ErrorDraws
+from xbarspice.training.draws import Draws, ErrorDraws
 from xbarspice.training.interrupts import between_steps
 from xbarspice.training.multiplier import Multiplier
 from xbarspice.training.objectives import loss_of_points, margins
@@ -102,7 +102,8 @@ def fit(
     if checkpoint is not None:
         path = Path(checkpoint)
         configs = [m.config for c in crossbar_layers(model).values() for m in c.matrices.values()]
-        key = checkpoints.fingerprint(settings.record(), configs, *data, *run.model_state())
+        told = (checkpoints.VERSION, settings.record(), configs)
+        key = checkpoints.fingerprint(*told, *data, *run.model_state())
         run.restore(checkpoints.read(path, key))
         keep = lambda: checkpoints.write(path, key, run.state())  # noqa: E731
         stands = f"the run stands in {path}: the same call goes on"
@@ -176,7 +177,7 @@ class _Run:
         one_by_one = self.draws is not None and self.draws.one_by_one
         self.keeper = Keeper(model, settings, validation, train, one_by_one=one_by_one)
 
-    def _draws(self) -> ErrorDraws | ProgrammedDraws:
+    def _draws(self) -> Draws:
         s, seed = self.settings, child_seed(self.settings.seed, "training draws")
         procedure = s.procedure
         if procedure is not None and procedure.on_devices:
@@ -300,7 +301,7 @@ class _Run:
             "optimiser": self.optimiser.state_dict(),
             "multiplier": self.multiplier.state(),
             "keeper": self.keeper.state(),
-            "draws": self.draws.state() if isinstance(self.draws, ProgrammedDraws) else None,
+            "draws": {} if self.draws is None else self.draws.state(),
         }
 
     def restore(self, state: dict[str, Any] | None) -> None:
@@ -312,7 +313,7 @@ class _Run:
         self.optimiser.load_state_dict(state["optimiser"])
         self.multiplier.take(state["multiplier"])
         self.keeper.take(state["keeper"])
-        if isinstance(self.draws, ProgrammedDraws):
+        if self.draws is not None:
             self.draws.take(state["draws"])
 
 

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from xbarspice.mapping.reads import like_lines
-from xbarspice.training.writing import Lines, Stack, Writing, by_generator, compensated, gather
+from xbarspice.nn.line_orders import LineOrders
+from xbarspice.training.writing import Stack, Writing, by_generator, compensated
 
 __all__ = ["choose_lines"]
 
-Score = Callable[[list[Tensor]], Tensor]
-"""From conductances, S, (transfers, ..., rows, cols) for each stack, to how good the answers are,
-(transfers,)."""
+Score = Callable[[list[Tensor], list[LineOrders]], Tensor]
+"""From conductances by row and column, S, (transfers, ..., rows, cols), and orders of the lines,
+stack by stack, to how good the answers are, (transfers,)."""
 
 
 def choose_lines(
@@ -27,19 +28,19 @@ def choose_lines(
 
     Args:
         writings: all arrays, before they are written.
-        score: of conductances.
+        score: of conductances and orders of lines.
         trials: random orders of lines, beside those as they come.
         compensate: whether partners of stuck devices will be written to restore their pairs.
     """
     arrays_hit = torch.cat([_of_arrays(w.stuck.any(dim=-1).any(dim=-1)) for w in writings], dim=1)
     hit = arrays_hit.any(dim=1).nonzero()[:, 0]
-    best = [_as_they_come(writing) for writing in writings]
+    best = [LineOrders.as_they_come(w.target.shape, w.target.device) for w in writings]
     if len(hit):
-        most = score(_held(writings, best, hit, compensate))
+        most = score(*_held(writings, best, hit, compensate))
         for trial in range(trials):
             chosen = _one_in_turn(arrays_hit[hit], trial)
             lines = _try(writings, best, hit, chosen, f"lines {trial}")
-            now = score(_held(writings, lines, hit, compensate))
+            now = score(*_held(writings, lines, hit, compensate))
             best = _take(best, lines, hit, now > most)
             most = torch.maximum(most, now)
     for writing, lines in zip(writings, best, strict=True):
@@ -51,28 +52,18 @@ def _of_arrays(values: Tensor) -> Tensor:
     return values.reshape(len(values), -1)
 
 
-def _as_they_come(writing: Writing) -> Lines:
-    *lead, rows, cols = writing.target.shape
-    device = writing.target.device
-    return (
-        torch.arange(rows, device=device).expand(*lead, rows),
-        torch.arange(cols, device=device).expand(*lead, cols),
-    )
-
-
 def _held(
-    writings: Sequence[Writing], lines: Sequence[Lines], some: Tensor, compensate: bool
-) -> list[Tensor]:
-    """What arrays of some transfers hold, S, with healthy devices on target."""
-    out = []
-    for writing, (rows, cols) in zip(writings, lines, strict=True):
-        of_some = rows[some], cols[some]
-        stuck, value = (gather(each[some], of_some) for each in (writing.stuck, writing.value))
+    writings: Sequence[Writing], lines: Sequence[LineOrders], some: Tensor, compensate: bool
+) -> tuple[list[Tensor], list[LineOrders]]:
+    """What arrays of some transfers hold, S, with healthy devices on target, and their lines."""
+    out, of_some = [], [orders[some] for orders in lines]
+    for writing, orders in zip(writings, of_some, strict=True):
+        stuck, value = orders.by_line(writing.stuck[some]), orders.by_line(writing.value[some])
         target = writing.target[some]
         if compensate:
             target = compensated(writing.stack, target, stuck, value)
         out.append(torch.where(stuck, value, target))
-    return out
+    return out, of_some
 
 
 def _one_in_turn(hit: Tensor, trial: int) -> Tensor:
@@ -82,42 +73,43 @@ def _one_in_turn(hit: Tensor, trial: int) -> Tensor:
 
 
 def _try(
-    writings: Sequence[Writing], best: Sequence[Lines], some: Tensor, chosen: Tensor, what: str
-) -> list[Lines]:
+    writings: Sequence[Writing],
+    best: Sequence[LineOrders],
+    some: Tensor,
+    chosen: Tensor,
+    what: str,
+) -> list[LineOrders]:
     """The best lines with those of the chosen array of each transfer shuffled."""
     out, first = [], 0
-    for writing, (rows, cols) in zip(writings, best, strict=True):
-        lead = rows.shape[1:-1]
+    for writing, orders in zip(writings, best, strict=True):
+        lead = orders.rows.shape[1:-1]
         count = lead.numel()
-        here = torch.zeros(len(rows), *lead, 1, dtype=torch.bool, device=rows.device)
+        here = torch.zeros(len(orders), *lead, 1, dtype=torch.bool, device=orders.rows.device)
         here[some] = chosen[:, first : first + count].reshape(-1, *lead, 1)
-        new = _shuffle(writing.stack, (rows, cols), writing.generators(what))
-        out.append((torch.where(here, new[0], rows), torch.where(here, new[1], cols)))
+        out.append(orders.where(here, _shuffle(writing.stack, orders, writing.generators(what))))
         first += count
     return out
 
 
 def _take(
-    best: Sequence[Lines], lines: Sequence[Lines], some: Tensor, better: Tensor
-) -> list[Lines]:
+    best: Sequence[LineOrders], lines: Sequence[LineOrders], some: Tensor, better: Tensor
+) -> list[LineOrders]:
     """Lines that are better, in transfers where they are."""
-    where = torch.zeros(len(best[0][0]), dtype=torch.bool, device=some.device)
+    where = torch.zeros(len(best[0]), dtype=torch.bool, device=some.device)
     where[some] = better
     return [
-        (
-            torch.where(where.reshape(-1, *[1] * (old[0].ndim - 1)), new[0], old[0]),
-            torch.where(where.reshape(-1, *[1] * (old[1].ndim - 1)), new[1], old[1]),
-        )
+        old.where(where.reshape(-1, *[1] * (old.rows.ndim - 1)), new)
         for old, new in zip(best, lines, strict=True)
     ]
 
 
-def _shuffle(stack: Stack, lines: Lines, generators: list[torch.Generator]) -> Lines:
+def _shuffle(stack: Stack, lines: LineOrders, generators: list[torch.Generator]) -> LineOrders:
     """Random orders among lines that may take each other's place; pairs of bit lines stay so."""
     groups_of_sides = like_lines(stack.reads, tuple(stack.wanted.shape[-2:]))
     in_pairs = any(r.lines_out.shape[1] == 2 and not r.reverse for r in stack.reads)
     out = []
-    for side, groups, width in zip(lines, groups_of_sides, (1, 1 + in_pairs), strict=True):
+    sides = lines.rows, lines.cols
+    for side, groups, width in zip(sides, groups_of_sides, (1, 1 + in_pairs), strict=True):
         new = torch.empty_like(side)
         for group in groups:
             members = torch.as_tensor(group, device=side.device).reshape(-1, width)
@@ -131,4 +123,4 @@ def _shuffle(stack: Stack, lines: Lines, generators: list[torch.Generator]) -> L
             order = by_generator(generators, draw, side).to(side.device)
             new[..., members.flatten()] = members[order].flatten(-2)
         out.append(new)
-    return out[0], out[1]
+    return LineOrders(rows=out[0], cols=out[1])

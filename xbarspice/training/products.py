@@ -13,6 +13,7 @@ from torch import Tensor
 
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn.layout import Layout
+from xbarspice.nn.line_orders import LineOrders
 from xbarspice.nn.matrix import ArrayMatrix, Product, affine_of
 from xbarspice.nn.pairs import PairConductances, ideal_differences, place
 from xbarspice.nn.through import Run, multiply_by
@@ -36,7 +37,7 @@ class Drawn:
     Attributes:
         layout: of its arrays.
         nominal: as the weights say, with their gradient.
-        state: in the draws; `G` and `array` have a leading axis.
+        state: in the draws; `G`, `array` and `lines` have a leading axis.
         config: of the matrix, with linear devices.
         has_nominal: whether the answer without errors is asked for beside the draws.
     """
@@ -57,7 +58,11 @@ class Drawn:
         """One after the other, without errors first if that is asked for."""
         G, arrays = self.state.G, self.state.array
         held = [None] * len(G) if arrays is None else list(arrays)
-        out = [replace(self.nominal, G=g, array=a) for g, a in zip(G, held, strict=True)]
+        lines = [None] * len(G)
+        if self.state.lines is not None:
+            lines = [tuple(orders[k] for orders in self.state.lines) for k in range(len(G))]
+        parts = zip(G, held, lines, strict=True)
+        out = [replace(self.nominal, G=g, array=a, lines=placed) for g, a, placed in parts]
         return [self.nominal, *out] if self.has_nominal else out
 
     def all(self) -> PairConductances:
@@ -68,7 +73,11 @@ class Drawn:
         array = state.array
         if array is not None and nominal.array is not None:
             array = torch.cat([nominal.array[None], array])
-        return replace(state, G=torch.cat([nominal.G[None], state.G]), array=array)
+        lines = state.lines
+        if lines is not None:
+            lines = tuple(LineOrders.join([each.unmoved[:1], each]) for each in lines)
+        G = torch.cat([nominal.G[None], state.G])
+        return replace(state, G=G, array=array, lines=lines)
 
     @cached_property
     def mean(self) -> PairConductances:
@@ -109,8 +118,13 @@ def _shared_gradient(drawn: Drawn) -> Tensor:
     each device at the wanted conductances. The gradient is that of ``T G_d + C(mean of G_d)`` with
     ``C(G) = E(G) - T G`` and T held fixed: dE/dG at the wanted conductances, of which a device's
     effect on its own pair counts draw by draw, and that on others in the mean over the draws.
+
+    Where the draws have their lines in orders of their own, so that no wires are shared, the
+    gradient is exact too.
     """
     layout, G = drawn.layout, drawn.state.G
+    if drawn.state.lines is not None:
+        return layout.pairs(drawn.state, drawn.config)
     needs_gradient = torch.is_grad_enabled() and G.requires_grad
     with torch.no_grad():
         values = layout.pairs(drawn.state, drawn.config)

@@ -12,59 +12,38 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from xbarspice.core.seeds import child_seed
+from xbarspice.nn.line_orders import LineOrders
 from xbarspice.nn.matrix import ArrayMatrix
+from xbarspice.training.draws import Draws
 from xbarspice.training.procedures import Procedure
-from xbarspice.training.products import Circuit
-from xbarspice.training.slices import Slices
 from xbarspice.training.tester import Tester
-from xbarspice.training.writing import Stack, Writing, compensated, stacks_of
+from xbarspice.training.writing import Stack, Writing, compensated, lines_by_name, stacks_of
 
 __all__ = ["ProgrammedDraws"]
 
-PARTS = ("stuck", "value", "error")
 
-
-@dataclass(eq=False, kw_only=True)
-class ProgrammedDraws:
-    """Draws of arrays as a procedure leaves them; used as `ErrorDraws`.
-
-    Errors stay with the lines of what is placed: wires are those of the lines as they come.
+@dataclass(eq=False)
+class ProgrammedDraws(Draws):
+    """Draws of arrays as a procedure leaves them, on the wires of the lines where they stand.
 
     Attributes:
-        model: converted.
-        procedure: how it is programmed, from its present weights.
+        procedure: how the model is programmed, from its present weights.
         calibration: points and classes that the tester uses.
-        draws: transfers programmed together.
-        seed: of the random numbers.
-        circuit, one_by_one: as of `ErrorDraws`.
     """
 
-    model: nn.Module
-    procedure: Procedure
-    calibration: tuple[Tensor, Tensor]
-    draws: int
-    seed: int = 0
-    circuit: Circuit = "shared_gradient"
-    one_by_one: bool = False
+    procedure: Procedure = field(kw_only=True)
+    calibration: tuple[Tensor, Tensor] = field(kw_only=True)
     _label: str | None = field(default=None, init=False)
     _left: list[Mapping[str, Tensor]] = field(default_factory=list, init=False)
     _stacks: list[Stack] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        self.sums = self.procedure.fit_of_sums(self.calibration[0])
         self._stacks = stacks_of(self.model)
-
-    @property
-    def count(self) -> int:
-        """Draws in all."""
-        return self.draws
-
-    @property
-    def weights(self) -> Tensor:
-        """Probability of every draw, (count,), with the sum 1."""
-        return torch.full((self.draws,), 1 / self.draws)
 
     def tester(self) -> Tester:
         """A tester of the model's present weights."""
@@ -89,27 +68,15 @@ class ProgrammedDraws:
         writings = (tester or self.tester()).program(self.draws, generators)
         self._label, self._left = label, [_left_behind(writing) for writing in writings]
 
-    def outputs(self, x: Tensor, *, nominal: bool = False) -> Tensor:
-        """What the model answers in every draw, (count, points, ...); see `Slices.outputs`.
+    @property
+    def lines(self) -> dict[str, tuple[LineOrders, ...]]:
+        """Where the tester placed lines."""
+        if not self._left:
+            return {}
+        return lines_by_name(self._stacks, [_lines_of(left) for left in self._left])
 
-        Args:
-            x: inputs, (points, ...), the axis that the model keeps first.
-            nominal: put the answer without errors before the draws, (1 + count, points, ...).
-
-        Raises:
-            InputError: as `Slices.outputs`.
-        """
-        return self._slices().outputs(x, self.draws, nominal=nominal)
-
-    def keeps_apart(self, x: Tensor) -> bool:
-        """Whether all draws can be computed in one forward pass; see `Slices.keeps_apart`."""
-        return self._slices().keeps_apart(x, self.draws)
-
-    def _slices(self) -> Slices:
-        sums = self.procedure.fit_of_sums(self.calibration[0])
-        return Slices(self.model, self._arrays, self.circuit, one_by_one=self.one_by_one, sums=sums)
-
-    def _arrays(self, name: str, matrix: ArrayMatrix, stacks: Sequence[Tensor]) -> list[Tensor]:
+    def arrays(self, name: str, matrix: ArrayMatrix, stacks: Sequence[Tensor]) -> list[Tensor]:
+        """The arrays as the tester left them, S, (count, ..., rows, cols) for each stack."""
         del matrix
         pairs = zip(self._stacks, self._left, strict=True)
         held = [(stack, left) for stack, left in pairs if stack.name == name]
@@ -123,7 +90,7 @@ class ProgrammedDraws:
         return torch.where(left["stuck"], left["value"], (target + left["error"]).clamp(min=0.0))
 
     def state(self) -> dict[str, Any]:
-        """What the draws of the present label depend on."""
+        """What the tester left behind for the present label."""
         return {"label": self._label, "left": [dict(left) for left in self._left]}
 
     def take(self, state: dict[str, Any]) -> None:
@@ -132,6 +99,13 @@ class ProgrammedDraws:
 
 
 def _left_behind(writing: Writing) -> dict[str, Tensor]:
-    """Stuck devices, their conductances, and the errors of all others, S."""
+    """Stuck devices, their conductances, the errors of all others, S, and the lines."""
     error = torch.where(writing.stuck, torch.zeros_like(writing.G), writing.G - writing.target)
-    return dict(zip(PARTS, (writing.stuck, writing.value, error), strict=True))
+    out = {"stuck": writing.stuck, "value": writing.value, "error": error}
+    if writing.lines is not None:
+        out |= {"rows": writing.lines.rows, "cols": writing.lines.cols}
+    return out
+
+
+def _lines_of(left: Mapping[str, Tensor]) -> LineOrders | None:
+    return LineOrders(rows=left["rows"], cols=left["cols"]) if "rows" in left else None

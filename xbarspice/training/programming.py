@@ -40,8 +40,8 @@ def program_by(
     """Let the arrays hold one transfer after another, programmed by a procedure.
 
     With the default procedure transfer k is the one of `nn.program_each`, bit for bit; all others
-    draw the same random numbers as far as they go. Lines that are placed elsewhere take their
-    wires with them. When the loop ends the arrays hold what they held before.
+    draw the same random numbers as far as they go. What is placed on other lines has the wires of
+    those lines. When the loop ends the arrays hold what they held before.
 
     Args:
         circuit: a converted model, in evaluation; its first axis is that of the points.
@@ -172,7 +172,8 @@ def _orders(writing: Writing, number: int) -> dict[tuple[int, int, int], LineOrd
     if writing.lines is None:
         raise AssertionError("lines are placed")
     out = dict(writing.stack.matrix.orders)
-    rows, cols = (side[number].reshape(-1, side.shape[-1]) for side in writing.lines)
+    orders = writing.lines[number]
+    rows, cols = (side.reshape(-1, side.shape[-1]) for side in (orders.rows, orders.cols))
     for place_, of_rows, of_cols in zip(writing.stack.places, rows, cols, strict=True):
         order = LineOrder(rows=tuple(of_rows.tolist()), cols=tuple(of_cols.tolist()))
         moved = (sorted(side) != list(side) for side in (order.rows, order.cols))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from xbarspice.core.seeds import child_seed
-from xbarspice.training.draws import ErrorDraws
+from xbarspice.training.draws import Draws, ErrorDraws
 from xbarspice.training.objectives import (
     consistency,
     count_of_points,
@@ -171,7 +171,7 @@ class Keeper:
             parts.append(self._mended(answers[1:], answers[0]))
         return clean, torch.cat(parts)
 
-    def _beginning(self) -> Callable[[int, str], ErrorDraws | ProgrammedDraws]:
+    def _beginning(self) -> Callable[[int, str], Draws]:
         """What draws so many transfers of the present weights under a label."""
         s = self.settings
         seed, procedure = child_seed(s.seed, "validation draws"), s.procedure

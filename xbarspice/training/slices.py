@@ -6,8 +6,8 @@ which every matrix on arrays multiplies each slice of its input by the conductan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.nn.corrections import Correction
 from xbarspice.nn.layers import crossbar_layers
+from xbarspice.nn.line_orders import LineOrders
 from xbarspice.nn.matrix import ArrayMatrix, Product, affine_of
 from xbarspice.nn.pairs import place
 from xbarspice.nn.through import multiply_by
@@ -73,6 +74,7 @@ class Slices:
         one_by_one: compute one slice after the other, which suits any model; else all in one
             forward pass, which only a model that `keeps_apart` the slices can do.
         sums: gains and offsets that are fitted to the sums of every slice; None: none.
+        lines: where lines were placed in each slice, for each stack of the arrays of a name.
     """
 
     model: nn.Module
@@ -80,6 +82,7 @@ class Slices:
     circuit: Circuit = "shared_gradient"
     one_by_one: bool = False
     sums: SumFit | None = None
+    lines: Mapping[str, tuple[LineOrders, ...]] = field(default_factory=dict)
     _nominal: bool = field(default=False, init=False)
     _held: dict[str, Sequence[Tensor]] = field(default_factory=dict, init=False)
     _pairs: dict[str, Drawn] = field(default_factory=dict, init=False)
@@ -239,6 +242,7 @@ class Slices:
                 self._held[name] = self.arrays(name, matrix, stacks)
             nominal = layout.logical(matrix, placed, stacks)
             state = layout.logical(matrix, placed, self._held[name])
+            state = replace(state, lines=self.lines.get(name))
             config = matrix.config.without_curves()
             self._pairs[matrix.name] = Drawn(
                 layout, nominal, state, config, has_nominal=self._nominal

@@ -1,26 +1,28 @@
 """A tester with one model to program: what it knows, and how it goes through a procedure.
 
 Its answers for the calibration points are computed from the conductances that it reads back and
-from what it knows of the circuit: wires exactly, curves of devices at the wanted conductances.
+from what it knows of the circuit: wires exactly, of the lines where everything stands; curves of
+devices at the wanted conductances.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from xbarspice.core.errors import broken_rule
+from xbarspice.nn.line_orders import LineOrders
 from xbarspice.nn.matrix import ArrayMatrix
 from xbarspice.training.objectives import margins
 from xbarspice.training.placing import choose_lines
 from xbarspice.training.procedures import SENSITIVITY, Procedure
 from xbarspice.training.products import Circuit
 from xbarspice.training.slices import Slices
-from xbarspice.training.writing import Writing, by_generator, stacks_of
+from xbarspice.training.sums import SumFit
+from xbarspice.training.writing import Writing, by_generator, lines_by_name, stacks_of
 from xbarspice.variability import ReadNoise
 
 __all__ = ["Tester"]
@@ -44,7 +46,8 @@ class Tester:
     Attributes:
         stacks: arrays of the model.
         sensitivity: mean change of the squashed margins of the calibration points, 1/S, by device,
-            (..., rows, cols) for each stack; None where devices are not weighed.
+            (..., rows, cols) for each stack, on the lines as they come; None where devices are not
+            weighed.
 
     Raises:
         InputError: a procedure that weighs devices has no calibration points with classes, or is
@@ -80,7 +83,7 @@ class Tester:
             )
         self.x, self.y = calibration[0], calibration[1]
         with _evaluating(model):
-            probe = Slices(model, self._hold([s.wanted[None] for s in self.stacks]), circuit)
+            probe = self._slices([s.wanted[None] for s in self.stacks])
             self.one_by_one = not probe.keeps_apart(self.x[:2], 1)
             self.wanted = self.answers([s.wanted[None] for s in self.stacks])[0]
             at_wanted = margins(self.wanted, self.y)
@@ -88,8 +91,15 @@ class Tester:
             self.typical = max(float(at_wanted.abs().median()), 1e-12)
             self.sensitivity = self._sensitivity()
 
-    def _hold(self, arrays: Sequence[Tensor]) -> Any:
-        """What gives these arrays to `Slices`."""
+    def _slices(
+        self,
+        arrays: Sequence[Tensor],
+        lines: Sequence[LineOrders | None] | None = None,
+        *,
+        one_by_one: bool = False,
+        sums: SumFit | None = None,
+    ) -> Slices:
+        """The model on these arrays, the lines of each stack placed so."""
         by_name: dict[str, list[Tensor]] = {}
         for stack, G in zip(self.stacks, arrays, strict=True):
             by_name.setdefault(stack.name, []).append(G)
@@ -98,26 +108,30 @@ class Tester:
             del matrix, stacks
             return by_name[name]
 
-        return held
+        placed = {} if lines is None else lines_by_name(self.stacks, lines)
+        return Slices(
+            self.model, held, self.circuit, one_by_one=one_by_one, lines=placed, sums=sums
+        )
 
     @torch.no_grad()
-    def answers(self, arrays: Sequence[Tensor]) -> Tensor:
+    def answers(
+        self, arrays: Sequence[Tensor], lines: Sequence[LineOrders | None] | None = None
+    ) -> Tensor:
         """Answers for the calibration points, (transfers, points, outputs).
 
         Args:
-            arrays: conductances, S, (transfers, ..., rows, cols), for each stack.
+            arrays: conductances by row and column, S, (transfers, ..., rows, cols), for each stack.
+            lines: their orders, for each stack; None where no line was placed.
         """
         most = max(1, min(DEVICES // self.devices, ANSWERS // len(self.x)))
-        out = []
-        for parts in zip(*(G.split(most) for G in arrays), strict=True):
-            slices = Slices(
-                self.model,
-                self._hold(parts),
-                self.circuit,
-                one_by_one=self.one_by_one,
-                sums=self.procedure.fit_of_sums(self.x),
+        out, count, sums = [], len(arrays[0]), self.procedure.fit_of_sums(self.x)
+        for first in range(0, count, most):
+            part = slice(first, first + most)
+            placed = None if lines is None else [None if o is None else o[part] for o in lines]
+            slices = self._slices(
+                [G[part] for G in arrays], placed, one_by_one=self.one_by_one, sums=sums
             )
-            out.append(slices.outputs(self.x, len(parts[0])))
+            out.append(slices.outputs(self.x, min(most, count - first)))
         return torch.cat(out).flatten(2) if out[0].ndim > 2 else torch.cat(out)[..., None]
 
     def _sensitivity(self) -> list[Tensor]:
@@ -130,8 +144,7 @@ class Tester:
                 s.wanted.expand(count, *s.wanted.shape).clone().requires_grad_()
                 for s in self.stacks
             ]
-            slices = Slices(self.model, self._hold(arrays), self.circuit)
-            slices.one_by_one = self.one_by_one
+            slices = self._slices(arrays, one_by_one=self.one_by_one)
             with torch.enable_grad():
                 out = slices.outputs(x, count)
                 margin = margins(out.reshape(count, count, -1), y).diagonal()
@@ -169,9 +182,9 @@ class Tester:
                     break
         return writings
 
-    def _score(self, arrays: Sequence[Tensor]) -> Tensor:
+    def _score(self, arrays: Sequence[Tensor], lines: Sequence[LineOrders | None]) -> Tensor:
         """How good answers are, (transfers,): the squashed margins, mean over the points."""
-        margin = margins(self.answers(arrays), self.y)
+        margin = margins(self.answers(arrays, lines), self.y)
         return torch.tanh(margin / self.typical).mean(dim=-1)
 
     def _rank(self, writing: Writing, number: int) -> Tensor:
@@ -190,7 +203,7 @@ class Tester:
         read_back = [
             by_generator(w.generators(f"read back {number}"), noise.apply, w.G) for w in writings
         ]
-        open_ = ~self._good_enough(self.answers(read_back))
+        open_ = ~self._good_enough(self.answers(read_back, [w.lines for w in writings]))
         if not bool(open_.any()):
             return False
         for writing, G, weight in zip(writings, read_back, self.sensitivity, strict=True):

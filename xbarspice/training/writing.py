@@ -21,15 +21,13 @@ from xbarspice.core.errors import broken_rule
 from xbarspice.core.seeds import child_seed
 from xbarspice.mapping.reads import Read
 from xbarspice.nn.layers import crossbar_layers
+from xbarspice.nn.line_orders import LineOrders
 from xbarspice.nn.matrix import ArrayMatrix
 from xbarspice.nn.pairs import place
 from xbarspice.training.draws import terms_of
 from xbarspice.variability import BiasingSchemeEffect, StuckDevices
 
-__all__ = ["Lines", "Stack", "Writing", "by_generator", "gather", "stacks_of"]
-
-Lines = tuple[Tensor, Tensor]
-"""Physical line of every line of the arrays: rows (..., rows) and cols (..., cols)."""
+__all__ = ["Stack", "Writing", "by_generator", "lines_by_name", "stacks_of"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,6 +79,17 @@ def stacks_of(model: nn.Module) -> list[Stack]:
     return [stack for stacks in out.values() for stack in stacks]
 
 
+def lines_by_name(
+    stacks: Sequence[Stack], lines: Sequence[LineOrders | None]
+) -> dict[str, tuple[LineOrders, ...]]:
+    """Orders of the lines of stacks, where they were placed, as `Slices.lines` has them."""
+    out: dict[str, tuple[LineOrders, ...]] = {}
+    for stack, orders in zip(stacks, lines, strict=True):
+        if orders is not None:
+            out[stack.name] = (*out.get(stack.name, ()), orders)
+    return out
+
+
 def by_generator(
     generators: Sequence[torch.Generator], draw: Callable[..., Any], *values: Tensor
 ) -> Any:
@@ -99,12 +108,6 @@ def by_generator(
     return tuple(torch.cat(each) for each in zip(*drawn, strict=True))
 
 
-def gather(values: Tensor, lines: Lines) -> Tensor:
-    """Physical devices (..., rows, cols), seen at the lines of what is placed."""
-    rows, cols = lines
-    return values.take_along_dim(rows[..., :, None], -2).take_along_dim(cols[..., None, :], -1)
-
-
 class Writing:
     """A stack of arrays in all transfers, while it is written; by the lines of what is placed.
 
@@ -118,7 +121,7 @@ class Writing:
         G: present conductances, S.
         stuck, value: stuck devices, and their conductances, S.
         rank: place of each device in the write order of the first pass, (..., rows, cols).
-        lines: where the lines were placed, or None.
+        lines: where the lines were placed, transfer by transfer, or None.
 
     Raises:
         InputError: the errors have several drifts by later writes, which one order cannot serve.
@@ -131,7 +134,7 @@ class Writing:
         self.target = self.G = stack.wanted.expand(count, *stack.wanted.shape)
         self.stuck = torch.zeros_like(self.target, dtype=torch.bool)
         self.value = torch.zeros_like(self.target)
-        self.lines: Lines | None = None
+        self.lines: LineOrders | None = None
         self._states: list[list[Tensor]] = []
         self._stuck_by: dict[int, tuple[Tensor, Tensor]] = {}
         G = self.target
@@ -187,14 +190,14 @@ class Writing:
     def place_rank(self, order: str | None) -> Tensor:
         """Place in a write order of what stands on each physical device."""
         rank = self.rank_of(order)
-        return rank if self.lines is None else gather(rank.expand(self.target.shape), self.lines)
+        return rank if self.lines is None else self.lines.by_line(rank.expand(self.target.shape))
 
-    def place(self, lines: Lines) -> None:
+    def place(self, lines: LineOrders) -> None:
         """Put what is written on other lines of the arrays, before anything is written."""
         self.lines = lines
-        self.stuck, self.value = gather(self.stuck, lines), gather(self.value, lines)
+        self.stuck, self.value = lines.by_line(self.stuck), lines.by_line(self.value)
         for k, (stuck, value) in self._stuck_by.items():
-            self._stuck_by[k] = gather(stuck, lines), gather(value, lines)
+            self._stuck_by[k] = lines.by_line(stuck), lines.by_line(value)
 
     def compensate(self) -> None:
         """Let the partners of stuck devices restore the differences of their pairs."""

@@ -13,10 +13,18 @@ from torch import nn
 import xbarspice as xb
 from tests.unit.training.models import three_classes
 from xbarspice.core.errors import InputError
+from xbarspice.core.seeds import child_seed
 from xbarspice.report.content import Text
-from xbarspice.training import Settings, compare_designs, designs_page, reexpress_inputs
+from xbarspice.training import (
+    Procedure,
+    Settings,
+    compare_designs,
+    designs_page,
+    reexpress_inputs,
+)
 from xbarspice.training.designs_build import build, usual_choices
-from xbarspice.transfer import Interval
+from xbarspice.training.procedures import get
+from xbarspice.transfer import Interval, transfer
 from xbarspice.transfer.study import matrices_of
 from xbarspice.variability import (
     Compose,
@@ -296,6 +304,40 @@ def test_designs_are_judged_after_a_remedy_that_saw_other_points():
     assert "remedy: compensate True, outputs offset" in mended.markdown()
     with pytest.raises(InputError, match="calibration points"):
         compare_designs(model, config, x, y, remedy="offset", **told)
+
+
+def test_trained_designs_are_judged_with_the_remedy_of_their_settings_as_by_the_study():
+    model, x, y = linear_classifier()
+    errors = Compose([RelativeNoise(sigma=0.05), StuckDevices(rate_lrs=0.05)])
+    config = xb.ArrayConfig(variation=errors, R_wl=0.0, R_bl=0.0)
+    trained: dict[str, Any] = {
+        "settings": Settings(
+            steps=4,
+            draws=2,
+            look_every=4,
+            look_draws=2,
+            gradient="straight_through",
+            remedy="partners+offset",
+        ),
+        "train_data": (x[50:], y[50:]),
+        "validation_data": (x[50:], y[50:]),
+    }
+    told: dict[str, Any] = {"choices": {"G_max": [2.5e-4]}, "transfers": 20, "seed": 2}
+    judged = x[:50], y[:50].numpy()
+    comparison = compare_designs(model, config, *judged, **trained, **told)
+    assert comparison.recommended == {}  # so that the circuit is the base
+    assert comparison.remedy == "compensate True, outputs offset"
+    seed = child_seed(2, "choice")
+    options = {"procedure": get("partners+offset"), "calibration": (x[50:], y[50:])}
+    values = {}
+    for name, more in {"with": options, "without": {}}.items():
+        study = transfer(comparison.circuit, *judged, transfers=20, seed=seed, **more)
+        assert study.right is not None
+        values[name] = float(study.right.mean())
+    assert comparison.base.value == pytest.approx(values["with"], abs=1e-12)
+    assert values["with"] > values["without"]
+    plain = compare_designs(model, config, *judged, remedy=Procedure(), **trained, **told)
+    assert plain.base.value == pytest.approx(values["without"], abs=1e-12)
 
 
 def test_usual_choices_are_those_that_a_model_can_have():

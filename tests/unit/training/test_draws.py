@@ -40,13 +40,13 @@ def test_every_draw_is_the_circuit_with_those_conductances(layout, device):
 def conductances_of(draws: ErrorDraws, model: nn.Module, x: torch.Tensor) -> dict:
     """Conductances of every draw by the name of the physical array, (draws, rows, cols)."""
     kept: dict[str, list[torch.Tensor]] = {}
-    inner = draws._draw
+    inner = draws.arrays
 
     def watch(name, matrix, stacks):
         kept[name] = [s.detach() for s in inner(name, matrix, stacks)]
         return kept[name]
 
-    draws._draw = watch  # type: ignore[method-assign]
+    draws.arrays = watch  # type: ignore[method-assign]
     with torch.no_grad():
         draws.outputs(x)
     out = {}
@@ -181,7 +181,7 @@ def test_gradients_by_conductances_of_stuck_devices_are_exactly_zero(gradient, c
             out.append(draws._errors(leaf, matrix.config.variation, f"{name} {number}", 0))
         return out
 
-    draws._draw = with_leaves  # type: ignore[method-assign]
+    draws.arrays = with_leaves  # type: ignore[method-assign]
     draws.outputs(points(4)).square().sum().backward()
     assert len(leaves) > 1
     assert sum(int(stuck.sum()) for _, stuck in leaves) > 5

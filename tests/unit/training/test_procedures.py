@@ -12,6 +12,7 @@ from torch import nn
 import xbarspice as xb
 from tests.unit.training.models import three_classes
 from xbarspice.core.errors import InputError
+from xbarspice.core.seeds import child_seed
 from xbarspice.nn.pairs import place
 from xbarspice.training import Procedure, Settings, fit, procedures, study_remedies, tester
 from xbarspice.training.objectives import margins
@@ -150,7 +151,8 @@ def test_other_lines_move_stuck_devices_to_where_they_cost_less(layout, size):
     scores = []
     for trials in (0, 30):
         _, writings = programmed(circuit, Procedure(remap=trials), 60)
-        scores.append(operator._score([w.G for w in writings]))
+        lines = [w.lines for w in writings]
+        scores.append(operator._score([w.G for w in writings], lines))
     assert bool((scores[1] >= scores[0] - 1e-12).all())
     assert float(scores[1].mean()) > float(scores[0].mean()) + 0.01
 
@@ -316,6 +318,77 @@ def test_draws_in_the_loop_are_the_circuit_that_the_procedure_leaves_behind(layo
         xb.nn.put_conductances(circuit, {name: G[number] for name, G in left.items()})
         with torch.no_grad(), xb.nn.through("nodal"):
             torch.testing.assert_close(circuit(X[:5]), answers[number], rtol=0, atol=1e-8)
+
+
+WIRED: dict[str, tuple[str, dict[str, Any]]] = {
+    "shared gradient": ("shared_gradient", {}),
+    "exact": ("exact", {}),
+    "curves": ("exact", {"device": "sinh_tio2"}),
+    "converters": ("exact", {"adc_bits": 8}),
+}
+
+
+@pytest.mark.parametrize(("layout", "size"), SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize(("through", "options"), WIRED.values(), ids=WIRED)
+def test_placed_lines_have_the_wires_of_where_they_stand_as_in_the_study(
+    layout, size, through, options
+):
+    """In the loop and for the tester: the answers of the circuit that a study programs."""
+    stuck = StuckDevices(rate_lrs=0.03, rate_hrs=0.03)
+    circuit = circuit_of(layout, size, variation=stuck, R_wl=20.0, R_bl=30.0, **options)
+    for layer in xb.nn.crossbar_layers(circuit).values():
+        for matrix in layer.matrices.values():
+            matrix.seed = 7
+    procedure, moved, told = Procedure(remap=3), 0, {"calibration": (X, Y), "seed": 7}
+    operator = tester.Tester(circuit, procedure, (X, Y), circuit=through)
+    draws = ProgrammedDraws(model=circuit, procedure=procedure, draws=1, circuit=through, **told)
+    names = {stack.name for stack in operator.stacks}
+    study = tester.Tester(circuit, procedure, (X, Y))  # as of a study
+    with torch.no_grad():
+        for number, _ in enumerate(program_by(circuit, procedure, range(3), (X, Y))):
+            wanted = circuit(X)
+            layers = xb.nn.crossbar_layers(circuit).values()
+            held = [(m, m.conductances, m.orders) for k in layers for m in k.matrices.values()]
+            for matrix, _G, _orders in held:
+                matrix.conductances, matrix.orders = None, {}
+            draws.begin(f"transfer {number}", tester=study)
+            answers = draws.outputs(X, nominal=True)
+            torch.testing.assert_close(answers[1], wanted, rtol=0, atol=1e-8)
+            torch.testing.assert_close(answers[0], circuit(X), rtol=0, atol=1e-8)
+            key = {
+                n: [torch.Generator().manual_seed(child_seed(7, f"{n}: transfer {number}"))]
+                for n in names
+            }
+            writings = study.program(1, key)
+            known = operator.answers([w.G for w in writings], [w.lines for w in writings])
+            torch.testing.assert_close(known[0], wanted, rtol=0, atol=1e-8)
+            as_they_come = operator.answers([w.G for w in writings])
+            moved += float((as_they_come[0] - wanted).abs().max()) > 1e-4
+            for matrix, G, orders in held:
+                matrix.conductances, matrix.orders = G, orders
+    assert moved
+
+
+@pytest.mark.parametrize("through", ["exact", "shared_gradient"])
+@pytest.mark.parametrize(("layout", "size"), SIZES.values(), ids=SIZES)
+def test_gradients_of_placed_lines_are_those_of_their_own_wires(layout, size, through):
+    stuck = StuckDevices(rate_lrs=0.05, rate_hrs=0.05)
+    circuit = circuit_of(layout, size, variation=stuck, R_wl=50.0, R_bl=50.0)
+    told: dict[str, Any] = {"calibration": (X, Y), "draws": 2, "circuit": through}
+    draws = ProgrammedDraws(model=circuit, procedure=Procedure(remap=3), **told)
+    draws.begin("a")  # what the tester left stays while the weights move
+    assert draws.lines
+    direction = torch.randn(2, 5, 3, dtype=torch.float64, generator=torch.manual_seed(0))
+    weight = circuit[2].weight
+    slope = torch.autograd.grad((draws.outputs(X[:5]) * direction).sum(), weight)[0]
+    with torch.no_grad():
+        for at in ((0, 0), (1, 3)):
+            ends = []
+            for step in (1e-6, -2e-6):
+                weight[at] += step
+                ends.append(float((draws.outputs(X[:5]) * direction).sum()))
+            weight[at] += 1e-6
+            assert float(slope[at]) == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-5)
 
 
 def test_training_with_a_remedy_of_devices_is_judged_as_the_study_judges_it():

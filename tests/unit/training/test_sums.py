@@ -176,7 +176,7 @@ def conductance_errors(circuit: nn.Module, draws: ErrorDraws) -> dict[str, list[
     with torch.no_grad():
         for matrix, placed in draws._matrices():
             stacks = matrix.layout.physical(matrix, placed)
-            drawn = draws._draw(matrix.name, matrix, stacks)
+            drawn = draws.arrays(matrix.name, matrix, stacks)
             out[matrix.name] = [d - s for d, s in zip(drawn, stacks, strict=True)]
     return out
 
