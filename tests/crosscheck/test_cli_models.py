@@ -16,7 +16,7 @@ from xbarspice.cli.app import app
 from xbarspice.core import hdf5
 from xbarspice.core.errors import InputError
 from xbarspice.importers import load_model
-from xbarspice.verification.forward import matrices_of
+from xbarspice.nn.layers import matrices_of
 
 
 def run(*arguments):

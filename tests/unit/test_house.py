@@ -54,6 +54,8 @@ ORDER = [
 ]
 """From the bottom to the top; names are the longest prefix that matches."""
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
+LINES = 400
+"""Of a module, at most: a longer one holds a second concept."""
 ROOMS = {
     "torch": (
         "core.functions",
@@ -168,6 +170,12 @@ def test_every_module_has_a_place_and_imports_point_downwards():
             if place is not None and place > level(module):
                 upward.append(f"{module} imports {inner}")
     assert not upward
+
+
+def test_no_module_is_longer_than_one_subject_takes():
+    lengths = {path: len(path.read_text().splitlines()) for path in ROOT.rglob("*.py")}
+    assert len(lengths) > 400
+    assert not {str(path): lines for path, lines in lengths.items() if lines > LINES}
 
 
 def test_heavy_packages_stay_in_their_rooms():

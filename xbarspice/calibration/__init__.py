@@ -13,7 +13,7 @@ from xbarspice.calibration.comparisons import Comparisons, fit_and_compare
 from xbarspice.calibration.cycling import Cycles, fit_cycling
 from xbarspice.calibration.die import Die, Thresholds, read_die
 from xbarspice.calibration.drift import Drifts, drifts_of_maps, fit_drift
-from xbarspice.calibration.fit import Fit, Noise, Options
+from xbarspice.calibration.fit import Fit
 from xbarspice.calibration.handling import Handling, prepare_sweeps
 from xbarspice.calibration.inspection import blind_spots, inspect_sweeps
 from xbarspice.calibration.joint import Joint, fit_joint
@@ -33,6 +33,7 @@ from xbarspice.calibration.measurements import (
     sweeps,
 )
 from xbarspice.calibration.noise import fit_noise, fit_read_noise
+from xbarspice.calibration.problem import Noise, Options
 from xbarspice.calibration.pulses import fit_pulses
 from xbarspice.calibration.readers import (
     read_drifts,

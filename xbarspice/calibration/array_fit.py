@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from xbarspice.calibration.array_inspection import find_sign_flips
-from xbarspice.calibration.fit import Fit, Options, fit_problem
+from xbarspice.calibration.fit import Fit, fit_problem
 from xbarspice.calibration.held import free_each, held_findings
 from xbarspice.calibration.measurements import Reads
 from xbarspice.calibration.model import Model
+from xbarspice.calibration.problem import Options
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
 

@@ -25,9 +25,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-from xbarspice.calibration.fit import SOFT, Fit, Options
+from xbarspice.calibration.fit import SOFT, Fit
 from xbarspice.calibration.measurements import Reads
 from xbarspice.calibration.model import Model
+from xbarspice.calibration.problem import Options
 from xbarspice.calibration.robust import robust_std
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import ConvergenceError, broken_rule

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xbarspice.calibration.fit import Fit, Options, fit_problem
+from xbarspice.calibration.fit import Fit, fit_problem
 from xbarspice.calibration.measurements import PulseTrains
 from xbarspice.calibration.model import Parameter
+from xbarspice.calibration.problem import Options
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array, Indices
 

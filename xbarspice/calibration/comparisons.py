@@ -11,10 +11,11 @@ from typing import Any
 from xbarspice import devices
 from xbarspice.calibration.array_fit import fit_reads
 from xbarspice.calibration.bootstrap import Bootstrap, bootstrap
-from xbarspice.calibration.fit import Fit, Options, fit_problem
+from xbarspice.calibration.fit import Fit, fit_problem
 from xbarspice.calibration.losses import LossFit, compare_losses, loss_findings
 from xbarspice.calibration.measurements import Reads
 from xbarspice.calibration.model import Model
+from xbarspice.calibration.problem import Options
 from xbarspice.calibration.ranking import Ranking, rank_models
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule

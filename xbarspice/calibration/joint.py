@@ -22,11 +22,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from xbarspice.calibration.fit import Fit, Noise, Options, fit_problem
+from xbarspice.calibration.fit import Fit, fit_problem
 from xbarspice.calibration.goodness import LEVEL, Check
 from xbarspice.calibration.held import free_each, held_findings, held_names
 from xbarspice.calibration.joint_problem import ALPHAS, LINES, JointProblem, MeasuredDie
 from xbarspice.calibration.measurements import Kelvin
+from xbarspice.calibration.problem import Noise, Options
 from xbarspice.core.errors import ConvergenceError, InputError
 from xbarspice.core.types import Array, Flags
 

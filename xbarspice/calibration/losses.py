@@ -9,8 +9,9 @@ from itertools import combinations
 
 import numpy as np
 
-from xbarspice.calibration.fit import Fit, Options
+from xbarspice.calibration.fit import Fit
 from xbarspice.calibration.held import MOST, NEAR
+from xbarspice.calibration.problem import Options
 from xbarspice.core.errors import ConvergenceError
 
 __all__ = ["LOSSES", "LossFit", "compare_losses", "loss_findings"]

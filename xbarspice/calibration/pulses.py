@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from xbarspice import devices
-from xbarspice.calibration.fit import Fit, Held, Options, fit_problem
+from xbarspice.calibration.fit import Fit, Held, fit_problem
 from xbarspice.calibration.held_fields import field_findings, free_fields
 from xbarspice.calibration.measurements import PulseTrains
 from xbarspice.calibration.model import Parameter, field_parameter
+from xbarspice.calibration.problem import Options
 from xbarspice.core.errors import ConvergenceError, InputError, broken_rule
 from xbarspice.core.types import Array, Indices
 from xbarspice.devices import Device, DynamicDevice

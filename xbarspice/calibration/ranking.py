@@ -25,9 +25,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from xbarspice import devices
-from xbarspice.calibration.fit import Fit, Options, fit_problem
+from xbarspice.calibration.fit import Fit, fit_problem
 from xbarspice.calibration.measurements import Reads
 from xbarspice.calibration.model import Model, level_of, with_fields
+from xbarspice.calibration.problem import Options
 from xbarspice.calibration.robust import CUT, robust_std
 from xbarspice.core.array import Crossbar
 from xbarspice.core.counts import counted

@@ -15,7 +15,8 @@ import numpy as np
 from xbarspice import deployment, engines
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.wires import WIRES
-from xbarspice.nn import copy_circuit, crossbar_layers, program, through
+from xbarspice.nn import copy_circuit, program, through
+from xbarspice.nn.layers import matrices_of
 from xbarspice.nn.origin import arguments_of, circuit_hash, decisions_of, outputs_of
 
 __all__ = ["CircuitModel", "circuit_item"]
@@ -86,9 +87,8 @@ def circuit_item(
         raise broken_rule(f"parameters must be among {sorted(names)}", extra, "Correct the name.")
     wires = {name: parameters[name] for name in WIRES if name in parameters}
     circuit = copy_circuit(model.circuit())
-    for layer in crossbar_layers(circuit).values():
-        for matrix in layer.matrices.values():
-            matrix.change(**wires)
+    for matrix in matrices_of(circuit):
+        matrix.change(**wires)
     if (transfer := parameters.get("transfer")) is not None:
         program(circuit, transfer)
     arguments = arguments_of(circuit, tuple(x) if isinstance(x, list | tuple) else x)

@@ -10,7 +10,8 @@ from xbarspice import engines
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array
-from xbarspice.engines.ngspice.engine import NgspiceEngine, Plan
+from xbarspice.engines.ngspice.engine import NgspiceEngine
+from xbarspice.engines.ngspice.plan import Plan
 
 __all__ = ["Work"]
 

@@ -106,9 +106,9 @@ def campaign(
     from xbarspice.core.seeds import child_seed
     from xbarspice.deployment.opening import open_model
     from xbarspice.deployment.settings import circuit_settings
+    from xbarspice.nn.layers import matrices_of
     from xbarspice.transfer import with_variation
     from xbarspice.transfer.errors import variation_of
-    from xbarspice.transfer.study import matrices_of
 
     swept = _sweeps(sweep or [])
     reads = (*_reads(model, swept), *(("variability",) if transfers else ()))

@@ -165,7 +165,7 @@ def _choice(text: str) -> tuple[str, list[Any] | None]:
 
 def _base(opened: Opened, variation: Any) -> ArrayConfig:
     """How the model stands on arrays, which must be one way for all layers."""
-    from xbarspice.transfer.study import matrices_of
+    from xbarspice.nn.layers import matrices_of
 
     of_data = {"x_scale": 1.0, "x_centre": 0.0, "adc_range": None, "variation": variation}
     first, *others = (dataclasses.replace(m.config, **of_data) for m in matrices_of(opened.circuit))
@@ -235,8 +235,8 @@ def _points(opened: Opened, remedy: str | None, seed: int) -> tuple[Any, Any, An
 
 def _check_layers(opened: Opened, plain: Any, base: ArrayConfig, x: Any) -> None:
     """Raise if a layer of the model is left ideal that designs put on arrays."""
+    from xbarspice.nn.layers import matrices_of
     from xbarspice.training.designs_build import build
-    from xbarspice.transfer.study import matrices_of
 
     mapped, in_all = (
         sorted(matrix.name for matrix in matrices_of(circuit))

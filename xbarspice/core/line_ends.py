@@ -72,6 +72,11 @@ class LineEnds:
             if not isinstance(spec, str):
                 object.__setattr__(self, side, tuple(spec))  # ends can be looked up
 
+    @property
+    def sides(self) -> tuple[EndSpec, EndSpec, EndSpec, EndSpec]:
+        """The four sides: left, right, top, bottom."""
+        return self.wl_left, self.wl_right, self.bl_top, self.bl_bottom
+
     def word_lines(self, rows: int) -> npt.NDArray[np.object_]:
         """`End` of the left and right end of every word line, shape (rows, 2)."""
         sides = [_ends("wl_left", self.wl_left, rows), _ends("wl_right", self.wl_right, rows)]

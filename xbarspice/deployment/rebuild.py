@@ -37,8 +37,8 @@ __all__ = [
     "check_arrays",
     "from_factory",
     "from_program",
-    "matrices_of",
     "state_bytes",
+    "stored_matrices",
 ]
 
 
@@ -79,7 +79,7 @@ def _matrices(circuit: nn.Module) -> Iterator[tuple[str, ArrayMatrix, Any, Any]]
             yield name, layer.matrices[key], weight, bias
 
 
-def matrices_of(circuit: nn.Module) -> list[StoredMatrix]:
+def stored_matrices(circuit: nn.Module) -> list[StoredMatrix]:
     """Every weight matrix on arrays of a converted model, and what was put on them."""
     out = []
     held = {matrix.name: matrix.conductances for _, matrix, _, _ in _matrices(circuit)}
@@ -254,7 +254,7 @@ def check_arrays(circuit: nn.Module, matrices: Sequence[StoredMatrix]) -> None:
         InputError: names the first matrix that differs, and how.
     """
     by_name = {stored.name: stored.G for stored in matrices}
-    for rebuilt in matrices_of(circuit):
+    for rebuilt in stored_matrices(circuit):
         expected = by_name[rebuilt.name]
         if rebuilt.G.shape != expected.shape:
             raise broken_rule(

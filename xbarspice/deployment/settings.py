@@ -13,6 +13,7 @@ from xbarspice.deployment.notes import own_wires
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import crossbar_layers
 from xbarspice.nn.convert import fits
+from xbarspice.nn.layers import matrices_of
 from xbarspice.nn.ranges import calibrate_converters
 
 __all__ = ["circuit_settings", "state_arrays", "state_ranges"]
@@ -20,10 +21,8 @@ __all__ = ["circuit_settings", "state_arrays", "state_ranges"]
 
 def state_arrays(circuit: nn.Module, run: RunConfig) -> None:
     """Put every value of `[array]` that was stated in place of those of the circuit's arrays."""
-    for layer in crossbar_layers(circuit).values():
-        for matrix in layer.matrices.values():
-            changes = changes_of(run.array, matrix.config.model)
-            matrix.change(**changes)
+    for matrix in matrices_of(circuit):
+        matrix.change(**changes_of(run.array, matrix.config.model))
 
 
 def state_ranges(circuit: nn.Module, arguments: tuple[Any, ...], run: RunConfig) -> None:

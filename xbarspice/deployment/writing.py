@@ -22,8 +22,8 @@ from xbarspice.deployment.rebuild import (
     StoredMatrix,
     from_factory,
     from_program,
-    matrices_of,
     state_bytes,
+    stored_matrices,
 )
 from xbarspice.deployment.schema import KIND, ConfigRecord, hash_of
 from xbarspice.importers.exported import inputs_of, load_exported, quiet_torch
@@ -81,7 +81,7 @@ def save(
     path = Path(path)
     _check_circuit(circuit, exported=model is None)
     arguments = _arguments(circuit, inputs)
-    matrices = matrices_of(circuit)
+    matrices = stored_matrices(circuit)
     plain = to_torch(circuit).eval()
     if model is None:
         digital = _program(plain, arguments)

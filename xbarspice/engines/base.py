@@ -18,7 +18,6 @@ from xbarspice.core.errors import (
     AccuracyWarning,
     ConvergenceError,
     EngineError,
-    RangeWarning,
     broken_rule,
     level_outside,
 )
@@ -26,7 +25,7 @@ from xbarspice.core.solution import Fields, Solution, Stats, Status
 from xbarspice.core.types import Array
 from xbarspice.core.values import array_of
 from xbarspice.engines.error_bound import REFUSE_ABOVE, UNMEASURED, WARN_ABOVE, ErrorBound
-from xbarspice.engines.overdrive import Overdrive, overdrive
+from xbarspice.engines.overdrive import overdrive
 from xbarspice.engines.series import Series
 
 __all__ = ["Engine", "Raw", "stats_with_bound"]
@@ -134,7 +133,7 @@ class Engine(abc.ABC, Generic[State]):
             drive = replace(drive, start=_start_voltages(start, crossbar, drive))
         beyond = overdrive(crossbar, drive)
         if beyond is not None:
-            _report(beyond, outside)
+            beyond.report(outside)
         try:
             began = time.perf_counter()
             raw = self._solve_checked(state, crossbar, drive, full, check)
@@ -345,23 +344,6 @@ def _warn(text: str) -> None:
         _warned_of.add(engine)
         more = "Check the array for resistances or conductances that are far from the others."
         warnings.warn(f"{text}. {more} (Said once.)", AccuracyWarning, stacklevel=level_outside())
-
-
-def _report(beyond: Overdrive, outside: str) -> None:
-    """Warn of, or refuse, sources beyond the device's `V_max`, as the caller chose."""
-    if outside not in ("warn", "error", "ignore"):
-        raise broken_rule(
-            '`outside` must be "warn", "error" or "ignore"', repr(outside), "Use one of them."
-        )
-    if outside == "error":
-        raise broken_rule(
-            f"all sources must be within {beyond.limit:g} V, the `V_max` of {beyond.device!r}",
-            beyond.text,
-            "Use smaller voltages or another model, or outside='warn'.",
-        )
-    if outside == "warn":
-        text = f"{beyond.text}: the equations are extrapolated."
-        warnings.warn(text, RangeWarning, stacklevel=level_outside())
 
 
 def _not_finite(raw: Raw) -> str | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from xbarspice.core.array import Crossbar, Drive
+from xbarspice.core.errors import RangeWarning, broken_rule, level_outside
 
 __all__ = ["SLACK", "Overdrive", "overdrive"]
 
@@ -43,6 +45,29 @@ class Overdrive:
             f"{self.device!r} vouches for {self.limit:g} V ({self.count} of {self.vectors} vectors "
             "are beyond it)"
         )
+
+    def report(self, outside: str) -> None:
+        """Warn of it, or refuse it, as a caller of `Engine.solve` chose.
+
+        Raises:
+            InputError: `outside` is "error", or none of "warn", "error" and "ignore".
+
+        Warns:
+            RangeWarning: `outside` is "warn".
+        """
+        if outside not in ("warn", "error", "ignore"):
+            raise broken_rule(
+                '`outside` must be "warn", "error" or "ignore"', repr(outside), "Use one of them."
+            )
+        if outside == "error":
+            raise broken_rule(
+                f"all sources must be within {self.limit:g} V, the `V_max` of {self.device!r}",
+                self.text,
+                "Use smaller voltages or another model, or outside='warn'.",
+            )
+        if outside == "warn":
+            text = f"{self.text}: the equations are extrapolated."
+            warnings.warn(text, RangeWarning, stacklevel=level_outside())
 
 
 def overdrive(crossbar: Crossbar, drive: Drive, *, above: float | None = None) -> Overdrive | None:

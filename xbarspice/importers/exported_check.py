@@ -8,32 +8,21 @@ must be one of a few harmless kinds, and what loading does not need is dropped.
 
 from __future__ import annotations
 
-import ast
 import json
 import keyword
 import re
 from collections.abc import Callable, Mapping
-from itertools import repeat
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 
 from xbarspice.core.errors import broken_rule
+from xbarspice.importers.exported_expressions import REMEDY, check_expression, refuse
 
-__all__ = ["check_expression", "clean_payloads", "clean_program"]
+__all__ = ["clean_payloads", "clean_program"]
 
-_REMEDY = "Export the model anew with torch.export.export and torch.export.save."
 _DEPTH = 60
-_EXPRESSION_DEPTH = 700  # whatever depth of recursion the process allows
 _PATH = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
-_SYMBOL = re.compile(r"[a-z]{1,4}[0-9]{1,9}")
-_CALLS = {
-    *("Integer", "Add", "Mul", "FloorDiv", "CeilDiv", "Mod", "PythonMod", "Max", "Min"),
-    *("Eq", "Ne", "Ge", "Gt", "Le", "Lt", "Equality", "Unequality", "GreaterThan", "LessThan"),
-    *("StrictGreaterThan", "StrictLessThan"),
-}
-"""What sympy and torch write for sums, products, integer divisions and comparisons."""
-_ASSUMPTIONS = {"positive", "nonnegative", "integer", "real", "finite"}
 _PYTHON_OPERATORS = {
     *("_operator.eq", "_operator.ne", "_operator.le", "_operator.ge", "_operator.lt"),
     *("_operator.gt", "_operator.neg", "_operator.pos", "_operator.mul", "_operator.add"),
@@ -79,83 +68,22 @@ _TREES = {"builtins.tuple", "builtins.list", "builtins.dict"} | {
 }
 
 
-def _refuse(what: str, value: object) -> NoReturn:
-    raise broken_rule(f"a .pt2 file may not hold {what}", repr(value)[:120], _REMEDY)
-
-
 def _name(value: object) -> str:
     """A name that becomes a Python variable."""
     if not isinstance(value, str) or not (value.isascii() and value.isidentifier()):
-        _refuse("a name that is no identifier", value)
+        refuse("a name that is no identifier", value)
     if keyword.iskeyword(value) or value.startswith("__"):
-        _refuse("a name that is no identifier", value)
+        refuse("a name that is no identifier", value)
     return value
 
 
 def _path(value: object) -> str:
     """A dotted path of a parameter or a module; the root's is empty."""
     if not isinstance(value, str) or (value and not _PATH.fullmatch(value)) or "__" in value[:2]:
-        _refuse("a parameter path with other characters than letters, digits, `_-.`", value)
+        refuse("a parameter path with other characters than letters, digits, `_-.`", value)
     if any(part.startswith("__") for part in value.split(".")):
-        _refuse("a parameter path through Python's own attributes", value)
+        refuse("a parameter path through Python's own attributes", value)
     return value
-
-
-def check_expression(text: object) -> str:
-    """Check a shape expression: integers, names, ``+ - * //`` and comparisons, nothing else.
-
-    Sympy and torch spell these as calls, ``Mul(Integer(2), Symbol('s0', integer=True))``; those
-    calls, ``Max`` and ``Min`` are harmless and allowed.
-    """
-    if not isinstance(text, str) or len(text) > 2000:
-        _refuse("a shape expression that is not a short text", text)
-    try:
-        tree = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return _refuse("a shape expression that cannot be read", text)
-    try:
-        good = _harmless(tree)
-    except RecursionError:
-        good = False
-    if not good:
-        _refuse("a shape expression of other parts than integers, names and + - * //", text)
-    return text
-
-
-def _harmless(node: ast.AST, depth: int = 0) -> bool:
-    if depth > _EXPRESSION_DEPTH:
-        return False
-    below = depth + 1
-    if isinstance(node, ast.Constant):
-        return isinstance(node.value, bool) or (type(node.value) is int and node.value < 2**63)
-    if isinstance(node, ast.Name):
-        return bool(_SYMBOL.fullmatch(node.id))
-    if isinstance(node, ast.BinOp):
-        operators = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv)
-        good = isinstance(node.op, operators) and _harmless(node.left, below)
-        return good and _harmless(node.right, below)
-    if isinstance(node, ast.UnaryOp):
-        return isinstance(node.op, (ast.USub, ast.UAdd)) and _harmless(node.operand, below)
-    if isinstance(node, ast.Compare):
-        kinds = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
-        good = all(isinstance(op, kinds) for op in node.ops)
-        return good and all(map(_harmless, (node.left, *node.comparators), repeat(below)))
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        if node.func.id == "Symbol":
-            return _is_symbol(node)
-        good = node.func.id in _CALLS and not node.keywords
-        return good and all(map(_harmless, node.args, repeat(below)))
-    return False
-
-
-def _is_symbol(node: ast.Call) -> bool:
-    named = len(node.args) == 1 and isinstance(node.args[0], ast.Constant)
-    if not named or not isinstance(name := node.args[0].value, str) or not _SYMBOL.fullmatch(name):  # type: ignore[attr-defined]
-        return False
-    return all(
-        k.arg in _ASSUMPTIONS and isinstance(k.value, ast.Constant) and k.value.value is True
-        for k in node.keywords
-    )
 
 
 def _target(value: object) -> str:
@@ -196,7 +124,7 @@ def _word(value: object) -> object:
     if isinstance(value, list):
         return [_word(item) for item in value]
     if value not in _WORDS and not (isinstance(value, str) and _EQUATION.fullmatch(value)):
-        _refuse("a text that is no mode of an operator", value)
+        refuse("a text that is no mode of an operator", value)
     return value
 
 
@@ -208,23 +136,23 @@ def _device(value: object) -> dict[str, object]:
 def _tree(value: object) -> str:
     """A tree specification: tuples, lists and dictionaries with identifiers as keys."""
     if not isinstance(value, str):
-        return _refuse("a tree specification that cannot be read", value)
+        return refuse("a tree specification that cannot be read", value)
     try:
         protocol, spec = json.loads(value)
     except (TypeError, ValueError, RecursionError):
-        return _refuse("a tree specification that cannot be read", value)
+        return refuse("a tree specification that cannot be read", value)
     if protocol != 1:
-        _refuse("a tree specification of another protocol than 1", protocol)
+        refuse("a tree specification of another protocol than 1", protocol)
     _tree_node(spec, 0)
     return value
 
 
 def _tree_node(spec: object, depth: int) -> None:
     if not isinstance(spec, dict) or set(spec) != {"type", "context", "children_spec"}:
-        _refuse("a tree specification of another form", spec)
+        refuse("a tree specification of another form", spec)
     kind, context, children = spec["type"], spec["context"], spec["children_spec"]
     if depth > _DEPTH or not isinstance(children, list):
-        _refuse("a tree specification of another form", kind)
+        refuse("a tree specification of another form", kind)
     if kind is not None and kind not in _TREES:
         raise broken_rule(
             "inputs and outputs of a model must be tensors, tuples, lists and dictionaries",
@@ -256,17 +184,17 @@ def _version(value: object) -> str:
 
 def _verifiers(value: object) -> list[str]:
     if not isinstance(value, list) or not set(map(str, value)) <= {"ATEN", "TRAINING"}:
-        _refuse("another dialect than ATEN and TRAINING", value)
+        refuse("another dialect than ATEN and TRAINING", value)
     return value
 
 
 def _refuser(what: str) -> Callable[[object], object]:
-    return lambda value: _refuse(what, value)
+    return lambda value: refuse(what, value)
 
 
 def _nothing(value: object) -> object:
     if value:
-        _refuse("custom or opaque objects", value)
+        refuse("custom or opaque objects", value)
     return value
 
 
@@ -306,7 +234,7 @@ _RULES: Mapping[str, Callable[[object], object]] = {
 
 def _clean(value: object, depth: int = 0) -> object:
     if depth > _DEPTH:
-        _refuse("so deep a structure", "more than 60 levels")
+        refuse("so deep a structure", "more than 60 levels")
     if isinstance(value, dict):
         return _clean_table(value, depth)
     if isinstance(value, list):
@@ -317,7 +245,7 @@ def _clean(value: object, depth: int = 0) -> object:
         return value
     if isinstance(value, int) and abs(value) < 2**63:
         return value
-    return _refuse("an integer beyond 64 bits", value)
+    return refuse("an integer beyond 64 bits", value)
 
 
 def _clean_table(table: Mapping[str, object], depth: int) -> dict[str, object]:
@@ -332,7 +260,7 @@ def _clean_table(table: Mapping[str, object], depth: int) -> dict[str, object]:
 def _by_name(value: object) -> dict[str, object]:
     """A dictionary whose keys are the model's own names, which may be words of the schema."""
     if not isinstance(value, dict):
-        _refuse("a table of values that is no dictionary", value)
+        refuse("a table of values that is no dictionary", value)
     return {_name(key): _clean(item) for key, item in value.items()}
 
 
@@ -347,7 +275,7 @@ def read_json(text: bytes, member: str) -> dict[str, Any]:
     except (UnicodeDecodeError, ValueError, RecursionError):
         data = None
     if not isinstance(data, dict):
-        raise broken_rule(f"`{member}` of a .pt2 file must be a JSON object", "another", _REMEDY)
+        raise broken_rule(f"`{member}` of a .pt2 file must be a JSON object", "another", REMEDY)
     return data
 
 
@@ -360,11 +288,11 @@ def clean_program(text: bytes) -> dict[str, Any]:
     program = read_json(text, "model.json")
     module = program.get("graph_module")
     if not isinstance(module, dict) or not isinstance(module.get("graph"), dict):
-        raise broken_rule("a .pt2 program must hold a graph", sorted(program)[:5], _REMEDY)
+        raise broken_rule("a .pt2 program must hold a graph", sorted(program)[:5], REMEDY)
     if any(key not in module for key in ("signature", "module_call_graph")):
-        raise broken_rule("a .pt2 program must hold a signature", sorted(module)[:5], _REMEDY)
+        raise broken_rule("a .pt2 program must hold a signature", sorted(module)[:5], REMEDY)
     if not isinstance(module["graph"].get("nodes"), list):
-        raise broken_rule("a .pt2 graph must hold nodes", sorted(module["graph"])[:5], _REMEDY)
+        raise broken_rule("a .pt2 graph must hold nodes", sorted(module["graph"])[:5], REMEDY)
     ranges = program.pop("range_constraints", None) or {}
     for name in ranges:
         check_expression(name)
@@ -380,12 +308,12 @@ def clean_payloads(text: bytes, member: str, stem: str) -> dict[str, Any]:
     """
     payloads = read_json(text, member).get("config")
     if not isinstance(payloads, dict):
-        raise broken_rule(f"`{member}` must hold `config`", type(payloads).__name__, _REMEDY)
+        raise broken_rule(f"`{member}` must hold `config`", type(payloads).__name__, REMEDY)
     out = {}
     for name, entry in payloads.items():
         path = entry.get("path_name") if isinstance(entry, dict) else None
         if not re.fullmatch(rf"{stem}[0-9]{{1,9}}", str(path)) or not isinstance(entry, dict):
-            _refuse("custom or opaque objects among its tensors", path)
+            refuse("custom or opaque objects among its tensors", path)
         if entry.get("use_pickle") is not False or not isinstance(entry.get("tensor_meta"), dict):
             raise broken_rule(
                 "the tensors of a .pt2 file must be plain numbers",
@@ -394,7 +322,7 @@ def clean_payloads(text: bytes, member: str, stem: str) -> dict[str, Any]:
             )
         meta = _clean(entry["tensor_meta"])
         if "expr_str" in json.dumps(meta):
-            _refuse("a tensor of symbolic size", name)
+            refuse("a tensor of symbolic size", name)
         out[_path(name)] = {
             "path_name": path,
             "is_param": bool(entry.get("is_param")),

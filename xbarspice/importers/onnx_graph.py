@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import keyword
 import operator
 import re
@@ -14,6 +13,7 @@ import onnx
 import torch
 
 from xbarspice.core.errors import broken_rule
+from xbarspice.importers.onnx_checks import check_attributes, check_operators, constant_of
 from xbarspice.importers.onnx_layers import LAYERS
 from xbarspice.importers.onnx_nodes import OnnxNode, Result, Value, to_tensor, torch_type
 from xbarspice.importers.onnx_operators import OPERATORS, log_softmax_flat, softmax_flat
@@ -52,26 +52,6 @@ _INTEGER_INPUTS = {
     },
 }
 """Inputs that are lists of integers: sizes, axes, ends."""
-_FORMS = {
-    ("AveragePool", "dilations"): ([1], [1, 1], [1, 1, 1]),
-    ("Pad", "mode"): ("constant", "edge", "reflect", "wrap"),
-    ("Resize", "antialias"): (0,),
-    ("Resize", "coordinate_transformation_mode"): (
-        "align_corners",
-        "asymmetric",
-        "half_pixel",
-        "pytorch_half_pixel",
-    ),
-    ("Resize", "keep_aspect_ratio_policy"): ("stretch",),
-    ("Resize", "mode"): ("linear", "nearest"),
-}
-"""Values of attributes that the functions compute; others are refused."""
-_CLASSICAL = (
-    "Export the layers without scalers, labels and maps. A perceptron of scikit-learn also stands "
-    "in a .npz: W0, b0, ... are its coefs_ and intercepts_, and activation its name."
-)
-"""What to do about operators of classical machine learning, which surround a network."""
-_QUANTISED = re.compile(r"[Qq]uantize|QLinear|Integer$|QOrdered|QAttention|QGemm")
 
 
 class GraphBuilder:
@@ -107,7 +87,7 @@ class GraphBuilder:
 
     def build(self) -> torch.fx.GraphModule:
         """The module, in evaluation mode; inputs and outputs in the graph's order."""
-        _check_known(self._nodes)
+        check_operators(self._nodes)
         for proto in self._model.graph.initializer:
             self._constants[proto.name] = to_tensor(proto)
         for value in self._model.graph.input:
@@ -115,7 +95,7 @@ class GraphBuilder:
                 self._values[value.name] = self._graph.placeholder(_identifier(value.name))
         for node in self._nodes:
             if node.kind == "Constant":
-                self._constants[node.output_names[0]] = _constant(node)
+                self._constants[node.output_names[0]] = constant_of(node)
         for node in self._nodes:
             if node.kind != "Constant" and node.output_names[0] not in self._joined.values():
                 self._add(node)
@@ -186,7 +166,7 @@ class GraphBuilder:
         if node.kind == "ConstantOfShape":
             settings["value"] = self._literal(settings.get("value", torch.zeros(1)), read)
         function = self._function(node.kind)
-        _check_settings(node, function, settings)
+        check_attributes(node, function, settings)
         integers = _INTEGER_INPUTS.get(node.kind, ())
         arguments = [
             None if name is None else self._integers(name, read) if k in integers else read(name)
@@ -208,7 +188,7 @@ class GraphBuilder:
     ) -> tuple[Callable[..., Any], list[Any], dict[str, Any]]:
         """Casts to float32 follow the module's own type, so that it can be made float64."""
         dtype = torch_type(settings.pop("to"), node.label)
-        _check_settings(node, cast, settings)
+        check_attributes(node, cast, settings)
         like = self._literal(torch.zeros((), dtype=dtype), read)
         return cast, [read(node.inputs(1)[0]), like], {}
 
@@ -351,53 +331,6 @@ def _identifier(name: str) -> str:
     """A Python name like a name of the file."""
     plain = re.sub(r"\W", "_", name, flags=re.ASCII).strip("_") or "value"
     return plain if plain.isidentifier() and not keyword.iskeyword(plain) else f"v_{plain}"
-
-
-def _check_known(nodes: list[OnnxNode]) -> None:
-    """Refuse operators that cannot be imported, all by name at once."""
-    importable = {*OPERATORS, *LAYERS, "Cast", "Constant"}
-    unknown = sorted({node.kind for node in nodes} - importable)
-    if quantised := [kind for kind in unknown if _QUANTISED.search(kind)]:
-        raise broken_rule(
-            "the weights of a model must be real numbers",
-            f"the operators {', '.join(quantised)} of a quantised model",
-            "Export the model before its quantisation.",
-        )
-    if unknown:
-        classical = any(kind.startswith("ai.onnx.ml.") for kind in unknown)
-        raise broken_rule(
-            "an ONNX model must hold operators that can be imported",
-            ", ".join(unknown),
-            _CLASSICAL if classical else "Change those layers, or import the model as .pt2.",
-        )
-
-
-def _check_settings(node: OnnxNode, function: Callable[..., Any], settings: dict[str, Any]) -> None:
-    """Refuse attributes that a function does not take, values of others, and missing ones."""
-    for name, value in settings.items():
-        if (node.kind, name) in _FORMS and value not in _FORMS[node.kind, name]:
-            raise node.refusal(f"{name} {value}")
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except ValueError:  # torch's built-in functions, which no attribute belongs to
-        parameters = ()
-    required = {p.name: p.default is p.empty for p in parameters if p.kind is p.KEYWORD_ONLY}
-    if unknown := sorted(set(settings) - set(required)):
-        raise node.refusal(f"the attribute {', '.join(unknown)}")
-    if missing := sorted(
-        name for name, is_required in required.items() if is_required and name not in settings
-    ):
-        raise node.refusal(f"no attribute {', '.join(missing)}")
-
-
-def _constant(node: OnnxNode) -> torch.Tensor:
-    values = {k: v for k, v in node.attributes.items() if k.startswith("value")}
-    if len(values) != 1 or "value_string" in values or "value_strings" in values:
-        raise node.refusal(f"the value {', '.join(node.attributes)}")
-    ((name, value),) = values.items()
-    if name == "value":
-        return value
-    return torch.tensor(value, dtype=torch.float32 if "float" in name else torch.int64)
 
 
 def _ranks(model: onnx.ModelProto) -> dict[str, int]:

@@ -17,7 +17,7 @@ from xbarspice.core.types import Array, Indices
 from xbarspice.core.values import array_of
 from xbarspice.core.wires import WIRES, Resistance, resistances_of
 from xbarspice.mapping.reads import LineOrder, like_lines
-from xbarspice.nn.layers import crossbar_layers
+from xbarspice.nn.layers import crossbar_layers, matrices_of
 from xbarspice.nn.tile import Tile
 
 __all__ = ["PhysicalArray", "arrays", "place_lines", "put_conductances", "put_wires", "tiles"]
@@ -83,9 +83,7 @@ def put_conductances(circuit: nn.Module, G: Mapping[str, npt.ArrayLike] | None) 
     Raises:
         InputError: no array has that name, or a shape or value does not fit.
     """
-    matrices = {
-        m.name: m for layer in crossbar_layers(circuit).values() for m in layer.matrices.values()
-    }
+    matrices = {matrix.name: matrix for matrix in matrices_of(circuit)}
     if G is None:
         for matrix in matrices.values():
             matrix.conductances = None
@@ -141,9 +139,7 @@ def place_lines(
     Raises:
         InputError: no array has that name, or an order does not fit.
     """
-    matrices = {
-        m.name: m for layer in crossbar_layers(circuit).values() for m in layer.matrices.values()
-    }
+    matrices = {matrix.name: matrix for matrix in matrices_of(circuit)}
     if lines is None:
         for matrix in matrices.values():
             matrix.orders = {}
@@ -209,9 +205,7 @@ def put_wires(circuit: nn.Module, wires: Mapping[str, Mapping[str, npt.ArrayLike
     Raises:
         InputError: no array or resistance has that name, or a shape or value does not fit.
     """
-    matrices = {
-        m.name: m for layer in crossbar_layers(circuit).values() for m in layer.matrices.values()
-    }
+    matrices = {matrix.name: matrix for matrix in matrices_of(circuit)}
     by_name = {array.name: array for array in arrays(circuit)}
     unknown = sorted(set(wires or ()) - set(by_name))
     if unknown:

@@ -22,7 +22,7 @@ from xbarspice.nn.batchnorm import fold
 from xbarspice.nn.coverage import ATTRIBUTE as PRODUCTS
 from xbarspice.nn.coverage import measure
 from xbarspice.nn.graph import lift
-from xbarspice.nn.layers import CrossbarLayer, crossbar_layers
+from xbarspice.nn.layers import CrossbarLayer, crossbar_layers, matrices_of
 from xbarspice.nn.layout import arrange
 from xbarspice.nn.registration import layer_types, parent_in_registry, replacement
 from xbarspice.nn.use import watch
@@ -153,9 +153,8 @@ def program(model: nn.Module, transfer: int | None) -> None:
         model: a converted model.
         transfer: number of the draw; the same number gives the same errors. None: no errors.
     """
-    for layer in crossbar_layers(model).values():
-        for matrix in layer.matrices.values():
-            matrix.transfer = transfer
+    for matrix in matrices_of(model):
+        matrix.transfer = transfer
 
 
 def _type_names() -> list[str]:

@@ -13,11 +13,12 @@ from torch.nn import functional
 
 from xbarspice.core.array import Crossbar
 from xbarspice.mapping import ArrayConfig
-from xbarspice.nn.matrix import ArrayMatrix, Product
+from xbarspice.nn.matrix import ArrayMatrix
+from xbarspice.nn.product import Product
 from xbarspice.nn.tile import Tile
 from xbarspice.surrogate.trust import warn_outside
 
-__all__ = ["CrossbarLayer", "UseRecord", "crossbar_layers"]
+__all__ = ["CrossbarLayer", "UseRecord", "crossbar_layers", "matrices_of", "products_of"]
 
 
 @dataclass(kw_only=True)
@@ -182,3 +183,18 @@ class CrossbarLayer(nn.Module):
 def crossbar_layers(model: nn.Module) -> dict[str, CrossbarLayer]:
     """The layers on arrays of a converted model by name, shared ones once."""
     return {n: m for n, m in model.named_modules() if isinstance(m, CrossbarLayer)}
+
+
+def matrices_of(model: nn.Module) -> Iterator[ArrayMatrix]:
+    """The weight matrices on arrays of a converted model, in its order."""
+    for layer in crossbar_layers(model).values():
+        yield from layer.matrices.values()
+
+
+def products_of(model: nn.Module) -> list[Product]:
+    """The product with every matrix on arrays of a converted model, in evaluation."""
+    return [
+        Product(layer.matrices[name], weight, bias, training=False)
+        for layer in crossbar_layers(model).values()
+        for name, weight, bias in layer.weight_matrices()
+    ]

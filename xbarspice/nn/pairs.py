@@ -28,6 +28,7 @@ from xbarspice.surrogate.pair_kernels import place_low, place_low_back
 
 __all__ = [
     "PairConductances",
+    "affine_of",
     "combine_cells",
     "ideal_differences",
     "place",
@@ -257,6 +258,29 @@ def combine_cells(differences: Tensor, config: ArrayConfig) -> Tensor:
         return differences
     weights = torch.tensor(significances(config), dtype=differences.dtype)
     return differences.unflatten(-1, (-1, config.cells)) @ weights.to(differences.device)
+
+
+def affine_of(
+    differences: Tensor, programmed: PairConductances, config: ArrayConfig
+) -> tuple[Tensor, Tensor | None]:
+    """Matrix and offset for the inputs, from current differences for 1 V.
+
+    Args:
+        differences: S, (..., groups, lines, pairs).
+        programmed: scales of the matrix.
+        config: how it stands on arrays.
+
+    Returns:
+        (..., groups, inputs, outputs) and (..., groups, outputs), or None without a bias line.
+    """
+    matrix = combine_cells(differences, config)
+    scale = programmed.sum_scale
+    scale = scale[:, None, :] if scale.ndim else scale
+    by_input = scale * (config.V_read / config.x_scale)
+    if programmed.V_bias is None:
+        return matrix * by_input, None
+    lines, last = matrix.split([matrix.shape[-2] - 1, 1], dim=-2)  # one gradient, not two to add
+    return lines * by_input, (last * (scale * programmed.V_bias))[..., 0, :]
 
 
 def ideal_differences(G: Tensor) -> Tensor:

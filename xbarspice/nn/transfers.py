@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from xbarspice.nn.layers import crossbar_layers
-from xbarspice.nn.matrix import ArrayMatrix, Product
+from xbarspice.nn.layers import products_of
+from xbarspice.nn.matrix import ArrayMatrix
+from xbarspice.nn.product import Product
 from xbarspice.nn.through import running
 
 __all__ = ["program_each"]
@@ -30,11 +31,7 @@ def program_each(circuit: nn.Module, numbers: Sequence[int]) -> Iterator[int]:
         circuit: a converted model, in evaluation mode.
         numbers: of the transfers; the same number gives the same errors as with `program`.
     """
-    products = [
-        Product(layer.matrices[name], weight, bias, training=False)
-        for layer in crossbar_layers(circuit).values()
-        for name, weight, bias in layer.weight_matrices()
-    ]
+    products = products_of(circuit)
     matrices = [product.matrix for product in products]
     before = [matrix.transfer for matrix in matrices]
     devices = sum(product.matrix.size(product.weight)[1] for product in products)

@@ -20,11 +20,11 @@ from xbarspice.nn import (
     PhysicalArray,
     arrays,
     copy_circuit,
-    crossbar_layers,
     exact_products,
     put_conductances,
     through,
 )
+from xbarspice.nn.layers import matrices_of
 from xbarspice.nn.origin import decisions_of, outputs_of
 from xbarspice.programming.plans import unwritten
 from xbarspice.programming.ranges import SHARES, round_range, writable_range
@@ -86,16 +86,15 @@ def with_devices(
     Ranges of converters follow the conductance range.
     """
     out = copy_circuit(circuit)
-    for layer in crossbar_layers(out).values():
-        for matrix in layer.matrices.values():
-            old = matrix.config
-            low, high = old.G_min if G_min is None else G_min, old.G_max if G_max is None else G_max
-            changes: dict[str, Any] = {"G_min": low, "G_max": high}
-            if device is not None:
-                changes["device"] = devices.get(device)
-            if old.adc_range is not None and high > low:
-                changes["adc_range"] = old.adc_range * (high - low) / (old.G_max - old.G_min)
-            matrix.config = dataclasses.replace(old, **changes)
+    for matrix in matrices_of(out):
+        old = matrix.config
+        low, high = old.G_min if G_min is None else G_min, old.G_max if G_max is None else G_max
+        changes: dict[str, Any] = {"G_min": low, "G_max": high}
+        if device is not None:
+            changes["device"] = devices.get(device)
+        if old.adc_range is not None and high > low:
+            changes["adc_range"] = old.adc_range * (high - low) / (old.G_max - old.G_min)
+        matrix.config = dataclasses.replace(old, **changes)
     return out
 
 

@@ -29,17 +29,17 @@ import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar, Drive
 from xbarspice.core.errors import ConvergenceError
-from xbarspice.core.line_ends import End, EndSpec
-from xbarspice.core.types import Array, Flags, Indices
+from xbarspice.core.line_ends import End
+from xbarspice.core.types import Array, Indices
 from xbarspice.core.wires import Resistance, sum_like
 from xbarspice.engines.base import Raw
 from xbarspice.surrogate import adjoint_kernels, newton
+from xbarspice.surrogate.divider_gradients import add_open_circuit, any_divided
 from xbarspice.surrogate.engine import Prepared, SurrogateEngine, spread
 from xbarspice.surrogate.ladders import kernels, linear, solves
 from xbarspice.surrogate.ladders.direct import Direct
-from xbarspice.surrogate.ladders.lines import Lines
 
-__all__ = ["Gradients", "Saved", "backward", "forward"]
+__all__ = ["Adjoint", "Gradients", "Saved", "backward", "forward"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -142,7 +142,7 @@ def forward(
 
 
 @dataclass(kw_only=True, eq=False)
-class _Adjoint:
+class Adjoint:
     """Sources and results of the adjoint solves; see `adjoint_kernels.AdjointRecord`."""
 
     index: Indices
@@ -212,7 +212,7 @@ def _job(
     I_device: npt.ArrayLike | None,
     V_wl: npt.ArrayLike | None,
     V_bl: npt.ArrayLike | None,
-) -> _Adjoint:
+) -> Adjoint:
     p, crossbar, count = saved.problem, saved.crossbar, len(saved.index)
     rows, cols = crossbar.rows, crossbar.cols
 
@@ -229,7 +229,7 @@ def _job(
     if D is None:
         D = newton.slopes(crossbar.device, saved.V_device, crossbar.G_flat[saved.index])
         index = np.arange(count)
-    return _Adjoint(
+    return Adjoint(
         index=np.ascontiguousarray(index),
         D=D,
         by_out=array(I_out, count, cols),
@@ -250,7 +250,7 @@ def _job(
     )
 
 
-def _solve(saved: Saved, job: _Adjoint, start: int, stop: int) -> None:
+def _solve(saved: Saved, job: Adjoint, start: int, stop: int) -> None:
     rows, cols = job.D.shape[1:]
     ws, aims = linear.workspace(rows, cols), linear.aims(rows, cols)
     owner = saved.state if saved.state.D is not None else job
@@ -268,7 +268,7 @@ def _solve(saved: Saved, job: _Adjoint, start: int, stop: int) -> None:
     ws.folded, ws.owner = folded, owner
 
 
-def _directly(saved: Saved, job: _Adjoint, n: int) -> tuple[Array, float]:
+def _directly(saved: Saved, job: Adjoint, n: int) -> tuple[Array, float]:
     """Adjoint drops la, lb of solve n by the direct method, (2, rows, cols), and their residual."""
     net, D = saved.problem.net(n), job.D[job.index[n]]
     h = job.by_in[n][:, None] + job.by_out[n]
@@ -297,10 +297,10 @@ def _directly(saved: Saved, job: _Adjoint, n: int) -> tuple[Array, float]:
     return x, residual
 
 
-def _collect(saved: Saved, job: _Adjoint) -> Gradients:
+def _collect(saved: Saved, job: Adjoint) -> Gradients:
     crossbar = saved.crossbar
-    if _any_divided(crossbar):
-        _add_open_circuit(saved, job)
+    if any_divided(crossbar):
+        add_open_circuit(saved, job)
     by_solve = {
         "R_wl": job.R[:, 0] if job.R_wl is None else job.R_wl,
         "R_bl": job.R[:, 1] if job.R_bl is None else job.R_bl,
@@ -324,11 +324,11 @@ def _summed(saved: Saved, R: Resistance, values: Array) -> Resistance:
     return sum_like(R, _by_array(saved, values), saved.crossbar.batch)
 
 
-def _by_ends(saved: Saved, job: _Adjoint, end: End, R: Resistance) -> Array:
+def _by_ends(saved: Saved, job: Adjoint, end: End, R: Resistance) -> Array:
     """dL/dR of each solve by the resistance of such line ends, (N,) or (N, ends)."""
     crossbar = saved.crossbar
     sides = []
-    for side, spec in enumerate(_specs(crossbar)):
+    for side, spec in enumerate(crossbar.ends.sides):
         kind, k = divmod(side, 2)
         values = (job.at_wl, job.at_bl)[kind][:, k]
         if isinstance(spec, str):
@@ -350,12 +350,6 @@ def _by_ends(saved: Saved, job: _Adjoint, end: End, R: Resistance) -> Array:
     return np.concatenate([values for _, values in sides] or [job.at_wl[:, 0, :0]], axis=1)
 
 
-def _specs(crossbar: Crossbar) -> tuple[EndSpec, EndSpec, EndSpec, EndSpec]:
-    """The four sides as they were given: left, right, top, bottom."""
-    e = crossbar.ends
-    return e.wl_left, e.wl_right, e.bl_top, e.bl_bottom
-
-
 def _by_array(saved: Saved, values: Array) -> Array:
     """Sum of the solves of every array, (arrays, rows, cols)."""
     arrays = len(saved.crossbar.G_flat)
@@ -364,67 +358,3 @@ def _by_array(saved: Saved, values: Array) -> Array:
     out = np.zeros((arrays, *values.shape[1:]))
     np.add.at(out, saved.index, values)
     return out
-
-
-def _any_divided(crossbar: Crossbar) -> bool:
-    """Whether some line may be a voltage divider: driven at one end and sensed at the other."""
-    left, right, top, bottom = _specs(crossbar)
-    return any(
-        not (isinstance(first, str) and isinstance(last, str))
-        or {first, last} == {End.DRIVEN, End.SENSED}
-        for first, last in ((left, right), (top, bottom))
-    )
-
-
-def _add_open_circuit(saved: Saved, job: _Adjoint) -> None:
-    """Add what the resistances of voltage dividers do to the gradients through `Lines.V_open`.
-
-    The share of a node is the resistance from it to the sense node over that of the whole line.
-    """
-    p, crossbar = saved.problem, saved.crossbar
-    at_devices = job.D[job.index] * job.mu
-    kinds = (
-        (0, crossbar.wl_ends, p.V_in, 1.0, job.by_wl, job.R_wl, job.at_wl),
-        (1, crossbar.bl_ends, p.V_out, -1.0, job.by_bl, job.R_bl, job.at_bl),
-    )
-    for kind, ends, volts, sign, on_nodes, by_segment, by_end in kinds:
-        driven = ends == End.DRIVEN
-        divided = np.flatnonzero(driven.any(axis=1) & (ends == End.SENSED).any(axis=1))
-        if not divided.size:
-            continue
-        psi = sign * at_devices if on_nodes is None else sign * at_devices + on_nodes
-        if kind == 1:
-            psi = psi.swapaxes(1, 2)
-        psi = psi[:, divided] * volts[:, divided, None]
-        forward = driven[divided, 0]
-        for net, start, stop in p.stretches(0, len(psi)):
-            lines = (net.wl, net.bl)[kind]
-            along, at = _by_divider(lines, divided, forward, psi[start:stop])
-            by_end[start:stop][:, :, divided] += at
-            if by_segment is None:
-                job.R[start:stop, kind] += along.sum(axis=(1, 2))
-                continue
-            segments = by_segment[start:stop]
-            (segments.swapaxes(1, 2) if kind == 1 else segments)[:, divided] += along
-
-
-def _by_divider(lines: Lines, divided: Indices, forward: Flags, psi: Array) -> tuple[Array, Array]:
-    """What voltage dividers add to the gradients by their segments and ends.
-
-    Args:
-        lines: all lines of one kind.
-        divided: which of them are dividers.
-        forward: whether the first end is the driven one, (dividers,).
-        psi: gradient by the share of each node, (N, dividers, cells).
-
-    Returns:
-        (N, dividers, cells - 1) and, for the first and the last ends, (N, 2, dividers).
-    """
-    total = lines.total[divided]
-    by_driver = -(psi * lines.V_open[divided]).sum(axis=2)
-    by_sense = psi.sum(axis=2) + by_driver
-    up_to = psi.cumsum(axis=2)[:, :, :-1]
-    beyond = psi[:, :, ::-1].cumsum(axis=2)[:, :, -2::-1]
-    along = np.where(forward[:, None], up_to, beyond) + by_driver[:, :, None]
-    at = np.stack([by_driver, by_sense], axis=1)
-    return along / total[:, None], np.where(forward, at, at[:, ::-1]) / total

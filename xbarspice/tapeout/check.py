@@ -24,8 +24,8 @@ from xbarspice.core.errors import XbarspiceError, broken_rule, first_line
 from xbarspice.core.types import Array
 from xbarspice.importers.archive import read_npz
 from xbarspice.netlist.design_reader import prove
-from xbarspice.nn import crossbar_layers
 from xbarspice.nn.drives import even_drives
+from xbarspice.nn.layers import matrices_of
 from xbarspice.nn.origin import arguments_of
 from xbarspice.tapeout.manifest import (
     CIRCUIT,
@@ -191,14 +191,13 @@ def _drive_problem(
     """Whether voltages are other ones than those that the inputs cause."""
     if set(volts) != set(expected):
         return "does not hold the drives of the matrices that the inputs reach"
-    for layer in crossbar_layers(circuit).values():
-        for matrix in layer.matrices.values():
-            if matrix.name not in expected:
-                continue
-            V, V_expected = volts[matrix.name], expected[matrix.name]
-            limit = CLOSE[matrix.config.dtype] * matrix.config.V_read
-            if V.shape != V_expected.shape or not (np.abs(V - V_expected) <= limit).all():
-                return f"does not hold the drives of {matrix.name} that the inputs cause"
+    for matrix in matrices_of(circuit):
+        if matrix.name not in expected:
+            continue
+        V, V_expected = volts[matrix.name], expected[matrix.name]
+        limit = CLOSE[matrix.config.dtype] * matrix.config.V_read
+        if V.shape != V_expected.shape or not (np.abs(V - V_expected) <= limit).all():
+            return f"does not hold the drives of {matrix.name} that the inputs cause"
     return None
 
 

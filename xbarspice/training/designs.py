@@ -30,10 +30,10 @@ from xbarspice.training.procedures import Procedure, get
 from xbarspice.training.selection import CALIBRATION
 from xbarspice.training.settings import Settings
 from xbarspice.transfer.budget import check_metric
+from xbarspice.transfer.circuits import check_errors
 from xbarspice.transfer.outcomes import Judge, run_transfers
 from xbarspice.transfer.programming import Calibration
 from xbarspice.transfer.scores import Metric, Outcomes, difference
-from xbarspice.transfer.study import check_errors
 
 __all__ = ["compare_designs"]
 

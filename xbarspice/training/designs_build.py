@@ -12,14 +12,13 @@ from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.core.values import number_of
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import convert
-from xbarspice.nn.layers import crossbar_layers
+from xbarspice.nn.layers import crossbar_layers, matrices_of
 from xbarspice.nn.matrix import ArrayMatrix
 from xbarspice.nn.origin import outputs_of
 from xbarspice.nn.pairs import place
 from xbarspice.nn.ranges import calibrate_converters, set_range
 from xbarspice.nn.through import observe
 from xbarspice.training.designs_inputs import InputMap, reexpress_inputs
-from xbarspice.transfer.study import matrices_of
 from xbarspice.variability import BiasingSchemeEffect, Compose, Variation
 from xbarspice.variability.bse import ORDERS
 

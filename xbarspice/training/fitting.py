@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.seeds import child_seed
-from xbarspice.nn.layers import crossbar_layers
+from xbarspice.nn.layers import crossbar_layers, matrices_of
 from xbarspice.training import checkpoints
 from xbarspice.training.draws import Draws, ErrorDraws
 from xbarspice.training.interrupts import between_steps
@@ -101,7 +101,7 @@ def fit(
     stands = "nothing of the run is kept: with a checkpoint the same call goes on"
     if checkpoint is not None:
         path = Path(checkpoint)
-        configs = [m.config for c in crossbar_layers(model).values() for m in c.matrices.values()]
+        configs = [matrix.config for matrix in matrices_of(model)]
         told = (checkpoints.VERSION, settings.record(), configs)
         key = checkpoints.fingerprint(*told, *data, *run.model_state())
         run.restore(checkpoints.read(path, key))

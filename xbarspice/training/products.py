@@ -14,8 +14,9 @@ from torch import Tensor
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn.layout import Layout
 from xbarspice.nn.line_orders import LineOrders
-from xbarspice.nn.matrix import ArrayMatrix, Product, affine_of
-from xbarspice.nn.pairs import PairConductances, ideal_differences, place
+from xbarspice.nn.matrix import ArrayMatrix
+from xbarspice.nn.pairs import PairConductances, affine_of, ideal_differences, place
+from xbarspice.nn.product import Product
 from xbarspice.nn.through import Run, multiply_by
 
 __all__ = [

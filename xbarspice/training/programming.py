@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.seeds import child_seed
 from xbarspice.mapping.reads import LineOrder
-from xbarspice.nn.layers import crossbar_layers
-from xbarspice.nn.matrix import Product
+from xbarspice.nn.layers import crossbar_layers, matrices_of
 from xbarspice.nn.origin import arguments_of, classes, outputs_of
 from xbarspice.nn.pairs import PairConductances, place
+from xbarspice.nn.product import Product
 from xbarspice.nn.through import running
 from xbarspice.training.procedures import Procedure
 from xbarspice.training.sums import Calibrator
@@ -65,7 +65,7 @@ def program_by(
         )
     points = None if calibration is None else _Points(circuit, *calibration)
     tester = Tester(circuit, procedure, None if points is None else points.of_tester)
-    matrices = [m for layer in crossbar_layers(circuit).values() for m in layer.matrices.values()]
+    matrices = list(matrices_of(circuit))
     before = [(m.conductances, m.orders, m.correction) for m in matrices]
     sums: Calibrator | None = None
     if procedure.sums is not None and points is not None:

@@ -18,16 +18,16 @@ from torch import Tensor, nn
 
 from xbarspice.campaign import CircuitModel
 from xbarspice.core.errors import broken_rule
-from xbarspice.core.seeds import child_rng, child_seed
+from xbarspice.core.seeds import child_rng
 from xbarspice.core.values import whole_number_of
 from xbarspice.nn import copy_circuit, program_each, through
 from xbarspice.nn.origin import outputs_of
 from xbarspice.training.procedures import Procedure, get
 from xbarspice.transfer.budget import check_metric, judge_of
+from xbarspice.transfer.circuits import LEVELS, at_level, check_errors, with_seed
 from xbarspice.transfer.intervals import Interval
 from xbarspice.transfer.outcomes import Judge
 from xbarspice.transfer.scores import Metric, Outcomes, Scores, difference
-from xbarspice.transfer.study import LEVELS, at_level, check_errors, matrices_of
 from xbarspice.transfer.workers import Workers
 
 __all__ = ["Remedied", "check_remedies", "remedy_item", "study_remedies"]
@@ -114,10 +114,7 @@ def study_remedies(
     check_errors(circuit, engine)
     if engine in LEVELS:
         circuit, engine = at_level(circuit, engine), "surrogate"
-    whole = copy_circuit(circuit).eval()
-    if seed is not None:
-        for matrix in matrices_of(whole):
-            matrix.seed = child_seed(seed, matrix.name)
+    whole = with_seed(circuit, seed)
     arguments, exact = judge_of(whole, x, y)
     check_metric(metric, exact)
     check_remedies(procedures.values(), exact)

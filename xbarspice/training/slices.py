@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from xbarspice.core.errors import InputError, broken_rule
 from xbarspice.nn.corrections import Correction
-from xbarspice.nn.layers import crossbar_layers
+from xbarspice.nn.layers import matrices_of
 from xbarspice.nn.line_orders import LineOrders
-from xbarspice.nn.matrix import ArrayMatrix, Product, affine_of
-from xbarspice.nn.pairs import place
+from xbarspice.nn.matrix import ArrayMatrix
+from xbarspice.nn.pairs import affine_of, place
+from xbarspice.nn.product import Product
 from xbarspice.nn.through import multiply_by
 from xbarspice.training.products import (
     Circuit,
@@ -170,8 +171,7 @@ class Slices:
         return float((beside - alone).abs().max()) <= MIXED * float(alone.abs().max())
 
     def _has_curves(self) -> bool:
-        layers = crossbar_layers(self.model).values()
-        return any(not m.config.model.linear for k in layers for m in k.matrices.values())
+        return any(not matrix.config.model.linear for matrix in matrices_of(self.model))
 
     def _multiply(self, product: Product, x: Tensor) -> Tensor:
         """Sums of a matrix for inputs whose first axis holds the slices, draws outermost."""

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from xbarspice.core.errors import broken_rule
 from xbarspice.nn.corrections import Correction
-from xbarspice.nn.layers import crossbar_layers
-from xbarspice.nn.matrix import Product
+from xbarspice.nn.layers import matrices_of, products_of
 from xbarspice.nn.origin import arguments_of, outputs_of
+from xbarspice.nn.product import Product
 from xbarspice.nn.through import observe
 from xbarspice.training.remedies import fit_gain_and_offset, fit_offset
 
-__all__ = ["FITS", "Calibrator", "SumFit", "correct_sums", "fit_sums", "products_of", "see_inputs"]
+__all__ = ["FITS", "Calibrator", "SumFit", "correct_sums", "fit_sums", "see_inputs"]
 
 FITS: dict[str, Callable[[Tensor, Tensor, Tensor], Correction]] = {
     "offset": fit_offset,
@@ -44,15 +44,6 @@ class SumFit:
 
     fit: str
     x: Tensor
-
-
-def products_of(circuit: nn.Module) -> list[Product]:
-    """The product with every matrix of a circuit, in evaluation."""
-    return [
-        Product(layer.matrices[name], weight, bias, training=False)
-        for layer in crossbar_layers(circuit).values()
-        for name, weight, bias in layer.weight_matrices()
-    ]
 
 
 def see_inputs(circuit: nn.Module, run: Callable[[], Any]) -> dict[str, Tensor]:
@@ -117,7 +108,7 @@ def correct_sums(circuit: nn.Module, x: Any, fit: str = "gain_and_offset") -> No
     if fit not in FITS:
         raise broken_rule(f"`fit` must be one of {tuple(FITS)}", repr(fit), "Use one.")
     arguments = arguments_of(circuit, x)
-    matrices = [m for layer in crossbar_layers(circuit).values() for m in layer.matrices.values()]
+    matrices = list(matrices_of(circuit))
     held = [(m.conductances, m.transfer) for m in matrices]
     for matrix in matrices:
         matrix.conductances, matrix.transfer, matrix.correction = None, None, None

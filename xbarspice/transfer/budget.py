@@ -17,18 +17,14 @@ from xbarspice.core.values import labels_of, whole_number_of
 from xbarspice.core.wires import IDEAL
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import copy_circuit, exact_products
+from xbarspice.nn.layers import matrices_of
 from xbarspice.nn.matrix import ArrayMatrix
 from xbarspice.nn.origin import arguments_of, outputs_of
+from xbarspice.transfer.circuits import LEVELS, at_level, refuse_programmed
 from xbarspice.transfer.intervals import Interval
 from xbarspice.transfer.outcomes import Judge, run_transfers
 from xbarspice.transfer.programming import Calibration, Programming, packed
 from xbarspice.transfer.scores import METRICS, Metric, Outcomes, Scores, difference
-from xbarspice.transfer.study import (
-    LEVELS,
-    at_level,
-    matrices_of,
-    refuse_programmed,
-)
 from xbarspice.transfer.workers import Workers
 from xbarspice.variability import Compose, Variation
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from xbarspice.config import RunConfig
 from xbarspice.core.counts import counted
 from xbarspice.core.errors import broken_rule
-from xbarspice.nn import crossbar_layers
-from xbarspice.transfer.study import transfer, with_variation
+from xbarspice.nn.layers import matrices_of
+from xbarspice.transfer.circuits import with_variation
+from xbarspice.transfer.study import transfer
 from xbarspice.variability import Variation, drolet_2023, from_config, other_reading, to_config
 from xbarspice.variability.bse import tail_of
 
@@ -32,11 +33,7 @@ def variation_of(circuit: nn.Module, run: RunConfig, **rates: Any) -> Variation:
     """
     if run.variability:
         return from_config(run.variability)
-    variations = [
-        matrix.config.variation
-        for layer in crossbar_layers(circuit).values()
-        for matrix in layer.matrices.values()
-    ]
+    variations = [matrix.config.variation for matrix in matrices_of(circuit)]
     first = variations[0]
     if rates or first is None:
         return drolet_2023(**rates)

@@ -9,16 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xbarspice.core.seeds import child_seed
-from xbarspice.nn import copy_circuit, through
+from xbarspice.nn import through
+from xbarspice.nn.layers import matrices_of
 from xbarspice.nn.origin import decisions_of, outputs_of
+from xbarspice.transfer.circuits import LEVELS, at_level, with_seed
 from xbarspice.transfer.programming import Calibration, Programming, each_transfer, refuse_nan
 from xbarspice.transfer.scores import Outcomes, Scores
-from xbarspice.transfer.study import (
-    LEVELS,
-    at_level,
-    matrices_of,
-)
 
 __all__ = ["Judge", "run_transfers"]
 
@@ -93,10 +89,7 @@ def run_transfers(
     """
     if engine in LEVELS:
         circuit, engine = at_level(circuit, engine), "surrogate"
-    whole = copy_circuit(circuit).eval()
-    if seed is not None:
-        for matrix in matrices_of(whole):
-            matrix.seed = child_seed(seed, matrix.name)
+    whole = with_seed(circuit, seed)
     with through(engine), torch.no_grad():
         if all(matrix.config.variation is None for matrix in matrices_of(whole)):
             score = judge.score(outputs_of(whole, arguments))

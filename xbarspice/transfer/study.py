@@ -6,7 +6,6 @@ study of fewer transfers is the beginning of a longer one, and a stopped study g
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import time
@@ -19,23 +18,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from xbarspice import engines
 from xbarspice.campaign import CircuitModel
 from xbarspice.core.errors import broken_rule
-from xbarspice.core.seeds import child_seed
 from xbarspice.core.values import labels_of
-from xbarspice.core.wires import IDEAL
 from xbarspice.nn import (
     arrays,
     copy_circuit,
-    crossbar_layers,
     exact_products,
     through,
 )
-from xbarspice.nn.matrix import ArrayMatrix
+from xbarspice.nn.layers import matrices_of
 from xbarspice.nn.origin import arguments_of, circuit_hash, decisions_of, outputs_of
 from xbarspice.surrogate.trust import warn_outside
 from xbarspice.transfer import study_file
+from xbarspice.transfer.circuits import LEVELS, at_level, check_errors, only_on, with_seed
 from xbarspice.transfer.programming import (
     Calibration,
     Programming,
@@ -46,20 +42,9 @@ from xbarspice.transfer.programming import (
 from xbarspice.transfer.results import Golden, TransferStudy
 from xbarspice.transfer.study_file import Seen
 from xbarspice.transfer.workers import Workers
-from xbarspice.variability import Variation
 
-__all__ = [
-    "LEVELS",
-    "at_level",
-    "matrices_of",
-    "only_on",
-    "refuse_programmed",
-    "transfer",
-    "with_variation",
-]
+__all__ = ["transfer"]
 
-LEVELS = ("ideal", "matrix")
-"""Coarser than any engine: without wires and device curves, and without device curves."""
 SAVE_EVERY = 5.0
 """Seconds between writes of an unfinished study, at least."""
 
@@ -118,10 +103,7 @@ def transfer(
     arguments = arguments_of(circuit, x)
     points = len(arguments[0]) if isinstance(arguments[0], Tensor) and arguments[0].ndim else 1
     labels = None if y is None else labels_of("y", y, points)
-    whole = copy_circuit(circuit).eval()
-    if seed is not None:
-        for matrix in matrices_of(whole):
-            matrix.seed = child_seed(seed, matrix.name)
+    whole = with_seed(circuit, seed)
     run = _Run(whole, arguments, labels, engine, progress, procedure, calibration)
     results = run.through_all(transfers, path, earlier, workers)
     exact = run.exact()
@@ -148,79 +130,6 @@ def _check(circuit: nn.Module, transfers: int, golden: int, layers: int, engine:
         if value < low:
             raise broken_rule(f"`{name}` must be >= {low}", value, "200 transfers are usual.")
     check_errors(circuit, engine)
-
-
-def check_errors(circuit: nn.Module, engine: str) -> None:
-    """Raise unless a circuit has errors to draw, on what its weights ask for.
-
-    Raises:
-        InputError: no matrix has a variation, arrays hold programmed or measured devices, or there
-            is no such engine.
-    """
-    matrices = list(matrices_of(circuit))
-    if engine not in LEVELS:
-        engines.get(engine)
-    if not any(m.config.variation is not None for m in matrices):
-        raise broken_rule(
-            "a transfer study needs errors to draw",
-            f"{len(matrices)} matrices on arrays, none with a variation",
-            "Set ArrayConfig(variation=...), or use transfer.with_variation(circuit, variation).",
-        )
-    refuse_programmed(circuit)
-
-
-def refuse_programmed(circuit: nn.Module) -> None:
-    """Raise if arrays hold devices as programmed or measured, or sums are corrected for them.
-
-    Raises:
-        InputError: they do.
-    """
-    if any(m.correction is not None for m in matrices_of(circuit)):
-        raise broken_rule(
-            "gains and offsets of sums belong to the devices that they were fitted for",
-            "a circuit with corrections, whose transfers are new devices",
-            "Take them away with xb.nn.put_corrections(circuit, None), and fit them in every "
-            'transfer with the remedy "sum_gains".',
-        )
-    if any(m.conductances is not None for m in matrices_of(circuit)):
-        raise broken_rule(
-            "transfers are drawn onto what the weights ask for",
-            "arrays that hold devices as programmed or measured",
-            "Take them away with xb.nn.put_conductances(circuit, None), or pass the deployment "
-            "they were made from.",
-        )
-
-
-def matrices_of(circuit: nn.Module) -> Iterable[ArrayMatrix]:
-    """The weight matrices on arrays of a converted model."""
-    for layer in crossbar_layers(circuit).values():
-        yield from layer.matrices.values()
-
-
-def with_variation(circuit: nn.Module, variation: Variation | None) -> Any:
-    """A copy of a converted model with this variation on all its arrays."""
-    return _change(circuit, variation=variation)
-
-
-def at_level(circuit: nn.Module, level: str) -> Any:
-    """A copy of a converted model as one of `LEVELS` takes it."""
-    return _change(circuit, device="ohmic", **(IDEAL if level == "ideal" else {}))
-
-
-def only_on(circuit: nn.Module, name: str) -> Any:
-    """A copy of a converted model with errors on the arrays of one matrix alone."""
-    out = copy_circuit(circuit)
-    for matrix in matrices_of(out):
-        if matrix.name != name:
-            matrix.config = dataclasses.replace(matrix.config, variation=None)
-    return out
-
-
-def _change(circuit: nn.Module, **changes: Any) -> Any:
-    out = copy_circuit(circuit)
-    for matrix in matrices_of(out):
-        matrix.change(**changes)
-    return out
 
 
 class _Run:

@@ -15,8 +15,8 @@ from xbarspice.core.seeds import child_rng
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import RangeRecord, Tile, convert, copy_circuit, crossbar_layers
 from xbarspice.nn import tiles as tiles_in
+from xbarspice.nn.layers import matrices_of
 from xbarspice.nn.origin import decisions_of
-from xbarspice.verification import forward
 from xbarspice.verification.circuit_findings import circuit_findings
 from xbarspice.verification.clock import Progress
 from xbarspice.verification.finding import Finding, with_hints
@@ -126,10 +126,10 @@ def run_forward(
         limit: drives kept of every matrix.
         seed: of the drives that are kept.
     """
-    for matrix in forward.matrices_of(circuit):
+    for matrix in matrices_of(circuit):
         matrix.ranges.reset()
     drives, outputs = record_drives(circuit, inputs, limit, seed)
-    matrices, tiles = list(forward.matrices_of(circuit)), tiles_in(circuit)
+    matrices, tiles = list(matrices_of(circuit)), tiles_in(circuit)
     return Forward(
         tiles=tiles,
         drives=drives,

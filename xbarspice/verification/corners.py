@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from xbarspice.core.errors import broken_rule
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn import ArrayMatrix, copy_circuit
+from xbarspice.nn.layers import matrices_of
 from xbarspice.variability import Variation
 from xbarspice.variability.base import Compose
 from xbarspice.verification import forward
@@ -104,7 +105,7 @@ def outputs_at_corners(
     out = []
     for name, changes in changes_of.items():
         there = copy_circuit(circuit)
-        for matrix in forward.matrices_of(there):
+        for matrix in matrices_of(there):
             put_at_corner(matrix, changes)
         outputs = forward.outputs_through(there, inputs, "surrogate")
         record = forward.decisions("surrogate", outputs, exact, labels)

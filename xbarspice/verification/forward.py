@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from xbarspice.core.counts import counted
 from xbarspice.mapping import ArrayConfig
-from xbarspice.nn import ArrayMatrix, copy_circuit, crossbar_layers, exact_products, to_torch
+from xbarspice.nn import copy_circuit, exact_products, to_torch
 from xbarspice.nn.arguments import points_of
+from xbarspice.nn.layers import matrices_of
 from xbarspice.nn.origin import (
     classes,
     origin_of,
@@ -30,7 +31,6 @@ __all__ = [
     "differing_decisions",
     "exact_outputs",
     "import_gate",
-    "matrices_of",
     "outputs_through",
     "whole_forward",
     "without",
@@ -42,12 +42,6 @@ SINGLE_LIMIT = 1e-5
 """The same against outputs, or of weights, that were made in single precision."""
 
 Outputs = tuple[Tensor, ...]
-
-
-def matrices_of(circuit: nn.Module) -> Iterator[ArrayMatrix]:
-    """The weight matrices on arrays of a converted model."""
-    for layer in crossbar_layers(circuit).values():
-        yield from layer.matrices.values()
 
 
 def exact_outputs(circuit: nn.Module, inputs: tuple[Any, ...]) -> Outputs:

@@ -16,7 +16,7 @@ from tests import small_models
 from xbarspice.core import hdf5
 from xbarspice.core.errors import InputError, StoreError
 from xbarspice.deployment import read, writing
-from xbarspice.deployment.rebuild import matrices_of
+from xbarspice.deployment.rebuild import stored_matrices
 from xbarspice.deployment.schema import ConfigRecord
 from xbarspice.mapping import ArrayConfig
 from xbarspice.nn.origin import origin_of
@@ -42,7 +42,7 @@ def deploy(tmp_path, config=None, **options):
 
 
 def assert_alike(a, b, x):
-    for matrix, expected in zip(matrices_of(a), matrices_of(b), strict=True):
+    for matrix, expected in zip(stored_matrices(a), stored_matrices(b), strict=True):
         assert (matrix.name, matrix.seed, matrix.transfer) == (
             expected.name,
             expected.seed,
@@ -77,11 +77,11 @@ def test_a_transfer_comes_back_with_its_errors(tmp_path):
     model = small_models.convolutions()
     config = ArrayConfig(variation=drolet_2023())
     circuit = xb.nn.convert(model, config, calibrate=images(), seed=3).eval()
-    G = matrices_of(circuit)[0].G
+    G = stored_matrices(circuit)[0].G
     xb.nn.program(circuit, 5)
     xb.save(tmp_path / "net.h5", circuit, model=CNN)
     loaded = xb.load(tmp_path / "net.h5", factory=CNN)
-    assert not np.array_equal(matrices_of(loaded)[0].G, G)
+    assert not np.array_equal(stored_matrices(loaded)[0].G, G)
     assert_alike(circuit, loaded, images(3, seed=1))
 
 
@@ -89,7 +89,7 @@ def test_conductances_that_were_put_come_back_beside_those_of_the_weights(tmp_pa
     circuit = xb.nn.convert(
         small_models.convolutions(), ArrayConfig(tile_rows=16), calibrate=images()
     ).eval()
-    nominal = matrices_of(circuit)
+    nominal = stored_matrices(circuit)
     array = xb.nn.arrays(circuit)[-1]
     G = array.crossbar.G * np.linspace(0.9, 1.1, array.crossbar.G.size).reshape(
         array.crossbar.G.shape
@@ -99,7 +99,7 @@ def test_conductances_that_were_put_come_back_beside_those_of_the_weights(tmp_pa
     deployment = read(tmp_path / "net.h5", factory=CNN)
     assert_alike(circuit, deployment.circuit, images(3, seed=1))
     np.testing.assert_array_equal(xb.nn.arrays(deployment.circuit)[-1].crossbar.G, G)
-    for matrix, expected in zip(nominal, matrices_of(deployment.circuit), strict=True):
+    for matrix, expected in zip(nominal, stored_matrices(deployment.circuit), strict=True):
         np.testing.assert_array_equal(matrix.G, expected.G)
     assert deployment.notes[-1].startswith(
         f"1 of {len(xb.nn.arrays(circuit))} arrays hold devices as programmed or measured"
@@ -189,9 +189,9 @@ def test_an_exported_model_needs_no_code(tmp_path, name, points):
     xb.save(tmp_path / "net.h5", circuit)
     deployment = read(tmp_path / "net.h5")
     loaded = deployment.circuit
-    saved = {m.name: m for m in matrices_of(circuit)}
-    assert set(saved) == {m.name for m in matrices_of(loaded)}
-    for m in matrices_of(loaded):
+    saved = {m.name: m for m in stored_matrices(circuit)}
+    assert set(saved) == {m.name for m in stored_matrices(loaded)}
+    for m in stored_matrices(loaded):
         np.testing.assert_array_equal(m.G, saved[m.name].G)
     assert deployment.inputs[0].shape[1:] == shape
     assert isinstance(deployment.inputs[0].shape[0], str)

@@ -21,7 +21,7 @@ from tests.unit.importers.test_other_files import Creates
 from xbarspice.core.errors import InputError
 from xbarspice.importers import load_model
 from xbarspice.importers.exported import load_exported
-from xbarspice.importers.exported_check import check_expression
+from xbarspice.importers.exported_expressions import check_expression
 
 
 def export(path, module, x, **settings):

@@ -14,6 +14,7 @@ import xbarspice as xb
 from tests.unit.training.models import three_classes
 from xbarspice.core.errors import InputError
 from xbarspice.core.seeds import child_seed
+from xbarspice.nn.layers import matrices_of
 from xbarspice.report.content import Text
 from xbarspice.training import (
     Procedure,
@@ -25,7 +26,6 @@ from xbarspice.training import (
 from xbarspice.training.designs_build import build, usual_choices
 from xbarspice.training.procedures import get
 from xbarspice.transfer import Interval, transfer
-from xbarspice.transfer.study import matrices_of
 from xbarspice.variability import (
     Compose,
     ConductanceTuning,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from xbarspice.core.errors import EngineError, broken_rule
 from xbarspice.core.types import Array, Indices
 from xbarspice.engines.ngspice.checks import check_currents, check_drives, line_currents
-from xbarspice.engines.ngspice.engine import longest_sweep, vectors_a_point
+from xbarspice.engines.ngspice.plan import longest_sweep, vectors_a_point
 from xbarspice.engines.ngspice.probe import NgspiceInfo, ngspice_info
 from xbarspice.engines.ngspice.rawfile import RawFile
 from xbarspice.engines.ngspice.runner import Run, control_section, run_deck

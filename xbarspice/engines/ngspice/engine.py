@@ -32,6 +32,16 @@ from xbarspice.engines.ngspice.checks import (
     extra_points,
     line_currents,
 )
+from xbarspice.engines.ngspice.plan import (
+    ARRAYS_PER_PROCESS,
+    Plan,
+    Task,
+    groups_of,
+    longest_sweep,
+    points_of,
+    tasks_of,
+    vectors_a_point,
+)
 from xbarspice.engines.ngspice.probe import NgspiceInfo, ngspice_info
 from xbarspice.engines.ngspice.rawfile import RawFile
 from xbarspice.engines.ngspice.runner import Circuit, control_section, run_circuits, run_deck
@@ -39,52 +49,7 @@ from xbarspice.netlist import build
 from xbarspice.netlist.dialects import ngspice as dialect
 from xbarspice.netlist.records import Netlist
 
-__all__ = ["NgspiceEngine", "Plan", "longest_sweep", "vectors_a_point"]
-
-
-VECTORS_PER_PROCESS = 1000
-"""ngspice looks a drive up from the first point on, so one sweep of K vectors costs K^2: 0.4 s of
-a 32-row array's 2 s at 1000, most of its time at 20 000. Longer batches become several sweeps."""
-
-NUMBERS_PER_PROCESS = 2**21
-"""Numbers (points times vectors) that one process may hold, 16 MiB of them: every node voltage is
-saved, so longer batches of large arrays become several sweeps too."""
-
-SHORTEST = 128
-"""Points below which a sweep is not cut for the sake of memory: each process orders the matrix
-anew, which costs as much as 10 to 25 points."""
-
-
-ARRAYS_PER_PROCESS = 32
-"""Arrays that share a process: starting ngspice takes 8 ms of CPU time, an 8x8 array 1.3 ms."""
-
-CELLS_PER_PROCESS = 2**14
-"""Cells times points up to which arrays share a process; larger ones are done side by side."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How a batch is solved.
-
-    Attributes:
-        processes: in all.
-        side_by_side: of them, at the same time.
-        sweeps: of all arrays.
-        points: of each sweep, at most.
-    """
-
-    processes: int
-    side_by_side: int
-    sweeps: int
-    points: int
-
-
-@dataclass(frozen=True)
-class _Task:
-    """The solves (positions in the flattened batch) of one array that are one sweep."""
-
-    array: int
-    members: Indices
+__all__ = ["NgspiceEngine"]
 
 
 @dataclass(frozen=True)
@@ -101,7 +66,7 @@ class _Posed:
         verdicts: one, when the run was checked.
     """
 
-    task: _Task
+    task: Task
     netlist: Netlist
     extra: Extra
     weights: Array | None
@@ -180,13 +145,13 @@ class NgspiceEngine(Engine):
         """
         pieces = -(-vectors // longest_sweep(vectors_a_point(crossbar)))
         longest = -(-vectors // pieces)
-        tasks = [_Task(k, np.arange(longest)) for k in range(arrays) for _ in range(pieces)]
-        groups = _groups(crossbar, tasks, self.workers, self.arrays_per_process)
+        tasks = [Task(k, np.arange(longest)) for k in range(arrays) for _ in range(pieces)]
+        groups = groups_of(crossbar, tasks, self.workers, self.arrays_per_process)
         return Plan(
             processes=len(groups),
             side_by_side=min(self.workers, len(groups)),
             sweeps=len(tasks),
-            points=_points(crossbar, longest),
+            points=points_of(crossbar, longest),
         )
 
     def _prepare(self, crossbar: Crossbar) -> NgspiceInfo:
@@ -196,7 +161,9 @@ class NgspiceEngine(Engine):
         return [info.path, "-n", "-b"]
 
     def _solve(self, state: NgspiceInfo, crossbar: Crossbar, drive: Drive, full: bool) -> Raw:
-        groups = _groups(crossbar, _tasks(crossbar, drive), self.workers, self.arrays_per_process)
+        groups = groups_of(
+            crossbar, tasks_of(crossbar, drive), self.workers, self.arrays_per_process
+        )
         N, rows, cols = len(drive.array), crossbar.rows, crossbar.cols
         shapes = {"I_out": (N, cols), "I_in": (N, rows)}
         if full:
@@ -208,7 +175,7 @@ class NgspiceEngine(Engine):
         notes: dict[str, None] = {}
         cancel = threading.Event()
 
-        def work(group: list[_Task]) -> None:
+        def work(group: list[Task]) -> None:
             posed = [_pose(crossbar, drive, task, out) for task in group]
             remarks = self._run(state, posed, cancel)
             for each in posed:
@@ -230,7 +197,7 @@ class NgspiceEngine(Engine):
         out["error"] = _share(crossbar, out)
         return Raw(status=Status.CONVERGED, stats=stats, **out)
 
-    def _each(self, work, groups: list[list[_Task]], cancel: threading.Event) -> None:
+    def _each(self, work, groups: list[list[Task]], cancel: threading.Event) -> None:
         """Do all groups in parallel; the first failure ends the others and is raised."""
         with ThreadPoolExecutor(max_workers=min(self.workers, len(groups)) or 1) as pool:
             futures = [pool.submit(work, group) for group in groups]
@@ -280,7 +247,7 @@ class NgspiceEngine(Engine):
         ).notes
 
 
-def _pose(crossbar: Crossbar, drive: Drive, task: _Task, out: dict[str, Array]) -> _Posed:
+def _pose(crossbar: Crossbar, drive: Drive, task: Task, out: dict[str, Array]) -> _Posed:
     """The records of a task and room for its answers."""
     single = crossbar.array(int(task.array))
     V_in, V_out = drive.V_in[task.members], drive.V_out[task.members]
@@ -347,44 +314,6 @@ def _units(crossbar: Crossbar) -> tuple[Array, Array]:
     if not len(every):
         every = np.zeros((1, crossbar.rows + crossbar.cols))
     return every[:, : crossbar.rows], every[:, crossbar.rows :]
-
-
-def _tasks(crossbar: Crossbar, drive: Drive) -> list[_Task]:
-    longest = longest_sweep(vectors_a_point(crossbar))
-    tasks = []
-    for array in np.unique(drive.array):
-        members = np.flatnonzero(drive.array == array)
-        pieces = -(-len(members) // longest)
-        tasks += [_Task(int(array), piece) for piece in np.array_split(members, pieces)]
-    return tasks
-
-
-def _groups(
-    crossbar: Crossbar, tasks: list[_Task], workers: int, together: int
-) -> list[list[_Task]]:
-    """The tasks of each process: several where all are small, but work for every worker."""
-    vectors = max((len(task.members) for task in tasks), default=1)
-    fit = CELLS_PER_PROCESS // (_points(crossbar, vectors) * crossbar.rows * crossbar.cols)
-    size = max(1, min(together, fit, -(-len(tasks) // workers)))
-    return [tasks[k : k + size] for k in range(0, len(tasks), size)]
-
-
-def _points(crossbar: Crossbar, vectors: int) -> int:
-    """Points of a sweep of so many vectors, with those that nobody asked for, at most."""
-    lines = crossbar.rows + crossbar.cols
-    return 2 + (min(vectors, lines) if isinstance(crossbar.device, Ohmic) else vectors)
-
-
-def vectors_a_point(crossbar: Crossbar) -> int:
-    """About how many numbers ngspice holds for one point: node voltages, inner ones too."""
-    ohmic = isinstance(crossbar.device, Ohmic)
-    inner = 0 if ohmic else len(crossbar.device.spice_body().splitlines()) - 1
-    return crossbar.rows * crossbar.cols * (2 + 2 * inner)
-
-
-def longest_sweep(numbers: int) -> int:
-    """Most points of one process, if each is so many numbers."""
-    return min(max(NUMBERS_PER_PROCESS // numbers, SHORTEST), VECTORS_PER_PROCESS)
 
 
 @contextlib.contextmanager
