@@ -202,6 +202,39 @@ def test_importing_the_package_loads_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
+VAGUE = {"found", "own", "some", "what", "it", "this", "that", "thing", "stuff", "why", "told"}
+VAGUE |= {"foo", "tmp", "temp", "data2", "handle", "do", "misc", "util", "utils", "helper"}
+"""Words that say nothing of what they name."""
+IN_RECORDS = {("verification.results", "what")}
+"""Names that files of records hold."""
+
+
+def names(tree):
+    """Names of functions, classes, parameters, fields and attributes that a module makes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        if isinstance(node, ast.arg):
+            yield node.arg
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+
+
+def test_names_say_what_they_name():
+    vague = {
+        (module, name) for module, tree in modules() for name in names(tree) if bare(name) in VAGUE
+    }
+    assert vague == IN_RECORDS
+    stems = {part for module, _ in modules() for part in module.split(".")}
+    assert not stems & VAGUE
+
+
+def bare(name):
+    return name.strip("_")
+
+
 def test_no_module_imports_itself_in_a_circle():
     names = {module: f"xbarspice.{module}" if module else "xbarspice" for module, _ in modules()}
     known = {name: module for module, name in names.items()}

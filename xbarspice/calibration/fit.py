@@ -41,7 +41,7 @@ class Held:
         value: at which it was held.
         freed: its value and interval when it is fitted as well; None: that fit did not end.
         moved: fitted parameters whose value then leaves its interval: name, value, low, high.
-        why: it was not fitted as well; empty if it was.
+        reason: it was not fitted as well; empty if it was.
         unit: of the value; empty for device fields.
     """
 
@@ -49,7 +49,7 @@ class Held:
     value: float
     freed: tuple[float, float, float] | None
     moved: tuple[tuple[str, float, float, float], ...]
-    why: str = ""
+    reason: str = ""
     unit: str = "ohm"
 
 

@@ -120,8 +120,8 @@ def free_each(
     return tuple(out)
 
 
-def _without_refit(name: str, value: float, why: str) -> Held:
-    return Held(name=name, value=value, freed=None, moved=(), why=why)
+def _without_refit(name: str, value: float, reason: str) -> Held:
+    return Held(name=name, value=value, freed=None, moved=(), reason=reason)
 
 
 def _shifts(fit: Fit, alternative: Fit) -> Iterator[tuple[str, float, float, float]]:

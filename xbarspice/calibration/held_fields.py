@@ -67,8 +67,8 @@ def free_fields(
     )
 
 
-def _not_told(name: str, value: float, why: str) -> Held:
-    return Held(name=f"device.{name}", value=value, freed=None, moved=(), why=why, unit="")
+def _not_told(name: str, value: float, reason: str) -> Held:
+    return Held(name=f"device.{name}", value=value, freed=None, moved=(), reason=reason, unit="")
 
 
 def _column(

@@ -30,8 +30,9 @@ def held_items(record: Mapping[str, Any]) -> list[Item]:
     head = ("held", "value", "from", "fitted as well", "values that then move")
     caption = "Held fixed, and what its value decides"
     table = Table(caption=caption, head=head, rows=rows, left=(0, 2, 4), collapse=len(rows) > MOST)
-    why = {h["why"] for h in freed.values() if h["why"]}
-    return [table, *(Text(text=f"Not fitted as well: {text}.", note=True) for text in sorted(why))]
+    texts = {h["reason"] for h in freed.values() if h["reason"]}
+    notes = [Text(text=f"Not fitted as well: {text}.", note=True) for text in sorted(texts)]
+    return [table, *notes]
 
 
 def _value(fixed: Mapping[str, Any]) -> str:
@@ -43,7 +44,7 @@ def _refit_cells(held: Mapping[str, Any] | None) -> tuple[str, str]:
     if held is None:
         return "-", "-"
     if held["freed"] is None:
-        return "-", held["why"]
+        return "-", held["reason"]
     moved = ", ".join(name for name, *_ in held["moved"])
     value, low, high = (quantity(v, held["unit"], 4) for v in held["freed"])
     return f"{value} [{low}, {high}]", moved or "none"

@@ -61,7 +61,7 @@ def fit_joint(
     kelvin: Kelvin | None,
     free: Sequence[str],
     *,
-    own: Sequence[str] = (),
+    per_die: Sequence[str] = (),
     T_ref: float | None = None,
     options: Options | None = None,
 ) -> Joint:
@@ -72,7 +72,7 @@ def fit_joint(
         kelvin: monitors of the same lines, or None.
         free: ``R_wl``, ``R_bl``, ``R_wire`` (both), ``R_driver``, ``R_sense``, ``device.<field>``,
             ``alpha_wire``, ``alpha_G``.
-        own: those of `free` that each die has for itself.
+        per_die: those of `free` that each die has for itself.
         T_ref: temperature at which fitted values hold, K; with temperature coefficients.
         options: how; nothing is held out. Its noise is that of the reads. With `free_held` wires
             and leads that are held alike on all dies are freed once, to see what depends on them.
@@ -82,7 +82,7 @@ def fit_joint(
         ConvergenceError: the fit did not end.
     """
     settings = dataclasses.replace(options or Options(), held_out=0.0, free_held=False)
-    problem = JointProblem(dies, kelvin, tuple(free), tuple(own), T_ref)
+    problem = JointProblem(dies, kelvin, tuple(free), tuple(per_die), T_ref)
     noise = _SourceNoise(
         relative=settings.noise.relative,
         absolute=settings.noise.absolute,
@@ -183,8 +183,8 @@ def _with_held(
     """The fit with every wire and lead that is held alike on all dies freed once."""
 
     def refit(names: list[str]) -> Fit:
-        own, T_ref = problem.own, problem.T_ref
-        return fit_joint(dies, kelvin, names, own=own, T_ref=T_ref, options=options).fit
+        per_die, T_ref = problem.per_die, problem.T_ref
+        return fit_joint(dies, kelvin, names, per_die=per_die, T_ref=T_ref, options=options).fit
 
     like = [
         name
@@ -223,7 +223,12 @@ def _separate(
     """What one die says of the shared values; empty where it cannot say them by itself."""
     try:
         alone = fit_joint(
-            dies, kelvin, problem.free, own=problem.own, T_ref=problem.T_ref, options=options
+            dies,
+            kelvin,
+            problem.free,
+            per_die=problem.per_die,
+            T_ref=problem.T_ref,
+            options=options,
         ).fit
     except (ConvergenceError, InputError):
         return {}
@@ -266,7 +271,7 @@ def _judge(fit: Fit, p: float, separate: dict[str, dict[str, tuple[float, float,
     text = (
         f"the sources disagree (p = {p:.1g}): {'; '.join(statements) or 'see the residuals'}. They "
         "do not share these values: intervals are withheld. Fit them one by one, or let a value be "
-        "each die's own (--own)"
+        "each die's own (--per-die)"
     )
     return _with_check(fit, Check(AGREE, p, p >= LEVEL), text)
 

@@ -56,11 +56,12 @@ class JointProblem:
         dies: Sequence[MeasuredDie],
         kelvin: Kelvin | None,
         free: tuple[str, ...],
-        own: tuple[str, ...],
+        per_die: tuple[str, ...],
         T_ref: float | None,
     ) -> None:
-        self.dies, self.kelvin, self.free, self.own, self.T_ref = dies, kelvin, free, own, T_ref
-        _check(dies, kelvin, free, own, T_ref)
+        self.dies, self.kelvin, self.free = dies, kelvin, free
+        self.per_die, self.T_ref = per_die, T_ref
+        _check(dies, kelvin, free, per_die, T_ref)
         fitted = [n for name in free if name not in ALPHAS for n in TIED.get(name, (name,))]
         wires = ("R_wl", "R_bl") if "alpha_wire" in free else ()
         names = list(dict.fromkeys((*fitted, *wires, *(("G",) if "alpha_G" in free else ()))))
@@ -118,7 +119,7 @@ class JointProblem:
                 out.append(Parameter(name=name, unit="1/K", start=1e-3, low=-0.1, high=0.1))
                 continue
             start = first[TIED.get(name, (name,))[0]]
-            names = [f"{name}[{die.name}]" for die in self.dies] if name in self.own else [name]
+            names = [f"{name}[{die.name}]" for die in self.dies] if name in self.per_die else [name]
             out += [dataclasses.replace(start, name=each) for each in names]
         return out
 
@@ -126,7 +127,7 @@ class JointProblem:
         """Number of the parameter that says a resistance or device field of a die."""
         for free in self.free:
             if free == name or name in TIED.get(free, ()):
-                text = f"{free}[{self.dies[die].name}]" if free in self.own else free
+                text = f"{free}[{self.dies[die].name}]" if free in self.per_die else free
                 return self._index[text]
         return None
 
@@ -204,7 +205,7 @@ def _check(
     dies: Sequence[MeasuredDie],
     kelvin: Kelvin | None,
     free: tuple[str, ...],
-    own: tuple[str, ...],
+    per_die: tuple[str, ...],
     T_ref: float | None,
 ) -> None:
     """Raise unless names and temperatures go together."""
@@ -220,13 +221,13 @@ def _check(
             f"a joint fit takes {names_to_fit}, each once", wrong or list(free), "Name them."
         )
     shared_wires = {*TIED, "R_wl", "R_bl"} | set(ALPHAS)
-    strange = [n for n in own if n not in free or (kelvin is not None and n in shared_wires)]
-    if strange or set(own) & set(ALPHAS):
+    strange = [n for n in per_die if n not in free or (kelvin is not None and n in shared_wires)]
+    if strange or set(per_die) & set(ALPHAS):
         raise broken_rule(
             "what dies have for themselves must be fitted, and be no wire with Kelvin monitors and "
             "no temperature coefficient",
-            strange or list(own),
-            "For example own=['R_driver'].",
+            strange or list(per_die),
+            "For example per_die=['R_driver'].",
         )
     wires = {wire for name in free for wire in TIED.get(name, (name,))}
     missing = {LINES[word] for word in (kelvin.line if kelvin else ())} - wires

@@ -16,6 +16,7 @@ from xbarspice.calibration.problem import Options
 from xbarspice.core.errors import ConvergenceError, InputError, broken_rule
 from xbarspice.core.types import Array, Indices
 from xbarspice.devices import Device, DynamicDevice
+from xbarspice.devices.dynamic import writable
 
 __all__ = ["fit_pulses"]
 
@@ -156,14 +157,7 @@ def fit_pulses(
         InputError: the device has no state or cannot be written, or a name or voltage is wrong.
         ConvergenceError: the fit did not end.
     """
-    model = devices.get(device)
-    if not isinstance(model, DynamicDevice):
-        raise broken_rule(
-            "pulse trains need a device with a state",
-            model.name,
-            "Choose a dynamic model, for example o921c_4k.",
-        )
-    model.refuse_writing()
+    model = writable(devices.get(device), purpose="pulse trains")
     options = options or Options()
     problem = _Trains(model, trains, free, bounds or {})
     fit = fit_problem(problem, options)

@@ -26,7 +26,7 @@ def _engine(name: str, settings: Mapping[str, Any] | None) -> engines.Engine:
     return type(back_end)(**settings) if settings else back_end
 
 
-def _told(stats: list[Stats]) -> dict[str, Any]:
+def _record_of(stats: list[Stats]) -> dict[str, Any]:
     notes = dict.fromkeys(note for s in stats for note in s.notes)
     return {
         "method": "; ".join(dict.fromkeys(s.method for s in stats)),
@@ -66,7 +66,7 @@ def solve_item(parameters: Mapping[str, Any]) -> dict[str, Any]:
         engine=_engine(parameters["engine"], parameters.get("engine_settings")),
         outside="ignore",  # the notes say so
     )
-    out = {"I_out": solution.I_out, "I_in": solution.I_in, **_told([solution.stats])}
+    out = {"I_out": solution.I_out, "I_in": solution.I_in, **_record_of([solution.stats])}
     if full:
         out |= {name: getattr(solution, name) for name in ("V_wl", "V_bl", "I_device")}
     return out
@@ -122,13 +122,13 @@ def verify_item(parameters: Mapping[str, Any]) -> dict[str, Any]:
         I_max > 0, I_max, 1.0
     )
     _check_limit(error, parameters.get("limit"), judged.stats.engine, reference.stats.engine)
-    told = _told([reference.stats])
+    record = _record_of([reference.stats])
     return {
         "error": error,
         "I_max": I_max,
         "bound": float(reference.error_at_most) / (float(I_max.max(initial=0.0)) or 1.0),
-        "method": told["method"],
-        "notes": told["notes"],
+        "method": record["method"],
+        "notes": record["notes"],
         "reference_seconds": reference.stats.seconds,
         "engine_seconds": judged.stats.seconds,
     }

@@ -50,7 +50,7 @@ Shared = Annotated[
     str,
     typer.Option(help="What is fitted, comma-separated; also alpha_wire and alpha_G (1/K)."),
 ]
-Own = Annotated[str, typer.Option(help="Those of them that each die has for itself.")]
+PerDie = Annotated[str, typer.Option(help="Those of them that each die has for itself.")]
 Reference = Annotated[
     float | None, typer.Option("--reference", help="Temperature of fitted values, K.")
 ]
@@ -60,7 +60,7 @@ def register(app: typer.Typer) -> None:
     """Add the command to the group."""
     app.command(
         epilog="Example: xbarspice calibrate joint a.csv=Ga.csv b.csv=Gb.csv --kelvin k.csv "
-        "--free R_wl,R_bl,R_driver --own R_driver"
+        "--free R_wl,R_bl,R_driver --per-die R_driver"
     )(joint)
 
 
@@ -71,7 +71,7 @@ def joint(
     squares_bl: SquaresBl = None,
     kelvin_relative: KelvinRelative = 0.01,
     free: Shared = "R_wl,R_bl,R_driver",
-    own: Own = "",
+    per_die: PerDie = "",
     reference: Reference = None,
     out: RunFolder = Path("runs/joint"),
     relative: Relative = 0.01,
@@ -120,7 +120,7 @@ def joint(
             dies,
             monitors,
             names_of(free),
-            own=names_of(own),
+            per_die=names_of(per_die),
             T_ref=reference,
             options=study.Options(noise=noise, seed=run.seed),
         )

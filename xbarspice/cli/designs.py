@@ -105,8 +105,8 @@ def designs(
     variation = errors.variation_of(opened.circuit, run)
     base = _base(opened, variation)
     with run_folder(out) as folder:
-        told = {"transfers": transfers, "metric": metric, "engine": engine, "seed": seed}
-        comparison, refused = _compare(opened, base, stated, remedy, told, json)
+        options = {"transfers": transfers, "metric": metric, "engine": engine, "seed": seed}
+        comparison, refused = _compare(opened, base, stated, remedy, options, json)
         record = models.about(opened, run) | comparison.record()
         record["refused"] = [*record["refused"], *refused]
         record |= {"variation": errors.describe(variation), "seed": seed, "engine": engine}
@@ -183,7 +183,7 @@ def _compare(
     base: ArrayConfig,
     stated: list[tuple[str, list[Any] | None]],
     remedy: str | None,
-    told: dict[str, Any],
+    options: dict[str, Any],
     json: bool,
 ) -> tuple[Comparison, list[str]]:
     """The comparison, and which of the usual choices this model cannot have."""
@@ -191,7 +191,7 @@ def _compare(
     from xbarspice.training.designs import compare_designs
     from xbarspice.training.designs_build import usual_choices
 
-    plain, (x, y, calibration) = to_torch(opened.circuit), _points(opened, remedy, told["seed"])
+    plain, (x, y, calibration) = to_torch(opened.circuit), _points(opened, remedy, options["seed"])
     _check_layers(opened, plain, base, x)
     usual, refused = usual_choices(plain, base, x)
     choices = _choices(stated, usual, refused) if stated else usual
@@ -206,7 +206,7 @@ def _compare(
             remedy=remedy,
             calibration=calibration,
             progress=lambda _: report(number := next(count), max(number, total)),
-            **told,
+            **options,
         )
     return comparison, [] if stated else [f"{name}: {text}" for name, text in refused.items()]
 

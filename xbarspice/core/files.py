@@ -41,8 +41,8 @@ def _place_of(path: Path) -> Path:
     """
     place = path.resolve() if path.is_symlink() else path
     if place.exists() and not place.is_file():
-        what = "a folder" if place.is_dir() else "neither a file nor a folder"
-        raise broken_rule("the output must be a file", f"{path}, {what}", "Name a file.")
+        kind = "a folder" if place.is_dir() else "neither a file nor a folder"
+        raise broken_rule("the output must be a file", f"{path}, {kind}", "Name a file.")
     return place
 
 
@@ -121,11 +121,11 @@ def write_whole(contents: Mapping[Path, str | bytes]) -> None:
 
 
 @contextmanager
-def store_errors(what: str, path: Path) -> Iterator[None]:
+def store_errors(subject: str, path: Path) -> Iterator[None]:
     """Say which file could not be written, and what to do.
 
     Args:
-        what: the file in words, such as "the report".
+        subject: the file in words, such as "the report".
         path: its name.
 
     Raises:
@@ -135,7 +135,7 @@ def store_errors(what: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(
-            f"{what} must be writable; writing {path} failed: {error}. "
+            f"{subject} must be writable; writing {path} failed: {error}. "
             "Check the folder, its permissions and the free space."
         ) from error
 
@@ -176,50 +176,50 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
         raise InputError(f"`{name}` must be TOML; {error}. Mend that line.") from error
 
 
-def read_toml(path: Path, what: str = "the file") -> dict[str, Any]:
+def read_toml(path: Path, subject: str = "the file") -> dict[str, Any]:
     """A TOML file as a dictionary.
 
     Args:
         path: the file.
-        what: the file in words, for messages.
+        subject: the file in words, for messages.
 
     Raises:
         InputError: there is no such file, it cannot be read, or it is not TOML.
     """
-    return parse_toml(read_text(path, what, "TOML"), path.name)
+    return parse_toml(read_text(path, subject, "TOML"), path.name)
 
 
-def check_file(path: Path, what: str = "the file") -> None:
+def check_file(path: Path, subject: str = "the file") -> None:
     """Refuse a path that leads to no file.
 
     Args:
         path: of the file.
-        what: the file in words, for messages.
+        subject: the file in words, for messages.
 
     Raises:
         InputError: there is nothing of that name, or a folder.
     """
     if path.is_dir():
-        raise broken_rule(f"{what} must be a file", f"the folder {path}", "Name a file in it.")
+        raise broken_rule(f"{subject} must be a file", f"the folder {path}", "Name a file in it.")
     if not path.is_file():
-        raise broken_rule(f"{what} must exist", str(path), "Check the path.")
+        raise broken_rule(f"{subject} must exist", str(path), "Check the path.")
 
 
-def read_text(path: Path, what: str = "the file", form: str = "UTF-8 text") -> str:
+def read_text(path: Path, subject: str = "the file", form: str = "UTF-8 text") -> str:
     """The text of a file.
 
     Args:
         path: the file.
-        what: the file in words, for messages.
+        subject: the file in words, for messages.
         form: what it must be, for messages.
 
     Raises:
         InputError: there is no such file, or it cannot be read as text.
     """
-    check_file(path, what)
+    check_file(path, subject)
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise broken_rule(f"{what} must be readable", error, "Check the path.") from None
+        raise broken_rule(f"{subject} must be readable", error, "Check the path.") from None
     except UnicodeDecodeError as error:
         raise InputError(f"`{path.name}` must be {form}; {error}. Mend that line.") from error

@@ -188,6 +188,6 @@ def as_text(R: Resistance) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def wires_of(thing: Any) -> dict[str, Any]:
+def wires_of(source: Any) -> dict[str, Any]:
     """The four resistances by name, ohm, of whatever has them as attributes."""
-    return {name: getattr(thing, name) for name in WIRES}
+    return {name: getattr(source, name) for name in WIRES}

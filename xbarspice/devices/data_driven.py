@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,16 +9,15 @@ from typing import Any, ClassVar
 from xbarspice.core.device import register
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.functions import expm1, where
-from xbarspice.core.parameters import NOT_ZERO, POSITIVE, Range
+from xbarspice.core.parameters import NOT_ZERO, Range
 from xbarspice.devices import text
-from xbarspice.devices.dynamic import DynamicDevice
-from xbarspice.devices.sinh import SinhTiO2
+from xbarspice.devices.resistance_state import ResistanceState
 
 __all__ = ["MT2021", "N1257R", "O921C", "O921C4K", "DataDrivenQuadratic"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataDrivenQuadratic(SinhTiO2, DynamicDevice):
+class DataDrivenQuadratic(ResistanceState):
     """Data-driven device ``dR/dt = s(V) (r(V) - R)^2``, static ``I = (a/R) sinh(b V)``.
 
     ``s = A (exp(|V|/t) - 1)`` and ``r = r_0 + r_1 V`` have one set of figures for V > 0 (which
@@ -38,22 +36,13 @@ class DataDrivenQuadratic(SinhTiO2, DynamicDevice):
         "Messaris et al. 2018, IEEE TCAD, doi:10.1109/TCAD.2018.2791468 (the quadratic form is its "
         "2017 preprint); figures of the 3IT group, public repository 3it-inpaqt/QDMS"
     )
-    state_unit: ClassVar[str] = "ohm"
-    spice_unit: ClassVar[float] = 1e3
     V_write: ClassVar[tuple[float, float]] = (-3.0, 3.0)
     ranges: ClassVar[Mapping[str, Range]] = {
-        **SinhTiO2.ranges,
-        "a": POSITIVE,
-        "R_on": POSITIVE,
-        "R_off": POSITIVE,
+        **ResistanceState.ranges,
         "t_p": NOT_ZERO,
         "t_n": NOT_ZERO,
     }
-    state_limits: ClassVar[tuple[str, str] | None] = ("R_on", "R_off")
 
-    a: float
-    R_on: float
-    R_off: float
     A_p: float
     t_p: float
     r_p0: float
@@ -62,20 +51,6 @@ class DataDrivenQuadratic(SinhTiO2, DynamicDevice):
     t_n: float
     r_n0: float
     r_n1: float
-
-    def _ratio(self) -> float:
-        """R times the read conductance."""
-        return self.a * math.sinh(self.b * self.V_read) / self.V_read
-
-    @property
-    def state_range(self) -> tuple[float, float]:
-        return self.R_on, self.R_off
-
-    def state(self, G: Any) -> Any:
-        return self._ratio() / G
-
-    def conductance(self, x: Any) -> Any:
-        return self._ratio() / x
 
     def _pull(self, x: Any, V: Any) -> tuple[Any, Any]:
         """Target resistance r(V) in ohm and signed ``s (r - R)`` in 1/s, 0 where idle."""
@@ -96,23 +71,6 @@ class DataDrivenQuadratic(SinhTiO2, DynamicDevice):
         moved = r + (x - r) / (1.0 + pull * dt)
         return where(pull == 0, x, moved).clip(self.R_on, self.R_off)
 
-    def _figures(self) -> dict[str, float]:
-        names = (
-            "a",
-            "b",
-            "R_on",
-            "R_off",
-            "A_p",
-            "t_p",
-            "r_p0",
-            "r_p1",
-            "A_n",
-            "t_n",
-            "r_n0",
-            "r_n1",
-        )
-        return {name.lower(): getattr(self, name) for name in names}
-
     def spice_dynamic(self) -> str:
         p = "{a_p}*(exp(abs(v(p,n))/{t_p})-1)*max(v(x)*1e3-({r_p0}+{r_p1}*v(p,n)),0)"
         p += "*max(v(x)*1e3-({r_p0}+{r_p1}*v(p,n)),0)"
@@ -120,8 +78,8 @@ class DataDrivenQuadratic(SinhTiO2, DynamicDevice):
         n += "*max(({r_n0}+{r_n1}*v(p,n))-v(x)*1e3,0)"
         return text.spice_state(
             self,
-            figures=self._figures(),
-            current="{a}/(v(x)*1e3)*sinh({b}*v(p,n))",
+            figures=self.figures(),
+            current=self.spice_current,
             rise=n,
             fall=p,
             unit=self.spice_unit,
@@ -132,8 +90,8 @@ class DataDrivenQuadratic(SinhTiO2, DynamicDevice):
     def verilog_a_dynamic(self) -> str:
         return text.verilog_state(
             self,
-            figures=self._figures(),
-            current="a / (1e3 * V(x)) * sinh(b * v)",
+            figures=self.figures(),
+            current=self.verilog_current,
             lines=[
                 "r_p = r_p0 + r_p1 * v;",
                 "r_n = r_n0 + r_n1 * v;",

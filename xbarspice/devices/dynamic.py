@@ -12,7 +12,7 @@ from xbarspice.core.device import Device
 from xbarspice.core.errors import ConvergenceError, broken_rule
 from xbarspice.core.functions import is_tensor, where
 
-__all__ = ["DynamicDevice", "integrate"]
+__all__ = ["DynamicDevice", "integrate", "writable"]
 
 
 RTOL = 1e-6
@@ -264,3 +264,23 @@ def integrate(rate: Any, x: Any, V: Any, dt: Any, limits: tuple[float, float]) -
         f"the state equation must be integrated in {MAX_STEPS} steps; {int((remaining > 0).sum())} "
         "devices are not finished. Use shorter pulses."
     )
+
+
+def writable(device: Device, *, purpose: str) -> DynamicDevice:
+    """The device, if it has a state and may be written.
+
+    Args:
+        device: any.
+        purpose: what it is needed for, a plural.
+
+    Raises:
+        InputError: it has no state, or figures that cannot be used for writing.
+    """
+    if not isinstance(device, DynamicDevice):
+        raise broken_rule(
+            f"{purpose} need a device with a state",
+            device.name,
+            'Choose a dynamic model, for example "o921c_4k" or "nili_pulse".',
+        )
+    device.refuse_writing()
+    return device

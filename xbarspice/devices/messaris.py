@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,8 +12,7 @@ from xbarspice.core.device import register
 from xbarspice.core.functions import exp, expm1, is_tensor, where
 from xbarspice.core.parameters import POSITIVE, Range
 from xbarspice.devices import text
-from xbarspice.devices.dynamic import DynamicDevice
-from xbarspice.devices.sinh import SinhTiO2
+from xbarspice.devices.resistance_state import ResistanceState
 
 __all__ = ["DataDriven2018"]
 
@@ -25,7 +23,7 @@ def _log(x: Any) -> Any:
 
 @register("messaris2018")
 @dataclass(frozen=True, kw_only=True)
-class DataDriven2018(SinhTiO2, DynamicDevice):
+class DataDriven2018(ResistanceState):
     """Data-driven device with an exponential rate, static ``I = (a/R) sinh(b V)``.
 
     ``dR/dt = s_p (exp(k_p (r_p - R)) - 1)`` for V > 0 while R < r_p, and
@@ -43,19 +41,13 @@ class DataDriven2018(SinhTiO2, DynamicDevice):
     source: ClassVar[str] = (
         "Messaris et al. 2018, IEEE TCAD, doi:10.1109/TCAD.2018.2791468; figures as in MemTorch"
     )
-    state_unit: ClassVar[str] = "ohm"
-    spice_unit: ClassVar[float] = 1e3
     set_sign: ClassVar[float] = -1.0
     V_write: ClassVar[tuple[float, float]] = (-3.0, 3.0)
     ranges: ClassVar[Mapping[str, Range]] = {
-        **SinhTiO2.ranges,
-        "a": POSITIVE,
-        "R_on": POSITIVE,
-        "R_off": POSITIVE,
+        **ResistanceState.ranges,
         "k_p": POSITIVE,
         "k_n": POSITIVE,
     }
-    state_limits: ClassVar[tuple[str, str] | None] = ("R_on", "R_off")
 
     b: float = 3.0
     a: float = 0.24
@@ -71,19 +63,6 @@ class DataDriven2018(SinhTiO2, DynamicDevice):
     k_n: float = 1.17e-3
     r_n0: float = 29304.82557
     r_n1: float = 23692.77225
-
-    def _ratio(self) -> float:
-        return self.a * math.sinh(self.b * self.V_read) / self.V_read
-
-    @property
-    def state_range(self) -> tuple[float, float]:
-        return self.R_on, self.R_off
-
-    def state(self, G: Any) -> Any:
-        return self._ratio() / G
-
-    def conductance(self, x: Any) -> Any:
-        return self._ratio() / x
 
     def _sides(self, x: Any, V: Any) -> tuple[Any, Any, Any, Any]:
         """Signed distance r - R (0 where idle), target r, k, and |s| in ohm/s."""
@@ -111,32 +90,13 @@ class DataDriven2018(SinhTiO2, DynamicDevice):
         moved = where(gap > 0, r - distance, r + distance)
         return where((gap == 0) | (turn == 0), x, moved).clip(self.R_on, self.R_off)
 
-    def _figures(self) -> dict[str, float]:
-        names = (
-            "a",
-            "b",
-            "R_on",
-            "R_off",
-            "A_p",
-            "t_p",
-            "k_p",
-            "r_p0",
-            "r_p1",
-            "A_n",
-            "t_n",
-            "k_n",
-            "r_n0",
-            "r_n1",
-        )
-        return {name.lower(): getattr(self, name) for name in names}
-
     def spice_dynamic(self) -> str:
         p = "{a_p}*(exp({t_p}*abs(v(p,n)))-1)*(exp({k_p}*max({r_p0}+{r_p1}*v(p,n)-v(x)*1e3,0))-1)"
         n = "{a_n}*(exp({t_n}*abs(v(p,n)))-1)*(exp({k_n}*max(v(x)*1e3-{r_n0}-{r_n1}*v(p,n),0))-1)"
         return text.spice_state(
             self,
-            figures=self._figures(),
-            current="{a}/(v(x)*1e3)*sinh({b}*v(p,n))",
+            figures=self.figures(),
+            current=self.spice_current,
             rise=p,
             fall=n,
             unit=self.spice_unit,
@@ -148,8 +108,8 @@ class DataDriven2018(SinhTiO2, DynamicDevice):
     def verilog_a_dynamic(self) -> str:
         return text.verilog_state(
             self,
-            figures=self._figures(),
-            current="a / (1e3 * V(x)) * sinh(b * v)",
+            figures=self.figures(),
+            current=self.verilog_current,
             lines=[
                 "r_p = r_p0 + r_p1 * v;",
                 "r_n = r_n0 + r_n1 * v;",

@@ -123,10 +123,10 @@ def _tiles(content: Any, path: Path) -> list[Tile]:
     )
 
 
-def attribute(thing: Any, dotted: str, default: Any = None) -> Any:
+def attribute(instance: Any, dotted: str, default: Any = None) -> Any:
     """An attribute of a stand-in, through others; the default where one is not there."""
     for name in dotted.split("."):
-        if not isinstance(thing, StandIn) or name not in vars(thing):
+        if not isinstance(instance, StandIn) or name not in vars(instance):
             return default
-        thing = vars(thing)[name]
-    return thing
+        instance = vars(instance)[name]
+    return instance

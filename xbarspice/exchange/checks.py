@@ -11,29 +11,29 @@ from xbarspice.core.line_ends import READ
 __all__ = ["in_read_mode", "refuse_all_but_plain"]
 
 
-def refuse_all_but_plain(crossbar: Crossbar, what: str) -> None:
+def refuse_all_but_plain(crossbar: Crossbar, subject: str) -> None:
     """Refuse batches, line ends other than read mode, and devices that are not ohmic.
 
     Args:
         crossbar: the array.
-        what: that must be such an array, for messages.
+        subject: that must be such an array, for messages.
 
     Raises:
         InputError: says what the other program cannot express.
     """
     if crossbar.batch:
         raise broken_rule(
-            f"{what} is one array", f"a batch {crossbar.batch}", "Write crossbar.array(k)."
+            f"{subject} is one array", f"a batch {crossbar.batch}", "Write crossbar.array(k)."
         )
     if crossbar.device.name != "ohmic":
         raise broken_rule(
-            f"{what} has ohmic devices",
+            f"{subject} has ohmic devices",
             crossbar.device.name,
             'Write the array at its read voltage: crossbar.replace(device="ohmic").',
         )
     if not in_read_mode(crossbar):
         raise broken_rule(
-            f"{what} is driven on the left and sensed at the bottom",
+            f"{subject} is driven on the left and sensed at the bottom",
             crossbar.ends,
             "Write a netlist (`xbarspice netlist`).",
         )

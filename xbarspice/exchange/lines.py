@@ -89,9 +89,9 @@ class Lines:
 class _WrongChoiceError(Exception):
     """A choice of wires gives no crossbar; it has the branch and the reason."""
 
-    def __init__(self, branch: Branch, why: str, *, between_alike: bool = False) -> None:
-        super().__init__(why)
-        self.branch, self.why = branch, why
+    def __init__(self, branch: Branch, reason: str, *, between_alike: bool = False) -> None:
+        super().__init__(reason)
+        self.branch, self.reason = branch, reason
         self.between_alike = between_alike
 
 
@@ -112,14 +112,14 @@ def lines_of(circuits: list[Circuit], wires_below: float | None = None) -> Lines
     for choice, (circuit, limit) in enumerate(_choices(circuits, wires_below)):
         widest = choice < len(circuits)
         try:
-            reading, why = _lines(
+            reading, reason = _lines(
                 circuit, limit, repairs=_REPAIRS if choice < 2 * len(circuits) else 0
             )
         except _WrongChoiceError as wrong:
             reasons.append((limit, wrong))
             continue
-        if why is not None:
-            reasons.append((limit, why))
+        if reason is not None:
+            reasons.append((limit, reason))
             odd += [reading] if widest or reading.share == 1 else []
         elif reading.share == 1 or (widest and reading.share >= _SPARSE):
             return reading
@@ -197,8 +197,8 @@ def _crossing(lines: list[Line], devices: list[Branch]) -> Lines:
         (one, k), (two, m) = at[branch.a], at[branch.b]
         pair = (min(id(one), id(two)), max(id(one), id(two)))
         if pair in met:
-            why = f"{branch.resistor.name} joins the same two lines as {met[pair].resistor.name}"
-            raise _WrongChoiceError(branch, why)
+            reason = f"{branch.resistor.name} joins the same two lines as {met[pair].resistor.name}"
+            raise _WrongChoiceError(branch, reason)
         met[pair] = branch
         one.devices.append((k, branch, two))
         two.devices.append((m, branch, one))
@@ -215,8 +215,8 @@ def _oddness(lines: list[Line], kinds: Lines, devices: list[Branch]) -> _WrongCh
         if len({terminal.volts for terminal in line.terminals}) > 1:
             first, second = line.terminals
             branch = next((e[1] for e in line.ends if e and e[1]), devices[0])
-            why = f"{first.name} and {second.name} are at two ends of one line"
-            return _WrongChoiceError(branch, why)
+            reason = f"{first.name} and {second.name} are at two ends of one line"
+            return _WrongChoiceError(branch, reason)
     for kind, word in ((kinds.word, "word"), (kinds.bit, "bit")):
         if not any(line.terminals for line in kind if line.devices):
             return _WrongChoiceError(devices[0], f"no {word} line has an end")
@@ -345,8 +345,8 @@ class _Kinds:
                 )
             if kind_a == kind_b:
                 word = "word" if kind_a == self._word_kind(root_a)[0] else "bit"
-                why = f"{branch.resistor.name} joins two {word} lines"
-                raise _WrongChoiceError(branch, why, between_alike=True)
+                reason = f"{branch.resistor.name} joins two {word} lines"
+                raise _WrongChoiceError(branch, reason, between_alike=True)
             return
         self._above[id(root_b)] = (root_a, kind_a ^ kind_b ^ 1)
 

@@ -188,8 +188,8 @@ def _verifiers(value: object) -> list[str]:
     return value
 
 
-def _refuser(what: str) -> Callable[[object], object]:
-    return lambda value: refuse(what, value)
+def _refuser(content: str) -> Callable[[object], object]:
+    return lambda value: refuse(content, value)
 
 
 def _nothing(value: object) -> object:

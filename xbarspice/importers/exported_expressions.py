@@ -23,13 +23,13 @@ _CALLS = {
 _ASSUMPTIONS = {"positive", "nonnegative", "integer", "real", "finite"}
 
 
-def refuse(what: str, value: object) -> NoReturn:
+def refuse(content: str, value: object) -> NoReturn:
     """Raise: a file may not hold this.
 
     Raises:
         InputError: always.
     """
-    raise broken_rule(f"a .pt2 file may not hold {what}", repr(value)[:120], REMEDY)
+    raise broken_rule(f"a .pt2 file may not hold {content}", repr(value)[:120], REMEDY)
 
 
 def check_expression(text: object) -> str:

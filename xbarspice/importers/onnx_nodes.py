@@ -105,11 +105,11 @@ class OnnxNode:
         names: list[str | None] = [name or None for name in self.proto.input]
         return names + [None] * (count - len(names))
 
-    def refusal(self, what: str) -> InputError:
+    def refusal(self, form: str) -> InputError:
         """The error for a form of the operator that cannot be imported."""
         return broken_rule(
             "an ONNX model must hold operators that can be imported",
-            f"{self.label} with {what}",
+            f"{self.label} with {form}",
             "Change that layer, or import the model as .pt2.",
         )
 

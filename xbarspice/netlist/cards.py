@@ -74,14 +74,14 @@ class Text:
     comments: tuple[Card, ...]
 
 
-def refuse(card: Card, why: str) -> NoReturn:
+def refuse(card: Card, reason: str) -> NoReturn:
     """Raise the error of one line.
 
     Raises:
         NetlistError: always; names the line and shows its text.
     """
     text = card.text if len(card.text) <= _SHOWN else card.text[: _SHOWN - 3] + "..."
-    raise NetlistError(f"line {card.at}: {why}; received {text!r}.")
+    raise NetlistError(f"line {card.at}: {reason}; received {text!r}.")
 
 
 def number_lines(text: str) -> Iterator[Card]:

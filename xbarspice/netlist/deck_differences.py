@@ -75,17 +75,17 @@ def _difference(expected: DeckElement, e: DeckElement) -> str:
     return f"gives {e.name} the value {short[0]} instead of {short[1]}"
 
 
-def _card_differences(what: str, expected: list[Card], cards: list[Card]) -> Iterator[str]:
+def _card_differences(subject: str, expected: list[Card], cards: list[Card]) -> Iterator[str]:
     """The first card of a section that is not the writer's."""
     for a, b in zip(cards, expected, strict=False):
         if a.text != b.text:
-            yield f"{what}: line {a.at} is {a.text[:60]!r} instead of {b.text[:60]!r}"
+            yield f"{subject}: line {a.at} is {a.text[:60]!r} instead of {b.text[:60]!r}"
             return
     if len(cards) > len(expected):
         surplus = cards[len(expected)]
-        yield f"{what}: line {surplus.at} is too much: {surplus.text[:60]!r}"
+        yield f"{subject}: line {surplus.at} is too much: {surplus.text[:60]!r}"
     elif len(cards) < len(expected):
-        yield f"{what}: {expected[len(cards)].text[:60]!r} is missing"
+        yield f"{subject}: {expected[len(cards)].text[:60]!r} is missing"
 
 
 def _option_differences(expected: Deck, deck: Deck) -> Iterator[str]:

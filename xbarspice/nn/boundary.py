@@ -49,11 +49,11 @@ def between_graphs(function: Function) -> Function:
     return cast(Function, call)
 
 
-def refuse_transforms(what: str, *tensors: object) -> None:
+def refuse_transforms(operation: str, *tensors: object) -> None:
     """Raise where torch traces, exports or transforms instead of computing.
 
     Args:
-        what: what was called, for the message.
+        operation: what was called, for the message.
         tensors: its arguments, looked through for forward-mode gradients.
 
     Raises:
@@ -72,7 +72,7 @@ def refuse_transforms(what: str, *tensors: object) -> None:
         transform, remedy = "a forward-mode gradient", "Use reverse mode (backward)."
     else:
         return
-    raise XbarspiceError(f"{what} cannot run inside {transform}: {_REASON}. {remedy}")
+    raise XbarspiceError(f"{operation} cannot run inside {transform}: {_REASON}. {remedy}")
 
 
 def as_numpy(tensor: Tensor) -> np.ndarray:

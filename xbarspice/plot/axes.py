@@ -6,8 +6,8 @@ prefix that suits the range. Curves can so be added to axes that a plot returned
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -28,11 +28,13 @@ __all__ = [
     "MARKERS",
     "STEPS",
     "axes_or_new",
+    "bars_of_intervals",
     "colour",
     "escape",
     "finite_errors",
     "label_lines",
     "marker",
+    "name_bars",
     "number_lines",
     "place_legend",
     "scale_errors",
@@ -182,3 +184,33 @@ def _columns(lengths: Sequence[int], room: float) -> int:
         if sum(int(part.max()) for part in parts) <= room:
             return columns
     return 1
+
+
+def bars_of_intervals(
+    ax: Axes, intervals: Sequence[Mapping[str, float]], *, shift: float = 0.0, **style: Any
+) -> None:
+    """Draw a horizontal bar for every value, with a whisker from the low to the high end.
+
+    Args:
+        ax: where to draw; bar k stands at k, or `shift` beside it.
+        intervals: `value`, `low` and `high` of each.
+        shift: of all bars.
+        style: of `Axes.barh`.
+    """
+    value, low, high = (np.array([i[end] for i in intervals]) for end in ("value", "low", "high"))
+    whiskers = finite_errors(value, low, high)
+    error = {"ecolor": text_colour(), "lw": 1}
+    ax.barh(np.arange(len(value)) + shift, value, xerr=whiskers, error_kw=error, **style)
+
+
+def name_bars(ax: Axes, names: Sequence[str], **style: Any) -> None:
+    """Name horizontal bars from the top down, with a line at 0.
+
+    Args:
+        ax: that has them, bar k at k.
+        names: as they are to be read.
+        style: of the names.
+    """
+    ax.axvline(0, color=text_colour(), linewidth=0.8)
+    ax.set_yticks(range(len(names)), [escape(name) for name in names], **style)
+    ax.invert_yaxis()

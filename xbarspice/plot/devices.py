@@ -14,6 +14,7 @@ from xbarspice.core.device import get as device_of
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array
 from xbarspice.devices import DynamicDevice
+from xbarspice.devices.dynamic import writable
 from xbarspice.plot.axes import axes_or_new, colour, place_legend, set_quantity
 from xbarspice.report.units import si
 
@@ -91,10 +92,7 @@ def device_writes(
         InputError: the device is unknown or cannot be written, or `V` is not two voltages.
         PackageMissingError: matplotlib is not installed and `ax` is None.
     """
-    device = device_of(device)
-    if not isinstance(device, DynamicDevice):
-        raise broken_rule("the device must be one that is written", device.name, "Choose another.")
-    device.refuse_writing()
+    device = writable(device_of(device), purpose="switching curves")
     pairs = [tuple(V)] if V is not None else _pulse_voltages(device)
     if any(len(pair) != 2 for pair in pairs):
         raise broken_rule("`V` must be two voltages", V, "Give one up and one down.")

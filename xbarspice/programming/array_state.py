@@ -15,7 +15,7 @@ from xbarspice.core.solution import Solution
 from xbarspice.core.types import Array, Flags
 from xbarspice.core.values import array_of, whole_numbers_of
 from xbarspice.core.wires import Resistance
-from xbarspice.devices import DynamicDevice
+from xbarspice.devices.dynamic import writable
 
 __all__ = ["READS", "SCHEMES", "ArrayState", "Bias", "bias", "pulses_of"]
 
@@ -119,14 +119,7 @@ class ArrayState:
         half_select: bool,
         substeps: int,
     ) -> None:
-        device = crossbar.device
-        if not isinstance(device, DynamicDevice):
-            raise broken_rule(
-                "only a device with a state can be programmed",
-                device.name,
-                'Use a dynamic model such as "n1257r", "o921c_4k" or "nili_pulse".',
-            )
-        device.refuse_writing()
+        device = writable(crossbar.device, purpose="programmed arrays")
         if crossbar.batch:
             raise broken_rule(
                 "programming works on one array", f"a batch {crossbar.batch}", "Loop over it."

@@ -61,18 +61,20 @@ class Channels:
             InputError: it is no such file, a line is missing before the last one or named twice, or
                 two lines share a pad or a channel.
         """
-        found: dict[str, dict[int, tuple[int, int]]] = {"WL": {}, "BL": {}}
+        channels: dict[str, dict[int, tuple[int, int]]] = {"WL": {}, "BL": {}}
         for kind, k, numbers in _rows(path):
-            if k in found[kind]:
+            if k in channels[kind]:
                 raise broken_rule("a line must be named once", f"{kind}<{k}> in {path}", REMEDY)
-            found[kind][k] = numbers
-        for kind, lines in found.items():
+            channels[kind][k] = numbers
+        for kind, lines in channels.items():
             gap = next((k for k in range(max(lines, default=0) + 1) if k not in lines), None)
             if gap is not None:
                 raise broken_rule(
                     f"{path} must name word and bit lines from 0 on", f"no {kind}<{gap}>", REMEDY
                 )
-        word, bit = ([found[kind][k] for k in range(len(found[kind]))] for kind in ("WL", "BL"))
+        word, bit = (
+            [channels[kind][k] for k in range(len(channels[kind]))] for kind in ("WL", "BL")
+        )
         return cls(word_lines=tuple(word), bit_lines=tuple(bit))
 
     def part(self, rows: int, cols: int) -> Channels:

@@ -16,6 +16,7 @@ from xbarspice.campaign.choice import choose_workers
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import EngineError, broken_rule
 from xbarspice.devices import DynamicDevice
+from xbarspice.devices.dynamic import writable
 from xbarspice.nn import (
     PhysicalArray,
     arrays,
@@ -133,14 +134,8 @@ def blank_arrays(
 
 
 def _blank(array: PhysicalArray, start: float | None, pulses: Pulses, scheme: str) -> Blank:
-    crossbar, model = array.crossbar, array.crossbar.device
-    if not isinstance(model, DynamicDevice):
-        raise broken_rule(
-            "only a device with a state can be programmed",
-            model.name,
-            "Choose a dynamic model, for example --device o921c_4k or --device nili_pulse.",
-        )
-    model.refuse_writing()
+    crossbar = array.crossbar
+    model = writable(crossbar.device, purpose="programmed arrays")
     low, high = model.G_range()
     G = crossbar.G[crossbar.G > 0]
     if G.size and (G.min() < low * (1 - 1e-9) or G.max() > high * (1 + 1e-9)):

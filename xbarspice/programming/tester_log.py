@@ -101,11 +101,11 @@ def load_log(path: Path) -> list[LogRow]:
     return log
 
 
-def _json(path: Path, what: str) -> Any:
+def _json(path: Path, subject: str) -> Any:
     try:
-        return json.loads(read_text(path, what))
+        return json.loads(read_text(path, subject))
     except (ValueError, RecursionError) as error:
-        raise broken_rule(f"{path} must be {what} as JSON", error, "Check the path.") from None
+        raise broken_rule(f"{path} must be {subject} as JSON", error, "Check the path.") from None
 
 
 def compare(plan: StoredPlan, log: list[LogRow]) -> dict[str, Any]:

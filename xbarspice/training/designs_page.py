@@ -11,9 +11,9 @@ from xbarspice.core.counts import counted
 from xbarspice.report.content import Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.report.sections import card_section, card_text, config_section, coverage_section
-from xbarspice.report.units import error, percent_interval
 from xbarspice.training import plots
 from xbarspice.transfer.intervals import INTERVALS
+from xbarspice.transfer.page import interval_text, metric_text
 
 __all__ = ["figures", "write"]
 
@@ -39,22 +39,6 @@ def write(record: Record, path: Path) -> Path:
     return page(record["title"], sections, path, verdict=verdict, subtitle=card_text(record))
 
 
-def _shown(part: Record, record: Record) -> str:
-    """A figure with its interval: points of a percent, or an rms change."""
-    value, low, high = (part[k] for k in ("value", "low", "high"))
-    if record["classifies"]:
-        return percent_interval(value, low, high, digits=2)
-    return f"{error(value)} [{error(low)}, {error(high)}]"
-
-
-def _metric(record: Record) -> str:
-    if not record["classifies"]:
-        return "minus the rms change of the outputs over the largest, mean over the transfers"
-    if record["metric"] == "mean":
-        return "share of points that are right, mean over the transfers"
-    return "share of points that are right in at least 95 % of the transfers"
-
-
 def _words(choices: Record) -> str:
     return ", ".join(f"{name} {value}" for name, value in choices.items()) or "the base"
 
@@ -66,11 +50,11 @@ def _word(record: Record) -> str:
 
 
 def _sentence(record: Record) -> str:
-    base = _shown(record["base"], record)
+    base = interval_text(record["base"], of=record)
     if not record["recommended"]:
         return f"The base: metric {base}; no choice that was tried is shown to win."
     choices = _words(record["recommended"])
-    words, gain = f"{choices[0].upper()}{choices[1:]}", _shown(record["gain"], record)
+    words, gain = f"{choices[0].upper()}{choices[1:]}", interval_text(record["gain"], of=record)
     if record["confirmed"]:
         return f"{words}: wins {gain} in fresh transfers over the base of {base}."
     return (
@@ -82,7 +66,7 @@ def _sentence(record: Record) -> str:
 def _definition(record: Record) -> str:
     """What the metric is, and what it was judged on."""
     return (
-        f"Simulated. Metric: {_metric(record)}; judged: {record['judged']}, "
+        f"Simulated. Metric: {metric_text(record)}; judged: {record['judged']}, "
         f"{counted(record['transfers'], 'transfer')} of {counted(record['points'], 'point')} for "
         "every design."
     )
@@ -90,20 +74,26 @@ def _definition(record: Record) -> str:
 
 def figures(record: Record) -> Iterator[tuple[str, str]]:
     """The figures of a comparison as rows of text."""
-    yield "metric", _metric(record)
+    yield "metric", metric_text(record)
     yield "judged", record["judged"]
     yield "transfers x points", f"{record['transfers']} x {record['points']}"
     if record["remedy"]:
         yield "remedy in every transfer", record["remedy"]
-    yield "base [95 % interval]", _shown(record["base"], record)
+    yield "base [95 % interval]", interval_text(record["base"], of=record)
     yield "recommended", _words(record["recommended"])
     if record["recommended"]:
-        yield "won by it in fresh transfers [95 % interval]", _shown(record["gain"], record)
+        yield (
+            "won by it in fresh transfers [95 % interval]",
+            interval_text(record["gain"], of=record),
+        )
     gain, offset = record["encode"]["gain"], record["encode"]["offset"]
     if (gain, offset) != (1.0, 0.0):
         yield "its inputs", f"{gain:.6g} x + {offset:.6g}"
     for part in record["parts"]:
-        yield f"{part['choice']} {part['value']} beside the others", _shown(part["gain"], record)
+        yield (
+            f"{part['choice']} {part['value']} beside the others",
+            interval_text(part["gain"], of=record),
+        )
 
 
 def _recommended(record: Record) -> Section:
@@ -125,7 +115,7 @@ def _effects(record: Record) -> Section:
             effect["choice"],
             str(record["base_values"][effect["choice"]]),
             str(effect["value"]),
-            _shown(effect["gain"], record),
+            interval_text(effect["gain"], of=record),
             "yes" if effect["same_devices"] else "no",
         )
         for effect in record["effects"]
@@ -141,7 +131,7 @@ def _effects(record: Record) -> Section:
         "training runs differ."
     )
     same = "The same function in all rows, none of them retrained."
-    text = f"Metric: {_metric(record)}. {trained if record['trained'] else same}"
+    text = f"Metric: {metric_text(record)}. {trained if record['trained'] else same}"
     bars = Plot(
         draw=partial(plots.designs, record),
         alt="Bars of what each choice wins over the base",

@@ -53,17 +53,17 @@ def _of_arrays(values: Tensor) -> Tensor:
 
 
 def _held(
-    writings: Sequence[Writing], lines: Sequence[LineOrders], some: Tensor, compensate: bool
+    writings: Sequence[Writing], lines: Sequence[LineOrders], hit: Tensor, compensate: bool
 ) -> tuple[list[Tensor], list[LineOrders]]:
     """What arrays of some transfers hold, S, with healthy devices on target, and their lines."""
-    out, of_some = [], [orders[some] for orders in lines]
-    for writing, orders in zip(writings, of_some, strict=True):
-        stuck, value = orders.by_line(writing.stuck[some]), orders.by_line(writing.value[some])
-        target = writing.target[some]
+    out, of_hit = [], [orders[hit] for orders in lines]
+    for writing, orders in zip(writings, of_hit, strict=True):
+        stuck, value = orders.by_line(writing.stuck[hit]), orders.by_line(writing.value[hit])
+        target = writing.target[hit]
         if compensate:
             target = compensated(writing.stack, target, stuck, value)
         out.append(torch.where(stuck, value, target))
-    return out, of_some
+    return out, of_hit
 
 
 def _one_in_turn(hit: Tensor, trial: int) -> Tensor:
@@ -75,9 +75,9 @@ def _one_in_turn(hit: Tensor, trial: int) -> Tensor:
 def _try(
     writings: Sequence[Writing],
     best: Sequence[LineOrders],
-    some: Tensor,
+    hit: Tensor,
     chosen: Tensor,
-    what: str,
+    label: str,
 ) -> list[LineOrders]:
     """The best lines with those of the chosen array of each transfer shuffled."""
     out, first = [], 0
@@ -85,18 +85,18 @@ def _try(
         lead = orders.rows.shape[1:-1]
         count = lead.numel()
         here = torch.zeros(len(orders), *lead, 1, dtype=torch.bool, device=orders.rows.device)
-        here[some] = chosen[:, first : first + count].reshape(-1, *lead, 1)
-        out.append(orders.where(here, _shuffle(writing.stack, orders, writing.generators(what))))
+        here[hit] = chosen[:, first : first + count].reshape(-1, *lead, 1)
+        out.append(orders.where(here, _shuffle(writing.stack, orders, writing.generators(label))))
         first += count
     return out
 
 
 def _take(
-    best: Sequence[LineOrders], lines: Sequence[LineOrders], some: Tensor, better: Tensor
+    best: Sequence[LineOrders], lines: Sequence[LineOrders], hit: Tensor, better: Tensor
 ) -> list[LineOrders]:
     """Lines that are better, in transfers where they are."""
-    where = torch.zeros(len(best[0]), dtype=torch.bool, device=some.device)
-    where[some] = better
+    where = torch.zeros(len(best[0]), dtype=torch.bool, device=hit.device)
+    where[hit] = better
     return [
         old.where(where.reshape(-1, *[1] * (old.rows.ndim - 1)), new)
         for old, new in zip(best, lines, strict=True)

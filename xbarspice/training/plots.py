@@ -11,10 +11,10 @@ from xbarspice.core.errors import broken_rule
 from xbarspice.plot.axes import (
     COLOURS,
     axes_or_new,
+    bars_of_intervals,
     colour,
-    escape,
-    finite_errors,
     marker,
+    name_bars,
     number_lines,
     place_legend,
     set_quantity,
@@ -109,14 +109,9 @@ def designs(comparison: Comparison | Record, *, ax: Axes | None = None) -> Axes:
     effects = record["effects"]
     gains = [*(effect["gain"] for effect in effects), record["gain"]]
     names = [*(f"{effect['choice']} = {effect['value']}" for effect in effects), "recommended"]
-    value, low, high = (np.array([g[end] for g in gains]) for end in ("value", "low", "high"))
     fills = [COLOURS[0]] * len(effects) + [COLOURS[2]]
-    spread = finite_errors(value, low, high)
-    error = {"ecolor": text_colour(), "lw": 1}
-    ax.barh(range(len(names)), value, xerr=spread, color=fills, error_kw=error)
-    ax.axvline(0, color=text_colour(), linewidth=0.8)
-    ax.set_yticks(range(len(names)), [escape(name) for name in names], fontsize=8)
-    ax.invert_yaxis()
+    bars_of_intervals(ax, gains, color=fills)
+    name_bars(ax, names, fontsize=8)
     if record["classifies"]:
         set_quantity(ax.xaxis, "gained right points", "%")
     else:

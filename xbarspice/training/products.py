@@ -55,7 +55,7 @@ class Drawn:
         self.layout, self.nominal, self.state = layout, nominal, state
         self.config, self.has_nominal = config, has_nominal
 
-    def each(self) -> list[PairConductances]:
+    def separate(self) -> list[PairConductances]:
         """One after the other, without errors first if that is asked for."""
         G, arrays = self.state.G, self.state.array
         held = [None] * len(G) if arrays is None else list(arrays)
@@ -66,7 +66,7 @@ class Drawn:
         out = [replace(self.nominal, G=g, array=a, lines=placed) for g, a, placed in parts]
         return [self.nominal, *out] if self.has_nominal else out
 
-    def all(self) -> PairConductances:
+    def stacked(self) -> PairConductances:
         """All of them on a leading axis, the one without errors first if that is asked for."""
         if not self.has_nominal:
             return self.state
@@ -102,7 +102,7 @@ class Drawn:
 def differences_of(drawn: Drawn, circuit: Circuit) -> Tensor:
     """Differences of linear arrays for 1 V in every slice, S, (slices, groups, lines, pairs)."""
     if circuit == "exact":
-        return drawn.layout.pairs(drawn.all(), drawn.config)
+        return drawn.layout.pairs(drawn.stacked(), drawn.config)
     out = ideal_differences(drawn.state.G) if circuit == "ideal" else _shared_gradient(drawn)
     if not drawn.has_nominal:
         return out

@@ -37,7 +37,7 @@ class ProgrammedDraws(Draws):
     procedure: Procedure = field(kw_only=True)
     calibration: tuple[Tensor, Tensor] = field(kw_only=True)
     _label: str | None = field(default=None, init=False)
-    _left: list[Mapping[str, Tensor]] = field(default_factory=list, init=False)
+    _outcomes: list[Mapping[str, Tensor]] = field(default_factory=list, init=False)
     _stacks: list[Stack] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
@@ -66,39 +66,41 @@ class ProgrammedDraws(Draws):
             for name in names
         }
         writings = (tester or self.tester()).program(self.draws, generators)
-        self._label, self._left = label, [_left_behind(writing) for writing in writings]
+        self._label, self._outcomes = label, [_outcome(writing) for writing in writings]
 
     @property
     def lines(self) -> dict[str, tuple[LineOrders, ...]]:
         """Where the tester placed lines."""
-        if not self._left:
+        if not self._outcomes:
             return {}
-        return lines_by_name(self._stacks, [_lines_of(left) for left in self._left])
+        return lines_by_name(self._stacks, [_lines_of(outcome) for outcome in self._outcomes])
 
     def arrays(self, name: str, matrix: ArrayMatrix, stacks: Sequence[Tensor]) -> list[Tensor]:
         """The arrays as the tester left them, S, (count, ..., rows, cols) for each stack."""
         del matrix
-        pairs = zip(self._stacks, self._left, strict=True)
-        held = [(stack, left) for stack, left in pairs if stack.name == name]
-        return [self._of_stack(s, left, G) for (s, left), G in zip(held, stacks, strict=True)]
+        pairs = zip(self._stacks, self._outcomes, strict=True)
+        held = [(stack, outcome) for stack, outcome in pairs if stack.name == name]
+        return [self._of_stack(s, outcome, G) for (s, outcome), G in zip(held, stacks, strict=True)]
 
-    def _of_stack(self, stack: Stack, left: Mapping[str, Tensor], wanted: Tensor) -> Tensor:
+    def _of_stack(self, stack: Stack, outcome: Mapping[str, Tensor], wanted: Tensor) -> Tensor:
         """The arrays of a stack in all draws, S, from what the weights ask for."""
         target = wanted.expand(self.draws, *wanted.shape)
         if self.procedure.compensate:
-            target = compensated(stack, target, left["stuck"], left["value"])
-        return torch.where(left["stuck"], left["value"], (target + left["error"]).clamp(min=0.0))
+            target = compensated(stack, target, outcome["stuck"], outcome["value"])
+        return torch.where(
+            outcome["stuck"], outcome["value"], (target + outcome["error"]).clamp(min=0.0)
+        )
 
     def state(self) -> dict[str, Any]:
         """What the tester left behind for the present label."""
-        return {"label": self._label, "left": [dict(left) for left in self._left]}
+        return {"label": self._label, "outcomes": [dict(outcome) for outcome in self._outcomes]}
 
     def take(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
-        self._label, self._left = state["label"], state["left"]
+        self._label, self._outcomes = state["label"], state["outcomes"]
 
 
-def _left_behind(writing: Writing) -> dict[str, Tensor]:
+def _outcome(writing: Writing) -> dict[str, Tensor]:
     """Stuck devices, their conductances, the errors of all others, S, and the lines."""
     error = torch.where(writing.stuck, torch.zeros_like(writing.G), writing.G - writing.target)
     out = {"stuck": writing.stuck, "value": writing.value, "error": error}
@@ -107,5 +109,5 @@ def _left_behind(writing: Writing) -> dict[str, Tensor]:
     return out
 
 
-def _lines_of(left: Mapping[str, Tensor]) -> LineOrders | None:
-    return LineOrders(rows=left["rows"], cols=left["cols"]) if "rows" in left else None
+def _lines_of(outcome: Mapping[str, Tensor]) -> LineOrders | None:
+    return LineOrders(rows=outcome["rows"], cols=outcome["cols"]) if "rows" in outcome else None

@@ -209,7 +209,7 @@ class Slices:
         curved = not config.model.linear and self.circuit != "ideal"
         exact = self.circuit == "exact"
         if self.circuit != "ideal" and (config.adc_bits is not None or (curved and exact)):
-            return solve_each(product, self._drawn(product).each()[chosen], parts)
+            return solve_each(product, self._drawn(product).separate()[chosen], parts)
         if name not in self._maps:
             drawn = self._drawn(product)
             wholes = differences_of(drawn, self.circuit)

@@ -159,10 +159,10 @@ class Writing:
             )
         return drifts[0] if drifts else None
 
-    def generators(self, what: str) -> list[torch.Generator]:
+    def generators(self, label: str) -> list[torch.Generator]:
         """Random numbers by name, beside those of a plain transfer."""
         return [
-            torch.Generator().manual_seed(child_seed(seed, f"stack {self.stack.number} {what}"))
+            torch.Generator().manual_seed(child_seed(seed, f"stack {self.stack.number} {label}"))
             for seed in self.seeds
         ]
 

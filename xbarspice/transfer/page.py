@@ -16,7 +16,7 @@ from xbarspice.report.units import error, percent, percent_interval
 from xbarspice.transfer import plots
 from xbarspice.transfer.intervals import INTERVALS
 
-__all__ = ["figures", "write"]
+__all__ = ["figures", "interval_text", "metric_text", "write"]
 
 Record = dict[str, Any]
 
@@ -108,54 +108,70 @@ def figures(record: Record) -> Iterator[tuple[str, str]]:
     yield from _golden_rows(record)
 
 
-def _shown(part: Record, entry: Record) -> str:
-    """A figure of a budget or remedy with its interval: points of a percent, or an rms change."""
+def interval_text(part: Record, *, of: Record) -> str:
+    """A value of a metric with its interval: a share in percent, or an rms change.
+
+    Args:
+        part: `value`, `low` and `high`.
+        of: record of the study, whose `classifies` says which.
+    """
     value, low, high = (part[k] for k in ("value", "low", "high"))
-    if entry["classifies"]:
+    if of["classifies"]:
         return percent_interval(value, low, high, digits=2)
     return f"{error(value)} [{error(low)}, {error(high)}]"
 
 
-def _metric_words(entry: Record) -> str:
+def metric_text(record: Record) -> str:
+    """What the metric of a study is, by its `classifies` and `metric`."""
+    if not record["classifies"]:
+        return "minus the rms change of the outputs over the largest, mean over the transfers"
+    if record["metric"] == "mean":
+        return "share of points that are right, mean over the transfers"
+    return "share of points that are right in at least 95 % of the transfers"
+
+
+def _judged(entry: Record) -> str:
     """What the metric is and what it is judged on."""
-    words = "minus the rms change of the outputs over the largest, mean over the transfers"
-    if entry["classifies"]:
-        words = "share of points that are right, " + (
-            "mean over the transfers"
-            if entry["metric"] == "mean"
-            else "of those right in at least 95 % of the transfers"
-        )
-    return f"Metric: {words}; judged are {entry['judged']}."
+    return f"Metric: {metric_text(entry)}; judged are {entry['judged']}."
 
 
 def _budget_rows(record: Record) -> Iterator[tuple[str, str]]:
     if (budget := record.get("budget")) is None:
         return
-    yield "lost by all sources [95 % interval]", _shown(budget["lost"], budget)
+    yield "lost by all sources [95 % interval]", interval_text(budget["lost"], of=budget)
     for cost in budget["costs"][:3]:
-        yield f"lost by {cost['source']} among all", _shown(cost["among_all"], budget)
+        yield f"lost by {cost['source']} among all", interval_text(cost["among_all"], of=budget)
 
 
 def _remedy_rows(record: Record) -> Iterator[tuple[str, str]]:
     for each in record.get("remedies", ()):
-        yield f"won by the remedy {each['remedy']} [95 % interval]", _shown(each["gain"], each)
+        yield (
+            f"won by the remedy {each['remedy']} [95 % interval]",
+            interval_text(each["gain"], of=each),
+        )
 
 
 def _budget(record: Record) -> list[Section]:
     if (budget := record.get("budget")) is None:
         return []
     rows = [
-        (cost["source"], _shown(cost["alone"], budget), _shown(cost["among_all"], budget))
+        (
+            cost["source"],
+            interval_text(cost["alone"], of=budget),
+            interval_text(cost["among_all"], of=budget),
+        )
         for cost in budget["costs"]
     ]
-    rows.append(("all", _shown(budget["lost"], budget), _shown(budget["lost"], budget)))
+    rows.append(
+        ("all", interval_text(budget["lost"], of=budget), interval_text(budget["lost"], of=budget))
+    )
     table = Table(
         caption="What each source of error costs [95 % interval]",
         head=("source", "metric lost by it alone", "won back without it"),
         rows=rows,
     )
     text = (
-        f"{_metric_words(budget)} {counted(budget['transfers'], 'transfer')} and "
+        f"{_judged(budget)} {counted(budget['transfers'], 'transfer')} and "
         f"{counted(budget['points'], 'point')} for every row, with the same random numbers; "
         f"intervals are of the paired differences, {INTERVALS}. Parts do not add up exactly."
     )
@@ -174,7 +190,7 @@ def _remedies(record: Record) -> list[Section]:
     if not (remedies := record.get("remedies")):
         return []
     rows = [
-        (each["remedy"], *(_shown(each[k], each) for k in ("before", "after", "gain")))
+        (each["remedy"], *(interval_text(each[k], of=each) for k in ("before", "after", "gain")))
         for each in remedies
     ]
     table = Table(
@@ -184,7 +200,7 @@ def _remedies(record: Record) -> list[Section]:
     )
     first = remedies[0]
     text = (
-        f"{_metric_words(first)} {counted(first['transfers'], 'transfer')}; each remedy is fitted "
+        f"{_judged(first)} {counted(first['transfers'], 'transfer')}; each remedy is fitted "
         f"on {first['calibration']} of the inputs and judged on the other {first['points']}."
     )
     return [Section(title="Remedies after programming", items=[table, Text(text=text)])]

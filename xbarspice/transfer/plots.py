@@ -12,8 +12,8 @@ from xbarspice.core.types import Array
 from xbarspice.plot.axes import (
     COLOURS,
     axes_or_new,
-    escape,
-    finite_errors,
+    bars_of_intervals,
+    name_bars,
     number_lines,
     place_legend,
     set_quantity,
@@ -127,18 +127,13 @@ def loss_budget(budget: Budget | Record, *, ax: Axes | None = None) -> Axes:
     record = budget if isinstance(budget, Mapping) else budget.record()
     ax = axes_or_new(ax, 5.2, loss_budget_height(record))
     costs, lost = record["costs"], record["lost"]
-    names = [*(escape(cost["source"]) for cost in costs), "all"]
+    names = [*(cost["source"] for cost in costs), "all"]
     kinds = {"lost by it alone": "alone", "won back without it": "among_all"}
     for k, (label, kind) in enumerate(kinds.items()):
         parts = [*(cost[kind] for cost in costs), lost]
-        value, low, high = (np.array([p[end] for p in parts]) for end in ("value", "low", "high"))
-        place = np.arange(len(parts)) + 0.2 * (2 * k - 1)
-        spread = finite_errors(value, low, high)
-        bars = {"height": 0.36, "color": COLOURS[k], "label": label}
-        ax.barh(place, value, xerr=spread, **bars, error_kw={"ecolor": text_colour(), "lw": 1})
-    ax.axvline(0, color=text_colour(), linewidth=0.8)
-    ax.set_yticks(range(len(names)), names)
-    ax.invert_yaxis()
+        style = {"height": 0.36, "color": COLOURS[k], "label": label}
+        bars_of_intervals(ax, parts, shift=0.2 * (2 * k - 1), **style)
+    name_bars(ax, names)
     words = "change of the outputs, rms / largest"
     set_quantity(ax.xaxis, "lost right points" if record["classifies"] else words, "%")
     place_legend(ax)

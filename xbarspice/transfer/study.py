@@ -183,9 +183,9 @@ class _Run:
         self, circuit: nn.Module, numbers: range, solver: str | None = None
     ) -> Iterable[Outputs]:
         """Outputs of one transfer after the other."""
-        told = self.procedure, self.calibration
+        sources = self.procedure, self.calibration
         with through(solver or self.solver):
-            yield from each_transfer(circuit, self.arguments, numbers, *told)
+            yield from each_transfer(circuit, self.arguments, numbers, *sources)
 
     def through_all(
         self, transfers: int, path: Path | None, earlier: Path | None, workers: Workers | None
@@ -282,12 +282,12 @@ class _Run:
     def fingerprint(self) -> str:
         """Equal for equal studies, whatever the number of transfers."""
         digest = hashlib.sha256(f"{self.engine} {circuit_hash(self.circuit)}".encode())
-        told: tuple[Any, ...] = ()
+        sources: tuple[Any, ...] = ()
         if self.procedure is not None:
             digest.update(repr(self.procedure).encode())
             x, y = self.calibration or ((), None)
-            told = (*(x if isinstance(x, tuple) else (x,)), y)
-        for value in (*self.arguments, *told):
+            sources = (*(x if isinstance(x, tuple) else (x,)), y)
+        for value in (*self.arguments, *sources):
             whole = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
             digest.update(repr(value).encode())
             if isinstance(whole, np.ndarray):
@@ -318,8 +318,8 @@ def study_item(
     """
     circuit = copy_circuit(model.circuit()).eval()
     arguments = arguments_of(circuit, tuple(x))
-    told = (procedure, calibration)
-    run = _Run(circuit, arguments, labels, engine, lambda done, total: None, *told)
+    sources = (procedure, calibration)
+    run = _Run(circuit, arguments, labels, engine, lambda done, total: None, *sources)
     rms, decided = [], []
     for outputs in run.each(run.solved, range(parameters["first"], parameters["end"])):
         rms.append(run.change(outputs))

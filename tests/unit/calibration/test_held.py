@@ -120,8 +120,8 @@ def test_why_a_held_lead_was_not_freed_is_said():
     fit, _ = calibration.fit_reads(
         arrays, calibration.sweeps(names, V, I_out), ["G"], options=options
     )
-    assert {h.why for h in fit.held} == {f"more than {MOST} parameters were fitted"}
+    assert {h.reason for h in fit.held} == {f"more than {MOST} parameters were fitted"}
     few = calibration.sweeps(["a"] * 3, V[:3], I_out[:3])
     start = xb.Crossbar([[1e-4]], device="sinh_tio2")
     fit, _ = calibration.fit_reads(start, few, ["G", "device.b"], options=options)
-    assert all("needs more measured values" in h.why for h in fit.held)
+    assert all("needs more measured values" in h.reason for h in fit.held)

@@ -77,7 +77,7 @@ def test_the_derivatives_are_those_of_differences():
 def test_dies_of_different_sizes_say_more_together_than_each_by_itself():
     dies = [die("A", (6, 8), 1), die("B", (12, 5), 2, R_driver=35.0)]
     free = ["R_wl", "R_bl", "R_driver"]
-    joint = fit_joint(dies, None, free, own=["R_driver"])
+    joint = fit_joint(dies, None, free, per_die=["R_driver"])
     assert joint.fit.holds
     assert joint.p > 0.01
     for name in ("R_wl", "R_bl"):
@@ -86,7 +86,7 @@ def test_dies_of_different_sizes_say_more_together_than_each_by_itself():
         for alone in joint.separate.values():
             assert high - low < alone[name][2] - alone[name][1]
     assert joint.fit["R_driver[B]"][1] < 35.0 < joint.fit["R_driver[B]"][2]
-    with_monitors = fit_joint(dies, monitors(3), free, own=["R_driver"])
+    with_monitors = fit_joint(dies, monitors(3), free, per_die=["R_driver"])
     for name in ("R_wl", "R_bl"):
         width = np.ptp(with_monitors.fit[name][1:])
         assert width < 0.5 * np.ptp(joint.fit[name][1:])
@@ -122,7 +122,7 @@ def test_sources_that_disagree_are_named_and_intervals_withheld():
     assert "by A" in text
     assert "by B" in text
     assert abs(joint.separate["B"]["R_wl"][0] - 4.0) < 0.5
-    apart = fit_joint(dies, None, ["R_wl", "R_bl", "R_driver"], own=["R_wl"])
+    apart = fit_joint(dies, None, ["R_wl", "R_bl", "R_driver"], per_die=["R_wl"])
     assert apart.fit.holds
     assert abs(apart.fit["R_wl[B]"][0] - 4.0) < 0.5
     wrong = fit_joint(dies[:1], monitors(2, R_wl=3.0), ["R_wl", "R_bl", "R_driver"])
@@ -242,7 +242,9 @@ def test_the_command_leaves_a_card_of_what_is_shared(tmp_path):
     kelvin = monitors(3, T=np.repeat([270.0, 330.0], 4), alpha=4e-3)
     files = write_files(tmp_path, dies, kelvin, T)
     names = "R_wl,R_bl,R_driver,alpha_wire,alpha_G"
-    done = run_joint(tmp_path, [*files, "--free", names, "--own", "R_driver", "--reference", "300"])
+    done = run_joint(
+        tmp_path, [*files, "--free", names, "--per-die", "R_driver", "--reference", "300"]
+    )
     assert done.exit_code == 0, done.output
     record = json.loads(done.stdout)
     assert [r["name"] for r in record["parameters"]][2:4] == ["R_driver[A]", "R_driver[B]"]

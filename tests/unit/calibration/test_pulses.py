@@ -127,7 +127,7 @@ def test_a_field_that_the_model_holds_at_its_value_is_named():
         return fit.predicted
 
     held = free_fields(fit, np.ones((len(fit.measured), 1)), model, ["A_p", "A_n"], conductances)
-    assert {h.name: h.why for h in held}["device.t_p"] == "the model refuses t_p just beside it"
+    assert {h.name: h.reason for h in held}["device.t_p"] == "the model refuses t_p just beside it"
     assert all(h.freed is None and not h.moved for h in held)
 
 

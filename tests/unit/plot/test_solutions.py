@@ -155,7 +155,7 @@ def test_writes_go_up_and_come_down_again(ax):
         assert len(G) == 11
         assert G[5] > G[0]
         assert G[-1] < G[5]
-    with pytest.raises(InputError, match="must be one that is written"):
+    with pytest.raises(InputError, match="need a device with a state"):
         xb.plot.device_writes("ohmic")
     with pytest.raises(InputError, match="`V` must be two voltages"):
         xb.plot.device_writes(device, V=[1.0])

@@ -283,7 +283,7 @@ def test_gradients_pass_through_what_a_remedy_leaves_behind():
         procedure = procedures.get(name)
         draws = ProgrammedDraws(model=circuit, procedure=procedure, calibration=(X, Y), draws=50)
         draws.begin("a")
-        pairs = list(zip(draws._stacks, draws._left, strict=True))
+        pairs = list(zip(draws._stacks, draws._outcomes, strict=True))
         leaves = [s.wanted.clone().requires_grad_() for s, _ in pairs]
         sums = [
             draws._of_stack(s, left, G).sum() for (s, left), G in zip(pairs, leaves, strict=True)
@@ -308,7 +308,7 @@ def test_draws_in_the_loop_are_the_circuit_that_the_procedure_leaves_behind(layo
         answers = draws.outputs(X[:5])
         assert torch.equal(answers, draws.outputs(X, nominal=True)[1:, :5])
     left = {}
-    for stack, of_stack in zip(draws._stacks, draws._left, strict=True):
+    for stack, of_stack in zip(draws._stacks, draws._outcomes, strict=True):
         G = draws._of_stack(stack, of_stack, stack.wanted)
         flat = G.reshape(3, -1, *G.shape[-2:])
         for k, (group, row, col) in enumerate(stack.places):

@@ -105,7 +105,7 @@ def test_draws_in_the_loop_are_corrected_as_the_circuit_is(layout, size, name):
 
 def conductances(draws: ProgrammedDraws, layout: str, number: int) -> dict[str, Any]:
     out = {}
-    for stack, of_stack in zip(draws._stacks, draws._left, strict=True):
+    for stack, of_stack in zip(draws._stacks, draws._outcomes, strict=True):
         G = draws._of_stack(stack, of_stack, stack.wanted)[number].reshape(
             -1, *stack.wanted.shape[-2:]
         )

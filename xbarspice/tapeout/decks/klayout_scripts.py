@@ -82,10 +82,10 @@ def run_lvs(
     )
 
 
-def _run(deck: Deck, given: Mapping[str, Any], directory: Path) -> Finished:
+def _run(deck: Deck, roles: Mapping[str, Any], directory: Path) -> Finished:
     """Run the script with its variables."""
-    values = {name: str(value) for what, value in given.items() for name in VARIABLES[what]}
-    words = {what: str(value) for what, value in given.items()}
+    values = {name: str(value) for role, value in roles.items() for name in VARIABLES[role]}
+    words = {role: str(value) for role, value in roles.items()}
     values |= {name: _fill(text, words) for name, text in deck.variables.items()}
     arguments = [word for name, value in values.items() for word in ("-rd", f"{name}={value}")]
     command = ["-b", "-r", str(deck.file), *arguments]
@@ -302,10 +302,10 @@ def _renamed(first: Any, second: Any) -> bool:
     return len(names) == 2 and names[0].lower() != names[1].lower()
 
 
-def _name(thing: Any, otherwise: str) -> str:
-    if thing is None:
+def _name(item: Any, otherwise: str) -> str:
+    if item is None:
         return otherwise
-    return str(thing.expanded_name() if hasattr(thing, "expanded_name") else thing.name)
+    return str(item.expanded_name() if hasattr(item, "expanded_name") else item.name)
 
 
 def _net_place(result: kdb.LayoutVsSchematic, net: Any, cell: str) -> tuple[Place, ...]:

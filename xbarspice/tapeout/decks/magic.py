@@ -156,19 +156,19 @@ def _result(directory: Path, cell: str, run: Finished) -> dict[str, list[str]]:
 
 def _items(path: Path, cell: str, scale: float) -> list[Item]:
     """What was found, a rule each; boxes from Magic's units to um."""
-    found: dict[str, list[Place]] = {}
+    by_rule: dict[str, list[Place]] = {}
     rule = ""
     for line in path.read_text("utf-8").splitlines():
         word, _, rest = line.partition("\t")
         if word == "rule":
             rule = rest
-            found.setdefault(rule, [])
+            by_rule.setdefault(rule, [])
         elif word == "at":
             box = tuple(round(float(v) * scale, 4) for v in rest.split())
-            found[rule].append(Place(cell=cell, box=box))  # type: ignore[arg-type]
+            by_rule[rule].append(Place(cell=cell, box=box))  # type: ignore[arg-type]
     return [
         Item(rule=name, text=name, count=len(places), places=tuple(places[:MOST_PLACES]))
-        for name, places in found.items()
+        for name, places in by_rule.items()
     ]
 
 

@@ -43,14 +43,15 @@ class Field:
     Attributes:
         conductance: between electrodes, (n, n), rows sum to 0, 1 / squares.
         shares: potential of each probe when one electrode is at 1 and all others at 0, (probes, n).
-        own: potential of probe k per current into probe m with all electrodes at 0, squares; of a
-            probe's own current as if it flowed on over the side that is farthest from the
-            electrodes, so that the last segment of a line counts from centre to centre like others.
+        between_probes: potential of probe k per current into probe m with all electrodes at 0,
+            squares; of a probe's own current as if it flowed on over the side that is farthest from
+            the electrodes, so that the last segment of a line counts from centre to centre like
+            others.
     """
 
     conductance: Floats
     shares: Floats
-    own: Floats
+    between_probes: Floats
 
 
 def solve_sheet(
@@ -90,13 +91,17 @@ def solve_sheet(
     V[inner] = -lu.solve(coupling)
     conductance = V.T @ (K @ V)
     shares = M @ V
-    own = np.zeros((len(probes), len(probes)))
+    between_probes = np.zeros((len(probes), len(probes)))
     if len(probes):
         sides = [_far_side(probe, electrodes, outline[0]) for probe in probes]
         F = np.stack([_mean_over(points, triangles, side, 8 * SAMPLES) for side in sides])
-        own = M[:, inner] @ lu.solve(M[:, inner].T)
-        np.fill_diagonal(own, np.einsum("kn,nk->k", M[:, inner], lu.solve(F[:, inner].T)))
-    return Field(conductance=(conductance + conductance.T) / 2, shares=shares, own=own)
+        between_probes = M[:, inner] @ lu.solve(M[:, inner].T)
+        np.fill_diagonal(
+            between_probes, np.einsum("kn,nk->k", M[:, inner], lu.solve(F[:, inner].T))
+        )
+    return Field(
+        conductance=(conductance + conductance.T) / 2, shares=shares, between_probes=between_probes
+    )
 
 
 def _mesh(outline: Sequence[Floats], fineness: float) -> tuple[Floats, npt.NDArray[np.int64]]:

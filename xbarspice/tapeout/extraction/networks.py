@@ -81,7 +81,7 @@ class _Network:
     nodes: int = 0
     elements: list[tuple[list[int], Floats]] = field(default_factory=list)
     shares: dict[int, tuple[list[int], Floats]] = field(default_factory=dict)
-    own: list[tuple[list[int], Floats]] = field(default_factory=list)
+    between_probes: list[tuple[list[int], Floats]] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
     joined: list[tuple[int, int]] = field(default_factory=list)
 
@@ -260,7 +260,7 @@ def _add_run(
         network.shares[key] = list(nodes), np.array([1 - at, at])
         del probes[key]
     along_run = R * squares * (np.minimum.outer(t, t) - np.outer(t, t))
-    network.own.append((keys[on].tolist(), along_run))
+    network.between_probes.append((keys[on].tolist(), along_run))
 
 
 def _add_piece(
@@ -299,7 +299,7 @@ def _add_piece(
     network.elements.append((nodes, sheet.conductance / R))
     for k, (probe, _) in enumerate(probes):
         network.shares[probe] = nodes, sheet.shares[k]
-    network.own.append(([k for k, _ in probes], sheet.own * R))
+    network.between_probes.append(([k for k, _ in probes], sheet.between_probes * R))
     if len(near) > 1:
         G = -sheet.conductance[0, 1]
         squares = 1 / G if len(near) == 2 and G > 0 else float("nan")
@@ -336,7 +336,7 @@ def _solve(network: _Network, contacts: int, probes: int) -> Floats:
     known &= ~(A[:, ~reached] != 0).any(1)
     kept = np.setdiff1d(np.flatnonzero(reached), node[:1])
     Z = A[:, kept] @ np.linalg.solve(G[np.ix_(kept, kept)], A[:, kept].T)
-    for keys, values in network.own:
+    for keys, values in network.between_probes:
         at = [contacts - 1 + k for k in keys]
         Z[np.ix_(at, at)] += values
     Z[~known] = np.nan

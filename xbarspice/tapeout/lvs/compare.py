@@ -185,9 +185,9 @@ def usable_nets(lines: Lines) -> tuple[Any, Any]:
     return rows, cols
 
 
-def _not_followed(lines: Lines, view: WireView, told: list[Fault]) -> list[Fault]:
+def _not_followed(lines: Lines, view: WireView, faults: list[Fault]) -> list[Fault]:
     """Lines whose resistances are unknown, where no other fault says why."""
-    if told:
+    if faults:
         return []
     out = []
     for kind, views in (("WL", view.word_lines), ("BL", view.bit_lines)):

@@ -87,7 +87,7 @@ def _stray_places(
 
 
 def _missing(
-    lines: Lines, present: Flags, count: Integers, places: Floats, told: set[tuple[int, int]]
+    lines: Lines, present: Flags, count: Integers, places: Floats, faulty: set[tuple[int, int]]
 ) -> Iterator[Fault]:
     """Devices that are not drawn; a line without any is one fault."""
     missing = present & (count == 0)
@@ -106,7 +106,7 @@ def _missing(
             number = {"row": k} if kind == "WL" else {"col": k}
             yield Fault(kind="open", place=words, x=x, y=y, **number)
     for r, c in np.argwhere(missing).tolist():
-        if (r, c) not in told:
+        if (r, c) not in faulty:
             x, y = (float(v) for v in places[r, c])
             words = f"device at row {r}, column {c}"
             yield Fault(kind="missing device", place=words, x=x, y=y, row=r, col=c)

@@ -75,7 +75,7 @@ def narrow_places(extracted: Extracted, lines: Lines) -> Iterator[Fault]:
         members = [k for k, net in enumerate(owner.tolist()) if net in nets]
         region = kdb.Region([shapes.polygons[k] for k in members])
         narrow = region.width_check(round(metal.width / con.dbu))
-        told: set[tuple[int, float, float]] = set()
+        places: set[tuple[int, float, float]] = set()
         for pair in narrow.each():
             box = pair.bbox()
             polygon = _polygon_at(extracted, con.metals.index(shapes), box)
@@ -85,8 +85,8 @@ def narrow_places(extracted: Extracted, lines: Lines) -> Iterator[Fault]:
             number = {} if line is None else {"row" if line.kind == "WL" else "col": line.number}
             words = f"{line or 'a line'} is {width:.6g} um wide in {metal.name}, at least "
             words += f"{metal.width:g} is the rule"
-            if (polygon, *at) not in told:
-                told.add((polygon, *at))
+            if (polygon, *at) not in places:
+                places.add((polygon, *at))
                 yield Fault(kind="wire", place=words, x=at[0], y=at[1], **number)
 
 

@@ -24,29 +24,29 @@ __all__ = ["prove_dspf", "write_dspf"]
 _WIDTH = 100
 
 
-def write_dspf(it: Parasitics, brackets: str = "<>") -> str:
+def write_dspf(parasitics: Parasitics, brackets: str = "<>") -> str:
     """The text, the same for equal parasitics."""
-    node, cell = get("ngspice", brackets).node, it.schematic.cell
-    *header, ground = _header(it)
+    node, cell = get("ngspice", brackets).node, parasitics.schematic.cell
+    *header, ground = _header(parasitics)
     subckt = " ".join([".SUBCKT", cell.name, *map(node, cell.pins)])
     lines = [*header, *_wrap(subckt), ground]
     count = Counter[str]()
-    for net in it.nets:
+    for net in parasitics.nets:
         lines += _net(net, node, count)
     lines += ["*", "* devices"]
-    for e, (name, nodes) in zip(cell.elements, it.instances(), strict=True):
+    for e, (name, nodes) in zip(cell.elements, parasitics.instances(), strict=True):
         words = [name, *nodes, e.model, *(f"{k}={v}" for k, v in e.params)]
         lines += _wrap(" ".join(words))
     return "\n".join([*lines, ".ENDS", ""])
 
 
-def _header(it: Parasitics) -> list[str]:
+def _header(parasitics: Parasitics) -> list[str]:
     """Statements on the whole; the last one stands inside the subcircuit."""
     from xbarspice import __version__
 
     return [
         "*|DSPF 1.5",
-        f'*|DESIGN "{it.schematic.cell.name}"',
+        f'*|DESIGN "{parasitics.schematic.cell.name}"',
         '*|VENDOR "xbarspice"',
         '*|PROGRAM "xbarspice"',
         f'*|VERSION "{__version__}"',
@@ -98,15 +98,15 @@ def prove_dspf(text: str, intended: Parasitics, brackets: str = "<>") -> None:
             )
 
 
-def _meant(it: Parasitics, spell: Callable[[str], str]) -> dict[str, Counter[object]]:
+def _meant(parasitics: Parasitics, spell: Callable[[str], str]) -> dict[str, Counter[object]]:
     """What a text must say, from the parasitics and the schematic themselves."""
-    cell = it.schematic.cell
+    cell = parasitics.schematic.cell
 
     def low(name: str) -> str:
         return spell(name).lower()
 
     nets, branches = Counter[object](), Counter[object]()
-    for net in it.nets:
+    for net in parasitics.nets:
         name = low(net.name)
         nets[name, "*|net", f"{net.capacitance:.6g}"] += 1
         nets[name, "*|p", f"({name}", "b", "0)"] += 1
@@ -119,12 +119,12 @@ def _meant(it: Parasitics, spell: Callable[[str], str]) -> dict[str, Counter[obj
                 ends = sorted((low(b.a), low(b.b) or "0"))
                 branches[name, letter, *ends, exact(b.value)] += 1
     devices = Counter[object]()
-    for e, (name, nodes) in zip(cell.elements, it.instances(), strict=True):
+    for e, (name, nodes) in zip(cell.elements, parasitics.instances(), strict=True):
         values = tuple((k.lower(), exact(v, SPICE_FACTORS)) for k, v in e.params)
         words = (name, *nodes, e.model)
         devices[(*map(str.lower, words), values)] += 1
     return {
-        "headers": Counter(_header(it)),
+        "headers": Counter(_header(parasitics)),
         "cells": Counter([tuple(map(low, (cell.name, *cell.pins)))]),
         "nets": nets,
         "branches": branches,

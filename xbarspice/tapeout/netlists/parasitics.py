@@ -95,12 +95,12 @@ def parasitics(crossbar: Crossbar, technology: Technology, wires: Wires, name: s
             "0 ohm",
             "Use wires as they were drawn.",
         )
-    it = schematic(crossbar, technology, name)
+    netlist = schematic(crossbar, technology, name)
     record = build(crossbar, np.zeros(crossbar.rows))
-    resistors: dict[str, list[Branch]] = {line: [] for line in it.cell.pins}
-    capacitors: dict[str, list[Branch]] = {line: [] for line in it.cell.pins}
-    couplings: dict[str, list[Branch]] = {line: [] for line in it.cell.pins}
-    names = _nodes(it)
+    resistors: dict[str, list[Branch]] = {line: [] for line in netlist.cell.pins}
+    capacitors: dict[str, list[Branch]] = {line: [] for line in netlist.cell.pins}
+    couplings: dict[str, list[Branch]] = {line: [] for line in netlist.cell.pins}
+    names = _nodes(netlist)
     for e in array_elements(record, wires, "resistor", name):
         if e.kind not in "RC":
             continue
@@ -110,8 +110,8 @@ def parasitics(crossbar: Crossbar, technology: Technology, wires: Wires, name: s
         table[_line(e.nodes[0])].append(branch)
         if e.name.startswith("Cx"):
             couplings[_line(e.nodes[1])].append(branch)
-    nets = tuple(_nets(it, names, resistors, capacitors, couplings))
-    return Parasitics(schematic=it, nets=nets)
+    nets = tuple(_nets(netlist, names, resistors, capacitors, couplings))
+    return Parasitics(schematic=netlist, nets=nets)
 
 
 def _line(node: str) -> str:
@@ -120,31 +120,31 @@ def _line(node: str) -> str:
     return {"w": f"WL<{place[0]}>", "b": f"BL<{place[-1]}>"}[kind] if place else node
 
 
-def _nodes(it: Schematic) -> dict[str, str]:
+def _nodes(netlist: Schematic) -> dict[str, str]:
     """Node of the records -> node of a net."""
     names: dict[str, str] = {}
-    for row in range(it.rows):
-        for col in range(it.cols):
+    for row in range(netlist.rows):
+        for col in range(netlist.cols):
             names[f"w_{row}_{col}"] = f"WL<{row}>:{col + 1}"
             names[f"b_{row}_{col}"] = f"BL<{col}>:{row + 1}"
-    for e in it.cell.elements:
+    for e in netlist.cell.elements:
         place = e.name.removeprefix("Xd_")
-        for pin, line in zip(it.pins, e.nodes, strict=True):
+        for pin, line in zip(netlist.pins, e.nodes, strict=True):
             names[f"{'w' if line.startswith('WL') else 'b'}_{place}"] = f"{e.name}:{pin}"
     return names
 
 
 def _nets(
-    it: Schematic,
+    netlist: Schematic,
     names: dict[str, str],
     resistors: dict[str, list[Branch]],
     capacitors: dict[str, list[Branch]],
     couplings: dict[str, list[Branch]],
 ) -> Iterator[Net]:
-    on_line: dict[str, list[str]] = {line: [] for line in it.cell.pins}
+    on_line: dict[str, list[str]] = {line: [] for line in netlist.cell.pins}
     for node, place in names.items():
         on_line[_line(node)].append(place)
-    for line in it.cell.pins:
+    for line in netlist.cell.pins:
         devices = [n.partition(":")[::2] for n in on_line[line] if n.startswith("Xd_")]
         yield Net(
             name=line,

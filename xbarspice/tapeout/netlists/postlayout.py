@@ -124,11 +124,11 @@ def netlists(
         written = dialect.design_form(form)
         whole, flat = designs[written]
         top = f"array{dialect.suffix}"
-        for file, it in ((top, whole), (f"array_flat{dialect.suffix}", flat)):
-            text = dialect.design(it)
-            prove(text, word, it, brackets=brackets)
+        for file, content in ((top, whole), (f"array_flat{dialect.suffix}", flat)):
+            text = dialect.design(content)
+            prove(text, word, content, brackets=brackets)
             yield NetlistFile(
-                dialect=word, file=file, kind="design", text=text, design=it, brackets=brackets
+                dialect=word, file=file, kind="design", text=text, design=content, brackets=brackets
             )
         for k, read in enumerate(reads if dialect.runs else ()):
             if read is not None:
@@ -209,14 +209,14 @@ def refuse_form(names: Sequence[str], form: str, models: Iterable[Device]) -> No
         )
 
 
-def _design_record(it: Design, netlist: NetlistFile) -> dict[str, Any]:
+def _design_record(whole: Design, netlist: NetlistFile) -> dict[str, Any]:
     node = dialects.get(netlist.dialect, netlist.brackets).node
     return {
-        "top": it.top.name,
-        "hierarchical": it.hierarchical,
-        "form": it.form,
-        "ports": [node(pin) for pin in it.top.pins],
-        "G_sha256": [g_hash(array) for array in it.crossbars],
-        "config": it.config,
+        "top": whole.top.name,
+        "hierarchical": whole.hierarchical,
+        "form": whole.form,
+        "ports": [node(pin) for pin in whole.top.pins],
+        "G_sha256": [g_hash(array) for array in whole.crossbars],
+        "config": whole.config,
         "proven": "read back; every element, G, wires and ports equal",
     }

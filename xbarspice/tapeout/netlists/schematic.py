@@ -99,24 +99,25 @@ def _area(size: tuple[float, float]) -> str:
     return f"{product.normalize():f}"
 
 
-def write_schematic(it: Schematic, form: str, brackets: str = "<>") -> str:
+def write_schematic(netlist: Schematic, form: str, brackets: str = "<>") -> str:
     """The text in one of `FORMS`, the same for equal schematics.
 
     Args:
-        it: what to write.
+        netlist: what to write.
         form: "cdl" or "spice".
         brackets: of the lines' names, ``"<>"`` or ``"[]"``.
     """
     dialect = _dialect(form, brackets)
-    model = it.cell.elements[0].model if it.cell.elements else "no device"
+    model = netlist.cell.elements[0].model if netlist.cell.elements else "no device"
     lines = [
-        f"* xbarspice schematic of {it.cell.name} for LVS: lines are nets, without wires",
+        f"* xbarspice schematic of {netlist.cell.name} for LVS: lines are nets, without wires",
         *(dialect.opening if form == "cdl" else ()),
-        f"* {it.rows} word lines x {it.cols} bit lines, {len(it.cell.elements)} devices",
-        f"* {model}: a cell of the foundry, pins {' '.join(it.pins)}",
-        *_wrapped(dialect, dialect.open_cell(it.cell)),
-        *_wrapped(dialect, map(dialect.element, it.cell.elements)),
-        dialect.close_cell(it.cell),
+        f"* {netlist.rows} word lines x {netlist.cols} bit lines, "
+        f"{len(netlist.cell.elements)} devices",
+        f"* {model}: a cell of the foundry, pins {' '.join(netlist.pins)}",
+        *_wrapped(dialect, dialect.open_cell(netlist.cell)),
+        *_wrapped(dialect, map(dialect.element, netlist.cell.elements)),
+        dialect.close_cell(netlist.cell),
     ]
     return "\n".join(lines) + "\n"
 

@@ -21,24 +21,24 @@ __all__ = ["prove_spef", "write_spef"]
 _FEMTO = 15
 
 
-def write_spef(it: Parasitics, brackets: str = "<>") -> str:
+def write_spef(parasitics: Parasitics, brackets: str = "<>") -> str:
     """The text, the same for equal parasitics."""
-    node, cell = get("ngspice", brackets).node, it.schematic.cell
+    node, cell = get("ngspice", brackets).node, parasitics.schematic.cell
     model = cell.elements[0].model if cell.elements else ""
     ports = [f"{node(pin)} B" for pin in cell.pins]
-    lines = [*_header(it, brackets), "", "*PORTS", *ports]
-    for net in it.nets:
+    lines = [*_header(parasitics, brackets), "", "*PORTS", *ports]
+    for net in parasitics.nets:
         lines += ["", *_net(net, model, node)]
     return "\n".join([*lines, ""])
 
 
-def _header(it: Parasitics, brackets: str) -> list[str]:
+def _header(parasitics: Parasitics, brackets: str) -> list[str]:
     """The first lines: names, marks and units."""
     from xbarspice import __version__
 
     return [
         '*SPEF "IEEE 1481-1998"',
-        f'*DESIGN "{it.schematic.cell.name}"',
+        f'*DESIGN "{parasitics.schematic.cell.name}"',
         '*DATE ""',
         '*VENDOR "xbarspice"',
         '*PROGRAM "xbarspice"',
@@ -87,14 +87,14 @@ def prove_spef(text: str, intended: Parasitics, brackets: str = "<>") -> None:
         )
 
 
-def _meant(it: Parasitics, brackets: str) -> Counter[object]:
+def _meant(parasitics: Parasitics, brackets: str) -> Counter[object]:
     """What a text must say, from the parasitics and the schematic themselves."""
-    spell, cell = get("ngspice", brackets).node, it.schematic.cell
+    spell, cell = get("ngspice", brackets).node, parasitics.schematic.cell
     out: Counter[object] = Counter(
-        [("", "header", *line.split()) for line in _header(it, brackets)]
+        [("", "header", *line.split()) for line in _header(parasitics, brackets)]
         + [("", "*PORTS", spell(pin), "B") for pin in cell.pins]
     )
-    for net in it.nets:
+    for net in parasitics.nets:
         name = spell(net.name)
         out["net", name, f"{net.capacitance * 10**_FEMTO:.6g}"] += 1
         out[name, "*CONN", "*P", name, "B"] += 1
