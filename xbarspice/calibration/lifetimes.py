@@ -51,9 +51,9 @@ class Lives:
         """How many devices had failed."""
         return int(np.isfinite(self.failed).sum())
 
-    def part(self, some: Flags) -> Lives:
+    def part(self, chosen: Flags) -> Lives:
         """These of them, (devices,)."""
-        return Lives(good=self.good[some], failed=self.failed[some], T=self.T[some])
+        return Lives(good=self.good[chosen], failed=self.failed[chosen], T=self.T[chosen])
 
 
 def fit_lives(
