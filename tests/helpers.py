@@ -10,7 +10,9 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
@@ -85,6 +87,36 @@ def run_command(*arguments, cwd: Path | None = None) -> subprocess.CompletedProc
         except SystemExit as ended:
             status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return subprocess.CompletedProcess(words, status, stdout.getvalue(), stderr.getvalue())
+
+
+PATIENCE = 1800.0
+"""Seconds after which a test says that a program hangs: no statement about speed."""
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for what another process or thread does.
+
+    Raises:
+        TimeoutError: it did not do it.
+    """
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {PATIENCE:g} s")
+        time.sleep(0.02)
+
+
+LIMITS = (5.0, 50.0, 500.0)
+"""Time limits for a program that hangs, s: the first one after which it has begun proves it."""
+
+
+def is_running(process: int) -> bool:
+    """Whether a process runs; one that nobody has waited for yet has ended."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
 
 
 def heed_ctrl_c():

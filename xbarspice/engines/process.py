@@ -130,11 +130,7 @@ def _follow(
             selector.register(watch, selectors.EVENT_READ, None)
         try:
             while True:
-                remaining = deadline - time.perf_counter()
-                if remaining <= 0:
-                    return logs, f"{name} must end within {timeout:g} s; it was killed."
-                if cancel is not None and cancel.is_set():
-                    return logs, "the run was cancelled because another one failed."
+                remaining = max(0.0, deadline - time.perf_counter())
                 ready = selector.select(min(remaining, _CHECK_EVERY if watch else 0.01))
                 for key, _ in ready:
                     if key.data is not None and not _drain(key.fd, key.data):
@@ -146,6 +142,10 @@ def _follow(
                         if key.data is not None:
                             _drain(key.fd, key.data)
                     return logs, ""
+                if not remaining:
+                    return logs, f"{name} must end within {timeout:g} s; it was killed."
+                if cancel is not None and cancel.is_set():
+                    return logs, "the run was cancelled because another one failed."
         finally:
             if watch is not None:
                 os.close(watch)

@@ -43,12 +43,12 @@ class Tool:
 
     @property
     def program(self) -> Program:
-        """What is said of it in errors; it never sees a screen."""
+        """What is said of it in errors; it never sees a screen, and names of files are UTF-8."""
         return Program(
             name=self.names[0],
             remedy=self.install,
             left_out=("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY"),
-            settings={"QT_QPA_PLATFORM": "offscreen"},
+            settings={"QT_QPA_PLATFORM": "offscreen", "LC_ALL": "C.UTF-8"},
         )
 
 
