@@ -55,17 +55,25 @@ class Tiles(Sized):
             }
 
 
-class Killer:
-    """Kills one worker of the cluster when enough items are done; says how many were."""
+class Killing(Sized):
+    """Items; one worker of the cluster is killed when enough of them are handed out (`at`).
 
-    def __init__(self, cluster) -> None:
+    Not when enough are done: what is done may be told all at once, at the end.
+    """
+
+    def __init__(self, items: Tiles, cluster) -> None:
+        self.items = items
         self.cluster = cluster
-        self.at: int | None = None
+        self.at = int(KILL_AT * len(items))
 
-    def __call__(self, done: int, total: int | None) -> None:
-        if self.at is None and total and KILL_AT * total <= done < total:
-            self.at = done
-            os.kill(next(iter(self.cluster.workers.values())).process.pid, signal.SIGKILL)
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[dict[str, object]]:
+        for k, item in enumerate(self.items):
+            if k == self.at:
+                os.kill(next(iter(self.cluster.workers.values())).process.pid, signal.SIGKILL)
+            yield item
 
 
 def predict(count: int, workers: int) -> Estimate:
@@ -87,7 +95,7 @@ def verify_tiles(count: int, folder: Path, workers: int) -> dict[str, object]:
     path.unlink(missing_ok=True)
     expected = predict(count, workers)
     print(f"expected: {expected}", flush=True)
-    items, load, cpu = Tiles(count), os.getloadavg()[0], os.times()
+    load, cpu = os.getloadavg()[0], os.times()
     with LocalCluster(
         n_workers=workers,
         threads_per_worker=1,
@@ -95,7 +103,7 @@ def verify_tiles(count: int, folder: Path, workers: int) -> dict[str, object]:
         dashboard_address=None,
         local_directory=str(folder / "dask"),
     ) as cluster:
-        killer = Killer(cluster)
+        items = Killing(Tiles(count), cluster)
         with PeakMemory(every=0.5) as memory:
             summary = campaign.run(
                 items,
@@ -103,7 +111,6 @@ def verify_tiles(count: int, folder: Path, workers: int) -> dict[str, object]:
                 path,
                 scheduler=cluster.scheduler_address,
                 page=folder / "scale.html",
-                progress=killer,
             )
     after = os.times()
     results = campaign.load(path)
@@ -118,7 +125,7 @@ def verify_tiles(count: int, folder: Path, workers: int) -> dict[str, object]:
         "failed": summary.failed,
         "largest error": f"{errors.max():.1e}",
         "workers at the start": workers,
-        "killed at item": killer.at,
+        "killed at item": items.at,
         "workers lost": summary.lost,
         "items begun again": summary.again,
         "seconds": round(summary.seconds, 1),

@@ -1,7 +1,6 @@
 """Functions that campaigns of the tests run; workers import them, so they live in a module.
 
-As a program (``python -m tests.campaign_work PATH COUNT SECONDS``) it runs a whole campaign, for
-the tests that kill one.
+`main` runs a whole campaign, for the tests that kill one.
 """
 
 from __future__ import annotations
@@ -14,15 +13,32 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.helpers import wait_until
 from xbarspice import campaign
+
+HELD = 20
+"""With a file "go", items from this one on wait until it exists."""
 
 
 def square(parameters):
     if "log" in parameters:
         note(parameters["log"], parameters["n"])
+    if "go" in parameters and parameters["n"] >= HELD:
+        wait_until(Path(parameters["go"]).exists)
     time.sleep(parameters.get("seconds", 0.0))
     n = parameters["n"]
     return {"square": n * n, "row": np.arange(4.0) * n, "word": f"n={n}", "nothing": None}
+
+
+def square_on_cluster(parameters):
+    """As `square`; one item tells the scheduler its process and waits until "killed" exists."""
+    killed = Path(parameters["killed"])
+    if parameters["n"] == HELD and not killed.exists():
+        from distributed import get_worker
+
+        get_worker().log_event("held", os.getpid())
+        wait_until(killed.exists)
+    return square(parameters)
 
 
 def note(path, n):
@@ -101,9 +117,10 @@ def items(count, **more):
     return [{"n": n, "data": np.full(3, n), **more} for n in range(count)]
 
 
-def main(path, count, seconds, log):
+def main(path, count, seconds, log, go=None):
+    more = {} if go is None else {"go": go}
     campaign.run(
-        items(int(count), seconds=float(seconds), log=log),
+        items(int(count), seconds=float(seconds), log=log, **more),
         square,
         path,
         workers=2,
@@ -111,7 +128,3 @@ def main(path, count, seconds, log):
         page=Path(path).with_suffix(".html"),
         progress=lambda finished, total: sys.stdout.write(f"{finished}\n") and sys.stdout.flush(),
     )
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

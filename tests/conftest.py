@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import sys
 
 import pytest
 
 from tests.helpers import asymmetric_crossbar, small_network
 from xbarspice.surrogate.native import build
+
+with contextlib.suppress(ModuleNotFoundError):  # `make test-cuda` needs pytest and torch alone
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile(
+        "suite",
+        derandomize=not os.environ.get("XBARSPICE_LONG"),  # `make test-long` looks for new examples
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],  # a busy machine is no fault
+    )
+    settings.load_profile("suite")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -18,6 +32,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             build.build()
         except build.BuildError as error:
             pytest.exit(str(error), returncode=3)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """Chance begins anew in every test, whatever ran before it."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture

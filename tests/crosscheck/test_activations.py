@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.helpers import PATIENCE
 from xbarspice.core.errors import InputError
 from xbarspice.devices.numbers import decimal
 from xbarspice.engines.ngspice.probe import ngspice_info
@@ -26,7 +27,7 @@ def spice_values(activation, z):
         lines.append(f"Bh{k} h{k} 0 v={activation.expression(f'v(z{k})')}")
     lines += [".save all", *control_section("op")]
     command = [ngspice_info(None).path, "-n", "-b"]
-    raw = run_deck(command, lines, points=1, klu=False, timeout=60).raw
+    raw = run_deck(command, lines, points=1, klu=False, timeout=PATIENCE).raw
     return raw.take([f"v(h{k})" for k in range(len(z))])[0]
 
 

@@ -14,7 +14,7 @@ from torch import nn
 
 import xbarspice as xb
 from tests.crosscheck.test_ngspice import parse_columns
-from tests.helpers import run_command
+from tests.helpers import PATIENCE, run_command
 from xbarspice import netlist
 from xbarspice.core.errors import ConvergenceError, EngineError, InputError
 from xbarspice.core.line_ends import LineEnds
@@ -287,7 +287,12 @@ def test_lines_that_cannot_be_read_are_refused():
 def command(folder, *arguments):
     """What a program printed in a folder; it must succeed."""
     process = subprocess.run(
-        arguments, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=240
+        arguments,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=PATIENCE,
     )
     assert process.returncode == 0, process.stderr
     return process.stdout

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import xbarspice as xb
-from tests.helpers import heed_ctrl_c, run_command
+from tests.helpers import PATIENCE, heed_ctrl_c, run_command, wait_until
 from xbarspice.core import hdf5
 from xbarspice.importers import perceptron
 from xbarspice.surrogate import trust
@@ -31,7 +31,7 @@ def start_command(*arguments, cwd=None, env=None):
         capture_output=True,
         text=True,
         cwd=cwd,
-        timeout=240,
+        timeout=PATIENCE,
         env={**os.environ, **(env or {}), "COLUMNS": "100"},
     )
 
@@ -193,13 +193,10 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path):
         text=True,
         preexec_fn=heed_ctrl_c,
     )
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert list(tmp_path.iterdir()), "the run had not begun after a minute"
+    wait_until(lambda: process.poll() is not None or list(tmp_path.iterdir()))
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=PATIENCE)
     # a shell shows both as 130; Python ends itself by the signal if it came inside an `exec`
     assert process.returncode in (130, -signal.SIGINT)
     assert "Traceback" not in stderr
@@ -347,13 +344,9 @@ def test_ctrl_c_in_a_sweep_keeps_the_points(tmp_path):
         command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c
     )
     journal = tmp_path / "m.toml.points.jsonl"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if journal.exists() and len(journal.read_text().splitlines()) > 3:
-            break
-        time.sleep(0.1)
+    wait_until(lambda: journal.exists() and len(journal.read_text().splitlines()) > 3)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "the same command goes on" in stderr
     assert "Traceback" not in stderr

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import xbarspice as xb
-from tests.helpers import UNEVEN, asymmetric_crossbar
+from tests.helpers import PATIENCE, UNEVEN, asymmetric_crossbar
 from xbarspice.engines.ngspice import ngspice_info
 from xbarspice.engines.ngspice.runner import control_section, run_deck
 from xbarspice.netlist import dialects
@@ -37,7 +37,7 @@ def ngspice_currents(it, tile, crossbar, V_in, V_out, kind, *, written="ngspice"
         deck,
         points=len(V_in),
         klu=False,
-        timeout=120.0,
+        timeout=PATIENCE,
     ).raw
     count = crossbar.cols if kind == "bs" else crossbar.rows
     return np.stack([raw.values[:, raw.columns[f"i(v{kind}_{k})"]] for k in range(count)], axis=1)
@@ -120,9 +120,15 @@ def test_vacask_runs_its_own_dialect_and_agrees(device, hierarchical, tmp_path):
     if not crossbar.device.linear:
         (tmp_path / f"{it.model}.va").write_text(module(crossbar.device, it.model))
         command = [programs / "openvaf-r", f"{it.model}.va", "-o", f"{it.model}.osdi"]
-        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=300)
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=PATIENCE)
     command = [programs / "vacask", "bench.sim"]
-    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    process = subprocess.run(
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
     assert process.returncode == 0, process.stdout + process.stderr
     expected = xb.solve(crossbar, V, engine="nodal").I_out
     for k in range(2):
@@ -154,7 +160,7 @@ def test_two_networks_in_one_test_bench_give_both_their_currents():
     ]
     deck += control_section("dc Vidx 0 1 1")
     program = [ngspice_info().path, "-n", "-b"]
-    raw = run_deck(program, deck, points=2, klu=False, timeout=120.0).raw
+    raw = run_deck(program, deck, points=2, klu=False, timeout=PATIENCE).raw
     for k, array in enumerate((first, second)):
         expected = xb.solve(array, V, engine="nodal").I_out
         currents = [raw.values[0, raw.columns[f"i(vbs{k}_{c})"]] for c in range(3)]

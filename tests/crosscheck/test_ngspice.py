@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import xbarspice as xb
-from tests.helpers import asymmetric_crossbar
+from tests.helpers import PATIENCE, asymmetric_crossbar
 from xbarspice import netlist
 from xbarspice.core.errors import EngineError
 from xbarspice.engines.ngspice import NgspiceEngine, checks, ngspice_info
@@ -75,7 +75,7 @@ def test_written_deck_runs_by_hand(tmp_path, vectors, device):
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=60,
+        timeout=PATIENCE,
         check=True,
     )
     expected = xb.solve(crossbar, V, engine="nodal").I_out
@@ -111,7 +111,7 @@ def test_hand_written_reference_deck_agrees():
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=60,
+        timeout=PATIENCE,
         check=True,
     )
     names = ("vsns0", "vsns1", "vsns2", "vtop", "vbottom")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import xbarspice as xb
-from tests.helpers import asymmetric_crossbar
+from tests.helpers import PATIENCE, asymmetric_crossbar
 from xbarspice import netlist
 from xbarspice.core.errors import EngineError, EngineMissingError
 from xbarspice.engines import pyspice
@@ -59,7 +59,7 @@ def test_circuit_can_be_embedded_in_a_bench():
         "print('I', *(float(point.branches[f'vs{c}'][0]) for c in range(3)))\n"
     )
     process = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     printed = [line.split()[1:] for line in process.stdout.splitlines() if line.startswith("I ")]
     assert printed, process.stderr

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 import xbarspice as xb
 from tests import small_models
+from tests.helpers import PATIENCE
 from tests.unit.tapeout.circuits import circuit_of, points
 from tests.unit.tapeout.single_lines import DrawnLines
 from xbarspice.cli.app import app
@@ -27,7 +28,7 @@ def run_bench(folder, bench):
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     columns, names = {}, []
     for line in process.stdout.splitlines():

@@ -15,6 +15,7 @@ import yaml
 from trove_classifiers import classifiers
 
 import xbarspice as xb
+from tests.helpers import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "packaging/docker"
@@ -71,7 +72,10 @@ def test_the_recipe_needs_what_the_project_needs(recipe):
 def test_hadolint_has_nothing_to_say_of_the_image():
     program = Path(sys.executable).parent / "hadolint"
     ended = subprocess.run(
-        [program, "--no-color", DOCKER / "Dockerfile"], capture_output=True, text=True, timeout=60
+        [program, "--no-color", DOCKER / "Dockerfile"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
     assert (ended.returncode, ended.stdout) == (0, "")
 

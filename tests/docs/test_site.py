@@ -19,6 +19,7 @@ from typer.main import get_command
 import xbarspice as xb
 from tests.docs.pages import ROOT
 from tests.docs.test_notebooks import NOTEBOOKS
+from tests.helpers import PATIENCE
 from xbarspice.cli.app import app
 from xbarspice.devices import export
 
@@ -62,7 +63,7 @@ def site(tmp_path_factory):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=900,  # it runs the notebooks
+        timeout=PATIENCE,  # it runs the notebooks
     )
     assert process.returncode == 0, process.stdout + process.stderr
     return folder, {path: Page(path) for path in folder.rglob("*.html")}
@@ -128,7 +129,10 @@ def test_a_browser_finds_words_without_a_server(site):
     address = (site[0] / "start.html").as_uri() + "?q=ngspice"
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000"]
     process = subprocess.run(
-        ["chromium", *options, "--dump-dom", address], capture_output=True, text=True, timeout=300
+        ["chromium", *options, "--dump-dom", address],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
     (count,) = re.findall(r'md-search-result__meta">(\d+) matching documents', process.stdout)
     assert int(count) > 10

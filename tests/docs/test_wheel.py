@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.helpers import PATIENCE
 from xbarspice.core.errors import EXTRAS
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +26,7 @@ def wheel_files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     options = ["-q", "--no-deps", "--no-build-isolation", "-w"]
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", *options, folder, ROOT], check=True, timeout=300
+        [sys.executable, "-m", "pip", "wheel", *options, folder, ROOT], check=True, timeout=PATIENCE
     )
     (wheel,) = folder.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(folder / "unpacked")  # noqa: S202 - built just now
@@ -51,7 +52,13 @@ def test_every_model_and_data_file_is_in_the_wheel(wheel_files):
 def test_the_source_distribution_holds_all_that_a_build_reads(tmp_path):
     """Sources, headers and the hook of the build; nothing that was compiled."""
     build = ("-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path))
-    subprocess.run([sys.executable, *build], cwd=ROOT, check=True, capture_output=True, timeout=60)
+    subprocess.run(
+        [sys.executable, *build],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        timeout=PATIENCE,
+    )
     (path,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
@@ -96,7 +103,7 @@ def test_pytest_takes_the_plugin_from_the_wheel(wheel_files, tmp_path):
         env={**os.environ, "PYTHONPATH": str(wheel_files)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert process.returncode == 0, process.stdout + process.stderr
     assert "xbarspice.toml::row PASSED" in process.stdout
@@ -120,7 +127,7 @@ def test_the_demo_runs_from_the_wheel_alone(wheel_files, tmp_path):
         env=env,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
     )
     assert process.returncode == 0, process.stderr
     assert (tmp_path / "run/report.html").is_file()

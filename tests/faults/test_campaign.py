@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests import campaign_work as work
-from tests.helpers import figures_of, headline_of, heed_ctrl_c
+from tests.helpers import PATIENCE, figures_of, headline_of, heed_ctrl_c, is_running, wait_until
 from xbarspice import campaign
 from xbarspice.campaign import journal, row_files, runner
 from xbarspice.campaign.journal import folder_of, segments_of
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 SQUARES = [n * n for n in range(150)]
 
 
-def start(path, log, count=150, seconds=0.01, before=""):
+def start(path, log, count=150, seconds=0.01, before="", more=()):
     """A campaign in a process (and session) of its own."""
     program = f"{before}\nfrom tests.campaign_work import main\nimport sys\nmain(*sys.argv[1:])"
     script = path.with_suffix(".py")
@@ -34,7 +34,7 @@ def start(path, log, count=150, seconds=0.01, before=""):
         "\n".join(["if __name__ == '__main__':", *(f"    {p}" for p in program.splitlines())])
     )
     return subprocess.Popen(
-        [sys.executable, str(script), str(path), str(count), str(seconds), str(log)],
+        [sys.executable, str(script), str(path), str(count), str(seconds), str(log), *more],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         start_new_session=True,
@@ -47,24 +47,19 @@ def start(path, log, count=150, seconds=0.01, before=""):
 
 def members(session):
     """The processes of a session that still run."""
-    found = []
+    processes = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            state, _, _, its = stat.read_text().rpartition(")")[2].split()[:4]
+            its = stat.read_text().rpartition(")")[2].split()[3]
         except OSError:
             continue
-        if int(its) == session and state != "Z":
-            found.append(int(stat.parent.name))
-    return found
+        if int(its) == session and is_running(int(stat.parent.name)):
+            processes.append(int(stat.parent.name))
+    return processes
 
 
-def all_gone(session, seconds=20):
-    end = time.monotonic() + seconds
-    while members(session):
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
+def wait_for_end(session):
+    wait_until(lambda: not members(session))
 
 
 def finished(path):
@@ -86,9 +81,9 @@ def test_killed_again_and_again_a_campaign_ends_with_every_item_once(tmp_path):
             time.sleep(chance.random() * 0.4)
             process.kill()
             kills += 1
-        process.wait(timeout=60)
+        process.wait(timeout=PATIENCE)
         process.stdout.close()
-        assert all_gone(process.pid)
+        wait_for_end(process.pid)
         now = finished(path)
         assert before <= now
         assert len(now) >= told
@@ -175,24 +170,25 @@ def test_killed_at_every_single_step_to_the_disk(tmp_path, monkeypatch):
 
 
 def test_ctrl_c_leaves_a_state_that_resumes(tmp_path):
-    path, log = tmp_path / "c.h5", tmp_path / "log"
+    path, log, go = tmp_path / "c.h5", tmp_path / "log", tmp_path / "go"
     page = path.with_suffix(".html")
-    process = start(path, log, count=60, seconds=0.1)
+    process = start(path, log, count=60, more=[str(go)])
     assert process.stdout is not None
-    process.stdout.readline()
+    while int(process.stdout.readline()) < 2:
+        pass
     assert headline_of(page)[0].startswith("RUNNING")
-    time.sleep(0.5)
     os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the workers too
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert "KeyboardInterrupt" in errors
-    assert all_gone(process.pid)
-    assert 1 < len(finished(path)) < 60
+    wait_for_end(process.pid)
+    assert 1 < len(finished(path)) <= work.HELD
     assert not folder_of(path).exists()
     count = len(finished(path))
     word, text = headline_of(page)
     assert word == "STOPPED"
     assert text.startswith(f"{count} of 60 are done, 0 failed. It was interrupted")
-    items = work.items(60, seconds=0.1, log=str(log))
+    go.touch()
+    items = work.items(60, seconds=0.01, log=str(log), go=str(go))
     again = campaign.run(items, work.square, path, workers=2, resume=True, page=page)
     assert (again.already, again.finished) == (count, 60)
     assert headline_of(page) == ("COMPLETE", "60 of 60 are done, 0 failed.")
@@ -201,14 +197,15 @@ def test_ctrl_c_leaves_a_state_that_resumes(tmp_path):
 
 
 def test_a_second_campaign_on_the_same_file_is_refused_at_once(tmp_path):
-    path, log = tmp_path / "c.h5", tmp_path / "log"
-    process = start(path, log)
+    path, log, go = tmp_path / "c.h5", tmp_path / "log", tmp_path / "go"
+    process = start(path, log, more=[str(go)])
     assert process.stdout is not None
     process.stdout.readline()
     with pytest.raises(InputError, match=f"which process {process.pid} is writing"):
         campaign.run(work.items(3), work.square, path, workers=0, resume=True)
     assert len(campaign.load(path)) > 0, "a running campaign can be read"
-    _, errors = process.communicate(timeout=60)
+    go.touch()
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     assert campaign.load(path).column("square").tolist() == SQUARES
 
@@ -367,7 +364,7 @@ def test_a_program_without_the_usual_guard_is_told_so(tmp_path):
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 1

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ import pytest
 import torch
 
 import xbarspice as xb
-from tests.helpers import heed_ctrl_c
+from tests.helpers import PATIENCE, heed_ctrl_c, wait_until
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
@@ -33,7 +32,7 @@ real = getattr(owner, name)
 def work_then_wait(*arguments, **options):
     result = real(*arguments, **options)
     pathlib.Path("reached").touch()
-    for _ in range(600):
+    for _ in range(36_000):
         time.sleep(0.1)
         if pathlib.Path("sent").exists():
             break
@@ -82,15 +81,11 @@ def stop(folder: Path, place: str, *words: str) -> subprocess.CompletedProcess[s
         start_new_session=True,
         preexec_fn=heed_ctrl_c,
     ) as process:
-        deadline = time.monotonic() + 120
-        while not (folder / "reached").exists():
-            if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
-                raise AssertionError(process.communicate())
-            time.sleep(0.05)
+        wait_until(lambda: process.poll() is not None or (folder / "reached").exists())
+        assert process.poll() is None, process.communicate()
         os.killpg(process.pid, signal.SIGINT)
         (folder / "sent").touch()
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)
     return subprocess.CompletedProcess(words, process.returncode, out, err)
 
 
@@ -165,7 +160,7 @@ def test_what_stands_is_where_the_same_command_goes_on(files, tmp_path):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "w" / "tiles.h5").stat().st_size == before

@@ -13,6 +13,7 @@ from papers.drolet2023 import command, digits, digits_report, moons, published, 
 from papers.drolet2023.hardware import Hardware
 from papers.drolet2023.kept import Kept
 from papers.drolet2023.recipes import Effort
+from tests.helpers import PATIENCE
 from xbarspice.config.card import CalibrationCard, CardValue
 
 PLAN = replace(digits.Plan.quick(confirm=1), tune=2, plain=30, transfers=4, points=40)
@@ -151,7 +152,7 @@ def test_the_module_runs_as_a_command_and_refuses_in_one_sentence(tmp_path):
             cwd=Path(__file__).parents[2],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
         )
 
     shown = run("--help")

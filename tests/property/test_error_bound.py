@@ -66,7 +66,7 @@ def problems(draw, conductance=(-12.0, 1.0), resistance=(-9.0, 9.0), read=False)
     return crossbar, V_in, V_out
 
 
-@settings(max_examples=many(300), deadline=None)
+@settings(max_examples=many(300))
 @given(problems())
 def test_no_error_exceeds_its_bound(problem):
     """Over 13 decades of conductance and 18 of resistance; an answer may be refused instead."""
@@ -78,7 +78,7 @@ def test_no_error_exceeds_its_bound(problem):
         assert exact.error(crossbar, V_in, V_out, solution) <= solution.stats.error_bound, name
 
 
-@settings(max_examples=many(150), deadline=None)
+@settings(max_examples=many(150))
 @given(problems(conductance=(-6.0, -2.0), resistance=(-2.0, 4.0), read=True))
 def test_ordinary_bounds_are_small_and_not_much_more_than_the_error(problem):
     """1e-6 to 1e-2 S, 0 or 0.01 to 10 000 ohm: 1e-9 or less, and 1000 times the error or less.
@@ -93,7 +93,7 @@ def test_ordinary_bounds_are_small_and_not_much_more_than_the_error(problem):
         assert bound <= 1000 * max(error, FLOOR), name
 
 
-@settings(max_examples=many(12), deadline=None)
+@settings(max_examples=many(12))
 @given(problems())
 def test_no_error_of_ngspice_exceeds_its_bound(problem):
     """The golden engine's answers carry the same measured bound."""
@@ -126,18 +126,23 @@ def test_stiff_wires_and_weak_devices_are_solved_right(engine, case):
     assert error <= (1e-12 if engine == "nodal" else 1e-8)
 
 
-@pytest.mark.parametrize("case", TABLE)
-def test_ngspice_says_how_wrong_it_is_with_stiff_wires(case):
+def test_ngspice_says_how_wrong_it_is_with_stiff_wires():
     """It was 7e-5 off at ends of 1e-9 ohm without a word, and 70 % in the last of them."""
-    crossbar, V = _table(*case)
-    try:
-        solution = xb.solve(crossbar, V, engine="ngspice")
-    except xb.errors.EngineError:
-        return
-    error = exact.error(crossbar, V, np.zeros(4), solution)
-    assert error <= solution.stats.error_bound <= error_bound.REFUSE_ABOVE
-    if error > error_bound.WARN_ABOVE:
-        assert any("may be wrong by" in note for note in solution.stats.notes)
+    warned, refused = [], []
+    for case in TABLE:
+        crossbar, V = _table(*case)
+        try:
+            solution = xb.solve(crossbar, V, engine="ngspice")
+        except xb.errors.EngineError:
+            refused.append(case)
+            continue
+        error = exact.error(crossbar, V, np.zeros(4), solution)
+        assert error <= solution.stats.error_bound <= error_bound.REFUSE_ABOVE
+        if error > error_bound.WARN_ABOVE:
+            warned.append(case)
+            assert any("may be wrong by" in note for note in solution.stats.notes)
+    assert warned
+    assert refused == [TABLE[-1]]
 
 
 @pytest.mark.parametrize("engine", ["surrogate", "direct", "nodal"])

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
-from tests.helpers import asymmetric_crossbar, many
+from tests.helpers import PATIENCE, asymmetric_crossbar, many
 from xbarspice import netlist
 from xbarspice.core.errors import InputError
 from xbarspice.netlist import dialects
@@ -246,7 +246,7 @@ def ports(text, dialect, pins):
 
 
 @pytest.mark.parametrize("dialect", dialects.names())
-@settings(max_examples=many(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=many(150))
 @given(change=changes())
 def test_a_changed_design_is_refused_or_the_same_circuit(dialect, change):
     array = asymmetric_crossbar(device="ohmic")[0]
@@ -268,7 +268,7 @@ def test_a_changed_design_is_refused_or_the_same_circuit(dialect, change):
 
 
 @pytest.mark.parametrize("dialect", dialects.names())
-@settings(max_examples=many(80), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=many(80))
 @given(change=changes(), hierarchical=st.booleans(), tiles=st.integers(1, 2))
 def test_a_changed_nonlinear_design_never_ends_in_a_traceback(dialect, change, hierarchical, tiles):
     array = asymmetric_crossbar(device="cubic_al2o3_tio2")[0]
@@ -290,7 +290,7 @@ def currents(text, folder):
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=60,
+        timeout=PATIENCE,
         check=True,
     )
     lines = (line.split() for line in ran.stdout.splitlines())
@@ -301,7 +301,6 @@ def currents(text, folder):
 @pytest.mark.parametrize("device", ["ohmic", "sinh_tio2"])
 @settings(
     max_examples=many(200),
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(change=changes())

@@ -94,7 +94,7 @@ def nameless(rng, text, dialect):
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-@settings(max_examples=many(25), deadline=None)
+@settings(max_examples=many(25))
 @given(
     seed=st.integers(0, 2**32 - 1),
     rows=st.integers(1, 5),
@@ -149,7 +149,7 @@ def damaged(rng, text):
     return "\n".join(lines)
 
 
-@settings(max_examples=many(200), deadline=None)
+@settings(max_examples=many(200))
 @given(seed=st.integers(0, 2**32 - 1))
 def test_damaged_texts_are_read_or_refused_and_nothing_else(seed):
     rng = np.random.default_rng(seed)

@@ -63,7 +63,7 @@ def test_every_start_gives_the_same_answer(name, device, engine):
         agree(plain, warm, share)
 
 
-@settings(max_examples=many(60), deadline=None)
+@settings(max_examples=many(60))
 @given(
     st.integers(1, 9),
     st.integers(1, 9),

@@ -39,7 +39,7 @@ def turned(R):
     return R.T[tuple(slice(None, None, -1) for _ in R.shape)] if isinstance(R, np.ndarray) else R
 
 
-@settings(max_examples=many(200), deadline=None)
+@settings(max_examples=many(200))
 @given(problems())
 def test_equals_the_nodal_engine(problem):
     """Output currents agree to 1e-9 of the largest one, and Kirchhoff's law holds."""
@@ -53,7 +53,7 @@ def test_equals_the_nodal_engine(problem):
     assert xb.kirchhoff_residual(crossbar, solution, V) <= 1e-9 + rounding / max(scale, 1e-300)
 
 
-@settings(max_examples=many(60), deadline=None)
+@settings(max_examples=many(60))
 @given(problems(st.just("ohmic")), st.floats(-2, 2))
 def test_superposition(problem, factor):
     """An ohmic array is linear in its input voltages."""
@@ -64,7 +64,7 @@ def test_superposition(problem, factor):
     np.testing.assert_allclose(together, apart, rtol=0, atol=1e-12 * max(crossbar.G.sum(), 1e-300))
 
 
-@settings(max_examples=many(60), deadline=None)
+@settings(max_examples=many(60))
 @given(problems())
 def test_zero_resistances_give_the_ideal_product(problem):
     """Without any resistance the output is the sum of the device currents at the input voltages."""
@@ -75,7 +75,7 @@ def test_zero_resistances_give_the_ideal_product(problem):
     np.testing.assert_allclose(xb.solve(ideal, V).I_out, expected, rtol=0, atol=atol)
 
 
-@settings(max_examples=many(60), deadline=None)
+@settings(max_examples=many(60))
 @given(problems(st.just("ohmic")), st.integers(0, 11), st.integers(0, 11))
 def test_reciprocity(problem, row, col):
     """Transpose G, flip both axes, swap the line roles: source and sense may be exchanged."""
@@ -93,7 +93,7 @@ def test_reciprocity(problem, row, col):
     np.testing.assert_allclose(there, back, rtol=0, atol=1e-12 * max(crossbar.G.sum(), 1e-300))
 
 
-@settings(max_examples=many(40), deadline=None)
+@settings(max_examples=many(40))
 @given(problems())
 def test_charge_is_conserved(problem):
     """What enters through the word lines leaves through the bit lines."""
@@ -103,7 +103,7 @@ def test_charge_is_conserved(problem):
     assert abs(solution.I_in.sum() - solution.I_out.sum()) <= 1e-12 * scale
 
 
-@settings(max_examples=many(40), deadline=None)
+@settings(max_examples=many(40))
 @given(problems())
 def test_one_value_in_every_place_is_the_number(problem):
     """Arrays of equal resistances give the currents of the numbers."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
 import pytest
 
+from tests.helpers import wait_until
+from xbarspice.campaign import memory
 from xbarspice.campaign.memory import PeakMemory, memory_of_tree
 
 HELD = 100_000_000
@@ -45,13 +48,28 @@ def test_pages_between_fork_and_exec_count_once():
     assert held.sum() == held.size
 
 
-def test_the_largest_of_a_block_is_kept():
+def test_memory_is_looked_at_while_a_block_runs():
+    before = memory_of_tree(os.getpid())
     with PeakMemory(every=0.001) as peak:
         held = np.ones(HELD // 8)
-        time.sleep(0.2)
+        wait_until(lambda: peak.bytes > before + 0.9 * HELD)
         assert held.sum() == held.size
-        del held
-    assert peak.bytes > HELD
+
+
+def test_the_largest_of_a_block_is_kept(monkeypatch):
+    sizes, over = iter([1, 5, 2]), threading.Event()
+
+    def look(process):
+        assert process == os.getpid()
+        size = next(sizes, None)
+        if size is None:
+            over.set()
+        return size or 0
+
+    monkeypatch.setattr(memory, "memory_of_tree", look)
+    with PeakMemory(every=0.001) as peak:
+        wait_until(over.is_set)
+    assert peak.bytes == 5
 
 
 def test_what_has_ended_has_no_memory():

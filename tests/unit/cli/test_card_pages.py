@@ -6,12 +6,14 @@ import datetime as dt
 import html
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import xbarspice as xb
+from xbarspice.cli import steps
 from xbarspice.cli.app import app
 from xbarspice.config.card import CalibrationCard, CardValue
 from xbarspice.config.card_use import Use, age_of, describe_card, range_of, use_of
@@ -23,7 +25,7 @@ from xbarspice.importers.perceptron import Perceptron, save
 from xbarspice.report.content import Text
 from xbarspice.report.sections import card_section
 
-TODAY = dt.datetime.now(tz=dt.UTC).date()
+TODAY = dt.date(2026, 11, 28)
 VALID = ValidRange(V_low=0.0, V_high=0.15, G_low=1e-4, G_high=3e-4, T_low=25.0, T_high=25.0)
 CARD = CalibrationCard(
     title="die 7", date=str(TODAY - dt.timedelta(days=4)), data_sha256="ab" * 32,
@@ -31,6 +33,19 @@ CARD = CalibrationCard(
     values={"R_wl": CardValue(value=2.0, low=1.9, high=2.1, unit="ohm"),
             "device.b": CardValue(value=2.0, low=1.9, high=2.1)},
 )  # fmt: skip
+
+
+class Noon(dt.datetime):
+    """It is noon of `TODAY`."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return cls.combine(TODAY, dt.time(12), tz)
+
+
+@pytest.fixture(autouse=True)
+def _today(monkeypatch):
+    monkeypatch.setattr(steps, "dt", SimpleNamespace(datetime=Noon, UTC=dt.UTC))
 
 
 @pytest.fixture(scope="module")

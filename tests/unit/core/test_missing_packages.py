@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import xbarspice as xb
-from tests.helpers import asymmetric_crossbar
+from tests.helpers import PATIENCE, asymmetric_crossbar
 from xbarspice import tables
 from xbarspice.cli import doctor
 from xbarspice.config import DataConfig
@@ -59,7 +59,7 @@ def blocker(tmp_path_factory):
 def python(blocker: Path, missing: str, *words: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(blocker), str(Path(xb.__file__).parents[1])])
     return subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, timeout=120, cwd=blocker,
+        [sys.executable, *words], capture_output=True, text=True, timeout=PATIENCE, cwd=blocker,
         env={**os.environ, "BLOCKED": missing, "PYTHONPATH": path},
     )  # fmt: skip
 
@@ -236,7 +236,7 @@ def _copy(folder: Path, *left_out: str) -> Path:
 
 def _run(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, timeout=120, cwd=folder,
+        [sys.executable, *words], capture_output=True, text=True, timeout=PATIENCE, cwd=folder,
         env={**os.environ, "PYTHONPATH": str(folder / "site"), **more},
     )  # fmt: skip
 

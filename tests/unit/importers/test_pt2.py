@@ -534,8 +534,8 @@ def test_a_damaged_archive_is_one_clear_error(tmp_path, fixed_model):
             load_model(rewrite(fixed_model[0], path, lambda p, m=member_name: p.update({m: b"[1"})))
 
 
-def test_a_program_that_is_cut_or_mixed_up_is_one_clear_error(tmp_path, fixed_model):
-    """Any value of the program replaced by another kind: an error of ours, or the same answer."""
+def test_a_program_that_is_mixed_up_is_loaded_or_one_clear_error(tmp_path, fixed_model):
+    """Any value of the program replaced by another kind: loading raises no other error."""
     program = json.loads(zipfile.ZipFile(fixed_model[0]).read("net/models/model.json"))
     paths = []
 
@@ -548,7 +548,7 @@ def test_a_program_that_is_cut_or_mixed_up_is_one_clear_error(tmp_path, fixed_mo
                 paths.append((*path, key))
 
     walk(program, ())
-    generator = torch.Generator().manual_seed(4)
+    generator, refused = torch.Generator().manual_seed(4), 0
     for _ in range(80):
         place = paths[int(torch.randint(1, len(paths), (1,), generator=generator))]
         changed = copy.deepcopy(program)
@@ -563,5 +563,8 @@ def test_a_program_that_is_cut_or_mixed_up_is_one_clear_error(tmp_path, fixed_mo
             tmp_path / "net.pt2",
             lambda parts, data=changed: parts.update({PROGRAM: json.dumps(data).encode()}),
         )
-        with contextlib.suppress(InputError):  # any other error fails the test
+        try:
             load_model(path)
+        except InputError:
+            refused += 1
+    assert refused > 40

@@ -85,7 +85,7 @@ def test_round_trip_is_exact(device, vectors):
     netlist.compare(crossbar, text, V_in, V_out)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.floats(1e-12, 1e3))
 def test_a_resistance_keeps_every_bit_of_its_conductance(G):
     assert conductance(resistances(np.array([G]))[0]) == G

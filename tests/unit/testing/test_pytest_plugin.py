@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import xbarspice as xb
-from tests.helpers import asymmetric_crossbar
+from tests.helpers import PATIENCE, asymmetric_crossbar
 
 ROOT = Path(__file__).parents[3]
 PLUGIN = ROOT / "packaging" / "pytest"
@@ -51,7 +51,7 @@ def run_pytest(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-p", "pytest_xbarspice", "--rootdir", str(folder)]
     env = {**os.environ, "PYTHONPATH": path} | {"COLUMNS": "200"}
     return subprocess.run(
-        [*command, *options], cwd=folder, env=env, capture_output=True, text=True, timeout=120
+        [*command, *options], cwd=folder, env=env, capture_output=True, text=True, timeout=PATIENCE
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import xbarspice as xb
+from tests.helpers import PATIENCE
 from xbarspice.engines.ngspice import ngspice_info
 from xbarspice.engines.ngspice.runner import control_section, run_deck
 from xbarspice.netlist.cells import Wires
@@ -97,7 +98,13 @@ def test_ngspice_runs_the_dspf_text_and_agrees_with_the_nodal_engine():
     deck = ["* title", *model, *text, f"Xdut {' '.join(pins)} die_a0", *sources, *senses]
     deck.append(".options reltol=1e-12 abstol=1e-18 vntol=1e-15 gmin=1e-20")
     command = [ngspice_info().path, "-n", "-b"]
-    raw = run_deck(command, [*deck, *control_section("op")], points=1, klu=False, timeout=60.0).raw
+    raw = run_deck(
+        command,
+        [*deck, *control_section("op")],
+        points=1,
+        klu=False,
+        timeout=PATIENCE,
+    ).raw
     actual = [raw.values[0, raw.columns[f"i(vbs_{k})"]] for k in range(SHAPE[1])]
     expected = xb.solve(array, V, engine="nodal").I_out
     np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
