@@ -130,7 +130,7 @@ def test_a_circuit_that_is_not_solved_is_named_and_its_lines_are_shown(tmp_path)
 def test_run_that_hangs_is_killed_with_its_children(tmp_path):
     """The time limit ends the whole process group: nothing of it is left."""
     note = tmp_path / "pids"
-    program = fake(tmp_path, f"sleep 86400 & echo $! $$ > '{note}'; wait")
+    program = fake(tmp_path, f"sleep 3600 & echo $! $$ > '{note}'; wait")
     for limit in LIMITS:
         with pytest.raises(EngineError, match=f"within {limit:g} s"):
             solve(program, timeout=limit)

@@ -214,7 +214,7 @@ def test_magic_that_sees_nothing_or_has_no_rules_gives_no_verdict(tmp_path):
 
 def test_a_deck_ends_at_its_time_limit_with_all_its_processes(tmp_path):
     pid = tmp_path / "pid"
-    text = f"pid = spawn('sleep 86400')\nFile.write('{pid}', pid.to_s)\nsleep 86400\n"
+    text = f"pid = spawn('sleep 3600')\nFile.write('{pid}', pid.to_s)\nsleep 3600\n"
     file, layout = script(tmp_path, text), draw(tmp_path / "a.gds")
     for limit in LIMITS:
         report = judge(deck("drc", "klayout", file, timeout=limit), layout, tmp_path)
