@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,23 +16,32 @@ from tests.helpers import PATIENCE, figures_of, headline_of, wait_until
 from tests.unit.transfer.test_study import moons
 from xbarspice import campaign
 from xbarspice.campaign import cluster as module
+from xbarspice.campaign.crew import Crew
 from xbarspice.core.errors import EngineError
 from xbarspice.transfer import Workers, loss_budget
 
 distributed = pytest.importorskip("distributed")
+dask = pytest.importorskip("dask")
 
 
 @pytest.fixture
 def cluster(tmp_path, monkeypatch):
-    for limit in ("CONNECT", "PATIENCE"):  # workers start again in minutes on a busy machine
+    """Two workers that start again, however long a busy machine takes.
+
+    Dask's own cluster gives a worker up that is not back after 15 seconds.
+    """
+    for limit in ("CONNECT", "PATIENCE"):
         monkeypatch.setattr(module, limit, PATIENCE)
-    with distributed.LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        processes=True,
-        dashboard_address=None,
-        local_directory=str(tmp_path / "dask"),
-    ) as cluster:
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": f"{PATIENCE} s"}),
+        distributed.LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            local_directory=str(tmp_path / "dask"),
+        ) as cluster,
+    ):
         yield cluster
 
 
@@ -110,6 +120,7 @@ def test_a_cluster_that_is_lost_ends_the_campaign_which_resumes_here(
     tmp_path, cluster, monkeypatch
 ):
     monkeypatch.setattr(module, "PATIENCE", 3.0)
+    monkeypatch.setattr(module, "CONNECT", 20.0)
     path = tmp_path / "c.h5"
     items = work.items(200, seconds=0.05)
 
@@ -126,6 +137,27 @@ def test_a_cluster_that_is_lost_ends_the_campaign_which_resumes_here(
     assert 5 < len(campaign.load(path)) <= 150
     campaign.run(items, work.square, path, workers=2, resume=True)
     assert campaign.load(path).column("square").tolist() == [n * n for n in range(200)]
+
+
+def test_workers_that_are_gone_at_one_look_are_waited_for(monkeypatch):
+    """Looks may be minutes apart, where this process waits for a result."""
+    now, threads = [0.0], [{"a": 1}]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    client = SimpleNamespace(id="c", nthreads=lambda: threads[0])
+    tasks = module._Tasks(client, work.square, iter(()), Crew())
+    assert tasks._supply() == 1
+    threads[0] = {}
+    for now[0] in (100.0, 159.0):
+        assert tasks._supply() == 0
+    threads[0], now[0] = {"b": 2}, 165.0
+    assert tasks._supply() == 2
+    threads[0] = {}
+    for now[0] in (170.0, 229.0):
+        assert tasks._supply() == 0
+    now[0] = 231.0
+    with pytest.raises(EngineError, match="no workers for 60 s"):
+        tasks._supply()
+    assert tasks.crew.lost == 2
 
 
 def test_transfers_on_a_cluster_are_those_that_are_computed_here(cluster):

@@ -95,8 +95,8 @@ class _Tasks:
         self.ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.seconds = math.inf
         self.threads = 0
-        self.seen_alive = time.monotonic()
-        self.look_again = self.seen_alive
+        self.alone_since: float | None = None
+        self.look_again = 0.0
 
     def run(self, tick: float) -> Iterator[list[Done]]:
         self.client.subscribe_topic(self.topic, self._note_begin)
@@ -137,8 +137,10 @@ class _Tasks:
         except Exception:  # whatever the client raises without a scheduler
             self.threads = 0
         if self.threads:
-            self.seen_alive = now
-        elif now - self.seen_alive > PATIENCE:
+            self.alone_since = None
+        elif self.alone_since is None:  # the look before may be long ago
+            self.alone_since = now
+        elif now - self.alone_since > PATIENCE:
             raise EngineError(
                 "the Dask cluster must work on the campaign; its scheduler is lost or has had no "
                 f"workers for {PATIENCE:g} s. Bring it back, then resume: finished items are safe."
