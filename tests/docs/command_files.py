@@ -14,6 +14,8 @@ from torch import nn
 import xbarspice as xb
 from tests.docs.pages import ROOT
 from tests.helpers import asymmetric_crossbar, small_network
+from tests.unit.tapeout.hand_drawn import hand_drawn
+from tests.unit.tapeout.rules.drawn import FAULTS, layout_of
 from xbarspice.config.card import CalibrationCard, CardValue
 from xbarspice.importers import perceptron
 
@@ -136,6 +138,19 @@ def write_plan(crossbar: xb.Crossbar, folder: Path) -> None:
     (folder / "log.csv").write_text("\n".join(["step,measured_A", *rows]), "utf-8")
 
 
+def write_layouts(folder: Path) -> None:
+    """An array as it is drawn by us, one drawn by hand with a short, and one with a necked line."""
+    G = np.random.default_rng(3).uniform(10e-6, 50e-6, (3, 4))
+    np.savez(folder / "G.npz", G=G)
+    drawn = xb.tapeout.draw(xb.Crossbar(G), xb.tapeout.load_technology("demo"))
+    drawn.write(str(folder / "array.gds"))
+    by_hand = hand_drawn("sky130b", G)
+    x = by_hand.technology.array.pitch[0] / 2
+    by_hand.box("met1", x, by_hand.y(1), x + 0.14, by_hand.y(0))
+    by_hand.layout.write(str(folder / "short.gds"))
+    layout_of(FAULTS[0].parts).write(str(folder / "neck.gds"))
+
+
 def write_all(folder: Path) -> None:
     """A model, its deployment, inputs, an array, a plan with its log, measured data."""
     torch.manual_seed(0)
@@ -171,3 +186,4 @@ def write_all(folder: Path) -> None:
     write_tables(folder)
     write_maps(folder)
     write_plan(crossbar, folder)
+    write_layouts(folder)

@@ -85,6 +85,7 @@ ROOMS = {
     "matplotlib": (
         "plot",
         "report",
+        "campaign.plots",
         "verification.plots",
         "programming.plots",
         "calibration.data_plots",
@@ -94,6 +95,7 @@ ROOMS = {
         "training.plots",
         "transfer.plots",
         "tapeout.plots",
+        "tapeout.fault_plots",
         "tapeout.drawing.pictures",
         "tapeout.drawings",
     ),

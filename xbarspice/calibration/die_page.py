@@ -152,9 +152,9 @@ def _network(record: dict[str, Any]) -> list[Section]:
             caption=f"Accuracy on the test points; {errors}",
             head=("", "accuracy [95 % interval]"),
             rows=[
-                ("exact products", f"{100 * network['exact_products']:.1f} %"),
-                ("as the weights ask for", f"{100 * network['on_target']:.1f} %"),
-                ("with the measured conductances", f"{100 * network['as_measured']:.1f} %"),
+                ("exact products", percent(network["exact_products"])),
+                ("as the weights ask for", percent(network["on_target"])),
+                ("with the measured conductances", percent(network["as_measured"])),
                 ("lines as they come", points_with_interval(network["first_accuracy"])),
                 (f"recommended: {choice['name']}", points_with_interval(network["accuracy"])),
             ],
@@ -166,7 +166,7 @@ def _network(record: dict[str, Any]) -> list[Section]:
             rows=[
                 (
                     c["name"],
-                    f"{100 * c['exact']:.1f} %",
+                    percent(c["exact"]),
                     points_with_interval(c["accuracy"]),
                     points_with_interval(c["gain"]) if k else "-",
                     "yes" if k == network["recommended"] else "no",

@@ -7,21 +7,24 @@ import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from xbarspice.campaign import plots
 from xbarspice.campaign.crew import Crew
 from xbarspice.campaign.forecast import Forecast, History, forecast
 from xbarspice.campaign.memory import memory_of_tree
-from xbarspice.report.content import Bar, Item, Section, Table, Text, Verdict
+from xbarspice.report.content import Bar, Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import html, write_files
+from xbarspice.report.units import percent
 
 __all__ = ["CampaignPage"]
 
 RELOAD = 5
 """Seconds after which a browser reads the page of a running campaign again."""
 SHARE = 0.01
-"""Largest share of the time that goes into writing the page."""
+"""Largest share of the time that goes into writing the page, once work has begun."""
 SHORTEST = 2.0
 """Seconds between two pages, at least."""
 
@@ -75,7 +78,9 @@ class CampaignPage:
             self.memory = max(self.memory, memory_of_tree(os.getpid()))
             self.write("running")
             end = time.monotonic()
-            self.next_page = end + max(SHORTEST, (end - now) / SHARE)
+            # the first page is written before any work, and loads what draws and writes pages
+            wait = SHORTEST if self.next_page == 0 else max(SHORTEST, (end - now) / SHARE)
+            self.next_page = end + wait
 
     def write(self, state: State, reason: str = "") -> None:
         """Write the page.
@@ -103,7 +108,7 @@ class CampaignPage:
         verb = "is" if self.done == 1 else "are"
         text = f"{self.done}{of_all} {verb} done, {self.failed} failed."
         if state == "running":
-            share = f" {_percent(self.done, self.total)}" if self.total else ""
+            share = f" {percent(self.done / self.total)}" if self.total else ""
             left = f" {_remaining(rest)}" if rest else ""
             return Verdict(state="none", word=f"RUNNING{share}", text=text + left)
         if state == "stopped":
@@ -136,6 +141,8 @@ class CampaignPage:
         items: list[Item] = []
         if self.total:
             items.append(Bar(share=self.done / self.total, label=_of(self.done, self.total)))
+        if self.history.seconds:
+            items.append(self._plot(rest))
         items.append(Table(caption="This run", head=("", "value"), rows=rows, left=(0,)))
         if state == "running":
             note = (
@@ -146,6 +153,19 @@ class CampaignPage:
             )
             items.append(Text(text=note, note=True))
         return items
+
+    def _plot(self, rest: Forecast | None) -> Plot:
+        counts = [self.already + count for count in self.history.counts]
+        expected = (
+            "" if rest is None else "; dashed: the rest at the recent rate, with its interval"
+        )
+        return Plot(
+            draw=partial(plots.campaign, self.history.seconds, counts, total=self.total, rest=rest),
+            alt="Items done against the time of this run",
+            caption=f"Items done, those of earlier runs among them{expected}.",
+            width=5.2,
+            height=3.0,
+        )
 
     def _failures(self) -> Table:
         rows = [(n, str(count), self.texts[n][:300]) for n, count in self.reasons.most_common()]
@@ -158,12 +178,7 @@ class CampaignPage:
 
 
 def _of(done: int, total: int | None) -> str:
-    return str(done) if not total else f"{done} of {total} ({_percent(done, total)})"
-
-
-def _percent(done: int, total: int | None) -> str:
-    """Rounded down: 100 % is said only of all."""
-    return f"{math.floor(1000 * done / total) / 10:.1f} %" if total else ""
+    return str(done) if not total else f"{done} of {total} ({percent(done / total)})"
 
 
 def _duration(seconds: float) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xbarspice.cli import screens
-from xbarspice.cli.options import Json
-from xbarspice.cli.runs import output_file
+from xbarspice.cli.options import Json, RunFolder
+from xbarspice.cli.runs import output_file, run_folder
 from xbarspice.core.errors import broken_rule
+
+if TYPE_CHECKING:
+    from xbarspice.tapeout.technology import Technology
 
 __all__ = ["drc", "register"]
 
@@ -31,15 +34,18 @@ def drc(
             help="Also write the rules as a script for KLayout's application, .lydrc or .drc."
         ),
     ] = None,
+    out: RunFolder = Path("runs/drc"),
     json: Json = False,
 ) -> None:
     """Check a layout against every rule of a technology, each violation with its place.
 
     Checked are grid, widths, spaces, enclosures, areas, cuts, contacts, densities and devices as
     the technology file states them; not antennas, latch-up, or layers that it does not name. With
-    --script alone the rules are only written. Exit 1 if a rule is broken.
+    --script alone the rules are only written. The run folder has a page with the places drawn in
+    the layout. Exit 1 if a rule is broken.
     """
-    from xbarspice.tapeout.rules import check_file, save_script
+    from xbarspice.cli import steps
+    from xbarspice.tapeout.rules import save_script
     from xbarspice.tapeout.rules.script import refuse_ending
     from xbarspice.tapeout.technology import load_technology
 
@@ -53,17 +59,41 @@ def drc(
     if script is not None:
         refuse_ending(script)
         output_file(script, script.suffix)
-    report = None
+    record = None
     if layout is not None:
-        with screens.waiting("checking the rules", quiet=json):
-            report = check_file(layout, rules, cell)
+        steps.need("jinja2")
+        record = _check(layout, rules, technology, cell, out, json)
     if script is not None:
         save_script(rules, script)
-    if report is None:
+    if record is None:
         screens.show({"script": str(script)}, json, "Rules as a script")
         return
-    screens.rules(report.record(), json)
-    raise typer.Exit(0 if report.clean else 1)
+    screens.rules(record, out, json)
+    raise typer.Exit(0 if record["clean"] else 1)
+
+
+def _check(
+    layout: Path, rules: Technology, technology: str, cell: str | None, out: Path, json: bool
+) -> dict[str, Any]:
+    """Check the layout, and leave the run folder; the record of the check."""
+    import xbarspice
+    from xbarspice.cli import steps
+    from xbarspice.tapeout.drawing import read
+    from xbarspice.tapeout.rules import check_layout
+    from xbarspice.tapeout.rules.page import write
+
+    values = {"layout": str(layout.resolve()), "technology": technology, "cell": cell}
+    drawing = read(layout)
+    with run_folder(out) as folder, screens.waiting("checking the rules", quiet=json):
+        record = {
+            "layout": str(layout),
+            **check_layout(drawing, rules, cell).record(),
+            "config": values,
+            "xbarspice": xbarspice.__version__,
+        }
+        steps.save_run(folder, values, record)
+        write(record, drawing, rules, folder / "report.html")
+    return record
 
 
 def register(app: typer.Typer) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xbarspice.cli import screens
-from xbarspice.cli.options import Factory, Json
-from xbarspice.cli.runs import output_file
+from xbarspice.cli.options import Factory, Json, RunFolder
+from xbarspice.cli.runs import run_folder
 from xbarspice.core.errors import broken_rule
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def lvs(
     wires: Annotated[
         bool, typer.Option(help="Extract resistances, too, and compare those that MAPPED states.")
     ] = True,
+    out: RunFolder = Path("runs/lvs"),
     json: Json = False,
 ) -> None:
     """Compare a drawing with its arrays: lines as nets, labels, devices with size, resistances.
@@ -49,29 +50,50 @@ def lvs(
     The drawing may have been edited, merged, turned or flattened. Of a deployment with several
     arrays all are compared, each with the cell whose name ends with _a and its number, as a tapeout
     names them. Resistances are compared with the technology's, and with those of MAPPED where it
-    states them place by place, as the deployment in a tapeout's folder does. Exit 1 if something
-    differs.
+    states them place by place, as the deployment in a tapeout's folder does. The run folder has a
+    page with the faults at their places. Exit 1 if something differs.
     """
+    import xbarspice
+    from xbarspice.cli import steps
     from xbarspice.tapeout.drawing import read
     from xbarspice.tapeout.lvs import compare_layout
+    from xbarspice.tapeout.lvs.page import write
     from xbarspice.tapeout.technology import load_technology
 
+    steps.need("jinja2")
     rules, drawing = load_technology(technology), read(layout)
     with screens.waiting("reading the arrays", quiet=json):
         crossbars = _crossbars(drawing, mapped, array, cell, model)
     arrays: list[dict[str, Any]] = []
     cache: dict[Any, Any] = {}
-    with screens.progress("lvs", quiet=json) as report:
+    values: dict[str, Any] = {
+        "layout": str(layout.resolve()),
+        "mapped": str(mapped.resolve()),
+        "technology": technology,
+        "array": array,
+        "cell": cell,
+        "wires": wires,
+    }
+    with run_folder(out) as folder, screens.progress("lvs", quiet=json) as report:
         for k, (name, crossbar, place) in enumerate(crossbars):
             verdict = compare_layout(
                 drawing, crossbar, rules, cell=place, wires=wires, cache=cache
             ).record()
             arrays.append({"array": name, "cell": place, **verdict})
             report(k + 1, len(crossbars))
-    clean = all(one["clean"] for one in arrays)
-    record = {"layout": str(layout), "technology": rules.name, "clean": clean, "arrays": arrays}
-    screens.comparison(record, json)
-    raise typer.Exit(0 if clean else 1)
+        record = {
+            "layout": str(layout),
+            "mapped": str(mapped),
+            "technology": rules.name,
+            "clean": all(one["clean"] for one in arrays),
+            "arrays": arrays,
+            "config": values,
+            "xbarspice": xbarspice.__version__,
+        }
+        steps.save_run(folder, values, record)
+        write(record, drawing, rules, folder / "report.html")
+    screens.comparison(record, out, json)
+    raise typer.Exit(0 if record["clean"] else 1)
 
 
 def _crossbars(
@@ -100,46 +122,56 @@ def extract(
     layout: Layout,
     technology: TechnologyOption = "demo",
     cell: CellOption = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="File to write: all of it (.json), or the array with its wires (.h5)."),
-    ] = None,
     conductance: Annotated[
-        float, typer.Option(help="Conductance of every drawn device in the .h5 file, S.")
+        float, typer.Option(help="Conductance of every drawn device in drawn.h5, S.")
     ] = 1e-4,
     corner: Annotated[str, typer.Option(help="Of the resistances: min, typ or max.")] = "typ",
+    out: RunFolder = Path("runs/extract"),
     json: Json = False,
 ) -> None:
     """Extract the array in a drawing: nets, devices with their size, resistances of every line.
 
     Rows and columns are those of the labels. Each line has its segments, the lead from its pad, and
-    the parts of its metal. Exit 1 if a line has no label, no pad, or a segment too few.
+    the parts of its metal. The run folder has all of it (report.json), a page, and, where the array
+    is complete, drawn.h5: the array with its wires. Exit 1 if a line has no label, no pad, or a
+    segment too few.
     """
-    import json as json_text
-
+    import xbarspice
+    from xbarspice.cli import steps
     from xbarspice.core import crossbar_file
-    from xbarspice.core.files import write_whole
     from xbarspice.tapeout.drawing import read
+    from xbarspice.tapeout.lvs.array_page import write
     from xbarspice.tapeout.lvs.arrays import extract_array
     from xbarspice.tapeout.technology import CORNERS, load_technology
 
     if corner not in CORNERS:
         raise broken_rule(f"`--corner` must be one of {', '.join(CORNERS)}", corner, "Use one.")
-    if out is not None:
-        output_file(out, ".json" if out.suffix == ".json" else ".h5")
+    steps.need("jinja2")
     rules, drawing = load_technology(technology), read(layout)
-    with screens.waiting("extracting", quiet=json):
+    values: dict[str, Any] = {
+        "layout": str(layout.resolve()),
+        "technology": technology,
+        "cell": cell,
+        "conductance": conductance,
+        "corner": corner,
+    }
+    with run_folder(out) as folder, screens.waiting("extracting", quiet=json):
         array = extract_array(drawing, rules, cell=cell, corner=corner)  # type: ignore[arg-type]
-        record = {"layout": str(layout), **array.record()}
-    if out is not None and out.suffix == ".json":
-        write_whole({out: json_text.dumps(record, indent=1) + "\n"})
-    elif out is not None:
-        crossbar_file.save(out, array.crossbar(conductance))
+        record = {
+            "layout": str(layout),
+            **array.record(),
+            "config": values,
+            "xbarspice": xbarspice.__version__,
+        }
+        steps.save_run(folder, values, record)
+        if array.complete:
+            crossbar_file.save(folder / "drawn.h5", array.crossbar(conductance))
+        write(record, drawing, rules, cell, folder / "report.html")
     screens.show(record if json else _short(record, out), json, "Drawn array")
     raise typer.Exit(0 if array.complete else 1)
 
 
-def _short(record: dict[str, Any], out: Path | None) -> dict[str, Any]:
+def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
     """What a person wants to see of an extraction."""
     short = {"layout": record["layout"], "complete": record["complete"]}
     if "lines" in record:
@@ -150,12 +182,13 @@ def _short(record: dict[str, Any], out: Path | None) -> dict[str, Any]:
                 R = [v for line in lines for v in line[key] or () if v is not None]
                 short[f"{name} of {word}, ohm"] = f"{min(R):.6g} to {max(R):.6g}" if R else "none"
     short["faults"] = [f"{f['kind']}: {f['place']}" for f in record["faults"][:20]] or "none"
-    return short | ({} if out is None else {"file": str(out)})
+    array = {"array with its wires": str(out / "drawn.h5")} if record["complete"] else {}
+    return short | array | {"report": str(out / "report.html")}
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     app.command(epilog="Example: xbarspice lvs chip.gds net.h5 --technology sky130b")(lvs)
-    app.command(epilog="Example: xbarspice extract chip.gds --technology sky130b --out drawn.h5")(
+    app.command(epilog="Example: xbarspice extract chip.gds --technology sky130b --out drawn")(
         extract
     )

@@ -194,8 +194,11 @@ def program(
 
 
 def scheme_of(word: str) -> str:
-    """A bias scheme as the library names it."""
-    return word.lower() if word.lower() == "floating" else word.upper()
+    """A bias scheme as the library names it; any other word as it is."""
+    from xbarspice.programming.array_state import SCHEMES
+
+    names = {name.lower(): name for name in SCHEMES}
+    return names.get(word.lower(), word)
 
 
 def _reads(path: Path, device: str | None) -> tuple[str, ...]:
@@ -244,12 +247,12 @@ def _deploy(
 ) -> None:
     """The deployment of what was reached."""
     from xbarspice import deployment
+    from xbarspice.report.units import error, percent
 
     note = (
         f"{counted(len(record['arrays']), 'array')} programmed by simulation: {record['scheme']}, "
-        f"{100 * record['within_tolerance']:.1f} % of {counted(record['devices'], 'device')} "
-        "within "
-        f"{100 * record['tolerance']:g} %."
+        f"{percent(record['within_tolerance'])} of {counted(record['devices'], 'device')} "
+        f"within {error(record['tolerance'])}."
     )
     deployment.save(
         path, reached, inputs=opened.arguments, model=factory, notes=(*opened.notes, note)

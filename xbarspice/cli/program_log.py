@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from json import dumps as json_text  # a JSON string is a TOML string, too
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +48,7 @@ def compare_log(plan: Path, log: Path, out: Path | None, as_json: bool) -> None:
     out = out or OUT
     with run_folder(out) as folder:
         names = {"plan": str(plan.resolve()), "log": str(log.resolve())}
-        text = "".join(f"{key} = {json_text(name)}\n" for key, name in names.items())
-        (folder / "run.toml").write_text(text, encoding="utf-8")
-        (folder / "report.json").write_text(steps.to_json(record), encoding="utf-8")
+        steps.save_run(folder, names, record)
         log_page.write(record, folder / "report.html")
     shown = record if as_json else _short(record, out)
     screens.show(shown, as_json, "Log against plan")
@@ -60,12 +57,13 @@ def compare_log(plan: Path, log: Path, out: Path | None, as_json: bool) -> None:
 
 def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
     from xbarspice.programming.log_page import verdict_text
+    from xbarspice.report.units import error
 
     return {
         "verdict": "PASS" if record["passed"] else "FAIL",
         "compared": verdict_text(record),
         **{
-            f"largest deviation ({phase})": f"{100 * figures['largest_deviation']:.3g} %"
+            f"largest deviation ({phase})": error(figures["largest_deviation"])
             for phase, figures in record["phases"].items()
         },
         "report": str(out / "report.html"),

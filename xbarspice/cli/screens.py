@@ -231,20 +231,19 @@ def rows(cells: Sequence[Sequence[str]], *, head: bool) -> None:
     console().print(table)
 
 
-def rules(record: dict[str, Any], as_json: bool) -> None:
+def rules(record: dict[str, Any], folder: Path, as_json: bool) -> None:
     """What the rule check of a layout found: rule by rule, the worst of each with its place."""
+    from xbarspice.tapeout.rules.page import sentence, worst_places
+
     if as_json:
-        print_json(record)
+        print_json({**record, "folder": str(folder)})
         return
     out = console()
-    broken = record["broken"]
-    if broken:
+    if not record["clean"]:
         table = Table(title="Broken rules", title_justify="left")
         for name in ("rule", "places", "worst", "limit", "at x, um", "y, um"):
             table.add_column(name, justify="left" if name == "rule" else "right")
-        for name, count in broken.items():
-            listed = [v for v in record["violations"] if v["rule"] == name]
-            worst = max(listed, key=lambda v: abs(v["measured"] - v["limit"]))
+        for name, count, worst in worst_places(record):
             unit, (left, bottom, right, top) = worst["unit"], worst["box"]
             values = (f"{worst[key]:.6g} {unit}".strip() for key in ("measured", "limit"))
             middle = (f"{(a + b) / 2:.3f}" for a, b in ((left, right), (bottom, top)))
@@ -253,16 +252,16 @@ def rules(record: dict[str, Any], as_json: bool) -> None:
     for notice in record["notices"]:
         out.print(f"note: {notice}", soft_wrap=True)
     word, style = ("CLEAN", "bold green") if record["clean"] else ("FAIL", "bold red")
-    cells = ", ".join(record["cells"][:4]) + (" and more" if record["cells"][4:] else "")
-    words = f"  {len(broken)} of {record['rules']} rules of {record['technology']} are broken"
-    words += f" on {cells}" + (f", at {counted(sum(broken.values()), 'place')}" if broken else "")
-    out.print(lead_word(word, style, words), soft_wrap=True)
+    out.print(lead_word(word, style, f"  {sentence(record)}"), soft_wrap=True)
+    out.print(f"report: {folder / 'report.html'}", soft_wrap=True)
 
 
-def comparison(record: dict[str, Any], as_json: bool) -> None:
+def comparison(record: dict[str, Any], folder: Path, as_json: bool) -> None:
     """What differs between a drawing and its arrays, fault by fault with its place."""
+    from xbarspice.tapeout.lvs.page import looked_at, sentence
+
     if as_json:
-        print_json(record)
+        print_json({**record, "folder": str(folder)})
         return
     out, most = console(), 40
     faults = [(one["array"], fault) for one in record["arrays"] for fault in one["faults"]]
@@ -278,10 +277,9 @@ def comparison(record: dict[str, Any], as_json: bool) -> None:
         more = counted(len(faults) - most, "more fault")
         out.print(f"{more}: --json lists all", soft_wrap=True)
     word, style = ("CLEAN", "bold green") if record["clean"] else ("FAIL", "bold red")
-    devices = sum(one["devices"] for one in record["arrays"])
-    counts = ((len(record["arrays"]), "array"), (devices, "device"), (len(faults), "fault"))
-    words = f"  {', '.join(counted(number, noun) for number, noun in counts)}; "
-    out.print(lead_word(word, style, words + record["arrays"][0]["looked_at"]), soft_wrap=True)
+    scope = looked_at([(one["array"], one["looked_at"]) for one in record["arrays"]])
+    out.print(lead_word(word, style, f"  {sentence(record)}; {scope}"), soft_wrap=True)
+    out.print(f"report: {folder / 'report.html'}", soft_wrap=True)
 
 
 def trust_map(result: TrustMap, path: Path, error: float, as_json: bool) -> None:

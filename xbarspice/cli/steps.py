@@ -29,6 +29,7 @@ __all__ = [
     "read_values",
     "run_toml",
     "save_points",
+    "save_run",
     "start_config",
     "to_json",
     "training_record",
@@ -82,6 +83,18 @@ def save_points(path: Path, split: Split) -> None:
     what = "the file of test points"
     with store_errors(what, path), whole_file(path) as partial, partial.open("wb") as file:
         np.savez(file, x=split.x_test, y=split.y_test)
+
+
+def save_run(folder: Path, values: dict[str, Any], record: dict[str, Any]) -> None:
+    """Write the run.toml and the report.json of a run folder.
+
+    Args:
+        folder: of the run.
+        values: what the run was asked for.
+        record: what it gave.
+    """
+    (folder / "run.toml").write_text(run_toml(values), encoding="utf-8")
+    (folder / "report.json").write_text(to_json(record), encoding="utf-8")
 
 
 def training_record(trained: Trained, out: Path | None) -> dict[str, Any]:

@@ -288,12 +288,15 @@ def _check(folder: Path, factory: str | None, json: bool) -> NoReturn:
 
 def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
     """What a person wants to see of the manifest."""
+    from xbarspice.report.units import percent
+    from xbarspice.tapeout.lvs.page import looked_at
     from xbarspice.tapeout.signoff.section import summary as signoff_summary
 
     arrays = record["arrays"]
     faults = [
         f"{a['array']}: {f['kind']}: {f['place']}" for a in arrays for f in a["lvs"]["faults"]
     ]
+    scope = looked_at([(a["array"], a["lvs"]["looked_at"]) for a in arrays])
     effect, floorplan = record["effect_of_drawn_wires"], record["floorplan"]
     wires = [m["wires"] for layer in record["layers"] for m in layer["matrices"]]
     short: dict[str, Any] = {
@@ -301,7 +304,7 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
         "files": len(record["files"]),
         "arrays": f"{len(arrays)} of {record['arrays_of_model']}",
         "devices": sum(a["devices"] for a in arrays),
-        "LVS": faults or f"clean ({arrays[0]['lvs']['looked_at']})",
+        "LVS": faults or f"clean ({scope})",
         "rules": _rules(record),
         "sign-off": signoff_summary(record),
         **({"decks": lines_of(record)} if "decks" in record else {}),
@@ -315,7 +318,7 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
     }
     for key in ("accuracy", "agreement_with_software"):
         if effect[key] is not None:
-            short[key] = [f"{name} {100 * share:.2f} %" for name, share in effect[key].items()]
+            short[key] = [f"{name} {percent(share)}" for name, share in effect[key].items()]
     if effect["decisions_changed"] is not None:
         short["decisions_changed"] = effect["decisions_changed"]
     return short
@@ -323,12 +326,14 @@ def _short(record: dict[str, Any], out: Path) -> dict[str, Any]:
 
 def _rules(record: dict[str, Any]) -> str | list[str]:
     """Rules that drawings break, with their number of places."""
+    from xbarspice.tapeout.rules.folder import summary
+
     broken = [
         f"{v['drawing']}: {rule} at {counted(count, 'place')}"
         for v in record["rules"]
         for rule, count in v["broken"].items()
     ]
-    return broken or f"clean ({record['rules'][0]['rules']} of the technology)"
+    return broken or summary(record)
 
 
 def _ranges(wires: list[dict[str, Any]]) -> list[str]:

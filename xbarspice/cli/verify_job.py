@@ -220,11 +220,13 @@ def demonstrate(out: Path, run: RunConfig, json: bool) -> dict[str, Any]:
 
 def _notes_of_demo(trained: Trained, split: Split, decks: list[str]) -> tuple[str, ...]:
     """What the network is, and how its decks are run by hand."""
+    from xbarspice.report.units import percent
+
     return (
         f"The network {'-'.join(map(str, trained.network.sizes))} was trained on "
         f"{counted(len(split.x_train), 'point')} in {counted(trained.epochs, 'epoch')}; as "
         "software it is right for "
-        f"{100 * trained.accuracy_test:.1f} % of the {len(split.x_test)} test points.",
+        f"{percent(trained.accuracy_test)} of the {len(split.x_test)} test points.",
         f"{len(decks)} decks in netlists/ hold every read of every array with all test points; "
         f"each runs by hand: ngspice -b {decks[0]}.",
     )

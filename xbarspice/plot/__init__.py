@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         retention,
         tuning_errors,
     )
+    from xbarspice.campaign.plots import campaign
     from xbarspice.plot.arrays import conductances, pairs
     from xbarspice.plot.devices import device_currents, device_writes
     from xbarspice.plot.solutions import currents, errors, voltages
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
         victims,
     )
     from xbarspice.tapeout.drawing.pictures import layout
-    from xbarspice.tapeout.plots import floorplan, loads, voltage_drop
+    from xbarspice.tapeout.fault_plots import layout_faults
+    from xbarspice.tapeout.plots import floorplan, loads, segments, voltage_drop
     from xbarspice.training.plots import designs, training
     from xbarspice.transfer.plots import loss_budget, transfer_points, transfers
     from xbarspice.verification.plots import costs, lines, network
@@ -51,6 +53,7 @@ _HOMES = {
         "retention",
         "tuning_errors",
     ),
+    "xbarspice.campaign.plots": ("campaign",),
     "xbarspice.plot.arrays": ("conductances", "pairs"),
     "xbarspice.plot.devices": ("device_currents", "device_writes"),
     "xbarspice.plot.solutions": ("currents", "errors", "voltages"),
@@ -61,7 +64,8 @@ _HOMES = {
         "victims",
     ),
     "xbarspice.tapeout.drawing.pictures": ("layout",),
-    "xbarspice.tapeout.plots": ("floorplan", "loads", "voltage_drop"),
+    "xbarspice.tapeout.fault_plots": ("layout_faults",),
+    "xbarspice.tapeout.plots": ("floorplan", "loads", "segments", "voltage_drop"),
     "xbarspice.training.plots": ("designs", "training"),
     "xbarspice.transfer.plots": ("loss_budget", "transfer_points", "transfers"),
     "xbarspice.verification.plots": ("costs", "lines", "network"),
@@ -71,6 +75,7 @@ _HOMES = {
 __all__ = [
     "array_reads",
     "branch_curves",
+    "campaign",
     "conductances",
     "costs",
     "currents",
@@ -85,6 +90,7 @@ __all__ = [
     "fit",
     "floorplan",
     "layout",
+    "layout_faults",
     "lines",
     "loads",
     "loss_budget",
@@ -98,6 +104,7 @@ __all__ = [
     "residual_quantiles",
     "residuals",
     "retention",
+    "segments",
     "sweeps",
     "training",
     "transfer_points",

@@ -10,7 +10,7 @@ from xbarspice.core.counts import counted
 from xbarspice.programming import plots
 from xbarspice.report.content import Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
-from xbarspice.report.units import error, si
+from xbarspice.report.units import error, si, signed
 
 __all__ = ["verdict_text", "write"]
 
@@ -65,7 +65,7 @@ def verdict_text(record: dict[str, Any]) -> str:
         words.append(
             f"The first is step {first['step']}, device ({first['row']}, {first['col']}), {when}: "
             f"{si(first['measured_A'], 'A', 4)} for {si(first['expected_A'], 'A', 4)} "
-            f"({100 * first['deviation']:+.2f} %)."
+            f"({signed(first['deviation'])})."
         )
     if missing:
         words.append(
@@ -103,7 +103,7 @@ def _outside(record: dict[str, Any]) -> Table | Text:
             r["phase"],
             si(r["expected_A"], "A", 4),
             si(r["measured_A"], "A", 4),
-            f"{100 * r['deviation']:+.2f} %",
+            signed(r["deviation"]),
         )
         for r in reads[:SHOWN]
     ]

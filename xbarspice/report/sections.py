@@ -141,11 +141,11 @@ def coverage_section(record: Record) -> Section:
 def _coverage_sentence(cover: Record) -> str:
     text = (
         f"{cover['weights_on_arrays']:,} weights are on arrays, "
-        f"{units.share(cover['weight_share'])} of all weights"
+        f"{units.percent(cover['weight_share'])} of all weights"
     )
     if cover["product_share"] is None:
         return text + "; multiply-accumulates were not measured (convert without calibrate)."
-    share = units.share(cover["product_share"])
+    share = units.percent(cover["product_share"])
     return f"{text}, and {share} of the multiply-accumulates measured."
 
 

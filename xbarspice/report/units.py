@@ -16,7 +16,6 @@ __all__ = [
     "prefix",
     "quantity",
     "resistance",
-    "share",
     "short",
     "si",
     "signed",
@@ -106,14 +105,16 @@ def short(value: float, digits: int = 3) -> str:
     return f"{mantissa}e{int(exponent)}" if e else text
 
 
-def share(value: float | None) -> str:
-    """An accuracy in percent, or a dash without labels."""
-    return "-" if value is None or math.isnan(value) else f"{100 * value:.4g} %"
-
-
 def percent(value: float | None) -> str:
-    """A share in percent with one digit behind the point, or a dash."""
-    return "-" if value is None else f"{100 * value:.1f} %"
+    """A share of what is counted (accuracy, yield, coverage), for example ``86.7 %``; or a dash.
+
+    One digit behind the point; more where it would say 100 of nearly all or 0 of a few, such as
+    ``99.98 %``.
+    """
+    if value is None or math.isnan(value):
+        return "-"
+    texts = [f"{100 * value:.{digits}f}" for digits in range(1, 9)]
+    return f"{next((text for text in texts if float(text) not in (0, 100)), texts[0])} %"
 
 
 def percent_interval(value: float, low: float, high: float, digits: int = 1) -> str:

@@ -12,11 +12,12 @@ from xbarspice.core.wires import WIRES, WORDS
 from xbarspice.report.content import Item, Plot, Section, Table, Text, Verdict
 from xbarspice.report.page import page
 from xbarspice.report.sections import card_section, card_text
-from xbarspice.report.units import error, quantity, resistance, share
+from xbarspice.report.units import error, percent, quantity, resistance
 from xbarspice.tapeout import plots
 from xbarspice.tapeout.decks.section import section, summary
 from xbarspice.tapeout.drawing import pictures, read
 from xbarspice.tapeout.drawing.pictures import LARGEST_PICTURE, Part, has_leads
+from xbarspice.tapeout.lvs.page import faults_table, looked_at
 from xbarspice.tapeout.rules import folder as rules
 from xbarspice.tapeout.signoff import section as signoff
 from xbarspice.tapeout.sites import array_layers
@@ -66,14 +67,14 @@ def _verdict(record: dict[str, Any]) -> Verdict:
     effect = record["effect_of_drawn_wires"]
     change = effect["largest_output_change"] / (effect["largest_output"] or 1.0)
     summaries = (rules.summary(record), signoff.summary(record), summary(record))
-    looked_at = f"Every drawing matches its array: {arrays[0]['lvs']['looked_at']}. Every design "
-    looked_at += "was read back."
+    scope = looked_at([(array["array"], array["lvs"]["looked_at"]) for array in arrays])
+    matches = f"Every drawing matches its array: {scope}. Every design was read back."
     return Verdict(
         state="pass" if good else "fail",
         word="PASS" if good else "FAIL",
         text=f"{counted(faults, 'fault')} in the drawings of {drawn}; drawn in place of assumed "
         f"wires change outputs by up to {error(change)} of the largest.",
-        detail=" ".join(words for words in ("" if faults else looked_at, *summaries) if words),
+        detail=" ".join(words for words in ("" if faults else matches, *summaries) if words),
     )
 
 
@@ -146,7 +147,7 @@ def _effect(record: dict[str, Any]) -> list[Item]:
     for words, key in (("agrees with software", "agreement_with_software"), ("accuracy",) * 2):
         if effect[key] is not None:
             shares = effect[key]
-            rows.append((words, share(shares["assumed"]), share(shares["drawn"])))
+            rows.append((words, percent(shares["assumed"]), percent(shares["drawn"])))
     table = Table(
         caption=f"The model on {counted(effect['points'], 'point')}, solved by the surrogate",
         rows=rows,
@@ -186,14 +187,8 @@ def _arrays(record: dict[str, Any], folder: Path) -> Iterator[Item]:
         left=(0, 1, 6),
         collapse=len(rows) > _LONG,
     )
-    faults = [
-        (a["array"], f["kind"], f["place"], _um(f["x_um"]), _um(f["y_um"]))
-        for a in arrays
-        for f in a["lvs"]["faults"]
-    ]
-    if faults:
-        head = ("array", "fault", "place", "x, um", "y, um")
-        yield Table(caption="Faults", head=head, rows=faults, left=(0, 1, 2))
+    if not all(a["lvs"]["clean"] for a in arrays):
+        yield faults_table([(a["array"], a["lvs"]["faults"]) for a in arrays])
     yield from _drawings(record, folder)
 
 
@@ -240,10 +235,6 @@ def _drawing(drawing: kdb.Layout, technology: Technology, part: Part, alt: str, 
         width=5.2,
         height=5.2,
     )
-
-
-def _um(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
 
 
 def _files(record: dict[str, Any]) -> Iterator[Item]:

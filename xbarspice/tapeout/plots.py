@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from xbarspice.core.errors import broken_rule
 from xbarspice.plot import maps
 from xbarspice.plot.axes import (
     COLOURS,
     axes_or_new,
+    colour,
     escape,
+    marker,
+    number_lines,
     place_legend,
     set_quantity,
     text_colour,
@@ -21,11 +25,20 @@ from xbarspice.plot.axes import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["floorplan", "loads", "loads_height", "voltage_drop"]
+__all__ = ["floorplan", "loads", "loads_height", "segments", "voltage_drop"]
 
 _NUMBERED = 150
 """Arrays up to which each one is numbered."""
 _MONITORS = "#c4c8cc"
+_LINES = {
+    "WL": ("word line", "R_wl", "bit line (column)"),
+    "BL": ("bit line", "R_bl", "word line (row)"),
+}
+"""What lines are called, their resistance, and what they cross."""
+_CURVES = 6
+"""Lines up to which each has a curve of its own."""
+_LEAST_RANGE = 0.05
+"""Range of the axis of resistances about the nominal one, relative, at least."""
 _PALE = 0.6
 """Opacity of the outlines: numbers in them can be read on light and on dark ground."""
 
@@ -113,6 +126,54 @@ def voltage_drop(drop: npt.ArrayLike, *, ax: Axes | None = None) -> Axes:
     """
     ax = axes_or_new(ax)
     maps.cell_map(ax, np.asarray(drop, float), "voltage drop", "%")
+    return ax
+
+
+def segments(record: Mapping[str, Any], kind: str, *, ax: Axes | None = None) -> Axes:
+    """Resistance of every segment of the word or bit lines, beside the nominal one.
+
+    Few lines have a curve each; of many the median stands in the band from least to largest. A
+    segment stands between the lines whose crossings it joins.
+
+    Args:
+        record: of an extraction, as `xbarspice extract` leaves it: lines and nominal_ohm.
+        kind: "WL" or "BL".
+        ax: where to draw; None: a new figure.
+
+    Returns:
+        The axes; ohm.
+
+    Raises:
+        InputError: `kind` is neither.
+        PackageMissingError: matplotlib is not installed and `ax` is None.
+    """
+    if kind not in _LINES:
+        raise broken_rule("`kind` must be WL or BL", repr(kind), "Choose one.")
+    ax = axes_or_new(ax)
+    word, name, crossed = _LINES[kind]
+    lines = [line for line in record["lines"] if line["name"].startswith(kind)]
+    nominal = record["nominal_ohm"][name]
+    curves = {line["name"]: line["segments_ohm"] for line in lines if line["segments_ohm"]}
+    place = np.arange(max(map(len, curves.values()), default=0)) + 0.5
+    if len(curves) <= _CURVES:
+        for k, (label, values) in enumerate(curves.items()):
+            style = {"color": colour(k), "marker": marker(k), "markersize": 4, "linewidth": 1}
+            ax.plot(place[: len(values)], values, label=label, **style)
+    else:
+        rows = [[*values, *[np.nan] * (place.size - len(values))] for values in curves.values()]
+        R = np.ma.masked_invalid(np.array(rows, float))
+        low, middle, high = R.min(axis=0), np.ma.median(R, axis=0), R.max(axis=0)
+        band = {"color": COLOURS[0], "alpha": 0.3, "linewidth": 0}
+        ax.fill_between(place, low, high, label=f"{len(curves)} lines, least to largest", **band)
+        ax.plot(place, middle, color=COLOURS[0], label="median")
+    dashed = {"color": text_colour(), "linestyle": "--", "linewidth": 1}
+    ax.axhline(nominal, label="nominal", **dashed)
+    low, high = ax.get_ylim()
+    room = _LEAST_RANGE * nominal
+    ax.set_ylim(min(low, nominal - room), max(high, nominal + room))
+    number_lines(ax.xaxis, crossed)
+    set_quantity(ax.yaxis, f"segment of a {word}", "ohm")
+    place_legend(ax)
     return ax
 
 

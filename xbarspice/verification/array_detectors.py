@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from xbarspice.core.wires import WIRES, typical_of
 from xbarspice.engines.overdrive import overdrive
+from xbarspice.report.units import percent
 from xbarspice.verification.detectors import ArrayEvidence, MagnitudeEvidence, register
 from xbarspice.verification.finding import Finding
 
@@ -97,7 +98,7 @@ def saturated_range(
     clipped = {k: n for k, n in at.items() if n >= max(CLIPPED_COUNT, CLIPPED * total)}
     if not clipped:
         return None
-    share = ", ".join(f"{100 * n / total:.3g} % at {name}" for name, n in clipped.items())
+    share = ", ".join(f"{percent(n / total)} at {name}" for name, n in clipped.items())
     return Finding(
         kind="saturated range",
         where=where,

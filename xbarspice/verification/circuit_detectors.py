@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from xbarspice.report.units import percent
 from xbarspice.verification.detectors import CircuitEvidence, register
 from xbarspice.verification.finding import Finding
 
@@ -64,9 +65,9 @@ def chance_labels(decisions: npt.ArrayLike, y: npt.ArrayLike) -> Finding | None:
     return Finding(
         kind="labels at chance level",
         where="the labelled inputs",
-        text=f"The network in software is right for {100 * right / count:.3g} % of {count} labels "
-        f"(at least {100 * low:.3g} % with 95 % confidence); the commonest class alone gives "
-        f"{100 * share:.3g} %.",
+        text=f"The network in software is right for {percent(right / count)} of {count} labels "
+        f"(at least {percent(low)} with 95 % confidence); the commonest class alone gives "
+        f"{percent(share)}.",
         remedy="Check --activation, the order of the layers, the scaling of the inputs, and that "
         "the labels count classes from 0 in the network's order.",
         evidence={"accuracy": right / count, "low": low, "commonest_class": share},

@@ -17,7 +17,7 @@ from xbarspice.report.sections import (
     gates_section,
     gates_verdict,
 )
-from xbarspice.report.units import error, share, si
+from xbarspice.report.units import error, percent, si
 from xbarspice.verification.circuit_plots import cost_bars, read_errors
 from xbarspice.verification.page_parts import (
     Record,
@@ -87,11 +87,11 @@ def _result(record: Record) -> str:
     far = f"outputs are up to {error(d['error'])} of the largest away from exact products"
     if d["accuracy"] is not None:
         return (
-            f"Accuracy {share(d['accuracy'])} through {d['through']}, "
-            f"{share(d['exact_accuracy'])} with exact products; {far}."
+            f"Accuracy {percent(d['accuracy'])} through {d['through']}, "
+            f"{percent(d['exact_accuracy'])} with exact products; {far}."
         )
     if d["agreement"] is not None:
-        return f"{share(d['agreement'])} of the decisions are those of exact products; {far}."
+        return f"{percent(d['agreement'])} of the decisions are those of exact products; {far}."
     return f"Through {d['through']}, {far}."
 
 
@@ -148,8 +148,8 @@ def _arrays(record: Record, engines: list[list[str]]) -> Section:
     )
     if sample["confidence"] is not None:
         text += (
-            f": if {share(sample['bad_tiles'])} of all arrays were bad, the sample would hold a "
-            f"bad one with {share(sample['confidence'])} confidence (seed {sample['seed']}, "
+            f": if {error(sample['bad_tiles'], 6)} of all arrays were bad, the sample would hold a "
+            f"bad one with {error(sample['confidence'], 6)} confidence (seed {sample['seed']}, "
             f"sample {sample['sha256'][:12]})"
         )
     items.append(Text(text=text + ". Method: " + "; ".join(record["methods"]) + "."))
@@ -227,18 +227,18 @@ def _name(check: Record) -> str:
 
 
 def _interval(value: Sequence[float] | None) -> str:
-    return "-" if value is None else f"{100 * value[0]:.4g} to {100 * value[1]:.4g} %"
+    return "-" if value is None else f"{percent(value[0])} to {percent(value[1])}"
 
 
 def _decision_row(name: str, d: Record) -> list[str]:
     return [
         name,
         error(d["error"]),
-        share(d["agreement"]),
+        percent(d["agreement"]),
         _interval(d["interval"]),
-        share(d["accuracy"]),
+        percent(d["accuracy"]),
         _interval(d["accuracy_interval"]),
-        share(d["exact_accuracy"]),
+        percent(d["exact_accuracy"]),
         error(d["smallest_margin"]),
     ]
 

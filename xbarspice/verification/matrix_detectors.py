@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from xbarspice.report.units import percent
 from xbarspice.verification.array_detectors import saturated_range
 from xbarspice.verification.detectors import MatrixEvidence, find, register
 from xbarspice.verification.finding import Finding
@@ -84,7 +85,7 @@ def unused_devices(e: MatrixEvidence) -> Finding | None:
     return Finding(
         kind="unused devices",
         where=e.where,
-        text=f"{100 * zero:.3g} % of its weights are 0; their pairs only load the wires.",
+        text=f"{percent(zero)} of its weights are 0; their pairs only load the wires.",
         remedy="Remove the pruned rows and columns before the conversion.",
         evidence={"zero": zero},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_failures_stand_on_it_with_their_reasons(tmp_path):
     assert "must fit in 64 bits" in text
 
 
-def test_it_says_how_long_the_rest_takes_and_rounds_down(tmp_path):
+def test_it_says_how_long_the_rest_takes_and_100_percent_only_of_all(tmp_path):
     page = CampaignPage(
         path=tmp_path / "c.html", file=tmp_path / "c.h5", function="f", crew=Crew(workers=3)
     )
@@ -62,8 +63,13 @@ def test_it_says_how_long_the_rest_takes_and_rounds_down(tmp_path):
     page.history.note(101.0, 89_999)
     page.write("running")
     word, text = headline_of(page.path)
-    assert word == "RUNNING 99.9 %"
+    assert word == "RUNNING 99.999 %"
     assert "remain (" in text
+    drawn = page.path.read_text()
+    assert "forecast" in drawn
+    assert "interval of the rest" in drawn
+    page.write("complete")
+    assert "interval of the rest" not in page.path.read_text()
     page.history = type(page.history)()
     for second in range(0, 1001, 10):
         page.history.note(float(second), 10 * second)
@@ -88,3 +94,26 @@ def test_an_unknown_number_of_items_has_no_share(tmp_path):
     campaign.run(items, work.square, tmp_path / "c.h5", workers=0, page=page)
     assert headline_of(page) == ("COMPLETE", "3 are done, 0 failed.")
     assert "<progress" not in page.read_text()
+
+
+def test_without_matplotlib_the_page_says_so_in_place_of_its_plot(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    page = tmp_path / "c.html"
+    campaign.run(work.items(3), work.square, tmp_path / "c.h5", workers=0, page=page)
+    assert headline_of(page) == ("COMPLETE", "3 of 3 are done, 0 failed.")
+    assert "Plots need matplotlib, which is not installed" in page.read_text()
+
+
+def test_the_page_stays_small_however_long_the_campaign(tmp_path):
+    page = CampaignPage(
+        path=tmp_path / "c.html", file=tmp_path / "c.h5", function="f", crew=Crew(workers=3)
+    )
+    page.total = 1_000_000
+    sizes = []
+    for seconds in (10, 20_000):
+        for second in range(seconds):
+            page.history.note(float(second), 3 * second)
+        page.done = page.history.counts[-1]
+        page.write("running")
+        sizes.append(page.path.stat().st_size)
+    assert sizes[1] < sizes[0] + 10_000

@@ -19,8 +19,9 @@ def run(*words):
 
 
 @pytest.fixture
-def files(tmp_path):
-    """A clean layout and one with a necked line."""
+def files(tmp_path, monkeypatch):
+    """A clean layout and one with a necked line, in the folder where the commands run."""
+    monkeypatch.chdir(tmp_path)
     layout_of(clean()).write(str(tmp_path / "clean.oas"))
     layout_of(FAULTS[0].parts).write(str(tmp_path / "neck.gds"))
     return tmp_path
@@ -42,7 +43,10 @@ def test_the_exit_status_is_the_verdict(files):
         "-0.500",
         "0.000",
     ]
-    assert f"FAIL  1 of {count} rules of sky130b are broken on TOP, at 1 place\n" in bad.output
+    assert f"FAIL  1 of {count} rules of sky130b is broken on TOP, at 1 place\n" in bad.output
+    assert "report: runs/drc/report.html\n" in bad.output
+    record = json.loads((files / "runs/drc/report.json").read_text())
+    assert (record["clean"], list(record["broken"])) == (False, ["met1.width"])
 
 
 def test_json_holds_every_place(files):
@@ -83,4 +87,4 @@ def test_wrong_use_is_one_message_and_nothing_is_written(files):
         result = run(*words)
         assert isinstance(result.exception, xb.errors.InputError), result.output
         assert rule in str(result.exception)
-    assert not list(files.glob("r*"))
+    assert not list(files.glob("r*"))  # neither rules nor runs

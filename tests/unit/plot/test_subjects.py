@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import klayout.db as kdb
 import numpy as np
 import pytest
 import torch
@@ -15,12 +16,15 @@ from tests.unit.calibration.test_inspection import LOOP, ideal, sweep
 from tests.unit.calibration.test_life import baked, cycled
 from tests.unit.calibration.test_life import log as tuning_log
 from tests.unit.calibration.test_pulses import staircase, trains_of
+from tests.unit.tapeout.rules.drawn import FAULTS, layout_of
 from tests.unit.training.test_designs import NOISY, linear_classifier
 from tests.unit.training.test_fitting import TRAIN, VALIDATION, model, short
 from tests.unit.transfer.test_study import moons
 from xbarspice import calibration
+from xbarspice.campaign.forecast import Forecast
 from xbarspice.core.errors import InputError
 from xbarspice.report import Plot, Section, html
+from xbarspice.tapeout.rules import check_layout
 from xbarspice.training import compare_designs, fit
 
 
@@ -336,6 +340,83 @@ def test_parts_of_a_tapeout_are_drawn(ax):
     bars = xb.plot.loads(parts)
     assert [bar.get_width() for bar in bars.patches] == [1.5]
     assert bars.get_xlabel() == "load, share of the limit (%)"
+
+
+def test_faults_are_marked_in_the_layout_at_their_places(ax):
+    technology = xb.tapeout.load_technology("sky130b")
+    layout = layout_of(FAULTS[0].parts)
+    (violation,) = check_layout(layout, technology).record()["violations"]
+    lost = {"kind": "drawing", "place": "somewhere", "x_um": None, "y_um": None}
+    assert xb.plot.layout_faults(layout, technology, [violation, lost], ax=ax) is ax
+    assert names(ax)[-1] == "met1.width (1)"
+    marks = ax.collections[-1].get_offsets()
+    left, bottom, right, top = violation["box"]
+    centre = [(left + right) / 2, (bottom + top) / 2]
+    np.testing.assert_allclose(marks, [centre])
+    close = xb.plot.layout_faults(layout, technology, [violation], near=violation)
+    room = 3 * max(technology.array.pitch)
+    assert np.mean(close.get_xlim()) == pytest.approx(centre[0])
+    assert np.diff(close.get_xlim()) == pytest.approx(2 * room * 1.06, rel=1e-3)
+    fault = {"kind": "short", "place": "there", "x_um": 0.5, "y_um": 0.25}
+    again = xb.plot.layout_faults(layout, technology, [fault], cell="TOP")
+    np.testing.assert_allclose(again.collections[-1].get_offsets(), [(0.5, 0.25)])
+    with pytest.raises(InputError, match="must name a cell"):
+        xb.plot.layout_faults(layout, technology, [fault], cell="none")
+
+
+def test_a_layout_of_too_many_shapes_is_an_outline(ax):
+    technology = xb.tapeout.load_technology("sky130b")
+    layout = layout_of({})
+    layer, top = layout.layer(*technology.device.layer), layout.top_cell()
+    for k in range(20_001):
+        top.shapes(layer).insert(kdb.Box(10 * k, 0, 10 * k + 5, 5))
+    xb.plot.layout_faults(layout, technology, [], ax=ax)
+    assert names(ax) == ["outline of the cell"]
+    (outline,) = ax.patches
+    assert outline.get_width() == pytest.approx(200.005)
+
+
+@pytest.mark.parametrize("lines", [2, 9])
+def test_segments_stand_beside_the_nominal_ones(ax, lines):
+    values = np.linspace(0.9, 1.3, 3 * lines).reshape(lines, 3)
+    record = {
+        "lines": [{"name": f"WL<{k}>", "segments_ohm": v.tolist()} for k, v in enumerate(values)],
+        "nominal_ohm": {"R_wl": 1.0, "R_bl": 2.0},
+    }
+    record["lines"].append({"name": "BL<0>", "segments_ohm": None})
+    assert xb.plot.segments(record, "WL", ax=ax) is ax
+    *curves, nominal = ax.lines
+    np.testing.assert_array_equal(nominal.get_ydata(), [1.0, 1.0])
+    expected = values if lines == 2 else [np.median(values, axis=0)]
+    np.testing.assert_allclose([curve.get_ydata() for curve in curves], expected)
+    np.testing.assert_array_equal(curves[0].get_xdata(), [0.5, 1.5, 2.5])
+    assert ax.get_ylabel() == "segment of a word line (ohm)"
+    assert xb.plot.segments(record, "BL").lines[0].get_ydata()[0] == 2.0
+    with pytest.raises(InputError, match="WL or BL"):
+        xb.plot.segments(record, "XL")
+
+
+def test_a_campaign_is_drawn_with_the_forecast_of_the_rest(ax):
+    seconds, done = np.arange(601.0), 100 + 2 * np.arange(601)
+    rest = Forecast(rate=2.0, seconds=900.0, low=800.0, high=1200.0)
+    assert xb.plot.campaign(seconds, done, total=3100, rest=rest, ax=ax) is ax
+    curve, whole, ahead = ax.lines
+    assert len(curve.get_xdata()) == 200
+    assert (curve.get_xdata()[-1], curve.get_ydata()[-1]) == (600, 1300)
+    assert whole.get_ydata()[0] == 3100
+    np.testing.assert_array_equal(np.transpose(ahead.get_data()), [(600, 1300), (1500, 3100)])
+    (band,) = ax.patches
+    np.testing.assert_array_equal(
+        band.get_xy(), [(600, 1300), (1400, 3100), (1800, 3100), (600, 1300)]
+    )
+    assert ax.get_xlabel() == "time of this run (min)"
+    ax.figure.canvas.draw()
+    assert [t.get_text() for t in ax.get_xticklabels()][1:5] == ["0", "5", "10", "15"]
+    endless = xb.plot.campaign(
+        seconds, done, total=3100, rest=Forecast(rate=2.0, seconds=900.0, low=1.0, high=np.inf)
+    )
+    assert endless.get_xlim()[1] == 600 + 2 * 900
+    assert names(xb.plot.campaign([0.0], [0])) == ["done"]
 
 
 def test_on_a_page_text_takes_the_colour_of_the_page():

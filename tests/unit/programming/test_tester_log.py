@@ -136,7 +136,7 @@ def test_the_command_names_the_first_step_and_fails(tmp_path, planned):
     assert json.loads(result.output)["first"]["step"] == 5
     page = (out / "report.html").read_text()
     assert "The first is step 5, device (1, 2), when it was written" in page
-    assert "-10.00 %" in page
+    assert "-10 %" in page
 
 
 def test_the_command_leaves_the_run_of_a_simulation_alone(tmp_path, planned, monkeypatch):

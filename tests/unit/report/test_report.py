@@ -303,6 +303,23 @@ def test_a_ratio_is_in_percent_and_a_tiny_one_a_power_of_ten():
 
 
 @pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.8667, "86.7 %"),
+        (1.0, "100.0 %"),
+        (0.0, "0.0 %"),
+        (4999 / 5000, "99.98 %"),
+        (2e-6, "0.0002 %"),
+        (1 - 1e-16, "100.0 %"),
+        (None, "-"),
+        (float("nan"), "-"),
+    ],
+)
+def test_a_share_says_100_percent_only_of_all_and_0_only_of_none(value, text):
+    assert units.percent(value) == text
+
+
+@pytest.mark.parametrize(
     ("value", "unit", "text"),
     [
         (1.9714e-4, "S", "197.14 uS"),

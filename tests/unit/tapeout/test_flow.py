@@ -22,7 +22,7 @@ from xbarspice import deployment
 from xbarspice.cli.app import app
 from xbarspice.nn import arrays
 from xbarspice.nn.origin import outputs_of
-from xbarspice.report.units import share
+from xbarspice.report.units import percent
 from xbarspice.tapeout import (
     as_drawn,
     check_folder,
@@ -226,7 +226,7 @@ def test_record_and_page_say_what_the_drawn_wires_do_to_the_outputs(tmp_path):
     assert {a["lvs"]["looked_at"] for a in record["arrays"]} == {scope}
     for words in (
         scope,
-        share(effect["accuracy"]["drawn"]),
+        percent(effect["accuracy"]["drawn"]),
         "300 ohm",
         "1 ohm",
         "PASS",

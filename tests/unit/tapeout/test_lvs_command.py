@@ -14,6 +14,7 @@ import xbarspice as xb
 from tests.unit.tapeout.hand_drawn import hand_drawn
 from xbarspice.cli.app import app
 from xbarspice.core import crossbar_file
+from xbarspice.tapeout import load_technology
 
 G = np.random.default_rng(3).uniform(10e-6, 50e-6, (3, 4))
 G[2, 1] = 0.0
@@ -21,6 +22,11 @@ G[2, 1] = 0.0
 
 def run(*words):
     return CliRunner().invoke(app, list(map(str, words)))
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -44,6 +50,7 @@ def test_the_exit_status_is_the_verdict(files):
     record = json.loads(bad.output)
     (fault,) = record["arrays"][0]["faults"]
     assert (fault["kind"], fault["row"]) == ("short", 0)
+    assert "technology on 1 of 7 lines" in record["arrays"][0]["looked_at"]
     assert fault["place"] == "word lines 0 and 1 are joined by met1"
     assert (fault["x_um"], fault["y_um"]) == pytest.approx((0.41, 1.02), abs=0.35)
     shown = run("lvs", files / "short.oas", files / "array.npz", "--technology", "sky130b")
@@ -53,18 +60,20 @@ def test_the_exit_status_is_the_verdict(files):
 
 def test_what_is_extracted_is_an_array_with_its_wires(files):
     words = ("extract", files / "good.gds", "--technology", "sky130b")
-    result = run(*words, "--out", files / "drawn.h5", "--conductance", 5e-5, "--json")
+    result = run(*words, "--out", files / "drawn", "--conductance", 5e-5, "--json")
     assert result.exit_code == 0, result.output
     record = json.loads(result.output)
     assert (record["rows"], record["cols"], len(record["devices"])) == (3, 4, 11)
-    array = crossbar_file.load(files / "drawn.h5")
+    array = crossbar_file.load(files / "drawn" / "drawn.h5")
     np.testing.assert_array_equal(array.G, np.where(G > 0, 5e-5, 0))
     leads = [line["leads_ohm"] for line in record["lines"]]
     np.testing.assert_allclose(array.R_driver, [lead[0] for lead in leads[:3]], rtol=1e-12)
     np.testing.assert_allclose(array.R_sense, [lead[1] for lead in leads[3:]], rtol=1e-12)
     assert {part["kind"] for part in record["lines"][0]["parts"]} == {"straight", "shape", "cut"}
     # the drawn resistances are those of the file, line by line, and others are not
-    stated = run("lvs", files / "good.gds", files / "drawn.h5", "--technology", "sky130b", "--json")
+    stated = run(
+        "lvs", files / "good.gds", files / "drawn" / "drawn.h5", "--technology", "sky130b", "--json"
+    )
     assert stated.exit_code == 0, stated.output
     assert "the resistance of every segment and lead with the file" in stated.output
     R = np.array(array.R_driver)
@@ -73,8 +82,9 @@ def test_what_is_extracted_is_an_array_with_its_wires(files):
     other = run("lvs", files / "good.gds", files / "other.h5", "--technology", "sky130b", "--json")
     (fault,) = json.loads(other.output)["arrays"][0]["faults"]
     assert fault["place"].startswith("lead of word line 1: ")
-    assert run(*words, "--out", files / "drawn.json").exit_code == 0
-    assert json.loads((files / "drawn.json").read_text())["lines"] == record["lines"]
+    kept = json.loads((files / "drawn" / "report.json").read_text())
+    assert (kept["lines"], kept["nominal_ohm"]) == (record["lines"], record["nominal_ohm"])
+    assert kept["nominal_ohm"] == load_technology("sky130b").segments()
 
 
 def test_a_drawing_that_says_nothing_is_one_fault(files):
@@ -83,9 +93,16 @@ def test_a_drawing_that_says_nothing_is_one_fault(files):
     layout.write(str(files / "nothing.gds"))
     result = run("lvs", files / "nothing.gds", files / "array.npz", "--json")
     assert result.exit_code == 1
-    (fault,) = json.loads(result.output)["arrays"][0]["faults"]
+    record = json.loads(result.output)
+    (fault,) = record["arrays"][0]["faults"]
     assert fault["kind"] == "drawing"
+    assert record["arrays"][0]["looked_at"].endswith("nothing could be compared")
     assert run("extract", files / "nothing.gds").exit_code == 1
+    assert {p.name for p in (files / "runs/extract").iterdir()} == {
+        "report.html",
+        "report.json",
+        "run.toml",
+    }
 
 
 def test_a_tapeout_is_compared_as_a_whole_and_after_an_edit(folder, tmp_path):
@@ -121,13 +138,9 @@ def test_wrong_use_is_one_message(files, folder):
         (("lvs", files / "good.gds", files / "array.npz", "--cell", "x"), "must name a cell"),
         (("lvs", files / "good.gds", files / "array.npz", "--array", "0"), "one of a deployment"),
         (("extract", files / "good.gds", "--corner", "slow"), "must be one of min, typ, max"),
-        (("extract", files / "good.gds", "--out", files / "x.txt"), "must end in .h5"),
-        (
-            ("extract", files / "short.oas", "--technology", "sky130b", "--out", files / "x.h5"),
-            "lines all have labels, pads and segments",
-        ),
+        (("extract", files / "good.gds", "--out", files / "array.npz"), "must be new, empty"),
     ):
         result = run(*words)
         assert isinstance(result.exception, xb.errors.InputError), (words, result.output)
         assert rule in str(result.exception)
-    assert not list(files.glob("x.*"))
+    assert not (files / "runs").exists()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import klayout.db as kdb
     from matplotlib.axes import Axes
 
-__all__ = ["LARGEST_PICTURE", "Part", "has_leads", "layout", "picture"]
+__all__ = ["LARGEST_PICTURE", "Part", "has_leads", "layout", "paint", "picture"]
 
 Part = Literal["whole", "array"]
 
@@ -72,9 +72,9 @@ def layout(
     ax = axes_or_new(ax, 5.2, 5.2)
     top, box = drawing.top_cell(), _array_box(drawing, technology)
     if part == "array":
-        _paint(ax, drawing, technology, top.bbox() if box is None else box)
+        paint(ax, top, technology, top.bbox() if box is None else box)
     else:
-        _paint(ax, drawing, technology, top.bbox())
+        paint(ax, top, technology, top.bbox())
         _label(ax, drawing, technology, top)
         if box is not None:
             _frame(ax, box, drawing.dbu)
@@ -114,37 +114,36 @@ def _colours(technology: Technology) -> list[str]:
     return [_METALS[k % len(_METALS)] for k in range(len(technology.metal))]
 
 
-def _paint(axes: Axes, layout: kdb.Layout, technology: Technology, box: kdb.Box) -> None:
-    """Draw all shapes that touch a box, and set the axes to it, um."""
-    t = technology
+def paint(axes: Axes, cell: kdb.Cell, technology: Technology, box: kdb.Box) -> None:
+    """Draw all shapes of a cell that touch a box, and set the axes to it, um."""
+    t, dbu = technology, cell.layout().dbu
     if t.pads and t.pads.opening:
-        _fill(axes, layout, t.pads.opening.layer, box, facecolor=_OPENING, zorder=20)
+        _fill(axes, cell, t.pads.opening.layer, box, facecolor=_OPENING, zorder=20)
     for order, (metal, colour) in enumerate(zip(t.metal, _colours(t), strict=True)):
         style = {"facecolor": colour, "alpha": 0.65, "label": escape(metal.name)}
-        _fill(axes, layout, metal.layer, box, zorder=order, **style)
+        _fill(axes, cell, metal.layer, box, zorder=order, **style)
     device = {"facecolor": _DEVICE, "label": "device"}
-    _fill(axes, layout, t.device.layer, box, zorder=len(t.metal), **device)
-    if box.width() * layout.dbu < 200:  # beyond that no cut can be seen
+    _fill(axes, cell, t.device.layer, box, zorder=len(t.metal), **device)
+    if box.width() * dbu < 200:  # beyond that no cut can be seen
         for order, via in enumerate(t.via):
             style: dict[str, Any] = {"facecolor": _CUT, "edgecolor": "#555555", "linewidth": 0.4}
             style["label"] = "via" if order == 0 else None
-            _fill(axes, layout, via.layer, box, zorder=len(t.metal) + 1 + order, **style)
+            _fill(axes, cell, via.layer, box, zorder=len(t.metal) + 1 + order, **style)
     margin = 0.03 * max(box.width(), box.height())
-    axes.set_xlim((box.left - margin) * layout.dbu, (box.right + margin) * layout.dbu)
-    axes.set_ylim((box.bottom - margin) * layout.dbu, (box.top + margin) * layout.dbu)
+    axes.set_xlim((box.left - margin) * dbu, (box.right + margin) * dbu)
+    axes.set_ylim((box.bottom - margin) * dbu, (box.top + margin) * dbu)
     axes.set_aspect("equal")
     axes.set_xlabel("x (um)")
     axes.set_ylabel("y (um)")
 
 
-def _fill(
-    axes: Axes, layout: kdb.Layout, layer: tuple[int, int], box: kdb.Box, **style: Any
-) -> None:
+def _fill(axes: Axes, cell: kdb.Cell, layer: tuple[int, int], box: kdb.Box, **style: Any) -> None:
     """Draw one layer as filled polygons."""
     from matplotlib.collections import PolyCollection
 
-    kdb, dbu = klayout_db(), layout.dbu
-    shapes = layout.top_cell().begin_shapes_rec_touching(layout.layer(*layer), box)
+    kdb, layout = klayout_db(), cell.layout()
+    dbu = layout.dbu
+    shapes = cell.begin_shapes_rec_touching(layout.layer(*layer), box)
     polygons = [
         [(point.x * dbu, point.y * dbu) for point in polygon.resolved_holes().each_point_hull()]
         for polygon in kdb.Region(shapes).merged().each()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,8 @@ class DrawnArray:
         lines: its lines by their labels.
         wires: their resistances.
         faults: of labels and lines.
+        corner: of the resistances.
+        nominal: resistance of a segment of each kind by the technology, ohm: R_wl, R_bl.
     """
 
     extracted: Extracted | None
@@ -45,6 +47,8 @@ class DrawnArray:
     lines: Lines | None
     wires: WireView | None
     faults: tuple[Fault, ...]
+    corner: Corner
+    nominal: Mapping[str, float]
 
     @property
     def complete(self) -> bool:
@@ -71,6 +75,8 @@ class DrawnArray:
         """Everything for JSON: SI units, places in um."""
         out: dict[str, Any] = {
             "complete": self.complete,
+            "corner": self.corner,
+            "nominal_ohm": dict(self.nominal),
             "faults": [fault.record() for fault in self.faults],
         }
         if self.extracted is None or self.lines is None or self.wires is None:
@@ -148,14 +154,25 @@ def extract_array(
     """
     extracted = extract(pick_cell(layout, cell), technology)
     fault = unreadable(extracted)
+    said: dict[str, Any] = {
+        "corner": corner,
+        "nominal": technology.segments(corner, temperature),
+    }
     if fault is not None:
         nothing = np.zeros((0, 0), dtype=bool)
-        return DrawnArray(extracted=None, present=nothing, lines=None, wires=None, faults=(fault,))
+        return DrawnArray(
+            extracted=None, present=nothing, lines=None, wires=None, faults=(fault,), **said
+        )
     present = _devices_at_lines(extracted)
     lines = find_lines(extracted, present)
     wires = extract_wires(extracted, *usable_nets(lines), corner, temperature)
     return DrawnArray(
-        extracted=extracted, present=present, lines=lines, wires=wires, faults=lines.faults
+        extracted=extracted,
+        present=present,
+        lines=lines,
+        wires=wires,
+        faults=lines.faults,
+        **said,
     )
 
 

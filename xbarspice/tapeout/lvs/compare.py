@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xbarspice.core.array import Crossbar
+from xbarspice.core.counts import counted
 from xbarspice.tapeout.extraction.extracted import (
     Extracted,
     LineName,
@@ -115,28 +116,37 @@ def compare_layout(
     """
     extracted = extract(pick_cell(layout, cell), technology)
     stated = wires and (not crossbar.uniform if stated is None else stated)
-    looked_at = scope(technology, wires=wires, stated=stated)
     fault = unreadable(extracted)
     if fault is not None:
-        return LvsReport(faults=(fault,), looked_at=looked_at, nets=extracted.connectivity.count)
+        return LvsReport(
+            faults=(fault,),
+            looked_at=f"{_connected(technology)}; nothing could be compared",
+            nets=extracted.connectivity.count,
+        )
     present = np.asarray(crossbar.G_flat[0] > 0)
     lines = find_lines(extracted, present)
     faults = [*lines.faults, *device_faults(extracted, lines, present)]
     faults += [*cut_faults(extracted, lines), *narrow_places(extracted, lines)]
     view = None
+    followed = wires
     if wires:
         view = extract_wires(extracted, *usable_nets(lines), cache=cache)
         places = places_of(extracted, lines, present.shape)
         order = list(order_faults(extracted, view))
-        # the segments of lines that are counted wrongly are others
+        followed = not order  # the segments of lines that are counted wrongly are others
         faults += order or list(segment_faults(extracted, view, places))
         faults += _not_followed(lines, view, faults)
-        if stated and not order:
+        if stated and followed:
             faults += stated_faults(view, crossbar, places)
     inside = (lines.row >= 0) & (lines.col >= 0)
     return LvsReport(
         faults=tuple(faults),
-        looked_at=looked_at,
+        looked_at=scope(
+            technology,
+            wires=followed,
+            stated=stated and followed,
+            some="" if view is None else _followed(view, present.shape),
+        ),
         devices=int(inside.sum()),
         nets=extracted.connectivity.count,
         outside=int(((lines.row < 0) & (lines.col < 0)).sum()),
@@ -144,22 +154,47 @@ def compare_layout(
     )
 
 
-def scope(technology: Technology, *, wires: bool = True, stated: bool = False) -> str:
-    """What a comparison looks at, as every verdict says it."""
-    layers: list[str] = []
-    for metal in technology.metal:
-        layers.append(metal.name)
-        layers += [via.name for via in technology.via if via.lower == metal.name]
+def _followed(view: WireView, shape: tuple[int, ...]) -> str:
+    """Which lines have all their segments; empty where all have."""
+    counts = ((view.word_lines, shape[1] - 1), (view.bit_lines, shape[0] - 1))
+    whole = [
+        line is not None and len(line.segments) == count and bool(np.isfinite(line.segments).all())
+        for lines, count in counts
+        for line in lines
+    ]
+    return "" if all(whole) else f" on {sum(whole)} of {counted(len(whole), 'line')}"
+
+
+def scope(
+    technology: Technology, *, wires: bool = True, stated: bool = False, some: str = ""
+) -> str:
+    """What a comparison looks at, as every verdict says it.
+
+    Args:
+        technology: layers that are connected.
+        wires: whether segments are compared with the technology.
+        stated: whether resistances are compared with the file.
+        some: on which lines, if not on all.
+    """
     words = [
-        f"connected over {', '.join(layers)}; compared: every line as one net with its label",
+        f"{_connected(technology)}; compared: every line as one net with its label",
         "every device with both electrodes and its drawn size",
         "cuts",
     ]
     if wires:
-        words.append("segments with width and pitch of the technology")
+        words.append(f"segments with width and pitch of the technology{some}")
     if stated:
-        words.append("the resistance of every segment and lead with the file")
+        words.append(f"the resistance of every segment and lead with the file{some}")
     return f"{', '.join(words)}. Of the layout rules only widths of metal on lines are looked at"
+
+
+def _connected(technology: Technology) -> str:
+    """Over which layers nets are followed."""
+    layers: list[str] = []
+    for metal in technology.metal:
+        layers.append(metal.name)
+        layers += [via.name for via in technology.via if via.lower == metal.name]
+    return f"connected over {', '.join(layers)}"
 
 
 def unreadable(extracted: Extracted) -> Fault | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -64,8 +65,9 @@ class RuleReport:
         technology: its name.
         cells: the checked cells.
         shapes: drawn shapes by name of the layer, of all cells.
-        counts: places that break a rule, by the name of the rule; every checked rule is in it.
+        counts: places that break a rule, by the name of the rule; every rule is in it.
         violations: the places, at most `LISTED` of one rule in one cell, by rule and place.
+        unchecked: pairs of a rule and a cell on which it cannot be judged.
         notices: what was not checked, a sentence each.
     """
 
@@ -74,6 +76,7 @@ class RuleReport:
     shapes: dict[str, int]
     counts: dict[str, int]
     violations: tuple[Violation, ...]
+    unchecked: tuple[tuple[str, str], ...]
     notices: tuple[str, ...]
 
     @property
@@ -87,13 +90,16 @@ class RuleReport:
         return {name: count for name, count in self.counts.items() if count}
 
     def record(self) -> dict[str, Any]:
-        """The verdict for JSON."""
+        """The verdict for JSON; ``rules`` counts those that were checked on some cell."""
+        unchecked = [{"rule": rule, "cell": cell} for rule, cell in self.unchecked]
+        times = Counter(rule for rule, _ in self.unchecked)
         return {
             "clean": self.clean,
             "technology": self.technology,
             "cells": list(self.cells),
             "shapes": self.shapes,
-            "rules": len(self.counts),
+            "rules": sum(times[rule] < len(self.cells) for rule in self.counts),
+            "unchecked": unchecked,
             "broken": self.broken,
             "violations": [{**asdict(v), "box": list(v.box)} for v in self.violations],
             "notices": list(self.notices),
@@ -138,11 +144,13 @@ def check_layout(layout: kdb.Layout, technology: Technology, cell: str | None = 
         )
     remarks: list[str] = []
     violations: list[Violation] = []
+    unchecked: list[tuple[str, str]] = []
     places = dict.fromkeys((rule.name for rule in rules), 0)
     for top, shapes in zip(cells, drawn, strict=True):
         remarks += notices(layout, top, technology)
         for rule in rules:
             if rule.kind == "smallest density" and is_smaller(rule, shapes):
+                unchecked.append((rule.name, shapes.cell))
                 remarks.append(
                     f"{rule.name} was not checked: {shapes.cell} is smaller than a window"
                 )
@@ -156,6 +164,7 @@ def check_layout(layout: kdb.Layout, technology: Technology, cell: str | None = 
         shapes=counts,
         counts=places,
         violations=tuple(violations),
+        unchecked=tuple(unchecked),
         notices=tuple(remarks),
     )
 

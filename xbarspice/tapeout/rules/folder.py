@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from xbarspice.core.counts import counted
 from xbarspice.report.content import Item, Section, Table, Text
 from xbarspice.tapeout.rules.check import check_file
+from xbarspice.tapeout.rules.page import SCOPE, places_table
 from xbarspice.tapeout.rules.script import save_script
 from xbarspice.tapeout.technology import Technology
 
@@ -16,8 +17,6 @@ __all__ = ["SCRIPT", "check_drawings", "section", "summary"]
 
 SCRIPT = "rules.lydrc"
 """The rules as a script for KLayout's application, in the folder of the tapeout."""
-_MOST = 200
-"""Places that are shown; the manifest holds more."""
 _LONG = 24
 
 Record = dict[str, Any]
@@ -48,16 +47,24 @@ def summary(record: Record) -> str:
     """One sentence on the rules of all drawings of a manifest."""
     verdicts = record["rules"]
     broken = sum(not v["clean"] for v in verdicts)
-    count = verdicts[0]["rules"]
     if not broken:
         who = f"All {len(verdicts)} drawings keep" if len(verdicts) > 1 else "The drawing keeps"
-        return f"{who} the {counted(count, 'rule')} of the technology."
+        return f"{who} the {_checked_rules(verdicts)}."
     places = sum(sum(v["broken"].values()) for v in verdicts)
     of = counted(len(verdicts), "drawing")
     return (
         f"{broken} of {of} {'breaks' if broken == 1 else 'break'} rules of the technology, at "
         f"{counted(places, 'place')}."
     )
+
+
+def _checked_rules(verdicts: Sequence[Record]) -> str:
+    """How many rules hold: all of the technology, or those that can be judged on the drawings."""
+    fewest, most = (pick(v["rules"] for v in verdicts) for pick in (min, max))
+    if not any(v["unchecked"] for v in verdicts):
+        return f"{counted(most, 'rule')} of the technology"
+    count = counted(most, "rule") if fewest == most else f"{fewest} to {most} rules"
+    return f"{count} of the technology that can be judged on them"
 
 
 def section(record: Record) -> Section:
@@ -67,11 +74,7 @@ def section(record: Record) -> Section:
 
 def _content(record: Record) -> Iterator[Item]:
     verdicts = record["rules"]
-    yield Text(
-        text=f"{summary(record)} Checked is what the technology file states: grid, widths, spaces, "
-        "enclosures, cuts, areas, contacts, densities and devices; not antennas, latch-up, or what "
-        f"else a foundry's deck looks at. {SCRIPT} checks the same in KLayout's application."
-    )
+    yield Text(text=f"{summary(record)} {SCOPE} {SCRIPT} checks the same in KLayout's application.")
     yield Table(
         caption="Drawings",
         head=("drawing", "verdict", "rules", "broken", "places"),
@@ -88,23 +91,8 @@ def _content(record: Record) -> Iterator[Item]:
         left=(0, 1, 3),
         collapse=len(verdicts) > _LONG,
     )
-    places = [(v["drawing"], p) for v in verdicts for p in v["violations"]]
+    places = [(v["drawing"], place) for v in verdicts for place in v["violations"]]
     if places:
-        yield Table(
-            caption=f"{counted(len(places), 'place')}"
-            + (f", the first {_MOST}" if places[_MOST:] else ""),
-            head=("drawing", "rule", "measured", "limit", "place, um"),
-            rows=[
-                (name, p["rule"], *(f"{p[k]:g} {p['unit']}" for k in ("measured", "limit")), _at(p))
-                for name, p in places[:_MOST]
-            ],
-            left=(0, 1, 4),
-            collapse=len(places) > _LONG,
-        )
+        yield places_table("drawing", places)
     for note in sorted({f"{v['drawing']}: {n}" for v in verdicts for n in v["notices"]})[:10]:
         yield Text(text=note, note=True)
-
-
-def _at(place: Record) -> str:
-    left, bottom, right, top = place["box"]
-    return f"{left:g}, {bottom:g} to {right:g}, {top:g}"

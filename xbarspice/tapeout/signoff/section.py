@@ -12,7 +12,7 @@ import numpy as np
 
 from xbarspice.core.counts import counted
 from xbarspice.report.content import Item, Plot, Section, Table, Text
-from xbarspice.report.units import error, share, si
+from xbarspice.report.units import error, percent, si
 from xbarspice.tapeout import plots
 from xbarspice.tapeout.signoff.arrays import CASES
 
@@ -110,8 +110,8 @@ def _answers(signoff: dict[str, Any]) -> Table:
     rows = [
         (
             a["condition"],
-            share(a["accuracy"]),
-            share(a["agreement"]),
+            percent(a["accuracy"]),
+            percent(a["agreement"]),
             error(a["largest_error"]),
         )
         for a in signoff["answers"]
@@ -166,7 +166,7 @@ def _maps(name: str, record: dict[str, Any]) -> list[Item]:
     items: list[Item] = [
         Plot(
             draw=partial(plots.voltage_drop, drop),
-            alt=f"Map of the voltage drop of {name}, up to {100 * drop.max():.2f} %",
+            alt=f"Map of the voltage drop of {name}, up to {error(drop.max())}",
             caption=f"{name}: share of the drive that wires and leads take from each device, every "
             "word line at V_read, at the worst corner.",
         )

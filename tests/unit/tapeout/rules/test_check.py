@@ -22,9 +22,10 @@ from tests.unit.tapeout.rules.drawn import (
 )
 from xbarspice.tapeout import load_technology
 from xbarspice.tapeout.drawing.marks import draw_mark, draw_text
-from xbarspice.tapeout.rules import Rule, check_file, check_layout
+from xbarspice.tapeout.rules import Rule, check_file, check_layout, rules_of
 from xbarspice.tapeout.rules import check as check_module
 from xbarspice.tapeout.rules.density import find_dense, find_sparse
+from xbarspice.tapeout.rules.page import sentence
 from xbarspice.tapeout.rules.shapes import Shapes
 from xbarspice.tapeout.technology import packaged
 
@@ -327,6 +328,15 @@ def test_a_smallest_density_that_no_window_fits_is_not_said_to_hold(tmp_path):
     report = check_layout(layout_of(clean()), technology)
     assert report.clean
     assert report.notices == ("met1.density.min was not checked: TOP is smaller than a window",)
+    record = report.record()
+    assert record["unchecked"] == [{"rule": "met1.density.min", "cell": "TOP"}]
+    assert record["rules"] == len(rules_of(technology)) - 1
+    assert sentence(record).endswith("broken on TOP; not checked: met1.density.min")
+    two = layout_of(clean())
+    insert(two.create_cell("LARGE"), {"plate": ("met1", (0.0, 0.0, 800.0, 800.0))})
+    record = check_layout(two, technology).record()
+    assert record["rules"] == len(rules_of(technology))
+    assert sentence(record).endswith("not checked on some of them: met1.density.min")
 
 
 def test_windows_without_number_are_refused(tmp_path):
