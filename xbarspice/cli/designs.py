@@ -89,7 +89,7 @@ def designs(
     The errors are those of the configuration's `variability`, else of the deployment, else of
     Drolet et al. 2023. The recommended design is written as design.h5.
     """
-    from xbarspice import deployment
+    from xbarspice import deployment, engines
     from xbarspice.cli import steps
     from xbarspice.config.card import card_of, keep_card
     from xbarspice.deployment.opening import open_model
@@ -97,6 +97,7 @@ def designs(
     from xbarspice.transfer import errors
 
     steps.need("jinja2")
+    engines.get(engine)
     stated = [_choice(text) for text in choice or []]
     reads = _reads(model)
     run = steps.configuration(config, settings, reads=reads, calibration=calibration, mapped=model)

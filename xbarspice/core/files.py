@@ -186,23 +186,31 @@ def read_toml(path: Path, subject: str = "the file") -> dict[str, Any]:
     Raises:
         InputError: there is no such file, it cannot be read, or it is not TOML.
     """
-    return parse_toml(read_text(path, subject, "TOML"), path.name)
+    text = read_text(path, subject, "TOML")
+    if not text.strip():
+        raise broken_rule(f"{subject} must state something", f"{path}, empty", "Check the path.")
+    return parse_toml(text, path.name)
 
 
 def check_file(path: Path, subject: str = "the file") -> None:
-    """Refuse a path that leads to no file.
+    """Refuse a path that leads to no file that can be read.
 
     Args:
         path: of the file.
         subject: the file in words, for messages.
 
     Raises:
-        InputError: there is nothing of that name, or a folder.
+        InputError: there is nothing of that name, a folder, or what this user may not read.
     """
     if path.is_dir():
         raise broken_rule(f"{subject} must be a file", f"the folder {path}", "Name a file in it.")
     if not path.is_file():
         raise broken_rule(f"{subject} must exist", str(path), "Check the path.")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        received = f"{path} ({error.strerror})"
+        raise broken_rule(f"{subject} must be readable", received, "Check its permissions.") from None
 
 
 def read_text(path: Path, subject: str = "the file", form: str = "UTF-8 text") -> str:

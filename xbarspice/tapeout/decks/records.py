@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from xbarspice.core.errors import broken_rule
+from xbarspice.core.files import check_file
 
 __all__ = ["Deck", "DeckReport", "Item", "Place", "decks_of"]
 
@@ -225,8 +226,9 @@ def _drc_tool(file: Path) -> str:
 
 
 def _file(path: Path) -> Path:
-    if not path.is_file():
-        raise broken_rule("a deck must be a file", str(path), "Check the path.")
+    check_file(path, "a deck")
+    if path.stat().st_size == 0:
+        raise broken_rule("a deck must state what is checked", f"{path}, empty", "Check the file.")
     return path.resolve()
 
 

@@ -53,7 +53,8 @@ def load_technology(technology: str | Path = "demo") -> Technology:
         return Technology.model_validate(values)
     except ValidationError as error:
         raise InputError(
-            f"the technology must be complete and consistent; {broken_entries(error, 'file')}."
+            f"the technology {technology} must be complete and consistent; "
+            f"{broken_entries(error, 'file')}."
         ) from error
 
 

@@ -256,7 +256,7 @@ def test_a_missing_tool_says_how_to_install_it(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"drc": [Path("rules.txt")]}, "a deck must be a file"),
+        ({"drc": [Path("rules.txt")]}, "a deck must exist"),
         ({"drc": [SETUP]}, "a DRC deck ends in"),
         ({"drc": [RULES, RULES]}, "different names"),
         ({"drc": [RULES], "timeout": 0.0}, "time limit"),
