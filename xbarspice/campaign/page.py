@@ -156,9 +156,7 @@ class CampaignPage:
 
     def _plot(self, rest: Forecast | None) -> Plot:
         counts = [self.already + count for count in self.history.counts]
-        expected = (
-            "" if rest is None else "; dashed: the rest at the recent rate, with its interval"
-        )
+        expected = "" if rest is None else "; dashed: the rest at the recent rate"
         return Plot(
             draw=partial(plots.campaign, self.history.seconds, counts, total=self.total, rest=rest),
             alt="Items done against the time of this run",

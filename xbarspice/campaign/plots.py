@@ -41,7 +41,8 @@ def campaign(
         done: items done at each of them, (points,).
         total: items of the campaign; None while that is unknown.
         rest: what is expected of the rest; None: no forecast is drawn. Where its interval has no
-            upper end, it is drawn open, up to twice the time that is expected.
+            upper end, it is drawn open, up to twice the time that is expected, and not at all
+            where it has no lower end either.
         ax: where to draw; None: a new figure.
 
     Returns:
@@ -72,14 +73,15 @@ def campaign(
 def _draw_forecast(ax: Axes, time: float, done: float, total: int, rest: Forecast) -> float:
     """The expected end and its interval; the time up to which they are drawn."""
     end, low = time + rest.seconds, time + rest.low
-    band = {"color": COLOURS[1], "alpha": 0.25, "linewidth": 0, "label": "interval of the rest"}
+    band = {"color": COLOURS[1], "alpha": 0.25, "linewidth": 0, "label": "95 % interval"}
     if math.isfinite(rest.high):
         last = high = time + rest.high
         corners = [(time, done), (low, total), (high, total)]
     else:
         last = time + 2 * rest.seconds
         corners = [(time, done), (low, total), (last, total), (last, done)]
-    ax.fill(*zip(*corners, strict=True), **band)
+    if rest.low or math.isfinite(rest.high):
+        ax.fill(*zip(*corners, strict=True), **band)
     ax.plot([time, end], [done, total], color=COLOURS[1], linestyle="--", label="forecast")
     return last
 

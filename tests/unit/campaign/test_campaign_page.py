@@ -67,9 +67,9 @@ def test_it_says_how_long_the_rest_takes_and_100_percent_only_of_all(tmp_path):
     assert "remain (" in text
     drawn = page.path.read_text()
     assert "forecast" in drawn
-    assert "interval of the rest" in drawn
+    assert "95 % interval</text>" in drawn
     page.write("complete")
-    assert "interval of the rest" not in page.path.read_text()
+    assert "95 % interval</text>" not in page.path.read_text()
     page.history = type(page.history)()
     for second in range(0, 1001, 10):
         page.history.note(float(second), 10 * second)

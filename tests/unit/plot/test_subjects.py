@@ -416,6 +416,9 @@ def test_a_campaign_is_drawn_with_the_forecast_of_the_rest(ax):
         seconds, done, total=3100, rest=Forecast(rate=2.0, seconds=900.0, low=1.0, high=np.inf)
     )
     assert endless.get_xlim()[1] == 600 + 2 * 900
+    assert "95 % interval" in names(endless)
+    unknown = Forecast(rate=2.0, seconds=900.0, low=0.0, high=np.inf)
+    assert "95 % interval" not in names(xb.plot.campaign(seconds, done, total=3100, rest=unknown))
     assert names(xb.plot.campaign([0.0], [0])) == ["done"]
 
 
