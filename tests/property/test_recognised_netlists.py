@@ -126,6 +126,82 @@ def test_an_exported_array_is_recognised_without_its_names(dialect, seed, rows, 
             assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
+CLEAR = ("drivers", "senses", "both ends", "no wires")
+"""What the place of each resistor tells, however large it is."""
+
+
+def overlapping(rng, kind):
+    """An array with wires of 1 to 15 ohm and devices of 1 to 50 kohm, but for what `kind` says."""
+    rows, cols = rng.integers(1, 6, 2)
+    if kind == "one line":
+        rows, cols = rng.permutation([1, cols])
+    shapes = {"R_wl": (rows, cols - 1), "R_bl": (rows - 1, cols), "R_driver": rows, "R_sense": cols}
+    wires = {name: rng.uniform(1, 15, shape) for name, shape in shapes.items()}
+    R = rng.uniform(1e3, 5e4, (rows, cols))
+    large = {"drivers": ["R_driver"], "senses": ["R_sense"], "both ends": ["R_driver", "R_sense"]}
+    for name in large.get(kind, ()):
+        wires[name] = 10 ** rng.uniform(3, 5, shapes[name])
+    if kind == "all overlap":
+        wires, R = {name: 150 * ohm for name, ohm in wires.items()}, rng.uniform(1e3, 3e3, R.shape)
+    elif kind == "one line" and rng.random() < 0.7:
+        wires = {name: 200 * ohm for name, ohm in wires.items()}
+    elif kind == "one wire":
+        ohm = wires[rng.choice([name for name, ohm in wires.items() if ohm.size])]
+        R, ohm.flat[rng.integers(ohm.size)] = np.maximum(R, 1900.0), rng.uniform(1.9e3, 2e4)
+    elif kind == "some wires":
+        for ohm in wires.values():
+            ohm[rng.random(ohm.shape) < 0.2] = 10 ** rng.uniform(3, 5)
+    elif kind == "no wires":
+        wires = dict.fromkeys(wires, 0.0)
+    elif kind == "equal":
+        wires, R = {name: np.full(ohm.shape, 1e3) for name, ohm in wires.items()}, R * 0 + 1e3
+    elif kind in ("shorts", "opens and shorts"):
+        at = rng.random(R.shape) < 0.3
+        R[at] = rng.uniform(2, 15, at.sum())
+    G = 1 / R
+    if kind in ("opens", "opens and shorts"):
+        G[rng.random(G.shape) < 0.35] = 0
+    return xb.Crossbar(G, **wires)
+
+
+KINDS = (
+    *("all overlap", "one line", "one wire", "some wires", "equal"),
+    *(*CLEAR, "opens", "shorts", "opens and shorts"),
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=many(60), deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_an_array_is_recognised_or_refused_and_never_another(kind, seed):
+    """Wires as large as devices, open and shorted cells: the array as written, or the line."""
+    rng = np.random.default_rng(seed)
+    array = overlapping(rng, kind)
+    V_in = rng.uniform(0.1, 1, array.rows)
+    text, sources = nameless(rng, xb.netlist.write(array, V_in), "ngspice")
+    refusal = ""
+    try:
+        (back,) = spice.parse(text).arrays
+    except xb.errors.NetlistError as error:
+        refusal = str(error)
+    if refusal:
+        assert kind not in CLEAR or array.cols == 1, refusal  # a driver and one device in series
+        assert re.match(r"line \d+: ", refusal)
+        return
+    words, bits = (
+        [sources.get(name, name) for name in names] for names in (back.word_lines, back.bit_lines)
+    )
+    assert sorted(words) == [f"in_{r}" for r in range(array.rows)]
+    assert sorted(bits) == [f"bs_{c}" for c in range(array.cols)]
+    r, c = ([int(name.rpartition("_")[2]) for name in names] for names in (words, bits))
+    assert np.array_equal(back.crossbar.G, array.G[np.ix_(r, c)])
+    want = xb.solve(array, V_in, engine="nodal")
+    got = xb.solve(back.crossbar, back.V_in[0], engine="nodal")
+    size = np.abs(want.I_in).max()
+    np.testing.assert_allclose(got.I_out, want.I_out[c], rtol=0, atol=1e-9 * size)
+    np.testing.assert_allclose(got.I_in, want.I_in[r], rtol=0, atol=1e-9 * size)
+
+
 def damaged(rng, text):
     """A text with lines and words removed, doubled and exchanged, and strange characters."""
     lines = text.split("\n")

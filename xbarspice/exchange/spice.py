@@ -13,10 +13,10 @@ from xbarspice.core.errors import InputError, NetlistError
 from xbarspice.core.files import read_text
 from xbarspice.core.values import number_of
 from xbarspice.exchange.circuit import circuit_of
-from xbarspice.exchange.lines import lines_of
 from xbarspice.exchange.placing import place
 from xbarspice.exchange.records import ImportedArray, ImportedFile
 from xbarspice.exchange.spice_text import flatten
+from xbarspice.exchange.wires import lines_of
 
 __all__ = ["parse", "read"]
 

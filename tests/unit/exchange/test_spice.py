@@ -170,6 +170,37 @@ def test_a_nearly_broken_wire_is_no_device():
     assert np.array_equal(back.R_wl, R_wl)
 
 
+def corner(wire, device):
+    """A 2x2 array whose last place of the first word line has this wire and this device, ohm."""
+    lines = ["title", "v1 i1 0 0.2", "v2 i2 0 0.3", "rd1 i1 a1 2", "rd2 i2 b1 2"]
+    lines += [f"rw1 a1 a2 {wire}", "rw2 b1 b2 2", "r11 a1 c1 5k", f"r12 a2 d1 {device}"]
+    lines += ["r21 b1 c2 6k", "r22 b2 d2 7k", "rb1 c1 c2 3", "rb2 d1 d2 3", "rs1 c2 0 4"]
+    return "\n".join([*lines, "rs2 d2 0 4"])
+
+
+def test_a_wire_as_large_as_the_device_behind_it_is_refused_with_both():
+    assert np.allclose(1 / only(corner(2, 1900)).crossbar.G, [[5e3, 1900], [6e3, 7e3]])
+    for wire, device in ((2000, 1900), (1900, 2000)):
+        with pytest.raises(NetlistError, match=r"line \d+: .*--wires-below"):
+            only(corner(wire, device))
+    stated = only(corner(1900, 2000), wires_below=1950).crossbar
+    assert np.allclose(1 / stated.G, [[5e3, 2000], [6e3, 7e3]])
+    assert stated.R_wl.tolist() == [[1900.0], [2.0]]
+
+
+def test_any_network_of_resistors_is_no_array_of_ideal_wires():
+    G = np.random.default_rng(0).uniform(3e-4, 1e-3, (4, 4))
+    array = xb.Crossbar(G, R_wl=1000.0, R_bl=1500.0, R_driver=1000.0, R_sense=2000.0)
+    with pytest.raises(NetlistError, match=r"line \d+: .*as its wires"):
+        only(xb.netlist.write(array, [0.1, 0.2, 0.3, 0.4]))
+
+
+def test_a_shorted_cell_makes_no_line_between_two_voltages():
+    array = xb.Crossbar([[1e-4, 2e-4, 0.5]], R_wl=2.0, R_driver=2.0, R_sense=3.0)
+    with pytest.raises(NetlistError, match="are at two ends of one line"):
+        only(xb.netlist.write(array, [0.2]))
+
+
 def test_wires_and_devices_may_be_told_apart_by_hand():
     array = xb.Crossbar([[1e-1, 2e-1], [5e-2, 1e-2]], R_wl=1.0, R_bl=2e-3, R_sense=1.0)
     text = xb.netlist.write(array, [0.1, 0.2])
