@@ -14,8 +14,7 @@ from xbarspice.core import hdf5
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
 from xbarspice.deployment import refuse_old
-from xbarspice.deployment.opening import deployed_circuit, is_deployment, open_model
-from xbarspice.nn import arrays
+from xbarspice.deployment.kinds import is_deployment
 from xbarspice.verification.array_file import KINDS, load_array
 
 __all__ = ["crossbar_of_reads", "crossbar_of_sweeps"]
@@ -79,6 +78,9 @@ def crossbar_of_reads(
 
 def _crossbar_of_model(path: Path, run: RunConfig) -> Crossbar:
     """The only array of a model."""
+    from xbarspice.deployment.opening import deployed_circuit, open_model
+    from xbarspice.nn import arrays
+
     refuse_old(path)
     run.array.refuse_converters()
     if is_deployment(path):

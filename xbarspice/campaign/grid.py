@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence, Sized
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from xbarspice.campaign.results import Results
 from xbarspice.core.errors import broken_rule
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["GridItems", "count_failures", "split_points"]
 

@@ -100,8 +100,6 @@ def die(
     from xbarspice.cli import steps
     from xbarspice.core import crossbar_file
     from xbarspice.deployment.cards import card_in_file, card_text_of, card_to_keep
-    from xbarspice.deployment.opening import open_model
-    from xbarspice.deployment.settings import circuit_settings
 
     steps.need("jinja2")
     if network is None and (array, inputs, factory, activation) != (None, None, None, None):
@@ -133,11 +131,15 @@ def die(
         limits = study.Thresholds(G_min=run.mapping.G_min, G_max=run.mapping.G_max, **factors)
         crossbar = twin.make_twin(measured, run.array.arguments())
     else:
+        from xbarspice.calibration.die_site import find_site
+        from xbarspice.deployment.opening import open_model
+        from xbarspice.deployment.settings import circuit_settings
+
         with screens.waiting("reading the model", quiet=json):
             opened = open_model(
                 network, inputs, run, factory, activation, random=1, calibration=calibration
             )
-        site = twin.find_site(opened.circuit, measured, array, **factors)
+        site = find_site(opened.circuit, measured, array, **factors)
         limits, on = site.limits, site.array.crossbar
         arguments = {name: getattr(on, name) for name in run.array.arguments()}
         crossbar = twin.make_twin(measured, arguments)
@@ -174,8 +176,8 @@ def _halves(opened: Opened, inputs: Path | None, run: RunConfig) -> tuple[Points
 
     Of a model of two inputs those of the half moons, where the user gives none.
     """
+    from xbarspice.calibration.die_site import split_points
     from xbarspice.calibration.placement import Points
-    from xbarspice.calibration.twin import split_points
     from xbarspice.training import data
 
     specs = opened.model.inputs

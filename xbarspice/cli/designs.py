@@ -133,9 +133,10 @@ def designs(
 def _reads(model: Path) -> tuple[str, ...]:
     """Settings of the base design; ranges come from the inputs, design by design."""
     from xbarspice.config.array_sections import ARRAY
-    from xbarspice.deployment.opening import is_deployment
+    from xbarspice.deployment.kinds import is_deployment
     from xbarspice.mapping import ArrayConfig
 
+    models.refuse_array(model)
     of_data = ("adc_range", "x_scale", "x_centre", "variation")
     of_array = [f"array.{name}" for name in (*ARRAY, "parameters") if name not in of_data]
     if is_deployment(model):

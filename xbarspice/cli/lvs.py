@@ -100,12 +100,8 @@ def _crossbars(
     drawing: Any, mapped: Path, array: str | None, cell: str | None, model: str | None
 ) -> list[tuple[str, Crossbar, str | None]]:
     """Name, array, and the cell that holds it."""
-    from xbarspice import deployment
     from xbarspice.core.wires import IDEAL
-    from xbarspice.deployment.opening import is_deployment
-    from xbarspice.nn import arrays
-    from xbarspice.tapeout.lvs.arrays import cells_of_arrays
-    from xbarspice.tapeout.sites import drawn_array
+    from xbarspice.deployment.kinds import is_deployment
     from xbarspice.verification.array_file import load_array
 
     if not is_deployment(mapped):
@@ -113,6 +109,18 @@ def _crossbars(
             raise broken_rule("`--array` names one of a deployment", array, "Leave it out.")
         defaults = {**IDEAL, "device": "ohmic"}
         return [(mapped.name, load_array(mapped, defaults).crossbar, cell)]
+    return _arrays_of_model(drawing, mapped, array, cell, model)
+
+
+def _arrays_of_model(
+    drawing: Any, mapped: Path, array: str | None, cell: str | None, model: str | None
+) -> list[tuple[str, Crossbar, str | None]]:
+    """As `_crossbars`, of a deployment."""
+    from xbarspice import deployment
+    from xbarspice.nn import arrays
+    from xbarspice.tapeout.lvs.arrays import cells_of_arrays
+    from xbarspice.tapeout.sites import drawn_array
+
     circuit = deployment.read(mapped, factory=model).circuit
     pairs = cells_of_arrays(drawing, arrays(circuit), array, cell)
     return [(one.name, drawn_array(one), place) for one, place in pairs]

@@ -15,7 +15,7 @@ from xbarspice.core.errors import broken_rule
 if TYPE_CHECKING:
     from xbarspice.deployment.opening import Circuit, Opened
 
-__all__ = ["about", "map_model", "reads_of", "solve_model"]
+__all__ = ["about", "map_model", "reads_of", "refuse_array", "solve_model"]
 
 POINTS = 20
 """Random inputs on which a model that is mapped without inputs is compared with its original."""
@@ -27,13 +27,34 @@ def reads_of(path: Path, *, calibrated: bool = True) -> tuple[str, ...]:
     Args:
         path: of the model.
         calibrated: whether inputs set the ranges of its layers.
-    """
-    from xbarspice.deployment.opening import is_deployment
 
+    Raises:
+        InputError: the file holds a single array.
+    """
+    from xbarspice.deployment.kinds import is_deployment
+
+    refuse_array(path)
     if is_deployment(path):
         return ("array",)
     converting = ("convert",) if calibrated else ("convert.exclude", "convert.fold_batchnorm")
     return ("array", "mapping", "layers", *converting)
+
+
+def refuse_array(path: Path) -> None:
+    """Refuse a single array where a model is needed.
+
+    Raises:
+        InputError: the file holds one.
+    """
+    from xbarspice.verification.array_file import holds_array
+
+    if holds_array(path):
+        raise broken_rule(
+            "the command takes a model or a deployment",
+            f"`{path.name}`, a single array",
+            "Single arrays go into verify, netlist, lvs and export, and into xb.solve, "
+            "xb.programming and xb.campaign in Python.",
+        )
 
 
 def map_model(
@@ -52,7 +73,8 @@ def map_model(
         The record; `passed` says whether the import gate holds. If not, nothing is written.
     """
     from xbarspice import deployment
-    from xbarspice.deployment.opening import is_deployment, open_model
+    from xbarspice.deployment.kinds import is_deployment
+    from xbarspice.deployment.opening import open_model
     from xbarspice.deployment.settings import circuit_settings
     from xbarspice.nn import coverage
     from xbarspice.verification.forward import import_gate

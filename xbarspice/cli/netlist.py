@@ -181,8 +181,9 @@ def _write(
 ) -> dict[str, Any]:
     """A folder for every array; what the command says of them."""
     from xbarspice.nn.drives import even_drives
+    from xbarspice.tapeout.circuit_sites import sites
     from xbarspice.tapeout.netlists import reads_of, refuse_form, write_netlists
-    from xbarspice.tapeout.sites import array_record, drawn_array, sites
+    from xbarspice.tapeout.sites import array_record, drawn_array
 
     places = sites(opened.circuit, name, only)
     refuse_form(words, form or "resistor", [site.array.crossbar.device for site in places])

@@ -141,14 +141,6 @@ def program(
     from xbarspice import engines
     from xbarspice.cli import program_log, steps
     from xbarspice.config.card_use import Use
-    from xbarspice.deployment.opening import open_model
-    from xbarspice.programming import Channels
-    from xbarspice.programming import circuit_page as programming_page
-    from xbarspice.programming import circuits as study
-    from xbarspice.programming.drift import table_of
-    from xbarspice.programming.plan_files import write_plans
-    from xbarspice.programming.records import record_of, save_numbers
-    from xbarspice.variability import from_config
 
     if log is not None:
         program_log.refuse_beside_log(context)
@@ -158,6 +150,15 @@ def program(
     run = steps.configuration(
         config, settings, reads=_reads(model, device), calibration=calibration, mapped=model
     )
+    from xbarspice.deployment.opening import open_model
+    from xbarspice.programming import Channels
+    from xbarspice.programming import circuit_page as programming_page
+    from xbarspice.programming import circuits as study
+    from xbarspice.programming.drift import table_of
+    from xbarspice.programming.plan_files import write_plans
+    from xbarspice.programming.records import record_of, save_numbers
+    from xbarspice.variability import from_config
+
     if device is not None:
         run = steps.mark_overridden(run, "array.device")
     procedure = pulses_of(pulse or [])
@@ -214,7 +215,7 @@ def _reads(path: Path, device: str | None) -> tuple[str, ...]:
 
 def _range(path: Path, run: RunConfig) -> tuple[float | None, float | None]:
     """The stated conductance range of a deployment; a model is put into it when it is read."""
-    from xbarspice.deployment.opening import is_deployment
+    from xbarspice.deployment.kinds import is_deployment
 
     if not is_deployment(path):
         return None, None

@@ -13,7 +13,8 @@ from xbarspice.core.lazy import names_on_first_use
 
 if TYPE_CHECKING:
     from xbarspice.deployment.cards import card_of_file
-    from xbarspice.deployment.reading import Deployment, load, read, refuse_old
+    from xbarspice.deployment.kinds import refuse_old
+    from xbarspice.deployment.reading import Deployment, load, read
     from xbarspice.deployment.writing import save
 
 __all__ = ["Deployment", "card_of_file", "load", "read", "refuse_old", "save"]
@@ -25,7 +26,7 @@ __getattr__ = names_on_first_use(
         "card_of_file": "xbarspice.deployment.cards",
         "load": "xbarspice.deployment.reading",
         "read": "xbarspice.deployment.reading",
-        "refuse_old": "xbarspice.deployment.reading",
+        "refuse_old": "xbarspice.deployment.kinds",
         "save": "xbarspice.deployment.writing",
     },
 )

@@ -13,24 +13,21 @@ import torch
 from torch import Tensor, nn
 
 from xbarspice.config import RunConfig
-from xbarspice.core import hdf5
 from xbarspice.core.errors import InputError, broken_rule, first_line
 from xbarspice.core.seeds import child_rng
 from xbarspice.deployment import reading
 from xbarspice.deployment.cards import keep_calibration
+from xbarspice.deployment.kinds import is_deployment, refuse_old
 from xbarspice.deployment.notes import wire_notes
 from xbarspice.deployment.settings import state_arrays, state_ranges
 from xbarspice.importers import ImportedModel, load_model
 from xbarspice.importers.archive import hash_files
-from xbarspice.importers.detect import identify
 from xbarspice.importers.inputs import draw_inputs, random_inputs, read_inputs
 from xbarspice.importers.model import common_batch
 from xbarspice.nn import convert
 
-__all__ = ["Circuit", "Opened", "deployed_circuit", "is_deployment", "is_model", "open_model"]
+__all__ = ["Circuit", "Opened", "deployed_circuit", "open_model"]
 
-PLAIN = {".npz", ".h5", ".hdf5", ".mat", ".csv", ".pt"}
-"""Endings of files that hold no model, or a model among other things."""
 NO_INPUTS = (
     "No inputs were given: the input range of every layer is mapping.x_scale (1 unless stated), "
     "whatever the layer before it can give."
@@ -40,22 +37,6 @@ Circuit = nn.Module
 """A model on arrays."""
 Values = np.ndarray | Mapping[str, np.ndarray]
 """Inputs of a model: one array, or one of each name."""
-
-
-def is_deployment(path: Path | None) -> bool:
-    """Whether a file is a deployment of `xbarspice map` or `xb.save`."""
-    if path is None or path.suffix not in {".h5", ".hdf5"} or not path.is_file():
-        return False
-    return hdf5.kind_of(path) == "deployment"
-
-
-def is_model(path: Path | None, factory: str | None) -> bool:
-    """Whether a file is a model for `xb.nn.convert` rather than an array."""
-    if path is None:
-        return False
-    if factory is not None or is_deployment(path) or path.suffix not in PLAIN:
-        return True
-    return path.suffix == ".pt" and path.is_file() and identify(path) != "torch"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,7 +110,7 @@ def open_model(
     Raises:
         InputError: the file, the inputs or a setting does not fit.
     """
-    reading.refuse_old(path)
+    refuse_old(path)
     if factory is not None:  # the user names code to run, so it may lie where the user stands
         sys.path.insert(0, str(Path.cwd()))
     if is_deployment(path):

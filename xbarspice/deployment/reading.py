@@ -18,6 +18,7 @@ from xbarspice.core.files import check_file
 from xbarspice.core.schema import validate
 from xbarspice.core.values import broken_entries
 from xbarspice.core.wires import Resistance
+from xbarspice.deployment.kinds import refuse_old
 from xbarspice.deployment.notes import correction_notes, device_notes, wire_notes
 from xbarspice.deployment.rebuild import StoredMatrix, from_factory, from_program
 from xbarspice.deployment.schema import (
@@ -34,7 +35,7 @@ from xbarspice.mapping.reads import LargerArray, LineOrder
 from xbarspice.nn.coverage import restore
 from xbarspice.nn.origin import ATTRIBUTE, Origin, weights_hash
 
-__all__ = ["Deployment", "load", "read", "refuse_old"]
+__all__ = ["Deployment", "load", "read"]
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -74,21 +75,6 @@ def load(path: str | Path, *, factory: Factory | None = None) -> Any:
     """
     path = Path(path)
     return read(path, factory=factory).circuit
-
-
-def refuse_old(path: Path) -> None:
-    """Refuse a mapped network of xbarspice 0.1 with the command that renews it.
-
-    Raises:
-        InputError: the file is one.
-    """
-    candidate = path.suffix in {".h5", ".hdf5"} and path.is_file()
-    if candidate and hdf5.kind_of(path) == "mapped network":
-        raise broken_rule(
-            "a model on arrays must be a deployment",
-            f"`{path.name}`, a mapped network of an older version",
-            "Map its network again: xbarspice map NETWORK --inputs x.npz --out net.h5.",
-        )
 
 
 def _check_kind(path: Path) -> None:

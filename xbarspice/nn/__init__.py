@@ -1,8 +1,9 @@
 """Torch models on passive crossbars: any trained model, its matrix layers on arrays."""
 
 from xbarspice.mapping import ArrayConfig
+from xbarspice.mapping.physical_array import PhysicalArray
+from xbarspice.mapping.tile import Tile
 from xbarspice.nn.arrays import (
-    PhysicalArray,
     arrays,
     place_lines,
     put_conductances,
@@ -40,7 +41,6 @@ from xbarspice.nn.registration import layer_types, register, registry
 from xbarspice.nn.solver import TensorSolution, solve
 from xbarspice.nn.sums import put_corrections
 from xbarspice.nn.through import Answer, Run, exact_products, through
-from xbarspice.nn.tile import Tile
 from xbarspice.nn.transfers import program_each
 
 CrossbarConfig = ArrayConfig

@@ -22,13 +22,13 @@ from xbarspice.mapping.reads import (
     first_folded_read,
     second_folded_read,
 )
+from xbarspice.mapping.tile import Tile
 from xbarspice.nn.affine_cache import Identity
 from xbarspice.nn.effective_matrices import effective_matrix
 from xbarspice.nn.layout import Layout
 from xbarspice.nn.line_orders import from_lines, to_lines
 from xbarspice.nn.pairs import PairConductances, place
 from xbarspice.nn.solver import solve
-from xbarspice.nn.tile import Tile
 
 if TYPE_CHECKING:
     from xbarspice.nn.layers import CrossbarLayer

@@ -13,9 +13,9 @@ from torch.nn import functional
 
 from xbarspice.core.array import Crossbar
 from xbarspice.mapping import ArrayConfig
+from xbarspice.mapping.tile import Tile
 from xbarspice.nn.matrix import ArrayMatrix
 from xbarspice.nn.product import Product
-from xbarspice.nn.tile import Tile
 from xbarspice.surrogate.trust import warn_outside
 
 __all__ = ["CrossbarLayer", "UseRecord", "crossbar_layers", "matrices_of", "products_of"]

@@ -12,8 +12,8 @@ from xbarspice.core.registry import Registry
 from xbarspice.engines import Engine
 from xbarspice.mapping import ArrayConfig
 from xbarspice.mapping.reads import Read
+from xbarspice.mapping.tile import Tile
 from xbarspice.nn.pairs import PairConductances
-from xbarspice.nn.tile import Tile
 
 if TYPE_CHECKING:
     from xbarspice.nn.layers import CrossbarLayer

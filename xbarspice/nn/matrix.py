@@ -14,6 +14,7 @@ from xbarspice.core.seeds import child_seed
 from xbarspice.core.wires import WIRES, Resistance
 from xbarspice.mapping import ArrayConfig
 from xbarspice.mapping.reads import LineOrder
+from xbarspice.mapping.tile import Tile
 from xbarspice.nn.affine_cache import CachedMap, Identity
 from xbarspice.nn.converters import RangeRecord
 from xbarspice.nn.corrections import Correction
@@ -25,7 +26,6 @@ from xbarspice.nn.pairs import (
     place,
     stack_states,
 )
-from xbarspice.nn.tile import Tile
 
 if TYPE_CHECKING:
     from xbarspice.nn.folded import Folded

@@ -17,13 +17,13 @@ from xbarspice.core.wires import WIRES, Resistance
 from xbarspice.engines import Engine
 from xbarspice.mapping import ArrayConfig, Tiling
 from xbarspice.mapping.reads import LineOrder, Read, tiled_read
+from xbarspice.mapping.tile import Tile
 from xbarspice.mapping.tiling import Region, edges
 from xbarspice.nn.affine_cache import Identity
 from xbarspice.nn.effective_matrices import effective_matrix, pair_matrix
 from xbarspice.nn.layout import Layout
 from xbarspice.nn.line_orders import from_lines, to_lines
 from xbarspice.nn.pairs import PairConductances
-from xbarspice.nn.tile import Tile
 from xbarspice.nn.tile_solves import as_tensors, solve_larger, solve_stack
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from xbarspice.plot.axes import axes_or_new, number_lines
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from xbarspice.nn import PhysicalArray, Tile
+    from xbarspice.mapping.physical_array import PhysicalArray
+    from xbarspice.mapping.tile import Tile
 
 __all__ = ["conductances", "pairs"]
 

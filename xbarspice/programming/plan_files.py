@@ -7,16 +7,18 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xbarspice.core.errors import broken_rule
 from xbarspice.programming import arc_two
 from xbarspice.programming.channels import Channels
-from xbarspice.programming.circuits import Written
 from xbarspice.programming.plans import Plan, plan
 from xbarspice.programming.results import Pulses
+
+if TYPE_CHECKING:
+    from xbarspice.programming.circuits import Written
 
 __all__ = ["SCRIPT", "write_plan", "write_plans"]
 

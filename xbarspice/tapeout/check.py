@@ -27,6 +27,7 @@ from xbarspice.netlist.design_reader import prove
 from xbarspice.nn.drives import even_drives
 from xbarspice.nn.layers import matrices_of
 from xbarspice.nn.origin import arguments_of
+from xbarspice.tapeout.circuit_sites import layers_record, sites
 from xbarspice.tapeout.manifest import (
     CIRCUIT,
     DRIVES,
@@ -39,7 +40,7 @@ from xbarspice.tapeout.manifest import (
 )
 from xbarspice.tapeout.netlists import NetlistFile, array_texts
 from xbarspice.tapeout.plans import PLANS, plan_problems
-from xbarspice.tapeout.sites import Site, array_record, layers_record, sites
+from xbarspice.tapeout.sites import Site, array_record
 from xbarspice.tapeout.technology import Technology
 
 __all__ = ["FolderCheck", "check_folder"]

@@ -23,6 +23,7 @@ from xbarspice.nn.origin import arguments_of
 from xbarspice.programming import plan
 from xbarspice.programming.plan_files import write_plan
 from xbarspice.programming.plans import refuse
+from xbarspice.tapeout.circuit_sites import layers_record, sites, wires_record
 from xbarspice.tapeout.drawings import draw_array, place_arrays
 from xbarspice.tapeout.effect import as_drawn, wire_effect
 from xbarspice.tapeout.extraction.networks import SheetCache
@@ -32,18 +33,10 @@ from xbarspice.tapeout.netlists import array_texts, refuse_form, write_netlists
 from xbarspice.tapeout.plans import Programming
 from xbarspice.tapeout.rules.folder import check_drawings
 from xbarspice.tapeout.signoff import sign_off
-from xbarspice.tapeout.sites import (
-    Site,
-    array_layers,
-    array_record,
-    drawn_array,
-    layers_record,
-    sites,
-    wires_record,
-)
+from xbarspice.tapeout.sites import Site, array_layers, array_record, drawn_array
 from xbarspice.tapeout.technology import Technology
 
-__all__ = ["as_drawn", "tapeout"]
+__all__ = ["tapeout"]
 
 Progress = Callable[[int, int], None]
 PROGRAMMING = Programming()

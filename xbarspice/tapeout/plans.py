@@ -16,7 +16,7 @@ import numpy as np
 from xbarspice.core.device import Device
 from xbarspice.core.errors import XbarspiceError
 from xbarspice.core.types import Array
-from xbarspice.nn import PhysicalArray
+from xbarspice.mapping.physical_array import PhysicalArray
 from xbarspice.programming import Channels, Pulses, unwritten
 from xbarspice.programming.expected import expected_reads
 from xbarspice.programming.plans import pulses_of_device

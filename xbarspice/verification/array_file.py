@@ -21,7 +21,7 @@ from xbarspice.core.values import array_of, broken_entries
 from xbarspice.core.wires import WIRES
 from xbarspice.importers.archive import read_npz
 
-__all__ = ["KINDS", "ArrayFile", "is_array_file", "load_array", "save_array"]
+__all__ = ["KINDS", "ArrayFile", "holds_array", "is_array_file", "load_array", "save_array"]
 
 KIND = "array"
 """Of an HDF5 file that `save_array` wrote."""
@@ -69,9 +69,17 @@ HDF5 = frozenset((".h5", ".hdf5", ".mat"))
 
 def is_array_file(path: Path) -> bool:
     """Whether a file holds a single array (a dataset `G`) rather than a network."""
+    plain = path.suffix in HDF5 and hdf5.kind_of(path) is None
+    return plain or holds_array(path)
+
+
+def holds_array(path: Path) -> bool:
+    """Whether a file says that it holds a single array; HDF5 of others need not say so."""
+    if not path.is_file():
+        return False
     if path.suffix in HDF5:
-        return hdf5.kind_of(path) in {None, *KINDS}
-    if path.suffix == ".npz" and path.is_file():
+        return hdf5.kind_of(path) in KINDS
+    if path.suffix == ".npz":
         try:
             return "G" in read_npz(path)
         except InputError:

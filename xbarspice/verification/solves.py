@@ -12,7 +12,7 @@ import numpy as np
 from xbarspice import campaign
 from xbarspice.campaign.choice import choose_workers
 from xbarspice.core.errors import EngineError, broken_rule
-from xbarspice.nn import Tile
+from xbarspice.mapping.tile import Tile
 from xbarspice.verification.clock import Progress
 from xbarspice.verification.compare import compare_item
 from xbarspice.verification.tiles import Drives, dense_probes, unit_vectors

@@ -13,8 +13,8 @@ import xbarspice as xb
 from xbarspice.calibration import Thresholds, placement
 from xbarspice.calibration.bench import Bench, Points, typical_score
 from xbarspice.calibration.die import Die
+from xbarspice.calibration.die_site import find_site
 from xbarspice.calibration.measured import MeasuredArray
-from xbarspice.calibration.twin import find_site
 from xbarspice.variability import Compose, RelativeNoise, StuckDevices
 
 LEADS = {

@@ -29,9 +29,9 @@ from xbarspice.tapeout import (
     load_technology,
     tapeout,
 )
+from xbarspice.tapeout.circuit_sites import sites, wires_record
 from xbarspice.tapeout.drawing import klayout_db, read
 from xbarspice.tapeout.lvs import scope as looked_at
-from xbarspice.tapeout.sites import sites, wires_record
 
 
 def test_a_form_that_a_dialect_lacks_is_refused_before_any_work(tmp_path):

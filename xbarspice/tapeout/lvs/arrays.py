@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
-from xbarspice.nn import PhysicalArray
+from xbarspice.mapping.physical_array import PhysicalArray
 from xbarspice.tapeout.extraction.extracted import Extracted, extract, pick_cell
 from xbarspice.tapeout.extraction.wires import LineWires, WireView, extract_wires
 from xbarspice.tapeout.lvs.compare import unreadable, usable_nets

@@ -16,6 +16,7 @@ from xbarspice.core.array import Crossbar
 from xbarspice.core.errors import broken_rule
 from xbarspice.core.types import Array
 from xbarspice.devices import Device, Ohmic
+from xbarspice.mapping.physical_array import PhysicalArray
 from xbarspice.netlist import dialects, write
 from xbarspice.netlist.bench import bench
 from xbarspice.netlist.cells import FORMS, Wires, mem_model
@@ -23,7 +24,6 @@ from xbarspice.netlist.design import Design, design
 from xbarspice.netlist.design_reader import prove
 from xbarspice.netlist.module import module
 from xbarspice.netlist.records import g_hash
-from xbarspice.nn import PhysicalArray
 
 __all__ = [
     "NetlistFile",

@@ -9,8 +9,8 @@ import numpy as np
 
 from xbarspice.core.array import Crossbar
 from xbarspice.core.types import Array
+from xbarspice.mapping.physical_array import PhysicalArray
 from xbarspice.netlist.cells import Wires
-from xbarspice.nn import PhysicalArray
 from xbarspice.tapeout.signoff.capacities import Capacity, capacities
 from xbarspice.tapeout.signoff.corners import Condition, conditions, wires_at
 from xbarspice.tapeout.signoff.currents import Currents, currents_of, judge

@@ -11,6 +11,7 @@ from xbarspice.nn import arrays, copy_circuit, exact_products, put_wires
 from xbarspice.nn.drives import even_drives
 from xbarspice.nn.origin import outputs_of
 from xbarspice.tapeout import load_technology
+from xbarspice.tapeout.circuit_sites import sites
 from xbarspice.tapeout.drawing import Places, draw
 from xbarspice.tapeout.extraction import extract, extract_wires
 from xbarspice.tapeout.extraction.extracted import LineName
@@ -18,7 +19,6 @@ from xbarspice.tapeout.signoff import answers_at_corners, sign_off_array
 from xbarspice.tapeout.signoff.capacities import capacities
 from xbarspice.tapeout.signoff.corners import Condition, conditions, wires_at
 from xbarspice.tapeout.signoff.currents import currents_of, judge
-from xbarspice.tapeout.sites import sites
 
 SKY = load_technology("sky130b")
 WIRES = {"R_wl": 0.27, "R_bl": 0.27, "R_driver": 30.0, "R_sense": 30.0}

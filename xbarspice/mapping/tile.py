@@ -9,7 +9,7 @@ import numpy as np
 from xbarspice.core.array import Crossbar
 from xbarspice.core.solution import Solution
 from xbarspice.core.types import Array
-from xbarspice.mapping import ArrayConfig
+from xbarspice.mapping.config import ArrayConfig
 from xbarspice.mapping.reads import Read
 
 __all__ = ["Tile"]
