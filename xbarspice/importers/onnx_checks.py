@@ -30,6 +30,11 @@ FORMS = {
     ("Resize", "mode"): ("linear", "nearest"),
 }
 """Values of attributes that the functions compute; others are refused."""
+CLASSICAL = (
+    "Export the layers without scalers, labels and maps. A perceptron of scikit-learn also stands "
+    "in a .npz: W0, b0, ... are its coefs_ and intercepts_, and activation its name."
+)
+"""What to do about operators of classical machine learning, which surround a network."""
 QUANTISED = re.compile(r"[Qq]uantize|QLinear|Integer$|QOrdered|QAttention|QGemm")
 
 
@@ -48,10 +53,11 @@ def check_operators(nodes: list[OnnxNode]) -> None:
             "Export the model before its quantisation.",
         )
     if unknown:
+        classical = any(kind.startswith("ai.onnx.ml.") for kind in unknown)
         raise broken_rule(
             "an ONNX model must hold operators that can be imported",
             ", ".join(unknown),
-            "Change those layers, or import the model as .pt2.",
+            CLASSICAL if classical else "Change those layers, or import the model as .pt2.",
         )
 
 

@@ -25,6 +25,7 @@ from xbarspice.training import (
 )
 from xbarspice.training.designs_build import build, usual_choices
 from xbarspice.training.procedures import get
+from xbarspice.training.selection import CALIBRATION
 from xbarspice.transfer import Interval, transfer
 from xbarspice.variability import (
     Compose,
@@ -328,7 +329,8 @@ def test_trained_designs_are_judged_with_the_remedy_of_their_settings_as_by_the_
     assert comparison.recommended == {}  # so that the circuit is the base
     assert comparison.remedy == "compensate True, outputs offset"
     seed = child_seed(2, "choice")
-    options = {"procedure": get("partners+offset"), "calibration": (x[50:], y[50:])}
+    seen = x[50:][:CALIBRATION], y[50:][:CALIBRATION]
+    options = {"procedure": get("partners+offset"), "calibration": seen}
     values = {}
     for name, more in {"with": options, "without": {}}.items():
         study = transfer(comparison.circuit, *judged, transfers=20, seed=seed, **more)

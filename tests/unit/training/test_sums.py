@@ -121,7 +121,7 @@ def read(circuit: nn.Module, inputs: dict[str, torch.Tensor]) -> list[torch.Tens
     for layer in xb.nn.crossbar_layers(circuit).values():
         for key, weight, bias in layer.weight_matrices():
             matrix = layer.matrices[key]
-            product = xb.nn.matrix.Product(matrix, weight, bias, training=False)
+            product = xb.nn.product.Product(matrix, weight, bias, training=False)
             out.append(product.of_arrays(inputs[matrix.name]))
     return out
 
