@@ -209,8 +209,8 @@ def check_file(path: Path, subject: str = "the file") -> None:
     try:
         path.open("rb").close()
     except OSError as error:
-        received = f"{path} ({error.strerror})"
-        raise broken_rule(f"{subject} must be readable", received, "Check its permissions.") from None
+        rule, received = f"{subject} must be readable", f"{path} ({error.strerror})"
+        raise broken_rule(rule, received, "Check its permissions.") from None
 
 
 def read_text(path: Path, subject: str = "the file", form: str = "UTF-8 text") -> str:
