@@ -47,7 +47,7 @@ ALONE = {
     "calibrate die": ["calibrate die G1.csv --out c4"],
     "calibrate joint": [
         "calibrate joint die1.csv=G1.csv die2.csv=G2.csv --kelvin monitors.csv "
-        "--free R_wl,R_bl,R_driver --own R_driver --out c5"
+        "--free R_wl,R_bl,R_driver --per-die R_driver --out c5"
     ],
     "calibrate spread": ["calibrate spread writes.csv --out c6"],
     "calibrate noise": ["calibrate noise repeats.csv --out c7"],
