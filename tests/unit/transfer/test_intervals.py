@@ -42,7 +42,7 @@ def of(right):
     ("transfers", "points"), [(2, 50), (3, 50), (5, 50), (20, 5), (20, 100), (100, 20), (200, 200)]
 )
 def test_intervals_hold_the_true_share_and_the_true_gain(law, transfers, points):
-    """At least 95 % of them, within the scatter of so many repeats (4.4 standard deviations)."""
+    """At least 95 % of them, less 1.8 standard deviations of so many repeats."""
     rng, hits = np.random.default_rng(3), np.zeros(2)
     for _ in range(REPEATS):
         (one, other), (share, of_other) = draw(rng, transfers, points, law)
