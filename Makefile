@@ -35,7 +35,7 @@ $(KERNELS): $(NATIVE)/build.py $(wildcard $(NATIVE)/*.cpp $(NATIVE)/*.hpp) | com
 demo: setup ## run the main job: train, map, netlists, ngspice, verify; results in runs/demo
 	@$(BIN)/xbarspice demo --out runs/demo
 
-reproduce: setup ## the paper's experiment with its confirmation in ngspice; resumable, about 25 minutes
+reproduce: setup ## the paper's experiment with its confirmation in ngspice; resumable, about 40 minutes
 	@$(BIN)/python -m papers.drolet2023 --engine ngspice --out runs/reproduce --markdown papers/drolet2023/REPRODUCTION.md
 
 reproduce-quick: setup ## the paper's experiment, small, in two minutes; no figure of it stands for it
