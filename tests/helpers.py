@@ -89,7 +89,7 @@ def run_command(*arguments, cwd: Path | None = None) -> subprocess.CompletedProc
     return subprocess.CompletedProcess(words, status, stdout.getvalue(), stderr.getvalue())
 
 
-PATIENCE = 1800.0
+PATIENCE = 600.0
 """Seconds after which a test says that a program hangs: no statement about speed."""
 
 

@@ -250,7 +250,7 @@ def test_a_target_outside_of_the_printed_range_is_outside():
 
 DEVICE = ("--device", "o921c_4k")
 WRONG = {
-    "a static device": ((), "--device o921c_4k"),
+    "a static device": ((), 'dynamic model, for example "o921c_4k"'),
     "targets outside the range": (DEVICE, "--set mapping.G_min="),
     "a scheme": ((*DEVICE, *INTO_RANGE, "--scheme", "v/4"), "V/3"),
     "an order": ((*DEVICE, *INTO_RANGE, "--order", "spiral"), "far"),

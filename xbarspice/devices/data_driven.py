@@ -26,8 +26,6 @@ class DataDrivenQuadratic(ResistanceState):
     state R is confined to [R_on, R_off]; the read conductance is ``(a/R) sinh(b V_read) / V_read``.
 
     Args:
-        a: prefactor of the static current (no unit).
-        R_on, R_off: smallest and largest state, ohm.
         A_p, t_p, r_p0, r_p1: figures for V > 0: 1/(ohm s), V, ohm, ohm/V.
         A_n, t_n, r_n0, r_n1: figures for V < 0.
     """

@@ -32,8 +32,6 @@ class DataDriven2018(ResistanceState):
     constant voltage: ``z = exp(-k |r - R|)`` obeys ``1 - z' = (1 - z) exp(-k |s| dt)``.
 
     Args:
-        a: prefactor of the static current (no unit).
-        R_on, R_off: smallest and largest state, ohm.
         A_p, t_p, k_p, r_p0, r_p1: figures for V > 0: ohm/s, 1/V, 1/ohm, ohm, ohm/V.
         A_n, t_n, k_n, r_n0, r_n1: figures for V < 0.
     """

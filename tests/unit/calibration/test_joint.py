@@ -168,8 +168,8 @@ def test_temperature_coefficients_are_fitted_about_the_reference():
     ("options", "words"),
     [
         ({"free": ["R_wl", "R"]}, "a joint fit takes"),
-        ({"own": ["R_bl"]}, "must be fitted"),
-        ({"free": ["R_wl", "R_bl"], "own": ["R_wl"]}, "no wire with Kelvin"),
+        ({"per_die": ["R_bl"]}, "must be fitted"),
+        ({"free": ["R_wl", "R_bl"], "per_die": ["R_wl"]}, "no wire with Kelvin"),
         ({"free": ["R_driver"]}, "lines of Kelvin monitors must be fitted"),
         ({"free": ["R_wl", "R_bl", "alpha_wire"]}, "need a reference temperature"),
         ({"free": ["R_wl", "R_bl", "alpha_wire"], "T_ref": 300.0}, "0 of 2 sources"),
@@ -179,7 +179,7 @@ def test_temperature_coefficients_are_fitted_about_the_reference():
 def test_what_does_not_go_together_is_refused(options, words):
     options = {"free": ["R_wl", "R_bl", "R_driver"], "names": ("A",)} | options
     dies = [die(n, (3, 4), 1, count=8) for n in options.pop("names")]
-    if options.get("own") == ["R_bl"]:
+    if options.get("per_die") == ["R_bl"]:
         options["free"] = ["R_wl", "R_driver"]
         kelvin = None
     else:

@@ -145,7 +145,7 @@ def compare_layout(
             technology,
             wires=followed,
             stated=stated and followed,
-            some="" if view is None else _followed(view, present.shape),
+            where="" if view is None else _followed(view, present.shape),
         ),
         devices=int(inside.sum()),
         nets=extracted.connectivity.count,
@@ -166,7 +166,7 @@ def _followed(view: WireView, shape: tuple[int, ...]) -> str:
 
 
 def scope(
-    technology: Technology, *, wires: bool = True, stated: bool = False, some: str = ""
+    technology: Technology, *, wires: bool = True, stated: bool = False, where: str = ""
 ) -> str:
     """What a comparison looks at, as every verdict says it.
 
@@ -174,7 +174,7 @@ def scope(
         technology: layers that are connected.
         wires: whether segments are compared with the technology.
         stated: whether resistances are compared with the file.
-        some: on which lines, if not on all.
+        where: on which lines, if not on all.
     """
     words = [
         f"{_connected(technology)}; compared: every line as one net with its label",
@@ -182,9 +182,9 @@ def scope(
         "cuts",
     ]
     if wires:
-        words.append(f"segments with width and pitch of the technology{some}")
+        words.append(f"segments with width and pitch of the technology{where}")
     if stated:
-        words.append(f"the resistance of every segment and lead with the file{some}")
+        words.append(f"the resistance of every segment and lead with the file{where}")
     return f"{', '.join(words)}. Of the layout rules only widths of metal on lines are looked at"
 
 

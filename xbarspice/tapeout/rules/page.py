@@ -67,17 +67,17 @@ def sentence(record: Record) -> str:
     """How many rules are broken on which cells, and which were not checked."""
     broken, cells = record["broken"], record["cells"]
     words = f"{len(broken)} of {counted(record['rules'], 'rule')} of {record['technology']} "
-    words += f"{'is' if len(broken) == 1 else 'are'} broken on {_some(cells)}"
+    words += f"{'is' if len(broken) == 1 else 'are'} broken on {_first(cells)}"
     if broken:
         words += f", at {counted(sum(broken.values()), 'place')}"
     names = list(dict.fromkeys(pair["rule"] for pair in record["unchecked"]))
     if not names:
         return words
-    some = " on some of them" if len(record["unchecked"]) < len(names) * len(cells) else ""
-    return f"{words}; not checked{some}: {_some(names)}"
+    where = " on some of them" if len(record["unchecked"]) < len(names) * len(cells) else ""
+    return f"{words}; not checked{where}: {_first(names)}"
 
 
-def _some(names: Sequence[str]) -> str:
+def _first(names: Sequence[str]) -> str:
     more = len(names) - _NAMES
     return ", ".join(names[:_NAMES]) + (f" and {more} more" if more > 0 else "")
 
