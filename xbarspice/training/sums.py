@@ -7,7 +7,7 @@ is fitted by itself, so that it does not matter in which order, or how often, th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,14 +109,14 @@ def correct_sums(circuit: nn.Module, x: Any, fit: str = "gain_and_offset") -> No
         raise broken_rule(f"`fit` must be one of {tuple(FITS)}", repr(fit), "Use one.")
     arguments = arguments_of(circuit, x)
     matrices = list(matrices_of(circuit))
-    held = [(m.conductances, m.transfer) for m in matrices]
+    held = [(m.conductances, m.transfer, m.correction) for m in matrices]
     for matrix in matrices:
         matrix.conductances, matrix.transfer, matrix.correction = None, None, None
     try:
         calibrator = Calibrator(circuit, fit, lambda: outputs_of(circuit, arguments))
     finally:
-        for matrix, (conductances, transfer) in zip(matrices, held, strict=True):
-            matrix.conductances, matrix.transfer = conductances, transfer
+        for matrix, state in zip(matrices, held, strict=True):
+            matrix.conductances, matrix.transfer, matrix.correction = state
     calibrator.correct()
 
 
@@ -129,25 +129,18 @@ class Calibrator:
         run: calls it with calibration inputs.
     """
 
-    def __init__(self, circuit: nn.Module, fit: str, run: Callable[[], Any]) -> None:
-        with torch.no_grad():
-            self.fit, inputs = fit, see_inputs(circuit, run)
-        self.products = [p for p in products_of(circuit) if p.matrix.name in inputs]
-        self.inputs: Mapping[str, Tensor] = inputs
-        self.wanted = self._read(self.products)
-
     @torch.no_grad()
-    def _read(self, products: Sequence[Product]) -> list[Tensor]:
-        return [p.of_arrays(self.inputs[p.matrix.name]) for p in products]
+    def __init__(self, circuit: nn.Module, fit: str, run: Callable[[], Any]) -> None:
+        self.fit, inputs = fit, see_inputs(circuit, run)
+        used = [p for p in products_of(circuit) if p.matrix.name in inputs]
+        self.wanted = [(p, x, p.of_arrays(x)) for p in used for x in [inputs[p.matrix.name]]]
 
     @torch.no_grad()
     def correct(self) -> None:
         """Fit what the arrays hold now, and correct it from now on."""
-        for product, wanted in zip(self.products, self.wanted, strict=True):
-            product.matrix.correction = None
-            fresh = Product(product.matrix, product.weight, product.bias, training=False)
-            (sums,) = self._read([fresh])
+        for product, x, wanted in self.wanted:
+            matrix = product.matrix
+            matrix.correction = None
+            sums = Product(matrix, product.weight, product.bias, training=False).of_arrays(x)
             fitted = fit_sums(self.fit, sums[None], wanted)
-            product.matrix.correction = Correction(
-                gain=fitted.gain[0, 0], offset=fitted.offset[0, 0]
-            )
+            matrix.correction = Correction(gain=fitted.gain[0, 0], offset=fitted.offset[0, 0])

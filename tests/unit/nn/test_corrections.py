@@ -141,3 +141,14 @@ def test_wrong_corrections_are_refused():
         assert all(m.correction is None for m in matrices(circuit).values())
     with pytest.raises(InputError, match="`fit` must be one of"):
         correct_sums(circuit, SEEN, "slope")
+
+
+def test_a_fit_that_fails_leaves_the_circuit_as_it_was(corrected):
+    _, circuit, _ = corrected
+    before = {name: m.correction for name, m in matrices(circuit).items()}
+    with torch.no_grad():
+        answers = circuit(X)
+        with pytest.raises(RuntimeError):
+            correct_sums(circuit, SEEN[:, :3])
+        assert torch.equal(circuit(X), answers)
+    assert {name: m.correction for name, m in matrices(circuit).items()} == before
